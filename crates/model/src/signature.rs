@@ -1,0 +1,73 @@
+//! What goes into a model and what comes out.
+
+use arrow_schema::DataType;
+
+use crate::Want;
+
+/// The inputs and outputs of a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Signature {
+    /// One entry a feature, in the model's order.
+    pub inputs: Vec<Input>,
+    /// What `predict` gives: one entry an output (a target), in the model's order.
+    pub predict: Vec<Output>,
+    /// What `predict_proba` gives: one entry a class (all classes of the first target, then of the second, …);
+    /// empty where the model has none.
+    pub proba: Vec<Output>,
+    /// What `decision_function` gives; empty where the model has none.
+    pub decision: Vec<Output>,
+    /// What `transform` gives; empty where the model has none.
+    pub transform: Vec<Output>,
+}
+
+/// One feature.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Input {
+    /// The feature's name, or `None` where the model knows none (`f0` of XGBoost and `Column_0` of LightGBM are none).
+    pub name: Option<String>,
+    /// What values it takes.
+    pub kind: InputKind,
+}
+
+/// The type of a feature's values.
+#[derive(Debug, Clone, PartialEq)]
+pub enum InputKind {
+    /// Any number; NULL is NaN.
+    Number,
+    /// Text; NULL is the encoder's own missing.
+    Text,
+    /// True or false.
+    Bool,
+    /// A category by one of these levels (in the order of their codes).
+    Category(Vec<String>),
+    /// Numbers or text: the model takes both.
+    Any,
+}
+
+/// One output column.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Output {
+    /// `prediction`, or `prediction_0`, `prediction_1`, … where there are several; `proba_<class>` for probabilities.
+    pub name: String,
+    /// `Float32` (XGBoost), `Float64`, `Int64`, `Utf8` or `Boolean` (class labels in their own type).
+    pub data_type: DataType,
+    /// The class that a probability belongs to, as text; `None` for all else.
+    pub class: Option<String>,
+}
+
+impl Signature {
+    /// The outputs for one kind of answer; empty where the model has none.
+    pub fn outputs(&self, want: Want) -> &[Output] {
+        match want {
+            Want::Predict => &self.predict,
+            Want::Proba => &self.proba,
+            Want::Decision => &self.decision,
+            Want::Transform => &self.transform,
+        }
+    }
+
+    /// The feature names, or `None` where the model knows none.
+    pub fn names(&self) -> Option<Vec<&str>> {
+        self.inputs.iter().map(|input| input.name.as_deref()).collect()
+    }
+}
