@@ -1,1 +1,24 @@
-//! foretell-flow
+//! How does a record travel?
+//!
+//! Records, plans, positions, the traits of the stages and the run loop that lands every result exactly once. This
+//! crate knows no Kafka, no SQL, no file format and no model: it moves Arrow batches between stages that others
+//! implement, and it alone decides what is retried, replayed or stopped.
+//!
+//! The protocol in one sentence: every sink stores, in the same atomic act as its rows, the position it has reached in
+//! each source partition, and the pipeline's first such sink (the leader) also stores the plans that the others still
+//! lack, so that whatever dies in between is replayed with the same records, the same time and the same models.
+
+mod dead_letter;
+mod error;
+mod plan;
+mod record;
+mod stage;
+
+pub use dead_letter::{BadRecord, Provenance, dead_letter_schema, dead_letters};
+pub use error::{Fault, StageError};
+pub use plan::{Partition, Piece, Plan, Position, Range, Recipe};
+pub use record::{Header, Records, RecordsBuilder};
+pub use stage::{
+    Bounds, Chunk, Claim, Decode, Decoded, Demand, Event, Holding, Keep, Queried, Query, Refused, Reset, Sharing, Sink,
+    SinkTraits, Source, Write, Written,
+};

@@ -1,0 +1,6 @@
+//! Bytes to columns.
+
+use crate::kind::{DecodeSettings, Kind};
+
+/// Every kind of decoder.
+pub const DECODERS: &[Kind<dyn DecodeSettings>] = &[];

@@ -1,0 +1,189 @@
+//! What a component declares of itself, so that the pipeline file, its JSON Schema, the docs and the tests find it by
+//! walking a list.
+
+use std::path::PathBuf;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use foretell_flow::{Decode, Sink, SinkTraits, Source, StageError};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::DeserializeOwned;
+
+/// A kind of component: its name in the pipeline file and how its settings are read. `S` is what the settings become.
+pub struct Kind<S: ?Sized + 'static> {
+    /// The key in the pipeline file, e.g. `kafka`.
+    pub name: &'static str,
+    /// The settings' JSON Schema; its descriptions are the user docs.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+    /// Reads the settings. The error carries the path of the field at fault.
+    pub parse: fn(serde_json::Value) -> Result<Box<S>, SettingsError>,
+}
+
+/// Settings that do not read: which field, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingsError {
+    /// Keys from the component down to the field, e.g. `["columns", "3"]`.
+    pub path: Vec<String>,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// A type's JSON Schema, for [`Kind::schema`].
+pub fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+/// Reads settings of a type, for [`Kind::parse`].
+///
+/// # Errors
+/// Unknown or missing fields and wrong types, with their path.
+pub fn settings_of<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, SettingsError> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().iter().filter_map(segment).collect();
+        SettingsError { path, message: error.into_inner().to_string() }
+    })
+}
+
+fn segment(segment: &serde_path_to_error::Segment) -> Option<String> {
+    use serde_path_to_error::Segment;
+    match segment {
+        Segment::Seq { index } => Some(index.to_string()),
+        Segment::Map { key } => Some(key.clone()),
+        Segment::Enum { variant } => Some(variant.clone()),
+        Segment::Unknown => None,
+    }
+}
+
+/// A value that must come by reference in the pipeline file (`{ env: NAME }` or `{ file: PATH }`): a password. It never
+/// prints. Whether it came by reference is checked where the pipeline file is read, by its schema's name.
+#[derive(Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+/// A URL that may hold a password; then it must come by reference. It never prints.
+#[derive(Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(transparent)]
+pub struct SecretUrl(String);
+
+macro_rules! secret {
+    ($type:ident, $name:literal, $schema:expr) => {
+        impl $type {
+            /// Wraps a value.
+            pub fn new(value: impl Into<String>) -> Self {
+                $type(value.into())
+            }
+
+            /// The value, for the one call that needs it.
+            pub fn reveal(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("***")
+            }
+        }
+
+        impl JsonSchema for $type {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                $name.into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                $schema
+            }
+        }
+    };
+}
+
+secret!(Secret, "Secret", schemars::json_schema!({ "description": "A secret, by reference.", "type": "string" }));
+secret!(
+    SecretUrl,
+    "SecretUrl",
+    schemars::json_schema!({ "description": "A URL; by reference where it holds a password.", "type": "string" })
+);
+
+/// What a source is opened with.
+#[derive(Debug, Clone)]
+pub struct SourceContext {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// This worker's stable name, unique within the pipeline, e.g. `0`: the static group membership hangs on it.
+    pub worker: String,
+    /// How many workers of this process share the source's buffer budget.
+    pub workers: usize,
+    /// Relative paths in settings are relative to this folder (the pipeline file's).
+    pub base: PathBuf,
+}
+
+/// What a sink is opened with.
+#[derive(Debug, Clone)]
+pub struct SinkContext {
+    /// The pipeline's name: with the sink's, the identity under which positions are stored.
+    pub pipeline: String,
+    /// The sink's name in the pipeline file.
+    pub sink: String,
+    /// This worker's stable name.
+    pub worker: String,
+    /// The columns it will get.
+    pub schema: SchemaRef,
+    /// Whether it stores the plans.
+    pub leader: bool,
+    /// Whether each row comes from one record: then it can be written by partition.
+    pub row_wise: bool,
+    /// What the rows are: results, or dead letters (the columns of `dead_letter_schema`).
+    pub role: Role,
+    /// How UTC times are written where a sink's type has no time zone: an IANA name such as `Asia/Shanghai`.
+    pub timezone: Option<String>,
+    /// Relative paths in settings are relative to this folder (the pipeline file's).
+    pub base: PathBuf,
+}
+
+/// What rows a sink gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The query's rows.
+    Results,
+    /// Bad records.
+    DeadLetters,
+}
+
+/// Settings of a source, resolved by `open`.
+#[async_trait]
+pub trait SourceSettings: Send + Sync {
+    /// The consumer group or its like, for texts; and whether the source ends by itself or can replay.
+    fn describe(&self) -> String;
+
+    /// Reaches the service and joins. With `probe` it only looks (service there, topic there, credentials right) and
+    /// joins nothing: what `foretell check` does.
+    async fn open(&self, context: &SourceContext, probe: bool) -> Result<Box<dyn Source>, StageError>;
+}
+
+/// Settings of a decoder.
+pub trait DecodeSettings: Send + Sync {
+    /// The decoder. A fresh one for each worker.
+    ///
+    /// # Errors
+    /// Settings that contradict each other.
+    fn open(&self) -> Result<Box<dyn Decode>, StageError>;
+}
+
+/// Settings of a sink, resolved by `open`.
+#[async_trait]
+pub trait SinkSettings: Send + Sync {
+    /// How it behaves; known without reaching anything.
+    fn traits(&self) -> SinkTraits;
+
+    /// One line for people: where the rows land (no secrets), e.g. `table result (mysql)`.
+    fn describe(&self) -> String;
+
+    /// Columns to take from the result, in order; all where `None`. The caller hands over just these.
+    fn columns(&self) -> Option<&[String]> {
+        None
+    }
+
+    /// Reaches the service and checks everything that can be wrong (address, credentials, table, columns and their
+    /// types, folder, topic) and writes nothing: what `foretell check` does is this.
+    async fn open(&self, context: &SinkContext) -> Result<Box<dyn Sink>, StageError>;
+}

@@ -1,0 +1,98 @@
+//! Records that cannot go on, as rows of the dead-letter sink.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, BinaryArray, BinaryBuilder, Int32Array, Int64Array, ListBuilder, RecordBatch, StringArray,
+    StringBuilder, StructBuilder, TimestampMillisecondArray,
+};
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+
+use crate::Records;
+
+/// A longer value is cut to this many bytes in a dead letter: brokers refuse larger messages (1 MB by default). Its full
+/// size is kept beside it.
+const VALUE_LIMIT: usize = 512 * 1024;
+
+/// A record that does not decode, or that a model or the query refuses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadRecord {
+    /// Index in the batch's [`Records`].
+    pub row: usize,
+    /// Which stage refused it, and where in it.
+    pub stage: String,
+    /// Why, without the value.
+    pub reason: String,
+}
+
+/// Where rows come from: one entry a row.
+#[derive(Debug, Clone)]
+pub struct Provenance {
+    /// The partition's index.
+    pub partitions: Int32Array,
+    /// The offset.
+    pub offsets: Int64Array,
+}
+
+fn header_fields() -> Fields {
+    Fields::from(vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Binary, true)])
+}
+
+/// The columns of dead letters: `topic`, `partition`, `offset`, `timestamp` (when the record was written), `stage`,
+/// `reason`, `key`, `value` (cut where it is very long), `value_size` (bytes before the cut), `headers` (the record's
+/// own).
+pub fn dead_letter_schema() -> SchemaRef {
+    let header = Field::new("item", DataType::Struct(header_fields()), true);
+    Arc::new(Schema::new(vec![
+        Field::new("topic", DataType::Utf8, false),
+        Field::new("partition", DataType::Int32, false),
+        Field::new("offset", DataType::Int64, false),
+        Field::new("timestamp", DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())), true),
+        Field::new("stage", DataType::Utf8, false),
+        Field::new("reason", DataType::Utf8, false),
+        Field::new("key", DataType::Binary, true),
+        Field::new("value", DataType::Binary, true),
+        Field::new("value_size", DataType::Int64, true),
+        Field::new("headers", DataType::List(Arc::new(header)), false),
+    ]))
+}
+
+/// Dead letters as rows, in the order given, with where each comes from.
+pub fn dead_letters(records: &Records, bad: &[BadRecord]) -> (RecordBatch, Provenance) {
+    let rows = || bad.iter().map(|b| b.row);
+    let partitions: Int32Array = rows().map(|row| Some(records.partitions.value(row))).collect();
+    let offsets: Int64Array = rows().map(|row| Some(records.offsets.value(row))).collect();
+    let times = &records.timestamps;
+    let timestamps: TimestampMillisecondArray =
+        rows().map(|row| times.is_valid(row).then(|| times.value(row))).collect();
+    let value = |row: usize| records.values.is_valid(row).then(|| records.values.value(row));
+    let key = |row: usize| records.keys.is_valid(row).then(|| records.keys.value(row));
+
+    let header =
+        StructBuilder::new(header_fields(), vec![Box::new(StringBuilder::new()), Box::new(BinaryBuilder::new())]);
+    let mut headers = ListBuilder::new(header);
+    for row in rows() {
+        let items = headers.values();
+        for header in records.headers_of(row) {
+            items.field_builder::<StringBuilder>(0).expect("a string").append_value(&header.key);
+            items.field_builder::<BinaryBuilder>(1).expect("bytes").append_option(header.value.as_deref());
+            items.append(true);
+        }
+        headers.append(true);
+    }
+
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from_iter_values(bad.iter().map(|_| &*records.topic))),
+        Arc::new(partitions.clone()),
+        Arc::new(offsets.clone()),
+        Arc::new(timestamps.with_timezone("UTC")),
+        Arc::new(StringArray::from_iter_values(bad.iter().map(|b| &b.stage))),
+        Arc::new(StringArray::from_iter_values(bad.iter().map(|b| &b.reason))),
+        Arc::new(rows().map(key).collect::<BinaryArray>()),
+        Arc::new(rows().map(|row| value(row).map(|v| &v[..v.len().min(VALUE_LIMIT)])).collect::<BinaryArray>()),
+        Arc::new(rows().map(|row| value(row).map(|v| v.len() as i64)).collect::<Int64Array>()),
+        Arc::new(headers.finish()),
+    ];
+    let batch = RecordBatch::try_new(dead_letter_schema(), columns).expect("the columns fit the schema");
+    (batch, Provenance { partitions, offsets })
+}

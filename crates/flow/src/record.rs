@@ -1,0 +1,162 @@
+//! Records as they come from a source, column by column.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, BinaryArray, BinaryBuilder, BooleanArray, Int32Array, Int32Builder, Int64Array, Int64Builder,
+};
+use arrow::compute::filter;
+
+/// A record's header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// Its key.
+    pub key: String,
+    /// Its value; `None` is Kafka's null.
+    pub value: Option<Vec<u8>>,
+}
+
+/// Records of one topic, by column; all columns have one length.
+#[derive(Debug, Clone)]
+pub struct Records {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// Keys; null where a record has none.
+    pub keys: BinaryArray,
+    /// Values; null where a record has none (a tombstone).
+    pub values: BinaryArray,
+    /// The partition of each record.
+    pub partitions: Int32Array,
+    /// The offset of each record.
+    pub offsets: Int64Array,
+    /// Milliseconds since the epoch; null where the source has no time.
+    pub timestamps: Int64Array,
+    /// Headers by record; empty when no record of the batch has any.
+    pub headers: Vec<Vec<Header>>,
+}
+
+impl Records {
+    /// How many records.
+    pub fn len(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes of keys and values.
+    pub fn bytes(&self) -> usize {
+        self.keys.value_data().len() + self.values.value_data().len()
+    }
+
+    /// The headers of one record.
+    pub fn headers_of(&self, row: usize) -> &[Header] {
+        self.headers.get(row).map_or(&[], Vec::as_slice)
+    }
+
+    /// The records for which `mask` is true.
+    #[must_use]
+    pub fn filter(&self, mask: &BooleanArray) -> Records {
+        fn keep<A: Array + Clone + 'static>(array: &A, mask: &BooleanArray) -> A {
+            let kept = filter(array, mask).expect("mask and columns have one length");
+            kept.as_any().downcast_ref::<A>().expect("filter keeps the type").clone()
+        }
+        let headers = self.headers.iter().zip(mask.values()).filter(|(_, keep)| *keep).map(|(h, _)| h.clone());
+        Records {
+            topic: self.topic.clone(),
+            keys: keep(&self.keys, mask),
+            values: keep(&self.values, mask),
+            partitions: keep(&self.partitions, mask),
+            offsets: keep(&self.offsets, mask),
+            timestamps: keep(&self.timestamps, mask),
+            headers: headers.collect(),
+        }
+    }
+}
+
+/// Builds [`Records`]: one copy of each byte, no allocation a record.
+#[derive(Debug)]
+pub struct RecordsBuilder {
+    topic: Arc<str>,
+    keys: BinaryBuilder,
+    values: BinaryBuilder,
+    partitions: Int32Builder,
+    offsets: Int64Builder,
+    timestamps: Int64Builder,
+    headers: Vec<Vec<Header>>,
+    bytes: usize,
+}
+
+impl RecordsBuilder {
+    /// For records of one topic.
+    pub fn new(topic: Arc<str>) -> Self {
+        RecordsBuilder {
+            topic,
+            keys: BinaryBuilder::new(),
+            values: BinaryBuilder::new(),
+            partitions: Int32Builder::new(),
+            offsets: Int64Builder::new(),
+            timestamps: Int64Builder::new(),
+            headers: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    /// Adds one record.
+    pub fn push(
+        &mut self,
+        partition: i32,
+        offset: i64,
+        timestamp: Option<i64>,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: Vec<Header>,
+    ) {
+        if !headers.is_empty() {
+            self.headers.resize(self.len(), Vec::new());
+            self.headers.push(headers);
+        }
+        self.bytes += key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
+        self.keys.append_option(key);
+        self.values.append_option(value);
+        self.partitions.append_value(partition);
+        self.offsets.append_value(offset);
+        self.timestamps.append_option(timestamp);
+    }
+
+    /// How many records so far.
+    pub fn len(&self) -> usize {
+        self.offsets.values_slice().len()
+    }
+
+    /// Whether there is none yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes of keys and values so far.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The records; the builder is empty again.
+    pub fn finish(&mut self) -> Records {
+        let rows = self.len();
+        let mut headers = std::mem::take(&mut self.headers);
+        if !headers.is_empty() {
+            headers.resize(rows, Vec::new());
+        }
+        self.bytes = 0;
+        Records {
+            topic: self.topic.clone(),
+            keys: self.keys.finish(),
+            values: self.values.finish(),
+            partitions: self.partitions.finish(),
+            offsets: self.offsets.finish(),
+            timestamps: self.timestamps.finish(),
+            headers,
+        }
+    }
+}

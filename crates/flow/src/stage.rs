@@ -1,0 +1,269 @@
+//! The traits of the stages: what the run loop asks of sources, decoders, queries and sinks, and in which order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+
+use crate::{Partition, Piece, Plan, Position, Provenance, Range, Records, StageError};
+
+// ---------------------------------------------------------------- source
+
+/// Where records come from. One source serves one worker; it is one member of a consumer group.
+///
+/// Order of calls: `next` until it says [`Event::Assigned`]; then `bounds` and `seek` for those partitions; then `next`
+/// for records; `commit` now and then. After [`Event::Revoked`] everything buffered is void and `next` is called until
+/// the next assignment.
+#[async_trait]
+pub trait Source: Send {
+    /// Waits for records or for a change of the assignment. Between calls the source goes on polling its service, so
+    /// that a slow pipeline is never thrown out of its group; it fetches no more than a bounded buffer.
+    ///
+    /// Records come in offset order within a partition, from where `seek` put it, each once. Cancel safe.
+    ///
+    /// # Errors
+    /// [`Unavailable`](crate::Fault::Unavailable) only after the service was away for long; short outages are waited out.
+    async fn next(&mut self, demand: Demand) -> Result<Event, StageError>;
+
+    /// What the service says of partitions: identity, first and end offset, committed offset. A fresh answer each call.
+    async fn bounds(&mut self, partitions: &[Partition]) -> Result<Vec<Bounds>, StageError>;
+
+    /// Reads on from these positions: what was buffered for these partitions is dropped.
+    async fn seek(&mut self, positions: &[Position]) -> Result<(), StageError>;
+
+    /// Tells the service how far the pipeline is, for lag tools: advisory, monotone, never read back where a sink
+    /// stores positions.
+    async fn commit(&mut self, positions: &[Position]) -> Result<(), StageError>;
+}
+
+/// How much the run loop wants at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Demand {
+    /// Records.
+    pub rows: usize,
+    /// Bytes of keys and values; one larger record still comes alone.
+    pub bytes: usize,
+    /// How long to wait for the first record; what is there then comes at once.
+    pub wait: Duration,
+}
+
+/// What a source has to say.
+#[derive(Debug)]
+pub enum Event {
+    /// These partitions are ours now: all of them, not only the new ones.
+    Assigned(Vec<Partition>),
+    /// The assignment is void.
+    Revoked,
+    /// Records.
+    Records(Chunk),
+    /// Nothing came within the time.
+    Idle,
+    /// A source that ends has ended: every record has been handed out.
+    Ended,
+}
+
+/// Records and how far they reach.
+#[derive(Debug)]
+pub struct Chunk {
+    /// The records; may be empty where only positions moved (transaction markers, compaction).
+    pub records: Records,
+    /// For every partition that moved: the next offset to consume, at least the last record's offset + 1.
+    pub reached: Vec<Position>,
+}
+
+/// What a service says of a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bounds {
+    /// Which.
+    pub partition: Partition,
+    /// Names the log for ever: cluster id and topic id. Another identity under the same name is another log.
+    pub identity: String,
+    /// The first offset that is still there.
+    pub first: i64,
+    /// The offset that the next record will get.
+    pub end: i64,
+    /// Where a pipeline that has no position begins, as `start:` says.
+    pub start: i64,
+    /// What the consumer group committed last.
+    pub committed: Option<i64>,
+}
+
+// ---------------------------------------------------------------- decode and query
+
+/// Bytes to columns. Pure: no I/O, no state between batches.
+pub trait Decode: Send {
+    /// The columns that every record gives, in the order of the pipeline file.
+    fn schema(&self) -> SchemaRef;
+
+    /// Decodes values. A record that does not decode is a value in `bad`, never an error.
+    fn decode(&mut self, records: &Records) -> Decoded;
+}
+
+/// Decoded records.
+#[derive(Debug)]
+pub struct Decoded {
+    /// The columns of the good records, in order.
+    pub columns: RecordBatch,
+    /// The bad ones, ascending by row; every record is either here or in `columns`.
+    pub bad: Vec<Refused>,
+}
+
+/// A row that a stage cannot take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Index in the batch handed to the stage.
+    pub row: usize,
+    /// Which stage and where: `decode csv`, `model mri: OneHotEncoder`, `query: CAST(x AS BIGINT)`.
+    pub stage: String,
+    /// Why, without the value: `field 5 (AGE): not an int64`.
+    pub reason: String,
+}
+
+/// Rows to rows: SQL in which models are functions.
+pub trait Query: Send {
+    /// The columns of the result.
+    fn schema(&self) -> SchemaRef;
+
+    /// Whether each result row comes from one record, so that partitions can be replayed alone and by any worker.
+    fn row_wise(&self) -> bool;
+
+    /// Runs the query over one batch; `time` is what `now()` says, in microseconds since the epoch.
+    ///
+    /// # Errors
+    /// Only where no single row is at fault: a failing aggregate. It names the expression.
+    fn run(&mut self, batch: &RecordBatch, time: i64) -> Result<Queried, StageError>;
+}
+
+/// A query's answer.
+#[derive(Debug)]
+pub struct Queried {
+    /// The result's rows.
+    pub rows: RecordBatch,
+    /// Where each row comes from; only of row-wise queries.
+    pub provenance: Option<Provenance>,
+    /// Input rows that a model refused or the query failed on, ascending; they have no row in the result.
+    pub refused: Vec<Refused>,
+}
+
+// ---------------------------------------------------------------- sink
+
+/// Where rows land.
+///
+/// Order of calls: `positions` (may be called at any time), then `claim`, then `write` after `write` in offset order.
+/// After any error of `write` the run loop calls `claim` again and believes what that says: the write happened as a
+/// whole or not at all (by partition, where [`SinkTraits::atomic`] says so).
+#[async_trait]
+pub trait Sink: Send {
+    /// Every position that is stored for this pipeline and sink, of whatever partition, with the plans kept there.
+    /// Reads only; nothing stored yet (not even the place for it) is an empty list.
+    async fn positions(&mut self) -> Result<Vec<Holding>, StageError>;
+
+    /// Takes the partitions over: fences earlier owners, waits out or settles their writes in flight, finishes what a
+    /// crash left half done, stores `start` where no position is stored yet, and returns what is stored then, one entry
+    /// a claim. Partitions claimed earlier and not named now are given up.
+    async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Holding>, StageError>;
+
+    /// Stores rows and positions in one atomic act: each range's `from` must be the stored position (else
+    /// [`Fenced`](crate::Fault::Fenced) and nothing is stored), and becomes `to`.
+    async fn write(&mut self, write: &Write) -> Result<Written, StageError>;
+
+    /// Sets or forgets what is stored, for `foretell positions`; the pipeline is not running.
+    async fn reset(&mut self, reset: &Reset) -> Result<(), StageError>;
+
+    /// Ends cleanly: closes files, leaves no lease behind. Called once, after the last write. Not calling it loses
+    /// nothing.
+    async fn close(&mut self) -> Result<(), StageError> {
+        Ok(())
+    }
+}
+
+/// How a sink behaves; known when it is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SinkTraits {
+    /// Whether it stores positions. One that does not (a console) never leads, and is promised nothing.
+    pub keeps_positions: bool,
+    /// How many workers may write.
+    pub sharing: Sharing,
+    /// Whether one `write` is atomic over all its ranges, or only within each partition.
+    pub atomic: bool,
+}
+
+/// How many workers may write to a sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// Any number.
+    Shared,
+    /// One in the whole pipeline.
+    Single,
+}
+
+/// Takes over one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Which.
+    pub partition: Partition,
+    /// The log's identity; stored, and compared by the run loop.
+    pub identity: String,
+    /// The position where none is stored.
+    pub start: i64,
+}
+
+/// What a sink has stored for one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holding {
+    /// Which.
+    pub partition: Partition,
+    /// The identity of the log it was read from.
+    pub identity: String,
+    /// The next offset to consume.
+    pub next: i64,
+    /// The plans kept here for other sinks, by offset; only in a leader.
+    pub plans: Vec<Piece>,
+}
+
+/// One atomic act.
+#[derive(Debug, Clone)]
+pub struct Write {
+    /// The batch that the rows belong to: its id, its time. Its ranges may be wider than this write's.
+    pub plan: Arc<Plan>,
+    /// What this write covers; no partition twice, never empty.
+    pub ranges: Vec<Range>,
+    /// The rows; may be none.
+    pub rows: RecordBatch,
+    /// Where each row comes from; only of row-wise queries.
+    pub provenance: Option<Provenance>,
+    /// In the leader: what to keep for the others.
+    pub keep: Option<Keep>,
+}
+
+/// What the leader keeps for the other sinks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keep {
+    /// The plan's pieces, to be stored with this write.
+    pub pieces: Vec<Piece>,
+    /// By partition, the lowest position of all other sinks: stored pieces that end at or below it may go.
+    pub floor: Vec<Position>,
+}
+
+/// What a write did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Written {
+    /// Rows that this sink alone refused, and that it stored in its own rejects in the same act.
+    pub rejected: u64,
+}
+
+/// Changes what is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reset {
+    /// The position becomes this one (and its log that identity); plans of the partition are forgotten.
+    Set {
+        /// The new position.
+        position: Position,
+        /// The log's identity.
+        identity: String,
+    },
+    /// All positions and plans of the pipeline in this sink go, or those of one partition.
+    Forget(Option<Partition>),
+}
