@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BinaryArray, BinaryBuilder, Int32Array, Int64Array, ListBuilder, RecordBatch, StringArray,
-    StringBuilder, StructBuilder, TimestampMillisecondArray,
+    Array, ArrayRef, BinaryArray, BinaryBuilder, Int32Array, Int64Array, ListArray, ListBuilder, RecordBatch,
+    StringArray, StringBuilder, StructBuilder, TimestampMillisecondArray,
 };
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 
@@ -38,11 +38,32 @@ fn header_fields() -> Fields {
     Fields::from(vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Binary, true)])
 }
 
+/// The type of a column of headers: a list of (key, value).
+pub(crate) fn headers_type() -> DataType {
+    DataType::List(Arc::new(Field::new("item", DataType::Struct(header_fields()), true)))
+}
+
+/// The headers of some records.
+pub(crate) fn headers_array(records: &Records, rows: impl Iterator<Item = usize>) -> ListArray {
+    let header =
+        StructBuilder::new(header_fields(), vec![Box::new(StringBuilder::new()), Box::new(BinaryBuilder::new())]);
+    let mut headers = ListBuilder::new(header);
+    for row in rows {
+        let items = headers.values();
+        for header in records.headers_of(row) {
+            items.field_builder::<StringBuilder>(0).expect("a string").append_value(&header.key);
+            items.field_builder::<BinaryBuilder>(1).expect("bytes").append_option(header.value.as_deref());
+            items.append(true);
+        }
+        headers.append(true);
+    }
+    headers.finish()
+}
+
 /// The columns of dead letters: `topic`, `partition`, `offset`, `timestamp` (when the record was written), `stage`,
 /// `reason`, `key`, `value` (cut where it is very long), `value_size` (bytes before the cut), `headers` (the record's
 /// own).
 pub fn dead_letter_schema() -> SchemaRef {
-    let header = Field::new("item", DataType::Struct(header_fields()), true);
     Arc::new(Schema::new(vec![
         Field::new("topic", DataType::Utf8, false),
         Field::new("partition", DataType::Int32, false),
@@ -53,7 +74,7 @@ pub fn dead_letter_schema() -> SchemaRef {
         Field::new("key", DataType::Binary, true),
         Field::new("value", DataType::Binary, true),
         Field::new("value_size", DataType::Int64, true),
-        Field::new("headers", DataType::List(Arc::new(header)), false),
+        Field::new("headers", headers_type(), false),
     ]))
 }
 
@@ -68,19 +89,6 @@ pub fn dead_letters(records: &Records, bad: &[BadRecord]) -> (RecordBatch, Prove
     let value = |row: usize| records.values.is_valid(row).then(|| records.values.value(row));
     let key = |row: usize| records.keys.is_valid(row).then(|| records.keys.value(row));
 
-    let header =
-        StructBuilder::new(header_fields(), vec![Box::new(StringBuilder::new()), Box::new(BinaryBuilder::new())]);
-    let mut headers = ListBuilder::new(header);
-    for row in rows() {
-        let items = headers.values();
-        for header in records.headers_of(row) {
-            items.field_builder::<StringBuilder>(0).expect("a string").append_value(&header.key);
-            items.field_builder::<BinaryBuilder>(1).expect("bytes").append_option(header.value.as_deref());
-            items.append(true);
-        }
-        headers.append(true);
-    }
-
     let columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(bad.iter().map(|_| &*records.topic))),
         Arc::new(partitions.clone()),
@@ -91,7 +99,7 @@ pub fn dead_letters(records: &Records, bad: &[BadRecord]) -> (RecordBatch, Prove
         Arc::new(rows().map(key).collect::<BinaryArray>()),
         Arc::new(rows().map(|row| value(row).map(|v| &v[..v.len().min(VALUE_LIMIT)])).collect::<BinaryArray>()),
         Arc::new(rows().map(|row| value(row).map(|v| v.len() as i64)).collect::<Int64Array>()),
-        Arc::new(headers.finish()),
+        Arc::new(headers_array(records, rows())),
     ];
     let batch = RecordBatch::try_new(dead_letter_schema(), columns).expect("the columns fit the schema");
     (batch, Provenance { partitions, offsets })

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{DataType, SchemaRef};
 use async_trait::async_trait;
 
 use crate::{Partition, Piece, Plan, Position, Provenance, Range, Records, StageError};
@@ -50,6 +50,7 @@ pub struct Demand {
 }
 
 /// What a source has to say.
+#[expect(clippy::large_enum_variant, reason = "one event a batch, never kept in numbers")]
 #[derive(Debug)]
 pub enum Event {
     /// These partitions are ours now: all of them, not only the new ones.
@@ -97,7 +98,10 @@ pub trait Decode: Send {
     /// The columns that every record gives, in the order of the pipeline file.
     fn schema(&self) -> SchemaRef;
 
-    /// Decodes values. A record that does not decode is a value in `bad`, never an error.
+    /// The type of `_key`.
+    fn key_type(&self) -> DataType;
+
+    /// Decodes keys and values. A record that does not decode is a value in `bad`, never an error.
     fn decode(&mut self, records: &Records) -> Decoded;
 }
 
@@ -106,6 +110,8 @@ pub trait Decode: Send {
 pub struct Decoded {
     /// The columns of the good records, in order.
     pub columns: RecordBatch,
+    /// Their keys, of the key type; null where a record has none.
+    pub keys: ArrayRef,
     /// The bad ones, ascending by row; every record is either here or in `columns`.
     pub bad: Vec<Refused>,
 }

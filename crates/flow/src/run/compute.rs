@@ -1,0 +1,250 @@
+//! Records in, one output a lane: decoding, the query, the lanes' own queries, and what could not go on.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
+};
+use arrow::compute::{concat, filter};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+
+use super::lane::{Lane, Takes};
+use crate::dead_letter::{headers_array, headers_type};
+use crate::{BadRecord, Decode, Provenance, Query, Recipe, Records, Refused, StageError, dead_letters};
+
+/// Gives what rows are made with.
+pub trait Kitchen: Send + Sync {
+    /// What new batches are made with.
+    fn recipe(&self) -> Arc<Recipe>;
+
+    /// A decoder and queries of this recipe, today's or a leftover plan's; a fresh one each call.
+    ///
+    /// # Errors
+    /// [`Fault::State`](crate::Fault::State) when a model or a query of an old plan is gone.
+    fn cook(&self, recipe: &Recipe) -> Result<Cook, StageError>;
+}
+
+/// A decoder and the queries behind it.
+pub struct Cook {
+    /// Bytes to columns.
+    pub decode: Box<dyn Decode>,
+    /// `records` to `result`.
+    pub query: Box<dyn Query>,
+    /// By lane: its own query over the result.
+    pub views: Vec<Option<Box<dyn Query>>>,
+}
+
+/// The columns of `records`: those that the decoder gives, then `_key`, `_value`, `_headers`, `_topic`, `_partition`,
+/// `_offset`, `_timestamp`.
+pub fn records_schema(decode: &dyn Decode) -> SchemaRef {
+    let mut fields: Vec<_> = decode.schema().fields().iter().cloned().collect();
+    let own = [
+        Field::new("_key", decode.key_type(), true),
+        Field::new("_value", DataType::Binary, true),
+        Field::new("_headers", headers_type(), false),
+        Field::new("_topic", DataType::Utf8, false),
+        Field::new("_partition", DataType::Int32, false),
+        Field::new("_offset", DataType::Int64, false),
+        Field::new("_timestamp", DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())), true),
+    ];
+    fields.extend(own.into_iter().map(Arc::new));
+    Arc::new(Schema::new(fields))
+}
+
+/// What one lane gets of a batch.
+#[derive(Debug, Clone)]
+pub(super) struct Output {
+    pub(super) rows: RecordBatch,
+    pub(super) provenance: Option<Provenance>,
+}
+
+/// What a batch became.
+pub(super) struct Computed {
+    /// By lane.
+    pub(super) outputs: Vec<Output>,
+    /// Every record that could not go on, ascending.
+    pub(super) bad: Vec<BadRecord>,
+}
+
+impl Cook {
+    /// Runs all stages over the records of one batch; `time` is the batch time in microseconds since the epoch.
+    pub(super) fn run(&mut self, records: &Records, time: i64, lanes: &[LaneShape]) -> Result<Computed, StageError> {
+        let decoded = self.decode.decode(records);
+        let (good, mut bad) = partition(records, decoded.bad);
+        let batch = assemble(&*self.decode, &good.records, decoded.columns, decoded.keys)?;
+        let queried = self.query.run(&batch, time)?;
+        bad.extend(queried.refused.into_iter().map(|refused| good.bad(refused)));
+        let result = Output { rows: queried.rows, provenance: queried.provenance };
+
+        let mut outputs = Vec::with_capacity(lanes.len());
+        for (shape, view) in lanes.iter().zip(&mut self.views) {
+            outputs.push(match (shape.takes, view) {
+                (Takes::DeadLetters, _) => None,
+                (Takes::Results, None) => Some(shape.project(&result)?),
+                (Takes::Results, Some(view)) => {
+                    let queried = view.run(&with_provenance(&result), time)?;
+                    for refused in queried.refused {
+                        let row = origin(&result, records, refused.row)?;
+                        bad.push(BadRecord { row, stage: refused.stage, reason: refused.reason });
+                    }
+                    Some(shape.project(&Output { rows: queried.rows, provenance: queried.provenance })?)
+                }
+            });
+        }
+        bad.sort_by_key(|b| b.row);
+        let outputs = outputs.into_iter().map(|output| {
+            output.unwrap_or_else(|| {
+                let (rows, provenance) = dead_letters(records, &bad);
+                Output { rows, provenance: Some(provenance) }
+            })
+        });
+        Ok(Computed { outputs: outputs.collect(), bad })
+    }
+}
+
+/// What the computation must know of a lane.
+#[derive(Debug, Clone)]
+pub(super) struct LaneShape {
+    takes: Takes,
+    columns: Option<Vec<String>>,
+    name: String,
+}
+
+impl LaneShape {
+    pub(super) fn of(lane: &Lane) -> Self {
+        LaneShape { takes: lane.takes, columns: lane.columns.clone(), name: lane.name.clone() }
+    }
+
+    pub(super) fn takes_dead_letters(&self) -> bool {
+        self.takes == Takes::DeadLetters
+    }
+
+    fn project(&self, output: &Output) -> Result<Output, StageError> {
+        let Some(columns) = &self.columns else { return Ok(output.clone()) };
+        let schema = output.rows.schema();
+        let indices = columns.iter().map(|column| schema.index_of(column)).collect::<Result<Vec<_>, _>>();
+        let indices = indices.map_err(|_| {
+            let names: Vec<_> = schema.fields().iter().map(|field| format!("`{}`", field.name())).collect();
+            StageError::settings(format!(
+                "sink `{}`: `columns` names a column that the result does not have (it has {})",
+                self.name,
+                names.join(", ")
+            ))
+        })?;
+        let rows = output.rows.project(&indices).expect("the indices are the schema's own");
+        Ok(Output { rows, provenance: output.provenance.clone() })
+    }
+}
+
+/// The records that decoded, and which rows of the batch they were.
+struct Good {
+    records: Records,
+    rows: Option<Vec<usize>>,
+}
+
+impl Good {
+    fn bad(&self, refused: Refused) -> BadRecord {
+        let row = self.rows.as_ref().map_or(refused.row, |rows| rows[refused.row]);
+        BadRecord { row, stage: refused.stage, reason: refused.reason }
+    }
+}
+
+fn partition(records: &Records, refused: Vec<Refused>) -> (Good, Vec<BadRecord>) {
+    if refused.is_empty() {
+        return (Good { records: records.clone(), rows: None }, Vec::new());
+    }
+    let mut keep = vec![true; records.len()];
+    for bad in &refused {
+        keep[bad.row] = false;
+    }
+    let rows = (0..records.len()).filter(|row| keep[*row]).collect();
+    let good = Good { records: records.filter(&BooleanArray::from(keep)), rows: Some(rows) };
+    let bad = refused.into_iter().map(|r| BadRecord { row: r.row, stage: r.stage, reason: r.reason });
+    (good, bad.collect())
+}
+
+fn assemble(
+    decode: &dyn Decode,
+    records: &Records,
+    decoded: RecordBatch,
+    keys: ArrayRef,
+) -> Result<RecordBatch, StageError> {
+    let times = records.timestamps.iter().collect::<TimestampMillisecondArray>().with_timezone("UTC");
+    let topics = StringArray::from_iter_values(std::iter::repeat_n(&*records.topic, records.len()));
+    let mut columns = decoded.columns().to_vec();
+    columns.extend([
+        keys,
+        Arc::new(records.values.clone()) as ArrayRef,
+        Arc::new(headers_array(records, 0..records.len())),
+        Arc::new(topics),
+        Arc::new(records.partitions.clone()),
+        Arc::new(records.offsets.clone()),
+        Arc::new(times),
+    ]);
+    RecordBatch::try_new(records_schema(decode), columns)
+        .map_err(|_| StageError::settings("the decoder gives other columns than it declares: a defect of this program"))
+}
+
+/// The result as a lane's own query sees it: with `_partition` and `_offset` where rows have them.
+fn with_provenance(result: &Output) -> RecordBatch {
+    let Some(provenance) = &result.provenance else { return result.rows.clone() };
+    let mut fields: Vec<_> = result.rows.schema().fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new("_partition", DataType::Int32, false)));
+    fields.push(Arc::new(Field::new("_offset", DataType::Int64, false)));
+    let mut columns = result.rows.columns().to_vec();
+    columns.push(Arc::new(provenance.partitions.clone()));
+    columns.push(Arc::new(provenance.offsets.clone()));
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).expect("one entry a row")
+}
+
+/// Which record a result's row comes from.
+fn origin(result: &Output, records: &Records, row: usize) -> Result<usize, StageError> {
+    let provenance = result.provenance.as_ref().ok_or_else(|| {
+        StageError::settings("a sink's own query fails on a row of an aggregate: no single record is at fault")
+    })?;
+    let (partition, offset) = (provenance.partitions.value(row), provenance.offsets.value(row));
+    (0..records.len())
+        .find(|i| records.partitions.value(*i) == partition && records.offsets.value(*i) == offset)
+        .ok_or_else(|| {
+            StageError::settings("a row names a record that its batch does not have: a defect of this program")
+        })
+}
+
+/// Several chunks as one batch.
+pub(super) fn concat_records(chunks: Vec<Records>) -> Option<Records> {
+    fn join<A: Array + Clone + 'static>(chunks: &[Records], column: impl Fn(&Records) -> &A) -> A {
+        let arrays: Vec<&dyn Array> = chunks.iter().map(|chunk| column(chunk) as &dyn Array).collect();
+        let joined = concat(&arrays).expect("chunks have one type and stay below the offset limit");
+        joined.as_any().downcast_ref::<A>().expect("concat keeps the type").clone()
+    }
+    if chunks.len() < 2 {
+        return chunks.into_iter().next();
+    }
+    let mut headers = Vec::new();
+    if chunks.iter().any(|chunk| !chunk.headers.is_empty()) {
+        headers = chunks.iter().flat_map(|c| (0..c.len()).map(|row| c.headers_of(row).to_vec())).collect();
+    }
+    Some(Records {
+        topic: chunks[0].topic.clone(),
+        keys: join(&chunks, |c| &c.keys),
+        values: join(&chunks, |c| &c.values),
+        partitions: join(&chunks, |c| &c.partitions),
+        offsets: join(&chunks, |c| &c.offsets),
+        timestamps: join(&chunks, |c| &c.timestamps),
+        headers,
+    })
+}
+
+impl Output {
+    /// The rows that come from one of these partitions.
+    pub(super) fn of_partitions(&self, partitions: &[i32]) -> Option<Output> {
+        let provenance = self.provenance.as_ref()?;
+        let mask: BooleanArray = provenance.partitions.values().iter().map(|p| Some(partitions.contains(p))).collect();
+        let rows = arrow::compute::filter_record_batch(&self.rows, &mask).expect("one entry a row");
+        let keep = |array: &dyn Array| filter(array, &mask).expect("one entry a row");
+        let partitions = keep(&provenance.partitions).as_any().downcast_ref::<Int32Array>().cloned();
+        let offsets = keep(&provenance.offsets).as_any().downcast_ref::<Int64Array>().cloned();
+        let provenance = Provenance { partitions: partitions?, offsets: offsets? };
+        Some(Output { rows, provenance: Some(provenance) })
+    }
+}

@@ -1,0 +1,292 @@
+//! One sink in the run loop: writes batch after batch, settles what is unknown, and says how far it got.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::compute::Output;
+use super::progress::{Positions, Stats};
+use crate::{Claim, Fault, Holding, Keep, Partition, Plan, Range, Sink, SinkTraits, StageError, Write};
+
+/// A sink without rows to write stores its position at least this often.
+const EMPTY_AT_MOST: Duration = Duration::from_secs(1);
+
+/// Waits between attempts while a service is away: doubled from the first to the last.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
+
+/// Which rows a sink gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// The query's.
+    Results,
+    /// Bad records.
+    DeadLetters,
+}
+
+/// A sink and its place in the pipeline.
+pub struct Lane {
+    /// Its name in the pipeline file.
+    pub name: String,
+    /// The sink.
+    pub sink: Box<dyn Sink>,
+    /// How it behaves.
+    pub traits: SinkTraits,
+    /// Which rows it gets.
+    pub takes: Takes,
+    /// Which columns of the result it gets, in order; all where `None`.
+    pub columns: Option<Vec<String>>,
+    /// Where it has no position yet: begin where a new pipeline would, not where the other sinks are.
+    pub backfill: bool,
+}
+
+impl Lane {
+    /// An error of this sink, with its name.
+    pub(super) fn named(&self, mut error: StageError) -> StageError {
+        error.message = format!("sink `{}`: {}", self.name, error.message);
+        error
+    }
+}
+
+/// A batch on its way to the sinks.
+pub(super) struct Batch {
+    pub(super) plan: Arc<Plan>,
+    /// By lane: what it lacks of the plan; empty where it has all of it.
+    pub(super) ranges: Vec<Vec<Range>>,
+    /// By lane.
+    pub(super) outputs: Vec<Output>,
+    /// How many records it holds.
+    pub(super) records: usize,
+    /// When it began.
+    pub(super) begun: std::time::Instant,
+    /// Its place in the window; given back when every sink has it.
+    pub(super) _permit: tokio::sync::OwnedSemaphorePermit,
+}
+
+/// A batch handed to a lane, with the turn that is free again when the lane has it.
+pub(super) struct Item {
+    pub(super) batch: Arc<Batch>,
+    pub(super) _turn: Option<tokio::sync::OwnedSemaphorePermit>,
+}
+
+/// What the lanes of an epoch share.
+pub(super) struct Shared {
+    pub(super) positions: Positions,
+    pub(super) stats: Arc<Stats>,
+    /// The epoch is over: finish the write at hand, take no other.
+    pub(super) stop: CancellationToken,
+}
+
+/// A lane at work: the task that owns the sink for an epoch.
+pub(super) struct Runner {
+    pub(super) lane: Lane,
+    pub(super) index: usize,
+    pub(super) leads: bool,
+    /// Whether the progress line counts what this lane stores.
+    pub(super) counts: bool,
+    pub(super) claims: Vec<Claim>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) followers: Vec<UnboundedSender<Item>>,
+}
+
+impl Runner {
+    /// Writes what comes until the channel closes or the epoch ends. The lane comes back whatever happens.
+    pub(super) async fn run(mut self, mut batches: UnboundedReceiver<Item>) -> (Lane, Result<(), StageError>) {
+        let outcome = self.follow(&mut batches).await;
+        if outcome.is_err() {
+            self.shared.stop.cancel();
+        }
+        (self.lane, outcome)
+    }
+
+    async fn follow(&mut self, batches: &mut UnboundedReceiver<Item>) -> Result<(), StageError> {
+        let stop = self.shared.stop.clone();
+        let mut empty: Option<Empty> = None;
+        loop {
+            let due = empty.as_ref().map_or_else(|| Instant::now() + EMPTY_AT_MOST, |empty| empty.due);
+            let item = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                item = batches.recv() => item,
+                () = tokio::time::sleep_until(due), if empty.is_some() => {
+                    self.flush(&mut empty).await?;
+                    continue;
+                }
+            };
+            let Some(Item { batch, _turn }) = item else { return self.flush(&mut empty).await };
+            let output = &batch.outputs[self.index];
+            let ranges = &batch.ranges[self.index];
+            if ranges.is_empty() {
+                self.forward(&batch);
+                continue;
+            }
+            if output.rows.num_rows() == 0 && !self.leads {
+                match &mut empty {
+                    Some(empty) => empty.extend(ranges),
+                    None => empty = Some(Empty::new(batch.plan.clone(), ranges.clone(), output.clone())),
+                }
+                continue;
+            }
+            let mut write = Write {
+                plan: batch.plan.clone(),
+                ranges: ranges.clone(),
+                rows: output.rows.clone(),
+                provenance: output.provenance.clone(),
+                keep: self.keep(&batch.plan),
+            };
+            if let Some(empty) = empty.take() {
+                write.ranges = empty.before(write.ranges);
+            }
+            self.write(write).await?;
+            if self.counts {
+                self.shared.stats.stored(batch.records, batch.begun.elapsed().as_micros() as u64);
+            }
+            self.forward(&batch);
+        }
+    }
+
+    fn forward(&self, batch: &Arc<Batch>) {
+        for follower in &self.followers {
+            // A follower that is gone has failed and ends the epoch itself.
+            let _ = follower.send(Item { batch: batch.clone(), _turn: None });
+        }
+    }
+
+    fn keep(&self, plan: &Plan) -> Option<Keep> {
+        let others = !self.followers.is_empty();
+        (self.leads && others && self.lane.traits.keeps_positions)
+            .then(|| Keep { pieces: plan.pieces().collect(), floor: self.shared.positions.lowest(Some(self.index)) })
+    }
+
+    async fn flush(&mut self, empty: &mut Option<Empty>) -> Result<(), StageError> {
+        let Some(empty) = empty.take() else { return Ok(()) };
+        if !self.lane.traits.keeps_positions {
+            self.shared.positions.advance(self.index, &empty.ranges);
+            return Ok(());
+        }
+        let Output { rows, provenance } = empty.output;
+        self.write(Write { plan: empty.plan, ranges: empty.ranges, rows, provenance, keep: None }).await
+    }
+
+    /// Writes until it is stored: after an error the sink is claimed again and what it says is believed.
+    async fn write(&mut self, write: Write) -> Result<(), StageError> {
+        let mut todo = write;
+        let whole = todo.ranges.clone();
+        let mut backoff = BACKOFF.0;
+        loop {
+            let error = match self.lane.sink.write(&todo).await {
+                Ok(written) => {
+                    self.shared.stats.rejected(written.rejected);
+                    if written.rejected > 0 {
+                        warn!(
+                            sink = self.lane.name,
+                            rows = written.rejected,
+                            "rows that this sink refused are in its rejects"
+                        );
+                    }
+                    break;
+                }
+                Err(error) if error.fault == Fault::Unavailable => self.lane.named(error),
+                Err(error) => return Err(self.lane.named(error)),
+            };
+            warn!(batch = todo.plan.id, "{error}: trying again");
+            let holdings = self.claim_again(&mut backoff).await?;
+            match outstanding(&todo, &holdings, &self.lane.name)? {
+                Some(rest) => todo = rest,
+                None => break,
+            }
+        }
+        self.shared.positions.advance(self.index, &whole);
+        Ok(())
+    }
+
+    async fn claim_again(&mut self, backoff: &mut Duration) -> Result<Vec<Holding>, StageError> {
+        loop {
+            tokio::select! {
+                () = self.shared.stop.cancelled() => return Err(StageError::unavailable("stopped while the service was away")),
+                () = tokio::time::sleep(*backoff) => {}
+            }
+            *backoff = (*backoff * 2).min(BACKOFF.1);
+            if !self.lane.traits.keeps_positions {
+                return Ok(Vec::new());
+            }
+            match self.lane.sink.claim(&self.claims).await {
+                Ok(holdings) => return Ok(holdings),
+                Err(error) if error.fault == Fault::Unavailable => warn!("{}: trying again", self.lane.named(error)),
+                Err(error) => return Err(self.lane.named(error)),
+            }
+        }
+    }
+}
+
+/// What of a write is still to be done, by what the sink says it holds; none when all of it is stored.
+fn outstanding(write: &Write, holdings: &[Holding], sink: &str) -> Result<Option<Write>, StageError> {
+    let held: HashMap<&Partition, i64> = holdings.iter().map(|h| (&h.partition, h.next)).collect();
+    let mut rest = Vec::new();
+    for range in &write.ranges {
+        match held.get(&range.partition) {
+            // A sink that keeps no positions: at least once.
+            None => rest.push(range.clone()),
+            Some(next) if *next == range.from => rest.push(range.clone()),
+            Some(next) if *next == range.to => {}
+            Some(next) => {
+                return Err(StageError::fenced(format!(
+                    "sink `{sink}`: {} is at {next}, where {} or {} was expected",
+                    range.partition, range.from, range.to
+                )));
+            }
+        }
+    }
+    if rest.is_empty() {
+        return Ok(None);
+    }
+    if rest.len() == write.ranges.len() {
+        return Ok(Some(write.clone()));
+    }
+    let indexes: Vec<i32> = rest.iter().map(|range| range.partition.index).collect();
+    let output = Output { rows: write.rows.clone(), provenance: write.provenance.clone() };
+    let Some(Output { rows, provenance }) = output.of_partitions(&indexes) else {
+        return Err(StageError::state(format!(
+            "sink `{sink}`: a batch that cannot be cut by partition is stored for some of its partitions only"
+        ))
+        .remedy("`foretell positions show` tells what is stored"));
+    };
+    let keep = write.keep.as_ref().map(|keep| Keep {
+        pieces: keep.pieces.iter().filter(|p| indexes.contains(&p.range.partition.index)).cloned().collect(),
+        floor: keep.floor.clone(),
+    });
+    Ok(Some(Write { plan: write.plan.clone(), ranges: rest, rows, provenance, keep }))
+}
+
+/// Positions that move without rows: written together with the next rows, or after a while.
+struct Empty {
+    plan: Arc<Plan>,
+    ranges: Vec<Range>,
+    output: Output,
+    due: Instant,
+}
+
+impl Empty {
+    fn new(plan: Arc<Plan>, ranges: Vec<Range>, output: Output) -> Self {
+        Empty { plan, ranges, output, due: Instant::now() + EMPTY_AT_MOST }
+    }
+
+    fn extend(&mut self, ranges: &[Range]) {
+        for range in ranges {
+            match self.ranges.iter_mut().find(|r| r.partition == range.partition) {
+                Some(own) => own.to = range.to,
+                None => self.ranges.push(range.clone()),
+            }
+        }
+    }
+
+    /// These ranges, begun where the empty ones began.
+    fn before(mut self, ranges: Vec<Range>) -> Vec<Range> {
+        self.extend(&ranges);
+        self.ranges
+    }
+}

@@ -1,0 +1,156 @@
+//! The run loop: one worker, from its assignment to its last commit.
+//!
+//! A worker lives in *epochs*. An epoch begins with an assignment: every sink is claimed, leftover plans are replayed,
+//! then batches flow until the assignment changes, a sink is fenced, or the worker is told to stop. Whatever happens,
+//! the next epoch begins from what the sinks say; nothing is patched up in between.
+
+mod compute;
+mod epoch;
+mod lane;
+mod progress;
+mod reader;
+mod start;
+mod trigger;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+pub use compute::{Cook, Kitchen, records_schema};
+pub use lane::{Lane, Takes};
+pub use progress::{Snapshot, Stats};
+pub use trigger::{Limits, Trigger};
+
+use crate::{Event, Fault, Source, StageError};
+use epoch::{End, Epoch};
+
+/// How long a drain may take before what is left is abandoned; it is replayed at the next start.
+const DRAIN: Duration = Duration::from_secs(8);
+
+/// How often an epoch may be fenced in a row before the worker gives up: a rebalance fences once or twice.
+const FENCED_AT_MOST: u32 = 20;
+
+/// What to do with a bad record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnBadRecord {
+    /// Count it, hand it to the dead letters, go on.
+    Continue,
+    /// Stop before the batch that holds it is written.
+    Stop,
+}
+
+/// How a worker runs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// This worker's stable name.
+    pub worker: String,
+    /// When a batch begins.
+    pub trigger: Trigger,
+    /// How large a batch may be, and how much may be under way.
+    pub limits: Limits,
+    /// What to do with a bad record.
+    pub on_bad_record: OnBadRecord,
+    /// Topics that had positions before this run began: their new partitions start at their first record.
+    pub known_topics: HashSet<String>,
+}
+
+/// A member of the consumer group with its own batch loop and sinks.
+pub struct Worker {
+    /// Where records come from.
+    pub source: Box<dyn Source>,
+    /// The sinks, in the order of the pipeline file; dead letters last.
+    pub lanes: Vec<Lane>,
+    /// Gives the decoder and the query, of today and of leftover plans.
+    pub kitchen: Arc<dyn Kitchen>,
+    /// How to run.
+    pub settings: Settings,
+    /// What the progress line reads.
+    pub stats: Arc<Stats>,
+}
+
+impl Worker {
+    /// Runs until `shutdown` is cancelled (drains first), the source ends, or an error that trying again cannot mend.
+    ///
+    /// # Errors
+    /// [`Fault::Settings`] and [`Fault::State`]: a person must act; the text says how.
+    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), StageError> {
+        let mut lanes = std::mem::take(&mut self.lanes);
+        let mut fenced = 0;
+        let mut assigned = None;
+        let outcome = loop {
+            let partitions = match assigned.take() {
+                Some(partitions) => partitions,
+                None => match self.assignment(&shutdown).await {
+                    Ok(Some(partitions)) => partitions,
+                    Ok(None) => break Ok(()),
+                    Err(error) => break Err(error),
+                },
+            };
+            let epoch = Epoch {
+                source: &mut *self.source,
+                kitchen: &*self.kitchen,
+                settings: &self.settings,
+                stats: &self.stats,
+                shutdown: &shutdown,
+                partitions: &partitions,
+            };
+            let (returned, end) = epoch.run(lanes).await;
+            lanes = returned;
+            match end {
+                Ok(End::Finished) => break Ok(()),
+                Ok(End::Revoked) => fenced = 0,
+                Ok(End::Assigned(partitions)) => {
+                    fenced = 0;
+                    assigned = Some(partitions);
+                }
+                Err(error) if error.fault == Fault::Fenced && fenced < FENCED_AT_MOST => {
+                    fenced += 1;
+                    info!(worker = self.settings.worker, "{error}: starting again from what is stored");
+                    tokio::time::sleep(Duration::from_millis(u64::from(fenced) * 20)).await;
+                    assigned = Some(partitions);
+                }
+                Err(error) if error.fault == Fault::Unavailable && !shutdown.is_cancelled() => {
+                    warn!(worker = self.settings.worker, "{error}: trying again");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    assigned = Some(partitions);
+                }
+                // Told to stop while a service is away: what is left is replayed at the next start.
+                Err(error) if error.fault == Fault::Unavailable => {
+                    warn!(worker = self.settings.worker, "{error}");
+                    break Ok(());
+                }
+                Err(error) => break Err(error),
+            }
+            if shutdown.is_cancelled() {
+                break Ok(());
+            }
+        };
+        for lane in &mut lanes {
+            if let Err(error) = lane.sink.close().await {
+                warn!(sink = lane.name, "{error}; nothing is lost, the next start recovers it");
+            }
+        }
+        outcome
+    }
+
+    /// Waits for partitions; none when told to stop or when the source has ended.
+    async fn assignment(&mut self, shutdown: &CancellationToken) -> Result<Option<Vec<crate::Partition>>, StageError> {
+        loop {
+            let demand = self.settings.limits.demand(Duration::from_secs(1));
+            let event = tokio::select! {
+                () = shutdown.cancelled() => return Ok(None),
+                event = self.source.next(demand) => event?,
+            };
+            match event {
+                Event::Assigned(partitions) if !partitions.is_empty() => return Ok(Some(partitions)),
+                Event::Ended => return Ok(None),
+                Event::Assigned(_) if self.settings.trigger == Trigger::AvailableNow => return Ok(None),
+                // Records of an assignment that is void by now: they are read again after the next claim.
+                Event::Assigned(_) | Event::Revoked | Event::Idle | Event::Records(_) => {}
+            }
+        }
+    }
+}

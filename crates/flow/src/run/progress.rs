@@ -1,0 +1,110 @@
+//! What a worker knows of itself while it runs: positions by sink, counters for the progress line.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+
+use crate::{Partition, Position, Range};
+
+/// Counters of one worker; each only grows, but for the lag.
+#[derive(Debug, Default)]
+pub struct Stats {
+    records: AtomicU64,
+    bad: AtomicU64,
+    rejected: AtomicU64,
+    batches: AtomicU64,
+    late: AtomicU64,
+    busy_micros: AtomicU64,
+    lag: AtomicI64,
+}
+
+/// The counters at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Records that the leader has stored.
+    pub records: u64,
+    /// Records that did not decode, or that a model or the query refused.
+    pub bad: u64,
+    /// Rows that one sink alone refused.
+    pub rejected: u64,
+    /// Batches that the leader has stored.
+    pub batches: u64,
+    /// Batches that began late, because the one before took longer than the trigger's interval.
+    pub late: u64,
+    /// Microseconds from the begin of each batch until the leader had stored it, added up.
+    pub busy_micros: u64,
+    /// Records between the position and the end of the log, as last seen.
+    pub lag: i64,
+}
+
+impl Stats {
+    /// Reads all counters.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            records: self.records.load(Relaxed),
+            bad: self.bad.load(Relaxed),
+            rejected: self.rejected.load(Relaxed),
+            batches: self.batches.load(Relaxed),
+            late: self.late.load(Relaxed),
+            busy_micros: self.busy_micros.load(Relaxed),
+            lag: self.lag.load(Relaxed),
+        }
+    }
+
+    pub(super) fn stored(&self, records: usize, micros: u64) {
+        self.records.fetch_add(records as u64, Relaxed);
+        self.batches.fetch_add(1, Relaxed);
+        self.busy_micros.fetch_add(micros, Relaxed);
+    }
+
+    pub(super) fn bad(&self, records: usize) {
+        self.bad.fetch_add(records as u64, Relaxed);
+    }
+
+    pub(super) fn rejected(&self, rows: u64) {
+        self.rejected.fetch_add(rows, Relaxed);
+    }
+
+    pub(super) fn late(&self) {
+        self.late.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn lag(&self, records: i64) {
+        self.lag.store(records, Relaxed);
+    }
+}
+
+/// Where each sink stands: by lane, by partition.
+#[derive(Debug)]
+pub(super) struct Positions {
+    lanes: Vec<Mutex<HashMap<Partition, i64>>>,
+}
+
+impl Positions {
+    pub(super) fn new(lanes: Vec<HashMap<Partition, i64>>) -> Self {
+        Positions { lanes: lanes.into_iter().map(Mutex::new).collect() }
+    }
+
+    /// A lane has stored these ranges.
+    pub(super) fn advance(&self, lane: usize, ranges: &[Range]) {
+        let mut positions = lock(&self.lanes[lane]);
+        for range in ranges {
+            positions.insert(range.partition.clone(), range.to);
+        }
+    }
+
+    /// By partition the lowest position of all lanes but `except`.
+    pub(super) fn lowest(&self, except: Option<usize>) -> Vec<Position> {
+        let mut lowest: HashMap<Partition, i64> = HashMap::new();
+        for (_, lane) in self.lanes.iter().enumerate().filter(|(index, _)| Some(*index) != except) {
+            for (partition, next) in lock(lane).iter() {
+                lowest.entry(partition.clone()).and_modify(|low| *low = (*low).min(*next)).or_insert(*next);
+            }
+        }
+        lowest.into_iter().map(|(partition, next)| Position { partition, next }).collect()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,109 @@
+//! Reads a source either as it comes, or exactly the ranges of a plan.
+
+use std::collections::{HashMap, VecDeque};
+
+use arrow::array::BooleanArray;
+
+use super::epoch::End;
+use super::trigger::Limits;
+use crate::{Chunk, Demand, Event, Partition, Position, Range, Records, Source, StageError};
+
+/// How long a replay waits for records that must be there before it says that the source is away.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// A source with what a replay read too far.
+pub(super) struct Reader<'a> {
+    source: &'a mut dyn Source,
+    ahead: VecDeque<Chunk>,
+}
+
+/// What a replay ended with.
+pub(super) enum Replay {
+    /// The records of the ranges, all of them.
+    Records(Vec<Records>),
+    /// The assignment changed in between.
+    Changed(End),
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(source: &'a mut dyn Source) -> Self {
+        Reader { source, ahead: VecDeque::new() }
+    }
+
+    pub(super) fn source(&mut self) -> &mut dyn Source {
+        self.source
+    }
+
+    /// Records as they come.
+    pub(super) async fn next(&mut self, demand: Demand) -> Result<Event, StageError> {
+        match self.ahead.pop_front() {
+            Some(chunk) => Ok(Event::Records(chunk)),
+            None => self.source.next(demand).await,
+        }
+    }
+
+    /// The records of `ranges`, where each range begins at the partition's read position; what comes with them from
+    /// beyond is kept for later.
+    pub(super) async fn exactly(&mut self, ranges: &[Range], limits: &Limits) -> Result<Replay, StageError> {
+        let mut reached: HashMap<Partition, i64> = ranges.iter().map(|r| (r.partition.clone(), r.from)).collect();
+        let mut records = Vec::new();
+        let mut pending = std::mem::take(&mut self.ahead);
+        let started = std::time::Instant::now();
+        while ranges.iter().any(|range| reached[&range.partition] < range.to) {
+            let chunk = match pending.pop_front() {
+                Some(chunk) => chunk,
+                None => match self.source.next(limits.demand(std::time::Duration::from_secs(1))).await? {
+                    Event::Records(chunk) => chunk,
+                    Event::Idle | Event::Ended if started.elapsed() < PATIENCE => continue,
+                    Event::Idle | Event::Ended => {
+                        return Err(StageError::unavailable("the source does not hand out records that a plan names"));
+                    }
+                    Event::Assigned(partitions) => return Ok(Replay::Changed(End::Assigned(partitions))),
+                    Event::Revoked => return Ok(Replay::Changed(End::Revoked)),
+                },
+            };
+            let (inside, beyond) = split(chunk, ranges);
+            for position in &inside.reached {
+                reached.insert(position.partition.clone(), position.next);
+            }
+            if !inside.records.is_empty() {
+                records.push(inside.records);
+            }
+            if !beyond.reached.is_empty() {
+                self.ahead.push_back(beyond);
+            }
+        }
+        self.ahead.extend(pending);
+        Ok(Replay::Records(records))
+    }
+}
+
+/// A chunk's part within the ranges, and its part beyond them.
+fn split(chunk: Chunk, ranges: &[Range]) -> (Chunk, Chunk) {
+    let end = |index: i32| ranges.iter().find(|r| r.partition.index == index).map(|r| r.to);
+    let mut inside = Vec::new();
+    let mut beyond = Vec::new();
+    for position in chunk.reached {
+        match end(position.partition.index) {
+            Some(to) if position.next > to => {
+                inside.push(Position { partition: position.partition.clone(), next: to });
+                beyond.push(position);
+            }
+            Some(_) => inside.push(position),
+            None => beyond.push(position),
+        }
+    }
+    let records = chunk.records;
+    let mask: BooleanArray = (records.partitions.values().iter().zip(records.offsets.values()))
+        .map(|(partition, offset)| Some(end(*partition).is_some_and(|to| *offset < to)))
+        .collect();
+    if mask.true_count() == records.len() {
+        let none = records.filter(&BooleanArray::from(vec![false; records.len()]));
+        return (Chunk { records, reached: inside }, Chunk { records: none, reached: beyond });
+    }
+    let rest: BooleanArray = mask.values().iter().map(|inside| Some(!inside)).collect();
+    (
+        Chunk { records: records.filter(&mask), reached: inside },
+        Chunk { records: records.filter(&rest), reached: beyond },
+    )
+}

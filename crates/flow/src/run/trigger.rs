@@ -1,0 +1,72 @@
+//! When a batch begins, and how large it may be.
+
+use std::time::{Duration, Instant};
+
+use crate::Demand;
+
+/// When a batch begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trigger {
+    /// As soon as there is work.
+    Continuous,
+    /// Every so often; when a batch takes longer, the next begins at once and nothing piles up.
+    Every(Duration),
+    /// Takes what is there at the start, then stops.
+    AvailableNow,
+}
+
+/// How large a batch may be, and how much may be under way between the leader and the slowest sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Records in a batch.
+    pub rows: usize,
+    /// Bytes of keys and values in a batch.
+    pub bytes: usize,
+    /// Bytes of batches under way; a full window pauses the source.
+    pub window: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { rows: 50_000, bytes: 16 << 20, window: 128 << 20 }
+    }
+}
+
+impl Limits {
+    /// Asks a source for a batch.
+    pub(super) fn demand(&self, wait: Duration) -> Demand {
+        Demand { rows: self.rows, bytes: self.bytes, wait }
+    }
+}
+
+/// The clock of `Trigger::Every`.
+#[derive(Debug)]
+pub(super) struct Ticks {
+    every: Duration,
+    next: Instant,
+}
+
+impl Ticks {
+    pub(super) fn new(every: Duration) -> Self {
+        Ticks { every, next: Instant::now() + every }
+    }
+
+    /// When the next batch begins.
+    pub(super) fn due(&self) -> Instant {
+        self.next
+    }
+
+    /// The interval.
+    pub(super) fn every(&self) -> Duration {
+        self.every
+    }
+
+    /// A batch begins now. `full`: it was cut at a limit, so more is waiting and the next begins at once. Returns
+    /// whether this one began late, by more than a tenth of the interval.
+    pub(super) fn begin(&mut self, full: bool) -> bool {
+        let now = Instant::now();
+        let late = now.saturating_duration_since(self.next) > self.every / 10;
+        self.next = if full { now } else { (self.next + self.every).max(now) };
+        late
+    }
+}
