@@ -9,6 +9,7 @@ hdfs_command() { # the java command line up to the main class, in $hdfs_java
   # WebHDFS (Jersey 1) needs the --add-opens on Java 17; plain RPC does not.
   hdfs_java=(java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData
     --add-opens=java.base/java.lang=ALL-UNNAMED "-Djava.io.tmpdir=$dir/hdfs/tmp"
+    "-Djdk.net.hosts.file=$dir/hdfs/conf/hosts"
     -cp "$dir/hdfs/conf:$(hdfs_jars)/*")
 }
 
@@ -21,6 +22,8 @@ hdfs_configure() {
   [ -e "$conf/log4j.properties" ] && return
   # The jars lack the web pages, but the HTTP servers insist on the folders.
   mkdir -p "$conf"/webapps/{hdfs,datanode,static} "$dir/hdfs/tmp"
+  # Hadoop looks its own host up and ends where the name does not resolve, as in some containers.
+  printf '127.0.0.1 %s\n' localhost "$HOSTNAME" >"$conf/hosts"
   {
     echo '<configuration>'
     property fs.defaultFS "hdfs://127.0.0.1:$(port namenode)"

@@ -14,7 +14,7 @@ import random
 import sys
 import time
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 
 
 def arguments():
@@ -22,7 +22,7 @@ def arguments():
     p.add_argument("--brokers", default="localhost:9092", help="default: %(default)s")
     p.add_argument("--topic", default="Pdata", help="default: %(default)s; it must exist")
     p.add_argument("--rows", type=int, default=0, help="how many made-up orders to send")
-    p.add_argument("--csv", metavar="FILE", help="send the orders of a CSV file with a header, PNO first; extra columns stay out")
+    p.add_argument("--csv", metavar="FILE", help="send the orders of a CSV file: PNO, the features; the rest stays out")
     p.add_argument("--rate", type=float, default=0, help="records a second; default: as fast as it goes")
     p.add_argument("--bad", type=int, default=0, help="how many bad records to mix in")
     p.add_argument("--seed", type=int, default=0, help="default: %(default)s")
@@ -60,14 +60,13 @@ def records(args):
     good = list(orders(args))
     rng = random.Random(args.seed)
     bad_at = set(rng.sample(range(len(good) + args.bad), args.bad))
-    kinds, patterns = list(BAD), iter(good)
+    kinds, rest = list(BAD), iter(good)
     for i in range(len(good) + args.bad):
         if i in bad_at:
-            kind = kinds[len(bad_at) % len(kinds)]
-            bad_at.remove(i)
+            kind = rng.choice(kinds)
             yield f"bad{i}".encode(), BAD[kind](rng.choice(good)[1] if good else b"1,2,3,4,5,6,7"), kind
         else:
-            yield *next(patterns), None
+            yield *next(rest), None
 
 
 def main():
@@ -79,7 +78,13 @@ def main():
         "partitioner": "murmur2_random",
         "enable.idempotence": True,
         "linger.ms": 20,
+        "log_level": 2,  # errors are reported below, once
     })
+    try:
+        if error := producer.list_topics(args.topic, timeout=10).topics[args.topic].error:
+            sys.exit(f"topic {args.topic}: {error.str()}")
+    except KafkaException as e:
+        sys.exit(f"no answer from Kafka at {args.brokers}: {e.args[0].str()}")
 
     def delivered(kind):
         def report(error, message):
