@@ -1,0 +1,128 @@
+//! A prepared physical plan: run again and again, never planned again.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::error::Result;
+use datafusion::execution::{SessionState, TaskContext};
+use datafusion::logical_expr::{LogicalPlan, Operator};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::BinaryExpr;
+use datafusion::physical_plan::execution_plan::reset_plan_states;
+use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
+use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use futures::TryStreamExt;
+
+/// A plan that can be run any number of times.
+pub(crate) struct Engine {
+    plan: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
+}
+
+impl Engine {
+    pub(crate) async fn prepare(session: &SessionState, plan: &LogicalPlan) -> Result<Self> {
+        let plan = session.create_physical_plan(plan).await?;
+        let plan = plan.transform_up(checked_arithmetic).map(|plan| plan.data)?;
+        let plan = plan.transform_up(crate::in_order::in_order).map(|plan| plan.data)?;
+        Ok(Engine { plan, context: session.task_ctx() })
+    }
+
+    pub(crate) fn schema(&self) -> SchemaRef {
+        self.plan.schema()
+    }
+
+    pub(crate) async fn run(&self) -> Result<Vec<RecordBatch>> {
+        run(&self.plan, &self.context).await
+    }
+
+    /// The expression that fails on what the tables hold now, if it can be found.
+    pub(crate) async fn failing(&self) -> Option<String> {
+        let expression = failing(&self.plan, &self.context).await?;
+        // The hidden argument of models is not the user's.
+        let expression = expression.replace(&format!("{}, ", crate::rows::ROW), "");
+        Some(match expression.char_indices().nth(LONGEST) {
+            Some((end, _)) => format!("{}…", &expression[..end]),
+            None => expression,
+        })
+    }
+}
+
+/// How many letters of an expression an error shows.
+const LONGEST: usize = 200;
+
+/// Runs a plan. What it keeps from a run (a join's table, metrics) is left behind in a copy, or each run would add to
+/// it. Partitions come one after the other: concurrent ones would give another order at each replay.
+async fn run(plan: &Arc<dyn ExecutionPlan>, context: &Arc<TaskContext>) -> Result<Vec<RecordBatch>> {
+    let plan = reset_plan_states(Arc::clone(plan))?;
+    let mut batches = Vec::new();
+    for partition in 0..plan.output_partitioning().partition_count() {
+        let stream = plan.execute(partition, Arc::clone(context))?;
+        batches.extend(stream.try_collect::<Vec<_>>().await?);
+    }
+    Ok(batches)
+}
+
+/// The engine wraps integers around by default: a wrong number instead of a refused row.
+fn checked_arithmetic(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
+        let exprs = projection.expr().iter().map(|column| {
+            let expr = checked(Arc::clone(&column.expr))?;
+            Ok(ProjectionExpr { expr, alias: column.alias.clone() })
+        });
+        let exprs = exprs.collect::<Result<Vec<_>>>()?;
+        let input = Arc::clone(projection.input());
+        let projection = ProjectionExec::try_new_with_schema_metadata(exprs, input, &plan.schema())?;
+        return Ok(Transformed::yes(Arc::new(projection)));
+    }
+    if let Some(filter) = plan.downcast_ref::<FilterExec>() {
+        let predicate = checked(Arc::clone(filter.predicate()))?;
+        let filter = FilterExecBuilder::from(filter).with_predicate(predicate).build()?;
+        return Ok(Transformed::yes(Arc::new(filter)));
+    }
+    Ok(Transformed::no(plan))
+}
+
+fn checked(expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {
+    let checked = expr.transform_up(|expr| match expr.downcast_ref::<BinaryExpr>() {
+        Some(binary) if matches!(binary.op(), Operator::Plus | Operator::Minus | Operator::Multiply) => {
+            Ok(Transformed::yes(Arc::new(binary.clone().with_fail_on_overflow(true)) as Arc<dyn PhysicalExpr>))
+        }
+        _ => Ok(Transformed::no(expr)),
+    });
+    checked.map(|expr| expr.data)
+}
+
+/// The deepest node that fails although its inputs do not, and in it the smallest expression.
+async fn failing(plan: &Arc<dyn ExecutionPlan>, context: &Arc<TaskContext>) -> Option<String> {
+    for child in plan.children() {
+        if run(child, context).await.is_err() {
+            return Box::pin(failing(child, context)).await;
+        }
+    }
+    let exprs: Vec<Arc<dyn PhysicalExpr>> = if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
+        projection.expr().iter().map(|column| Arc::clone(&column.expr)).collect()
+    } else if let Some(filter) = plan.downcast_ref::<FilterExec>() {
+        vec![Arc::clone(filter.predicate())]
+    } else {
+        return None;
+    };
+    let [child] = plan.children().try_into().ok()?;
+    let batches = run(child, context).await.ok()?;
+    batches.iter().find_map(|batch| exprs.iter().find_map(|expr| failing_expr(expr, batch)))
+}
+
+fn failing_expr(expr: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Option<String> {
+    expr.evaluate(batch).err()?;
+    // CASE, AND, OR and COALESCE compute their parts on some rows only: on all of them, another part could fail.
+    let name = datafusion::physical_expr_common::physical_expr::fmt_sql(expr.as_ref()).to_string();
+    let lazy =
+        expr.downcast_ref::<BinaryExpr>().is_some_and(|binary| matches!(binary.op(), Operator::And | Operator::Or));
+    if lazy || name.starts_with("CASE") || name.starts_with("coalesce") {
+        return Some(name);
+    }
+    let inner = expr.children().into_iter().find_map(|child| failing_expr(child, batch));
+    Some(inner.unwrap_or(name))
+}

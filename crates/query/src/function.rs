@@ -1,0 +1,273 @@
+//! Models as SQL functions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, StructArray, UInt32Array, new_empty_array};
+use arrow::datatypes::{DataType, Field, Fields, UInt32Type};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
+use foretell_model::{Columns, Outputs, Refusal, Want};
+
+use crate::failure::Failure;
+use crate::slot::RunState;
+use crate::{Error, Scorer};
+
+/// A function that a model gives to SQL: `mri`, `mri_proba`, ….
+#[derive(Clone)]
+pub(crate) struct ModelCall {
+    /// The model's name, as given.
+    pub(crate) model: String,
+    /// The function's name, in lower case.
+    pub(crate) function: String,
+    pub(crate) scorer: Arc<dyn Scorer>,
+    pub(crate) want: Want,
+}
+
+/// What a suffix asks for, and how to say that a model has none.
+const SUFFIXES: &[(&str, Want, &str)] = &[
+    ("_proba", Want::Proba, "probabilities"),
+    ("_decision", Want::Decision, "decision values"),
+    ("_transform", Want::Transform, "transformed columns"),
+];
+
+/// The functions of all models, and the functions that they could have but have not.
+pub(crate) type Calls = (BTreeMap<String, ModelCall>, Vec<(String, String, &'static str)>);
+
+/// The models' functions by their lower-case names: `mri` is `predict` (or `transform`, where that is all a model
+/// does), `mri_proba` and so on are the rest.
+pub(crate) fn calls(models: &BTreeMap<String, Arc<dyn Scorer>>, sql: &BTreeSet<String>) -> Result<Calls, Error> {
+    let mut calls = BTreeMap::new();
+    let mut absent = Vec::new();
+    for (model, scorer) in models {
+        let refuse = |reason: String| Err(Error::ModelName { model: model.clone(), reason });
+        let word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        if !model.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') || !model.chars().all(word) {
+            return refuse("a name is letters, digits and `_`, and begins with a letter".into());
+        }
+        let signature = scorer.signature();
+        let own = if signature.predict.is_empty() { Want::Transform } else { Want::Predict };
+        let mut wants = vec![("", own, "predictions")];
+        wants.extend_from_slice(SUFFIXES);
+        for (suffix, want, output) in wants {
+            let function = format!("{model}{suffix}").to_lowercase();
+            if signature.outputs(want).is_empty() {
+                absent.push((function, model.clone(), output));
+                continue;
+            }
+            if sql.contains(&function) || !crate::parse::is_callable(&function) {
+                return refuse(format!("`{function}` is a word of SQL; call it `{model}_model`"));
+            }
+            let call = ModelCall { model: model.clone(), function, scorer: Arc::clone(scorer), want };
+            if let Some(other) = calls.insert(call.function.clone(), call) {
+                let both = other.function;
+                return refuse(format!("model `{}` gives a function `{both}`, too; case does not matter", other.model));
+            }
+        }
+    }
+    Ok((calls, absent))
+}
+
+impl ModelCall {
+    /// One output is a column of its own type; several are a STRUCT, and so are probabilities.
+    fn return_type(&self) -> DataType {
+        match self.scorer.signature().outputs(self.want) {
+            [one] if self.want != Want::Proba => one.data_type.clone(),
+            _ => DataType::Struct(self.fields()),
+        }
+    }
+
+    /// By class where classes are known and differ, otherwise by the output's name.
+    fn fields(&self) -> Fields {
+        let outputs = self.scorer.signature().outputs(self.want);
+        let classes: BTreeSet<_> = outputs.iter().filter_map(|output| output.class.as_deref()).collect();
+        outputs
+            .iter()
+            .map(|output| {
+                let name = match &output.class {
+                    Some(class) if classes.len() == outputs.len() => class,
+                    _ => &output.name,
+                };
+                Field::new(name, output.data_type.clone(), true)
+            })
+            .collect()
+    }
+
+    /// Scores rows; `rows` names each one's input row, NULL where it comes from none.
+    fn score(&self, rows: &UInt32Array, columns: &[ArrayRef], run: &RunState) -> Result<ArrayRef, ScoreError> {
+        let outputs = self.scorer.score(&Columns::new(columns, rows.len()), self.want);
+        let wrong = |difference: String| ScoreError::Wrong { model: self.model.clone(), difference };
+        self.check(&outputs, rows.len()).map_err(wrong)?;
+        let mut refusals = Vec::with_capacity(outputs.refusals.len());
+        for refusal in outputs.refusals {
+            let row = usize::try_from(refusal.row).ok().filter(|row| *row < rows.len());
+            let Some(row) = row else {
+                return Err(wrong(format!("it refuses row {} of {}", refusal.row, rows.len())));
+            };
+            if rows.is_null(row) {
+                return Err(ScoreError::Refused { model: self.model.clone(), refusal });
+            }
+            let Refusal { step, column, reason, .. } = refusal;
+            let failure = Failure::Model { model: self.model.clone(), step, column, reason };
+            refusals.push((rows.value(row), failure));
+        }
+        run.refuse(refusals);
+        let mut columns = outputs.columns;
+        match columns.pop() {
+            Some(one) if columns.is_empty() && self.want != Want::Proba => Ok(one),
+            Some(last) => {
+                columns.push(last);
+                let array = StructArray::try_new(self.fields(), columns, None);
+                array.map(|array| Arc::new(array) as ArrayRef).map_err(|_| wrong("columns of several lengths".into()))
+            }
+            None => Err(wrong("no column".into())),
+        }
+    }
+
+    fn check(&self, outputs: &Outputs, rows: usize) -> Result<(), String> {
+        let expected = self.scorer.signature().outputs(self.want);
+        if outputs.columns.len() != expected.len() {
+            return Err(format!("{} columns instead of {}", outputs.columns.len(), expected.len()));
+        }
+        for (column, output) in outputs.columns.iter().zip(expected) {
+            if column.len() != rows {
+                return Err(format!("`{}` has {} rows instead of {rows}", output.name, column.len()));
+            }
+            if *column.data_type() != output.data_type {
+                return Err(format!("`{}` is {} instead of {}", output.name, column.data_type(), output.data_type));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What stops a run inside a model's function.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ScoreError {
+    /// A row that comes from no single record is refused.
+    #[error("refused")]
+    Refused {
+        /// The model.
+        model: String,
+        /// Its words.
+        refusal: Refusal,
+    },
+    /// The model broke its contract.
+    #[error("wrong answer")]
+    Wrong {
+        /// The model.
+        model: String,
+        /// What differs.
+        difference: String,
+    },
+}
+
+impl From<&ScoreError> for Error {
+    fn from(error: &ScoreError) -> Self {
+        match error {
+            ScoreError::Refused { model, refusal } => Error::Refused {
+                model: model.clone(),
+                step: refusal.step.clone(),
+                column: refusal.column.clone(),
+                reason: refusal.reason.clone(),
+            },
+            ScoreError::Wrong { model, difference } => {
+                Error::Model { model: model.clone(), difference: difference.clone() }
+            }
+        }
+    }
+}
+
+/// A model as the engine sees it. Until it is `bound`, its arguments are the query's own; then the number of the input
+/// row comes first.
+pub(crate) struct ModelFunction {
+    pub(crate) call: ModelCall,
+    pub(crate) bound: bool,
+    run: Arc<RunState>,
+    signature: Signature,
+}
+
+impl ModelFunction {
+    pub(crate) fn new(call: ModelCall, run: Arc<RunState>) -> Self {
+        ModelFunction { call, bound: false, run, signature: Signature::user_defined(Volatility::Immutable) }
+    }
+
+    /// The same function with the number of the input row as its first argument.
+    pub(crate) fn bind(&self) -> Self {
+        ModelFunction {
+            call: self.call.clone(),
+            bound: true,
+            run: Arc::clone(&self.run),
+            signature: self.signature.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for ModelFunction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.call.function)
+    }
+}
+
+impl PartialEq for ModelFunction {
+    fn eq(&self, other: &Self) -> bool {
+        self.call.function == other.call.function && self.bound == other.bound
+    }
+}
+
+impl Eq for ModelFunction {}
+
+impl Hash for ModelFunction {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.call.function.hash(state);
+        self.bound.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for ModelFunction {
+    fn name(&self) -> &str {
+        &self.call.function
+    }
+
+    /// The row's number is no part of what a user sees.
+    fn schema_name(&self, arguments: &[Expr]) -> Result<String> {
+        let own = arguments.get(usize::from(self.bound)..).unwrap_or_default();
+        let own: Vec<String> = own.iter().map(|argument| argument.schema_name().to_string()).collect();
+        Ok(format!("{}({})", self.call.function, own.join(",")))
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
+        Ok(self.call.return_type())
+    }
+
+    /// Arguments are checked and cast when the function is bound, where errors can name the feature.
+    fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
+        Ok(arguments.to_vec())
+    }
+
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let rows = arguments.number_rows;
+        if rows == 0 {
+            return Ok(ColumnarValue::Array(new_empty_array(&self.call.return_type())));
+        }
+        let mut columns = arguments.args.into_iter().map(|argument| argument.into_array(rows));
+        let numbers = match columns.next() {
+            Some(numbers) if self.bound => numbers?,
+            _ => return Err(DataFusionError::Internal("a model's function is not bound".into())),
+        };
+        let Some(numbers) = numbers.as_primitive_opt::<UInt32Type>() else {
+            return Err(DataFusionError::Internal("row numbers have another type".into()));
+        };
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        match self.call.score(numbers, &columns, &self.run) {
+            Ok(array) => Ok(ColumnarValue::Array(array)),
+            Err(error) => Err(DataFusionError::External(Box::new(error))),
+        }
+    }
+}

@@ -1,0 +1,452 @@
+//! A query: prepared once, run once a batch.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, AsArray, BooleanArray, Int32Array, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array,
+};
+use arrow::compute::{concat_batches, filter_record_batch, take, take_record_batch};
+use arrow::datatypes::{DataType, Int32Type, Int64Type, Schema, SchemaRef, UInt32Type};
+use chrono::{DateTime, Utc};
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::ScalarUDF;
+
+use crate::engine::Engine;
+use crate::failure::{Failure, Reason, RowFailure};
+use crate::features::Features;
+use crate::function::{ModelFunction, ScoreError, calls};
+use crate::kind::{Kind, PARTITION, analyse};
+use crate::parse::{Names, parse};
+use crate::rows::{ROW, Rows, with_row};
+use crate::slot::{RunState, TableSlot};
+use crate::{Error, Scorer, clock, plan};
+
+/// The main table's column that holds a record's offset.
+const OFFSET: &str = "_offset";
+
+/// How many rows the engine handles at a time, after a filter or an aggregate.
+const BATCH_ROWS: usize = 8192;
+
+/// The table that a query is about.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// `records`, or `result` for a sink's own query.
+    pub table: String,
+    /// Its columns.
+    pub schema: SchemaRef,
+    /// Names of those columns that are decoded from the record's value, in their order: what a model without feature
+    /// names takes by `model(*)`. The others are the record's own, such as `_key`.
+    pub decoded: Vec<String>,
+}
+
+/// A reference table that can be joined; its rows may be replaced between batches.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// Its name in the query.
+    pub name: String,
+    /// Its columns.
+    pub schema: SchemaRef,
+    /// Its rows now.
+    pub batches: Vec<RecordBatch>,
+}
+
+/// What the caller knows of a batch.
+#[derive(Debug, Clone, Default)]
+pub struct Context {
+    /// What `now()` gives: the plan's time, the same at every replay.
+    pub batch_time: DateTime<Utc>,
+    /// Where each row of the batch comes from. `None`: from its columns `_partition` and `_offset`, if it has both.
+    pub provenance: Option<Provenance>,
+}
+
+/// The record that each row comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Provenance {
+    /// The partition, a row each.
+    pub partition: Int32Array,
+    /// The offset in that partition, a row each.
+    pub offset: Int64Array,
+}
+
+/// What a query gives for one batch.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The query's own columns. Rows of a row-wise query are in the order of their records.
+    pub rows: RecordBatch,
+    /// For row-wise queries: the index of the input row that each output row comes from, ascending.
+    pub origin: Option<UInt32Array>,
+    /// For row-wise queries whose input has it: the record that each output row comes from.
+    pub provenance: Option<Provenance>,
+    /// Rows that give no output, ascending by row, each once.
+    pub refused: Vec<RowFailure>,
+}
+
+/// A prepared query.
+pub struct Query {
+    table: String,
+    schema: SchemaRef,
+    tagged: SchemaRef,
+    output: SchemaRef,
+    kind: Kind,
+    engine: Engine,
+    records: Arc<TableSlot>,
+    tables: BTreeMap<String, (SchemaRef, Arc<TableSlot>)>,
+    run: Arc<RunState>,
+    /// 0, 1, 2, …: as many as the longest batch so far had rows.
+    numbers: UInt32Array,
+}
+
+impl Query {
+    /// Checks and plans a query over `input`, in which the models are functions and the tables can be joined.
+    pub async fn prepare(
+        sql: &str,
+        input: &Input,
+        models: &BTreeMap<String, Arc<dyn Scorer>>,
+        tables: Vec<Table>,
+    ) -> Result<Query, Error> {
+        let run = Arc::new(RunState::default());
+        let sql_functions = plan::sql_functions();
+        let (calls, absent) = calls(models, &sql_functions.names)?;
+        let model_names: BTreeSet<String> = calls.keys().cloned().collect();
+
+        check_columns(&input.table, &input.schema)?;
+        let mut slots = vec![(input.table.clone(), TableSlot::new(Arc::clone(&input.schema), Vec::new()))];
+        let mut references = BTreeMap::new();
+        for table in tables {
+            check_columns(&table.name, &table.schema)?;
+            check_batches(&table.name, &table.schema, &table.batches)?;
+            let slot = TableSlot::new(Arc::clone(&table.schema), table.batches);
+            if slots.iter().any(|(name, _)| *name == table.name) {
+                return Err(Error::DuplicateTable { table: table.name });
+            }
+            slots.push((table.name.clone(), Arc::clone(&slot)));
+            references.insert(table.name, (table.schema, slot));
+        }
+
+        let names = Names {
+            tables: slots.iter().map(|(name, _)| name.clone()).collect(),
+            functions: sql_functions.names.union(&model_names).cloned().collect(),
+            models: model_names,
+            volatile: sql_functions.volatile,
+            absent,
+        };
+        let mut statement = parse(sql, &names)?;
+
+        let mut functions = clock::functions(&run);
+        functions.extend(
+            calls
+                .values()
+                .map(|call| Arc::new(ScalarUDF::new_from_impl(ModelFunction::new(call.clone(), Arc::clone(&run))))),
+        );
+        let session = plan::session(&slots, functions, BATCH_ROWS)?;
+        let decoded: BTreeSet<&str> = input.decoded.iter().map(String::as_str).collect();
+        let columns = input.schema.fields().iter().map(|field| field.name());
+        let metadata = columns.filter(|name| !decoded.contains(name.as_str())).cloned().collect();
+        Features { session: &session, models: &calls, metadata: &metadata }.expand(&mut statement)?;
+
+        let logical = plan::logical_plan(&session, statement)?;
+        let wise = analyse(&logical, &input.table);
+        if !wise.reads {
+            return Err(Error::ReadsNothing { table: input.table.clone() });
+        }
+        let mut seen = BTreeSet::new();
+        if let Some(field) = logical.schema().fields().iter().find(|field| !seen.insert(field.name().clone())) {
+            return Err(Error::DuplicateColumn { column: field.name().clone() });
+        }
+        let tagged = with_row(&input.schema);
+        let records = TableSlot::new(Arc::clone(&tagged), Vec::new());
+        let rows = Rows { table: &input.table, source: plan::provider(&records)? };
+        let planned = |error: DataFusionError| plan::plan_error(&error);
+        let logical = rows.rewrite(&logical, wise.kind.is_row_wise()).map_err(planned)?;
+        let engine = Engine::prepare(&session, &logical).await.map_err(planned)?;
+
+        let mut fields = engine.schema().fields().to_vec();
+        if wise.kind.is_row_wise() {
+            fields.pop();
+        }
+        let mut query = Query {
+            table: input.table.clone(),
+            schema: Arc::clone(&input.schema),
+            tagged,
+            output: Arc::new(Schema::new(fields)),
+            kind: wise.kind,
+            engine,
+            records,
+            tables: references,
+            run,
+            numbers: UInt32Array::from(Vec::<u32>::new()),
+        };
+        // A query that fails without any row (`1 / 0`) would refuse every row.
+        query.run(&RecordBatch::new_empty(Arc::clone(&query.schema)), &Context::default()).await?;
+        Ok(query)
+    }
+
+    /// The columns of the answer.
+    pub fn output_schema(&self) -> &SchemaRef {
+        &self.output
+    }
+
+    /// Whether output rows belong to single records.
+    pub fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    /// Replaces the rows of a reference table, from the next run on.
+    pub fn replace_table(&mut self, name: &str, batches: Vec<RecordBatch>) -> Result<(), Error> {
+        let Some((schema, slot)) = self.tables.get(name) else {
+            let tables: Vec<String> = self.tables.keys().cloned().collect();
+            let nearest = crate::parse::nearest(name, tables.iter().map(String::as_str));
+            return Err(Error::UnknownTable { table: name.to_owned(), nearest, tables });
+        };
+        check_batches(name, schema, &batches)?;
+        slot.put(batches);
+        Ok(())
+    }
+
+    /// Runs the query over one batch. An error stops the pipeline: it is not about single rows.
+    pub async fn run(&mut self, batch: &RecordBatch, context: &Context) -> Result<Answer, Error> {
+        check_batches(&self.table, &self.schema, std::slice::from_ref(batch))?;
+        let mut live = self.tag(batch)?;
+        let mut refused = Vec::new();
+        let outputs = loop {
+            let outcome = self.execute(&live, context).await;
+            let refusals = self.run.take_refusals();
+            if !refusals.is_empty() {
+                let rows: BTreeSet<u32> = refusals.iter().map(|(row, _)| *row).collect();
+                refused.extend(refusals.into_iter().map(|(row, failure)| RowFailure { row: row as usize, failure }));
+                match outcome {
+                    // Each output row has its own input row: the others are right as they are.
+                    Ok(outputs) if self.kind.is_row_wise() => {
+                        break outputs.iter().map(|output| without(output, &rows)).collect::<Result<Vec<_>, _>>()?;
+                    }
+                    _ => {
+                        live = without(&live, &rows)?;
+                        continue;
+                    }
+                }
+            }
+            match outcome {
+                Ok(outputs) => break outputs,
+                Err(error) => break self.bisect(&live, error, context, &mut refused).await?,
+            }
+        };
+        self.records.put(Vec::new());
+        refused.sort_by_key(|failure| failure.row);
+        self.answer(batch, &outputs, refused, context)
+    }
+
+    /// The batch with its rows numbered.
+    fn tag(&mut self, batch: &RecordBatch) -> Result<RecordBatch, Error> {
+        let rows = batch.num_rows();
+        if self.numbers.len() < rows {
+            let Ok(end) = u32::try_from(rows) else {
+                let difference = format!("a batch of {rows} rows is too long");
+                return Err(Error::Schema { table: self.table.clone(), difference });
+            };
+            self.numbers = UInt32Array::from_iter_values(0..end);
+        }
+        let mut columns = batch.columns().to_vec();
+        columns.push(Arc::new(self.numbers.slice(0, rows)));
+        RecordBatch::try_new(Arc::clone(&self.tagged), columns).map_err(internal)
+    }
+
+    async fn execute(&self, live: &RecordBatch, context: &Context) -> Result<Vec<RecordBatch>, DataFusionError> {
+        self.run.start(context.batch_time);
+        self.records.put(vec![live.clone()]);
+        self.engine.run().await
+    }
+
+    /// Finds the rows on which a row-wise query fails, and gives the output of the others.
+    async fn bisect(
+        &self,
+        live: &RecordBatch,
+        error: DataFusionError,
+        context: &Context,
+        refused: &mut Vec<RowFailure>,
+    ) -> Result<Vec<RecordBatch>, Error> {
+        let mut outputs = Vec::new();
+        // An error that needs no row, or many, is no row's fault.
+        if live.num_rows() == 0 || !self.kind.is_row_wise() || Reason::of(&error).is_none() {
+            return Err(self.stop(&error).await);
+        }
+        if let Err(error) = self.execute(&live.slice(0, 0), context).await {
+            return Err(self.stop(&error).await);
+        }
+        let mut parts = vec![live.clone()];
+        while let Some(part) = parts.pop() {
+            let outcome = self.execute(&part, context).await;
+            let refusals = self.run.take_refusals();
+            let rows: BTreeSet<u32> = refusals.iter().map(|(row, _)| *row).collect();
+            let known: BTreeSet<usize> = refused.iter().map(|failure| failure.row).collect();
+            let new = refusals.into_iter().filter(|(row, _)| !known.contains(&(*row as usize)));
+            refused.extend(new.map(|(row, failure)| RowFailure { row: row as usize, failure }));
+            match outcome {
+                Ok(batches) => {
+                    for batch in &batches {
+                        outputs.push(without(batch, &rows)?);
+                    }
+                }
+                Err(_) if !rows.is_empty() => parts.push(without(&part, &rows)?),
+                Err(error) => match Reason::of(&error) {
+                    None => return Err(self.stop(&error).await),
+                    Some(reason) if part.num_rows() == 1 => {
+                        let expression = self.engine.failing().await;
+                        let row = numbers(&part)?.values().first().copied().unwrap_or_default() as usize;
+                        refused.push(RowFailure { row, failure: Failure::Query { expression, reason } });
+                    }
+                    Some(_) => {
+                        let half = part.num_rows() / 2;
+                        parts.push(part.slice(half, part.num_rows() - half));
+                        parts.push(part.slice(0, half));
+                    }
+                },
+            }
+        }
+        Ok(outputs)
+    }
+
+    /// The error that stops the pipeline. The engine's text may quote values: only its kind is said.
+    async fn stop(&self, error: &DataFusionError) -> Error {
+        if let Some(score) = score_error(error) {
+            return score.into();
+        }
+        let expression = self.engine.failing().await;
+        match Reason::of(error) {
+            Some(reason) => Error::Failed { expression, reason },
+            None => Error::Engine { expression, reason: engine_reason(error) },
+        }
+    }
+
+    fn answer(
+        &self,
+        batch: &RecordBatch,
+        outputs: &[RecordBatch],
+        refused: Vec<RowFailure>,
+        context: &Context,
+    ) -> Result<Answer, Error> {
+        let all = match outputs {
+            [one] => one.clone(),
+            several => concat_batches(&self.engine.schema(), several).map_err(internal)?,
+        };
+        if !self.kind.is_row_wise() {
+            let rows = self.user_columns(&all)?;
+            return Ok(Answer { rows, origin: None, provenance: None, refused });
+        }
+        // A join gives rows in its own order.
+        let all = if numbers(&all)?.values().is_sorted() {
+            all
+        } else {
+            take_record_batch(&all, &order(numbers(&all)?)).map_err(internal)?
+        };
+        let origin = numbers(&all)?.clone();
+        let rows = self.user_columns(&all)?;
+        let provenance = match &context.provenance {
+            Some(provenance) => Some(provenance.clone()),
+            None => Provenance::of(batch),
+        };
+        let provenance = provenance.map(|provenance| provenance.take(&origin)).transpose()?;
+        Ok(Answer { rows, origin: Some(origin), provenance, refused })
+    }
+
+    fn user_columns(&self, all: &RecordBatch) -> Result<RecordBatch, Error> {
+        let columns = all.columns().iter().take(self.output.fields().len()).cloned().collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(all.num_rows()));
+        RecordBatch::try_new_with_options(Arc::clone(&self.output), columns, &options).map_err(internal)
+    }
+}
+
+impl Provenance {
+    /// From a batch's own columns, if it has both.
+    pub fn of(batch: &RecordBatch) -> Option<Provenance> {
+        let partition = batch.column_by_name(PARTITION)?.as_primitive_opt::<Int32Type>()?.clone();
+        let offset = batch.column_by_name(OFFSET)?.as_primitive_opt::<Int64Type>()?.clone();
+        Some(Provenance { partition, offset })
+    }
+
+    fn take(&self, rows: &UInt32Array) -> Result<Provenance, Error> {
+        let partition = take(&self.partition, rows, None).map_err(internal)?.as_primitive::<Int32Type>().clone();
+        let offset = take(&self.offset, rows, None).map_err(internal)?.as_primitive::<Int64Type>().clone();
+        Ok(Provenance { partition, offset })
+    }
+}
+
+/// By input row; several rows of one input row keep their order.
+fn order(rows: &UInt32Array) -> UInt32Array {
+    let mut order: Vec<u32> = (0..).take(rows.len()).collect();
+    order.sort_by_key(|index| rows.value(*index as usize));
+    UInt32Array::from(order)
+}
+
+/// The hidden column, which is the last.
+fn numbers(batch: &RecordBatch) -> Result<&UInt32Array, Error> {
+    let last = batch.columns().last().and_then(|column| column.as_primitive_opt::<UInt32Type>());
+    last.filter(|column| column.null_count() == 0)
+        .ok_or(Error::Engine { expression: None, reason: "row numbers are lost" })
+}
+
+/// A batch without those of its rows that come from one of `rows`.
+fn without(batch: &RecordBatch, rows: &BTreeSet<u32>) -> Result<RecordBatch, Error> {
+    let keep: BooleanArray = numbers(batch)?.values().iter().map(|row| Some(!rows.contains(row))).collect();
+    filter_record_batch(batch, &keep).map_err(internal)
+}
+
+fn check_columns(table: &str, schema: &Schema) -> Result<(), Error> {
+    let mut seen = BTreeSet::new();
+    for field in schema.fields() {
+        if field.name() == ROW {
+            return Err(Error::ReservedColumn { table: table.to_owned(), column: field.name().clone() });
+        }
+        if !seen.insert(field.name()) {
+            let difference = format!("two columns are called `{}`", field.name());
+            return Err(Error::Schema { table: table.to_owned(), difference });
+        }
+    }
+    Ok(())
+}
+
+fn check_batches(table: &str, schema: &Schema, batches: &[RecordBatch]) -> Result<(), Error> {
+    let wrong = |difference: String| Err(Error::Schema { table: table.to_owned(), difference });
+    for batch in batches {
+        let found = batch.schema_ref();
+        if found.fields().len() != schema.fields().len() {
+            let (found, expected) = (found.fields().len(), schema.fields().len());
+            return wrong(format!("it has {found} columns instead of {expected}"));
+        }
+        for (found, expected) in found.fields().iter().zip(schema.fields()) {
+            if found.name() != expected.name() {
+                return wrong(format!("column `{}` stands where `{}` belongs", found.name(), expected.name()));
+            }
+            if found.data_type() != expected.data_type() {
+                let (name, found, expected) = (found.name(), type_of(found.data_type()), type_of(expected.data_type()));
+                return wrong(format!("column `{name}` is {found} instead of {expected}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn type_of(data_type: &DataType) -> String {
+    data_type.to_string()
+}
+
+fn score_error(error: &DataFusionError) -> Option<&ScoreError> {
+    match error.find_root() {
+        DataFusionError::External(error) => error.downcast_ref::<ScoreError>(),
+        _ => None,
+    }
+}
+
+fn engine_reason(error: &DataFusionError) -> &'static str {
+    match error.find_root() {
+        DataFusionError::ResourcesExhausted(_) => "out of memory",
+        DataFusionError::NotImplemented(_) => "it does not support this",
+        DataFusionError::Internal(_) => "an internal error",
+        DataFusionError::ArrowError(..) => "an array error",
+        _ => "an error of its own",
+    }
+}
+
+fn internal(_: arrow::error::ArrowError) -> Error {
+    Error::Engine { expression: None, reason: "columns do not fit together" }
+}
