@@ -9,6 +9,8 @@ use foretell_flow::{Decode, Sink, SinkTraits, Source, StageError};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
+use crate::decode::KeyType;
+
 /// A kind of component: its name in the pipeline file and how its settings are read. `S` is what the settings become.
 pub struct Kind<S: ?Sized + 'static> {
     /// The key in the pipeline file, e.g. `kafka`.
@@ -167,6 +169,9 @@ pub trait DecodeSettings: Send + Sync {
     /// # Errors
     /// Settings that contradict each other.
     fn open(&self) -> Result<Box<dyn Decode>, StageError>;
+
+    /// How keys are read, for [`decode_key`](crate::decode::decode_key): the type of `_key`.
+    fn key(&self) -> KeyType;
 }
 
 /// Settings of a sink, resolved by `open`.

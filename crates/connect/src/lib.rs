@@ -6,6 +6,7 @@
 //! implements. This crate knows no SQL query, no model and no command line.
 
 pub mod decode;
+pub mod human;
 pub mod kind;
 pub mod sink;
 pub mod source;

@@ -1,0 +1,370 @@
+//! The columns that a decoder gives, as the pipeline file lists them.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use schemars::{JsonSchema, Schema as JsonSchemaValue, SchemaGenerator};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+use super::time::TimeFormat;
+
+/// The type of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Type {
+    /// 8-bit signed integer.
+    Int8,
+    /// 16-bit signed integer.
+    Int16,
+    /// 32-bit signed integer.
+    Int32,
+    /// 64-bit signed integer.
+    Int64,
+    /// 8-bit unsigned integer.
+    Uint8,
+    /// 16-bit unsigned integer.
+    Uint16,
+    /// 32-bit unsigned integer.
+    Uint32,
+    /// 64-bit unsigned integer.
+    Uint64,
+    /// 32-bit float: read as a 64-bit one and rounded, as Python does.
+    Float32,
+    /// 64-bit float.
+    Float64,
+    /// Text.
+    Utf8,
+    /// True or false.
+    Bool,
+    /// A day.
+    Date,
+    /// A time in microseconds, UTC.
+    Timestamp,
+}
+
+const TYPES: &[(&str, Type)] = &[
+    ("int8", Type::Int8),
+    ("int16", Type::Int16),
+    ("int32", Type::Int32),
+    ("int64", Type::Int64),
+    ("uint8", Type::Uint8),
+    ("uint16", Type::Uint16),
+    ("uint32", Type::Uint32),
+    ("uint64", Type::Uint64),
+    ("float32", Type::Float32),
+    ("float64", Type::Float64),
+    ("utf8", Type::Utf8),
+    ("bool", Type::Bool),
+    ("date", Type::Date),
+    ("timestamp", Type::Timestamp),
+];
+
+impl Type {
+    /// Its name in the pipeline file.
+    pub fn name(self) -> &'static str {
+        TYPES.iter().find(|(_, t)| *t == self).map_or("", |(name, _)| name)
+    }
+
+    /// Its type in Arrow.
+    pub fn arrow(self) -> DataType {
+        match self {
+            Type::Int8 => DataType::Int8,
+            Type::Int16 => DataType::Int16,
+            Type::Int32 => DataType::Int32,
+            Type::Int64 => DataType::Int64,
+            Type::Uint8 => DataType::UInt8,
+            Type::Uint16 => DataType::UInt16,
+            Type::Uint32 => DataType::UInt32,
+            Type::Uint64 => DataType::UInt64,
+            Type::Float32 => DataType::Float32,
+            Type::Float64 => DataType::Float64,
+            Type::Utf8 => DataType::Utf8,
+            Type::Bool => DataType::Boolean,
+            Type::Date => DataType::Date32,
+            Type::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        }
+    }
+}
+
+/// One column.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    /// Its name in SQL.
+    pub name: String,
+    /// Its type.
+    pub data_type: Type,
+    /// Whether it may be missing (`int64?`); then it is NULL.
+    pub optional: bool,
+    /// How dates and times are written.
+    pub(super) format: TimeFormat,
+    /// JSON: the keys down to the value; empty where it is the name itself.
+    pub(super) path: Vec<String>,
+}
+
+/// The columns, in order: a list of `NAME: TYPE`. A list, since the order matters (of a CSV's fields, of the features
+/// of a model that knows no names), and tools are free to sort the keys of a map.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Columns(Vec<Column>);
+
+impl Columns {
+    /// In order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Column> {
+        self.0.iter()
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Never: a list without columns does not read.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// As Arrow's schema.
+    pub fn schema(&self) -> SchemaRef {
+        let field = |column: &Column| Field::new(&column.name, column.data_type.arrow(), column.optional);
+        Schema::new(self.iter().map(field).collect::<Vec<_>>()).into()
+    }
+
+    /// Reads times without a zone in this one.
+    pub(super) fn set_timezone(&mut self, zone: chrono_tz::Tz) {
+        self.0.iter_mut().for_each(|column| column.format.set_zone(zone));
+    }
+}
+
+// ---------------------------------------------------------------- as the pipeline file writes it
+
+impl<'de> Deserialize<'de> for Columns {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ColumnsVisitor)
+    }
+}
+
+struct ColumnsVisitor;
+
+impl<'de> Visitor<'de> for ColumnsVisitor {
+    type Value = Columns;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of columns: `[AGE: int64, NAME: utf8]`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<Columns, A::Error> {
+        Err(A::Error::custom(
+            "a list is needed, since the order of the columns matters and a map has none: write \
+             `[AGE: int64, NAME: utf8]`, or a line `- AGE: int64` for each column",
+        ))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Columns, A::Error> {
+        let mut columns: Vec<Column> = Vec::new();
+        while let Some(column) = list.next_element::<Column>()? {
+            if columns.iter().any(|earlier| earlier.name == column.name) {
+                return Err(A::Error::custom(format!("column `{}` is there twice", column.name)));
+            }
+            columns.push(column);
+        }
+        if columns.is_empty() {
+            return Err(A::Error::custom("at least one column is needed"));
+        }
+        Ok(Columns(columns))
+    }
+}
+
+impl<'de> Deserialize<'de> for Column {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ColumnVisitor)
+    }
+}
+
+struct ColumnVisitor;
+
+impl<'de> Visitor<'de> for ColumnVisitor {
+    type Value = Column;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("`NAME: TYPE`, for example `AGE: int64`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Column, A::Error> {
+        let Some((name, spec)) = map.next_entry::<String, Spec>()? else {
+            return Err(A::Error::custom("a column needs a name and a type: `AGE: int64`"));
+        };
+        if let Some(next) = map.next_key::<String>()? {
+            return Err(A::Error::custom(format!(
+                "`{name}` and `{next}` stand in one entry, which has no order: one entry a column"
+            )));
+        }
+        if RESERVED.contains(&name.as_str()) {
+            return Err(A::Error::custom(format!(
+                "`{name}` is the name of a column that every record has: choose another"
+            )));
+        }
+        spec.column(name).map_err(A::Error::custom)
+    }
+}
+
+/// Columns that `records` has beside the decoded ones.
+const RESERVED: &[&str] = &["_key", "_value", "_headers", "_topic", "_partition", "_offset", "_timestamp"];
+
+/// What stands behind a column's name: a type, or its details.
+enum Spec {
+    Type(String),
+    Details(Details),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Details {
+    r#type: String,
+    #[serde(default)]
+    path: Option<Path>,
+    #[serde(default)]
+    format: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Path {
+    Dotted(String),
+    Keys(Vec<String>),
+}
+
+impl<'de> Deserialize<'de> for Spec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SpecVisitor;
+        impl<'de> Visitor<'de> for SpecVisitor {
+            type Value = Spec;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a type such as `int64`, or `{ type: int64, … }`")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Spec, E> {
+                Ok(Spec::Type(text.to_string()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Spec, A::Error> {
+                Details::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(Spec::Details)
+            }
+        }
+        deserializer.deserialize_any(SpecVisitor)
+    }
+}
+
+impl Spec {
+    fn column(self, name: String) -> Result<Column, String> {
+        let details = match self {
+            Spec::Type(r#type) => Details { r#type, path: None, format: None },
+            Spec::Details(details) => details,
+        };
+        let (type_name, optional) = match details.r#type.strip_suffix('?') {
+            Some(type_name) => (type_name, true),
+            None => (details.r#type.as_str(), false),
+        };
+        let Some((_, data_type)) = TYPES.iter().find(|(known, _)| *known == type_name) else {
+            let known: Vec<String> = TYPES.iter().map(|(known, _)| format!("`{known}`")).collect();
+            return Err(format!(
+                "column `{name}` has an unknown type; known are {} (and each with `?` behind it, where values may be \
+                 missing)",
+                known.join(", ")
+            ));
+        };
+        let format = TimeFormat::new(*data_type, details.format.as_deref())
+            .map_err(|message| format!("column `{name}`: {message}"))?;
+        let path = match details.path {
+            None => Vec::new(),
+            Some(Path::Dotted(path)) => path.split('.').map(String::from).collect(),
+            Some(Path::Keys(keys)) => keys,
+        };
+        Ok(Column { name, data_type: *data_type, optional, format, path })
+    }
+}
+
+impl JsonSchema for Columns {
+    fn schema_name() -> Cow<'static, str> {
+        "Columns".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> JsonSchemaValue {
+        let types: Vec<String> = TYPES.iter().flat_map(|(name, _)| [name.to_string(), format!("{name}?")]).collect();
+        schemars::json_schema!({
+            "description": "The columns, in order: a list of `NAME: TYPE`. A `?` behind the type allows missing values.",
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "minProperties": 1,
+                "maxProperties": 1,
+                "additionalProperties": {
+                    "anyOf": [
+                        { "enum": types },
+                        {
+                            "type": "object",
+                            "properties": {
+                                "type": { "enum": types },
+                                "path": {
+                                    "description": "JSON: where the value is, as `a.b.c` or `[a, b, c]`.",
+                                    "anyOf": [
+                                        { "type": "string" },
+                                        { "type": "array", "items": { "type": "string" } }
+                                    ]
+                                },
+                                "format": {
+                                    "description": "How dates and times are written: `%d.%m.%Y %H:%M`, or \
+                                        `epoch_s`, `epoch_ms`, `epoch_us`, `epoch_ns`.",
+                                    "type": "string"
+                                }
+                            },
+                            "required": ["type"],
+                            "additionalProperties": false
+                        }
+                    ]
+                }
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn error(value: serde_json::Value) -> String {
+        serde_json::from_value::<Columns>(value).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn columns_keep_their_order() {
+        let columns: Columns =
+            serde_json::from_value(json!([{ "b": "int64" }, { "a": "utf8?" }, { "t": { "type": "timestamp" } }]))
+                .unwrap();
+        let schema = columns.schema();
+        let names: Vec<_> = schema.fields().iter().map(|f| (f.name().as_str(), f.is_nullable())).collect();
+        assert_eq!(names, [("b", false), ("a", true), ("t", false)]);
+    }
+
+    #[test]
+    fn what_does_not_read_says_what_would() {
+        let cases = [
+            (json!({ "a": "int64" }), "a list is needed, since the order of the columns matters"),
+            (json!([]), "at least one column"),
+            (json!([{ "a": "int64", "b": "int64" }]), "`a` and `b` stand in one entry"),
+            (json!([{ "a": "integer" }]), "column `a` has an unknown type; known are `int8`"),
+            (json!([{ "a": "int8" }, { "a": "int8" }]), "column `a` is there twice"),
+            (json!([{ "_key": "int8" }]), "`_key` is the name of a column that every record has"),
+            (json!([{ "a": { "type": "int8", "format": "%Y" } }]), "column `a`: `format` is for dates and times"),
+            (json!([{ "a": { "type": "date", "format": "%Q" } }]), "column `a`: the format does not read"),
+            (json!([{ "a": { "type": "int8", "pth": "b" } }]), "unknown field `pth`"),
+            (json!(["a"]), "expected `NAME: TYPE`"),
+        ];
+        for (value, expected) in cases {
+            let error = error(value);
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

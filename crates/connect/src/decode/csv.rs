@@ -1,0 +1,405 @@
+//! CSV: one record of fields a value, as `64,17,1`.
+
+use arrow::array::Array;
+use arrow::datatypes::SchemaRef;
+use foretell_flow::{Decode, Decoded, Records, StageError};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::build::{Cell, Rows, Wrong};
+use super::column::Columns;
+use super::fields::{Dialect, Span, trim_line_end};
+use super::key::KeyType;
+use super::time::TimeFormat;
+use crate::human::HumanSize;
+use crate::kind::{DecodeSettings, Kind, SettingsError, schema_of, settings_of};
+
+/// The kind `csv`.
+pub(super) const KIND: Kind<dyn DecodeSettings> = Kind { name: "csv", schema: schema_of::<Settings>, parse };
+
+/// Values are CSV records without a header, e.g. `64,17,1`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// The fields, in order: `[AGE: int64, NAME: utf8?]`.
+    columns: Columns,
+    /// What separates fields: one ASCII character. Default: a comma.
+    #[serde(default = "comma")]
+    delimiter: String,
+    /// What stands around fields that hold delimiters: one ASCII character, or empty for none. Default: `"`.
+    #[serde(default = "double_quote")]
+    quote: String,
+    /// Fields that mean a missing value, in every column. Default: empty, `NA`, `N/A`, `NaN`, `null`.
+    #[serde(default = "missing")]
+    missing: Vec<Option<String>>,
+    /// How the records' keys are read. Default: `utf8`.
+    #[serde(default)]
+    key: KeyType,
+    /// The zone of times that are written without one, e.g. `Asia/Shanghai`. Default: UTC.
+    #[serde(default)]
+    timezone: Option<String>,
+    /// Longer values are bad records. Default: 1 MiB.
+    #[serde(default = "max_bytes")]
+    max_bytes: HumanSize,
+}
+
+fn comma() -> String {
+    ",".to_string()
+}
+
+fn double_quote() -> String {
+    "\"".to_string()
+}
+
+fn missing() -> Vec<Option<String>> {
+    ["", "NA", "N/A", "NaN", "null"].map(|text| Some(text.to_string())).to_vec()
+}
+
+pub(super) fn max_bytes() -> HumanSize {
+    HumanSize(1 << 20)
+}
+
+fn parse(value: serde_json::Value) -> Result<Box<dyn DecodeSettings>, SettingsError> {
+    let mut settings: Settings = settings_of(value)?;
+    set_timezone(&mut settings.columns, settings.timezone.as_deref())?;
+    let wrong = |field: &str, message: String| SettingsError { path: vec![field.to_string()], message };
+    if let Some(at) = settings.columns.iter().position(|column| !column.path.is_empty()) {
+        let path = vec!["columns".to_string(), at.to_string()];
+        return Err(SettingsError { path, message: "`path` is for JSON; a CSV field has no path".to_string() });
+    }
+    let delimiter = one_byte(&settings.delimiter)
+        .ok_or_else(|| wrong("delimiter", "one ASCII character is needed, e.g. `\";\"` or `\"\\t\"`".to_string()))?;
+    let quote = match settings.quote.as_str() {
+        "" => None,
+        text => Some(one_byte(text).ok_or_else(|| {
+            wrong("quote", "one ASCII character is needed, or `\"\"` where quotes mean nothing".to_string())
+        })?),
+    };
+    if quote == Some(delimiter) {
+        return Err(wrong("quote", "the quote and the delimiter are the same".to_string()));
+    }
+    // YAML reads an unquoted `null` as no text at all; in this list it can only mean the word.
+    let missing = settings.missing.iter().map(|text| text.as_deref().unwrap_or("null").as_bytes().into()).collect();
+    Ok(Box::new(Checked {
+        columns: settings.columns,
+        dialect: Dialect { delimiter, quote },
+        missing,
+        key: settings.key,
+        max_bytes: settings.max_bytes.0,
+    }))
+}
+
+/// A single ASCII character that is no line end.
+fn one_byte(text: &str) -> Option<u8> {
+    match text.as_bytes() {
+        [byte] if byte.is_ascii() && *byte != b'\n' && *byte != b'\r' => Some(*byte),
+        _ => None,
+    }
+}
+
+pub(super) fn set_timezone(columns: &mut Columns, zone: Option<&str>) -> Result<(), SettingsError> {
+    let Some(zone) = zone else { return Ok(()) };
+    let zone = zone.parse().map_err(|_| SettingsError {
+        path: vec!["timezone".to_string()],
+        message: "not a known time zone: write its IANA name, e.g. `Asia/Shanghai`".to_string(),
+    })?;
+    columns.set_timezone(zone);
+    Ok(())
+}
+
+/// The settings as they are used.
+#[derive(Debug, Clone)]
+struct Checked {
+    columns: Columns,
+    dialect: Dialect,
+    missing: Vec<Box<[u8]>>,
+    key: KeyType,
+    max_bytes: usize,
+}
+
+impl DecodeSettings for Checked {
+    fn open(&self) -> Result<Box<dyn Decode>, StageError> {
+        Ok(Box::new(Decoder {
+            schema: self.columns.schema(),
+            missing: Missing::new(&self.missing),
+            settings: self.clone(),
+            spans: Vec::new(),
+            unescaped: Vec::new(),
+        }))
+    }
+
+    fn key(&self) -> KeyType {
+        self.key
+    }
+}
+
+/// The texts that mean a missing value, quick to rule out by length.
+#[derive(Debug)]
+struct Missing {
+    texts: Vec<Box<[u8]>>,
+    lengths: u64,
+}
+
+impl Missing {
+    fn new(texts: &[Box<[u8]>]) -> Self {
+        let lengths = texts.iter().map(|text| 1 << text.len().min(63)).fold(0, |a, b| a | b);
+        Missing { texts: texts.to_vec(), lengths }
+    }
+
+    fn has(&self, field: &[u8]) -> bool {
+        self.lengths >> field.len().min(63) & 1 == 1 && self.texts.iter().any(|text| **text == *field)
+    }
+}
+
+/// Keeps its scratch space between batches, and nothing else.
+struct Decoder {
+    settings: Checked,
+    schema: SchemaRef,
+    missing: Missing,
+    spans: Vec<Span>,
+    unescaped: Vec<u8>,
+}
+
+impl Decode for Decoder {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn decode(&mut self, records: &Records) -> Decoded {
+        let values = &records.values;
+        let data = values.value_data();
+        let columns = self.settings.columns.len();
+        let mut rows = Rows::new("decode csv", values.len());
+        self.spans.clear();
+        self.unescaped.clear();
+        for (row, bounds) in values.value_offsets().windows(2).enumerate() {
+            let (start, end) = match bounds {
+                [start, end] => (*start as usize, *end as usize),
+                _ => continue,
+            };
+            let value = data.get(start..end).unwrap_or_default();
+            if let Some(reason) = unusable(values.is_null(row), value, self.settings.max_bytes) {
+                rows.refuse(row, reason);
+                continue;
+            }
+            let end = start + trim_line_end(value).len();
+            let kept = self.spans.len();
+            let dialect = self.settings.dialect;
+            let reason = match dialect.split(data, start, end, columns, &mut self.spans, &mut self.unescaped) {
+                Ok(found) if found == columns => {
+                    rows.index.push(row);
+                    continue;
+                }
+                Ok(1) if start == end => "empty value".to_string(),
+                Ok(found) => {
+                    let plural = if columns == 1 { "" } else { "s" };
+                    format!("{columns} field{plural} expected, {found} found")
+                }
+                Err(malformed) => malformed.to_string(),
+            };
+            self.spans.truncate(kept);
+            rows.refuse(row, reason);
+        }
+        let (spans, unescaped, missing) = (&self.spans, &self.unescaped, &self.missing);
+        let cell = |row: usize, column: usize| {
+            let bytes = spans.get(row * columns + column).map_or(&[][..], |span| span.bytes(data, unescaped));
+            Field { bytes, missing }
+        };
+        let names: Vec<&str> = self.settings.columns.iter().map(|column| column.name.as_str()).collect();
+        let label = |column: usize| format!("{} ({})", column + 1, names[column]);
+        rows.finish(&self.schema, &self.settings.columns, cell, label)
+    }
+}
+
+/// Why a value is not even looked at.
+pub(super) fn unusable(null: bool, value: &[u8], max_bytes: usize) -> Option<String> {
+    if null {
+        return Some("the record has no value".to_string());
+    }
+    if value.len() > max_bytes {
+        return Some(format!("{} bytes, which is more than `max_bytes` ({max_bytes})", value.len()));
+    }
+    trim_line_end(value).is_empty().then(|| "empty value".to_string())
+}
+
+/// One field of a record.
+struct Field<'a> {
+    bytes: &'a [u8],
+    missing: &'a Missing,
+}
+
+impl Field<'_> {
+    fn trimmed(&self) -> Result<&str, Wrong> {
+        std::str::from_utf8(self.bytes.trim_ascii()).map_err(|_| Wrong::Encoding)
+    }
+}
+
+impl Cell for Field<'_> {
+    fn missing(&self) -> bool {
+        self.missing.has(self.bytes)
+    }
+
+    fn signed(&self) -> Result<i64, Wrong> {
+        parse_signed(self.bytes.trim_ascii())
+    }
+
+    fn unsigned(&self) -> Result<u64, Wrong> {
+        let text = self.bytes.trim_ascii();
+        if text.first() == Some(&b'-') {
+            // `-5` is a number, and `-0` is zero.
+            return parse_signed(text)?.try_into().map_err(|_| Wrong::Range);
+        }
+        digits(text.strip_prefix(b"+").unwrap_or(text))
+    }
+
+    fn float(&self) -> Result<f64, Wrong> {
+        self.trimmed()?.parse().map_err(|_| Wrong::Kind(None))
+    }
+
+    fn text(&self) -> Result<&str, Wrong> {
+        std::str::from_utf8(self.bytes).map_err(|_| Wrong::Encoding)
+    }
+
+    fn boolean(&self) -> Result<bool, Wrong> {
+        match self.bytes.trim_ascii() {
+            b"1" => Ok(true),
+            b"0" => Ok(false),
+            text if text.eq_ignore_ascii_case(b"true") => Ok(true),
+            text if text.eq_ignore_ascii_case(b"false") => Ok(false),
+            _ => Err(Wrong::Kind(None)),
+        }
+    }
+
+    fn date(&self, format: &TimeFormat) -> Result<i32, Wrong> {
+        format.date(self.trimmed()?).ok_or(Wrong::Kind(None))
+    }
+
+    fn timestamp(&self, format: &TimeFormat) -> Result<i64, Wrong> {
+        format.timestamp(self.trimmed()?).ok_or(Wrong::Kind(None))
+    }
+}
+
+/// An integer in digits, with or without a sign.
+pub(super) fn parse_signed(text: &[u8]) -> Result<i64, Wrong> {
+    match text.split_first() {
+        Some((b'-', rest)) => {
+            let magnitude = digits(rest)?;
+            if magnitude == i64::MIN.unsigned_abs() {
+                return Ok(i64::MIN);
+            }
+            i64::try_from(magnitude).map(|value| -value).map_err(|_| Wrong::Range)
+        }
+        Some((b'+', rest)) => digits(rest)?.try_into().map_err(|_| Wrong::Range),
+        _ => digits(text)?.try_into().map_err(|_| Wrong::Range),
+    }
+}
+
+fn digits(text: &[u8]) -> Result<u64, Wrong> {
+    if text.is_empty() {
+        return Err(Wrong::Kind(None));
+    }
+    let mut value: u64 = 0;
+    let mut overflow = false;
+    for &byte in text {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return Err(Wrong::Kind(None));
+        }
+        match value.checked_mul(10).and_then(|value| value.checked_add(u64::from(digit))) {
+            Some(next) => value = next,
+            None => overflow = true,
+        }
+    }
+    if overflow { Err(Wrong::Range) } else { Ok(value) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{decode, records, refusals, settings_error};
+    use super::*;
+    use arrow::array::AsArray;
+    use arrow::datatypes::{Float64Type, Int8Type, Int64Type, UInt8Type};
+    use serde_json::json;
+
+    #[test]
+    fn orders_become_columns() {
+        let settings = json!({ "columns": [{ "AGE": "int64" }, { "NAME": "utf8?" }, { "x": "float64" }] });
+        let decoded =
+            decode(&KIND, settings, &["64,Ann,1.5\n", " -7 ,NA,1e300\r\n", "9223372036854775807,\"a,\"\"b\",-inf"]);
+        assert!(decoded.bad.is_empty(), "{:?}", decoded.bad);
+        let column = |n: usize| decoded.columns.column(n);
+        assert_eq!(column(0).as_primitive::<Int64Type>().values().to_vec(), [64, -7, i64::MAX]);
+        let names: Vec<_> = column(1).as_string::<i32>().iter().collect();
+        assert_eq!(names, [Some("Ann"), None, Some("a,\"b")]);
+        assert_eq!(column(2).as_primitive::<Float64Type>().values().to_vec(), [1.5, 1e300, f64::NEG_INFINITY]);
+    }
+
+    #[test]
+    fn every_bad_record_is_refused_with_its_reason_and_the_others_stay() {
+        let settings = json!({
+            "columns": [{ "a": "int64" }, { "AGE": "int8" }, { "u": "uint8?" }, { "t": "utf8" }], "max_bytes": 32
+        });
+        let bad: &[(&[u8], &str)] = &[
+            (b"1,2,3", "4 fields expected, 3 found"),
+            (b"1,2,3,x,5,6", "4 fields expected, 6 found"),
+            (b"1,6x,3,x", "field 2 (AGE): not an int8"),
+            (b"1.0,2,3,x", "field 1 (a): not an int64"),
+            (b"1,128,3,x", "field 2 (AGE): out of the range of an int8"),
+            (b"1,2,-1,x", "field 3 (u): out of the range of a uint8"),
+            (b"99999999999999999999,2,1,x", "field 1 (a): out of the range of an int64"),
+            (b"1,,3,x", "field 2 (AGE): missing (`int8?` would take it as NULL)"),
+            (b"1,2,3,\xff", "field 4 (t): not UTF-8"),
+            (b"1,\xff,3,x", "field 2 (AGE): not an int8"),
+            (b"", "empty value"),
+            (b"\r\n", "empty value"),
+            (b"1,2,3,x\n1,2,3,x", "more than one line in one record"),
+            (b"1,2,3,\"x", "field 4: the quote is not closed"),
+            (b"1,2,3,xxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "35 bytes, which is more than `max_bytes` (32)"),
+        ];
+        let mut values: Vec<Option<&[u8]>> = vec![Some(b"7,8,,z")];
+        values.extend(bad.iter().map(|(value, _)| Some(*value)));
+        values.push(None);
+        values.push(Some(b"-0,-128,255,y"));
+        let decoded = super::super::tests::decode_records(&KIND, settings, &records(&values));
+        let mut expected: Vec<(usize, String)> =
+            bad.iter().enumerate().map(|(row, (_, reason))| (row + 1, reason.to_string())).collect();
+        expected.push((bad.len() + 1, "the record has no value".to_string()));
+        assert_eq!(refusals(&decoded), expected);
+        assert_eq!(decoded.columns.num_rows(), 2);
+        assert_eq!(decoded.columns.column(0).as_primitive::<Int64Type>().values().to_vec(), [7, 0]);
+        assert_eq!(decoded.columns.column(1).as_primitive::<Int8Type>().values().to_vec(), [8, -128]);
+        let unsigned: Vec<_> = decoded.columns.column(2).as_primitive::<UInt8Type>().iter().collect();
+        assert_eq!(unsigned, [None, Some(255)]);
+    }
+
+    #[test]
+    fn other_dialects() {
+        let settings = json!({
+            "columns": [{ "a": "int64?" }, { "b": "utf8" }],
+            "delimiter": "\t", "quote": "", "missing": ["-999", null]
+        });
+        let decoded = decode(&KIND, settings, &["-999\t\"b", "1\t", "null\tx"]);
+        let numbers: Vec<_> = decoded.columns.column(0).as_primitive::<Int64Type>().iter().collect();
+        assert_eq!(numbers, [None, Some(1), None]);
+        let texts: Vec<_> = decoded.columns.column(1).as_string::<i32>().iter().collect();
+        assert_eq!(texts, [Some("\"b"), Some(""), Some("x")]);
+    }
+
+    #[test]
+    fn settings_that_contradict_are_refused() {
+        let columns = json!([{ "a": "int64" }]);
+        let cases = [
+            (json!({ "columns": columns, "delimiter": ";;" }), "delimiter: one ASCII character is needed"),
+            (json!({ "columns": columns, "quote": "," }), "quote: the quote and the delimiter are the same"),
+            (json!({ "columns": columns, "timezone": "Mars" }), "timezone: not a known time zone"),
+            (json!({ "columns": [{ "a": { "type": "int8", "path": "b" } }] }), "columns.0: `path` is for JSON"),
+            (json!({ "columns": { "a": "int64" } }), "columns: a list is needed"),
+            (json!({}), ": missing field `columns`"),
+            (json!({ "columns": columns, "key": "text" }), "key: unknown variant `text`"),
+        ];
+        for (settings, expected) in cases {
+            let error = settings_error(&KIND, settings);
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Record keys as a typed column.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, BinaryArray, Int32Builder, Int64Builder, StringBuilder};
+use arrow::datatypes::DataType;
+use foretell_flow::Refused;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::csv::parse_signed;
+
+/// How keys are read: the type of the column `_key`. A record without a key has NULL there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyType {
+    /// Text.
+    #[default]
+    Utf8,
+    /// An integer written in digits.
+    Int64,
+    /// Eight bytes, the highest first, as Java's `LongSerializer` writes.
+    Int64Be,
+    /// Four bytes, the highest first, as Java's `IntegerSerializer` writes.
+    Int32Be,
+    /// Bytes as they are.
+    Binary,
+}
+
+impl KeyType {
+    /// The type of `_key`.
+    pub fn arrow(self) -> DataType {
+        match self {
+            KeyType::Utf8 => DataType::Utf8,
+            KeyType::Int64 | KeyType::Int64Be => DataType::Int64,
+            KeyType::Int32Be => DataType::Int32,
+            KeyType::Binary => DataType::Binary,
+        }
+    }
+}
+
+/// Decodes keys: one value a key (NULL where there is none or it is bad), and the bad ones, ascending by row.
+pub fn decode_key(key: KeyType, keys: &BinaryArray) -> (ArrayRef, Vec<Refused>) {
+    let mut bad = Vec::new();
+    let mut refuse = |row: usize, reason: &str| {
+        bad.push(Refused { row, stage: "decode key".to_string(), reason: reason.to_string() });
+    };
+    macro_rules! decode {
+        ($builder:expr, $read:expr, $reason:literal) => {{
+            let mut builder = $builder;
+            for (row, key) in keys.iter().enumerate() {
+                let value = key.and_then($read);
+                if key.is_some() && value.is_none() {
+                    refuse(row, $reason);
+                }
+                builder.append_option(value);
+            }
+            Arc::new(builder.finish()) as ArrayRef
+        }};
+    }
+    let rows = keys.len();
+    let array = match key {
+        KeyType::Binary => Arc::new(keys.clone()) as ArrayRef,
+        KeyType::Utf8 => {
+            let builder = StringBuilder::with_capacity(rows, keys.value_data().len());
+            decode!(builder, |key| std::str::from_utf8(key).ok(), "the key is not UTF-8")
+        }
+        KeyType::Int64 => {
+            let read = |key: &[u8]| parse_signed(key.trim_ascii()).ok();
+            decode!(Int64Builder::with_capacity(rows), read, "the key is not an int64 in digits")
+        }
+        KeyType::Int64Be => {
+            let read = |key: &[u8]| key.try_into().ok().map(i64::from_be_bytes);
+            decode!(Int64Builder::with_capacity(rows), read, "the key is not 8 bytes long, as an int64 is")
+        }
+        KeyType::Int32Be => {
+            let read = |key: &[u8]| key.try_into().ok().map(i32::from_be_bytes);
+            decode!(Int32Builder::with_capacity(rows), read, "the key is not 4 bytes long, as an int32 is")
+        }
+    };
+    (array, bad)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{AsArray, Int64Array, StringArray};
+    use arrow::datatypes::{Int32Type, Int64Type};
+
+    #[test]
+    fn keys_are_typed_and_bad_ones_named() {
+        let keys = BinaryArray::from_opt_vec(vec![Some(b"37753240"), None, Some(b"\xff"), Some(b"12\n")]);
+        let (array, bad) = decode_key(KeyType::Int64, &keys);
+        assert_eq!(array.as_primitive::<Int64Type>(), &Int64Array::from(vec![Some(37_753_240), None, None, Some(12)]));
+        assert_eq!(bad.len(), 1);
+        assert_eq!((bad[0].row, bad[0].reason.as_str()), (2, "the key is not an int64 in digits"));
+
+        let (array, bad) = decode_key(KeyType::Utf8, &keys);
+        assert_eq!(array.as_string::<i32>(), &StringArray::from(vec![Some("37753240"), None, None, Some("12\n")]));
+        assert_eq!(bad[0].reason, "the key is not UTF-8");
+
+        let (array, bad) = decode_key(KeyType::Binary, &keys);
+        assert_eq!(array.as_binary::<i32>(), &keys);
+        assert!(bad.is_empty());
+    }
+
+    #[test]
+    fn keys_of_java_serializers() {
+        let keys = BinaryArray::from_opt_vec(vec![Some(&[0, 0, 0, 0, 0, 0, 1, 0][..]), Some(&[0, 0, 1, 0])]);
+        let (array, bad) = decode_key(KeyType::Int64Be, &keys);
+        assert_eq!((array.as_primitive::<Int64Type>().value(0), array.is_null(1)), (256, true));
+        assert_eq!(bad[0].reason, "the key is not 8 bytes long, as an int64 is");
+        let (array, bad) = decode_key(KeyType::Int32Be, &keys);
+        assert_eq!((array.as_primitive::<Int32Type>().value(1), array.is_null(0)), (256, true));
+        assert_eq!(bad[0].row, 0);
+    }
+}
