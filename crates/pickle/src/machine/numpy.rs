@@ -48,6 +48,8 @@ impl Machine<'_> {
             _ => return Err(self.expected("a bool", fortran)),
         };
         let data = self.array_data(&dtype, &shape, data)?;
+        // numpy writes objects in C order, whatever it says of the array in memory.
+        let fortran = fortran && dtype.kind != Kind::Object;
         self.meter.memory(dtype.memory())?;
         if let Value::Array(array) = self.value_mut(target)? {
             **array = Array { dtype, shape, fortran, data };
