@@ -1,1 +1,78 @@
-//! foretell-pickle
+//! What is inside this file?
+//!
+//! Reads a pickle or joblib file into inert values and runs nothing of it. The pickle machine is complete (every
+//! opcode of protocols 0 to 5), but a global is a name on an exact list ([`Allow`]), calling one makes an [`Object`]
+//! that remembers what it was called with, and every step is charged against [`Limits`] before memory is taken.
+//!
+//! This crate does no I/O, has no unsafe code, and knows nothing of scikit-learn: who calls it brings the classes,
+//! it adds the containers itself (numpy arrays, joblib's wrappers, Python's built-in types).
+//!
+//! ```
+//! use foretell_pickle::{Allow, Entry, Limits, read};
+//!
+//! let allow = Allow::new(&[Entry::class("shop", "Basket")]);
+//! let file = b"\x80\x02cshop\nBasket\n)\x81}U\x05countK\x03sb.".to_vec();
+//! let document = read(file, &allow, &Limits::default())?;
+//! let basket = document.root();
+//! assert!(basket.is("shop", "Basket"));
+//! assert_eq!(basket.attr("count")?.as_i64()?, 3);
+//! # Ok::<(), foretell_pickle::Error>(())
+//! ```
+//!
+//! What holds for every input: it ends, without panic and without recursion (not even in `Drop`); it takes at most
+//! 64 MiB plus 20 times its decompressed size; what is refused is named with the byte where it stands.
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
+mod allow;
+mod array;
+mod builtin;
+mod container;
+mod dtype;
+mod error;
+mod limits;
+mod literal;
+mod machine;
+mod meter;
+mod opcode;
+mod scan;
+mod stream;
+mod value;
+mod view;
+
+pub use allow::{Allow, Entry, Role, State};
+pub use array::{Array, ArrayView, Data};
+pub use builtin::Builtin;
+pub use container::Container;
+pub use dtype::{Dtype, Field, Kind};
+pub use error::{Error, ErrorKind, Place};
+pub use limits::Limits;
+pub use scan::{Found, Scan, scan};
+pub use value::{Blob, Document, Global, Id, Object, Value};
+pub use view::View;
+
+/// A result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Reads a file: finds out what it is packed with, unpacks it, and runs the pickle in it.
+///
+/// # Errors
+/// [`Error`] says at which byte of the unpacked stream and at which opcode the file was refused.
+pub fn read(bytes: Vec<u8>, allow: &Allow, limits: &Limits) -> Result<Document> {
+    let (container, data) = container::unpack(bytes, limits).map_err(ErrorKind::of_file)?;
+    let built = machine::Machine::read(&data, allow, limits)?;
+    Ok(Document {
+        data,
+        decoded: built.decoded,
+        nodes: built.nodes,
+        globals: built.globals,
+        root: built.root,
+        container,
+        protocol: built.protocol,
+        trailing: built.trailing,
+        nesting: limits.nesting,
+        attributes: limits.attributes,
+        visits: 0.into(),
+        given: 0.into(),
+    })
+}
