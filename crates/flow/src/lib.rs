@@ -20,7 +20,8 @@ pub use error::{Fault, StageError};
 pub use plan::{Partition, Piece, Plan, Position, Range, Recipe};
 pub use record::{Header, Records, RecordsBuilder};
 pub use run::{
-    Cook, Kitchen, Lane, Limits, OnBadRecord, Settings, Snapshot, Stats, Takes, Trigger, Worker, records_schema,
+    Cook, DecodeKeys, Keys, Kitchen, Lane, Limits, OnBadRecord, Settings, Snapshot, Stats, Takes, Trigger, Worker,
+    records_schema,
 };
 pub use stage::{
     Bounds, Chunk, Claim, Decode, Decoded, Demand, Event, Holding, Keep, Queried, Query, Refused, Reset, Sharing, Sink,

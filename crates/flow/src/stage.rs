@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 
 use crate::{Partition, Piece, Plan, Position, Provenance, Range, Records, StageError};
@@ -98,10 +98,7 @@ pub trait Decode: Send {
     /// The columns that every record gives, in the order of the pipeline file.
     fn schema(&self) -> SchemaRef;
 
-    /// The type of `_key`.
-    fn key_type(&self) -> DataType;
-
-    /// Decodes keys and values. A record that does not decode is a value in `bad`, never an error.
+    /// Decodes values. A record that does not decode is a value in `bad`, never an error.
     fn decode(&mut self, records: &Records) -> Decoded;
 }
 
@@ -110,8 +107,6 @@ pub trait Decode: Send {
 pub struct Decoded {
     /// The columns of the good records, in order.
     pub columns: RecordBatch,
-    /// Their keys, of the key type; null where a record has none.
-    pub keys: ArrayRef,
     /// The bad ones, ascending by row; every record is either here or in `columns`.
     pub bad: Vec<Refused>,
 }

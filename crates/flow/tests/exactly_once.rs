@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, AsArray, BinaryArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef};
 use async_trait::async_trait;
 use foretell_flow::*;
@@ -106,10 +106,6 @@ impl Decode for Numbers {
         Arc::new(Schema::new(vec![Field::new("number", DataType::Int64, false)]))
     }
 
-    fn key_type(&self) -> DataType {
-        DataType::Utf8
-    }
-
     fn decode(&mut self, records: &Records) -> Decoded {
         let mut bad = Vec::new();
         let mut numbers = Vec::new();
@@ -119,9 +115,8 @@ impl Decode for Numbers {
                 Err(_) => bad.push(Refused { row, stage: "decode".into(), reason: "not a number".into() }),
             }
         }
-        let keys: ArrayRef = Arc::new(StringArray::from(vec!["k"; numbers.len()]));
         let columns = RecordBatch::try_new(self.schema(), vec![Arc::new(Int64Array::from(numbers))]).unwrap();
-        Decoded { columns, keys, bad }
+        Decoded { columns, bad }
     }
 }
 
@@ -167,7 +162,9 @@ impl Kitchen for Cookbook {
 
     fn cook(&self, recipe: &Recipe) -> Result<Cook, StageError> {
         let query = Stamp { recipe: recipe.query.clone() };
-        Ok(Cook { decode: Box::new(Numbers), query: Box::new(query), views: vec![None, None, None] })
+        let keys = |keys: &BinaryArray| (Arc::new(keys.clone()) as ArrayRef, Vec::new());
+        let keys = Keys { data_type: DataType::Binary, decode: Box::new(keys) };
+        Ok(Cook { decode: Box::new(Numbers), keys, query: Box::new(query), views: vec![None, None, None] })
     }
 }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
+    Array, ArrayRef, BinaryArray, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray,
+    TimestampMillisecondArray,
 };
 use arrow::compute::{concat, filter};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -26,20 +27,33 @@ pub trait Kitchen: Send + Sync {
 
 /// A decoder and the queries behind it.
 pub struct Cook {
-    /// Bytes to columns.
+    /// Values to columns.
     pub decode: Box<dyn Decode>,
+    /// Keys to `_key`.
+    pub keys: Keys,
     /// `records` to `result`.
     pub query: Box<dyn Query>,
     /// By lane: its own query over the result.
     pub views: Vec<Option<Box<dyn Query>>>,
 }
 
+/// Keys to a typed column: the column (NULL where a record has no key, or a bad one), and the bad ones, ascending.
+pub type DecodeKeys = dyn Fn(&BinaryArray) -> (ArrayRef, Vec<Refused>) + Send;
+
+/// How keys become `_key`.
+pub struct Keys {
+    /// The type of `_key`.
+    pub data_type: DataType,
+    /// Decodes a batch's keys.
+    pub decode: Box<DecodeKeys>,
+}
+
 /// The columns of `records`: those that the decoder gives, then `_key`, `_value`, `_headers`, `_topic`, `_partition`,
 /// `_offset`, `_timestamp`.
-pub fn records_schema(decode: &dyn Decode) -> SchemaRef {
-    let mut fields: Vec<_> = decode.schema().fields().iter().cloned().collect();
+pub fn records_schema(decoded: &Schema, key: &DataType) -> SchemaRef {
+    let mut fields: Vec<_> = decoded.fields().iter().cloned().collect();
     let own = [
-        Field::new("_key", decode.key_type(), true),
+        Field::new("_key", key.clone(), true),
         Field::new("_value", DataType::Binary, true),
         Field::new("_headers", headers_type(), false),
         Field::new("_topic", DataType::Utf8, false),
@@ -69,9 +83,12 @@ pub(super) struct Computed {
 impl Cook {
     /// Runs all stages over the records of one batch; `time` is the batch time in microseconds since the epoch.
     pub(super) fn run(&mut self, records: &Records, time: i64, lanes: &[LaneShape]) -> Result<Computed, StageError> {
-        let decoded = self.decode.decode(records);
-        let (good, mut bad) = partition(records, decoded.bad);
-        let batch = assemble(&*self.decode, &good.records, decoded.columns, decoded.keys)?;
+        let mut bad = Vec::new();
+        let (keys, bad_keys) = (self.keys.decode)(&records.keys);
+        let good = Good { records: records.clone(), keys, rows: None }.without(bad_keys, &mut bad);
+        let decoded = self.decode.decode(&good.records);
+        let good = good.without(decoded.bad, &mut bad);
+        let batch = assemble(&good.records, decoded.columns, &good.keys)?;
         let queried = self.query.run(&batch, time)?;
         bad.extend(queried.refused.into_iter().map(|refused| good.bad(refused)));
         let result = Output { rows: queried.rows, provenance: queried.provenance };
@@ -136,44 +153,44 @@ impl LaneShape {
     }
 }
 
-/// The records that decoded, and which rows of the batch they were.
+/// The records that are good so far, and which rows of the batch they are (all, where `rows` is `None`).
 struct Good {
     records: Records,
+    keys: ArrayRef,
     rows: Option<Vec<usize>>,
 }
 
 impl Good {
+    /// What a stage says of one of these rows, said of the batch's row.
     fn bad(&self, refused: Refused) -> BadRecord {
         let row = self.rows.as_ref().map_or(refused.row, |rows| rows[refused.row]);
         BadRecord { row, stage: refused.stage, reason: refused.reason }
     }
+
+    /// Those that a stage did not refuse.
+    fn without(self, refused: Vec<Refused>, bad: &mut Vec<BadRecord>) -> Good {
+        if refused.is_empty() {
+            return self;
+        }
+        let mut keep = vec![true; self.records.len()];
+        for refused in refused {
+            keep[refused.row] = false;
+            bad.push(self.bad(refused));
+        }
+        let rows = (0..keep.len()).filter(|row| keep[*row]);
+        let rows = rows.map(|row| self.rows.as_ref().map_or(row, |rows| rows[row])).collect();
+        let mask = BooleanArray::from(keep);
+        let keys = filter(&self.keys, &mask).expect("one key a record");
+        Good { records: self.records.filter(&mask), keys, rows: Some(rows) }
+    }
 }
 
-fn partition(records: &Records, refused: Vec<Refused>) -> (Good, Vec<BadRecord>) {
-    if refused.is_empty() {
-        return (Good { records: records.clone(), rows: None }, Vec::new());
-    }
-    let mut keep = vec![true; records.len()];
-    for bad in &refused {
-        keep[bad.row] = false;
-    }
-    let rows = (0..records.len()).filter(|row| keep[*row]).collect();
-    let good = Good { records: records.filter(&BooleanArray::from(keep)), rows: Some(rows) };
-    let bad = refused.into_iter().map(|r| BadRecord { row: r.row, stage: r.stage, reason: r.reason });
-    (good, bad.collect())
-}
-
-fn assemble(
-    decode: &dyn Decode,
-    records: &Records,
-    decoded: RecordBatch,
-    keys: ArrayRef,
-) -> Result<RecordBatch, StageError> {
+fn assemble(records: &Records, decoded: RecordBatch, keys: &ArrayRef) -> Result<RecordBatch, StageError> {
     let times = records.timestamps.iter().collect::<TimestampMillisecondArray>().with_timezone("UTC");
     let topics = StringArray::from_iter_values(std::iter::repeat_n(&*records.topic, records.len()));
     let mut columns = decoded.columns().to_vec();
     columns.extend([
-        keys,
+        keys.clone(),
         Arc::new(records.values.clone()) as ArrayRef,
         Arc::new(headers_array(records, 0..records.len())),
         Arc::new(topics),
@@ -181,7 +198,7 @@ fn assemble(
         Arc::new(records.offsets.clone()),
         Arc::new(times),
     ]);
-    RecordBatch::try_new(records_schema(decode), columns)
+    RecordBatch::try_new(records_schema(&decoded.schema(), keys.data_type()), columns)
         .map_err(|_| StageError::settings("the decoder gives other columns than it declares: a defect of this program"))
 }
 

@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-pub use compute::{Cook, Kitchen, records_schema};
+pub use compute::{Cook, DecodeKeys, Keys, Kitchen, records_schema};
 pub use lane::{Lane, Takes};
 pub use progress::{Snapshot, Stats};
 pub use trigger::{Limits, Trigger};

@@ -1,0 +1,52 @@
+//! The query crate's query as a stage of the run loop.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use chrono::DateTime;
+use foretell_flow::{Provenance, Queried, Query, Refused, StageError};
+use foretell_model::{Columns, Model, Outputs, Scratch, Signature, Want};
+use foretell_query::{Context, Scorer};
+
+/// A model as the query calls it.
+pub(crate) struct Loaded(pub(crate) Model);
+
+impl Scorer for Loaded {
+    fn signature(&self) -> &Signature {
+        self.0.signature()
+    }
+
+    fn score(&self, columns: &Columns<'_>, want: Want) -> Outputs {
+        self.0.score(columns, want, &mut Scratch::default())
+    }
+}
+
+/// A prepared query, run on the worker's own thread.
+pub(crate) struct Stage(pub(crate) foretell_query::Query);
+
+impl Query for Stage {
+    fn schema(&self) -> SchemaRef {
+        self.0.output_schema().clone()
+    }
+
+    fn row_wise(&self) -> bool {
+        self.0.kind().is_row_wise()
+    }
+
+    fn run(&mut self, batch: &RecordBatch, time: i64) -> Result<Queried, StageError> {
+        let context = Context { batch_time: DateTime::from_timestamp_micros(time).unwrap_or_default(), provenance: None };
+        // The engine's futures wait for nothing outside; the worker's thread is set aside for this.
+        let answer = wait(self.0.run(batch, &context)).map_err(|error| StageError::state(format!("query: {error}")))?;
+        let provenance = answer.provenance.map(|p| Provenance { partitions: p.partition, offsets: p.offset });
+        let refused = answer.refused.into_iter().map(|refused| Refused {
+            row: refused.row,
+            stage: refused.kind().to_string(),
+            reason: refused.failure.to_string(),
+        });
+        Ok(Queried { rows: answer.rows, provenance, refused: refused.collect() })
+    }
+}
+
+/// Waits for a future on this thread, from within or without the runtime's workers.
+pub(crate) fn wait<F: Future>(future: F) -> F::Output {
+    tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(future))
+}

@@ -1,0 +1,86 @@
+//! `state:`: what leftover plans may still need, kept under its sha256. It never holds a position.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use foretell_connect::storage::{self, ErrorKind, Storage};
+use foretell_flow::StageError;
+use sha2::{Digest, Sha256};
+
+/// A folder of immutable things by their sha256.
+#[derive(Debug, Clone)]
+pub(crate) struct State {
+    storage: Arc<dyn Storage>,
+    root: String,
+}
+
+/// What kinds of things are kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Thing {
+    /// A model file's bytes.
+    Model,
+    /// What the pipeline file says about decoding and queries, as JSON.
+    Recipe,
+}
+
+impl Thing {
+    fn folder(self) -> &'static str {
+        match self {
+            Thing::Model => "models",
+            Thing::Recipe => "recipes",
+        }
+    }
+}
+
+impl State {
+    pub(crate) fn open(url: &str, base: &Path) -> Result<State> {
+        let (storage, root) = storage::open(url, base).with_context(|| format!("`state`: `{url}`"))?;
+        Ok(State { storage, root })
+    }
+
+    fn path(&self, thing: Thing, sha256: &str) -> String {
+        format!("{}/{}/{sha256}", self.root, thing.folder())
+    }
+
+    /// Whether it can be written, without leaving a trace.
+    pub(crate) async fn check(&self) -> Result<()> {
+        self.storage.check_folder(&self.root).await.context("`state`")
+    }
+
+    /// Keeps bytes; what is there already stays.
+    pub(crate) async fn keep(&self, thing: Thing, bytes: Vec<u8>) -> Result<String> {
+        let sha256 = sha256(&bytes);
+        self.storage.mkdirs(&format!("{}/{}", self.root, thing.folder())).await.context("`state`")?;
+        match self.storage.create_new(&self.path(thing, &sha256), bytes.into()).await {
+            Ok(()) => Ok(sha256),
+            Err(error) if error.kind == ErrorKind::Exists => Ok(sha256),
+            Err(error) => Err(error).context("`state`"),
+        }
+    }
+
+    /// What was kept.
+    pub(crate) async fn get(&self, thing: Thing, sha256: &str) -> Result<Vec<u8>, StageError> {
+        let path = self.path(thing, sha256);
+        let bytes = self.storage.read(&path).await.map_err(|error| match error.kind {
+            ErrorKind::Missing => StageError::state(format!(
+                "{} is gone: a batch that some sink still lacks was planned with it, and can only be replayed with it",
+                self.storage.url(&path)
+            ))
+            .remedy(
+                "put it back, or give the batch up in the sinks that lack it: `foretell positions show` tells where \
+                 they are, `foretell positions set` moves them",
+            ),
+            _ => error.into(),
+        })?;
+        if self::sha256(&bytes) != sha256 {
+            return Err(StageError::state(format!("{} was changed: its sha256 is another", self.storage.url(&path))));
+        }
+        Ok(bytes.to_vec())
+    }
+}
+
+/// The sha256 in hex.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
