@@ -1,0 +1,147 @@
+//! `foretell positions`: what each sink holds, and the remedy of every loud stop.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::{Args, Subcommand};
+use foretell_flow::{Partition, Position, Reset};
+
+use crate::pipeline::Pipeline;
+use crate::pipeline_file::{PipelineFile, list};
+
+/// Show or change how far each sink has got
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  foretell positions show pipeline.yaml
+  foretell positions set pipeline.yaml --partition Pdata[2] --offset 5000
+  foretell positions set pipeline.yaml --sink hdfs --partition Pdata[2] --offset 5000
+  foretell positions forget pipeline.yaml --sink db
+
+Stop the pipeline first: a running one does not look again.")]
+pub(crate) struct PositionsArgs {
+    #[command(subcommand)]
+    command: PositionsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum PositionsCommand {
+    /// What each sink holds, beside what the log has
+    Show {
+        /// The pipeline file
+        pipeline: PathBuf,
+    },
+    /// Move a partition's position: what is before it counts as done, what is after it comes (again)
+    Set {
+        /// The pipeline file
+        pipeline: PathBuf,
+        /// The partition, e.g. `Pdata[2]`
+        #[arg(long, value_parser = partition)]
+        partition: Partition,
+        /// The next offset to read
+        #[arg(long, value_parser = clap::value_parser!(i64).range(0..))]
+        offset: i64,
+        /// Only in this sink; in all where it is not given
+        #[arg(long)]
+        sink: Option<String>,
+    },
+    /// Forget positions: the next start begins as a new pipeline would
+    Forget {
+        /// The pipeline file
+        pipeline: PathBuf,
+        /// Only this partition, e.g. `Pdata[2]`
+        #[arg(long, value_parser = partition)]
+        partition: Option<Partition>,
+        /// Only in this sink; in all where it is not given
+        #[arg(long)]
+        sink: Option<String>,
+    },
+}
+
+fn partition(text: &str) -> Result<Partition, String> {
+    let parsed = text.strip_suffix(']').and_then(|text| text.rsplit_once('['));
+    let parsed = parsed.and_then(|(topic, index)| Some((topic, index.parse::<i32>().ok()?)));
+    match parsed {
+        Some((topic, index)) if !topic.is_empty() && index >= 0 => Ok(Partition { topic: topic.into(), index }),
+        _ => Err("a partition is written `topic[number]`, e.g. `Pdata[2]`".to_string()),
+    }
+}
+
+pub(crate) async fn run(args: PositionsArgs) -> Result<()> {
+    match args.command {
+        PositionsCommand::Show { pipeline } => show(open(pipeline).await?).await,
+        PositionsCommand::Set { pipeline, partition, offset, sink } => {
+            let pipeline = open(pipeline).await?;
+            let mut source = pipeline.open_source("positions", 1, true).await?;
+            let bounds = source.bounds(std::slice::from_ref(&partition)).await?;
+            let Some(bound) = bounds.into_iter().next() else { bail!("the source has no partition {partition}") };
+            if offset < bound.first || offset > bound.end {
+                bail!("{partition} has offsets {} to {}: {offset} is outside", bound.first, bound.end);
+            }
+            let position = Position { partition, next: offset };
+            reset(&pipeline, sink.as_deref(), &Reset::Set { position, identity: bound.identity }).await
+        }
+        PositionsCommand::Forget { pipeline, partition, sink } => {
+            reset(&open(pipeline).await?, sink.as_deref(), &Reset::Forget(partition)).await
+        }
+    }
+}
+
+async fn open(path: PathBuf) -> Result<Pipeline> {
+    Pipeline::prepare(PipelineFile::load(&path)?).await
+}
+
+async fn show(pipeline: Pipeline) -> Result<()> {
+    let mut rows: Vec<(String, Partition, i64, usize)> = Vec::new();
+    for index in 0..pipeline.lanes().len() {
+        let mut lane = pipeline.open_sink(index, "positions").await?;
+        if lane.traits.keeps_positions {
+            for holding in lane.sink.positions().await? {
+                rows.push((lane.name.clone(), holding.partition, holding.next, holding.plans.len()));
+            }
+        }
+    }
+    if rows.is_empty() {
+        println!("no positions: pipeline `{}` has not run yet", pipeline.file.name);
+        return Ok(());
+    }
+    let mut partitions: Vec<Partition> = rows.iter().map(|row| row.1.clone()).collect();
+    partitions.sort();
+    partitions.dedup();
+    let mut source = pipeline.open_source("positions", 1, true).await?;
+    let bounds = source.bounds(&partitions).await?;
+    println!("{:<16} {:<20} {:>12} {:>12} {:>12} {:>10} {:>6}", "SINK", "PARTITION", "POSITION", "LOG BEGINS", "LOG ENDS", "LAG", "PLANS");
+    for (sink, partition, next, plans) in rows {
+        let bound = bounds.iter().find(|bound| bound.partition == partition);
+        let cell = |value: Option<i64>| value.map_or_else(|| "-".to_string(), |value| value.to_string());
+        println!(
+            "{sink:<16} {:<20} {next:>12} {:>12} {:>12} {:>10} {plans:>6}",
+            partition.to_string(),
+            cell(bound.map(|bound| bound.first)),
+            cell(bound.map(|bound| bound.end)),
+            cell(bound.map(|bound| bound.end - next)),
+        );
+    }
+    Ok(())
+}
+
+async fn reset(pipeline: &Pipeline, sink: Option<&str>, reset: &Reset) -> Result<()> {
+    let lanes = pipeline.lanes();
+    if let Some(sink) = sink
+        && !lanes.iter().any(|lane| lane.name == sink)
+    {
+        bail!("no sink `{sink}`; there are {}", list(lanes.iter().map(|lane| lane.name)));
+    }
+    for (index, spec) in lanes.iter().enumerate().filter(|(_, lane)| sink.is_none_or(|sink| sink == lane.name)) {
+        let mut lane = pipeline.open_sink(index, "positions").await?;
+        if !lane.traits.keeps_positions {
+            continue;
+        }
+        lane.sink.reset(reset).await?;
+        match reset {
+            Reset::Set { position, .. } => println!("{}: {} is at {}", spec.name, position.partition, position.next),
+            Reset::Forget(Some(partition)) => println!("{}: {partition} is forgotten", spec.name),
+            Reset::Forget(None) => println!("{}: all positions are forgotten", spec.name),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! `foretell run`: the pipeline until it is told to stop.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::Args;
+use foretell_flow::{Snapshot, Stats};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::pipeline::Pipeline;
+use crate::pipeline_file::PipelineFile;
+
+/// A drain that takes longer is cut off: what is not stored by then is replayed at the next start.
+const LEAVE_WITHIN: Duration = Duration::from_millis(9_500);
+
+/// Run a pipeline: read, predict, and land every result exactly once
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  foretell run pipeline.yaml
+  foretell run pipeline.yaml --workers 4
+  foretell run pipeline.yaml --worker-id host-b     # a second machine on the same pipeline
+
+SIGINT or SIGTERM: finish what is under way, commit, leave within 10 seconds. A second one: leave at once; nothing is
+lost, the next start goes on from what the sinks have stored.")]
+pub(crate) struct RunArgs {
+    /// The pipeline file
+    pipeline: PathBuf,
+    /// Members of the consumer group in this process, each with its own sinks
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    workers: u16,
+    /// This process's stable name among those of one pipeline; after a crash, start again under the same one
+    #[arg(long, default_value = "0")]
+    worker_id: String,
+}
+
+pub(crate) async fn run(args: RunArgs) -> Result<()> {
+    let started = Instant::now();
+    let pipeline = Pipeline::prepare(PipelineFile::load(&args.pipeline)?).await?;
+    let shutdown = CancellationToken::new();
+    tokio::spawn(signals(shutdown.clone()));
+    run_pipeline(pipeline, usize::from(args.workers), &args.worker_id, shutdown, started).await
+}
+
+/// Runs a prepared pipeline until it ends or `shutdown` is cancelled.
+pub(crate) async fn run_pipeline(
+    pipeline: Pipeline,
+    workers: usize,
+    id: &str,
+    shutdown: CancellationToken,
+    started: Instant,
+) -> Result<()> {
+    pipeline.allow_workers(workers)?;
+    let mut known = HashSet::new();
+    let mut ready = Vec::new();
+    for index in 0..workers {
+        let name = if workers == 1 { id.to_string() } else { format!("{id}-{index}") };
+        let worker = pipeline.worker(&name, workers, &known).await?;
+        known.extend(worker.settings.known_topics.iter().cloned());
+        ready.push(worker);
+    }
+    // The first worker saw what was stored before any of them ran.
+    let known = ready.first().map(|worker| worker.settings.known_topics.clone()).unwrap_or_default();
+    pipeline.keep().await?;
+
+    let mut tasks = JoinSet::new();
+    let mut stats = Vec::new();
+    for mut worker in ready {
+        worker.settings.known_topics = known.clone();
+        stats.push(worker.stats.clone());
+        tasks.spawn(worker.run(shutdown.clone()));
+    }
+    info!(pipeline = pipeline.file.name, workers, start_ms = started.elapsed().as_millis() as u64, "running");
+    let progress = tokio::spawn(report(stats.clone(), pipeline.file.progress));
+
+    let mut outcome = Ok(());
+    while let Some(joined) = tasks.join_next().await {
+        let ended = match joined {
+            Ok(ended) => ended,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        };
+        if let Err(error) = ended {
+            // One worker that needs a person stops all of them.
+            shutdown.cancel();
+            if outcome.is_ok() {
+                outcome = Err(error.into());
+            }
+        }
+    }
+    progress.abort();
+    let total = total(&stats);
+    info!(
+        records = total.records,
+        batches = total.batches,
+        bad = total.bad,
+        rejected = total.rejected,
+        seconds = format!("{:.1}", started.elapsed().as_secs_f64()),
+        "ended"
+    );
+    outcome
+}
+
+/// The first signal drains, the second leaves at once.
+pub(crate) async fn signals(shutdown: CancellationToken) {
+    signal().await;
+    info!("stopping: finishing what is under way");
+    shutdown.cancel();
+    tokio::select! {
+        () = signal() => warn!("leaving at once; nothing is lost, the next start goes on from what the sinks hold"),
+        () = tokio::time::sleep(LEAVE_WITHIN) => {
+            warn!("a service takes too long; leaving: nothing is lost, the next start goes on from what the sinks hold");
+        }
+    }
+    std::process::exit(0);
+}
+
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+        }
+        Err(_) => drop(tokio::signal::ctrl_c().await),
+    }
+}
+
+/// A progress line each interval.
+async fn report(stats: Vec<Arc<Stats>>, every: Duration) {
+    let mut last = Snapshot::default();
+    let mut at = Instant::now();
+    loop {
+        tokio::time::sleep(every).await;
+        let now = total(&stats);
+        let seconds = at.elapsed().as_secs_f64();
+        at = Instant::now();
+        let batches = now.batches - last.batches;
+        let batch_ms = (now.busy_micros - last.busy_micros).checked_div(batches.max(1)).unwrap_or_default() / 1000;
+        info!(
+            rows_per_s = ((now.records - last.records) as f64 / seconds).round() as u64,
+            records = now.records,
+            lag = now.lag,
+            batches,
+            batch_ms,
+            bad = now.bad,
+            rejected = now.rejected,
+            late = now.late - last.late,
+            "progress"
+        );
+        last = now;
+    }
+}
+
+fn total(stats: &[Arc<Stats>]) -> Snapshot {
+    stats.iter().map(|stats| stats.snapshot()).fold(Snapshot::default(), |a, b| Snapshot {
+        records: a.records + b.records,
+        bad: a.bad + b.bad,
+        rejected: a.rejected + b.rejected,
+        batches: a.batches + b.batches,
+        late: a.late + b.late,
+        busy_micros: a.busy_micros + b.busy_micros,
+        lag: a.lag + b.lag,
+    })
+}
