@@ -1,1 +1,2 @@
+mod pipeline_file;
 fn main() {}

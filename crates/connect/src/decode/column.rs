@@ -305,7 +305,7 @@ impl JsonSchema for Columns {
                         {
                             "type": "object",
                             "properties": {
-                                "type": { "enum": types },
+                                "type": { "description": "The type; with `?` values may be missing.", "enum": types },
                                 "path": {
                                     "description": "JSON: where the value is, as `a.b.c` or `[a, b, c]`.",
                                     "anyOf": [

@@ -1,0 +1,63 @@
+//! What is wrong with a pipeline file, and where.
+
+use std::fmt;
+
+/// An error in a pipeline file: `pipeline.yaml:12: sinks.db.sql: unknown key `tabel`; did you mean `table`?`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileError {
+    /// The file as the user named it.
+    pub file: String,
+    /// The line, from 1; `None` where the file as a whole is at fault.
+    pub line: Option<usize>,
+    /// The keys down to the setting, joined by dots; empty at the top.
+    pub path: String,
+    /// What is wrong; never a secret nor the value of a reference.
+    pub message: String,
+    /// What to do about it; may be empty.
+    pub remedy: String,
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        if !self.path.is_empty() {
+            write!(f, ": {}", self.path)?;
+        }
+        write!(f, ": {}", self.message)?;
+        if !self.remedy.is_empty() {
+            write!(f, "; {}", self.remedy)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for FileError {}
+
+/// The known name that is most like a misspelt one, if any is near.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = name.to_lowercase();
+    let score = |candidate: &str| strsim::jaro_winkler(&lower, &candidate.to_lowercase());
+    let best = known.into_iter().map(|candidate| (score(candidate), candidate)).max_by(|a, b| a.0.total_cmp(&b.0))?;
+    (best.0 >= 0.75).then_some(best.1)
+}
+
+/// Names as a sentence lists them: `` `a`, `b` ``.
+pub fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_name_finds_its_neighbour() {
+        let known = ["kafka", "file", "sql", "console"];
+        assert_eq!(nearest("kafak", known), Some("kafka"));
+        assert_eq!(nearest("SQL", known), Some("sql"));
+        assert_eq!(nearest("xyzzy", known), None);
+    }
+}

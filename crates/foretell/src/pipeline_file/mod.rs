@@ -1,0 +1,409 @@
+//! The pipeline file: YAML in, checked settings out, every error with its line.
+//!
+//! Three steps: the text becomes a tree that knows its lines (`node`), references are resolved and secrets and unknown
+//! keys refused by the schema (`resolve`, `schema`), and each section becomes its settings. Nothing here reaches a
+//! service or loads a model.
+
+mod error;
+mod node;
+mod resolve;
+mod schema;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use foretell_connect::human::{HumanDuration, HumanSize};
+use foretell_connect::kind::{DecodeSettings, Kind, SettingsError, SinkSettings, SourceSettings, settings_of};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+pub use error::{FileError, list, nearest};
+use node::{Data, Node};
+use resolve::{Surroundings, resolve};
+pub use schema::{REGISTRY, Registry, editor_schema, pipeline_schema};
+pub use settings::{Iterations, ModelLimits, ModelSettings, OnBadRecord, Trigger, TriggerMode};
+
+/// A pipeline as its file describes it; nothing is opened yet.
+pub struct PipelineFile {
+    /// The file as the user named it.
+    pub path: PathBuf,
+    /// Its folder: relative paths in settings are relative to it.
+    pub base: PathBuf,
+    /// The pipeline's name.
+    pub name: String,
+    /// Where records come from.
+    pub source: Component<dyn SourceSettings>,
+    /// Bytes to columns.
+    pub decode: Component<dyn DecodeSettings>,
+    /// The models, in the file's order.
+    pub models: Vec<ModelEntry>,
+    /// The query; `SELECT * FROM records` where none is given.
+    pub query: Located<String>,
+    /// Where rows land, in the file's order: the first leads.
+    pub sinks: Vec<SinkEntry>,
+    /// Where bad records go.
+    pub dead_letters: Option<Component<dyn SinkSettings>>,
+    /// What a bad record does where there are no dead letters.
+    pub on_bad_record: OnBadRecord,
+    /// When batches begin.
+    pub trigger: Trigger,
+    /// The zone of times that are written without one: an IANA name, checked.
+    pub timezone: Option<String>,
+    /// The folder for models and manifests; absolute if `base` is.
+    pub state: PathBuf,
+    /// Bytes in flight between the leader and the slowest sink.
+    pub window: usize,
+    /// How often a progress line is logged.
+    pub progress: Duration,
+    tree: Node,
+}
+
+/// The settings of one component.
+pub struct Component<S: ?Sized> {
+    /// The kind's name, e.g. `kafka`.
+    pub kind: &'static str,
+    /// The line of the kind's key.
+    pub line: usize,
+    /// What the file says, parsed.
+    pub settings: Box<S>,
+}
+
+/// A value and the line where it begins (of a `|` block: its first line of text).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located<T> {
+    /// The value.
+    pub value: T,
+    /// From 1.
+    pub line: usize,
+}
+
+/// One model.
+#[derive(Debug, Clone)]
+pub struct ModelEntry {
+    /// The SQL function's name.
+    pub name: String,
+    /// The line of its name.
+    pub line: usize,
+    /// What the file says of it.
+    pub settings: ModelSettings,
+    /// The model file: `settings.file` from the pipeline file's folder.
+    pub file: PathBuf,
+}
+
+/// One sink.
+pub struct SinkEntry {
+    /// Its name: its positions are stored under it.
+    pub name: String,
+    /// Its settings.
+    pub component: Component<dyn SinkSettings>,
+    /// Its own query over `rows`, if any.
+    pub query: Option<Located<String>>,
+}
+
+const WINDOW: HumanSize = HumanSize(64 << 20);
+const PROGRESS: HumanDuration = HumanDuration(Duration::from_secs(10));
+
+impl PipelineFile {
+    /// Reads a pipeline file with all kinds of components that there are.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it, in the order of the file.
+    pub fn load(path: &Path) -> Result<PipelineFile, FileError> {
+        let text = std::fs::read_to_string(path).map_err(|error| FileError {
+            file: path.display().to_string(),
+            line: None,
+            path: String::new(),
+            message: match error.kind() {
+                std::io::ErrorKind::NotFound => "the file does not exist".to_string(),
+                std::io::ErrorKind::InvalidData => "the file is not UTF-8".to_string(),
+                _ => format!("the file cannot be read: {error}"),
+            },
+            remedy: String::new(),
+        })?;
+        PipelineFile::parse(path, &text, REGISTRY, &|name| std::env::var(name))
+    }
+
+    /// Reads the text of a pipeline file.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it, in the order of the file.
+    pub fn parse(
+        path: &Path,
+        text: &str,
+        registry: Registry,
+        env: &dyn Fn(&str) -> Result<String, std::env::VarError>,
+    ) -> Result<PipelineFile, FileError> {
+        let base = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+            _ => PathBuf::from("."),
+        };
+        let file = path.display().to_string();
+        let mut tree = Node::parse(text).map_err(|unreadable| FileError {
+            file: file.clone(),
+            line: Some(unreadable.line),
+            path: String::new(),
+            message: unreadable.message,
+            remedy: String::new(),
+        })?;
+        let schema = pipeline_schema(registry);
+        resolve(&mut tree, &schema, &Surroundings { env, base: &base }).map_err(|wrong| FileError {
+            file: file.clone(),
+            line: Some(wrong.line),
+            path: wrong.path.join("."),
+            message: wrong.message,
+            remedy: wrong.remedy,
+        })?;
+        Reader { file, tree: &tree }
+            .pipeline(path, base, registry)
+            .map(|parts| PipelineFile { tree: tree.clone(), ..parts })
+    }
+
+    /// An error at a place of this file, for what only shows when things are opened: `error(&["sinks", "db"], …)`.
+    pub fn error(&self, path: &[&str], message: impl Into<String>, remedy: impl Into<String>) -> FileError {
+        let reader = Reader { file: self.path.display().to_string(), tree: &self.tree };
+        reader.error(path.iter().copied(), message, remedy)
+    }
+}
+
+/// Turns the resolved tree into settings.
+struct Reader<'a> {
+    file: String,
+    tree: &'a Node,
+}
+
+impl Reader<'_> {
+    fn error<'p>(
+        &self,
+        path: impl IntoIterator<Item = &'p str>,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> FileError {
+        let path: Vec<&str> = path.into_iter().collect();
+        FileError {
+            file: self.file.clone(),
+            line: Some(self.tree.follow(path.iter().copied()).1),
+            path: path.join("."),
+            message: message.into(),
+            remedy: remedy.into(),
+        }
+    }
+
+    fn pipeline(&self, path: &Path, base: PathBuf, registry: Registry) -> Result<PipelineFile, FileError> {
+        if !matches!(self.tree.data, Data::Map(_)) {
+            return Err(self.error([], "a pipeline is a map of settings", "begin with `pipeline: NAME`"));
+        }
+        let name: String = self.required(&["pipeline"], "pipeline: NAME")?;
+        self.check_name(&["pipeline"], &name)?;
+        let timezone: Option<String> = self.optional(&["timezone"])?;
+        if timezone.as_deref().is_some_and(|zone| zone.parse::<chrono_tz::Tz>().is_err()) {
+            let near =
+                timezone.as_deref().and_then(|zone| nearest(zone, chrono_tz::TZ_VARIANTS.iter().map(|z| z.name())));
+            let remedy = near.map_or_else(
+                || "write its IANA name, e.g. `Asia/Shanghai`".to_string(),
+                |near| format!("did you mean `{near}`?"),
+            );
+            return Err(self.error(["timezone"], "not a known time zone", remedy));
+        }
+        let source = self.component(registry.sources, &["source"], "source")?;
+        let decode = self.component(registry.decoders, &["decode"], "decoder")?;
+        let models = self.models(&base)?;
+        let query = match self.optional(&["query"])? {
+            Some(value) => Located { value, line: self.tree.follow(["query"]).0.line },
+            None => Located { value: "SELECT * FROM records".to_string(), line: 1 },
+        };
+        let sinks = self.sinks(registry)?;
+        let dead_letters = match self.tree.get("dead_letters") {
+            Some(_) => Some(self.component(registry.sinks, &["dead_letters"], "sink")?),
+            None => None,
+        };
+        Ok(PipelineFile {
+            path: path.to_path_buf(),
+            name,
+            source,
+            decode,
+            models,
+            query,
+            sinks,
+            dead_letters,
+            on_bad_record: self.optional(&["on_bad_record"])?.unwrap_or_default(),
+            trigger: self.optional(&["trigger"])?.unwrap_or_default(),
+            timezone,
+            state: base.join(self.optional::<String>(&["state"])?.unwrap_or_else(|| ".foretell".to_string())),
+            window: self.optional(&["window"])?.unwrap_or(WINDOW).0,
+            progress: self.optional(&["progress"])?.unwrap_or(PROGRESS).0,
+            base,
+            tree: Node { line: 1, data: Data::Scalar(Value::Null), reference: None },
+        })
+    }
+
+    fn models(&self, base: &Path) -> Result<Vec<ModelEntry>, FileError> {
+        let Some(models) = self.tree.get("models") else { return Ok(Vec::new()) };
+        self.expect_map(models, &["models"], "`NAME: { file: PATH }`")?;
+        let mut entries = Vec::new();
+        for entry in models.entries() {
+            let path = ["models", entry.key.as_str()];
+            let starts_well = entry.key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+            if !starts_well || !entry.key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+                let remedy = "letters, digits and `_`, not a digit first: it becomes an SQL function";
+                return Err(self.error(path, "not a name for a model", remedy));
+            }
+            let settings: ModelSettings = self.required(&path, "NAME: { file: PATH }")?;
+            let hexadecimal = |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if settings.sha256.as_deref().is_some_and(|text| !hexadecimal(text)) {
+                let path = ["models", entry.key.as_str(), "sha256"];
+                return Err(self.error(path, "not a SHA-256", "64 hexadecimal digits, as `sha256sum` prints"));
+            }
+            if settings.iterations.is_some_and(|i| i.range().0 >= i.range().1) {
+                let path = ["models", entry.key.as_str(), "iterations"];
+                return Err(self.error(path, "no iteration is in this range", "`[from, to]` with `from` below `to`"));
+            }
+            let file = base.join(&settings.file);
+            entries.push(ModelEntry { name: entry.key.clone(), line: entry.line, settings, file });
+        }
+        Ok(entries)
+    }
+
+    fn sinks(&self, registry: Registry) -> Result<Vec<SinkEntry>, FileError> {
+        let Some(sinks) = self.tree.get("sinks") else {
+            return Err(self.error(
+                [],
+                "`sinks` is missing",
+                "where should the rows land? e.g. `sinks: { out: { console: {} } }`",
+            ));
+        };
+        self.expect_map(sinks, &["sinks"], "`NAME: { KIND: … }`")?;
+        if sinks.entries().is_empty() {
+            return Err(self.error(["sinks"], "at least one sink is needed", "e.g. `out: { console: {} }`"));
+        }
+        let mut entries = Vec::new();
+        for entry in sinks.entries() {
+            let path = ["sinks", entry.key.as_str()];
+            self.check_name(&path, &entry.key)?;
+            let query = self.optional(&["sinks", entry.key.as_str(), "query"])?;
+            let line = entry.node.get("query").map_or(entry.line, |query| query.line);
+            entries.push(SinkEntry {
+                name: entry.key.clone(),
+                component: self.component(registry.sinks, &path, "sink")?,
+                query: query.map(|value| Located { value, line }),
+            });
+        }
+        Ok(entries)
+    }
+
+    /// The one component that a map names by its kind (`query` beside it is not one).
+    fn component<S: ?Sized>(
+        &self,
+        kinds: &'static [Kind<S>],
+        path: &[&str],
+        what: &str,
+    ) -> Result<Component<S>, FileError> {
+        let known = list(kinds.iter().map(|kind| kind.name));
+        let (node, _) = self.tree.follow(path.iter().copied());
+        if path.len() == 1 && self.tree.get(path[0]).is_none() {
+            let remedy = format!("name a kind of {what}: {known}");
+            return Err(self.error([], format!("`{}` is missing", path[0]), remedy));
+        }
+        self.expect_map(node, path, &format!("a kind of {what} ({known}) and its settings"))?;
+        let named: Vec<_> = node.entries().iter().filter(|entry| entry.key != "query" || what != "sink").collect();
+        let (entry, kind) = match named.as_slice() {
+            [entry] => match kinds.iter().find(|kind| kind.name == entry.key) {
+                Some(kind) => (entry, kind),
+                None => {
+                    let message = format!("unknown kind of {what} `{}`", entry.key);
+                    return Err(self.error(path.iter().copied(), message, format!("known: {known}")));
+                }
+            },
+            [] => {
+                let message = format!("no kind of {what} is named");
+                return Err(self.error(path.iter().copied(), message, format!("known: {known}")));
+            }
+            [first, second, ..] => {
+                let message = format!("`{}` and `{}`: one kind of {what} is allowed here", first.key, second.key);
+                return Err(self.error(path.iter().copied(), message, ""));
+            }
+        };
+        let full: Vec<&str> = path.iter().copied().chain([kind.name]).collect();
+        // `console:` without settings means all defaults.
+        let value = match entry.node.to_json() {
+            Value::Null => Value::Object(serde_json::Map::new()),
+            value => value,
+        };
+        let settings = (kind.parse)(value).map_err(|error| self.settings_error(&full, &error))?;
+        Ok(Component { kind: kind.name, line: entry.line, settings })
+    }
+
+    fn required<T: DeserializeOwned>(&self, path: &[&str], example: &str) -> Result<T, FileError> {
+        match self.optional(path)? {
+            Some(value) => Ok(value),
+            None => {
+                let key = path.last().copied().unwrap_or_default();
+                Err(self.error([], format!("`{key}` is missing"), format!("write `{example}`")))
+            }
+        }
+    }
+
+    fn optional<T: DeserializeOwned>(&self, path: &[&str]) -> Result<Option<T>, FileError> {
+        let (parent, key) = match path {
+            [parent @ .., key] => (self.tree.follow(parent.iter().copied()).0, key),
+            [] => return Ok(None),
+        };
+        let Some(node) = parent.get(key) else { return Ok(None) };
+        settings_of(node.to_json()).map(Some).map_err(|error| self.settings_error(path, &error))
+    }
+
+    /// A settings error at its place, without the values of references.
+    fn settings_error(&self, prefix: &[&str], error: &SettingsError) -> FileError {
+        let path: Vec<&str> = prefix.iter().copied().chain(error.path.iter().map(String::as_str)).collect();
+        let (node, _) = self.tree.follow(path.iter().copied());
+        let expected = error.message.rsplit_once(", expected ").map(|(_, expected)| expected);
+        let message = match (&node.reference, expected) {
+            (Some(reference), Some(expected)) => {
+                format!("the value of `{reference}` does not fit: expected {expected}")
+            }
+            (Some(reference), None) => format!("the value of `{reference}` is not accepted"),
+            (None, _) => self.tree.references().iter().fold(error.message.clone(), |message, node| match &node.data {
+                Data::Scalar(Value::String(text)) if !text.is_empty() => message.replace(text.as_str(), "***"),
+                _ => message,
+            }),
+        };
+        self.error(path.iter().copied(), plain(&message), remedy(&message, node))
+    }
+
+    fn expect_map(&self, node: &Node, path: &[&str], form: &str) -> Result<(), FileError> {
+        match node.data {
+            Data::Map(_) => Ok(()),
+            _ => Err(self.error(path.iter().copied(), "a map is needed here", format!("write {form}"))),
+        }
+    }
+
+    fn check_name(&self, path: &[&str], name: &str) -> Result<(), FileError> {
+        let fine = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+        if fine && name.len() <= 100 {
+            return Ok(());
+        }
+        let remedy = "1 to 100 letters, digits, `.`, `_` or `-`: positions are stored under it";
+        Err(self.error(path.iter().copied(), "not a name", remedy))
+    }
+}
+
+/// Serde's words for people who write YAML.
+fn plain(message: &str) -> String {
+    let message = match message.split_once("expected struct ") {
+        Some((before, _)) => format!("{before}expected a map of settings"),
+        None => message.to_string(),
+    };
+    let message = message
+        .replace("invalid type: map", "a map stands here")
+        .replace("invalid type: sequence", "a list stands here");
+    let message =
+        message.replace("invalid type: ", "wrong type: ").replace("unit value", "nothing").replace("null", "nothing");
+    message.replace("missing field `", "missing key `").replace("unknown field `", "unknown key `")
+}
+
+fn remedy(message: &str, node: &Node) -> &'static str {
+    let number = matches!(node.data, Data::Scalar(Value::Number(_) | Value::Bool(_)));
+    if number && node.reference.is_none() && message.ends_with("expected a string") { "put it in quotes" } else { "" }
+}

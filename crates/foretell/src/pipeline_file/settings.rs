@@ -1,0 +1,202 @@
+//! The settings that belong to no component: models and how the pipeline runs.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use foretell_connect::human::{HumanDuration, HumanSize};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use serde_json::Map;
+
+/// A model file, which becomes an SQL function of the model's name.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSettings {
+    /// The file: a pickle, a joblib file, or what XGBoost saves. Relative to the pipeline file.
+    pub file: String,
+    /// Where the model is, in a file that holds several things: `model`, `steps.0`.
+    #[serde(default)]
+    pub at: Option<String>,
+    /// The file's SHA-256 in hexadecimal: any other file is refused.
+    #[serde(default)]
+    pub sha256: Option<String>,
+    /// Boosting iterations to use: `100` for the first hundred, or `[10, 20]` for those from 10 up to (not with) 20.
+    #[serde(default)]
+    pub iterations: Option<Iterations>,
+    /// Other limits for reading the file.
+    #[serde(default)]
+    pub limits: ModelLimits,
+    /// The levels of text columns that the file does not name, in the order of their codes: `{ DEPT: [a, b] }`.
+    #[serde(default)]
+    #[schemars(with = "std::collections::BTreeMap<String, Vec<String>>")]
+    pub categories: Map<String, serde_json::Value>,
+}
+
+/// Limits for reading a model file; they exist since a small file can claim to be huge.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ModelLimits {
+    /// Memory for the file's objects.
+    #[serde(default)]
+    pub memory: Option<HumanSize>,
+    /// Size of the file after decompression.
+    #[serde(default)]
+    pub unpacked: Option<HumanSize>,
+}
+
+/// Which boosting iterations to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected a number of iterations, or `[from, to]`")]
+pub enum Iterations {
+    /// The first so many.
+    First(u32),
+    /// From the one up to, not with, the other.
+    Range([u32; 2]),
+}
+
+impl Iterations {
+    /// As a half-open range.
+    pub fn range(self) -> (u32, u32) {
+        match self {
+            Iterations::First(count) => (0, count),
+            Iterations::Range([from, to]) => (from, to),
+        }
+    }
+}
+
+/// What becomes of a pipeline when a record is bad and no dead letters are configured (with them, it goes there).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnBadRecord {
+    /// Counted and logged, without its value; the stream goes on.
+    #[default]
+    Continue,
+    /// The pipeline stops, naming the record.
+    Stop,
+}
+
+/// When a batch begins, and how large it may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trigger {
+    /// When.
+    pub mode: TriggerMode,
+    /// Most records of one batch.
+    pub max_rows: usize,
+    /// Most bytes (keys and values) of one batch.
+    pub max_bytes: usize,
+}
+
+/// When a batch begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TriggerMode {
+    /// As soon as there is work.
+    Continuous,
+    /// So often.
+    Every(Duration),
+    /// All that is there at the start, then the pipeline ends.
+    AvailableNow,
+}
+
+const MAX_ROWS: usize = 100_000;
+const MAX_BYTES: usize = 32 << 20;
+
+impl Default for Trigger {
+    fn default() -> Self {
+        Trigger { mode: TriggerMode::Continuous, max_rows: MAX_ROWS, max_bytes: MAX_BYTES }
+    }
+}
+
+/// The long form of a trigger.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct TriggerDetails {
+    /// Batches begin so often: `3s`.
+    #[serde(default)]
+    every: Option<HumanDuration>,
+    /// Instead of `every`: `continuous` or `available_now`.
+    #[serde(default)]
+    mode: Option<TriggerName>,
+    /// Most records of one batch. Default: 100000.
+    #[serde(default)]
+    max_rows: Option<usize>,
+    /// Most bytes (keys and values) of one batch. Default: 32 MiB.
+    #[serde(default)]
+    max_bytes: Option<HumanSize>,
+}
+
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum TriggerName {
+    /// A batch begins as soon as there is work.
+    Continuous,
+    /// All that is there at the start, then the pipeline ends.
+    AvailableNow,
+}
+
+impl TriggerName {
+    fn mode(self) -> TriggerMode {
+        match self {
+            TriggerName::Continuous => TriggerMode::Continuous,
+            TriggerName::AvailableNow => TriggerMode::AvailableNow,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Trigger {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TriggerVisitor)
+    }
+}
+
+struct TriggerVisitor;
+
+impl<'de> Visitor<'de> for TriggerVisitor {
+    type Value = Trigger;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("`continuous`, `available_now` or `{ every: 3s }`")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Trigger, E> {
+        let name = TriggerName::deserialize(serde::de::value::StrDeserializer::<E>::new(text))
+            .map_err(|_| E::invalid_value(serde::de::Unexpected::Str(text), &self))?;
+        Ok(Trigger { mode: name.mode(), ..Trigger::default() })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Trigger, A::Error> {
+        let details = TriggerDetails::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
+        let mode = match (details.every, details.mode) {
+            (Some(every), None) if every.0.is_zero() => {
+                return Err(A::Error::custom("`every` is zero: write `continuous` for batches without a pause"));
+            }
+            (Some(every), None) => TriggerMode::Every(every.0),
+            (None, Some(mode)) => mode.mode(),
+            (None, None) => TriggerMode::Continuous,
+            (Some(_), Some(_)) => return Err(A::Error::custom("either `every` or `mode`, not both")),
+        };
+        let max_rows = details.max_rows.unwrap_or(MAX_ROWS);
+        let max_bytes = details.max_bytes.map_or(MAX_BYTES, |size| size.0);
+        if max_rows == 0 || max_bytes == 0 {
+            return Err(A::Error::custom("a batch must be allowed at least one row and one byte"));
+        }
+        Ok(Trigger { mode, max_rows, max_bytes })
+    }
+}
+
+impl JsonSchema for Trigger {
+    fn schema_name() -> Cow<'static, str> {
+        "Trigger".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let name = generator.subschema_for::<TriggerName>();
+        let details = generator.subschema_for::<TriggerDetails>();
+        schemars::json_schema!({
+            "description": "When a batch begins: `continuous` (as soon as there is work), `{ every: 3s }`, or \
+                `available_now` (all that is there, then the pipeline ends). Default: `continuous`.",
+            "anyOf": [name, details]
+        })
+    }
+}
