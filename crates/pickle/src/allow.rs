@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::Builtin;
+use crate::builtin::CONTAINERS;
+
 /// The shapes that the state of an object (the operand of `BUILD`) may have. Combine with [`State::or`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct State(u8);
@@ -103,54 +106,6 @@ impl Entry {
     }
 }
 
-/// The names that this crate builds values from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Builtin {
-    /// `numpy…multiarray._reconstruct`: an array, filled by `BUILD`.
-    Reconstruct,
-    /// `numpy.ndarray`: named by `_reconstruct` and joblib.
-    NdArray,
-    /// `numpy.dtype`.
-    Dtype,
-    /// `numpy…multiarray.scalar`: an array without dimensions.
-    Scalar,
-    /// `numpy…numeric._frombuffer`.
-    FromBuffer,
-    /// `_codecs.encode`: text that stands for bytes.
-    Encode,
-    /// `bytearray`.
-    ByteArray,
-    /// `bytes`.
-    Bytes,
-    /// `complex`.
-    Complex,
-    /// `slice`.
-    Slice,
-    /// `set`.
-    Set,
-    /// `frozenset`.
-    FrozenSet,
-    /// `list`.
-    List,
-    /// `dict`.
-    Dict,
-    /// `tuple`.
-    Tuple,
-    /// `collections.OrderedDict`.
-    OrderedDict,
-    /// `collections.defaultdict`.
-    DefaultDict,
-    /// `object`: named by `_reconstructor`.
-    Object,
-    /// `copyreg._reconstructor`: an instance without state, in protocols 0 and 1.
-    Reconstructor,
-    /// `copyreg.__newobj__`: `NEWOBJ` as a function.
-    NewObj,
-    /// joblib's `NumpyArrayWrapper`: the array's bytes follow its `BUILD`.
-    ArrayWrapper,
-}
-
 /// The exact list of names that a file may use. Everything else is refused with its name and byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allow {
@@ -158,11 +113,12 @@ pub struct Allow {
 }
 
 impl Allow {
-    /// The caller's names and the containers of this crate. Of a name listed twice the last one holds.
+    /// The caller's names and the containers of this crate. Of a name listed twice the last one holds, but a name of
+    /// this crate always means what it means here.
     #[must_use]
     pub fn new<'e>(entries: impl IntoIterator<Item = &'e Entry>) -> Allow {
         let mut allow = Allow { names: BTreeMap::new() };
-        for entry in entries {
+        for entry in entries.into_iter().chain(CONTAINERS) {
             allow.names.entry(entry.module).or_default().insert(entry.name, entry.role);
         }
         allow

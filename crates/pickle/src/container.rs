@@ -1,6 +1,11 @@
-//! What a file is packed with.
+//! What a file is packed with, and unpacking it under a budget.
 
 use std::fmt;
+use std::io::{ErrorKind as IoKind, Read};
+
+use crate::opcode as op;
+use crate::stream::wide;
+use crate::{ErrorKind, Limits};
 
 /// What a file is packed with, decided by its first bytes alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,11 +46,152 @@ impl fmt::Display for Container {
     }
 }
 
+/// The first bytes of each packed container.
+const MAGIC: &[(&[u8], Container)] = &[
+    (b"\x1f\x8b", Container::Gzip),
+    (b"BZh", Container::Bz2),
+    (b"\xfd7zXZ\x00", Container::Xz),
+    (b"\x5d\x00\x00", Container::Lzma),
+    (b"\x04\x22\x4d\x18", Container::Lz4),
+    (b"ZF", Container::Zf),
+    (b"PK\x03\x04", Container::Zip),
+    (b"x", Container::Zlib),
+];
+
+/// What a pickle can start with: `PROTO`, or in protocols 0 and 1 an opcode that makes a value.
+const STARTS: &[u8] = &[
+    op::PROTO,
+    op::MARK,
+    op::EMPTY_LIST,
+    op::EMPTY_DICT,
+    op::EMPTY_TUPLE,
+    op::GLOBAL,
+    op::NONE,
+    op::INT,
+    op::BININT,
+    op::BININT1,
+    op::BININT2,
+    op::LONG,
+    op::FLOAT,
+    op::BINFLOAT,
+    op::STRING,
+    op::BINSTRING,
+    op::SHORT_BINSTRING,
+    op::UNICODE,
+    op::BINUNICODE,
+];
+
+/// Unpacked bytes that any file may have, whatever the ratio: a small file is no bomb, however well it packs.
+const ALWAYS: u64 = 16 << 20;
+/// The dictionary of the strongest preset of xz and lzma (64 MiB), with the decoder's own memory.
+const XZ_MEMORY_KIB: u32 = 66 << 10;
+/// `ZF`, then the length in hexadecimal, padded with spaces to 19 characters.
+const ZF_LENGTH: std::ops::Range<usize> = 2..21;
+
 impl Container {
     /// Looks at the first bytes; nothing where they belong to none of these.
     #[must_use]
     pub fn sniff(bytes: &[u8]) -> Option<Container> {
-        let _ = bytes;
-        todo!()
+        let magic = MAGIC.iter().find(|(magic, _)| bytes.starts_with(magic));
+        magic.map(|(_, container)| *container).or_else(|| {
+            let starts = bytes.first().is_some_and(|first| STARTS.contains(first));
+            starts.then_some(Container::Plain)
+        })
     }
+}
+
+/// Finds out what the bytes are packed with, and unpacks them.
+pub(crate) fn unpack(bytes: Vec<u8>, limits: &Limits) -> Result<(Container, Vec<u8>), ErrorKind> {
+    let container = Container::sniff(&bytes).ok_or_else(|| ErrorKind::NotPickle(first_bytes(&bytes)))?;
+    let packed = bytes.as_slice();
+    let damaged = |e: std::io::Error| damage(container, &e);
+    let unpacked = match container {
+        Container::Plain => {
+            let limit = limits.unpacked;
+            if wide(bytes.len()) > limit {
+                return Err(ErrorKind::Limit { what: "bytes in the file", limit });
+            }
+            return Ok((container, bytes));
+        }
+        Container::Zip => return Err(ErrorKind::Container(container)),
+        Container::Zlib => drain(flate2::bufread::ZlibDecoder::new(packed), container, packed, limits)?,
+        Container::Gzip => drain(flate2::bufread::MultiGzDecoder::new(packed), container, packed, limits)?,
+        Container::Bz2 => drain(bzip2::bufread::MultiBzDecoder::new(packed), container, packed, limits)?,
+        Container::Lz4 => drain(lz4_flex::frame::FrameDecoder::new(packed), container, packed, limits)?,
+        Container::Xz => {
+            drain(lzma_rust2::XzReader::new_mem_limit(packed, true, XZ_MEMORY_KIB), container, packed, limits)?
+        }
+        Container::Lzma => {
+            let reader = lzma_rust2::LzmaReader::new_mem_limit(packed, XZ_MEMORY_KIB, None).map_err(damaged)?;
+            drain(reader, container, packed, limits)?
+        }
+        Container::Zf => {
+            let (length, rest) = zf_header(packed)?;
+            let unpacked = drain(flate2::bufread::ZlibDecoder::new(rest), container, packed, limits)?;
+            if wide(unpacked.len()) != length {
+                let reason = format!("it unpacks to {} bytes, its header says {length}", unpacked.len());
+                return Err(ErrorKind::Damaged { container, reason });
+            }
+            unpacked
+        }
+    };
+    Ok((container, unpacked))
+}
+
+/// The length in a `ZF` header, and the zlib stream after it (very old files have one space in between).
+fn zf_header(packed: &[u8]) -> Result<(u64, &[u8]), ErrorKind> {
+    let header = packed.get(ZF_LENGTH).and_then(|digits| std::str::from_utf8(digits).ok());
+    let digits = header.map(str::trim).and_then(|digits| digits.strip_prefix("0x"));
+    let length = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    let length = length.ok_or_else(|| ErrorKind::Damaged {
+        container: Container::Zf,
+        reason: "its header has no length".to_owned(),
+    })?;
+    let rest = packed.get(ZF_LENGTH.end..).unwrap_or(&[]);
+    Ok((length, rest.strip_prefix(b" ").unwrap_or(rest)))
+}
+
+/// Reads a decoder to its end, growing the buffer only as far as the limits go.
+fn drain(mut from: impl Read, container: Container, packed: &[u8], limits: &Limits) -> Result<Vec<u8>, ErrorKind> {
+    let packed = wide(packed.len());
+    let by_ratio = ALWAYS.max(limits.ratio.saturating_mul(packed));
+    let (limit, raise) = if by_ratio < limits.unpacked { (by_ratio, "ratio") } else { (limits.unpacked, "unpacked") };
+    let bomb = || ErrorKind::Bomb { container, packed, limit, raise };
+    let mut out: Vec<u8> = Vec::new();
+    let mut piece = vec![0u8; 64 << 10];
+    loop {
+        let read = match from.read(&mut piece) {
+            Ok(0) => break,
+            Ok(read) => piece.get(..read).unwrap_or(&[]),
+            Err(e) if e.kind() == IoKind::Interrupted => continue,
+            Err(e) => return Err(damage(container, &e)),
+        };
+        let total = out.len().saturating_add(read.len());
+        if wide(total) > limit {
+            return Err(bomb());
+        }
+        if total > out.capacity() {
+            let more = out.capacity().max(read.len()).max(64 << 10);
+            out.try_reserve_exact(more).map_err(|_| bomb())?;
+        }
+        out.extend_from_slice(read);
+    }
+    out.shrink_to_fit();
+    Ok(out)
+}
+
+fn damage(container: Container, e: &std::io::Error) -> ErrorKind {
+    let reason = match e.kind() {
+        IoKind::UnexpectedEof => "it ends too early".to_owned(),
+        _ => e.to_string(),
+    };
+    ErrorKind::Damaged { container, reason }
+}
+
+fn first_bytes(bytes: &[u8]) -> String {
+    if bytes.is_empty() {
+        return "nothing: it is empty".to_owned();
+    }
+    let hex: Vec<String> = bytes.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    format!("the bytes {}", hex.join(" "))
 }

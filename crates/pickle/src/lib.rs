@@ -26,17 +26,28 @@
 
 mod allow;
 mod array;
+mod builtin;
 mod container;
+mod dtype;
 mod error;
 mod limits;
+mod literal;
+mod machine;
+mod meter;
+mod opcode;
+mod scan;
+mod stream;
 mod value;
 mod view;
 
-pub use allow::{Allow, Builtin, Entry, Role, State};
-pub use array::{Array, ArrayView, Data, Dtype, Field, Kind};
+pub use allow::{Allow, Entry, Role, State};
+pub use array::{Array, ArrayView, Data};
+pub use builtin::Builtin;
 pub use container::Container;
+pub use dtype::{Dtype, Field, Kind};
 pub use error::{Error, ErrorKind, Place};
 pub use limits::Limits;
+pub use scan::{Found, Scan, scan};
 pub use value::{Blob, Document, Global, Id, Object, Value};
 pub use view::View;
 
@@ -45,6 +56,20 @@ pub use view::View;
 /// # Errors
 /// [`Error`] says at which byte of the unpacked stream and at which opcode the file was refused.
 pub fn read(bytes: Vec<u8>, allow: &Allow, limits: &Limits) -> Result<Document, Error> {
-    let _ = (bytes, allow, limits);
-    todo!()
+    let (container, data) = container::unpack(bytes, limits).map_err(ErrorKind::of_file)?;
+    let built = machine::Machine::read(&data, allow, limits)?;
+    Ok(Document {
+        data,
+        decoded: built.decoded,
+        nodes: built.nodes,
+        globals: built.globals,
+        root: built.root,
+        container,
+        protocol: built.protocol,
+        trailing: built.trailing,
+        nesting: limits.nesting,
+        attributes: limits.attributes,
+        visits: 0.into(),
+        given: 0.into(),
+    })
 }

@@ -32,29 +32,29 @@ pub struct Limits {
 }
 
 /// A forest of 1,000 trees has some 100,000 opcodes; a vocabulary of a million words some 5 million.
-pub const OPCODES: u64 = 100_000_000;
+const OPCODES: u64 = 100_000_000;
 /// Python's pickler empties lists and dicts in runs of 1,000; a large tuple is the only honest way to a tall stack.
-pub const STACK: usize = 4_000_000;
+const STACK: usize = 4_000_000;
 /// One mark for each container that is open; honest files have as many as their nesting.
-pub const MARKS: usize = 10_000;
+const MARKS: usize = 10_000;
 /// Python's pickler remembers each container and text once.
-pub const MEMO: usize = 20_000_000;
+const MEMO: usize = 20_000_000;
 /// A pipeline in a search in a pipeline is some 40 levels; Python's own unpickler of such values stops near 1,000.
-pub const NESTING: usize = 500;
+const NESTING: usize = 500;
 /// XGBoost keeps a whole booster in one run of bytes.
-pub const STRING: u64 = 2 << 30;
+const STRING: u64 = 2 << 30;
 /// Python itself refuses to parse longer decimal integers.
-pub const DIGITS: usize = 4_300;
+const DIGITS: usize = 4_300;
 /// The largest estimator of scikit-learn has fewer than 100; a lookup in a state must stay cheap.
-pub const ATTRIBUTES: usize = 4_096;
+const ATTRIBUTES: usize = 4_096;
 /// What a machine that scores a model has memory for.
-pub const UNPACKED: u64 = 4 << 30;
+const UNPACKED: u64 = 4 << 30;
 /// deflate reaches at most 1,032; arrays of zeros come near it, bombs in bz2 and xz go far beyond.
-pub const RATIO: u64 = 1_100;
+const RATIO: u64 = 1_100;
 /// Enough for every small file, whatever its shape.
-pub const MEMORY: u64 = 24 << 20;
+const MEMORY: u64 = 24 << 20;
 /// An honest file needs 1 (arrays) to 10 (lists of small numbers).
-pub const MEMORY_FACTOR: u64 = 12;
+const MEMORY_FACTOR: u64 = 12;
 
 impl Default for Limits {
     fn default() -> Self {

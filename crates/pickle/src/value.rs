@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 
-use crate::{Array, Container, Dtype, View};
+use crate::{Array, Container, Dtype, View, array};
 
 /// A value's place in its [`Document`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -123,12 +123,14 @@ pub struct Document {
     pub(crate) trailing: u64,
     pub(crate) nesting: usize,
     pub(crate) attributes: usize,
-    /// What views may still visit: bounds every walk, however often the file refers to the same value.
+    /// Visits of views since the walk began at the root: bounds it, however often a value is referred to.
     pub(crate) visits: AtomicU64,
+    /// Bytes that array readers gave since then.
+    pub(crate) given: AtomicU64,
 }
 
 impl Document {
-    /// The outermost value.
+    /// The outermost value. A walk from here has the whole budget of visits; starting anew gives a new one.
     #[must_use]
     pub fn root(&self) -> View<'_> {
         View::root(self)
@@ -155,13 +157,7 @@ impl Document {
     /// The bytes of a blob.
     #[must_use]
     pub fn bytes(&self, blob: Blob) -> &[u8] {
-        let from = usize::try_from(blob.start).unwrap_or(usize::MAX);
-        let len = usize::try_from(blob.len).unwrap_or(usize::MAX);
-        let (buffer, from) = match from.checked_sub(self.data.len()) {
-            Some(from) => (&self.decoded, from),
-            None => (&self.data, from),
-        };
-        from.checked_add(len).and_then(|to| buffer.get(from..to)).unwrap_or(&[])
+        piece(&self.data, &self.decoded, blob)
     }
 
     /// The global with this index.
@@ -198,5 +194,79 @@ impl Document {
     #[must_use]
     pub fn trailing(&self) -> u64 {
         self.trailing
+    }
+}
+
+/// The bytes of a blob: in the file, or behind it in what was decoded.
+pub(crate) fn piece<'b>(data: &'b [u8], decoded: &'b [u8], blob: Blob) -> &'b [u8] {
+    let from = usize::try_from(blob.start).unwrap_or(usize::MAX);
+    let len = usize::try_from(blob.len).unwrap_or(usize::MAX);
+    let (buffer, from) = match from.checked_sub(data.len()) {
+        Some(from) => (decoded, from),
+        None => (data, from),
+    };
+    from.checked_add(len).and_then(|to| buffer.get(from..to)).unwrap_or(&[])
+}
+
+/// What a value is, with its article.
+pub(crate) fn describe<'g>(value: &Value, global: impl Fn(u32) -> Option<&'g Global>) -> String {
+    let named = |index| global(index).map(ToString::to_string).unwrap_or_default();
+    match value {
+        Value::None => "None".to_owned(),
+        Value::Bool(_) => "a bool".to_owned(),
+        Value::Int(_) | Value::Long(_) => "an integer".to_owned(),
+        Value::Float(_) => "a float".to_owned(),
+        Value::Complex(..) => "a complex number".to_owned(),
+        Value::Str(_) | Value::OldStr(_) => "a text".to_owned(),
+        Value::Bytes(_) => "bytes".to_owned(),
+        Value::ByteArray(_) => "a bytearray".to_owned(),
+        Value::Slice(_) => "a slice".to_owned(),
+        Value::Tuple(items) => format!("a tuple of {}", items.len()),
+        Value::List(_) => "a list".to_owned(),
+        Value::Dict(_) => "a dict".to_owned(),
+        Value::Set(_) => "a set".to_owned(),
+        Value::FrozenSet(_) => "a frozenset".to_owned(),
+        Value::Global(index) => format!("the name `{}`", named(*index)),
+        Value::Dtype(_) => "a dtype".to_owned(),
+        Value::Array(array) => array::describe(array),
+        Value::Object(object) => format!("an object of `{}`", named(object.class)),
+    }
+}
+
+/// Calls `take` with each value that `value` refers to.
+pub(crate) fn children(value: &Value, mut take: impl FnMut(Id)) {
+    match value {
+        Value::Slice(items) => items.iter().copied().for_each(take),
+        Value::Tuple(items) | Value::FrozenSet(items) => items.iter().copied().for_each(take),
+        Value::List(items) | Value::Set(items) => items.iter().copied().for_each(take),
+        Value::Dict(pairs) => pairs.iter().for_each(|(key, value)| {
+            take(*key);
+            take(*value);
+        }),
+        Value::Array(array) => {
+            if let array::Data::Objects(items) = &array.data {
+                items.iter().copied().for_each(take);
+            }
+        }
+        Value::Object(object) => {
+            object.args.iter().chain(&object.items).copied().for_each(&mut take);
+            object.kwargs.iter().chain(&object.state).copied().for_each(&mut take);
+            object.pairs.iter().for_each(|(key, value)| {
+                take(*key);
+                take(*value);
+            });
+        }
+        Value::None
+        | Value::Bool(_)
+        | Value::Int(_)
+        | Value::Long(_)
+        | Value::Float(_)
+        | Value::Complex(..)
+        | Value::Str(_)
+        | Value::Bytes(_)
+        | Value::OldStr(_)
+        | Value::ByteArray(_)
+        | Value::Global(_)
+        | Value::Dtype(_) => {}
     }
 }

@@ -1,8 +1,13 @@
 //! Walking a document: every answer is checked, every error names the place.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt::Write;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 
-use crate::{ArrayView, Document, Error, ErrorKind, Global, Id, Value};
+use crate::stream::wide;
+use crate::{ArrayView, Document, Error, ErrorKind, Global, Id, Object, Place, Value, array, literal, value};
 
 /// A value together with the way to it from the root. Cheap to clone.
 ///
@@ -15,11 +20,13 @@ pub struct View<'a> {
     trail: Option<Rc<Trail>>,
 }
 
+/// One step of the way to a value.
 #[derive(Debug)]
 struct Trail {
     above: Option<Rc<Trail>>,
     step: Step,
-    id: Id,
+    /// The value that the step leads from.
+    from: Id,
     depth: usize,
 }
 
@@ -29,10 +36,23 @@ enum Step {
     Item(usize),
     Key(String),
     Arg(usize),
+    State,
 }
+
+/// Visits that a walk may make in any file, and for each value of it. Loaders look at a value a few times.
+const VISITS: u64 = 4 << 20;
+const VISITS_PER_VALUE: u64 = 16;
+/// Bytes that array readers may give in any file, and for each byte of it. Loaders read an array once or twice, and
+/// a flag of one byte may become a float of eight.
+const GIVEN: u64 = 32 << 20;
+const GIVEN_PER_BYTE: u64 = 8;
+/// A key that is longer is cut in a path.
+const KEY_SHOWN: usize = 40;
 
 impl<'a> View<'a> {
     pub(crate) fn root(doc: &'a Document) -> View<'a> {
+        doc.visits.store(0, Ordering::Relaxed);
+        doc.given.store(0, Ordering::Relaxed);
         View { doc, id: doc.root, trail: None }
     }
 
@@ -57,26 +77,77 @@ impl<'a> View<'a> {
     /// The way from the root: `steps[1].encoder.categories_`; empty at the root.
     #[must_use]
     pub fn path(&self) -> String {
-        todo!()
+        let above = std::iter::successors(self.trail.as_deref(), |trail| trail.above.as_deref());
+        let mut steps: Vec<&Step> = above.map(|trail| &trail.step).collect();
+        steps.reverse();
+        let mut path = String::new();
+        for step in steps {
+            let written = match step {
+                Step::Attr(name) if path.is_empty() => write!(path, "{name}"),
+                Step::Attr(name) => write!(path, ".{name}"),
+                Step::Item(index) => write!(path, "[{index}]"),
+                Step::Key(key) => write!(path, "[{key}]"),
+                Step::Arg(index) => write!(path, "({index})"),
+                Step::State => write!(path, ".state"),
+            };
+            debug_assert!(written.is_ok(), "writing to a string cannot fail");
+        }
+        path
     }
 
-    /// What the value is, with an article, for messages: ``a list``, ``an object of `sklearn.svm.SVC` ``.
+    /// What the value is, with an article, for messages: `a list`, ``an object of `sklearn.svm.SVC` ``.
     #[must_use]
     pub fn describe(&self) -> String {
-        todo!()
+        value::describe(self.value(), |index| self.doc.global(index))
     }
 
     /// An error at this place.
     #[must_use]
     pub fn error(&self, kind: ErrorKind) -> Error {
-        let _ = kind;
-        todo!()
+        Error { kind, place: Place::Path(self.path()) }
     }
 
     /// The error that this value should have been something else: `expected` with its article (`a list`).
     #[must_use]
-    pub fn expected(&self, expected: &'static str) -> Error {
-        self.error(ErrorKind::Type { expected, found: self.describe() })
+    pub fn expected(&self, expected: &str) -> Error {
+        self.error(ErrorKind::Type { expected: expected.to_owned(), found: self.describe() })
+    }
+
+    /// The view of a value that this one refers to.
+    fn child(&self, step: Step, id: Id) -> Result<View<'a>, Error> {
+        let limit = VISITS.saturating_add(VISITS_PER_VALUE.saturating_mul(wide(self.doc.len())));
+        if self.doc.visits.fetch_add(1, Ordering::Relaxed) >= limit {
+            return Err(self.error(ErrorKind::Limit { what: "visits of the file's values", limit }));
+        }
+        let depth = self.trail.as_ref().map_or(1, |trail| trail.depth.saturating_add(1));
+        let view = View {
+            doc: self.doc,
+            id,
+            trail: Some(Rc::new(Trail { above: self.trail.clone(), step, from: self.id, depth })),
+        };
+        let mut way = std::iter::successors(view.trail.as_deref(), |trail| trail.above.as_deref());
+        if holds_others(view.value()) && way.any(|trail| trail.from == id) {
+            return Err(view.error(ErrorKind::Cycle));
+        }
+        if depth > self.doc.nesting {
+            let limit = wide(self.doc.nesting);
+            return Err(view.error(ErrorKind::Limit { what: "levels of values inside values", limit }));
+        }
+        Ok(view)
+    }
+
+    pub(crate) fn item_view(&self, index: usize, id: Id) -> Result<View<'a>, Error> {
+        self.child(Step::Item(index), id)
+    }
+
+    /// Charges bytes that an array reader is about to give.
+    pub(crate) fn charge_bytes(&self, bytes: usize) -> Result<(), Error> {
+        let limit = GIVEN.saturating_add(GIVEN_PER_BYTE.saturating_mul(wide(self.doc.unpacked_len())));
+        let before = self.doc.given.fetch_add(wide(bytes), Ordering::Relaxed);
+        if before.saturating_add(wide(bytes)) > limit {
+            return Err(self.error(ErrorKind::Limit { what: "bytes read from arrays", limit }));
+        }
+        Ok(())
     }
 
     // -- plain values
@@ -93,12 +164,21 @@ impl<'a> View<'a> {
         if self.is_none() { None } else { Some(self) }
     }
 
+    /// The only element of a numpy scalar, by one of the readers of arrays.
+    fn scalar<T>(&self, read: impl Fn(&ArrayView<'a>) -> Result<Vec<T>, Error>) -> Option<T> {
+        let scalar = array::is_scalar(self.value()).then(|| self.array().ok())??;
+        read(&scalar).ok()?.pop()
+    }
+
     /// A bool (or a numpy bool).
     ///
     /// # Errors
     /// It is something else.
     pub fn as_bool(&self) -> Result<bool, Error> {
-        todo!()
+        match self.value() {
+            Value::Bool(value) => Ok(*value),
+            _ => self.scalar(ArrayView::bools).ok_or_else(|| self.expected("a bool")),
+        }
     }
 
     /// An integer (or a bool, or a numpy integer scalar).
@@ -106,7 +186,25 @@ impl<'a> View<'a> {
     /// # Errors
     /// It is something else, or does not fit.
     pub fn as_i64(&self) -> Result<i64, Error> {
-        todo!()
+        match self.value() {
+            Value::Int(value) => Ok(*value),
+            Value::Bool(value) => Ok(i64::from(*value)),
+            Value::Long(_) => Err(self.error(ErrorKind::Range("the integer"))),
+            _ => self.scalar(ArrayView::i64s).ok_or_else(|| self.expected("an integer")),
+        }
+    }
+
+    /// An integer that is not negative.
+    ///
+    /// # Errors
+    /// It is something else, or does not fit.
+    pub fn as_u64(&self) -> Result<u64, Error> {
+        let range = || self.error(ErrorKind::Range("the integer"));
+        match self.value() {
+            Value::Long(blob) => literal::unsigned(self.doc.bytes(*blob)).ok_or_else(range),
+            Value::Array(_) => self.scalar(ArrayView::u64s).ok_or_else(|| self.expected("an integer")),
+            _ => u64::try_from(self.as_i64()?).map_err(|_| range()),
+        }
     }
 
     /// A count: an integer that is not negative.
@@ -114,7 +212,7 @@ impl<'a> View<'a> {
     /// # Errors
     /// It is something else, or does not fit.
     pub fn as_usize(&self) -> Result<usize, Error> {
-        todo!()
+        usize::try_from(self.as_u64()?).map_err(|_| self.error(ErrorKind::Range("the integer")))
     }
 
     /// A number: float, integer, bool, or a numpy scalar of these.
@@ -122,15 +220,37 @@ impl<'a> View<'a> {
     /// # Errors
     /// It is something else.
     pub fn as_f64(&self) -> Result<f64, Error> {
-        todo!()
+        match self.value() {
+            Value::Float(value) => Ok(*value),
+            Value::Int(value) => Ok(*value as f64),
+            Value::Bool(value) => Ok(f64::from(u8::from(*value))),
+            Value::Long(blob) => Ok(literal::float(self.doc.bytes(*blob))),
+            _ => self.scalar(ArrayView::f64s).ok_or_else(|| self.expected("a number")),
+        }
     }
 
-    /// Text (or a numpy text scalar).
+    /// Text. For texts that numpy may have wrapped see [`View::as_text`].
     ///
     /// # Errors
     /// It is something else.
     pub fn as_str(&self) -> Result<&'a str, Error> {
-        todo!()
+        match self.value() {
+            Value::Str(blob) | Value::OldStr(blob) => std::str::from_utf8(self.doc.bytes(*blob)).ok(),
+            _ => None,
+        }
+        .ok_or_else(|| self.expected("a text"))
+    }
+
+    /// Text or a numpy text scalar.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn as_text(&self) -> Result<Cow<'a, str>, Error> {
+        let textual = |view: &ArrayView<'a>| match view.dtype().kind {
+            crate::Kind::Text | crate::Kind::Bytes => view.strings(),
+            _ => Err(self.expected("a text")),
+        };
+        self.as_str().map(Cow::Borrowed).or_else(|wrong| self.scalar(textual).ok_or(wrong))
     }
 
     /// Bytes: `bytes`, `bytearray`, `str` of Python 2.
@@ -138,7 +258,10 @@ impl<'a> View<'a> {
     /// # Errors
     /// It is something else.
     pub fn as_bytes(&self) -> Result<&'a [u8], Error> {
-        todo!()
+        match self.value() {
+            Value::Bytes(blob) | Value::ByteArray(blob) | Value::OldStr(blob) => Ok(self.doc.bytes(*blob)),
+            _ => Err(self.expected("bytes")),
+        }
     }
 
     /// An array or numpy scalar.
@@ -146,7 +269,10 @@ impl<'a> View<'a> {
     /// # Errors
     /// It is something else.
     pub fn array(&self) -> Result<ArrayView<'a>, Error> {
-        todo!()
+        match self.value() {
+            Value::Array(array) => Ok(ArrayView::new(self.clone(), array)),
+            _ => Err(self.expected("an array")),
+        }
     }
 
     // -- objects
@@ -154,7 +280,11 @@ impl<'a> View<'a> {
     /// The listed name that a global is, or the class or function that made an object.
     #[must_use]
     pub fn class(&self) -> Option<&'a Global> {
-        todo!()
+        match self.value() {
+            Value::Global(index) => self.doc.global(*index),
+            Value::Object(object) => self.doc.global(object.class),
+            _ => None,
+        }
     }
 
     /// Whether it is this global, or an object that this class made.
@@ -163,13 +293,51 @@ impl<'a> View<'a> {
         self.class().is_some_and(|class| class.module == module && class.name == name)
     }
 
+    /// The object that this value is.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn object(&self) -> Result<&'a Object, Error> {
+        match self.value() {
+            Value::Object(object) => Ok(object),
+            _ => Err(self.expected("an object")),
+        }
+    }
+
+    /// The dicts that an object's attributes are in.
+    fn attributes(&self) -> Result<Vec<&'a [(Id, Id)]>, Error> {
+        let dict = |id: &Id| match self.doc.value(*id) {
+            Value::Dict(pairs) => Some(pairs.as_slice()),
+            _ => None,
+        };
+        let dicts: Vec<_> = match self.object()?.state {
+            None => Vec::new(),
+            Some(state) => match self.doc.value(state) {
+                Value::Dict(pairs) => vec![pairs.as_slice()],
+                Value::Tuple(halves) if halves.len() == 2 => halves.iter().filter_map(dict).collect(),
+                _ => Vec::new(),
+            },
+        };
+        let limit = self.doc.attributes;
+        if dicts.iter().any(|dict| dict.len() > limit) {
+            return Err(self.error(ErrorKind::Limit { what: "attributes of one object", limit: wide(limit) }));
+        }
+        Ok(dicts)
+    }
+
+    fn key(&self, id: Id) -> Option<&'a str> {
+        match self.doc.value(id) {
+            Value::Str(blob) | Value::OldStr(blob) => std::str::from_utf8(self.doc.bytes(*blob)).ok(),
+            _ => None,
+        }
+    }
+
     /// An attribute of an object: from its state (dict, or dict and slots).
     ///
     /// # Errors
     /// It is no object, or the attribute is missing.
     pub fn attr(&self, name: &str) -> Result<View<'a>, Error> {
-        let _ = name;
-        todo!()
+        self.get_attr(name)?.ok_or_else(|| self.error(ErrorKind::Missing(name.to_owned())))
     }
 
     /// An attribute that some versions do not write; nothing where it is missing or no state was written.
@@ -177,16 +345,22 @@ impl<'a> View<'a> {
     /// # Errors
     /// It is no object.
     pub fn get_attr(&self, name: &str) -> Result<Option<View<'a>>, Error> {
-        let _ = name;
-        todo!()
+        let dicts = self.attributes()?;
+        let found = dicts.iter().flat_map(|dict| dict.iter().rev()).find(|(key, _)| self.key(*key) == Some(name));
+        found.map(|(_, id)| self.child(Step::Attr(name.to_owned()), *id)).transpose()
     }
 
     /// All attributes of an object in the order of the file.
     ///
     /// # Errors
-    /// It is no object.
+    /// It is no object, or an attribute's name is no text.
     pub fn attrs(&self) -> Result<Vec<(&'a str, View<'a>)>, Error> {
-        todo!()
+        let dicts = self.attributes()?;
+        let attr = |(key, id): &(Id, Id)| {
+            let name = self.key(*key).ok_or_else(|| self.expected("an object whose attributes are named"))?;
+            Ok((name, self.child(Step::Attr(cut(name)), *id)?))
+        };
+        dicts.into_iter().flatten().map(attr).collect()
     }
 
     /// The positional arguments that an object was made with.
@@ -194,7 +368,8 @@ impl<'a> View<'a> {
     /// # Errors
     /// It is no object.
     pub fn args(&self) -> Result<Vec<View<'a>>, Error> {
-        todo!()
+        let args = self.object()?.args.iter().enumerate();
+        args.map(|(index, id)| self.child(Step::Arg(index), *id)).collect()
     }
 
     /// One positional argument.
@@ -202,8 +377,9 @@ impl<'a> View<'a> {
     /// # Errors
     /// It is no object, or has fewer arguments.
     pub fn arg(&self, index: usize) -> Result<View<'a>, Error> {
-        let _ = index;
-        todo!()
+        let id = self.object()?.args.get(index);
+        let id = id.ok_or_else(|| self.error(ErrorKind::Missing(format!("argument {index}"))))?;
+        self.child(Step::Arg(index), *id)
     }
 
     /// The state that `BUILD` brought, whole: for classes whose state is a tuple.
@@ -211,17 +387,48 @@ impl<'a> View<'a> {
     /// # Errors
     /// It is no object, or has no state.
     pub fn state(&self) -> Result<View<'a>, Error> {
-        todo!()
+        let state = self.object()?.state.ok_or_else(|| self.error(ErrorKind::Missing("state".to_owned())))?;
+        self.child(Step::State, state)
     }
 
     // -- containers
+
+    fn sequence(&self) -> Option<&'a [Id]> {
+        match self.value() {
+            Value::List(items) | Value::Set(items) => Some(items),
+            Value::Tuple(items) | Value::FrozenSet(items) => Some(items),
+            Value::Object(object) => Some(&object.items),
+            _ => None,
+        }
+    }
+
+    fn dict(&self) -> Option<&'a [(Id, Id)]> {
+        match self.value() {
+            Value::Dict(pairs) => Some(pairs),
+            Value::Object(object) => Some(&object.pairs),
+            _ => None,
+        }
+    }
 
     /// How many items a list, tuple, set, dict or array (first dimension) has.
     ///
     /// # Errors
     /// It is something else.
     pub fn len(&self) -> Result<usize, Error> {
-        todo!()
+        match self.value() {
+            Value::Dict(_) => Some(self.pairs()?.len()),
+            Value::Array(array) => array.shape.first().copied(),
+            _ => self.sequence().map(<[Id]>::len),
+        }
+        .ok_or_else(|| self.expected("a list"))
+    }
+
+    /// Whether a list, tuple, set, dict or array has no items.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn is_empty(&self) -> Result<bool, Error> {
+        self.len().map(|len| len == 0)
     }
 
     /// The items of a list, tuple, set, frozenset, one-dimensional object array, or list-like object.
@@ -229,7 +436,13 @@ impl<'a> View<'a> {
     /// # Errors
     /// It is something else.
     pub fn items(&self) -> Result<Vec<View<'a>>, Error> {
-        todo!()
+        if let Value::Array(array) = self.value()
+            && array.shape.len() == 1
+        {
+            return self.array()?.objects();
+        }
+        let items = self.sequence().ok_or_else(|| self.expected("a list"))?;
+        items.iter().enumerate().map(|(index, id)| self.item_view(index, *id)).collect()
     }
 
     /// One item of a list or tuple.
@@ -237,24 +450,82 @@ impl<'a> View<'a> {
     /// # Errors
     /// It is something else, or shorter.
     pub fn item(&self, index: usize) -> Result<View<'a>, Error> {
-        let _ = index;
-        todo!()
+        let items = self.sequence().ok_or_else(|| self.expected("a list"))?;
+        let id = items.get(index).ok_or_else(|| self.error(ErrorKind::Missing(format!("item {index}"))))?;
+        self.item_view(index, *id)
     }
 
-    /// The pairs of a dict (or dict-like object) in the order of the file, each key once.
+    /// The pairs of a dict (or dict-like object), each key once: at the place of its first, with the value of its last.
     ///
     /// # Errors
     /// It is something else.
     pub fn pairs(&self) -> Result<Vec<(View<'a>, View<'a>)>, Error> {
-        todo!()
+        let pairs = self.dict().ok_or_else(|| self.expected("a dict"))?;
+        let mut places: HashMap<Key<'a>, usize> = HashMap::with_capacity(pairs.len());
+        let mut once: Vec<(Id, Id)> = Vec::with_capacity(pairs.len());
+        for (key, value) in pairs {
+            let place = *places.entry(Key::of(self.doc, *key)).or_insert(once.len());
+            match once.get_mut(place) {
+                Some(pair) => pair.1 = *value,
+                None => once.push((*key, *value)),
+            }
+        }
+        let view = |(index, (key, value)): (usize, (Id, Id))| {
+            let step = self.key(key).map_or(Step::Item(index), |key| Step::Key(cut(key)));
+            Ok((self.child(Step::Item(index), key)?, self.child(step, value)?))
+        };
+        once.into_iter().enumerate().map(view).collect()
     }
 
-    /// The value of a text key in a dict; nothing where it is missing.
+    /// The value of a text key in a dict; nothing where it is missing. Looks at every key: for large dicts take
+    /// [`View::pairs`] once.
     ///
     /// # Errors
     /// It is no dict.
     pub fn get(&self, key: &str) -> Result<Option<View<'a>>, Error> {
-        let _ = key;
-        todo!()
+        let pairs = self.dict().ok_or_else(|| self.expected("a dict"))?;
+        self.charge_bytes(size_of_val(pairs))?;
+        let found = pairs.iter().rev().find(|(found, _)| self.key(*found) == Some(key));
+        found.map(|(_, id)| self.child(Step::Key(cut(key)), *id)).transpose()
     }
+}
+
+/// What makes two keys the same.
+#[derive(PartialEq, Eq, Hash)]
+enum Key<'a> {
+    Text(&'a [u8]),
+    Bytes(&'a [u8]),
+    Int(i64),
+    Float(u64),
+    None,
+    /// A value of another type is a key of its own.
+    Value(Id),
+}
+
+impl<'a> Key<'a> {
+    fn of(doc: &'a Document, id: Id) -> Key<'a> {
+        match doc.value(id) {
+            Value::Str(blob) | Value::OldStr(blob) => Key::Text(doc.bytes(*blob)),
+            Value::Bytes(blob) => Key::Bytes(doc.bytes(*blob)),
+            Value::Int(value) => Key::Int(*value),
+            Value::Bool(value) => Key::Int(i64::from(*value)),
+            Value::Float(value) => Key::Float(value.to_bits()),
+            Value::None => Key::None,
+            _ => Key::Value(id),
+        }
+    }
+}
+
+/// Whether a value can hold others, itself among them. Shared empty ones cannot.
+fn holds_others(value: &Value) -> bool {
+    match value {
+        Value::Tuple(items) => !items.is_empty(),
+        Value::List(_) | Value::Dict(_) | Value::Set(_) | Value::FrozenSet(_) | Value::Object(_) => true,
+        Value::Array(array) => matches!(array.data, crate::Data::Objects(_)),
+        _ => false,
+    }
+}
+
+fn cut(key: &str) -> String {
+    key.chars().take(KEY_SHOWN).collect()
 }

@@ -1,0 +1,207 @@
+//! `REDUCE`, `NEWOBJ`, `INST`, `OBJ` and `BUILD`: what may be called, and what becomes of it. Nothing is run.
+
+use super::{Machine, NONE, Result};
+use crate::meter::ALLOCATION;
+use crate::{Builtin, ErrorKind, Id, Object, Role, State, Value};
+
+/// How a class or function is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum How {
+    /// As a function: `REDUCE`.
+    Function,
+    /// As a class: `NEWOBJ`, `INST`, `OBJ`, `_reconstructor`.
+    Class,
+}
+
+/// A joblib wrapper whose array is a nested pickle.
+#[derive(Debug)]
+pub(super) struct Wrapped {
+    pub(super) shape: Vec<usize>,
+}
+
+impl Machine<'_> {
+    pub(super) fn reduce(&mut self) -> Result<()> {
+        let args = self.pop()?;
+        let callee = self.pop()?;
+        let args = self.tuple_items(args)?;
+        let made = self.call(callee, args, None, How::Function)?;
+        self.push(made)
+    }
+
+    pub(super) fn new_object(&mut self, keywords: bool) -> Result<()> {
+        let kwargs = if keywords { Some(self.pop()?) } else { None };
+        let args = self.pop()?;
+        let class = self.pop()?;
+        let args = self.tuple_items(args)?;
+        let kwargs = match kwargs {
+            None => None,
+            Some(id) => match self.value(id) {
+                Value::Dict(pairs) if pairs.is_empty() => None,
+                Value::Dict(_) => Some(id),
+                _ => return Err(self.expected("a dict", id)),
+            },
+        };
+        let made = self.call(class, args, kwargs, How::Class)?;
+        self.push(made)
+    }
+
+    pub(super) fn inst(&mut self) -> Result<()> {
+        let (module, name) = self.name_lines()?;
+        let class = self.global(&module, &name)?;
+        let args = self.pop_mark()?.into_boxed_slice();
+        let class = self.make(Value::Global(class))?;
+        let made = self.call(class, args, None, How::Class)?;
+        self.push(made)
+    }
+
+    pub(super) fn obj(&mut self) -> Result<()> {
+        let all = self.pop_mark()?;
+        let (class, args) = all.split_first().ok_or(ErrorKind::EmptyStack)?;
+        let made = self.call(*class, args.into(), None, How::Class)?;
+        self.push(made)
+    }
+
+    /// A copy of a tuple's items.
+    fn tuple_items(&mut self, tuple: Id) -> Result<Box<[Id]>> {
+        let bytes = match self.value(tuple) {
+            Value::Tuple(items) => size_of_val(&**items),
+            _ => return Err(self.expected("a tuple", tuple)),
+        };
+        self.meter.memory(bytes)?;
+        Ok(self.sequence(tuple).unwrap_or(&[]).into())
+    }
+
+    /// The items of a list, tuple or set.
+    pub(super) fn sequence(&self, id: Id) -> Option<&[Id]> {
+        match self.value(id) {
+            Value::List(items) | Value::Set(items) => Some(items),
+            Value::Tuple(items) | Value::FrozenSet(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// What calling `callee` gives: for a listed class an object that remembers the call, for a built-in its value.
+    pub(super) fn call(&mut self, callee: Id, args: Box<[Id]>, kwargs: Option<Id>, how: How) -> Result<Id> {
+        let class = match self.value(callee) {
+            Value::Global(class) => *class,
+            Value::Object(object) if self.scanning() => object.class,
+            _ => return Err(self.expected("a class or function", callee)),
+        };
+        match self.names.role(class) {
+            None if self.scanning() => self.object(class, args, kwargs),
+            None | Some(Role::Inert) => Err(ErrorKind::NotCallable(self.names.show(class))),
+            Some(Role::Class { .. }) => self.object(class, args, kwargs),
+            Some(Role::Function { .. }) if how == How::Function && kwargs.is_none() => self.object(class, args, None),
+            Some(Role::Builtin(Builtin::ArrayWrapper | Builtin::Object)) if args.is_empty() && kwargs.is_none() => {
+                self.object(class, args, None)
+            }
+            Some(Role::Builtin(builtin)) if how == How::Function && kwargs.is_none() => {
+                match self.builtin(builtin, &args) {
+                    Ok(Some(made)) => Ok(made),
+                    // In a scan, a constructor that is called oddly must not hide the names that follow.
+                    Ok(None) | Err(_) if self.scanning() => self.object(class, args, None),
+                    Ok(None) => {
+                        let found = self.describe_all(&args);
+                        Err(ErrorKind::Arguments { callee: self.names.show(class), found })
+                    }
+                    Err(kind) => Err(kind),
+                }
+            }
+            Some(_) => Err(ErrorKind::NotCallable(self.names.show(class))),
+        }
+    }
+
+    /// `(a list, a text)`: what a call was made with.
+    fn describe_all(&self, args: &[Id]) -> String {
+        let shown: Vec<String> = args.iter().take(8).map(|id| self.describe(*id)).collect();
+        format!("({}{})", shown.join(", "), if args.len() > 8 { ", …" } else { "" })
+    }
+
+    pub(super) fn object(&mut self, class: u32, args: Box<[Id]>, kwargs: Option<Id>) -> Result<Id> {
+        self.meter.memory(size_of::<Object>().saturating_add(ALLOCATION))?;
+        let object = Object { class, args, kwargs, state: None, items: Vec::new(), pairs: Vec::new() };
+        self.make(Value::Object(Box::new(object)))
+    }
+
+    /// A built-in constructor's value; nothing where the arguments are not what it takes.
+    fn builtin(&mut self, builtin: Builtin, args: &[Id]) -> Result<Option<Id>> {
+        match builtin {
+            Builtin::Reconstruct => self.reconstruct(args),
+            Builtin::Dtype => self.dtype(args),
+            Builtin::Scalar => self.scalar(args),
+            Builtin::FromBuffer => self.from_buffer(args),
+            Builtin::Reconstructor => self.reconstructor(args),
+            Builtin::NewObj => {
+                let Some((class, args)) = args.split_first() else { return Ok(None) };
+                self.call(*class, args.into(), None, How::Class).map(Some)
+            }
+            _ => self.python(builtin, args),
+        }
+    }
+
+    /// `_reconstructor(class, object, None)`: how protocols 0 and 1 make an instance.
+    fn reconstructor(&mut self, args: &[Id]) -> Result<Option<Id>> {
+        let [class, base, NONE] = args else { return Ok(None) };
+        let Value::Global(base) = self.value(*base) else { return Ok(None) };
+        if self.names.role(*base) != Some(Role::Builtin(Builtin::Object)) {
+            return Ok(None);
+        }
+        self.call(*class, Box::default(), None, How::Class).map(Some)
+    }
+
+    pub(super) fn build(&mut self) -> Result<()> {
+        let state = self.pop()?;
+        let target = self.top()?;
+        match self.value(target) {
+            Value::Object(object) => {
+                let (class, had) = (object.class, object.state.is_some());
+                self.build_object(target, class, had, state)
+            }
+            Value::Array(_) => {
+                let built = self.array_state(target, state);
+                self.unless_scanning(built)
+            }
+            Value::Dtype(_) => {
+                let built = self.dtype_state(target, state);
+                self.unless_scanning(built)
+            }
+            _ => Err(self.expected("an object", target)),
+        }
+    }
+
+    /// In a scan, a state that does not fit must not hide the names that follow.
+    fn unless_scanning(&self, built: Result<()>) -> Result<()> {
+        if self.scanning() { Ok(()) } else { built }
+    }
+
+    fn build_object(&mut self, target: Id, class: u32, had: bool, state: Id) -> Result<()> {
+        let shapes = match self.names.role(class) {
+            Some(Role::Builtin(Builtin::ArrayWrapper)) => return self.wrapped_array(state),
+            Some(Role::Class { state, .. } | Role::Function { state }) => Some(state),
+            Some(_) => Some(State::NONE),
+            None => None,
+        };
+        if shapes.is_some_and(|shapes| !self.state_fits(shapes, state)) {
+            return Err(ErrorKind::State { class: self.names.show(class), found: self.describe(state) });
+        }
+        if had && !self.scanning() {
+            return Err(ErrorKind::StateTwice(self.names.show(class)));
+        }
+        if let Value::Object(object) = self.value_mut(target)? {
+            object.state = Some(state);
+        }
+        Ok(())
+    }
+
+    fn state_fits(&self, shapes: State, state: Id) -> bool {
+        let half = |id: &Id| matches!(self.value(*id), Value::None | Value::Dict(_));
+        match self.value(state) {
+            Value::Dict(_) => shapes.has(State::DICT),
+            Value::None => shapes.has(State::EMPTY),
+            Value::Tuple(items) => {
+                shapes.has(State::TUPLE) || (shapes.has(State::SLOTS) && items.len() == 2 && items.iter().all(half))
+            }
+            _ => false,
+        }
+    }
+}

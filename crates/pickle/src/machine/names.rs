@@ -1,0 +1,98 @@
+//! Globals: looked up on the exact list, kept once each.
+
+use std::collections::BTreeMap;
+
+use super::{Machine, Result};
+use crate::scan::Found;
+use crate::stream::wide;
+use crate::{ErrorKind, Global, Role, Value};
+
+/// The globals of a file, each once, with what the list says of it (nothing, in a scan, for a name not on it).
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    pub(super) globals: Vec<Global>,
+    roles: Vec<Option<Role>>,
+    index: BTreeMap<String, BTreeMap<String, u32>>,
+}
+
+/// Longer than any module path or class name.
+const NAME: usize = 512;
+
+impl Names {
+    pub(super) fn role(&self, global: u32) -> Option<Role> {
+        self.roles.get(usize::try_from(global).ok()?).copied().flatten()
+    }
+
+    pub(super) fn get(&self, global: u32) -> Option<&Global> {
+        self.globals.get(usize::try_from(global).ok()?)
+    }
+
+    /// The name with its module, for messages.
+    pub(super) fn show(&self, global: u32) -> String {
+        self.get(global).map(ToString::to_string).unwrap_or_default()
+    }
+}
+
+impl Machine<'_> {
+    /// Looks a name up; refuses what is not on the list.
+    pub(super) fn global(&mut self, module: &str, name: &str) -> Result<u32> {
+        if module.len().max(name.len()) > NAME {
+            return Err(ErrorKind::Limit { what: "bytes in the name of a global", limit: wide(NAME) });
+        }
+        if let Some(index) = self.names.index.get(module).and_then(|names| names.get(name)) {
+            let index = *index;
+            self.count(module, name);
+            return Ok(index);
+        }
+        let role = self.allow.role(module, name);
+        if role.is_none() && !self.scanning() {
+            return Err(ErrorKind::Global { module: module.to_owned(), name: name.to_owned() });
+        }
+        // Each name is kept in the list, in the index, and in a scan's findings.
+        let text = module.len().saturating_add(name.len());
+        self.meter.memory(text.saturating_mul(3).saturating_add(512))?;
+        let index = u32::try_from(self.names.globals.len()).unwrap_or(u32::MAX);
+        self.names.globals.push(Global { module: module.to_owned(), name: name.to_owned() });
+        self.names.roles.push(role);
+        self.names.index.entry(module.to_owned()).or_default().insert(name.to_owned(), index);
+        let at = self.at;
+        if let Some(found) = &mut self.found {
+            found.push(Found { at, module: module.to_owned(), name: name.to_owned(), times: 1 });
+        }
+        Ok(index)
+    }
+
+    fn count(&mut self, module: &str, name: &str) {
+        let index = self.names.index.get(module).and_then(|names| names.get(name)).copied();
+        let index = index.and_then(|index| usize::try_from(index).ok());
+        if let Some(found) = self.found.as_mut().zip(index).and_then(|(found, index)| found.get_mut(index)) {
+            found.times = found.times.saturating_add(1);
+        }
+    }
+
+    /// The two lines of `GLOBAL` and `INST`.
+    pub(super) fn name_lines(&mut self) -> Result<(String, String)> {
+        let module = self.stream.line()?;
+        let name = self.stream.line()?;
+        if module.len().max(name.len()) > NAME {
+            return Err(ErrorKind::Limit { what: "bytes in the name of a global", limit: wide(NAME) });
+        }
+        let text = |line: &[u8]| String::from_utf8(line.to_vec()).map_err(|_| ErrorKind::NotUtf8);
+        Ok((text(module)?, text(name)?))
+    }
+
+    pub(super) fn stack_global(&mut self) -> Result<()> {
+        let name = self.pop()?;
+        let module = self.pop()?;
+        let text = |id| match self.value(id) {
+            Value::Str(blob) if blob.len > wide(NAME) => {
+                Err(ErrorKind::Limit { what: "bytes in the name of a global", limit: wide(NAME) })
+            }
+            Value::Str(_) => self.text(id).map(str::to_owned).ok_or(ErrorKind::NotUtf8),
+            _ => Err(self.expected("a text", id)),
+        };
+        let (module, name) = (text(module)?, text(name)?);
+        let global = self.global(&module, &name)?;
+        self.add(Value::Global(global)).map(drop)
+    }
+}

@@ -1,0 +1,56 @@
+//! What a file names, without building it: for files that are refused.
+
+use crate::container::unpack;
+use crate::machine::Machine;
+use crate::{Allow, Container, Error, Limits};
+
+/// One global of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The byte of the opcode that names it first.
+    pub at: u64,
+    /// As the file writes it.
+    pub module: String,
+    /// As the file writes it.
+    pub name: String,
+    /// How often it is named.
+    pub times: u64,
+}
+
+/// What a file names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scan {
+    /// What the file is packed with.
+    pub container: Container,
+    /// The pickle protocol (the highest that the stream declares).
+    pub protocol: u8,
+    /// Bytes after decompression.
+    pub unpacked: u64,
+    /// Opcodes up to the end, or to where the scan stopped.
+    pub opcodes: u64,
+    /// Every global, in the order of first use.
+    pub globals: Vec<Found>,
+    /// Bytes after the pickle's end.
+    pub trailing: u64,
+    /// Why the scan stopped before the end; globals may follow that it did not see.
+    pub stopped: Option<Error>,
+}
+
+/// Runs the machine of [`read`](crate::read) over the file with every name let through and nothing built of them:
+/// finds the names that are put together on the stack, and steps over joblib's array bytes as the reader does.
+///
+/// # Errors
+/// The file cannot be unpacked.
+pub fn scan(bytes: Vec<u8>, limits: &Limits) -> Result<Scan, Error> {
+    let (container, data) = unpack(bytes, limits).map_err(|kind| kind.of_file())?;
+    let scanned = Machine::scan(&data, &Allow::new(&[]), limits);
+    Ok(Scan {
+        container,
+        protocol: scanned.protocol,
+        unpacked: crate::stream::wide(data.len()),
+        opcodes: scanned.opcodes,
+        globals: scanned.found,
+        trailing: scanned.trailing,
+        stopped: scanned.stopped,
+    })
+}
