@@ -4,9 +4,41 @@
 //! the original library gives. Loaders by family build an immutable IR, the IR is lowered once into a plan, and
 //! kernels run the plan over columns. This crate knows Arrow arrays; it knows no streams, no files, no SQL, and
 //! starts no thread: callers split the rows.
+//!
+//! ```no_run
+//! use foretell_model::{Columns, LoadOptions, Model, Scratch, Want};
+//!
+//! # fn columns() -> Vec<arrow_array::ArrayRef> { vec![] }
+//! let model = Model::load(&std::fs::read("model.joblib")?, &LoadOptions::default())?;
+//! let arrays = columns(); // in the order of model.signature().inputs
+//! let rows = arrays.first().map_or(0, |array| array.len());
+//! let outputs = model.score(&Columns::new(&arrays, rows), Want::Predict, &mut Scratch::default());
+//! println!("{:?}, {} rows refused", outputs.columns, outputs.refusals.len());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+#![forbid(unsafe_code)]
+
+mod bind;
 mod columns;
+mod error;
+mod families;
+mod labels;
+mod load;
+mod loader;
+mod matrix;
+mod model;
+mod report;
 mod signature;
+mod step;
+mod trees;
+mod xgboost;
 
 pub use columns::{Columns, Outputs, Refusal, Want};
+pub use error::Error;
+pub use families::{FAMILIES, Family, allow};
+pub use foretell_pickle::Limits;
+pub use load::{LoadOptions, inspect};
+pub use model::{Model, Scratch};
+pub use report::{Description, GlobalReport, Report, StepReport, TreesReport};
 pub use signature::{Input, InputKind, Output, Signature};

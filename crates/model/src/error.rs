@@ -1,0 +1,107 @@
+//! Why a model could not be loaded, or does not fit its inputs.
+
+/// What went wrong, and where.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The pickle or joblib container could not be read, or holds something that is not allowed.
+    #[error(transparent)]
+    Pickle(#[from] foretell_pickle::Error),
+
+    /// The bytes are none of the kinds of file that are known.
+    #[error(
+        "not a model file that is known: it is neither a pickle, a joblib file, nor an XGBoost model (JSON, UBJSON, \
+         binary); it starts with the bytes `{start}`"
+    )]
+    UnknownFile {
+        /// The first bytes, in hexadecimal.
+        start: String,
+    },
+
+    /// The text or binary model inside breaks its own format.
+    #[error("{format}: byte {offset}: {message}")]
+    Format {
+        /// `XGBoost JSON`, `XGBoost UBJSON`, `XGBoost binary`.
+        format: &'static str,
+        /// Where, counted from the start of that model's bytes.
+        offset: usize,
+        /// What is wrong there.
+        message: String,
+    },
+
+    /// An object's state is not what its class has.
+    #[error("{place}: {message}")]
+    State {
+        /// Path of the object, e.g. `Pipeline.steps[1] RandomForestRegressor.estimators_[3]`.
+        place: String,
+        /// What is missing or wrong.
+        message: String,
+    },
+
+    /// A tree that could make predicting fail or never end.
+    #[error("{}tree {tree}: node {node}: {message}", prefix(.place))]
+    Tree {
+        /// Path of the ensemble; empty where the file is nothing but the ensemble.
+        place: String,
+        /// Index of the tree.
+        tree: usize,
+        /// Index of the node in the tree.
+        node: usize,
+        /// What is wrong with it.
+        message: String,
+    },
+
+    /// A class, objective or setting that this crate does not score.
+    #[error("{}`{what}` is not supported; supported: {supported}", prefix(.place))]
+    Unsupported {
+        /// Path of the object in the file; empty at the root.
+        place: String,
+        /// The class or setting.
+        what: String,
+        /// What could stand there instead.
+        supported: String,
+    },
+
+    /// The file's root holds several models, or none, at the path asked for.
+    #[error("{message}")]
+    At {
+        /// What is there instead, with every path that could be given.
+        message: String,
+    },
+
+    /// A column that the model needs is missing or has a type that it does not take.
+    #[error("column `{column}`: {message}")]
+    Column {
+        /// The feature's name, or `feature 3`.
+        column: String,
+        /// What is wrong with it.
+        message: String,
+    },
+
+    /// The number of columns is not the number of features.
+    #[error("the model takes {takes} columns and knows no names for them, but {given} were given")]
+    ColumnCount {
+        /// How many features the model has.
+        takes: usize,
+        /// How many columns were given.
+        given: usize,
+    },
+}
+
+fn prefix(place: &str) -> String {
+    if place.is_empty() { String::new() } else { format!("{place}: ") }
+}
+
+impl Error {
+    pub(crate) fn state(place: impl Into<String>, message: impl Into<String>) -> Self {
+        Error::State { place: place.into(), message: message.into() }
+    }
+
+    pub(crate) fn unsupported(
+        place: impl Into<String>,
+        what: impl Into<String>,
+        supported: impl Into<String>,
+    ) -> Self {
+        Error::Unsupported { place: place.into(), what: what.into(), supported: supported.into() }
+    }
+}

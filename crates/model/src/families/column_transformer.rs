@@ -1,0 +1,314 @@
+//! `ColumnTransformer`: columns picked by name, position, slice or mask, each group through its own transformer, and
+//! all put side by side again, sparse or dense as it was decided when fitting.
+
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+use foretell_pickle::{Entry, Kind, Value, View};
+
+use super::Family;
+use crate::loader::{Loaded, Loader, Out, Source, feature_names, flag, some_attr};
+use crate::step::{Step, Transform};
+use crate::{Error, StepReport};
+
+pub(crate) const FAMILY: Family = Family {
+    name: "ColumnTransformer",
+    classes: &[("sklearn.compose._column_transformer", "ColumnTransformer")],
+    globals: &[
+        Entry::class("sklearn.compose._column_transformer", "_RemainderColsList"),
+        Entry::class("sklearn.compose._column_transformer", "make_column_selector"),
+    ],
+    load,
+};
+
+fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let transformers = view.attr("transformers_")?.items()?;
+    let names = match feature_names(view)? {
+        Some(names) => Some(names),
+        None if given.is_none() => named(&transformers)?,
+        None => None,
+    };
+    let mut count = given.map(<[Source]>::len).or(names.as_ref().map(Vec::len));
+    for key in ["n_features_in_", "_n_features"] {
+        if let Some(value) = some_attr(view, key)?
+            && count.is_none()
+        {
+            count = Some(value.as_usize()?);
+        }
+    }
+    let Some(count) = count else {
+        return Err(Error::state(view.path(), "does not tell how many features it has"));
+    };
+    if some_attr(view, "transformer_weights")?.is_some() {
+        return Err(Error::unsupported(view.path(), "transformer_weights", "transformers without weights"));
+    }
+    let sources = loader.sources(view, given, count, names)?;
+
+    let mut report = StepReport::default();
+    let mut parts = Vec::new();
+    let mut out = Vec::new();
+    for entry in &transformers {
+        let (name, transformer, columns) = (entry.item(0)?, entry.item(1)?, entry.item(2)?);
+        let picked = pick(&columns, &sources)?;
+        let word = transformer.as_str().ok();
+        if word == Some("drop") || picked.is_empty() {
+            continue;
+        }
+        let given: Vec<Source> = picked.iter().filter_map(|index| sources.get(*index)).cloned().collect();
+        let mut child = StepReport {
+            class: "passthrough".to_string(),
+            columns: given.iter().map(|source| source.label.clone()).collect(),
+            ..StepReport::default()
+        };
+        let step: Option<Box<dyn Transform>> = if word == Some("passthrough") {
+            out.extend(given);
+            None
+        } else {
+            let mut loaded = loader.load(&transformer, Some(&given))?;
+            loaded.report.columns = std::mem::take(&mut child.columns);
+            child = loaded.report;
+            match (loaded.step, loaded.out) {
+                (Step::Transform(step), Out::Table(table)) => {
+                    out.extend(table);
+                    Some(step)
+                }
+                _ => return Err(Error::state(transformer.path(), "predicts, where a transformer is needed")),
+            }
+        };
+        child.name = Some(name.as_str()?.to_string());
+        report.children.push(child);
+        parts.push(run::Part { picked, step });
+    }
+    report.class = view.class().map(|class| class.to_string()).unwrap_or_default();
+    let sparse = flag(view, "sparse_output_", false)?;
+    let step = run::Columns { parts, sparse };
+    Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report })
+}
+
+/// The names that the transformers speak of, in their order: all that versions before 1.0 tell of a DataFrame.
+fn named(transformers: &[View<'_>]) -> Result<Option<Vec<String>>, Error> {
+    let mut names: Vec<String> = Vec::new();
+    let mut add = |name: &str| {
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_string());
+        }
+    };
+    for entry in transformers {
+        let columns = entry.item(2)?;
+        if let Ok(name) = columns.as_str() {
+            add(name);
+        } else if let Ok(array) = columns.array()
+            && matches!(array.dtype().kind, Kind::Text | Kind::Object)
+        {
+            array.strings()?.iter().for_each(|name| add(name));
+        } else if let Value::List(_) | Value::Tuple(_) = columns.value() {
+            columns.items()?.iter().filter_map(|item| item.as_str().ok()).for_each(&mut add);
+        }
+    }
+    Ok((!names.is_empty()).then_some(names))
+}
+
+/// The positions that a column specification means.
+fn pick(columns: &View<'_>, sources: &[Source]) -> Result<Vec<usize>, Error> {
+    let count = sources.len();
+    let by_name = |name: &str| {
+        sources.iter().position(|source| source.label == name).ok_or_else(|| {
+            Error::state(columns.path(), format!("there is no column `{name}`"))
+        })
+    };
+    let by_index = |index: i64| {
+        let index = if index < 0 { index.saturating_add_unsigned(count as u64) } else { index };
+        usize::try_from(index).ok().filter(|index| *index < count).ok_or_else(|| {
+            Error::state(columns.path(), format!("column {index} is out of range ({count} columns)"))
+        })
+    };
+    let mask = |mask: Vec<bool>| {
+        if mask.len() != count {
+            return Err(Error::state(columns.path(), format!("a mask of {} for {count} columns", mask.len())));
+        }
+        Ok(mask.iter().enumerate().filter(|(_, keep)| **keep).map(|(index, _)| index).collect())
+    };
+    // Remainders of 1.5 and later are lists with a memory: a dict with the list as `data`.
+    if let Some(data) = columns.class().is_some().then(|| columns.get_attr("data")).transpose()?.flatten() {
+        return pick(&data, sources);
+    }
+    match columns.value() {
+        Value::Str(_) | Value::OldStr(_) => Ok(vec![by_name(columns.as_str()?)?]),
+        Value::Int(index) => Ok(vec![by_index(*index)?]),
+        Value::Slice(ids) => slice(columns, ids, count, &by_name),
+        Value::Array(_) => {
+            let array = columns.array()?;
+            match array.dtype().kind {
+                Kind::Bool => mask(array.bools()?),
+                Kind::Int | Kind::Uint => array.i64s()?.into_iter().map(by_index).collect(),
+                _ => array.strings()?.iter().map(|name| by_name(name)).collect(),
+            }
+        }
+        _ => {
+            let items = columns.items()?;
+            if !items.is_empty() && items.iter().all(|item| matches!(item.value(), Value::Bool(_))) {
+                return mask(items.iter().map(View::as_bool).collect::<Result<_, _>>()?);
+            }
+            let one = |item: &View<'_>| match item.as_str() {
+                Ok(name) => by_name(name),
+                Err(_) => by_index(item.as_i64()?),
+            };
+            items.iter().map(one).collect()
+        }
+    }
+}
+
+/// `slice(start, stop, step)` by position, or by name with the stop included.
+fn slice(
+    columns: &View<'_>,
+    ids: &[foretell_pickle::Id; 3],
+    count: usize,
+    by_name: &impl Fn(&str) -> Result<usize, Error>,
+) -> Result<Vec<usize>, Error> {
+    let document = columns.document();
+    let [start, stop, step] = ids.map(|id| document.value(id));
+    let bound = |value: &Value, default: usize, after: usize| -> Result<usize, Error> {
+        match value {
+            Value::None => Ok(default),
+            Value::Int(index) if *index < 0 => {
+                Ok(usize::try_from(index.saturating_add_unsigned(count as u64)).unwrap_or(0))
+            }
+            Value::Int(index) => Ok(usize::try_from(*index).unwrap_or(count).min(count)),
+            Value::Str(blob) | Value::OldStr(blob) => {
+                let name = std::str::from_utf8(document.bytes(*blob)).unwrap_or_default();
+                Ok(by_name(name)?.saturating_add(after))
+            }
+            _ => Err(columns.expected("a slice of whole numbers or names").into()),
+        }
+    };
+    let (from, to) = (bound(start, 0, 0)?, bound(stop, count, 1)?);
+    let step = match step {
+        Value::None => 1,
+        Value::Int(step) if *step > 0 => usize::try_from(*step).unwrap_or(usize::MAX),
+        _ => return Err(columns.expected("a slice with a step above zero").into()),
+    };
+    Ok((from..to.min(count).max(from)).step_by(step).collect())
+}
+
+mod run {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, Float64Array};
+
+    use crate::bind::is_text;
+    use crate::matrix::{Csr, Dense, Frame, Matrix};
+    use crate::step::{Run, Transform};
+
+    #[derive(Debug)]
+    pub(super) struct Part {
+        pub(super) picked: Vec<usize>,
+        /// Nothing where the columns pass through.
+        pub(super) step: Option<Box<dyn Transform>>,
+    }
+
+    #[derive(Debug)]
+    pub(super) struct Columns {
+        pub(super) parts: Vec<Part>,
+        pub(super) sparse: bool,
+    }
+
+    impl Transform for Columns {
+        fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
+            let rows = x.rows();
+            let part = |part: &Part, run: &mut Run| {
+                let picked = x.select(&part.picked);
+                match &part.step {
+                    Some(step) => step.transform(picked, run),
+                    None => picked,
+                }
+            };
+            let parts: Vec<Matrix> = self.parts.iter().map(|one| part(one, run)).collect();
+            if self.sparse { Matrix::Csr(sparse(parts, rows)) } else { dense(parts, rows) }
+        }
+    }
+
+    /// Side by side in rows; zeros of dense parts are not stored, NaN is.
+    pub(crate) fn sparse(parts: Vec<Matrix>, rows: usize) -> Csr {
+        enum Part {
+            Csr(Csr),
+            Dense(Dense),
+        }
+        let mut narrow = true;
+        let mut cols = 0;
+        let mut all = Vec::with_capacity(parts.len());
+        for part in parts {
+            let first = cols as u32;
+            cols += part.cols();
+            let part = match part {
+                Matrix::Csr(csr) => Part::Csr(csr),
+                other => {
+                    let width = other.cols();
+                    Part::Dense(other.into_dense().unwrap_or_else(|_| Dense::zeros(rows, width)))
+                }
+            };
+            narrow &= match &part {
+                Part::Csr(csr) => csr.narrow,
+                Part::Dense(dense) => dense.narrow,
+            };
+            all.push((first, part));
+        }
+        let mut out = Csr { starts: Vec::with_capacity(rows + 1), indices: vec![], data: vec![], cols, narrow };
+        out.starts.push(0);
+        for row in 0..rows {
+            for (first, part) in &all {
+                match part {
+                    Part::Csr(csr) => {
+                        for (col, value) in csr.row(row) {
+                            out.indices.push(first + col);
+                            out.data.push(value);
+                        }
+                    }
+                    Part::Dense(dense) => {
+                        for col in 0..dense.cols {
+                            let value = dense.data[col * rows + row];
+                            if value != 0.0 {
+                                out.indices.push(first + col as u32);
+                                out.data.push(value);
+                            }
+                        }
+                    }
+                }
+            }
+            out.starts.push(out.indices.len());
+        }
+        out
+    }
+
+    /// Side by side in columns: numbers as one table, or columns where some are text.
+    pub(crate) fn dense(parts: Vec<Matrix>, rows: usize) -> Matrix {
+        let has_text = |part: &Matrix| match part {
+            Matrix::Frame(frame) => frame.columns.iter().any(|column| is_text(column.data_type())),
+            _ => false,
+        };
+        if parts.iter().any(has_text) {
+            let mut columns: Vec<ArrayRef> = Vec::new();
+            for part in parts {
+                match part {
+                    Matrix::Frame(frame) => columns.extend(frame.columns),
+                    other => {
+                        let width = other.cols();
+                        let dense = other.into_dense().unwrap_or_else(|_| Dense::zeros(rows, width));
+                        for col in 0..dense.cols {
+                            columns.push(Arc::new(Float64Array::from(dense.column(col).to_vec())));
+                        }
+                    }
+                }
+            }
+            return Matrix::Frame(Frame { columns, rows });
+        }
+        let cols = parts.iter().map(Matrix::cols).sum();
+        let mut out = Dense { data: Vec::with_capacity(rows * cols), rows, cols, narrow: true };
+        for part in parts {
+            let width = part.cols();
+            let dense = part.into_dense().unwrap_or_else(|_| Dense::zeros(rows, width));
+            out.narrow &= dense.narrow;
+            out.data.extend_from_slice(&dense.data);
+        }
+        out.narrow &= cols > 0;
+        Matrix::Dense(out)
+    }
+}

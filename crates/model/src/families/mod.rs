@@ -1,0 +1,150 @@
+//! Which classes are known, family by family. A new family is one new file and two lines here.
+
+pub(crate) mod column_transformer;
+pub(crate) mod forest;
+pub(crate) mod function_transformer;
+pub(crate) mod one_hot_encoder;
+pub(crate) mod ordinal_encoder;
+pub(crate) mod pipeline;
+pub(crate) mod simple_imputer;
+pub(crate) mod standard_scaler;
+pub(crate) mod xgboost;
+
+mod encode;
+mod finite;
+
+use foretell_pickle::{Allow, Container, Entry, View};
+
+use crate::loader::{Loaded, Loader, Source};
+use crate::{Error, GlobalReport, LoadOptions};
+
+/// Every family of estimators.
+pub const FAMILIES: &[Family] = &[
+    column_transformer::FAMILY,
+    forest::FAMILY,
+    function_transformer::FAMILY,
+    one_hot_encoder::FAMILY,
+    ordinal_encoder::FAMILY,
+    pipeline::FAMILY,
+    simple_imputer::FAMILY,
+    standard_scaler::FAMILY,
+    xgboost::FAMILY,
+];
+
+/// Estimators that one loader reads.
+#[derive(Debug, Clone, Copy)]
+pub struct Family {
+    /// What people call it: `random forests and trees`.
+    pub name: &'static str,
+    /// Every path its classes have had: module and name.
+    pub classes: &'static [(&'static str, &'static str)],
+    /// What their files name beside the classes.
+    pub globals: &'static [Entry],
+    pub(crate) load: Load,
+}
+
+/// Loads an estimator from its object, given the columns that its parent feeds it.
+pub(crate) type Load = fn(&mut Loader<'_>, &View<'_>, Option<&[Source]>) -> Result<Loaded, Error>;
+
+/// Names that occur in many estimators and mean nothing to prediction: random states, dtypes given as parameters.
+const COMMON: &[Entry] = &[
+    Entry::function("numpy.random._pickle", "__randomstate_ctor"),
+    Entry::function("numpy.random._pickle", "__bit_generator_ctor"),
+    Entry::function("numpy.random._pickle", "__generator_ctor"),
+    Entry::function("numpy.random.bit_generator", "__pyx_unpickle_SeedSequence"),
+    Entry::function("numpy.random", "__RandomState_ctor"),
+    Entry::inert("numpy.random.bit_generator", "SeedSequence"),
+    Entry::inert("numpy.random._mt19937", "MT19937"),
+    Entry::inert("numpy.random._pcg64", "PCG64"),
+    Entry::inert("numpy", "float16"),
+    Entry::inert("numpy", "float32"),
+    Entry::inert("numpy", "float64"),
+    Entry::inert("numpy", "int8"),
+    Entry::inert("numpy", "int16"),
+    Entry::inert("numpy", "int32"),
+    Entry::inert("numpy", "int64"),
+    Entry::inert("numpy", "uint8"),
+    Entry::inert("numpy", "bool_"),
+    Entry::inert("numpy", "bool"),
+    Entry::inert("numpy", "object_"),
+    Entry::inert("builtins", "int"),
+    Entry::inert("builtins", "float"),
+    Entry::inert("builtins", "bool"),
+    Entry::inert("builtins", "str"),
+    Entry::inert("__builtin__", "int"),
+    Entry::inert("__builtin__", "float"),
+    Entry::inert("__builtin__", "bool"),
+];
+
+/// The family of a class.
+pub(crate) fn find(module: &str, name: &str) -> Option<&'static Family> {
+    FAMILIES.iter().find(|family| family.classes.contains(&(module, name)))
+}
+
+/// The names of all classes that are supported, in alphabetical order.
+pub(crate) fn supported() -> String {
+    let mut names: Vec<&str> =
+        FAMILIES.iter().flat_map(|family| family.classes.iter().map(|(_, name)| *name)).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.join(", ")
+}
+
+/// The exact list of names that a model file may use: the union of what the families declare, and the containers of
+/// the pickle reader.
+pub fn allow() -> Allow {
+    let classes = FAMILIES.iter().flat_map(|family| family.classes.iter());
+    let classes: Vec<Entry> = classes.map(|(module, name)| Entry::class(module, name)).collect();
+    let globals = FAMILIES.iter().flat_map(|family| family.globals.iter());
+    Allow::new(COMMON.iter().chain(globals).chain(&classes))
+}
+
+/// What a pickle is packed with, its protocol, and every global it names.
+pub(crate) fn scan(bytes: &[u8], options: &LoadOptions) -> (String, Option<u8>, Vec<GlobalReport>) {
+    let Ok(scan) = foretell_pickle::scan(bytes.to_vec(), &options.limits) else {
+        let container = Container::sniff(bytes).map_or("unknown".to_string(), |container| container.to_string());
+        return (container, None, Vec::new());
+    };
+    let allow = allow();
+    let globals = scan.globals.into_iter().map(|found| GlobalReport {
+        allowed: allow.role(&found.module, &found.name).is_some(),
+        module: found.module,
+        name: found.name,
+        byte: found.at,
+        times: found.times,
+    });
+    (scan.container.to_string(), Some(scan.protocol), globals.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_class_belongs_to_two_families() {
+        let mut seen = BTreeSet::new();
+        for family in FAMILIES {
+            for class in family.classes {
+                assert!(seen.insert(class), "{class:?} of `{}` is listed twice", family.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_listed_name_is_on_the_allow_list() {
+        let allow = allow();
+        for family in FAMILIES {
+            for (module, name) in family.classes {
+                assert!(allow.role(module, name).is_some(), "{module}.{name}");
+                assert_eq!(find(module, name).map(|found| found.name), Some(family.name));
+            }
+            for entry in family.globals {
+                assert!(allow.role(entry.module, entry.name).is_some(), "{}.{}", entry.module, entry.name);
+            }
+        }
+        assert!(allow.role("os", "system").is_none());
+        assert!(allow.role("numpy.testing._private.utils", "runstring").is_none());
+    }
+}

@@ -1,0 +1,176 @@
+//! `OneHotEncoder`: each category its own column of zeros and ones, sparse unless told otherwise.
+
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+use foretell_pickle::View;
+
+use super::Family;
+use super::encode::Categories;
+use crate::loader::{Loaded, Loader, Out, Source, feature_names, flag, some_attr, version};
+use crate::step::Step;
+use crate::Error;
+
+pub(crate) const FAMILY: Family = Family {
+    name: "OneHotEncoder",
+    classes: &[("sklearn.preprocessing._encoders", "OneHotEncoder")],
+    globals: &[],
+    load,
+};
+
+fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let categories: Vec<Categories> =
+        view.attr("categories_")?.items()?.iter().map(Categories::read).collect::<Result<_, _>>()?;
+    let names = feature_names(view)?;
+    let sources = loader.sources(view, given, categories.len(), names)?;
+    let handling = view.attr("handle_unknown")?;
+    let handling = handling.as_str()?;
+    if !matches!(handling, "error" | "ignore" | "infrequent_if_exist" | "warn") {
+        let what = format!("handle_unknown={handling}");
+        return Err(Error::unsupported(view.path(), what, "error, ignore, infrequent_if_exist, warn"));
+    }
+    // `sparse_output` from 1.2 on, `sparse` before.
+    let sparse = flag(view, "sparse_output", flag(view, "sparse", true)?)?;
+    let narrow = is_float32(view)?;
+    let groups = super::encode::groups(view, categories.len())?;
+    let dropped = dropped(view, categories.len())?;
+
+    let mut columns = Vec::with_capacity(categories.len());
+    let mut out = Vec::new();
+    let parts = sources.iter().zip(categories).zip(groups).zip(dropped);
+    for (((source, categories), group), drop) in parts {
+        loader.demand(source, categories.kind());
+        loader.hold(categories.bytes());
+        let first = out.len();
+        let group = group.filter(|_| !matches!(handling, "never"));
+        let count = group.as_ref().map_or(categories.len(), super::encode::Group::count);
+        let place = |index: usize| -> Option<u32> {
+            let index = match drop {
+                Some(drop) if index == drop => return None,
+                Some(drop) if index > drop => index.saturating_sub(1),
+                _ => index,
+            };
+            u32::try_from(first.saturating_add(index)).ok()
+        };
+        let to = |code: usize| group.as_ref().map_or(code, |group| group.of(code));
+        let places: Vec<Option<u32>> = (0..categories.len()).map(|code| place(to(code))).collect();
+        let infrequent = group.as_ref().and_then(|group| place(group.infrequent()));
+        let unseen = match handling {
+            "error" => run::Unseen::Refuse,
+            "infrequent_if_exist" | "warn" => run::Unseen::Place(infrequent),
+            _ => run::Unseen::Place(None),
+        };
+        let width = if drop.is_some() { count.saturating_sub(1) } else { count };
+        if places.iter().flatten().any(|place| *place as usize >= first.saturating_add(width)) {
+            return Err(Error::state(view.path(), "a category's column is out of range"));
+        }
+        out.extend((0..width).map(|index| Source { label: format!("{}_{index}", source.label), origin: None }));
+        columns.push(run::Column { categories, places, unseen, label: source.label.clone() });
+    }
+    let refuses_missing = version(view)?.is_none_or(|version| version < (0, 24));
+    let step = run::OneHot { columns, width: out.len(), sparse, narrow, refuses_missing };
+    Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
+}
+
+/// Whether the `dtype` parameter is float32: the class, or a dtype object.
+pub(super) fn is_float32(view: &View<'_>) -> Result<bool, Error> {
+    let Some(dtype) = some_attr(view, "dtype")? else { return Ok(false) };
+    if let foretell_pickle::Value::Dtype(dtype) = dtype.value() {
+        return Ok(dtype.kind == foretell_pickle::Kind::Float && dtype.size == 4);
+    }
+    Ok(dtype.is("numpy", "float32") || dtype.as_str().is_ok_and(|name| name == "float32"))
+}
+
+/// For each column the category (after grouping) that has no column of its own.
+fn dropped(view: &View<'_>, count: usize) -> Result<Vec<Option<usize>>, Error> {
+    let grouped = some_attr(view, "_drop_idx_after_grouping")?;
+    let Some(drop) = (if grouped.is_some() { grouped } else { some_attr(view, "drop_idx_")? }) else {
+        return Ok(vec![None; count]);
+    };
+    let array = drop.array()?;
+    let all: Vec<Option<usize>> = if array.dtype().kind == foretell_pickle::Kind::Object {
+        let each = array.objects()?.into_iter().map(|one| one.some().map(|one| one.as_usize()).transpose());
+        each.collect::<Result<_, _>>()?
+    } else {
+        array.u64s()?.into_iter().map(|index| usize::try_from(index).ok()).collect()
+    };
+    if all.len() != count {
+        return Err(Error::state(drop.path(), format!("{} dropped categories for {count} columns", all.len())));
+    }
+    Ok(all)
+}
+
+mod run {
+    use crate::families::encode::{self, Categories, MISSING, UNSEEN};
+    use crate::matrix::{Csr, Matrix};
+    use crate::step::{Run, Transform};
+
+    #[derive(Debug)]
+    pub(super) struct OneHot {
+        pub(super) columns: Vec<Column>,
+        pub(super) width: usize,
+        pub(super) sparse: bool,
+        pub(super) narrow: bool,
+        /// Before 0.24 a missing value was an error whatever `handle_unknown` said.
+        pub(super) refuses_missing: bool,
+    }
+
+    #[derive(Debug)]
+    pub(super) struct Column {
+        pub(super) categories: Categories,
+        /// The output column of each category; none where it is dropped.
+        pub(super) places: Vec<Option<u32>>,
+        pub(super) unseen: Unseen,
+        pub(super) label: String,
+    }
+
+    #[derive(Debug, Clone, Copy)]
+    pub(super) enum Unseen {
+        Refuse,
+        /// An output column, or zeros everywhere.
+        Place(Option<u32>),
+    }
+
+    impl Transform for OneHot {
+        fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
+            let rows = x.rows();
+            let mut places = vec![None; rows * self.columns.len()];
+            for (index, column) in self.columns.iter().enumerate() {
+                let codes = encode::column_codes(&x, index, &column.categories, "OneHotEncoder", &column.label, run);
+                for (row, code) in codes.into_iter().enumerate() {
+                    let missing = code == MISSING;
+                    places[row * self.columns.len() + index] = match column.places.get(code as usize) {
+                        Some(place) => *place,
+                        None if missing && self.refuses_missing => {
+                            run.refuse(row, "OneHotEncoder", Some(&column.label), "missing value");
+                            None
+                        }
+                        None => match column.unseen {
+                            Unseen::Place(place) => place,
+                            Unseen::Refuse => {
+                                debug_assert!(missing || code == UNSEEN);
+                                let reason = if missing { "missing value" } else { "unseen category" };
+                                run.refuse(row, "OneHotEncoder", Some(&column.label), reason);
+                                None
+                            }
+                        },
+                    };
+                }
+            }
+            let mut csr = Csr {
+                starts: Vec::with_capacity(rows + 1),
+                indices: Vec::with_capacity(places.len()),
+                data: Vec::new(),
+                cols: self.width,
+                narrow: self.narrow,
+            };
+            csr.starts.push(0);
+            for row in 0..rows {
+                let of_row = &places[row * self.columns.len()..(row + 1) * self.columns.len()];
+                csr.indices.extend(of_row.iter().flatten());
+                csr.starts.push(csr.indices.len());
+            }
+            csr.data = vec![1.0; csr.indices.len()];
+            if self.sparse { Matrix::Csr(csr) } else { Matrix::Dense(csr.to_dense()) }
+        }
+    }
+}

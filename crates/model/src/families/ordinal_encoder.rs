@@ -1,0 +1,97 @@
+//! `OrdinalEncoder`: each category a number.
+
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+use foretell_pickle::View;
+
+use super::Family;
+use super::encode::{self, Categories};
+use crate::loader::{Loaded, Loader, Out, Source, feature_names, some_attr};
+use crate::step::Step;
+use crate::Error;
+
+pub(crate) const FAMILY: Family = Family {
+    name: "OrdinalEncoder",
+    classes: &[("sklearn.preprocessing._encoders", "OrdinalEncoder")],
+    globals: &[],
+    load,
+};
+
+fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let categories: Vec<Categories> =
+        view.attr("categories_")?.items()?.iter().map(Categories::read).collect::<Result<_, _>>()?;
+    let names = feature_names(view)?;
+    let sources = loader.sources(view, given, categories.len(), names)?;
+    let unknown = match some_attr(view, "handle_unknown")? {
+        Some(how) if how.as_str()? == "use_encoded_value" => Some(match some_attr(view, "unknown_value")? {
+            Some(value) => value.as_f64()?,
+            None => f64::NAN,
+        }),
+        _ => None,
+    };
+    let missing = match some_attr(view, "encoded_missing_value")? {
+        Some(value) => value.as_f64()?,
+        None => f64::NAN,
+    };
+    let groups = encode::groups(view, categories.len())?;
+    let mut columns = Vec::with_capacity(categories.len());
+    for ((source, categories), group) in sources.iter().zip(categories).zip(groups) {
+        loader.demand(source, categories.kind());
+        loader.hold(categories.bytes());
+        let code = |code: usize| match categories.missing() {
+            Some(index) if index as usize == code => missing,
+            _ => group.as_ref().map_or(code, |group| group.of(code)) as f64,
+        };
+        let values = (0..categories.len()).map(code).collect();
+        columns.push(run::Column { values, categories, label: source.label.clone() });
+    }
+    let narrow = super::one_hot_encoder::is_float32(view)?;
+    let out = sources.into_iter().map(|source| Source { origin: None, ..source }).collect();
+    let step = run::Ordinal { columns, unknown, narrow };
+    Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
+}
+
+mod run {
+    use crate::families::encode::{self, Categories, MISSING};
+    use crate::matrix::{Dense, Matrix};
+    use crate::step::{Run, Transform};
+
+    #[derive(Debug)]
+    pub(super) struct Ordinal {
+        pub(super) columns: Vec<Column>,
+        /// What stands for an unknown category; without it the row is refused.
+        pub(super) unknown: Option<f64>,
+        pub(super) narrow: bool,
+    }
+
+    #[derive(Debug)]
+    pub(super) struct Column {
+        pub(super) categories: Categories,
+        /// The number of each category.
+        pub(super) values: Vec<f64>,
+        pub(super) label: String,
+    }
+
+    impl Transform for Ordinal {
+        fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
+            let mut dense = Dense::zeros(x.rows(), self.columns.len());
+            dense.narrow = self.narrow;
+            for (index, column) in self.columns.iter().enumerate() {
+                let codes = encode::column_codes(&x, index, &column.categories, "OrdinalEncoder", &column.label, run);
+                let out = dense.column_mut(index);
+                for (row, code) in codes.into_iter().enumerate() {
+                    out[row] = match (column.values.get(code as usize), self.unknown) {
+                        (Some(value), _) => *value,
+                        (None, Some(unknown)) => unknown,
+                        (None, None) => {
+                            let reason = if code == MISSING { "missing value" } else { "unseen category" };
+                            run.refuse(row, "OrdinalEncoder", Some(&column.label), reason);
+                            f64::NAN
+                        }
+                    };
+                }
+            }
+            Matrix::Dense(dense)
+        }
+    }
+}

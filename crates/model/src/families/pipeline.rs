@@ -1,0 +1,53 @@
+//! `Pipeline`: transformers one after the other, and a predictor at the end where there is one.
+
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+use foretell_pickle::View;
+
+use super::Family;
+use crate::loader::{Loaded, Loader, Out, Source};
+use crate::step::{Chain, Step};
+use crate::{Error, StepReport};
+
+pub(crate) const FAMILY: Family =
+    Family { name: "pipelines", classes: &[("sklearn.pipeline", "Pipeline")], globals: &[], load };
+
+fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let mut sources = given.map(<[Source]>::to_vec);
+    let mut report = StepReport::default();
+    let mut chain = Chain { transforms: Vec::new(), last: None };
+    let mut targets = None;
+    for pair in view.attr("steps")?.items()? {
+        let (name, estimator) = (pair.item(0)?, pair.item(1)?);
+        if estimator.is_none() || estimator.as_str().is_ok_and(|text| text == "passthrough") {
+            continue;
+        }
+        if targets.is_some() {
+            return Err(Error::state(estimator.path(), "stands after the step that predicts"));
+        }
+        let mut loaded = loader.load(&estimator, sources.as_deref())?;
+        loaded.report.name = Some(name.as_str()?.to_string());
+        report.children.push(loaded.report);
+        match (loaded.step, loaded.out) {
+            (Step::Transform(step), Out::Table(out)) => {
+                chain.transforms.push(step);
+                sources = Some(out);
+            }
+            (Step::Predict(step), Out::Answers(out)) => {
+                chain.last = Some(step);
+                targets = Some(out);
+            }
+            _ => return Err(Error::state(estimator.path(), "neither transforms nor predicts")),
+        }
+    }
+    report.class = view.class().map(|class| class.to_string()).unwrap_or_default();
+    match (targets, sources) {
+        (Some(targets), _) => {
+            Ok(Loaded { step: Step::Predict(Box::new(chain)), out: Out::Answers(targets), report })
+        }
+        (None, Some(sources)) => {
+            Ok(Loaded { step: Step::Transform(Box::new(chain)), out: Out::Table(sources), report })
+        }
+        (None, None) => Err(Error::state(view.path(), "the pipeline has no step that does anything")),
+    }
+}

@@ -1,0 +1,196 @@
+//! `SimpleImputer`: what is missing becomes what was learned.
+
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+use foretell_pickle::{Kind, Value, View};
+
+use super::Family;
+use super::finite::Finite;
+use crate::loader::{Loaded, Loader, Out, Source, feature_names, flag, some_attr};
+use crate::step::Step;
+use crate::{Error, InputKind};
+
+pub(crate) const FAMILY: Family = Family {
+    name: "SimpleImputer",
+    classes: &[("sklearn.impute._base", "SimpleImputer"), ("sklearn.impute", "SimpleImputer")],
+    globals: &[foretell_pickle::Entry::class("sklearn.impute._base", "MissingIndicator")],
+    load,
+};
+
+fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let statistics = view.attr("statistics_")?;
+    let array = statistics.array()?;
+    let fills: Vec<run::Fill> = match array.dtype().kind {
+        Kind::Object => array.objects()?.iter().map(fill).collect::<Result<_, _>>()?,
+        Kind::Text | Kind::Bytes => array.strings()?.into_iter().map(|t| run::Fill::Text(t.into_owned())).collect(),
+        _ => array.f64s()?.into_iter().map(run::Fill::Number).collect(),
+    };
+    let missing = fill(&view.attr("missing_values")?)?;
+    let names = feature_names(view)?;
+    let sources = loader.sources(view, given, fills.len(), names)?;
+    let keeps_empty = flag(view, "keep_empty_features", false)?;
+    let mut out = Vec::new();
+    let mut columns = Vec::with_capacity(fills.len());
+    for (source, fill) in sources.iter().zip(fills) {
+        let kind = if matches!(fill, run::Fill::Text(_)) { InputKind::Text } else { InputKind::Number };
+        loader.demand(source, kind);
+        let is_empty = matches!(fill, run::Fill::Number(number) if number.is_nan()) && !keeps_empty;
+        if !is_empty {
+            out.push(source.clone());
+        }
+        columns.push((!is_empty).then_some(fill));
+    }
+    let mut indicated = Vec::new();
+    if flag(view, "add_indicator", false)?
+        && let Some(indicator) = some_attr(view, "indicator_")?
+    {
+        for feature in indicator.attr("features_")?.array()?.u64s()? {
+            let feature = usize::try_from(feature).unwrap_or(usize::MAX);
+            let Some(source) = sources.get(feature) else {
+                return Err(Error::state(view.path(), format!("the indicator looks at feature {feature}")));
+            };
+            out.push(Source { label: format!("missing {}", source.label), origin: None });
+            indicated.push(feature);
+        }
+    }
+    let nan = matches!(missing, run::Fill::Number(number) if number.is_nan());
+    let finite = Finite::new("SimpleImputer", &sources, nan, false);
+    let step = run::Imputer { columns, missing, indicated, finite };
+    Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
+}
+
+/// A value that fills in, or that counts as missing: None is NaN, the way a NULL reads.
+fn fill(view: &View<'_>) -> Result<run::Fill, Error> {
+    Ok(match view.value() {
+        Value::None => run::Fill::Number(f64::NAN),
+        Value::Str(_) | Value::OldStr(_) => run::Fill::Text(view.as_str()?.to_string()),
+        _ => match view.as_f64() {
+            Ok(number) => run::Fill::Number(number),
+            Err(_) => run::Fill::Text(view.as_str()?.to_string()),
+        },
+    })
+}
+
+mod run {
+    use std::sync::Arc;
+
+    use arrow_array::{Array, ArrayRef, Float64Array, StringArray};
+
+    use crate::bind::is_text;
+    use crate::families::encode::texts;
+    use crate::families::finite::Finite;
+    use crate::matrix::{Dense, Frame, Matrix, read};
+    use crate::step::{Run, Transform};
+
+    #[derive(Debug, Clone, PartialEq)]
+    pub(super) enum Fill {
+        Number(f64),
+        Text(String),
+    }
+
+    #[derive(Debug)]
+    pub(super) struct Imputer {
+        /// What fills each column; none where the column is left out because it was empty.
+        pub(super) columns: Vec<Option<Fill>>,
+        pub(super) missing: Fill,
+        /// The columns that say whether a value was missing.
+        pub(super) indicated: Vec<usize>,
+        pub(super) finite: Finite,
+    }
+
+    impl Imputer {
+        fn is_missing(&self, value: f64) -> bool {
+            match &self.missing {
+                Fill::Number(missing) if missing.is_nan() => value.is_nan(),
+                Fill::Number(missing) => value == *missing,
+                Fill::Text(_) => false,
+            }
+        }
+
+        fn is_missing_text(&self, text: Option<&str>) -> bool {
+            match (&self.missing, text) {
+                (Fill::Number(missing), None) => missing.is_nan(),
+                (Fill::Text(missing), Some(text)) => missing == text,
+                _ => false,
+            }
+        }
+
+        fn text_column(&self, column: &ArrayRef, fill: Option<&Fill>, missing: &mut [bool]) -> ArrayRef {
+            let mut out: Vec<Option<&str>> = vec![None; column.len()];
+            let number;
+            let fill = match fill {
+                Some(Fill::Text(text)) => Some(text.as_str()),
+                Some(Fill::Number(value)) => {
+                    number = value.to_string();
+                    Some(number.as_str())
+                }
+                None => None,
+            };
+            texts(column, |row, text| {
+                missing[row] = self.is_missing_text(text);
+                out[row] = if missing[row] { fill } else { text };
+            });
+            Arc::new(StringArray::from(out))
+        }
+    }
+
+    impl Transform for Imputer {
+        fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
+            let x = match x {
+                Matrix::Csr(mut csr) if self.indicated.is_empty() && self.columns.iter().all(Option::is_some) => {
+                    self.finite.check(&Matrix::Csr(csr.clone()), run);
+                    for (value, col) in csr.data.iter_mut().zip(&csr.indices) {
+                        if self.is_missing(*value)
+                            && let Some(Fill::Number(fill)) = &self.columns[*col as usize]
+                        {
+                            *value = *fill;
+                        }
+                    }
+                    return Matrix::Csr(csr);
+                }
+                Matrix::Csr(csr) => Matrix::Dense(csr.to_dense()),
+                other => other,
+            };
+            let rows = x.rows();
+            let mut columns: Vec<ArrayRef> = Vec::new();
+            let mut masks = Vec::with_capacity(self.columns.len());
+            for (index, fill) in self.columns.iter().enumerate() {
+                let mut missing = vec![false; rows];
+                let one = x.select(&[index]);
+                let column = match &one {
+                    Matrix::Frame(frame) if is_text(frame.columns[0].data_type()) => {
+                        self.text_column(&frame.columns[0], fill.as_ref(), &mut missing)
+                    }
+                    _ => {
+                        let labels = vec![self.finite.labels[index].clone()];
+                        Finite { labels, ..self.finite.clone() }.check(&one, run);
+                        let mut numbers = one.numbers(0).unwrap_or_else(|| vec![f64::NAN; rows]);
+                        for (value, missing) in numbers.iter_mut().zip(&mut missing) {
+                            *missing = self.is_missing(*value);
+                            if *missing && let Some(Fill::Number(fill)) = fill {
+                                *value = *fill;
+                            }
+                        }
+                        Arc::new(Float64Array::from(numbers))
+                    }
+                };
+                if fill.is_some() {
+                    columns.push(column);
+                }
+                masks.push(missing);
+            }
+            for feature in &self.indicated {
+                let mask = masks[*feature].iter().map(|missing| f64::from(u8::from(*missing)));
+                columns.push(Arc::new(Float64Array::from_iter_values(mask)));
+            }
+            if columns.iter().any(|column| is_text(column.data_type())) {
+                return Matrix::Frame(Frame { columns, rows });
+            }
+            let mut dense = Dense::zeros(rows, columns.len());
+            for (index, column) in columns.iter().enumerate() {
+                read(column, 0..rows, dense.column_mut(index));
+            }
+            Matrix::Dense(dense)
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! `StandardScaler`: `(x - mean) / scale`; a sparse table is multiplied by `1 / scale`, as the library does.
+
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+use foretell_pickle::View;
+
+use super::Family;
+use super::finite::Finite;
+use crate::loader::{Loaded, Loader, Out, Source, feature_names, flag, some_attr};
+use crate::step::Step;
+use crate::{Error, InputKind};
+
+pub(crate) const FAMILY: Family = Family {
+    name: "StandardScaler",
+    classes: &[
+        ("sklearn.preprocessing._data", "StandardScaler"),
+        ("sklearn.preprocessing.data", "StandardScaler"),
+    ],
+    globals: &[],
+    load,
+};
+
+fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let numbers = |name: &str| -> Result<Option<Vec<f64>>, Error> {
+        match some_attr(view, name)? {
+            Some(array) => Ok(Some(array.array()?.f64s()?)),
+            None => Ok(None),
+        }
+    };
+    let mean = if flag(view, "with_mean", true)? { numbers("mean_")? } else { None };
+    let scale = if flag(view, "with_std", true)? { numbers("scale_")? } else { None };
+    let count = match (&mean, &scale, given, some_attr(view, "n_features_in_")?) {
+        (Some(mean), ..) => mean.len(),
+        (None, Some(scale), ..) => scale.len(),
+        (None, None, Some(given), _) => given.len(),
+        (None, None, None, Some(count)) => count.as_usize()?,
+        (None, None, None, None) => return Err(Error::state(view.path(), "does not tell how many features it has")),
+    };
+    if mean.as_ref().zip(scale.as_ref()).is_some_and(|(mean, scale)| mean.len() != scale.len()) {
+        return Err(Error::state(view.path(), "`mean_` and `scale_` have different lengths"));
+    }
+    let names = feature_names(view)?;
+    let sources = loader.sources(view, given, count, names)?;
+    sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
+    let finite = Finite::new("StandardScaler", &sources, true, false);
+    let out = sources.into_iter().map(|source| Source { origin: None, ..source }).collect();
+    let step = run::Scaler { mean, scale, finite };
+    Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
+}
+
+mod run {
+    use crate::families::finite::Finite;
+    use crate::matrix::{Dense, Matrix};
+    use crate::step::{Run, Transform};
+
+    #[derive(Debug)]
+    pub(super) struct Scaler {
+        pub(super) mean: Option<Vec<f64>>,
+        pub(super) scale: Option<Vec<f64>>,
+        pub(super) finite: Finite,
+    }
+
+    impl Transform for Scaler {
+        fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
+            self.finite.check(&x, run);
+            if let Matrix::Csr(mut csr) = x {
+                if let Some(scale) = &self.scale {
+                    for (value, col) in csr.data.iter_mut().zip(&csr.indices) {
+                        *value = round(*value * (1.0 / scale[*col as usize]), csr.narrow);
+                    }
+                }
+                return Matrix::Csr(csr);
+            }
+            let (rows, cols) = (x.rows(), x.cols());
+            let mut dense = x.into_dense().unwrap_or_else(|_| Dense::zeros(rows, cols));
+            let narrow = dense.narrow;
+            for col in 0..cols {
+                let column = dense.column_mut(col);
+                if let Some(mean) = &self.mean {
+                    column.iter_mut().for_each(|value| *value = round(*value - mean[col], narrow));
+                }
+                if let Some(scale) = &self.scale {
+                    column.iter_mut().for_each(|value| *value = round(*value / scale[col], narrow));
+                }
+            }
+            Matrix::Dense(dense)
+        }
+    }
+
+    fn round(value: f64, narrow: bool) -> f64 {
+        if narrow { f64::from(value as f32) } else { value }
+    }
+}

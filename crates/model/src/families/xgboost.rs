@@ -1,0 +1,271 @@
+//! XGBoost: boosters, their scikit-learn wrappers, and the files of `save_model`.
+
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+use std::collections::HashMap;
+
+use arrow_schema::DataType;
+use foretell_pickle::{Entry, View};
+
+use super::Family;
+use crate::labels::Labels;
+use crate::loader::{Loaded, Loader, Out, Source, Targets, some_attr};
+use crate::step::{Chain, Step};
+use crate::xgboost::{self, Booster, Face, Form, Scorer};
+use crate::{Error, InputKind, StepReport, TreesReport};
+
+pub(crate) const FAMILY: Family = Family {
+    name: "XGBoost",
+    classes: &[
+        ("xgboost.core", "Booster"),
+        ("xgboost.sklearn", "XGBClassifier"),
+        ("xgboost.sklearn", "XGBModel"),
+        ("xgboost.sklearn", "XGBRFClassifier"),
+        ("xgboost.sklearn", "XGBRFRegressor"),
+        ("xgboost.sklearn", "XGBRanker"),
+        ("xgboost.sklearn", "XGBRegressor"),
+    ],
+    globals: &[
+        Entry::class("xgboost.compat", "XGBoostLabelEncoder"),
+        Entry::class("sklearn.preprocessing.label", "LabelEncoder"),
+        Entry::class("sklearn.preprocessing._label", "LabelEncoder"),
+        Entry::class("xgboost.callback", "EarlyStopping"),
+        Entry::class("xgboost.callback", "EvaluationMonitor"),
+        Entry::class("xgboost.callback", "LearningRateScheduler"),
+        Entry::class("xgboost.callback", "TrainingCheckPoint"),
+    ],
+    load,
+};
+
+/// What wraps a booster.
+struct Wrapper {
+    is_classifier: bool,
+    /// Whether `predict` stops at the best iteration of early stopping.
+    stops_early: bool,
+    /// `best_ntree_limit` of wrappers before 1.4.
+    tree_limit: Option<usize>,
+    labels: Option<Labels>,
+    /// Number that stands for a missing value.
+    missing: f64,
+    /// Feature names that older boosters keep beside the handle.
+    names: Vec<String>,
+}
+
+impl Default for Wrapper {
+    fn default() -> Self {
+        Wrapper {
+            is_classifier: false,
+            stops_early: false,
+            tree_limit: None,
+            labels: None,
+            missing: f64::NAN,
+            names: Vec::new(),
+        }
+    }
+}
+
+/// A file in one of XGBoost's own formats. One that a scikit-learn wrapper saved says so, and is read as that wrapper.
+pub(crate) fn raw(loader: &mut Loader<'_>, bytes: &[u8], form: Form) -> Result<Loaded, Error> {
+    let booster = xgboost::read(bytes)?;
+    let note = booster.attribute("scikit_learn").map(str::to_string);
+    let wrapper = Wrapper {
+        is_classifier: note.as_deref().is_some_and(|note| note.contains("\"classifier\"")),
+        stops_early: note.is_some(),
+        ..Wrapper::default()
+    };
+    let mut loaded = build(loader, None, booster, wrapper, None)?;
+    loaded.report.class = form.name().to_string();
+    Ok(loaded)
+}
+
+fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let name = view.class().map(|class| class.name.as_str()).unwrap_or_default();
+    let (booster, mut wrapper) = if name == "Booster" {
+        (view.clone(), Wrapper::default())
+    } else {
+        let Some(booster) = some_attr(view, "_Booster")? else {
+            return Err(Error::state(view.path(), "the model was saved before it was fitted"));
+        };
+        (booster, wrapper(view, name)?)
+    };
+    if let Some(names) = some_attr(&booster, "feature_names")? {
+        let texts: Result<_, _> = names.items()?.iter().map(|name| name.as_str().map(str::to_string)).collect();
+        wrapper.names = texts?;
+    }
+    let handle = booster.attr("handle")?;
+    let parsed = xgboost::read(handle.as_bytes()?)?;
+    build(loader, Some(view), parsed, wrapper, given)
+}
+
+fn wrapper(view: &View<'_>, class: &str) -> Result<Wrapper, Error> {
+    let is_classifier = matches!(class, "XGBClassifier" | "XGBRFClassifier");
+    let labels = match some_attr(view, "_le")? {
+        Some(encoder) => Some(crate::loader::labels(&encoder.attr("classes_")?)?),
+        None => None,
+    };
+    let tree_limit = match some_attr(view, "best_ntree_limit")? {
+        Some(limit) => Some(limit.as_usize()?),
+        None => None,
+    };
+    let missing = match some_attr(view, "missing")? {
+        Some(missing) => missing.as_f64()?,
+        None => f64::NAN,
+    };
+    Ok(Wrapper { is_classifier, stops_early: true, tree_limit, labels, missing, names: Vec::new() })
+}
+
+fn build(
+    loader: &mut Loader<'_>,
+    view: Option<&View<'_>>,
+    mut booster: Booster,
+    wrapper: Wrapper,
+    given: Option<&[Source]>,
+) -> Result<Loaded, Error> {
+    loader.set_library("XGBoost", booster.version_text());
+    let place = view.map(View::path).unwrap_or_default();
+    limit_iterations(loader, &mut booster, &wrapper);
+
+    let names = if booster.names.is_empty() { wrapper.names.clone() } else { booster.names.clone() };
+    let numbered = names.iter().enumerate().all(|(index, name)| *name == format!("f{index}"));
+    let names = (!numbered).then_some(names);
+    let features = booster.ensemble.features;
+    let sources = match view {
+        Some(view) => loader.sources(view, given, features, names)?,
+        None => loader.own_sources(features, names)?,
+    };
+    let mut transforms: Vec<Box<dyn crate::step::Transform>> = Vec::new();
+    let levels = levels(loader, &booster, &sources);
+    for (source, levels) in sources.iter().zip(&levels) {
+        let kind = if levels.is_empty() { InputKind::Number } else { InputKind::Category(levels.clone()) };
+        loader.demand(source, kind);
+    }
+    if levels.iter().any(|levels| !levels.is_empty()) {
+        let stored = !booster.levels.is_empty();
+        let index = |levels: &Vec<String>| {
+            levels.iter().enumerate().map(|(code, level)| (level.clone(), code)).collect::<HashMap<_, _>>()
+        };
+        transforms.push(Box::new(recode::Recode {
+            levels: levels.iter().map(|levels| (!levels.is_empty()).then(|| index(levels))).collect(),
+            labels: sources.iter().map(|source| source.label.clone()).collect(),
+            refuses: stored,
+        }));
+    }
+
+    let (face, targets) = answers(&booster, wrapper.is_classifier, wrapper.labels, &place)?;
+    let scorer = Scorer::new(&booster, face, wrapper.missing);
+    let mut report = StepReport::default();
+    if booster.linear.is_none() {
+        report.trees = Some(TreesReport {
+            trees: booster.ensemble.trees.len(),
+            nodes: booster.ensemble.nodes(),
+            max_depth: booster.depth,
+            kernel: scorer.kernel(),
+            bytes: booster.ensemble.bytes().saturating_add(scorer.bytes()),
+        });
+    }
+    report.parameters = vec![
+        ("booster".to_string(), format!("'{}'", booster.booster)),
+        ("objective".to_string(), format!("'{}'", booster.objective_name)),
+        ("rounds".to_string(), booster.rounds().to_string()),
+    ];
+    if let Some(view) = view {
+        report.class = view.class().map(|class| class.to_string()).unwrap_or_default();
+    }
+    let step = Step::Predict(if transforms.is_empty() {
+        Box::new(scorer)
+    } else {
+        Box::new(Chain { transforms, last: Some(Box::new(scorer)) })
+    });
+    Ok(Loaded { step, out: Out::Answers(targets), report })
+}
+
+/// Keeps the rounds that are asked for, or those that the wrapper's `predict` takes after early stopping.
+fn limit_iterations(loader: &Loader<'_>, booster: &mut Booster, wrapper: &Wrapper) {
+    if let Some(range) = &loader.options.iterations {
+        booster.keep_iterations(range.start, range.end);
+        return;
+    }
+    if !wrapper.stops_early {
+        return;
+    }
+    if let Some(limit) = wrapper.tree_limit.filter(|limit| *limit > 0) {
+        let rounds = limit.checked_div(booster.parallel).unwrap_or(limit);
+        booster.keep_iterations(0, rounds);
+    } else if booster.version.is_some_and(|version| version >= [1, 4, 0])
+        && let Some(best) = booster.attribute("best_iteration").and_then(|best| best.parse::<usize>().ok())
+    {
+        booster.keep_iterations(0, best.saturating_add(1));
+    }
+}
+
+/// The levels of each feature: those in the file, else those the caller gave by name.
+fn levels(loader: &Loader<'_>, booster: &Booster, sources: &[Source]) -> Vec<Vec<String>> {
+    let given = |source: &Source| loader.options.categories.get(&source.label).cloned().unwrap_or_default();
+    if booster.levels.is_empty() { sources.iter().map(given).collect() } else { booster.levels.clone() }
+}
+
+/// What the model answers.
+fn answers(
+    booster: &Booster,
+    is_classifier: bool,
+    labels: Option<Labels>,
+    place: &str,
+) -> Result<(Face, Targets), Error> {
+    if !is_classifier {
+        let softmax = booster.objective_name.ends_with("multi:softmax");
+        let count = if softmax { 1 } else { booster.outputs };
+        return Ok((Face::Value, Targets::numbers(count, DataType::Float32)));
+    }
+    if booster.classes <= 1 && booster.outputs > 1 {
+        // Several yes-or-no targets at once: a probability of yes for each.
+        let mut targets = Targets::classes(vec![Labels::counted(2); booster.outputs], DataType::Float32);
+        targets.proba.retain(|output| output.class.as_deref() == Some("1"));
+        return Ok((Face::Labels, targets));
+    }
+    let classes = booster.classes.max(2);
+    let labels = labels.unwrap_or_else(|| Labels::counted(classes));
+    if labels.len() != classes {
+        return Err(Error::state(place, format!("{} class labels for {classes} classes", labels.len())));
+    }
+    Ok((Face::Class, Targets::classes(vec![labels], DataType::Float32)))
+}
+
+/// Text categories become the codes that the booster was trained on.
+mod recode {
+    use std::collections::HashMap;
+
+    use crate::bind::is_text;
+    use crate::families::encode;
+    use crate::matrix::{Dense, Frame, Matrix};
+    use crate::step::{Run, Transform};
+
+    #[derive(Debug)]
+    pub(super) struct Recode {
+        /// For each feature its levels with their codes, where it has any.
+        pub(super) levels: Vec<Option<HashMap<String, usize>>>,
+        pub(super) labels: Vec<String>,
+        /// Whether an unknown level is refused, as XGBoost does with the levels it stores; else it is missing.
+        pub(super) refuses: bool,
+    }
+
+    impl Transform for Recode {
+        fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
+            let Matrix::Frame(Frame { mut columns, rows }) = x else { return x };
+            for ((column, levels), label) in columns.iter_mut().zip(&self.levels).zip(&self.labels) {
+                let Some(levels) = levels.as_ref().filter(|_| is_text(column.data_type())) else { continue };
+                let mut codes = Dense::zeros(rows, 1);
+                encode::texts(column, |row, text| {
+                    let code = text.and_then(|text| levels.get(text).copied());
+                    if text.is_some() && code.is_none() && self.refuses {
+                        run.refuse(row, "XGBoost", Some(label), "unseen category");
+                    }
+                    if let Some(slot) = codes.data.get_mut(row) {
+                        *slot = code.map_or(f64::NAN, |code| code as f64);
+                    }
+                });
+                *column = std::sync::Arc::new(arrow_array::Float64Array::from(codes.data));
+            }
+            Matrix::Frame(Frame { columns, rows })
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! What the families' loaders share: the features they are given, the version, and readers for common attributes.
+
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+use arrow_schema::DataType;
+use foretell_pickle::{Kind, Value, View};
+
+use crate::labels::Labels;
+use crate::step::Step;
+use crate::{Error, Input, InputKind, LoadOptions, Output, StepReport, families};
+
+/// A column that a step is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Source {
+    /// The feature's name, or `feature 3`.
+    pub(crate) label: String,
+    /// The model's input that it is, unchanged.
+    pub(crate) origin: Option<usize>,
+}
+
+impl Source {
+    /// The output column of a transformer at the root.
+    pub(crate) fn output(&self) -> Output {
+        Output { name: self.label.clone(), data_type: DataType::Float64, class: None }
+    }
+}
+
+/// What a step gives.
+#[derive(Debug)]
+pub(crate) enum Out {
+    Table(Vec<Source>),
+    Answers(Targets),
+}
+
+/// What a predictor answers, as the signature tells it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Targets {
+    pub(crate) predict: Vec<Output>,
+    pub(crate) proba: Vec<Output>,
+    pub(crate) decision: Vec<Output>,
+    /// The classes of each target; empty for regressions.
+    pub(crate) labels: Vec<Labels>,
+}
+
+impl Targets {
+    /// `count` numbers.
+    pub(crate) fn numbers(count: usize, data_type: DataType) -> Self {
+        let predict = (0..count)
+            .map(|index| Output { name: name("prediction", index, count), data_type: data_type.clone(), class: None });
+        Targets { predict: predict.collect(), ..Targets::default() }
+    }
+
+    /// One class a target, with a probability for each.
+    pub(crate) fn classes(labels: Vec<Labels>, proba: DataType) -> Self {
+        let count = labels.len();
+        let mut targets = Targets::default();
+        for (target, labels) in labels.iter().enumerate() {
+            let predict = name("prediction", target, count);
+            targets.predict.push(Output { name: predict, data_type: labels.data_type(), class: None });
+            let prefix = name("proba", target, count);
+            for class in 0..labels.len() {
+                let class = labels.text(class);
+                let name = format!("{prefix}_{class}");
+                targets.proba.push(Output { name, data_type: proba.clone(), class: Some(class) });
+            }
+        }
+        targets.labels = labels;
+        targets
+    }
+}
+
+fn name(stem: &str, index: usize, count: usize) -> String {
+    if count == 1 { stem.to_string() } else { format!("{stem}_{index}") }
+}
+
+/// A step with what it gives and what `inspect` says of it.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) step: Step,
+    pub(crate) out: Out,
+    pub(crate) report: StepReport,
+}
+
+/// Estimators inside estimators: more are an attack on the stack.
+const NESTING: usize = 48;
+
+/// The state of one load.
+#[derive(Debug)]
+pub(crate) struct Loader<'o> {
+    pub(crate) options: &'o LoadOptions,
+    inputs: Vec<(Option<String>, Option<InputKind>)>,
+    library: &'static str,
+    version: Option<String>,
+    depth: usize,
+    bytes: usize,
+}
+
+impl<'o> Loader<'o> {
+    pub(crate) fn new(options: &'o LoadOptions) -> Self {
+        Loader { options, inputs: Vec::new(), library: "scikit-learn", version: None, depth: 0, bytes: 0 }
+    }
+
+    /// Loads an estimator of any family. `given` are the columns its parent feeds it; `None` at the root, where the
+    /// estimator itself tells what features the model has.
+    pub(crate) fn load(&mut self, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+        let Some(class) = view.class() else { return Err(view.expected("an estimator").into()) };
+        let Some(family) = families::find(&class.module, &class.name) else {
+            return Err(Error::unsupported(view.path(), class.to_string(), families::supported()));
+        };
+        if self.depth >= NESTING {
+            return Err(Error::state(view.path(), format!("more than {NESTING} estimators inside each other")));
+        }
+        if self.version.is_none() {
+            self.version = version_text(view)?;
+        }
+        self.depth = self.depth.saturating_add(1);
+        let loaded = (family.load)(self, view, given);
+        self.depth = self.depth.saturating_sub(1);
+        let mut loaded = loaded?;
+        if loaded.report.class.is_empty() {
+            loaded.report.class = class.to_string();
+            loaded.report.parameters = parameters(view)?;
+        }
+        Ok(loaded)
+    }
+
+    pub(crate) fn set_library(&mut self, library: &'static str, version: Option<String>) {
+        // The innermost booster speaks for a file that is nothing but it; a pipeline keeps scikit-learn's version.
+        if self.version.is_none() || self.depth <= 1 {
+            self.library = library;
+            self.version = version;
+        }
+    }
+
+    pub(crate) fn library(&self) -> &'static str {
+        self.library
+    }
+
+    pub(crate) fn version_text(&self) -> Option<String> {
+        self.version.clone()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Counts memory that a step holds.
+    pub(crate) fn hold(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// The columns of a step: those it is given, or at the root the model's own features, `names` where it knows
+    /// them.
+    pub(crate) fn sources(
+        &mut self,
+        view: &View<'_>,
+        given: Option<&[Source]>,
+        count: usize,
+        names: Option<Vec<String>>,
+    ) -> Result<Vec<Source>, Error> {
+        if let Some(given) = given {
+            if given.len() != count {
+                let message = format!("takes {count} features and is given {}", given.len());
+                return Err(Error::state(view.path(), message));
+            }
+            return Ok(given.to_vec());
+        }
+        self.own_sources(count, names)
+    }
+
+    /// The model's own features.
+    pub(crate) fn own_sources(&mut self, count: usize, names: Option<Vec<String>>) -> Result<Vec<Source>, Error> {
+        if let Some(names) = &names
+            && names.len() != count
+        {
+            return Err(Error::state("model", format!("{} feature names for {count} features", names.len())));
+        }
+        if count > FEATURES {
+            return Err(Error::state("model", format!("{count} features; at most {FEATURES} are read")));
+        }
+        let name = |index: usize| names.as_ref().and_then(|names| names.get(index)).cloned();
+        self.inputs = (0..count).map(|index| (name(index), None)).collect();
+        let label = |index: usize| name(index).unwrap_or_else(|| format!("feature {index}"));
+        Ok((0..count).map(|index| Source { label: label(index), origin: Some(index) }).collect())
+    }
+
+    /// Notes what a step needs a column to be.
+    pub(crate) fn demand(&mut self, source: &Source, kind: InputKind) {
+        let slot = source.origin.and_then(|origin| self.inputs.get_mut(origin));
+        if let Some((_, slot)) = slot {
+            *slot = Some(match slot.take() {
+                None => kind,
+                Some(known) if known == kind => known,
+                Some(_) => InputKind::Any,
+            });
+        }
+    }
+
+    /// The model's inputs; a feature that no step looked at can be anything.
+    pub(crate) fn signature_inputs(&self) -> Vec<Input> {
+        let input = |(name, kind): &(Option<String>, Option<InputKind>)| Input {
+            name: name.clone(),
+            kind: kind.clone().unwrap_or(InputKind::Any),
+        };
+        self.inputs.iter().map(input).collect()
+    }
+}
+
+/// No table of this world has as many columns; text features of scikit-learn come as one.
+const FEATURES: usize = 1 << 22;
+
+/// The version of scikit-learn that an estimator says it was saved by.
+pub(crate) fn version_text(view: &View<'_>) -> Result<Option<String>, Error> {
+    let version = view.get_attr("_sklearn_version")?;
+    Ok(version.and_then(|version| version.as_str().ok().map(str::to_string)))
+}
+
+/// The same as numbers: `(1, 3)`; `None` where it does not say (0.18 and older).
+pub(crate) fn version(view: &View<'_>) -> Result<Option<(u32, u32)>, Error> {
+    let Some(text) = version_text(view)? else { return Ok(None) };
+    let mut parts = text.split('.').map(|part| part.parse::<u32>().ok());
+    Ok(parts.next().flatten().zip(parts.next().flatten()))
+}
+
+/// An attribute that is there and not `None`.
+pub(crate) fn some_attr<'a>(view: &View<'a>, name: &str) -> Result<Option<View<'a>>, Error> {
+    Ok(view.get_attr(name)?.and_then(View::some))
+}
+
+/// A parameter that is a bool, with the default where it is not written.
+pub(crate) fn flag(view: &View<'_>, name: &str, default: bool) -> Result<bool, Error> {
+    match some_attr(view, name)? {
+        Some(value) => Ok(value.as_bool()?),
+        None => Ok(default),
+    }
+}
+
+/// `feature_names_in_`.
+pub(crate) fn feature_names(view: &View<'_>) -> Result<Option<Vec<String>>, Error> {
+    match some_attr(view, "feature_names_in_")? {
+        Some(names) => Ok(Some(names.array()?.strings()?.into_iter().map(|name| name.into_owned()).collect())),
+        None => Ok(None),
+    }
+}
+
+/// Class labels: an array (or list) of numbers, bools or texts.
+pub(crate) fn labels(view: &View<'_>) -> Result<Labels, Error> {
+    let array = view.array()?;
+    Ok(match array.dtype().kind {
+        Kind::Bool => Labels::Bool(array.bools()?),
+        Kind::Int | Kind::Uint => Labels::Int(array.i64s()?),
+        Kind::Float => Labels::Float(array.f64s()?),
+        Kind::Text | Kind::Bytes => Labels::Text(array.strings()?.into_iter().map(|text| text.into_owned()).collect()),
+        Kind::Object => {
+            let objects = array.objects()?;
+            match objects.first().map(View::value) {
+                Some(Value::Bool(_)) => Labels::Bool(objects.iter().map(View::as_bool).collect::<Result<_, _>>()?),
+                Some(Value::Int(_)) => Labels::Int(objects.iter().map(View::as_i64).collect::<Result<_, _>>()?),
+                Some(Value::Float(_)) => Labels::Float(objects.iter().map(View::as_f64).collect::<Result<_, _>>()?),
+                _ => {
+                    let texts: Result<_, _> = objects.iter().map(|one| one.as_str().map(str::to_string)).collect();
+                    Labels::Text(texts?)
+                }
+            }
+        }
+        Kind::Record => return Err(view.expected("an array of class labels").into()),
+    })
+}
+
+/// The parameters of an estimator: what its constructor took, as Python writes it.
+fn parameters(view: &View<'_>) -> Result<Vec<(String, String)>, Error> {
+    let mut all = Vec::new();
+    for (name, value) in view.attrs().unwrap_or_default() {
+        if !name.starts_with('_')
+            && !name.ends_with('_')
+            && let Some(text) = literal(&value)
+        {
+            all.push((name.to_string(), text));
+        }
+    }
+    all.sort();
+    Ok(all)
+}
+
+/// Longer texts are no parameter that a person wants to read.
+const LITERAL: usize = 80;
+
+/// A simple value as Python writes it; `None` for all else.
+fn literal(view: &View<'_>) -> Option<String> {
+    match view.value() {
+        Value::None => Some("None".to_string()),
+        Value::Bool(true) => Some("True".to_string()),
+        Value::Bool(false) => Some("False".to_string()),
+        Value::Int(int) => Some(int.to_string()),
+        Value::Float(float) => Some(python_float(*float)),
+        Value::Str(_) | Value::OldStr(_) => {
+            let text = view.as_str().ok()?;
+            (text.len() <= LITERAL).then(|| format!("'{}'", text.escape_debug()))
+        }
+        Value::Global(_) => view.class().map(|class| class.to_string()),
+        Value::Array(array) if array.shape.is_empty() => view.as_f64().ok().map(python_float),
+        _ => None,
+    }
+}
+
+fn python_float(float: f64) -> String {
+    if float.is_nan() {
+        "nan".to_string()
+    } else if float.is_infinite() {
+        if float > 0.0 { "inf".to_string() } else { "-inf".to_string() }
+    } else {
+        format!("{float:?}")
+    }
+}

@@ -1,0 +1,284 @@
+//! What goes from step to step: columns as they came, a dense table, or a sparse one, as scikit-learn would pass it.
+
+use std::ops::Range;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    Decimal32Type, Decimal64Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
+use arrow_array::{Array, ArrayRef, ArrowPrimitiveType};
+use arrow_schema::DataType;
+
+/// A table on its way through the steps.
+#[derive(Debug, Clone)]
+pub(crate) enum Matrix {
+    /// Columns of their own types, as a pandas DataFrame.
+    Frame(Frame),
+    /// Numbers, all there.
+    Dense(Dense),
+    /// Numbers of which only some are stored. What is absent is 0 to scikit-learn and missing to XGBoost.
+    Csr(Csr),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Frame {
+    pub(crate) columns: Vec<ArrayRef>,
+    pub(crate) rows: usize,
+}
+
+/// Column-major float64. `narrow` says that the library would hold float32: the values are rounded to it already, and
+/// arithmetic on them must round likewise.
+#[derive(Debug, Clone)]
+pub(crate) struct Dense {
+    pub(crate) data: Vec<f64>,
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+    pub(crate) narrow: bool,
+}
+
+/// Compressed sparse rows; explicit zeros stay.
+#[derive(Debug, Clone)]
+pub(crate) struct Csr {
+    /// `rows + 1` positions in `indices` and `data`.
+    pub(crate) starts: Vec<usize>,
+    pub(crate) indices: Vec<u32>,
+    pub(crate) data: Vec<f64>,
+    pub(crate) cols: usize,
+    pub(crate) narrow: bool,
+}
+
+impl Dense {
+    pub(crate) fn zeros(rows: usize, cols: usize) -> Self {
+        Dense { data: vec![0.0; rows * cols], rows, cols, narrow: false }
+    }
+
+    pub(crate) fn column(&self, col: usize) -> &[f64] {
+        &self.data[col * self.rows..(col + 1) * self.rows]
+    }
+
+    pub(crate) fn column_mut(&mut self, col: usize) -> &mut [f64] {
+        &mut self.data[col * self.rows..(col + 1) * self.rows]
+    }
+}
+
+impl Csr {
+    pub(crate) fn rows(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// The stored entries of one row.
+    pub(crate) fn row(&self, row: usize) -> impl Iterator<Item = (u32, f64)> + '_ {
+        let range = self.starts[row]..self.starts[row + 1];
+        self.indices[range.clone()].iter().copied().zip(self.data[range].iter().copied())
+    }
+
+    pub(crate) fn to_dense(&self) -> Dense {
+        let mut dense = Dense::zeros(self.rows(), self.cols);
+        dense.narrow = self.narrow;
+        for row in 0..self.rows() {
+            for (col, value) in self.row(row) {
+                dense.data[col as usize * dense.rows + row] = value;
+            }
+        }
+        dense
+    }
+}
+
+impl Matrix {
+    pub(crate) fn rows(&self) -> usize {
+        match self {
+            Matrix::Frame(frame) => frame.rows,
+            Matrix::Dense(dense) => dense.rows,
+            Matrix::Csr(csr) => csr.rows(),
+        }
+    }
+
+    pub(crate) fn cols(&self) -> usize {
+        match self {
+            Matrix::Frame(frame) => frame.columns.len(),
+            Matrix::Dense(dense) => dense.cols,
+            Matrix::Csr(csr) => csr.cols,
+        }
+    }
+
+    /// Some columns, in the order given. Indices were checked when the model was loaded.
+    pub(crate) fn select(&self, picked: &[usize]) -> Matrix {
+        match self {
+            Matrix::Frame(frame) => {
+                let columns = picked.iter().map(|&col| frame.columns[col].clone()).collect();
+                Matrix::Frame(Frame { columns, rows: frame.rows })
+            }
+            Matrix::Dense(dense) => {
+                let mut data = Vec::with_capacity(picked.len() * dense.rows);
+                picked.iter().for_each(|&col| data.extend_from_slice(dense.column(col)));
+                Matrix::Dense(Dense { data, cols: picked.len(), ..*dense })
+            }
+            Matrix::Csr(csr) => {
+                let mut places = vec![Vec::new(); csr.cols];
+                picked.iter().enumerate().for_each(|(to, &from)| places[from].push(to as u32));
+                let mut out = Csr {
+                    starts: Vec::with_capacity(csr.starts.len()),
+                    indices: Vec::new(),
+                    data: Vec::new(),
+                    cols: picked.len(),
+                    narrow: csr.narrow,
+                };
+                out.starts.push(0);
+                for row in 0..csr.rows() {
+                    let start = out.indices.len();
+                    let mut entries: Vec<(u32, f64)> = csr
+                        .row(row)
+                        .flat_map(|(col, value)| places[col as usize].iter().map(move |&to| (to, value)))
+                        .collect();
+                    entries.sort_by_key(|entry| entry.0);
+                    out.indices.extend(entries.iter().map(|entry| entry.0));
+                    out.data.extend(entries.iter().map(|entry| entry.1));
+                    debug_assert!(start <= out.indices.len());
+                    out.starts.push(out.indices.len());
+                }
+                Matrix::Csr(out)
+            }
+        }
+    }
+
+    /// One column as float64, NULL as NaN; `None` where it is not a number.
+    pub(crate) fn numbers(&self, col: usize) -> Option<Vec<f64>> {
+        let mut out = vec![0.0; self.rows()];
+        match self {
+            Matrix::Frame(frame) => {
+                read(&frame.columns[col], 0..frame.rows, &mut out).then_some(out)
+            }
+            Matrix::Dense(dense) => {
+                out.copy_from_slice(dense.column(col));
+                Some(out)
+            }
+            Matrix::Csr(csr) => {
+                for (row, value) in out.iter_mut().enumerate() {
+                    if let Some((_, stored)) = csr.row(row).find(|entry| entry.0 as usize == col) {
+                        *value = stored;
+                    }
+                }
+                Some(out)
+            }
+        }
+    }
+
+    /// All columns as one dense table of numbers, or the first column that is not a number.
+    pub(crate) fn into_dense(self) -> Result<Dense, usize> {
+        match self {
+            Matrix::Dense(dense) => Ok(dense),
+            Matrix::Csr(csr) => Ok(csr.to_dense()),
+            Matrix::Frame(frame) => {
+                let mut dense = Dense::zeros(frame.rows, frame.columns.len());
+                let narrow = |array: &ArrayRef| {
+                    matches!(
+                        array.data_type(),
+                        DataType::Float32 | DataType::Int8 | DataType::Int16 | DataType::UInt8 | DataType::UInt16
+                    )
+                };
+                dense.narrow = frame.columns.iter().any(|array| array.data_type() == &DataType::Float32)
+                    && frame.columns.iter().all(narrow);
+                for (col, array) in frame.columns.iter().enumerate() {
+                    if !read(array, 0..frame.rows, dense.column_mut(col)) {
+                        return Err(col);
+                    }
+                }
+                Ok(dense)
+            }
+        }
+    }
+}
+
+/// A number that trees compare: float32 (scikit-learn's trees, XGBoost) or float64 (LightGBM, histogram boosting).
+pub(crate) trait Real: Copy + PartialOrd + Send + Sync + std::fmt::Debug + 'static {
+    const NAN: Self;
+    const NAME: &'static str;
+    fn narrow(value: f64) -> Self;
+    fn from_i64(value: i64) -> Self;
+    fn from_u64(value: u64) -> Self;
+    fn is_nan(self) -> bool;
+}
+
+macro_rules! real {
+    ($t:ty, $name:literal) => {
+        impl Real for $t {
+            const NAN: Self = <$t>::NAN;
+            const NAME: &'static str = $name;
+            fn narrow(value: f64) -> Self {
+                value as $t
+            }
+            fn from_i64(value: i64) -> Self {
+                value as $t
+            }
+            fn from_u64(value: u64) -> Self {
+                value as $t
+            }
+            fn is_nan(self) -> bool {
+                <$t>::is_nan(self)
+            }
+        }
+    };
+}
+real!(f32, "f32");
+real!(f64, "f64");
+
+fn fill<P: ArrowPrimitiveType, T: Real>(
+    array: &ArrayRef,
+    rows: Range<usize>,
+    out: &mut [T],
+    convert: impl Fn(P::Native) -> T,
+) {
+    let array = array.as_primitive::<P>();
+    let values = &array.values()[rows.clone()];
+    for (to, &from) in out.iter_mut().zip(values) {
+        *to = convert(from);
+    }
+    if array.null_count() > 0 {
+        for (to, row) in out.iter_mut().zip(rows) {
+            if array.is_null(row) {
+                *to = T::NAN;
+            }
+        }
+    }
+}
+
+/// Reads rows of a column as numbers, NULL as NaN; false where the column's type is no number.
+pub(crate) fn read<T: Real>(array: &ArrayRef, rows: Range<usize>, out: &mut [T]) -> bool {
+    let signed = |value: i64| T::from_i64(value);
+    let unsigned = |value: u64| T::from_u64(value);
+    let scaled = |scale: i8| move |value: f64| T::narrow(value / 10f64.powi(i32::from(scale)));
+    match array.data_type() {
+        DataType::Int8 => fill::<Int8Type, T>(array, rows, out, |v| signed(v.into())),
+        DataType::Int16 => fill::<Int16Type, T>(array, rows, out, |v| signed(v.into())),
+        DataType::Int32 => fill::<Int32Type, T>(array, rows, out, |v| signed(v.into())),
+        DataType::Int64 => fill::<Int64Type, T>(array, rows, out, signed),
+        DataType::UInt8 => fill::<UInt8Type, T>(array, rows, out, |v| unsigned(v.into())),
+        DataType::UInt16 => fill::<UInt16Type, T>(array, rows, out, |v| unsigned(v.into())),
+        DataType::UInt32 => fill::<UInt32Type, T>(array, rows, out, |v| unsigned(v.into())),
+        DataType::UInt64 => fill::<UInt64Type, T>(array, rows, out, unsigned),
+        DataType::Float32 => fill::<Float32Type, T>(array, rows, out, |v| T::narrow(v.into())),
+        DataType::Float64 => fill::<Float64Type, T>(array, rows, out, T::narrow),
+        DataType::Decimal32(_, scale) => {
+            let scaled = scaled(*scale);
+            fill::<Decimal32Type, T>(array, rows, out, |v| scaled(v.into()));
+        }
+        DataType::Decimal64(_, scale) => {
+            let scaled = scaled(*scale);
+            fill::<Decimal64Type, T>(array, rows, out, |v| scaled(v as f64));
+        }
+        DataType::Decimal128(_, scale) => {
+            let scaled = scaled(*scale);
+            fill::<Decimal128Type, T>(array, rows, out, |v| scaled(v as f64));
+        }
+        DataType::Boolean => {
+            let array = array.as_boolean();
+            for (to, row) in out.iter_mut().zip(rows) {
+                *to = if array.is_null(row) { T::NAN } else { T::from_u64(array.value(row).into()) };
+            }
+        }
+        DataType::Null => out[..rows.len()].fill(T::NAN),
+        _ => return false,
+    }
+    true
+}

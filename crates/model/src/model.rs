@@ -1,0 +1,92 @@
+//! A loaded model.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Float32Array, Float64Array};
+use arrow_buffer::{BooleanBufferBuilder, NullBuffer};
+
+use crate::labels::Labels;
+use crate::matrix::{Frame, Matrix};
+use crate::step::{Answer, Run, Step};
+use crate::{Columns, Description, Outputs, Signature, Want};
+
+/// A model, ready to be scored: immutable, `Send` and `Sync`, without threads of its own.
+#[derive(Debug)]
+pub struct Model {
+    pub(crate) step: Step,
+    pub(crate) labels: Vec<Labels>,
+    pub(crate) signature: Signature,
+    pub(crate) description: Description,
+}
+
+/// Memory that calls may share. One a thread; any model takes any.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    _private: (),
+}
+
+impl Model {
+    /// The inputs and outputs.
+    pub fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    /// What the model is made of.
+    pub fn describe(&self) -> &Description {
+        &self.description
+    }
+
+    /// Scores rows. The columns are the features in the signature's order, of types that [`Signature::bind`] lets
+    /// through; a column of another type has its rows refused.
+    ///
+    /// The outputs are those of `signature().outputs(want)`; none where the model does not have what is wanted.
+    ///
+    /// # Panics
+    /// If the number of columns is not the number of features: a bug in the caller, never in the data.
+    pub fn score(&self, columns: &Columns<'_>, want: Want, _scratch: &mut Scratch) -> Outputs {
+        let wanted = self.signature.outputs(want);
+        let rows = columns.rows();
+        assert_eq!(columns.arrays().len(), self.signature.inputs.len(), "one column a feature");
+        if wanted.is_empty() {
+            return Outputs { columns: Vec::new(), refusals: Vec::new() };
+        }
+        let x = Matrix::Frame(Frame { columns: columns.arrays().to_vec(), rows });
+        let mut run = Run::default();
+        let answer = match &self.step {
+            Step::Predict(step) => step.answer(x, want, &mut run),
+            Step::Transform(step) => match step.transform(x, &mut run) {
+                Matrix::Frame(frame) => {
+                    let refusals = run.into_refusals();
+                    return Outputs { columns: frame.columns, refusals };
+                }
+                other => match other.into_dense() {
+                    Ok(dense) => Answer::F64((0..dense.cols).map(|col| dense.column(col).to_vec()).collect()),
+                    Err(_) => Answer::F64(vec![vec![f64::NAN; rows]; wanted.len()]),
+                },
+            },
+        };
+        let refusals = run.into_refusals();
+        let nulls = (!refusals.is_empty()).then(|| {
+            let mut valid = BooleanBufferBuilder::new(rows);
+            valid.append_n(rows, true);
+            refusals.iter().for_each(|refusal| valid.set_bit(refusal.row as usize, false));
+            NullBuffer::new(valid.finish())
+        });
+        let columns = arrays(answer, &self.labels, nulls);
+        debug_assert_eq!(columns.len(), wanted.len());
+        Outputs { columns, refusals }
+    }
+}
+
+fn arrays(answer: Answer, labels: &[Labels], nulls: Option<NullBuffer>) -> Vec<ArrayRef> {
+    let nulls = || nulls.clone();
+    match answer {
+        Answer::F32(all) => {
+            all.into_iter().map(|one| Arc::new(Float32Array::new(one.into(), nulls())) as ArrayRef).collect()
+        }
+        Answer::F64(all) => {
+            all.into_iter().map(|one| Arc::new(Float64Array::new(one.into(), nulls())) as ArrayRef).collect()
+        }
+        Answer::Class(all) => all.iter().zip(labels).map(|(one, labels)| labels.array(one, nulls())).collect(),
+    }
+}

@@ -1,0 +1,101 @@
+//! What `inspect` shows: plain data, made while loading.
+
+/// What a loaded model is made of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Description {
+    /// The library that wrote the model: `scikit-learn`, `XGBoost`.
+    pub library: String,
+    /// The version of the library, where the file tells it.
+    pub version: Option<String>,
+    /// The tree of steps; the root is the model itself.
+    pub root: StepReport,
+    /// All trees of all ensembles.
+    pub trees: usize,
+    /// All nodes of all trees, leaves included.
+    pub nodes: usize,
+    /// The depth of the deepest tree (a lone leaf has depth 0).
+    pub max_depth: usize,
+    /// The names of the kernels that score it, e.g. `select-4 (f32)`; `none` where there is no ensemble of trees.
+    pub kernel: String,
+    /// Roughly how many bytes the loaded model holds in memory.
+    pub bytes: usize,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
+}
+
+/// One estimator of a model, with what it contains.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct StepReport {
+    /// The name it has in its parent (a pipeline's step, a transformer), if any.
+    pub name: Option<String>,
+    /// Its class as the file names it, e.g. `sklearn.pipeline.Pipeline`.
+    pub class: String,
+    /// Its parameters as Python would show them, in alphabetical order.
+    pub parameters: Vec<(String, String)>,
+    /// The columns it is given, where its parent chooses them.
+    pub columns: Vec<String>,
+    /// Its trees, where it is an ensemble of them.
+    pub trees: Option<TreesReport>,
+    /// The estimators inside, in order.
+    pub children: Vec<StepReport>,
+}
+
+/// The trees of one ensemble.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TreesReport {
+    /// How many trees are scored.
+    pub trees: usize,
+    /// Nodes of these, leaves included.
+    pub nodes: usize,
+    /// The depth of the deepest.
+    pub max_depth: usize,
+    /// The kernel chosen for them.
+    pub kernel: String,
+    /// Bytes in memory.
+    pub bytes: usize,
+}
+
+impl StepReport {
+    /// Every step in the order of the tree, this one first.
+    pub fn walk(&self) -> Vec<&StepReport> {
+        let mut all = Vec::new();
+        let mut open = vec![self];
+        while let Some(step) = open.pop() {
+            all.push(step);
+            open.extend(step.children.iter().rev());
+        }
+        all
+    }
+}
+
+/// What a file holds, whether or not it can be scored.
+#[derive(Debug)]
+pub struct Report {
+    /// The file's size in bytes.
+    pub size: usize,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
+    /// The kind of file: `pickle`, `joblib (zlib)`, `XGBoost JSON`, …
+    pub container: String,
+    /// The pickle protocol, where it is a pickle.
+    pub protocol: Option<u8>,
+    /// Every global that the file names, in the order of the bytes.
+    pub globals: Vec<GlobalReport>,
+    /// The model, or why it is refused.
+    pub model: Result<crate::Model, crate::Error>,
+}
+
+/// A global (a class or function) that a pickle names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GlobalReport {
+    /// Its module.
+    pub module: String,
+    /// Its name in the module.
+    pub name: String,
+    /// The byte (after decompression) of the opcode that names it.
+    pub byte: u64,
+    /// How often it is named.
+    pub times: u64,
+    /// Whether the reader allows it.
+    pub allowed: bool,
+}

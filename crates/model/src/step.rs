@@ -1,0 +1,85 @@
+//! The two things an estimator can be once it is loaded, and what they share while they run.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use crate::matrix::Matrix;
+use crate::{Refusal, Want};
+
+/// Gives a table for a table. Never fails: rows that the library would raise on are refused in `run`, and whatever
+/// value stands in them afterwards is not looked at.
+pub(crate) trait Transform: Send + Sync + Debug {
+    fn transform(&self, x: Matrix, run: &mut Run) -> Matrix;
+}
+
+/// Gives an answer a row. Asked only for what its targets declare.
+pub(crate) trait Predict: Send + Sync + Debug {
+    fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer;
+}
+
+/// A loaded estimator.
+#[derive(Debug)]
+pub(crate) enum Step {
+    Transform(Box<dyn Transform>),
+    Predict(Box<dyn Predict>),
+}
+
+/// What a predictor says, one vector an output column.
+#[derive(Debug, Clone)]
+pub(crate) enum Answer {
+    F32(Vec<Vec<f32>>),
+    F64(Vec<Vec<f64>>),
+    /// Indices into the labels of each target.
+    Class(Vec<Vec<u32>>),
+}
+
+/// The state of one call: the rows refused so far.
+#[derive(Debug, Default)]
+pub(crate) struct Run {
+    refused: BTreeMap<u32, Refusal>,
+}
+
+impl Run {
+    /// Refuses a row; the first step that does so is the one that is told.
+    pub(crate) fn refuse(&mut self, row: usize, step: &str, column: Option<&str>, reason: &str) {
+        let row = row as u32;
+        self.refused.entry(row).or_insert_with(|| Refusal {
+            row,
+            step: step.to_string(),
+            column: column.map(str::to_string),
+            reason: reason.to_string(),
+        });
+    }
+
+    /// Refuses every row: the column is of a type that no binding would have let through.
+    pub(crate) fn refuse_all(&mut self, rows: usize, step: &str, column: Option<&str>, reason: &str) {
+        (0..rows).for_each(|row| self.refuse(row, step, column, reason));
+    }
+
+    pub(crate) fn into_refusals(self) -> Vec<Refusal> {
+        self.refused.into_values().collect()
+    }
+}
+
+/// A chain of transformers, and a predictor at its end where there is one.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    pub(crate) transforms: Vec<Box<dyn Transform>>,
+    pub(crate) last: Option<Box<dyn Predict>>,
+}
+
+impl Transform for Chain {
+    fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
+        self.transforms.iter().fold(x, |x, step| step.transform(x, run))
+    }
+}
+
+impl Predict for Chain {
+    fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
+        let x = self.transform(x, run);
+        match &self.last {
+            Some(last) => last.answer(x, want, run),
+            None => Answer::F64(Vec::new()),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Scoring a booster, alone or inside its scikit-learn wrapper.
+
+use super::booster::Booster;
+use super::objective::Objective;
+use crate::matrix::{Matrix, read};
+use crate::step::{Answer, Predict, Run};
+use crate::trees::Plan;
+use crate::Want;
+
+/// What `predict` makes of the booster's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Face {
+    /// The booster's answer as it is: `Booster.predict`, `XGBRegressor`, `XGBRanker`.
+    Value,
+    /// The index of the likeliest class.
+    Class,
+    /// Each output is a yes or no: above one half or not.
+    Labels,
+}
+
+/// A booster, ready to be scored.
+#[derive(Debug)]
+pub(crate) struct Scorer {
+    kind: Kind,
+    base: Vec<f32>,
+    base_last: bool,
+    objective: Objective,
+    face: Face,
+    /// What stands for a missing value beside NaN.
+    missing: Option<f32>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Trees(Plan<f32, f32>),
+    /// `features + 1` rows of one weight an output, the last the bias.
+    Linear(Vec<f32>),
+}
+
+impl Scorer {
+    pub(crate) fn new(booster: &Booster, face: Face, missing: f64) -> Self {
+        let weight = |tree: usize, value: f64| match booster.weights.get(tree) {
+            Some(weight) => value as f32 * weight,
+            None => value as f32,
+        };
+        let kind = match &booster.linear {
+            Some(weights) => Kind::Linear(weights.clone()),
+            None => Kind::Trees(Plan::new(&booster.ensemble, booster.depth, weight)),
+        };
+        Scorer {
+            kind,
+            base: booster.base.clone(),
+            base_last: booster.adds_base_last(),
+            objective: booster.objective,
+            face,
+            missing: (!missing.is_nan()).then_some(missing as f32),
+        }
+    }
+
+    pub(crate) fn kernel(&self) -> String {
+        match &self.kind {
+            Kind::Trees(plan) => plan.kernel(),
+            Kind::Linear(_) => "linear (f32)".to_string(),
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        match &self.kind {
+            Kind::Trees(plan) => plan.bytes(),
+            Kind::Linear(weights) => size_of_val(&weights[..]),
+        }
+    }
+
+    fn margins(&self, x: &Matrix) -> Vec<Vec<f32>> {
+        match &self.kind {
+            Kind::Trees(plan) if self.base_last => {
+                let mut sums = plan.sum(x, &vec![0.0; self.base.len()], f32::NAN, self.missing);
+                for (sums, base) in sums.iter_mut().zip(&self.base) {
+                    sums.iter_mut().for_each(|sum| *sum += base);
+                }
+                sums
+            }
+            Kind::Trees(plan) => plan.sum(x, &self.base, f32::NAN, self.missing),
+            Kind::Linear(weights) => self.linear(x, weights),
+        }
+    }
+
+    /// The bias and the base first, then feature by feature; what is missing adds nothing.
+    fn linear(&self, x: &Matrix, weights: &[f32]) -> Vec<Vec<f32>> {
+        let (rows, cols, outputs) = (x.rows(), x.cols(), self.base.len());
+        let bias = &weights[cols * outputs..];
+        let mut sums: Vec<Vec<f32>> =
+            self.base.iter().zip(bias).map(|(base, bias)| vec![bias + base; rows]).collect();
+        let mut column = vec![f32::NAN; rows];
+        for col in 0..cols {
+            match x {
+                Matrix::Frame(frame) => {
+                    read(&frame.columns[col], 0..rows, &mut column);
+                }
+                Matrix::Dense(dense) => {
+                    column.iter_mut().zip(dense.column(col)).for_each(|(to, from)| *to = *from as f32);
+                }
+                Matrix::Csr(csr) => {
+                    for (row, to) in column.iter_mut().enumerate() {
+                        *to = csr.row(row).find(|entry| entry.0 as usize == col).map_or(f32::NAN, |e| e.1 as f32);
+                    }
+                }
+            }
+            for (output, sums) in sums.iter_mut().enumerate() {
+                let weight = weights[col * outputs + output];
+                for (sum, x) in sums.iter_mut().zip(&column) {
+                    if !x.is_nan() && Some(*x) != self.missing {
+                        *sum += x * weight;
+                    }
+                }
+            }
+        }
+        sums
+    }
+}
+
+impl Predict for Scorer {
+    fn answer(&self, x: Matrix, want: Want, _run: &mut Run) -> Answer {
+        let mut outputs = self.margins(&x);
+        match (want, self.face) {
+            (Want::Decision, _) => return Answer::F32(outputs),
+            (Want::Proba, _) if self.objective == Objective::Softmax => Objective::Softprob.transform(&mut outputs),
+            _ => self.objective.transform(&mut outputs),
+        }
+        match (want, self.face) {
+            (Want::Predict, Face::Value) if self.objective == Objective::Softmax => {
+                let classes = largest(&outputs);
+                Answer::F32(vec![classes.into_iter().map(|class| class as f32).collect()])
+            }
+            (Want::Predict, Face::Value) => Answer::F32(outputs),
+            (Want::Predict, Face::Class) if outputs.len() > 1 => Answer::Class(vec![largest(&outputs)]),
+            (Want::Predict, Face::Class | Face::Labels) => {
+                let half = |column: &Vec<f32>| column.iter().map(|p| u32::from(*p > 0.5)).collect();
+                Answer::Class(outputs.iter().map(half).collect())
+            }
+            (_, Face::Labels) => Answer::F32(outputs),
+            _ if outputs.len() == 1 => {
+                let no = outputs[0].iter().map(|yes| 1.0 - yes).collect();
+                outputs.insert(0, no);
+                Answer::F32(outputs)
+            }
+            _ => Answer::F32(outputs),
+        }
+    }
+}
+
+/// The index of the largest value of each row; of equal ones the first.
+fn largest(columns: &[Vec<f32>]) -> Vec<u32> {
+    let rows = columns.first().map_or(0, Vec::len);
+    let mut best = vec![0u32; rows];
+    for (row, best) in best.iter_mut().enumerate() {
+        for (index, column) in columns.iter().enumerate() {
+            if column[row] > columns[*best as usize][row] {
+                *best = index as u32;
+            }
+        }
+    }
+    best
+}
