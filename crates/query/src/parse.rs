@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use datafusion::common::utils::datafusion_strsim::levenshtein;
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, Ident, ObjectName, Query, Select, SelectItem, SetExpr, Statement, TableFactor, Visit, Visitor,
 };
@@ -37,7 +36,7 @@ pub(crate) fn parse(sql: &str, names: &Names) -> Result<Query, Error> {
     if let ControlFlow::Break(error) = query.visit(&mut check) {
         return Err(*error);
     }
-    name_columns(&mut query.body, &names.models);
+    name_columns(&mut query.body, &names.models)?;
     Ok(query)
 }
 
@@ -57,14 +56,16 @@ pub(crate) fn function_name(function: &Function) -> Option<String> {
     }
 }
 
-/// The name most similar to `name`, if any is similar.
+/// The name most similar to `name`, if any is similar; the first of several.
 pub(crate) fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let lower = name.to_lowercase();
+    let letters = name.chars().count();
+    let most = if letters < 3 { 0 } else { letters.div_ceil(3) };
     names
         .into_iter()
-        .map(|candidate| (levenshtein(&lower, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, _)| *distance <= name.chars().count().div_ceil(3))
-        .min()
+        .map(|candidate| (strsim::osa_distance(&lower, &candidate.to_lowercase()), candidate))
+        .filter(|(distance, _)| *distance <= most)
+        .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate.to_owned())
 }
 
@@ -80,8 +81,16 @@ pub(crate) fn only_query(sql: &str) -> Result<Query, Error> {
         }
         Some(_) => {}
     }
-    let mut statements =
-        Parser::new(&dialect).try_with_sql(sql).and_then(|mut parser| parser.parse_statements()).map_err(syntax)?;
+    let parsed = Parser::new(&dialect).try_with_sql(sql).and_then(|mut parser| parser.parse_statements());
+    let mut statements = parsed.map_err(|error| match syntax(error) {
+        // The parser gives no place for the end of the text.
+        Error::Syntax { line: 0, message, .. } if message.ends_with("EOF") => {
+            let last = sql.trim_end().lines().last().unwrap_or_default();
+            let (line, column) = (sql.trim_end().lines().count() as u64, last.chars().count() as u64 + 1);
+            Error::Syntax { line, column, message: message.replace("EOF", "the end of the query") }
+        }
+        other => other,
+    })?;
     match (statements.pop(), statements.len()) {
         (Some(Statement::Query(query)), 0) => Ok(*query),
         (Some(other), 0) => {
@@ -200,7 +209,8 @@ impl Visitor for Check<'_> {
         if let Some((_, model, output)) = self.names.absent.iter().find(|(absent, _, _)| *absent == name) {
             return ControlFlow::Break(Box::new(Error::NoOutput { function: name, model: model.clone(), output }));
         }
-        let nearest = nearest(&name, self.names.functions.iter().map(String::as_str));
+        let candidates = self.names.models.iter().chain(&self.names.functions);
+        let nearest = nearest(&name, candidates.map(String::as_str));
         ControlFlow::Break(Box::new(Error::UnknownFunction { function: written, nearest }))
     }
 }
@@ -230,29 +240,39 @@ fn refuse(what: &str, reason: &str) -> ControlFlow<Box<Error>> {
 }
 
 /// `SELECT AGE + 1` gives the column `AGE + 1`, and `SELECT mri(*)` the column `mri`.
-fn name_columns(body: &mut SetExpr, models: &BTreeSet<String>) {
-    match body {
-        SetExpr::Select(select) => {
-            let mut used = BTreeSet::new();
-            for item in &mut select.projection {
-                let SelectItem::UnnamedExpr(expr) = item else { continue };
-                let mut name = expr.to_string();
-                match expr {
-                    Expr::Identifier(_) | Expr::CompoundIdentifier(_) => continue,
-                    Expr::Function(function) => match function_name(function) {
-                        Some(function) if function == "unnest" => continue,
-                        Some(function) if models.contains(&function) && used.insert(function.clone()) => {
-                            name = function
-                        }
-                        _ => {}
-                    },
-                    _ => {}
-                }
-                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', name) };
+fn name_columns(body: &mut SetExpr, models: &BTreeSet<String>) -> Result<(), Error> {
+    let select = match body {
+        SetExpr::Select(select) => select,
+        SetExpr::Query(query) => return name_columns(&mut query.body, models),
+        SetExpr::SetOperation { left, .. } => return name_columns(left, models),
+        _ => return Ok(()),
+    };
+    let mut used = BTreeSet::new();
+    for item in &mut select.projection {
+        let column = match item {
+            SelectItem::ExprWithAlias { alias, .. } => alias.value.clone(),
+            SelectItem::UnnamedExpr(Expr::Identifier(column)) => column.value.clone(),
+            SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => {
+                parts.last().map(|part| part.value.clone()).unwrap_or_default()
             }
+            SelectItem::UnnamedExpr(expr) => {
+                let name = match expr {
+                    Expr::Function(function) => function_name(function),
+                    _ => None,
+                };
+                let name = match name {
+                    Some(name) if name == "unnest" => continue,
+                    Some(name) if models.contains(&name) && !used.contains(&name) => name,
+                    _ => expr.to_string(),
+                };
+                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', name.as_str()) };
+                name
+            }
+            _ => continue,
+        };
+        if !used.insert(column.clone()) {
+            return Err(Error::DuplicateColumn { column });
         }
-        SetExpr::Query(query) => name_columns(&mut query.body, models),
-        SetExpr::SetOperation { left, .. } => name_columns(left, models),
-        _ => {}
     }
+    Ok(())
 }
