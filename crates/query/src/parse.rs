@@ -26,6 +26,10 @@ pub(crate) struct Names {
     pub(crate) absent: Vec<(String, String, &'static str)>,
 }
 
+/// Words that look like functions but have a syntax of their own.
+const SYNTAX: &[&str] =
+    &["case", "cast", "try_cast", "safe_cast", "convert", "extract", "position", "exists", "array", "row", "interval"];
+
 /// Functions that the planner knows without their being registered.
 const SPECIAL: &[&str] = &["unnest", "make_map", "map", "grouping", "struct"];
 
@@ -40,12 +44,15 @@ pub(crate) fn parse(sql: &str, names: &Names) -> Result<Query, Error> {
     Ok(query)
 }
 
-/// Whether `name` can be called as a function: `case` and `cast` cannot.
+/// Whether `name` (in lower case) is free to be called as a function: `select`, `cast` and `unnest` are not.
 pub(crate) fn is_callable(name: &str) -> bool {
+    if SYNTAX.contains(&name) || SPECIAL.contains(&name) {
+        return false;
+    }
     let Ok(query) = only_query(&format!("SELECT {name}(1)")) else { return false };
     let SetExpr::Select(select) = *query.body else { return false };
     let [SelectItem::UnnamedExpr(Expr::Function(function))] = select.projection.as_slice() else { return false };
-    function_name(function).as_deref() == Some(name.to_lowercase().as_str())
+    function_name(function).as_deref() == Some(name)
 }
 
 /// The name of a function in lower case, or `None` where it has several parts.

@@ -215,7 +215,7 @@ async fn names_of_models_and_tables_are_checked() {
     assert_eq!(with(&["mri", "other"]).await, None);
     let taken = "a model cannot be called `Sum`: `sum` is a word of SQL; call it `Sum_model`";
     assert_eq!(with(&["Sum"]).await.as_deref(), Some(taken));
-    for word in ["cast", "now", "uuid", "upper", "select", "row_number", "substring"] {
+    for word in ["case", "cast", "unnest", "now", "uuid", "upper", "select", "row_number", "substring"] {
         assert!(with(&[word]).await.is_some(), "{word}");
     }
     let letters = "a model cannot be called `my-model`: a name is letters, digits and `_`, and begins with a letter";
@@ -252,7 +252,9 @@ async fn an_empty_batch_gives_what_sql_says() {
 }
 
 /// A model that breaks its contract.
-struct Broken(Fake, fn(&mut foretell_model::Outputs));
+struct Broken(Fake, Breaking);
+
+type Breaking = fn(&mut foretell_model::Outputs);
 
 impl Scorer for Broken {
     fn signature(&self) -> &foretell_model::Signature {
@@ -268,7 +270,7 @@ impl Scorer for Broken {
 
 #[tokio::test]
 async fn a_model_that_answers_wrongly_stops_the_query() {
-    let breakings: [(fn(&mut foretell_model::Outputs), &str); 4] = [
+    let breakings: [(Breaking, &str); 4] = [
         (|outputs| outputs.columns.clear(), "0 columns instead of 1"),
         (|outputs| outputs.columns[0] = outputs.columns[0].slice(0, 1), "`prediction` has 1 rows instead of 6"),
         (
