@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::execution::{SessionState, TaskContext};
 use datafusion::logical_expr::{LogicalPlan, Operator};
@@ -102,14 +102,13 @@ async fn failing(plan: &Arc<dyn ExecutionPlan>, context: &Arc<TaskContext>) -> O
             return Box::pin(failing(child, context)).await;
         }
     }
-    let exprs: Vec<Arc<dyn PhysicalExpr>> = if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
-        projection.expr().iter().map(|column| Arc::clone(&column.expr)).collect()
-    } else if let Some(filter) = plan.downcast_ref::<FilterExec>() {
-        vec![Arc::clone(filter.predicate())]
-    } else {
-        return None;
-    };
     let [child] = plan.children().try_into().ok()?;
+    let mut exprs = Vec::new();
+    let walked = plan.apply_expressions(&mut |expr| {
+        exprs.push(Arc::clone(expr));
+        Ok(TreeNodeRecursion::Continue)
+    });
+    walked.ok()?;
     let batches = run(child, context).await.ok()?;
     batches.iter().find_map(|batch| exprs.iter().find_map(|expr| failing_expr(expr, batch)))
 }

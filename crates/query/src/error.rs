@@ -50,7 +50,7 @@ pub enum Error {
         table: String,
     },
     /// A table that does not exist.
-    #[error("there is no table `{table}`{}: {} {}", suggest(.nearest), noun("table", .tables), list(.tables))]
+    #[error("there is no table `{table}`{}: {}", suggest(.nearest), those("table", .tables))]
     UnknownTable {
         /// As written.
         table: String,
@@ -68,8 +68,7 @@ pub enum Error {
         nearest: Option<String>,
     },
     /// A column that does not exist.
-    #[error("{}there is no column `{column}`{}: {} {}", at(.line, .position), suggest(.nearest), noun("column", .columns),
-        list(.columns))]
+    #[error("{}there is no column `{column}`{}: {}", at(.line, .position), suggest(.nearest), those("column", .columns))]
     UnknownColumn {
         /// Line in the query's text, from 1; 0 where it is not known.
         line: u64,
@@ -117,8 +116,8 @@ pub enum Error {
         reason: String,
     },
     /// A feature that `model(*)` does not find.
-    #[error("model `{model}` needs `{feature}`, which `{model}(*)` does not find{}: {} {}", suggest(.nearest),
-        noun("column", .columns), list(.columns))]
+    #[error("model `{model}` needs `{feature}`, which `{model}(*)` does not find{}: {}", suggest(.nearest),
+        those("column", .columns))]
     MissingFeature {
         /// The model.
         model: String,
@@ -253,16 +252,18 @@ fn suggest(nearest: &Option<String>) -> String {
 
 fn list(names: &[String]) -> String {
     let mut text = names.iter().take(LISTED).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    if names.is_empty() {
-        text.push_str("none");
-    } else if names.len() > LISTED {
+    if names.len() > LISTED {
         text.push_str(&format!(" and {} more", names.len() - LISTED));
     }
     text
 }
 
-fn noun(word: &str, names: &[String]) -> String {
-    if names.len() == 1 { format!("the {word} is") } else { format!("the {word}s are") }
+fn those(word: &str, names: &[String]) -> String {
+    match names.len() {
+        0 => format!("there are no {word}s"),
+        1 => format!("the {word} is {}", list(names)),
+        _ => format!("the {word}s are {}", list(names)),
+    }
 }
 
 fn plural(count: &usize, word: &str) -> String {

@@ -92,7 +92,7 @@ impl Features<'_> {
             let columns = found.as_deref().unwrap_or_default();
             let columns: Vec<&Found> = match &table {
                 None => columns.iter().collect(),
-                Some(table) => columns.iter().filter(|column| column.is_of(table)).collect(),
+                Some(table) => of_table(columns, table)?,
             };
             self.fill(function, call, &columns)
         })
@@ -150,6 +150,19 @@ impl Found {
             }
         }
     }
+}
+
+fn of_table<'a>(columns: &'a [Found], table: &str) -> Result<Vec<&'a Found>, Error> {
+    let found: Vec<&Found> = columns.iter().filter(|column| column.is_of(table)).collect();
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let tables: BTreeSet<&str> = columns.iter().filter_map(|column| Some(column.table.as_ref()?.table())).collect();
+    Err(Error::UnknownTable {
+        table: table.to_owned(),
+        nearest: nearest(table, tables.iter().copied()),
+        tables: tables.into_iter().map(str::to_owned).collect(),
+    })
 }
 
 fn by_name(model: &str, feature: &str, columns: &[&Found]) -> Result<Expr, Error> {

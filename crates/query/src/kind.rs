@@ -114,7 +114,11 @@ pub(crate) fn analyse(plan: &LogicalPlan, table: &str) -> Wise {
             }
         }
         (LogicalPlan::Distinct(Distinct::All(_)), [input]) => {
-            limit(by(input.partition.contains(&true), "DISTINCT", GROUPED));
+            limit(by(
+                input.partition.contains(&true),
+                "leaving out duplicates (DISTINCT, UNION, EXCEPT, INTERSECT)",
+                GROUPED,
+            ));
             wise.partition.clone_from(&input.partition);
         }
         (LogicalPlan::Distinct(Distinct::On(distinct)), [input]) => {

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use datafusion::common::utils::datafusion_strsim::levenshtein;
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, Ident, ObjectName, Query, Select, SelectItem, SetExpr, Statement, TableFactor, Visit, Visitor,
 };
@@ -27,6 +26,10 @@ pub(crate) struct Names {
     pub(crate) absent: Vec<(String, String, &'static str)>,
 }
 
+/// Words that look like functions but have a syntax of their own.
+const SYNTAX: &[&str] =
+    &["case", "cast", "try_cast", "safe_cast", "convert", "extract", "position", "exists", "array", "row", "interval"];
+
 /// Functions that the planner knows without their being registered.
 const SPECIAL: &[&str] = &["unnest", "make_map", "map", "grouping", "struct"];
 
@@ -37,16 +40,19 @@ pub(crate) fn parse(sql: &str, names: &Names) -> Result<Query, Error> {
     if let ControlFlow::Break(error) = query.visit(&mut check) {
         return Err(*error);
     }
-    name_columns(&mut query.body, &names.models);
+    name_columns(&mut query.body, &names.models)?;
     Ok(query)
 }
 
-/// Whether `name` can be called as a function: `case` and `cast` cannot.
+/// Whether `name` (in lower case) is free to be called as a function: `select`, `cast` and `unnest` are not.
 pub(crate) fn is_callable(name: &str) -> bool {
+    if SYNTAX.contains(&name) || SPECIAL.contains(&name) {
+        return false;
+    }
     let Ok(query) = only_query(&format!("SELECT {name}(1)")) else { return false };
     let SetExpr::Select(select) = *query.body else { return false };
     let [SelectItem::UnnamedExpr(Expr::Function(function))] = select.projection.as_slice() else { return false };
-    function_name(function).as_deref() == Some(name.to_lowercase().as_str())
+    function_name(function).as_deref() == Some(name)
 }
 
 /// The name of a function in lower case, or `None` where it has several parts.
@@ -57,14 +63,16 @@ pub(crate) fn function_name(function: &Function) -> Option<String> {
     }
 }
 
-/// The name most similar to `name`, if any is similar.
+/// The name most similar to `name`, if any is similar; the first of several.
 pub(crate) fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let lower = name.to_lowercase();
+    let letters = name.chars().count();
+    let most = if letters < 3 { 0 } else { letters.div_ceil(3) };
     names
         .into_iter()
-        .map(|candidate| (levenshtein(&lower, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, _)| *distance <= name.chars().count().div_ceil(3))
-        .min()
+        .map(|candidate| (strsim::osa_distance(&lower, &candidate.to_lowercase()), candidate))
+        .filter(|(distance, _)| *distance <= most)
+        .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate.to_owned())
 }
 
@@ -80,8 +88,16 @@ pub(crate) fn only_query(sql: &str) -> Result<Query, Error> {
         }
         Some(_) => {}
     }
-    let mut statements =
-        Parser::new(&dialect).try_with_sql(sql).and_then(|mut parser| parser.parse_statements()).map_err(syntax)?;
+    let parsed = Parser::new(&dialect).try_with_sql(sql).and_then(|mut parser| parser.parse_statements());
+    let mut statements = parsed.map_err(|error| match syntax(error) {
+        // The parser gives no place for the end of the text.
+        Error::Syntax { line: 0, message, .. } if message.ends_with("EOF") => {
+            let last = sql.trim_end().lines().last().unwrap_or_default();
+            let (line, column) = (sql.trim_end().lines().count() as u64, last.chars().count() as u64 + 1);
+            Error::Syntax { line, column, message: message.replace("EOF", "the end of the query") }
+        }
+        other => other,
+    })?;
     match (statements.pop(), statements.len()) {
         (Some(Statement::Query(query)), 0) => Ok(*query),
         (Some(other), 0) => {
@@ -200,7 +216,8 @@ impl Visitor for Check<'_> {
         if let Some((_, model, output)) = self.names.absent.iter().find(|(absent, _, _)| *absent == name) {
             return ControlFlow::Break(Box::new(Error::NoOutput { function: name, model: model.clone(), output }));
         }
-        let nearest = nearest(&name, self.names.functions.iter().map(String::as_str));
+        let candidates = self.names.models.iter().chain(&self.names.functions);
+        let nearest = nearest(&name, candidates.map(String::as_str));
         ControlFlow::Break(Box::new(Error::UnknownFunction { function: written, nearest }))
     }
 }
@@ -230,29 +247,39 @@ fn refuse(what: &str, reason: &str) -> ControlFlow<Box<Error>> {
 }
 
 /// `SELECT AGE + 1` gives the column `AGE + 1`, and `SELECT mri(*)` the column `mri`.
-fn name_columns(body: &mut SetExpr, models: &BTreeSet<String>) {
-    match body {
-        SetExpr::Select(select) => {
-            let mut used = BTreeSet::new();
-            for item in &mut select.projection {
-                let SelectItem::UnnamedExpr(expr) = item else { continue };
-                let mut name = expr.to_string();
-                match expr {
-                    Expr::Identifier(_) | Expr::CompoundIdentifier(_) => continue,
-                    Expr::Function(function) => match function_name(function) {
-                        Some(function) if function == "unnest" => continue,
-                        Some(function) if models.contains(&function) && used.insert(function.clone()) => {
-                            name = function
-                        }
-                        _ => {}
-                    },
-                    _ => {}
-                }
-                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', name) };
+fn name_columns(body: &mut SetExpr, models: &BTreeSet<String>) -> Result<(), Error> {
+    let select = match body {
+        SetExpr::Select(select) => select,
+        SetExpr::Query(query) => return name_columns(&mut query.body, models),
+        SetExpr::SetOperation { left, .. } => return name_columns(left, models),
+        _ => return Ok(()),
+    };
+    let mut used = BTreeSet::new();
+    for item in &mut select.projection {
+        let column = match item {
+            SelectItem::ExprWithAlias { alias, .. } => alias.value.clone(),
+            SelectItem::UnnamedExpr(Expr::Identifier(column)) => column.value.clone(),
+            SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => {
+                parts.last().map(|part| part.value.clone()).unwrap_or_default()
             }
+            SelectItem::UnnamedExpr(expr) => {
+                let name = match expr {
+                    Expr::Function(function) => function_name(function),
+                    _ => None,
+                };
+                let name = match name {
+                    Some(name) if name == "unnest" => continue,
+                    Some(name) if models.contains(&name) && !used.contains(&name) => name,
+                    _ => expr.to_string(),
+                };
+                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', name.as_str()) };
+                name
+            }
+            _ => continue,
+        };
+        if !used.insert(column.clone()) {
+            return Err(Error::DuplicateColumn { column });
         }
-        SetExpr::Query(query) => name_columns(&mut query.body, models),
-        SetExpr::SetOperation { left, .. } => name_columns(left, models),
-        _ => {}
     }
+    Ok(())
 }

@@ -64,7 +64,8 @@ pub(crate) fn session(
     options.sql_parser.enable_ident_normalization = false;
     options.sql_parser.map_string_types_to_utf8view = false;
     options.sql_parser.collect_spans = true;
-    options.execution.time_zone = Some("UTC".into());
+    // Text and naive times are UTC. With a zone set, `to_timestamp` breaks its own promise of a type (55.2).
+    options.execution.time_zone = None;
     options.execution.collect_statistics = false;
     // A filter that moves at run time would keep one run's values for the next.
     options.optimizer.enable_dynamic_filter_pushdown = false;
@@ -148,6 +149,7 @@ pub(crate) fn plan_error(error: &DataFusionError) -> Error {
     let message = ["Error during planning: ", "This feature is not implemented: ", "Schema error: "]
         .iter()
         .fold(message.as_str(), |message, prefix| message.trim_start_matches(prefix));
+    let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut letters = message.trim_end_matches('.').chars();
     let message = letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default();
     Error::Plan { message }

@@ -107,7 +107,8 @@ impl Query {
     ) -> Result<Query, Error> {
         let run = Arc::new(RunState::default());
         let sql_functions = plan::sql_functions();
-        let (calls, absent) = calls(models, &sql_functions.names)?;
+        let words = sql_functions.names.union(&sql_functions.volatile).cloned().collect();
+        let (calls, absent) = calls(models, &words)?;
         let model_names: BTreeSet<String> = calls.keys().cloned().collect();
 
         check_columns(&input.table, &input.schema)?;
