@@ -45,8 +45,11 @@ pub(crate) struct Targets {
 impl Targets {
     /// `count` numbers.
     pub(crate) fn numbers(count: usize, data_type: DataType) -> Self {
-        let predict = (0..count)
-            .map(|index| Output { name: name("prediction", index, count), data_type: data_type.clone(), class: None });
+        let predict = (0..count).map(|index| Output {
+            name: name("prediction", index, count),
+            data_type: data_type.clone(),
+            class: None,
+        });
         Targets { predict: predict.collect(), ..Targets::default() }
     }
 

@@ -109,7 +109,10 @@ async fn show(pipeline: Pipeline) -> Result<()> {
     partitions.dedup();
     let mut source = pipeline.open_source("positions", 1, true).await?;
     let bounds = source.bounds(&partitions).await?;
-    println!("{:<16} {:<20} {:>12} {:>12} {:>12} {:>10} {:>6}", "SINK", "PARTITION", "POSITION", "LOG BEGINS", "LOG ENDS", "LAG", "PLANS");
+    println!(
+        "{:<16} {:<20} {:>12} {:>12} {:>12} {:>10} {:>6}",
+        "SINK", "PARTITION", "POSITION", "LOG BEGINS", "LOG ENDS", "LAG", "PLANS"
+    );
     for (sink, partition, next, plans) in rows {
         let bound = bounds.iter().find(|bound| bound.partition == partition);
         let cell = |value: Option<i64>| value.map_or_else(|| "-".to_string(), |value| value.to_string());

@@ -201,4 +201,3 @@ fn view_schema(result: &SchemaRef, row_wise: bool) -> SchemaRef {
     fields.push(Arc::new(Field::new("_offset", DataType::Int64, false)));
     Arc::new(Schema::new(fields))
 }
-

@@ -68,9 +68,10 @@ impl Pipeline {
             models: texts,
         };
         let lanes: Vec<String> = lanes(&file).into_iter().map(|lane| lane.name.to_string()).collect();
-        let scorers = |models: &BTreeMap<String, (String, Arc<Loaded>)>| -> BTreeMap<String, (String, Arc<dyn Scorer>)> {
-            models.iter().map(|(name, (sha, model))| (name.clone(), (sha.clone(), model.clone() as _))).collect()
-        };
+        let scorers =
+            |models: &BTreeMap<String, (String, Arc<Loaded>)>| -> BTreeMap<String, (String, Arc<dyn Scorer>)> {
+                models.iter().map(|(name, (sha, model))| (name.clone(), (sha.clone(), model.clone() as _))).collect()
+            };
         let plain = scorers(&models).into_iter().map(|(name, (_, model))| (name, model)).collect();
         let (_, planned) = kitchen::prepare(&text, &plain, &lanes).await.map_err(|error| {
             let view = file.sinks.iter().find(|sink| error.to_string() == format!("sinks.{}.query", sink.name));
@@ -110,11 +111,13 @@ impl Pipeline {
             return Ok(());
         }
         if let Some(lane) = self.lanes().iter().find(|lane| lane.settings.traits().sharing == Sharing::Single) {
-            let message = format!("{} takes one writer, so {workers} workers cannot share it", lane.settings.describe());
+            let message =
+                format!("{} takes one writer, so {workers} workers cannot share it", lane.settings.describe());
             return Err(self.file.error(&lane.path, message, "run with `--workers 1`").into());
         }
         if !self.planned.row_wise {
-            let message = format!("the query is {}, so the batch cannot be shared by {workers} workers", self.planned.kind);
+            let message =
+                format!("the query is {}, so the batch cannot be shared by {workers} workers", self.planned.kind);
             return Err(self.file.error(&["query"], message, "run with `--workers 1`").into());
         }
         Ok(())
@@ -158,7 +161,8 @@ impl Pipeline {
         for column in columns {
             fields.push(schema.field_with_name(column).map_err(|_| {
                 let names = || schema.fields().iter().map(|field| field.name().as_str());
-                let message = format!("column `{column}` is not in the result, which has {}", pipeline_file::list(names()));
+                let message =
+                    format!("column `{column}` is not in the result, which has {}", pipeline_file::list(names()));
                 let remedy = pipeline_file::nearest(column, names()).map(|near| format!("did you mean `{near}`?"));
                 self.file.error(&spec.path, message, remedy.unwrap_or_default())
             })?);
@@ -253,9 +257,8 @@ fn lanes(file: &PipelineFile) -> Vec<LaneSpec<'_>> {
 fn load_model(file: &PipelineFile, entry: &ModelEntry) -> Result<(ModelText, String, Model)> {
     let wrong = |message: String, remedy: &str| file.error(&["models", &entry.name], message, remedy);
     let shown = entry.file.display();
-    let bytes = std::fs::read(&entry.file).map_err(|error| {
-        wrong(format!("{shown}: {error}"), "`file` is relative to the pipeline file's folder")
-    })?;
+    let bytes = std::fs::read(&entry.file)
+        .map_err(|error| wrong(format!("{shown}: {error}"), "`file` is relative to the pipeline file's folder"))?;
     let sha256 = state::sha256(&bytes);
     if let Some(pinned) = &entry.settings.sha256
         && !pinned.eq_ignore_ascii_case(&sha256)

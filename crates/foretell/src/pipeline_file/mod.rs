@@ -38,6 +38,8 @@ pub struct PipelineFile {
     pub source: Component<dyn SourceSettings>,
     /// Bytes to columns.
     pub decode: Component<dyn DecodeSettings>,
+    /// What the file says of the decoder: with the query it decides what rows are made with.
+    pub decode_settings: Value,
     /// The models, in the file's order.
     pub models: Vec<ModelEntry>,
     /// The query; `SELECT * FROM records` where none is given.
@@ -52,8 +54,8 @@ pub struct PipelineFile {
     pub trigger: Trigger,
     /// The zone of times that are written without one: an IANA name, checked.
     pub timezone: Option<String>,
-    /// The folder for models and manifests; absolute if `base` is.
-    pub state: PathBuf,
+    /// The folder for models and recipes: a URL, or a path from `base`.
+    pub state: String,
     /// Bytes in flight between the leader and the slowest sink.
     pub window: usize,
     /// How often a progress line is logged.
@@ -99,9 +101,14 @@ pub struct SinkEntry {
     pub name: String,
     /// Its settings.
     pub component: Component<dyn SinkSettings>,
-    /// Its own query over `rows`, if any.
+    /// Its own query over `result`, if any.
     pub query: Option<Located<String>>,
+    /// Where it has no position yet: whether it begins where a new pipeline would, not where the other sinks are.
+    pub backfill: bool,
 }
+
+/// What a sink may have beside its kind.
+const SINK_KEYS: [&str; 2] = ["query", "backfill"];
 
 const WINDOW: HumanSize = HumanSize(64 << 20);
 const PROGRESS: HumanDuration = HumanDuration(Duration::from_secs(10));
@@ -223,6 +230,7 @@ impl Reader<'_> {
             path: path.to_path_buf(),
             name,
             source,
+            decode_settings: self.tree.follow(["decode", decode.kind]).0.to_json(),
             decode,
             models,
             query,
@@ -231,7 +239,7 @@ impl Reader<'_> {
             on_bad_record: self.optional(&["on_bad_record"])?.unwrap_or_default(),
             trigger: self.optional(&["trigger"])?.unwrap_or_default(),
             timezone,
-            state: base.join(self.optional::<String>(&["state"])?.unwrap_or_else(|| ".foretell".to_string())),
+            state: self.optional(&["state"])?.unwrap_or_else(|| ".foretell".to_string()),
             window: self.optional(&["window"])?.unwrap_or(WINDOW).0,
             progress: self.optional(&["progress"])?.unwrap_or(PROGRESS).0,
             base,
@@ -288,12 +296,13 @@ impl Reader<'_> {
                 name: entry.key.clone(),
                 component: self.component(registry.sinks, &path, "sink")?,
                 query: query.map(|value| Located { value, line }),
+                backfill: self.optional(&["sinks", entry.key.as_str(), "backfill"])?.unwrap_or(false),
             });
         }
         Ok(entries)
     }
 
-    /// The one component that a map names by its kind (`query` beside it is not one).
+    /// The one component that a map names by its kind (a sink's own keys beside it are none).
     fn component<S: ?Sized>(
         &self,
         kinds: &'static [Kind<S>],
@@ -307,7 +316,11 @@ impl Reader<'_> {
             return Err(self.error([], format!("`{}` is missing", path[0]), remedy));
         }
         self.expect_map(node, path, &format!("a kind of {what} ({known}) and its settings"))?;
-        let named: Vec<_> = node.entries().iter().filter(|entry| entry.key != "query" || what != "sink").collect();
+        let named: Vec<_> = node
+            .entries()
+            .iter()
+            .filter(|entry| !(what == "sink" && SINK_KEYS.contains(&entry.key.as_str())))
+            .collect();
         let (entry, kind) = match named.as_slice() {
             [entry] => match kinds.iter().find(|kind| kind.name == entry.key) {
                 Some(kind) => (entry, kind),

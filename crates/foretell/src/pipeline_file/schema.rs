@@ -33,9 +33,14 @@ pub fn pipeline_schema(registry: Registry) -> Value {
     let decode = kinds(registry.decoders, g, "How a record's bytes become columns: one kind of decoder.");
     let dead_letters = kinds(registry.sinks, g, "Where bad records go, with their reasons: one kind of sink.");
     let mut sink = kinds(registry.sinks, g, "One kind of sink, and a `query` of its own if need be.");
-    sink["maxProperties"] = json!(2);
+    sink["maxProperties"] = json!(3);
+    sink["properties"]["backfill"] = json!({
+        "description": "Where this sink has no position yet: begin where a new pipeline would (true), or where the \
+            other sinks are (false, the default).",
+        "type": "boolean"
+    });
     sink["properties"]["query"] = json!({
-        "description": "SQL over the pipeline's rows, which it calls `rows`: what lands in this sink.",
+        "description": "SQL over the pipeline's rows, which it calls `result`: what lands in this sink.",
         "type": "string"
     });
     let model = g.subschema_for::<ModelSettings>();

@@ -1,10 +1,12 @@
 //! The settings that belong to no component: models and how the pipeline runs.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use foretell_connect::human::{HumanDuration, HumanSize};
+use foretell_model::Limits;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
@@ -34,6 +36,21 @@ pub struct ModelSettings {
     pub categories: Map<String, serde_json::Value>,
 }
 
+impl ModelSettings {
+    /// The levels of text columns.
+    ///
+    /// # Errors
+    /// A column whose levels are not a list of texts.
+    pub fn levels(&self) -> Result<BTreeMap<String, Vec<String>>, String> {
+        let levels = |(column, levels): (&String, &serde_json::Value)| {
+            serde_json::from_value(levels.clone())
+                .map(|levels| (column.clone(), levels))
+                .map_err(|_| format!("categories: `{column}`: a list of texts is needed"))
+        };
+        self.categories.iter().map(levels).collect()
+    }
+}
+
 /// Limits for reading a model file; they exist since a small file can claim to be huge.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -44,6 +61,18 @@ pub struct ModelLimits {
     /// Size of the file after decompression.
     #[serde(default)]
     pub unpacked: Option<HumanSize>,
+}
+
+impl ModelLimits {
+    /// As the reader of model files takes them.
+    pub fn reader(&self) -> Limits {
+        let default = Limits::default();
+        Limits {
+            memory: self.memory.map_or(default.memory, |size| size.0 as u64),
+            unpacked: self.unpacked.map_or(default.unpacked, |size| size.0 as u64),
+            ..default
+        }
+    }
 }
 
 /// Which boosting iterations to use.

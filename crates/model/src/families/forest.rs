@@ -54,7 +54,9 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let Some(width) = width else {
         return Err(Error::state(view.path(), format!("{} outputs of {} classes", shape.outputs, shape.classes)));
     };
-    if labels.iter().any(|labels| labels.len() > shape.classes || labels.len() == 0) || (!is_classifier && shape.classes != 1) {
+    if labels.iter().any(|labels| labels.len() > shape.classes || labels.len() == 0)
+        || (!is_classifier && shape.classes != 1)
+    {
         return Err(Error::state(view.path(), "the classes are not those of the trees"));
     }
 
@@ -126,7 +128,10 @@ impl Shape {
         let classes = tree.arg(1)?.array()?.u64s()?;
         let outputs = tree.arg(2)?.as_usize()?;
         if classes.len() != outputs {
-            return Err(Error::state(tree.path(), format!("{} numbers of classes for {outputs} outputs", classes.len())));
+            return Err(Error::state(
+                tree.path(),
+                format!("{} numbers of classes for {outputs} outputs", classes.len()),
+            ));
         }
         let largest = classes.iter().copied().max().unwrap_or(0);
         let classes = usize::try_from(largest).unwrap_or(usize::MAX);

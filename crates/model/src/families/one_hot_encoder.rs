@@ -6,9 +6,9 @@ use foretell_pickle::View;
 
 use super::Family;
 use super::encode::Categories;
+use crate::Error;
 use crate::loader::{Loaded, Loader, Out, Source, feature_names, flag, some_attr, version};
 use crate::step::Step;
-use crate::Error;
 
 pub(crate) const FAMILY: Family = Family {
     name: "OneHotEncoder",

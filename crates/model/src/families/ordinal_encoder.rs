@@ -6,9 +6,9 @@ use foretell_pickle::View;
 
 use super::Family;
 use super::encode::{self, Categories};
+use crate::Error;
 use crate::loader::{Loaded, Loader, Out, Source, feature_names, some_attr};
 use crate::step::Step;
-use crate::Error;
 
 pub(crate) const FAMILY: Family = Family {
     name: "OrdinalEncoder",

@@ -12,10 +12,7 @@ use crate::{Error, InputKind};
 
 pub(crate) const FAMILY: Family = Family {
     name: "StandardScaler",
-    classes: &[
-        ("sklearn.preprocessing._data", "StandardScaler"),
-        ("sklearn.preprocessing.data", "StandardScaler"),
-    ],
+    classes: &[("sklearn.preprocessing._data", "StandardScaler"), ("sklearn.preprocessing.data", "StandardScaler")],
     globals: &[],
     load,
 };

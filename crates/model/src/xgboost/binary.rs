@@ -260,10 +260,7 @@ mod tests {
         bytes.extend(i32::MAX.to_le_bytes());
         bytes.extend([0; 140]);
         let error = read(&bytes).unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "XGBoost binary: byte 475: tree 0: 2147483647 nodes need 77309411292 bytes, 0 are left"
-        );
+        assert_eq!(error, "XGBoost binary: byte 475: tree 0: 2147483647 nodes need 77309411292 bytes, 0 are left");
         let error = read(b"CONFIG-offset:\xff\xff\xff\xff\xff\xff\xff\xff").unwrap_err().to_string();
         assert_eq!(error, "XGBoost binary: byte 22: the model is said to have 18446744073709551615 bytes");
     }

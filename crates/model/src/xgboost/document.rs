@@ -184,7 +184,9 @@ impl Doc {
                 let what = format!("number categories stored for feature {feature}");
                 return Err(Error::unsupported("", what, "text categories, and codes"));
             };
-            let bytes: Option<Vec<u8>> = values.iter().map(|byte| i8::try_from(*byte).ok().map(|b| b as u8))
+            let bytes: Option<Vec<u8>> = values
+                .iter()
+                .map(|byte| i8::try_from(*byte).ok().map(|b| b as u8))
                 .collect::<Option<_>>()
                 .or_else(|| values.iter().map(|byte| u8::try_from(*byte).ok()).collect());
             let bounds = offsets.iter().zip(offsets.iter().skip(1));

@@ -1,0 +1,3 @@
+pub(crate) mod check;
+pub(crate) mod positions;
+pub(crate) mod run;
