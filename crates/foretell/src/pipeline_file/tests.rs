@@ -146,7 +146,7 @@ fn a_whole_file() {
     let trigger = Trigger { mode: TriggerMode::Every(Duration::from_secs(3)), max_rows: 10, ..Trigger::default() };
     assert_eq!(file.trigger, trigger);
     assert_eq!((file.window, file.progress), (1 << 20, Duration::from_secs(60)));
-    assert_eq!(file.state, Path::new("dir/.foretell"));
+    assert_eq!(file.state, ".foretell");
     let error = file.error(&["sinks", "a", "file", "path"], "no such folder", "make it");
     assert_eq!(error.to_string(), "dir/pipeline.yaml:16: sinks.a.file.path: no such folder; make it");
 }
