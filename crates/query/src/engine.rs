@@ -1,11 +1,12 @@
 //! A prepared physical plan: run again and again, never planned again.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SessionState, TaskContext};
 use datafusion::logical_expr::{LogicalPlan, Operator};
 use datafusion::physical_expr::PhysicalExpr;
@@ -14,7 +15,7 @@ use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
-use futures::TryStreamExt;
+use futures::{FutureExt, TryStreamExt};
 
 /// A plan that can be run any number of times.
 pub(crate) struct Engine {
@@ -34,13 +35,16 @@ impl Engine {
         self.plan.schema()
     }
 
+    /// A panic in the engine or in a model is an error here: it stops this query, not the process.
     pub(crate) async fn run(&self) -> Result<Vec<RecordBatch>> {
-        run(&self.plan, &self.context).await
+        let running = AssertUnwindSafe(run(&self.plan, &self.context)).catch_unwind();
+        running.await.unwrap_or_else(|_| Err(DataFusionError::Internal("a panic".into())))
     }
 
     /// The expression that fails on what the tables hold now, if it can be found.
     pub(crate) async fn failing(&self) -> Option<String> {
-        let expression = failing(&self.plan, &self.context).await?;
+        let finding = AssertUnwindSafe(failing(&self.plan, &self.context)).catch_unwind();
+        let expression = finding.await.ok().flatten()?;
         // The hidden argument of models is not the user's.
         let expression = expression.replace(&format!("{}, ", crate::rows::ROW), "");
         Some(match expression.char_indices().nth(LONGEST) {

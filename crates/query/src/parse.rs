@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::ast::{
     Expr, Function, Ident, ObjectName, Query, Select, SelectItem, SetExpr, Statement, TableFactor, Visit, Visitor,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::{RESERVED_FOR_COLUMN_ALIAS, RESERVED_FOR_TABLE_ALIAS};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
@@ -46,7 +47,10 @@ pub(crate) fn parse(sql: &str, names: &Names) -> Result<Query, Error> {
 
 /// Whether `name` (in lower case) is free to be called as a function: `select`, `cast` and `unnest` are not.
 pub(crate) fn is_callable(name: &str) -> bool {
-    if SYNTAX.contains(&name) || SPECIAL.contains(&name) {
+    let reserved = Token::make_keyword(name);
+    let reserved = matches!(&reserved, Token::Word(word) if RESERVED_FOR_COLUMN_ALIAS.contains(&word.keyword)
+        || RESERVED_FOR_TABLE_ALIAS.contains(&word.keyword));
+    if reserved || SYNTAX.contains(&name) || SPECIAL.contains(&name) {
         return false;
     }
     let Ok(query) = only_query(&format!("SELECT {name}(1)")) else { return false };

@@ -72,6 +72,8 @@ pub(crate) fn session(
     options.optimizer.enable_join_dynamic_filter_pushdown = false;
     options.optimizer.enable_topk_dynamic_filter_pushdown = false;
     options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+    // It panics on a NaN in what is grouped (55.2).
+    options.optimizer.enable_topk_aggregation = false;
     // A join's tables keep the order in which they are written, whatever they hold now.
     options.optimizer.join_reordering = false;
     let mut scalars = SessionStateDefaults::default_scalar_functions();

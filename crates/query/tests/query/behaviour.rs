@@ -289,6 +289,17 @@ async fn a_model_that_answers_wrongly_stops_the_query() {
 }
 
 #[tokio::test]
+async fn a_panic_stops_the_query_not_the_process() {
+    let model = Broken(Arc::into_inner(mri()).unwrap(), |outputs| assert!(outputs.columns.is_empty(), "a bug"));
+    let models: BTreeMap<String, Arc<dyn Scorer>> = BTreeMap::from([("mri".to_owned(), Arc::new(model) as _)]);
+    let mut query = Query::prepare("SELECT mri(*) AS p FROM records", &input(), &models, vec![]).await.unwrap();
+    for _ in 0..2 {
+        let error = query.run(&batch(), &context()).await.unwrap_err();
+        assert_eq!(error, Error::Engine { expression: None, reason: "an internal error" });
+    }
+}
+
+#[tokio::test]
 async fn many_rows_go_through_whole() {
     let mut query = prepare("SELECT mri(*) AS p FROM records WHERE AGE % 2 = 0").await;
     let answer = query.run(&numbered(100_000, |row| row.to_string()), &context()).await.unwrap();
