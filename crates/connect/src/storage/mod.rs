@@ -1,1 +1,227 @@
 //! Files, wherever they are: the operations that file sinks and manifests are built from.
+//!
+//! The few acts that exactly-once writing needs are named for what they promise, since file systems differ in how they
+//! give it: *put if absent* (whole and durable, or not there), *rename without replacing*, *sync* (what was written
+//! survives the writer), *recover* (a crashed writer's file is closed and its length is final). Paths are absolute and
+//! without scheme; [`open`] turns a URL into a storage and a path.
+
+mod hdfs;
+mod local;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use foretell_flow::{Fault, StageError};
+
+pub use hdfs::Hdfs;
+pub use local::Local;
+
+/// A place where files are.
+#[async_trait]
+pub trait Storage: fmt::Debug + Send + Sync {
+    /// Puts a whole file where none is: after `Ok` it is there and survives a crash; after
+    /// [`Exists`](ErrorKind::Exists) and [`Missing`](ErrorKind::Missing) (no such folder) it is not; after any other
+    /// error either. Nobody ever sees a part of it.
+    async fn create_new(&self, path: &str, bytes: Bytes) -> Result<(), Error>;
+
+    /// Everything that was synced to a file. On HDFS a file that is still open hides its last block, so it is waited
+    /// for shortly and then taken from its writer.
+    async fn read(&self, path: &str) -> Result<Bytes, Error>;
+
+    /// Bytes `[from, to)` of a file that is not open.
+    async fn read_range(&self, path: &str, from: u64, to: u64) -> Result<Bytes, Error>;
+
+    /// What is in a folder, by name.
+    async fn list(&self, folder: &str) -> Result<Vec<Entry>, Error>;
+
+    /// What is at a path; `None` where nothing is.
+    async fn stat(&self, path: &str) -> Result<Option<Stat>, Error>;
+
+    /// Deletes a file, or a folder with all that is in it. Nothing there is no error.
+    async fn delete(&self, path: &str) -> Result<(), Error>;
+
+    /// Moves a file to a name that must be free.
+    async fn rename_new(&self, from: &str, to: &str) -> Result<(), Error>;
+
+    /// Makes a folder and those above it.
+    async fn mkdirs(&self, folder: &str) -> Result<(), Error>;
+
+    /// Writes a new file, in a folder that must exist.
+    async fn writer(&self, path: &str) -> Result<Box<dyn Writer>, Error>;
+
+    /// Writes on at the end of a file, after [`recover`](Storage::recover).
+    async fn append(&self, path: &str) -> Result<Box<dyn Writer>, Error>;
+
+    /// Ends whatever writing of a file goes on, or was left by a crash: then its length is final until it is opened
+    /// again, and its former writer can add nothing.
+    async fn recover(&self, path: &str) -> Result<(), Error>;
+
+    /// Holds a lock file until the guard drops; [`Exists`](ErrorKind::Exists) where another process holds it. Storages
+    /// whose [`recover`](Storage::recover) fences a former writer need none.
+    async fn lock(&self, path: &str) -> Result<Box<dyn Send + Sync>, Error>;
+
+    /// Checks, without leaving a trace, that a folder (or the nearest one above it that exists) can be written.
+    async fn check_folder(&self, folder: &str) -> Result<(), Error>;
+
+    /// Whether closing a file takes long enough to be done beside the next write.
+    fn slow_close(&self) -> bool;
+
+    /// Waits for what goes on in the background.
+    async fn settle(&self);
+
+    /// A path as people write it, with scheme and host.
+    fn url(&self, path: &str) -> String;
+}
+
+/// A file being written.
+#[async_trait]
+pub trait Writer: Send + Sync {
+    /// Adds bytes.
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Error>;
+
+    /// What was written so far survives a crash of writer and machine.
+    async fn sync(&mut self) -> Result<(), Error>;
+
+    /// Ends the file. Implies nothing about durability: `sync` first.
+    async fn close(&mut self) -> Result<(), Error>;
+}
+
+/// One entry of a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The name within the folder.
+    pub name: String,
+    /// What it is.
+    pub stat: Stat,
+}
+
+/// What is at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// Bytes; of a folder 0.
+    pub length: u64,
+    /// Whether it is a folder.
+    pub folder: bool,
+}
+
+/// What went wrong with a file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {what}")]
+pub struct Error {
+    /// What follows from it.
+    pub kind: ErrorKind,
+    /// The file or service.
+    pub place: String,
+    /// What happened.
+    pub what: String,
+}
+
+/// What follows from an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The name is taken; nothing was done.
+    Exists,
+    /// The file, or the folder it should be in, is not there; nothing was done.
+    Missing,
+    /// Only a person can change it: a permission, a wrong address, a file where a folder is needed.
+    Settings,
+    /// The service is away or busy, or the outcome is unknown.
+    Unavailable,
+}
+
+impl Error {
+    fn new(kind: ErrorKind, place: impl Into<String>, what: impl Into<String>) -> Self {
+        Error { kind, place: place.into(), what: what.into() }
+    }
+}
+
+impl From<Error> for StageError {
+    fn from(error: Error) -> Self {
+        let fault = match error.kind {
+            ErrorKind::Settings => Fault::Settings,
+            ErrorKind::Exists | ErrorKind::Missing | ErrorKind::Unavailable => Fault::Unavailable,
+        };
+        StageError { fault, message: error.to_string(), remedy: String::new() }
+    }
+}
+
+/// The storage and the path that a URL or local path names; relative paths are relative to `base`.
+///
+/// # Errors
+/// A scheme that is not supported, or an address that cannot be right.
+pub fn open(url: &str, base: &Path) -> Result<(Arc<dyn Storage>, String), Error> {
+    let settings = |what: &str| Error::new(ErrorKind::Settings, url, what);
+    match url.split_once("://") {
+        Some(("hdfs", rest)) => {
+            let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+            let hdfs = Hdfs::connect(authority)?;
+            Ok((Arc::new(hdfs), clean(&format!("/{path}"))))
+        }
+        Some(("file", rest)) if rest.starts_with('/') => Ok((Arc::new(Local), clean(rest))),
+        Some(("file", _)) => Err(settings("a file URL has three slashes: `file:///folder/name`")),
+        Some((scheme, _)) => {
+            Err(settings(&format!("`{scheme}://` is not supported; local paths and `hdfs://host:port/path` are")))
+        }
+        None if url.is_empty() => Err(settings("the path is empty")),
+        None => {
+            let path = std::path::absolute(base.join(url)).map_err(|e| settings(&e.to_string()))?;
+            let path = path.to_str().ok_or_else(|| settings("the path is not UTF-8"))?;
+            Ok((Arc::new(Local), clean(path)))
+        }
+    }
+}
+
+/// Whether a URL's files can be written by several machines.
+pub fn shared(url: &str) -> bool {
+    url.starts_with("hdfs://")
+}
+
+/// Without doubled and trailing slashes.
+fn clean(path: &str) -> String {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    format!("/{}", parts.join("/"))
+}
+
+/// The folder that a path is in.
+pub fn parent(path: &str) -> &str {
+    match path.rfind('/') {
+        None | Some(0) => "/",
+        Some(at) => &path[..at],
+    }
+}
+
+/// The last part of a path.
+pub fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// Any text as one file name: letters, digits, `-`, `_` and inner `.` stay, other bytes become `%XX`; cut and made
+/// unique by a checksum where it would be longer than file systems allow.
+pub fn escape(text: &str) -> String {
+    const LONGEST: usize = 150;
+    let mut name = String::with_capacity(text.len());
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' => name.push(byte as char),
+            // A name that begins with these is hidden from, or means something to, other tools.
+            b'_' | b'.' if at > 0 => name.push(byte as char),
+            _ => name.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    if name.is_empty() {
+        return "%".into();
+    }
+    if name.len() > LONGEST {
+        let mut sum = flate2::Crc::new();
+        sum.update(text.as_bytes());
+        name.truncate(LONGEST);
+        name.push_str(&format!("%{:08x}{:x}", sum.sum(), text.len()));
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests;
