@@ -1,6 +1,9 @@
 //! Where rows land.
 
+pub mod console;
+pub mod file;
+
 use crate::kind::{Kind, SinkSettings};
 
 /// Every kind of sink.
-pub const SINKS: &[Kind<dyn SinkSettings>] = &[];
+pub const SINKS: &[Kind<dyn SinkSettings>] = &[console::KIND, file::KIND];

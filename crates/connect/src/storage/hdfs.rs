@@ -133,7 +133,11 @@ impl Hdfs {
 }
 
 /// Bounds a call in time; whose time is up has an unknown outcome.
-async fn within<T>(place: &str, limit: Duration, act: impl Future<Output = Result<T, HdfsError>>) -> Result<T, Error> {
+async fn within<T>(
+    place: &str,
+    limit: Duration,
+    act: impl Future<Output = Result<T, HdfsError>>,
+) -> Result<T, Error> {
     match timeout(limit, act).await {
         Ok(result) => result.map_err(|error| convert(place, error)),
         Err(_) => Err(Error::new(ErrorKind::Unavailable, place, format!("no answer within {} s", limit.as_secs()))),
@@ -175,15 +179,11 @@ fn convert(place: &str, error: HdfsError) -> Error {
                 "AccessControlException" if what.contains("authentication is not enabled") => {
                     error_of(ErrorKind::Settings, format!("the NameNode asks for Kerberos, {NO_KERBEROS}"))
                 }
-                "AccessControlException"
-                | "AuthorizationException"
-                | "ParentNotDirectoryException"
-                | "DSQuotaExceededException"
-                | "NSQuotaExceededException"
-                | "InvalidPathException"
-                | "PathComponentTooLongException"
-                | "MaxDirectoryItemsExceededException"
-                | "UnresolvedPathException" => error_of(ErrorKind::Settings, what),
+                "AccessControlException" | "AuthorizationException" | "ParentNotDirectoryException"
+                | "DSQuotaExceededException" | "NSQuotaExceededException" | "InvalidPathException"
+                | "PathComponentTooLongException" | "MaxDirectoryItemsExceededException" | "UnresolvedPathException" => {
+                    error_of(ErrorKind::Settings, what)
+                }
                 _ => error_of(ErrorKind::Unavailable, format!("{name}: {what}")),
             }
         }
@@ -302,6 +302,19 @@ impl Storage for Hdfs {
     }
 
     async fn check_folder(&self, folder: &str) -> Result<(), Error> {
+        // The client goes on trying for half a minute, which is right in mid-run: here the address is in question.
+        if self.authority.contains(':') {
+            let connected = timeout(Duration::from_secs(5), tokio::net::TcpStream::connect(&self.authority)).await;
+            let what = match connected {
+                Ok(Ok(_)) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some("no answer within 5 s".into()),
+            };
+            if let Some(what) = what {
+                let what = format!("the NameNode cannot be reached: {what}");
+                return Err(Error::new(ErrorKind::Unavailable, self.url(""), what));
+            }
+        }
         let mut at = folder;
         loop {
             match self.stat(at).await? {

@@ -1,0 +1,182 @@
+//! A table on standard output.
+
+use std::io::{self, Write as _};
+use std::sync::OnceLock;
+
+use arrow::array::RecordBatch;
+use arrow::util::display::FormatOptions;
+use arrow::util::pretty::pretty_format_batches_with_options;
+use async_trait::async_trait;
+use chrono::{DateTime, SecondsFormat, Utc};
+use foretell_flow::{Claim, Holding, Reset, Sharing, Sink, SinkTraits, StageError, Write, Written};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::kind::{Kind, SettingsError, SinkContext, SinkSettings, schema_of, settings_of};
+
+/// The kind `console`.
+pub const KIND: Kind<dyn SinkSettings> = Kind { name: "console", schema: schema_of::<Settings>, parse };
+
+/// What is run around each printing: whoever draws progress bars on the same terminal sets it once, to hide them while
+/// its argument runs.
+pub static AROUND: OnceLock<fn(&mut dyn FnMut())> = OnceLock::new();
+
+/// Prints each batch as a table. Keeps no positions, so nothing is promised: it is for looking at.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// How many rows of a batch are printed; of the others, their number.
+    #[serde(default = "default_rows")]
+    rows: usize,
+    /// Columns to print, in this order; all by default.
+    columns: Option<Vec<String>>,
+}
+
+fn default_rows() -> usize {
+    20
+}
+
+fn parse(value: serde_json::Value) -> Result<Box<dyn SinkSettings>, SettingsError> {
+    // `console:` alone means the defaults.
+    let value = if value.is_null() { serde_json::json!({}) } else { value };
+    Ok(Box::new(settings_of::<Settings>(value)?))
+}
+
+#[async_trait]
+impl SinkSettings for Settings {
+    fn traits(&self) -> SinkTraits {
+        SinkTraits { keeps_positions: false, sharing: Sharing::Shared, atomic: false }
+    }
+
+    fn describe(&self) -> String {
+        "console".into()
+    }
+
+    fn columns(&self) -> Option<&[String]> {
+        self.columns.as_deref()
+    }
+
+    async fn open(&self, context: &SinkContext) -> Result<Box<dyn Sink>, StageError> {
+        let timezone = match &context.timezone {
+            None => chrono_tz::UTC,
+            Some(name) => name
+                .parse()
+                .map_err(|_| StageError::settings(format!("timezone: `{name}` is not a time zone's name")))?,
+        };
+        Ok(Box::new(Console { rows: self.rows, timezone, batch: 0 }))
+    }
+}
+
+struct Console {
+    rows: usize,
+    timezone: chrono_tz::Tz,
+    /// Batches printed so far.
+    batch: u64,
+}
+
+impl Console {
+    /// A heading, the first rows, and how many more there are.
+    fn table(&self, rows: &RecordBatch, time: i64) -> Result<String, StageError> {
+        let time = DateTime::<Utc>::from_timestamp_micros(time).unwrap_or_default().with_timezone(&self.timezone);
+        let time = time.to_rfc3339_opts(SecondsFormat::Millis, true);
+        let shown = rows.slice(0, rows.num_rows().min(self.rows));
+        let options = FormatOptions::default().with_null("NULL");
+        let table = pretty_format_batches_with_options(&[shown], &options)
+            .map_err(|error| StageError::settings(format!("the rows cannot be printed: {error}")))?;
+        let mut text = format!("Batch {}  {time}\n{table}\n", self.batch);
+        if let Some(more) = rows.num_rows().checked_sub(self.rows).filter(|more| *more > 0) {
+            text.push_str(&format!("… {more} more\n"));
+        }
+        text.push('\n');
+        Ok(text)
+    }
+}
+
+/// Writes all at once: tables of several workers do not mix.
+fn print(text: &str) -> io::Result<()> {
+    let mut result = Ok(());
+    let mut act = || {
+        let mut out = io::stdout().lock();
+        result = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    };
+    match AROUND.get() {
+        Some(around) => around(&mut act),
+        None => act(),
+    }
+    result
+}
+
+#[async_trait]
+impl Sink for Console {
+    async fn positions(&mut self) -> Result<Vec<Holding>, StageError> {
+        Ok(Vec::new())
+    }
+
+    async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Holding>, StageError> {
+        let holding = |claim: &Claim| Holding {
+            partition: claim.partition.clone(),
+            identity: claim.identity.clone(),
+            next: claim.start,
+            plans: Vec::new(),
+        };
+        Ok(claims.iter().map(holding).collect())
+    }
+
+    async fn write(&mut self, write: &Write) -> Result<Written, StageError> {
+        if write.rows.num_rows() == 0 {
+            return Ok(Written::default());
+        }
+        self.batch += 1;
+        let text = self.table(&write.rows, write.plan.time)?;
+        // A reader that went away (`| head`) ends the pipeline: there is nobody left to print for.
+        match tokio::task::spawn_blocking(move || print(&text)).await {
+            Ok(Ok(())) => Ok(Written::default()),
+            Ok(Err(error)) => Err(StageError::settings(format!("standard output cannot be written: {error}"))),
+            Err(_) => Err(StageError::unavailable("printing was interrupted")),
+        }
+    }
+
+    async fn reset(&mut self, _: &Reset) -> Result<(), StageError> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array, StringArray};
+
+    use super::*;
+
+    #[test]
+    fn the_first_rows_and_how_many_more() {
+        let console = Console { rows: 2, timezone: chrono_tz::Asia::Shanghai, batch: 3 };
+        let rows = RecordBatch::try_from_iter([
+            ("PNO", Arc::new(StringArray::from(vec![Some("a"), None, Some("c")])) as ArrayRef),
+            ("PRETIME", Arc::new(Int64Array::from(vec![7, 8, 9])) as ArrayRef),
+        ])
+        .unwrap();
+        let expected = "\
+Batch 3  2019-09-11T08:00:00.000+08:00
++------+---------+
+| PNO  | PRETIME |
++------+---------+
+| a    | 7       |
+| NULL | 8       |
++------+---------+
+… 1 more
+
+";
+        assert_eq!(console.table(&rows, 1_568_160_000_000_000).unwrap(), expected);
+        let two = rows.slice(0, 2);
+        assert!(!console.table(&two, 0).unwrap().contains("more"));
+    }
+
+    #[test]
+    fn settings_have_defaults_and_no_unknown_fields() {
+        assert!(parse(serde_json::Value::Null).is_ok());
+        let error = parse(serde_json::json!({ "row": 3 })).err().unwrap();
+        assert!(error.message.contains("row"), "{}", error.message);
+    }
+}

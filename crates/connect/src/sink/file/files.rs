@@ -1,0 +1,294 @@
+//! `mode: files`: each batch a whole file, in view only when it is committed.
+//!
+//! ```text
+//! FOLDER/part-0000000042-1f0c9a3e.csv                      in view
+//! FOLDER/_foretell/PIPELINE/SINK/staging/TOKEN/7.csv       written and synced, not committed, or about to be moved
+//! FOLDER/_foretell/PIPELINE/SINK/log/000000000000/00000000000000000042.json    the commit
+//! ```
+//!
+//! Hadoop's tools, Spark and most readers pass over names that begin with `_`. A write stages its file and syncs it,
+//! puts the commit record (see [`super::log`]), and moves the file into view. Whatever dies on the way: without the
+//! record the file is nobody's and is deleted by a later claim, with it the next claim finishes the move. Moving is for
+//! the live writer alone, or for whoever finds that writer fenced.
+//!
+//! Where closing a file is slow (HDFS: half a second), the commit needs the sync only, and close and move follow in the
+//! background: a commit costs two syncs and a rename, the file is in view a moment later, and the next record says how
+//! far the moves have got.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use foretell_flow::{Claim, Holding, Reset, Sink, StageError, Write, Written};
+use tokio::task::JoinSet;
+
+use super::format::Encode;
+use super::log::{Act, Log, Move, Outcome, Staged};
+use super::progress::Shape;
+use crate::storage::{Error, ErrorKind, Storage, Writer};
+
+/// Files on their way into view at once: at half a second each, as many commits a second as make sense.
+const MOVING: usize = 32;
+/// Conflicts in a row before a write gives up: each is another worker's success.
+const ATTEMPTS: usize = 1000;
+
+pub(super) struct Files {
+    storage: Arc<dyn Storage>,
+    folder: String,
+    hidden: String,
+    worker: String,
+    extension: String,
+    header: bool,
+    shape: Shape,
+    encoder: Box<dyn Encode>,
+    log: Log,
+    /// Of the claim that holds; none before it and after an error.
+    claimed: Option<Claimed>,
+    moving: JoinSet<(u64, Result<(), Error>)>,
+}
+
+/// What one claim's writer knows of itself.
+struct Claimed {
+    token: String,
+    /// The number of its next file.
+    next_file: u64,
+    /// Files whose move is not known to be done.
+    moving: Vec<u64>,
+    /// A move failed: the next write says so, and the claim after it mends it.
+    broken: Arc<AtomicBool>,
+    /// Fenced writers whose leftovers are cleared; the next record tells so.
+    buried: Vec<String>,
+}
+
+/// What [`Files::new`] takes.
+pub(super) struct Setup {
+    pub(super) storage: Arc<dyn Storage>,
+    /// Where the files come into view.
+    pub(super) folder: String,
+    /// Where log and staging are.
+    pub(super) hidden: String,
+    pub(super) worker: String,
+    pub(super) extension: String,
+    pub(super) header: bool,
+    pub(super) shape: Shape,
+    pub(super) encoder: Box<dyn Encode>,
+}
+
+impl Files {
+    pub(super) fn new(setup: Setup) -> Self {
+        let Setup { storage, folder, hidden, worker, extension, header, shape, encoder } = setup;
+        let log = Log::new(storage.clone(), format!("{hidden}/log"));
+        let moving = JoinSet::new();
+        Files { storage, folder, hidden, worker, extension, header, shape, encoder, log, claimed: None, moving }
+    }
+
+    /// Checks what is there, without writing.
+    pub(super) async fn check(&mut self) -> Result<(), StageError> {
+        self.storage.check_folder(&self.folder).await?;
+        self.log.refresh().await?;
+        self.check_shape()
+    }
+
+    fn check_shape(&self) -> Result<(), StageError> {
+        let (folder, hidden) = (self.storage.url(&self.folder), self.storage.url(&self.hidden));
+        self.shape.check(self.log.state.shape.as_ref(), &folder, &hidden)
+    }
+
+    fn staging(&self, token: &str) -> String {
+        format!("{}/staging/{token}", self.hidden)
+    }
+
+    /// Clears what fenced writers left behind: committed files come into view, the others go.
+    async fn bury(&self, token: &str) -> Result<Vec<String>, StageError> {
+        let mut buried = Vec::new();
+        for scribe in self.log.state.dead(token) {
+            let staging = self.staging(&scribe.token);
+            for file in &scribe.moves {
+                let (from, to) = (format!("{staging}/{}", file.from), format!("{}/{}", self.folder, file.to));
+                finish(&*self.storage, &from, &to).await?;
+            }
+            self.storage.delete(&staging).await?;
+            buried.push(scribe.token);
+        }
+        Ok(buried)
+    }
+
+    async fn stage(&self, path: &str, bytes: Vec<u8>) -> Result<Box<dyn Writer>, Error> {
+        let mut writer = self.storage.writer(path).await?;
+        writer.write(bytes.into()).await?;
+        writer.sync().await?;
+        Ok(writer)
+    }
+
+    /// Brings a committed file into view, at once or beside what follows.
+    async fn reveal(&mut self, mut writer: Box<dyn Writer>, from: String, file: &Move) -> Result<(), StageError> {
+        let Some(claimed) = &mut self.claimed else { return Ok(()) };
+        let to = format!("{}/{}", self.folder, file.to);
+        if !self.storage.slow_close() {
+            writer.close().await?;
+            return self.storage.rename_new(&from, &to).await.map_err(Into::into);
+        }
+        claimed.moving.push(file.number);
+        let (storage, broken, number) = (self.storage.clone(), claimed.broken.clone(), file.number);
+        self.moving.spawn(async move {
+            let done = match writer.close().await {
+                Ok(()) => storage.rename_new(&from, &to).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = &done {
+                tracing::warn!("a committed file is not in view yet: {error}");
+                broken.store(true, Ordering::Release);
+            }
+            (number, done)
+        });
+        Ok(())
+    }
+
+    /// Takes note of finished moves; waits for some where too many are under way.
+    async fn collect(&mut self) {
+        while let Some(joined) = match self.moving.len() >= MOVING {
+            true => self.moving.join_next().await,
+            false => self.moving.try_join_next(),
+        } {
+            if let (Ok((number, Ok(()))), Some(claimed)) = (joined, &mut self.claimed) {
+                claimed.moving.retain(|moving| *moving != number);
+            }
+        }
+    }
+
+    async fn write_claimed(&mut self, write: &Write) -> Result<Written, StageError> {
+        self.collect().await;
+        let Some(claimed) = &mut self.claimed else {
+            return Err(StageError::fenced("the sink was not claimed since its last error"));
+        };
+        if claimed.broken.load(Ordering::Acquire) {
+            return Err(StageError::unavailable("a committed file did not come into view"));
+        }
+        let token = claimed.token.clone();
+        self.log.state.progress.check(&write.ranges, &token)?;
+
+        let mut staged = None;
+        if write.rows.num_rows() > 0 {
+            let number = claimed.next_file;
+            claimed.next_file += 1;
+            let bytes = self.encoder.encode(&write.rows, self.header).map_err(|error| {
+                StageError::settings(format!("the rows cannot be written: {error}"))
+            })?;
+            let name = format!("{number}.{}", self.extension);
+            let path = format!("{}/{name}", self.staging(&token));
+            let (rows, length) = (write.rows.num_rows() as u64, bytes.len() as u64);
+            let file = Staged { number, name, extension: self.extension.clone(), rows, bytes: length };
+            if number == 0 {
+                self.storage.mkdirs(&self.staging(&token)).await?;
+            }
+            staged = Some((self.stage(&path, bytes).await?, path, file));
+        }
+
+        for _ in 0..ATTEMPTS {
+            self.log.state.progress.check(&write.ranges, &token)?;
+            let claimed = self.claimed.as_ref();
+            let number = claimed.map_or(0, |claimed| claimed.next_file);
+            let act = Act::Write {
+                token: token.clone(),
+                batch: write.plan.id.clone(),
+                ranges: write.ranges.clone(),
+                file: staged.as_ref().map(|(_, _, file)| file.clone()),
+                keep: write.keep.as_ref().map(Into::into),
+                // This write's own file is not in view yet.
+                settled: claimed
+                    .and_then(|claimed| claimed.moving.iter().min().copied())
+                    .unwrap_or(number - u64::from(staged.is_some())),
+                buried: claimed.map(|claimed| claimed.buried.clone()).unwrap_or_default(),
+            };
+            if self.log.commit(act).await? == Outcome::Committed {
+                if let Some(claimed) = &mut self.claimed {
+                    claimed.buried.clear();
+                }
+                if let Some((writer, path, file)) = staged
+                    && let Some(target) = self.log.state.target(&token, file.number)
+                {
+                    self.reveal(writer, path, &target).await?;
+                }
+                return Ok(Written::default());
+            }
+        }
+        Err(StageError::unavailable(format!("the commit log was busy {ATTEMPTS} times in a row")))
+    }
+}
+
+/// Finishes a move that may have been done already, by whomever.
+async fn finish(storage: &dyn Storage, from: &str, to: &str) -> Result<(), StageError> {
+    match storage.recover(from).await {
+        Ok(()) => {}
+        Err(error) if error.kind == ErrorKind::Missing => {}
+        Err(error) => return Err(error.into()),
+    }
+    let moved = storage.rename_new(from, to).await;
+    let Err(error) = moved else { return Ok(()) };
+    let (left, there) = (storage.stat(from).await?.is_some(), storage.stat(to).await?.is_some());
+    match error.kind {
+        ErrorKind::Missing | ErrorKind::Exists if there && !left => Ok(()),
+        ErrorKind::Missing if !left => {
+            // It was synced before its record, so it was in view: a reader that clears the folder has taken it.
+            tracing::warn!("the committed file {} is not there: taken away since, it seems", storage.url(to));
+            Ok(())
+        }
+        ErrorKind::Exists => Err(StageError::state(format!("{} is taken by another file", storage.url(to)))
+            .remedy(format!("move it away; the committed file is {}", storage.url(from)))),
+        _ => Err(error.into()),
+    }
+}
+
+#[async_trait]
+impl Sink for Files {
+    async fn positions(&mut self) -> Result<Vec<Holding>, StageError> {
+        self.log.refresh().await?;
+        Ok(self.log.state.progress.holdings())
+    }
+
+    async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Holding>, StageError> {
+        // Our own moves first: they are about to be finished for us otherwise.
+        while self.moving.join_next().await.is_some() {}
+        self.claimed = None;
+        self.log.refresh().await?;
+        self.check_shape()?;
+        let token = uuid::Uuid::new_v4().simple().to_string();
+        loop {
+            let act = Act::Claim {
+                token: token.clone(),
+                worker: self.worker.clone(),
+                claims: claims.iter().map(Into::into).collect(),
+                shape: self.shape.clone(),
+            };
+            if self.log.commit(act).await? == Outcome::Committed {
+                break;
+            }
+            self.check_shape()?;
+        }
+        let buried = self.bury(&token).await?;
+        self.claimed = Some(Claimed { token, next_file: 0, moving: Vec::new(), broken: Arc::default(), buried });
+        let progress = &self.log.state.progress;
+        Ok(claims.iter().filter_map(|claim| progress.holding(&claim.partition)).collect())
+    }
+
+    async fn write(&mut self, write: &Write) -> Result<Written, StageError> {
+        let written = self.write_claimed(write).await;
+        if written.is_err() {
+            self.claimed = None;
+        }
+        written
+    }
+
+    async fn reset(&mut self, reset: &Reset) -> Result<(), StageError> {
+        self.log.refresh().await?;
+        while self.log.commit(reset.into()).await? == Outcome::Overtaken {}
+        Ok(())
+    }
+
+    async fn close(&mut self) -> Result<(), StageError> {
+        while self.moving.join_next().await.is_some() {}
+        self.claimed = None;
+        self.storage.settle().await;
+        Ok(())
+    }
+}

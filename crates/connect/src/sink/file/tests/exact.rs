@@ -1,0 +1,268 @@
+//! What holds without faults, in every case and place.
+
+use foretell_flow::{Fault, Reset};
+
+use super::*;
+
+async fn everywhere<F: AsyncFn(Case, Place)>(test: F) {
+    for case in CASES {
+        test(case, Place::local()).await;
+        test(case, Place::hdfs()).await;
+    }
+}
+
+#[tokio::test]
+async fn rows_land_once_and_positions_with_them() {
+    everywhere(async |case, place| {
+        let mut sink = open(case, &place, "0").await;
+        // Opening leaves no trace.
+        assert!(place.storage.list(&place.root).await.map_or(true, |entries| entries.is_empty()));
+        assert_eq!(sink.positions().await.unwrap(), []);
+
+        let held = sink.claim(&claims(&[0, 1])).await.unwrap();
+        assert_eq!((next_of(&held, 0), next_of(&held, 1)), (0, 0));
+        sink.write(&batch(&[range(0, 0, 10), range(1, 0, 5)])).await.unwrap();
+        sink.write(&batch(&[range(0, 10, 12)])).await.unwrap();
+        // A batch without rows moves positions only.
+        let mut empty = batch(&[range(1, 5, 9)]);
+        empty.rows = rows(&[]);
+        sink.write(&empty).await.unwrap();
+        let held = sink.positions().await.unwrap();
+        assert_eq!((next_of(&held, 0), next_of(&held, 1)), (12, 9));
+        sink.close().await.unwrap();
+
+        assert_eq!(landed(case, &place).await, once(&[range(0, 0, 12), range(1, 0, 5)]), "{case:?}");
+        assert_eq!(in_view(case, &place).await.len(), if case.append() { 1 } else { 2 });
+
+        // Another run goes on, and takes a new partition.
+        let mut sink = open(case, &place, "0").await;
+        let held = sink.claim(&claims(&[0, 1, 2])).await.unwrap();
+        assert_eq!([0, 1, 2].map(|index| next_of(&held, index)), [12, 9, 0]);
+        sink.write(&batch(&[range(0, 12, 15), range(2, 0, 3)])).await.unwrap();
+        sink.close().await.unwrap();
+        let expected = once(&[range(0, 0, 15), range(1, 0, 5), range(2, 0, 3)]);
+        assert_eq!(landed(case, &place).await, expected, "{case:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_write_that_does_not_follow_the_stored_position_is_refused() {
+    everywhere(async |case, place| {
+        let mut sink = open(case, &place, "0").await;
+        assert_eq!(sink.write(&batch(&[range(0, 0, 5)])).await.unwrap_err().fault, Fault::Fenced);
+        sink.claim(&claims(&[0])).await.unwrap();
+        sink.write(&batch(&[range(0, 0, 5)])).await.unwrap();
+        for wrong in [range(0, 0, 5), range(0, 4, 6), range(0, 6, 7), range(1, 0, 1)] {
+            assert_eq!(sink.write(&batch(&[wrong])).await.unwrap_err().fault, Fault::Fenced);
+            sink.claim(&claims(&[0])).await.unwrap();
+        }
+        sink.close().await.unwrap();
+        assert_eq!(landed(case, &place).await, once(&[range(0, 0, 5)]));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn plans_are_kept_until_the_others_have_passed_them() {
+    everywhere(async |case, place| {
+        let mut sink = open(case, &place, "0").await;
+        sink.claim(&claims(&[0])).await.unwrap();
+        let first = keeping(batch(&[range(0, 0, 5)]), 0);
+        let second = keeping(batch(&[range(0, 5, 9)]), 0);
+        sink.write(&first).await.unwrap();
+        sink.write(&second).await.unwrap();
+        drop(sink);
+        let mut sink = open(case, &place, "0").await;
+        let held = sink.claim(&claims(&[0])).await.unwrap();
+        let pieces: Vec<Piece> = first.plan.pieces().chain(second.plan.pieces()).collect();
+        assert_eq!(held[0].plans, pieces);
+        // The others have passed the first one, and are inside of the second.
+        let third = keeping(batch(&[range(0, 9, 10)]), 7);
+        sink.write(&third).await.unwrap();
+        let pieces: Vec<Piece> = second.plan.pieces().chain(third.plan.pieces()).collect();
+        assert_eq!(sink.positions().await.unwrap()[0].plans, pieces);
+        sink.close().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn positions_are_set_and_forgotten_by_hand() {
+    everywhere(async |case, place| {
+        let mut sink = open(case, &place, "0").await;
+        sink.claim(&claims(&[0, 1])).await.unwrap();
+        sink.write(&keeping(batch(&[range(0, 0, 5), range(1, 0, 5)]), 0)).await.unwrap();
+        sink.close().await.unwrap();
+
+        let mut sink = open(case, &place, "0").await;
+        let position = Position { partition: partition(0), next: 3 };
+        sink.reset(&Reset::Set { position, identity: "other".into() }).await.unwrap();
+        let held = sink.positions().await.unwrap();
+        assert_eq!((held[0].next, held[0].identity.as_str(), held[0].plans.len()), (3, "other", 0));
+        assert_eq!(next_of(&held, 1), 5);
+        sink.reset(&Reset::Forget(Some(partition(1)))).await.unwrap();
+        assert_eq!(sink.positions().await.unwrap().len(), 1);
+        sink.reset(&Reset::Forget(None)).await.unwrap();
+        assert_eq!(sink.positions().await.unwrap(), []);
+        assert_eq!(next_of(&sink.claim(&claims(&[0])).await.unwrap(), 0), 0);
+        // What is in view stays; new files have new names.
+        sink.write(&batch(&[range(0, 5, 7)])).await.unwrap_err();
+        sink.claim(&claims(&[0])).await.unwrap();
+        sink.write(&batch(&[range(0, 0, 2)])).await.unwrap();
+        sink.close().await.unwrap();
+        assert_eq!(landed(case, &place).await.values().sum::<u32>(), 12);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn other_columns_stop_loudly() {
+    everywhere(async |case, place| {
+        let mut sink = open(case, &place, "0").await;
+        sink.claim(&claims(&[0])).await.unwrap();
+        sink.close().await.unwrap();
+        let mut other = context("0");
+        other.schema = sample().schema();
+        let path = format!("{}/{}", place.root, case.name());
+        let error = case.settings().open_in(&other, place.storage.clone(), path).await.err().unwrap();
+        assert_eq!(error.fault, Fault::State);
+        assert!(error.message.contains("`part Int32, off Int64, text Utf8`"), "{error}");
+        assert!(error.remedy.contains("_foretell"), "{error}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_bytes_are_those_expected() {
+    for place in [Place::local(), Place::hdfs()] {
+        let mut sink = open(Case::CsvFiles, &place, "0").await;
+        sink.claim(&claims(&[0])).await.unwrap();
+        sink.write(&batch(&[range(0, 2, 4)])).await.unwrap_err();
+        sink.claim(&claims(&[0])).await.unwrap();
+        sink.write(&batch(&[range(0, 0, 1)])).await.unwrap();
+        sink.close().await.unwrap();
+        let [name] = &in_view(Case::CsvFiles, &place).await[..] else { panic!("one file") };
+        assert!(name.starts_with("part-0000000002-") && name.ends_with(".csv"), "{name}");
+        let text = place.storage.read(&format!("{}/out/{name}", place.root)).await.unwrap();
+        assert_eq!(text, "part,off,text\n0,0,\"row, \"\"0\"\"/0\"\n");
+
+        let mut sink = open(Case::CsvAppend, &place, "0").await;
+        sink.claim(&claims(&[0])).await.unwrap();
+        sink.write(&batch(&[range(0, 0, 1)])).await.unwrap();
+        sink.write(&batch(&[range(0, 1, 2)])).await.unwrap();
+        sink.close().await.unwrap();
+        let text = place.storage.read(&format!("{}/utime", place.root)).await.unwrap();
+        assert_eq!(text, "0,0,\"row, \"\"0\"\"/0\"\n0,1,\"row, \"\"0\"\"/1\"\n");
+    }
+}
+
+#[tokio::test]
+async fn a_long_log_is_trimmed_and_a_sleeper_finds_its_number_gone() {
+    let place = Place::local();
+    let mut sleeper = open(Case::CsvFiles, &place, "1").await;
+    sleeper.claim(&claims(&[1])).await.unwrap();
+    sleeper.write(&batch(&[range(1, 0, 2)])).await.unwrap();
+
+    let mut sink = open(Case::CsvFiles, &place, "0").await;
+    sink.claim(&claims(&[0, 1])).await.unwrap();
+    for at in 0..300 {
+        sink.write(&batch(&[range(0, at, at + 1)])).await.unwrap();
+    }
+    let log = format!("{}/out/_foretell/{}/{}/log", place.root, escape("mri / Köln"), escape("../out"));
+    let segments: Vec<String> = place.storage.list(&log).await.unwrap().into_iter().map(|e| e.name).collect();
+    assert_eq!(segments, ["000000000003", "000000000004"]);
+
+    assert_eq!(sleeper.write(&batch(&[range(1, 2, 4)])).await.unwrap_err().fault, Fault::Fenced);
+    assert_eq!(place.storage.list(&log).await.unwrap().len(), 2);
+
+    let mut other = open(Case::CsvFiles, &place, "2").await;
+    let held = other.claim(&claims(&[0, 1])).await.unwrap();
+    assert_eq!((next_of(&held, 0), next_of(&held, 1)), (300, 2));
+    assert_eq!(landed(Case::CsvFiles, &place).await, once(&[range(0, 0, 300), range(1, 0, 2)]));
+}
+
+#[tokio::test]
+async fn an_appended_file_with_a_header_has_one() {
+    for place in [Place::local(), Place::hdfs()] {
+        let settings: Settings =
+            settings_of(json!({ "path": "x", "format": "csv", "mode": "append", "header": true, "delimiter": ";" }))
+                .unwrap();
+        let path = format!("{}/utime.csv", place.root);
+        for at in 0..3 {
+            let opened = settings.open_in(&context("0"), place.storage.clone(), path.clone()).await;
+            let mut sink = opened.unwrap().boxed();
+            sink.claim(&claims(&[0])).await.unwrap();
+            sink.write(&batch(&[range(0, at, at + 1)])).await.unwrap();
+            sink.close().await.unwrap();
+        }
+        let text = place.storage.read(&path).await.unwrap();
+        let expected = "part;off;text\n0;0;\"row, \"\"0\"\"/0\"\n0;1;\"row, \"\"0\"\"/1\"\n0;2;\"row, \"\"0\"\"/2\"\n";
+        assert_eq!(text, expected);
+    }
+}
+
+#[tokio::test]
+async fn compressed_files_unpack_to_the_same_rows() {
+    use std::io::Read;
+    let place = Place::local();
+    for (compression, extension) in [("gzip", "csv.gz"), ("zstd", "csv.zst")] {
+        let settings: Settings =
+            settings_of(json!({ "path": "x", "format": "csv", "compression": compression })).unwrap();
+        let folder = format!("{}/{compression}", place.root);
+        let opened = settings.open_in(&context("0"), place.storage.clone(), folder.clone()).await;
+        let mut sink = opened.unwrap().boxed();
+        sink.claim(&claims(&[0])).await.unwrap();
+        sink.write(&batch(&[range(0, 0, 1)])).await.unwrap();
+        let entries = place.storage.list(&folder).await.unwrap();
+        let name = entries.iter().map(|e| &e.name).find(|name| name.ends_with(extension)).unwrap();
+        let bytes = place.storage.read(&format!("{folder}/{name}")).await.unwrap();
+        let mut text = String::new();
+        match compression {
+            "gzip" => flate2::read::GzDecoder::new(&bytes[..]).read_to_string(&mut text).unwrap(),
+            _ => zstd::Decoder::new(&bytes[..]).unwrap().read_to_string(&mut text).unwrap(),
+        };
+        assert_eq!(text, "part,off,text\n0,0,\"row, \"\"0\"\"/0\"\n");
+    }
+}
+
+#[tokio::test]
+async fn dead_letters_are_rows_like_others() {
+    use foretell_flow::{BadRecord, Header, RecordsBuilder, dead_letters};
+    let mut records = RecordsBuilder::new("Pdata".into());
+    let header = Header { key: "trace".into(), value: Some(b"1".to_vec()) };
+    records.push(0, 7, Some(1_568_160_000_000), None, Some(b"12,x"), vec![header]);
+    let bad = [BadRecord { row: 0, stage: "decode csv".into(), reason: "field 2: not an int64".into() }];
+    let (rows, _) = dead_letters(&records.finish(), &bad);
+
+    let place = Place::local();
+    let mut dead = context("0");
+    dead.schema = rows.schema();
+    dead.role = Role::DeadLetters;
+    let expected = [
+        (
+            Case::CsvFiles,
+            "topic,partition,offset,timestamp,stage,reason,key,value,value_size,headers\n\
+             Pdata,0,7,2019-09-11T00:00:00Z,decode csv,field 2: not an int64,,\"12,x\",4,\
+             \"[{\"\"key\"\":\"\"trace\"\",\"\"value\"\":\"\"1\"\"}]\"\n",
+        ),
+        (
+            Case::JsonlFiles,
+            "{\"topic\":\"Pdata\",\"partition\":0,\"offset\":7,\"timestamp\":\"2019-09-11T00:00:00Z\",\
+             \"stage\":\"decode csv\",\"reason\":\"field 2: not an int64\",\"key\":null,\"value\":\"12,x\",\
+             \"value_size\":4,\"headers\":[{\"key\":\"trace\",\"value\":\"1\"}]}\n",
+        ),
+    ];
+    for (case, text) in expected {
+        let folder = format!("{}/{case:?}", place.root);
+        let opened = case.settings().open_in(&dead, place.storage.clone(), folder.clone()).await;
+        let mut sink = opened.unwrap().boxed();
+        sink.claim(&claims(&[0])).await.unwrap();
+        let mut write = batch(&[range(0, 0, 8)]);
+        write.rows = rows.clone();
+        sink.write(&write).await.unwrap();
+        let entries = place.storage.list(&folder).await.unwrap();
+        let name = entries.iter().map(|e| &e.name).find(|name| name.starts_with("part-")).unwrap();
+        assert_eq!(place.storage.read(&format!("{folder}/{name}")).await.unwrap(), text);
+    }
+}
