@@ -7,7 +7,7 @@ use arrow_array::types::{
     Decimal32Type, Decimal64Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
     Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
-use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, Float64Array};
+use arrow_array::{Array, ArrayRef, ArrowPrimitiveType};
 use arrow_schema::DataType;
 
 /// A table on its way through the steps.
@@ -188,11 +188,6 @@ impl Matrix {
             }
         }
     }
-
-    pub(crate) fn from_dense_columns(columns: Vec<Vec<f64>>, rows: usize) -> Matrix {
-        let columns = columns.into_iter().map(|column| std::sync::Arc::new(Float64Array::from(column)) as ArrayRef);
-        Matrix::Frame(Frame { columns: columns.collect(), rows })
-    }
 }
 
 /// A number that trees compare: float32 (scikit-learn's trees, XGBoost) or float64 (LightGBM, histogram boosting).
@@ -203,7 +198,6 @@ pub(crate) trait Real: Copy + PartialOrd + Send + Sync + std::fmt::Debug + 'stat
     fn from_i64(value: i64) -> Self;
     fn from_u64(value: u64) -> Self;
     fn is_nan(self) -> bool;
-    fn is_infinite(self) -> bool;
 }
 
 macro_rules! real {
@@ -222,9 +216,6 @@ macro_rules! real {
             }
             fn is_nan(self) -> bool {
                 <$t>::is_nan(self)
-            }
-            fn is_infinite(self) -> bool {
-                <$t>::is_infinite(self)
             }
         }
     };

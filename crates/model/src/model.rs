@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Float32Array, Float64Array, Int64Array};
+use arrow_array::{ArrayRef, Float32Array, Float64Array};
 use arrow_buffer::{BooleanBufferBuilder, NullBuffer};
 
 use crate::labels::Labels;
@@ -86,9 +86,6 @@ fn arrays(answer: Answer, labels: &[Labels], nulls: Option<NullBuffer>) -> Vec<A
         }
         Answer::F64(all) => {
             all.into_iter().map(|one| Arc::new(Float64Array::new(one.into(), nulls())) as ArrayRef).collect()
-        }
-        Answer::I64(all) => {
-            all.into_iter().map(|one| Arc::new(Int64Array::new(one.into(), nulls())) as ArrayRef).collect()
         }
         Answer::Class(all) => all.iter().zip(labels).map(|(one, labels)| labels.array(one, nulls())).collect(),
     }

@@ -94,6 +94,8 @@ pub struct GlobalReport {
     pub name: String,
     /// The byte (after decompression) of the opcode that names it.
     pub byte: u64,
+    /// How often it is named.
+    pub times: u64,
     /// Whether the reader allows it.
     pub allowed: bool,
 }

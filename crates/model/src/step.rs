@@ -29,7 +29,6 @@ pub(crate) enum Step {
 pub(crate) enum Answer {
     F32(Vec<Vec<f32>>),
     F64(Vec<Vec<f64>>),
-    I64(Vec<Vec<i64>>),
     /// Indices into the labels of each target.
     Class(Vec<Vec<u32>>),
 }

@@ -157,26 +157,27 @@ impl Categories {
 
 /// Calls `each` with every row's text, `None` where it is NULL. A dictionary's values are read where they lie.
 pub(crate) fn texts<'a>(column: &'a ArrayRef, mut each: impl FnMut(usize, Option<&'a str>)) {
+    let DataType::Dictionary(..) = column.data_type() else {
+        plain(column, &mut each);
+        return;
+    };
+    let dictionary = column.as_any_dictionary();
+    let mut known: Vec<Option<&'a str>> = vec![None; dictionary.values().len()];
+    plain(dictionary.values(), &mut |index, text| known[index] = text);
+    if known.is_empty() {
+        (0..column.len()).for_each(|row| each(row, None));
+        return;
+    }
+    for (row, key) in dictionary.normalized_keys().into_iter().enumerate() {
+        each(row, if column.is_null(row) { None } else { known[key] });
+    }
+}
+
+fn plain<'a>(column: &'a ArrayRef, each: &mut dyn FnMut(usize, Option<&'a str>)) {
     match column.data_type() {
         DataType::Utf8 => column.as_string::<i32>().iter().enumerate().for_each(|(row, text)| each(row, text)),
         DataType::LargeUtf8 => column.as_string::<i64>().iter().enumerate().for_each(|(row, text)| each(row, text)),
         DataType::Utf8View => column.as_string_view().iter().enumerate().for_each(|(row, text)| each(row, text)),
-        DataType::Dictionary(..) => {
-            let dictionary = column.as_any_dictionary();
-            let values = dictionary.values();
-            let mut known: Vec<Option<&'a str>> = vec![None; values.len()];
-            match values.data_type() {
-                DataType::Dictionary(..) => {}
-                _ => texts(values, |index, text| known[index] = text),
-            }
-            if values.is_empty() {
-                (0..column.len()).for_each(|row| each(row, None));
-                return;
-            }
-            for (row, key) in dictionary.normalized_keys().into_iter().enumerate() {
-                each(row, if column.is_null(row) { None } else { known[key] });
-            }
-        }
         _ => (0..column.len()).for_each(|row| each(row, None)),
     }
 }

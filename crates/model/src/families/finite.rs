@@ -1,7 +1,7 @@
 //! scikit-learn's check of its input: no infinity, and no NaN where it is not allowed.
 
 use crate::loader::Source;
-use crate::matrix::{Matrix, Real, read};
+use crate::matrix::{Matrix, read};
 use crate::step::Run;
 
 /// What a step demands of its numbers.
@@ -26,7 +26,7 @@ impl Finite {
             (!self.allows_nan).then_some("missing value")
         } else if value.is_infinite() {
             Some("infinity")
-        } else if self.narrows && f32::narrow(value).is_infinite() {
+        } else if self.narrows && (value as f32).is_infinite() {
             Some("too large for float32")
         } else {
             None

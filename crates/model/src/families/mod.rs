@@ -100,10 +100,51 @@ pub fn allow() -> Allow {
 }
 
 /// What a pickle is packed with, its protocol, and every global it names.
-pub(crate) fn scan(bytes: &[u8], _options: &LoadOptions) -> (String, Option<u8>, Vec<GlobalReport>) {
-    let container = match Container::sniff(bytes) {
-        Some(container) => container.to_string(),
-        None => "unknown".to_string(),
+pub(crate) fn scan(bytes: &[u8], options: &LoadOptions) -> (String, Option<u8>, Vec<GlobalReport>) {
+    let Ok(scan) = foretell_pickle::scan(bytes.to_vec(), &options.limits) else {
+        let container = Container::sniff(bytes).map_or("unknown".to_string(), |container| container.to_string());
+        return (container, None, Vec::new());
     };
-    (container, None, Vec::new())
+    let allow = allow();
+    let globals = scan.globals.into_iter().map(|found| GlobalReport {
+        allowed: allow.role(&found.module, &found.name).is_some(),
+        module: found.module,
+        name: found.name,
+        byte: found.at,
+        times: found.times,
+    });
+    (scan.container.to_string(), Some(scan.protocol), globals.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_class_belongs_to_two_families() {
+        let mut seen = BTreeSet::new();
+        for family in FAMILIES {
+            for class in family.classes {
+                assert!(seen.insert(class), "{class:?} of `{}` is listed twice", family.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_listed_name_is_on_the_allow_list() {
+        let allow = allow();
+        for family in FAMILIES {
+            for (module, name) in family.classes {
+                assert!(allow.role(module, name).is_some(), "{module}.{name}");
+                assert_eq!(find(module, name).map(|found| found.name), Some(family.name));
+            }
+            for entry in family.globals {
+                assert!(allow.role(entry.module, entry.name).is_some(), "{}.{}", entry.module, entry.name);
+            }
+        }
+        assert!(allow.role("os", "system").is_none());
+        assert!(allow.role("numpy.testing._private.utils", "runstring").is_none());
+    }
 }

@@ -9,21 +9,10 @@ use super::kernel::{self, BLOCK};
 use crate::matrix::{Matrix, Real, read};
 
 /// What leaves hold and sums are made of.
-pub(crate) trait Leaf: Copy + Default + std::ops::AddAssign + Send + Sync + std::fmt::Debug + 'static {
-    fn of(value: f64) -> Self;
-}
+pub(crate) trait Leaf: Copy + Default + std::ops::AddAssign + Send + Sync + std::fmt::Debug + 'static {}
 
-impl Leaf for f32 {
-    fn of(value: f64) -> Self {
-        value as f32
-    }
-}
-
-impl Leaf for f64 {
-    fn of(value: f64) -> Self {
-        value
-    }
-}
+impl Leaf for f32 {}
+impl Leaf for f64 {}
 
 /// A threshold type: the values' own.
 pub(crate) trait Threshold: Real {
