@@ -317,6 +317,6 @@ mod tests {
         // numpy.array([0.1] * n).sum() for each n.
         assert_eq!(pairwise_sum(&[0.1; 3]), 0.30000000000000004);
         assert_eq!(pairwise_sum(&[0.1; 10]), 1.0);
-        assert_eq!(pairwise_sum(&[0.1; 300]), 30.0);
+        assert_eq!(pairwise_sum(&[0.1; 300]), 29.999999999999996);
     }
 }
