@@ -39,9 +39,16 @@ enum Kind {
 
 impl Scorer {
     pub(crate) fn new(booster: &Booster, face: Face, missing: f64) -> Self {
-        let weight = |tree: usize, value: f64| match booster.weights.get(tree) {
-            Some(weight) => value as f32 * weight,
-            None => value as f32,
+        // dart, from 1.3 on, scores each tree with the base margin, takes the base off again and scales what is left.
+        let base_last = booster.adds_base_last();
+        let weight = |tree: usize, value: f64| {
+            let value = value as f32;
+            let Some(weight) = booster.weights.get(tree) else { return value };
+            if base_last {
+                return value * weight;
+            }
+            let base = booster.base[booster.ensemble.trees[tree].offset as usize];
+            ((base + value) - base) * weight
         };
         let kind = match &booster.linear {
             Some(weights) => Kind::Linear(weights.clone()),
@@ -50,7 +57,7 @@ impl Scorer {
         Scorer {
             kind,
             base: booster.base.clone(),
-            base_last: booster.adds_base_last(),
+            base_last,
             objective: booster.objective,
             face,
             missing: (!missing.is_nan()).then_some(missing as f32),
