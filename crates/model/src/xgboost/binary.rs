@@ -76,7 +76,8 @@ fn learner(reader: &mut Reader<'_>) -> Result<Parts, Error> {
             let inner = reader.u32()? as usize;
             let groups = reader.count("num_output_group")?;
             reader.skip(32 * 4)?;
-            if inner != features || groups != outputs {
+            // 1.0 and later leave these two empty.
+            if (inner, groups) != (0, 0) && (inner != features || groups != outputs) {
                 return reader.fail(format!("linear weights for {inner} features and {groups} outputs"));
             }
             parts.linear = reader.floats()?;

@@ -231,8 +231,13 @@ impl Doc {
         let threshold = floats(list("split_conditions")?, "split_conditions")?;
         let default = ints(list("default_left")?, "default_left")?;
         let base_weights = floats(list("base_weights")?, "base_weights")?;
-        let gain = list("loss_changes").and_then(|value| floats(value, "loss_changes"))?;
-        let cover = list("sum_hessian").and_then(|value| floats(value, "sum_hessian"))?;
+        // Multi-target trees of 2.x write neither gain nor cover.
+        let mut statistic = |key: &str| match tree.take(key) {
+            Some(value) => floats(value, key),
+            None => Ok(vec![0.0; left.len()]),
+        };
+        let gain = statistic("loss_changes")?;
+        let cover = statistic("sum_hessian")?;
         let optional = |value: Option<Value>, key: &str| value.map_or(Ok(Vec::new()), |value| ints(value, key));
         let split_type = optional(tree.take("split_type"), "split_type")?;
         let category_nodes = optional(tree.take("categories_nodes"), "categories_nodes")?;
