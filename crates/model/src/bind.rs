@@ -111,8 +111,7 @@ mod tests {
 
     #[test]
     fn names_are_matched_and_other_columns_ignored() {
-        let fields =
-            [field("dept", DataType::Utf8), field("x", DataType::Int64), field("AGE", DataType::Int64)];
+        let fields = [field("dept", DataType::Utf8), field("x", DataType::Int64), field("AGE", DataType::Int64)];
         assert_eq!(signature([Some("AGE"), Some("dept")]).bind(&fields).unwrap(), [2, 0]);
     }
 
@@ -120,10 +119,7 @@ mod tests {
     fn a_missing_column_is_named() {
         let fields = [field("age", DataType::Int64), field("dept", DataType::Utf8)];
         let error = signature([Some("AGE"), Some("dept")]).bind(&fields).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "column `AGE`: the model needs it, and there is only `age` (case matters)"
-        );
+        assert_eq!(error.to_string(), "column `AGE`: the model needs it, and there is only `age` (case matters)");
     }
 
     #[test]

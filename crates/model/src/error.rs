@@ -97,11 +97,7 @@ impl Error {
         Error::State { place: place.into(), message: message.into() }
     }
 
-    pub(crate) fn unsupported(
-        place: impl Into<String>,
-        what: impl Into<String>,
-        supported: impl Into<String>,
-    ) -> Self {
+    pub(crate) fn unsupported(place: impl Into<String>, what: impl Into<String>, supported: impl Into<String>) -> Self {
         Error::Unsupported { place: place.into(), what: what.into(), supported: supported.into() }
     }
 }

@@ -1,6 +1,6 @@
 //! What the families' loaders share: the features they are given, the version, and readers for common attributes.
 
-#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 use arrow_schema::DataType;
 use foretell_pickle::{Kind, Value, View};
@@ -45,8 +45,11 @@ pub(crate) struct Targets {
 impl Targets {
     /// `count` numbers.
     pub(crate) fn numbers(count: usize, data_type: DataType) -> Self {
-        let predict = (0..count)
-            .map(|index| Output { name: name("prediction", index, count), data_type: data_type.clone(), class: None });
+        let predict = (0..count).map(|index| Output {
+            name: name("prediction", index, count),
+            data_type: data_type.clone(),
+            class: None,
+        });
         Targets { predict: predict.collect(), ..Targets::default() }
     }
 

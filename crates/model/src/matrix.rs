@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    Decimal32Type, Decimal64Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
-    Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    Decimal32Type, Decimal64Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_array::{Array, ArrayRef, ArrowPrimitiveType};
 use arrow_schema::DataType;
@@ -146,9 +146,7 @@ impl Matrix {
     pub(crate) fn numbers(&self, col: usize) -> Option<Vec<f64>> {
         let mut out = vec![0.0; self.rows()];
         match self {
-            Matrix::Frame(frame) => {
-                read(&frame.columns[col], 0..frame.rows, &mut out).then_some(out)
-            }
+            Matrix::Frame(frame) => read(&frame.columns[col], 0..frame.rows, &mut out).then_some(out),
             Matrix::Dense(dense) => {
                 out.copy_from_slice(dense.column(col));
                 Some(out)

@@ -3,7 +3,7 @@
 //! X is cast to float32 and compared with float64 thresholds. A forest sums its trees in order in float64 and divides
 //! by their number; a class is the first of the largest probabilities.
 
-#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
@@ -54,7 +54,9 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let Some(width) = width else {
         return Err(Error::state(view.path(), format!("{} outputs of {} classes", shape.outputs, shape.classes)));
     };
-    if labels.iter().any(|labels| labels.len() > shape.classes || labels.len() == 0) || (!is_classifier && shape.classes != 1) {
+    if labels.iter().any(|labels| labels.len() > shape.classes || labels.len() == 0)
+        || (!is_classifier && shape.classes != 1)
+    {
         return Err(Error::state(view.path(), "the classes are not those of the trees"));
     }
 
@@ -81,14 +83,14 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let allows_nan = knows_missing && allows_nan(first, is_forest, version)?;
 
     let plan = Plan::new(&ensemble, depth, |_, value| value);
-    let mut report = StepReport::default();
-    report.trees = Some(TreesReport {
+    let trees = TreesReport {
         trees: ensemble.trees.len(),
         nodes: ensemble.nodes(),
         max_depth: depth,
         kernel: plan.kernel(),
         bytes: ensemble.bytes().saturating_add(plan.bytes()),
-    });
+    };
+    let report = StepReport { trees: Some(trees), ..StepReport::default() };
     let targets = if is_classifier {
         Targets::classes(labels.clone(), DataType::Float64)
     } else {
@@ -126,7 +128,10 @@ impl Shape {
         let classes = tree.arg(1)?.array()?.u64s()?;
         let outputs = tree.arg(2)?.as_usize()?;
         if classes.len() != outputs {
-            return Err(Error::state(tree.path(), format!("{} numbers of classes for {outputs} outputs", classes.len())));
+            return Err(Error::state(
+                tree.path(),
+                format!("{} numbers of classes for {outputs} outputs", classes.len()),
+            ));
         }
         let largest = classes.iter().copied().max().unwrap_or(0);
         let classes = usize::try_from(largest).unwrap_or(usize::MAX);
@@ -250,6 +255,7 @@ fn read_tree(tree: &View<'_>, width: usize) -> Result<(Tree, bool), Error> {
 }
 
 /// What runs.
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod score {
     use crate::Want;
     use crate::families::finite::Finite;

@@ -1,14 +1,14 @@
 //! `OneHotEncoder`: each category its own column of zeros and ones, sparse unless told otherwise.
 
-#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 use foretell_pickle::View;
 
 use super::Family;
 use super::encode::Categories;
+use crate::Error;
 use crate::loader::{Loaded, Loader, Out, Source, feature_names, flag, some_attr, version};
 use crate::step::Step;
-use crate::Error;
 
 pub(crate) const FAMILY: Family = Family {
     name: "OneHotEncoder",
@@ -99,6 +99,7 @@ fn dropped(view: &View<'_>, count: usize) -> Result<Vec<Option<usize>>, Error> {
     Ok(all)
 }
 
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
     use crate::families::encode::{self, Categories, MISSING, UNSEEN};
     use crate::matrix::{Csr, Matrix};

@@ -1,6 +1,6 @@
 //! `Pipeline`: transformers one after the other, and a predictor at the end where there is one.
 
-#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 use foretell_pickle::View;
 
@@ -42,9 +42,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     }
     report.class = view.class().map(|class| class.to_string()).unwrap_or_default();
     match (targets, sources) {
-        (Some(targets), _) => {
-            Ok(Loaded { step: Step::Predict(Box::new(chain)), out: Out::Answers(targets), report })
-        }
+        (Some(targets), _) => Ok(Loaded { step: Step::Predict(Box::new(chain)), out: Out::Answers(targets), report }),
         (None, Some(sources)) => {
             Ok(Loaded { step: Step::Transform(Box::new(chain)), out: Out::Table(sources), report })
         }

@@ -2,10 +2,10 @@
 
 use super::booster::Booster;
 use super::objective::Objective;
+use crate::Want;
 use crate::matrix::{Matrix, read};
 use crate::step::{Answer, Predict, Run};
 use crate::trees::Plan;
-use crate::Want;
 
 /// What `predict` makes of the booster's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(crate) struct Scorer {
 
 #[derive(Debug)]
 enum Kind {
-    Trees(Plan<f32, f32>),
+    Trees(Box<Plan<f32, f32>>),
     /// `features + 1` rows of one weight an output, the last the bias.
     Linear(Vec<f32>),
 }
@@ -52,7 +52,7 @@ impl Scorer {
         };
         let kind = match &booster.linear {
             Some(weights) => Kind::Linear(weights.clone()),
-            None => Kind::Trees(Plan::new(&booster.ensemble, booster.depth, weight)),
+            None => Kind::Trees(Box::new(Plan::new(&booster.ensemble, booster.depth, weight))),
         };
         Scorer {
             kind,
@@ -96,8 +96,7 @@ impl Scorer {
     fn linear(&self, x: &Matrix, weights: &[f32]) -> Vec<Vec<f32>> {
         let (rows, cols, outputs) = (x.rows(), x.cols(), self.base.len());
         let bias = &weights[cols * outputs..];
-        let mut sums: Vec<Vec<f32>> =
-            self.base.iter().zip(bias).map(|(base, bias)| vec![bias + base; rows]).collect();
+        let mut sums: Vec<Vec<f32>> = self.base.iter().zip(bias).map(|(base, bias)| vec![bias + base; rows]).collect();
         let mut column = vec![f32::NAN; rows];
         for col in 0..cols {
             match x {

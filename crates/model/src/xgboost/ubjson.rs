@@ -1,14 +1,13 @@
 //! UBJSON (draft 12) as XGBoost writes it: big-endian, typed arrays, keys without a marker.
 
-#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 use super::value::{Builder, Value};
 use crate::Error;
 
 /// Parses a whole document.
 pub(super) fn parse(bytes: &[u8]) -> Result<Value, Error> {
-    let mut reader =
-        Reader { bytes, at: 0, builder: Builder::new("XGBoost UBJSON", bytes.len()), counts: Vec::new() };
+    let mut reader = Reader { bytes, at: 0, builder: Builder::new("XGBoost UBJSON", bytes.len()), counts: Vec::new() };
     reader.run()?;
     reader.builder.finish(reader.at)
 }
@@ -210,8 +209,10 @@ mod tests {
         assert_eq!(show(b"[$U#U\x03\x01\x02\xff"), "Ints([1, 2, 255])");
         assert_eq!(show(b"[$d#i\x01\x3f\x80\x00\x00"), "Floats([1.0])");
         assert_eq!(show(b"[#i\x02i\x01i\x02"), "Ints([1, 2])");
-        assert_eq!(show(b"{i\x01aSi\x02xyi\x01b[TZ]}"),
-            "Object([(\"a\", Text(\"xy\")), (\"b\", List([Bool(true), Null]))])");
+        assert_eq!(
+            show(b"{i\x01aSi\x02xyi\x01b[TZ]}"),
+            "Object([(\"a\", Text(\"xy\")), (\"b\", List([Bool(true), Null]))])"
+        );
         assert_eq!(show(b"{#i\x01i\x01a[#i\x00"), "Object([(\"a\", Ints([]))])");
     }
 
