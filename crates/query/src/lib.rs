@@ -28,6 +28,7 @@ mod engine;
 mod error;
 mod failure;
 mod features;
+mod filters;
 mod function;
 mod in_order;
 mod kind;

@@ -10,6 +10,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::{SessionState, SessionStateBuilder, SessionStateDefaults};
 use datafusion::logical_expr::{LogicalPlan, ScalarUDF, Volatility};
 use datafusion::optimizer::optimizer::Optimizer;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as EngineStatement;
 use datafusion::sql::sqlparser::ast::{Query, Statement};
@@ -72,6 +73,8 @@ pub(crate) fn session(
     options.optimizer.enable_join_dynamic_filter_pushdown = false;
     options.optimizer.enable_topk_dynamic_filter_pushdown = false;
     options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+    // It would compute below a filter what the filter guards.
+    options.optimizer.enable_leaf_expression_pushdown = false;
     // It panics on a NaN in what is grouped (55.2).
     options.optimizer.enable_topk_aggregation = false;
     // A join's tables keep the order in which they are written, whatever they hold now.
@@ -79,9 +82,12 @@ pub(crate) fn session(
     let mut scalars = SessionStateDefaults::default_scalar_functions();
     scalars.retain(|function| function.signature().volatility != Volatility::Volatile && !is_clock(function.name()));
     scalars.extend(functions);
-    // Pushing a filter down copies what it computes: a model called there would score every row twice.
+    // Pushing a filter down copies what it computes (a model would score every row twice) and joins it with other
+    // filters (a condition would fail on rows that another has shut out).
     let mut optimizer = Optimizer::new();
     optimizer.rules.retain(|rule| rule.name() != "push_down_filter");
+    let mut physical = PhysicalOptimizer::new();
+    physical.rules.retain(|rule| !rule.name().starts_with("FilterPushdown"));
     let state = SessionStateBuilder::new()
         .with_config(config)
         .with_expr_planners(SessionStateDefaults::default_expr_planners())
@@ -90,6 +96,7 @@ pub(crate) fn session(
         .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
         .with_window_functions(SessionStateDefaults::default_window_functions())
         .with_optimizer_rules(optimizer.rules)
+        .with_physical_optimizer_rules(physical.rules)
         .build();
     let context = SessionContext::new_with_state(state);
     for (name, slot) in tables {
@@ -141,6 +148,10 @@ pub(crate) fn plan_error(error: &DataFusionError) -> Error {
                 return Error::DuplicateColumn { column: name.clone() };
             }
         }
+    }
+    if root.strip_backtrace().contains("does not support logical expression") {
+        let reason = "the engine cannot do this with a subquery here: write it as a JOIN".into();
+        return Error::Unsupported { what: "subquery".into(), reason };
     }
     if let DataFusionError::External(external) = root
         && let Some(error) = external.downcast_ref::<Error>()

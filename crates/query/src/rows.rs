@@ -20,6 +20,7 @@ use datafusion::logical_expr::{
 use foretell_model::InputKind;
 
 use crate::Error;
+use crate::filters::{reuse, stack};
 use crate::function::ModelFunction;
 
 /// The hidden column's name.
@@ -67,8 +68,12 @@ impl Rows<'_> {
                 let inner = Arc::new(self.trimmed(&subquery.subquery, false)?);
                 Ok(LogicalPlan::Subquery(Subquery { subquery: inner, ..subquery.clone() }))
             }
+            LogicalPlan::Filter(filter) => {
+                let input = self.plan(&filter.input)?;
+                let predicate = self.expr(filter.predicate.clone(), input.schema())?;
+                stack(predicate, input)
+            }
             LogicalPlan::Projection(_)
-            | LogicalPlan::Filter(_)
             | LogicalPlan::Window(_)
             | LogicalPlan::Aggregate(_)
             | LogicalPlan::Sort(_)
@@ -92,15 +97,19 @@ impl Rows<'_> {
         let schema = merge_schema(&inputs.iter().collect::<Vec<_>>());
         let names = NamePreserver::new(plan);
         let keep_names = !matches!(plan, LogicalPlan::Sort(_) | LogicalPlan::Unnest(_));
+        let one = |expr: Expr| match inputs.as_slice() {
+            [input] => reuse(self.expr(expr, &schema)?, input),
+            _ => self.expr(expr, &schema),
+        };
         let mut exprs = plan
             .expressions()
             .into_iter()
             .map(|expr| {
                 if !keep_names {
-                    return self.expr(expr, &schema);
+                    return one(expr);
                 }
                 let name = names.save(&expr);
-                Ok(name.restore(self.expr(expr, &schema)?))
+                Ok(name.restore(one(expr)?))
             })
             .collect::<Result<Vec<_>>>()?;
         if let (LogicalPlan::Projection(_), [input]) = (plan, inputs.as_slice())

@@ -1,6 +1,6 @@
 //! `OneHotEncoder`: each category its own column of zeros and ones, sparse unless told otherwise.
 
-#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 use foretell_pickle::View;
 
@@ -99,6 +99,7 @@ fn dropped(view: &View<'_>, count: usize) -> Result<Vec<Option<usize>>, Error> {
     Ok(all)
 }
 
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
     use crate::families::encode::{self, Categories, MISSING, UNSEEN};
     use crate::matrix::{Csr, Matrix};

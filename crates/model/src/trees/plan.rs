@@ -37,7 +37,7 @@ impl Threshold for f32 {
     }
 
     fn category(self) -> Option<usize> {
-        (self >= 0.0 && self < 16_777_216.0).then_some(self as usize)
+        (0.0..16_777_216.0).contains(&self).then_some(self as usize)
     }
 }
 

@@ -1,6 +1,6 @@
 //! A booster as its file describes it, checked.
 
-#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 use super::objective::Objective;
 use crate::Error;
@@ -56,7 +56,6 @@ pub(crate) struct Booster {
     pub(crate) weights: Vec<f32>,
     pub(crate) linear: Option<Vec<f32>>,
     pub(crate) names: Vec<String>,
-    pub(crate) types: Vec<String>,
     pub(crate) attributes: Vec<(String, String)>,
     pub(crate) levels: Vec<Vec<String>>,
     pub(crate) parallel: usize,
@@ -133,7 +132,6 @@ impl Parts {
             weights: self.weights,
             linear: linear.then_some(self.linear),
             names: self.names,
-            types: self.types,
             attributes: self.attributes,
             levels: self.levels,
             parallel: self.parallel.max(1),

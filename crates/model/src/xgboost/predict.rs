@@ -32,25 +32,32 @@ pub(crate) struct Scorer {
 
 #[derive(Debug)]
 enum Kind {
-    Trees(Plan<f32, f32>),
+    Trees(Box<Plan<f32, f32>>),
     /// `features + 1` rows of one weight an output, the last the bias.
     Linear(Vec<f32>),
 }
 
 impl Scorer {
     pub(crate) fn new(booster: &Booster, face: Face, missing: f64) -> Self {
-        let weight = |tree: usize, value: f64| match booster.weights.get(tree) {
-            Some(weight) => value as f32 * weight,
-            None => value as f32,
+        // dart, from 1.3 on, scores each tree with the base margin, takes the base off again and scales what is left.
+        let base_last = booster.adds_base_last();
+        let weight = |tree: usize, value: f64| {
+            let value = value as f32;
+            let Some(weight) = booster.weights.get(tree) else { return value };
+            if base_last {
+                return value * weight;
+            }
+            let base = booster.base[booster.ensemble.trees[tree].offset as usize];
+            ((base + value) - base) * weight
         };
         let kind = match &booster.linear {
             Some(weights) => Kind::Linear(weights.clone()),
-            None => Kind::Trees(Plan::new(&booster.ensemble, booster.depth, weight)),
+            None => Kind::Trees(Box::new(Plan::new(&booster.ensemble, booster.depth, weight))),
         };
         Scorer {
             kind,
             base: booster.base.clone(),
-            base_last: booster.adds_base_last(),
+            base_last,
             objective: booster.objective,
             face,
             missing: (!missing.is_nan()).then_some(missing as f32),

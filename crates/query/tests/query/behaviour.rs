@@ -98,6 +98,10 @@ async fn a_model_scores_each_row_once() {
         "SELECT p, p + 1 AS q, p * p AS r FROM (SELECT mri(*) AS p FROM records) AS scored",
         "WITH scored AS (SELECT *, mri(*) AS p FROM records) \
          SELECT s.name, p FROM scored JOIN sexes s ON scored.SEX = s.code WHERE p > 1",
+        "SELECT mri(*) AS p FROM records WHERE mri(*) > 5",
+        "SELECT mri(*) AS p, mri(*) / 2 AS q FROM records WHERE mri(AGE, DUR) > 5 AND mri(*) < 40 ORDER BY mri(*)",
+        "SELECT SEX, avg(mri(*)) AS p FROM records r WHERE mri(r.*) BETWEEN 5 AND 9 GROUP BY SEX",
+        "SELECT mri(*) AS p, row_number() OVER (ORDER BY mri(*)) AS n FROM records WHERE sqrt(mri(*)) > 5",
         "SELECT mri(*) AS p FROM records ORDER BY p",
         "SELECT avg(mri(*)) AS a, max(mri(*)) AS m FROM records",
     ] {
@@ -105,6 +109,21 @@ async fn a_model_scores_each_row_once() {
         assert_eq!(model.rows.load(Ordering::Relaxed), 0, "scored while planning: {sql}");
         query.run(&numbered(50, |row| row.to_string()), &context()).await.unwrap();
         assert_eq!(model.rows.load(Ordering::Relaxed), 50, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn a_model_scores_only_rows_that_are_let_through() {
+    for (sql, rows) in [
+        ("SELECT mri(*) AS p FROM records WHERE AGE < 10", 10),
+        ("SELECT mri(*) AS p FROM records WHERE mri(*) > 5 AND AGE < 10", 10),
+        ("SELECT mri(*) AS p FROM records WHERE CAST(raw AS BIGINT) < 20 AND mri(*) > 5", 20),
+        ("SELECT p FROM (SELECT mri(*) AS p, AGE FROM records WHERE AGE < 10) AS young WHERE p > 5", 10),
+        ("SELECT CASE WHEN AGE < 10 THEN mri(*) END AS p FROM records", 10),
+    ] {
+        let (mut query, model) = with_mri(sql).await;
+        query.run(&numbered(50, |row| row.to_string()), &context()).await.unwrap();
+        assert_eq!(model.rows.load(Ordering::Relaxed), rows, "{sql}");
     }
 }
 
@@ -286,6 +305,18 @@ async fn a_model_that_answers_wrongly_stops_the_query() {
         let error = query.run(&batch(), &context()).await.unwrap_err();
         assert_eq!(error, Error::Model { model: "mri".into(), difference: difference.into() });
     }
+}
+
+#[tokio::test]
+async fn long_and_deep_queries_are_planned() {
+    let terms: Vec<String> = (0..300).map(|age| format!("AGE = {age}")).collect();
+    let mut query = prepare(&format!("SELECT mri(*) AS p FROM records WHERE {}", terms.join(" OR "))).await;
+    assert_eq!(query.run(&batch(), &context()).await.unwrap().rows.num_rows(), 3);
+    let deep = (0..12).fold("records".to_owned(), |from, depth| {
+        format!("(SELECT * FROM {from} AS t{depth} WHERE AGE > -{depth} - 1)")
+    });
+    let mut query = prepare(&format!("SELECT mri(*) AS p FROM {deep} AS t")).await;
+    assert_eq!(query.run(&batch(), &context()).await.unwrap().rows.num_rows(), 4);
 }
 
 #[tokio::test]
