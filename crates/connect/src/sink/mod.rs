@@ -2,5 +2,7 @@
 
 use crate::kind::{Kind, SinkSettings};
 
+pub mod sql;
+
 /// Every kind of sink.
-pub const SINKS: &[Kind<dyn SinkSettings>] = &[];
+pub const SINKS: &[Kind<dyn SinkSettings>] = &[sql::KIND];
