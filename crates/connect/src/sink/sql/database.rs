@@ -1,0 +1,200 @@
+//! What the protocol asks of a database: one connection, and what its SQL looks like.
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use foretell_flow::StageError;
+
+use super::statement::Insert;
+use super::table::{Kind, Name, Table};
+use super::values::{Data, Rules};
+
+/// A statement that has no answer by then is given up with its connection. Above the databases' own lock timeouts.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A connection that does not come about by then is given up.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A server ends a transaction whose client says nothing for so long: the locks of a frozen worker go with it.
+pub(super) const IDLE_SECONDS: u32 = 60;
+
+/// How long a statement waits for another transaction's locks.
+pub(super) const LOCK_SECONDS: u32 = 40;
+
+/// A value of the progress tables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Value {
+    Null,
+    Int(i64),
+    Text(String),
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Value::Text(text.to_owned())
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Value::Int(number)
+    }
+}
+
+impl From<i32> for Value {
+    fn from(number: i32) -> Self {
+        Value::Int(number.into())
+    }
+}
+
+/// What a database says no with. `text` never holds a record's values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) cause: Cause,
+    pub(super) text: String,
+}
+
+/// Why a statement failed, as far as it matters for what comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// A row of the statement: the others can be stored.
+    Row,
+    /// The moment: a lost connection, a deadlock, a lock that was not given, a server that goes down.
+    Moment,
+    /// The schema, a permission, the statement itself: only a person can change that.
+    Settings,
+}
+
+impl Failure {
+    pub(super) fn row(text: impl Into<String>) -> Self {
+        Failure { cause: Cause::Row, text: text.into() }
+    }
+
+    pub(super) fn moment(text: impl Into<String>) -> Self {
+        Failure { cause: Cause::Moment, text: text.into() }
+    }
+
+    pub(super) fn settings(text: impl Into<String>) -> Self {
+        Failure { cause: Cause::Settings, text: text.into() }
+    }
+
+    /// What the run loop hears; `place` says where.
+    pub(super) fn at(self, place: impl fmt::Display) -> StageError {
+        let message = format!("{place}: {}", self.text);
+        match self.cause {
+            Cause::Moment => StageError::unavailable(message),
+            Cause::Row | Cause::Settings => StageError::settings(message),
+        }
+    }
+}
+
+/// What is said of an error that no server sent.
+pub(super) fn transport_failure(error: &sqlx::Error) -> Failure {
+    use sqlx::Error;
+    match error {
+        Error::Io(error) => Failure::moment(error.to_string()),
+        Error::Tls(error) => Failure::settings(format!("TLS: {error}")),
+        Error::Configuration(error) => Failure::settings(error.to_string()),
+        // A value that the protocol has no form for, such as a year of six digits.
+        Error::Encode(_) => Failure::row("a value cannot be sent"),
+        Error::Protocol(_) => Failure::moment("the server's answer could not be read"),
+        Error::WorkerCrashed => Failure::moment("the database's thread is gone"),
+        _ => Failure::settings("the server's answer has another form than expected"),
+    }
+}
+
+/// Waits, but not for ever.
+pub(super) async fn within<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    match tokio::time::timeout(STATEMENT_TIMEOUT, work).await {
+        Ok(result) => result,
+        Err(_) => Err(Failure::moment(format!("no answer within {} s", STATEMENT_TIMEOUT.as_secs()))),
+    }
+}
+
+/// How long a connection may take to end in good order.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Ends a connection.
+pub(super) async fn close(closing: impl Future<Output = Result<(), sqlx::Error>>) {
+    // What was committed is safe, and nothing else is of worth.
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, closing).await;
+}
+
+/// What a database's SQL looks like, and what it can hold.
+pub(super) struct Dialect {
+    /// The name in texts.
+    pub(super) name: &'static str,
+    /// The character around identifiers; doubled within.
+    pub(super) quote: char,
+    /// Starts a transaction that will write.
+    pub(super) begin: &'static str,
+    /// Follows a SELECT of rows that shall be locked.
+    pub(super) for_update: &'static str,
+    /// Follows `INSERT … VALUES (…)` where an existing key shall stay as it is.
+    pub(super) if_absent: &'static str,
+    /// The column type of names in the progress tables: compared byte by byte, short enough for a key.
+    pub(super) name_type: &'static str,
+    /// The column type of long text.
+    pub(super) text_type: &'static str,
+    /// The column type of a time in `foretell_rejected`.
+    pub(super) time_type: &'static str,
+    /// Follows `CREATE TABLE … (…)`.
+    pub(super) table_options: &'static str,
+    /// Column types for `create: true`.
+    pub(super) type_for: fn(&Kind) -> String,
+    /// What values it takes.
+    pub(super) rules: Rules,
+}
+
+impl Dialect {
+    /// An identifier in quotes.
+    pub(super) fn quoted(&self, identifier: &str) -> String {
+        let q = self.quote;
+        let doubled: String = [q, q].iter().collect();
+        format!("{q}{}{q}", identifier.replace(q, &doubled))
+    }
+
+    /// A table's name in quotes.
+    pub(super) fn table(&self, name: &Name) -> String {
+        match &name.schema {
+            Some(schema) => format!("{}.{}", self.quoted(schema), self.quoted(&name.table)),
+            None => self.quoted(&name.table),
+        }
+    }
+}
+
+/// One connection; `Sync` so that a sink that holds one can be lent. After any error but [`Cause::Row`] it is dropped and a new one made.
+#[async_trait]
+pub(super) trait Database: Send + Sync {
+    /// Its SQL.
+    fn dialect(&self) -> &'static Dialect;
+
+    /// Runs a statement without values: BEGIN, SAVEPOINT, DDL.
+    async fn command(&mut self, sql: &str) -> Result<(), Failure>;
+
+    /// Runs a statement with `?` for its values; it stays prepared. Returns how many rows it hit (found, not changed).
+    async fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, Failure>;
+
+    /// Runs a query with `?` for its values.
+    async fn fetch(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Vec<Value>>, Failure>;
+
+    /// What the database knows of a table; `None` where there is none of that name.
+    async fn describe(&mut self, name: &Name) -> Result<Option<Table>, Failure>;
+
+    /// The tables that can be seen, for messages.
+    async fn tables(&mut self) -> Result<Vec<String>, Failure>;
+
+    /// Checks what only the database can check of an INSERT, and writes nothing.
+    async fn probe(&mut self, insert: &Insert, columns: &[Data]) -> Result<(), Failure>;
+
+    /// How many rows of so many columns go into one statement, and how many bytes of values.
+    fn chunk(&self, columns: usize) -> (usize, usize);
+
+    /// Inserts rows with one statement.
+    async fn insert(&mut self, insert: &Insert, columns: &[Data], rows: &[u32]) -> Result<(), Failure>;
+
+    /// Says goodbye; a server that does not answer is left.
+    async fn close(self: Box<Self>);
+}

@@ -1,0 +1,367 @@
+//! MariaDB and MySQL.
+
+use async_trait::async_trait;
+use sqlx::mysql::{MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlRow};
+use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Executor, Row, Statement};
+
+use super::database::{
+    CONNECT_TIMEOUT, Cause, Database, Dialect, Failure, IDLE_SECONDS, LOCK_SECONDS, Value, transport_failure, within,
+};
+use super::statement::Insert;
+use super::table::{Column, Kind, Name, Table};
+use super::values::{Data, Rules, naive};
+
+pub(super) static DIALECT: Dialect = Dialect {
+    name: "MariaDB",
+    quote: '`',
+    begin: "START TRANSACTION",
+    for_update: " FOR UPDATE",
+    // IGNORE would turn every other error into a warning.
+    if_absent: " ON DUPLICATE KEY UPDATE `next` = `next`",
+    name_type: "VARCHAR(249) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+    text_type: "LONGTEXT CHARACTER SET utf8mb4",
+    time_type: "DATETIME(6)",
+    table_options: " ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4",
+    type_for,
+    rules: Rules { nan: false, infinity: false, typed: true },
+};
+
+/// More placeholders than the protocol can count make no statement.
+const MAX_PLACEHOLDERS: usize = 65_535;
+
+/// Longer statements are not quicker: the server parses and keeps each placeholder.
+const MAX_ROWS: usize = 2_048;
+
+/// Statements of that many bytes are long enough, whatever the server would allow.
+const MAX_BYTES: usize = 8 << 20;
+
+fn type_for(kind: &Kind) -> String {
+    match kind {
+        Kind::Int => "BIGINT",
+        Kind::UInt => "BIGINT UNSIGNED",
+        Kind::Float => "DOUBLE",
+        Kind::Decimal => "DECIMAL(38,10)",
+        Kind::Bool => "BOOLEAN",
+        Kind::Binary => "LONGBLOB",
+        Kind::Date => "DATE",
+        Kind::Time { .. } => "DATETIME(6)",
+        Kind::Json => "JSON",
+        Kind::Text | Kind::Other | Kind::Any => "LONGTEXT",
+    }
+    .to_owned()
+}
+
+/// A connection to MariaDB or MySQL.
+pub(super) struct MariaDb {
+    connection: MySqlConnection,
+    packet: usize,
+}
+
+impl MariaDb {
+    pub(super) async fn connect(options: &MySqlConnectOptions) -> Result<Self, Failure> {
+        let options = options
+            .clone()
+            .pipes_as_concat(false)
+            .no_engine_substitution(false)
+            .timezone(Some("+00:00".to_owned()))
+            .disable_statement_logging();
+        let connecting = MySqlConnection::connect_with(&options);
+        let connection = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
+            .await
+            .map_err(|_| Failure::moment(format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())))?
+            .map_err(|e| failure(&e))?;
+        let mut database = MariaDb { connection, packet: 0 };
+        // Strict: a value that does not fit is an error, not a warning. Notes are no warnings.
+        database
+            .command(&format!(
+                "SET SESSION sql_mode = 'STRICT_ALL_TABLES,STRICT_TRANS_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,\
+                 ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', sql_notes = 0, autocommit = 1, \
+                 innodb_lock_wait_timeout = {LOCK_SECONDS}"
+            ))
+            .await?;
+        let facts = database
+            .fetch("SELECT @@max_allowed_packet, VERSION(), CAST(@@log_bin AS CHAR), @@binlog_format", &[])
+            .await?;
+        let fact = |i: usize| facts.first().and_then(|row| row.get(i));
+        if let Some(Value::Int(bytes)) = fact(0) {
+            database.packet = usize::try_from(*bytes).unwrap_or(usize::MAX);
+        }
+        // READ COMMITTED locks rows and no gaps between them; a statement-based binary log cannot have it.
+        let logged = matches!(fact(2), Some(Value::Text(on)) if on == "1");
+        if !(logged && matches!(fact(3), Some(Value::Text(format)) if format == "STATEMENT")) {
+            database.command("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
+        }
+        if matches!(fact(1), Some(Value::Text(version)) if version.contains("MariaDB")) {
+            database.command(&format!("SET SESSION idle_transaction_timeout = {IDLE_SECONDS}")).await?;
+        }
+        Ok(database)
+    }
+
+    async fn count_warnings(&mut self) -> Result<i64, Failure> {
+        let row = self.connection.fetch_one(sqlx::raw_sql("SELECT @@warning_count")).await.map_err(|e| failure(&e))?;
+        match value(&row, 0)? {
+            Value::Int(count) => Ok(count),
+            _ => Err(Failure::settings("the server does not count warnings")),
+        }
+    }
+
+    fn sql(insert: &Insert, rows: usize) -> String {
+        let mut sql = format!("{} {}", insert.head(&DIALECT), insert.values(rows));
+        if let Some(key) = &insert.key {
+            let mut updated = insert.updated(&DIALECT);
+            if updated.is_empty() {
+                updated.extend(key.iter().filter_map(|&i| insert.columns.get(i)).map(|c| DIALECT.quoted(&c.name)));
+            }
+            let sets: Vec<String> = updated.iter().map(|c| format!("{c} = VALUES({c})")).collect();
+            sql.push_str(&format!(" ON DUPLICATE KEY UPDATE {}", sets.join(", ")));
+        }
+        sql
+    }
+
+    async fn run(&mut self, sql: String, arguments: MySqlArguments, keep: bool) -> Result<u64, Failure> {
+        let query = sqlx::query_with(AssertSqlSafe(sql), arguments).persistent(keep);
+        let done = within(async { query.execute(&mut self.connection).await.map_err(|e| failure(&e)) }).await?;
+        Ok(done.rows_affected())
+    }
+}
+
+#[async_trait]
+impl Database for MariaDb {
+    fn dialect(&self) -> &'static Dialect {
+        &DIALECT
+    }
+
+    async fn command(&mut self, sql: &str) -> Result<(), Failure> {
+        let query = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        within(async { self.connection.execute(query).await.map_err(|e| failure(&e)) }).await.map(drop)
+    }
+
+    async fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, Failure> {
+        self.run(sql.to_owned(), arguments(values)?, true).await
+    }
+
+    async fn fetch(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Vec<Value>>, Failure> {
+        let query = sqlx::query_with(AssertSqlSafe(sql.to_owned()), arguments(values)?);
+        let rows = within(async { query.fetch_all(&mut self.connection).await.map_err(|e| failure(&e)) }).await?;
+        rows.iter().map(|row| (0..row.len()).map(|i| value(row, i)).collect()).collect()
+    }
+
+    async fn describe(&mut self, name: &Name) -> Result<Option<Table>, Failure> {
+        let place = [name.schema.as_deref().map_or(Value::Null, Value::from), Value::from(name.table.as_str())];
+        let found = self
+            .fetch(
+                "SELECT CAST(t.table_type AS CHAR), CAST(t.engine AS CHAR), CAST(e.transactions AS CHAR) \
+                 FROM information_schema.tables t LEFT JOIN information_schema.engines e ON e.engine = t.engine \
+                 WHERE t.table_schema = COALESCE(?, DATABASE()) AND t.table_name = ?",
+                &place,
+            )
+            .await?;
+        let Some([Value::Text(table_type), engine, transactions]) = found.first().map(Vec::as_slice) else {
+            return Ok(None);
+        };
+        let no_transactions = match (engine, transactions) {
+            (_, Value::Text(yes)) if yes == "YES" => None,
+            (Value::Text(engine), _) => Some(format!("its engine is {engine}")),
+            _ => Some(format!("it is a {}", table_type.to_lowercase())),
+        };
+        let columns = self
+            .fetch(
+                "SELECT CAST(column_name AS CHAR), CAST(data_type AS CHAR), CAST(column_type AS CHAR), \
+                 CAST(is_nullable AS CHAR), CAST(column_default AS CHAR), CAST(extra AS CHAR), \
+                 CAST(datetime_precision AS SIGNED) FROM information_schema.columns \
+                 WHERE table_schema = COALESCE(?, DATABASE()) AND table_name = ? ORDER BY ordinal_position",
+                &place,
+            )
+            .await?;
+        let columns = columns.iter().filter_map(|row| column(row)).collect();
+        let keys = self
+            .fetch(
+                "SELECT CAST(index_name AS CHAR), CAST(column_name AS CHAR) FROM information_schema.statistics \
+                 WHERE table_schema = COALESCE(?, DATABASE()) AND table_name = ? AND non_unique = 0 \
+                 ORDER BY index_name, seq_in_index",
+                &place,
+            )
+            .await?;
+        let unique = super::progress::grouped(&keys);
+        Ok(Some(Table { name: name.clone(), columns, unique, no_transactions, denied: Vec::new() }))
+    }
+
+    async fn tables(&mut self) -> Result<Vec<String>, Failure> {
+        let rows = self
+            .fetch(
+                "SELECT CAST(table_name AS CHAR) FROM information_schema.tables WHERE table_schema = DATABASE()",
+                &[],
+            )
+            .await?;
+        Ok(rows.into_iter().flatten().filter_map(|v| if let Value::Text(t) = v { Some(t) } else { None }).collect())
+    }
+
+    async fn probe(&mut self, insert: &Insert, _columns: &[Data]) -> Result<(), Failure> {
+        // Preparing checks names and privileges.
+        let sql = AssertSqlSafe(MariaDb::sql(insert, 1));
+        let prepared =
+            async { self.connection.prepare(sqlx::SqlSafeStr::into_sql_str(sql)).await.map_err(|e| failure(&e)) };
+        within(prepared).await.map(|statement| drop(statement.into_sql()))
+    }
+
+    fn chunk(&self, columns: usize) -> (usize, usize) {
+        let rows = (MAX_PLACEHOLDERS / columns.max(1)).clamp(1, MAX_ROWS);
+        // Types and lengths come on top of the values.
+        (rows, MAX_BYTES.min(self.packet.saturating_sub(self.packet / 4)))
+    }
+
+    async fn insert(&mut self, insert: &Insert, columns: &[Data], rows: &[u32]) -> Result<(), Failure> {
+        let mut arguments = MySqlArguments::default();
+        arguments.reserve(rows.len() * columns.len(), rows.len() * columns.len() * 9);
+        for &row in rows {
+            for column in columns {
+                bind(&mut arguments, column, row as usize).map_err(|_| Failure::row("a value cannot be sent"))?;
+            }
+        }
+        let keep = rows.len().is_power_of_two() || rows.len() < 16 || rows.len() == self.chunk(columns.len()).0;
+        let done = self.run(MariaDb::sql(insert, rows.len()), arguments, keep).await?;
+        let warnings = within(self.count_warnings()).await?;
+        if warnings > 0 {
+            return Err(Failure::row("stored only with a warning"));
+        }
+        match insert.key.is_some() || done == rows.len() as u64 {
+            true => Ok(()),
+            false => Err(Failure::settings(format!("the server stored {done} of {} rows", rows.len()))),
+        }
+    }
+
+    async fn close(self: Box<Self>) {
+        super::database::close(self.connection.close()).await;
+    }
+}
+
+fn bind(arguments: &mut MySqlArguments, data: &Data, row: usize) -> Result<(), sqlx::error::BoxDynError> {
+    if data.is_null(row) {
+        return arguments.add(None::<i64>);
+    }
+    match data {
+        Data::Int(a) => arguments.add(a.value(row)),
+        Data::UInt(a) => arguments.add(a.value(row)),
+        Data::Float32(a) => arguments.add(a.value(row)),
+        Data::Float64(a) => arguments.add(a.value(row)),
+        Data::Bool(a) => arguments.add(i64::from(a.value(row))),
+        Data::Text(a) => arguments.add(a.value(row)),
+        Data::Binary(a) => arguments.add(a.value(row)),
+        Data::Date(a) => arguments.add(a.value_as_date(row)),
+        Data::Time(a) => arguments.add(naive(a.value(row))),
+    }
+}
+
+fn arguments(values: &[Value]) -> Result<MySqlArguments, Failure> {
+    let mut arguments = MySqlArguments::default();
+    for value in values {
+        match value {
+            Value::Null => arguments.add(None::<String>),
+            Value::Int(number) => arguments.add(*number),
+            Value::Text(text) => arguments.add(text.as_str()),
+        }
+        .map_err(|_| Failure::settings("a setting cannot be sent"))?;
+    }
+    Ok(arguments)
+}
+
+fn value(row: &MySqlRow, i: usize) -> Result<Value, Failure> {
+    if let Ok(number) = row.try_get::<Option<i64>, _>(i) {
+        return Ok(number.map_or(Value::Null, Value::Int));
+    }
+    if let Ok(number) = row.try_get::<Option<u64>, _>(i) {
+        return Ok(number.map_or(Value::Null, |n| Value::Int(i64::try_from(n).unwrap_or(i64::MAX))));
+    }
+    match row.try_get::<Option<String>, _>(i) {
+        Ok(text) => Ok(text.map_or(Value::Null, Value::Text)),
+        Err(error) => Err(transport_failure(&error)),
+    }
+}
+
+fn column(row: &[Value]) -> Option<Column> {
+    let text = |i: usize| match row.get(i) {
+        Some(Value::Text(text)) => text.as_str(),
+        _ => "",
+    };
+    let (name, data_type, column_type, extra) = (text(0), text(1), text(2), text(5).to_lowercase());
+    let unsigned = column_type.contains("unsigned");
+    let digits = match row.get(6) {
+        Some(Value::Int(digits)) => u8::try_from(*digits).unwrap_or(0),
+        _ => 0,
+    };
+    let kind = match data_type.to_lowercase().as_str() {
+        "tinyint" | "smallint" | "mediumint" | "int" | "bigint" if unsigned => Kind::UInt,
+        "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "year" => Kind::Int,
+        "bit" => Kind::UInt,
+        "float" | "double" => Kind::Float,
+        "decimal" => Kind::Decimal,
+        "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" => Kind::Text,
+        "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => Kind::Binary,
+        "json" => Kind::Json,
+        "date" => Kind::Date,
+        "datetime" => Kind::Time { digits, instant: false },
+        "timestamp" => Kind::Time { digits, instant: true },
+        _ => Kind::Other,
+    };
+    let computed = extra.contains("generated") && !extra.contains("default_generated");
+    let filled = matches!(row.get(4), Some(Value::Text(_))) || extra.contains("auto_increment") || computed;
+    Some(Column {
+        name: (!name.is_empty()).then(|| name.to_owned())?,
+        type_name: column_type.to_owned(),
+        kind,
+        needed: text(3) == "NO" && !filled,
+        computed,
+    })
+}
+
+/// What an error means; the server's own text only where it holds no values.
+fn failure(error: &sqlx::Error) -> Failure {
+    let Some(error) = error.as_database_error().and_then(|e| e.try_downcast_ref::<MySqlDatabaseError>()) else {
+        return transport_failure(error);
+    };
+    let (number, state) = (error.number(), error.code().unwrap_or_default());
+    let what = match number {
+        1048 => "NULL in a column that is NOT NULL",
+        1062 => "a key that is there already",
+        1264 | 1690 => "a number out of range",
+        1265 | 1406 => "too long",
+        1292 | 1366 | 1411 => "not a value of the column's type",
+        1452 | 1216 => "a foreign key that is not there",
+        3819 | 4025 => "a constraint does not hold",
+        1644 => "refused by a trigger",
+        _ => "",
+    };
+    if !what.is_empty() || ["22", "23", "45"].iter().any(|class| state.starts_with(class)) {
+        let what = if what.is_empty() { "refused" } else { what };
+        return Failure::row(match named(error.message()) {
+            Some(name) => format!("{what} (`{name}`, error {number})"),
+            None => format!("{what} (error {number})"),
+        });
+    }
+    let cause = match number {
+        1020 | 1021 | 1040 | 1053 | 1077 | 1080 | 1114 | 1152 | 1158..=1161 | 1203 | 1205 | 1213 | 1226 | 1290 => {
+            Cause::Moment
+        }
+        1317 | 1836 | 1927 | 1969 | 2006 | 2013 | 3024 | 4031 => Cause::Moment,
+        _ => Cause::Settings,
+    };
+    let shown = cause == Cause::Moment || state.starts_with("42") || state.starts_with("28") || number < 1060;
+    let text = if shown { error.message() } else { "the statement was refused" };
+    Failure { cause, text: format!("{text} (error {number})") }
+}
+
+/// The column or key that a message names: a plain identifier after these words, never a value.
+fn named(message: &str) -> Option<&str> {
+    let rest = ["for column ", "Column ", "for key ", "CONSTRAINT "].iter().find_map(|word| {
+        let at = message.rfind(word)?;
+        message.get(at + word.len()..)
+    })?;
+    let mut names = rest.split(['\'', '`']).filter(|part| !part.is_empty() && *part != ".");
+    // `db`.`table`.`column` ends in what is looked for; a quoted word stands alone.
+    let name = match rest.starts_with('`') {
+        true => rest.split(' ').next()?.rsplit('`').find(|part| !part.is_empty())?,
+        false => names.next()?,
+    };
+    let plain = name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '.');
+    (plain && name.len() <= 64).then_some(name)
+}

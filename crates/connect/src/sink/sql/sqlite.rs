@@ -1,0 +1,269 @@
+//! SQLite.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteRow};
+use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Executor, Row, Statement};
+
+use super::database::{CONNECT_TIMEOUT, Database, Dialect, Failure, LOCK_SECONDS, Value, transport_failure, within};
+use super::statement::Insert;
+use super::table::{Column, Kind, Name, Table};
+use super::values::{Data, Rules, naive, time_text};
+
+pub(super) static DIALECT: Dialect = Dialect {
+    name: "SQLite",
+    quote: '"',
+    // At once a writer: a transaction that becomes one later can fail for good.
+    begin: "BEGIN IMMEDIATE",
+    // There is one writer; BEGIN IMMEDIATE has waited for it.
+    for_update: "",
+    if_absent: " ON CONFLICT DO NOTHING",
+    name_type: "TEXT",
+    text_type: "TEXT",
+    time_type: "TIMESTAMP",
+    table_options: "",
+    type_for,
+    // It stores NaN as NULL.
+    rules: Rules { nan: false, infinity: true, typed: false },
+};
+
+/// SQLite's own limit of variables in a statement, as it is built here.
+const MAX_VARIABLES: usize = 32_766;
+const MAX_ROWS: usize = 1_024;
+const MAX_BYTES: usize = 64 << 20;
+
+fn type_for(kind: &Kind) -> String {
+    match kind {
+        Kind::Int => "INTEGER",
+        Kind::Float => "REAL",
+        Kind::UInt | Kind::Decimal => "NUMERIC",
+        Kind::Bool => "BOOLEAN",
+        Kind::Binary => "BLOB",
+        Kind::Date => "DATE",
+        Kind::Time { .. } => "TIMESTAMP",
+        Kind::Text | Kind::Json | Kind::Other | Kind::Any => "TEXT",
+    }
+    .to_owned()
+}
+
+/// A connection to a SQLite file.
+pub(super) struct Sqlite {
+    connection: SqliteConnection,
+}
+
+impl Sqlite {
+    pub(super) async fn connect(options: &SqliteConnectOptions) -> Result<Self, Failure> {
+        let options =
+            options.clone().busy_timeout(Duration::from_secs(LOCK_SECONDS.into())).disable_statement_logging();
+        let connecting = SqliteConnection::connect_with(&options);
+        let connection = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
+            .await
+            .map_err(|_| Failure::moment(format!("not opened within {} s", CONNECT_TIMEOUT.as_secs())))?
+            .map_err(|e| failure(&e))?;
+        Ok(Sqlite { connection })
+    }
+
+    fn sql(insert: &Insert, rows: usize) -> String {
+        format!("{} {}{}", insert.head(&DIALECT), insert.values(rows), insert.on_conflict(&DIALECT))
+    }
+
+    async fn run(&mut self, sql: String, arguments: SqliteArguments, keep: bool) -> Result<u64, Failure> {
+        let query = sqlx::query_with(AssertSqlSafe(sql), arguments).persistent(keep);
+        let done = within(async { query.execute(&mut self.connection).await.map_err(|e| failure(&e)) }).await?;
+        Ok(done.rows_affected())
+    }
+}
+
+#[async_trait]
+impl Database for Sqlite {
+    fn dialect(&self) -> &'static Dialect {
+        &DIALECT
+    }
+
+    async fn command(&mut self, sql: &str) -> Result<(), Failure> {
+        let query = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        within(async { self.connection.execute(query).await.map_err(|e| failure(&e)) }).await.map(drop)
+    }
+
+    async fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, Failure> {
+        self.run(sql.to_owned(), arguments(values)?, true).await
+    }
+
+    async fn fetch(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Vec<Value>>, Failure> {
+        let query = sqlx::query_with(AssertSqlSafe(sql.to_owned()), arguments(values)?);
+        let rows = within(async { query.fetch_all(&mut self.connection).await.map_err(|e| failure(&e)) }).await?;
+        rows.iter().map(|row| (0..row.len()).map(|i| value(row, i)).collect()).collect()
+    }
+
+    async fn describe(&mut self, name: &Name) -> Result<Option<Table>, Failure> {
+        let schema = Value::from(name.schema.as_deref().unwrap_or("main"));
+        let table = Value::from(name.table.as_str());
+        let columns = self
+            .fetch(
+                "SELECT name, type, \"notnull\", dflt_value, hidden, pk FROM pragma_table_xinfo(?, ?)",
+                &[table.clone(), schema.clone()],
+            )
+            .await?;
+        if columns.is_empty() {
+            return Ok(None);
+        }
+        let mut key: Vec<(i64, String)> = Vec::new();
+        for row in &columns {
+            if let (Some(Value::Text(name)), Some(Value::Int(place @ 1..))) = (row.first(), row.get(5)) {
+                key.push((*place, name.clone()));
+            }
+        }
+        key.sort();
+        let indexes = self
+            .fetch(
+                "SELECT i.name, c.name FROM pragma_index_list(?, ?) i, pragma_index_info(i.name, ?) c \
+                 WHERE i.\"unique\" AND NOT i.partial AND c.name IS NOT NULL ORDER BY i.name, c.seqno",
+                &[table, schema.clone(), schema],
+            )
+            .await?;
+        let mut unique = super::progress::grouped(&indexes);
+        if !key.is_empty() {
+            unique.push(key.iter().map(|(_, name)| name.clone()).collect());
+        }
+        let single = key.len() == 1;
+        Ok(Some(Table {
+            name: name.clone(),
+            columns: columns.iter().filter_map(|row| column(row, single)).collect(),
+            unique,
+            no_transactions: None,
+            denied: Vec::new(),
+        }))
+    }
+
+    async fn tables(&mut self) -> Result<Vec<String>, Failure> {
+        let rows = self.fetch("SELECT name FROM sqlite_master WHERE type = 'table'", &[]).await?;
+        Ok(rows.into_iter().flatten().filter_map(|v| if let Value::Text(t) = v { Some(t) } else { None }).collect())
+    }
+
+    async fn probe(&mut self, insert: &Insert, _columns: &[Data]) -> Result<(), Failure> {
+        let sql = AssertSqlSafe(Sqlite::sql(insert, 1));
+        let prepared =
+            async { self.connection.prepare(sqlx::SqlSafeStr::into_sql_str(sql)).await.map_err(|e| failure(&e)) };
+        within(prepared).await.map(|statement| drop(statement.into_sql()))?;
+        // A writer's lock, which a file that may only be read does not give.
+        self.command(DIALECT.begin).await?;
+        self.command("ROLLBACK").await
+    }
+
+    fn chunk(&self, columns: usize) -> (usize, usize) {
+        ((MAX_VARIABLES / columns.max(1)).clamp(1, MAX_ROWS), MAX_BYTES)
+    }
+
+    async fn insert(&mut self, insert: &Insert, columns: &[Data], rows: &[u32]) -> Result<(), Failure> {
+        let mut arguments = SqliteArguments::default();
+        arguments.reserve(rows.len() * columns.len(), 0);
+        for &row in rows {
+            for column in columns {
+                bind(&mut arguments, column, row as usize).map_err(|_| Failure::row("a value cannot be stored"))?;
+            }
+        }
+        let keep = rows.len().is_power_of_two() || rows.len() < 16 || rows.len() == self.chunk(columns.len()).0;
+        self.run(Sqlite::sql(insert, rows.len()), arguments, keep).await.map(drop)
+    }
+
+    async fn close(self: Box<Self>) {
+        super::database::close(self.connection.close()).await;
+    }
+}
+
+fn bind(arguments: &mut SqliteArguments, data: &Data, row: usize) -> Result<(), sqlx::error::BoxDynError> {
+    if data.is_null(row) {
+        return arguments.add(None::<i64>);
+    }
+    match data {
+        Data::Int(a) => arguments.add(a.value(row)),
+        Data::UInt(a) => match i64::try_from(a.value(row)) {
+            Ok(number) => arguments.add(number),
+            Err(_) => arguments.add(a.value(row).to_string()),
+        },
+        Data::Float32(a) => arguments.add(f64::from(a.value(row))),
+        Data::Float64(a) => arguments.add(a.value(row)),
+        Data::Bool(a) => arguments.add(i64::from(a.value(row))),
+        Data::Text(a) => arguments.add(a.value(row).to_owned()),
+        Data::Binary(a) => arguments.add(a.value(row).to_owned()),
+        Data::Date(a) => arguments.add(a.value_as_date(row).map(|d| d.to_string())),
+        Data::Time(a) => arguments.add(naive(a.value(row)).map(time_text)),
+    }
+}
+
+fn arguments(values: &[Value]) -> Result<SqliteArguments, Failure> {
+    let mut arguments = SqliteArguments::default();
+    for value in values {
+        match value {
+            Value::Null => arguments.add(None::<i64>),
+            Value::Int(number) => arguments.add(*number),
+            Value::Text(text) => arguments.add(text.clone()),
+        }
+        .map_err(|_| Failure::settings("a setting cannot be sent"))?;
+    }
+    Ok(arguments)
+}
+
+fn value(row: &SqliteRow, i: usize) -> Result<Value, Failure> {
+    if let Ok(number) = row.try_get::<Option<i64>, _>(i) {
+        return Ok(number.map_or(Value::Null, Value::Int));
+    }
+    match row.try_get::<Option<String>, _>(i) {
+        Ok(text) => Ok(text.map_or(Value::Null, Value::Text)),
+        Err(error) => Err(transport_failure(&error)),
+    }
+}
+
+/// A column by SQLite's own rules of affinity, but for the names that mean a time.
+fn column(row: &[Value], single_key: bool) -> Option<Column> {
+    let text = |i: usize| match row.get(i) {
+        Some(Value::Text(text)) => text.as_str(),
+        _ => "",
+    };
+    let number = |i: usize| if let Some(Value::Int(n)) = row.get(i) { *n } else { 0 };
+    let upper = text(1).to_uppercase();
+    let has = |words: &[&str]| words.iter().any(|w| upper.contains(w));
+    let kind = match () {
+        () if upper.is_empty() || upper == "ANY" => Kind::Any,
+        () if has(&["INT"]) => Kind::Int,
+        () if has(&["JSON"]) => Kind::Json,
+        () if has(&["CHAR", "CLOB", "TEXT", "UUID"]) => Kind::Text,
+        () if has(&["BLOB", "BINARY", "BYTEA"]) => Kind::Binary,
+        () if has(&["REAL", "FLOA", "DOUB"]) => Kind::Float,
+        () if has(&["DATETIME", "TIMESTAMP"]) => Kind::Time { digits: 6, instant: false },
+        () if has(&["DATE"]) => Kind::Date,
+        () if has(&["TIME"]) => Kind::Other,
+        () if has(&["BOOL"]) => Kind::Bool,
+        () => Kind::Decimal,
+    };
+    // 2 and 3 are generated columns. The one INTEGER PRIMARY KEY is the row's own number.
+    let computed = matches!(number(4), 2 | 3);
+    let rowid = single_key && number(5) == 1 && upper == "INTEGER";
+    let filled = matches!(row.get(3), Some(Value::Text(_))) || rowid || computed;
+    Some(Column {
+        name: (!text(0).is_empty()).then(|| text(0).to_owned())?,
+        type_name: if upper.is_empty() { "of no type".to_owned() } else { text(1).to_owned() },
+        kind,
+        needed: number(2) != 0 && !filled,
+        computed,
+    })
+}
+
+/// What an error means; SQLite's own text where it holds no values.
+fn failure(error: &sqlx::Error) -> Failure {
+    let Some(error) = error.as_database_error() else { return transport_failure(error) };
+    let code: i32 = error.code().and_then(|code| code.parse().ok()).unwrap_or(1);
+    let text = error.message();
+    match (code & 0xff, code) {
+        // A trigger's own words may hold values.
+        (_, 1811) => Failure::row("refused by a trigger"),
+        (19, _) => Failure::row(text),
+        (18, _) => Failure::row("too long"),
+        (20, _) => Failure::row("not a value of the column's type"),
+        // BUSY, LOCKED, NOMEM, INTERRUPT, IOERR, FULL, PROTOCOL, SCHEMA
+        (5 | 6 | 7 | 9 | 10 | 13 | 15 | 17, _) => Failure::moment(format!("{text} (code {code})")),
+        (14, _) => Failure::settings(format!("{text}: is the path right, and may the file be written?")),
+        _ => Failure::settings(format!("{text} (code {code})")),
+    }
+}

@@ -1,0 +1,41 @@
+//! The SQL sink on real databases: one suite, three servers.
+
+#![allow(unreachable_pub)]
+
+mod bed;
+mod checks;
+mod protocol;
+mod proxy;
+mod values;
+
+/// Each test on each server.
+macro_rules! suite {
+    ($($module:ident: $($test:ident),+;)+) => {
+        suite!(@server mariadb MariaDb; $($module: $($test),+;)+);
+        suite!(@server postgres Postgres; $($module: $($test),+;)+);
+        suite!(@server sqlite Sqlite; $($module: $($test),+;)+);
+    };
+    (@server $name:ident $server:ident; $($module:ident: $($test:ident),+;)+) => {
+        mod $name {
+            $($(
+                #[tokio::test]
+                async fn $test() {
+                    let mut bed = crate::bed::Bed::new(crate::bed::Server::$server).await;
+                    crate::$module::$test(&mut bed).await;
+                    bed.end().await;
+                }
+            )+)+
+        }
+    };
+}
+
+suite! {
+    protocol: stores_rows_and_positions, one_of_two_writers_wins, a_cut_before_commit_stores_nothing,
+        a_cut_after_commit_stores_once, a_dropped_write_stores_nothing, refused_rows_are_kept_beside_the_table,
+        without_provenance_refused_rows_have_no_offset, plans_are_kept_and_trimmed, positions_are_set_and_forgotten,
+        many_partitions_move_together, at_least_once_keeps_no_tables;
+    values: types_round_trip, text_is_read_by_the_database, times_are_local_where_a_type_has_no_zone, not_a_number,
+        upsert_replaces_and_the_last_row_wins, a_table_is_created, case_differs, large_batches, long_rows;
+    checks: a_missing_table, a_missing_column, a_column_of_another_type, a_column_that_must_be_given,
+        an_upsert_without_its_index, settings_that_contradict, opening_writes_nothing;
+}

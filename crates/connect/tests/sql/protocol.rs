@@ -1,0 +1,300 @@
+//! Positions, fences, cuts, refused rows, plans.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::SchemaRef;
+use foretell_flow::{Fault, Keep, Position, Reset, Sink};
+use serde_json::json;
+
+use crate::bed::{Bed, Server, TIME, batch, claim, context, parse, partition, write};
+use crate::proxy::{Cut, Proxy};
+
+fn rows(range: std::ops::Range<i64>) -> RecordBatch {
+    let text: StringArray = range.clone().map(|i| Some(format!("patient {i}"))).collect();
+    batch(vec![("PNO", Arc::new(text)), ("PRETIME", Arc::new(Int64Array::from_iter_values(range)))])
+}
+
+fn schema() -> SchemaRef {
+    rows(0..0).schema()
+}
+
+async fn table(bed: &mut Bed) {
+    let options = if bed.server == Server::MariaDb { " ENGINE=InnoDB" } else { "" };
+    let q = if bed.server == Server::MariaDb { '`' } else { '"' };
+    bed.run(&format!("CREATE TABLE result ({q}PNO{q} VARCHAR(20) NOT NULL, {q}PRETIME{q} SMALLINT){options}")).await;
+    if bed.server == Server::Sqlite {
+        // SQLite takes anything anywhere unless it is told not to.
+        bed.run("DROP TABLE result").await;
+        bed.run(
+            "CREATE TABLE result (PNO VARCHAR(20) NOT NULL CHECK (length(PNO) <= 20), \
+             PRETIME SMALLINT CHECK (PRETIME BETWEEN -32768 AND 32767))",
+        )
+        .await;
+    }
+}
+
+async fn stored(bed: &mut Bed) -> Vec<i64> {
+    let mut all: Vec<i64> = bed.rows(&["PRETIME"], "result").await.iter().map(|v| v.parse().unwrap()).collect();
+    all.sort_unstable();
+    all
+}
+
+async fn next(sink: &mut Box<dyn Sink>, index: i32) -> i64 {
+    sink.claim(&[claim(index, 0)]).await.unwrap()[0].next
+}
+
+pub async fn stores_rows_and_positions(bed: &mut Bed) {
+    table(bed).await;
+    let mut sink = bed.open(&schema(), json!({})).await.unwrap();
+    assert!(sink.positions().await.unwrap().is_empty());
+    let held = sink.claim(&[claim(1, 7), claim(0, 5)]).await.unwrap();
+    assert_eq!(held.iter().map(|h| (h.partition.index, h.next)).collect::<Vec<_>>(), [(1, 7), (0, 5)]);
+
+    // A range is wider than its rows: offsets have holes.
+    sink.write(&write(0, 5, 20, rows(0..10))).await.unwrap();
+    sink.write(&write(1, 7, 17, rows(10..20))).await.unwrap();
+    sink.write(&write(0, 20, 30, rows(0..0))).await.unwrap();
+    assert_eq!(stored(bed).await, (0..20).collect::<Vec<_>>());
+    assert_eq!(bed.rows(&["PNO"], "result").await[3], "patient 3");
+    sink.close().await.unwrap();
+
+    let mut sink = bed.open(&schema(), json!({})).await.unwrap();
+    let all = sink.positions().await.unwrap();
+    assert_eq!(all.iter().map(|h| (h.partition.index, h.next)).collect::<Vec<_>>(), [(0, 30), (1, 17)]);
+    assert_eq!(all[0].identity, "cluster/topic");
+    // A start is for partitions without a position alone.
+    let held = sink.claim(&[claim(0, 0), claim(2, 9)]).await.unwrap();
+    assert_eq!(held.iter().map(|h| h.next).collect::<Vec<_>>(), [30, 9]);
+
+    // Another sink of the pipeline, and another pipeline, have positions of their own.
+    let mut other = context(&schema());
+    other.sink = "DB".into();
+    let mut other = parse(bed.settings(json!({}))).open(&other).await.unwrap();
+    assert!(other.positions().await.unwrap().is_empty());
+    assert_eq!(other.claim(&[claim(0, 3)]).await.unwrap()[0].next, 3);
+}
+
+pub async fn one_of_two_writers_wins(bed: &mut Bed) {
+    table(bed).await;
+    let mut one = bed.open(&schema(), json!({})).await.unwrap();
+    let mut two = bed.open(&schema(), json!({})).await.unwrap();
+    for round in 0..20 {
+        let (from, to) = (round * 10, round * 10 + 10);
+        assert_eq!((next(&mut one, 0).await, next(&mut two, 0).await), (from, from));
+        let this = write(0, from, to, rows(from..to));
+        let (a, b) = tokio::join!(one.write(&this), two.write(&this));
+        let lost = match (a, b) {
+            (Ok(_), Err(lost)) | (Err(lost), Ok(_)) => lost,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(lost.fault, Fault::Fenced, "{lost}");
+        assert!(lost.message.contains(&format!("Pdata[0] is not at {from} any more")), "{lost}");
+    }
+    assert_eq!(stored(bed).await, (0..200).collect::<Vec<_>>());
+}
+
+/// A sink behind a proxy; SQLite has no network to cut.
+async fn proxied(bed: &Bed) -> Option<(Box<dyn Sink>, Proxy)> {
+    if bed.server == Server::Sqlite {
+        return None;
+    }
+    let proxy = Proxy::new(&bed.url).await;
+    let sink = bed.open(&schema(), json!({ "url": proxy.url })).await.unwrap();
+    Some((sink, proxy))
+}
+
+pub async fn a_cut_before_commit_stores_nothing(bed: &mut Bed) {
+    table(bed).await;
+    let Some((mut sink, proxy)) = proxied(bed).await else {
+        // The file's own cut: the process dies with its transaction open, which is what dropping a write is.
+        return a_dropped_write(bed).await;
+    };
+    assert_eq!(next(&mut sink, 0).await, 0);
+    proxy.cut(Cut::Before);
+    let error = sink.write(&write(0, 0, 10, rows(0..10))).await.unwrap_err();
+    assert_eq!(error.fault, Fault::Unavailable, "{error}");
+    assert_eq!(next(&mut sink, 0).await, 0);
+    sink.write(&write(0, 0, 10, rows(0..10))).await.unwrap();
+    assert_eq!(stored(bed).await, (0..10).collect::<Vec<_>>());
+}
+
+pub async fn a_cut_after_commit_stores_once(bed: &mut Bed) {
+    table(bed).await;
+    let Some((mut sink, proxy)) = proxied(bed).await else {
+        return a_dropped_write(bed).await;
+    };
+    assert_eq!(next(&mut sink, 0).await, 0);
+    proxy.cut(Cut::After);
+    let error = sink.write(&write(0, 0, 10, rows(0..10))).await.unwrap_err();
+    assert_eq!(error.fault, Fault::Unavailable, "{error}");
+    assert!(error.message.contains("the outcome of COMMIT is unknown"), "{error}");
+    // A replay of what landed is fenced; the claim says where to go on.
+    assert_eq!(sink.write(&write(0, 0, 10, rows(0..10))).await.unwrap_err().fault, Fault::Fenced);
+    assert_eq!(next(&mut sink, 0).await, 10);
+    sink.write(&write(0, 10, 20, rows(10..20))).await.unwrap();
+    assert_eq!(stored(bed).await, (0..20).collect::<Vec<_>>());
+}
+
+async fn a_dropped_write(bed: &mut Bed) {
+    let mut sink = bed.open(&schema(), json!({})).await.unwrap();
+    let mut from = next(&mut sink, 0).await;
+    for micros in [1, 300, 1_000, 3_000, 10_000] {
+        let this = write(0, from, from + 3_000, rows(from..from + 3_000));
+        let _ = tokio::time::timeout(Duration::from_micros(micros), sink.write(&this)).await;
+        let at = next(&mut sink, 0).await;
+        assert!(at == from || at == from + 3_000);
+        assert_eq!(bed.count("result").await as i64, at);
+        from = at;
+    }
+    sink.write(&write(0, from, from + 3_000, rows(from..from + 3_000))).await.unwrap();
+    assert_eq!(stored(bed).await, (0..from + 3_000).collect::<Vec<_>>());
+}
+
+pub async fn a_dropped_write_stores_nothing(bed: &mut Bed) {
+    table(bed).await;
+    a_dropped_write(bed).await;
+}
+
+pub async fn refused_rows_are_kept_beside_the_table(bed: &mut Bed) {
+    table(bed).await;
+    let bad = [0, 1, 77, 500, 501, 998, 999];
+    let text: StringArray = (0..1000)
+        .map(|i| match i {
+            77 => None,
+            500 => Some("a name that is far longer than twenty letters".to_owned()),
+            _ => Some(format!("patient {i}")),
+        })
+        .collect();
+    let number: Int64Array =
+        (0..1000).map(|i| Some(if bad.contains(&i) && i != 77 && i != 500 { 1_000_000 + i } else { i })).collect();
+    let rows = batch(vec![("PNO", Arc::new(text)), ("PRETIME", Arc::new(number))]);
+    let mut sink = bed.open(&schema(), json!({})).await.unwrap();
+    next(&mut sink, 2).await;
+    let written = sink.write(&write(2, 0, 1000, rows)).await.unwrap();
+    assert_eq!(written.rejected, 7);
+    let good: Vec<i64> = (0..1000).filter(|i| !bad.contains(i)).collect();
+    assert_eq!(stored(bed).await, good);
+
+    let kept = bed.rows(&["pipeline", "sink", "topic", "partition", "offset", "row"], "foretell_rejected").await;
+    assert_eq!(kept.len(), 7);
+    assert_eq!(kept[0], r#"mri|db|Pdata|2|0|{"PNO":"patient 0","PRETIME":1000000}"#);
+    assert_eq!(kept[2], r#"mri|db|Pdata|2|77|{"PNO":null,"PRETIME":77}"#);
+    assert_eq!(kept[6], r#"mri|db|Pdata|2|999|{"PNO":"patient 999","PRETIME":1000999}"#);
+    let reasons = bed.rows(&["reason"], "foretell_rejected").await;
+    let expected = match bed.server {
+        Server::MariaDb => [
+            "a number out of range (`PRETIME`, error 1264)",
+            "NULL in a column that is NOT NULL (`PNO`, error 1048)",
+            "too long (`PNO`, error 1406)",
+        ],
+        Server::Postgres => [
+            "a number out of range (SQLSTATE 22003)",
+            "NULL in a column that is NOT NULL (`PNO`, SQLSTATE 23502)",
+            "too long (SQLSTATE 22001)",
+        ],
+        Server::Sqlite => [
+            "CHECK constraint failed: PRETIME BETWEEN -32768 AND 32767",
+            "NOT NULL constraint failed: result.PNO",
+            "CHECK constraint failed: length(PNO) <= 20",
+        ],
+    };
+    assert_eq!([&reasons[0], &reasons[2], &reasons[3]], expected);
+    let time = &bed.rows(&["time"], "foretell_rejected").await[0];
+    assert!(time.starts_with("2026-11-24 12:39:14.123456"), "{time}");
+}
+
+pub async fn without_provenance_refused_rows_have_no_offset(bed: &mut Bed) {
+    table(bed).await;
+    let mut sink = bed.open(&schema(), json!({})).await.unwrap();
+    next(&mut sink, 0).await;
+    let mut this = write(0, 0, 3, rows(40_000..40_003));
+    this.provenance = None;
+    assert_eq!(sink.write(&this).await.unwrap().rejected, 3);
+    let kept = bed.rows(&["topic", "partition", "offset"], "foretell_rejected").await;
+    assert_eq!(kept, ["NULL|NULL|NULL"; 3]);
+    assert_eq!(bed.count("result").await, 0);
+    assert_eq!(next(&mut sink, 0).await, 3);
+}
+
+pub async fn plans_are_kept_and_trimmed(bed: &mut Bed) {
+    table(bed).await;
+    let mut sink = bed.open(&schema(), json!({})).await.unwrap();
+    next(&mut sink, 0).await;
+    let position = |next| Position { partition: partition(0), next };
+    let mut keeping = |from: i64, floor: i64| {
+        let mut this = write(0, from, from + 10, rows(from..from + 10));
+        this.keep = Some(Keep { pieces: this.plan.pieces().collect(), floor: vec![position(floor)] });
+        this
+    };
+    let writes: Vec<_> = [(0, 0), (10, 0), (20, 9), (30, 20)].map(|(from, floor)| keeping(from, floor)).into();
+    for this in &writes {
+        sink.write(this).await.unwrap();
+    }
+    let starts = |pieces: &[foretell_flow::Piece]| pieces.iter().map(|p| p.range.from).collect::<Vec<_>>();
+    let held = sink.positions().await.unwrap();
+    assert_eq!(starts(&held[0].plans), [20, 30]);
+    assert_eq!(held[0].plans[0], writes[2].plan.pieces().next().unwrap());
+    assert_eq!(held[0].plans[0].time, TIME);
+
+    // Another run knows what was kept, and trims it.
+    let mut sink = bed.open(&schema(), json!({})).await.unwrap();
+    let held = sink.claim(&[claim(0, 0)]).await.unwrap();
+    assert_eq!((held[0].next, starts(&held[0].plans)), (40, vec![20, 30]));
+    sink.write(&keeping(40, 50)).await.unwrap();
+    assert!(sink.positions().await.unwrap()[0].plans.is_empty());
+}
+
+pub async fn positions_are_set_and_forgotten(bed: &mut Bed) {
+    table(bed).await;
+    let mut sink = bed.open(&schema(), json!({})).await.unwrap();
+    sink.reset(&Reset::Forget(None)).await.unwrap();
+    let position = Position { partition: partition(0), next: 42 };
+    sink.reset(&Reset::Set { position, identity: "another".into() }).await.unwrap();
+    let held = sink.claim(&[claim(0, 0), claim(1, 1)]).await.unwrap();
+    assert_eq!((held[0].next, held[0].identity.as_str(), held[1].next), (42, "another", 1));
+    sink.reset(&Reset::Forget(Some(partition(0)))).await.unwrap();
+    assert_eq!(sink.positions().await.unwrap().len(), 1);
+    sink.reset(&Reset::Forget(None)).await.unwrap();
+    assert!(sink.positions().await.unwrap().is_empty());
+}
+
+pub async fn many_partitions_move_together(bed: &mut Bed) {
+    table(bed).await;
+    let mut sink = bed.open(&schema(), json!({})).await.unwrap();
+    let claims: Vec<_> = (0..50).map(|i| claim(i, 0)).collect();
+    sink.claim(&claims).await.unwrap();
+    let mut this = write(0, 0, 10, rows(0..100));
+    this.ranges = (0..50).map(|i| foretell_flow::Range { partition: partition(i), from: 0, to: 10 }).collect();
+    sink.write(&this).await.unwrap();
+    // One range that is not where it should be takes all others back.
+    for range in &mut this.ranges {
+        (range.from, range.to) = (10, 20);
+    }
+    this.ranges[49].from = 9;
+    assert_eq!(sink.write(&this).await.unwrap_err().fault, Fault::Fenced);
+    assert!(sink.claim(&claims).await.unwrap().iter().all(|h| h.next == 10));
+    assert_eq!(bed.count("result").await, 100);
+}
+
+pub async fn at_least_once_keeps_no_tables(bed: &mut Bed) {
+    table(bed).await;
+    let settings = json!({ "delivery": "at_least_once" });
+    assert!(!parse(bed.settings(settings.clone())).traits().keeps_positions);
+    let mut sink = bed.open(&schema(), settings).await.unwrap();
+    assert_eq!(sink.claim(&[claim(0, 4)]).await.unwrap()[0].next, 4);
+    assert_eq!(sink.write(&write(0, 0, 10, rows(0..10))).await.unwrap().rejected, 0);
+    assert_eq!(sink.write(&write(0, 0, 10, rows(40_000..40_010))).await.unwrap().rejected, 10);
+    assert_eq!(stored(bed).await, (0..10).collect::<Vec<_>>());
+    assert!(sink.positions().await.unwrap().is_empty());
+    let tables = match bed.server {
+        Server::Sqlite => bed.rows(&["name"], "sqlite_master WHERE name LIKE 'foretell%'").await,
+        Server::MariaDb => {
+            let own = "information_schema.tables WHERE table_schema = DATABASE() AND table_name LIKE 'foretell%'";
+            bed.rows(&["TABLE_NAME"], own).await
+        }
+        Server::Postgres => bed.rows(&["tablename"], "pg_tables WHERE tablename LIKE 'foretell%'").await,
+    };
+    assert!(tables.is_empty(), "{tables:?}");
+}
