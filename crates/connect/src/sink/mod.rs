@@ -2,8 +2,9 @@
 
 pub mod console;
 pub mod file;
+pub mod kafka;
 
 use crate::kind::{Kind, SinkSettings};
 
 /// Every kind of sink.
-pub const SINKS: &[Kind<dyn SinkSettings>] = &[console::KIND, file::KIND];
+pub const SINKS: &[Kind<dyn SinkSettings>] = &[console::KIND, file::KIND, kafka::KIND];
