@@ -1,23 +1,22 @@
 //! What every client of ours does with librdkafka's logs and errors.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-/// Errors remembered: enough to say why a broker cannot be reached.
-const REMEMBERED: usize = 16;
+use super::raw;
 
-/// Hands logs to `tracing` and remembers the last errors. Clones share what they remember.
+/// Hands logs to `tracing` and remembers the last error of each kind. Clones share what they remember.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Context {
-    errors: Arc<Mutex<VecDeque<Report>>>,
+    errors: Arc<Mutex<Vec<Report>>>,
 }
 
 /// What librdkafka reported.
@@ -29,9 +28,16 @@ pub(crate) struct Report {
 }
 
 impl Context {
-    /// The errors so far, oldest first.
+    /// The last error of each kind, oldest first.
     pub(crate) fn errors(&self) -> Vec<Report> {
-        self.errors.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.errors.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn remember(&self, code: Code, reason: &str) {
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        // One of each kind: `1/1 brokers are down` comes many times a second.
+        errors.retain(|earlier| earlier.code != code);
+        errors.push(Report { code, reason: reason.to_owned(), at: Instant::now() });
     }
 
     /// Forgets them.
@@ -44,6 +50,17 @@ impl ClientContext for Context {
     // librdkafka's logs name brokers, topics, offsets and protocol errors, never the content of a record; the levels
     // below are one lower than its own, since it repeats what it will solve itself.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        // Why a connection fails is only said here.
+        if facility == "FAIL" {
+            let reason = text.split_once("]: ").map_or(text, |(_, reason)| reason);
+            let code = match reason {
+                reason if reason.contains("SASL") || reason.contains("uthentication") => Code::Authentication,
+                reason if reason.contains("SSL") => Code::SSL,
+                reason if reason.contains("Failed to resolve") => Code::Resolve,
+                _ => Code::BrokerTransportFailure,
+            };
+            self.remember(code, reason);
+        }
         match level {
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
                 tracing::warn!(target: "foretell::kafka", facility, "{text}");
@@ -57,15 +74,23 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(target: "foretell::kafka", %error, "{reason}");
-        let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
-        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
-        if errors.len() == REMEMBERED {
-            errors.pop_front();
-        }
-        errors.push_back(Report { code, reason: reason.to_owned(), at: Instant::now() });
+        self.remember(error.rdkafka_error_code().unwrap_or(Code::Unknown), reason);
     }
 
     fn stats(&self, _: Statistics) {}
 }
 
 impl ConsumerContext for Context {}
+
+/// Waits until each message has its answer; whether that came in time. The producer reports errors only
+/// (`delivery.report.only.error`): successes are not handed out one by one.
+pub(crate) fn flush<C: ProducerContext>(producer: &BaseProducer<C>, wait: Duration) -> bool {
+    let deadline = Instant::now() + wait;
+    while !raw::flush(producer.client(), Duration::from_millis(50)) {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        producer.poll(Duration::ZERO);
+    }
+    true
+}

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use rdkafka::config::ClientConfig;
 use rdkafka::mocking::MockCluster;
-use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
+use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 
 use foretell_flow::StageError;
 
 use super::error;
-use super::raw;
+use super::client;
 use crate::sink::kafka::DEFAULT_PROGRESS_TOPIC;
 
 /// The cluster; it ends when this is dropped. It stays on its thread; a [`Feed`] may go to another.
@@ -68,6 +68,7 @@ impl Feed {
     pub fn new(brokers: &str) -> Result<Feed, StageError> {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", brokers).set("partitioner", "murmur2_random").set("linger.ms", "5");
+        config.set("delivery.report.only.error", "true");
         Ok(Feed { producer: config.create().map_err(error::config)? })
     }
 
@@ -94,9 +95,7 @@ impl Feed {
                 record = back;
             }
         }
-        let sent = raw::flush(self.producer.client(), Duration::from_secs(30));
-        self.producer.poll(Duration::ZERO);
-        match sent {
+        match client::flush(&self.producer, Duration::from_secs(30)) {
             true => Ok(()),
             false => Err(StageError::unavailable(format!("{}: not written within 30 s", doing()))),
         }

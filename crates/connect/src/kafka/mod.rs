@@ -6,3 +6,5 @@ pub(crate) mod inspect;
 pub mod mock;
 pub(crate) mod raw;
 pub mod settings;
+#[cfg(test)]
+pub(crate) mod testing;

@@ -178,9 +178,6 @@ impl KafkaSource {
         self.reader.as_ref().ok_or_else(error)
     }
 
-    fn partition(&self, index: i32) -> Partition {
-        Partition { topic: self.topic.clone(), index }
-    }
 }
 
 #[async_trait]

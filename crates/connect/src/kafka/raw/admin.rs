@@ -86,8 +86,8 @@ unsafe fn described(event: *mut sys::rd_kafka_event_t) -> KafkaResult<Option<Str
     }
 }
 
-/// Sends what is buffered at once and waits until each message has its answer; whether that came in time. The answers
-/// themselves are handed out by the next poll.
+/// Sends what is buffered at once and waits until each message has its answer; whether that came in time. Answers that
+/// wait for a poll (errors, where only they are reported) count as outstanding.
 pub(crate) fn flush<C: ClientContext>(producer: &Client<C>, wait: Duration) -> bool {
     // SAFETY: the client is alive.
     let code = unsafe { sys::rd_kafka_flush(producer.native_ptr(), millis(wait)) };
