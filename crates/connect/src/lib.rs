@@ -7,6 +7,7 @@
 
 pub mod decode;
 pub mod human;
+pub mod kafka;
 pub mod kind;
 pub mod sink;
 pub mod source;

@@ -2,9 +2,10 @@
 
 pub mod console;
 pub mod file;
+pub mod kafka;
 pub mod sql;
 
 use crate::kind::{Kind, SinkSettings};
 
 /// Every kind of sink.
-pub const SINKS: &[Kind<dyn SinkSettings>] = &[console::KIND, file::KIND, sql::KIND];
+pub const SINKS: &[Kind<dyn SinkSettings>] = &[console::KIND, file::KIND, kafka::KIND, sql::KIND];

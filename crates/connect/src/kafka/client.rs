@@ -1,0 +1,96 @@
+//! What every client of ours does with librdkafka's logs and errors.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
+use rdkafka::statistics::Statistics;
+use rdkafka::types::RDKafkaErrorCode as Code;
+
+use super::raw;
+
+/// Hands logs to `tracing` and remembers the last error of each kind. Clones share what they remember.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Context {
+    errors: Arc<Mutex<Vec<Report>>>,
+}
+
+/// What librdkafka reported.
+#[derive(Debug, Clone)]
+pub(crate) struct Report {
+    pub(crate) code: Code,
+    pub(crate) reason: String,
+    pub(crate) at: Instant,
+}
+
+impl Context {
+    /// The last error of each kind, oldest first.
+    pub(crate) fn errors(&self) -> Vec<Report> {
+        self.errors.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn remember(&self, code: Code, reason: &str) {
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        // One of each kind: `1/1 brokers are down` comes many times a second.
+        errors.retain(|earlier| earlier.code != code);
+        errors.push(Report { code, reason: reason.to_owned(), at: Instant::now() });
+    }
+
+    /// Forgets them.
+    pub(crate) fn forget(&self) {
+        self.errors.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+impl ClientContext for Context {
+    // librdkafka's logs name brokers, topics, offsets and protocol errors, never the content of a record; the levels
+    // below are one lower than its own, since it repeats what it will solve itself.
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        // Why a connection fails is only said here.
+        if facility == "FAIL" {
+            let reason = text.split_once("]: ").map_or(text, |(_, reason)| reason);
+            let code = match reason {
+                reason if reason.contains("SASL") || reason.contains("uthentication") => Code::Authentication,
+                reason if reason.contains("SSL") => Code::SSL,
+                reason if reason.contains("Failed to resolve") => Code::Resolve,
+                _ => Code::BrokerTransportFailure,
+            };
+            self.remember(code, reason);
+        }
+        match level {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+                tracing::warn!(target: "foretell::kafka", facility, "{text}");
+            }
+            RDKafkaLogLevel::Warning | RDKafkaLogLevel::Notice => {
+                tracing::info!(target: "foretell::kafka", facility, "{text}");
+            }
+            _ => tracing::debug!(target: "foretell::kafka", facility, "{text}"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "foretell::kafka", %error, "{reason}");
+        self.remember(error.rdkafka_error_code().unwrap_or(Code::Unknown), reason);
+    }
+
+    fn stats(&self, _: Statistics) {}
+}
+
+impl ConsumerContext for Context {}
+
+/// Waits until each message has its answer; whether that came in time. The producer reports errors only
+/// (`delivery.report.only.error`): successes are not handed out one by one.
+pub(crate) fn flush<C: ProducerContext>(producer: &BaseProducer<C>, wait: Duration) -> bool {
+    let deadline = Instant::now() + wait;
+    while !raw::flush(producer.client(), Duration::from_millis(50)) {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        producer.poll(Duration::ZERO);
+    }
+    true
+}

@@ -1,0 +1,239 @@
+//! Questions to a cluster that need no membership of a group: is it there, its topics, where partitions begin and end.
+//! All calls block.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::Offset;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::types::RDKafkaErrorCode as Code;
+
+use foretell_flow::{Fault, StageError};
+
+use super::client::Context;
+use super::error;
+use super::raw;
+use super::settings::Connection;
+
+/// A cluster that does not answer within this time cannot be reached: with the questions that follow it stays below the
+/// 10 s after which a start must have said what is wrong.
+const REACH: Duration = Duration::from_secs(7);
+/// For one question to a cluster that has answered before.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// A connection for questions.
+pub(crate) struct Inspector {
+    consumer: BaseConsumer<Context>,
+    context: Context,
+    brokers: String,
+}
+
+impl std::fmt::Debug for Inspector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.brokers)
+    }
+}
+
+/// A topic as the cluster knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Topic {
+    /// Its partitions are `0..partitions`.
+    pub(crate) partitions: i32,
+    /// Cluster id and, where there is one, topic id.
+    pub(crate) identity: String,
+}
+
+impl Inspector {
+    /// Connects nothing yet. With a group, its committed offsets can be asked for.
+    pub(crate) fn new(connection: &Connection, group: Option<&str>, isolation: &str) -> Result<Self, StageError> {
+        let mut own = vec![("client.id", "foretell"), ("isolation.level", isolation)];
+        own.extend(group.map(|group| ("group.id", group)));
+        let config = connection.config(&own)?;
+        let context = Context::default();
+        let consumer = config.create_with_context(context.clone()).map_err(error::config)?;
+        Ok(Inspector { consumer, context, brokers: connection.brokers.0.clone() })
+    }
+
+    /// For administrative calls.
+    pub(crate) fn client(&self) -> &rdkafka::client::Client<Context> {
+        self.consumer.client()
+    }
+
+    /// A topic that must be there.
+    ///
+    /// # Errors
+    /// The cluster cannot be reached, does not let us in, or has no such topic (with the nearest name).
+    pub(crate) fn topic(&self, topic: &str) -> Result<Topic, StageError> {
+        self.find(topic)?.ok_or_else(|| {
+            let all = self.topics().unwrap_or_default();
+            let error = StageError::settings(format!("brokers `{}` have no topic `{topic}`", self.brokers));
+            match error::nearest(topic, all.iter().map(String::as_str)) {
+                Some(near) => error.remedy(format!("did you mean `{near}`?")),
+                None if all.is_empty() => error.remedy("create it; the cluster has no topic yet"),
+                None => error.remedy("create it, or correct the name"),
+            }
+        })
+    }
+
+    /// A topic, if it is there.
+    pub(crate) fn find(&self, topic: &str) -> Result<Option<Topic>, StageError> {
+        let metadata = self.reach(topic)?;
+        let doing = || format!("topic `{topic}`");
+        let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
+        match found.error().map(Code::from) {
+            None => {}
+            Some(Code::UnknownTopic | Code::UnknownTopicOrPartition) => return Ok(None),
+            Some(code) => {
+                return Err(error::of(&doing(), &KafkaError::MetadataFetch(code)));
+            }
+        }
+        let partitions = i32::try_from(found.partitions().len()).unwrap_or(i32::MAX);
+        let cluster = self.client().fetch_cluster_id(ANSWER).unwrap_or_default();
+        // librdkafka's in-process mock does not answer the request for topic ids; its own id is new with each start.
+        if cluster.starts_with("mockCluster") {
+            return Ok(Some(Topic { partitions, identity: cluster }));
+        }
+        let identity = match raw::topic_id(self.client(), topic, ANSWER) {
+            Ok(Some(id)) => format!("{cluster}/{id}"),
+            Ok(None) => cluster,
+            // Brokers without the request. Anything else is passing or a matter of permissions, and an identity that
+            // comes and goes would look like another topic.
+            Err(KafkaError::AdminOp(Code::UnsupportedFeature | Code::UnsupportedVersion)) => cluster,
+            Err(error) => return Err(error::of(&doing(), &error)),
+        };
+        Ok(Some(Topic { partitions, identity }))
+    }
+
+    /// The names of all topics that we may see.
+    fn topics(&self) -> KafkaResult<Vec<String>> {
+        let metadata = self.consumer.fetch_metadata(None, Duration::from_secs(2))?;
+        Ok(metadata.topics().iter().map(|topic| topic.name().to_owned()).collect())
+    }
+
+    /// Asks for a topic until an answer comes, a login fails, or it takes too long.
+    fn reach(&self, topic: &str) -> Result<rdkafka::metadata::Metadata, StageError> {
+        let deadline = Instant::now() + REACH;
+        self.drain();
+        self.context.forget();
+        loop {
+            let error = match self.consumer.fetch_metadata(Some(topic), Duration::from_millis(1500)) {
+                Ok(metadata) => return Ok(metadata),
+                Err(error) => error,
+            };
+            // Errors are handed to the context by a poll.
+            self.drain();
+            if let Some(failure) = self.unreachable(Instant::now() >= deadline) {
+                return Err(failure);
+            }
+            let retry = matches!(
+                error.rdkafka_error_code(),
+                Some(Code::BrokerTransportFailure | Code::OperationTimedOut | Code::AllBrokersDown)
+            );
+            if !retry {
+                return Err(error::of(&format!("brokers `{}`", self.brokers), &error));
+            }
+        }
+    }
+
+    /// Serves logs and errors that have come up.
+    fn drain(&self) {
+        for _ in 0..64 {
+            let _ = self.consumer.poll(Duration::ZERO);
+        }
+    }
+
+    /// Why no answer comes; `None` as long as there is hope.
+    fn unreachable(&self, late: bool) -> Option<StageError> {
+        let errors = self.context.errors();
+        let brokers = &self.brokers;
+        let login = |code: Code| matches!(code, Code::Authentication | Code::SaslAuthenticationFailed);
+        if let Some(report) = errors.iter().find(|report| login(report.code)) {
+            let error = StageError::settings(format!("brokers `{brokers}` refuse the login: {}", report.reason));
+            return Some(error.remedy("check `security`: mechanism, username and password"));
+        }
+        if let Some(report) = errors.iter().find(|report| report.code == Code::SSL) {
+            let error = StageError::settings(format!("brokers `{brokers}`: TLS fails: {}", report.reason));
+            return Some(error.remedy("check `security: { tls: … }` and the port"));
+        }
+        if let Some(report) = errors.iter().find(|report| report.code == Code::Resolve) {
+            let error = StageError::settings(format!("brokers `{brokers}`: {}", report.reason));
+            return Some(error.remedy("check `brokers`"));
+        }
+        // The last word of librdkafka is `1/1 brokers are down`; what went wrong is before it.
+        let why = errors.iter().rev().find(|report| report.code != Code::AllBrokersDown);
+        let down = errors.iter().any(|report| report.code == Code::AllBrokersDown);
+        if !(late || down) {
+            return None;
+        }
+        let why = why.map_or_else(|| format!("no answer within {} s", REACH.as_secs()), |why| why.reason.clone());
+        let error = StageError::unavailable(format!("brokers `{brokers}` cannot be reached: {why}"));
+        Some(error.remedy("check `brokers` and `security`, and that Kafka is running"))
+    }
+
+    /// For each partition the offset at a point: [`Offset::Beginning`], [`Offset::End`], or the first record at or
+    /// after a time in milliseconds ([`Offset::Offset`]); the end where there is none.
+    pub(crate) fn offsets(&self, topic: &str, partitions: &[i32], at: Offset) -> Result<Vec<i64>, StageError> {
+        let doing = || format!("topic `{topic}`: offsets");
+        let answer = self.consumer.offsets_for_times(list(topic, partitions, at), ANSWER);
+        let answer = answer.map_err(|error| error::of(&doing(), &error))?;
+        let mut found = Vec::with_capacity(partitions.len());
+        for partition in partitions {
+            let element = answer.find_partition(topic, *partition);
+            let element = element.ok_or_else(|| StageError::unavailable(format!("{}: no answer", doing())))?;
+            element.error().map_err(|error| error::of(&doing(), &error))?;
+            found.push(match element.offset() {
+                Offset::Offset(offset) => Some(offset),
+                _ => None,
+            });
+        }
+        if found.iter().all(Option::is_some) {
+            return Ok(found.into_iter().flatten().collect());
+        }
+        if at == Offset::End {
+            return Err(StageError::unavailable(format!("{}: no end is known", doing())));
+        }
+        let ends = self.offsets(topic, partitions, Offset::End)?;
+        Ok(found.into_iter().zip(ends).map(|(found, end)| found.unwrap_or(end)).collect())
+    }
+
+    /// What the group committed last.
+    pub(crate) fn committed(&self, topic: &str, partitions: &[i32]) -> Result<Vec<Option<i64>>, StageError> {
+        let answer = self.consumer.committed_offsets(list(topic, partitions, Offset::Invalid), ANSWER);
+        let answer = answer.map_err(|error| error::of(&format!("topic `{topic}`: committed offsets"), &error))?;
+        let committed = |partition: &i32| match answer.find_partition(topic, *partition)?.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        };
+        Ok(partitions.iter().map(committed).collect())
+    }
+}
+
+fn list(topic: &str, partitions: &[i32], offset: Offset) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for partition in partitions {
+        // Fails only for an offset that cannot be said, and these can.
+        let _ = list.add_partition_offset(topic, *partition, offset);
+    }
+    list
+}
+
+/// Runs a blocking call on a thread that may block.
+pub(crate) async fn blocking<T: Send + 'static>(
+    call: impl FnOnce() -> Result<T, StageError> + Send + 'static,
+) -> Result<T, StageError> {
+    match tokio::task::spawn_blocking(call).await {
+        Ok(answer) => answer,
+        Err(_) => Err(StageError { fault: Fault::Unavailable, message: "a Kafka call did not end".into(), remedy: String::new() }),
+    }
+}
+
+/// As [`blocking`], with an inspector that is kept.
+pub(crate) async fn ask<T: Send + 'static>(
+    inspector: &Arc<Inspector>,
+    question: impl FnOnce(&Inspector) -> Result<T, StageError> + Send + 'static,
+) -> Result<T, StageError> {
+    let inspector = inspector.clone();
+    blocking(move || question(&inspector)).await
+}

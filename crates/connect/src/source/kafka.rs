@@ -1,0 +1,285 @@
+//! Records from a Kafka topic, as one static member of a consumer group.
+//!
+//! A thread of its own polls the client all the time ([`reader`]), so that a slow pipeline is never thrown out of its
+//! group, and fills a bounded buffer ([`buffer`]). Nothing is fetched between an assignment and the `seek` that says
+//! where to begin; where to begin is never the group's committed offset, and never reset by the client.
+
+mod buffer;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::DateTime;
+use foretell_flow::{Bounds, Demand, Event, Partition, Position, Source, StageError};
+use rdkafka::Offset;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
+use tokio::time::Instant;
+
+use crate::kafka::error;
+use crate::kafka::inspect::{Inspector, Topic, ask, blocking};
+use crate::kafka::settings::{Brokers, Connection, Options, Security};
+use crate::kind::{Kind, SourceContext, SourceSettings, schema_of, settings_of};
+use reader::Reader;
+
+/// How the kind is listed.
+pub const KIND: Kind<dyn SourceSettings> = Kind {
+    name: "kafka",
+    schema: schema_of::<Settings>,
+    parse: |value| Ok(Box::new(settings_of::<Settings>(value)?)),
+};
+
+/// The buffer of all workers of a process, where the pipeline file does not say.
+const BUFFER_MIB: usize = 128;
+
+/// Reads a Kafka topic.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Where the cluster is: `host:port`, several by commas or as a list.
+    pub brokers: Brokers,
+    /// The topic.
+    pub topic: String,
+    /// The consumer group. Default: the pipeline's name. Its committed offsets are for lag tools: where a pipeline goes
+    /// on is stored with its results.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// Where a pipeline begins that has no position yet: `earliest` (default), `latest`, or a time such as
+    /// `2026-01-31T08:00:00Z`.
+    #[serde(default)]
+    pub start: Start,
+    /// Memory for records that were fetched but not yet processed, in MiB, shared by all workers of this process.
+    /// Default: 128.
+    #[serde(default)]
+    pub buffer_mib: Option<usize>,
+    /// TLS and login.
+    #[serde(default)]
+    pub security: Security,
+    /// Further properties of the Kafka client, by librdkafka's names, e.g. `fetch.min.bytes: 1000`.
+    #[serde(default)]
+    pub options: Options,
+}
+
+/// Where a pipeline begins that has no position yet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Start {
+    /// At the oldest record that is still there.
+    #[default]
+    Earliest,
+    /// At the next record.
+    Latest,
+    /// At the first record written at or after this time, in milliseconds since the epoch.
+    Time(i64),
+}
+
+impl<'de> Deserialize<'de> for Start {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.as_str() {
+            "earliest" => Ok(Start::Earliest),
+            "latest" => Ok(Start::Latest),
+            text => match DateTime::parse_from_rfc3339(text) {
+                Ok(time) => Ok(Start::Time(time.timestamp_millis())),
+                Err(_) => Err(D::Error::custom(format!(
+                    "`{text}` is not `earliest`, `latest` or a time such as `2026-01-31T08:00:00Z`"
+                ))),
+            },
+        }
+    }
+}
+
+impl JsonSchema for Start {
+    fn schema_name() -> Cow<'static, str> {
+        "Start".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "`earliest`, `latest`, or a time such as `2026-01-31T08:00:00Z`.",
+            "anyOf": [{ "enum": ["earliest", "latest"] }, { "type": "string", "format": "date-time" }],
+            "default": "earliest",
+        })
+    }
+}
+
+impl Settings {
+    fn connection(&self, context: &SourceContext) -> Connection {
+        Connection {
+            brokers: self.brokers.clone(),
+            security: self.security.clone(),
+            options: self.options.clone(),
+            base: context.base.clone(),
+        }
+    }
+}
+
+#[async_trait]
+impl SourceSettings for Settings {
+    fn describe(&self) -> String {
+        let group = self.group.as_deref().unwrap_or("the pipeline's name");
+        format!("topic {} at {} (group {group})", self.topic, self.brokers.0)
+    }
+
+    async fn open(&self, context: &SourceContext, probe: bool) -> Result<Box<dyn Source>, StageError> {
+        let group = self.group.clone().unwrap_or_else(|| context.pipeline.clone());
+        let connection = self.connection(context);
+        let isolation = self.options.get("isolation.level").unwrap_or_else(|| "read_committed".into());
+        let (settings, context) = (self.clone(), context.clone());
+        let source = blocking(move || {
+            let inspector = Arc::new(Inspector::new(&connection, Some(&group), &isolation)?);
+            inspector.topic(&settings.topic)?;
+            let topic: Arc<str> = settings.topic.as_str().into();
+            let reader = match probe {
+                true => None,
+                false => {
+                    let buffer = settings.buffer_mib.unwrap_or(BUFFER_MIB).max(1) * 1024 * 1024;
+                    let options = reader::Options {
+                        member: format!("{group}-{}", context.worker),
+                        group,
+                        isolation,
+                        buffer: buffer / context.workers.max(1),
+                    };
+                    Some(Reader::start(&connection, topic.clone(), options, inspector.clone())?)
+                }
+            };
+            Ok(KafkaSource { topic, start: settings.start, inspector, reader, committed: HashMap::new() })
+        });
+        Ok(Box::new(source.await?))
+    }
+}
+
+/// One member of a group. Without a reader it was opened to look only.
+struct KafkaSource {
+    topic: Arc<str>,
+    start: Start,
+    inspector: Arc<Inspector>,
+    reader: Option<Reader>,
+    /// What was committed last, by partition.
+    committed: HashMap<i32, i64>,
+}
+
+impl fmt::Debug for KafkaSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "topic {}", self.topic)
+    }
+}
+
+impl KafkaSource {
+    fn reader(&self) -> Result<&Reader, StageError> {
+        let error = || StageError::settings(format!("topic `{}` was opened to look only", self.topic));
+        self.reader.as_ref().ok_or_else(error)
+    }
+
+}
+
+#[async_trait]
+impl Source for KafkaSource {
+    async fn next(&mut self, demand: Demand) -> Result<Event, StageError> {
+        let deadline = Instant::now() + demand.wait;
+        loop {
+            let reader = self.reader()?;
+            let changed = reader.changed();
+            if let Some(event) = reader.take(demand)? {
+                return Ok(event);
+            }
+            if reader.down_for() > Duration::from_secs(60) {
+                let topic = self.topic.clone();
+                // Either it answers, and was just silent, or this says why not.
+                ask(&self.inspector, move |inspector| inspector.find(&topic).map(drop)).await?;
+                self.reader()?.answered();
+                continue;
+            }
+            if tokio::time::timeout_at(deadline, changed).await.is_err() {
+                return Ok(Event::Idle);
+            }
+        }
+    }
+
+    async fn bounds(&mut self, partitions: &[Partition]) -> Result<Vec<Bounds>, StageError> {
+        let numbers: Vec<i32> = partitions.iter().map(|partition| partition.index).collect();
+        let (topic, start) = (self.topic.clone(), self.start);
+        let answer = ask(&self.inspector, move |inspector| bounds(inspector, &topic, &numbers, start)).await?;
+        Ok(answer)
+    }
+
+    async fn seek(&mut self, positions: &[Position]) -> Result<(), StageError> {
+        let positions = positions.iter().map(|position| (position.partition.index, position.next)).collect();
+        self.reader()?.seek(positions).await
+    }
+
+    async fn commit(&mut self, positions: &[Position]) -> Result<(), StageError> {
+        let newer = |position: &&Position| {
+            self.committed.get(&position.partition.index).is_none_or(|committed| *committed < position.next)
+        };
+        let newer: Vec<(i32, i64)> =
+            positions.iter().filter(newer).map(|position| (position.partition.index, position.next)).collect();
+        // Advisory: what the broker refuses (a rebalance goes on) comes with the next one.
+        match self.reader()?.commit(&newer) {
+            Ok(()) => self.committed.extend(newer),
+            Err(error) => tracing::debug!(topic = &*self.topic, %error, "the group's offsets were not committed"),
+        }
+        Ok(())
+    }
+}
+
+fn bounds(inspector: &Inspector, topic: &str, partitions: &[i32], start: Start) -> Result<Vec<Bounds>, StageError> {
+    let Topic { partitions: count, identity } = inspector.topic(topic)?;
+    if let Some(missing) = partitions.iter().find(|partition| !(0..count).contains(*partition)) {
+        let error = StageError::state(format!("topic `{topic}` has {count} partitions, and none with number {missing}"));
+        return Err(error.remedy("`foretell positions forget` drops what is stored for it"));
+    }
+    let first = inspector.offsets(topic, partitions, Offset::Beginning)?;
+    let end = inspector.offsets(topic, partitions, Offset::End)?;
+    let start = match start {
+        Start::Earliest => first.clone(),
+        Start::Latest => end.clone(),
+        Start::Time(millis) => inspector.offsets(topic, partitions, Offset::Offset(millis.max(0)))?,
+    };
+    // For lag tools only: a group that may not be read is no reason to stop.
+    let committed = inspector.committed(topic, partitions).unwrap_or_else(|error| {
+        tracing::debug!(topic, %error, "the group's offsets are not known");
+        vec![None; partitions.len()]
+    });
+    let rows = partitions.iter().zip(first).zip(end).zip(start).zip(committed);
+    Ok(rows
+        .map(|((((index, first), end), start), committed)| Bounds {
+            partition: Partition { topic: topic.into(), index: *index },
+            identity: identity.clone(),
+            first,
+            end,
+            start,
+            committed,
+        })
+        .collect())
+}
+
+/// The loud stop for a position that the log does not have.
+fn out_of_range(inspector: &Inspector, topic: &str, partition: i32, position: i64) -> StageError {
+    let ends = |at| inspector.offsets(topic, &[partition], at).ok().and_then(|found| found.first().copied());
+    let message = match (ends(Offset::Beginning), ends(Offset::End)) {
+        (Some(first), _) if position < first => format!(
+            "{topic}[{partition}]: position {position} is below the log's start, {first}: {} offsets are gone",
+            first.saturating_sub(position)
+        ),
+        (_, Some(end)) if position > end => {
+            format!("{topic}[{partition}]: position {position} is beyond the log's end, {end}: was the topic recreated?")
+        }
+        _ => format!("{topic}[{partition}]: position {position} is not in the log"),
+    };
+    StageError::state(message).remedy(
+        "`foretell positions show` says what each sink holds; `foretell positions set` or `forget` goes on elsewhere",
+    )
+}
+
+/// The fault of an error that the group or a partition reports while reading.
+fn reading(topic: &str, code: rdkafka::types::RDKafkaErrorCode, text: &str) -> StageError {
+    StageError { fault: error::fault(code), message: format!("topic `{topic}`: {text}"), remedy: String::new() }
+}
