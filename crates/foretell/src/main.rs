@@ -8,6 +8,7 @@ use clap::Parser;
 enum Cli {
     Run(commands::run::RunArgs),
     Check(commands::check::CheckArgs),
+    Demo(commands::demo::DemoArgs),
     Positions(commands::positions::PositionsArgs),
 }
 
@@ -17,6 +18,7 @@ async fn main() {
     let done = match Cli::parse() {
         Cli::Run(args) => commands::run::run(args).await,
         Cli::Check(args) => commands::check::run(args).await,
+        Cli::Demo(args) => commands::demo::run(args).await,
         Cli::Positions(args) => commands::positions::run(args).await,
     };
     if let Err(error) = done {

@@ -8,4 +8,4 @@ pub mod sql;
 use crate::kind::{Kind, SinkSettings};
 
 /// Every kind of sink.
-pub const SINKS: &[Kind<dyn SinkSettings>] = &[console::KIND, file::KIND, kafka::KIND, sql::KIND];
+pub const SINKS: &[Kind<dyn SinkSettings>] = &[console::KIND, file::KIND, sql::KIND];

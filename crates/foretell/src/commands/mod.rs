@@ -1,3 +1,4 @@
 pub(crate) mod check;
+pub(crate) mod demo;
 pub(crate) mod positions;
 pub(crate) mod run;
