@@ -1,0 +1,40 @@
+# `make` alone says what there is.
+.PHONY: help demo test lint build release fixtures clean-services
+target := $(or $(CARGO_TARGET_DIR),target)
+
+help: ## what there is
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: ## build, then show the MRI example with nothing installed and nothing left running
+	@command -v cargo >/dev/null || { echo "Rust is missing; install it from https://rustup.rs" >&2; exit 1; }
+	@perl -MIPC::Cmd -MFile::Compare -e 1 2>/dev/null && command -v cc >/dev/null || \
+	  { echo "a C compiler and Perl are needed to build; on Debian: apt-get install build-essential" >&2; exit 1; }
+	@[ -x $(target)/debug/foretell ] || echo "The first build takes some minutes; later ones take seconds."
+	@cargo build --locked --package foretell
+	@$(target)/debug/foretell demo
+
+test: ## format, lints and every test, on real Kafka, HDFS, MariaDB and PostgreSQL (root on Debian 12)
+	@dev/test
+
+lint: ## format and lints
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+build: ## target/debug/foretell
+	cargo build --locked --package foretell
+
+release: ## target/release/foretell, stripped
+	cargo build --locked --release --package foretell
+
+fixtures: $(target)/mri-venv/ready ## train the example's models again and compare them with the committed ones
+	$(target)/mri-venv/bin/python examples/mri/train.py $(target)/mri
+	cd $(target)/mri && for f in models/* *.csv; do cmp $$f $(CURDIR)/examples/mri/$$f; done
+
+$(target)/mri-venv/ready: examples/mri/requirements.txt
+	python3 -m venv $(target)/mri-venv
+	$(target)/mri-venv/bin/pip install --quiet --requirement examples/mri/requirements.txt
+	touch $@
+
+clean-services: ## stop every service started from this checkout and remove its data
+	@for d in $(target)/services $(target)/services-test.*; do \
+	  if [ -d $$d ]; then dev/services down --dir $$d && rm -rf $$d; fi; done
