@@ -28,7 +28,7 @@ release: ## target/release/foretell, stripped
 
 fixtures: $(target)/mri-venv/ready ## train the example's models again and compare them with the committed ones
 	$(target)/mri-venv/bin/python examples/mri/train.py $(target)/mri
-	cd $(target)/mri && for f in models/* *.csv; do cmp $$f $(CURDIR)/examples/mri/$$f; done
+	cd $(target)/mri && for f in models/* *.csv; do cmp $$f $(CURDIR)/examples/mri/$$f || exit 1; done
 
 $(target)/mri-venv/ready: examples/mri/requirements.txt
 	python3 -m venv $(target)/mri-venv

@@ -67,14 +67,14 @@ kill_hard() { # NAME: kill -9 it and its children, as a machine that stops would
   rm -f "$dir/$1.pid"
 }
 
-wait_for() { # NAME: until ready; fails when the process ends or a minute has passed
-  local i
-  for ((i = 0; i < 600; i++)); do
+wait_for() { # NAME: until ready; fails when the process ends. Seconds are usual; the limit is for a machine under load
+  local end=$((SECONDS + 180))
+  while [ $SECONDS -lt $end ]; do
     "$1_ready" >/dev/null 2>&1 && return 0
     alive "$1" || fail "$1 ended while starting; see $dir/$1.log"
     sleep 0.1
   done
-  fail "$1 is not usable after 60 s; see $dir/$1.log"
+  fail "$1 is not usable after 180 s; see $dir/$1.log"
 }
 
 locked() { # FUNCTION ARG..: one `up` or `down` at a time in a folder
