@@ -11,6 +11,8 @@ use arrow::datatypes::{DataType, Int32Type, Int64Type, Schema, SchemaRef, UInt32
 use chrono::{DateTime, Utc};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::ScalarUDF;
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
 
 use crate::engine::Engine;
 use crate::failure::{Failure, Reason, RowFailure};
@@ -27,6 +29,9 @@ const OFFSET: &str = "_offset";
 
 /// How many rows the engine handles at a time, after a filter or an aggregate.
 const BATCH_ROWS: usize = 8192;
+
+/// Stack for planning: some 30 kB a term of a condition, unoptimised. Untouched pages cost nothing.
+const PLAN_STACK: usize = 256 << 20;
 
 /// The table that a query is about.
 #[derive(Debug, Clone)]
@@ -99,7 +104,31 @@ pub struct Query {
 
 impl Query {
     /// Checks and plans a query over `input`, in which the models are functions and the tables can be joined.
+    ///
+    /// Plans on a thread of its own: the planner walks expressions by recursion, and a condition of a hundred terms
+    /// needs more stack than a worker's thread has.
     pub async fn prepare(
+        sql: &str,
+        input: &Input,
+        models: &BTreeMap<String, Arc<dyn Scorer>>,
+        tables: Vec<Table>,
+    ) -> Result<Query, Error> {
+        let (sql, input, models) = (sql.to_owned(), input.clone(), models.clone());
+        let (sender, receiver) = oneshot::channel();
+        let plan = move || {
+            let query = match Builder::new_current_thread().build() {
+                Ok(runtime) => runtime.block_on(Query::plan(&sql, &input, &models, tables)),
+                Err(_) => Err(Error::Engine { expression: None, reason: "no runtime for planning" }),
+            };
+            // Nobody waits any longer: then nobody wants the plan.
+            let _ = sender.send(query);
+        };
+        let thread = std::thread::Builder::new().name("plan".into()).stack_size(PLAN_STACK).spawn(plan);
+        thread.map_err(|_| Error::Engine { expression: None, reason: "no thread for planning" })?;
+        receiver.await.unwrap_or(Err(Error::Engine { expression: None, reason: "planning panicked" }))
+    }
+
+    async fn plan(
         sql: &str,
         input: &Input,
         models: &BTreeMap<String, Arc<dyn Scorer>>,
