@@ -43,6 +43,15 @@ pub enum Error {
         /// Why, and what to do instead.
         reason: String,
     },
+    /// An expression within expressions within expressions.
+    #[error(
+        "an expression is nested more than {most} deep (each AND, OR or + of a chain counts): use IN (…), CASE or a \
+        joined table"
+    )]
+    TooDeep {
+        /// The most that is accepted.
+        most: usize,
+    },
     /// The query does not read the table that it is about.
     #[error("the query does not read `{table}`: its rows would belong to no record")]
     ReadsNothing {

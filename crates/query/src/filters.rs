@@ -13,6 +13,9 @@ use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Log
 
 use crate::function::ModelFunction;
 
+/// How many conditions are checked one by one.
+const STEPS: usize = 16;
+
 /// How hidden columns of model calls begin.
 const SCORE: &str = "__foretell_score_";
 
@@ -25,7 +28,7 @@ pub(crate) fn stack(predicate: Expr, input: LogicalPlan) -> Result<LogicalPlan> 
     if let Some(condition) = conjunction(first) {
         plan = LogicalPlanBuilder::from(plan).filter(condition)?.build()?;
     }
-    for condition in then {
+    for condition in in_steps(then) {
         let mut condition = reuse(condition, &plan)?;
         for call in certain_calls(&condition) {
             plan = keep(call, plan)?;
@@ -34,6 +37,13 @@ pub(crate) fn stack(predicate: Expr, input: LogicalPlan) -> Result<LogicalPlan> 
         plan = LogicalPlanBuilder::from(plan).filter(condition)?.build()?;
     }
     Ok(plan)
+}
+
+/// Each condition by itself, but the last ones together where there are many: each step is a node of the plan.
+fn in_steps(mut conditions: Vec<Expr>) -> Vec<Expr> {
+    let rest = conditions.split_off(conditions.len().min(STEPS));
+    conditions.extend(conjunction(rest));
+    conditions
 }
 
 /// Replaces model calls that a filter below has kept.

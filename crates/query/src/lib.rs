@@ -23,6 +23,7 @@
 
 #![forbid(unsafe_code)]
 
+mod batch;
 mod clock;
 mod engine;
 mod error;
@@ -39,9 +40,10 @@ mod rows;
 mod scorer;
 mod slot;
 
+pub use batch::{Answer, Context, Input, Provenance, Table};
 pub use clock::instant_type;
 pub use error::Error;
 pub use failure::{Failure, Reason, RowFailure};
 pub use kind::Kind;
-pub use query::{Answer, Context, Input, Provenance, Query, Table};
+pub use query::Query;
 pub use scorer::Scorer;

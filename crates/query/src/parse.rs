@@ -27,6 +27,10 @@ pub(crate) struct Names {
     pub(crate) absent: Vec<(String, String, &'static str)>,
 }
 
+/// The engine walks expressions by recursion at each run, unoptimised with some kilobytes a level: this fits the 2 MiB of
+/// a worker's thread.
+const DEEPEST: usize = 200;
+
 /// Words that look like functions but have a syntax of their own.
 const SYNTAX: &[&str] =
     &["case", "cast", "try_cast", "safe_cast", "convert", "extract", "position", "exists", "array", "row", "interval"];
@@ -37,7 +41,7 @@ const SPECIAL: &[&str] = &["unnest", "make_map", "map", "grouping", "struct"];
 /// One SELECT, with unnamed output columns named by their own text.
 pub(crate) fn parse(sql: &str, names: &Names) -> Result<Query, Error> {
     let mut query = only_query(sql)?;
-    let mut check = Check { names, tables: vec![BTreeSet::new()] };
+    let mut check = Check { names, tables: vec![BTreeSet::new()], depth: 0 };
     if let ControlFlow::Break(error) = query.visit(&mut check) {
         return Err(*error);
     }
@@ -140,6 +144,7 @@ fn lower_first(message: &str) -> String {
 struct Check<'a> {
     names: &'a Names,
     tables: Vec<BTreeSet<String>>,
+    depth: usize,
 }
 
 impl Visitor for Check<'_> {
@@ -203,6 +208,10 @@ impl Visitor for Check<'_> {
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Self::Break> {
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return ControlFlow::Break(Box::new(Error::TooDeep { most: DEEPEST }));
+        }
         let Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
         let written = function.name.to_string();
         let Some(name) = function_name(function) else {
@@ -223,6 +232,11 @@ impl Visitor for Check<'_> {
         let candidates = self.names.models.iter().chain(&self.names.functions);
         let nearest = nearest(&name, candidates.map(String::as_str));
         ControlFlow::Break(Box::new(Error::UnknownFunction { function: written, nearest }))
+    }
+
+    fn post_visit_expr(&mut self, _expr: &Expr) -> ControlFlow<Self::Break> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
     }
 }
 

@@ -3,84 +3,32 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, AsArray, BooleanArray, Int32Array, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array,
-};
-use arrow::compute::{concat_batches, filter_record_batch, take, take_record_batch};
-use arrow::datatypes::{DataType, Int32Type, Int64Type, Schema, SchemaRef, UInt32Type};
-use chrono::{DateTime, Utc};
+use arrow::array::{RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::{concat_batches, take_record_batch};
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::ScalarUDF;
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
 
+use crate::batch::{
+    Answer, Context, Input, Provenance, Table, check_batches, check_columns, internal, numbers, order, without,
+};
 use crate::engine::Engine;
 use crate::failure::{Failure, Reason, RowFailure};
 use crate::features::Features;
 use crate::function::{ModelFunction, ScoreError, calls};
-use crate::kind::{Kind, PARTITION, analyse};
+use crate::kind::{Kind, analyse};
 use crate::parse::{Names, parse};
-use crate::rows::{ROW, Rows, with_row};
+use crate::rows::{Rows, with_row};
 use crate::slot::{RunState, TableSlot};
 use crate::{Error, Scorer, clock, plan};
-
-/// The main table's column that holds a record's offset.
-const OFFSET: &str = "_offset";
 
 /// How many rows the engine handles at a time, after a filter or an aggregate.
 const BATCH_ROWS: usize = 8192;
 
-/// The table that a query is about.
-#[derive(Debug, Clone)]
-pub struct Input {
-    /// `records`, or `result` for a sink's own query.
-    pub table: String,
-    /// Its columns.
-    pub schema: SchemaRef,
-    /// Names of those columns that are decoded from the record's value, in their order: what a model without feature
-    /// names takes by `model(*)`. The others are the record's own, such as `_key`.
-    pub decoded: Vec<String>,
-}
-
-/// A reference table that can be joined; its rows may be replaced between batches.
-#[derive(Debug, Clone)]
-pub struct Table {
-    /// Its name in the query.
-    pub name: String,
-    /// Its columns.
-    pub schema: SchemaRef,
-    /// Its rows now.
-    pub batches: Vec<RecordBatch>,
-}
-
-/// What the caller knows of a batch.
-#[derive(Debug, Clone, Default)]
-pub struct Context {
-    /// What `now()` gives: the plan's time, the same at every replay.
-    pub batch_time: DateTime<Utc>,
-    /// Where each row of the batch comes from. `None`: from its columns `_partition` and `_offset`, if it has both.
-    pub provenance: Option<Provenance>,
-}
-
-/// The record that each row comes from.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Provenance {
-    /// The partition, a row each.
-    pub partition: Int32Array,
-    /// The offset in that partition, a row each.
-    pub offset: Int64Array,
-}
-
-/// What a query gives for one batch.
-#[derive(Debug, Clone)]
-pub struct Answer {
-    /// The query's own columns. Rows of a row-wise query are in the order of their records.
-    pub rows: RecordBatch,
-    /// For row-wise queries: the index of the input row that each output row comes from, ascending.
-    pub origin: Option<UInt32Array>,
-    /// For row-wise queries whose input has it: the record that each output row comes from.
-    pub provenance: Option<Provenance>,
-    /// Rows that give no output, ascending by row, each once.
-    pub refused: Vec<RowFailure>,
-}
+/// Stack for planning: some 30 kB a term of a condition, unoptimised. Untouched pages cost nothing.
+const PLAN_STACK: usize = 256 << 20;
 
 /// A prepared query.
 pub struct Query {
@@ -99,7 +47,31 @@ pub struct Query {
 
 impl Query {
     /// Checks and plans a query over `input`, in which the models are functions and the tables can be joined.
+    ///
+    /// Plans on a thread of its own: the planner walks expressions by recursion, and a condition of a hundred terms
+    /// needs more stack than a worker's thread has.
     pub async fn prepare(
+        sql: &str,
+        input: &Input,
+        models: &BTreeMap<String, Arc<dyn Scorer>>,
+        tables: Vec<Table>,
+    ) -> Result<Query, Error> {
+        let (sql, input, models) = (sql.to_owned(), input.clone(), models.clone());
+        let (sender, receiver) = oneshot::channel();
+        let plan = move || {
+            let query = match Builder::new_current_thread().build() {
+                Ok(runtime) => runtime.block_on(Query::plan(&sql, &input, &models, tables)),
+                Err(_) => Err(Error::Engine { expression: None, reason: "no runtime for planning" }),
+            };
+            // Nobody waits any longer: then nobody wants the plan.
+            let _ = sender.send(query);
+        };
+        let thread = std::thread::Builder::new().name("plan".into()).stack_size(PLAN_STACK).spawn(plan);
+        thread.map_err(|_| Error::Engine { expression: None, reason: "no thread for planning" })?;
+        receiver.await.unwrap_or(Err(Error::Engine { expression: None, reason: "planning panicked" }))
+    }
+
+    async fn plan(
         sql: &str,
         input: &Input,
         models: &BTreeMap<String, Arc<dyn Scorer>>,
@@ -357,80 +329,6 @@ impl Query {
     }
 }
 
-impl Provenance {
-    /// From a batch's own columns, if it has both.
-    pub fn of(batch: &RecordBatch) -> Option<Provenance> {
-        let partition = batch.column_by_name(PARTITION)?.as_primitive_opt::<Int32Type>()?.clone();
-        let offset = batch.column_by_name(OFFSET)?.as_primitive_opt::<Int64Type>()?.clone();
-        Some(Provenance { partition, offset })
-    }
-
-    fn take(&self, rows: &UInt32Array) -> Result<Provenance, Error> {
-        let partition = take(&self.partition, rows, None).map_err(internal)?.as_primitive::<Int32Type>().clone();
-        let offset = take(&self.offset, rows, None).map_err(internal)?.as_primitive::<Int64Type>().clone();
-        Ok(Provenance { partition, offset })
-    }
-}
-
-/// By input row; several rows of one input row keep their order.
-fn order(rows: &UInt32Array) -> UInt32Array {
-    let mut order: Vec<u32> = (0..).take(rows.len()).collect();
-    order.sort_by_key(|index| rows.value(*index as usize));
-    UInt32Array::from(order)
-}
-
-/// The hidden column, which is the last.
-fn numbers(batch: &RecordBatch) -> Result<&UInt32Array, Error> {
-    let last = batch.columns().last().and_then(|column| column.as_primitive_opt::<UInt32Type>());
-    last.filter(|column| column.null_count() == 0)
-        .ok_or(Error::Engine { expression: None, reason: "row numbers are lost" })
-}
-
-/// A batch without those of its rows that come from one of `rows`.
-fn without(batch: &RecordBatch, rows: &BTreeSet<u32>) -> Result<RecordBatch, Error> {
-    let keep: BooleanArray = numbers(batch)?.values().iter().map(|row| Some(!rows.contains(row))).collect();
-    filter_record_batch(batch, &keep).map_err(internal)
-}
-
-fn check_columns(table: &str, schema: &Schema) -> Result<(), Error> {
-    let mut seen = BTreeSet::new();
-    for field in schema.fields() {
-        if field.name() == ROW {
-            return Err(Error::ReservedColumn { table: table.to_owned(), column: field.name().clone() });
-        }
-        if !seen.insert(field.name()) {
-            let difference = format!("two columns are called `{}`", field.name());
-            return Err(Error::Schema { table: table.to_owned(), difference });
-        }
-    }
-    Ok(())
-}
-
-fn check_batches(table: &str, schema: &Schema, batches: &[RecordBatch]) -> Result<(), Error> {
-    let wrong = |difference: String| Err(Error::Schema { table: table.to_owned(), difference });
-    for batch in batches {
-        let found = batch.schema_ref();
-        if found.fields().len() != schema.fields().len() {
-            let (found, expected) = (found.fields().len(), schema.fields().len());
-            return wrong(format!("it has {found} columns instead of {expected}"));
-        }
-        for (found, expected) in found.fields().iter().zip(schema.fields()) {
-            if found.name() != expected.name() {
-                return wrong(format!("column `{}` stands where `{}` belongs", found.name(), expected.name()));
-            }
-            if found.data_type() != expected.data_type() {
-                let (name, found, expected) = (found.name(), type_of(found.data_type()), type_of(expected.data_type()));
-                return wrong(format!("column `{name}` is {found} instead of {expected}"));
-            }
-        }
-    }
-    Ok(())
-}
-
-fn type_of(data_type: &DataType) -> String {
-    data_type.to_string()
-}
-
 fn score_error(error: &DataFusionError) -> Option<&ScoreError> {
     match error.find_root() {
         DataFusionError::External(error) => error.downcast_ref::<ScoreError>(),
@@ -446,8 +344,4 @@ fn engine_reason(error: &DataFusionError) -> &'static str {
         DataFusionError::ArrowError(..) => "an array error",
         _ => "an error of its own",
     }
-}
-
-fn internal(_: arrow::error::ArrowError) -> Error {
-    Error::Engine { expression: None, reason: "columns do not fit together" }
 }

@@ -309,9 +309,16 @@ async fn a_model_that_answers_wrongly_stops_the_query() {
 
 #[tokio::test]
 async fn long_and_deep_queries_are_planned() {
-    let terms: Vec<String> = (0..300).map(|age| format!("AGE = {age}")).collect();
-    let mut query = prepare(&format!("SELECT mri(*) AS p FROM records WHERE {}", terms.join(" OR "))).await;
-    assert_eq!(query.run(&batch(), &context()).await.unwrap().rows.num_rows(), 3);
+    let long = |terms: i64, operator: &str| {
+        let terms: Vec<String> = (0..terms).map(|term| format!("AGE + {term} > {}", term + 10)).collect();
+        format!("SELECT mri(*) AS p FROM records WHERE AGE < 100 AND ({})", terms.join(operator))
+    };
+    for operator in [" OR ", " AND "] {
+        let mut query = prepare(&long(190, operator)).await;
+        assert_eq!(query.run(&batch(), &context()).await.unwrap().rows.num_rows(), 2, "{operator}");
+        let error = Query::prepare(&long(2_000, operator), &input(), &models(), tables()).await.err().unwrap();
+        assert_eq!(error, Error::TooDeep { most: 200 });
+    }
     let deep = (0..12).fold("records".to_owned(), |from, depth| {
         format!("(SELECT * FROM {from} AS t{depth} WHERE AGE > -{depth} - 1)")
     });

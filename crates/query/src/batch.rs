@@ -1,0 +1,147 @@
+//! What goes into a query and what comes out, and the row numbers between.
+
+use std::collections::BTreeSet;
+
+use arrow::array::{Array, AsArray, BooleanArray, Int32Array, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::{filter_record_batch, take};
+use arrow::datatypes::{Int32Type, Int64Type, Schema, SchemaRef, UInt32Type};
+use chrono::{DateTime, Utc};
+
+use crate::Error;
+use crate::failure::RowFailure;
+use crate::kind::PARTITION;
+use crate::rows::ROW;
+
+/// The main table's column that holds a record's offset.
+const OFFSET: &str = "_offset";
+
+/// The table that a query is about.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// `records`, or `result` for a sink's own query.
+    pub table: String,
+    /// Its columns.
+    pub schema: SchemaRef,
+    /// Names of those columns that are decoded from the record's value, in their order: what a model without feature
+    /// names takes by `model(*)`. The others are the record's own, such as `_key`.
+    pub decoded: Vec<String>,
+}
+
+/// A reference table that can be joined; its rows may be replaced between batches.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// Its name in the query.
+    pub name: String,
+    /// Its columns.
+    pub schema: SchemaRef,
+    /// Its rows now.
+    pub batches: Vec<RecordBatch>,
+}
+
+/// What the caller knows of a batch.
+#[derive(Debug, Clone, Default)]
+pub struct Context {
+    /// What `now()` gives: the plan's time, the same at every replay.
+    pub batch_time: DateTime<Utc>,
+    /// Where each row of the batch comes from. `None`: from its columns `_partition` and `_offset`, if it has both.
+    pub provenance: Option<Provenance>,
+}
+
+/// The record that each row comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Provenance {
+    /// The partition, a row each.
+    pub partition: Int32Array,
+    /// The offset in that partition, a row each.
+    pub offset: Int64Array,
+}
+
+/// What a query gives for one batch.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The query's own columns. Rows of a row-wise query are in the order of their records.
+    pub rows: RecordBatch,
+    /// For row-wise queries: the index of the input row that each output row comes from, ascending.
+    pub origin: Option<UInt32Array>,
+    /// For row-wise queries whose input has it: the record that each output row comes from.
+    pub provenance: Option<Provenance>,
+    /// Rows that give no output, ascending by row, each once.
+    pub refused: Vec<RowFailure>,
+}
+
+impl Provenance {
+    /// From a batch's own columns, if it has both.
+    pub fn of(batch: &RecordBatch) -> Option<Provenance> {
+        let partition = batch.column_by_name(PARTITION)?.as_primitive_opt::<Int32Type>()?.clone();
+        let offset = batch.column_by_name(OFFSET)?.as_primitive_opt::<Int64Type>()?.clone();
+        Some(Provenance { partition, offset })
+    }
+
+    pub(crate) fn take(&self, rows: &UInt32Array) -> Result<Provenance, Error> {
+        let partition = take(&self.partition, rows, None).map_err(internal)?.as_primitive::<Int32Type>().clone();
+        let offset = take(&self.offset, rows, None).map_err(internal)?.as_primitive::<Int64Type>().clone();
+        Ok(Provenance { partition, offset })
+    }
+}
+
+/// By input row; several rows of one input row keep their order.
+pub(crate) fn order(rows: &UInt32Array) -> UInt32Array {
+    let mut order: Vec<u32> = (0..).take(rows.len()).collect();
+    order.sort_by_key(|index| rows.value(*index as usize));
+    UInt32Array::from(order)
+}
+
+/// The hidden column, which is the last.
+pub(crate) fn numbers(batch: &RecordBatch) -> Result<&UInt32Array, Error> {
+    let last = batch.columns().last().and_then(|column| column.as_primitive_opt::<UInt32Type>());
+    last.filter(|column| column.null_count() == 0)
+        .ok_or(Error::Engine { expression: None, reason: "row numbers are lost" })
+}
+
+/// A batch without those of its rows that come from one of `rows`.
+pub(crate) fn without(batch: &RecordBatch, rows: &BTreeSet<u32>) -> Result<RecordBatch, Error> {
+    let keep: BooleanArray = numbers(batch)?.values().iter().map(|row| Some(!rows.contains(row))).collect();
+    filter_record_batch(batch, &keep).map_err(internal)
+}
+
+/// Refuses a table whose columns cannot be told apart.
+pub(crate) fn check_columns(table: &str, schema: &Schema) -> Result<(), Error> {
+    let mut seen = BTreeSet::new();
+    for field in schema.fields() {
+        if field.name() == ROW {
+            return Err(Error::ReservedColumn { table: table.to_owned(), column: field.name().clone() });
+        }
+        if !seen.insert(field.name()) {
+            let difference = format!("two columns are called `{}`", field.name());
+            return Err(Error::Schema { table: table.to_owned(), difference });
+        }
+    }
+    Ok(())
+}
+
+/// Refuses batches of other columns than the query was prepared for.
+pub(crate) fn check_batches(table: &str, schema: &Schema, batches: &[RecordBatch]) -> Result<(), Error> {
+    let wrong = |difference: String| Err(Error::Schema { table: table.to_owned(), difference });
+    for batch in batches {
+        let found = batch.schema_ref();
+        if found.fields().len() != schema.fields().len() {
+            let (found, expected) = (found.fields().len(), schema.fields().len());
+            return wrong(format!("it has {found} columns instead of {expected}"));
+        }
+        for (found, expected) in found.fields().iter().zip(schema.fields()) {
+            if found.name() != expected.name() {
+                return wrong(format!("column `{}` stands where `{}` belongs", found.name(), expected.name()));
+            }
+            if found.data_type() != expected.data_type() {
+                let (name, found, expected) = (found.name(), found.data_type(), expected.data_type());
+                return wrong(format!("column `{name}` is {found} instead of {expected}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Arrays that do not fit together: a bug, never the data.
+pub(crate) fn internal(_: arrow::error::ArrowError) -> Error {
+    Error::Engine { expression: None, reason: "columns do not fit together" }
+}
