@@ -33,9 +33,10 @@ suite! {
     protocol: stores_rows_and_positions, one_of_two_writers_wins, a_cut_before_commit_stores_nothing,
         a_cut_after_commit_stores_once, a_dropped_write_stores_nothing, refused_rows_are_kept_beside_the_table,
         without_provenance_refused_rows_have_no_offset, plans_are_kept_and_trimmed, positions_are_set_and_forgotten,
-        many_partitions_move_together, at_least_once_keeps_no_tables;
+        many_partitions_move_together, at_least_once_keeps_no_tables,
+        a_connection_that_was_killed;
     values: types_round_trip, text_is_read_by_the_database, times_are_local_where_a_type_has_no_zone, not_a_number,
-        upsert_replaces_and_the_last_row_wins, a_table_is_created, case_differs, large_batches, long_rows;
+        upsert_replaces_and_the_last_row_wins, a_table_is_created, case_differs, large_batches, long_rows, dead_letters_have_a_table;
     checks: a_missing_table, a_missing_column, a_column_of_another_type, a_column_that_must_be_given,
         an_upsert_without_its_index, settings_that_contradict, opening_writes_nothing;
 }

@@ -298,3 +298,39 @@ pub async fn at_least_once_keeps_no_tables(bed: &mut Bed) {
     };
     assert!(tables.is_empty(), "{tables:?}");
 }
+
+pub async fn a_connection_that_was_killed(bed: &mut Bed) {
+    table(bed).await;
+    let mut sink = bed.open(&schema(), json!({})).await.unwrap();
+    next(&mut sink, 0).await;
+    sink.write(&write(0, 0, 10, rows(0..10))).await.unwrap();
+    match bed.server {
+        Server::MariaDb => {
+            let others = "information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()";
+            let ids = bed.rows(&["ID"], others).await;
+            assert_eq!(ids.len(), 1);
+            bed.run(&format!("KILL CONNECTION {}", ids[0])).await;
+        }
+        Server::Postgres => {
+            let others = "pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+            bed.run(&format!("SELECT pg_terminate_backend(pid) FROM {others}")).await;
+        }
+        // A file has no connections; another process that holds its lock for a moment is waited for.
+        Server::Sqlite => {
+            bed.run("BEGIN IMMEDIATE").await;
+            let this = write(0, 10, 20, rows(10..20));
+            let waiting = tokio::spawn(async move { sink.write(&this).await });
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            assert!(!waiting.is_finished());
+            bed.run("ROLLBACK").await;
+            waiting.await.unwrap().unwrap();
+            assert_eq!(stored(bed).await, (0..20).collect::<Vec<_>>());
+            return;
+        }
+    }
+    let error = sink.write(&write(0, 10, 20, rows(10..20))).await.unwrap_err();
+    assert_eq!(error.fault, Fault::Unavailable, "{error}");
+    assert_eq!(next(&mut sink, 0).await, 10);
+    sink.write(&write(0, 10, 20, rows(10..20))).await.unwrap();
+    assert_eq!(stored(bed).await, (0..20).collect::<Vec<_>>());
+}

@@ -8,6 +8,7 @@ use arrow::array::{
     TimestampMillisecondArray, TimestampNanosecondArray, UInt16Array, UInt64Array,
 };
 use arrow::datatypes::{Field, Int32Type, Schema};
+use foretell_flow::{BadRecord, Header, RecordsBuilder, dead_letters};
 use serde_json::json;
 
 use crate::bed::{Bed, Server, TIME, batch, claim, context, parse, write};
@@ -302,4 +303,19 @@ pub async fn long_rows(bed: &mut Bed) {
     assert_eq!(bed.count("result").await, 40);
     let schema = Schema::new(vec![Field::new("n", arrow::datatypes::DataType::Int64, true)]);
     assert_eq!(put(bed, &RecordBatch::new_empty(Arc::new(schema)), json!({})).await, 0);
+}
+
+pub async fn dead_letters_have_a_table(bed: &mut Bed) {
+    let mut builder = RecordsBuilder::new("Pdata".into());
+    let header = Header { key: "trace".into(), value: Some(b"7".to_vec()) };
+    builder.push(0, 41, Some(TIME / 1000), Some(b"key"), Some(b"\xffnot, text"), vec![header]);
+    builder.push(0, 42, None, None, None, Vec::new());
+    let bad: Vec<BadRecord> =
+        (0..2).map(|row| BadRecord { row, stage: "decode csv".into(), reason: "field 2 (AGE)".into() }).collect();
+    let (rows, _) = dead_letters(&builder.finish(), &bad);
+    assert_eq!(put(bed, &rows, json!({ "create": true })).await, 0);
+    let got = bed.rows(&["topic", "offset", "stage", "reason", "value_size"], "result ORDER BY 2").await;
+    assert_eq!(got, ["Pdata|41|decode csv|field 2 (AGE)|10", "Pdata|42|decode csv|field 2 (AGE)|NULL"]);
+    let hex = by(bed, "HEX(`value`)", "upper(encode(value, 'hex'))", "hex(value)");
+    assert_eq!(bed.count(&format!("result WHERE {hex} = 'FF6E6F742C2074657874'")).await, 1);
 }

@@ -55,6 +55,8 @@ fn type_for(kind: &Kind) -> String {
 pub(super) struct MariaDb {
     connection: MySqlConnection,
     packet: usize,
+    /// Whether it is MySQL itself.
+    mysql: bool,
 }
 
 impl MariaDb {
@@ -70,7 +72,7 @@ impl MariaDb {
             .await
             .map_err(|_| Failure::moment(format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())))?
             .map_err(|e| failure(&e))?;
-        let mut database = MariaDb { connection, packet: 0 };
+        let mut database = MariaDb { connection, packet: 0, mysql: false };
         // Strict: a value that does not fit is an error, not a warning. Notes are no warnings.
         database
             .command(&format!(
@@ -91,8 +93,11 @@ impl MariaDb {
         if !(logged && matches!(fact(3), Some(Value::Text(format)) if format == "STATEMENT")) {
             database.command("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
         }
-        if matches!(fact(1), Some(Value::Text(version)) if version.contains("MariaDB")) {
-            database.command(&format!("SET SESSION idle_transaction_timeout = {IDLE_SECONDS}")).await?;
+        database.mysql = !matches!(fact(1), Some(Value::Text(version)) if version.contains("MariaDB"));
+        if !database.mysql {
+            let idle = database.command(&format!("SET SESSION idle_transaction_timeout = {IDLE_SECONDS}")).await;
+            // Before 10.3 there is none.
+            idle.or_else(|failure| if failure.cause == Cause::Settings { Ok(()) } else { Err(failure) })?;
         }
         Ok(database)
     }
@@ -105,21 +110,46 @@ impl MariaDb {
         }
     }
 
-    fn sql(insert: &Insert, rows: usize) -> String {
+    fn sql(&self, insert: &Insert, rows: usize) -> String {
         let mut sql = format!("{} {}", insert.head(&DIALECT), insert.values(rows));
         if let Some(key) = &insert.key {
             let mut updated = insert.updated(&DIALECT);
             if updated.is_empty() {
                 updated.extend(key.iter().filter_map(|&i| insert.columns.get(i)).map(|c| DIALECT.quoted(&c.name)));
             }
-            let sets: Vec<String> = updated.iter().map(|c| format!("{c} = VALUES({c})")).collect();
-            sql.push_str(&format!(" ON DUPLICATE KEY UPDATE {}", sets.join(", ")));
+            // MySQL warns of VALUES(), MariaDB does not know the alias.
+            let (alias, sets): (&str, Vec<String>) = match self.mysql {
+                true => (" AS `new`", updated.iter().map(|c| format!("{c} = `new`.{c}")).collect()),
+                false => ("", updated.iter().map(|c| format!("{c} = VALUES({c})")).collect()),
+            };
+            sql.push_str(&format!("{alias} ON DUPLICATE KEY UPDATE {}", sets.join(", ")));
         }
         sql
     }
 
-    async fn run(&mut self, sql: String, arguments: MySqlArguments, keep: bool) -> Result<u64, Failure> {
-        let query = sqlx::query_with(AssertSqlSafe(sql), arguments).persistent(keep);
+    /// Inserts a power of two of rows: a dozen statements serve all batches and stay prepared. Preparing is costly (the
+    /// server answers with a packet a placeholder), and closing a statement costs the next one 40 ms, since Nagle's
+    /// algorithm holds it back until the close, which has no answer, is acknowledged.
+    async fn insert_part(&mut self, insert: &Insert, columns: &[Data], rows: &[u32]) -> Result<(), Failure> {
+        let mut arguments = MySqlArguments::default();
+        arguments.reserve(rows.len() * columns.len(), rows.len() * columns.len() * 9);
+        for &row in rows {
+            for column in columns {
+                bind(&mut arguments, column, row as usize).map_err(|_| Failure::row("a value cannot be sent"))?;
+            }
+        }
+        let done = self.run(self.sql(insert, rows.len()), arguments).await?;
+        if within(self.count_warnings()).await? > 0 {
+            return Err(Failure::row("stored only with a warning"));
+        }
+        match insert.key.is_some() || done == rows.len() as u64 {
+            true => Ok(()),
+            false => Err(Failure::settings(format!("the server stored {done} of {} rows", rows.len()))),
+        }
+    }
+
+    async fn run(&mut self, sql: String, arguments: MySqlArguments) -> Result<u64, Failure> {
+        let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
         let done = within(async { query.execute(&mut self.connection).await.map_err(|e| failure(&e)) }).await?;
         Ok(done.rows_affected())
     }
@@ -137,7 +167,7 @@ impl Database for MariaDb {
     }
 
     async fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, Failure> {
-        self.run(sql.to_owned(), arguments(values)?, true).await
+        self.run(sql.to_owned(), arguments(values)?).await
     }
 
     async fn fetch(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Vec<Value>>, Failure> {
@@ -198,7 +228,7 @@ impl Database for MariaDb {
 
     async fn probe(&mut self, insert: &Insert, _columns: &[Data]) -> Result<(), Failure> {
         // Preparing checks names and privileges.
-        let sql = AssertSqlSafe(MariaDb::sql(insert, 1));
+        let sql = AssertSqlSafe(self.sql(insert, 1));
         let prepared =
             async { self.connection.prepare(sqlx::SqlSafeStr::into_sql_str(sql)).await.map_err(|e| failure(&e)) };
         within(prepared).await.map(|statement| drop(statement.into_sql()))
@@ -211,23 +241,13 @@ impl Database for MariaDb {
     }
 
     async fn insert(&mut self, insert: &Insert, columns: &[Data], rows: &[u32]) -> Result<(), Failure> {
-        let mut arguments = MySqlArguments::default();
-        arguments.reserve(rows.len() * columns.len(), rows.len() * columns.len() * 9);
-        for &row in rows {
-            for column in columns {
-                bind(&mut arguments, column, row as usize).map_err(|_| Failure::row("a value cannot be sent"))?;
-            }
+        let mut rest = rows;
+        while !rest.is_empty() {
+            let (part, after) = rest.split_at(1 << rest.len().ilog2());
+            self.insert_part(insert, columns, part).await?;
+            rest = after;
         }
-        let keep = rows.len().is_power_of_two() || rows.len() < 16 || rows.len() == self.chunk(columns.len()).0;
-        let done = self.run(MariaDb::sql(insert, rows.len()), arguments, keep).await?;
-        let warnings = within(self.count_warnings()).await?;
-        if warnings > 0 {
-            return Err(Failure::row("stored only with a warning"));
-        }
-        match insert.key.is_some() || done == rows.len() as u64 {
-            true => Ok(()),
-            false => Err(Failure::settings(format!("the server stored {done} of {} rows", rows.len()))),
-        }
+        Ok(())
     }
 
     async fn close(self: Box<Self>) {
@@ -345,7 +365,7 @@ fn failure(error: &sqlx::Error) -> Failure {
         1317 | 1836 | 1927 | 1969 | 2006 | 2013 | 3024 | 4031 => Cause::Moment,
         _ => Cause::Settings,
     };
-    let shown = cause == Cause::Moment || state.starts_with("42") || state.starts_with("28") || number < 1060;
+    let shown = cause == Cause::Moment || state.starts_with("42") || state.starts_with("28") || number < 1060 || number == 1364;
     let text = if shown { error.message() } else { "the statement was refused" };
     Failure { cause, text: format!("{text} (error {number})") }
 }

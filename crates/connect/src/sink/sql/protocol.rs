@@ -87,8 +87,7 @@ impl SqlSink {
         if let Some(db) = self.connection.take() {
             return Ok(db);
         }
-        let create = self.plan.create && self.plan.exactly_once || self.ready.is_none() && self.plan.create;
-        self.plan.address.connect(create).await.map_err(|f| self.failed(f))
+        self.plan.address.connect(self.plan.create).await.map_err(|f| self.failed(f))
     }
 
     async fn no_table(&self, db: &mut dyn Database) -> StageError {
