@@ -133,11 +133,7 @@ impl Hdfs {
 }
 
 /// Bounds a call in time; whose time is up has an unknown outcome.
-async fn within<T>(
-    place: &str,
-    limit: Duration,
-    act: impl Future<Output = Result<T, HdfsError>>,
-) -> Result<T, Error> {
+async fn within<T>(place: &str, limit: Duration, act: impl Future<Output = Result<T, HdfsError>>) -> Result<T, Error> {
     match timeout(limit, act).await {
         Ok(result) => result.map_err(|error| convert(place, error)),
         Err(_) => Err(Error::new(ErrorKind::Unavailable, place, format!("no answer within {} s", limit.as_secs()))),
@@ -179,11 +175,15 @@ fn convert(place: &str, error: HdfsError) -> Error {
                 "AccessControlException" if what.contains("authentication is not enabled") => {
                     error_of(ErrorKind::Settings, format!("the NameNode asks for Kerberos, {NO_KERBEROS}"))
                 }
-                "AccessControlException" | "AuthorizationException" | "ParentNotDirectoryException"
-                | "DSQuotaExceededException" | "NSQuotaExceededException" | "InvalidPathException"
-                | "PathComponentTooLongException" | "MaxDirectoryItemsExceededException" | "UnresolvedPathException" => {
-                    error_of(ErrorKind::Settings, what)
-                }
+                "AccessControlException"
+                | "AuthorizationException"
+                | "ParentNotDirectoryException"
+                | "DSQuotaExceededException"
+                | "NSQuotaExceededException"
+                | "InvalidPathException"
+                | "PathComponentTooLongException"
+                | "MaxDirectoryItemsExceededException"
+                | "UnresolvedPathException" => error_of(ErrorKind::Settings, what),
                 _ => error_of(ErrorKind::Unavailable, format!("{name}: {what}")),
             }
         }

@@ -141,5 +141,8 @@ fn urls_name_a_storage_and_a_path() {
 #[tokio::test]
 async fn an_hdfs_url_names_a_path_there() {
     let (storage, path) = open("hdfs://host:8020/output/utime.csv", Path::new("/base")).unwrap();
-    assert_eq!((storage.url(&path).as_str(), path.as_str()), ("hdfs://host:8020/output/utime.csv", "/output/utime.csv"));
+    assert_eq!(
+        (storage.url(&path).as_str(), path.as_str()),
+        ("hdfs://host:8020/output/utime.csv", "/output/utime.csv")
+    );
 }

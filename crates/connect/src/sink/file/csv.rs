@@ -59,8 +59,10 @@ id,text,f32,f64,flag,at,local,day,bytes,items
         use arrow::array::{Array, ArrayRef, Float32Array, Float64Array};
         use std::sync::Arc;
         // Bit patterns spread over the whole range.
-        let doubles: Vec<f64> =
-            (0..4000u64).map(|i| f64::from_bits(i.wrapping_mul(0x9E37_79B9_7F4A_7C15))).filter(|f| f.is_finite()).collect();
+        let doubles: Vec<f64> = (0..4000u64)
+            .map(|i| f64::from_bits(i.wrapping_mul(0x9E37_79B9_7F4A_7C15)))
+            .filter(|f| f.is_finite())
+            .collect();
         let singles: Vec<f32> = doubles
             .iter()
             .map(|f| f32::from_bits((f.to_bits() >> 17) as u32))

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use foretell_flow::{Claim, Holding, Reset, Sink, StageError, Write, Written};
+use foretell_flow::{Claim, Fault, Holding, Reset, Sink, StageError, Write, Written};
 use tokio::task::JoinSet;
 
 use super::format::Encode;
@@ -58,6 +58,13 @@ struct Claimed {
     broken: Arc<AtomicBool>,
     /// Fenced writers whose leftovers are cleared; the next record tells so.
     buried: Vec<String>,
+}
+
+/// A file that is written and synced, not yet committed.
+struct StagedFile {
+    writer: Box<dyn Writer>,
+    path: String,
+    told: Staged,
 }
 
 /// What [`Files::new`] takes.
@@ -158,7 +165,7 @@ impl Files {
 
     async fn write_claimed(&mut self, write: &Write) -> Result<Written, StageError> {
         self.collect().await;
-        let Some(claimed) = &mut self.claimed else {
+        let Some(claimed) = &self.claimed else {
             return Err(StageError::fenced("the sink was not claimed since its last error"));
         };
         if claimed.broken.load(Ordering::Acquire) {
@@ -167,32 +174,66 @@ impl Files {
         let token = claimed.token.clone();
         self.log.state.progress.check(&write.ranges, &token)?;
 
-        let mut staged = None;
-        if write.rows.num_rows() > 0 {
-            let number = claimed.next_file;
-            claimed.next_file += 1;
-            let bytes = self.encoder.encode(&write.rows, self.header).map_err(|error| {
-                StageError::settings(format!("the rows cannot be written: {error}"))
-            })?;
-            let name = format!("{number}.{}", self.extension);
-            let path = format!("{}/{name}", self.staging(&token));
-            let (rows, length) = (write.rows.num_rows() as u64, bytes.len() as u64);
-            let file = Staged { number, name, extension: self.extension.clone(), rows, bytes: length };
-            if number == 0 {
-                self.storage.mkdirs(&self.staging(&token)).await?;
-            }
-            staged = Some((self.stage(&path, bytes).await?, path, file));
+        let staged = self.stage_rows(write, &token).await?;
+        let path = staged.as_ref().map(|staged| staged.path.clone());
+        let written = self.commit_staged(write, &token, staged).await;
+        if let (Err(error), Some(path)) = (&written, path)
+            && error.fault == Fault::Fenced
+        {
+            // Surely not committed, and perhaps nobody looks there again.
+            self.drop_staged(&token, &path).await;
         }
+        written
+    }
 
+    async fn drop_staged(&self, token: &str, path: &str) {
+        let buried = !self.log.state.writers.iter().any(|scribe| scribe.token == token);
+        let staging = self.staging(token);
+        if let Err(error) = self.storage.delete(if buried { &staging } else { path }).await {
+            tracing::debug!("{error}");
+        }
+    }
+
+    /// Writes a file of the rows, if there are any, where nobody sees it.
+    async fn stage_rows(&mut self, write: &Write, token: &str) -> Result<Option<StagedFile>, StageError> {
+        let Some(claimed) = self.claimed.as_mut().filter(|_| write.rows.num_rows() > 0) else { return Ok(None) };
+        let number = claimed.next_file;
+        claimed.next_file += 1;
+        let encoded = self.encoder.encode(&write.rows, self.header);
+        let bytes = encoded.map_err(|error| StageError::settings(format!("the rows cannot be written: {error}")))?;
+        let name = format!("{number}.{}", self.extension);
+        let path = format!("{}/{name}", self.staging(token));
+        let (rows, length) = (write.rows.num_rows() as u64, bytes.len() as u64);
+        let told = Staged { number, name, extension: self.extension.clone(), rows, bytes: length };
+        if number == 0 {
+            self.storage.mkdirs(&self.staging(token)).await?;
+        }
+        match self.stage(&path, bytes).await {
+            Ok(writer) => Ok(Some(StagedFile { writer, path, told })),
+            Err(error) => {
+                // The folder goes when another claim finds us fenced.
+                self.log.refresh().await?;
+                self.log.state.progress.check(&write.ranges, token)?;
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn commit_staged(
+        &mut self,
+        write: &Write,
+        token: &str,
+        staged: Option<StagedFile>,
+    ) -> Result<Written, StageError> {
         for _ in 0..ATTEMPTS {
-            self.log.state.progress.check(&write.ranges, &token)?;
+            self.log.state.progress.check(&write.ranges, token)?;
             let claimed = self.claimed.as_ref();
             let number = claimed.map_or(0, |claimed| claimed.next_file);
             let act = Act::Write {
-                token: token.clone(),
+                token: token.to_string(),
                 batch: write.plan.id.clone(),
                 ranges: write.ranges.clone(),
-                file: staged.as_ref().map(|(_, _, file)| file.clone()),
+                file: staged.as_ref().map(|staged| staged.told.clone()),
                 keep: write.keep.as_ref().map(Into::into),
                 // This write's own file is not in view yet.
                 settled: claimed
@@ -204,8 +245,8 @@ impl Files {
                 if let Some(claimed) = &mut self.claimed {
                     claimed.buried.clear();
                 }
-                if let Some((writer, path, file)) = staged
-                    && let Some(target) = self.log.state.target(&token, file.number)
+                if let Some(StagedFile { writer, path, told }) = staged
+                    && let Some(target) = self.log.state.target(token, told.number)
                 {
                     self.reveal(writer, path, &target).await?;
                 }

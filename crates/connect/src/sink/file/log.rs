@@ -13,6 +13,7 @@
 use std::sync::Arc;
 
 use foretell_flow::{Partition, Position, Range, Reset, StageError};
+use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use super::progress::{Claimed, Kept, Progress, Shape};
@@ -20,6 +21,8 @@ use crate::storage::{Error, ErrorKind, Storage};
 
 /// Records a segment: small enough to be read at every start, large enough that snapshots are rare.
 const SEGMENT: u64 = 64;
+/// Records read at once.
+const AT_ONCE: usize = 16;
 /// Raised when records change their meaning.
 const FORMAT: u32 = 1;
 
@@ -96,9 +99,7 @@ pub(super) enum Act {
 impl From<&Reset> for Act {
     fn from(reset: &Reset) -> Self {
         match reset {
-            Reset::Set { position, identity } => {
-                Act::Set { position: position.clone(), identity: identity.clone() }
-            }
+            Reset::Set { position, identity } => Act::Set { position: position.clone(), identity: identity.clone() },
             Reset::Forget(partition) => Act::Forget { partition: partition.clone() },
         }
     }
@@ -156,7 +157,8 @@ impl Log {
     async fn read_on(&mut self, nonce: Option<&str>) -> Result<bool, StageError> {
         // A segment can be trimmed while it is read; then a later one is there.
         for _ in 0..10 {
-            let mut segments: Vec<u64> = self.names(&self.folder).await?.iter().filter_map(|n| n.parse().ok()).collect();
+            let mut segments: Vec<u64> =
+                self.names(&self.folder).await?.iter().filter_map(|n| n.parse().ok()).collect();
             segments.sort_unstable();
             let mut gone = false;
             let mut found = false;
@@ -176,9 +178,12 @@ impl Log {
                 if self.next <= first {
                     self.next = first;
                 }
-                let from = self.next;
-                for number in numbers.into_iter().filter(|number| *number >= from) {
-                    let Some(record) = self.read(number).await? else {
+                numbers.retain(|number| *number >= self.next);
+                // Several at once: a record that a crash left open on HDFS takes seconds to become readable.
+                let reads: Vec<_> = numbers.into_iter().map(|number| self.read(number)).collect();
+                let records: Vec<Option<Record>> = stream::iter(reads).buffered(AT_ONCE).try_collect().await?;
+                for record in records {
+                    let Some(record) = record else {
                         gone = true;
                         break;
                     };
@@ -268,7 +273,7 @@ impl Log {
             }
             Err(error) if matches!(error.kind, ErrorKind::Exists | ErrorKind::Missing) => {
                 if error.kind == ErrorKind::Missing {
-                    // The segment was trimmed: what we knew is long past.
+                    // The segment was trimmed: what we know is long past.
                     self.next = 0;
                 }
                 // A put that was tried twice on the way can find its own record.

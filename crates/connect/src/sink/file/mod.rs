@@ -1,11 +1,12 @@
 //! Files, local or on HDFS: CSV, JSON Lines, Parquet.
 //!
-//! `mode: files` gives whole files that are in view only when committed ([`files`]), `mode: append` one growing file
-//! with one writer ([`append`]). Both store positions and plans in the same act as the rows, in a folder `_foretell`
+//! `mode: files` gives whole files that are in view only when committed (`files.rs`), `mode: append` one growing file
+//! with one writer (`append.rs`). Both store positions and plans in the same act as the rows, in a folder `_foretell`
 //! beside them, which Hadoop's tools, Spark and the like pass over.
 //!
-//! Measured on one machine (a batch of 100 rows, NameNode and DataNode on loopback): see the table in the docs of the
-//! file sink; a commit is two syncs in either mode, and no close is waited for.
+//! Measured with batches of 100 rows on two cores, everything on one machine (p50, in ms; claims take as long as a few
+//! commits): local files 2, local append 1, HDFS files 33, HDFS append 4. Closing each HDFS file before its commit
+//! counted would cost half a second more.
 
 mod append;
 mod csv;

@@ -42,8 +42,7 @@ mod tests {
     fn reads_back_with_every_codec() {
         let rows = sample();
         for compression in [Compression::None, Compression::Gzip, Compression::Zstd, Compression::Snappy] {
-            let options =
-                Options { schema: rows.schema(), delimiter: b',', compression, timezone: chrono_tz::UTC };
+            let options = Options { schema: rows.schema(), delimiter: b',', compression, timezone: chrono_tz::UTC };
             let bytes = Format::Parquet.encoder(options).unwrap().encode(&rows, true).unwrap();
             let back = read_parquet(bytes);
             assert_eq!(back.columns(), rows.columns());

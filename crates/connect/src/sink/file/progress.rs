@@ -187,7 +187,9 @@ impl Shape {
             true => (text(&stored.columns), text(&self.columns)),
             false => (stored.format.clone(), self.format.clone()),
         };
-        Err(StageError::state(format!("the output columns changed: {place} has `{before}`, the pipeline gives `{now}`"))
-            .remedy(format!("write to another path, or remove {hidden}, which forgets the positions, and begin anew")))
+        Err(StageError::state(format!(
+            "the output columns changed: {place} has `{before}`, the pipeline gives `{now}`"
+        ))
+        .remedy(format!("write to another path, or remove {hidden}, which forgets the positions, and begin anew")))
     }
 }

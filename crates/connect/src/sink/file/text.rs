@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, LargeListArray, ListArray, RecordBatch, StringArray, StringBuilder, StructArray,
-    TimestampNanosecondArray,
+    Array, ArrayRef, AsArray, BinaryArray, LargeListArray, ListArray, RecordBatch, StringArray, StringBuilder,
+    StructArray, TimestampNanosecondArray,
 };
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Fields, Schema, TimeUnit};
@@ -94,9 +94,9 @@ fn timestamps(array: &ArrayRef, timezone: Option<Tz>) -> Result<ArrayRef, ArrowE
 
 /// UTF-8 as it is, anything else as base64.
 fn bytes(array: &BinaryArray) -> ArrayRef {
-    let text = array.iter().map(|value| {
-        value.map(|bytes| std::str::from_utf8(bytes).map_or_else(|_| base64(bytes), str::to_string))
-    });
+    let text = array
+        .iter()
+        .map(|value| value.map(|bytes| std::str::from_utf8(bytes).map_or_else(|_| base64(bytes), str::to_string)));
     Arc::new(text.collect::<StringArray>())
 }
 
@@ -150,7 +150,8 @@ mod tests {
     #[test]
     fn summer_time_has_its_own_offset() {
         let times: ArrayRef = Arc::new(
-            TimestampNanosecondArray::from(vec![1_561_939_200_000_000_000, 1_577_836_800_000_000_001]).with_timezone("UTC"),
+            TimestampNanosecondArray::from(vec![1_561_939_200_000_000_000, 1_577_836_800_000_000_001])
+                .with_timezone("UTC"),
         );
         let text = timestamps(&times, Some(chrono_tz::Europe::Berlin)).unwrap();
         let text: Vec<_> = text.as_string::<i32>().iter().flatten().collect();

@@ -132,7 +132,8 @@ async fn how_long_a_commit_takes() {
 
 #[tokio::test]
 async fn a_name_service_is_found_through_its_configuration() {
-    let url = std::env::var("FORETELL_HDFS").expect("FORETELL_HDFS is not set: start the services with `dev/services up`");
+    let url =
+        std::env::var("FORETELL_HDFS").expect("FORETELL_HDFS is not set: start the services with `dev/services up`");
     let address = url.trim_start_matches("hdfs://").trim_end_matches('/');
     let folder = tempfile::tempdir().unwrap();
     let property = |name: &str, value: &str| format!("<property><name>{name}</name><value>{value}</value></property>");

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use arrow::array::{
     ArrayRef, AsArray, BinaryArray, BinaryBuilder, BooleanArray, Date32Array, Float32Array, Float64Array, Int32Array,
     Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder, StructBuilder, TimestampMicrosecondArray,
@@ -17,7 +18,6 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Fields, Int32Type, Int64Type};
 use bytes::Bytes;
 use foretell_flow::{Claim, Holding, Keep, Partition, Piece, Plan, Position, Range, Sink, StageError, Write};
-use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::json;
 
 use super::*;
@@ -26,10 +26,8 @@ use crate::storage::Storage;
 
 /// A row of every type that formats treat differently, one of other values, one of NULLs.
 pub(super) fn sample() -> RecordBatch {
-    let fields = Fields::from(vec![
-        Field::new("key", DataType::Utf8, false),
-        Field::new("value", DataType::Binary, true),
-    ]);
+    let fields =
+        Fields::from(vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Binary, true)]);
     let item = StructBuilder::new(fields, vec![Box::new(StringBuilder::new()), Box::new(BinaryBuilder::new())]);
     let mut items = ListBuilder::new(item);
     items.values().field_builder::<StringBuilder>(0).unwrap().append_value("k");
@@ -46,11 +44,7 @@ pub(super) fn sample() -> RecordBatch {
         ("f64", Arc::new(Float64Array::from(vec![0.1 + 0.2, 1e-300, f64::NAN])), true),
         ("flag", Arc::new(BooleanArray::from(vec![Some(true), Some(false), None])), true),
         ("at", Arc::new(TimestampMicrosecondArray::from(at.to_vec()).with_timezone("UTC")), true),
-        (
-            "local",
-            Arc::new(TimestampSecondArray::from(vec![Some(1_568_160_000), Some(1_568_160_001), None])),
-            true,
-        ),
+        ("local", Arc::new(TimestampSecondArray::from(vec![Some(1_568_160_000), Some(1_568_160_001), None])), true),
         ("day", Arc::new(Date32Array::from(vec![Some(18150), Some(0), None])), true),
         ("bytes", Arc::new(BinaryArray::from(vec![Some(&b"plain"[..]), Some(&b"\xff\x00"[..]), None])), true),
         ("items", Arc::new(items.finish()), true),
@@ -239,8 +233,7 @@ fn decode(case: Case, bytes: Bytes) -> Vec<Row> {
             arrow::compute::concat_batches(&schema, &batches).unwrap()
         }
     };
-    let (parts, offsets) =
-        (batch.column(0).as_primitive::<Int32Type>(), batch.column(1).as_primitive::<Int64Type>());
+    let (parts, offsets) = (batch.column(0).as_primitive::<Int32Type>(), batch.column(1).as_primitive::<Int64Type>());
     let texts = batch.column(2).as_string::<i32>();
     (0..batch.num_rows())
         .map(|row| ((parts.value(row), offsets.value(row)), texts.iter().nth(row).unwrap().map(str::to_string)))
@@ -251,4 +244,3 @@ fn decode(case: Case, bytes: Bytes) -> Vec<Row> {
 pub(super) fn once(ranges: &[Range]) -> BTreeMap<(i32, i64), u32> {
     ranges.iter().flat_map(|r| (r.from..r.to).map(|at| ((r.partition.index, at), 1))).collect()
 }
-
