@@ -3,6 +3,7 @@
 pub mod console;
 pub mod file;
 pub mod kafka;
+mod text;
 
 use crate::kind::{Kind, SinkSettings};
 

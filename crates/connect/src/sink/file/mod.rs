@@ -15,7 +15,6 @@ mod jsonl;
 mod log;
 mod parquet;
 mod progress;
-mod text;
 mod wal;
 
 use std::path::Path;
