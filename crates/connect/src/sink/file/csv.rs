@@ -5,7 +5,7 @@ use arrow::csv::WriterBuilder;
 use arrow::error::ArrowError;
 
 use super::format::{Encode, Options, compress};
-use super::text;
+use crate::sink::text;
 
 pub(super) struct Csv(Options);
 

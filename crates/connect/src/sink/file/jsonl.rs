@@ -4,7 +4,7 @@ use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 
 use super::format::{Encode, Options, compress};
-use super::text;
+use crate::sink::text;
 
 pub(super) struct Jsonl(Options);
 

@@ -16,7 +16,6 @@ mod jsonl;
 mod log;
 mod parquet;
 mod progress;
-mod text;
 mod wal;
 
 use std::path::Path;
