@@ -8,8 +8,8 @@ Each of --mariadb, --file and --out-topic is compared when given: exactly the sa
 went in. With --dead-topic, the records that are no orders must be there, each once, by topic, partition and offset.
 Prints counts and ends with 1 when anything differs.
 
-A model that the installed xgboost cannot read (0.90's pickles: xgboost 1.7 can) needs another environment; rows whose
-results are known already can come from a file: --known FILE with columns PNO and PRETIME.
+A model needs an environment that can read it: a pickle of XGBoost 0.90 needs xgboost==0.90 with numpy<2 and pandas<2.
+Rows whose results are known already can come from a file: --known FILE with columns PNO and PRETIME.
 """
 
 import argparse
@@ -87,7 +87,10 @@ def expected(args):
             patients.append(patient)
             rows.append(features)
     if rows:
-        predicted = joblib.load(args.model).predict(pd.DataFrame(rows, columns=FEATURES))
+        model = joblib.load(args.model)  # plain pickles, too
+        table = pd.DataFrame(rows, columns=FEATURES)
+        # A model that was trained without names takes its features by position.
+        predicted = model.predict(table if hasattr(model, "feature_names_in_") else table.to_numpy())
         given.update((patient, int(seconds) // 60) for patient, seconds in zip(patients, predicted))
     return given, bad
 
