@@ -36,7 +36,8 @@ suite! {
         many_partitions_move_together, at_least_once_keeps_no_tables,
         a_connection_that_was_killed;
     values: types_round_trip, text_is_read_by_the_database, times_are_local_where_a_type_has_no_zone, not_a_number,
-        upsert_replaces_and_the_last_row_wins, a_table_is_created, case_differs, large_batches, long_rows, dead_letters_have_a_table;
+        upsert_replaces_and_the_last_row_wins, a_table_is_created, case_differs, large_batches, long_rows,
+        dead_letters_have_a_table;
     checks: a_missing_table, a_missing_column, a_column_of_another_type, a_column_that_must_be_given,
         an_upsert_without_its_index, settings_that_contradict, opening_writes_nothing;
 }

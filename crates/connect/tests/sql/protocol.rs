@@ -223,7 +223,7 @@ pub async fn plans_are_kept_and_trimmed(bed: &mut Bed) {
     let mut sink = bed.open(&schema(), json!({})).await.unwrap();
     next(&mut sink, 0).await;
     let position = |next| Position { partition: partition(0), next };
-    let mut keeping = |from: i64, floor: i64| {
+    let keeping = |from: i64, floor: i64| {
         let mut this = write(0, from, from + 10, rows(from..from + 10));
         this.keep = Some(Keep { pieces: this.plan.pieces().collect(), floor: vec![position(floor)] });
         this

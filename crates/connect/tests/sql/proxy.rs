@@ -8,7 +8,6 @@ use tokio::net::{TcpListener, TcpStream};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
-    Never = 0,
     /// The server never sees the COMMIT.
     Before = 1,
     /// The server sees it, the client never hears of it.
@@ -17,6 +16,7 @@ pub enum Cut {
 
 pub struct Proxy {
     pub url: String,
+    /// The next cut; 0 is none.
     cut: Arc<AtomicU8>,
 }
 

@@ -109,10 +109,12 @@ pub async fn types_round_trip(bed: &mut Bed) {
 pub async fn text_is_read_by_the_database(bed: &mut Bed) {
     bed.run(by(
         bed,
-        "CREATE TABLE result (n INT, f DOUBLE, c DECIMAL(6,2), day DATE, at DATETIME, kind ENUM('CT','MR')) ENGINE=InnoDB",
+        "CREATE TABLE result (n INT, f DOUBLE, c DECIMAL(6,2), day DATE, at DATETIME, kind ENUM('CT','MR')) \
+         ENGINE=InnoDB",
         "CREATE TYPE kind AS ENUM ('CT', 'MR'); CREATE TABLE result (n INT, f FLOAT8, c NUMERIC(6,2), day DATE, \
          at TIMESTAMP, kind kind)",
-        "CREATE TABLE result (n INT, f REAL, c DECIMAL(6,2), day DATE, at TIMESTAMP, kind TEXT CHECK (kind IN ('CT', 'MR')))",
+        "CREATE TABLE result (n INT, f REAL, c DECIMAL(6,2), day DATE, at TIMESTAMP, \
+         kind TEXT CHECK (kind IN ('CT', 'MR')))",
     ))
     .await;
     let column = |values: [&str; 4]| Arc::new(StringArray::from(values.to_vec())) as ArrayRef;
@@ -137,7 +139,8 @@ pub async fn text_is_read_by_the_database(bed: &mut Bed) {
 pub async fn times_are_local_where_a_type_has_no_zone(bed: &mut Bed) {
     bed.run(by(
         bed,
-        "CREATE TABLE result (`Time` DATETIME, fine DATETIME(6), moment TIMESTAMP(3) NULL, words VARCHAR(40)) ENGINE=InnoDB",
+        "CREATE TABLE result (`Time` DATETIME, fine DATETIME(6), moment TIMESTAMP(3) NULL, words VARCHAR(40)) \
+         ENGINE=InnoDB",
         "CREATE TABLE result (\"Time\" TIMESTAMP(0), fine TIMESTAMP, moment TIMESTAMPTZ(3), words TEXT)",
         "CREATE TABLE result (\"Time\" TEXT, fine TIMESTAMP, moment DATETIME, words VARCHAR(40))",
     ))

@@ -60,7 +60,8 @@ pub(super) enum Address {
 }
 
 impl Address {
-    /// Reads a URL; a relative path of SQLite's is relative to `base`. No message shows the URL: it may hold a password.
+    /// Reads a URL; a relative path of SQLite's is relative to `base`. No message shows the URL: it may hold a
+    /// password.
     pub(super) fn read(url: &SecretUrl, base: &Path) -> Result<Self, StageError> {
         let text = url.reveal();
         let wrong = |why: String| StageError::settings(format!("`url`: {why}"));

@@ -165,7 +165,8 @@ impl Dialect {
     }
 }
 
-/// One connection; `Sync` so that a sink that holds one can be lent. After any error but [`Cause::Row`] it is dropped and a new one made.
+/// One connection; `Sync` so that a sink that holds one can be lent. After any error but [`Cause::Row`] it is dropped
+/// and a new one made.
 #[async_trait]
 pub(super) trait Database: Send + Sync {
     /// Its SQL.

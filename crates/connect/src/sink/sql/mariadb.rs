@@ -365,7 +365,8 @@ fn failure(error: &sqlx::Error) -> Failure {
         1317 | 1836 | 1927 | 1969 | 2006 | 2013 | 3024 | 4031 => Cause::Moment,
         _ => Cause::Settings,
     };
-    let shown = cause == Cause::Moment || state.starts_with("42") || state.starts_with("28") || number < 1060 || number == 1364;
+    let shown = cause == Cause::Moment || ["28", "42"].iter().any(|class| state.starts_with(class)) || number < 1060;
+    let shown = shown || number == 1364;
     let text = if shown { error.message() } else { "the statement was refused" };
     Failure { cause, text: format!("{text} (error {number})") }
 }

@@ -37,8 +37,8 @@ pub const KIND: Kind<dyn SinkSettings> =
 pub struct Settings {
     /// The database: `mysql://user:password@host:3306/database` (or `mariadb://`), `postgres://…`, `sqlite://path`.
     ///
-    /// TLS is set by the URL's options. MariaDB and MySQL: `ssl-mode` (`DISABLED`, `PREFERRED`, `REQUIRED`, `VERIFY_CA`,
-    /// `VERIFY_IDENTITY`), `ssl-ca`, `ssl-cert`, `ssl-key`. PostgreSQL: `sslmode` (`disable` to `verify-full`),
+    /// TLS is set by the URL's options. MariaDB and MySQL: `ssl-mode` (`DISABLED`, `PREFERRED`, `REQUIRED`,
+    /// `VERIFY_CA`, `VERIFY_IDENTITY`), `ssl-ca`, `ssl-cert`, `ssl-key`. PostgreSQL: `sslmode` (`disable` to `verify-full`),
     /// `sslrootcert`, `sslcert`, `sslkey`. Without them TLS is used where the server offers it, and not verified.
     pub url: SecretUrl,
     /// The table: `table` or `schema.table`.
