@@ -27,12 +27,15 @@ use super::{Entry, Error, ErrorKind, Stat, Storage, Writer, file_name, parent};
 
 /// For one call of the NameNode, its retries while it restarts included.
 const CALL: Duration = Duration::from_secs(45);
-/// For one write, sync or close; a frozen DataNode is given up after 60 s by the client itself, then hangs.
+/// For one write or sync; a frozen DataNode is given up after 60 s by the client itself, then hangs.
 const STREAM: Duration = Duration::from_secs(45);
 /// For a lease to be recovered: 31 s were seen after a DataNode froze.
 const RECOVERY: Duration = Duration::from_secs(90);
 /// How long a file in another's hands is waited for before its lease is taken: a close in the background takes 0.5 s.
 const GRACE: Duration = Duration::from_secs(2);
+/// After how long a close asks the NameNode again, and how often. The DataNode's part takes a few milliseconds.
+const ASK: Duration = Duration::from_millis(120);
+const ASKS: usize = 50;
 /// Files being closed in the background: at 0.5 s each, 64 commits a second.
 const CLOSING: usize = 32;
 
@@ -116,7 +119,11 @@ impl Hdfs {
     async fn create(&self, path: &str) -> Result<HdfsWriter, Error> {
         let options = WriteOptions::default().create_parent(false);
         let writer = self.call(path, CALL, self.client.create(path, options)).await?;
-        Ok(HdfsWriter { place: self.url(path), writer: Some(writer) })
+        Ok(self.writing(path, writer))
+    }
+
+    fn writing(&self, path: &str, writer: FileWriter) -> HdfsWriter {
+        HdfsWriter { hdfs: self.clone(), path: path.into(), place: self.url(path), writer: Some(writer) }
     }
 
     /// Closes a synced file beside what follows.
@@ -227,7 +234,7 @@ impl Storage for Hdfs {
                 return Err(Error::new(ErrorKind::Unavailable, self.url(path), what));
             }
             if Instant::now() < patience {
-                sleep(Duration::from_millis(100)).await;
+                sleep(Duration::from_millis(30)).await;
             } else {
                 self.recover(path).await?;
                 recovered = true;
@@ -272,7 +279,7 @@ impl Storage for Hdfs {
 
     async fn append(&self, path: &str) -> Result<Box<dyn Writer>, Error> {
         let writer = self.call(path, CALL, self.client.append(path)).await?;
-        Ok(Box::new(HdfsWriter { place: self.url(path), writer: Some(writer) }))
+        Ok(Box::new(self.writing(path, writer)))
     }
 
     async fn recover(&self, path: &str) -> Result<(), Error> {
@@ -344,6 +351,8 @@ impl Storage for Hdfs {
 
 /// A file being written. After an error or a timeout its stream is finished: the client's own state is unknown then.
 struct HdfsWriter {
+    hdfs: Hdfs,
+    path: String,
     place: String,
     writer: Option<FileWriter>,
 }
@@ -378,7 +387,18 @@ impl Writer for HdfsWriter {
 
     async fn close(&mut self) -> Result<(), Error> {
         let place = self.place.clone();
-        let result = within(&place, STREAM, self.open()?.close()).await;
-        self.ended(result)
+        let writer = self.open()?;
+        // The first try hands the last block's length in, then the client sleeps for half a second before it asks again
+        // whether the block has been reported. Asking anew by ourselves is quicker.
+        for _ in 0..ASKS {
+            match timeout(ASK, writer.close()).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(_)) => break,
+                Err(_) => {}
+            }
+        }
+        // The first try was cut short before it had done its part, or failed: what was synced is not lost by that.
+        self.writer = None;
+        self.hdfs.recover(&self.path).await.map_err(|error| Error { place, ..error })
     }
 }

@@ -112,15 +112,20 @@ impl Storage for Local {
 
     async fn delete(&self, path: &str) -> Result<(), Error> {
         blocking(path, |path| {
-            let removed = match fs::symlink_metadata(path) {
-                Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
-                Ok(_) => fs::remove_file(path),
-                Err(error) => Err(error),
-            };
-            match removed {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-                other => other,
+            // Someone may be putting a file into a folder that goes.
+            for tries in 0.. {
+                let removed = match fs::symlink_metadata(path) {
+                    Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+                    Ok(_) => fs::remove_file(path),
+                    Err(error) => Err(error),
+                };
+                match removed {
+                    Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && tries < 10 => {}
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+                    other => return other,
+                }
             }
+            Ok(())
         })
         .await
     }

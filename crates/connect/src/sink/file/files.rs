@@ -44,7 +44,7 @@ pub(super) struct Files {
     log: Log,
     /// Of the claim that holds; none before it and after an error.
     claimed: Option<Claimed>,
-    moving: JoinSet<(u64, Result<(), Error>)>,
+    moving: JoinSet<(u64, Result<(), StageError>)>,
 }
 
 /// What one claim's writer knows of itself.
@@ -112,6 +112,11 @@ impl Files {
             let staging = self.staging(&scribe.token);
             for file in &scribe.moves {
                 let (from, to) = (format!("{staging}/{}", file.from), format!("{}/{}", self.folder, file.to));
+                match self.storage.recover(&from).await {
+                    Ok(()) => {}
+                    Err(error) if error.kind == ErrorKind::Missing => {}
+                    Err(error) => return Err(error.into()),
+                }
                 finish(&*self.storage, &from, &to).await?;
             }
             self.storage.delete(&staging).await?;
@@ -133,14 +138,14 @@ impl Files {
         let to = format!("{}/{}", self.folder, file.to);
         if !self.storage.slow_close() {
             writer.close().await?;
-            return self.storage.rename_new(&from, &to).await.map_err(Into::into);
+            return finish(&*self.storage, &from, &to).await;
         }
         claimed.moving.push(file.number);
         let (storage, broken, number) = (self.storage.clone(), claimed.broken.clone(), file.number);
         self.moving.spawn(async move {
             let done = match writer.close().await {
-                Ok(()) => storage.rename_new(&from, &to).await,
-                Err(error) => Err(error),
+                Ok(()) => finish(&*storage, &from, &to).await,
+                Err(error) => Err(error.into()),
             };
             if let Err(error) = &done {
                 tracing::warn!("a committed file is not in view yet: {error}");
@@ -257,13 +262,8 @@ impl Files {
     }
 }
 
-/// Finishes a move that may have been done already, by whomever.
+/// Moves a committed file into view; someone who found its writer fenced may have done it already.
 async fn finish(storage: &dyn Storage, from: &str, to: &str) -> Result<(), StageError> {
-    match storage.recover(from).await {
-        Ok(()) => {}
-        Err(error) if error.kind == ErrorKind::Missing => {}
-        Err(error) => return Err(error.into()),
-    }
     let moved = storage.rename_new(from, to).await;
     let Err(error) = moved else { return Ok(()) };
     let (left, there) = (storage.stat(from).await?.is_some(), storage.stat(to).await?.is_some());

@@ -250,9 +250,13 @@ async fn a_zombie_is_fenced_by_the_next_claim() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_writers_that_fight_for_one_partition_double_nothing() {
-    async fn fight(case: Case, storage: Arc<dyn Storage>, root: String, worker: String, end: i64) {
-        let mut sink = open_with(case, storage, &root, &worker).await.unwrap();
+    async fn fight(case: Case, storage: Arc<dyn Storage>, root: String, worker: u64, end: i64) {
+        let mut sink = open_with(case, storage, &root, &worker.to_string()).await.unwrap();
+        let mut lost = 0;
         'claim: loop {
+            // Who claims at once again takes from the others before they have written.
+            lost += 1;
+            tokio::time::sleep(std::time::Duration::from_millis((lost * (7 + worker * 3)) % 300)).await;
             let held = sink.claim(&claims(&[0])).await.unwrap();
             let mut at = next_of(&held, 0);
             while at < end {
@@ -270,7 +274,7 @@ async fn many_writers_that_fight_for_one_partition_double_nothing() {
         let mut fighters = JoinSet::new();
         for worker in 0..4 {
             let (storage, root) = (place.storage.clone(), place.root.clone());
-            fighters.spawn(fight(Case::CsvFiles, storage, root, worker.to_string(), end));
+            fighters.spawn(fight(Case::CsvFiles, storage, root, worker, end));
         }
         while let Some(done) = fighters.join_next().await {
             done.unwrap();
