@@ -13,18 +13,18 @@ pub struct Array {
     pub dtype: Dtype,
     /// The dimensions; none for a scalar.
     pub shape: Vec<usize>,
-    /// Whether the first index runs fastest.
+    /// Whether the first index runs fastest in the bytes.
     pub fortran: bool,
     /// The elements.
     pub data: Data,
 }
 
-/// The elements of an array, in the array's own order.
+/// The elements of an array.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Data {
-    /// `dtype.size` × the product of the shape, exactly.
+    /// `dtype.size` × the product of the shape, exactly; in the array's own order.
     Bytes(Blob),
-    /// One value an element.
+    /// One value an element; always in C order, as numpy writes them.
     Objects(Box<[Id]>),
 }
 
@@ -332,13 +332,7 @@ impl<'a> ArrayView<'a> {
         let Data::Objects(ids) = &self.array.data else {
             return Err(self.wrong("an array of objects"));
         };
-        let view = |(index, id): (usize, Id)| self.view.item_view(index, id);
-        if self.array.fortran && self.array.shape.len() > 1 {
-            let turned = Walk::fortran(&self.array.shape).filter_map(|at| ids.get(at).copied());
-            turned.enumerate().map(view).collect()
-        } else {
-            ids.iter().copied().enumerate().map(view).collect()
-        }
+        ids.iter().enumerate().map(|(index, id)| self.view.item_view(index, *id)).collect()
     }
 }
 

@@ -51,11 +51,14 @@ pub use scan::{Found, Scan, scan};
 pub use value::{Blob, Document, Global, Id, Object, Value};
 pub use view::View;
 
+/// A result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
 /// Reads a file: finds out what it is packed with, unpacks it, and runs the pickle in it.
 ///
 /// # Errors
 /// [`Error`] says at which byte of the unpacked stream and at which opcode the file was refused.
-pub fn read(bytes: Vec<u8>, allow: &Allow, limits: &Limits) -> Result<Document, Error> {
+pub fn read(bytes: Vec<u8>, allow: &Allow, limits: &Limits) -> Result<Document> {
     let (container, data) = container::unpack(bytes, limits).map_err(ErrorKind::of_file)?;
     let built = machine::Machine::read(&data, allow, limits)?;
     Ok(Document {

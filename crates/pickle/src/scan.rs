@@ -22,7 +22,7 @@ pub struct Found {
 pub struct Scan {
     /// What the file is packed with.
     pub container: Container,
-    /// The pickle protocol (the highest that the stream declares).
+    /// The pickle protocol that the stream declares; 0 for protocols 0 and 1, which declare none.
     pub protocol: u8,
     /// Bytes after decompression.
     pub unpacked: u64,

@@ -178,7 +178,7 @@ impl Document {
         self.container
     }
 
-    /// The pickle protocol (the highest that the stream declares).
+    /// The pickle protocol that the stream declares; 0 for protocols 0 and 1, which declare none.
     #[must_use]
     pub fn protocol(&self) -> u8 {
         self.protocol

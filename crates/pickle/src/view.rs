@@ -397,6 +397,7 @@ impl<'a> View<'a> {
         match self.value() {
             Value::List(items) | Value::Set(items) => Some(items),
             Value::Tuple(items) | Value::FrozenSet(items) => Some(items),
+            Value::Slice(items) => Some(items),
             Value::Object(object) => Some(&object.items),
             _ => None,
         }

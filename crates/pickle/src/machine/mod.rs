@@ -316,7 +316,9 @@ impl<'d> Machine<'d> {
         if self.context.opcodes > 1 {
             return Err(ErrorKind::LateProtocol);
         }
-        self.protocol = self.protocol.max(protocol);
+        if self.outer.is_none() {
+            self.protocol = protocol;
+        }
         Ok(())
     }
 

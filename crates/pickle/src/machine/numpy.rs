@@ -48,6 +48,8 @@ impl Machine<'_> {
             _ => return Err(self.expected("a bool", fortran)),
         };
         let data = self.array_data(&dtype, &shape, data)?;
+        // numpy writes objects in C order, whatever it says of the array in memory.
+        let fortran = fortran && dtype.kind != Kind::Object;
         self.meter.memory(dtype.memory())?;
         if let Value::Array(array) = self.value_mut(target)? {
             **array = Array { dtype, shape, fortran, data };
@@ -106,7 +108,7 @@ impl Machine<'_> {
     }
 
     /// `_frombuffer(bytes, dtype, shape, order)`, from numpy 2.3 on also with an order of axes.
-    pub(super) fn from_buffer(&mut self, args: &[Id]) -> Result<Option<Id>> {
+    pub(super) fn buffer(&mut self, args: &[Id]) -> Result<Option<Id>> {
         let (&[data, dtype, shape, order] | &[data, dtype, shape, order, _]) = args else { return Ok(None) };
         let axes = args.get(4).copied().filter(|axes| *axes != NONE);
         let fortran = match (self.text(order), axes) {

@@ -1,0 +1,13 @@
+//! Files as Python's libraries write them, hostile streams, and damaged files.
+
+mod asm;
+mod attacks;
+mod containers;
+mod damage;
+mod files;
+mod list;
+mod memory;
+mod opcodes;
+mod scan;
+mod show;
+mod views;
