@@ -9,10 +9,26 @@ use super::kernel::{self, BLOCK};
 use crate::matrix::{Matrix, Real, read};
 
 /// What leaves hold and sums are made of.
-pub(crate) trait Leaf: Copy + Default + std::ops::AddAssign + Send + Sync + std::fmt::Debug + 'static {}
+pub(crate) trait Leaf: Copy + Default + std::ops::AddAssign + Send + Sync + std::fmt::Debug + 'static {
+    /// `yes` or `no`, by bits: the compiler would otherwise choose between two addresses, one row at a time.
+    fn choose(first: bool, yes: Self, no: Self) -> Self;
+}
 
-impl Leaf for f32 {}
-impl Leaf for f64 {}
+impl Leaf for f32 {
+    #[inline(always)]
+    fn choose(first: bool, yes: Self, no: Self) -> Self {
+        let mask = 0u32.wrapping_sub(u32::from(first));
+        f32::from_bits(yes.to_bits() & mask | no.to_bits() & !mask)
+    }
+}
+
+impl Leaf for f64 {
+    #[inline(always)]
+    fn choose(first: bool, yes: Self, no: Self) -> Self {
+        let mask = 0u64.wrapping_sub(u64::from(first));
+        f64::from_bits(yes.to_bits() & mask | no.to_bits() & !mask)
+    }
+}
 
 /// A threshold type: the values' own.
 pub(crate) trait Threshold: Real {
@@ -54,9 +70,6 @@ impl Threshold for f64 {
         (self > -1.0 && self < 2_147_483_648.0).then_some(self as usize)
     }
 }
-
-/// The deepest trees that are scored by computing every node: 2^depth selects beat `depth` dependent loads until here.
-const SELECT_DEPTH: usize = 5;
 
 /// A node of the walk: siblings lie beside each other, and a leaf points to itself.
 #[derive(Debug, Clone, Copy)]
@@ -116,7 +129,7 @@ impl<T: Threshold, V: Leaf> Plan<T, V> {
             used.push(feature as u32);
         }
         let plain = splits().all(|node| node.set == NONE);
-        let shape = if plain && ensemble.width == 1 && depth <= SELECT_DEPTH {
+        let shape = if plain && ensemble.width == 1 && depth <= kernel::select_depth() && select_pays(ensemble, depth) {
             select(ensemble, depth.max(1), &slots, weight)
         } else {
             walk(ensemble, plain, &slots, weight)
@@ -161,14 +174,14 @@ impl<T: Threshold, V: Leaf> Plan<T, V> {
         let rows = x.rows();
         let mut sums: Vec<Vec<V>> = start.iter().map(|start| vec![*start; rows]).collect();
         debug_assert_eq!(sums.len(), self.outputs);
-        let mut block = vec![T::NAN; self.used.len().max(1) * BLOCK];
+        let mut block = vec![[T::NAN; BLOCK]; self.used.len().max(1)];
         let mut work = kernel::Work::default();
         let mut from = 0;
         while from < rows {
             let to = rows.min(from + BLOCK);
             self.gather(x, from, to, absent, &mut block);
             if let Some(missing) = missing {
-                block.iter_mut().filter(|x| **x == missing).for_each(|x| *x = T::NAN);
+                block.as_flattened_mut().iter_mut().filter(|x| **x == missing).for_each(|x| *x = T::NAN);
             }
             kernel::run(self, &block, from, to - from, &mut sums, &mut work);
             from = to;
@@ -177,35 +190,41 @@ impl<T: Threshold, V: Leaf> Plan<T, V> {
     }
 
     /// Copies the used columns of some rows into the block: `BLOCK` values a slot.
-    fn gather(&self, x: &Matrix, from: usize, to: usize, absent: T, block: &mut [T]) {
+    fn gather(&self, x: &Matrix, from: usize, to: usize, absent: T, block: &mut [[T; BLOCK]]) {
         let count = to - from;
         match x {
             Matrix::Frame(frame) => {
-                for (slot, &feature) in block.chunks_exact_mut(BLOCK).zip(&self.used) {
+                for (slot, &feature) in block.iter_mut().zip(&self.used) {
                     if !read(&frame.columns[feature as usize], from..to, &mut slot[..count]) {
                         slot.fill(T::NAN);
                     }
                 }
             }
             Matrix::Dense(dense) => {
-                for (slot, &feature) in block.chunks_exact_mut(BLOCK).zip(&self.used) {
+                for (slot, &feature) in block.iter_mut().zip(&self.used) {
                     let column = &dense.column(feature as usize)[from..to];
                     slot.iter_mut().zip(column).for_each(|(to, from)| *to = T::narrow(*from));
                 }
             }
             Matrix::Csr(csr) => {
-                block.fill(absent);
+                block.as_flattened_mut().fill(absent);
                 for row in from..to {
                     for (col, value) in csr.row(row) {
                         let slot = self.slots[col as usize];
                         if slot != NONE {
-                            block[slot as usize * BLOCK + row - from] = T::narrow(value);
+                            block[slot as usize][row - from] = T::narrow(value);
                         }
                     }
                 }
             }
         }
     }
+}
+
+/// Whether the trees fill their complete shape well enough: one with few nodes is walked faster than it is padded.
+fn select_pays(ensemble: &Ensemble, depth: usize) -> bool {
+    let padded = ensemble.trees.len().saturating_mul(2 << depth);
+    depth <= 4 || padded <= ensemble.nodes().saturating_mul(4)
 }
 
 fn step<T: Threshold>(tree: &Tree, node: usize, slots: &[u32], rule: Rule) -> Step<T> {

@@ -129,7 +129,7 @@ impl Machine<'_> {
             Builtin::Reconstruct => self.reconstruct(args),
             Builtin::Dtype => self.dtype(args),
             Builtin::Scalar => self.scalar(args),
-            Builtin::FromBuffer => self.from_buffer(args),
+            Builtin::FromBuffer => self.buffer(args),
             Builtin::Reconstructor => self.reconstructor(args),
             Builtin::NewObj => {
                 let Some((class, args)) = args.split_first() else { return Ok(None) };

@@ -108,7 +108,7 @@ impl Machine<'_> {
     }
 
     /// `_frombuffer(bytes, dtype, shape, order)`, from numpy 2.3 on also with an order of axes.
-    pub(super) fn from_buffer(&mut self, args: &[Id]) -> Result<Option<Id>> {
+    pub(super) fn buffer(&mut self, args: &[Id]) -> Result<Option<Id>> {
         let (&[data, dtype, shape, order] | &[data, dtype, shape, order, _]) = args else { return Ok(None) };
         let axes = args.get(4).copied().filter(|axes| *axes != NONE);
         let fortran = match (self.text(order), axes) {

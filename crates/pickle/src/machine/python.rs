@@ -23,9 +23,9 @@ impl Machine<'_> {
             Builtin::FrozenSet => self.copied(args)?.map(|items| Value::FrozenSet(items.into_boxed_slice())),
             Builtin::List => self.copied(args)?.map(Value::List),
             Builtin::Tuple => self.copied(args)?.map(|items| Value::Tuple(items.into_boxed_slice())),
-            Builtin::Dict | Builtin::OrderedDict => self.from_pairs(args)?.map(Value::Dict),
+            Builtin::Dict | Builtin::OrderedDict => self.pair_items(args)?.map(Value::Dict),
             // The factory only matters for keys that are missing.
-            Builtin::DefaultDict => self.from_pairs(args.get(1..).unwrap_or(&[]))?.map(Value::Dict),
+            Builtin::DefaultDict => self.pair_items(args.get(1..).unwrap_or(&[]))?.map(Value::Dict),
             _ => None,
         };
         if let Some(Value::Set(items)) = &value {
@@ -95,7 +95,7 @@ impl Machine<'_> {
     }
 
     /// The pairs of a dict or of a list of two-item lists, copied.
-    fn from_pairs(&mut self, args: &[Id]) -> Result<Option<Vec<(Id, Id)>>> {
+    fn pair_items(&mut self, args: &[Id]) -> Result<Option<Vec<(Id, Id)>>> {
         let [from] = args else { return Ok(args.is_empty().then(Vec::new)) };
         let len = match self.value(*from) {
             Value::Dict(pairs) => pairs.len(),

@@ -1,5 +1,9 @@
 //! The loops: one block of rows after the other, tree by tree in order, so that sums round as the library's do.
 
+mod select;
+
+pub(crate) use select::depth as select_depth;
+
 use super::ir::NONE;
 use super::plan::{Leaf, MISSING_RIGHT, Plan, Shape, Step, Threshold};
 
@@ -24,7 +28,7 @@ impl<V> Default for Work<V> {
 /// Adds all trees to the sums of `count` rows, from row `from` on.
 pub(super) fn run<T: Threshold, V: Leaf>(
     plan: &Plan<T, V>,
-    block: &[T],
+    block: &[[T; BLOCK]],
     from: usize,
     count: usize,
     sums: &mut [Vec<V>],
@@ -36,7 +40,7 @@ pub(super) fn run<T: Threshold, V: Leaf>(
             work.select.resize(inner, [V::default(); BLOCK]);
             let trees = nodes.chunks_exact(inner).zip(leaves.chunks_exact(last));
             for ((nodes, leaves), offset) in trees.zip(&plan.offsets) {
-                select(nodes, leaves, block, &mut work.select);
+                select::run(nodes, leaves, block, &mut work.select);
                 let sums = &mut sums[*offset as usize][from..from + count];
                 sums.iter_mut().zip(&work.select[0]).for_each(|(sum, value)| *sum += *value);
             }
@@ -64,50 +68,13 @@ pub(super) fn run<T: Threshold, V: Leaf>(
     }
 }
 
-/// Computes a complete tree from its leaves up: each node selects between its two sides for every row.
-fn select<T: Threshold, V: Leaf>(nodes: &[Step<T>], leaves: &[V], block: &[T], at: &mut [[V; BLOCK]]) {
-    let inner = nodes.len();
-    for (index, node) in nodes.iter().enumerate().rev() {
-        let slot = (node.slot & !MISSING_RIGHT) as usize * BLOCK;
-        let x = &block[slot..slot + BLOCK];
-        let (head, tail) = at.split_at_mut(index + 1);
-        let to = &mut head[index];
-        let child = 2 * index + 1;
-        let missing_right = node.slot & MISSING_RIGHT != 0;
-        if child >= inner {
-            let (left, right) = (leaves[child - inner], leaves[child + 1 - inner]);
-            if missing_right {
-                for (to, x) in to.iter_mut().zip(x) {
-                    *to = if *x < node.t { left } else { right };
-                }
-            } else {
-                for (to, x) in to.iter_mut().zip(x) {
-                    *to = if *x >= node.t { right } else { left };
-                }
-            }
-        } else {
-            let (left, right) = (&tail[child - index - 1], &tail[child - index]);
-            let sides = left.iter().zip(right);
-            if missing_right {
-                for ((to, x), (left, right)) in to.iter_mut().zip(x).zip(sides) {
-                    *to = if *x < node.t { *left } else { *right };
-                }
-            } else {
-                for ((to, x), (left, right)) in to.iter_mut().zip(x).zip(sides) {
-                    *to = if *x >= node.t { *right } else { *left };
-                }
-            }
-        }
-    }
-}
-
 /// Walks some rows to their leaves. A row that has arrived stays: its leaf points to itself.
-fn walk<T: Threshold>(nodes: &[Step<T>], root: u32, depth: u32, block: &[T], row: usize) -> [u32; LANES] {
+fn walk<T: Threshold>(nodes: &[Step<T>], root: u32, depth: u32, block: &[[T; BLOCK]], row: usize) -> [u32; LANES] {
     let mut at = [root; LANES];
     for _ in 0..depth {
         for (lane, at) in at.iter_mut().enumerate() {
             let node = &nodes[*at as usize];
-            let x = block[(node.slot & !MISSING_RIGHT) as usize * BLOCK + row + lane];
+            let x = block[(node.slot & !MISSING_RIGHT) as usize][row + lane];
             let right = (x >= node.t) | (x.is_nan() & (node.slot & MISSING_RIGHT != 0));
             *at = node.left + u32::from(right);
         }
@@ -123,14 +90,14 @@ fn walk_sets<T: Threshold>(
     sets: &[Vec<u32>],
     root: u32,
     depth: u32,
-    block: &[T],
+    block: &[[T; BLOCK]],
     row: usize,
 ) -> [u32; LANES] {
     let mut at = [root; LANES];
     for _ in 0..depth {
         for (lane, at) in at.iter_mut().enumerate() {
             let node = &nodes[*at as usize];
-            let x = block[(node.slot & !MISSING_RIGHT) as usize * BLOCK + row + lane];
+            let x = block[(node.slot & !MISSING_RIGHT) as usize][row + lane];
             let right = if x.is_nan() {
                 node.slot & MISSING_RIGHT != 0
             } else if set[*at as usize] != NONE {
