@@ -31,11 +31,8 @@ use crate::kind::{Kind, SourceContext, SourceSettings, schema_of, settings_of};
 use reader::Reader;
 
 /// How the kind is listed.
-pub const KIND: Kind<dyn SourceSettings> = Kind {
-    name: "kafka",
-    schema: schema_of::<Settings>,
-    parse: |value| Ok(Box::new(settings_of::<Settings>(value)?)),
-};
+pub const KIND: Kind<dyn SourceSettings> =
+    Kind { name: "kafka", schema: schema_of::<Settings>, parse: |value| Ok(Box::new(settings_of::<Settings>(value)?)) };
 
 /// The buffer of all workers of a process, where the pipeline file does not say.
 const BUFFER_MIB: usize = 128;
@@ -177,7 +174,6 @@ impl KafkaSource {
         let error = || StageError::settings(format!("topic `{}` was opened to look only", self.topic));
         self.reader.as_ref().ok_or_else(error)
     }
-
 }
 
 #[async_trait]
@@ -233,7 +229,8 @@ impl Source for KafkaSource {
 fn bounds(inspector: &Inspector, topic: &str, partitions: &[i32], start: Start) -> Result<Vec<Bounds>, StageError> {
     let Topic { partitions: count, identity } = inspector.topic(topic)?;
     if let Some(missing) = partitions.iter().find(|partition| !(0..count).contains(*partition)) {
-        let error = StageError::state(format!("topic `{topic}` has {count} partitions, and none with number {missing}"));
+        let error =
+            StageError::state(format!("topic `{topic}` has {count} partitions, and none with number {missing}"));
         return Err(error.remedy("`foretell positions forget` drops what is stored for it"));
     }
     let first = inspector.offsets(topic, partitions, Offset::Beginning)?;
@@ -270,7 +267,9 @@ fn out_of_range(inspector: &Inspector, topic: &str, partition: i32, position: i6
             first.saturating_sub(position)
         ),
         (_, Some(end)) if position > end => {
-            format!("{topic}[{partition}]: position {position} is beyond the log's end, {end}: was the topic recreated?")
+            format!(
+                "{topic}[{partition}]: position {position} is beyond the log's end, {end}: was the topic recreated?"
+            )
         }
         _ => format!("{topic}[{partition}]: position {position} is not in the log"),
     };

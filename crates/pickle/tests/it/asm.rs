@@ -101,16 +101,7 @@ pub(crate) fn record(size: i32, fields: &[(&str, &str, i32)]) -> Vec<u8> {
     let names: Vec<Vec<u8>> = fields.iter().map(|(name, _, _)| text(name)).collect();
     let places: Vec<(&str, Vec<u8>)> =
         fields.iter().map(|(name, code, offset)| (*name, tuple(&[dtype(code), int(*offset)]))).collect();
-    let state = tuple(&[
-        int(3),
-        text("|"),
-        NONE.into(),
-        tuple(&names),
-        dict(&places),
-        int(size),
-        int(1),
-        int(0),
-    ]);
+    let state = tuple(&[int(3), text("|"), NONE.into(), tuple(&names), dict(&places), int(size), int(1), int(0)]);
     build(&dtype(&format!("V{size}")), &state)
 }
 
@@ -120,8 +111,7 @@ pub(crate) fn shape(sizes: &[i32]) -> Vec<u8> {
 
 /// A numpy array as protocols 2 to 4 write it.
 pub(crate) fn array(dtype: Vec<u8>, sizes: Vec<u8>, fortran: &[u8], data: Vec<u8>) -> Vec<u8> {
-    let empty =
-        call("numpy.core.multiarray", "_reconstruct", &[global("numpy", "ndarray"), shape(&[0]), raw(b"b")]);
+    let empty = call("numpy.core.multiarray", "_reconstruct", &[global("numpy", "ndarray"), shape(&[0]), raw(b"b")]);
     build(&empty, &tuple(&[int(1), sizes, dtype, fortran.into(), data]))
 }
 

@@ -106,10 +106,7 @@ fn cases() -> Vec<(Vec<u8>, &'static str)> {
         (b"N\x98".into(), "byte 3 (READONLY_BUFFER): buffers outside of the file are not allowed"),
         (b"\x80\x06".into(), "byte 2 (PROTO): protocol 6 does not exist"),
         (b"\x80\x04".into(), "byte 2 (PROTO): the protocol is declared in mid-stream"),
-        (
-            b"\x95\x09\0\0\0\0\0\0\0N.".into(),
-            "byte 2 (FRAME): 9 bytes are needed and 2 are left in the file",
-        ),
+        (b"\x95\x09\0\0\0\0\0\0\0N.".into(), "byte 2 (FRAME): 9 bytes are needed and 2 are left in the file"),
         (b"\x99".into(), "byte 2 (?): 0x99 is no opcode"),
         (b"N".into(), "byte 3 (end): the file ends without STOP"),
     ]
@@ -144,7 +141,8 @@ fn opcodes_without_operands_are_bound_by_the_stack() {
 fn no_opcode_is_left_out() {
     let named = |text: &str| text.split_once('(').and_then(|(_, rest)| rest.split_once(')')).unwrap().0.to_owned();
     let mut tested: BTreeSet<String> = cases().iter().map(|(_, text)| named(text)).collect();
-    tested.extend("MARK NONE NEWTRUE NEWFALSE EMPTY_TUPLE EMPTY_LIST EMPTY_DICT EMPTY_SET".split(' ').map(String::from));
+    tested
+        .extend("MARK NONE NEWTRUE NEWFALSE EMPTY_TUPLE EMPTY_LIST EMPTY_DICT EMPTY_SET".split(' ').map(String::from));
     let missing: Vec<&str> = OPCODES.split_whitespace().filter(|name| !tested.contains(*name)).collect();
     assert_eq!(missing, Vec::<&str>::new());
     assert_eq!(OPCODES.split_whitespace().count(), 68);

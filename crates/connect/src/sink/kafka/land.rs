@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use foretell_flow::{Claim, Fault, Holding, Keep, Partition, Provenance, Range, Reset, Sink, StageError, Write, Written};
+use foretell_flow::{
+    Claim, Fault, Holding, Keep, Partition, Provenance, Range, Reset, Sink, StageError, Write, Written,
+};
 use futures::future::join_all;
 
 use super::encode::Encoder;

@@ -227,9 +227,8 @@ impl Writer {
             let error = StageError::settings(format!("{place}: {reason}"));
             return Err(error.remedy("raise the topic's `max.message.bytes`, or name a topic for such rows: `rejects`"));
         };
-        let add = |headers: OwnedHeaders, name: &str, value: &str| {
-            headers.insert(Header { key: name, value: Some(value) })
-        };
+        let add =
+            |headers: OwnedHeaders, name: &str, value: &str| headers.insert(Header { key: name, value: Some(value) });
         let mut headers = OwnedHeaders::new_with_capacity(6);
         if let Some(from) = job.provenance.as_ref().filter(|from| row < from.offsets.len()) {
             headers = add(headers, "__connect.errors.partition", &from.partitions.value(row).to_string());
