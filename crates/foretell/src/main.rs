@@ -1,28 +1,69 @@
+//! The binary: commands, and pipelines from their files. The only crate with clap and anyhow.
+//!
+//! Exit codes: 0 done, 1 an error (one line on standard error), 2 wrong usage.
+
+#![forbid(unsafe_code)]
+
+mod cli;
 mod commands;
+mod log;
 mod pipeline;
 mod pipeline_file;
 
+use std::process::ExitCode;
+
 use clap::Parser;
 
-#[derive(Parser)]
-enum Cli {
-    Run(commands::run::RunArgs),
-    Check(commands::check::CheckArgs),
-    Demo(commands::demo::DemoArgs),
-    Positions(commands::positions::PositionsArgs),
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    log::start(&cli.log);
+    match cli.run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads our output has seen enough, as with `| head`.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", one_line(&error));
+            ExitCode::FAILURE
+        }
+    }
 }
 
-#[tokio::main]
-async fn main() {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let done = match Cli::parse() {
-        Cli::Run(args) => commands::run::run(args).await,
-        Cli::Check(args) => commands::check::run(args).await,
-        Cli::Demo(args) => commands::demo::run(args).await,
-        Cli::Positions(args) => commands::positions::run(args).await,
-    };
-    if let Err(error) = done {
-        eprintln!("error: {error:#}");
-        std::process::exit(1);
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// An error and its causes in one line; a cause that the line before already tells is left out.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        if line.contains(&text) {
+            continue;
+        }
+        if !line.is_empty() {
+            line.push_str(": ");
+        }
+        line.push_str(&text);
+    }
+    line.replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_and_says_nothing_twice() {
+        let error = anyhow::anyhow!("disk full").context("out.csv: disk full").context("cannot\nwrite");
+        assert_eq!(one_line(&error), "cannot write: out.csv: disk full");
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_error() {
+        let pipe = || std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+        assert!(is_broken_pipe(&anyhow::Error::from(pipe()).context("writing")));
+        assert!(!is_broken_pipe(&anyhow::anyhow!("writing")));
     }
 }

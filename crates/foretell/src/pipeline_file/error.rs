@@ -4,17 +4,17 @@ use std::fmt;
 
 /// An error in a pipeline file: `pipeline.yaml:12: sinks.db.sql: unknown key `tabel`; did you mean `table`?`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileError {
+pub(crate) struct FileError {
     /// The file as the user named it.
-    pub file: String,
+    pub(crate) file: String,
     /// The line, from 1; `None` where the file as a whole is at fault.
-    pub line: Option<usize>,
+    pub(crate) line: Option<usize>,
     /// The keys down to the setting, joined by dots; empty at the top.
-    pub path: String,
+    pub(crate) path: String,
     /// What is wrong; never a secret nor the value of a reference.
-    pub message: String,
+    pub(crate) message: String,
     /// What to do about it; may be empty.
-    pub remedy: String,
+    pub(crate) remedy: String,
 }
 
 impl fmt::Display for FileError {
@@ -37,7 +37,7 @@ impl fmt::Display for FileError {
 impl std::error::Error for FileError {}
 
 /// The known name that is most like a misspelt one, if any is near.
-pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = name.to_lowercase();
     let score = |candidate: &str| strsim::jaro_winkler(&lower, &candidate.to_lowercase());
     let best = known.into_iter().map(|candidate| (score(candidate), candidate)).max_by(|a, b| a.0.total_cmp(&b.0))?;
@@ -45,7 +45,7 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 }
 
 /// Names as a sentence lists them: `` `a`, `b` ``.
-pub fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 

@@ -20,91 +20,87 @@ use foretell_connect::kind::{DecodeSettings, Kind, SettingsError, SinkSettings, 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-pub use error::{FileError, list, nearest};
+pub(crate) use error::{FileError, list, nearest};
 use node::{Data, Node};
 use resolve::{Surroundings, resolve};
-pub use schema::{REGISTRY, Registry, editor_schema, pipeline_schema};
-pub use settings::{Iterations, ModelLimits, ModelSettings, OnBadRecord, Trigger, TriggerMode};
+pub(crate) use schema::{REGISTRY, Registry, editor_schema, pipeline_schema};
+pub(crate) use settings::{ModelSettings, OnBadRecord, Trigger, TriggerMode};
 
 /// A pipeline as its file describes it; nothing is opened yet.
-pub struct PipelineFile {
+pub(crate) struct PipelineFile {
     /// The file as the user named it.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Its folder: relative paths in settings are relative to it.
-    pub base: PathBuf,
+    pub(crate) base: PathBuf,
     /// The pipeline's name.
-    pub name: String,
+    pub(crate) name: String,
     /// Where records come from.
-    pub source: Component<dyn SourceSettings>,
+    pub(crate) source: Component<dyn SourceSettings>,
     /// Bytes to columns.
-    pub decode: Component<dyn DecodeSettings>,
+    pub(crate) decode: Component<dyn DecodeSettings>,
     /// What the file says of the decoder: with the query it decides what rows are made with.
-    pub decode_settings: Value,
+    pub(crate) decode_settings: Value,
     /// The models, in the file's order.
-    pub models: Vec<ModelEntry>,
+    pub(crate) models: Vec<ModelEntry>,
     /// The query; `SELECT * FROM records` where none is given.
-    pub query: Located<String>,
+    pub(crate) query: Located<String>,
     /// Where rows land, in the file's order: the first leads.
-    pub sinks: Vec<SinkEntry>,
+    pub(crate) sinks: Vec<SinkEntry>,
     /// Where bad records go.
-    pub dead_letters: Option<Component<dyn SinkSettings>>,
+    pub(crate) dead_letters: Option<Component<dyn SinkSettings>>,
     /// What a bad record does where there are no dead letters.
-    pub on_bad_record: OnBadRecord,
+    pub(crate) on_bad_record: OnBadRecord,
     /// When batches begin.
-    pub trigger: Trigger,
+    pub(crate) trigger: Trigger,
     /// The zone of times that are written without one: an IANA name, checked.
-    pub timezone: Option<String>,
+    pub(crate) timezone: Option<String>,
     /// The folder for models and recipes: a URL, or a path from `base`.
-    pub state: String,
+    pub(crate) state: String,
     /// Bytes in flight between the leader and the slowest sink.
-    pub window: usize,
+    pub(crate) window: usize,
     /// How often a progress line is logged.
-    pub progress: Duration,
+    pub(crate) progress: Duration,
     tree: Node,
 }
 
 /// The settings of one component.
-pub struct Component<S: ?Sized> {
+pub(crate) struct Component<S: ?Sized> {
     /// The kind's name, e.g. `kafka`.
-    pub kind: &'static str,
-    /// The line of the kind's key.
-    pub line: usize,
+    pub(crate) kind: &'static str,
     /// What the file says, parsed.
-    pub settings: Box<S>,
+    pub(crate) settings: Box<S>,
 }
 
 /// A value and the line where it begins (of a `|` block: its first line of text).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Located<T> {
+pub(crate) struct Located<T> {
     /// The value.
-    pub value: T,
+    pub(crate) value: T,
     /// From 1.
-    pub line: usize,
+    pub(crate) line: usize,
 }
 
 /// One model.
 #[derive(Debug, Clone)]
-pub struct ModelEntry {
+pub(crate) struct ModelEntry {
     /// The SQL function's name.
-    pub name: String,
-    /// The line of its name.
-    pub line: usize,
+    pub(crate) name: String,
     /// What the file says of it.
-    pub settings: ModelSettings,
+    pub(crate) settings: ModelSettings,
     /// The model file: `settings.file` from the pipeline file's folder.
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
 }
 
 /// One sink.
-pub struct SinkEntry {
+pub(crate) struct SinkEntry {
     /// Its name: its positions are stored under it.
-    pub name: String,
+    pub(crate) name: String,
     /// Its settings.
-    pub component: Component<dyn SinkSettings>,
+    pub(crate) component: Component<dyn SinkSettings>,
     /// Its own query over `result`, if any.
-    pub query: Option<Located<String>>,
+    pub(crate) query: Option<Located<String>>,
     /// Where it has no position yet: whether it begins where a new pipeline would, not where the other sinks are.
-    pub backfill: bool,
+    pub(crate) backfill: bool,
 }
 
 /// What a sink may have beside its kind.
@@ -118,7 +114,7 @@ impl PipelineFile {
     ///
     /// # Errors
     /// The first thing that is wrong with it, in the order of the file.
-    pub fn load(path: &Path) -> Result<PipelineFile, FileError> {
+    pub(crate) fn load(path: &Path) -> Result<PipelineFile, FileError> {
         let text = std::fs::read_to_string(path).map_err(|error| FileError {
             file: path.display().to_string(),
             line: None,
@@ -137,7 +133,7 @@ impl PipelineFile {
     ///
     /// # Errors
     /// The first thing that is wrong with it, in the order of the file.
-    pub fn parse(
+    pub(crate) fn parse(
         path: &Path,
         text: &str,
         registry: Registry,
@@ -169,7 +165,7 @@ impl PipelineFile {
     }
 
     /// An error at a place of this file, for what only shows when things are opened: `error(&["sinks", "db"], …)`.
-    pub fn error(&self, path: &[&str], message: impl Into<String>, remedy: impl Into<String>) -> FileError {
+    pub(crate) fn error(&self, path: &[&str], message: impl Into<String>, remedy: impl Into<String>) -> FileError {
         let reader = Reader { file: self.path.display().to_string(), tree: &self.tree };
         reader.error(path.iter().copied(), message, remedy)
     }
@@ -269,7 +265,7 @@ impl Reader<'_> {
                 return Err(self.error(path, "no iteration is in this range", "`[from, to]` with `from` below `to`"));
             }
             let file = base.join(&settings.file);
-            entries.push(ModelEntry { name: entry.key.clone(), line: entry.line, settings, file });
+            entries.push(ModelEntry { name: entry.key.clone(), settings, file });
         }
         Ok(entries)
     }
@@ -345,7 +341,7 @@ impl Reader<'_> {
             value => value,
         };
         let settings = (kind.parse)(value).map_err(|error| self.settings_error(&full, &error))?;
-        Ok(Component { kind: kind.name, line: entry.line, settings })
+        Ok(Component { kind: kind.name, settings })
     }
 
     fn required<T: DeserializeOwned>(&self, path: &[&str], example: &str) -> Result<T, FileError> {

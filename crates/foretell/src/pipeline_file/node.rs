@@ -5,18 +5,18 @@ use serde_json::Value;
 
 /// A value of the file.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Node {
+pub(crate) struct Node {
     /// Where it begins, from 1.
-    pub line: usize,
+    pub(crate) line: usize,
     /// What it is.
-    pub data: Data,
+    pub(crate) data: Data,
     /// Where the value came from, if the file holds a reference in its place.
-    pub reference: Option<Reference>,
+    pub(crate) reference: Option<Reference>,
 }
 
 /// A scalar, a list or a map.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Data {
+pub(crate) enum Data {
     /// Null, bool, number or text.
     Scalar(Value),
     /// In order.
@@ -27,18 +27,18 @@ pub enum Data {
 
 /// One entry of a map.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// The key.
-    pub key: String,
+    pub(crate) key: String,
     /// The key's line.
-    pub line: usize,
+    pub(crate) line: usize,
     /// The value.
-    pub node: Node,
+    pub(crate) node: Node,
 }
 
 /// `{ env: NAME }` or `{ file: PATH }`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reference {
+pub(crate) enum Reference {
     /// An environment variable.
     Env(String),
     /// A file's content.
@@ -56,16 +56,16 @@ impl std::fmt::Display for Reference {
 
 /// YAML that does not read: the line and what is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unreadable {
+pub(crate) struct Unreadable {
     /// From 1.
-    pub line: usize,
+    pub(crate) line: usize,
     /// What is wrong.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl Node {
     /// Reads one document.
-    pub fn parse(text: &str) -> Result<Node, Unreadable> {
+    pub(crate) fn parse(text: &str) -> Result<Node, Unreadable> {
         let documents = MarkedYaml::load_from_str(text).map_err(|error| {
             let message = match error.info() {
                 "duplicated key in mapping" => "this key is there twice in one map".to_string(),
@@ -85,12 +85,12 @@ impl Node {
     }
 
     /// The value of a key.
-    pub fn get(&self, key: &str) -> Option<&Node> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Node> {
         self.entries().iter().find(|entry| entry.key == key).map(|entry| &entry.node)
     }
 
     /// The entries; none where it is no map.
-    pub fn entries(&self) -> &[Entry] {
+    pub(crate) fn entries(&self) -> &[Entry] {
         match &self.data {
             Data::Map(entries) => entries,
             _ => &[],
@@ -98,7 +98,7 @@ impl Node {
     }
 
     /// The value, without lines.
-    pub fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         match &self.data {
             Data::Scalar(value) => value.clone(),
             Data::List(nodes) => nodes.iter().map(Node::to_json).collect(),
@@ -107,7 +107,7 @@ impl Node {
     }
 
     /// Follows keys and indices as far as they lead: the last value there is, and the line of its key.
-    pub fn follow<'a>(&self, path: impl IntoIterator<Item = &'a str>) -> (&Node, usize) {
+    pub(crate) fn follow<'a>(&self, path: impl IntoIterator<Item = &'a str>) -> (&Node, usize) {
         let mut at = (self, self.line);
         for step in path {
             let next = match &at.0.data {
@@ -126,7 +126,7 @@ impl Node {
     }
 
     /// Everything that came by reference, as it stands now.
-    pub fn references(&self) -> Vec<&Node> {
+    pub(crate) fn references(&self) -> Vec<&Node> {
         let mut found = Vec::new();
         let mut open = vec![self];
         while let Some(node) = open.pop() {
@@ -144,7 +144,7 @@ impl Node {
 }
 
 /// A plain scalar as YAML reads it: `5` is a number.
-pub fn scalar(text: &str) -> Value {
+pub(crate) fn scalar(text: &str) -> Value {
     value(&Scalar::parse_from_cow(text.into()))
 }
 

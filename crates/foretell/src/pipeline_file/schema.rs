@@ -13,20 +13,20 @@ use super::settings::{ModelSettings, OnBadRecord, Trigger};
 
 /// The kinds of components that a pipeline file may name.
 #[derive(Clone, Copy)]
-pub struct Registry {
+pub(crate) struct Registry {
     /// Where records come from.
-    pub sources: &'static [Kind<dyn SourceSettings>],
+    pub(crate) sources: &'static [Kind<dyn SourceSettings>],
     /// Bytes to columns.
-    pub decoders: &'static [Kind<dyn DecodeSettings>],
+    pub(crate) decoders: &'static [Kind<dyn DecodeSettings>],
     /// Where rows land.
-    pub sinks: &'static [Kind<dyn SinkSettings>],
+    pub(crate) sinks: &'static [Kind<dyn SinkSettings>],
 }
 
 /// All kinds there are.
-pub const REGISTRY: Registry = Registry { sources: SOURCES, decoders: DECODERS, sinks: SINKS };
+pub(crate) const REGISTRY: Registry = Registry { sources: SOURCES, decoders: DECODERS, sinks: SINKS };
 
 /// The schema of the resolved file: what a value is once its reference has been read.
-pub fn pipeline_schema(registry: Registry) -> Value {
+pub(crate) fn pipeline_schema(registry: Registry) -> Value {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
     let g = &mut generator;
     let source = kinds(registry.sources, g, "Where records come from: one kind of source.");
@@ -117,7 +117,7 @@ fn kinds<S: ?Sized>(kinds: &[Kind<S>], generator: &mut SchemaGenerator, descript
 }
 
 /// The schema of the file as it is written, for editors: every scalar may also be a reference, and secrets must be.
-pub fn editor_schema(registry: Registry) -> Value {
+pub(crate) fn editor_schema(registry: Registry) -> Value {
     let mut schema = pipeline_schema(registry);
     let mut references = Map::new();
     if let Some(Value::Object(definitions)) = schema.get_mut("$defs") {

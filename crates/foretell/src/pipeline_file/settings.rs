@@ -15,25 +15,25 @@ use serde_json::Map;
 /// A model file, which becomes an SQL function of the model's name.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ModelSettings {
+pub(crate) struct ModelSettings {
     /// The file: a pickle, a joblib file, or what XGBoost saves. Relative to the pipeline file.
-    pub file: String,
-    /// Where the model is, in a file that holds several things: `model`, `steps.0`.
+    pub(crate) file: String,
+    /// Where the model is, in a file that holds several things: `model`, `models[2].best`.
     #[serde(default)]
-    pub at: Option<String>,
+    pub(crate) at: Option<String>,
     /// The file's SHA-256 in hexadecimal: any other file is refused.
     #[serde(default)]
-    pub sha256: Option<String>,
+    pub(crate) sha256: Option<String>,
     /// Boosting iterations to use: `100` for the first hundred, or `[10, 20]` for those from 10 up to (not with) 20.
     #[serde(default)]
-    pub iterations: Option<Iterations>,
+    pub(crate) iterations: Option<Iterations>,
     /// Other limits for reading the file.
     #[serde(default)]
-    pub limits: ModelLimits,
+    pub(crate) limits: ModelLimits,
     /// The levels of text columns that the file does not name, in the order of their codes: `{ DEPT: [a, b] }`.
     #[serde(default)]
     #[schemars(with = "std::collections::BTreeMap<String, Vec<String>>")]
-    pub categories: Map<String, serde_json::Value>,
+    pub(crate) categories: Map<String, serde_json::Value>,
 }
 
 impl ModelSettings {
@@ -41,7 +41,7 @@ impl ModelSettings {
     ///
     /// # Errors
     /// A column whose levels are not a list of texts.
-    pub fn levels(&self) -> Result<BTreeMap<String, Vec<String>>, String> {
+    pub(crate) fn levels(&self) -> Result<BTreeMap<String, Vec<String>>, String> {
         let levels = |(column, levels): (&String, &serde_json::Value)| {
             serde_json::from_value(levels.clone())
                 .map(|levels| (column.clone(), levels))
@@ -54,18 +54,18 @@ impl ModelSettings {
 /// Limits for reading a model file; they exist since a small file can claim to be huge.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ModelLimits {
+pub(crate) struct ModelLimits {
     /// Memory for the file's objects.
     #[serde(default)]
-    pub memory: Option<HumanSize>,
+    pub(crate) memory: Option<HumanSize>,
     /// Size of the file after decompression.
     #[serde(default)]
-    pub unpacked: Option<HumanSize>,
+    pub(crate) unpacked: Option<HumanSize>,
 }
 
 impl ModelLimits {
     /// As the reader of model files takes them.
-    pub fn reader(&self) -> Limits {
+    pub(crate) fn reader(&self) -> Limits {
         let default = Limits::default();
         Limits {
             memory: self.memory.map_or(default.memory, |size| size.0 as u64),
@@ -78,7 +78,7 @@ impl ModelLimits {
 /// Which boosting iterations to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected a number of iterations, or `[from, to]`")]
-pub enum Iterations {
+pub(crate) enum Iterations {
     /// The first so many.
     First(u32),
     /// From the one up to, not with, the other.
@@ -87,7 +87,7 @@ pub enum Iterations {
 
 impl Iterations {
     /// As a half-open range.
-    pub fn range(self) -> (u32, u32) {
+    pub(crate) fn range(self) -> (u32, u32) {
         match self {
             Iterations::First(count) => (0, count),
             Iterations::Range([from, to]) => (from, to),
@@ -98,7 +98,7 @@ impl Iterations {
 /// What becomes of a pipeline when a record is bad and no dead letters are configured (with them, it goes there).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum OnBadRecord {
+pub(crate) enum OnBadRecord {
     /// Counted and logged, without its value; the stream goes on.
     #[default]
     Continue,
@@ -108,18 +108,18 @@ pub enum OnBadRecord {
 
 /// When a batch begins, and how large it may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Trigger {
+pub(crate) struct Trigger {
     /// When.
-    pub mode: TriggerMode,
+    pub(crate) mode: TriggerMode,
     /// Most records of one batch.
-    pub max_rows: usize,
+    pub(crate) max_rows: usize,
     /// Most bytes (keys and values) of one batch.
-    pub max_bytes: usize,
+    pub(crate) max_bytes: usize,
 }
 
 /// When a batch begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TriggerMode {
+pub(crate) enum TriggerMode {
     /// As soon as there is work.
     Continuous,
     /// So often.

@@ -1,0 +1,74 @@
+//! The command line: what there is to say, and which command hears it.
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::commands;
+use crate::log::LogArgs;
+
+/// Put the model you already trained on your stream, without Python.
+#[derive(Debug, Parser)]
+#[command(
+    name = "foretell",
+    version,
+    max_term_width = 110,
+    after_help = "Examples:
+  foretell demo
+  foretell inspect model.joblib
+  foretell predict model.joblib data.csv -o predictions.csv
+  foretell check pipeline.yaml && foretell run pipeline.yaml
+
+`foretell COMMAND --help` says more about a command."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(commands::run::RunArgs),
+    Check(commands::check::CheckArgs),
+    Demo(commands::demo::DemoArgs),
+    Positions(commands::positions::PositionsArgs),
+    Predict(commands::predict::PredictArgs),
+    Inspect(commands::inspect::InspectArgs),
+    Schema(commands::schema::SchemaArgs),
+    Completions(commands::completions::CompletionsArgs),
+}
+
+impl Cli {
+    /// Does what was asked.
+    pub(crate) async fn run(self) -> Result<()> {
+        match self.command {
+            Command::Run(args) => commands::run::run(args).await,
+            Command::Check(args) => commands::check::run(args).await,
+            Command::Demo(args) => commands::demo::run(args).await,
+            Command::Positions(args) => commands::positions::run(args).await,
+            Command::Predict(args) => commands::predict::run(&args),
+            Command::Inspect(args) => commands::inspect::run(&args),
+            Command::Schema(args) => commands::schema::run(&args),
+            Command::Completions(args) => commands::completions::run(&args),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound_and_every_command_shows_examples() {
+        let cli = Cli::command();
+        cli.clone().debug_assert();
+        for command in cli.get_subcommands() {
+            assert!(command.get_about().is_some(), "{} says what it does", command.get_name());
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("foretell"), "{} shows an example", command.get_name());
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! `foretell inspect`: what is in a model file, whether or not it can be scored.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use foretell_model::{Description, InputKind, LoadOptions, Model, Output, Report, Signature, StepReport, inspect};
+use serde_json::{Value, json};
+
+/// Show what is in a model file, without running any of it
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  foretell inspect model.joblib
+  foretell inspect models.pickle --at models.mri
+  foretell inspect suspicious.pickle --json
+
+Nothing in the file is ever executed. The exit code is 0 for a model that can be scored, 1 for a file that is refused;
+the report says why, and lists every global that the file names.")]
+pub(crate) struct InspectArgs {
+    /// The model file
+    model: PathBuf,
+    /// Where the model is in a file that holds several things: `model`, `models[2].best`
+    #[arg(long, value_name = "PATH")]
+    at: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &InspectArgs) -> Result<()> {
+    let bytes = std::fs::read(&args.model).with_context(|| format!("cannot read `{}`", args.model.display()))?;
+    let report = inspect(&bytes, &LoadOptions { at: args.at.clone(), ..LoadOptions::default() });
+    let text = if args.json { format!("{:#}\n", as_json(&report)) } else { as_text(&report) };
+    std::io::stdout().write_all(text.as_bytes())?;
+    if let Err(error) = report.model {
+        bail!("{}: {error}", args.model.display());
+    }
+    Ok(())
+}
+
+fn as_text(report: &Report) -> String {
+    let mut out = String::new();
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(out, "{name:<10} {value}");
+    };
+    let protocol = report.protocol.map(|protocol| format!(", protocol {protocol}")).unwrap_or_default();
+    line("file", &format!("{}{protocol}, {} bytes", report.container, report.size));
+    line("sha256", &report.sha256);
+    match &report.model {
+        Ok(model) => {
+            let description = model.describe();
+            let version = description.version.as_deref().unwrap_or("(version unknown)");
+            line("library", &format!("{} {version}", description.library));
+            if description.trees > 0 {
+                let Description { trees, nodes, max_depth, .. } = description;
+                line("trees", &format!("{trees}, {nodes} nodes, depth at most {max_depth}"));
+                line("kernel", &description.kernel);
+            }
+            line("memory", &format!("about {} bytes", description.bytes));
+            out.push_str("\nsteps\n");
+            step(&mut out, &description.root, 1);
+            signature(&mut out, model.signature());
+        }
+        Err(error) => line("refused", &error.to_string()),
+    }
+    if !report.globals.is_empty() {
+        out.push_str("\nglobals (classes and functions that the file names; none is ever called)\n");
+        for global in &report.globals {
+            let verdict = if global.allowed { "allowed" } else { "REFUSED" };
+            let _ = writeln!(out, "  {verdict}  {}.{}  at byte {}", global.module, global.name, global.byte);
+        }
+    }
+    out
+}
+
+/// One step and those inside; steps nest a few levels, as the loader limits.
+fn step(out: &mut String, report: &StepReport, depth: usize) {
+    let indent = "  ".repeat(depth);
+    let name = report.name.as_deref().map(|name| format!("{name}: ")).unwrap_or_default();
+    let _ = write!(out, "{indent}{name}{}", report.class);
+    if let Some(trees) = &report.trees {
+        let _ = write!(out, " ({} trees, {} nodes, depth at most {})", trees.trees, trees.nodes, trees.max_depth);
+    }
+    out.push('\n');
+    if !report.columns.is_empty() {
+        let _ = writeln!(out, "{indent}  columns: {}", report.columns.join(", "));
+    }
+    for (parameter, value) in &report.parameters {
+        let _ = writeln!(out, "{indent}  {parameter} = {value}");
+    }
+    for child in &report.children {
+        step(out, child, depth + 1);
+    }
+}
+
+fn kind(kind: &InputKind) -> String {
+    match kind {
+        InputKind::Number => "number".to_string(),
+        InputKind::Text => "text".to_string(),
+        InputKind::Bool => "true or false".to_string(),
+        InputKind::Any => "number or text".to_string(),
+        InputKind::Category(levels) => {
+            let shown: Vec<&str> = levels.iter().take(10).map(String::as_str).collect();
+            let more = if levels.len() > shown.len() { ", …" } else { "" };
+            format!("one of {} levels: {}{more}", levels.len(), shown.join(", "))
+        }
+    }
+}
+
+fn signature(out: &mut String, signature: &Signature) {
+    let _ = writeln!(
+        out,
+        "\ninputs ({}{})",
+        signature.inputs.len(),
+        match signature.names() {
+            Some(_) => "",
+            None => ", by position: the file knows no names",
+        }
+    );
+    for (index, input) in signature.inputs.iter().enumerate() {
+        let name = input.name.clone().unwrap_or_else(|| format!("feature {index}"));
+        let _ = writeln!(out, "  {name}: {}", kind(&input.kind));
+    }
+    let all = [
+        ("predict", &signature.predict),
+        ("predict_proba", &signature.proba),
+        ("decision_function", &signature.decision),
+        ("transform", &signature.transform),
+    ];
+    out.push_str("\noutputs\n");
+    for (method, outputs) in all {
+        if !outputs.is_empty() {
+            let list: Vec<String> = outputs.iter().map(|o| format!("{} ({})", o.name, o.data_type)).collect();
+            let _ = writeln!(out, "  {method}: {}", list.join(", "));
+        }
+    }
+}
+
+fn as_json(report: &Report) -> Value {
+    let globals: Vec<Value> = report
+        .globals
+        .iter()
+        .map(|g| json!({ "module": g.module, "name": g.name, "byte": g.byte, "allowed": g.allowed }))
+        .collect();
+    let mut all = json!({
+        "size": report.size,
+        "sha256": report.sha256,
+        "container": report.container,
+        "protocol": report.protocol,
+        "globals": globals,
+    });
+    match &report.model {
+        Ok(model) => all["model"] = model_json(model),
+        Err(error) => all["refused"] = Value::from(error.to_string()),
+    }
+    all
+}
+
+fn model_json(model: &Model) -> Value {
+    let Description { library, version, root, trees, nodes, max_depth, kernel, bytes, sha256: _ } = model.describe();
+    let signature = model.signature();
+    let inputs: Vec<Value> = signature
+        .inputs
+        .iter()
+        .map(|input| {
+            let (kind, levels) = match &input.kind {
+                InputKind::Number => ("number", None),
+                InputKind::Text => ("text", None),
+                InputKind::Bool => ("bool", None),
+                InputKind::Any => ("any", None),
+                InputKind::Category(levels) => ("category", Some(levels)),
+            };
+            json!({ "name": input.name, "kind": kind, "levels": levels })
+        })
+        .collect();
+    let outputs = |outputs: &[Output]| -> Vec<Value> {
+        let one = |o: &Output| json!({ "name": o.name, "type": o.data_type.to_string(), "class": o.class });
+        outputs.iter().map(one).collect()
+    };
+    json!({
+        "library": library, "version": version, "trees": trees, "nodes": nodes, "max_depth": max_depth,
+        "kernel": kernel, "memory": bytes, "steps": step_json(root), "inputs": inputs,
+        "outputs": {
+            "predict": outputs(&signature.predict),
+            "predict_proba": outputs(&signature.proba),
+            "decision_function": outputs(&signature.decision),
+            "transform": outputs(&signature.transform),
+        }
+    })
+}
+
+fn step_json(report: &StepReport) -> Value {
+    let parameters: serde_json::Map<String, Value> =
+        report.parameters.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+    let trees = report.trees.as_ref().map(|t| {
+        json!({ "trees": t.trees, "nodes": t.nodes, "max_depth": t.max_depth, "kernel": t.kernel, "memory": t.bytes })
+    });
+    json!({
+        "name": report.name, "class": report.class, "parameters": parameters, "columns": report.columns,
+        "trees": trees, "steps": report.children.iter().map(step_json).collect::<Vec<_>>(),
+    })
+}

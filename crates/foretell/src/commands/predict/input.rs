@@ -1,0 +1,290 @@
+//! The data file, a chunk at a time: whole records, and the line they begin at.
+
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use arrow::array::RecordBatch;
+use arrow::datatypes::Field;
+use clap::ValueEnum;
+use foretell_connect::decode::fields::{Dialect, trim_line_end};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+
+/// A kind of data file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// Comma-separated values with a header
+    Csv,
+    /// One JSON object a line
+    Jsonl,
+    /// Apache Parquet
+    Parquet,
+}
+
+impl Format {
+    /// The format that a file's name tells.
+    pub(super) fn of(path: &Path) -> Option<Format> {
+        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "csv" => Some(Format::Csv),
+            "jsonl" | "ndjson" | "json" => Some(Format::Jsonl),
+            "parquet" | "pq" => Some(Format::Parquet),
+            _ => None,
+        }
+    }
+}
+
+/// How CSV files are written.
+pub(super) const CSV: Dialect = Dialect { delimiter: b',', quote: Some(b'"') };
+
+/// Text is read in pieces of this size: enough rows for one call of the model, few enough to have several in flight.
+const CHUNK: usize = 1 << 20;
+
+/// One record may be so long. A quote that is never closed would otherwise take the whole file into memory.
+const LONGEST: usize = 64 << 20;
+
+/// Rows of a Parquet file that are read at once.
+const BATCH: usize = 16_384;
+
+/// Some whole records.
+pub(super) struct Chunk {
+    /// From 0, in the order of the file.
+    pub(super) number: u64,
+    /// The line (Parquet: the row) of the first one, from 1.
+    pub(super) first: u64,
+    /// The records.
+    pub(super) body: Body,
+    /// How many bytes of the file they took; 0 where that is unknown.
+    pub(super) bytes: u64,
+}
+
+/// The records of a chunk.
+pub(super) enum Body {
+    /// Text of whole records.
+    Text(Vec<u8>),
+    /// Rows of a Parquet file: only the columns that are used, in the order of [`Input::select`].
+    Batch(RecordBatch),
+}
+
+/// An open data file.
+pub(super) struct Input {
+    /// How it is called in errors.
+    pub(super) name: String,
+    /// Its format.
+    pub(super) format: Format,
+    /// Its size, where it has one.
+    pub(super) size: Option<u64>,
+    /// The columns: a CSV's header, a Parquet file's schema; none of JSON Lines, which name them in every row.
+    pub(super) columns: Vec<String>,
+    /// The types of the columns; only of a Parquet file.
+    pub(super) fields: Vec<Field>,
+    source: Source,
+    number: u64,
+    next: u64,
+}
+
+enum Source {
+    Text { reader: Box<dyn Read + Send>, buffer: Vec<u8>, ended: bool },
+    ParquetFile(File),
+    Parquet(ParquetRecordBatchReader, Vec<usize>),
+}
+
+impl Input {
+    /// Opens the file (`-` is standard input) and reads its header.
+    pub(super) fn open(path: &Path, format: Option<Format>) -> Result<Input> {
+        let stdin = path == Path::new("-");
+        let name = if stdin { "standard input".to_string() } else { path.display().to_string() };
+        let format = match format.or_else(|| Format::of(path)) {
+            Some(format) => format,
+            None if stdin => Format::Csv,
+            None => bail!("{name}: its name does not tell what it is; give `--format csv`, `jsonl` or `parquet`"),
+        };
+        let file = if stdin {
+            None
+        } else {
+            let file = File::open(path).with_context(|| format!("cannot read `{name}`"))?;
+            if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+                bail!("`{name}` is a folder, not a file");
+            }
+            Some(file)
+        };
+        let size = file.as_ref().and_then(|file| file.metadata().ok()).filter(|m| m.is_file()).map(|m| m.len());
+        let mut input = Input {
+            name,
+            format,
+            size,
+            columns: Vec::new(),
+            fields: Vec::new(),
+            source: Source::Text { reader: Box::new(std::io::empty()), buffer: Vec::new(), ended: false },
+            number: 0,
+            next: 1,
+        };
+        if format == Format::Parquet {
+            input.open_parquet(file)?;
+        } else {
+            let reader: Box<dyn Read + Send> = match file {
+                Some(file) => Box::new(file),
+                None => Box::new(std::io::stdin()),
+            };
+            input.source = Source::Text { reader, buffer: Vec::new(), ended: false };
+            input.skip_mark()?;
+            if format == Format::Csv {
+                input.columns = input.header()?;
+            }
+        }
+        Ok(input)
+    }
+
+    fn open_parquet(&mut self, file: Option<File>) -> Result<()> {
+        let mut file = match file {
+            Some(file) if self.size.is_some() => file,
+            // A Parquet file is read from its end: what cannot seek is spooled first.
+            other => {
+                let mut spool = tempfile::tempfile().context("cannot spool standard input to a temporary file")?;
+                match other {
+                    Some(mut pipe) => std::io::copy(&mut pipe, &mut spool),
+                    None => std::io::copy(&mut std::io::stdin(), &mut spool),
+                }
+                .with_context(|| format!("cannot read {}", self.name))?;
+                spool
+            }
+        };
+        file.rewind()?;
+        let builder = self.builder(file.try_clone()?)?;
+        self.fields = builder.schema().fields().iter().map(|field| field.as_ref().clone()).collect();
+        self.columns = self.fields.iter().map(|field| field.name().clone()).collect();
+        self.source = Source::ParquetFile(file);
+        Ok(())
+    }
+
+    fn builder(&self, file: File) -> Result<ParquetRecordBatchReaderBuilder<File>> {
+        ParquetRecordBatchReaderBuilder::try_new(file).with_context(|| format!("{}: not a Parquet file", self.name))
+    }
+
+    /// Tells which columns are used, before the first chunk: only these are read of a Parquet file, and they come in
+    /// this order.
+    pub(super) fn select(&mut self, columns: &[usize]) -> Result<()> {
+        let Source::ParquetFile(file) = &self.source else { return Ok(()) };
+        let builder = self.builder(file.try_clone()?)?;
+        let mut sorted = columns.to_vec();
+        sorted.sort_unstable();
+        sorted.dedup();
+        let order = columns.iter().filter_map(|column| sorted.binary_search(column).ok()).collect();
+        let mask = ProjectionMask::roots(builder.parquet_schema(), sorted.iter().copied());
+        let reader = builder.with_projection(mask).with_batch_size(BATCH).build()?;
+        self.source = Source::Parquet(reader, order);
+        Ok(())
+    }
+
+    /// The next records; `None` at the end.
+    pub(super) fn next_chunk(&mut self) -> Result<Option<Chunk>> {
+        let body = match &mut self.source {
+            Source::ParquetFile(_) => None,
+            Source::Parquet(reader, order) => {
+                let broken = || format!("{}: cannot be read behind row {}", self.name, self.next - 1);
+                match reader.next().transpose().with_context(broken)? {
+                    Some(batch) => {
+                        // A projection without columns would lose the number of rows; there is always a feature.
+                        Some((batch.num_rows() as u64, 0, Body::Batch(batch.project(order)?)))
+                    }
+                    None => None,
+                }
+            }
+            Source::Text { .. } => self.text()?.map(|text| {
+                let lines = text.iter().filter(|byte| **byte == b'\n').count() as u64;
+                (lines, text.len() as u64, Body::Text(text))
+            }),
+        };
+        let Some((advance, bytes, body)) = body else { return Ok(None) };
+        let chunk = Chunk { number: self.number, first: self.next, body, bytes };
+        self.number += 1;
+        self.next += advance;
+        Ok(Some(chunk))
+    }
+
+    /// Reads until there are `size` bytes or no more.
+    fn fill(&mut self, size: usize) -> Result<()> {
+        let name = &self.name;
+        let Source::Text { reader, buffer, ended } = &mut self.source else { return Ok(()) };
+        while buffer.len() < size && !*ended {
+            let wanted = (size - buffer.len()) as u64;
+            let read = reader.by_ref().take(wanted).read_to_end(buffer);
+            *ended = read.with_context(|| format!("cannot read `{name}`"))? == 0;
+        }
+        Ok(())
+    }
+
+    /// Passes over the mark that some programs put before UTF-8.
+    fn skip_mark(&mut self) -> Result<()> {
+        self.fill(3)?;
+        if let Source::Text { buffer, .. } = &mut self.source
+            && buffer.starts_with(b"\xef\xbb\xbf")
+        {
+            buffer.drain(..3);
+        }
+        Ok(())
+    }
+
+    fn header(&mut self) -> Result<Vec<String>> {
+        let record = loop {
+            let Some(record) = self.cut(|data| CSV.record_end(data, 0), 1 << 13)? else {
+                bail!("{}: the file is empty; a header line with the columns' names is needed", self.name);
+            };
+            self.next += record.iter().filter(|byte| **byte == b'\n').count() as u64;
+            if !trim_line_end(&record).is_empty() {
+                break record;
+            }
+        };
+        let record = trim_line_end(&record);
+        let (mut spans, mut unescaped) = (Vec::new(), Vec::new());
+        CSV.split(record, 0, record.len(), usize::MAX, &mut spans, &mut unescaped)
+            .map_err(|malformed| anyhow::anyhow!("{}:1: {malformed}", self.name))?;
+        let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(text.to_string()),
+            Err(_) => bail!("{}:1: the header is not UTF-8: is this a CSV file?", self.name),
+        };
+        spans.iter().map(|span| text(span.bytes(record, &unescaped))).collect()
+    }
+
+    /// Whole records, about a chunk.
+    fn text(&mut self) -> Result<Option<Vec<u8>>> {
+        let last_line = |data: &[u8]| data.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1);
+        if self.format == Format::Jsonl {
+            return self.cut(last_line, CHUNK);
+        }
+        let last_record = |data: &[u8]| {
+            // Without a quote every line end ends a record.
+            if !data.contains(&b'"') {
+                return last_line(data);
+            }
+            let mut last = None;
+            while let Some(end) = CSV.record_end(data, last.unwrap_or(0)) {
+                last = Some(end);
+            }
+            last
+        };
+        self.cut(last_record, CHUNK)
+    }
+
+    /// Takes bytes up to where `end` says, reading more until it says something; all that is left at the end.
+    fn cut(&mut self, end: impl Fn(&[u8]) -> Option<usize>, size: usize) -> Result<Option<Vec<u8>>> {
+        let mut size = size;
+        loop {
+            self.fill(size)?;
+            let Source::Text { buffer, ended, .. } = &mut self.source else { return Ok(None) };
+            if let Some(at) = end(buffer) {
+                let rest = buffer.split_off(at);
+                return Ok(Some(std::mem::replace(buffer, rest)));
+            }
+            if *ended {
+                return Ok((!buffer.is_empty()).then(|| std::mem::take(buffer)));
+            }
+            if size >= LONGEST {
+                let line = self.next;
+                bail!("{}:{line}: this record is longer than 64 MiB: is a quote not closed?", self.name);
+            }
+            size *= 2;
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Logs go to standard error, as text or as JSON, one event a line.
+
+use std::io::IsTerminal;
+
+use clap::{Args, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+/// How much is logged, and how.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Logging")]
+pub(crate) struct LogArgs {
+    /// How log lines are written
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    log_format: LogFormat,
+    /// What is logged: error, warn, info, debug or trace, or a filter such as `info,foretell_flow=debug`; the
+    /// environment variable RUST_LOG says the same
+    #[arg(long, global = true, value_name = "LEVEL", value_parser = filter)]
+    log_level: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// For people
+    Text,
+    /// For machines: one JSON object a line
+    Json,
+}
+
+/// Libraries that log much of what concerns nobody, and one whose lines may hold what was sent.
+const DEFAULT: &str = "info,librdkafka=warn,rdkafka=warn,sqlx=warn,hdfs_native=warn,datafusion=warn";
+
+fn filter(text: &str) -> Result<String, String> {
+    EnvFilter::try_new(text).map(|_| text.to_string()).map_err(|error| error.to_string())
+}
+
+/// Starts logging, once.
+pub(crate) fn start(args: &LogArgs) {
+    let from_env = || std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
+    let text = args.log_level.clone().or_else(from_env);
+    // A word alone, such as `debug`, is about foretell; the libraries stay quiet.
+    let text = match text {
+        Some(level) if level.chars().all(char::is_alphabetic) => DEFAULT.replacen("info", &level, 1),
+        Some(filter) => filter,
+        None => DEFAULT.to_string(),
+    };
+    let filter = EnvFilter::try_new(text).unwrap_or_else(|_| EnvFilter::new(DEFAULT));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match args.log_format {
+        LogFormat::Text => builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => builder.json().flatten_event(true).init(),
+    }
+}
