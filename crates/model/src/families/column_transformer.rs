@@ -48,9 +48,12 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let mut out = Vec::new();
     for entry in &transformers {
         let (name, transformer, columns) = (entry.item(0)?, entry.item(1)?, entry.item(2)?);
-        let picked = pick(&columns, &sources)?;
         let word = transformer.as_str().ok();
-        if word == Some("drop") || picked.is_empty() {
+        if word == Some("drop") {
+            continue;
+        }
+        let picked = pick(&columns, &sources)?;
+        if picked.is_empty() {
             continue;
         }
         let given: Vec<Source> = picked.iter().filter_map(|index| sources.get(*index)).cloned().collect();
@@ -84,27 +87,45 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report })
 }
 
-/// The names that the transformers speak of, in their order: all that versions before 1.0 tell of a DataFrame.
+/// The names that the transformers speak of, in their order: all that versions before 1.0 tell of a DataFrame. A
+/// position beside them cannot be understood, because nothing says which column stood there.
 fn named(transformers: &[View<'_>]) -> Result<Option<Vec<String>>, Error> {
     let mut names: Vec<String> = Vec::new();
-    let mut add = |name: &str| {
-        if !names.iter().any(|known| known == name) {
-            names.push(name.to_string());
-        }
-    };
+    let mut by_position = None;
     for entry in transformers {
-        let columns = entry.item(2)?;
-        if let Ok(name) = columns.as_str() {
-            add(name);
-        } else if let Ok(array) = columns.array()
-            && matches!(array.dtype().kind, Kind::Text | Kind::Object)
-        {
-            array.strings()?.iter().for_each(|name| add(name));
+        let (transformer, columns) = (entry.item(1)?, entry.item(2)?);
+        let here: Option<Vec<String>> = if let Ok(name) = columns.as_str() {
+            Some(vec![name.to_string()])
+        } else if let Ok(array) = columns.array() {
+            array.strings().ok().map(|all| all.into_iter().map(|name| name.into_owned()).collect())
         } else if let Value::List(_) | Value::Tuple(_) = columns.value() {
-            columns.items()?.iter().filter_map(|item| item.as_str().ok()).for_each(&mut add);
+            columns.items()?.iter().map(|item| item.as_str().ok().map(str::to_string)).collect()
+        } else {
+            None
+        };
+        match here {
+            Some(here) => {
+                for name in here {
+                    if !names.contains(&name) {
+                        names.push(name);
+                    }
+                }
+            }
+            None if transformer.as_str().is_ok_and(|word| word == "drop") => {}
+            None => by_position = Some(columns),
         }
     }
-    Ok((!names.is_empty()).then_some(names))
+    if names.is_empty() {
+        return Ok(None);
+    }
+    match by_position {
+        Some(columns) => Err(Error::unsupported(
+            columns.path(),
+            "columns by position beside columns by name, in a file that does not tell the names of all columns",
+            "files of scikit-learn 1.0 and later, or columns by name only",
+        )),
+        None => Ok(Some(names)),
+    }
 }
 
 /// The positions that a column specification means.
