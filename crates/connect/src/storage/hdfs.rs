@@ -27,8 +27,9 @@ use super::{Entry, Error, ErrorKind, Stat, Storage, Writer, file_name, parent};
 
 /// For one call of the NameNode, its retries while it restarts included.
 const CALL: Duration = Duration::from_secs(45);
-/// For one write or sync; a frozen DataNode is given up after 60 s by the client itself, then hangs.
-const STREAM: Duration = Duration::from_secs(45);
+/// For one write or sync. Too short costs a claim and nothing else; the client itself gives a frozen DataNode up after
+/// 60 s, and then hangs.
+const STREAM: Duration = Duration::from_secs(30);
 /// For a lease to be recovered: 31 s were seen after a DataNode froze.
 const RECOVERY: Duration = Duration::from_secs(90);
 /// How long a file in another's hands is waited for before its lease is taken: a close in the background takes 0.5 s.

@@ -192,6 +192,13 @@ async fn two_lives(case: Case, place: Place, changes: u64, death: Death) -> bool
     sink.claim(&claims(&[0, 1])).await.unwrap();
     sink.close().await.unwrap();
     assert_eq!(landed(case, &place).await, expected, "{case:?}, {death:?} change {changes}, third life");
+    let hidden = match case.append() {
+        true => format!("{}/_foretell/append/utime", place.root),
+        false => format!("{}/out/_foretell/{}/{}/staging", place.root, escape("mri / Köln"), escape("../out")),
+    };
+    let left = place.storage.list(&hidden).await.unwrap_or_default();
+    let left: Vec<&str> = left.iter().map(|entry| entry.name.as_str()).filter(|name| *name != "lock").collect();
+    assert_eq!(left.len(), usize::from(case.append()), "{case:?}, {death:?} change {changes}: {left:?}");
     died
 }
 
