@@ -15,6 +15,9 @@ use crate::decode::KeyType;
 pub struct Kind<S: ?Sized + 'static> {
     /// The key in the pipeline file, e.g. `kafka`.
     pub name: &'static str,
+    /// Keys that a sink takes from a source of the same name, where it gives none of them itself: how the service is
+    /// reached.
+    pub inherits: &'static [&'static str],
     /// The settings' JSON Schema; its descriptions are the user docs.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
     /// Reads the settings. The error carries the path of the field at fault.

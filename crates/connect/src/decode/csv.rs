@@ -15,7 +15,8 @@ use crate::human::HumanSize;
 use crate::kind::{DecodeSettings, Kind, SettingsError, schema_of, settings_of};
 
 /// The kind `csv`.
-pub(super) const KIND: Kind<dyn DecodeSettings> = Kind { name: "csv", schema: schema_of::<Settings>, parse };
+pub(super) const KIND: Kind<dyn DecodeSettings> =
+    Kind { name: "csv", inherits: &[], schema: schema_of::<Settings>, parse };
 
 /// Values are CSV records without a header, e.g. `64,17,1`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

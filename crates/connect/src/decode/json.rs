@@ -19,7 +19,8 @@ use crate::human::HumanSize;
 use crate::kind::{DecodeSettings, Kind, SettingsError, schema_of, settings_of};
 
 /// The kind `json`.
-pub(super) const KIND: Kind<dyn DecodeSettings> = Kind { name: "json", schema: schema_of::<Settings>, parse };
+pub(super) const KIND: Kind<dyn DecodeSettings> =
+    Kind { name: "json", inherits: &[], schema: schema_of::<Settings>, parse };
 
 /// Values are JSON objects. Members that no column names are ignored; a member that is missing or null is NULL where
 /// the column's type ends with `?`, and makes a bad record elsewhere. Types are not converted: `"5"` is no int64.

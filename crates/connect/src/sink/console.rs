@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::kind::{Kind, SettingsError, SinkContext, SinkSettings, schema_of, settings_of};
 
 /// The kind `console`.
-pub const KIND: Kind<dyn SinkSettings> = Kind { name: "console", schema: schema_of::<Settings>, parse };
+pub const KIND: Kind<dyn SinkSettings> = Kind { name: "console", inherits: &[], schema: schema_of::<Settings>, parse };
 
 /// What is run around each printing: whoever draws progress bars on the same terminal sets it once, to hide them while
 /// its argument runs.

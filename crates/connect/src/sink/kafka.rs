@@ -31,8 +31,12 @@ use encode::Encoder;
 use land::{KafkaSink, Target};
 
 /// How the kind is listed.
-pub const KIND: Kind<dyn SinkSettings> =
-    Kind { name: "kafka", schema: schema_of::<Settings>, parse: |value| Ok(Box::new(settings_of::<Settings>(value)?)) };
+pub const KIND: Kind<dyn SinkSettings> = Kind {
+    name: "kafka",
+    inherits: &["brokers", "security"],
+    schema: schema_of::<Settings>,
+    parse: |value| Ok(Box::new(settings_of::<Settings>(value)?)),
+};
 
 /// The topic in which positions are kept where the pipeline file does not say.
 pub const DEFAULT_PROGRESS_TOPIC: &str = "foretell_progress";
@@ -41,7 +45,7 @@ pub const DEFAULT_PROGRESS_TOPIC: &str = "foretell_progress";
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Where the cluster is: `host:port`, several by commas or as a list.
+    /// Where the cluster is: `host:port`, several by commas or as a list. Default: the source's, with its `security`.
     pub brokers: Brokers,
     /// The topic. It must exist.
     pub topic: String,

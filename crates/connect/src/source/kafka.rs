@@ -31,8 +31,12 @@ use crate::kind::{Kind, SourceContext, SourceSettings, schema_of, settings_of};
 use reader::Reader;
 
 /// How the kind is listed.
-pub const KIND: Kind<dyn SourceSettings> =
-    Kind { name: "kafka", schema: schema_of::<Settings>, parse: |value| Ok(Box::new(settings_of::<Settings>(value)?)) };
+pub const KIND: Kind<dyn SourceSettings> = Kind {
+    name: "kafka",
+    inherits: &[],
+    schema: schema_of::<Settings>,
+    parse: |value| Ok(Box::new(settings_of::<Settings>(value)?)),
+};
 
 /// The buffer of all workers of a process, where the pipeline file does not say.
 const BUFFER_MIB: usize = 128;

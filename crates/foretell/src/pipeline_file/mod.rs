@@ -336,12 +336,26 @@ impl Reader<'_> {
         };
         let full: Vec<&str> = path.iter().copied().chain([kind.name]).collect();
         // `console:` without settings means all defaults.
-        let value = match entry.node.to_json() {
+        let mut value = match entry.node.to_json() {
             Value::Null => Value::Object(serde_json::Map::new()),
             value => value,
         };
+        self.inherit(&mut value, kind.name, kind.inherits);
         let settings = (kind.parse)(value).map_err(|error| self.settings_error(&full, &error))?;
         Ok(Component { kind: kind.name, settings })
+    }
+
+    /// How to reach a service that the source names already. Never only a part of it: credentials of one service are
+    /// not for another.
+    fn inherit(&self, settings: &mut Value, kind: &str, keys: &[&str]) {
+        let Value::Object(settings) = settings else { return };
+        if keys.iter().any(|key| settings.contains_key(*key)) {
+            return;
+        }
+        for key in keys {
+            let Some(node) = self.tree.get("source").and_then(|source| source.get(kind)?.get(key)) else { continue };
+            settings.insert((*key).to_string(), node.to_json());
+        }
     }
 
     fn required<T: DeserializeOwned>(&self, path: &[&str], example: &str) -> Result<T, FileError> {

@@ -104,8 +104,19 @@ fn with(mut schema: Value, description: &str) -> Value {
 }
 
 fn kinds<S: ?Sized>(kinds: &[Kind<S>], generator: &mut SchemaGenerator, description: &str) -> Value {
-    let properties: Map<String, Value> =
-        kinds.iter().map(|kind| (kind.name.to_string(), (kind.schema)(generator).into())).collect();
+    let settings = |kind: &Kind<S>| {
+        let schema: Value = (kind.schema)(generator).into();
+        // What may come from the source is not required here.
+        let definition = schema["$ref"].as_str().and_then(|place| place.rsplit('/').next());
+        if let Some(required) =
+            definition.and_then(|name| generator.definitions_mut().get_mut(name)?.get_mut("required"))
+            && let Some(required) = required.as_array_mut()
+        {
+            required.retain(|key| !kind.inherits.iter().any(|inherited| key == inherited));
+        }
+        (kind.name.to_string(), schema)
+    };
+    let properties: Map<String, Value> = kinds.iter().map(settings).collect();
     json!({
         "description": description,
         "type": "object",

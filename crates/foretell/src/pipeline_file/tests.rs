@@ -74,12 +74,14 @@ impl SinkSettings for File {
 const KINDS: Registry = Registry {
     sources: &[Kind {
         name: "queue",
+        inherits: &[],
         schema: schema_of::<Queue>,
         parse: |value| Ok(Box::new(settings_of::<Queue>(value)?)),
     }],
     decoders: DECODERS,
     sinks: &[Kind {
         name: "file",
+        inherits: &[],
         schema: schema_of::<File>,
         parse: |value| Ok(Box::new(settings_of::<File>(value)?)),
     }],
@@ -415,4 +417,18 @@ fn the_schema_of_all_kinds_is_closed_and_described() {
             _ => {}
         }
     }
+}
+
+#[test]
+fn a_kafka_sink_reaches_the_sources_cluster_unless_it_names_its_own() {
+    let of = |sink: &str| {
+        let text = format!(
+            "pipeline: p\nsource: {{ kafka: {{ brokers: \"here:9092\", topic: in, security: {{ tls: {{}} }} }} }}\n\
+             decode: {{ csv: {{ columns: [a: int64] }} }}\nsinks: {{ out: {{ kafka: {sink} }} }}\n"
+        );
+        let file = PipelineFile::parse(Path::new("p.yaml"), &text, REGISTRY, &env);
+        file.map_err(|error| error.to_string()).unwrap().sinks[0].component.settings.describe()
+    };
+    assert_eq!(of("{ topic: out }"), "topic out at here:9092");
+    assert_eq!(of("{ topic: out, brokers: \"there:9092\" }"), "topic out at there:9092");
 }

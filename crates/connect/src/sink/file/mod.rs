@@ -34,7 +34,7 @@ use crate::kind::{Kind, SettingsError, SinkContext, SinkSettings, schema_of, set
 use crate::storage::{self, Storage, escape, file_name, parent};
 
 /// The kind `file`.
-pub const KIND: Kind<dyn SinkSettings> = Kind { name: "file", schema: schema_of::<Settings>, parse };
+pub const KIND: Kind<dyn SinkSettings> = Kind { name: "file", inherits: &[], schema: schema_of::<Settings>, parse };
 
 /// Writes rows to files, local or on HDFS.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

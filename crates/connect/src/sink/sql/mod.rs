@@ -23,8 +23,12 @@ use serde::Deserialize;
 use crate::kind::{Kind, SecretUrl, SinkContext, SinkSettings, schema_of, settings_of};
 
 /// The SQL sink.
-pub const KIND: Kind<dyn SinkSettings> =
-    Kind { name: "sql", schema: schema_of::<Settings>, parse: |value| Ok(Box::new(settings_of::<Settings>(value)?)) };
+pub const KIND: Kind<dyn SinkSettings> = Kind {
+    name: "sql",
+    inherits: &[],
+    schema: schema_of::<Settings>,
+    parse: |value| Ok(Box::new(settings_of::<Settings>(value)?)),
+};
 
 /// Rows into a table of MariaDB, MySQL, PostgreSQL or SQLite, each exactly once.
 ///
