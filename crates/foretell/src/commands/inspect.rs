@@ -16,7 +16,7 @@ use serde_json::{Value, json};
   foretell inspect models.pickle --at models.mri
   foretell inspect suspicious.pickle --json
 
-Nothing in the file is ever executed. The exit code is 0 for a model that can be scored, 1 for a file that is refused;
+Nothing in the file is ever executed. The exit code is 0 for a model that can be scored, 1 for a file that is refused; \
 the report says why, and lists every global that the file names.")]
 pub(crate) struct InspectArgs {
     /// The model file

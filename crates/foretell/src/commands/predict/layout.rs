@@ -64,13 +64,13 @@ pub(super) fn layout(
     if names.len() != signature.inputs.len() {
         let needs = signature.inputs.len();
         let remedy = match columns {
-            Some(_) => format!("`--columns` names {}", names.len()),
+            Some(_) => format!(", `--columns` names {}", names.len()),
             None => format!(
-                "and knows no names for them; the file has {}: choose them in order with `--columns a,b,…`",
+                " and knows no names for them; the file has {}: choose them in order with `--columns a,b,…`",
                 names.len()
             ),
         };
-        bail!("{}: the model takes {needs} columns, {remedy}", input.name);
+        bail!("{}: the model takes {needs} columns{remedy}", input.name);
     }
     let mut features = Vec::with_capacity(names.len());
     for (feature, name) in names.iter().enumerate() {

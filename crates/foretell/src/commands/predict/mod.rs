@@ -33,8 +33,9 @@ use parse::{Place, parse};
   cat data.jsonl | foretell predict model.pickle - --format jsonl > predictions.jsonl
   foretell predict xgb.json data.parquet -o predictions.parquet --columns ITEM_n,AGE
 
-The output has one row a data row, in the same order: the kept columns, `prediction` (`prediction_0`, … where the model
-has several outputs) and, with --proba, `proba_<class>`. Empty fields, NA, N/A, NaN and null are missing values.")]
+The output has one row a data row, in the same order: the kept columns, `prediction` (`prediction_0`, … where the model \
+has several outputs) and, with --proba, `proba_<class>`. Empty fields, NA, N/A, NaN and null are missing values. A row \
+that the model refuses, as Python would, stops it with the line and the reason.")]
 pub(crate) struct PredictArgs {
     /// The model file
     model: PathBuf,
@@ -47,7 +48,7 @@ pub(crate) struct PredictArgs {
     /// Also write the probability of each class
     #[arg(long)]
     proba: bool,
-    /// Columns of the data to put before the predictions
+    /// Columns of the data to put before the predictions, as they are (a CSV's are text in Parquet)
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     keep: Vec<String>,
     /// The model's inputs, in its order. Default: by the names that the model knows, or all columns in order where it

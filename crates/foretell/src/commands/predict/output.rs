@@ -308,7 +308,7 @@ mod tests {
     #[test]
     fn floats_are_the_shortest_text_of_their_own_type() {
         let floats: Vec<ArrayRef> = vec![
-            Arc::new(Float32Array::from(vec![0.1, 2446.105_96, 45.0, f32::NAN, 1e-45])),
+            Arc::new(Float32Array::from(vec![0.1, 2_446.106, 45.0, f32::NAN, 1e-45])),
             Arc::new(Float64Array::from(vec![0.1, 1e300, -0.0, f64::INFINITY, f64::from(0.1_f32)])),
         ];
         let expected = "p0,p1\n0.1,0.1\n2446.106,1e300\n45.0,-0.0\nNaN,inf\n1e-45,0.10000000149011612\n";

@@ -1,0 +1,105 @@
+//! The small commands and the command line itself, from the outside.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn foretell(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_foretell")).args(args).output().unwrap()
+}
+
+fn fixture(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(name).display().to_string()
+}
+
+fn stdout(args: &[&str]) -> String {
+    let output = foretell(args);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn exit_codes() {
+    assert_eq!(foretell(&["--version"]).status.code(), Some(0));
+    assert_eq!(foretell(&["predict", "--help"]).status.code(), Some(0));
+    for usage in [&[][..], &["predict"], &["predict", "a", "b", "--formt", "csv"], &["swim"], &["--log-level", "="]] {
+        assert_eq!(foretell(usage).status.code(), Some(2), "{usage:?}");
+    }
+    assert_eq!(foretell(&["inspect", "none"]).status.code(), Some(1));
+    assert_eq!(stdout(&["--version"]), format!("foretell {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_pipeline_file_that_is_wrong_is_one_line_and_exit_code_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pipeline.yaml");
+    std::fs::write(&path, "pipeline: p\nsorce: {}\n").unwrap();
+    for command in ["run", "check"] {
+        let output = foretell(&[command, path.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(1));
+        let error = String::from_utf8(output.stderr).unwrap();
+        let expected = format!("error: {}:2: unknown key `sorce`; did you mean `source`? ", path.display());
+        assert!(error.starts_with(&expected) && error.lines().count() == 1, "{error}");
+    }
+}
+
+#[test]
+fn inspect_shows_a_model_as_text_and_as_json() {
+    let model = fixture("sklearn-1.9/pipeline-mixed/model.joblib");
+    let text = stdout(&["inspect", &model]);
+    for part in
+        ["library    scikit-learn 1.9.1", "\nsteps\n  sklearn.pipeline.Pipeline", "\ninputs (", "predict_proba: "]
+    {
+        assert!(text.contains(part), "{part:?} in\n{text}");
+    }
+    let json: Value = serde_json::from_str(&stdout(&["inspect", &model, "--json"])).unwrap();
+    assert_eq!(json["model"]["library"], "scikit-learn");
+    assert_eq!(json["model"]["steps"]["class"], "sklearn.pipeline.Pipeline");
+    assert!(json["globals"].as_array().unwrap().iter().all(|global| global["allowed"] == true));
+}
+
+#[test]
+fn inspect_names_what_a_refused_file_would_have_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("evil.pickle");
+    std::fs::write(&path, b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R.").unwrap();
+    let output = foretell(&["inspect", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("REFUSED  os.system  at byte 2"), "{text}");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("`os.system`") && error.lines().count() == 1, "{error}");
+}
+
+#[test]
+fn the_schema_is_json_and_knows_every_kind() {
+    let schema: Value = serde_json::from_str(&stdout(&["schema"])).unwrap();
+    assert_eq!(schema["title"], "foretell pipeline");
+    assert!(schema["properties"]["decode"]["properties"].get("csv").is_some());
+    assert!(schema["$defs"].get("Reference").is_some());
+}
+
+#[test]
+fn completions_for_every_shell() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        assert!(stdout(&["completions", shell]).contains("predict"), "{shell}");
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_error() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_foretell"))
+        .args(["schema"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    // Far less is read than is written; then the pipe closes.
+    BufReader::with_capacity(16, child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success());
+}
