@@ -82,7 +82,7 @@ const STARTS: &[u8] = &[
 ];
 
 /// Unpacked bytes that any file may have, whatever the ratio: a small file is no bomb, however well it packs.
-const ALWAYS: u64 = 16 << 20;
+const ALWAYS: u64 = 4 << 20;
 /// The dictionary of the strongest preset of xz and lzma (64 MiB), with the decoder's own memory.
 const XZ_MEMORY_KIB: u32 = 66 << 10;
 /// `ZF`, then the length in hexadecimal, padded with spaces to 19 characters.

@@ -88,6 +88,7 @@ impl<'a> View<'a> {
                 Step::Item(index) => write!(path, "[{index}]"),
                 Step::Key(key) => write!(path, "[{key}]"),
                 Step::Arg(index) => write!(path, "({index})"),
+                Step::State if path.is_empty() => write!(path, "state"),
                 Step::State => write!(path, ".state"),
             };
             debug_assert!(written.is_ok(), "writing to a string cannot fail");

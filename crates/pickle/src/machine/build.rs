@@ -181,7 +181,7 @@ impl Machine<'_> {
             Some(_) => Some(State::NONE),
             None => None,
         };
-        if shapes.is_some_and(|shapes| !self.state_fits(shapes, state)) {
+        if !self.scanning() && shapes.is_some_and(|shapes| !self.state_fits(shapes, state)) {
             return Err(ErrorKind::State { class: self.names.show(class), found: self.describe(state) });
         }
         if had && !self.scanning() {

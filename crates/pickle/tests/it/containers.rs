@@ -1,1 +1,163 @@
-//! (follows)
+//! What files are packed with: recognised by content, unpacked under a budget.
+
+use std::io::Write;
+
+use foretell_pickle::{Container, Limits};
+
+use crate::asm::{cat, good, refused, refused_with};
+
+fn zlib(bytes: &[u8]) -> Vec<u8> {
+    let mut out = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    out.write_all(bytes).unwrap();
+    out.finish().unwrap()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    out.write_all(bytes).unwrap();
+    out.finish().unwrap()
+}
+
+fn bz2(bytes: &[u8]) -> Vec<u8> {
+    let mut out = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
+    out.write_all(bytes).unwrap();
+    out.finish().unwrap()
+}
+
+fn xz(bytes: &[u8]) -> Vec<u8> {
+    let mut out = lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(6)).unwrap();
+    out.write_all(bytes).unwrap();
+    out.finish().unwrap()
+}
+
+fn lzma(bytes: &[u8]) -> Vec<u8> {
+    let options = lzma_rust2::LzmaOptions::with_preset(6);
+    let mut out = lzma_rust2::LzmaWriter::new_use_header(Vec::new(), &options, None).unwrap();
+    out.write_all(bytes).unwrap();
+    out.finish().unwrap()
+}
+
+fn lz4(bytes: &[u8]) -> Vec<u8> {
+    let mut out = lz4_flex::frame::FrameEncoder::new(Vec::new());
+    out.write_all(bytes).unwrap();
+    out.finish().unwrap()
+}
+
+fn zf(bytes: &[u8]) -> Vec<u8> {
+    cat![b"ZF", format!("{:<19}", format!("{:#x}", bytes.len())), zlib(bytes)]
+}
+
+type Pack = fn(&[u8]) -> Vec<u8>;
+
+const PACKED: &[(Container, Pack)] = &[
+    (Container::Zlib, zlib),
+    (Container::Gzip, gzip),
+    (Container::Bz2, bz2),
+    (Container::Xz, xz),
+    (Container::Lzma, lzma),
+    (Container::Lz4, lz4),
+    (Container::Zf, zf),
+];
+
+#[test]
+fn every_container_is_told_by_its_content() {
+    for (container, pack) in PACKED {
+        let packed = pack(b"\x80\x02K\x07.");
+        assert_eq!(Container::sniff(&packed), Some(*container));
+        let document = good(packed);
+        assert_eq!(document.container(), *container);
+        assert_eq!(document.root().as_i64().unwrap(), 7);
+    }
+}
+
+#[test]
+fn bombs() {
+    for (container, pack) in PACKED {
+        let packed = match container {
+            Container::Lz4 => pack(&cat![b"\x80\x02N.", vec![0; 5_000_000]]),
+            _ => std::fs::read(crate::files::folder().join(format!("bomb.{container}"))).unwrap(),
+        };
+        let len = packed.len();
+        // A small file may unpack to 4 MiB, a larger one to its ratio: deflate and lz4 never pass that, because an
+        // array of zeros may be honest.
+        let limit = (4u64 << 20).max(1100 * len as u64);
+        if limit < 5_000_000 {
+            let expected = format!(
+                "the {container} stream unpacks to more than {limit} bytes ({len} packed); raise `ratio` if it may"
+            );
+            assert_eq!(refused(packed.clone()), expected);
+        } else {
+            assert_eq!(good(packed.clone()).trailing(), 5_000_000, "{container}");
+        }
+        let unpacked = Limits { unpacked: 1_000_000, ..Limits::default() };
+        let expected = format!(
+            "the {container} stream unpacks to more than 1000000 bytes ({len} packed); raise `unpacked` if it may"
+        );
+        assert_eq!(refused_with(packed, &unpacked), expected);
+    }
+}
+
+#[test]
+fn streams_that_end_too_early_or_are_damaged() {
+    let value = cat![b"\x80\x02U\xff", (0..255u8).collect::<Vec<_>>(), b"."];
+    for (container, pack) in PACKED {
+        let packed = pack(&value);
+        let half = packed[..packed.len() / 2].to_vec();
+        let text = refused(half);
+        let known = text.starts_with(&format!("the {container} stream is damaged: ")) || text.starts_with("byte ");
+        assert!(known, "{container}: {text}");
+        let mut flipped = packed.clone();
+        let middle = packed.len() / 2;
+        flipped[middle] ^= 0x55;
+        // lz4 and lzma have no checksum that must be there: then the values differ, and nothing else happens.
+        if let Err(e) = crate::asm::read_with(flipped, &Limits::default()) {
+            let text = e.to_string();
+            let known = text.starts_with(&format!("the {container} stream is damaged: ")) || text.starts_with("byte ");
+            assert!(known, "{container}: {text}");
+        }
+    }
+}
+
+#[test]
+fn a_zf_header_that_lies() {
+    let honest = zf(b"\x80\x02N.");
+    let lying = cat![b"ZF0x5               ", b" ", &honest[21..]];
+    assert_eq!(refused(lying), "the ZF stream is damaged: it unpacks to 4 bytes, its header says 5");
+    let none = cat![b"ZFfive              ", &honest[20..]];
+    assert_eq!(refused(none), "the ZF stream is damaged: its header has no length");
+    assert_eq!(refused(b"ZF".to_vec()), "the ZF stream is damaged: its header has no length");
+    // joblib until 0.8.4 wrote one space more.
+    good(cat![&honest[..21], b" ", &honest[21..]]);
+}
+
+#[test]
+fn an_xz_dictionary_that_no_preset_asks_for() {
+    // lzma's header names the dictionary: 4 GiB of it would be taken before the first byte.
+    let mut huge = lzma(b"\x80\x02N.");
+    huge[1..5].copy_from_slice(&0xffff_0000u32.to_le_bytes());
+    assert_eq!(refused(huge), "the lzma stream is damaged: needed memory too big for mem_limit_kb");
+}
+
+#[test]
+fn files_that_are_something_else() {
+    assert_eq!(refused(b"PK\x03\x04rest".to_vec()), "a zip file is neither pickle nor joblib");
+    assert_eq!(
+        refused(b"{\"learner\": {}}".to_vec()),
+        "not a pickle or joblib file: no such file starts with the bytes 7b 22 6c 65"
+    );
+    assert_eq!(
+        refused(b"tree\nversion=v4\n".to_vec()),
+        "not a pickle or joblib file: no such file starts with the bytes 74 72 65 65"
+    );
+    assert_eq!(
+        refused(b"binf\0\0".to_vec()),
+        "not a pickle or joblib file: no such file starts with the bytes 62 69 6e 66"
+    );
+    assert_eq!(refused(Vec::new()), "not a pickle or joblib file: no such file starts with nothing: it is empty");
+    assert_eq!(refused(b"\x80\x09N.".to_vec()), "byte 0 (PROTO): protocol 9 does not exist");
+}
+
+#[test]
+fn a_container_inside_of_a_container() {
+    assert_eq!(refused(zlib(&zlib(b"\x80\x02N."))), "byte 0 (?): 0x78 is no opcode");
+}

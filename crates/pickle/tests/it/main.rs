@@ -6,7 +6,6 @@ mod containers;
 mod damage;
 mod files;
 mod list;
-mod memory;
 mod opcodes;
 mod scan;
 mod show;

@@ -1,0 +1,170 @@
+//! No input takes more than 64 MiB plus 20 times its size, or 5 seconds: measured with an allocator that counts.
+//! A binary of its own, because the counter sees every thread.
+#![allow(unsafe_code, reason = "a counting allocator can only be written with it")]
+
+#[path = "it/asm.rs"]
+#[allow(dead_code, unused_imports, reason = "shared with the other tests")]
+mod asm;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use asm::{array, build, cat, dict, dtype, global, int, list, new, raw, read_with, record, shape, text, tuple};
+use foretell_pickle::{Limits, scan};
+
+struct Counting;
+
+static NOW: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
+        PEAK.fetch_max(now, Ordering::Relaxed);
+        // SAFETY: the caller's promise is the system's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's promise is the system's.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const BASE: usize = 64 << 20;
+const FACTOR: usize = 20;
+
+/// The same piece again and again, after a start.
+fn flood(start: &[u8], piece: &[u8], size: usize) -> Vec<u8> {
+    cat![b"\x80\x02", start, piece.repeat(size / piece.len()), b"."]
+}
+
+fn inputs(size: usize) -> Vec<(&'static str, Vec<u8>)> {
+    let memo = |value: Vec<u8>, entry: u8| cat![value, b"q", [entry], b"0"];
+    let long = memo(cat![b"](", vec![b'N'; size / 4], b"e"], 0);
+    let many = |entry: u8| (0..entry).map(|i| (format!("f{i}"), i32::from(i))).collect::<Vec<_>>();
+    let fields = many(200);
+    let fields: Vec<(&str, &str, i32)> = fields.iter().map(|(name, at)| (name.as_str(), "u1", *at)).collect();
+    let wide = memo(record(200, &fields), 0);
+    let scalar = cat![wide, memo(raw(&[0; 200]), 1), memo(global("numpy.core.multiarray", "scalar"), 2)];
+    let text_of_zeros = memo(text(&"\u{e9}".repeat(size / 4)), 0);
+    let encode = cat![text_of_zeros, memo(global("_codecs", "encode"), 1), memo(text("latin1"), 2)];
+    let cube = cat![
+        memo(raw(&vec![7; size / 4 / 64 * 64]), 0),
+        memo(dtype("u1"), 1),
+        memo(shape(&[i32::try_from(size / 4 / 64).unwrap(), 8, 8]), 2),
+        memo(text("K"), 3),
+        memo(shape(&[1, 0, 2]), 4),
+        memo(global("numpy._core.numeric", "_frombuffer"), 5)
+    ];
+    let list_of = |name: &str| cat![long, memo(global("builtins", name), 1)];
+    vec![
+        ("None", flood(b"", b"N", size)),
+        ("marks", flood(b"", b"(", size)),
+        ("lists", flood(b"", b"]", size)),
+        ("lists in the memo", flood(b"", b"]\x94", size)),
+        ("lists of one", flood(b"", b"]Na", size)),
+        ("lists in one list", flood(b"]", b"]a", size)),
+        ("dicts", flood(b"", b"}", size)),
+        ("dicts of one", flood(b"", b"}NNs", size)),
+        ("sets of one", flood(b"", b"\x8f(N\x90", size)),
+        ("frozensets", flood(b"", b"(\x91", size)),
+        ("tuples", flood(b"", b"N\x85", size)),
+        ("tall tuples", flood(b"N", b"2\x86", size)),
+        ("integers", flood(b"](", b"M\x00\x01", size)),
+        ("floats", flood(b"](", b"G\0\0\0\0\0\0\0\0", size)),
+        ("texts", flood(b"](", b"U\x01a", size)),
+        ("unicode lines", flood(b"](", b"V\xe9\n", size)),
+        ("large integers", flood(b"](", &cat![b"L", [b'9'; 40], b"L\n"], size)),
+        ("names", flood(b"](", &global("shop", "Basket"), size)),
+        ("objects", flood(&memo(global("shop", "Basket"), 0), b"h\x00)\x81", size)),
+        ("objects with states", flood(&memo(global("shop", "Basket"), 0), b"h\x00)\x81}b", size)),
+        ("objects with items", flood(&memo(global("shop", "Bunch"), 0), b"h\x00)\x81NaNNs", size)),
+        ("copied lists", flood(&list_of("list"), b"h\x01h\x00\x85R", size / 2)),
+        ("copied sets", flood(&list_of("set"), b"h\x01h\x00\x85R", size / 2)),
+        (
+            "copied arguments",
+            flood(
+                &cat![memo(global("shop", "make"), 0), memo(cat![b"(", vec![b'N'; size / 4], b"t"], 1)],
+                b"h\x00h\x01R",
+                size / 2,
+            ),
+        ),
+        ("decoded texts", flood(&encode, b"h\x01h\x00h\x02\x86R", size / 2)),
+        ("turned arrays", flood(&cube, b"h\x05(h\x00h\x01h\x02h\x03h\x04tR", size / 2)),
+        ("records", flood(&scalar, b"h\x02h\x00h\x01\x86R", size)),
+        ("arrays", flood(b"", &array(dtype("u1"), shape(&[0]), b"\x89", raw(b"")), size)),
+        (
+            "object arrays",
+            flood(
+                &cat![long, memo(dtype("O"), 1)],
+                &cat![
+                    global("numpy.core.multiarray", "_reconstruct"),
+                    tuple(&[global("numpy", "ndarray"), shape(&[0]), raw(b"b")]),
+                    b"R",
+                    tuple(&[
+                        int(1),
+                        shape(&[i32::try_from(size / 4).unwrap()]),
+                        b"h\x01".to_vec(),
+                        b"\x89".to_vec(),
+                        b"h\x00".to_vec()
+                    ]),
+                    b"b"
+                ],
+                size / 2,
+            ),
+        ),
+        ("honest dicts", flood(b"}(", &cat![text("name"), int(70_000)], size)),
+        (
+            "honest objects",
+            flood(b"](", &build(&new("shop", "Basket"), &dict(&[("a", int(1000)), ("b", list(&[int(1)]))])), size),
+        ),
+    ]
+}
+
+#[test]
+fn memory_and_time_stay_in_their_bounds() {
+    let limits = Limits::default();
+    let mut worst = (0, "");
+    for size in [1 << 16, 1 << 20, 4 << 20] {
+        for (name, bytes) in inputs(size) {
+            for scanning in [false, true] {
+                let bytes = bytes.clone();
+                let len = bytes.len();
+                // The file itself is one of the twenty.
+                let before = NOW.load(Ordering::Relaxed) - len;
+                PEAK.store(before, Ordering::Relaxed);
+                let from = Instant::now();
+                if scanning {
+                    drop(scan(bytes, &limits));
+                } else if let Ok(document) = read_with(bytes, &limits) {
+                    drop(document.root().items().map(|items| items.len()));
+                }
+                let (took, peak) = (from.elapsed(), PEAK.load(Ordering::Relaxed) - before);
+                let bound = BASE + FACTOR * len;
+                assert!(peak <= bound, "{name} of {len} bytes took {peak} bytes of memory, {bound} are allowed");
+                assert!(took < Duration::from_secs(5), "{name} of {len} bytes took {took:?}");
+                worst = worst.max((peak * 100 / bound, name));
+            }
+        }
+    }
+    println!("the worst takes {} % of its bound: {}", worst.0, worst.1);
+    honest_floods_are_read();
+}
+
+/// Part of the test above: beside it, its memory would be counted.
+fn honest_floods_are_read() {
+    for (name, bytes) in inputs(1 << 20) {
+        if name.starts_with("honest") {
+            let end: &[u8] = if name.ends_with("dicts") { b"u." } else { b"e." };
+            let whole = cat![&bytes[..bytes.len() - 1], end];
+            assert!(read_with(whole, &Limits::default()).is_ok(), "{name}");
+        }
+    }
+}
