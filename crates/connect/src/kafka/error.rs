@@ -38,9 +38,7 @@ pub(crate) fn config(error: KafkaError) -> StageError {
 /// Whose fault a code is.
 pub(crate) fn fault(code: Code) -> Fault {
     match code {
-        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => {
-            Fault::Fenced
-        }
+        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => Fault::Fenced,
         Code::Authentication
         | Code::SSL
         | Code::UnsupportedSASLMechanism
@@ -78,7 +76,11 @@ pub(crate) fn of(doing: &str, error: &KafkaError) -> StageError {
         KafkaError::Transaction(error) => error.string(),
         error => code.map_or_else(|| error.to_string(), text),
     };
-    StageError { fault: code.map_or(Fault::Unavailable, fault), message: format!("{doing}: {text}"), remedy: String::new() }
+    StageError {
+        fault: code.map_or(Fault::Unavailable, fault),
+        message: format!("{doing}: {text}"),
+        remedy: String::new(),
+    }
 }
 
 #[cfg(test)]

@@ -225,7 +225,11 @@ pub(crate) async fn blocking<T: Send + 'static>(
 ) -> Result<T, StageError> {
     match tokio::task::spawn_blocking(call).await {
         Ok(answer) => answer,
-        Err(_) => Err(StageError { fault: Fault::Unavailable, message: "a Kafka call did not end".into(), remedy: String::new() }),
+        Err(_) => Err(StageError {
+            fault: Fault::Unavailable,
+            message: "a Kafka call did not end".into(),
+            remedy: String::new(),
+        }),
     }
 }
 

@@ -10,8 +10,8 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use foretell_flow::StageError;
 
-use super::error;
 use super::client;
+use super::error;
 use crate::sink::kafka::DEFAULT_PROGRESS_TOPIC;
 
 /// The cluster; it ends when this is dropped. It stays on its thread; a [`Feed`] may go to another.

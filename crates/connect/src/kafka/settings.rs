@@ -252,8 +252,11 @@ impl Connection {
     fn secure(&self, config: &mut ClientConfig) {
         let path = |path: &Path| self.base.join(path).to_string_lossy().into_owned();
         if let Some(tls) = &self.security.tls {
-            let files =
-                [("ssl.ca.location", &tls.ca), ("ssl.certificate.location", &tls.certificate), ("ssl.key.location", &tls.key)];
+            let files = [
+                ("ssl.ca.location", &tls.ca),
+                ("ssl.certificate.location", &tls.certificate),
+                ("ssl.key.location", &tls.key),
+            ];
             for (name, file) in files {
                 if let Some(file) = file {
                     config.set(name, path(file));
@@ -317,7 +320,10 @@ mod tests {
     #[test]
     fn an_unknown_option_is_refused_with_the_nearest_name() {
         let error = connection(json!({ "fetch.min.byte": 7 })).config(&[]).unwrap_err();
-        assert_eq!(error.to_string(), "`options`: there is no property `fetch.min.byte`; did you mean `fetch.min.bytes`?");
+        assert_eq!(
+            error.to_string(),
+            "`options`: there is no property `fetch.min.byte`; did you mean `fetch.min.bytes`?"
+        );
         let error = connection(json!({ "fetch.min.bytes": "many" })).config(&[]).unwrap_err();
         assert!(error.message.starts_with("`options`: "), "{error}");
     }

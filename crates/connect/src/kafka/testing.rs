@@ -8,7 +8,8 @@ use rdkafka::config::ClientConfig;
 
 /// The broker for tests.
 pub(crate) fn brokers() -> String {
-    std::env::var("FORETELL_KAFKA").expect("FORETELL_KAFKA must name a Kafka broker: `dev/services up kafka` starts one")
+    std::env::var("FORETELL_KAFKA")
+        .expect("FORETELL_KAFKA must name a Kafka broker: `dev/services up kafka` starts one")
 }
 
 pub(crate) fn admin() -> AdminClient<DefaultClientContext> {

@@ -31,11 +31,8 @@ use encode::Encoder;
 use land::{KafkaSink, Target};
 
 /// How the kind is listed.
-pub const KIND: Kind<dyn SinkSettings> = Kind {
-    name: "kafka",
-    schema: schema_of::<Settings>,
-    parse: |value| Ok(Box::new(settings_of::<Settings>(value)?)),
-};
+pub const KIND: Kind<dyn SinkSettings> =
+    Kind { name: "kafka", schema: schema_of::<Settings>, parse: |value| Ok(Box::new(settings_of::<Settings>(value)?)) };
 
 /// The topic in which positions are kept where the pipeline file does not say.
 pub const DEFAULT_PROGRESS_TOPIC: &str = "foretell_progress";
@@ -138,7 +135,8 @@ impl SinkSettings for Settings {
         };
         // Properties that librdkafka does not take are an error here, not at the first claim.
         writer::config(&connection, None, None)?;
-        let topics: Vec<String> = [Some(&target.topic), target.rejects.as_ref()].into_iter().flatten().cloned().collect();
+        let topics: Vec<String> =
+            [Some(&target.topic), target.rejects.as_ref()].into_iter().flatten().cloned().collect();
         let asked = inspector.clone();
         let partitions = blocking(move || {
             let found: Result<Vec<_>, _> = topics.iter().map(|topic| asked.topic(topic)).collect();

@@ -24,6 +24,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use tokio::time::Instant;
 
+use crate::human::HumanSize;
 use crate::kafka::error;
 use crate::kafka::inspect::{Inspector, Topic, ask, blocking};
 use crate::kafka::settings::{Brokers, Connection, Options, Security};
@@ -31,14 +32,13 @@ use crate::kind::{Kind, SourceContext, SourceSettings, schema_of, settings_of};
 use reader::Reader;
 
 /// How the kind is listed.
-pub const KIND: Kind<dyn SourceSettings> = Kind {
-    name: "kafka",
-    schema: schema_of::<Settings>,
-    parse: |value| Ok(Box::new(settings_of::<Settings>(value)?)),
-};
+pub const KIND: Kind<dyn SourceSettings> =
+    Kind { name: "kafka", schema: schema_of::<Settings>, parse: |value| Ok(Box::new(settings_of::<Settings>(value)?)) };
 
 /// The buffer of all workers of a process, where the pipeline file does not say.
-const BUFFER_MIB: usize = 128;
+const BUFFER: usize = 128 * 1024 * 1024;
+/// Less than this holds no batch worth the name.
+const LEAST_BUFFER: usize = 1024 * 1024;
 
 /// Reads a Kafka topic.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -56,10 +56,10 @@ pub struct Settings {
     /// `2026-01-31T08:00:00Z`.
     #[serde(default)]
     pub start: Start,
-    /// Memory for records that were fetched but not yet processed, in MiB, shared by all workers of this process.
-    /// Default: 128.
+    /// Memory for records that were fetched but not yet processed, shared by all workers of this process. Default:
+    /// `128 MiB`.
     #[serde(default)]
-    pub buffer_mib: Option<usize>,
+    pub buffer: Option<HumanSize>,
     /// TLS and login.
     #[serde(default)]
     pub security: Security,
@@ -140,12 +140,12 @@ impl SourceSettings for Settings {
             let reader = match probe {
                 true => None,
                 false => {
-                    let buffer = settings.buffer_mib.unwrap_or(BUFFER_MIB).max(1) * 1024 * 1024;
+                    let buffer = settings.buffer.map_or(BUFFER, |size| size.0) / context.workers.max(1);
                     let options = reader::Options {
                         member: format!("{group}-{}", context.worker),
                         group,
                         isolation,
-                        buffer: buffer / context.workers.max(1),
+                        buffer: buffer.max(LEAST_BUFFER),
                     };
                     Some(Reader::start(&connection, topic.clone(), options, inspector.clone())?)
                 }
@@ -177,7 +177,6 @@ impl KafkaSource {
         let error = || StageError::settings(format!("topic `{}` was opened to look only", self.topic));
         self.reader.as_ref().ok_or_else(error)
     }
-
 }
 
 #[async_trait]
@@ -233,7 +232,8 @@ impl Source for KafkaSource {
 fn bounds(inspector: &Inspector, topic: &str, partitions: &[i32], start: Start) -> Result<Vec<Bounds>, StageError> {
     let Topic { partitions: count, identity } = inspector.topic(topic)?;
     if let Some(missing) = partitions.iter().find(|partition| !(0..count).contains(*partition)) {
-        let error = StageError::state(format!("topic `{topic}` has {count} partitions, and none with number {missing}"));
+        let error =
+            StageError::state(format!("topic `{topic}` has {count} partitions, and none with number {missing}"));
         return Err(error.remedy("`foretell positions forget` drops what is stored for it"));
     }
     let first = inspector.offsets(topic, partitions, Offset::Beginning)?;
@@ -270,7 +270,9 @@ fn out_of_range(inspector: &Inspector, topic: &str, partition: i32, position: i6
             first.saturating_sub(position)
         ),
         (_, Some(end)) if position > end => {
-            format!("{topic}[{partition}]: position {position} is beyond the log's end, {end}: was the topic recreated?")
+            format!(
+                "{topic}[{partition}]: position {position} is beyond the log's end, {end}: was the topic recreated?"
+            )
         }
         _ => format!("{topic}[{partition}]: position {position} is not in the log"),
     };

@@ -1,7 +1,6 @@
 //! Single calls: topic ids, flush, property names.
 
 use std::ffi::{CStr, CString, c_int};
-use std::ptr;
 use std::slice;
 use std::time::Duration;
 
@@ -29,7 +28,8 @@ pub(crate) fn topic_id<C: ClientContext>(
     // SAFETY: the client is alive throughout; collection, options, queue and event are created and freed here, in this
     // order; what the event lends (result, description, id) is read before it is freed.
     unsafe {
-        let options = sys::rd_kafka_AdminOptions_new(client, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
+        let options =
+            sys::rd_kafka_AdminOptions_new(client, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
         sys::rd_kafka_AdminOptions_set_request_timeout(options, millis(wait), text.as_mut_ptr(), text.len());
         let topics = sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
         let queue = sys::rd_kafka_queue_new(client);
@@ -75,9 +75,8 @@ unsafe fn described(event: *mut sys::rd_kafka_event_t) -> KafkaResult<Option<Str
             return failed(code);
         }
         let id = sys::rd_kafka_TopicDescription_topic_id(topic);
-        let zero = || {
-            sys::rd_kafka_Uuid_most_significant_bits(id) == 0 && sys::rd_kafka_Uuid_least_significant_bits(id) == 0
-        };
+        let zero =
+            || sys::rd_kafka_Uuid_most_significant_bits(id) == 0 && sys::rd_kafka_Uuid_least_significant_bits(id) == 0;
         if id.is_null() || zero() {
             return Ok(None);
         }
@@ -101,7 +100,7 @@ pub(crate) fn properties() -> Vec<String> {
     // SAFETY: the array holds `count` texts (name, value, name, …) and is freed once, after they are copied.
     unsafe {
         let array = sys::rd_kafka_conf_dump(native.ptr(), &raw mut count);
-        if array == ptr::null_mut() {
+        if array.is_null() {
             return Vec::new();
         }
         let names = slice::from_raw_parts(array, count)

@@ -129,8 +129,7 @@ impl Consumer {
             sys::rd_kafka_conf_set_log_cb(native.ptr(), Some(log));
             let native = ManuallyDrop::new(native);
             let kind = sys::rd_kafka_type_t::RD_KAFKA_CONSUMER;
-            let Some(client) =
-                NonNull::new(sys::rd_kafka_new(kind, native.ptr(), text.as_mut_ptr(), text.len()))
+            let Some(client) = NonNull::new(sys::rd_kafka_new(kind, native.ptr(), text.as_mut_ptr(), text.len()))
             else {
                 drop(ManuallyDrop::into_inner(native));
                 let text = CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned();

@@ -157,7 +157,9 @@ impl Encoder {
                     for slot in &slots {
                         match slot {
                             Ok(text) => buffer.extend_from_slice(text.as_bytes()),
-                            Err(column) if column.is_valid(row) => buffer.extend_from_slice(column.value(row).as_bytes()),
+                            Err(column) if column.is_valid(row) => {
+                                buffer.extend_from_slice(column.value(row).as_bytes())
+                            }
                             Err(_) => {}
                         }
                     }
@@ -333,8 +335,8 @@ impl Letters {
             headers = headers.insert(Header { key: &format!("__connect.errors.{name}"), value: Some(value) });
         }
         if self.cut(row, value) {
-            headers = headers
-                .insert(Header { key: "foretell.value.size", value: Some(&self.sizes.value(row).to_string()) });
+            headers =
+                headers.insert(Header { key: "foretell.value.size", value: Some(&self.sizes.value(row).to_string()) });
         }
         headers
     }

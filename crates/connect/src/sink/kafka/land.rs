@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use foretell_flow::{Claim, Fault, Holding, Keep, Partition, Provenance, Range, Reset, Sink, StageError, Write, Written};
+use foretell_flow::{
+    Claim, Fault, Holding, Keep, Partition, Provenance, Range, Reset, Sink, StageError, Write, Written,
+};
 use futures::future::join_all;
 
 use super::encode::Encoder;
@@ -38,7 +40,10 @@ pub(super) struct KafkaSink {
     writers: HashMap<Option<Partition>, Arc<Writer>>,
 }
 
-/// A write of one writer: ranges, rows, what becomes of the entries.
+/// What is stored for partitions once a write is.
+type Entries = Vec<(Partition, Entry)>;
+
+/// A write of one writer.
 struct Part {
     writer: Option<Partition>,
     ranges: Vec<Range>,
@@ -197,7 +202,7 @@ impl KafkaSink {
         &self,
         ranges: &[Range],
         keep: Option<&Keep>,
-    ) -> Result<(Vec<(Partition, Entry)>, Vec<Mark>), StageError> {
+    ) -> Result<(Entries, Vec<Mark>), StageError> {
         let (mut entries, mut marks) = (Vec::with_capacity(ranges.len()), Vec::with_capacity(ranges.len()));
         for Range { partition, to, .. } in ranges {
             let Some(mut entry) = self.claimed.get(partition).cloned() else { continue };

@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use foretell_flow::{Holding, Partition, Piece, StageError};
+use rdkafka::Offset;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaErrorCode as Code;
-use rdkafka::Offset;
 use serde::{Deserialize, Serialize};
 
 use super::land::Target;
@@ -67,8 +67,12 @@ impl Owner {
     }
 
     fn key(&self, partition: &Partition, piece: Option<i64>) -> String {
-        let mut parts: Vec<serde_json::Value> =
-            vec![self.pipeline.as_str().into(), self.sink.as_str().into(), (*partition.topic).into(), partition.index.into()];
+        let mut parts: Vec<serde_json::Value> = vec![
+            self.pipeline.as_str().into(),
+            self.sink.as_str().into(),
+            (*partition.topic).into(),
+            partition.index.into(),
+        ];
         parts.extend(piece.map(serde_json::Value::from));
         serde_json::Value::from(parts).to_string()
     }
@@ -204,7 +208,8 @@ impl Ledger {
                 tracing::info!(topic = self.topic, at = self.next, end, "waiting for an open transaction to end");
             }
             if waited > READ {
-                let message = format!("topic `{}`: an open transaction at offset {} does not end", self.topic, self.next);
+                let message =
+                    format!("topic `{}`: an open transaction at offset {} does not end", self.topic, self.next);
                 return Err(StageError::unavailable(message));
             }
         }
@@ -269,7 +274,8 @@ pub(super) async fn ensure(
         .set("segment.bytes", SEGMENT)
         .set("min.cleanable.dirty.ratio", "0.1");
     let failed = |why: String| {
-        let error = StageError::settings(format!("topic `{topic}`, which keeps the positions, cannot be created: {why}"));
+        let error =
+            StageError::settings(format!("topic `{topic}`, which keeps the positions, cannot be created: {why}"));
         error.remedy(format!(
             "create it with one partition and `cleanup.policy=compact`, name another (`progress_topic`), or use \
              `delivery: at_least_once`; foretell needs `Read`, `Write` and `Describe` on `{topic}`"
@@ -315,8 +321,9 @@ pub(super) async fn topic_limits(
         let policy = found.get("cleanup.policy").and_then(|entry| entry.value.clone()).unwrap_or_default();
         if policy != "compact" {
             let topic = &target.progress;
-            let error =
-                StageError::settings(format!("topic `{topic}` keeps the positions, and its cleanup.policy is `{policy}`"));
+            let error = StageError::settings(format!(
+                "topic `{topic}` keeps the positions, and its cleanup.policy is `{policy}`"
+            ));
             return Err(error.remedy("set `cleanup.policy=compact`: positions must not be deleted with age"));
         }
     }
