@@ -24,6 +24,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use tokio::time::Instant;
 
+use crate::human::HumanSize;
 use crate::kafka::error;
 use crate::kafka::inspect::{Inspector, Topic, ask, blocking};
 use crate::kafka::settings::{Brokers, Connection, Options, Security};
@@ -39,7 +40,9 @@ pub const KIND: Kind<dyn SourceSettings> = Kind {
 };
 
 /// The buffer of all workers of a process, where the pipeline file does not say.
-const BUFFER_MIB: usize = 128;
+const BUFFER: usize = 128 * 1024 * 1024;
+/// Less than this holds no batch worth the name.
+const LEAST_BUFFER: usize = 1024 * 1024;
 
 /// Reads a Kafka topic.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -57,10 +60,10 @@ pub struct Settings {
     /// `2026-01-31T08:00:00Z`.
     #[serde(default)]
     pub start: Start,
-    /// Memory for records that were fetched but not yet processed, in MiB, shared by all workers of this process.
-    /// Default: 128.
+    /// Memory for records that were fetched but not yet processed, shared by all workers of this process. Default:
+    /// `128 MiB`.
     #[serde(default)]
-    pub buffer_mib: Option<usize>,
+    pub buffer: Option<HumanSize>,
     /// TLS and login.
     #[serde(default)]
     pub security: Security,
@@ -141,12 +144,12 @@ impl SourceSettings for Settings {
             let reader = match probe {
                 true => None,
                 false => {
-                    let buffer = settings.buffer_mib.unwrap_or(BUFFER_MIB).max(1) * 1024 * 1024;
+                    let buffer = settings.buffer.map_or(BUFFER, |size| size.0) / context.workers.max(1);
                     let options = reader::Options {
                         member: format!("{group}-{}", context.worker),
                         group,
                         isolation,
-                        buffer: buffer / context.workers.max(1),
+                        buffer: buffer.max(LEAST_BUFFER),
                     };
                     Some(Reader::start(&connection, topic.clone(), options, inspector.clone())?)
                 }

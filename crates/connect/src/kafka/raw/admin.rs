@@ -1,7 +1,6 @@
 //! Single calls: topic ids, flush, property names.
 
 use std::ffi::{CStr, CString, c_int};
-use std::ptr;
 use std::slice;
 use std::time::Duration;
 
@@ -101,7 +100,7 @@ pub(crate) fn properties() -> Vec<String> {
     // SAFETY: the array holds `count` texts (name, value, name, …) and is freed once, after they are copied.
     unsafe {
         let array = sys::rd_kafka_conf_dump(native.ptr(), &raw mut count);
-        if array == ptr::null_mut() {
+        if array.is_null() {
             return Vec::new();
         }
         let names = slice::from_raw_parts(array, count)

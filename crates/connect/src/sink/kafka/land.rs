@@ -40,7 +40,10 @@ pub(super) struct KafkaSink {
     writers: HashMap<Option<Partition>, Arc<Writer>>,
 }
 
-/// A write of one writer: ranges, rows, what becomes of the entries.
+/// What is stored for partitions once a write is.
+type Entries = Vec<(Partition, Entry)>;
+
+/// A write of one writer.
 struct Part {
     writer: Option<Partition>,
     ranges: Vec<Range>,
@@ -195,11 +198,7 @@ impl KafkaSink {
     }
 
     /// The entries as they are after a part is written, and the records that say so.
-    fn advance(
-        &self,
-        ranges: &[Range],
-        keep: Option<&Keep>,
-    ) -> Result<(Vec<(Partition, Entry)>, Vec<Mark>), StageError> {
+    fn advance(&self, ranges: &[Range], keep: Option<&Keep>) -> Result<(Entries, Vec<Mark>), StageError> {
         let (mut entries, mut marks) = (Vec::with_capacity(ranges.len()), Vec::with_capacity(ranges.len()));
         for Range { partition, to, .. } in ranges {
             let Some(mut entry) = self.claimed.get(partition).cloned() else { continue };

@@ -25,7 +25,7 @@ const OPEN: &str = "20000";
 const INIT: Duration = Duration::from_secs(60);
 /// For all answers to one write.
 const ANSWERS: Duration = Duration::from_secs(30);
-/// Of a value that is too large, this many bytes go to the rejects.
+/// Of a value that is too large, this many bytes go to the rejects at most.
 const REJECTED_BYTES: usize = 16 * 1024;
 /// Marks a record whose failure is not a row's.
 const NO_ROW: usize = usize::MAX;
@@ -104,6 +104,8 @@ pub(super) struct Writer {
     producer: BaseProducer<Reports>,
     reports: Reports,
     id: Option<String>,
+    /// Of a rejected row's key and value, this many bytes are kept each.
+    rejected: usize,
 }
 
 impl std::fmt::Debug for Writer {
@@ -122,7 +124,8 @@ impl Writer {
         let reports = Reports::default();
         let config = config(connection, id.as_deref(), largest)?;
         let producer: BaseProducer<Reports> = config.create_with_context(reports.clone()).map_err(error::config)?;
-        let writer = Writer { producer, reports, id };
+        let rejected = largest.map_or(REJECTED_BYTES, |largest| REJECTED_BYTES.min(largest / 4));
+        let writer = Writer { producer, reports, id, rejected };
         if writer.id.is_some() {
             writer.producer.init_transactions(INIT).map_err(|error| writer.failed(&error))?;
         }
@@ -237,14 +240,15 @@ impl Writer {
         headers = add(headers, "__connect.errors.stage", "sink kafka");
         headers = add(headers, "__connect.errors.exception.message", &reason);
         headers = add(headers, "foretell.value.size", &size.to_string());
-        let cut = |bytes: Option<&'_ [u8]>| bytes.map(|bytes| bytes[..bytes.len().min(REJECTED_BYTES)].to_vec());
+        let cut =
+            |bytes: Option<&'_ [u8]>| bytes.map(|bytes| bytes.iter().take(self.rejected).copied().collect::<Vec<u8>>());
         let (key, value) = (cut(job.encoded.key(row)), cut(job.encoded.value(row)));
         let mut record = BaseRecord::with_opaque_to(rejects, NO_ROW).headers(headers);
         record.key = key.as_deref();
         record.payload = value.as_deref();
         match self.send(record)? {
             true => Ok(()),
-            false => Err(StageError::settings(format!("topic `{rejects}`: not even {REJECTED_BYTES} bytes fit"))),
+            false => Err(StageError::settings(format!("topic `{rejects}`: not even {} bytes fit", self.rejected))),
         }
     }
 

@@ -92,10 +92,9 @@ impl Buffer {
             self.cursor += 1;
             self.rows = self.rows.saturating_sub(1);
             self.bytes = self.bytes.saturating_sub(message.size());
-            if let Some(progress) = self.progress.get_mut(&message.partition()) {
-                if hand_out(&message, progress, &mut records) {
-                    reached.insert(message.partition(), progress.handed);
-                }
+            let Some(progress) = self.progress.get_mut(&message.partition()) else { continue };
+            if hand_out(&message, progress, &mut records) {
+                reached.insert(message.partition(), progress.handed);
             }
         }
         if reached.is_empty() {

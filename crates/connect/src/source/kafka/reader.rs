@@ -169,10 +169,8 @@ impl Reader {
         let rows = state.buffer.rows();
         let resume = state.parked && shared.drained(&state.buffer);
         // The records before a failure come first.
-        if chunk.is_none() && rows == 0 {
-            if let Some(failure) = &state.failure {
-                return Err(failure.clone());
-            }
+        if let (true, Some(failure)) = (chunk.is_none() && rows == 0, &state.failure) {
+            return Err(failure.clone());
         }
         drop(state);
         shared.asked.notify_one();

@@ -315,7 +315,7 @@ async fn a_full_buffer_stops_fetching_and_loses_nothing() {
     for partition in 0..2 {
         feed(&topic, partition, (0..4000).map(|_| value.clone()));
     }
-    let settings = json!({ "brokers": brokers(), "topic": topic, "buffer_mib": 1 });
+    let settings = json!({ "brokers": brokers(), "topic": topic, "buffer": "1 MiB" });
     let mut source = open(settings, &topic, "0").await.unwrap();
     assigned(&mut source).await;
     source.seek(&[at(&topic, 0, 0), at(&topic, 1, 0)]).await.unwrap();
