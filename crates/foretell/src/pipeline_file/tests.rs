@@ -432,3 +432,23 @@ fn a_kafka_sink_reaches_the_sources_cluster_unless_it_names_its_own() {
     assert_eq!(of("{ topic: out }"), "topic out at here:9092");
     assert_eq!(of("{ topic: out, brokers: \"there:9092\" }"), "topic out at there:9092");
 }
+
+#[test]
+fn the_files_that_we_show_are_read_and_fit_the_editor_schema() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths = vec![root.join("src/commands/demo/pipeline.yaml")];
+    for example in std::fs::read_dir(root.join("../../examples")).unwrap() {
+        let files = std::fs::read_dir(example.unwrap().path()).unwrap().map(|file| file.unwrap().path());
+        paths.extend(files.filter(|path| path.extension().is_some_and(|end| end == "yaml")));
+    }
+    assert!(paths.len() > 1, "examples are found");
+    let schema = editor_schema(REGISTRY);
+    for path in paths {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let value = Node::parse(&text).unwrap().to_json();
+        assert!(fits(&schema, &schema, &value), "{}", path.display());
+        let env = |_: &str| Ok("mysql://reader:secret@localhost/db".to_string());
+        let read = PipelineFile::parse(&path, &text, REGISTRY, &env);
+        assert!(read.is_ok(), "{}", read.err().unwrap());
+    }
+}

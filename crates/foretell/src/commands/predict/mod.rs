@@ -274,12 +274,17 @@ impl Progress {
         // The bytes read are known of text alone.
         let size = self.size.filter(|_| self.bytes > 0);
         let bar = self.bar.get_or_insert_with(|| match size {
-            Some(size) => ProgressBar::new(size).with_style(style("{bar:30} {percent}%  {msg}  {eta} left")),
+            Some(size) => ProgressBar::new(size).with_style(style("{bar:30} {percent}%  {msg}")),
             None => ProgressBar::no_length().with_style(style("{spinner} {msg}  {elapsed}")),
         });
         bar.set_position(self.bytes);
-        let rate = self.rows as f64 / self.started.elapsed().as_secs_f64();
-        bar.set_message(format!("{} rows, {rate:.0} rows/s", self.rows));
+        let elapsed = self.started.elapsed().as_secs_f64();
+        let mut message = format!("{} rows, {:.0} rows/s", self.rows, self.rows as f64 / elapsed);
+        if let Some(size) = size {
+            let left = elapsed * (size.saturating_sub(self.bytes)) as f64 / self.bytes as f64;
+            message += &format!(", {left:.0} s left");
+        }
+        bar.set_message(message);
     }
 
     fn end(&mut self) {
