@@ -27,6 +27,9 @@ pub trait Source: Send {
     /// [`Unavailable`](crate::Fault::Unavailable) only after the service was away for long; short outages are waited out.
     async fn next(&mut self, demand: Demand) -> Result<Event, StageError>;
 
+    /// How many partitions there are in all, whoever reads them.
+    async fn partitions(&mut self) -> Result<usize, StageError>;
+
     /// What the service says of partitions: identity, first and end offset, committed offset. A fresh answer each call.
     async fn bounds(&mut self, partitions: &[Partition]) -> Result<Vec<Bounds>, StageError>;
 

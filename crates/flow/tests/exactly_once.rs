@@ -39,6 +39,8 @@ struct MemorySource {
     at: HashMap<i32, i64>,
     assigned: bool,
     rebalances: bool,
+    /// Partitions that another worker has.
+    elsewhere: usize,
 }
 
 #[async_trait]
@@ -72,6 +74,10 @@ impl Source for MemorySource {
             return Ok(Event::Idle);
         }
         Ok(Event::Records(Chunk { records: builder.finish(), reached }))
+    }
+
+    async fn partitions(&mut self) -> Result<usize, StageError> {
+        Ok(PARTITIONS as usize + self.elsewhere)
     }
 
     async fn bounds(&mut self, partitions: &[Partition]) -> Result<Vec<Bounds>, StageError> {
@@ -296,6 +302,7 @@ fn worker(seed: u64, stores: &[Arc<Mutex<Store>>; 3], trigger: Trigger, faults: 
         at: (0..PARTITIONS).map(|index| (index, 0)).collect(),
         assigned: false,
         rebalances: faults,
+        elsewhere: 0,
     };
     Worker {
         source: Box::new(source),
@@ -307,6 +314,7 @@ fn worker(seed: u64, stores: &[Arc<Mutex<Store>>; 3], trigger: Trigger, faults: 
             limits: Limits { rows: 40, bytes: 1 << 20, window: 400 },
             on_bad_record: OnBadRecord::Continue,
             known_topics: HashSet::new(),
+            exclusive: false,
         },
         stats: Arc::default(),
     }
@@ -386,6 +394,19 @@ async fn a_position_beyond_the_log_stops_loudly() {
     assert_eq!(error.message, "sink `sink1`: orders[1] is read up to 405, but the log ends at 400");
     assert!(error.remedy.contains("foretell positions"), "{}", error.remedy);
     assert!(stores[0].lock().unwrap().rows.is_empty(), "nothing moved");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_over_whole_batches_wants_all_partitions() {
+    let stores: [Arc<Mutex<Store>>; 3] = Default::default();
+    let mut shared = worker(8, &stores, Trigger::AvailableNow, false, "a");
+    shared.settings.exclusive = true;
+    let at = (0..PARTITIONS).map(|index| (index, 0)).collect();
+    shared.source = Box::new(MemorySource { dice: Dice(1), at, assigned: false, rebalances: false, elsewhere: 2 });
+    let error = shared.run(CancellationToken::new()).await.unwrap_err();
+    assert_eq!(error.fault, Fault::Settings);
+    assert!(error.message.contains("3 of 5 partitions"), "{error}");
+    assert!(stores[0].lock().unwrap().positions.is_empty(), "nothing is claimed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

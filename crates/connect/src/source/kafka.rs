@@ -206,6 +206,12 @@ impl Source for KafkaSource {
         }
     }
 
+    async fn partitions(&mut self) -> Result<usize, StageError> {
+        let topic = self.topic.clone();
+        let found = ask(&self.inspector, move |inspector| inspector.topic(&topic)).await?;
+        Ok(usize::try_from(found.partitions).unwrap_or_default())
+    }
+
     async fn bounds(&mut self, partitions: &[Partition]) -> Result<Vec<Bounds>, StageError> {
         let numbers: Vec<i32> = partitions.iter().map(|partition| partition.index).collect();
         let (topic, start) = (self.topic.clone(), self.start);

@@ -117,6 +117,16 @@ impl Epoch<'_> {
 
     /// Claims every sink and finds out what is left over.
     async fn claim(&mut self, lanes: &mut [Lane]) -> Result<Standing, StageError> {
+        if self.settings.exclusive {
+            let (ours, all) = (self.partitions.len(), self.source.partitions().await?);
+            if ours < all {
+                return Err(StageError::settings(format!(
+                    "the query takes a batch as a whole, but this worker has {ours} of {all} partitions: another worker \
+                     runs the same pipeline"
+                ))
+                .remedy("run one worker: `--workers 1`, and no second process"));
+            }
+        }
         let bounds = self.source.bounds(self.partitions).await?;
         let claims = start::claims(lanes, &bounds, &self.settings.known_topics).await?;
         let held = try_join_all(lanes.iter_mut().zip(&claims).map(|(lane, claims)| async move {

@@ -55,6 +55,8 @@ pub struct Settings {
     pub on_bad_record: OnBadRecord,
     /// Topics that had positions before this run began: their new partitions start at their first record.
     pub known_topics: HashSet<String>,
+    /// Whether the query takes a batch as a whole: then this worker must have all partitions.
+    pub exclusive: bool,
 }
 
 /// A member of the consumer group with its own batch loop and sinks.

@@ -211,6 +211,7 @@ impl Pipeline {
                     pipeline_file::OnBadRecord::Stop => OnBadRecord::Stop,
                 },
                 known_topics,
+                exclusive: !self.planned.row_wise,
             },
             stats: Arc::new(Stats::default()),
         })
