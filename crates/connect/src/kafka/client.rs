@@ -53,6 +53,7 @@ impl ClientContext for Context {
         // Why a connection fails is only said here.
         if facility == "FAIL" {
             let reason = text.split_once("]: ").map_or(text, |(_, reason)| reason);
+            let reason = reason.rsplit_once(" (after ").map_or(reason, |(reason, _)| reason);
             let code = match reason {
                 reason if reason.contains("SASL") || reason.contains("uthentication") => Code::Authentication,
                 reason if reason.contains("SSL") => Code::SSL,

@@ -158,7 +158,8 @@ impl Inspector {
             return Some(error.remedy("check `security: { tls: … }` and the port"));
         }
         if let Some(report) = errors.iter().find(|report| report.code == Code::Resolve) {
-            let error = StageError::settings(format!("brokers `{brokers}`: {}", report.reason));
+            // Names come and go where containers are restarted.
+            let error = StageError::unavailable(format!("brokers `{brokers}`: {}", report.reason));
             return Some(error.remedy("check `brokers`"));
         }
         // The last word of librdkafka is `1/1 brokers are down`; what went wrong is before it.
@@ -167,7 +168,11 @@ impl Inspector {
         if !(late || down) {
             return None;
         }
-        let why = why.map_or_else(|| format!("no answer within {} s", REACH.as_secs()), |why| why.reason.clone());
+        let why = match (why, late) {
+            (Some(why), _) => why.reason.clone(),
+            (None, true) => format!("no answer within {} s", REACH.as_secs()),
+            (None, false) => "all connections are down".into(),
+        };
         let error = StageError::unavailable(format!("brokers `{brokers}` cannot be reached: {why}"));
         Some(error.remedy("check `brokers` and `security`, and that Kafka is running"))
     }

@@ -27,6 +27,8 @@ const INIT: Duration = Duration::from_secs(60);
 const ANSWERS: Duration = Duration::from_secs(30);
 /// Of a value that is too large, this many bytes go to the rejects at most.
 const REJECTED_BYTES: usize = 16 * 1024;
+/// Records on their way to the broker, in KiB: a write that is larger waits.
+const QUEUE_KIB: usize = 64 * 1024;
 /// Marks a record whose failure is not a row's.
 const NO_ROW: usize = usize::MAX;
 
@@ -66,6 +68,10 @@ pub(super) fn config(
     id: Option<&str>,
     largest: Option<usize>,
 ) -> Result<ClientConfig, StageError> {
+    // What librdkafka takes for a size.
+    let largest = largest.map(|bytes| bytes.clamp(1000, 1_000_000_000));
+    // One record always fits.
+    let queue = largest.map_or(QUEUE_KIB, |bytes| QUEUE_KIB.max(bytes / 512)).to_string();
     let largest = largest.map(|bytes| bytes.to_string());
     let mut own = vec![
         ("client.id", "foretell"),
@@ -76,7 +82,7 @@ pub(super) fn config(
         ("linger.ms", "5"),
         ("enable.idempotence", "true"),
         ("delivery.report.only.error", "true"),
-        ("queue.buffering.max.kbytes", "65536"),
+        ("queue.buffering.max.kbytes", &queue),
         // The next transaction meets the end of the one before: trying again at once is quicker than the default 100 ms.
         ("retry.backoff.ms", "1"),
     ];
