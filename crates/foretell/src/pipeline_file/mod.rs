@@ -6,6 +6,8 @@
 
 mod error;
 mod node;
+#[cfg(test)]
+mod reference;
 mod resolve;
 mod schema;
 mod settings;

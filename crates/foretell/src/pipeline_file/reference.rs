@@ -1,0 +1,112 @@
+//! Every setting as a page of Markdown, from the schema, so that `docs/settings.md` cannot say anything else.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use super::schema::{Registry, pipeline_schema};
+
+/// The page.
+pub(super) fn settings_page(registry: Registry) -> String {
+    let schema = pipeline_schema(registry);
+    let mut page = String::from(
+        "# Settings\nEvery setting of a pipeline file, from the program itself (`foretell schema` gives the same to \
+         editors). Any scalar may be written by reference: `{ env: NAME }` or `{ file: PATH }`; secrets must be. \
+         **Bold** settings are required.\n",
+    );
+    let top = |name: &str| &schema["properties"][name];
+    let _ = write!(page, "\n## The pipeline\n");
+    table(&mut page, &schema, &schema, &["source", "decode", "models", "sinks", "dead_letters"]);
+    for (title, kinds, skip) in [
+        ("source", top("source"), &[][..]),
+        ("decode", top("decode"), &[]),
+        ("sinks.NAME", &top("sinks")["additionalProperties"], &["query", "backfill"]),
+    ] {
+        for (kind, settings) in properties(kinds).filter(|(kind, _)| !skip.contains(kind)) {
+            let settings = resolve(&schema, settings);
+            let _ = write!(page, "\n## `{title}: {{ {kind}: … }}`\n{}\n\n", description(settings));
+            table(&mut page, &schema, settings, &[]);
+        }
+    }
+    let _ = write!(page, "\n## Beside a sink's kind\n");
+    let sink = &top("sinks")["additionalProperties"];
+    for (name, setting) in properties(sink).filter(|(name, _)| ["query", "backfill"].contains(name)) {
+        let _ = writeln!(page, "- `{name}`: {}", description(setting));
+    }
+    let _ = write!(page, "\n## `dead_letters`\n{} Any kind of sink, as above.\n", description(top("dead_letters")));
+    let model = resolve(&schema, &top("models")["additionalProperties"]);
+    let _ = write!(page, "\n## `models: {{ NAME: … }}`\n{}\n\n", description(model));
+    table(&mut page, &schema, model, &[]);
+    page
+}
+
+fn table(page: &mut String, root: &Value, settings: &Value, skip: &[&str]) {
+    let mut rows = String::new();
+    // Settings of settings are few and never circular: the types are Rust structs.
+    let mut open: Vec<(String, &Value)> = vec![(String::new(), settings)];
+    while let Some((prefix, settings)) = open.pop() {
+        let required =
+            |name: &str| settings["required"].as_array().is_some_and(|all| all.iter().any(|key| key == name));
+        for (name, setting) in properties(settings).filter(|(name, _)| !skip.contains(name)) {
+            let path = format!("{prefix}{name}");
+            let inner = resolve(root, setting);
+            let text = match description(setting) {
+                text if text.is_empty() => description(inner),
+                text => text,
+            };
+            let mark = if required(name) { "**" } else { "" };
+            let _ = writeln!(rows, "| {mark}`{path}`{mark} | {} |", text.replace('|', "\\|"));
+            if inner["properties"].is_object() {
+                open.push((format!("{path}."), inner));
+            }
+        }
+    }
+    if rows.is_empty() {
+        page.push_str("No settings.\n");
+    } else {
+        let _ = write!(page, "| setting | |\n|---|---|\n{rows}");
+    }
+}
+
+fn properties(schema: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    schema["properties"].as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value))
+}
+
+/// What a `$ref`, alone or beside `null`, stands for.
+fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
+    let any = schema["anyOf"].as_array().into_iter().flatten().find(|one| one["$ref"].is_string());
+    match any.unwrap_or(schema)["$ref"].as_str().and_then(|place| root.pointer(place.trim_start_matches('#'))) {
+        Some(definition) => definition,
+        None => schema,
+    }
+}
+
+/// In one line.
+fn description(schema: &Value) -> String {
+    schema["description"].as_str().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema::REGISTRY;
+    use super::settings_page;
+
+    #[test]
+    fn the_page_in_docs_is_this_one() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/settings.md");
+        let page = settings_page(REGISTRY);
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(path, &page).unwrap();
+        }
+        let written = std::fs::read_to_string(path).unwrap();
+        assert!(written == page, "docs/settings.md is not up to date: `UPDATE=1 cargo test -p foretell` writes it");
+    }
+
+    #[test]
+    fn every_setting_says_what_it_is() {
+        let page = settings_page(REGISTRY);
+        let bare: Vec<&str> =
+            page.lines().filter(|line| line.ends_with("` |  |") || line.ends_with("`** |  |")).collect();
+        assert!(bare.is_empty(), "without a description: {bare:#?}");
+    }
+}
