@@ -68,8 +68,10 @@ pub(crate) async fn run(args: DemoArgs) -> Result<()> {
     let last_batch = tokio::spawn(async move {
         let sent = orders.await;
         // The batch that begins within the next 3 s takes what is left.
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        stop.cancel();
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(5)) => stop.cancel(),
+            () = stop.cancelled() => {}
+        }
         sent
     });
     run_pipeline(pipeline, 1, "0", shutdown, started).await?;
