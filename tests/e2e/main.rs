@@ -1,0 +1,18 @@
+//! Does foretell do what users need? The built binary, on real Kafka, HDFS, MariaDB and PostgreSQL.
+//!
+//! `cases.rs` runs the folders in `cases/`: a pipeline, its input, what must be in each sink afterwards. The other
+//! modules are about behaviour over time: crashes, signals, workers, errors at start. Every test uses names of its own,
+//! so that all of them run at once. Where a service is missing the test fails.
+
+#![forbid(unsafe_code)]
+
+mod arrows;
+mod cases;
+mod crash;
+mod harness;
+mod positions;
+mod privacy;
+mod reload;
+mod signals;
+mod start;
+mod workers;
