@@ -82,8 +82,10 @@ trigger: { mode: available_now, max_rows: 70 }
     place.run(&["run"]).well();
     let table = place.name("groups");
     assert!(Database::Postgres.count(&table) >= 12, "six batches or more, two groups in each");
-    let sums = Database::Postgres
-        .select(&["sex", "n", "years"], &format!("(SELECT sex, sum(n) AS n, sum(years) AS years FROM {table} GROUP BY sex) AS t"));
+    let sums = Database::Postgres.select(
+        &["sex", "n", "years"],
+        &format!("(SELECT sex, sum(n) AS n, sum(years) AS years FROM {table} GROUP BY sex) AS t"),
+    );
     let field = |features: &str, at: usize| features.split(',').nth(at).unwrap().parse::<i64>().unwrap();
     let expected = [0, 1].map(|sex| {
         let of: Vec<i64> = (ORDERS.iter().filter(|order| field(&order.features, 3) == sex))

@@ -63,6 +63,13 @@ pub(crate) fn delete(topic: &str) {
     }
 }
 
+/// Whether there is such a topic.
+pub(crate) fn exists(topic: &str) -> bool {
+    let consumer: BaseConsumer = config().create().unwrap();
+    let metadata = consumer.fetch_metadata(None, Duration::from_secs(20)).unwrap();
+    metadata.topics().iter().any(|found| found.name() == topic)
+}
+
 /// Writes records (partition or else the key's, key, value), and returns when the broker has them.
 pub(crate) fn produce<K: AsRef<[u8]>, V: AsRef<[u8]>>(
     topic: &str,

@@ -80,8 +80,7 @@ impl Place {
 
     /// Writes the orders of made-up patients to `in_${id}`.
     pub(crate) fn orders(&self, numbers: std::ops::Range<usize>) {
-        let record =
-            |number: usize| (None, Some(format!("p{number}")), Some(orders::order(number).features.clone()));
+        let record = |number: usize| (None, Some(format!("p{number}")), Some(orders::order(number).features.clone()));
         kafka::produce(&self.name("in"), numbers.map(record));
     }
 
