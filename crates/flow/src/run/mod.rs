@@ -4,6 +4,7 @@
 //! then batches flow until the assignment changes, a sink is fenced, or the worker is told to stop. Whatever happens,
 //! the next epoch begins from what the sinks say; nothing is patched up in between.
 
+mod batches;
 mod compute;
 mod epoch;
 mod lane;

@@ -1,0 +1,359 @@
+//! Batches on their way through an epoch: the replay of leftover plans, then collecting, planning, computing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::compute::{Cook, Kitchen, LaneShape, Output, concat_records};
+use super::epoch::End;
+use super::lane::{Batch, Item, Shared};
+use super::progress::Stats;
+use super::reader::{Reader, Replay};
+use super::trigger::{Ticks, Trigger};
+use super::{OnBadRecord, Settings};
+use crate::{BadRecord, Bounds, Event, Partition, Plan, Range, Recipe, Records, RecordsBuilder, StageError};
+
+/// How often the lag is looked up and the group's offset committed.
+const HOUSEKEEPING: Duration = Duration::from_secs(2);
+
+/// Bad records named in the log, of one batch; the rest is counted.
+const NAMED_BAD_RECORDS: usize = 5;
+
+/// What was collected for a batch.
+#[derive(Default)]
+struct Collected {
+    records: Vec<Records>,
+    rows: usize,
+    bytes: usize,
+    reached: HashMap<Partition, i64>,
+}
+
+/// Why collecting stopped.
+enum Turn {
+    /// A batch is due.
+    Batch,
+    /// The epoch ends.
+    End(End),
+    /// A sink failed: its task says why.
+    Failed,
+}
+
+/// Batches on their way through an epoch.
+pub(super) struct Batches<'a> {
+    pub(super) reader: Reader<'a>,
+    pub(super) kitchen: &'a dyn Kitchen,
+    pub(super) settings: &'a Settings,
+    pub(super) shutdown: &'a CancellationToken,
+    /// The next offset that no batch has yet.
+    pub(super) at: HashMap<Partition, i64>,
+    /// By lane, the next offset that it lacks, counting batches under way.
+    pub(super) next: Vec<HashMap<Partition, i64>>,
+    /// Where the log ended when the epoch began.
+    pub(super) ends: HashMap<Partition, i64>,
+    pub(super) window: Arc<Semaphore>,
+    /// At most one batch waits for the leader while it writes another: the longer it takes, the larger the next.
+    pub(super) turns: Arc<Semaphore>,
+    pub(super) cooks: HashMap<Recipe, Cook>,
+    pub(super) shapes: Vec<LaneShape>,
+    pub(super) dead_letters: bool,
+    pub(super) shared: Arc<Shared>,
+    pub(super) feed: Vec<UnboundedSender<Item>>,
+    pub(super) last_time: i64,
+    pub(super) housekeeping: Instant,
+}
+
+impl Batches<'_> {
+    /// Replays what is left over, then runs batches until the epoch ends.
+    pub(super) async fn run(&mut self, leftover: Vec<Plan>) -> Result<End, StageError> {
+        for plan in leftover {
+            self.last_time = self.last_time.max(plan.time);
+            let records = match self.reader.exactly(&plan.ranges, &self.settings.limits).await? {
+                Replay::Records(records) => concat_records(records).unwrap_or_else(|| empty_records(&plan.ranges)),
+                Replay::Changed(end) => return Ok(end),
+            };
+            self.send(plan, records, false).await?;
+            if self.shared.stop.is_cancelled() || self.shutdown.is_cancelled() {
+                return Ok(End::Finished);
+            }
+        }
+        let mut ticks = match self.settings.trigger {
+            Trigger::Every(every) => Some(Ticks::new(every)),
+            Trigger::Continuous | Trigger::AvailableNow => None,
+        };
+        loop {
+            let mut collected = Collected::default();
+            let turn = self.collect(&mut collected, &mut ticks).await?;
+            let over = match turn {
+                Turn::Batch => None,
+                Turn::End(End::Finished) => Some(End::Finished),
+                Turn::End(end) => return Ok(end),
+                Turn::Failed => return Ok(End::Finished),
+            };
+            if !collected.reached.is_empty() && !self.shutdown.is_cancelled() {
+                let (plan, records) = self.plan(collected);
+                self.send(plan, records, true).await?;
+            }
+            self.keep_house().await;
+            if let Some(end) = over {
+                return Ok(end);
+            }
+            if self.settings.trigger == Trigger::AvailableNow && self.taken() {
+                return Ok(End::Finished);
+            }
+        }
+    }
+
+    /// Whether everything that was there at the start is taken.
+    fn taken(&self) -> bool {
+        self.ends.iter().all(|(partition, end)| self.at.get(partition).is_some_and(|at| at >= end))
+    }
+
+    /// Collects records until a batch is due.
+    async fn collect(&mut self, collected: &mut Collected, ticks: &mut Option<Ticks>) -> Result<Turn, StageError> {
+        let limits = self.settings.limits;
+        if self.settings.trigger == Trigger::AvailableNow && self.taken() {
+            return Ok(Turn::End(End::Finished));
+        }
+        let stop = self.shared.stop.clone();
+        if let Some(ticks) = ticks {
+            tokio::select! {
+                () = tokio::time::sleep_until(ticks.due().into()) => {}
+                () = self.shutdown.cancelled() => return Ok(Turn::End(End::Finished)),
+                () = stop.cancelled() => return Ok(Turn::Failed),
+            }
+        }
+        // The largest batch comes from asking as late as possible.
+        tokio::select! {
+            turn = self.turns.acquire() => drop(turn),
+            () = self.shutdown.cancelled() => return Ok(Turn::End(End::Finished)),
+            () = stop.cancelled() => return Ok(Turn::Failed),
+        }
+        let patience = if ticks.is_some() { Duration::from_millis(20) } else { Duration::from_secs(1) };
+        let begun = Instant::now();
+        loop {
+            let mut demand = limits.demand(patience);
+            demand.rows -= collected.rows.min(demand.rows - 1);
+            demand.bytes -= collected.bytes.min(demand.bytes - 1);
+            let event = tokio::select! {
+                event = self.reader.next(demand) => event?,
+                () = self.shutdown.cancelled() => return Ok(Turn::End(End::Finished)),
+                () = stop.cancelled() => return Ok(Turn::Failed),
+            };
+            match event {
+                Event::Records(chunk) => {
+                    let quiet = chunk.records.is_empty();
+                    collected.rows += chunk.records.len();
+                    collected.bytes += chunk.records.bytes();
+                    collected.reached.extend(chunk.reached.into_iter().map(|p| (p.partition, p.next)));
+                    collected.records.push(chunk.records);
+                    let full = collected.rows >= limits.rows || collected.bytes >= limits.bytes;
+                    let due = match ticks {
+                        Some(ticks) if full || begun.elapsed() > ticks.every() / 2 => {
+                            if ticks.begin(full) {
+                                self.shared.stats.late();
+                            }
+                            true
+                        }
+                        Some(_) => false,
+                        // Positions that move without records wait for records, or for a quiet moment.
+                        None => !quiet,
+                    };
+                    if due {
+                        return Ok(Turn::Batch);
+                    }
+                }
+                Event::Idle => {
+                    if let Some(ticks) = ticks
+                        && ticks.begin(false)
+                        && collected.rows > 0
+                    {
+                        self.shared.stats.late();
+                    }
+                    return Ok(Turn::Batch);
+                }
+                Event::Ended => return Ok(Turn::End(End::Finished)),
+                Event::Revoked => return Ok(Turn::End(End::Revoked)),
+                Event::Assigned(partitions) => return Ok(Turn::End(End::Assigned(partitions))),
+            }
+        }
+    }
+
+    /// A new plan over what was collected.
+    fn plan(&mut self, collected: Collected) -> (Plan, Records) {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        self.last_time = i64::try_from(now.as_micros()).unwrap_or(i64::MAX).max(self.last_time + 1);
+        let mut ranges: Vec<Range> = collected
+            .reached
+            .into_iter()
+            .map(|(partition, to)| Range { from: self.at.get(&partition).copied().unwrap_or(to), to, partition })
+            .filter(|range| range.from < range.to)
+            .collect();
+        ranges.sort_by(|a, b| a.partition.cmp(&b.partition));
+        let plan = Plan {
+            id: format!("{}-{}", self.settings.worker, self.last_time),
+            time: self.last_time,
+            recipe: self.kitchen.recipe(),
+            ranges,
+        };
+        let records = concat_records(collected.records).unwrap_or_else(|| empty_records(&plan.ranges));
+        (plan, records)
+    }
+
+    /// Computes a batch and hands it to the leader.
+    async fn send(&mut self, plan: Plan, records: Records, new: bool) -> Result<(), StageError> {
+        if plan.ranges.is_empty() {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        // A batch that is dropped here has no trace anywhere: its records are read again after the next claim.
+        let permit = tokio::select! {
+            permit = permit(&self.window, records.bytes(), self.settings.limits.window) => permit,
+            () = self.shared.stop.cancelled() => return Ok(()),
+            () = self.shutdown.cancelled() => return Ok(()),
+        };
+        let ranges: Vec<Vec<Range>> = self.next.iter().map(|next| clip(&plan.ranges, next)).collect();
+        let outputs = tokio::task::block_in_place(|| self.compute(&plan, &records, &ranges, new))?;
+        for range in &plan.ranges {
+            self.at.insert(range.partition.clone(), range.to);
+            for next in &mut self.next {
+                let at = next.entry(range.partition.clone()).or_insert(range.to);
+                *at = (*at).max(range.to);
+            }
+        }
+        let mut turn = tokio::select! {
+            turn = self.turns.clone().acquire_owned() => turn.ok(),
+            () = self.shared.stop.cancelled() => return Ok(()),
+            () = self.shutdown.cancelled() => return Ok(()),
+        };
+        let batch = Batch { plan: Arc::new(plan), ranges, outputs, records: records.len(), begun, _permit: permit };
+        let batch = Arc::new(batch);
+        for sender in &self.feed {
+            // A lane that is gone has failed; its task says why.
+            let _ = sender.send(Item { batch: batch.clone(), _turn: turn.take() });
+        }
+        Ok(())
+    }
+
+    /// One output a lane. Lanes that lack the same ranges share one computation.
+    fn compute(
+        &mut self,
+        plan: &Plan,
+        records: &Records,
+        ranges: &[Vec<Range>],
+        new: bool,
+    ) -> Result<Vec<Output>, StageError> {
+        if !self.cooks.contains_key(&*plan.recipe) {
+            self.cooks.insert((*plan.recipe).clone(), self.kitchen.cook(&plan.recipe)?);
+        }
+        let cook = self.cooks.get_mut(&*plan.recipe).expect("it was put there");
+        let mut outputs: Vec<Option<Output>> = vec![None; ranges.len()];
+        for lane in 0..ranges.len() {
+            if outputs[lane].is_some() {
+                continue;
+            }
+            let whole = ranges[lane] == plan.ranges;
+            if !whole && !ranges[lane].is_empty() && !cook.query.row_wise() {
+                return Err(StageError::state(
+                    "a sink lacks a part of a batch whose query takes the batch as a whole; it cannot be replayed in part",
+                )
+                .remedy("`foretell positions set` can move that sink to the batch's begin or end"));
+            }
+            let computed = if whole {
+                cook.run(records, plan.time, &self.shapes)?
+            } else {
+                cook.run(&records.filter(&inside(records, &ranges[lane])), plan.time, &self.shapes)?
+            };
+            if whole && new {
+                bad_records(&computed.bad, records, self.settings, self.dead_letters, &self.shared.stats)?;
+            }
+            for (other, output) in computed.outputs.into_iter().enumerate() {
+                if outputs[other].is_none() && ranges[other] == ranges[lane] {
+                    outputs[other] = Some(output);
+                }
+            }
+        }
+        Ok(outputs.into_iter().flatten().collect())
+    }
+
+    /// Now and then: how far behind, and where the group is.
+    async fn keep_house(&mut self) {
+        if self.housekeeping.elapsed() < HOUSEKEEPING {
+            return;
+        }
+        self.housekeeping = Instant::now();
+        let partitions: Vec<Partition> = self.at.keys().cloned().collect();
+        if let Ok(bounds) = self.reader.source().bounds(&partitions).await {
+            let behind = |bound: &Bounds| (bound.end - self.at.get(&bound.partition).copied().unwrap_or(0)).max(0);
+            self.shared.stats.lag(bounds.iter().map(behind).sum());
+        }
+        let lowest = self.shared.positions.lowest(None);
+        if let Err(error) = self.reader.source().commit(&lowest).await {
+            debug!("the group's offset is not committed, which only lag tools notice: {error}");
+        }
+    }
+}
+
+/// Room in the window for a batch; a batch larger than the window takes all of it.
+async fn permit(window: &Arc<Semaphore>, bytes: usize, whole: usize) -> OwnedSemaphorePermit {
+    let permits = u32::try_from(bytes.clamp(1, whole)).unwrap_or(u32::MAX);
+    window.clone().acquire_many_owned(permits).await.expect("the window is never closed")
+}
+
+/// What of these ranges a lane lacks.
+fn clip(ranges: &[Range], next: &HashMap<Partition, i64>) -> Vec<Range> {
+    let clipped = ranges.iter().map(|range| {
+        let from = next.get(&range.partition).map_or(range.from, |next| range.from.max(*next));
+        Range { from, ..range.clone() }
+    });
+    clipped.filter(|range| range.from < range.to).collect()
+}
+
+/// Which records lie in these ranges.
+fn inside(records: &Records, ranges: &[Range]) -> arrow::array::BooleanArray {
+    let pairs = records.partitions.values().iter().zip(records.offsets.values());
+    pairs
+        .map(|(index, offset)| {
+            Some(ranges.iter().any(|r| r.partition.index == *index && (r.from..r.to).contains(offset)))
+        })
+        .collect()
+}
+
+fn empty_records(ranges: &[Range]) -> Records {
+    let topic = ranges.first().map_or_else(|| Arc::from(""), |range| range.partition.topic.clone());
+    RecordsBuilder::new(topic).finish()
+}
+
+/// Counts bad records, names the first few where nobody else keeps them, and stops where that is asked for.
+fn bad_records(
+    bad: &[BadRecord],
+    records: &Records,
+    settings: &Settings,
+    dead_letters: bool,
+    stats: &Stats,
+) -> Result<(), StageError> {
+    let Some(first) = bad.first() else { return Ok(()) };
+    let place = |b: &BadRecord| {
+        let (partition, offset) = (records.partitions.value(b.row), records.offsets.value(b.row));
+        format!("{}[{partition}] offset {offset}: {}: {}", records.topic, b.stage, b.reason)
+    };
+    if settings.on_bad_record == OnBadRecord::Stop {
+        return Err(
+            StageError::state(place(first)).remedy("`on_bad_record: continue` and `dead_letters:` set it aside")
+        );
+    }
+    stats.bad(bad.len());
+    if !dead_letters {
+        for b in bad.iter().take(NAMED_BAD_RECORDS) {
+            warn!("bad record: {}", place(b));
+        }
+        if bad.len() > NAMED_BAD_RECORDS {
+            warn!("and {} more bad records in this batch", bad.len() - NAMED_BAD_RECORDS);
+        }
+    }
+    Ok(())
+}
