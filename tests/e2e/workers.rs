@@ -29,6 +29,6 @@ fn workers_join_and_leave_and_every_row_lands_once() {
 fn a_sink_with_one_writer_refuses_two_workers() {
     let place = Place::ready("single", &three_sinks());
     let ended = place.run(&["run", "--workers", "2"]);
-    ended.says(&["pipeline.yaml:11: sinks.hdfs.file", "takes one writer", "`--workers 1`"]);
+    ended.says(&["pipeline.yaml:10: sinks.hdfs.file", "takes one writer", "`--workers 1`"]);
     assert_eq!(landed(&place), 0);
 }

@@ -26,7 +26,6 @@ pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
     pub(crate) out: String,
     pub(crate) err: String,
-    pub(crate) took: Duration,
 }
 
 /// Starts `foretell ARGS`.
@@ -86,7 +85,7 @@ impl Running {
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 let (out, err) = (self.text("out"), self.text("err"));
-                return Ended { code: status.code(), out, err, took: since.elapsed() };
+                return Ended { code: status.code(), out, err };
             }
             assert!(since.elapsed() < within, "foretell {} runs after {within:?}: {}", self.command, self.log());
             std::thread::sleep(Duration::from_millis(20));
