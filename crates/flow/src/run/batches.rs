@@ -10,10 +10,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::compute::{Cook, Kitchen, LaneShape, Output, concat_records};
-use super::epoch::End;
 use super::lane::{Batch, Item, Shared};
 use super::progress::Stats;
-use super::reader::{Reader, Replay};
+use super::reader::{End, Reader, Replay};
 use super::trigger::{Ticks, Trigger};
 use super::{OnBadRecord, Settings};
 use crate::{BadRecord, Bounds, Event, Partition, Plan, Range, Recipe, Records, RecordsBuilder, StageError};

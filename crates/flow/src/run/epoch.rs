@@ -15,19 +15,9 @@ use super::batches::Batches;
 use super::compute::{Kitchen, LaneShape};
 use super::lane::{Item, Lane, Runner, Shared};
 use super::progress::{Positions, Stats};
-use super::reader::Reader;
+use super::reader::{End, Reader};
 use super::{DRAIN, Settings, start};
 use crate::{Bounds, Claim, Fault, Holding, Partition, Plan, Position, Source, StageError};
-
-/// How an epoch ends without an error.
-pub(super) enum End {
-    /// All is done: the source has ended, everything that was there is taken, or the worker was told to stop.
-    Finished,
-    /// The assignment is void.
-    Revoked,
-    /// Another assignment came.
-    Assigned(Vec<Partition>),
-}
 
 /// What an epoch works with.
 pub(super) struct Epoch<'a> {

@@ -26,7 +26,8 @@ pub use progress::{Snapshot, Stats};
 pub use trigger::{Limits, Trigger};
 
 use crate::{Event, Fault, Source, StageError};
-use epoch::{End, Epoch};
+use epoch::Epoch;
+use reader::End;
 
 /// How long a drain may take before what is left is abandoned; it is replayed at the next start.
 const DRAIN: Duration = Duration::from_secs(8);

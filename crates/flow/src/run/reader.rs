@@ -4,12 +4,21 @@ use std::collections::{HashMap, VecDeque};
 
 use arrow::array::BooleanArray;
 
-use super::epoch::End;
 use super::trigger::Limits;
 use crate::{Chunk, Demand, Event, Partition, Position, Range, Records, Source, StageError};
 
 /// How long a replay waits for records that must be there before it says that the source is away.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// How an epoch ends without an error.
+pub(super) enum End {
+    /// All is done: the source has ended, everything that was there is taken, or the worker was told to stop.
+    Finished,
+    /// The assignment is void.
+    Revoked,
+    /// Another assignment came.
+    Assigned(Vec<Partition>),
+}
 
 /// A source with what a replay read too far.
 pub(super) struct Reader<'a> {
