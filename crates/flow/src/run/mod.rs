@@ -15,7 +15,7 @@ mod trigger;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -34,6 +34,12 @@ const DRAIN: Duration = Duration::from_secs(8);
 
 /// How often an epoch may be fenced in a row before the worker gives up: a rebalance fences once or twice.
 const FENCED_AT_MOST: u32 = 20;
+
+/// An epoch that lasted this long was not fenced off by what fenced the one before.
+const QUIET: Duration = Duration::from_secs(30);
+
+/// Wait before asking again for a service that is away.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What to do with a bad record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +96,11 @@ impl Worker {
                 None => match self.assignment(&shutdown).await {
                     Ok(Some(partitions)) => partitions,
                     Ok(None) => break Ok(()),
+                    Err(error) if error.fault == Fault::Unavailable => {
+                        warn!(worker = self.settings.worker, "{error}: trying again");
+                        tokio::time::sleep(AGAIN).await;
+                        continue;
+                    }
                     Err(error) => break Err(error),
                 },
             };
@@ -101,8 +112,12 @@ impl Worker {
                 shutdown: &shutdown,
                 partitions: &partitions,
             };
+            let begun = Instant::now();
             let (returned, end) = epoch.run(lanes).await;
             lanes = returned;
+            if begun.elapsed() > QUIET {
+                fenced = 0;
+            }
             match end {
                 Ok(End::Finished) => break Ok(()),
                 Ok(End::Revoked) => fenced = 0,
@@ -118,7 +133,7 @@ impl Worker {
                 }
                 Err(error) if error.fault == Fault::Unavailable && !shutdown.is_cancelled() => {
                     warn!(worker = self.settings.worker, "{error}: trying again");
-                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    tokio::time::sleep(AGAIN).await;
                     assigned = Some(partitions);
                 }
                 // Told to stop while a service is away: what is left is replayed at the next start.
