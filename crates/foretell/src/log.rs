@@ -27,7 +27,7 @@ enum LogFormat {
 }
 
 /// Libraries that log much of what concerns nobody, and one whose lines may hold what was sent.
-const DEFAULT: &str = "info,librdkafka=warn,rdkafka=warn,sqlx=warn,hdfs_native=warn,datafusion=warn";
+const DEFAULT: &str = "info,librdkafka=warn,rdkafka=warn,sqlx=warn,hdfs_native=warn,datafusion=warn,sqlparser=warn";
 
 fn filter(text: &str) -> Result<String, String> {
     EnvFilter::try_new(text).map(|_| text.to_string()).map_err(|error| error.to_string())

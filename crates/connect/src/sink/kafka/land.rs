@@ -10,7 +10,7 @@ use foretell_flow::{
 use futures::future::join_all;
 
 use super::encode::Encoder;
-use super::progress::{self, Entry, Ledger, Owner};
+use super::progress::{self, Entry, Ledger, Open, Owner};
 use super::writer::{Job, Mark, Writer};
 use crate::kafka::inspect::{Inspector, blocking};
 use crate::kafka::settings::Connection;
@@ -76,11 +76,11 @@ impl KafkaSink {
     }
 
     /// Reads the positions anew.
-    async fn refresh(&mut self) -> Result<(), StageError> {
+    async fn refresh(&mut self, open: Open) -> Result<(), StageError> {
         let fresh = Ledger::new(self.owner.clone(), self.target.progress.clone());
         let mut ledger = std::mem::replace(&mut self.ledger, fresh);
         let (connection, inspector) = (self.connection.clone(), self.inspector.clone());
-        self.ledger = blocking(move || ledger.refresh(&connection, &inspector).map(|()| ledger)).await?;
+        self.ledger = blocking(move || ledger.refresh(&connection, &inspector, open).map(|()| ledger)).await?;
         Ok(())
     }
 
@@ -272,7 +272,7 @@ impl Sink for KafkaSink {
         if !self.target.exactly_once {
             return Ok(Vec::new());
         }
-        self.refresh().await?;
+        self.refresh(Open::LeaveOut).await?;
         Ok(self.ledger.holdings())
     }
 
@@ -292,7 +292,7 @@ impl Sink for KafkaSink {
         let partitions: Vec<Partition> = claims.iter().map(|claim| claim.partition.clone()).collect();
         // The fence comes first: what is read after it cannot be changed by anyone before us.
         self.fence(&partitions).await?;
-        self.refresh().await?;
+        self.refresh(Open::WaitFor).await?;
         let mut new = Vec::new();
         let mut claimed = BTreeMap::new();
         for Claim { partition, identity, start } in claims {
@@ -327,7 +327,7 @@ impl Sink for KafkaSink {
             return Err(error.remedy("its sink keeps no positions that could be changed"));
         }
         progress::ensure(&self.connection, &self.inspector, &self.target.progress).await?;
-        self.refresh().await?;
+        self.refresh(Open::WaitFor).await?;
         let named: BTreeSet<Partition> = match reset {
             Reset::Set { position, .. } => [position.partition.clone()].into(),
             Reset::Forget(Some(partition)) => [partition.clone()].into(),
@@ -335,7 +335,7 @@ impl Sink for KafkaSink {
         };
         let named: Vec<Partition> = named.into_iter().collect();
         self.fence(&named).await?;
-        self.refresh().await?;
+        self.refresh(Open::WaitFor).await?;
         let mut marks = Vec::new();
         for partition in &named {
             let pieces = self.ledger.entry(partition).map(|entry| entry.pieces).unwrap_or_default();

@@ -113,6 +113,15 @@ fn json<T: Serialize>(value: &T) -> Result<String, StageError> {
     serde_json::to_string(value).map_err(|error| StageError::state(format!("a position is no JSON: {error}")))
 }
 
+/// What becomes of transactions that are open while the topic is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Open {
+    /// Their end is waited for: after a fence, when those that are left are not ours and end soon.
+    WaitFor,
+    /// What they hold is left out. Before a fence: it may be our own that died, which only the fence ends.
+    LeaveOut,
+}
+
 /// What the topic says of one owner, as far as it was read.
 #[derive(Debug)]
 pub(super) struct Ledger {
@@ -149,7 +158,12 @@ impl Ledger {
     }
 
     /// Reads what was added, up to the end that there is now. Blocks. No topic, nothing stored.
-    pub(super) fn refresh(&mut self, connection: &Connection, inspector: &Inspector) -> Result<(), StageError> {
+    pub(super) fn refresh(
+        &mut self,
+        connection: &Connection,
+        inspector: &Inspector,
+        open: Open,
+    ) -> Result<(), StageError> {
         if inspector.find(&self.topic)?.is_none() {
             *self = Ledger::new(self.owner.clone(), self.topic.clone());
             return Ok(());
@@ -192,7 +206,12 @@ impl Ledger {
                             self.apply(message.key().unwrap_or_default(), message.value())?;
                             self.next = message.offset().saturating_add(1);
                         }
-                        Some(Code::PartitionEOF) => self.next = self.next.max(message.offset()),
+                        Some(Code::PartitionEOF) => {
+                            self.next = self.next.max(message.offset());
+                            if open == Open::LeaveOut {
+                                return Ok(());
+                            }
+                        }
                         Some(code) if message.partition() == 0 => {
                             let message = format!("topic `{}`: {}", self.topic, message.error_text());
                             return Err(StageError { fault: error::fault(code), message, remedy: String::new() });
