@@ -11,13 +11,13 @@ const OURS: &[(&str, &[&str])] = &[
     ("model", &["pickle"]),
     ("query", &["model"]),
     ("connect", &["flow"]),
-    ("foretell", &["pickle", "model", "flow", "query", "connect"]),
+    ("foretell", &["model", "flow", "query", "connect"]),
 ];
 
-/// Dependencies that are for some crates only. `foretell` has rdkafka for its demo's in-process cluster.
+/// Dependencies that are for some crates only.
 const RESERVED: &[(&str, &[&str])] = &[
     ("datafusion", &["query"]),
-    ("rdkafka", &["connect", "foretell", "tests"]),
+    ("rdkafka", &["connect", "tests"]),
     ("rdkafka-sys", &["connect"]),
     ("sqlx", &["connect", "tests"]),
     ("hdfs-native", &["connect", "tests"]),
