@@ -3,6 +3,7 @@
 pub(crate) mod column_transformer;
 pub(crate) mod forest;
 pub(crate) mod function_transformer;
+pub(crate) mod lightgbm;
 pub(crate) mod one_hot_encoder;
 pub(crate) mod ordinal_encoder;
 pub(crate) mod pipeline;
@@ -23,6 +24,7 @@ pub const FAMILIES: &[Family] = &[
     column_transformer::FAMILY,
     forest::FAMILY,
     function_transformer::FAMILY,
+    lightgbm::FAMILY,
     one_hot_encoder::FAMILY,
     ordinal_encoder::FAMILY,
     pipeline::FAMILY,
