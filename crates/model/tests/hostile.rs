@@ -42,6 +42,8 @@ fn try_out(bytes: &[u8]) -> bool {
 
 /// Uncompressed fixtures: in a compressed one nearly every damage ends in the decompressor.
 const FIXTURES: &[&str] = &[
+    "sklearn-1.9/boosting-zero",
+    "sklearn-1.9/histogram-classes",
     "lightgbm-2.3/classes",
     "lightgbm-3.3/linear",
     "lightgbm-4.7/categories-text",

@@ -65,6 +65,7 @@ impl Scorer {
         }
     }
 
+    #[allow(clippy::needless_range_loop, reason = "the row indexes columns of several tables")]
     fn sums(&self, x: Matrix) -> Vec<Vec<f64>> {
         let (rows, cols) = (x.rows(), x.cols());
         match &self.kind {
@@ -91,7 +92,8 @@ impl Scorer {
                     }
                     for (tree, linear) in trees {
                         let leaf = leaf(tree, &values, &self.zero_missing);
-                        sums[tree.offset as usize][row] += leaf_value(tree, linear.as_ref(), leaf, &values);
+                        let sum = &mut sums[tree.offset as usize];
+                        sum[row] += leaf_value(tree, linear.as_ref(), leaf, &values);
                     }
                 }
                 sums
@@ -108,9 +110,9 @@ fn leaf(tree: &Tree, values: &[f64], zero_missing: &[u32]) -> usize {
         let left = if x.is_nan() || (x == 0.0 && zero_missing.binary_search(&node.feature).is_ok()) {
             node.missing_left
         } else if node.set != NONE {
-            let bit = (x > -1.0 && x < 2_147_483_648.0).then_some(x as usize);
-            let words = &tree.sets[node.set as usize];
-            !bit.is_some_and(|bit| words.get(bit / 32).is_some_and(|word| word >> (bit % 32) & 1 == 1))
+            let bit = if x > -1.0 && x < 2_147_483_648.0 { x as usize } else { usize::MAX };
+            let word = tree.sets[node.set as usize].get(bit / 32).copied().unwrap_or(0);
+            word >> (bit % 32) & 1 == 0
         } else {
             x <= node.threshold
         };
