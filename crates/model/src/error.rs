@@ -10,8 +10,8 @@ pub enum Error {
 
     /// The bytes are none of the kinds of file that are known.
     #[error(
-        "not a model file that is known: it is neither a pickle, a joblib file, nor an XGBoost model (JSON, UBJSON, \
-         binary); it starts with the bytes `{start}`"
+        "not a model file that is known: it is neither a pickle, a joblib file, an XGBoost model (JSON, UBJSON, \
+         binary), nor a LightGBM model text; it starts with the bytes `{start}`"
     )]
     UnknownFile {
         /// The first bytes, in hexadecimal.
@@ -21,7 +21,7 @@ pub enum Error {
     /// The text or binary model inside breaks its own format.
     #[error("{format}: byte {offset}: {message}")]
     Format {
-        /// `XGBoost JSON`, `XGBoost UBJSON`, `XGBoost binary`.
+        /// `XGBoost JSON`, `XGBoost UBJSON`, `XGBoost binary`, `LightGBM text`.
         format: &'static str,
         /// Where, counted from the start of that model's bytes.
         offset: usize,

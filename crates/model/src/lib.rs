@@ -22,6 +22,7 @@ mod columns;
 mod error;
 mod families;
 mod labels;
+mod lightgbm;
 mod load;
 mod loader;
 mod matrix;

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::families::{self, allow};
 use crate::loader::{Loader, Out};
 use crate::xgboost::Form;
-use crate::{Description, Error, Model, Report, Signature};
+use crate::{Description, Error, Model, Report, Signature, lightgbm};
 
 /// How a file is read.
 #[derive(Debug, Clone, Default)]
@@ -27,8 +27,8 @@ pub struct LoadOptions {
 }
 
 impl Model {
-    /// Reads a model: a pickle or joblib file of a supported estimator, or an XGBoost model in JSON, UBJSON or its old
-    /// binary.
+    /// Reads a model: a pickle or joblib file of a supported estimator, an XGBoost model in JSON, UBJSON or its old
+    /// binary, or a LightGBM model text.
     ///
     /// # Errors
     /// The file is broken, holds something that is not allowed or not supported, or describes a model that could not
@@ -38,6 +38,11 @@ impl Model {
         if let Some(form) = booster_form(bytes) {
             let mut loader = Loader::new(options);
             let loaded = families::xgboost::raw(&mut loader, bytes, form)?;
+            return finish(loader, loaded, sha256);
+        }
+        if lightgbm::looks_like(bytes) {
+            let mut loader = Loader::new(options);
+            let loaded = families::lightgbm::raw(&mut loader, bytes)?;
             return finish(loader, loaded, sha256);
         }
         if Container::sniff(bytes).is_none() {
@@ -195,6 +200,7 @@ pub fn inspect(bytes: &[u8], options: &LoadOptions) -> Report {
     let model = Model::load(bytes, options);
     let (container, protocol, globals) = match booster_form(bytes) {
         Some(form) => (form.name().to_string(), None, Vec::new()),
+        None if lightgbm::looks_like(bytes) => (lightgbm::FORMAT.to_string(), None, Vec::new()),
         None => families::scan(bytes, options),
     };
     Report { size: bytes.len(), sha256: sha256(bytes), container, protocol, globals, model }

@@ -42,6 +42,11 @@ fn try_out(bytes: &[u8]) -> bool {
 
 /// Uncompressed fixtures: in a compressed one nearly every damage ends in the decompressor.
 const FIXTURES: &[&str] = &[
+    "sklearn-1.9/boosting-zero",
+    "sklearn-1.9/histogram-classes",
+    "lightgbm-2.3/classes",
+    "lightgbm-3.3/linear",
+    "lightgbm-4.7/categories-text",
     "sklearn-1.9/tree",
     "sklearn-1.1/columns-only",
     "sklearn-1.9/pipeline-mixed",
@@ -92,8 +97,8 @@ fn refusal(bytes: &[u8]) -> String {
 fn what_is_not_a_model_is_said_so() {
     assert_eq!(
         refusal(b"AGE,DEPT_n\n64,22\n"),
-        "not a model file that is known: it is neither a pickle, a joblib file, nor an XGBoost model (JSON, UBJSON, \
-         binary); it starts with the bytes `41 47 45 2c 44 45 50 54`"
+        "not a model file that is known: it is neither a pickle, a joblib file, an XGBoost model (JSON, UBJSON, \
+         binary), nor a LightGBM model text; it starts with the bytes `41 47 45 2c 44 45 50 54`"
     );
     assert_eq!(refusal(b"{\"learner\": 1}"), "XGBoost JSON: `learner_model_param` is missing");
 }
@@ -121,4 +126,22 @@ fn trees_that_never_end_are_refused() {
     far.replace_range(start..start + 19, "\"left_children\":[9001,");
     let error = refusal(far.as_bytes());
     assert!(error.starts_with("tree 0: node 0: left child 9001 is out of range ("), "{error}");
+}
+
+#[test]
+fn lightgbm_trees_that_never_end_are_refused() {
+    let text = String::from_utf8(fixture("lightgbm-4.7/booster-text")).unwrap();
+    let change = |key: &str, value: &str| {
+        let start = text.find(&format!("\n{key}=")).unwrap() + key.len() + 2;
+        let mut changed = text.clone();
+        let end = start + changed[start..].find([' ', '\n']).unwrap();
+        changed.replace_range(start..end, value);
+        refusal(changed.as_bytes())
+    };
+    assert_eq!(change("left_child", "0"), "tree 0: node 0: has two parents");
+    assert!(change("left_child", "99").starts_with("tree 0: node 0: left child -2 is out of range ("));
+    assert!(change("right_child", "-77").starts_with("tree 0: node 0: right child 80 is out of range ("));
+    assert!(change("split_feature", "7").ends_with("tree 0: node 0: feature 7 is out of range (7 features)"));
+    assert!(change("num_leaves", "3").ends_with("tree 0: `leaf_value` holds 5 numbers instead of 3"));
+    assert!(change("num_tree_per_iteration", "2").ends_with("9 trees for 2 outputs"));
 }

@@ -111,16 +111,16 @@ const WIDTH: usize = 1 << 20;
 
 /// What all trees of a forest agree on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Shape {
-    features: usize,
-    outputs: usize,
+pub(super) struct Shape {
+    pub(super) features: usize,
+    pub(super) outputs: usize,
     /// The largest number of classes of an output; 1 for regressions.
-    classes: usize,
+    pub(super) classes: usize,
 }
 
 impl Shape {
     /// From the arguments of the `Tree` itself: `(n_features, n_classes, n_outputs)`.
-    fn read(estimator: &View<'_>) -> Result<Self, Error> {
+    pub(super) fn read(estimator: &View<'_>) -> Result<Self, Error> {
         let tree = estimator.attr("tree_")?;
         if !tree.is("sklearn.tree._tree", "Tree") {
             return Err(tree.expected("a `sklearn.tree._tree.Tree`").into());
@@ -207,7 +207,7 @@ fn allows_nan(tree: &View<'_>, is_forest: bool, version: Option<(u32, u32)>) -> 
 }
 
 /// One `Tree`, and whether its nodes know where missing values go.
-fn read_tree(tree: &View<'_>, width: usize) -> Result<(Tree, bool), Error> {
+pub(super) fn read_tree(tree: &View<'_>, width: usize) -> Result<(Tree, bool), Error> {
     let state = tree.state()?;
     let need = |key: &str| -> Result<View<'_>, Error> {
         state.get(key)?.ok_or_else(|| Error::state(tree.path(), format!("`{key}` is missing")))

@@ -3,6 +3,9 @@
 pub(crate) mod column_transformer;
 pub(crate) mod forest;
 pub(crate) mod function_transformer;
+pub(crate) mod gradient_boosting;
+pub(crate) mod hist_gradient_boosting;
+pub(crate) mod lightgbm;
 pub(crate) mod one_hot_encoder;
 pub(crate) mod ordinal_encoder;
 pub(crate) mod pipeline;
@@ -12,6 +15,7 @@ pub(crate) mod xgboost;
 
 mod encode;
 mod finite;
+mod losses;
 
 use foretell_pickle::{Allow, Container, Entry, View};
 
@@ -23,6 +27,9 @@ pub const FAMILIES: &[Family] = &[
     column_transformer::FAMILY,
     forest::FAMILY,
     function_transformer::FAMILY,
+    gradient_boosting::FAMILY,
+    hist_gradient_boosting::FAMILY,
+    lightgbm::FAMILY,
     one_hot_encoder::FAMILY,
     ordinal_encoder::FAMILY,
     pipeline::FAMILY,

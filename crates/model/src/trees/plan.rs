@@ -62,6 +62,8 @@ impl Threshold for f64 {
         match rule {
             _ if threshold.is_nan() => f64::NEG_INFINITY,
             Rule::Less => threshold,
+            // Nothing is right of infinity, itself included: NaN compares so (see `Plan::new`).
+            Rule::LessEqual if threshold == f64::INFINITY => f64::NAN,
             Rule::LessEqual => threshold.next_up(),
         }
     }
@@ -122,18 +124,27 @@ impl<T: Threshold, V: Leaf> Plan<T, V> {
     pub(crate) fn new(ensemble: &Ensemble, depth: usize, weight: impl Fn(usize, f64) -> V) -> Self {
         let mut slots = vec![NONE; ensemble.features];
         let splits = || ensemble.trees.iter().flat_map(|tree| &tree.nodes).filter(|node| !node.is_leaf());
-        splits().for_each(|node| slots[node.feature as usize] = 0);
+        // A node that no way leads to was not checked, and may name any feature.
+        splits().filter_map(|node| node.feature.try_into().ok()).for_each(|feature: usize| {
+            if let Some(slot) = slots.get_mut(feature) {
+                *slot = 0;
+            }
+        });
         let mut used = Vec::new();
         for (feature, slot) in slots.iter_mut().enumerate().filter(|(_, slot)| **slot == 0) {
             *slot = used.len() as u32;
             used.push(feature as u32);
         }
         let plain = splits().all(|node| node.set == NONE);
-        let shape = if plain && ensemble.width == 1 && depth <= kernel::select_depth() && select_pays(ensemble, depth) {
-            select(ensemble, depth.max(1), &slots, weight)
-        } else {
-            walk(ensemble, plain, &slots, weight)
-        };
+        // The select kernel asks `x < t` or `x >= t`, and only the second holds for no number where `t` is NaN.
+        let ends = ensemble.rule == Rule::LessEqual && splits().any(|node| node.threshold == f64::INFINITY);
+        let shape =
+            if plain && !ends && ensemble.width == 1 && depth <= kernel::select_depth() && select_pays(ensemble, depth)
+            {
+                select(ensemble, depth.max(1), &slots, weight)
+            } else {
+                walk(ensemble, plain, &slots, weight)
+            };
         let offsets = ensemble.trees.iter().map(|tree| tree.offset).collect();
         Plan { shape, offsets, width: ensemble.width, outputs: ensemble.outputs, used, slots }
     }

@@ -1,0 +1,177 @@
+//! `GradientBoostingClassifier` and `GradientBoostingRegressor`.
+//!
+//! The raw score starts at what the initial estimator says and adds `learning_rate * leaf` in the order of the trees.
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
+use foretell_pickle::View;
+
+use super::Family;
+use super::finite::Finite;
+use super::forest::{Shape, read_tree};
+use super::losses::{self, Loss};
+use crate::loader::{self, Loaded, Loader, Out, Source};
+use crate::step::Step;
+use crate::trees::{Ensemble, Plan, Rule};
+use crate::{Error, InputKind, StepReport, TreesReport};
+
+pub(crate) const FAMILY: Family = Family {
+    name: "gradient boosting of scikit-learn",
+    classes: &[
+        ("sklearn.ensemble._gb", "GradientBoostingClassifier"),
+        ("sklearn.ensemble._gb", "GradientBoostingRegressor"),
+        ("sklearn.ensemble.gradient_boosting", "GradientBoostingClassifier"),
+        ("sklearn.ensemble.gradient_boosting", "GradientBoostingRegressor"),
+    ],
+    globals: losses::ENTRIES,
+    load,
+};
+
+/// More outputs than this are an attack on memory.
+const OUTPUTS: usize = 1 << 16;
+
+fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let class = view.class().map(|class| class.name.clone()).unwrap_or_default();
+    let version = loader::version(view)?;
+    let grid = view.attr("estimators_")?.array()?;
+    let [_, outputs] = grid.dims::<2>()?;
+    let trees = grid.objects()?;
+    let Some(first) = trees.first() else { return Err(Error::state(view.path(), "there is no tree")) };
+    let shape = Shape::read(first)?;
+    let labels = if class.ends_with("Classifier") { Some(loader::labels(&view.attr("classes_")?)?) } else { None };
+    let expected = labels.as_ref().map_or(1, |labels| if labels.len() == 2 { 1 } else { labels.len() });
+    if outputs != expected || outputs == 0 || outputs > OUTPUTS {
+        return Err(Error::state(view.path(), format!("{outputs} trees an iteration instead of {expected}")));
+    }
+    let loss = match (&labels, view.attr("loss")?.as_str()?) {
+        (Some(_), "exponential") => Loss::HalfLogit,
+        (Some(_), "deviance" | "log_loss") if outputs == 1 => Loss::Logit,
+        (Some(_), "deviance" | "log_loss") => Loss::Multinomial,
+        (None, "ls" | "lad" | "squared_error" | "absolute_error" | "huber" | "quantile") => Loss::Identity,
+        (_, other) => {
+            let known = "deviance, log_loss, exponential, squared_error, absolute_error, ls, lad, huber, quantile";
+            return Err(Error::unsupported(view.path(), format!("loss={other}"), known));
+        }
+    };
+    let mut ensemble =
+        Ensemble { trees: Vec::new(), width: 1, outputs, features: shape.features, rule: Rule::LessEqual };
+    for (tree, offset) in trees.iter().zip((0..outputs).cycle()) {
+        let this = Shape::read(tree)?;
+        if this != shape || this.outputs != 1 || this.classes != 1 {
+            return Err(Error::state(tree.path(), "the tree has other features or outputs than it must have"));
+        }
+        let (mut read, _) = read_tree(&tree.attr("tree_")?, 1)?;
+        read.offset = u32::try_from(offset).unwrap_or(u32::MAX);
+        ensemble.trees.push(read);
+    }
+    let depth = ensemble.check(&view.path())?;
+    let start = start(view, loss, outputs, version)?;
+    let names = loader::feature_names(view)?;
+    let sources = loader.sources(view, given, shape.features, names)?;
+    sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
+
+    let rate = view.attr("learning_rate")?.as_f64()?;
+    let plan = Plan::new(&ensemble, depth, |_, value| rate * value);
+    let trees = TreesReport {
+        trees: ensemble.trees.len(),
+        nodes: ensemble.nodes(),
+        max_depth: depth,
+        kernel: plan.kernel(),
+        bytes: ensemble.bytes().saturating_add(plan.bytes()),
+    };
+    let report = StepReport { trees: Some(trees), ..StepReport::default() };
+    let targets = loss.targets(labels);
+    let zero_is_yes = loss == Loss::HalfLogit || version.is_some_and(|version| version >= (1, 4));
+    let finite = Finite::new(&class, &sources, false, true);
+    let scorer = score::Boosting { plan, start, loss, zero_is_yes, finite };
+    Ok(Loaded { step: Step::Predict(Box::new(scorer)), out: Out::Answers(targets), report })
+}
+
+/// The raw scores before the first tree.
+fn start(view: &View<'_>, loss: Loss, outputs: usize, version: Option<(u32, u32)>) -> Result<Vec<f64>, Error> {
+    let init = view.attr("init_")?;
+    if init.as_str().is_ok_and(|text| text == "zero") {
+        return Ok(vec![0.0; outputs]);
+    }
+    let wrong = |what: String| {
+        Error::unsupported(init.path(), what, "zero, DummyRegressor, and DummyClassifier with strategy=prior")
+    };
+    let Some(class) = init.class() else { return Err(init.expected("an initial estimator").into()) };
+    match (class.module.as_str(), class.name.as_str()) {
+        ("sklearn.dummy", "DummyRegressor") => {
+            let constant = init.attr("constant_")?.array()?.f64s()?;
+            match (loss, constant.as_slice()) {
+                (Loss::Identity, [_]) => Ok(constant),
+                _ => Err(Error::state(init.path(), format!("{} constants for one output", constant.len()))),
+            }
+        }
+        ("sklearn.dummy", "DummyClassifier") => {
+            if init.attr("strategy")?.as_str()? != "prior" {
+                return Err(wrong("DummyClassifier with another strategy".to_string()));
+            }
+            prior(&init.attr("class_prior_")?.array()?.f64s()?, loss, outputs, version)
+                .ok_or_else(|| Error::state(init.path(), "the prior is not one of the classes"))
+        }
+        _ => Err(wrong(class.to_string())),
+    }
+}
+
+/// The scores whose probabilities are the shares of the classes.
+fn prior(shares: &[f64], loss: Loss, outputs: usize, version: Option<(u32, u32)>) -> Option<Vec<f64>> {
+    let version = version.unwrap_or((0, 0));
+    let least = if version < (1, 7) { f64::from(f32::EPSILON) } else { f64::EPSILON };
+    let clip = |share: &f64| share.clamp(least, 1.0 - least);
+    match (loss, shares) {
+        (Loss::Logit | Loss::HalfLogit, [_, yes]) => {
+            let yes = clip(yes);
+            let logit = if version < (1, 4) { (yes / (1.0 - yes)).ln() } else { logit(yes) };
+            Some(vec![if loss == Loss::HalfLogit { 0.5 * logit } else { logit }])
+        }
+        (Loss::Multinomial, shares) if shares.len() == outputs => {
+            let shares: Vec<f64> = shares.iter().map(clip).collect();
+            if version < (1, 4) {
+                return Some(shares.iter().map(|share| share.ln()).collect());
+            }
+            let logs: f64 = shares.iter().map(|share| share.ln()).sum();
+            let mean = (logs / outputs as f64).exp();
+            Some(shares.iter().map(|share| (share / mean).ln()).collect())
+        }
+        _ => None,
+    }
+}
+
+/// scipy's: near one half the difference of two logarithms of nearly one.
+fn logit(p: f64) -> f64 {
+    if !(0.3..=0.65).contains(&p) {
+        return (p / (1.0 - p)).ln();
+    }
+    let s = 2.0 * (p - 0.5);
+    s.ln_1p() - (-s).ln_1p()
+}
+
+/// What runs.
+mod score {
+    use crate::Want;
+    use crate::families::finite::Finite;
+    use crate::families::losses::Loss;
+    use crate::matrix::Matrix;
+    use crate::step::{Answer, Predict, Run};
+    use crate::trees::Plan;
+
+    #[derive(Debug)]
+    pub(super) struct Boosting {
+        pub(super) plan: Plan<f32, f64>,
+        pub(super) start: Vec<f64>,
+        pub(super) loss: Loss,
+        pub(super) zero_is_yes: bool,
+        pub(super) finite: Finite,
+    }
+
+    impl Predict for Boosting {
+        fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
+            self.finite.check(&x, run);
+            let raw = self.plan.sum(&x, &self.start, 0.0, None);
+            self.loss.answer(raw, want, self.zero_is_yes)
+        }
+    }
+}

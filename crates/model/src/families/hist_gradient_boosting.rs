@@ -1,0 +1,299 @@
+//! `HistGradientBoostingClassifier` and `HistGradientBoostingRegressor`.
+//!
+//! Values stay float64. What is missing, and a category that is unknown, goes the way that the node says.
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
+use foretell_pickle::{Entry, State, View};
+
+use super::Family;
+use super::losses::Loss;
+use crate::loader::{self, Loaded, Loader, Out, Source, some_attr};
+use crate::step::{Chain, Step};
+use crate::trees::{Ensemble, NONE, Node, Plan, Rule, Tree};
+use crate::{Error, InputKind, StepReport, TreesReport};
+
+const MODULE: &str = "sklearn.ensemble._hist_gradient_boosting.gradient_boosting";
+
+pub(crate) const FAMILY: Family = Family {
+    name: "histogram gradient boosting of scikit-learn",
+    classes: &[(MODULE, "HistGradientBoostingClassifier"), (MODULE, "HistGradientBoostingRegressor")],
+    // And the losses, which `gradient_boosting` lists.
+    globals: &[
+        Entry::class("sklearn.ensemble._hist_gradient_boosting.binning", "_BinMapper"),
+        Entry::class("sklearn.ensemble._hist_gradient_boosting.predictor", "TreePredictor"),
+        Entry::class("sklearn.preprocessing._label", "LabelEncoder"),
+        // The check of the columns that are no categories: named, never called.
+        Entry::class("functools", "partial").with_state(State::TUPLE),
+        Entry::inert("sklearn.utils.validation", "check_array"),
+    ],
+    load,
+};
+
+/// More outputs than this are an attack on memory.
+const OUTPUTS: usize = 1 << 16;
+
+fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let class = view.class().map(|class| class.name.clone()).unwrap_or_default();
+    let version = loader::version(view)?;
+    let features = match view.get_attr("_n_features")? {
+        Some(count) => count.as_usize()?,
+        None => view.attr("n_features_")?.as_usize()?,
+    };
+    let labels = if class.ends_with("Classifier") { Some(loader::labels(&view.attr("classes_")?)?) } else { None };
+    let outputs = labels.as_ref().map_or(1, |labels| if labels.len() == 2 { 1 } else { labels.len() });
+    if outputs > OUTPUTS || labels.as_ref().is_some_and(|labels| labels.len() < 2) {
+        return Err(Error::state(view.path(), format!("{outputs} outputs")));
+    }
+    let loss = match (&labels, view.attr("loss")?.as_str()?) {
+        (Some(_), "auto" | "log_loss" | "binary_crossentropy" | "categorical_crossentropy") => {
+            if outputs == 1 {
+                Loss::Logit
+            } else {
+                Loss::Multinomial
+            }
+        }
+        (None, "poisson" | "gamma") => Loss::Log,
+        (None, "squared_error" | "least_squares" | "absolute_error" | "least_absolute_deviation" | "quantile") => {
+            Loss::Identity
+        }
+        (_, other) => {
+            let known = "log_loss, squared_error, absolute_error, quantile, poisson, gamma, and their older names";
+            return Err(Error::unsupported(view.path(), format!("loss={other}"), known));
+        }
+    };
+    let names = loader::feature_names(view)?;
+    let sources = loader.sources(view, given, features, names)?;
+    let (transform, mut report) = preprocessor(loader, view, &sources)?;
+
+    let known = known_categories(view, features)?;
+    let mut ensemble = Ensemble { trees: Vec::new(), width: 1, outputs, features, rule: Rule::LessEqual };
+    for iteration in view.attr("_predictors")?.items()? {
+        let predictors = iteration.items()?;
+        if predictors.len() != outputs {
+            return Err(Error::state(iteration.path(), format!("{} trees for {outputs} outputs", predictors.len())));
+        }
+        for (predictor, offset) in predictors.iter().zip(0u32..) {
+            let mut tree = read_tree(predictor, &known)?;
+            tree.offset = offset;
+            ensemble.trees.push(tree);
+        }
+    }
+    let depth = ensemble.check(&view.path())?;
+    let baseline = view.attr("_baseline_prediction")?;
+    let start = match baseline.array() {
+        Ok(array) => array.f64s()?,
+        Err(_) => vec![baseline.as_f64()?],
+    };
+    if start.len() != outputs {
+        return Err(Error::state(baseline.path(), format!("{} baselines for {outputs} outputs", start.len())));
+    }
+    let plan = Plan::new(&ensemble, depth, |_, value| value);
+    report.trees = Some(TreesReport {
+        trees: ensemble.trees.len(),
+        nodes: ensemble.nodes(),
+        max_depth: depth,
+        kernel: plan.kernel(),
+        bytes: ensemble.bytes().saturating_add(plan.bytes()),
+    });
+    let targets = loss.targets(labels);
+    // Before 1.3 the larger of two probabilities won, which are equal where the score is next to nothing.
+    let by_probability = version.is_none_or(|version| version < (1, 3));
+    let scorer = Box::new(score::Boosting { plan, start, loss, by_probability });
+    let step = match transform {
+        Some(transform) => Step::Predict(Box::new(Chain { transforms: vec![transform], last: Some(scorer) })),
+        None => Step::Predict(scorer),
+    };
+    Ok(Loaded { step, out: Out::Answers(targets), report })
+}
+
+type Transform = Box<dyn crate::step::Transform>;
+
+/// From 1.4 on: an encoder of the categorical columns, which come first, before all others.
+fn preprocessor(
+    loader: &mut Loader<'_>,
+    view: &View<'_>,
+    sources: &[Source],
+) -> Result<(Option<Transform>, StepReport), Error> {
+    let Some(columns) = some_attr(view, "_preprocessor")? else {
+        sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
+        return Ok((None, StepReport::default()));
+    };
+    let mask = view.attr("is_categorical_")?.array()?.bools()?;
+    if mask.len() != sources.len() {
+        return Err(Error::state(view.path(), format!("{} marks for {} features", mask.len(), sources.len())));
+    }
+    let marked = |want: bool| -> Vec<usize> {
+        mask.iter().enumerate().filter(|(_, mark)| **mark == want).map(|(index, _)| index).collect()
+    };
+    let (categories, numbers) = (marked(true), marked(false));
+    let mut encoder = None;
+    for part in columns.attr("transformers_")?.items()? {
+        if part.item(0)?.as_str()? == "encoder" {
+            encoder = Some(part.item(1)?);
+        }
+    }
+    let encoder = encoder.ok_or_else(|| Error::state(columns.path(), "there is no `encoder`"))?;
+    let given: Vec<Source> = categories.iter().filter_map(|index| sources.get(*index)).cloned().collect();
+    let loaded = loader.load(&encoder, Some(&given))?;
+    let (Step::Transform(encoder), Out::Table(out)) = (loaded.step, loaded.out) else {
+        return Err(Error::state(encoder.path(), "does not encode"));
+    };
+    if out.len() != categories.len() {
+        return Err(Error::state(columns.path(), "the encoder gives other columns than it takes"));
+    }
+    numbers.iter().filter_map(|index| sources.get(*index)).for_each(|source| loader.demand(source, InputKind::Number));
+    let report = StepReport { children: vec![loaded.report], ..StepReport::default() };
+    Ok((Some(Box::new(score::Encode { encoder, categories, numbers })), report))
+}
+
+/// Words of a set of categories: they are below 256.
+const WORDS: usize = 8;
+
+/// The categories that each feature had while training, as bits; `None` where it is a number.
+fn known_categories(view: &View<'_>, features: usize) -> Result<Vec<Option<[u32; WORDS]>>, Error> {
+    let Some(mapper) = some_attr(view, "_bin_mapper")? else { return Ok(Vec::new()) };
+    let Some(marks) = some_attr(&mapper, "is_categorical_")? else { return Ok(Vec::new()) };
+    let marks = marks.array()?.u64s()?;
+    let all = mapper.attr("bin_thresholds_")?.items()?;
+    if marks.len() != features || all.len() != features {
+        return Err(Error::state(mapper.path(), format!("bins of {} features for {features}", all.len())));
+    }
+    let one = |(mark, values): (&u64, &View<'_>)| -> Result<Option<[u32; WORDS]>, Error> {
+        if *mark == 0 {
+            return Ok(None);
+        }
+        let mut set = [0u32; WORDS];
+        for value in values.array()?.f64s()? {
+            let bit = value as usize;
+            let Some(word) = set.get_mut(bit / 32) else {
+                return Err(Error::state(values.path(), "a category is above 255"));
+            };
+            *word |= 1 << (bit % 32);
+        }
+        Ok(Some(set))
+    };
+    marks.iter().zip(&all).map(one).collect()
+}
+
+fn read_tree(predictor: &View<'_>, known: &[Option<[u32; WORDS]>]) -> Result<Tree, Error> {
+    let nodes = predictor.attr("nodes")?.array()?;
+    let optional = |name: &str| nodes.get_field(name).map(|field| field.u64s()).transpose();
+    let value = nodes.field("value")?.f64s()?;
+    let feature = nodes.field("feature_idx")?.i64s()?;
+    let threshold = match nodes.get_field("num_threshold") {
+        Some(field) => field.f64s()?,
+        None => nodes.field("threshold")?.f64s()?,
+    };
+    let missing = nodes.field("missing_go_to_left")?.u64s()?;
+    let (left, right) = (nodes.field("left")?.u64s()?, nodes.field("right")?.u64s()?);
+    let is_leaf = nodes.field("is_leaf")?.u64s()?;
+    let (count, gain) = (nodes.field("count")?.f64s()?, nodes.field("gain")?.f64s()?);
+    let (is_set, bitset) = (optional("is_categorical")?, optional("bitset_idx")?);
+    let sets: Vec<u32> = match predictor.get_attr("raw_left_cat_bitsets")? {
+        Some(sets) => sets.array()?.u64s()?.into_iter().map(|word| u32::try_from(word).unwrap_or(0)).collect(),
+        None => Vec::new(),
+    };
+    let sets: Vec<&[u32]> = sets.chunks_exact(WORDS).collect();
+
+    let mut tree = Tree::default();
+    let children = left.iter().zip(&right).zip(feature.iter().zip(&threshold));
+    let rest = value.iter().zip(&missing).zip(is_leaf.iter()).zip(count.iter().zip(&gain));
+    for (index, (((left, right), (feature, threshold)), (((value, missing), is_leaf), (count, gain)))) in
+        children.zip(rest).enumerate()
+    {
+        let wrong =
+            |message: &str| Error::Tree { place: predictor.path(), tree: 0, node: index, message: message.to_string() };
+        let short = |child: u64| u32::try_from(child).unwrap_or(NONE).min(NONE - 1);
+        let mut node = Node {
+            left: NONE,
+            right: NONE,
+            feature: u32::try_from(tree.values.len()).map_err(|_| wrong("too many leaves"))?,
+            set: NONE,
+            missing_left: *missing != 0,
+            threshold: *threshold,
+            cover: *count,
+            gain: *gain,
+        };
+        if *is_leaf != 0 {
+            tree.values.push(*value);
+            tree.nodes.push(node);
+            continue;
+        }
+        (node.left, node.right) = (short(*left), short(*right));
+        node.feature = u32::try_from(*feature).map_err(|_| wrong("its feature is out of range"))?;
+        if is_set.as_ref().and_then(|all| all.get(index)).is_some_and(|is_set| *is_set != 0) {
+            let place = bitset.as_ref().and_then(|all| all.get(index)).and_then(|place| usize::try_from(*place).ok());
+            let goes_left = place.and_then(|place| sets.get(place));
+            let all = known.get(node.feature as usize).copied().flatten();
+            let (Some(goes_left), Some(all)) = (goes_left, all) else {
+                return Err(wrong("its set of categories is not there"));
+            };
+            // Here a set goes right and all else left, together with what is missing: the sides are swapped where
+            // the file sends what is missing to the right.
+            let set = if node.missing_left {
+                all.iter().zip(goes_left.iter()).map(|(all, left)| all & !left).collect()
+            } else {
+                (node.left, node.right) = (node.right, node.left);
+                goes_left.to_vec()
+            };
+            node.missing_left = true;
+            node.set = u32::try_from(tree.sets.len()).map_err(|_| wrong("too many sets"))?;
+            tree.sets.push(set);
+        }
+        tree.nodes.push(node);
+    }
+    Ok(tree)
+}
+
+/// What runs.
+mod score {
+    use crate::Want;
+    use crate::families::losses::Loss;
+    use crate::matrix::{Dense, Matrix};
+    use crate::step::{Answer, Predict, Run, Transform};
+    use crate::trees::Plan;
+
+    #[derive(Debug)]
+    pub(super) struct Boosting {
+        pub(super) plan: Plan<f64, f64>,
+        pub(super) start: Vec<f64>,
+        pub(super) loss: Loss,
+        pub(super) by_probability: bool,
+    }
+
+    impl Predict for Boosting {
+        fn answer(&self, x: Matrix, want: Want, _run: &mut Run) -> Answer {
+            let raw = self.plan.sum(&x, &self.start, 0.0, None);
+            if want == Want::Predict && self.loss == Loss::Logit && self.by_probability {
+                let Answer::F64(both) = self.loss.answer(raw, Want::Proba, false) else { return Answer::F64(vec![]) };
+                let pairs = both.iter().skip(1).map(|yes| yes.iter().zip(both.iter().take(1).flatten()));
+                return Answer::Class(
+                    pairs.map(|pairs| pairs.map(|(yes, no)| u32::from(yes > no)).collect()).collect(),
+                );
+            }
+            self.loss.answer(raw, want, false)
+        }
+    }
+
+    /// Codes of the categorical columns first, then the numbers.
+    #[derive(Debug)]
+    pub(super) struct Encode {
+        pub(super) encoder: Box<dyn Transform>,
+        pub(super) categories: Vec<usize>,
+        pub(super) numbers: Vec<usize>,
+    }
+
+    impl Transform for Encode {
+        fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
+            let (rows, width) = (x.rows(), self.categories.len());
+            let dense = |x: Matrix, cols| x.into_dense().unwrap_or_else(|_| Dense::zeros(rows, cols));
+            let numbers = dense(x.select(&self.numbers), self.numbers.len());
+            let mut out = dense(self.encoder.transform(x.select(&self.categories), run), width);
+            out.data.extend_from_slice(&numbers.data);
+            out.cols = out.cols.saturating_add(numbers.cols);
+            out.narrow = false;
+            Matrix::Dense(out)
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! LightGBM: boosters, their scikit-learn wrappers, and model texts.
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
+use arrow_schema::DataType;
+use foretell_pickle::{Entry, View};
+
+use super::Family;
+use crate::labels::Labels;
+use crate::lightgbm::{self, Booster, Face, Levels, Scorer};
+use crate::loader::{self, Loaded, Loader, Out, Source, Targets, some_attr};
+use crate::step::{Chain, Step, Transform};
+use crate::{Error, InputKind, StepReport, TreesReport};
+
+pub(crate) const FAMILY: Family = Family {
+    name: "LightGBM",
+    classes: &[
+        ("lightgbm.basic", "Booster"),
+        ("lightgbm.sklearn", "LGBMClassifier"),
+        ("lightgbm.sklearn", "LGBMModel"),
+        ("lightgbm.sklearn", "LGBMRanker"),
+        ("lightgbm.sklearn", "LGBMRegressor"),
+    ],
+    globals: &[
+        Entry::class("sklearn.preprocessing.label", "LabelEncoder"),
+        Entry::class("sklearn.preprocessing._label", "LabelEncoder"),
+    ],
+    load,
+};
+
+/// A model text that is the whole file.
+pub(crate) fn raw(loader: &mut Loader<'_>, bytes: &[u8]) -> Result<Loaded, Error> {
+    let mut loaded = build(loader, None, lightgbm::read(bytes)?, None, None)?;
+    loaded.report.class = lightgbm::FORMAT.to_string();
+    Ok(loaded)
+}
+
+fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let name = view.class().map(|class| class.name.as_str()).unwrap_or_default();
+    let booster = if name == "Booster" { Some(view.clone()) } else { some_attr(view, "_Booster")? };
+    let Some(booster) = booster else {
+        return Err(Error::state(view.path(), "the model was saved before it was fitted"));
+    };
+    let handle = match some_attr(&booster, "_handle")? {
+        Some(handle) => handle,
+        None => booster.attr("handle")?,
+    };
+    let mut parsed = lightgbm::read(handle.as_str()?.as_bytes())?;
+    // `predict` of a booster that stopped early takes the iterations up to the best; 0 and -1 mean all.
+    if loader.options.iterations.is_none()
+        && let Some(best) = some_attr(&booster, "best_iteration")?
+        && let Ok(best @ 1..) = best.as_usize()
+    {
+        parsed.keep_iterations(0, best);
+    }
+    let labels = match some_attr(view, "_le")? {
+        Some(encoder) if name == "LGBMClassifier" => Some(loader::labels(&encoder.attr("classes_")?)?),
+        None if name == "LGBMClassifier" => {
+            return Err(Error::state(view.path(), "the classifier has no `_le`, so that its classes are not known"));
+        }
+        _ => None,
+    };
+    build(loader, Some(view), parsed, labels, given)
+}
+
+fn build(
+    loader: &mut Loader<'_>,
+    view: Option<&View<'_>>,
+    mut booster: Booster,
+    labels: Option<Labels>,
+    given: Option<&[Source]>,
+) -> Result<Loaded, Error> {
+    loader.set_library("LightGBM", None);
+    let place = view.map(View::path).unwrap_or_default();
+    if let Some(range) = &loader.options.iterations {
+        booster.keep_iterations(range.start, range.end);
+    }
+    let names = (!booster.names.is_empty()).then(|| booster.names.clone());
+    let features = booster.ensemble.features;
+    let sources = match view {
+        Some(view) => loader.sources(view, given, features, names)?,
+        None => loader.own_sources(features, names)?,
+    };
+    let levels = levels(loader, &booster, &sources);
+    for (source, levels) in sources.iter().zip(&levels) {
+        let kind = match levels {
+            Some(Levels::Text(levels)) => InputKind::Category(levels.clone()),
+            _ => InputKind::Number,
+        };
+        loader.demand(source, kind);
+    }
+    let (face, targets) = match labels {
+        None => (Face::Value, Targets::numbers(booster.outputs, DataType::Float64)),
+        Some(labels) => {
+            let classes = if booster.outputs == 1 { 2 } else { booster.outputs };
+            if labels.len() != classes || booster.objective_name == "custom" {
+                let message = format!(
+                    "{} class labels for {} outputs of the objective `{}`",
+                    labels.len(),
+                    booster.outputs,
+                    booster.objective_name
+                );
+                return Err(Error::state(place, message));
+            }
+            (Face::Class, Targets::classes(vec![labels], DataType::Float64))
+        }
+    };
+    let scorer = Scorer::new(&booster, face);
+    let trees = TreesReport {
+        trees: booster.ensemble.trees.len(),
+        nodes: booster.ensemble.nodes(),
+        max_depth: booster.depth,
+        kernel: scorer.kernel(),
+        bytes: booster.ensemble.bytes().saturating_add(scorer.bytes()),
+    };
+    let mut parameters = vec![
+        ("format".to_string(), format!("'{}'", booster.format)),
+        ("objective".to_string(), format!("'{}'", booster.objective_name)),
+        ("rounds".to_string(), booster.rounds().to_string()),
+    ];
+    if let Some(kind) = &booster.booster {
+        parameters.insert(0, ("boosting".to_string(), format!("'{}'", kind.escape_debug())));
+    }
+    let class = view.and_then(View::class).map(|class| class.to_string()).unwrap_or_default();
+    let report = StepReport { class, parameters, trees: Some(trees), ..StepReport::default() };
+    let step = if levels.iter().all(Option::is_none) {
+        Step::Predict(Box::new(scorer))
+    } else {
+        let recode: Box<dyn Transform> = Box::new(recode::Recode::new(&levels));
+        Step::Predict(Box::new(Chain { transforms: vec![recode], last: Some(Box::new(scorer)) }))
+    };
+    Ok(Loaded { step, out: Out::Answers(targets), report })
+}
+
+/// The levels of each feature: those in the file, else those the caller gave by name.
+fn levels(loader: &Loader<'_>, booster: &Booster, sources: &[Source]) -> Vec<Option<Levels>> {
+    let given = |source: &Source| loader.options.categories.get(&source.label).cloned().map(Levels::Text);
+    if booster.levels.is_empty() { sources.iter().map(given).collect() } else { booster.levels.clone() }
+}
+
+/// Categories become the codes that the booster was trained on; an unknown one is missing.
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
+mod recode {
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    use arrow_array::{Array, ArrayRef, Float64Array};
+
+    use crate::bind::is_text;
+    use crate::families::encode;
+    use crate::lightgbm::Levels;
+    use crate::matrix::{Frame, Matrix, read};
+    use crate::step::{Run, Transform};
+
+    #[derive(Debug)]
+    pub(super) struct Recode {
+        codes: Vec<Option<Codes>>,
+    }
+
+    #[derive(Debug)]
+    enum Codes {
+        Text(HashMap<String, usize>),
+        /// By the bits of a float64 whose zero is positive.
+        Number(HashMap<u64, usize>),
+    }
+
+    impl Recode {
+        pub(super) fn new(levels: &[Option<Levels>]) -> Self {
+            let codes = |levels: &Levels| match levels {
+                Levels::Text(all) => Codes::Text(all.iter().cloned().zip(0..).collect()),
+                Levels::Number(all) => Codes::Number(all.iter().map(|one| (one + 0.0).to_bits()).zip(0..).collect()),
+            };
+            Recode { codes: levels.iter().map(|levels| levels.as_ref().map(codes)).collect() }
+        }
+    }
+
+    impl Transform for Recode {
+        fn transform(&self, x: Matrix, _run: &mut Run) -> Matrix {
+            let Matrix::Frame(Frame { mut columns, rows }) = x else { return x };
+            for (column, codes) in columns.iter_mut().zip(&self.codes) {
+                if let Some(codes) = codes {
+                    recode(column, codes);
+                }
+            }
+            Matrix::Frame(Frame { columns, rows })
+        }
+    }
+
+    fn recode(column: &mut ArrayRef, codes: &Codes) {
+        let code = |code: Option<&usize>| code.map_or(f64::NAN, |code| *code as f64);
+        let mut out = vec![f64::NAN; column.len()];
+        match codes {
+            Codes::Text(codes) if is_text(column.data_type()) => {
+                encode::texts(column, |row, text| out[row] = code(text.and_then(|text| codes.get(text))));
+            }
+            // Numbers in place of texts are codes already.
+            Codes::Text(_) => return,
+            Codes::Number(codes) => {
+                let mut numbers = vec![0.0f64; column.len()];
+                if !read(column, 0..column.len(), &mut numbers) {
+                    return;
+                }
+                out.iter_mut().zip(&numbers).for_each(|(out, x)| *out = code(codes.get(&(x + 0.0).to_bits())));
+            }
+        }
+        *column = Arc::new(Float64Array::from(out));
+    }
+}

@@ -1,0 +1,169 @@
+//! The losses of scikit-learn's boosting: what their files name, and what becomes of raw scores.
+
+use arrow_schema::DataType;
+use foretell_pickle::{Entry, State};
+
+use crate::labels::Labels;
+use crate::loader::Targets;
+use crate::step::Answer;
+use crate::{Output, Want};
+
+/// What a raw score is turned into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// Regressions on the scale of the target.
+    Identity,
+    /// Poisson, gamma: the exponential.
+    Log,
+    /// Two classes; the score is the log of the odds.
+    Logit,
+    /// Two classes; the score is half the log of the odds.
+    HalfLogit,
+    /// One score a class.
+    Multinomial,
+}
+
+impl Loss {
+    /// What a booster with these labels (none for a regression) answers.
+    pub(super) fn targets(self, labels: Option<Labels>) -> Targets {
+        let Some(labels) = labels else { return Targets::numbers(1, DataType::Float64) };
+        let column = |name: String, class| Output { name, data_type: DataType::Float64, class };
+        let decision = if self == Loss::Multinomial {
+            let classes = (0..labels.len()).map(|class| labels.text(class));
+            classes.map(|class| column(format!("decision_{class}"), Some(class))).collect()
+        } else {
+            vec![column("decision".to_string(), None)]
+        };
+        Targets { decision, ..Targets::classes(vec![labels], DataType::Float64) }
+    }
+
+    /// The answer from raw scores, one vector an output. A score of exactly 0 is a tie of two classes: `zero_is_yes`
+    /// says who wins it.
+    pub(super) fn answer(self, mut raw: Vec<Vec<f64>>, want: Want, zero_is_yes: bool) -> Answer {
+        if want == Want::Decision {
+            return Answer::F64(raw);
+        }
+        match (self, want) {
+            (Loss::Identity, _) => Answer::F64(raw),
+            (Loss::Log, _) => {
+                raw.iter_mut().flatten().for_each(|x| *x = x.exp());
+                Answer::F64(raw)
+            }
+            (Loss::Multinomial, Want::Predict) => Answer::Class(vec![largest(&raw)]),
+            (Loss::Multinomial, _) => {
+                softmax(&mut raw);
+                Answer::F64(raw)
+            }
+            (_, Want::Predict) => {
+                let yes = |x: &f64| u32::from(*x > 0.0 || (zero_is_yes && *x == 0.0));
+                Answer::Class(raw.iter().map(|column| column.iter().map(yes).collect()).collect())
+            }
+            _ => {
+                let factor = if self == Loss::HalfLogit { 2.0 } else { 1.0 };
+                raw.iter_mut().flatten().for_each(|x| *x = 1.0 / (1.0 + (-(factor * *x)).exp()));
+                let no = raw.first().map(|yes| yes.iter().map(|yes| 1.0 - yes).collect()).unwrap_or_default();
+                raw.insert(0, no);
+                Answer::F64(raw)
+            }
+        }
+    }
+}
+
+/// The index of the largest score of each row; of equal ones the first.
+fn largest(columns: &[Vec<f64>]) -> Vec<u32> {
+    let rows = columns.first().map_or(0, Vec::len);
+    let mut best = vec![0u32; rows];
+    for (row, best) in best.iter_mut().enumerate() {
+        for (index, column) in columns.iter().enumerate() {
+            if column[row] > columns[*best as usize][row] {
+                *best = index as u32;
+            }
+        }
+    }
+    best
+}
+
+fn softmax(columns: &mut [Vec<f64>]) {
+    let rows = columns.first().map_or(0, Vec::len);
+    for row in 0..rows {
+        let largest = columns.iter().map(|column| column[row]).fold(f64::NEG_INFINITY, f64::max);
+        let mut sum = 0.0;
+        for column in columns.iter_mut() {
+            column[row] = (column[row] - largest).exp();
+            sum += column[row];
+        }
+        columns.iter_mut().for_each(|column| column[row] /= sum);
+    }
+}
+
+/// Cython's classes bring any state or none.
+const ANY: State = State::DICT.or(State::TUPLE).or(State::EMPTY).or(State::SLOTS);
+
+/// The losses in every home they have had. They are read and never asked: the estimator's parameters say the same.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::class("_loss", "CyAbsoluteError").with_state(ANY),
+    Entry::function("_loss", "__pyx_unpickle_CyAbsoluteError"),
+    Entry::class("_loss", "CyExponentialLoss").with_state(ANY),
+    Entry::function("_loss", "__pyx_unpickle_CyExponentialLoss"),
+    Entry::class("_loss", "CyHalfBinomialLoss").with_state(ANY),
+    Entry::function("_loss", "__pyx_unpickle_CyHalfBinomialLoss"),
+    Entry::class("_loss", "CyHalfGammaLoss").with_state(ANY),
+    Entry::function("_loss", "__pyx_unpickle_CyHalfGammaLoss"),
+    Entry::class("_loss", "CyHalfMultinomialLoss").with_state(ANY),
+    Entry::function("_loss", "__pyx_unpickle_CyHalfMultinomialLoss"),
+    Entry::class("_loss", "CyHalfPoissonLoss").with_state(ANY),
+    Entry::function("_loss", "__pyx_unpickle_CyHalfPoissonLoss"),
+    Entry::class("_loss", "CyHalfSquaredError").with_state(ANY),
+    Entry::function("_loss", "__pyx_unpickle_CyHalfSquaredError"),
+    Entry::class("_loss", "CyHuberLoss").with_state(ANY),
+    Entry::function("_loss", "__pyx_unpickle_CyHuberLoss"),
+    Entry::class("_loss", "CyPinballLoss").with_state(ANY),
+    Entry::function("_loss", "__pyx_unpickle_CyPinballLoss"),
+    Entry::class("sklearn._loss._loss", "CyAbsoluteError").with_state(ANY),
+    Entry::function("sklearn._loss._loss", "__pyx_unpickle_CyAbsoluteError"),
+    Entry::class("sklearn._loss._loss", "CyExponentialLoss").with_state(ANY),
+    Entry::function("sklearn._loss._loss", "__pyx_unpickle_CyExponentialLoss"),
+    Entry::class("sklearn._loss._loss", "CyHalfBinomialLoss").with_state(ANY),
+    Entry::function("sklearn._loss._loss", "__pyx_unpickle_CyHalfBinomialLoss"),
+    Entry::class("sklearn._loss._loss", "CyHalfGammaLoss").with_state(ANY),
+    Entry::function("sklearn._loss._loss", "__pyx_unpickle_CyHalfGammaLoss"),
+    Entry::class("sklearn._loss._loss", "CyHalfMultinomialLoss").with_state(ANY),
+    Entry::function("sklearn._loss._loss", "__pyx_unpickle_CyHalfMultinomialLoss"),
+    Entry::class("sklearn._loss._loss", "CyHalfPoissonLoss").with_state(ANY),
+    Entry::function("sklearn._loss._loss", "__pyx_unpickle_CyHalfPoissonLoss"),
+    Entry::class("sklearn._loss._loss", "CyHalfSquaredError").with_state(ANY),
+    Entry::function("sklearn._loss._loss", "__pyx_unpickle_CyHalfSquaredError"),
+    Entry::class("sklearn._loss._loss", "CyHuberLoss").with_state(ANY),
+    Entry::function("sklearn._loss._loss", "__pyx_unpickle_CyHuberLoss"),
+    Entry::class("sklearn._loss._loss", "CyPinballLoss").with_state(ANY),
+    Entry::function("sklearn._loss._loss", "__pyx_unpickle_CyPinballLoss"),
+    Entry::class("sklearn._loss.link", "HalfLogitLink"),
+    Entry::class("sklearn._loss.link", "IdentityLink"),
+    Entry::class("sklearn._loss.link", "Interval"),
+    Entry::class("sklearn._loss.link", "LogLink"),
+    Entry::class("sklearn._loss.link", "LogitLink"),
+    Entry::class("sklearn._loss.link", "MultinomialLogit"),
+    Entry::class("sklearn._loss.loss", "AbsoluteError"),
+    Entry::class("sklearn._loss.loss", "ExponentialLoss"),
+    Entry::class("sklearn._loss.loss", "HalfBinomialLoss"),
+    Entry::class("sklearn._loss.loss", "HalfGammaLoss"),
+    Entry::class("sklearn._loss.loss", "HalfMultinomialLoss"),
+    Entry::class("sklearn._loss.loss", "HalfPoissonLoss"),
+    Entry::class("sklearn._loss.loss", "HalfSquaredError"),
+    Entry::class("sklearn._loss.loss", "HuberLoss"),
+    Entry::class("sklearn._loss.loss", "PinballLoss"),
+    Entry::class("sklearn.ensemble._gb_losses", "BinomialDeviance"),
+    Entry::class("sklearn.ensemble._gb_losses", "ExponentialLoss"),
+    Entry::class("sklearn.ensemble._gb_losses", "HuberLossFunction"),
+    Entry::class("sklearn.ensemble._gb_losses", "LeastAbsoluteError"),
+    Entry::class("sklearn.ensemble._gb_losses", "LeastSquaresError"),
+    Entry::class("sklearn.ensemble._gb_losses", "MultinomialDeviance"),
+    Entry::class("sklearn.ensemble._gb_losses", "QuantileLossFunction"),
+    Entry::class("sklearn.ensemble._hist_gradient_boosting.loss", "BinaryCrossEntropy"),
+    Entry::class("sklearn.ensemble._hist_gradient_boosting.loss", "CategoricalCrossEntropy"),
+    Entry::class("sklearn.ensemble._hist_gradient_boosting.loss", "LeastAbsoluteDeviation"),
+    Entry::class("sklearn.ensemble._hist_gradient_boosting.loss", "LeastSquares"),
+    Entry::class("sklearn.ensemble._hist_gradient_boosting.loss", "Poisson"),
+    Entry::class("sklearn.dummy", "DummyClassifier"),
+    Entry::class("sklearn.dummy", "DummyRegressor"),
+];
