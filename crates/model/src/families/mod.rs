@@ -1,8 +1,10 @@
 //! Which classes are known, family by family. A new family is one new file and two lines here.
 
 pub(crate) mod column_transformer;
+pub(crate) mod dummy;
 pub(crate) mod forest;
 pub(crate) mod function_transformer;
+pub(crate) mod linear;
 pub(crate) mod one_hot_encoder;
 pub(crate) mod ordinal_encoder;
 pub(crate) mod pipeline;
@@ -12,6 +14,7 @@ pub(crate) mod xgboost;
 
 mod encode;
 mod finite;
+mod scores;
 
 use foretell_pickle::{Allow, Container, Entry, View};
 
@@ -21,8 +24,10 @@ use crate::{Error, GlobalReport, LoadOptions};
 /// Every family of estimators.
 pub const FAMILIES: &[Family] = &[
     column_transformer::FAMILY,
+    dummy::FAMILY,
     forest::FAMILY,
     function_transformer::FAMILY,
+    linear::FAMILY,
     one_hot_encoder::FAMILY,
     ordinal_encoder::FAMILY,
     pipeline::FAMILY,
