@@ -8,6 +8,7 @@ pub(crate) mod linear;
 pub(crate) mod one_hot_encoder;
 pub(crate) mod ordinal_encoder;
 pub(crate) mod pipeline;
+pub(crate) mod scalers;
 pub(crate) mod simple_imputer;
 pub(crate) mod standard_scaler;
 pub(crate) mod xgboost;
@@ -31,6 +32,7 @@ pub const FAMILIES: &[Family] = &[
     one_hot_encoder::FAMILY,
     ordinal_encoder::FAMILY,
     pipeline::FAMILY,
+    scalers::FAMILY,
     simple_imputer::FAMILY,
     standard_scaler::FAMILY,
     xgboost::FAMILY,
