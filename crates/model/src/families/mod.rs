@@ -1,14 +1,17 @@
 //! Which classes are known, family by family. A new family is one new file and two lines here.
 
 pub(crate) mod column_transformer;
+pub(crate) mod dummy;
 pub(crate) mod forest;
 pub(crate) mod function_transformer;
 pub(crate) mod gradient_boosting;
 pub(crate) mod hist_gradient_boosting;
 pub(crate) mod lightgbm;
+pub(crate) mod linear;
 pub(crate) mod one_hot_encoder;
 pub(crate) mod ordinal_encoder;
 pub(crate) mod pipeline;
+pub(crate) mod scalers;
 pub(crate) mod simple_imputer;
 pub(crate) mod standard_scaler;
 pub(crate) mod xgboost;
@@ -16,6 +19,7 @@ pub(crate) mod xgboost;
 mod encode;
 mod finite;
 mod losses;
+mod scores;
 
 use foretell_pickle::{Allow, Container, Entry, View};
 
@@ -25,14 +29,17 @@ use crate::{Error, GlobalReport, LoadOptions};
 /// Every family of estimators.
 pub const FAMILIES: &[Family] = &[
     column_transformer::FAMILY,
+    dummy::FAMILY,
     forest::FAMILY,
     function_transformer::FAMILY,
     gradient_boosting::FAMILY,
     hist_gradient_boosting::FAMILY,
     lightgbm::FAMILY,
+    linear::FAMILY,
     one_hot_encoder::FAMILY,
     ordinal_encoder::FAMILY,
     pipeline::FAMILY,
+    scalers::FAMILY,
     simple_imputer::FAMILY,
     standard_scaler::FAMILY,
     xgboost::FAMILY,

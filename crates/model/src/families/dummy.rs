@@ -1,0 +1,116 @@
+//! `DummyClassifier` and `DummyRegressor`: the same answer for every row, whatever is in it.
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
+use arrow_schema::DataType;
+use foretell_pickle::View;
+
+use super::Family;
+use crate::Error;
+use crate::labels::Labels;
+use crate::loader::{self, Loaded, Loader, Out, Source, Targets, feature_names, some_attr};
+use crate::step::Step;
+
+pub(crate) const FAMILY: Family = Family {
+    name: "dummies",
+    classes: &[("sklearn.dummy", "DummyClassifier"), ("sklearn.dummy", "DummyRegressor")],
+    globals: &[],
+    load,
+};
+
+fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let count = match (given, some_attr(view, "n_features_in_")?) {
+        (Some(given), _) => given.len(),
+        (None, Some(count)) => count.as_usize()?,
+        (None, None) => {
+            let what = "a dummy on its own that does not tell how many features it has";
+            return Err(Error::unsupported(view.path(), what, "a dummy in a Pipeline"));
+        }
+    };
+    let names = feature_names(view)?;
+    loader.sources(view, given, count, names)?;
+    let (step, targets) = if view.class().is_some_and(|class| class.name == "DummyRegressor") {
+        let values = view.attr("constant_")?.array()?.f64s()?;
+        let targets = Targets::numbers(values.len(), DataType::Float64);
+        (run::Dummy { classes: Vec::new(), values }, targets)
+    } else {
+        classifier(view)?
+    };
+    if targets.predict.is_empty() {
+        return Err(Error::state(view.path(), "has no target"));
+    }
+    Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report: Default::default() })
+}
+
+fn classifier(view: &View<'_>) -> Result<(run::Dummy, Targets), Error> {
+    if view.attr("n_outputs_")?.as_usize()? != 1 {
+        return Err(Error::unsupported(view.path(), "several targets", "DummyClassifier of one target"));
+    }
+    let labels = loader::labels(&view.attr("classes_")?)?;
+    let prior = view.attr("class_prior_")?.array()?.f64s()?;
+    if prior.len() != labels.len() || prior.is_empty() {
+        return Err(Error::state(view.path(), format!("{} shares of {} classes", prior.len(), labels.len())));
+    }
+    let strategy = view.attr("strategy")?;
+    let (class, proba) = match strategy.as_str()? {
+        "prior" => (first_largest(&prior), prior),
+        "most_frequent" => one_of(first_largest(&prior), prior.len()),
+        "constant" => one_of(constant(view, &labels)?, prior.len()),
+        other => {
+            let what = format!("strategy={other}");
+            return Err(Error::unsupported(strategy.path(), what, "prior, most_frequent, constant"));
+        }
+    };
+    let class = u32::try_from(class).unwrap_or(0);
+    Ok((run::Dummy { classes: vec![class], values: proba }, Targets::classes(vec![labels], DataType::Float64)))
+}
+
+fn one_of(class: usize, count: usize) -> (usize, Vec<f64>) {
+    (class, (0..count).map(|index| f64::from(u8::from(index == class))).collect())
+}
+
+fn first_largest(prior: &[f64]) -> usize {
+    let mut best = (0, f64::NEG_INFINITY);
+    for (class, share) in prior.iter().enumerate() {
+        if *share > best.1 {
+            best = (class, *share);
+        }
+    }
+    best.0
+}
+
+/// The class that the constant is.
+fn constant(view: &View<'_>, labels: &Labels) -> Result<usize, Error> {
+    let constant = view.attr("constant")?;
+    let found = match labels {
+        Labels::Int(all) => all.iter().position(|label| constant.as_i64().is_ok_and(|one| one == *label)),
+        Labels::Float(all) => all.iter().position(|label| constant.as_f64().is_ok_and(|one| one == *label)),
+        Labels::Bool(all) => all.iter().position(|label| constant.as_bool().is_ok_and(|one| one == *label)),
+        Labels::Text(all) => all.iter().position(|label| constant.as_text().is_ok_and(|one| one == label.as_str())),
+    };
+    found.ok_or_else(|| Error::state(constant.path(), "is no class that was learned"))
+}
+
+mod run {
+    use crate::Want;
+    use crate::matrix::Matrix;
+    use crate::step::{Answer, Predict, Run};
+
+    #[derive(Debug)]
+    pub(super) struct Dummy {
+        /// The class that is always told; none for regressions.
+        pub(super) classes: Vec<u32>,
+        /// The values of a regression, or the probabilities.
+        pub(super) values: Vec<f64>,
+    }
+
+    impl Predict for Dummy {
+        fn answer(&self, x: Matrix, want: Want, _run: &mut Run) -> Answer {
+            let rows = x.rows();
+            if want == Want::Predict && !self.classes.is_empty() {
+                return Answer::Class(self.classes.iter().map(|class| vec![*class; rows]).collect());
+            }
+            Answer::F64(self.values.iter().map(|value| vec![*value; rows]).collect())
+        }
+    }
+}

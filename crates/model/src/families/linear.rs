@@ -1,0 +1,372 @@
+//! Linear models: `x · coef + intercept`, and what each estimator makes of that: a value, the exponential of it, a
+//! class, a probability.
+//!
+//! Sums run over the features in order. The library's go through BLAS, which sums in an order of its own: both lie
+//! within 1e-12 of the sum of the terms' magnitudes.
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
+use arrow_schema::DataType;
+use foretell_pickle::{Entry, State, View};
+
+use super::Family;
+use super::finite::Finite;
+use crate::labels::Labels;
+use crate::loader::{self, Loaded, Loader, Out, Source, Targets, feature_names, some_attr};
+use crate::step::Step;
+use crate::{Error, InputKind, Output};
+
+const CYTHON: State = State::DICT.or(State::EMPTY).or(State::TUPLE);
+const LINK: State = State::DICT.or(State::SLOTS).or(State::TUPLE);
+
+pub(crate) const FAMILY: Family = Family {
+    name: "linear models",
+    classes: &[
+        ("sklearn.linear_model._base", "LinearRegression"),
+        ("sklearn.linear_model._bayes", "ARDRegression"),
+        ("sklearn.linear_model._bayes", "BayesianRidge"),
+        ("sklearn.linear_model._coordinate_descent", "ElasticNet"),
+        ("sklearn.linear_model._coordinate_descent", "ElasticNetCV"),
+        ("sklearn.linear_model._coordinate_descent", "Lasso"),
+        ("sklearn.linear_model._coordinate_descent", "LassoCV"),
+        ("sklearn.linear_model._coordinate_descent", "MultiTaskElasticNet"),
+        ("sklearn.linear_model._coordinate_descent", "MultiTaskElasticNetCV"),
+        ("sklearn.linear_model._coordinate_descent", "MultiTaskLasso"),
+        ("sklearn.linear_model._coordinate_descent", "MultiTaskLassoCV"),
+        ("sklearn.linear_model._glm.glm", "GammaRegressor"),
+        ("sklearn.linear_model._glm.glm", "PoissonRegressor"),
+        ("sklearn.linear_model._glm.glm", "TweedieRegressor"),
+        ("sklearn.linear_model._huber", "HuberRegressor"),
+        ("sklearn.linear_model._least_angle", "Lars"),
+        ("sklearn.linear_model._least_angle", "LarsCV"),
+        ("sklearn.linear_model._least_angle", "LassoLars"),
+        ("sklearn.linear_model._least_angle", "LassoLarsCV"),
+        ("sklearn.linear_model._least_angle", "LassoLarsIC"),
+        ("sklearn.linear_model._logistic", "LogisticRegression"),
+        ("sklearn.linear_model._logistic", "LogisticRegressionCV"),
+        ("sklearn.linear_model._omp", "OrthogonalMatchingPursuit"),
+        ("sklearn.linear_model._omp", "OrthogonalMatchingPursuitCV"),
+        ("sklearn.linear_model._passive_aggressive", "PassiveAggressiveClassifier"),
+        ("sklearn.linear_model._passive_aggressive", "PassiveAggressiveRegressor"),
+        ("sklearn.linear_model._perceptron", "Perceptron"),
+        ("sklearn.linear_model._quantile", "QuantileRegressor"),
+        ("sklearn.linear_model._ridge", "Ridge"),
+        ("sklearn.linear_model._ridge", "RidgeCV"),
+        ("sklearn.linear_model._ridge", "RidgeClassifier"),
+        ("sklearn.linear_model._ridge", "RidgeClassifierCV"),
+        ("sklearn.linear_model._stochastic_gradient", "SGDClassifier"),
+        ("sklearn.linear_model._stochastic_gradient", "SGDRegressor"),
+        ("sklearn.linear_model._theil_sen", "TheilSenRegressor"),
+        ("sklearn.linear_model.base", "LinearRegression"),
+        ("sklearn.linear_model.bayes", "ARDRegression"),
+        ("sklearn.linear_model.bayes", "BayesianRidge"),
+        ("sklearn.linear_model.coordinate_descent", "ElasticNet"),
+        ("sklearn.linear_model.coordinate_descent", "ElasticNetCV"),
+        ("sklearn.linear_model.coordinate_descent", "Lasso"),
+        ("sklearn.linear_model.coordinate_descent", "LassoCV"),
+        ("sklearn.linear_model.coordinate_descent", "MultiTaskElasticNet"),
+        ("sklearn.linear_model.coordinate_descent", "MultiTaskElasticNetCV"),
+        ("sklearn.linear_model.coordinate_descent", "MultiTaskLasso"),
+        ("sklearn.linear_model.coordinate_descent", "MultiTaskLassoCV"),
+        ("sklearn.linear_model.huber", "HuberRegressor"),
+        ("sklearn.linear_model.least_angle", "Lars"),
+        ("sklearn.linear_model.least_angle", "LarsCV"),
+        ("sklearn.linear_model.least_angle", "LassoLars"),
+        ("sklearn.linear_model.least_angle", "LassoLarsCV"),
+        ("sklearn.linear_model.least_angle", "LassoLarsIC"),
+        ("sklearn.linear_model.logistic", "LogisticRegression"),
+        ("sklearn.linear_model.logistic", "LogisticRegressionCV"),
+        ("sklearn.linear_model.omp", "OrthogonalMatchingPursuit"),
+        ("sklearn.linear_model.omp", "OrthogonalMatchingPursuitCV"),
+        ("sklearn.linear_model.passive_aggressive", "PassiveAggressiveClassifier"),
+        ("sklearn.linear_model.passive_aggressive", "PassiveAggressiveRegressor"),
+        ("sklearn.linear_model.perceptron", "Perceptron"),
+        ("sklearn.linear_model.ridge", "Ridge"),
+        ("sklearn.linear_model.ridge", "RidgeCV"),
+        ("sklearn.linear_model.ridge", "RidgeClassifier"),
+        ("sklearn.linear_model.ridge", "RidgeClassifierCV"),
+        ("sklearn.linear_model.stochastic_gradient", "SGDClassifier"),
+        ("sklearn.linear_model.stochastic_gradient", "SGDRegressor"),
+        ("sklearn.linear_model.theil_sen", "TheilSenRegressor"),
+        ("sklearn.svm._classes", "LinearSVC"),
+        ("sklearn.svm._classes", "LinearSVR"),
+        ("sklearn.svm.classes", "LinearSVC"),
+        ("sklearn.svm.classes", "LinearSVR"),
+    ],
+    globals: &[
+        Entry::class("sklearn._loss.loss", "HalfPoissonLoss"),
+        Entry::class("_loss", "CyHalfPoissonLoss").with_state(CYTHON),
+        Entry::function("_loss", "__pyx_unpickle_CyHalfPoissonLoss"),
+        Entry::class("sklearn._loss._loss", "CyHalfPoissonLoss").with_state(CYTHON),
+        Entry::function("sklearn._loss._loss", "__pyx_unpickle_CyHalfPoissonLoss"),
+        Entry::class("sklearn._loss.loss", "HalfGammaLoss"),
+        Entry::class("_loss", "CyHalfGammaLoss").with_state(CYTHON),
+        Entry::function("_loss", "__pyx_unpickle_CyHalfGammaLoss"),
+        Entry::class("sklearn._loss._loss", "CyHalfGammaLoss").with_state(CYTHON),
+        Entry::function("sklearn._loss._loss", "__pyx_unpickle_CyHalfGammaLoss"),
+        Entry::class("sklearn._loss.loss", "HalfSquaredError"),
+        Entry::class("_loss", "CyHalfSquaredError").with_state(CYTHON),
+        Entry::function("_loss", "__pyx_unpickle_CyHalfSquaredError"),
+        Entry::class("sklearn._loss._loss", "CyHalfSquaredError").with_state(CYTHON),
+        Entry::function("sklearn._loss._loss", "__pyx_unpickle_CyHalfSquaredError"),
+        Entry::class("sklearn._loss.loss", "HalfTweedieLoss"),
+        Entry::class("_loss", "CyHalfTweedieLoss").with_state(CYTHON),
+        Entry::function("_loss", "__pyx_unpickle_CyHalfTweedieLoss"),
+        Entry::class("sklearn._loss._loss", "CyHalfTweedieLoss").with_state(CYTHON),
+        Entry::function("sklearn._loss._loss", "__pyx_unpickle_CyHalfTweedieLoss"),
+        Entry::class("sklearn._loss.loss", "HalfTweedieLossIdentity"),
+        Entry::class("_loss", "CyHalfTweedieLossIdentity").with_state(CYTHON),
+        Entry::function("_loss", "__pyx_unpickle_CyHalfTweedieLossIdentity"),
+        Entry::class("sklearn._loss._loss", "CyHalfTweedieLossIdentity").with_state(CYTHON),
+        Entry::function("sklearn._loss._loss", "__pyx_unpickle_CyHalfTweedieLossIdentity"),
+        Entry::class("sklearn._loss.loss", "HalfBinomialLoss"),
+        Entry::class("_loss", "CyHalfBinomialLoss").with_state(CYTHON),
+        Entry::function("_loss", "__pyx_unpickle_CyHalfBinomialLoss"),
+        Entry::class("sklearn._loss._loss", "CyHalfBinomialLoss").with_state(CYTHON),
+        Entry::function("sklearn._loss._loss", "__pyx_unpickle_CyHalfBinomialLoss"),
+        Entry::class("sklearn._loss.loss", "HalfMultinomialLoss"),
+        Entry::class("_loss", "CyHalfMultinomialLoss").with_state(CYTHON),
+        Entry::function("_loss", "__pyx_unpickle_CyHalfMultinomialLoss"),
+        Entry::class("sklearn._loss._loss", "CyHalfMultinomialLoss").with_state(CYTHON),
+        Entry::function("sklearn._loss._loss", "__pyx_unpickle_CyHalfMultinomialLoss"),
+        Entry::class("sklearn._loss.link", "IdentityLink"),
+        Entry::class("sklearn._loss.link", "LogLink"),
+        Entry::class("sklearn._loss.link", "LogitLink"),
+        Entry::class("sklearn._loss.link", "MultinomialLogit"),
+        Entry::class("sklearn._loss.link", "HalfLogitLink"),
+        Entry::class("sklearn._loss.link", "Interval").with_state(LINK),
+        Entry::class("sklearn.linear_model._sgd_fast", "Hinge").with_state(CYTHON),
+        Entry::class("sklearn.linear_model.sgd_fast", "Hinge").with_state(CYTHON),
+        Entry::class("sklearn.linear_model._sgd_fast", "Log").with_state(CYTHON),
+        Entry::class("sklearn.linear_model.sgd_fast", "Log").with_state(CYTHON),
+        Entry::class("sklearn.linear_model._sgd_fast", "ModifiedHuber").with_state(CYTHON),
+        Entry::class("sklearn.linear_model.sgd_fast", "ModifiedHuber").with_state(CYTHON),
+        Entry::class("sklearn.linear_model._sgd_fast", "SquaredHinge").with_state(CYTHON),
+        Entry::class("sklearn.linear_model.sgd_fast", "SquaredHinge").with_state(CYTHON),
+        Entry::class("sklearn.linear_model._sgd_fast", "SquaredLoss").with_state(CYTHON),
+        Entry::class("sklearn.linear_model.sgd_fast", "SquaredLoss").with_state(CYTHON),
+        Entry::class("sklearn.linear_model._sgd_fast", "Huber").with_state(CYTHON),
+        Entry::class("sklearn.linear_model.sgd_fast", "Huber").with_state(CYTHON),
+        Entry::class("sklearn.linear_model._sgd_fast", "EpsilonInsensitive").with_state(CYTHON),
+        Entry::class("sklearn.linear_model.sgd_fast", "EpsilonInsensitive").with_state(CYTHON),
+        Entry::class("sklearn.linear_model._sgd_fast", "SquaredEpsilonInsensitive").with_state(CYTHON),
+        Entry::class("sklearn.linear_model.sgd_fast", "SquaredEpsilonInsensitive").with_state(CYTHON),
+        Entry::class("sklearn._loss.glm_distribution", "PoissonDistribution"),
+        Entry::class("sklearn._loss.glm_distribution", "GammaDistribution"),
+        Entry::class("sklearn._loss.glm_distribution", "TweedieDistribution"),
+        Entry::class("sklearn._loss.glm_distribution", "DistributionBoundary").with_state(LINK),
+        Entry::class("sklearn.linear_model._glm.link", "LogLink"),
+        Entry::class("sklearn.linear_model._glm.link", "IdentityLink"),
+        Entry::class("sklearn.preprocessing._label", "LabelBinarizer"),
+        Entry::class("sklearn.preprocessing.label", "LabelBinarizer"),
+    ],
+    load,
+};
+
+fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let class = view.class().map(|class| class.name.clone()).unwrap_or_default();
+    let Weights { coef, intercept, features, outputs } = Weights::read(view)?;
+    let names = feature_names(view)?;
+    let sources = loader.sources(view, given, features, names)?;
+    sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
+    loader.hold(coef.len().saturating_mul(8));
+    let (face, targets) = if is_classifier(&class) {
+        let labels = classes(view, &class)?;
+        let count = labels.len();
+        if count < 2 || outputs != if count == 2 { 1 } else { count } {
+            let message = format!("{outputs} rows of coefficients for {count} classes");
+            return Err(Error::state(view.path(), message));
+        }
+        let proba = proba(view, &class, count)?;
+        let mut targets = Targets::classes(vec![labels.clone()], DataType::Float64);
+        if proba.is_none() {
+            targets.proba.clear();
+        }
+        targets.decision = decisions(&labels);
+        (run::Face::Class(proba), targets)
+    } else {
+        let face = if exponential(view, &class)? { run::Face::Exp } else { run::Face::Value };
+        (face, Targets::numbers(outputs, DataType::Float64))
+    };
+    let finite = Finite::new(&class, &sources, false, false);
+    let step = run::Linear { coef, intercept, features, face, finite };
+    Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report: Default::default() })
+}
+
+fn is_classifier(class: &str) -> bool {
+    class.contains("Classifier") || class.starts_with("Logistic") || matches!(class, "LinearSVC" | "Perceptron")
+}
+
+/// One column a class, or a single one for the second of two.
+pub(super) fn decisions(labels: &Labels) -> Vec<Output> {
+    let column = |name: String, class: Option<String>| Output { name, data_type: DataType::Float64, class };
+    if labels.len() <= 2 {
+        return vec![column("decision".to_string(), None)];
+    }
+    let texts = (0..labels.len()).map(|class| labels.text(class));
+    texts.map(|class| column(format!("decision_{class}"), Some(class))).collect()
+}
+
+fn classes(view: &View<'_>, class: &str) -> Result<Labels, Error> {
+    if !class.starts_with("RidgeClassifier") {
+        return loader::labels(&view.attr("classes_")?);
+    }
+    // Ridge learns numbers; its binarizer knows what they stand for.
+    let binarizer = view.attr("_label_binarizer")?;
+    if let Some(kind) = some_attr(&binarizer, "y_type_")?
+        && kind.as_str()?.starts_with("multilabel")
+    {
+        return Err(Error::unsupported(view.path(), "several labels a row", "one class a row"));
+    }
+    loader::labels(&binarizer.attr("classes_")?)
+}
+
+/// How a classifier turns scores into probabilities; none where it has none.
+fn proba(view: &View<'_>, class: &str, count: usize) -> Result<Option<run::Proba>, Error> {
+    let word = |name: &str| -> Result<Option<&str>, Error> {
+        some_attr(view, name)?.map(|word| word.as_str()).transpose().map_err(Error::from)
+    };
+    Ok(match class {
+        "SGDClassifier" => match word("loss")? {
+            Some("log" | "log_loss") => Some(run::Proba::Each),
+            Some("modified_huber") => Some(run::Proba::Huber),
+            _ => None,
+        },
+        "LogisticRegression" | "LogisticRegressionCV" => {
+            let each = match word("multi_class")? {
+                Some("ovr" | "warn") => true,
+                Some("multinomial") => false,
+                // 1.8 dropped the parameter, and with it the choice.
+                None => count == 2,
+                Some(_) => count == 2 || word("solver")? == Some("liblinear"),
+            };
+            Some(if each { run::Proba::Each } else { run::Proba::Softmax })
+        }
+        _ => None,
+    })
+}
+
+/// Whether a generalised linear model has the logarithm as its link.
+fn exponential(view: &View<'_>, class: &str) -> Result<bool, Error> {
+    Ok(match class {
+        "PoissonRegressor" | "GammaRegressor" => true,
+        "TweedieRegressor" => match view.attr("link")?.as_str()? {
+            "auto" => view.attr("power")?.as_f64()? > 0.0,
+            link => link == "log",
+        },
+        _ => false,
+    })
+}
+
+/// `coef_` by output, and `intercept_`.
+struct Weights {
+    coef: Vec<f64>,
+    intercept: Vec<f64>,
+    features: usize,
+    outputs: usize,
+}
+
+impl Weights {
+    fn read(view: &View<'_>) -> Result<Self, Error> {
+        let coef = view.attr("coef_")?.array()?;
+        let (outputs, features) = match *coef.shape() {
+            [features] => (1, features),
+            [outputs, features] => (outputs, features),
+            _ => return Err(coef.view().expected("an array of one or two dimensions").into()),
+        };
+        let coef = coef.f64s()?;
+        let intercept = view.attr("intercept_")?;
+        let mut intercept = match intercept.array() {
+            Ok(array) => array.f64s()?,
+            Err(_) => vec![intercept.as_f64()?],
+        };
+        if let [one] = *intercept.as_slice() {
+            intercept = vec![one; outputs.min(OUTPUTS)];
+        }
+        if outputs == 0 || outputs > OUTPUTS || features == 0 || intercept.len() != outputs {
+            let message = format!("{outputs} rows of {features} coefficients with {} intercepts", intercept.len());
+            return Err(Error::state(view.path(), message));
+        }
+        Ok(Weights { coef, intercept, features, outputs })
+    }
+}
+
+/// More targets or classes are an attack on memory.
+const OUTPUTS: usize = 1 << 16;
+
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
+mod run {
+    use crate::Want;
+    use crate::families::finite::Finite;
+    use crate::families::scores;
+    use crate::matrix::{Dense, Matrix};
+    use crate::step::{Answer, Predict, Run};
+
+    #[derive(Debug)]
+    pub(super) enum Face {
+        Value,
+        Exp,
+        Class(Option<Proba>),
+    }
+
+    #[derive(Debug, Clone, Copy)]
+    pub(super) enum Proba {
+        /// The logistic function of each score, divided by their sum.
+        Each,
+        Softmax,
+        /// SGD's modified Huber loss: scores cut off at -1 and 1.
+        Huber,
+    }
+
+    #[derive(Debug)]
+    pub(super) struct Linear {
+        pub(super) coef: Vec<f64>,
+        pub(super) intercept: Vec<f64>,
+        pub(super) features: usize,
+        pub(super) face: Face,
+        pub(super) finite: Finite,
+    }
+
+    impl Linear {
+        fn scores(&self, x: Matrix) -> Vec<Vec<f64>> {
+            let rows = x.rows();
+            let products = match x {
+                Matrix::Csr(csr) => {
+                    let product = |coef: &[f64], row| csr.row(row).map(|(col, x)| x * coef[col as usize]).sum();
+                    let output = |coef: &[f64]| (0..rows).map(|row| product(coef, row)).collect::<Vec<f64>>();
+                    self.coef.chunks_exact(self.features).map(output).collect()
+                }
+                other => {
+                    let dense = other.into_dense().unwrap_or_else(|_| Dense::zeros(rows, self.features));
+                    scores::products(&dense, &self.coef)
+                }
+            };
+            let mut products: Vec<Vec<f64>> = products;
+            for (column, intercept) in products.iter_mut().zip(&self.intercept) {
+                column.iter_mut().for_each(|value| *value += intercept);
+            }
+            products
+        }
+    }
+
+    impl Predict for Linear {
+        fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
+            self.finite.check(&x, run);
+            let mut scores = self.scores(x);
+            match (&self.face, want) {
+                (Face::Value, _) => Answer::F64(scores),
+                (Face::Exp, _) => {
+                    scores.iter_mut().flatten().for_each(|value| *value = value.exp());
+                    Answer::F64(scores)
+                }
+                (Face::Class(_), Want::Decision) => Answer::F64(scores),
+                (Face::Class(Some(how)), Want::Proba) => Answer::F64(match how {
+                    Proba::Each => scores::logistic(scores),
+                    Proba::Softmax => scores::softmax(scores),
+                    Proba::Huber => scores::huber(scores),
+                }),
+                (Face::Class(_), _) => Answer::Class(vec![scores::best(&scores)]),
+            }
+        }
+    }
+}
