@@ -9,7 +9,7 @@ fn page() -> String {
     let mut page = String::from(
         "# Models that foretell reads\nEvery class, from the list of families in `crates/model/src/families/mod.rs`. A \
          file that holds any other class is refused, naming the class, its place and its byte: `foretell inspect` tells \
-         what is in it. XGBoost's own files (`.json`, `.ubj`, the old binary) are read as they are.\n\n\
+         what is in it. XGBoost's own files (`.json`, `.ubj`, the old binary) and LightGBM's model texts are read as they are.\n\n\
          | family | classes |\n|---|---|\n",
     );
     for family in FAMILIES {
