@@ -1,11 +1,17 @@
 //! `foretell predict` from the outside: what Python answered comes out, and errors name file, line and column.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Float32Array, Float64Array, Int64Array, RecordBatch, StringArray,
+    UInt64Array,
+};
+use arrow::compute::take;
+use arrow::datatypes::{DataType, Float64Type, Int64Type};
+use foretell_fixtures::Case;
 use parquet::arrow::ArrowWriter;
 use serde_json::Value;
 
@@ -33,154 +39,101 @@ fn bad(args: &[&str]) -> String {
     error.trim_end().to_string()
 }
 
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
+/// These rows of a fixture's input.
+fn batch(case: &Case, rows: &[usize]) -> RecordBatch {
+    let rows = UInt64Array::from_iter_values(rows.iter().map(|row| *row as u64));
+    let taken = case.columns().iter().map(|(name, array)| (name, take(array, &rows, None).unwrap()));
+    RecordBatch::try_from_iter(taken).unwrap()
 }
 
-/// A model with its data and what its library answered.
-struct Case {
-    folder: PathBuf,
-    json: Value,
+fn cell(array: &ArrayRef, row: usize) -> Option<Value> {
+    (!array.is_null(row)).then(|| match array.data_type() {
+        DataType::Float64 => match array.as_primitive::<Float64Type>().value(row) {
+            value if value.is_finite() => Value::from(value),
+            value => Value::from(value.to_string()),
+        },
+        DataType::Int64 => Value::from(array.as_primitive::<Int64Type>().value(row)),
+        DataType::Boolean => Value::from(array.as_boolean().value(row)),
+        _ => Value::from(array.as_string::<i32>().value(row)),
+    })
 }
 
-impl Case {
-    fn load(folder: PathBuf) -> Case {
-        let json = serde_json::from_slice(&std::fs::read(folder.join("case.json")).unwrap()).unwrap();
-        Case { folder, json }
-    }
-
-    fn named(name: &str) -> Case {
-        Case::load(fixtures().join(name))
-    }
-
-    fn all() -> Vec<Case> {
-        let mut cases = Vec::new();
-        for group in std::fs::read_dir(fixtures()).unwrap() {
-            let Ok(folders) = std::fs::read_dir(group.unwrap().path()) else { continue };
-            let folders = folders.map(|folder| folder.unwrap().path());
-            cases.extend(folders.filter(|folder| folder.join("case.json").exists()).map(Case::load));
-        }
-        cases
-    }
-
-    fn model(&self) -> String {
-        self.folder.join(self.json["model"].as_str().unwrap()).display().to_string()
-    }
-
-    fn columns(&self) -> &[Value] {
-        self.json["columns"].as_array().unwrap()
-    }
-
-    fn refused(&self) -> Vec<usize> {
-        let refused = self.json["answers"]["predict"]["refused"].as_array().unwrap();
-        refused.iter().map(|row| row.as_u64().unwrap() as usize).collect()
-    }
-
-    fn rows(&self) -> usize {
-        self.columns()[0]["values"].as_array().unwrap().len()
-    }
-
-    fn accepted(&self) -> Vec<usize> {
-        let refused = self.refused();
-        (0..self.rows()).filter(|row| !refused.contains(row)).collect()
-    }
-
-    fn csv(&self, rows: &[usize]) -> String {
-        let names: Vec<&str> = self.columns().iter().map(|column| column["name"].as_str().unwrap()).collect();
-        let mut text = names.join(",") + "\n";
-        for row in rows {
-            let cell = |column: &Value| match (&column["values"][row], column["type"].as_str().unwrap()) {
-                (Value::Null, _) => String::new(),
-                (value, "float64") => format!("{:?}", float64(value)),
-                (Value::String(text), _) => format!("\"{}\"", text.replace('"', "\"\"")),
-                (value, _) => value.to_string(),
-            };
-            text += &(self.columns().iter().map(cell).collect::<Vec<_>>().join(",") + "\n");
-        }
-        text
-    }
-
-    fn jsonl(&self, rows: &[usize]) -> String {
-        let mut text = String::new();
-        for row in rows {
-            let cell = |column: &Value| {
-                let value = match (&column["values"][row], column["type"].as_str().unwrap()) {
-                    (Value::Null, _) => Value::Null,
-                    (value, "float64") => match float64(value) {
-                        value if value.is_finite() => Value::from(value),
-                        value => Value::from(value.to_string()),
-                    },
-                    (value, _) => value.clone(),
-                };
-                (column["name"].as_str().unwrap().to_string(), value)
-            };
-            let object: serde_json::Map<String, Value> = self.columns().iter().map(cell).collect();
-            text += &(Value::Object(object).to_string() + "\n");
-        }
-        text
-    }
-
-    fn parquet(&self, rows: &[usize], path: &Path) {
-        let column = |column: &Value| {
-            let values = rows.iter().map(|row| &column["values"][row]);
-            let array: ArrayRef = match column["type"].as_str().unwrap() {
-                "int64" => Arc::new(values.map(Value::as_i64).collect::<Int64Array>()),
-                "bool" => Arc::new(values.map(Value::as_bool).collect::<BooleanArray>()),
-                "text" => Arc::new(values.map(Value::as_str).collect::<StringArray>()),
-                _ => Arc::new(values.map(|v| (!v.is_null()).then(|| float64(v))).collect::<Float64Array>()),
-            };
-            (column["name"].as_str().unwrap().to_string(), array)
+fn csv(case: &Case, rows: &[usize]) -> String {
+    let names: Vec<&str> = case.columns().iter().map(|(name, _)| name.as_str()).collect();
+    let mut text = names.join(",") + "\n";
+    for row in rows {
+        let cell = |(_, array): &(String, ArrayRef)| match cell(array, *row) {
+            None => String::new(),
+            Some(Value::String(text)) => format!("\"{}\"", text.replace('"', "\"\"")),
+            Some(value) => value.to_string(),
         };
-        let batch = RecordBatch::try_from_iter(self.columns().iter().map(column)).unwrap();
-        let mut writer = ArrowWriter::try_new(std::fs::File::create(path).unwrap(), batch.schema(), None).unwrap();
-        writer.write(&batch).unwrap();
-        writer.close().unwrap();
+        text += &(case.columns().iter().map(cell).collect::<Vec<_>>().join(",") + "\n");
     }
+    text
+}
 
-    /// Compares the lines of a CSV with what the library answered for these rows.
-    fn check(&self, rows: &[usize], output: &str, proba: bool) {
-        let name = self.folder.display();
-        let mut lines = output.lines();
-        let header = lines.next().unwrap();
-        let mut answers: Vec<&Value> = self.json["answers"]["predict"]["columns"].as_array().unwrap().iter().collect();
-        let many = answers.len() > 1;
-        let starts = if many { "prediction_0,prediction_1" } else { "prediction" };
-        assert!(header.starts_with(starts), "{name}: {header}");
-        if proba {
-            answers.extend(self.json["answers"]["proba"]["columns"].as_array().unwrap());
-            assert!(header.contains(",proba_"), "{name}: {header}");
-        }
-        let lines: Vec<&str> = lines.collect();
-        assert_eq!(lines.len(), rows.len(), "{name}: one row a row");
-        for (line, row) in lines.iter().zip(rows) {
-            let cells: Vec<&str> = line.split(',').collect();
-            assert_eq!(cells.len(), answers.len(), "{name}: {line}");
-            for (cell, answer) in cells.iter().zip(&answers) {
-                let value = &answer["values"][row];
-                let same = match answer["type"].as_str().unwrap() {
-                    "float64" => cell.parse::<f64>().unwrap().to_bits().abs_diff(float64(value).to_bits()) <= 1,
-                    "float32" => {
-                        let bits = u32::from_str_radix(value.as_str().unwrap(), 16).unwrap();
-                        let tolerance = u32::from(proba || self.behind_exp());
-                        cell.parse::<f32>().unwrap().to_bits().abs_diff(bits) <= tolerance
-                    }
-                    "bool" => *cell == if value.as_bool().unwrap() { "True" } else { "False" },
-                    "text" => *cell == value.as_str().unwrap(),
-                    _ => cell.parse::<i64>().ok() == value.as_i64(),
-                };
-                assert!(same, "{name}: row {row}: {cell} is not {value}");
-            }
-        }
+fn jsonl(case: &Case, rows: &[usize]) -> String {
+    let mut text = String::new();
+    for row in rows {
+        let members = case.columns().iter().map(|(name, array)| (name.clone(), cell(array, *row).unwrap_or_default()));
+        text += &(Value::Object(members.collect()).to_string() + "\n");
     }
+    text
+}
 
-    /// Where a prediction is behind `exp`, its last bit may differ.
-    fn behind_exp(&self) -> bool {
-        ["binary", "classes", "poisson", "booster", "booster-saved-raw"].iter().any(|name| self.folder.ends_with(name))
+fn parquet(case: &Case, rows: &[usize], path: &Path) {
+    let batch = batch(case, rows);
+    let mut writer = ArrowWriter::try_new(std::fs::File::create(path).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+/// A cell of the output as the type that the library answered in.
+fn read(cell: &str, data_type: &DataType) -> ArrayRef {
+    match data_type {
+        DataType::Float64 => Arc::new(Float64Array::from(vec![cell.parse::<f64>().unwrap()])),
+        DataType::Float32 => Arc::new(Float32Array::from(vec![cell.parse::<f32>().unwrap()])),
+        DataType::Int64 => Arc::new(Int64Array::from(vec![cell.parse::<i64>().unwrap()])),
+        DataType::Boolean => Arc::new(BooleanArray::from(vec![match cell {
+            "True" => true,
+            "False" => false,
+            other => panic!("{other} is no bool of Python"),
+        }])),
+        _ => Arc::new(StringArray::from(vec![cell])),
     }
 }
 
-fn float64(bits: &Value) -> f64 {
-    f64::from_bits(u64::from_str_radix(bits.as_str().unwrap(), 16).unwrap())
+/// Compares the lines of a CSV with what the library answered for these rows.
+fn check(case: &Case, rows: &[usize], output: &str, proba: bool) {
+    let name = case.name();
+    let mut lines = output.lines();
+    let header = lines.next().unwrap();
+    let predicted = case.answer("predict").unwrap();
+    let shares = if proba { case.answer("proba") } else { None };
+    let starts = if predicted.columns.len() > 1 { "prediction_0,prediction_1" } else { "prediction" };
+    assert!(header.starts_with(starts), "{name}: {header}");
+    assert_eq!(header.contains(",proba_"), proba, "{name}: {header}");
+    let lines: Vec<&str> = lines.collect();
+    assert_eq!(lines.len(), rows.len(), "{name}: one row a row");
+    let answers = std::iter::once(&predicted).chain(&shares);
+    let answers: Vec<_> = answers.flat_map(|answer| (0..answer.columns.len()).map(move |n| (answer, n))).collect();
+    for (line, row) in lines.iter().zip(rows) {
+        let cells: Vec<&str> = line.split(',').collect();
+        assert_eq!(cells.len(), answers.len(), "{name}: {line}");
+        for (cell, (answer, column)) in cells.iter().zip(&answers) {
+            let got = read(cell, answer.columns[*column].data_type());
+            let differs = answer.differs(*column, *row, &got, 0);
+            assert!(differs.is_none(), "{name}: {}", differs.unwrap());
+        }
+    }
+}
+
+fn path_of(case: &Case) -> String {
+    case.model().display().to_string()
+}
+
+fn accepted(case: &Case) -> Vec<usize> {
+    case.answer("predict").unwrap().accepted()
 }
 
 #[test]
@@ -188,23 +141,23 @@ fn every_fixture_gives_what_its_library_gave_from_every_format() {
     let folder = tempfile::tempdir().unwrap();
     let mut checked = 0;
     for case in Case::all() {
-        if case.json["answers"].get("predict").is_none() {
+        if case.answer("predict").is_none() {
             continue;
         }
         checked += 1;
-        let rows = case.accepted();
-        let proba = case.json["answers"].get("proba").is_some();
+        let rows = accepted(&case);
+        let proba = case.answer("proba").is_some();
         let path = |name: &str| folder.path().join(name).display().to_string();
         let (csv, jsonl, parquet, out) = (path("d.csv"), path("d.jsonl"), path("d.parquet"), path("out.csv"));
-        std::fs::write(&csv, case.csv(&rows)).unwrap();
-        std::fs::write(&jsonl, case.jsonl(&rows)).unwrap();
-        case.parquet(&rows, Path::new(&parquet));
+        std::fs::write(&csv, csv(&case, &rows)).unwrap();
+        std::fs::write(&jsonl, jsonl(&case, &rows)).unwrap();
+        parquet(&case, &rows, Path::new(&parquet));
         for data in [csv, jsonl, parquet] {
-            let model = case.model();
+            let model = path_of(&case);
             let mut args = vec!["predict", &model, &data, "-o", &out];
             args.extend(proba.then_some("--proba"));
             assert_eq!(good(&args), "");
-            case.check(&rows, &std::fs::read_to_string(&out).unwrap(), proba);
+            check(&case, &rows, &std::fs::read_to_string(&out).unwrap(), proba);
         }
     }
     assert!(checked > 50, "{checked}");
@@ -216,10 +169,10 @@ fn a_refused_row_stops_with_its_line_and_the_reason_and_leaves_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("d.csv"), folder.path().join("out.csv"));
     let all: Vec<usize> = (0..case.rows()).collect();
-    std::fs::write(&data, case.csv(&all)).unwrap();
+    std::fs::write(&data, csv(&case, &all)).unwrap();
     std::fs::write(&out, "before").unwrap();
-    let error = bad(&["predict", &case.model(), data.to_str().unwrap(), "-o", out.to_str().unwrap()]);
-    let line = case.refused()[0] + 2;
+    let error = bad(&["predict", &path_of(&case), data.to_str().unwrap(), "-o", out.to_str().unwrap()]);
+    let line = case.answer("predict").unwrap().refused[0] + 2;
     assert!(error.contains(&format!("d.csv:{line}: the model refuses this row: ")), "{error}");
     assert_eq!(std::fs::read_to_string(&out).unwrap(), "before", "the old output stays");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "no half of a file stays");
@@ -229,10 +182,10 @@ fn a_refused_row_stops_with_its_line_and_the_reason_and_leaves_no_file() {
 fn outputs_in_every_format_and_standard_input() {
     let case = Case::named("xgboost-3.2/regressor");
     let folder = tempfile::tempdir().unwrap();
-    let rows = case.accepted();
-    let csv = case.csv(&rows);
+    let rows = accepted(&case);
+    let csv = csv(&case, &rows);
     let mut child = Command::new(env!("CARGO_BIN_EXE_foretell"))
-        .args(["predict", &case.model(), "-", "--keep", "AGE,ITEM_n"])
+        .args(["predict", &path_of(&case), "-", "--keep", "AGE,ITEM_n"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -245,7 +198,8 @@ fn outputs_in_every_format_and_standard_input() {
     let data = folder.path().join("d.csv");
     std::fs::write(&data, &csv).unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
-    let run = |out: &str| good(&["predict", &case.model(), data.to_str().unwrap(), "--keep", "AGE,ITEM_n", "-o", out]);
+    let run =
+        |out: &str| good(&["predict", &path_of(&case), data.to_str().unwrap(), "--keep", "AGE,ITEM_n", "-o", out]);
     run(&path("o.jsonl"));
     let jsonl = std::fs::read_to_string(path("o.jsonl")).unwrap();
     let cells = |line: &str| line.split(',').map(str::to_string).collect::<Vec<_>>();
@@ -257,7 +211,7 @@ fn outputs_in_every_format_and_standard_input() {
     }
     // A Parquet output is data again.
     run(&path("o.parquet"));
-    let model = Case::named("xgboost-3.2/regressor").model();
+    let model = path_of(&Case::named("xgboost-3.2/regressor"));
     let error = bad(&["predict", &model, &path("o.parquet")]);
     assert!(error.ends_with("column `ITEM_n`: has the type Utf8, but the model takes a number"), "{error}");
 }
@@ -266,8 +220,8 @@ fn outputs_in_every_format_and_standard_input() {
 fn wrong_data_and_wrong_models_are_named() {
     let case = Case::named("xgboost-3.2/regressor");
     let folder = tempfile::tempdir().unwrap();
-    let model = case.model();
-    let names: Vec<&str> = case.columns().iter().map(|column| column["name"].as_str().unwrap()).collect();
+    let model = path_of(&case);
+    let names: Vec<&str> = case.columns().iter().map(|(name, _)| name.as_str()).collect();
     let header = names.join(",");
     let row = names.iter().map(|_| "1").collect::<Vec<_>>().join(",");
     let with = |name: &str, content: &str, more: &[&str]| {
@@ -319,20 +273,20 @@ fn a_model_without_names_takes_all_columns_in_order() {
     let case = Case::all()
         .into_iter()
         .find(|case| {
-            let report = foretell(&["inspect", &case.model(), "--json"]);
+            let report = foretell(&["inspect", &path_of(&case), "--json"]);
             let report: Value = serde_json::from_slice(&report.stdout).unwrap_or_default();
-            report["model"]["inputs"][0]["name"].is_null() && case.json["answers"].get("predict").is_some()
+            report["model"]["inputs"][0]["name"].is_null() && case.answer("predict").is_some()
         })
         .expect("a fixture without names");
     let folder = tempfile::tempdir().unwrap();
-    let rows = case.accepted();
-    let csv = case.csv(&rows);
+    let rows = accepted(&case);
+    let csv = csv(&case, &rows);
     let (header, body) = csv.split_once('\n').unwrap();
     let names: Vec<String> = (0..header.split(',').count()).map(|n| format!("c{n}")).collect();
     let renamed = folder.path().join("d.csv").display().to_string();
     std::fs::write(&renamed, format!("{}\n{body}", names.join(","))).unwrap();
-    let model = case.model();
-    case.check(&rows, &good(&["predict", &model, &renamed]), false);
+    let model = path_of(&case);
+    check(&case, &rows, &good(&["predict", &model, &renamed]), false);
 
     // With another column in the data, the inputs have to be named.
     let wide: String = body.lines().map(|line| format!("id,{line}\n")).collect();
@@ -340,14 +294,14 @@ fn a_model_without_names_takes_all_columns_in_order() {
     let error = bad(&["predict", &model, &renamed]);
     assert!(error.contains("and knows no names for them; the file has"), "{error}");
     let output = good(&["predict", &model, &renamed, "--columns", &names.join(",")]);
-    case.check(&rows, &output, false);
+    check(&case, &rows, &output, false);
 }
 
 #[test]
 fn many_chunks_keep_their_order_and_the_first_error_is_told() {
     let case = Case::named("sklearn-1.9/tree");
-    let rows = case.accepted();
-    let csv = case.csv(&rows);
+    let rows = accepted(&case);
+    let csv = csv(&case, &rows);
     let (header, body) = csv.split_once('\n').unwrap();
     let line = body.lines().next().unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -356,12 +310,12 @@ fn many_chunks_keep_their_order_and_the_first_error_is_told() {
     let mut text = format!("n,{header}\n");
     (0..count).for_each(|n| text += &format!("\"{n}\",{line}\n"));
     std::fs::write(&data, &text).unwrap();
-    let output = good(&["predict", &case.model(), &data, "--keep", "n"]);
+    let output = good(&["predict", &path_of(&case), &data, "--keep", "n"]);
     let numbers = output.lines().skip(1).map(|line| line.split_once(',').unwrap().0.parse::<usize>().unwrap());
     assert!(numbers.eq(0..count), "in order, each once");
 
     let bad_line = |n: usize| format!("\"{n}\",{line}\n");
     let broken = text.replace(&bad_line(150_000), "1,2\n").replace(&bad_line(60_000), "1,2\n");
     std::fs::write(&data, broken).unwrap();
-    assert!(bad(&["predict", &case.model(), &data, "-o", "/dev/null"]).contains("d.csv:60002: "), "the first of two");
+    assert!(bad(&["predict", &path_of(&case), &data, "-o", "/dev/null"]).contains("d.csv:60002: "), "the first of two");
 }
