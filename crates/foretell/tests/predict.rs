@@ -58,7 +58,7 @@ fn cell(array: &ArrayRef, row: usize) -> Option<Value> {
     })
 }
 
-fn csv(case: &Case, rows: &[usize]) -> String {
+fn as_csv(case: &Case, rows: &[usize]) -> String {
     let names: Vec<&str> = case.columns().iter().map(|(name, _)| name.as_str()).collect();
     let mut text = names.join(",") + "\n";
     for row in rows {
@@ -72,7 +72,7 @@ fn csv(case: &Case, rows: &[usize]) -> String {
     text
 }
 
-fn jsonl(case: &Case, rows: &[usize]) -> String {
+fn as_jsonl(case: &Case, rows: &[usize]) -> String {
     let mut text = String::new();
     for row in rows {
         let members = case.columns().iter().map(|(name, array)| (name.clone(), cell(array, *row).unwrap_or_default()));
@@ -81,7 +81,7 @@ fn jsonl(case: &Case, rows: &[usize]) -> String {
     text
 }
 
-fn parquet(case: &Case, rows: &[usize], path: &Path) {
+fn write_parquet(case: &Case, rows: &[usize], path: &Path) {
     let batch = batch(case, rows);
     let mut writer = ArrowWriter::try_new(std::fs::File::create(path).unwrap(), batch.schema(), None).unwrap();
     writer.write(&batch).unwrap();
@@ -149,9 +149,9 @@ fn every_fixture_gives_what_its_library_gave_from_every_format() {
         let proba = case.answer("proba").is_some();
         let path = |name: &str| folder.path().join(name).display().to_string();
         let (csv, jsonl, parquet, out) = (path("d.csv"), path("d.jsonl"), path("d.parquet"), path("out.csv"));
-        std::fs::write(&csv, csv(&case, &rows)).unwrap();
-        std::fs::write(&jsonl, jsonl(&case, &rows)).unwrap();
-        parquet(&case, &rows, Path::new(&parquet));
+        std::fs::write(&csv, as_csv(&case, &rows)).unwrap();
+        std::fs::write(&jsonl, as_jsonl(&case, &rows)).unwrap();
+        write_parquet(&case, &rows, Path::new(&parquet));
         for data in [csv, jsonl, parquet] {
             let model = path_of(&case);
             let mut args = vec!["predict", &model, &data, "-o", &out];
@@ -169,7 +169,7 @@ fn a_refused_row_stops_with_its_line_and_the_reason_and_leaves_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("d.csv"), folder.path().join("out.csv"));
     let all: Vec<usize> = (0..case.rows()).collect();
-    std::fs::write(&data, csv(&case, &all)).unwrap();
+    std::fs::write(&data, as_csv(&case, &all)).unwrap();
     std::fs::write(&out, "before").unwrap();
     let error = bad(&["predict", &path_of(&case), data.to_str().unwrap(), "-o", out.to_str().unwrap()]);
     let line = case.answer("predict").unwrap().refused[0] + 2;
@@ -183,7 +183,7 @@ fn outputs_in_every_format_and_standard_input() {
     let case = Case::named("xgboost-3.2/regressor");
     let folder = tempfile::tempdir().unwrap();
     let rows = accepted(&case);
-    let csv = csv(&case, &rows);
+    let csv = as_csv(&case, &rows);
     let mut child = Command::new(env!("CARGO_BIN_EXE_foretell"))
         .args(["predict", &path_of(&case), "-", "--keep", "AGE,ITEM_n"])
         .stdin(Stdio::piped())
@@ -280,7 +280,7 @@ fn a_model_without_names_takes_all_columns_in_order() {
         .expect("a fixture without names");
     let folder = tempfile::tempdir().unwrap();
     let rows = accepted(&case);
-    let csv = csv(&case, &rows);
+    let csv = as_csv(&case, &rows);
     let (header, body) = csv.split_once('\n').unwrap();
     let names: Vec<String> = (0..header.split(',').count()).map(|n| format!("c{n}")).collect();
     let renamed = folder.path().join("d.csv").display().to_string();
@@ -301,7 +301,7 @@ fn a_model_without_names_takes_all_columns_in_order() {
 fn many_chunks_keep_their_order_and_the_first_error_is_told() {
     let case = Case::named("sklearn-1.9/tree");
     let rows = accepted(&case);
-    let csv = csv(&case, &rows);
+    let csv = as_csv(&case, &rows);
     let (header, body) = csv.split_once('\n').unwrap();
     let line = body.lines().next().unwrap();
     let folder = tempfile::tempdir().unwrap();
