@@ -272,7 +272,7 @@ fn a_model_without_names_takes_all_columns_in_order() {
     let case = Case::all()
         .into_iter()
         .find(|case| {
-            let report = foretell(&["inspect", &path_of(&case), "--json"]);
+            let report = foretell(&["inspect", &path_of(case), "--json"]);
             let report: Value = serde_json::from_slice(&report.stdout).unwrap_or_default();
             report["model"]["inputs"][0]["name"].is_null() && case.answer("predict").is_some()
         })
