@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch};
 use foretell_connect::kafka::mock::Feed;
-use foretell_connect::kind::{Role, SinkContext, SourceContext};
+use foretell_connect::kind::{DecodeText, Role, SinkContext, SourceContext};
 use foretell_connect::{sink, source};
 use foretell_flow::{Claim, Demand, Event, Partition, Plan, Position, Provenance, Range, Recipe, Write};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -44,7 +44,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 async fn read(brokers: &str, topic: &str, name: &str, count: i64) -> Result<(), Box<dyn std::error::Error>> {
     let settings = (source::kafka::KIND.parse)(json!({ "brokers": brokers, "topic": topic })).map_err(|e| e.message)?;
-    let context = SourceContext { pipeline: name.into(), worker: "0".into(), workers: 1, base: ".".into() };
+    let context = SourceContext {
+        pipeline: name.into(),
+        worker: "0".into(),
+        index: 0,
+        workers: 1,
+        ends: false,
+        decode: DecodeText { kind: "json".into(), settings: json!({}) },
+        state: (Arc::new(Local), "/nowhere".into()),
+        base: ".".into(),
+    };
     let mut source = settings.open(&context, false).await?;
     let demand = Demand { rows: 65_536, bytes: 16 << 20, wait: Duration::from_secs(1) };
     let (mut begin, mut read, mut chunks) = (Instant::now(), 0, 0);

@@ -58,6 +58,16 @@ impl HumanSize {
     }
 }
 
+impl fmt::Display for HumanSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+        match units.iter().find(|(size, _)| self.0 >= *size) {
+            Some((size, unit)) => write!(f, "{:.1} {unit}", self.0 as f64 / *size as f64),
+            None => write!(f, "{} B", self.0),
+        }
+    }
+}
+
 struct DurationVisitor;
 
 impl Visitor<'_> for DurationVisitor {
@@ -159,6 +169,7 @@ mod tests {
             assert_eq!(parse(bad), None, "{bad}");
         }
         assert_eq!(serde_json::from_str::<HumanSize>("5").unwrap(), HumanSize(5));
+        assert_eq!([17, 1536, 3 << 30].map(|size| HumanSize(size).to_string()), ["17 B", "1.5 KiB", "3.0 GiB"]);
         let error = serde_json::from_str::<HumanDuration>("3").unwrap_err().to_string();
         assert!(error.contains("expected a duration such as `3s`"), "{error}");
     }

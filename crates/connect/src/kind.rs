@@ -1,7 +1,8 @@
 //! What a component declares of itself, so that the pipeline file, its JSON Schema, the docs and the tests find it by
 //! walking a list.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
@@ -10,6 +11,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
 use crate::decode::KeyType;
+use crate::storage::Storage;
 
 /// A kind of component: its name in the pipeline file and how its settings are read. `S` is what the settings become.
 pub struct Kind<S: ?Sized + 'static> {
@@ -109,6 +111,24 @@ secret!(
     schemars::json_schema!({ "description": "A URL; by reference where it holds a password.", "type": "string" })
 );
 
+/// How a record's bytes become columns, as the pipeline file says it: a decoder's kind and settings.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct DecodeText {
+    /// The kind, e.g. `csv`.
+    pub kind: String,
+    /// Its settings.
+    pub settings: serde_json::Value,
+}
+
+/// A decoding that a source found out by looking at its data.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inferred {
+    /// The decoder, with its columns.
+    pub decode: DecodeText,
+    /// What it was found from, for people.
+    pub from: String,
+}
+
 /// What a source is opened with.
 #[derive(Debug, Clone)]
 pub struct SourceContext {
@@ -116,8 +136,16 @@ pub struct SourceContext {
     pub pipeline: String,
     /// This worker's stable name, unique within the pipeline, e.g. `0`: the static group membership hangs on it.
     pub worker: String,
+    /// Which of this process's workers it is, from 0.
+    pub index: usize,
     /// How many workers of this process share the source's buffer budget.
     pub workers: usize,
+    /// Whether the pipeline ends when all that is there is read.
+    pub ends: bool,
+    /// How values are decoded.
+    pub decode: DecodeText,
+    /// Where a source may keep what it must know at the next start: `state:`, and a folder in it.
+    pub state: (Arc<dyn Storage>, String),
     /// Relative paths in settings are relative to this folder (the pipeline file's).
     pub base: PathBuf,
 }
@@ -163,6 +191,32 @@ pub trait SourceSettings: Send + Sync {
     /// Reaches the service and joins. With `probe` it only looks (service there, topic there, credentials right) and
     /// joins nothing: what `foretell check` does.
     async fn open(&self, context: &SourceContext, probe: bool) -> Result<Box<dyn Source>, StageError>;
+
+    /// Whether `decode`, or its `columns`, may be left out, because [`infer`](SourceSettings::infer) finds them.
+    fn infers(&self) -> bool {
+        false
+    }
+
+    /// Completes what the pipeline file says about decoding by looking at the data.
+    async fn infer(&self, _base: &Path, _given: Option<&DecodeText>) -> Result<Inferred, StageError> {
+        Err(StageError::settings("the columns cannot be found out from this source").remedy("write `decode`"))
+    }
+
+    /// Whether its records have places: then dead letters name file and line.
+    fn places(&self) -> bool {
+        false
+    }
+
+    /// How many workers of one process can share it without being told how many, where the sinks and the query allow it:
+    /// the reading is spread over all cores.
+    fn spreads(&self) -> usize {
+        1
+    }
+
+    /// What is there, for people: one line each.
+    async fn report(&self, _context: &SourceContext) -> Result<Vec<String>, StageError> {
+        Ok(Vec::new())
+    }
 }
 
 /// Settings of a decoder.
@@ -194,4 +248,10 @@ pub trait SinkSettings: Send + Sync {
     /// Reaches the service and checks everything that can be wrong (address, credentials, table, columns and their
     /// types, folder, topic) and writes nothing: what `foretell check` does is this.
     async fn open(&self, context: &SinkContext) -> Result<Box<dyn Sink>, StageError>;
+
+    /// Everything that was there when the run began is stored, and all workers' sinks are closed: marks it, where the
+    /// settings ask for that. Only of a pipeline that ends, and not where it was told to stop.
+    async fn complete(&self, _context: &SinkContext) -> Result<(), StageError> {
+        Ok(())
+    }
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, BinaryArray, BinaryBuilder, Int32Array, Int64Array, ListArray, ListBuilder, RecordBatch,
-    StringArray, StringBuilder, StructBuilder, TimestampMillisecondArray,
+    StringArray, StringBuilder, StructBuilder, TimestampMillisecondArray, new_empty_array,
 };
+use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 
 use crate::Records;
@@ -23,6 +24,15 @@ pub struct BadRecord {
     pub stage: String,
     /// Why, without the value.
     pub reason: String,
+}
+
+/// Where a person finds a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file.
+    pub file: Arc<str>,
+    /// The line on which the record begins, from 1; none where the file has no lines.
+    pub line: Option<i64>,
 }
 
 /// Where rows come from: one entry a row.
@@ -44,7 +54,10 @@ pub(crate) fn headers_type() -> DataType {
 }
 
 /// The headers of some records.
-pub(crate) fn headers_array(records: &Records, rows: impl Iterator<Item = usize>) -> ListArray {
+pub(crate) fn headers_array(records: &Records, rows: impl ExactSizeIterator<Item = usize>) -> ListArray {
+    if records.headers.is_empty() {
+        return no_headers(rows.len());
+    }
     let header =
         StructBuilder::new(header_fields(), vec![Box::new(StringBuilder::new()), Box::new(BinaryBuilder::new())]);
     let mut headers = ListBuilder::new(header);
@@ -60,11 +73,18 @@ pub(crate) fn headers_array(records: &Records, rows: impl Iterator<Item = usize>
     headers.finish()
 }
 
+/// The headers of so many records that have none.
+pub(crate) fn no_headers(rows: usize) -> ListArray {
+    let field = Arc::new(Field::new("item", DataType::Struct(header_fields()), true));
+    let items = new_empty_array(&DataType::Struct(header_fields()));
+    ListArray::new(field, OffsetBuffer::new_zeroed(rows), items, None)
+}
+
 /// The columns of dead letters: `topic`, `partition`, `offset`, `timestamp` (when the record was written), `stage`,
 /// `reason`, `key`, `value` (cut where it is very long), `value_size` (bytes before the cut), `headers` (the record's
-/// own).
-pub fn dead_letter_schema() -> SchemaRef {
-    Arc::new(Schema::new(vec![
+/// own); with `places`, of a source that [tells them](crate::Source::places), also `file` and `line`.
+pub fn dead_letter_schema(places: bool) -> SchemaRef {
+    let mut fields = vec![
         Field::new("topic", DataType::Utf8, false),
         Field::new("partition", DataType::Int32, false),
         Field::new("offset", DataType::Int64, false),
@@ -75,7 +95,20 @@ pub fn dead_letter_schema() -> SchemaRef {
         Field::new("value", DataType::Binary, true),
         Field::new("value_size", DataType::Int64, true),
         Field::new("headers", headers_type(), false),
-    ]))
+    ];
+    if places {
+        fields.push(Field::new("file", DataType::Utf8, false));
+        fields.push(Field::new("line", DataType::Int64, true));
+    }
+    Arc::new(Schema::new(fields))
+}
+
+/// Dead letters with the places of their records.
+pub(crate) fn with_places(letters: &RecordBatch, places: &[Place]) -> RecordBatch {
+    let mut columns = letters.columns().to_vec();
+    columns.push(Arc::new(StringArray::from_iter_values(places.iter().map(|place| &*place.file))));
+    columns.push(Arc::new(places.iter().map(|place| place.line).collect::<Int64Array>()));
+    RecordBatch::try_new(dead_letter_schema(true), columns).expect("one place a letter")
 }
 
 /// Dead letters as rows, in the order given, with where each comes from.
@@ -86,7 +119,7 @@ pub fn dead_letters(records: &Records, bad: &[BadRecord]) -> (RecordBatch, Prove
     let times = &records.timestamps;
     let timestamps: TimestampMillisecondArray =
         rows().map(|row| times.is_valid(row).then(|| times.value(row))).collect();
-    let value = |row: usize| records.values.is_valid(row).then(|| records.values.value(row));
+    let value = |row: usize| records.value(row);
     let key = |row: usize| records.keys.is_valid(row).then(|| records.keys.value(row));
 
     let columns: Vec<ArrayRef> = vec![
@@ -101,6 +134,6 @@ pub fn dead_letters(records: &Records, bad: &[BadRecord]) -> (RecordBatch, Prove
         Arc::new(rows().map(|row| value(row).map(|v| v.len() as i64)).collect::<Int64Array>()),
         Arc::new(headers_array(records, rows())),
     ];
-    let batch = RecordBatch::try_new(dead_letter_schema(), columns).expect("the columns fit the schema");
+    let batch = RecordBatch::try_new(dead_letter_schema(false), columns).expect("the columns fit the schema");
     (batch, Provenance { partitions, offsets })
 }

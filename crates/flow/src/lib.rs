@@ -15,7 +15,7 @@ mod record;
 mod run;
 mod stage;
 
-pub use dead_letter::{BadRecord, Provenance, dead_letter_schema, dead_letters};
+pub use dead_letter::{BadRecord, Place, Provenance, dead_letter_schema, dead_letters};
 pub use error::{Fault, StageError};
 pub use plan::{Partition, Piece, Plan, Position, Range, Recipe};
 pub use record::{Header, Records, RecordsBuilder};

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, BinaryArray, BinaryBuilder, BooleanArray, Int32Array, Int32Builder, Int64Array, Int64Builder,
+    Array, BinaryArray, BinaryBuilder, BooleanArray, Int32Array, Int32Builder, Int64Array, Int64Builder, RecordBatch,
 };
-use arrow::compute::filter;
+use arrow::compute::{filter, filter_record_batch};
 
 /// A record's header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,11 @@ pub struct Records {
     pub keys: BinaryArray,
     /// Values; null where a record has none (a tombstone).
     pub values: BinaryArray,
+    /// Whether values are lines of a text that still end as they do there, so that they lie in its bytes without a gap:
+    /// the line end is no part of the value, and decoders pass over it.
+    pub lines: bool,
+    /// What came as columns (a Parquet file's); the values are null then.
+    pub columns: Option<RecordBatch>,
     /// The partition of each record.
     pub partitions: Int32Array,
     /// The offset of each record.
@@ -46,9 +51,24 @@ impl Records {
         self.len() == 0
     }
 
-    /// The bytes of keys and values.
+    /// The bytes of keys and values, or of columns.
     pub fn bytes(&self) -> usize {
-        self.keys.value_data().len() + self.values.value_data().len()
+        let columns = self.columns.as_ref().map_or(0, RecordBatch::get_array_memory_size);
+        within(&self.keys) + within(&self.values) + columns
+    }
+
+    /// One record's value, without a line end that is not its own.
+    pub fn value(&self, row: usize) -> Option<&[u8]> {
+        let value = self.values.is_valid(row).then(|| self.values.value(row))?;
+        Some(if self.lines { line(value) } else { value })
+    }
+
+    /// All values, without line ends that are not their own.
+    pub fn own_values(&self) -> BinaryArray {
+        match self.lines {
+            true => (0..self.len()).map(|row| self.value(row)).collect(),
+            false => self.values.clone(),
+        }
     }
 
     /// The headers of one record.
@@ -68,12 +88,32 @@ impl Records {
             topic: self.topic.clone(),
             keys: keep(&self.keys, mask),
             values: keep(&self.values, mask),
+            lines: self.lines,
+            columns: self
+                .columns
+                .as_ref()
+                .map(|columns| filter_record_batch(columns, mask).expect("mask and columns have one length")),
             partitions: keep(&self.partitions, mask),
             offsets: keep(&self.offsets, mask),
             timestamps: keep(&self.timestamps, mask),
             headers: headers.collect(),
         }
     }
+}
+
+/// The bytes that an array's values take; the array may be a slice of a larger one.
+fn within(array: &BinaryArray) -> usize {
+    let offsets = array.value_offsets();
+    match (offsets.first(), offsets.last()) {
+        (Some(first), Some(last)) => (last - first) as usize,
+        _ => 0,
+    }
+}
+
+/// A line without its end.
+fn line(value: &[u8]) -> &[u8] {
+    let value = value.strip_suffix(b"\n").unwrap_or(value);
+    value.strip_suffix(b"\r").unwrap_or(value)
 }
 
 /// Builds [`Records`]: one copy of each byte, no allocation a record.
@@ -153,6 +193,8 @@ impl RecordsBuilder {
             topic: self.topic.clone(),
             keys: self.keys.finish(),
             values: self.values.finish(),
+            lines: false,
+            columns: None,
             partitions: self.partitions.finish(),
             offsets: self.offsets.finish(),
             timestamps: self.timestamps.finish(),

@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 
-use crate::{Partition, Piece, Plan, Position, Provenance, Range, Records, StageError};
+use crate::{Partition, Piece, Place, Plan, Position, Provenance, Range, Records, StageError};
 
 // ---------------------------------------------------------------- source
 
@@ -39,6 +39,24 @@ pub trait Source: Send {
     /// Tells the service how far the pipeline is, for lag tools: advisory, monotone, never read back where a sink
     /// stores positions.
     async fn commit(&mut self, positions: &[Position]) -> Result<(), StageError>;
+
+    /// How many records are between these positions and the ends of their logs; an estimate where offsets do not count
+    /// records.
+    async fn behind(&mut self, positions: &[Position]) -> Result<i64, StageError> {
+        let partitions: Vec<Partition> = positions.iter().map(|position| position.partition.clone()).collect();
+        let bounds = self.bounds(&partitions).await?;
+        let behind = |bound: &Bounds| {
+            let position = positions.iter().find(|position| position.partition == bound.partition);
+            (bound.end - position.map_or(0, |position| position.next)).max(0)
+        };
+        Ok(bounds.iter().map(behind).sum())
+    }
+
+    /// Where a person finds the records at these places, one entry each; `None` from a source whose records have no
+    /// place but their offset. The same at every replay. Asked for bad records only.
+    async fn places(&mut self, _records: &Provenance) -> Result<Option<Vec<Place>>, StageError> {
+        Ok(None)
+    }
 }
 
 /// How much the run loop wants at most.
@@ -133,6 +151,11 @@ pub trait Query: Send {
     /// Whether each result row comes from one record, so that partitions can be replayed alone and by any worker.
     fn row_wise(&self) -> bool;
 
+    /// Whether the query looks at a column of its table: what it does not look at need not be made.
+    fn reads(&self, _column: &str) -> bool {
+        true
+    }
+
     /// Runs the query over one batch; `time` is what `now()` says, in microseconds since the epoch.
     ///
     /// # Errors
@@ -199,6 +222,8 @@ pub struct SinkTraits {
 pub enum Sharing {
     /// Any number.
     Shared,
+    /// Any number, but all on one machine.
+    Machine,
     /// One in the whole pipeline.
     Single,
 }

@@ -1,5 +1,6 @@
 //! A prepared physical plan: run again and again, never planned again.
 
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -33,6 +34,20 @@ impl Engine {
 
     pub(crate) fn schema(&self) -> SchemaRef {
         self.plan.schema()
+    }
+
+    /// Names of the columns that the plan takes from its tables.
+    pub(crate) fn reads(&self) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        let mut open = vec![&self.plan];
+        while let Some(plan) = open.pop() {
+            let children = plan.children();
+            if children.is_empty() {
+                names.extend(plan.schema().fields().iter().map(|field| field.name().clone()));
+            }
+            open.extend(children);
+        }
+        names
     }
 
     /// A panic in the engine or in a model is an error here: it stops this query, not the process.

@@ -38,6 +38,7 @@ pub struct Query {
     output: SchemaRef,
     kind: Kind,
     engine: Engine,
+    reads: BTreeSet<String>,
     records: Arc<TableSlot>,
     tables: BTreeMap<String, (SchemaRef, Arc<TableSlot>)>,
     run: Arc<RunState>,
@@ -144,6 +145,7 @@ impl Query {
             tagged,
             output: Arc::new(Schema::new(fields)),
             kind: wise.kind,
+            reads: engine.reads(),
             engine,
             records,
             tables: references,
@@ -163,6 +165,11 @@ impl Query {
     /// Whether output rows belong to single records.
     pub fn kind(&self) -> &Kind {
         &self.kind
+    }
+
+    /// Whether the query looks at a column of its main table; the others may hold anything of their type.
+    pub fn reads(&self, column: &str) -> bool {
+        self.reads.contains(column)
     }
 
     /// Replaces the rows of a reference table, from the next run on.

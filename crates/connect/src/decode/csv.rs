@@ -22,7 +22,8 @@ pub(super) const KIND: Kind<dyn DecodeSettings> =
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Settings {
-    /// The fields, in order: `[AGE: int64, NAME: utf8?]`.
+    /// The fields, in order: `[AGE: int64, NAME: utf8?]`. Of files they may be left out: the header and a sample of the
+    /// first file tell them.
     columns: Columns,
     /// What separates fields: one ASCII character. Default: a comma.
     #[serde(default = "comma")]
@@ -61,7 +62,10 @@ pub(super) fn max_bytes() -> HumanSize {
 }
 
 fn parse(value: serde_json::Value) -> Result<Box<dyn DecodeSettings>, SettingsError> {
-    let mut settings: Settings = settings_of(value)?;
+    Ok(Box::new(check(settings_of(value)?)?))
+}
+
+fn check(mut settings: Settings) -> Result<Checked, SettingsError> {
     set_timezone(&mut settings.columns, settings.timezone.as_deref())?;
     let wrong = |field: &str, message: String| SettingsError { path: vec![field.to_string()], message };
     if let Some(at) = settings.columns.iter().position(|column| !column.path.is_empty()) {
@@ -81,13 +85,28 @@ fn parse(value: serde_json::Value) -> Result<Box<dyn DecodeSettings>, SettingsEr
     }
     // YAML reads an unquoted `null` as no text at all; in this list it can only mean the word.
     let missing = settings.missing.iter().map(|text| text.as_deref().unwrap_or("null").as_bytes().into()).collect();
-    Ok(Box::new(Checked {
+    Ok(Checked {
         columns: settings.columns,
         dialect: Dialect { delimiter, quote },
         missing,
         key: settings.key,
         max_bytes: settings.max_bytes.0,
-    }))
+    })
+}
+
+/// What a reader of CSV files must know of settings that may lack `columns`: the dialect, and what means a missing value.
+///
+/// # Errors
+/// Settings that do not read.
+pub(crate) fn outline(settings: &serde_json::Value) -> Result<(Dialect, Vec<Box<[u8]>>), SettingsError> {
+    let mut settings = settings.clone();
+    if settings.get("columns").is_none()
+        && let Some(settings) = settings.as_object_mut()
+    {
+        settings.insert("columns".to_string(), serde_json::json!([{ "a": "utf8" }]));
+    }
+    let checked = check(settings_of(settings)?)?;
+    Ok((checked.dialect, checked.missing))
 }
 
 /// A single ASCII character that is no line end.

@@ -27,7 +27,8 @@ pub(super) const KIND: Kind<dyn DecodeSettings> =
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Settings {
-    /// The columns, in order: `[AGE: int64, CITY: { type: utf8?, path: address.city }]`.
+    /// The columns, in order: `[AGE: int64, CITY: { type: utf8?, path: address.city }]`. Of files they may be left out: a
+    /// sample of the first file tells them.
     columns: Columns,
     /// How the records' keys are read. Default: `utf8`.
     #[serde(default)]

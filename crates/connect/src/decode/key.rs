@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BinaryArray, Int32Builder, Int64Builder, StringBuilder};
+use arrow::array::{Array, ArrayRef, BinaryArray, Int32Builder, Int64Builder, StringBuilder, new_null_array};
 use arrow::datatypes::DataType;
 use foretell_flow::Refused;
 use schemars::JsonSchema;
@@ -41,6 +41,9 @@ impl KeyType {
 
 /// Decodes keys: one value a key (NULL where there is none or it is bad), and the bad ones, ascending by row.
 pub fn decode_key(key: KeyType, keys: &BinaryArray) -> (ArrayRef, Vec<Refused>) {
+    if keys.null_count() == keys.len() {
+        return (new_null_array(&key.arrow(), keys.len()), Vec::new());
+    }
     let mut bad = Vec::new();
     let mut refuse = |row: usize, reason: &str| {
         bad.push(Refused { row, stage: "decode key".to_string(), reason: reason.to_string() });

@@ -9,15 +9,21 @@ mod build;
 mod column;
 mod csv;
 pub mod fields;
+mod guess;
 mod json;
 mod key;
+mod line;
+mod parquet;
 mod time;
 
 pub use column::{Column, Columns, Type};
+pub(crate) use csv::outline;
+pub(crate) use guess::Guess;
 pub use key::{KeyType, decode_key};
+pub(crate) use parquet::type_of;
 
 /// Every kind of decoder.
-pub const DECODERS: &[Kind<dyn DecodeSettings>] = &[csv::KIND, json::KIND];
+pub const DECODERS: &[Kind<dyn DecodeSettings>] = &[csv::KIND, json::KIND, line::KIND, parquet::KIND];
 
 #[cfg(test)]
 mod tests {
@@ -70,7 +76,11 @@ mod tests {
     #[test]
     fn an_empty_batch_has_the_columns_and_no_rows() {
         for kind in DECODERS {
-            let decoded = decode_records(kind, serde_json::json!({ "columns": [{ "a": "timestamp" }] }), &records(&[]));
+            let settings = match kind.name {
+                "line" => serde_json::json!({}),
+                _ => serde_json::json!({ "columns": [{ "a": "timestamp" }] }),
+            };
+            let decoded = decode_records(kind, settings, &records(&[]));
             assert_eq!((decoded.columns.num_rows(), decoded.columns.num_columns()), (0, 1), "{}", kind.name);
         }
     }

@@ -17,13 +17,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use hdfs_native::client::FileStatus;
-use hdfs_native::file::FileWriter;
+use hdfs_native::file::{FileReader, FileWriter};
 use hdfs_native::{Client, ClientBuilder, HdfsError, WriteOptions};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
 
-use super::{Entry, Error, ErrorKind, Stat, Storage, Writer, file_name, parent};
+use super::{Entry, Error, ErrorKind, Reader, Reading, Stat, Storage, Writer, file_name, parent};
 
 /// For one call of the NameNode, its retries while it restarts included.
 const CALL: Duration = Duration::from_secs(45);
@@ -200,7 +200,50 @@ fn convert(place: &str, error: HdfsError) -> Error {
 }
 
 fn stat(status: &FileStatus) -> Stat {
-    Stat { length: status.length as u64, folder: status.isdir }
+    let modified = i64::try_from(status.modification_time).unwrap_or(i64::MAX);
+    Stat { length: status.length as u64, folder: status.isdir, modified, version: modified.to_string() }
+}
+
+#[async_trait]
+impl Reading for Hdfs {
+    async fn list(&self, folder: &str) -> Result<Vec<Entry>, Error> {
+        let found = self.call(folder, CALL, self.client.list_status(folder, false)).await?;
+        let mut entries: Vec<Entry> =
+            found.iter().map(|status| Entry { name: file_name(&status.path).into(), stat: stat(status) }).collect();
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    async fn stat(&self, path: &str) -> Result<Option<Stat>, Error> {
+        Ok(self.status(path).await?.as_ref().map(stat))
+    }
+
+    async fn reader(&self, path: &str, _: &Stat) -> Result<Box<dyn Reader>, Error> {
+        let reader = self.call(path, CALL, self.client.read(path)).await?;
+        Ok(Box::new(HdfsReader { place: self.url(path), reader }))
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("hdfs://{}{path}", self.authority)
+    }
+}
+
+struct HdfsReader {
+    place: String,
+    reader: FileReader,
+}
+
+#[async_trait]
+impl Reader for HdfsReader {
+    async fn read(&self, from: u64, to: u64, mut into: Vec<u8>) -> Result<Vec<u8>, Error> {
+        let end = self.reader.file_length() as u64;
+        let (from, to) = (from.min(end) as usize, to.min(end) as usize);
+        let begin = into.len();
+        into.resize(begin + to.saturating_sub(from), 0);
+        let read = self.reader.read_range_buf(&mut into[begin..], from);
+        within(&self.place, STREAM * 4, read).await?;
+        Ok(into)
+    }
 }
 
 #[async_trait]
@@ -250,18 +293,6 @@ impl Storage for Hdfs {
         self.call(path, STREAM * 4, reader.read_range(from.min(end) as usize, length)).await
     }
 
-    async fn list(&self, folder: &str) -> Result<Vec<Entry>, Error> {
-        let found = self.call(folder, CALL, self.client.list_status(folder, false)).await?;
-        let mut entries: Vec<Entry> =
-            found.iter().map(|status| Entry { name: file_name(&status.path).into(), stat: stat(status) }).collect();
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(entries)
-    }
-
-    async fn stat(&self, path: &str) -> Result<Option<Stat>, Error> {
-        Ok(self.status(path).await?.as_ref().map(stat))
-    }
-
     async fn delete(&self, path: &str) -> Result<(), Error> {
         self.call(path, CALL, self.client.delete(path, true)).await.map(|_| ())
     }
@@ -305,6 +336,10 @@ impl Storage for Hdfs {
         }
     }
 
+    fn locks(&self) -> bool {
+        false
+    }
+
     async fn lock(&self, _: &str) -> Result<Box<dyn Send + Sync>, Error> {
         Ok(Box::new(()))
     }
@@ -343,10 +378,6 @@ impl Storage for Hdfs {
         // Each task is bounded in time by its own calls.
         self.background.wait().await;
         self.background.reopen();
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("hdfs://{}{path}", self.authority)
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Entry, Error, ErrorKind, Stat, Storage, Writer};
+use super::{Entry, Error, ErrorKind, Reader, Reading, Stat, Storage, Writer};
 
 /// The local file system. Durable means synced with its folder; a rename never replaces.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +50,73 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 }
 
 fn stat(metadata: &fs::Metadata) -> Stat {
-    Stat { length: if metadata.is_dir() { 0 } else { metadata.len() }, folder: metadata.is_dir() }
+    let modified = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+    let modified = modified.unwrap_or_default();
+    Stat {
+        length: if metadata.is_dir() { 0 } else { metadata.len() },
+        folder: metadata.is_dir(),
+        modified: i64::try_from(modified.as_millis()).unwrap_or(i64::MAX),
+        version: modified.as_nanos().to_string(),
+    }
+}
+
+#[async_trait]
+impl Reading for Local {
+    async fn list(&self, folder: &str) -> Result<Vec<Entry>, Error> {
+        blocking(folder, |folder| {
+            let mut entries = Vec::new();
+            for entry in fs::read_dir(folder)? {
+                let entry = entry?;
+                // Names that are not UTF-8 are not ours; a file may go while we look.
+                let Ok(name) = entry.file_name().into_string() else { continue };
+                match fs::metadata(entry.path()) {
+                    Ok(metadata) => entries.push(Entry { name, stat: stat(&metadata) }),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            entries.sort_by(|a, b| a.name.cmp(&b.name));
+            Ok(entries)
+        })
+        .await
+    }
+
+    async fn stat(&self, path: &str) -> Result<Option<Stat>, Error> {
+        blocking(path, |path| match fs::metadata(path) {
+            Ok(metadata) => Ok(Some(stat(&metadata))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        })
+        .await
+    }
+
+    async fn reader(&self, path: &str, _: &Stat) -> Result<Box<dyn Reader>, Error> {
+        let file = blocking(path, |path| File::open(path)).await?;
+        Ok(Box::new(LocalReader { path: path.into(), file: Arc::new(file) }))
+    }
+
+    fn url(&self, path: &str) -> String {
+        path.to_string()
+    }
+}
+
+struct LocalReader {
+    path: String,
+    file: Arc<File>,
+}
+
+#[async_trait]
+impl Reader for LocalReader {
+    async fn read(&self, from: u64, to: u64, mut into: Vec<u8>) -> Result<Vec<u8>, Error> {
+        let file = self.file.clone();
+        blocking(&self.path, move |_| {
+            let mut file = &*file;
+            file.seek(SeekFrom::Start(from))?;
+            file.take(to.saturating_sub(from)).read_to_end(&mut into)?;
+            Ok(into)
+        })
+        .await
+    }
 }
 
 #[async_trait]
@@ -78,34 +144,6 @@ impl Storage for Local {
             let mut bytes = Vec::new();
             file.take(to.saturating_sub(from)).read_to_end(&mut bytes)?;
             Ok(bytes.into())
-        })
-        .await
-    }
-
-    async fn list(&self, folder: &str) -> Result<Vec<Entry>, Error> {
-        blocking(folder, |folder| {
-            let mut entries = Vec::new();
-            for entry in fs::read_dir(folder)? {
-                let entry = entry?;
-                // Names that are not UTF-8 are not ours; a file may go while we look.
-                let Ok(name) = entry.file_name().into_string() else { continue };
-                match fs::metadata(entry.path()) {
-                    Ok(metadata) => entries.push(Entry { name, stat: stat(&metadata) }),
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            entries.sort_by(|a, b| a.name.cmp(&b.name));
-            Ok(entries)
-        })
-        .await
-    }
-
-    async fn stat(&self, path: &str) -> Result<Option<Stat>, Error> {
-        blocking(path, |path| match fs::metadata(path) {
-            Ok(metadata) => Ok(Some(stat(&metadata))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
         })
         .await
     }
@@ -175,6 +213,10 @@ impl Storage for Local {
         Ok(())
     }
 
+    fn locks(&self) -> bool {
+        true
+    }
+
     async fn lock(&self, path: &str) -> Result<Box<dyn Send + Sync>, Error> {
         blocking(path, |path| {
             let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
@@ -207,10 +249,6 @@ impl Storage for Local {
     }
 
     async fn settle(&self) {}
-
-    fn url(&self, path: &str) -> String {
-        path.to_string()
-    }
 }
 
 /// Permissions before the umask.

@@ -7,6 +7,7 @@
 
 mod hdfs;
 mod local;
+mod s3;
 
 use std::fmt;
 use std::path::Path;
@@ -18,10 +19,34 @@ use foretell_flow::{Fault, StageError};
 
 pub use hdfs::Hdfs;
 pub use local::Local;
+pub use s3::{S3, S3Settings};
 
-/// A place where files are.
+/// A place where files are found and read.
 #[async_trait]
-pub trait Storage: fmt::Debug + Send + Sync {
+pub trait Reading: fmt::Debug + Send + Sync {
+    /// What is in a folder, by name.
+    async fn list(&self, folder: &str) -> Result<Vec<Entry>, Error>;
+
+    /// What is at a path; `None` where nothing is.
+    async fn stat(&self, path: &str) -> Result<Option<Stat>, Error>;
+
+    /// Opens a file that is what `stat` says.
+    async fn reader(&self, path: &str, stat: &Stat) -> Result<Box<dyn Reader>, Error>;
+
+    /// A path as people write it, with scheme and host.
+    fn url(&self, path: &str) -> String;
+}
+
+/// A file being read, at any place.
+#[async_trait]
+pub trait Reader: Send + Sync {
+    /// Adds bytes `[from, to)` to a buffer; fewer only where the file ends.
+    async fn read(&self, from: u64, to: u64, into: Vec<u8>) -> Result<Vec<u8>, Error>;
+}
+
+/// A place where files are written, too.
+#[async_trait]
+pub trait Storage: Reading {
     /// Puts a whole file where none is: after `Ok` it is there and survives a crash; after
     /// [`Exists`](ErrorKind::Exists) and [`Missing`](ErrorKind::Missing) (no such folder) it is not; after any other
     /// error either. Nobody ever sees a part of it.
@@ -33,12 +58,6 @@ pub trait Storage: fmt::Debug + Send + Sync {
 
     /// Bytes `[from, to)` of a file that is not open.
     async fn read_range(&self, path: &str, from: u64, to: u64) -> Result<Bytes, Error>;
-
-    /// What is in a folder, by name.
-    async fn list(&self, folder: &str) -> Result<Vec<Entry>, Error>;
-
-    /// What is at a path; `None` where nothing is.
-    async fn stat(&self, path: &str) -> Result<Option<Stat>, Error>;
 
     /// Deletes a file, or a folder with all that is in it. Nothing there is no error.
     async fn delete(&self, path: &str) -> Result<(), Error>;
@@ -59,6 +78,9 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// again, and its former writer can add nothing.
     async fn recover(&self, path: &str) -> Result<(), Error>;
 
+    /// Whether [`lock`](Storage::lock) keeps others out.
+    fn locks(&self) -> bool;
+
     /// Holds a lock file until the guard drops; [`Exists`](ErrorKind::Exists) where another process holds it. Storages
     /// whose [`recover`](Storage::recover) fences a former writer need none.
     async fn lock(&self, path: &str) -> Result<Box<dyn Send + Sync>, Error>;
@@ -71,9 +93,6 @@ pub trait Storage: fmt::Debug + Send + Sync {
 
     /// Waits for what goes on in the background.
     async fn settle(&self);
-
-    /// A path as people write it, with scheme and host.
-    fn url(&self, path: &str) -> String;
 }
 
 /// A file being written.
@@ -99,12 +118,16 @@ pub struct Entry {
 }
 
 /// What is at a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stat {
     /// Bytes; of a folder 0.
     pub length: u64,
     /// Whether it is a folder.
     pub folder: bool,
+    /// When it was changed last, in milliseconds since the epoch.
+    pub modified: i64,
+    /// Another text where the content is another: an ETag, or the time of the last change as finely as it is known.
+    pub version: String,
 }
 
 /// What went wrong with a file.
@@ -130,6 +153,8 @@ pub enum ErrorKind {
     Settings,
     /// The service is away or busy, or the outcome is unknown.
     Unavailable,
+    /// The file is not the one that was asked for any more.
+    Changed,
 }
 
 impl Error {
@@ -142,6 +167,7 @@ impl From<Error> for StageError {
     fn from(error: Error) -> Self {
         let fault = match error.kind {
             ErrorKind::Settings => Fault::Settings,
+            ErrorKind::Changed => Fault::State,
             ErrorKind::Exists | ErrorKind::Missing | ErrorKind::Unavailable => Fault::Unavailable,
         };
         StageError { fault, message: error.to_string(), remedy: String::new() }
@@ -171,6 +197,20 @@ pub fn open(url: &str, base: &Path) -> Result<(Arc<dyn Storage>, String), Error>
             let path = path.to_str().ok_or_else(|| settings("the path is not UTF-8"))?;
             Ok((Arc::new(Local), clean(path)))
         }
+    }
+}
+
+/// As [`open`], of a place that is only read: also `s3://bucket/path`.
+///
+/// # Errors
+/// As [`open`]; missing credentials.
+pub fn open_reading(url: &str, base: &Path, s3: &S3Settings) -> Result<(Arc<dyn Reading>, String), Error> {
+    match url.split_once("://") {
+        Some(("s3" | "s3a", rest)) => {
+            let (bucket, path) = rest.split_once('/').unwrap_or((rest, ""));
+            Ok((Arc::new(S3::connect(bucket, s3)?), clean(&format!("/{path}"))))
+        }
+        _ => open(url, base).map(|(storage, path)| (storage as Arc<dyn Reading>, path)),
     }
 }
 

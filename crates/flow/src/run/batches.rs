@@ -11,11 +11,12 @@ use tracing::{debug, warn};
 
 use super::compute::{Cook, Kitchen, LaneShape, Output, concat_records};
 use super::lane::{Batch, Item, Shared};
-use super::progress::Stats;
 use super::reader::{End, Reader, Replay};
 use super::trigger::{Ticks, Trigger};
 use super::{OnBadRecord, Settings};
-use crate::{BadRecord, Bounds, Event, Partition, Plan, Range, Recipe, Records, RecordsBuilder, StageError};
+use crate::{
+    BadRecord, Event, Partition, Place, Plan, Position, Provenance, Range, Recipe, Records, RecordsBuilder, StageError,
+};
 
 /// How often the lag is looked up and the group's offset committed.
 const HOUSEKEEPING: Duration = Duration::from_secs(2);
@@ -101,21 +102,22 @@ impl Batches<'_> {
             if let Some(end) = over {
                 return Ok(end);
             }
-            if self.settings.trigger == Trigger::AvailableNow && self.taken() {
+            if self.settings.trigger == Trigger::AvailableNow && self.taken(&Collected::default()) {
                 return Ok(End::Finished);
             }
         }
     }
 
-    /// Whether everything that was there at the start is taken.
-    fn taken(&self) -> bool {
-        self.ends.iter().all(|(partition, end)| self.at.get(partition).is_some_and(|at| at >= end))
+    /// Whether everything that was there at the start is taken, with what is collected.
+    fn taken(&self, collected: &Collected) -> bool {
+        let at = |partition| collected.reached.get(partition).or_else(|| self.at.get(partition));
+        self.ends.iter().all(|(partition, end)| at(partition).is_some_and(|at| at >= end))
     }
 
     /// Collects records until a batch is due.
     async fn collect(&mut self, collected: &mut Collected, ticks: &mut Option<Ticks>) -> Result<Turn, StageError> {
         let limits = self.settings.limits;
-        if self.settings.trigger == Trigger::AvailableNow && self.taken() {
+        if self.settings.trigger == Trigger::AvailableNow && self.taken(collected) {
             return Ok(Turn::End(End::Finished));
         }
         let stop = self.shared.stop.clone();
@@ -160,7 +162,7 @@ impl Batches<'_> {
                         }
                         Some(_) => false,
                         // Positions that move without records wait for records, or for a quiet moment.
-                        None => !quiet,
+                        None => !quiet || self.settings.trigger == Trigger::AvailableNow && self.taken(collected),
                     };
                     if due {
                         return Ok(Turn::Batch);
@@ -216,7 +218,15 @@ impl Batches<'_> {
             () = self.shutdown.cancelled() => return Ok(()),
         };
         let ranges: Vec<Vec<Range>> = self.next.iter().map(|next| clip(&plan.ranges, next)).collect();
-        let outputs = tokio::task::block_in_place(|| self.compute(&plan, &records, &ranges, new))?;
+        let (mut outputs, bad) = tokio::task::block_in_place(|| self.compute(&plan, &records, &ranges, new))?;
+        self.bad_records(&bad, &records).await?;
+        for (output, _) in outputs.iter_mut().zip(&self.shapes).filter(|(_, shape)| shape.takes_dead_letters()) {
+            if let Some(provenance) = &output.provenance
+                && let Some(places) = self.reader.source().places(provenance).await?
+            {
+                *output = output.clone().with_places(&places);
+            }
+        }
         for range in &plan.ranges {
             self.at.insert(range.partition.clone(), range.to);
             for next in &mut self.next {
@@ -238,19 +248,21 @@ impl Batches<'_> {
         Ok(())
     }
 
-    /// One output a lane. Lanes that lack the same ranges share one computation.
+    /// One output a lane, and, of a new batch, the records that could not go on. Lanes that lack the same ranges share
+    /// one computation.
     fn compute(
         &mut self,
         plan: &Plan,
         records: &Records,
         ranges: &[Vec<Range>],
         new: bool,
-    ) -> Result<Vec<Output>, StageError> {
+    ) -> Result<(Vec<Output>, Vec<BadRecord>), StageError> {
         if !self.cooks.contains_key(&*plan.recipe) {
             self.cooks.insert((*plan.recipe).clone(), self.kitchen.cook(&plan.recipe)?);
         }
         let cook = self.cooks.get_mut(&*plan.recipe).expect("it was put there");
         let mut outputs: Vec<Option<Output>> = vec![None; ranges.len()];
+        let mut bad = Vec::new();
         for lane in 0..ranges.len() {
             if outputs[lane].is_some() {
                 continue;
@@ -268,7 +280,7 @@ impl Batches<'_> {
                 cook.run(&records.filter(&inside(records, &ranges[lane])), plan.time, &self.shapes)?
             };
             if whole && new {
-                bad_records(&computed.bad, records, self.settings, self.dead_letters, &self.shared.stats)?;
+                bad = computed.bad;
             }
             for (other, output) in computed.outputs.into_iter().enumerate() {
                 if outputs[other].is_none() && ranges[other] == ranges[lane] {
@@ -276,7 +288,39 @@ impl Batches<'_> {
                 }
             }
         }
-        Ok(outputs.into_iter().flatten().collect())
+        Ok((outputs.into_iter().flatten().collect(), bad))
+    }
+
+    /// Counts bad records, names the first few where nobody else keeps them, and stops where that is asked for.
+    async fn bad_records(&mut self, bad: &[BadRecord], records: &Records) -> Result<(), StageError> {
+        let Some(first) = bad.first() else { return Ok(()) };
+        if self.settings.on_bad_record == OnBadRecord::Stop {
+            let place = self.place(first, records).await?;
+            return Err(StageError::state(place).remedy("`on_bad_record: continue` and `dead_letters:` set it aside"));
+        }
+        self.shared.stats.bad(bad.len());
+        if !self.dead_letters {
+            for b in bad.iter().take(NAMED_BAD_RECORDS) {
+                warn!("bad record: {}", self.place(b, records).await?);
+            }
+            if bad.len() > NAMED_BAD_RECORDS {
+                warn!("and {} more bad records in this batch", bad.len() - NAMED_BAD_RECORDS);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a bad record is and what is wrong with it, in a line.
+    async fn place(&mut self, bad: &BadRecord, records: &Records) -> Result<String, StageError> {
+        let (partitions, offsets) = (records.partitions.slice(bad.row, 1), records.offsets.slice(bad.row, 1));
+        let (partition, offset) = (partitions.value(0), offsets.value(0));
+        let places = self.reader.source().places(&Provenance { partitions, offsets }).await?;
+        let place = match places.as_deref() {
+            Some([Place { file, line: Some(line) }]) => format!("{file} line {line}"),
+            Some([Place { file, line: None }]) => format!("{file}[{partition}] offset {offset}"),
+            _ => format!("{}[{partition}] offset {offset}", records.topic),
+        };
+        Ok(format!("{place}: {}: {}", bad.stage, bad.reason))
     }
 
     /// Now and then: how far behind, and where the group is.
@@ -285,10 +329,10 @@ impl Batches<'_> {
             return;
         }
         self.housekeeping = Instant::now();
-        let partitions: Vec<Partition> = self.at.keys().cloned().collect();
-        if let Ok(bounds) = self.reader.source().bounds(&partitions).await {
-            let behind = |bound: &Bounds| (bound.end - self.at.get(&bound.partition).copied().unwrap_or(0)).max(0);
-            self.shared.stats.lag(bounds.iter().map(behind).sum());
+        let position = |(partition, next): (&Partition, &i64)| Position { partition: partition.clone(), next: *next };
+        let positions: Vec<Position> = self.at.iter().map(position).collect();
+        if let Ok(behind) = self.reader.source().behind(&positions).await {
+            self.shared.stats.lag(behind);
         }
         let lowest = self.shared.positions.lowest(None);
         if let Err(error) = self.reader.source().commit(&lowest).await {
@@ -325,34 +369,4 @@ fn inside(records: &Records, ranges: &[Range]) -> arrow::array::BooleanArray {
 fn empty_records(ranges: &[Range]) -> Records {
     let topic = ranges.first().map_or_else(|| Arc::from(""), |range| range.partition.topic.clone());
     RecordsBuilder::new(topic).finish()
-}
-
-/// Counts bad records, names the first few where nobody else keeps them, and stops where that is asked for.
-fn bad_records(
-    bad: &[BadRecord],
-    records: &Records,
-    settings: &Settings,
-    dead_letters: bool,
-    stats: &Stats,
-) -> Result<(), StageError> {
-    let Some(first) = bad.first() else { return Ok(()) };
-    let place = |b: &BadRecord| {
-        let (partition, offset) = (records.partitions.value(b.row), records.offsets.value(b.row));
-        format!("{}[{partition}] offset {offset}: {}: {}", records.topic, b.stage, b.reason)
-    };
-    if settings.on_bad_record == OnBadRecord::Stop {
-        return Err(
-            StageError::state(place(first)).remedy("`on_bad_record: continue` and `dead_letters:` set it aside")
-        );
-    }
-    stats.bad(bad.len());
-    if !dead_letters {
-        for b in bad.iter().take(NAMED_BAD_RECORDS) {
-            warn!("bad record: {}", place(b));
-        }
-        if bad.len() > NAMED_BAD_RECORDS {
-            warn!("and {} more bad records in this batch", bad.len() - NAMED_BAD_RECORDS);
-        }
-    }
-    Ok(())
 }

@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray,
-    TimestampMillisecondArray,
+    Array, ArrayRef, BinaryArray, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray, new_null_array,
 };
-use arrow::compute::{concat, filter};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::compute::{concat, concat_batches, filter};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
 
 use super::lane::{Lane, Takes};
-use crate::dead_letter::{headers_array, headers_type};
-use crate::{BadRecord, Decode, Provenance, Query, Recipe, Records, Refused, StageError, dead_letters};
+use crate::dead_letter::{headers_array, headers_type, no_headers, with_places};
+use crate::{BadRecord, Decode, Place, Provenance, Query, Recipe, Records, Refused, StageError, dead_letters};
 
 /// Gives what rows are made with.
 pub trait Kitchen: Send + Sync {
@@ -88,7 +87,7 @@ impl Cook {
         let good = Good { records: records.clone(), keys, rows: None }.without(bad_keys, &mut bad);
         let decoded = self.decode.decode(&good.records);
         let good = good.without(decoded.bad, &mut bad);
-        let batch = assemble(&good.records, decoded.columns, &good.keys)?;
+        let batch = assemble(&good.records, decoded.columns, &good.keys, &*self.query)?;
         let queried = self.query.run(&batch, time)?;
         bad.extend(queried.refused.into_iter().map(|refused| good.bad(refused)));
         let result = Output { rows: queried.rows, provenance: queried.provenance };
@@ -185,15 +184,27 @@ impl Good {
     }
 }
 
-fn assemble(records: &Records, decoded: RecordBatch, keys: &ArrayRef) -> Result<RecordBatch, StageError> {
-    let times = records.timestamps.iter().collect::<TimestampMillisecondArray>().with_timezone("UTC");
-    let topics = StringArray::from_iter_values(std::iter::repeat_n(&*records.topic, records.len()));
+/// The table `records`. Columns that the query does not look at are there by type only.
+fn assemble(
+    records: &Records,
+    decoded: RecordBatch,
+    keys: &ArrayRef,
+    query: &dyn Query,
+) -> Result<RecordBatch, StageError> {
+    let rows = records.len();
+    let values: ArrayRef = match query.reads("_value") {
+        true => Arc::new(records.own_values()),
+        false => new_null_array(&DataType::Binary, rows),
+    };
+    let headers = if query.reads("_headers") { headers_array(records, 0..rows) } else { no_headers(rows) };
+    let topic = if query.reads("_topic") { &*records.topic } else { "" };
+    let times = records.timestamps.reinterpret_cast::<TimestampMillisecondType>().with_timezone("UTC");
     let mut columns = decoded.columns().to_vec();
     columns.extend([
         keys.clone(),
-        Arc::new(records.values.clone()) as ArrayRef,
-        Arc::new(headers_array(records, 0..records.len())),
-        Arc::new(topics),
+        values,
+        Arc::new(headers) as ArrayRef,
+        Arc::new(StringArray::from_iter_values(std::iter::repeat_n(topic, rows))),
         Arc::new(records.partitions.clone()),
         Arc::new(records.offsets.clone()),
         Arc::new(times),
@@ -245,6 +256,11 @@ pub(super) fn concat_records(chunks: Vec<Records>) -> Option<Records> {
         topic: chunks[0].topic.clone(),
         keys: join(&chunks, |c| &c.keys),
         values: join(&chunks, |c| &c.values),
+        lines: chunks[0].lines,
+        columns: chunks[0].columns.as_ref().map(|first| {
+            let columns = chunks.iter().filter_map(|chunk| chunk.columns.as_ref());
+            concat_batches(first.schema_ref(), columns).expect("chunks have one schema")
+        }),
         partitions: join(&chunks, |c| &c.partitions),
         offsets: join(&chunks, |c| &c.offsets),
         timestamps: join(&chunks, |c| &c.timestamps),
@@ -253,6 +269,11 @@ pub(super) fn concat_records(chunks: Vec<Records>) -> Option<Records> {
 }
 
 impl Output {
+    /// Dead letters with the places of their records.
+    pub(super) fn with_places(self, places: &[Place]) -> Output {
+        Output { rows: with_places(&self.rows, places), ..self }
+    }
+
     /// The rows that come from one of these partitions.
     pub(super) fn of_partitions(&self, partitions: &[i32]) -> Option<Output> {
         let provenance = self.provenance.as_ref()?;

@@ -54,8 +54,8 @@ pub(super) fn check(pipeline_sink: &str, holding: &Holding, bound: &Bounds) -> R
     );
     if holding.identity != bound.identity {
         return Err(StageError::state(format!(
-            "sink `{pipeline_sink}`: {} is not the topic that its position {} was read from: it was recreated, or the \
-             brokers are another cluster's",
+            "sink `{pipeline_sink}`: {} is not the log that its position {} was read from: it was recreated, or it is \
+             another cluster's, or (of files) `state` is another folder or was deleted",
             bound.partition, holding.next
         ))
         .remedy(remedy));

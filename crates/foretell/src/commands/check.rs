@@ -34,16 +34,35 @@ pub(crate) async fn run(args: CheckArgs) -> Result<()> {
     let columns: Vec<String> =
         pipeline.planned.result.fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect();
     println!("query     {}: {}", pipeline.planned.kind, columns.join(", "));
-    pipeline.open_source("check", 1, true).await?;
+    pipeline.look_at_source("check").await?;
     println!("source    {}", file.source.settings.describe());
+    for line in pipeline.report().await? {
+        println!("          {line}");
+    }
+    if let Some(from) = &pipeline.inferred {
+        println!("decode    {}: {} (from {from})", pipeline.decode.kind, columns_of(&pipeline.decode.settings));
+    }
     for (index, lane) in pipeline.lanes().iter().enumerate() {
         pipeline.open_sink(index, "check").await?;
         let traits = lane.settings.traits();
         let promise = if traits.keeps_positions { "exactly once" } else { "at least once" };
-        let sharing = if traits.sharing == Sharing::Single { ", one worker" } else { "" };
+        let sharing = match traits.sharing {
+            Sharing::Single => ", one worker",
+            Sharing::Machine => ", one machine",
+            Sharing::Shared => "",
+        };
         println!("sink      {}: {} ({promise}{sharing})", lane.name, lane.settings.describe());
     }
     pipeline.check_state().await?;
     println!("ok        nothing moved; `foretell run {}` runs it", args.pipeline.display());
     Ok(())
+}
+
+/// Columns as the pipeline file writes them.
+fn columns_of(settings: &serde_json::Value) -> String {
+    let columns =
+        settings["columns"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_object).flatten();
+    let columns: Vec<String> =
+        columns.map(|(name, kind)| format!("{name} {}", kind.as_str().unwrap_or_default())).collect();
+    if columns.is_empty() { "no columns to choose".to_string() } else { columns.join(", ") }
 }

@@ -71,7 +71,7 @@ pub(crate) async fn run(args: PositionsArgs) -> Result<()> {
         PositionsCommand::Show { pipeline } => show(open(pipeline).await?).await,
         PositionsCommand::Set { pipeline, partition, offset, sink } => {
             let pipeline = open(pipeline).await?;
-            let mut source = pipeline.open_source("positions", 1, true).await?;
+            let mut source = pipeline.look_at_source("positions").await?;
             let bounds = source.bounds(std::slice::from_ref(&partition)).await?;
             let Some(bound) = bounds.into_iter().next() else { bail!("the source has no partition {partition}") };
             if offset < bound.first || offset > bound.end {
@@ -107,13 +107,15 @@ async fn show(pipeline: Pipeline) -> Result<()> {
     let mut partitions: Vec<Partition> = rows.iter().map(|row| row.1.clone()).collect();
     partitions.sort();
     partitions.dedup();
-    let mut source = pipeline.open_source("positions", 1, true).await?;
+    let mut source = pipeline.look_at_source("positions").await?;
     let bounds = source.bounds(&partitions).await?;
     println!(
         "{:<16} {:<20} {:>12} {:>12} {:>12} {:>10} {:>6}",
         "SINK", "PARTITION", "POSITION", "LOG BEGINS", "LOG ENDS", "LAG", "PLANS"
     );
     for (sink, partition, next, plans) in rows {
+        let position = Position { partition: partition.clone(), next };
+        let behind = source.behind(std::slice::from_ref(&position)).await?;
         let bound = bounds.iter().find(|bound| bound.partition == partition);
         let cell = |value: Option<i64>| value.map_or_else(|| "-".to_string(), |value| value.to_string());
         println!(
@@ -121,7 +123,7 @@ async fn show(pipeline: Pipeline) -> Result<()> {
             partition.to_string(),
             cell(bound.map(|bound| bound.first)),
             cell(bound.map(|bound| bound.end)),
-            cell(bound.map(|bound| bound.end - next)),
+            cell(bound.map(|_| behind)),
         );
     }
     Ok(())

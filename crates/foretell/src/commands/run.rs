@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::pipeline::Pipeline;
-use crate::pipeline_file::PipelineFile;
+use crate::pipeline_file::{PipelineFile, TriggerMode};
 
 /// A drain that takes longer is cut off: what is not stored by then is replayed at the next start.
 const LEAVE_WITHIN: Duration = Duration::from_millis(9_500);
@@ -30,9 +30,10 @@ lost, the next start goes on from what the sinks have stored.")]
 pub(crate) struct RunArgs {
     /// The pipeline file
     pipeline: PathBuf,
-    /// Members of the consumer group in this process, each with its own sinks
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
-    workers: u16,
+    /// Workers in this process, each with its own share of the source and its own sinks; by default 1, for files as many
+    /// as there are cores
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
+    workers: Option<u16>,
     /// This process's stable name among those of one pipeline; after a crash, start again under the same one
     #[arg(long, default_value = "0")]
     worker_id: String,
@@ -43,7 +44,8 @@ pub(crate) async fn run(args: RunArgs) -> Result<()> {
     let pipeline = Pipeline::prepare(PipelineFile::load(&args.pipeline)?).await?;
     let shutdown = CancellationToken::new();
     tokio::spawn(signals(shutdown.clone()));
-    run_pipeline(pipeline, usize::from(args.workers), &args.worker_id, shutdown, started).await
+    let workers = args.workers.map_or_else(|| pipeline.usual_workers(), usize::from);
+    run_pipeline(pipeline, workers, &args.worker_id, shutdown, started).await
 }
 
 /// Runs a prepared pipeline until it ends or `shutdown` is cancelled.
@@ -59,7 +61,7 @@ pub(crate) async fn run_pipeline(
     let mut ready = Vec::new();
     for index in 0..workers {
         let name = if workers == 1 { id.to_string() } else { format!("{id}-{index}") };
-        let worker = pipeline.worker(&name, workers, &known).await?;
+        let worker = pipeline.worker(&name, (index, workers), &known).await?;
         known.extend(worker.settings.known_topics.iter().cloned());
         ready.push(worker);
     }
@@ -92,6 +94,10 @@ pub(crate) async fn run_pipeline(
         }
     }
     progress.abort();
+    // A run that was told to stop may have left something.
+    if outcome.is_ok() && pipeline.file.trigger.mode == TriggerMode::AvailableNow && !shutdown.is_cancelled() {
+        pipeline.complete().await?;
+    }
     let total = total(&stats);
     info!(
         records = total.records,

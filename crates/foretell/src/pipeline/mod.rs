@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use arrow::datatypes::{Schema, SchemaRef};
-use foretell_connect::kind::{Role, SinkContext, SinkSettings, SourceContext};
+use foretell_connect::kind::{DecodeText, Role, SinkContext, SinkSettings, SourceContext};
 use foretell_flow::{
     Lane, Limits, OnBadRecord, Settings, Sharing, Source, Stats, Takes, Trigger, Worker, dead_letter_schema,
 };
@@ -28,6 +28,10 @@ const DEAD_LETTERS: &str = "dead_letters";
 pub(crate) struct Pipeline {
     /// What the file says.
     pub(crate) file: PipelineFile,
+    /// How values are decoded.
+    pub(crate) decode: DecodeText,
+    /// What that was found out from, where the file does not say it.
+    pub(crate) inferred: Option<String>,
     /// What is known of its queries.
     pub(crate) planned: Planned,
     /// The models, by name.
@@ -60,9 +64,10 @@ impl Pipeline {
             texts.insert(entry.name.clone(), text);
             models.insert(entry.name.clone(), (sha256, Arc::new(Loaded(model))));
         }
+        let (decode, inferred) = decode(&file).await?;
         let views = file.sinks.iter().filter_map(|sink| Some((sink.name.clone(), sink.query.clone()?.value)));
         let text = Text {
-            decode: (file.decode.kind.to_string(), file.decode_settings.clone()),
+            decode: (decode.kind.clone(), decode.settings.clone()),
             query: file.query.value.clone(),
             views: views.collect(),
             models: texts,
@@ -83,7 +88,7 @@ impl Pipeline {
         let state = State::open(&file.state, &file.base)?;
         let limits = file.models.iter().map(|entry| (entry.name.clone(), entry.settings.limits.reader()));
         let pantry = Pantry::new(text, scorers(&models), limits.collect(), lanes, state.clone())?;
-        Ok(Pipeline { file, planned, models, pantry: Arc::new(pantry), state })
+        Ok(Pipeline { file, decode, inferred, planned, models, pantry: Arc::new(pantry), state })
     }
 
     /// The sinks, in the file's order; dead letters last.
@@ -123,13 +128,29 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Opens one sink; writes nothing.
-    pub(crate) async fn open_sink(&self, index: usize, worker: &str) -> Result<Lane> {
+    /// How many workers run where nobody says it: of a source that one process reads alone as many as there are cores,
+    /// where sinks and query allow it.
+    pub(crate) fn usual_workers(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = cores.min(self.file.source.settings.spreads());
+        if self.allow_workers(workers).is_ok() { workers } else { 1 }
+    }
+
+    /// Everything that was there is stored, by all workers: tells the sinks.
+    pub(crate) async fn complete(&self) -> Result<()> {
+        for (index, spec) in self.lanes().iter().enumerate() {
+            let (context, _) = self.sink_context(index, "complete")?;
+            spec.settings.complete(&context).await.map_err(|error| self.at(&spec.path, error))?;
+        }
+        Ok(())
+    }
+
+    fn sink_context(&self, index: usize, worker: &str) -> Result<(SinkContext, Option<Vec<String>>)> {
         let lanes = self.lanes();
         let leader = lanes.iter().position(|lane| lane.settings.traits().keeps_positions);
         let spec = lanes.get(index).ok_or_else(|| anyhow!("no sink {index}"))?;
         let schema = match spec.takes {
-            Takes::DeadLetters => dead_letter_schema(),
+            Takes::DeadLetters => dead_letter_schema(self.file.source.settings.places()),
             Takes::Results => self.planned.lanes[index].clone(),
         };
         let columns = spec.settings.columns().map(<[String]>::to_vec);
@@ -144,6 +165,14 @@ impl Pipeline {
             timezone: self.file.timezone.clone(),
             base: self.file.base.clone(),
         };
+        Ok((context, columns))
+    }
+
+    /// Opens one sink; writes nothing.
+    pub(crate) async fn open_sink(&self, index: usize, worker: &str) -> Result<Lane> {
+        let lanes = self.lanes();
+        let spec = lanes.get(index).ok_or_else(|| anyhow!("no sink {index}"))?;
+        let (context, columns) = self.sink_context(index, worker)?;
         let sink = spec.settings.open(&context).await.map_err(|error| self.at(&spec.path, error))?;
         Ok(Lane {
             name: spec.name.to_string(),
@@ -170,28 +199,43 @@ impl Pipeline {
         Ok(Arc::new(Schema::new(fields.into_iter().cloned().collect::<Vec<_>>())))
     }
 
-    /// Opens the source. With `probe` it only looks, and joins nothing.
-    pub(crate) async fn open_source(&self, worker: &str, workers: usize, probe: bool) -> Result<Box<dyn Source>> {
-        let context = SourceContext {
+    /// What the source is opened with by one of several workers.
+    fn source_context(&self, worker: &str, (index, workers): (usize, usize)) -> SourceContext {
+        SourceContext {
             pipeline: self.file.name.clone(),
             worker: worker.to_string(),
+            index,
             workers,
+            ends: self.file.trigger.mode == TriggerMode::AvailableNow,
+            decode: self.decode.clone(),
+            state: self.state.place(),
             base: self.file.base.clone(),
-        };
-        let opened = self.file.source.settings.open(&context, probe).await;
+        }
+    }
+
+    /// Opens the source to look only: it joins nothing.
+    pub(crate) async fn look_at_source(&self, who: &str) -> Result<Box<dyn Source>> {
+        let opened = self.file.source.settings.open(&self.source_context(who, (0, 1)), true).await;
         opened.map_err(|error| self.at(&["source", self.file.source.kind], error).into())
     }
 
+    /// What the source has, for people.
+    pub(crate) async fn report(&self) -> Result<Vec<String>> {
+        let report = self.file.source.settings.report(&self.source_context("report", (0, 1))).await;
+        report.map_err(|error| self.at(&["source", self.file.source.kind], error).into())
+    }
+
     /// A worker, its sinks and its source open.
-    pub(crate) async fn worker(&self, name: &str, workers: usize, known: &HashSet<String>) -> Result<Worker> {
+    pub(crate) async fn worker(&self, name: &str, share: (usize, usize), known: &HashSet<String>) -> Result<Worker> {
         let mut lanes = Vec::new();
         for index in 0..self.lanes().len() {
             lanes.push(self.open_sink(index, name).await?);
         }
         let mut known_topics = known.clone();
         known_topics.extend(topics(&mut lanes).await?);
+        let source = self.file.source.settings.open(&self.source_context(name, share), false).await;
         Ok(Worker {
-            source: self.open_source(name, workers, false).await?,
+            source: source.map_err(|error| self.at(&["source", self.file.source.kind], error))?,
             lanes,
             kitchen: self.pantry.clone(),
             settings: Settings {
@@ -221,6 +265,16 @@ impl Pipeline {
     fn at(&self, path: &[&str], error: foretell_flow::StageError) -> FileError {
         self.file.error(path, error.message, error.remedy)
     }
+}
+
+/// How values are decoded: what the file says, completed by what the source finds.
+async fn decode(file: &PipelineFile) -> Result<(DecodeText, Option<String>)> {
+    if let Some(decode) = file.decode.as_ref().filter(|_| !file.infer) {
+        return Ok((decode.clone(), None));
+    }
+    let inferred = file.source.settings.infer(&file.base, file.decode.as_ref()).await;
+    let inferred = inferred.map_err(|error| file.error(&["source", file.source.kind], error.message, error.remedy))?;
+    Ok((inferred.decode, Some(inferred.from)))
 }
 
 /// Topics that have positions in some sink.

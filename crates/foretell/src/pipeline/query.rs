@@ -32,6 +32,10 @@ impl Query for Stage {
         self.0.kind().is_row_wise()
     }
 
+    fn reads(&self, column: &str) -> bool {
+        self.0.reads(column)
+    }
+
     fn run(&mut self, batch: &RecordBatch, time: i64) -> Result<Queried, StageError> {
         let context =
             Context { batch_time: DateTime::from_timestamp_micros(time).unwrap_or_default(), provenance: None };

@@ -39,6 +39,11 @@ impl State {
         Ok(State { storage, root })
     }
 
+    /// Where it is, for those who keep other things there.
+    pub(crate) fn place(&self) -> (Arc<dyn Storage>, String) {
+        (self.storage.clone(), self.root.clone())
+    }
+
     fn path(&self, thing: Thing, sha256: &str) -> String {
         format!("{}/{}/{sha256}", self.root, thing.folder())
     }

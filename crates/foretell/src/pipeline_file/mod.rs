@@ -18,7 +18,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use foretell_connect::human::{HumanDuration, HumanSize};
-use foretell_connect::kind::{DecodeSettings, Kind, SettingsError, SinkSettings, SourceSettings, settings_of};
+use foretell_connect::kind::{
+    DecodeSettings, DecodeText, Kind, SettingsError, SinkSettings, SourceSettings, settings_of,
+};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -38,10 +40,10 @@ pub(crate) struct PipelineFile {
     pub(crate) name: String,
     /// Where records come from.
     pub(crate) source: Component<dyn SourceSettings>,
-    /// Bytes to columns.
-    pub(crate) decode: Component<dyn DecodeSettings>,
-    /// What the file says of the decoder: with the query it decides what rows are made with.
-    pub(crate) decode_settings: Value,
+    /// Bytes to columns: with the query it decides what rows are made with.
+    pub(crate) decode: Option<DecodeText>,
+    /// Whether the source must look at its data for what `decode` leaves out.
+    pub(crate) infer: bool,
     /// The models, in the file's order.
     pub(crate) models: Vec<ModelEntry>,
     /// The query; `SELECT * FROM records` where none is given.
@@ -213,7 +215,7 @@ impl Reader<'_> {
             return Err(self.error(["timezone"], "not a known time zone", remedy));
         }
         let source = self.component(registry.sources, &["source"], "source")?;
-        let decode = self.component(registry.decoders, &["decode"], "decoder")?;
+        let (decode, infer) = self.decode(registry, source.settings.infers())?;
         let models = self.models(&base)?;
         let query = match self.optional(&["query"])? {
             Some(value) => Located { value, line: self.tree.follow(["query"]).0.line },
@@ -228,8 +230,8 @@ impl Reader<'_> {
             path: path.to_path_buf(),
             name,
             source,
-            decode_settings: self.tree.follow(["decode", decode.kind]).0.to_json(),
             decode,
+            infer,
             models,
             query,
             sinks,
@@ -300,6 +302,20 @@ impl Reader<'_> {
         Ok(entries)
     }
 
+    /// What is said of decoding, checked, and whether the source must complete it.
+    fn decode(&self, registry: Registry, infers: bool) -> Result<(Option<DecodeText>, bool), FileError> {
+        if infers && self.tree.get("decode").is_none() {
+            return Ok((None, true));
+        }
+        let (kind, settings) = self.kind(registry.decoders, &["decode"], "decoder")?;
+        let text = DecodeText { kind: kind.name.to_string(), settings: settings.clone() };
+        if infers && settings.get("columns").is_none() && has_columns(kind) {
+            return Ok((Some(text), true));
+        }
+        (kind.parse)(settings).map_err(|error| self.settings_error(&["decode", kind.name], &error))?;
+        Ok((Some(text), false))
+    }
+
     /// The one component that a map names by its kind (a sink's own keys beside it are none).
     fn component<S: ?Sized>(
         &self,
@@ -307,6 +323,19 @@ impl Reader<'_> {
         path: &[&str],
         what: &str,
     ) -> Result<Component<S>, FileError> {
+        let (kind, settings) = self.kind(kinds, path, what)?;
+        let full: Vec<&str> = path.iter().copied().chain([kind.name]).collect();
+        let settings = (kind.parse)(settings).map_err(|error| self.settings_error(&full, &error))?;
+        Ok(Component { kind: kind.name, settings })
+    }
+
+    /// Its kind, and its settings as they are written.
+    fn kind<S: ?Sized>(
+        &self,
+        kinds: &'static [Kind<S>],
+        path: &[&str],
+        what: &str,
+    ) -> Result<(&'static Kind<S>, Value), FileError> {
         let known = list(kinds.iter().map(|kind| kind.name));
         let (node, _) = self.tree.follow(path.iter().copied());
         if path.len() == 1 && self.tree.get(path[0]).is_none() {
@@ -336,15 +365,13 @@ impl Reader<'_> {
                 return Err(self.error(path.iter().copied(), message, ""));
             }
         };
-        let full: Vec<&str> = path.iter().copied().chain([kind.name]).collect();
         // `console:` without settings means all defaults.
         let mut value = match entry.node.to_json() {
             Value::Null => Value::Object(serde_json::Map::new()),
             value => value,
         };
         self.inherit(&mut value, kind.name, kind.inherits);
-        let settings = (kind.parse)(value).map_err(|error| self.settings_error(&full, &error))?;
-        Ok(Component { kind: kind.name, settings })
+        Ok((kind, value))
     }
 
     /// How to reach a service that the source names already. Never only a part of it: credentials of one service are
@@ -412,6 +439,15 @@ impl Reader<'_> {
         let remedy = "1 to 100 letters, digits, `.`, `_` or `-`: positions are stored under it";
         Err(self.error(path.iter().copied(), "not a name", remedy))
     }
+}
+
+/// Whether a decoder's settings name columns.
+fn has_columns(kind: &Kind<dyn DecodeSettings>) -> bool {
+    let mut generator = schemars::SchemaGenerator::default();
+    let schema: Value = (kind.schema)(&mut generator).into();
+    let definitions = Value::Object(generator.take_definitions(true));
+    let definition = schema["$ref"].as_str().and_then(|place| place.rsplit('/').next());
+    definition.map_or(&schema, |name| &definitions[name])["properties"]["columns"].is_object()
 }
 
 /// Serde's words for people who write YAML.

@@ -30,7 +30,20 @@ pub(crate) fn pipeline_schema(registry: Registry) -> Value {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
     let g = &mut generator;
     let source = kinds(registry.sources, g, "Where records come from: one kind of source.");
-    let decode = kinds(registry.decoders, g, "How a record's bytes become columns: one kind of decoder.");
+    let decode = kinds(
+        registry.decoders,
+        g,
+        "How a record's bytes become columns: one kind of decoder. Required but for files, of which it can be found out.",
+    );
+    // Of files the columns can be left out; whoever else leaves them out is told.
+    for kind in registry.decoders {
+        let definition = decode["properties"][kind.name]["$ref"].as_str().and_then(|place| place.rsplit('/').next());
+        let required =
+            definition.and_then(|name| g.definitions_mut().get_mut(name)?.get_mut("required")?.as_array_mut());
+        if let Some(required) = required {
+            required.retain(|key| key != "columns");
+        }
+    }
     let dead_letters = kinds(registry.sinks, g, "Where bad records go, with their reasons: one kind of sink.");
     let mut sink = kinds(registry.sinks, g, "One kind of sink, and a `query` of its own if need be.");
     sink["maxProperties"] = json!(3);
@@ -91,7 +104,7 @@ pub(crate) fn pipeline_schema(registry: Registry) -> Value {
                 Default: 64 MiB."),
             "progress": with(duration.into(), "How often a progress line is logged. Default: `10s`.")
         },
-        "required": ["pipeline", "source", "decode", "sinks"],
+        "required": ["pipeline", "source", "sinks"],
         "additionalProperties": false,
         "$defs": generator.take_definitions(true)
     })

@@ -41,6 +41,7 @@ pub(super) struct Files {
     header: bool,
     shape: Shape,
     encoder: Box<dyn Encode>,
+    success: Option<String>,
     log: Log,
     /// Of the claim that holds; none before it and after an error.
     claimed: Option<Claimed>,
@@ -79,14 +80,17 @@ pub(super) struct Setup {
     pub(super) header: bool,
     pub(super) shape: Shape,
     pub(super) encoder: Box<dyn Encode>,
+    /// The mark that the folder is complete, if it gets one.
+    pub(super) success: Option<String>,
 }
 
 impl Files {
     pub(super) fn new(setup: Setup) -> Self {
-        let Setup { storage, folder, hidden, worker, extension, header, shape, encoder } = setup;
+        let Setup { storage, folder, hidden, worker, extension, header, shape, encoder, success } = setup;
         let log = Log::new(storage.clone(), format!("{hidden}/log"));
         let moving = JoinSet::new();
-        Files { storage, folder, hidden, worker, extension, header, shape, encoder, log, claimed: None, moving }
+        let claimed = None;
+        Files { storage, folder, hidden, worker, extension, header, shape, encoder, success, log, claimed, moving }
     }
 
     /// Checks what is there, without writing.
@@ -305,6 +309,9 @@ impl Sink for Files {
                 break;
             }
             self.check_shape()?;
+        }
+        if let Some(success) = &self.success {
+            self.storage.delete(success).await?;
         }
         let buried = self.bury(&token).await?;
         self.claimed = Some(Claimed { token, next_file: 0, moving: Vec::new(), broken: Arc::default(), buried });

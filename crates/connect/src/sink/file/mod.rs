@@ -31,7 +31,7 @@ use self::files::Files;
 use self::format::{Compression, Encode, Format, Options};
 use self::progress::Shape;
 use crate::kind::{Kind, SettingsError, SinkContext, SinkSettings, schema_of, settings_of};
-use crate::storage::{self, Storage, escape, file_name, parent};
+use crate::storage::{self, ErrorKind, Storage, escape, file_name, parent};
 
 /// The kind `file`.
 pub const KIND: Kind<dyn SinkSettings> = Kind { name: "file", inherits: &[], schema: schema_of::<Settings>, parse };
@@ -57,6 +57,10 @@ pub struct Settings {
     delimiter: Option<char>,
     /// How files are compressed: CSV and JSON Lines not at all by default, Parquet with Snappy. Not for `mode: append`.
     compression: Option<Compression>,
+    /// Whether the folder gets an empty file `_SUCCESS` when a pipeline with `trigger: available_now` has ended with all
+    /// that was there, as Hadoop's jobs do; it goes when the next run begins to write. Not for `mode: append`.
+    #[serde(default)]
+    success: bool,
 }
 
 /// How rows become files.
@@ -109,6 +113,9 @@ impl Settings {
         if self.mode == Mode::Append && compression != Compression::None {
             return Err(wrong("compression", "a file that is appended to is not compressed: use `mode: files`".into()));
         }
+        if self.mode == Mode::Append && self.success {
+            return Err(wrong("success", "marks a folder: use `mode: files`".into()));
+        }
         if format != Format::Csv && (self.header.is_some() || self.delimiter.is_some()) {
             let field = if self.header.is_some() { "header" } else { "delimiter" };
             return Err(wrong(field, format!("is for CSV, the format is {}", format.name())));
@@ -145,7 +152,9 @@ impl Settings {
             Mode::Files => {
                 let hidden = format!("{path}/_foretell/{}/{}", escape(&pipeline), escape(&sink));
                 let extension = format.extension(compression);
-                let setup = files::Setup { storage, folder: path, hidden, worker, extension, header, shape, encoder };
+                let success = self.success.then(|| success(&path));
+                let setup =
+                    files::Setup { storage, folder: path, hidden, worker, extension, header, shape, encoder, success };
                 let mut files = Files::new(setup);
                 files.check().await?;
                 Ok(Opened::Files(files))
@@ -159,6 +168,11 @@ impl Settings {
             }
         }
     }
+}
+
+/// The mark of a folder that is complete.
+fn success(folder: &str) -> String {
+    format!("{folder}/_SUCCESS")
 }
 
 enum Opened {
@@ -178,8 +192,11 @@ impl Opened {
 #[async_trait]
 impl SinkSettings for Settings {
     fn traits(&self) -> SinkTraits {
-        let shared = self.mode == Mode::Files && storage::shared(&self.path);
-        let sharing = if shared { Sharing::Shared } else { Sharing::Single };
+        let sharing = match (self.mode, storage::shared(&self.path)) {
+            (Mode::Files, true) => Sharing::Shared,
+            (Mode::Files, false) => Sharing::Machine,
+            (Mode::Append, _) => Sharing::Single,
+        };
         SinkTraits { keeps_positions: true, sharing, atomic: true }
     }
 
@@ -199,6 +216,19 @@ impl SinkSettings for Settings {
         let base: &Path = &context.base;
         let (storage, path) = storage::open(&self.path, base)?;
         Ok(self.open_in(context, storage, path).await?.boxed())
+    }
+
+    async fn complete(&self, context: &SinkContext) -> Result<(), StageError> {
+        if !self.success {
+            return Ok(());
+        }
+        let (storage, path) = storage::open(&self.path, &context.base)?;
+        let marked = storage.create_new(&success(&path), bytes::Bytes::new()).await;
+        storage.settle().await;
+        match marked {
+            Err(error) if error.kind != ErrorKind::Exists => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -393,7 +393,7 @@ async fn dead_letters_look_like_kafka_connects() {
     records.push(1, 7, None, Some(b"k"), Some(&large), Vec::new());
     let bad = |row| BadRecord { row, stage: "decode csv".into(), reason: format!("field {row}") };
     let (rows, provenance) = dead_letters(&records.finish(), &[bad(0), bad(1), bad(2)]);
-    let mut context = context(dead_letter_schema(), "dead");
+    let mut context = context(dead_letter_schema(false), "dead");
     context.role = Role::DeadLetters;
     let settings = json!({ "brokers": brokers(), "topic": topic, "progress_topic": unique("progress") });
     let mut sink = try_open(settings, &context).await.unwrap();

@@ -1,5 +1,6 @@
 //! The source against a real broker.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use foretell_flow::{Chunk, Demand, Event, Fault, Partition, Position, Source, StageError};
@@ -12,14 +13,24 @@ use tokio::time::Instant;
 
 use crate::kafka::mock::{Feed, Mock};
 use crate::kafka::testing::{admin, brokers, create, delete, topic, unique};
-use crate::kind::{SourceContext, settings_of};
+use crate::kind::{DecodeText, SourceContext, settings_of};
+use crate::storage::Local;
 
 use super::{KIND, Settings};
 
 const DEMAND: Demand = Demand { rows: 1000, bytes: 1 << 20, wait: Duration::from_millis(300) };
 
 fn context(pipeline: &str, worker: &str) -> SourceContext {
-    SourceContext { pipeline: pipeline.into(), worker: worker.into(), workers: 1, base: ".".into() }
+    SourceContext {
+        pipeline: pipeline.into(),
+        worker: worker.into(),
+        index: 0,
+        workers: 1,
+        ends: false,
+        decode: DecodeText { kind: "json".into(), settings: json!({}) },
+        state: (Arc::new(Local), "/nowhere".into()),
+        base: ".".into(),
+    }
 }
 
 async fn open(settings: serde_json::Value, pipeline: &str, worker: &str) -> Result<Box<dyn Source>, StageError> {

@@ -10,7 +10,7 @@ use foretell_flow::Fault;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::storage::{Entry, Error, ErrorKind, Stat, Storage, Writer};
+use crate::storage::{Entry, Error, ErrorKind, Reader, Reading, Stat, Storage, Writer};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Death {
@@ -65,6 +65,25 @@ struct Mortal {
 }
 
 #[async_trait]
+impl Reading for Mortal {
+    async fn list(&self, folder: &str) -> Result<Vec<Entry>, Error> {
+        self.life.check()?;
+        self.inner.list(folder).await
+    }
+    async fn stat(&self, path: &str) -> Result<Option<Stat>, Error> {
+        self.life.check()?;
+        self.inner.stat(path).await
+    }
+    async fn reader(&self, path: &str, stat: &Stat) -> Result<Box<dyn Reader>, Error> {
+        self.life.check()?;
+        self.inner.reader(path, stat).await
+    }
+    fn url(&self, path: &str) -> String {
+        self.inner.url(path)
+    }
+}
+
+#[async_trait]
 impl Storage for Mortal {
     async fn create_new(&self, path: &str, bytes: Bytes) -> Result<(), Error> {
         self.life.run(self.inner.create_new(path, bytes)).await
@@ -76,14 +95,6 @@ impl Storage for Mortal {
     async fn read_range(&self, path: &str, from: u64, to: u64) -> Result<Bytes, Error> {
         self.life.check()?;
         self.inner.read_range(path, from, to).await
-    }
-    async fn list(&self, folder: &str) -> Result<Vec<Entry>, Error> {
-        self.life.check()?;
-        self.inner.list(folder).await
-    }
-    async fn stat(&self, path: &str) -> Result<Option<Stat>, Error> {
-        self.life.check()?;
-        self.inner.stat(path).await
     }
     async fn delete(&self, path: &str) -> Result<(), Error> {
         self.life.run(self.inner.delete(path)).await
@@ -106,6 +117,9 @@ impl Storage for Mortal {
         self.life.check()?;
         self.inner.recover(path).await
     }
+    fn locks(&self) -> bool {
+        self.inner.locks()
+    }
     async fn lock(&self, path: &str) -> Result<Box<dyn Send + Sync>, Error> {
         self.life.check()?;
         self.inner.lock(path).await
@@ -118,9 +132,6 @@ impl Storage for Mortal {
     }
     async fn settle(&self) {
         self.inner.settle().await;
-    }
-    fn url(&self, path: &str) -> String {
-        self.inner.url(path)
     }
 }
 

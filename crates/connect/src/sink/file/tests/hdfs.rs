@@ -7,6 +7,7 @@ use std::time::Instant;
 use foretell_flow::Fault;
 
 use super::*;
+use crate::storage::Reading;
 
 #[tokio::test]
 async fn the_next_writer_of_an_appended_file_stops_the_one_before() {

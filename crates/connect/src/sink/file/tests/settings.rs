@@ -23,7 +23,7 @@ fn who_may_write() {
     let sharing = |value| parse(value).unwrap().traits().sharing;
     assert_eq!(sharing(json!({ "path": "hdfs://h:1/o", "format": "csv" })), Sharing::Shared);
     assert_eq!(sharing(json!({ "path": "hdfs://h:1/o.csv", "mode": "append" })), Sharing::Single);
-    assert_eq!(sharing(json!({ "path": "o.csv" })), Sharing::Single);
+    assert_eq!(sharing(json!({ "path": "o.csv" })), Sharing::Machine);
 }
 
 #[test]
