@@ -8,6 +8,7 @@
 
 mod arrows;
 mod cases;
+mod console;
 mod crash;
 mod harness;
 mod positions;

@@ -44,7 +44,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 async fn read(brokers: &str, topic: &str, name: &str, count: i64) -> Result<(), Box<dyn std::error::Error>> {
     let settings = (source::kafka::KIND.parse)(json!({ "brokers": brokers, "topic": topic })).map_err(|e| e.message)?;
-    let context = SourceContext { pipeline: name.into(), worker: "0".into(), workers: 1, base: ".".into() };
+    let context =
+        SourceContext { pipeline: name.into(), worker: "0".into(), workers: 1, base: ".".into(), observe: false };
     let mut source = settings.open(&context, false).await?;
     let demand = Demand { rows: 65_536, bytes: 16 << 20, wait: Duration::from_secs(1) };
     let (mut begin, mut read, mut chunks) = (Instant::now(), 0, 0);

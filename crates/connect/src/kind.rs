@@ -120,6 +120,9 @@ pub struct SourceContext {
     pub workers: usize,
     /// Relative paths in settings are relative to this folder (the pipeline file's).
     pub base: PathBuf,
+    /// Whether records are only looked at, for a dry run: the source joins no group, takes every partition for itself
+    /// and leaves no trace of its own anywhere (no offset, no manifest, no spool). `commit` is never called.
+    pub observe: bool,
 }
 
 /// What a sink is opened with.

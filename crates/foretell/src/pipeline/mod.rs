@@ -1,6 +1,7 @@
 //! From a pipeline file to a running pipeline: models are loaded, queries planned, sinks and the source opened.
 
 mod kitchen;
+mod observe;
 mod query;
 mod state;
 
@@ -17,6 +18,8 @@ use foretell_model::Model;
 use foretell_query::Scorer;
 
 use crate::pipeline_file::{self, FileError, ModelEntry, PipelineFile, TriggerMode};
+pub(crate) use observe::Begin;
+
 use kitchen::{ModelText, Pantry, Planned, Text};
 use query::Loaded;
 use state::{State, Thing};
@@ -125,6 +128,11 @@ impl Pipeline {
 
     /// Opens one sink; writes nothing.
     pub(crate) async fn open_sink(&self, index: usize, worker: &str) -> Result<Lane> {
+        self.open_sink_as(index, worker, None).await
+    }
+
+    /// Opens one sink, or another in its place.
+    async fn open_sink_as(&self, index: usize, worker: &str, other: Option<&dyn SinkSettings>) -> Result<Lane> {
         let lanes = self.lanes();
         let leader = lanes.iter().position(|lane| lane.settings.traits().keeps_positions);
         let spec = lanes.get(index).ok_or_else(|| anyhow!("no sink {index}"))?;
@@ -144,11 +152,12 @@ impl Pipeline {
             timezone: self.file.timezone.clone(),
             base: self.file.base.clone(),
         };
-        let sink = spec.settings.open(&context).await.map_err(|error| self.at(&spec.path, error))?;
+        let settings = other.unwrap_or(spec.settings);
+        let sink = settings.open(&context).await.map_err(|error| self.at(&spec.path, error))?;
         Ok(Lane {
             name: spec.name.to_string(),
             sink,
-            traits: spec.settings.traits(),
+            traits: settings.traits(),
             takes: spec.takes,
             columns,
             backfill: spec.backfill,
@@ -172,14 +181,18 @@ impl Pipeline {
 
     /// Opens the source. With `probe` it only looks, and joins nothing.
     pub(crate) async fn open_source(&self, worker: &str, workers: usize, probe: bool) -> Result<Box<dyn Source>> {
-        let context = SourceContext {
+        let opened = self.file.source.settings.open(&self.source_context(worker, workers), probe).await;
+        opened.map_err(|error| self.at(&["source", self.file.source.kind], error).into())
+    }
+
+    fn source_context(&self, worker: &str, workers: usize) -> SourceContext {
+        SourceContext {
             pipeline: self.file.name.clone(),
             worker: worker.to_string(),
             workers,
             base: self.file.base.clone(),
-        };
-        let opened = self.file.source.settings.open(&context, probe).await;
-        opened.map_err(|error| self.at(&["source", self.file.source.kind], error).into())
+            observe: false,
+        }
     }
 
     /// A worker, its sinks and its source open.
@@ -190,31 +203,37 @@ impl Pipeline {
         }
         let mut known_topics = known.clone();
         known_topics.extend(topics(&mut lanes).await?);
-        Ok(Worker {
-            source: self.open_source(name, workers, false).await?,
-            lanes,
-            kitchen: self.pantry.clone(),
-            settings: Settings {
-                worker: name.to_string(),
-                trigger: match self.file.trigger.mode {
-                    TriggerMode::Continuous => Trigger::Continuous,
-                    TriggerMode::Every(every) => Trigger::Every(every),
-                    TriggerMode::AvailableNow => Trigger::AvailableNow,
-                },
-                limits: Limits {
-                    rows: self.file.trigger.max_rows,
-                    bytes: self.file.trigger.max_bytes,
-                    window: self.file.window.max(self.file.trigger.max_bytes),
-                },
-                on_bad_record: match self.file.on_bad_record {
-                    pipeline_file::OnBadRecord::Continue => OnBadRecord::Continue,
-                    pipeline_file::OnBadRecord::Stop => OnBadRecord::Stop,
-                },
-                known_topics,
-                exclusive: !self.planned.row_wise,
+        let source = self.open_source(name, workers, false).await?;
+        Ok(self.assemble(source, lanes, name, known_topics))
+    }
+
+    fn assemble(
+        &self,
+        source: Box<dyn Source>,
+        lanes: Vec<Lane>,
+        name: &str,
+        known_topics: HashSet<String>,
+    ) -> Worker {
+        let settings = Settings {
+            worker: name.to_string(),
+            trigger: match self.file.trigger.mode {
+                TriggerMode::Continuous => Trigger::Continuous,
+                TriggerMode::Every(every) => Trigger::Every(every),
+                TriggerMode::AvailableNow => Trigger::AvailableNow,
             },
-            stats: Arc::new(Stats::default()),
-        })
+            limits: Limits {
+                rows: self.file.trigger.max_rows,
+                bytes: self.file.trigger.max_bytes,
+                window: self.file.window.max(self.file.trigger.max_bytes),
+            },
+            on_bad_record: match self.file.on_bad_record {
+                pipeline_file::OnBadRecord::Continue => OnBadRecord::Continue,
+                pipeline_file::OnBadRecord::Stop => OnBadRecord::Stop,
+            },
+            known_topics,
+            exclusive: !self.planned.row_wise,
+        };
+        Worker { source, lanes, kitchen: self.pantry.clone(), settings, stats: Arc::new(Stats::default()) }
     }
 
     /// A stage's error at its place in the file.

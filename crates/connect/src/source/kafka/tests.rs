@@ -19,7 +19,7 @@ use super::{KIND, Settings};
 const DEMAND: Demand = Demand { rows: 1000, bytes: 1 << 20, wait: Duration::from_millis(300) };
 
 fn context(pipeline: &str, worker: &str) -> SourceContext {
-    SourceContext { pipeline: pipeline.into(), worker: worker.into(), workers: 1, base: ".".into() }
+    SourceContext { pipeline: pipeline.into(), worker: worker.into(), workers: 1, base: ".".into(), observe: false }
 }
 
 async fn open(settings: serde_json::Value, pipeline: &str, worker: &str) -> Result<Box<dyn Source>, StageError> {
