@@ -232,14 +232,14 @@ async fn names_of_models_and_tables_are_checked() {
         Query::prepare("SELECT AGE FROM records", &input(), &models, vec![]).await.err().map(|error| error.to_string())
     };
     assert_eq!(with(&["mri", "other"]).await, None);
-    let taken = "a model cannot be called `Sum`: `sum` is a word of SQL; call it `Sum_model`";
+    let taken = "a function cannot be called `Sum`: `sum` is a word of SQL; call it `Sum_model`";
     assert_eq!(with(&["Sum"]).await.as_deref(), Some(taken));
     for word in ["case", "cast", "unnest", "now", "uuid", "upper", "select", "row_number", "substring"] {
         assert!(with(&[word]).await.is_some(), "{word}");
     }
-    let letters = "a model cannot be called `my-model`: a name is letters, digits and `_`, and begins with a letter";
+    let letters = "a function cannot be called `my-model`: a name is letters, digits and `_`, and begins with a letter";
     assert_eq!(with(&["my-model"]).await.as_deref(), Some(letters));
-    let both = "a model cannot be called `mri`: model `MRI` gives a function `mri`, too; case does not matter";
+    let both = "a function cannot be called `mri`: `MRI` gives a function `mri`, too; case does not matter";
     assert_eq!(with(&["MRI", "mri"]).await.as_deref(), Some(both));
 
     let mut two = tables();
