@@ -155,8 +155,7 @@ impl Reader {
         });
         let handle = consumer.handle();
         let (end, ended) = mpsc::channel();
-        let thread =
-            Thread { shared: shared.clone(), consumer, context, inspector, member, full: None };
+        let thread = Thread { shared: shared.clone(), consumer, context, inspector, member, full: None };
         std::thread::Builder::new()
             .name("kafka source".into())
             .spawn(move || {
