@@ -12,7 +12,9 @@ use crate::harness::{root, until};
 /// The cells of the rows that were printed for a sink, without the columns' names.
 fn rows(printed: &str, sink: &str) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
-    for batch in printed.split("Batch ").skip(1).filter(|batch| batch.lines().next().unwrap().contains(&format!("of {sink} "))) {
+    for batch in
+        printed.split("Batch ").skip(1).filter(|batch| batch.lines().next().unwrap().contains(&format!("of {sink} ")))
+    {
         let lines = batch.lines().filter(|line| line.starts_with('|')).skip(1);
         rows.extend(lines.map(|line| line.trim_matches('|').split('|').map(|cell| cell.trim().to_string()).collect()));
     }

@@ -16,4 +16,5 @@ mod privacy;
 mod reload;
 mod signals;
 mod start;
+mod tables;
 mod workers;

@@ -23,6 +23,9 @@ const HOUSEKEEPING: Duration = Duration::from_secs(2);
 /// Bad records named in the log, of one batch; the rest is counted.
 const NAMED_BAD_RECORDS: usize = 5;
 
+/// Decoders and queries that are kept ready: today's, and those of some leftover plans or of tables as they were.
+const COOKS: usize = 4;
+
 /// What was collected for a batch.
 #[derive(Default)]
 struct Collected {
@@ -247,6 +250,10 @@ impl Batches<'_> {
         new: bool,
     ) -> Result<Vec<Output>, StageError> {
         if !self.cooks.contains_key(&*plan.recipe) {
+            if self.cooks.len() >= COOKS {
+                let today = self.kitchen.recipe();
+                self.cooks.retain(|recipe, _| *recipe == *today);
+            }
             self.cooks.insert((*plan.recipe).clone(), self.kitchen.cook(&plan.recipe)?);
         }
         let cook = self.cooks.get_mut(&*plan.recipe).expect("it was put there");

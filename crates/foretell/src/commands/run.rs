@@ -59,6 +59,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<()> {
     if args.console {
         let worker = pipeline.observer(args.from, args.rows).await?;
         tokio::spawn(signals(shutdown.clone(), LEAVE_DRY_RUN_WITHIN));
+        pipeline.refresh_tables(false, &shutdown);
         return run_workers(&pipeline, vec![worker], shutdown, started).await;
     }
     tokio::spawn(signals(shutdown.clone(), LEAVE_WITHIN));
@@ -86,6 +87,7 @@ pub(crate) async fn run_pipeline(
     let known = ready.first().map(|worker| worker.settings.known_topics.clone()).unwrap_or_default();
     ready.iter_mut().for_each(|worker| worker.settings.known_topics.clone_from(&known));
     pipeline.keep().await?;
+    pipeline.refresh_tables(true, &shutdown);
     run_workers(&pipeline, ready, shutdown, started).await
 }
 

@@ -1,11 +1,14 @@
 //! From a pipeline file to a running pipeline: models are loaded, queries planned, sinks and the source opened.
 
+mod encoding;
 mod kitchen;
 mod observe;
 mod query;
 mod state;
+mod table;
 
 use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
@@ -16,13 +19,16 @@ use foretell_flow::{
 };
 use foretell_model::Model;
 use foretell_query::Scorer;
+use tokio_util::sync::CancellationToken;
 
-use crate::pipeline_file::{self, FileError, ModelEntry, PipelineFile, TriggerMode};
+use crate::pipeline_file::{self, EncodingEntry, FileError, Labels, ModelEntry, PipelineFile, TriggerMode};
 pub(crate) use observe::Begin;
 
-use kitchen::{ModelText, Pantry, Planned, Text};
+use encoding::EncodingText;
+use kitchen::{Functions, ModelText, Pantry, Planned, Text};
 use query::Loaded;
 use state::{State, Thing};
+use table::Version;
 
 /// The name under which dead letters keep their positions.
 const DEAD_LETTERS: &str = "dead_letters";
@@ -35,6 +41,8 @@ pub(crate) struct Pipeline {
     pub(crate) planned: Planned,
     /// The models, by name.
     pub(crate) models: BTreeMap<String, (String, Arc<Loaded>)>,
+    /// Of each encoding, in the file's order: what it is, how many labels it has, and its file's sha256.
+    pub(crate) encodings: Vec<(&'static str, usize, Option<String>)>,
     pantry: Arc<Pantry>,
     state: State,
 }
@@ -63,20 +71,42 @@ impl Pipeline {
             texts.insert(entry.name.clone(), text);
             models.insert(entry.name.clone(), (sha256, Arc::new(Loaded(model))));
         }
+        let mut loads: BTreeMap<String, (String, Functions)> = BTreeMap::new();
+        for (name, (sha256, model)) in &models {
+            loads.insert(name.clone(), (sha256.clone(), vec![(name.clone(), model.clone() as Arc<dyn Scorer>)]));
+        }
+        let mut encoding_texts = BTreeMap::new();
+        let mut encodings = Vec::new();
+        for entry in &file.encodings {
+            let (text, sha256, encoding) = load_encoding(&file, entry)?;
+            encodings.push((encoding.class(), encoding.labels(), sha256.clone()));
+            if let Some(sha256) = sha256 {
+                let functions = encoding::functions(&entry.name, encoding);
+                if loads.insert(entry.name.clone(), (sha256, functions)).is_some() {
+                    let message = format!("`{}` is a model, too", entry.name);
+                    return Err(file.error(&["encodings", &entry.name], message, "rename one of them").into());
+                }
+            }
+            encoding_texts.insert(entry.name.clone(), text);
+        }
+        let mut tables = BTreeMap::new();
+        for entry in &file.tables {
+            let read = table::read(entry, &file.base).await;
+            let version = read.map_err(|e| file.error(&["tables", &entry.name], e.message, e.remedy))?;
+            tables.insert(entry.name.clone(), version);
+        }
         let views = file.sinks.iter().filter_map(|sink| Some((sink.name.clone(), sink.query.clone()?.value)));
         let text = Text {
             decode: (file.decode.kind.to_string(), file.decode_settings.clone()),
             query: file.query.value.clone(),
             views: views.collect(),
             models: texts,
+            encodings: encoding_texts,
         };
         let lanes: Vec<String> = lanes(&file).into_iter().map(|lane| lane.name.to_string()).collect();
-        let scorers =
-            |models: &BTreeMap<String, (String, Arc<Loaded>)>| -> BTreeMap<String, (String, Arc<dyn Scorer>)> {
-                models.iter().map(|(name, (sha, model))| (name.clone(), (sha.clone(), model.clone() as _))).collect()
-            };
-        let plain = scorers(&models).into_iter().map(|(name, (_, model))| (name, model)).collect();
-        let (_, planned) = kitchen::prepare(&text, &plain, &lanes).await.map_err(|error| {
+        let functions = loads.values().flat_map(|(_, functions)| functions.iter().cloned()).collect();
+        let joinable = tables.iter().map(|(name, version)| kitchen::joinable(name, version.batch.clone())).collect();
+        let (_, planned) = kitchen::prepare(&text, functions, joinable, &lanes).await.map_err(|error| {
             let view = file.sinks.iter().find(|sink| error.to_string() == format!("sinks.{}.query", sink.name));
             match view {
                 Some(sink) => file.error(&["sinks", &sink.name, "query"], chain(&error, 1), ""),
@@ -84,9 +114,11 @@ impl Pipeline {
             }
         })?;
         let state = State::open(&file.state, &file.base)?;
-        let limits = file.models.iter().map(|entry| (entry.name.clone(), entry.settings.limits.reader()));
-        let pantry = Pantry::new(text, scorers(&models), limits.collect(), lanes, state.clone())?;
-        Ok(Pipeline { file, planned, models, pantry: Arc::new(pantry), state })
+        let of_models = file.models.iter().map(|entry| (&entry.name, &entry.settings.limits));
+        let of_encodings = file.encodings.iter().map(|entry| (&entry.name, &entry.settings.limits));
+        let limits = of_models.chain(of_encodings).map(|(name, limits)| (name.clone(), limits.reader()));
+        let pantry = Pantry::new(text, loads, tables, limits.collect(), lanes, state.clone())?;
+        Ok(Pipeline { file, planned, models, encodings, pantry: Arc::new(pantry), state })
     }
 
     /// The sinks, in the file's order; dead letters last.
@@ -94,13 +126,33 @@ impl Pipeline {
         lanes(&self.file)
     }
 
-    /// Keeps models and recipe where a later run finds them.
+    /// Keeps models, encodings and recipe where a later run finds them.
     pub(crate) async fn keep(&self) -> Result<()> {
-        for entry in &self.file.models {
-            let bytes = std::fs::read(&entry.file).with_context(|| entry.file.display().to_string())?;
-            self.state.keep(Thing::Model, bytes).await?;
+        let models = self.file.models.iter().map(|entry| (Thing::Model, &entry.file));
+        let encodings = self.file.encodings.iter().filter_map(|entry| match &entry.labels {
+            Labels::File(file) => Some((Thing::Encoding, file)),
+            Labels::Here(_) => None,
+        });
+        for (thing, file) in models.chain(encodings) {
+            let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
+            self.state.keep(thing, bytes).await?;
         }
         self.pantry.keep().await
+    }
+
+    /// A reference table as it is now.
+    pub(crate) fn table(&self, name: &str) -> Option<Version> {
+        self.pantry.table(name)
+    }
+
+    /// Reads tables again as often as the file says, until `stop`; with `keep` where a later run finds them.
+    pub(crate) fn refresh_tables(&self, keep: bool, stop: &CancellationToken) {
+        for entry in &self.file.tables {
+            let Some(every) = entry.refresh else { continue };
+            let state = keep.then(|| self.state.clone());
+            let (entry, base, pantry) = (entry.clone(), self.file.base.clone(), self.pantry.clone());
+            tokio::spawn(table::refresh(entry, every, base, state, pantry, stop.clone()));
+        }
     }
 
     /// Whether `state:` can be written, without leaving a trace.
@@ -207,13 +259,7 @@ impl Pipeline {
         Ok(self.assemble(source, lanes, name, known_topics))
     }
 
-    fn assemble(
-        &self,
-        source: Box<dyn Source>,
-        lanes: Vec<Lane>,
-        name: &str,
-        known_topics: HashSet<String>,
-    ) -> Worker {
+    fn assemble(&self, source: Box<dyn Source>, lanes: Vec<Lane>, name: &str, known_topics: HashSet<String>) -> Worker {
         let settings = Settings {
             worker: name.to_string(),
             trigger: match self.file.trigger.mode {
@@ -274,18 +320,49 @@ fn lanes(file: &PipelineFile) -> Vec<LaneSpec<'_>> {
     lanes
 }
 
-fn load_model(file: &PipelineFile, entry: &ModelEntry) -> Result<(ModelText, String, Model)> {
-    let wrong = |message: String, remedy: &str| file.error(&["models", &entry.name], message, remedy);
-    let shown = entry.file.display();
-    let bytes = std::fs::read(&entry.file)
+/// A file's bytes and their sha256, which must be the pinned one where one is.
+fn read_pinned(
+    file: &PipelineFile,
+    place: &[&str],
+    path: &Path,
+    pinned: Option<&String>,
+) -> Result<(Vec<u8>, String), FileError> {
+    let wrong = |message: String, remedy: &str| file.error(place, message, remedy);
+    let shown = path.display();
+    let bytes = std::fs::read(path)
         .map_err(|error| wrong(format!("{shown}: {error}"), "`file` is relative to the pipeline file's folder"))?;
     let sha256 = state::sha256(&bytes);
-    if let Some(pinned) = &entry.settings.sha256
-        && !pinned.eq_ignore_ascii_case(&sha256)
-    {
-        let message = format!("{shown}: its sha256 is {sha256}, not the one that is pinned");
-        return Err(wrong(message, "is this the model that you meant? then change `sha256`").into());
+    match pinned {
+        Some(pinned) if !pinned.eq_ignore_ascii_case(&sha256) => {
+            let message = format!("{shown}: its sha256 is {sha256}, not the one that is pinned");
+            Err(wrong(message, "is this the file that you meant? then change `sha256`"))
+        }
+        _ => Ok((bytes, sha256)),
     }
+}
+
+fn load_encoding(
+    file: &PipelineFile,
+    entry: &EncodingEntry,
+) -> Result<(EncodingText, Option<String>, foretell_model::Encoding)> {
+    let place = ["encodings", &entry.name];
+    let text = EncodingText::of(entry);
+    let (bytes, sha256, shown) = match &entry.labels {
+        Labels::Here(_) => (Vec::new(), None, String::new()),
+        Labels::File(path) => {
+            let (bytes, sha256) = read_pinned(file, &place, path, entry.settings.sha256.as_ref())?;
+            (bytes, Some(sha256), format!("{}: ", path.display()))
+        }
+    };
+    let encoding = text.load(&bytes, entry.settings.limits.reader());
+    Ok((text, sha256, encoding.map_err(|error| file.error(&place, format!("{shown}{error:#}"), ""))?))
+}
+
+fn load_model(file: &PipelineFile, entry: &ModelEntry) -> Result<(ModelText, String, Model)> {
+    let place = ["models", &entry.name];
+    let wrong = |message: String, remedy: &str| file.error(&place, message, remedy);
+    let shown = entry.file.display();
+    let (bytes, sha256) = read_pinned(file, &place, &entry.file, entry.settings.sha256.as_ref())?;
     let settings = &entry.settings;
     let text = ModelText {
         at: settings.at.clone(),

@@ -55,7 +55,10 @@ impl Pipeline {
                 continue;
             }
             for holding in lane.sink.positions().await.with_context(|| format!("sink `{}`", lane.name))? {
-                lowest.entry(holding.partition).and_modify(|low| *low = (*low).min(holding.next)).or_insert(holding.next);
+                lowest
+                    .entry(holding.partition)
+                    .and_modify(|low| *low = (*low).min(holding.next))
+                    .or_insert(holding.next);
             }
         }
         Ok(lowest)
