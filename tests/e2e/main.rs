@@ -10,6 +10,7 @@ mod arrows;
 mod cases;
 mod console;
 mod crash;
+mod groups;
 mod harness;
 mod positions;
 mod privacy;

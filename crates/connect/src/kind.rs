@@ -138,8 +138,8 @@ pub struct SinkContext {
     pub schema: SchemaRef,
     /// Whether it stores the plans.
     pub leader: bool,
-    /// Whether each row comes from one record: then it can be written by partition.
-    pub row_wise: bool,
+    /// Whether each row comes from one partition, and says from which: then it can be written by partition.
+    pub by_partition: bool,
     /// What the rows are: results, or dead letters (the columns of `dead_letter_schema`).
     pub role: Role,
     /// How UTC times are written where a sink's type has no time zone: an IANA name such as `Asia/Shanghai`.

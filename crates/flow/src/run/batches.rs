@@ -15,7 +15,7 @@ use super::progress::Stats;
 use super::reader::{End, Reader, Replay};
 use super::trigger::{Ticks, Trigger};
 use super::{OnBadRecord, Settings};
-use crate::{BadRecord, Bounds, Event, Partition, Plan, Range, Recipe, Records, RecordsBuilder, StageError};
+use crate::{BadRecord, Bounds, Event, Partition, Plan, Range, Recipe, Records, RecordsBuilder, Scope, StageError};
 
 /// How often the lag is looked up and the group's offset committed.
 const HOUSEKEEPING: Duration = Duration::from_secs(2);
@@ -263,9 +263,9 @@ impl Batches<'_> {
                 continue;
             }
             let whole = ranges[lane] == plan.ranges;
-            if !whole && !ranges[lane].is_empty() && !cook.query.row_wise() {
+            if !whole && !cuts(cook.scope(), &ranges[lane], &plan.ranges) {
                 return Err(StageError::state(
-                    "a sink lacks a part of a batch whose query takes the batch as a whole; it cannot be replayed in part",
+                    "a sink lacks a part of a batch whose query takes it as a whole; it cannot be replayed in part",
                 )
                 .remedy("`foretell positions set` can move that sink to the batch's begin or end"));
             }
@@ -317,6 +317,15 @@ fn clip(ranges: &[Range], next: &HashMap<Partition, i64>) -> Vec<Range> {
         Range { from, ..range.clone() }
     });
     clipped.filter(|range| range.from < range.to).collect()
+}
+
+/// Whether a part of a plan can be computed by itself.
+fn cuts(scope: Scope, part: &[Range], plan: &[Range]) -> bool {
+    match scope {
+        Scope::Record => true,
+        Scope::Partition => part.iter().all(|range| plan.contains(range)),
+        Scope::Batch => part.is_empty(),
+    }
 }
 
 /// Which records lie in these ranges.

@@ -79,6 +79,8 @@ pub(crate) struct Pantry {
 struct Today {
     recipe: Arc<Recipe>,
     tables: BTreeMap<String, Version>,
+    /// What tables were before: a plan may be made just before a table changes.
+    before: BTreeMap<String, Version>,
 }
 
 impl Pantry {
@@ -95,7 +97,7 @@ impl Pantry {
         let hashes = loads.iter().map(|(name, (sha256, _))| (name.clone(), sha256.clone())).collect();
         let of_tables = tables.iter().map(|(name, version)| (name.clone(), version.sha256.clone())).collect();
         let recipe = Arc::new(Recipe { query, models: hashes, tables: of_tables });
-        let today = Mutex::new(Today { recipe, tables });
+        let today = Mutex::new(Today { recipe, tables, before: BTreeMap::new() });
         let cached = loads.into_iter().map(|(name, (sha256, functions))| ((name, sha256), functions)).collect();
         Ok(Pantry { today, text, limits, lanes, state, loads: Mutex::new(cached) })
     }
@@ -110,7 +112,9 @@ impl Pantry {
         let mut today = self.today();
         let mut recipe = (*today.recipe).clone();
         recipe.tables.insert(name.to_string(), version.sha256.clone());
-        today.tables.insert(name.to_string(), version);
+        if let Some(before) = today.tables.insert(name.to_string(), version) {
+            today.before.insert(name.to_string(), before);
+        }
         today.recipe = Arc::new(recipe);
     }
 
@@ -165,9 +169,14 @@ impl Pantry {
         }
         let mut tables = Vec::with_capacity(recipe.tables.len());
         for (name, sha256) in &recipe.tables {
-            let now = self.table(name).filter(|version| version.sha256 == *sha256);
-            let batch = match now {
-                Some(version) => version.batch,
+            let at_hand = {
+                let today = self.today();
+                let versions = [today.tables.get(name), today.before.get(name)];
+                let version = versions.into_iter().flatten().find(|version| version.sha256 == *sha256);
+                version.map(|version| version.batch.clone())
+            };
+            let batch = match at_hand {
+                Some(batch) => batch,
                 None => table::decode(self.state.get(Thing::Table, sha256).await?)?,
             };
             tables.push(joinable(name, batch));
@@ -196,8 +205,8 @@ pub(crate) struct Planned {
     pub(crate) lanes: Vec<SchemaRef>,
     /// `row-wise`, or what makes it otherwise, for people.
     pub(crate) kind: String,
-    /// Whether each row of every lane comes from one record.
-    pub(crate) row_wise: bool,
+    /// Whether each row of every lane comes from one partition.
+    pub(crate) by_partition: bool,
 }
 
 /// A table as the queries take it.
@@ -244,7 +253,7 @@ pub(crate) async fn prepare(
         result: result.clone(),
         lanes: Vec::new(),
         kind: query.kind().to_string(),
-        row_wise: query.kind().is_row_wise(),
+        by_partition: query.kind().is_by_partition(),
     };
     let mut views: Vec<Option<Box<dyn Query>>> = Vec::with_capacity(lanes.len());
     for lane in lanes {
@@ -255,13 +264,13 @@ pub(crate) async fn prepare(
         };
         let input = Input {
             table: "result".into(),
-            schema: view_schema(&result, query.kind().is_row_wise()),
+            schema: view_schema(&result, query.kind().is_by_partition()),
             decoded: result.fields().iter().map(|field| field.name().clone()).collect(),
         };
         let view = foretell_query::Query::prepare(sql, &input, models, tables.clone())
             .await
             .with_context(|| format!("sinks.{lane}.query"))?;
-        planned.row_wise &= view.kind().is_row_wise();
+        planned.by_partition &= view.kind().is_by_partition();
         planned.lanes.push(view.output_schema().clone());
         views.push(Some(Box::new(Stage(view))));
     }
@@ -269,8 +278,8 @@ pub(crate) async fn prepare(
 }
 
 /// The result as a sink's own query sees it.
-fn view_schema(result: &SchemaRef, row_wise: bool) -> SchemaRef {
-    if !row_wise {
+fn view_schema(result: &SchemaRef, by_partition: bool) -> SchemaRef {
+    if !by_partition {
         return result.clone();
     }
     let mut fields: Vec<_> = result.fields().iter().cloned().collect();

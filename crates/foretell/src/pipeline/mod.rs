@@ -170,7 +170,7 @@ impl Pipeline {
                 format!("{} takes one writer, so {workers} workers cannot share it", lane.settings.describe());
             return Err(self.file.error(&lane.path, message, "run with `--workers 1`").into());
         }
-        if !self.planned.row_wise {
+        if !self.planned.by_partition {
             let message =
                 format!("the query is {}, so the batch cannot be shared by {workers} workers", self.planned.kind);
             return Err(self.file.error(&["query"], message, "run with `--workers 1`").into());
@@ -199,7 +199,7 @@ impl Pipeline {
             worker: worker.to_string(),
             schema: self.project(spec, &schema, columns.as_deref())?,
             leader: leader == Some(index),
-            row_wise: self.planned.row_wise,
+            by_partition: self.planned.by_partition,
             role: if spec.takes == Takes::DeadLetters { Role::DeadLetters } else { Role::Results },
             timezone: self.file.timezone.clone(),
             base: self.file.base.clone(),
@@ -277,7 +277,7 @@ impl Pipeline {
                 pipeline_file::OnBadRecord::Stop => OnBadRecord::Stop,
             },
             known_topics,
-            exclusive: !self.planned.row_wise,
+            exclusive: !self.planned.by_partition,
         };
         Worker { source, lanes, kitchen: self.pantry.clone(), settings, stats: Arc::new(Stats::default()) }
     }
