@@ -8,11 +8,14 @@
 
 mod arrows;
 mod cases;
+mod console;
 mod crash;
+mod groups;
 mod harness;
 mod positions;
 mod privacy;
 mod reload;
 mod signals;
 mod start;
+mod tables;
 mod workers;

@@ -53,6 +53,7 @@ async fn read(brokers: &str, topic: &str, name: &str, count: i64) -> Result<(), 
         decode: DecodeText { kind: "json".into(), settings: json!({}) },
         state: (Arc::new(Local), "/nowhere".into()),
         base: ".".into(),
+        observe: false,
     };
     let mut source = settings.open(&context, false).await?;
     let demand = Demand { rows: 65_536, bytes: 16 << 20, wait: Duration::from_secs(1) };

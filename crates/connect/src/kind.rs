@@ -148,6 +148,9 @@ pub struct SourceContext {
     pub state: (Arc<dyn Storage>, String),
     /// Relative paths in settings are relative to this folder (the pipeline file's).
     pub base: PathBuf,
+    /// Whether records are only looked at, for a dry run: the source joins no group, takes every partition for itself
+    /// and leaves no trace of its own anywhere (no offset, no manifest, no spool). `commit` is never called.
+    pub observe: bool,
 }
 
 /// What a sink is opened with.
@@ -163,8 +166,8 @@ pub struct SinkContext {
     pub schema: SchemaRef,
     /// Whether it stores the plans.
     pub leader: bool,
-    /// Whether each row comes from one record: then it can be written by partition.
-    pub row_wise: bool,
+    /// Whether each row comes from one partition, and says from which: then it can be written by partition.
+    pub by_partition: bool,
     /// What the rows are: results, or dead letters (the columns of `dead_letter_schema`).
     pub role: Role,
     /// How UTC times are written where a sink's type has no time zone: an IANA name such as `Asia/Shanghai`.

@@ -12,3 +12,4 @@ pub mod kind;
 pub mod sink;
 pub mod source;
 pub mod storage;
+pub mod table;

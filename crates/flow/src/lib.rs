@@ -24,6 +24,6 @@ pub use run::{
     records_schema,
 };
 pub use stage::{
-    Bounds, Chunk, Claim, Decode, Decoded, Demand, Event, Holding, Keep, Queried, Query, Refused, Reset, Sharing, Sink,
-    SinkTraits, Source, Write, Written,
+    Bounds, Chunk, Claim, Decode, Decoded, Demand, Event, Holding, Keep, Queried, Query, Refused, Reset, Scope,
+    Sharing, Sink, SinkTraits, Source, Write, Written,
 };

@@ -148,8 +148,8 @@ pub trait Query: Send {
     /// The columns of the result.
     fn schema(&self) -> SchemaRef;
 
-    /// Whether each result row comes from one record, so that partitions can be replayed alone and by any worker.
-    fn row_wise(&self) -> bool;
+    /// What a result row depends on. Unless that is the batch, partitions can be replayed alone and by any worker.
+    fn scope(&self) -> Scope;
 
     /// Whether the query looks at a column of its table: what it does not look at need not be made.
     fn reads(&self, _column: &str) -> bool {
@@ -163,12 +163,24 @@ pub trait Query: Send {
     fn run(&mut self, batch: &RecordBatch, time: i64) -> Result<Queried, StageError>;
 }
 
+/// What a row of a result depends on; the least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// One record.
+    Record,
+    /// The records of one partition in the batch: a plan's range of that partition must be replayed as a whole.
+    Partition,
+    /// All records of the batch.
+    Batch,
+}
+
 /// A query's answer.
 #[derive(Debug)]
 pub struct Queried {
     /// The result's rows.
     pub rows: RecordBatch,
-    /// Where each row comes from; only of row-wise queries.
+    /// Where each row comes from: its record; or its partition, and the last offset of that in the batch. None of
+    /// queries that depend on the whole batch.
     pub provenance: Option<Provenance>,
     /// Input rows that a model refused or the query failed on, ascending; they have no row in the result.
     pub refused: Vec<Refused>,
@@ -261,7 +273,8 @@ pub struct Write {
     pub ranges: Vec<Range>,
     /// The rows; may be none.
     pub rows: RecordBatch,
-    /// Where each row comes from; only of row-wise queries.
+    /// Where each row comes from, as the query says: at least its partition, but of queries that depend on the whole
+    /// batch.
     pub provenance: Option<Provenance>,
     /// In the leader: what to keep for the others.
     pub keep: Option<Keep>,

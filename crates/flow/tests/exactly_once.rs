@@ -137,8 +137,8 @@ impl Query for Stamp {
         Arc::new(Schema::new(fields.map(|(name, kind)| Field::new(name, kind, false)).to_vec()))
     }
 
-    fn row_wise(&self) -> bool {
-        true
+    fn scope(&self) -> Scope {
+        Scope::Record
     }
 
     fn run(&mut self, batch: &RecordBatch, time: i64) -> Result<Queried, StageError> {

@@ -19,6 +19,7 @@
 
 mod bind;
 mod columns;
+mod encoding;
 mod error;
 mod families;
 mod labels;
@@ -34,6 +35,7 @@ mod trees;
 mod xgboost;
 
 pub use columns::{Columns, Outputs, Refusal, Want};
+pub use encoding::{Encoding, Reverse, Unknown};
 pub use error::Error;
 pub use families::{FAMILIES, Family, allow};
 pub use foretell_pickle::Limits;

@@ -45,16 +45,21 @@ impl Model {
             let loaded = families::lightgbm::raw(&mut loader, bytes)?;
             return finish(loader, loaded, sha256);
         }
-        if Container::sniff(bytes).is_none() {
-            let start = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
-            return Err(Error::UnknownFile { start });
-        }
-        let document = foretell_pickle::read(bytes.to_vec(), &allow(), &options.limits)?;
+        let document = unpickle(bytes, options)?;
         let mut loader = Loader::new(options);
         let root = choose(document.root(), options.at.as_deref())?;
         let loaded = loader.load(&root, None)?;
         finish(loader, loaded, sha256)
     }
+}
+
+/// The objects of a pickle or joblib file.
+pub(crate) fn unpickle(bytes: &[u8], options: &LoadOptions) -> Result<foretell_pickle::Document, Error> {
+    if Container::sniff(bytes).is_none() {
+        let start = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
+        return Err(Error::UnknownFile { start });
+    }
+    Ok(foretell_pickle::read(bytes.to_vec(), &allow(), &options.limits)?)
 }
 
 /// XGBoost's own formats, unless the bytes are a pickle: protocol 2 and later start with `0x80`, which no raw binary
@@ -84,6 +89,12 @@ fn finish(loader: Loader<'_>, loaded: crate::loader::Loaded, sha256: String) -> 
             };
             (signature, labels)
         }
+        Out::Codes(source) => {
+            let transform = vec![crate::Output { data_type: arrow_schema::DataType::Int64, ..source.output() }];
+            let signature =
+                Signature { inputs, predict: Vec::new(), proba: Vec::new(), decision: Vec::new(), transform };
+            (signature, Vec::new())
+        }
         Out::Table(sources) => {
             let transform = sources.iter().map(crate::loader::Source::output).collect();
             let signature =
@@ -111,7 +122,7 @@ fn finish(loader: Loader<'_>, loaded: crate::loader::Loaded, sha256: String) -> 
 }
 
 /// The value at a path, or the root where it is a model.
-fn choose<'a>(root: View<'a>, at: Option<&str>) -> Result<View<'a>, Error> {
+pub(crate) fn choose<'a>(root: View<'a>, at: Option<&str>) -> Result<View<'a>, Error> {
     if let Some(at) = at {
         return walk(root, at);
     }

@@ -29,6 +29,8 @@ impl Source {
 #[derive(Debug)]
 pub(crate) enum Out {
     Table(Vec<Source>),
+    /// One column of integers, which no other step takes.
+    Codes(Source),
     Answers(Targets),
 }
 

@@ -1,6 +1,6 @@
 //! What goes into a query and what comes out, and the row numbers between.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array, AsArray, BooleanArray, Int32Array, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::{filter_record_batch, take};
@@ -63,7 +63,8 @@ pub struct Answer {
     pub rows: RecordBatch,
     /// For row-wise queries: the index of the input row that each output row comes from, ascending.
     pub origin: Option<UInt32Array>,
-    /// For row-wise queries whose input has it: the record that each output row comes from.
+    /// Of inputs that have it. For row-wise queries: the record that each output row comes from. For queries per
+    /// partition: the partition, and the last offset of it in the batch; the rows are in the order of the partitions.
     pub provenance: Option<Provenance>,
     /// Rows that give no output, ascending by row, each once.
     pub refused: Vec<RowFailure>,
@@ -82,6 +83,28 @@ impl Provenance {
         let offset = take(&self.offset, rows, None).map_err(internal)?.as_primitive::<Int64Type>().clone();
         Ok(Provenance { partition, offset })
     }
+}
+
+/// One partition's rows of a batch, and what is said of the output rows that come of them.
+pub(crate) struct Part {
+    pub(crate) rows: RecordBatch,
+    /// The partition, and its last offset.
+    pub(crate) place: Option<(i32, i64)>,
+}
+
+/// A batch cut by partition, in the order of the partitions.
+pub(crate) fn by_partition(batch: &RecordBatch, from: &Provenance) -> Result<Vec<Part>, Error> {
+    let mut last: BTreeMap<i32, i64> = BTreeMap::new();
+    for (partition, offset) in from.partition.values().iter().zip(from.offset.values()) {
+        let known = last.entry(*partition).or_insert(*offset);
+        *known = (*known).max(*offset);
+    }
+    let part = |(partition, offset): (i32, i64)| {
+        let mask: BooleanArray = from.partition.values().iter().map(|found| Some(*found == partition)).collect();
+        let rows = filter_record_batch(batch, &mask).map_err(internal)?;
+        Ok(Part { rows, place: Some((partition, offset)) })
+    };
+    last.into_iter().map(part).collect()
 }
 
 /// By input row; several rows of one input row keep their order.

@@ -116,8 +116,8 @@ pub enum Error {
         /// The name.
         table: String,
     },
-    /// A model cannot be called by this name.
-    #[error("a model cannot be called `{model}`: {reason}")]
+    /// A model or an encoding cannot be called by this name.
+    #[error("a function cannot be called `{model}`: {reason}")]
     ModelName {
         /// The name.
         model: String,
@@ -149,7 +149,7 @@ pub enum Error {
         tables: Vec<String>,
     },
     /// `model(*)` of a model that knows no names, over another number of columns.
-    #[error("model `{model}` takes {} and knows no names, but `{model}(*)` finds {}: {}", plural(.expected, "feature"),
+    #[error("`{model}` takes {} and knows no names, but `{model}(*)` finds {}: {}", plural(.expected, "feature"),
         plural(&.columns.len(), "column"), list(.columns))]
     FeatureCount {
         /// The model.
@@ -172,7 +172,7 @@ pub enum Error {
         names: Vec<String>,
     },
     /// An argument of a type that the model does not take.
-    #[error("`{function}`: argument {position}{} is {}, but the model takes {wanted}{}", named(.feature),
+    #[error("`{function}`: argument {position}{} is {}, but it takes {wanted}{}", named(.feature),
         type_name(.found), if .wanted == &"numbers" { ": CAST it" } else { "" })]
     ArgumentType {
         /// The function as called.
@@ -219,7 +219,7 @@ pub enum Error {
         reason: Reason,
     },
     /// A model refuses a row that does not come from one record, such as a group of an aggregate.
-    #[error("model `{model}` refuses a row that comes from no single record: step `{step}`{}: {reason}", column_of(.column))]
+    #[error("`{model}` refuses a row that comes from no single record: step `{step}`{}: {reason}", column_of(.column))]
     Refused {
         /// The model.
         model: String,
@@ -280,7 +280,7 @@ fn plural(count: &usize, word: &str) -> String {
 }
 
 fn features(names: &[String]) -> String {
-    if names.is_empty() { "the model's features in their order".into() } else { list(names) }
+    if names.is_empty() { "its features in their order".into() } else { list(names) }
 }
 
 fn named(feature: &Option<String>) -> String {

@@ -5,6 +5,8 @@ use std::fmt;
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 
+use crate::Role;
+
 /// A row of the input batch that gives no output row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowFailure {
@@ -17,9 +19,11 @@ pub struct RowFailure {
 /// What failed on a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// A model refuses the row, as the library it comes from would.
+    /// A model or an encoding refuses the row, as the library it comes from would.
     Model {
-        /// The model's name in the query.
+        /// Which of the two.
+        role: Role,
+        /// Its name in the query.
         model: String,
         /// The step of the model that refuses.
         step: String,
@@ -55,10 +59,10 @@ pub enum Reason {
 }
 
 impl RowFailure {
-    /// `model` or `query`: which of the two refuses.
+    /// `model`, `encoding` or `query`: which of them refuses.
     pub fn kind(&self) -> &'static str {
         match self.failure {
-            Failure::Model { .. } => "model",
+            Failure::Model { role, .. } => role.name(),
             Failure::Query { .. } => "query",
         }
     }
@@ -107,8 +111,11 @@ impl fmt::Display for Reason {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Model { model, step, column, reason } => {
-                write!(f, "model `{model}`: step `{step}`: ")?;
+            Failure::Model { role, model, step, column, reason } => {
+                write!(f, "{} `{model}`: ", role.name())?;
+                if *role == Role::Model {
+                    write!(f, "step `{step}`: ")?;
+                }
                 if let Some(column) = column {
                     write!(f, "column `{column}`: ")?;
                 }

@@ -13,7 +13,7 @@ use foretell_model::{Columns, Outputs, Refusal, Want};
 
 use crate::failure::Failure;
 use crate::slot::RunState;
-use crate::{Error, Scorer};
+use crate::{Error, Role, Scorer};
 
 /// A function that a model gives to SQL: `mri`, `mri_proba`, ….
 #[derive(Clone)]
@@ -58,12 +58,12 @@ pub(crate) fn calls(models: &BTreeMap<String, Arc<dyn Scorer>>, sql: &BTreeSet<S
                 continue;
             }
             if sql.contains(&function) || !crate::parse::is_callable(&function) {
-                return refuse(format!("`{function}` is a word of SQL; call it `{model}_model`"));
+                return refuse(format!("`{function}` is a word of SQL; call it `{model}_{}`", scorer.role().name()));
             }
             let call = ModelCall { model: model.clone(), function, scorer: Arc::clone(scorer), want };
             if let Some(other) = calls.insert(call.function.clone(), call) {
                 let both = other.function;
-                return refuse(format!("model `{}` gives a function `{both}`, too; case does not matter", other.model));
+                return refuse(format!("`{}` gives a function `{both}`, too; case does not matter", other.model));
             }
         }
     }
@@ -96,12 +96,23 @@ impl ModelCall {
     }
 
     /// Scores rows; `rows` names each one's input row, NULL where it comes from none.
-    fn score(&self, rows: &UInt32Array, columns: &[ArrayRef], run: &RunState) -> Result<ArrayRef, ScoreError> {
+    /// `argument` names the first of the columns.
+    fn score(
+        &self,
+        rows: &UInt32Array,
+        columns: &[ArrayRef],
+        argument: Option<&str>,
+        run: &RunState,
+    ) -> Result<ArrayRef, ScoreError> {
         let outputs = self.scorer.score(&Columns::new(columns, rows.len()), self.want);
         let wrong = |difference: String| ScoreError::Wrong { model: self.model.clone(), difference };
         self.check(&outputs, rows.len()).map_err(wrong)?;
+        let role = self.scorer.role();
         let mut refusals = Vec::with_capacity(outputs.refusals.len());
-        for refusal in outputs.refusals {
+        for mut refusal in outputs.refusals {
+            if role == Role::Encoding {
+                refusal.column = refusal.column.or_else(|| argument.map(str::to_owned));
+            }
             let row = usize::try_from(refusal.row).ok().filter(|row| *row < rows.len());
             let Some(row) = row else {
                 return Err(wrong(format!("it refuses row {} of {}", refusal.row, rows.len())));
@@ -110,7 +121,7 @@ impl ModelCall {
                 return Err(ScoreError::Refused { model: self.model.clone(), refusal });
             }
             let Refusal { step, column, reason, .. } = refusal;
-            let failure = Failure::Model { model: self.model.clone(), step, column, reason };
+            let failure = Failure::Model { role, model: self.model.clone(), step, column, reason };
             refusals.push((rows.value(row), failure));
         }
         run.refuse(refusals);
@@ -185,20 +196,24 @@ impl From<&ScoreError> for Error {
 pub(crate) struct ModelFunction {
     pub(crate) call: ModelCall,
     pub(crate) bound: bool,
+    /// What the query gives as the first argument.
+    argument: Option<String>,
     run: Arc<RunState>,
     signature: Signature,
 }
 
 impl ModelFunction {
     pub(crate) fn new(call: ModelCall, run: Arc<RunState>) -> Self {
-        ModelFunction { call, bound: false, run, signature: Signature::user_defined(Volatility::Immutable) }
+        let signature = Signature::user_defined(Volatility::Immutable);
+        ModelFunction { call, bound: false, argument: None, run, signature }
     }
 
     /// The same function with the number of the input row as its first argument.
-    pub(crate) fn bind(&self) -> Self {
+    pub(crate) fn bind(&self, argument: Option<String>) -> Self {
         ModelFunction {
             call: self.call.clone(),
             bound: true,
+            argument,
             run: Arc::clone(&self.run),
             signature: self.signature.clone(),
         }
@@ -265,7 +280,7 @@ impl ScalarUDFImpl for ModelFunction {
             return Err(DataFusionError::Internal("row numbers have another type".into()));
         };
         let columns = columns.collect::<Result<Vec<_>>>()?;
-        match self.call.score(numbers, &columns, &self.run) {
+        match self.call.score(numbers, &columns, self.argument.as_deref(), &self.run) {
             Ok(array) => Ok(ColumnarValue::Array(array)),
             Err(error) => Err(DataFusionError::External(Box::new(error))),
         }

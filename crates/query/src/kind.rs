@@ -35,6 +35,11 @@ impl Kind {
         *self == Kind::RowWise
     }
 
+    /// Whether each output row comes from one partition, so that batches may be cut by partition.
+    pub fn is_by_partition(&self) -> bool {
+        !matches!(self, Kind::BatchWise { .. })
+    }
+
     /// The less free of two; the first where they are equal.
     fn worst(self, other: Kind) -> Kind {
         let rank = |kind: &Kind| match kind {

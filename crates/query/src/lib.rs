@@ -46,4 +46,4 @@ pub use error::Error;
 pub use failure::{Failure, Reason, RowFailure};
 pub use kind::Kind;
 pub use query::Query;
-pub use scorer::Scorer;
+pub use scorer::{Role, Scorer};

@@ -12,7 +12,8 @@ use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
 use crate::batch::{
-    Answer, Context, Input, Provenance, Table, check_batches, check_columns, internal, numbers, order, without,
+    Answer, Context, Input, Part, Provenance, Table, by_partition, check_batches, check_columns, internal, numbers,
+    order, without,
 };
 use crate::engine::Engine;
 use crate::failure::{Failure, Reason, RowFailure};
@@ -187,9 +188,40 @@ impl Query {
     /// Runs the query over one batch. An error stops the pipeline: it is not about single rows.
     pub async fn run(&mut self, batch: &RecordBatch, context: &Context) -> Result<Answer, Error> {
         check_batches(&self.table, &self.schema, std::slice::from_ref(batch))?;
-        let mut live = self.tag(batch)?;
-        let mut refused = Vec::new();
-        let outputs = loop {
+        let from = context.provenance.clone().or_else(|| Provenance::of(batch));
+        let live = self.tag(batch)?;
+        let parts = match (&self.kind, &from) {
+            (Kind::PerPartition { .. }, Some(from)) if batch.num_rows() > 0 => by_partition(&live, from)?,
+            _ => vec![Part { rows: live, place: None }],
+        };
+        let (mut outputs, mut places, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+        for part in parts {
+            let rows = self.outputs(part.rows, context, &mut refused).await?;
+            let count = rows.iter().map(RecordBatch::num_rows).sum();
+            places.extend(part.place.iter().flat_map(|place| std::iter::repeat_n(*place, count)));
+            outputs.extend(rows);
+        }
+        self.records.put(Vec::new());
+        refused.sort_by_key(|failure| failure.row);
+        let from = match self.kind {
+            Kind::RowWise => from,
+            Kind::PerPartition { .. } => from.map(|_| Provenance {
+                partition: places.iter().map(|(partition, _)| *partition).collect(),
+                offset: places.iter().map(|(_, offset)| *offset).collect(),
+            }),
+            Kind::BatchWise { .. } => None,
+        };
+        self.answer(&outputs, refused, from)
+    }
+
+    /// What these rows give.
+    async fn outputs(
+        &self,
+        mut live: RecordBatch,
+        context: &Context,
+        refused: &mut Vec<RowFailure>,
+    ) -> Result<Vec<RecordBatch>, Error> {
+        loop {
             let outcome = self.execute(&live, context).await;
             let refusals = self.run.take_refusals();
             if !refusals.is_empty() {
@@ -198,7 +230,7 @@ impl Query {
                 match outcome {
                     // Each output row has its own input row: the others are right as they are.
                     Ok(outputs) if self.kind.is_row_wise() => {
-                        break outputs.iter().map(|output| without(output, &rows)).collect::<Result<Vec<_>, _>>()?;
+                        return outputs.iter().map(|output| without(output, &rows)).collect();
                     }
                     _ => {
                         live = without(&live, &rows)?;
@@ -206,14 +238,11 @@ impl Query {
                     }
                 }
             }
-            match outcome {
-                Ok(outputs) => break outputs,
-                Err(error) => break self.bisect(&live, error, context, &mut refused).await?,
-            }
-        };
-        self.records.put(Vec::new());
-        refused.sort_by_key(|failure| failure.row);
-        self.answer(batch, &outputs, refused, context)
+            return match outcome {
+                Ok(outputs) => Ok(outputs),
+                Err(error) => self.bisect(&live, error, context, refused).await,
+            };
+        }
     }
 
     /// The batch with its rows numbered.
@@ -298,12 +327,12 @@ impl Query {
         }
     }
 
+    /// `from`: of a row-wise query the place of each input row, of one per partition that of each output row.
     fn answer(
         &self,
-        batch: &RecordBatch,
         outputs: &[RecordBatch],
         refused: Vec<RowFailure>,
-        context: &Context,
+        from: Option<Provenance>,
     ) -> Result<Answer, Error> {
         let all = match outputs {
             [one] => one.clone(),
@@ -311,7 +340,7 @@ impl Query {
         };
         if !self.kind.is_row_wise() {
             let rows = self.user_columns(&all)?;
-            return Ok(Answer { rows, origin: None, provenance: None, refused });
+            return Ok(Answer { rows, origin: None, provenance: from, refused });
         }
         // A join gives rows in its own order.
         let all = if numbers(&all)?.values().is_sorted() {
@@ -321,11 +350,7 @@ impl Query {
         };
         let origin = numbers(&all)?.clone();
         let rows = self.user_columns(&all)?;
-        let provenance = match &context.provenance {
-            Some(provenance) => Some(provenance.clone()),
-            None => Provenance::of(batch),
-        };
-        let provenance = provenance.map(|provenance| provenance.take(&origin)).transpose()?;
+        let provenance = from.map(|provenance| provenance.take(&origin)).transpose()?;
         Ok(Answer { rows, origin: Some(origin), provenance, refused })
     }
 

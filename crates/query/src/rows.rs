@@ -206,6 +206,10 @@ fn bind(function: &ModelFunction, arguments: Vec<Expr>, schema: &DFSchema) -> Re
             names,
         }));
     }
+    let first = arguments.first().map(|argument| match argument {
+        Expr::Column(column) => column.name.clone(),
+        other => other.schema_name().to_string(),
+    });
     let row = row_of(schema).map(Expr::Column);
     let mut all = vec![row.unwrap_or_else(|| Expr::Literal(ScalarValue::UInt32(None), None))];
     for (index, (argument, input)) in arguments.into_iter().zip(inputs).enumerate() {
@@ -224,7 +228,7 @@ fn bind(function: &ModelFunction, arguments: Vec<Expr>, schema: &DFSchema) -> Re
             }
         }
     }
-    let bound = Arc::new(ScalarUDF::new_from_impl(function.bind()));
+    let bound = Arc::new(ScalarUDF::new_from_impl(function.bind(first)));
     Ok(Expr::ScalarFunction(ScalarFunction::new_udf(bound, all)))
 }
 

@@ -2,8 +2,32 @@
 
 use foretell_model::{Columns, Outputs, Signature, Want};
 
-/// A loaded model, as a query calls it.
+/// What a function that scores rows is, for texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// A model.
+    Model,
+    /// An encoding: labels to codes, or back. Its input has no name; texts name the argument's column.
+    Encoding,
+}
+
+impl Role {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Model => "model",
+            Role::Encoding => "encoding",
+        }
+    }
+}
+
+/// A loaded model or encoding, as a query calls it.
 pub trait Scorer: Send + Sync {
+    /// What it is.
+    fn role(&self) -> Role {
+        Role::Model
+    }
+
     /// The model's inputs and outputs; the same at every call.
     fn signature(&self) -> &Signature;
 

@@ -59,6 +59,11 @@ impl Running {
         self.text("err")
     }
 
+    /// Standard output so far.
+    pub(crate) fn printed(&self) -> String {
+        self.text("out")
+    }
+
     fn signal(&self, name: &str) {
         let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();
         assert!(sent.success(), "foretell {} had ended before {name}: {}", self.command, self.log());
@@ -66,6 +71,11 @@ impl Running {
 
     pub(crate) fn terminate(&self) {
         self.signal("TERM");
+    }
+
+    /// As Ctrl-C does.
+    pub(crate) fn interrupt(&self) {
+        self.signal("INT");
     }
 
     pub(crate) fn alive(&mut self) -> bool {

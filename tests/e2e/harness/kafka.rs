@@ -70,6 +70,13 @@ pub(crate) fn exists(topic: &str) -> bool {
     metadata.topics().iter().any(|found| found.name() == topic)
 }
 
+/// Whether the brokers know a consumer group.
+pub(crate) fn group_exists(group: &str) -> bool {
+    let consumer: BaseConsumer = config().create().unwrap();
+    let list = consumer.fetch_group_list(None, Duration::from_secs(20)).unwrap();
+    list.groups().iter().any(|found| found.name() == group)
+}
+
 /// Writes records (partition or else the key's, key, value), and returns when the broker has them.
 pub(crate) fn produce<K: AsRef<[u8]>, V: AsRef<[u8]>>(
     topic: &str,

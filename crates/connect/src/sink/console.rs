@@ -3,7 +3,9 @@
 use std::io::{self, Write as _};
 use std::sync::OnceLock;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::DataType;
 use arrow::util::display::FormatOptions;
 use arrow::util::pretty::pretty_format_batches_with_options;
 use async_trait::async_trait;
@@ -63,11 +65,12 @@ impl SinkSettings for Settings {
                 .parse()
                 .map_err(|_| StageError::settings(format!("timezone: `{name}` is not a time zone's name")))?,
         };
-        Ok(Box::new(Console { rows: self.rows, timezone, batch: 0 }))
+        Ok(Box::new(Console { name: context.sink.clone(), rows: self.rows, timezone, batch: 0 }))
     }
 }
 
 struct Console {
+    name: String,
     rows: usize,
     timezone: chrono_tz::Tz,
     /// Batches printed so far.
@@ -79,17 +82,30 @@ impl Console {
     fn table(&self, rows: &RecordBatch, time: i64) -> Result<String, StageError> {
         let time = DateTime::<Utc>::from_timestamp_micros(time).unwrap_or_default().with_timezone(&self.timezone);
         let time = time.to_rfc3339_opts(SecondsFormat::Millis, true);
-        let shown = rows.slice(0, rows.num_rows().min(self.rows));
+        let shown = readable(&rows.slice(0, rows.num_rows().min(self.rows)));
         let options = FormatOptions::default().with_null("NULL");
         let table = pretty_format_batches_with_options(&[shown], &options)
             .map_err(|error| StageError::settings(format!("the rows cannot be printed: {error}")))?;
-        let mut text = format!("Batch {}  {time}\n{table}\n", self.batch);
+        let mut text = format!("Batch {} of {}  {time}\n{table}\n", self.batch, self.name);
         if let Some(more) = rows.num_rows().checked_sub(self.rows).filter(|more| *more > 0) {
             text.push_str(&format!("… {more} more\n"));
         }
         text.push('\n');
         Ok(text)
     }
+}
+
+/// Columns of bytes that are all UTF-8 as text, as people read them; others print in hexadecimal.
+fn readable(rows: &RecordBatch) -> RecordBatch {
+    let strict = CastOptions { safe: false, ..Default::default() };
+    let text = |column: &ArrayRef| match column.data_type() {
+        DataType::Binary => cast_with_options(column, &DataType::Utf8, &strict).unwrap_or_else(|_| column.clone()),
+        _ => column.clone(),
+    };
+    let columns: Vec<ArrayRef> = rows.columns().iter().map(text).collect();
+    let schema = rows.schema();
+    let named = schema.fields().iter().zip(columns).map(|(field, column)| (field.name().clone(), column, true));
+    RecordBatch::try_from_iter_with_nullable(named).unwrap_or_else(|_| rows.clone())
 }
 
 /// Writes all at once: tables of several workers do not mix.
@@ -145,20 +161,20 @@ impl Sink for Console {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, Int64Array, StringArray};
+    use arrow::array::{BinaryArray, Int64Array, StringArray};
 
     use super::*;
 
     #[test]
     fn the_first_rows_and_how_many_more() {
-        let console = Console { rows: 2, timezone: chrono_tz::Asia::Shanghai, batch: 3 };
+        let console = Console { name: "db".into(), rows: 2, timezone: chrono_tz::Asia::Shanghai, batch: 3 };
         let rows = RecordBatch::try_from_iter([
             ("PNO", Arc::new(StringArray::from(vec![Some("a"), None, Some("c")])) as ArrayRef),
             ("PRETIME", Arc::new(Int64Array::from(vec![7, 8, 9])) as ArrayRef),
         ])
         .unwrap();
         let expected = "\
-Batch 3  2019-09-11T08:00:00.000+08:00
+Batch 3 of db  2019-09-11T08:00:00.000+08:00
 +------+---------+
 | PNO  | PRETIME |
 +------+---------+
@@ -171,6 +187,19 @@ Batch 3  2019-09-11T08:00:00.000+08:00
         assert_eq!(console.table(&rows, 1_568_160_000_000_000).unwrap(), expected);
         let two = rows.slice(0, 2);
         assert!(!console.table(&two, 0).unwrap().contains("more"));
+    }
+
+    #[test]
+    fn bytes_that_are_text_read_as_text() {
+        let bytes = |values: Vec<Option<&[u8]>>| Arc::new(BinaryArray::from(values)) as ArrayRef;
+        let rows = RecordBatch::try_from_iter([
+            ("text", bytes(vec![Some("4,ä".as_bytes()), None])),
+            ("other", bytes(vec![Some(b"a"), Some(b"\xff")])),
+        ])
+        .unwrap();
+        let console = Console { name: "db".into(), rows: 2, timezone: chrono_tz::UTC, batch: 1 };
+        let table = console.table(&rows, 0).unwrap();
+        assert!(table.contains("| 4,ä  | 61    |\n| NULL | ff    |"), "{table}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Records from a Kafka topic, as one static member of a consumer group.
+//! Records from a Kafka topic, as one static member of a consumer group (or of none, for a look).
 //!
 //! A thread of its own polls the client all the time ([`reader`]), so that a slow pipeline is never thrown out of its
 //! group, and fills a bounded buffer ([`buffer`]). Nothing is fetched between an assignment and the `seek` that says
@@ -29,7 +29,7 @@ use crate::kafka::error;
 use crate::kafka::inspect::{Inspector, Topic, ask, blocking};
 use crate::kafka::settings::{Brokers, Connection, Options, Security};
 use crate::kind::{Kind, SourceContext, SourceSettings, schema_of, settings_of};
-use reader::Reader;
+use reader::{Membership, Reader};
 
 /// How the kind is listed.
 pub const KIND: Kind<dyn SourceSettings> = Kind {
@@ -139,14 +139,17 @@ impl SourceSettings for Settings {
         let (settings, context) = (self.clone(), context.clone());
         let source = blocking(move || {
             let inspector = Arc::new(Inspector::new(&connection, Some(&group), &isolation)?);
-            inspector.topic(&settings.topic)?;
+            let found = inspector.topic(&settings.topic)?;
             let topic: Arc<str> = settings.topic.as_str().into();
             let reader = match probe {
                 true => None,
                 false => {
                     let buffer = settings.buffer.map_or(BUFFER, |size| size.0) / context.workers.max(1);
                     let options = reader::Options {
-                        member: format!("{group}-{}", context.worker),
+                        membership: match context.observe {
+                            true => Membership::None { partitions: (0..found.partitions).collect() },
+                            false => Membership::Static { name: format!("{group}-{}", context.worker) },
+                        },
                         group,
                         isolation,
                         buffer: buffer.max(LEAST_BUFFER),

@@ -15,7 +15,8 @@ use super::reader::{End, Reader, Replay};
 use super::trigger::{Ticks, Trigger};
 use super::{OnBadRecord, Settings};
 use crate::{
-    BadRecord, Event, Partition, Place, Plan, Position, Provenance, Range, Recipe, Records, RecordsBuilder, StageError,
+    BadRecord, Event, Partition, Place, Plan, Position, Provenance, Range, Recipe, Records, RecordsBuilder, Scope,
+    StageError,
 };
 
 /// How often the lag is looked up and the group's offset committed.
@@ -23,6 +24,9 @@ const HOUSEKEEPING: Duration = Duration::from_secs(2);
 
 /// Bad records named in the log, of one batch; the rest is counted.
 const NAMED_BAD_RECORDS: usize = 5;
+
+/// Decoders and queries that are kept ready: today's, and those of some leftover plans or of tables as they were.
+const COOKS: usize = 4;
 
 /// What was collected for a batch.
 #[derive(Default)]
@@ -258,6 +262,10 @@ impl Batches<'_> {
         new: bool,
     ) -> Result<(Vec<Output>, Vec<BadRecord>), StageError> {
         if !self.cooks.contains_key(&*plan.recipe) {
+            if self.cooks.len() >= COOKS {
+                let today = self.kitchen.recipe();
+                self.cooks.retain(|recipe, _| *recipe == *today);
+            }
             self.cooks.insert((*plan.recipe).clone(), self.kitchen.cook(&plan.recipe)?);
         }
         let cook = self.cooks.get_mut(&*plan.recipe).expect("it was put there");
@@ -268,9 +276,9 @@ impl Batches<'_> {
                 continue;
             }
             let whole = ranges[lane] == plan.ranges;
-            if !whole && !ranges[lane].is_empty() && !cook.query.row_wise() {
+            if !whole && !cuts(cook.scope(), &ranges[lane], &plan.ranges) {
                 return Err(StageError::state(
-                    "a sink lacks a part of a batch whose query takes the batch as a whole; it cannot be replayed in part",
+                    "a sink lacks a part of a batch whose query takes it as a whole; it cannot be replayed in part",
                 )
                 .remedy("`foretell positions set` can move that sink to the batch's begin or end"));
             }
@@ -354,6 +362,15 @@ fn clip(ranges: &[Range], next: &HashMap<Partition, i64>) -> Vec<Range> {
         Range { from, ..range.clone() }
     });
     clipped.filter(|range| range.from < range.to).collect()
+}
+
+/// Whether a part of a plan can be computed by itself.
+fn cuts(scope: Scope, part: &[Range], plan: &[Range]) -> bool {
+    match scope {
+        Scope::Record => true,
+        Scope::Partition => part.iter().all(|range| plan.contains(range)),
+        Scope::Batch => part.is_empty(),
+    }
 }
 
 /// Which records lie in these ranges.

@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMi
 
 use super::lane::{Lane, Takes};
 use crate::dead_letter::{headers_array, headers_type, no_headers, with_places};
-use crate::{BadRecord, Decode, Place, Provenance, Query, Recipe, Records, Refused, StageError, dead_letters};
+use crate::{BadRecord, Decode, Place, Provenance, Query, Recipe, Records, Refused, Scope, StageError, dead_letters};
 
 /// Gives what rows are made with.
 pub trait Kitchen: Send + Sync {
@@ -80,6 +80,12 @@ pub(super) struct Computed {
 }
 
 impl Cook {
+    /// What rows depend on, of the query or of a lane's own: the most of them.
+    pub(super) fn scope(&self) -> Scope {
+        let views = self.views.iter().flatten().map(|view| view.scope());
+        views.fold(self.query.scope(), Scope::max)
+    }
+
     /// Runs all stages over the records of one batch; `time` is the batch time in microseconds since the epoch.
     pub(super) fn run(&mut self, records: &Records, time: i64, lanes: &[LaneShape]) -> Result<Computed, StageError> {
         let mut bad = Vec::new();
@@ -100,7 +106,10 @@ impl Cook {
                 (Takes::Results, Some(view)) => {
                     let queried = view.run(&with_provenance(&result), time)?;
                     for refused in queried.refused {
-                        let row = origin(&result, records, refused.row)?;
+                        let row = match self.query.scope() {
+                            Scope::Record => origin(&result, records, refused.row)?,
+                            Scope::Partition | Scope::Batch => return Err(no_record()),
+                        };
                         bad.push(BadRecord { row, stage: refused.stage, reason: refused.reason });
                     }
                     Some(shape.project(&Output { rows: queried.rows, provenance: queried.provenance })?)
@@ -225,11 +234,13 @@ fn with_provenance(result: &Output) -> RecordBatch {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).expect("one entry a row")
 }
 
+fn no_record() -> StageError {
+    StageError::settings("a sink's own query fails on a row of an aggregate: no single record is at fault")
+}
+
 /// Which record a result's row comes from.
 fn origin(result: &Output, records: &Records, row: usize) -> Result<usize, StageError> {
-    let provenance = result.provenance.as_ref().ok_or_else(|| {
-        StageError::settings("a sink's own query fails on a row of an aggregate: no single record is at fault")
-    })?;
+    let provenance = result.provenance.as_ref().ok_or_else(no_record)?;
     let (partition, offset) = (provenance.partitions.value(row), provenance.offsets.value(row));
     (0..records.len())
         .find(|i| records.partitions.value(*i) == partition && records.offsets.value(*i) == offset)

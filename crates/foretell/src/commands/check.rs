@@ -31,6 +31,19 @@ pub(crate) async fn run(args: CheckArgs) -> Result<()> {
             println!("          {} features: {names}", signature.inputs.len());
         }
     }
+    for (entry, (class, labels, sha256)) in file.encodings.iter().zip(&pipeline.encodings) {
+        let sha256 = sha256.as_ref().map_or_else(|| "in this file".to_string(), |sha256| sha256[..12].to_string());
+        println!("encoding  {}: {class}, {labels} labels ({sha256})", entry.name);
+    }
+    for entry in &file.tables {
+        let Some(version) = pipeline.table(&entry.name) else { continue };
+        let schema = version.batch.schema();
+        let columns: Vec<String> = schema.fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect();
+        let key =
+            if entry.key.is_empty() { "none: a record may match several rows".into() } else { entry.key.join(", ") };
+        println!("table     {}: {} rows ({})", entry.name, version.batch.num_rows(), &version.sha256[..12]);
+        println!("          {} columns: {}; key {key}", columns.len(), columns.join(", "));
+    }
     let columns: Vec<String> =
         pipeline.planned.result.fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect();
     println!("query     {}: {}", pipeline.planned.kind, columns.join(", "));

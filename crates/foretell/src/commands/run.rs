@@ -7,16 +7,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
-use foretell_flow::{Snapshot, Stats};
+use foretell_flow::{Snapshot, Stats, Worker};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Begin, Pipeline};
 use crate::pipeline_file::{PipelineFile, TriggerMode};
 
 /// A drain that takes longer is cut off: what is not stored by then is replayed at the next start.
-const LEAVE_WITHIN: Duration = Duration::from_millis(9_500);
+pub(crate) const LEAVE_WITHIN: Duration = Duration::from_millis(9_500);
+
+/// Of a dry run nothing needs to be stored; the table that is being printed may end.
+const LEAVE_DRY_RUN_WITHIN: Duration = Duration::from_millis(500);
 
 /// Run a pipeline: read, predict, and land every result exactly once
 #[derive(Debug, Args)]
@@ -24,6 +27,8 @@ const LEAVE_WITHIN: Duration = Duration::from_millis(9_500);
   foretell run pipeline.yaml
   foretell run pipeline.yaml --workers 4
   foretell run pipeline.yaml --worker-id host-b     # a second machine on the same pipeline
+  foretell run pipeline.yaml --console              # what would land in each sink, and nothing moves
+  foretell run pipeline.yaml --console --from latest
 
 SIGINT or SIGTERM: finish what is under way, commit, leave within 10 seconds. A second one: leave at once; nothing is
 lost, the next start goes on from what the sinks have stored.")]
@@ -37,13 +42,28 @@ pub(crate) struct RunArgs {
     /// This process's stable name among those of one pipeline; after a crash, start again under the same one
     #[arg(long, default_value = "0")]
     worker_id: String,
+    /// A dry run: print what each sink would get. No sink is opened, no group joined, no position moved, nothing stored
+    #[arg(long, conflicts_with_all = ["workers", "worker_id"])]
+    console: bool,
+    /// Where a dry run begins
+    #[arg(long, value_enum, default_value_t = Begin::Start, requires = "console", value_name = "WHERE")]
+    from: Begin,
+    /// How many rows of each batch a dry run prints
+    #[arg(long, default_value_t = 20, requires = "console", value_name = "N")]
+    rows: usize,
 }
 
 pub(crate) async fn run(args: RunArgs) -> Result<()> {
     let started = Instant::now();
     let pipeline = Pipeline::prepare(PipelineFile::load(&args.pipeline)?).await?;
     let shutdown = CancellationToken::new();
-    tokio::spawn(signals(shutdown.clone()));
+    if args.console {
+        let worker = pipeline.observer(args.from, args.rows).await?;
+        tokio::spawn(signals(shutdown.clone(), LEAVE_DRY_RUN_WITHIN));
+        pipeline.refresh_tables(false, &shutdown);
+        return run_workers(&pipeline, vec![worker], shutdown, started).await;
+    }
+    tokio::spawn(signals(shutdown.clone(), LEAVE_WITHIN));
     let workers = args.workers.map_or_else(|| pipeline.usual_workers(), usize::from);
     run_pipeline(pipeline, workers, &args.worker_id, shutdown, started).await
 }
@@ -67,12 +87,27 @@ pub(crate) async fn run_pipeline(
     }
     // The first worker saw what was stored before any of them ran.
     let known = ready.first().map(|worker| worker.settings.known_topics.clone()).unwrap_or_default();
+    ready.iter_mut().for_each(|worker| worker.settings.known_topics.clone_from(&known));
     pipeline.keep().await?;
+    pipeline.refresh_tables(true, &shutdown);
+    run_workers(&pipeline, ready, shutdown.clone(), started).await?;
+    // A run that was told to stop may have left something.
+    if pipeline.file.trigger.mode == TriggerMode::AvailableNow && !shutdown.is_cancelled() {
+        pipeline.complete().await?;
+    }
+    Ok(())
+}
 
+async fn run_workers(
+    pipeline: &Pipeline,
+    ready: Vec<Worker>,
+    shutdown: CancellationToken,
+    started: Instant,
+) -> Result<()> {
+    let workers = ready.len();
     let mut tasks = JoinSet::new();
     let mut stats = Vec::new();
-    for mut worker in ready {
-        worker.settings.known_topics = known.clone();
+    for worker in ready {
         stats.push(worker.stats.clone());
         tasks.spawn(worker.run(shutdown.clone()));
     }
@@ -94,10 +129,6 @@ pub(crate) async fn run_pipeline(
         }
     }
     progress.abort();
-    // A run that was told to stop may have left something.
-    if outcome.is_ok() && pipeline.file.trigger.mode == TriggerMode::AvailableNow && !shutdown.is_cancelled() {
-        pipeline.complete().await?;
-    }
     let total = total(&stats);
     info!(
         records = total.records,
@@ -110,14 +141,14 @@ pub(crate) async fn run_pipeline(
     outcome
 }
 
-/// The first signal drains, the second leaves at once.
-pub(crate) async fn signals(shutdown: CancellationToken) {
+/// The first signal drains, which may take so long; the second leaves at once.
+pub(crate) async fn signals(shutdown: CancellationToken, leave_within: Duration) {
     signal().await;
     info!("stopping: finishing what is under way");
     shutdown.cancel();
     tokio::select! {
         () = signal() => warn!("leaving at once; nothing is lost, the next start goes on from what the sinks hold"),
-        () = tokio::time::sleep(LEAVE_WITHIN) => {
+        () = tokio::time::sleep(leave_within) => {
             warn!("a service takes too long; leaving: nothing is lost, the next start goes on from what the sinks hold");
         }
     }

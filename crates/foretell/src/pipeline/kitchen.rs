@@ -4,16 +4,20 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
+use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use foretell_connect::decode::{DECODERS, decode_key};
+use foretell_connect::table;
 use foretell_flow::{Cook, Keys, Kitchen, Query, Recipe, StageError, records_schema};
 use foretell_model::{Limits, LoadOptions, Model};
-use foretell_query::{Input, Scorer};
+use foretell_query::{Input, Scorer, Table};
 use serde::{Deserialize, Serialize};
 
+use super::encoding::{self, EncodingText};
 use super::query::{Loaded, Stage, wait};
 use super::state::{State, Thing, sha256};
+use super::table::Version;
 
 /// What the pipeline file says about decoding and queries: the text behind a recipe's `query` hash.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,7 +30,13 @@ pub(crate) struct Text {
     pub(crate) views: BTreeMap<String, String>,
     /// Model name → how its file is read.
     pub(crate) models: BTreeMap<String, ModelText>,
+    /// Encoding name → how its labels are read.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) encodings: BTreeMap<String, EncodingText>,
 }
+
+/// The SQL functions that a model or an encoding gives, by name.
+pub(crate) type Functions = Vec<(String, Arc<dyn Scorer>)>;
 
 /// How a model file is read, as far as it decides what the model says.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -51,78 +61,134 @@ impl ModelText {
     }
 }
 
-/// Models by sha256 and how they were read.
-type Models = Mutex<BTreeMap<(String, String), Arc<dyn Scorer>>>;
+/// What was loaded from files, by name and sha256.
+type Loads = Mutex<BTreeMap<(String, String), Functions>>;
 
 /// Today's recipe, and a way back to older ones.
 pub(crate) struct Pantry {
-    recipe: Arc<Recipe>,
+    today: Mutex<Today>,
     text: Text,
     limits: BTreeMap<String, Limits>,
     /// Sink names, in the order of the lanes.
     lanes: Vec<String>,
     state: State,
-    models: Models,
+    loads: Loads,
+}
+
+/// What changes while the pipeline runs.
+struct Today {
+    recipe: Arc<Recipe>,
+    tables: BTreeMap<String, Version>,
+    /// What tables were before: a plan may be made just before a table changes.
+    before: BTreeMap<String, Version>,
 }
 
 impl Pantry {
-    /// `models`: name → its file's sha256 and the loaded model.
+    /// `loads`: of each model and encoding in a file its name → the file's sha256 and what it gives.
     pub(crate) fn new(
         text: Text,
-        models: BTreeMap<String, (String, Arc<dyn Scorer>)>,
+        loads: BTreeMap<String, (String, Functions)>,
+        tables: BTreeMap<String, Version>,
         limits: BTreeMap<String, Limits>,
         lanes: Vec<String>,
         state: State,
     ) -> Result<Pantry> {
         let query = sha256(&serde_json::to_vec(&text)?);
-        let hashes = models.iter().map(|(name, (sha256, _))| (name.clone(), sha256.clone())).collect();
-        let recipe = Recipe { query, models: hashes, tables: BTreeMap::new() };
-        let cached = models.into_iter().map(|(name, (sha256, model))| ((name, sha256), model)).collect();
-        Ok(Pantry { recipe: Arc::new(recipe), text, limits, lanes, state, models: Mutex::new(cached) })
+        let hashes = loads.iter().map(|(name, (sha256, _))| (name.clone(), sha256.clone())).collect();
+        let of_tables = tables.iter().map(|(name, version)| (name.clone(), version.sha256.clone())).collect();
+        let recipe = Arc::new(Recipe { query, models: hashes, tables: of_tables });
+        let today = Mutex::new(Today { recipe, tables, before: BTreeMap::new() });
+        let cached = loads.into_iter().map(|(name, (sha256, functions))| ((name, sha256), functions)).collect();
+        Ok(Pantry { today, text, limits, lanes, state, loads: Mutex::new(cached) })
     }
 
-    /// Keeps the recipe's text where a later run finds it.
+    /// A table as it is now.
+    pub(crate) fn table(&self, name: &str) -> Option<Version> {
+        self.today().tables.get(name).cloned()
+    }
+
+    /// A table has other rows from the next batch on.
+    pub(crate) fn renew(&self, name: &str, version: Version) {
+        let mut today = self.today();
+        let mut recipe = (*today.recipe).clone();
+        recipe.tables.insert(name.to_string(), version.sha256.clone());
+        if let Some(before) = today.tables.insert(name.to_string(), version) {
+            today.before.insert(name.to_string(), before);
+        }
+        today.recipe = Arc::new(recipe);
+    }
+
+    fn today(&self) -> std::sync::MutexGuard<'_, Today> {
+        self.today.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Keeps the recipe's text and the tables where a later run finds them.
     pub(crate) async fn keep(&self) -> Result<()> {
+        let tables: Vec<Version> = self.today().tables.values().cloned().collect();
+        for version in tables {
+            self.state.keep(Thing::Table, version.bytes.to_vec()).await?;
+        }
         self.state.keep(Thing::Recipe, serde_json::to_vec(&self.text)?).await.map(drop)
     }
 
-    async fn model(&self, name: &str, sha256: &str, text: &Text) -> Result<Arc<dyn Scorer>, StageError> {
+    async fn load(&self, name: &str, sha256: &str, text: &Text) -> Result<Functions, StageError> {
         let key = (name.to_string(), sha256.to_string());
-        if let Some(model) = self.cache().get(&key) {
-            return Ok(model.clone());
+        if let Some(functions) = self.cache().get(&key) {
+            return Ok(functions.clone());
         }
-        let bytes = self.state.get(Thing::Model, sha256).await?;
         let limits = self.limits.get(name).cloned().unwrap_or_default();
-        let how = text.models.get(name).cloned().unwrap_or_default();
-        let model = how.load(&bytes, limits).map_err(|error| StageError::state(format!("model `{name}`: {error}")))?;
-        let model: Arc<dyn Scorer> = Arc::new(Loaded(model));
-        self.cache().insert(key, model.clone());
-        Ok(model)
+        let functions: Functions = if let Some(how) = text.encodings.get(name) {
+            let bytes = self.state.get(Thing::Encoding, sha256).await?;
+            let encoding = how.load(&bytes, limits);
+            let wrong = |error| StageError::state(format!("encoding `{name}`: {error:#}"));
+            encoding::functions(name, encoding.map_err(wrong)?)
+        } else {
+            let bytes = self.state.get(Thing::Model, sha256).await?;
+            let how = text.models.get(name).cloned().unwrap_or_default();
+            let wrong = |error| StageError::state(format!("model `{name}`: {error}"));
+            vec![(name.to_string(), Arc::new(Loaded(how.load(&bytes, limits).map_err(wrong)?)))]
+        };
+        self.cache().insert(key, functions.clone());
+        Ok(functions)
     }
 
-    fn cache(&self) -> std::sync::MutexGuard<'_, BTreeMap<(String, String), Arc<dyn Scorer>>> {
-        self.models.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn cache(&self) -> std::sync::MutexGuard<'_, BTreeMap<(String, String), Functions>> {
+        self.loads.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     async fn cook_async(&self, recipe: &Recipe) -> Result<Cook, StageError> {
-        let text = if recipe.query == self.recipe.query {
+        let text = if recipe.query == self.recipe().query {
             self.text.clone()
         } else {
             let bytes = self.state.get(Thing::Recipe, &recipe.query).await?;
             serde_json::from_slice(&bytes).map_err(|_| StageError::state("a kept recipe does not read"))?
         };
-        let mut models: BTreeMap<String, Arc<dyn Scorer>> = BTreeMap::new();
+        let mut functions = Functions::new();
         for (name, sha256) in &recipe.models {
-            models.insert(name.clone(), self.model(name, sha256, &text).await?);
+            functions.extend(self.load(name, sha256, &text).await?);
         }
-        let prepared = prepare(&text, &models, &self.lanes).await;
+        let mut tables = Vec::with_capacity(recipe.tables.len());
+        for (name, sha256) in &recipe.tables {
+            let at_hand = {
+                let today = self.today();
+                let versions = [today.tables.get(name), today.before.get(name)];
+                let version = versions.into_iter().flatten().find(|version| version.sha256 == *sha256);
+                version.map(|version| version.batch.clone())
+            };
+            let batch = match at_hand {
+                Some(batch) => batch,
+                None => table::decode(self.state.get(Thing::Table, sha256).await?)?,
+            };
+            tables.push(joinable(name, batch));
+        }
+        let prepared = prepare(&text, functions, tables, &self.lanes).await;
         prepared.map(|(cook, _)| cook).map_err(|error| StageError::settings(format!("{error:#}")))
     }
 }
 
 impl Kitchen for Pantry {
     fn recipe(&self) -> Arc<Recipe> {
-        self.recipe.clone()
+        self.today().recipe.clone()
     }
 
     fn cook(&self, recipe: &Recipe) -> Result<Cook, StageError> {
@@ -139,16 +205,36 @@ pub(crate) struct Planned {
     pub(crate) lanes: Vec<SchemaRef>,
     /// `row-wise`, or what makes it otherwise, for people.
     pub(crate) kind: String,
-    /// Whether each row of every lane comes from one record.
-    pub(crate) row_wise: bool,
+    /// Whether each row of every lane comes from one partition.
+    pub(crate) by_partition: bool,
 }
 
-/// The decoder and the queries of a text, with these models; the lanes by their sinks' names.
+/// A table as the queries take it.
+pub(crate) fn joinable(name: &str, batch: RecordBatch) -> Table {
+    Table { name: name.to_string(), schema: batch.schema(), batches: vec![batch] }
+}
+
+/// The decoder and the queries of a text, with these tables, and these functions beside those of its own encodings; the
+/// lanes by their sinks' names.
 pub(crate) async fn prepare(
     text: &Text,
-    models: &BTreeMap<String, Arc<dyn Scorer>>,
+    functions: Functions,
+    tables: Vec<Table>,
     lanes: &[String],
 ) -> Result<(Cook, Planned)> {
+    let mut models: BTreeMap<String, Arc<dyn Scorer>> = BTreeMap::new();
+    let mut all = functions;
+    for (name, how) in text.encodings.iter().filter(|(_, how)| !how.has_file()) {
+        let encoding = how.load(&[], Limits::default()).with_context(|| format!("encodings.{name}"))?;
+        all.extend(encoding::functions(name, encoding));
+    }
+    for (name, scorer) in all {
+        if models.contains_key(&name) {
+            bail!("two functions are called `{name}`: rename the model or the encoding");
+        }
+        models.insert(name, scorer);
+    }
+    let models = &models;
     let (kind, settings) = &text.decode;
     let decoder = DECODERS.iter().find(|decoder| decoder.name == kind).ok_or_else(|| anyhow!("no decoder `{kind}`"))?;
     let settings = (decoder.parse)(settings.clone())
@@ -161,13 +247,13 @@ pub(crate) async fn prepare(
         schema: records_schema(&decode.schema(), &keys.data_type),
         decoded: decode.schema().fields().iter().map(|field| field.name().clone()).collect(),
     };
-    let query = foretell_query::Query::prepare(&text.query, &input, models, Vec::new()).await.context("query")?;
+    let query = foretell_query::Query::prepare(&text.query, &input, models, tables.clone()).await.context("query")?;
     let result = query.output_schema().clone();
     let mut planned = Planned {
         result: result.clone(),
         lanes: Vec::new(),
         kind: query.kind().to_string(),
-        row_wise: query.kind().is_row_wise(),
+        by_partition: query.kind().is_by_partition(),
     };
     let mut views: Vec<Option<Box<dyn Query>>> = Vec::with_capacity(lanes.len());
     for lane in lanes {
@@ -178,13 +264,13 @@ pub(crate) async fn prepare(
         };
         let input = Input {
             table: "result".into(),
-            schema: view_schema(&result, query.kind().is_row_wise()),
+            schema: view_schema(&result, query.kind().is_by_partition()),
             decoded: result.fields().iter().map(|field| field.name().clone()).collect(),
         };
-        let view = foretell_query::Query::prepare(sql, &input, models, Vec::new())
+        let view = foretell_query::Query::prepare(sql, &input, models, tables.clone())
             .await
             .with_context(|| format!("sinks.{lane}.query"))?;
-        planned.row_wise &= view.kind().is_row_wise();
+        planned.by_partition &= view.kind().is_by_partition();
         planned.lanes.push(view.output_schema().clone());
         views.push(Some(Box::new(Stage(view))));
     }
@@ -192,8 +278,8 @@ pub(crate) async fn prepare(
 }
 
 /// The result as a sink's own query sees it.
-fn view_schema(result: &SchemaRef, row_wise: bool) -> SchemaRef {
-    if !row_wise {
+fn view_schema(result: &SchemaRef, by_partition: bool) -> SchemaRef {
+    if !by_partition {
         return result.clone();
     }
     let mut fields: Vec<_> = result.fields().iter().cloned().collect();

@@ -1,10 +1,14 @@
 //! From a pipeline file to a running pipeline: models are loaded, queries planned, sinks and the source opened.
 
+mod encoding;
 mod kitchen;
+mod observe;
 mod query;
 mod state;
+mod table;
 
 use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
@@ -15,11 +19,16 @@ use foretell_flow::{
 };
 use foretell_model::Model;
 use foretell_query::Scorer;
+use tokio_util::sync::CancellationToken;
 
-use crate::pipeline_file::{self, FileError, ModelEntry, PipelineFile, TriggerMode};
-use kitchen::{ModelText, Pantry, Planned, Text};
+use crate::pipeline_file::{self, EncodingEntry, FileError, Labels, ModelEntry, PipelineFile, TriggerMode};
+pub(crate) use observe::Begin;
+
+use encoding::EncodingText;
+use kitchen::{Functions, ModelText, Pantry, Planned, Text};
 use query::Loaded;
 use state::{State, Thing};
+use table::Version;
 
 /// The name under which dead letters keep their positions.
 const DEAD_LETTERS: &str = "dead_letters";
@@ -36,6 +45,8 @@ pub(crate) struct Pipeline {
     pub(crate) planned: Planned,
     /// The models, by name.
     pub(crate) models: BTreeMap<String, (String, Arc<Loaded>)>,
+    /// Of each encoding, in the file's order: what it is, how many labels it has, and its file's sha256.
+    pub(crate) encodings: Vec<(&'static str, usize, Option<String>)>,
     pantry: Arc<Pantry>,
     state: State,
 }
@@ -65,20 +76,42 @@ impl Pipeline {
             models.insert(entry.name.clone(), (sha256, Arc::new(Loaded(model))));
         }
         let (decode, inferred) = decode(&file).await?;
+        let mut loads: BTreeMap<String, (String, Functions)> = BTreeMap::new();
+        for (name, (sha256, model)) in &models {
+            loads.insert(name.clone(), (sha256.clone(), vec![(name.clone(), model.clone() as Arc<dyn Scorer>)]));
+        }
+        let mut encoding_texts = BTreeMap::new();
+        let mut encodings = Vec::new();
+        for entry in &file.encodings {
+            let (text, sha256, encoding) = load_encoding(&file, entry)?;
+            encodings.push((encoding.class(), encoding.labels(), sha256.clone()));
+            if let Some(sha256) = sha256 {
+                let functions = encoding::functions(&entry.name, encoding);
+                if loads.insert(entry.name.clone(), (sha256, functions)).is_some() {
+                    let message = format!("`{}` is a model, too", entry.name);
+                    return Err(file.error(&["encodings", &entry.name], message, "rename one of them").into());
+                }
+            }
+            encoding_texts.insert(entry.name.clone(), text);
+        }
+        let mut tables = BTreeMap::new();
+        for entry in &file.tables {
+            let read = table::read(entry, &file.base).await;
+            let version = read.map_err(|e| file.error(&["tables", &entry.name], e.message, e.remedy))?;
+            tables.insert(entry.name.clone(), version);
+        }
         let views = file.sinks.iter().filter_map(|sink| Some((sink.name.clone(), sink.query.clone()?.value)));
         let text = Text {
             decode: (decode.kind.clone(), decode.settings.clone()),
             query: file.query.value.clone(),
             views: views.collect(),
             models: texts,
+            encodings: encoding_texts,
         };
         let lanes: Vec<String> = lanes(&file).into_iter().map(|lane| lane.name.to_string()).collect();
-        let scorers =
-            |models: &BTreeMap<String, (String, Arc<Loaded>)>| -> BTreeMap<String, (String, Arc<dyn Scorer>)> {
-                models.iter().map(|(name, (sha, model))| (name.clone(), (sha.clone(), model.clone() as _))).collect()
-            };
-        let plain = scorers(&models).into_iter().map(|(name, (_, model))| (name, model)).collect();
-        let (_, planned) = kitchen::prepare(&text, &plain, &lanes).await.map_err(|error| {
+        let functions = loads.values().flat_map(|(_, functions)| functions.iter().cloned()).collect();
+        let joinable = tables.iter().map(|(name, version)| kitchen::joinable(name, version.batch.clone())).collect();
+        let (_, planned) = kitchen::prepare(&text, functions, joinable, &lanes).await.map_err(|error| {
             let view = file.sinks.iter().find(|sink| error.to_string() == format!("sinks.{}.query", sink.name));
             match view {
                 Some(sink) => file.error(&["sinks", &sink.name, "query"], chain(&error, 1), ""),
@@ -86,9 +119,11 @@ impl Pipeline {
             }
         })?;
         let state = State::open(&file.state, &file.base)?;
-        let limits = file.models.iter().map(|entry| (entry.name.clone(), entry.settings.limits.reader()));
-        let pantry = Pantry::new(text, scorers(&models), limits.collect(), lanes, state.clone())?;
-        Ok(Pipeline { file, decode, inferred, planned, models, pantry: Arc::new(pantry), state })
+        let of_models = file.models.iter().map(|entry| (&entry.name, &entry.settings.limits));
+        let of_encodings = file.encodings.iter().map(|entry| (&entry.name, &entry.settings.limits));
+        let limits = of_models.chain(of_encodings).map(|(name, limits)| (name.clone(), limits.reader()));
+        let pantry = Pantry::new(text, loads, tables, limits.collect(), lanes, state.clone())?;
+        Ok(Pipeline { file, decode, inferred, planned, models, encodings, pantry: Arc::new(pantry), state })
     }
 
     /// The sinks, in the file's order; dead letters last.
@@ -96,13 +131,33 @@ impl Pipeline {
         lanes(&self.file)
     }
 
-    /// Keeps models and recipe where a later run finds them.
+    /// Keeps models, encodings and recipe where a later run finds them.
     pub(crate) async fn keep(&self) -> Result<()> {
-        for entry in &self.file.models {
-            let bytes = std::fs::read(&entry.file).with_context(|| entry.file.display().to_string())?;
-            self.state.keep(Thing::Model, bytes).await?;
+        let models = self.file.models.iter().map(|entry| (Thing::Model, &entry.file));
+        let encodings = self.file.encodings.iter().filter_map(|entry| match &entry.labels {
+            Labels::File(file) => Some((Thing::Encoding, file)),
+            Labels::Here(_) => None,
+        });
+        for (thing, file) in models.chain(encodings) {
+            let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
+            self.state.keep(thing, bytes).await?;
         }
         self.pantry.keep().await
+    }
+
+    /// A reference table as it is now.
+    pub(crate) fn table(&self, name: &str) -> Option<Version> {
+        self.pantry.table(name)
+    }
+
+    /// Reads tables again as often as the file says, until `stop`; with `keep` where a later run finds them.
+    pub(crate) fn refresh_tables(&self, keep: bool, stop: &CancellationToken) {
+        for entry in &self.file.tables {
+            let Some(every) = entry.refresh else { continue };
+            let state = keep.then(|| self.state.clone());
+            let (entry, base, pantry) = (entry.clone(), self.file.base.clone(), self.pantry.clone());
+            tokio::spawn(table::refresh(entry, every, base, state, pantry, stop.clone()));
+        }
     }
 
     /// Whether `state:` can be written, without leaving a trace.
@@ -120,7 +175,7 @@ impl Pipeline {
                 format!("{} takes one writer, so {workers} workers cannot share it", lane.settings.describe());
             return Err(self.file.error(&lane.path, message, "run with `--workers 1`").into());
         }
-        if !self.planned.row_wise {
+        if !self.planned.by_partition {
             let message =
                 format!("the query is {}, so the batch cannot be shared by {workers} workers", self.planned.kind);
             return Err(self.file.error(&["query"], message, "run with `--workers 1`").into());
@@ -160,7 +215,7 @@ impl Pipeline {
             worker: worker.to_string(),
             schema: self.project(spec, &schema, columns.as_deref())?,
             leader: leader == Some(index),
-            row_wise: self.planned.row_wise,
+            by_partition: self.planned.by_partition,
             role: if spec.takes == Takes::DeadLetters { Role::DeadLetters } else { Role::Results },
             timezone: self.file.timezone.clone(),
             base: self.file.base.clone(),
@@ -170,14 +225,20 @@ impl Pipeline {
 
     /// Opens one sink; writes nothing.
     pub(crate) async fn open_sink(&self, index: usize, worker: &str) -> Result<Lane> {
+        self.open_sink_as(index, worker, None).await
+    }
+
+    /// Opens one sink, or another in its place.
+    async fn open_sink_as(&self, index: usize, worker: &str, other: Option<&dyn SinkSettings>) -> Result<Lane> {
         let lanes = self.lanes();
         let spec = lanes.get(index).ok_or_else(|| anyhow!("no sink {index}"))?;
         let (context, columns) = self.sink_context(index, worker)?;
-        let sink = spec.settings.open(&context).await.map_err(|error| self.at(&spec.path, error))?;
+        let settings = other.unwrap_or(spec.settings);
+        let sink = settings.open(&context).await.map_err(|error| self.at(&spec.path, error))?;
         Ok(Lane {
             name: spec.name.to_string(),
             sink,
-            traits: spec.settings.traits(),
+            traits: settings.traits(),
             takes: spec.takes,
             columns,
             backfill: spec.backfill,
@@ -210,6 +271,7 @@ impl Pipeline {
             decode: self.decode.clone(),
             state: self.state.place(),
             base: self.file.base.clone(),
+            observe: false,
         }
     }
 
@@ -234,31 +296,31 @@ impl Pipeline {
         let mut known_topics = known.clone();
         known_topics.extend(topics(&mut lanes).await?);
         let source = self.file.source.settings.open(&self.source_context(name, share), false).await;
-        Ok(Worker {
-            source: source.map_err(|error| self.at(&["source", self.file.source.kind], error))?,
-            lanes,
-            kitchen: self.pantry.clone(),
-            settings: Settings {
-                worker: name.to_string(),
-                trigger: match self.file.trigger.mode {
-                    TriggerMode::Continuous => Trigger::Continuous,
-                    TriggerMode::Every(every) => Trigger::Every(every),
-                    TriggerMode::AvailableNow => Trigger::AvailableNow,
-                },
-                limits: Limits {
-                    rows: self.file.trigger.max_rows,
-                    bytes: self.file.trigger.max_bytes,
-                    window: self.file.window.max(self.file.trigger.max_bytes),
-                },
-                on_bad_record: match self.file.on_bad_record {
-                    pipeline_file::OnBadRecord::Continue => OnBadRecord::Continue,
-                    pipeline_file::OnBadRecord::Stop => OnBadRecord::Stop,
-                },
-                known_topics,
-                exclusive: !self.planned.row_wise,
+        let source = source.map_err(|error| self.at(&["source", self.file.source.kind], error))?;
+        Ok(self.assemble(source, lanes, name, known_topics))
+    }
+
+    fn assemble(&self, source: Box<dyn Source>, lanes: Vec<Lane>, name: &str, known_topics: HashSet<String>) -> Worker {
+        let settings = Settings {
+            worker: name.to_string(),
+            trigger: match self.file.trigger.mode {
+                TriggerMode::Continuous => Trigger::Continuous,
+                TriggerMode::Every(every) => Trigger::Every(every),
+                TriggerMode::AvailableNow => Trigger::AvailableNow,
             },
-            stats: Arc::new(Stats::default()),
-        })
+            limits: Limits {
+                rows: self.file.trigger.max_rows,
+                bytes: self.file.trigger.max_bytes,
+                window: self.file.window.max(self.file.trigger.max_bytes),
+            },
+            on_bad_record: match self.file.on_bad_record {
+                pipeline_file::OnBadRecord::Continue => OnBadRecord::Continue,
+                pipeline_file::OnBadRecord::Stop => OnBadRecord::Stop,
+            },
+            known_topics,
+            exclusive: !self.planned.by_partition,
+        };
+        Worker { source, lanes, kitchen: self.pantry.clone(), settings, stats: Arc::new(Stats::default()) }
     }
 
     /// A stage's error at its place in the file.
@@ -309,18 +371,49 @@ fn lanes(file: &PipelineFile) -> Vec<LaneSpec<'_>> {
     lanes
 }
 
-fn load_model(file: &PipelineFile, entry: &ModelEntry) -> Result<(ModelText, String, Model)> {
-    let wrong = |message: String, remedy: &str| file.error(&["models", &entry.name], message, remedy);
-    let shown = entry.file.display();
-    let bytes = std::fs::read(&entry.file)
+/// A file's bytes and their sha256, which must be the pinned one where one is.
+fn read_pinned(
+    file: &PipelineFile,
+    place: &[&str],
+    path: &Path,
+    pinned: Option<&String>,
+) -> Result<(Vec<u8>, String), FileError> {
+    let wrong = |message: String, remedy: &str| file.error(place, message, remedy);
+    let shown = path.display();
+    let bytes = std::fs::read(path)
         .map_err(|error| wrong(format!("{shown}: {error}"), "`file` is relative to the pipeline file's folder"))?;
     let sha256 = state::sha256(&bytes);
-    if let Some(pinned) = &entry.settings.sha256
-        && !pinned.eq_ignore_ascii_case(&sha256)
-    {
-        let message = format!("{shown}: its sha256 is {sha256}, not the one that is pinned");
-        return Err(wrong(message, "is this the model that you meant? then change `sha256`").into());
+    match pinned {
+        Some(pinned) if !pinned.eq_ignore_ascii_case(&sha256) => {
+            let message = format!("{shown}: its sha256 is {sha256}, not the one that is pinned");
+            Err(wrong(message, "is this the file that you meant? then change `sha256`"))
+        }
+        _ => Ok((bytes, sha256)),
     }
+}
+
+fn load_encoding(
+    file: &PipelineFile,
+    entry: &EncodingEntry,
+) -> Result<(EncodingText, Option<String>, foretell_model::Encoding)> {
+    let place = ["encodings", &entry.name];
+    let text = EncodingText::of(entry);
+    let (bytes, sha256, shown) = match &entry.labels {
+        Labels::Here(_) => (Vec::new(), None, String::new()),
+        Labels::File(path) => {
+            let (bytes, sha256) = read_pinned(file, &place, path, entry.settings.sha256.as_ref())?;
+            (bytes, Some(sha256), format!("{}: ", path.display()))
+        }
+    };
+    let encoding = text.load(&bytes, entry.settings.limits.reader());
+    Ok((text, sha256, encoding.map_err(|error| file.error(&place, format!("{shown}{error:#}"), ""))?))
+}
+
+fn load_model(file: &PipelineFile, entry: &ModelEntry) -> Result<(ModelText, String, Model)> {
+    let place = ["models", &entry.name];
+    let wrong = |message: String, remedy: &str| file.error(&place, message, remedy);
+    let shown = entry.file.display();
+    let (bytes, sha256) = read_pinned(file, &place, &entry.file, entry.settings.sha256.as_ref())?;
     let settings = &entry.settings;
     let text = ModelText {
         at: settings.at.clone(),

@@ -3,9 +3,9 @@
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use chrono::DateTime;
-use foretell_flow::{Provenance, Queried, Query, Refused, StageError};
+use foretell_flow::{Provenance, Queried, Query, Refused, Scope, StageError};
 use foretell_model::{Columns, Model, Outputs, Scratch, Signature, Want};
-use foretell_query::{Context, Scorer};
+use foretell_query::{Context, Kind, Scorer};
 
 /// A model as the query calls it.
 pub(crate) struct Loaded(pub(crate) Model);
@@ -28,8 +28,12 @@ impl Query for Stage {
         self.0.output_schema().clone()
     }
 
-    fn row_wise(&self) -> bool {
-        self.0.kind().is_row_wise()
+    fn scope(&self) -> Scope {
+        match self.0.kind() {
+            Kind::RowWise => Scope::Record,
+            Kind::PerPartition { .. } => Scope::Partition,
+            Kind::BatchWise { .. } => Scope::Batch,
+        }
     }
 
     fn reads(&self, column: &str) -> bool {

@@ -20,6 +20,10 @@ pub(crate) struct State {
 pub(crate) enum Thing {
     /// A model file's bytes.
     Model,
+    /// The bytes of an encoding's file.
+    Encoding,
+    /// A reference table's rows.
+    Table,
     /// What the pipeline file says about decoding and queries, as JSON.
     Recipe,
 }
@@ -28,6 +32,8 @@ impl Thing {
     fn folder(self) -> &'static str {
         match self {
             Thing::Model => "models",
+            Thing::Encoding => "encodings",
+            Thing::Table => "tables",
             Thing::Recipe => "recipes",
         }
     }

@@ -4,6 +4,7 @@
 //! keys refused by the schema (`resolve`, `schema`), and each section becomes its settings. Nothing here reaches a
 //! service or loads a model.
 
+mod encodings;
 mod error;
 mod node;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod reference;
 mod resolve;
 mod schema;
 mod settings;
+mod tables;
 #[cfg(test)]
 mod tests;
 
@@ -24,11 +26,13 @@ use foretell_connect::kind::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub(crate) use encodings::{EncodingEntry, Labels};
 pub(crate) use error::{FileError, list, nearest};
 use node::{Data, Node};
 use resolve::{Surroundings, resolve};
 pub(crate) use schema::{REGISTRY, Registry, editor_schema, pipeline_schema};
 pub(crate) use settings::{ModelSettings, OnBadRecord, Trigger, TriggerMode};
+pub(crate) use tables::{TableEntry, TableSource};
 
 /// A pipeline as its file describes it; nothing is opened yet.
 pub(crate) struct PipelineFile {
@@ -46,6 +50,10 @@ pub(crate) struct PipelineFile {
     pub(crate) infer: bool,
     /// The models, in the file's order.
     pub(crate) models: Vec<ModelEntry>,
+    /// The encodings, in the file's order.
+    pub(crate) encodings: Vec<EncodingEntry>,
+    /// The reference tables, in the file's order.
+    pub(crate) tables: Vec<TableEntry>,
     /// The query; `SELECT * FROM records` where none is given.
     pub(crate) query: Located<String>,
     /// Where rows land, in the file's order: the first leads.
@@ -217,6 +225,8 @@ impl Reader<'_> {
         let source = self.component(registry.sources, &["source"], "source")?;
         let (decode, infer) = self.decode(registry, source.settings.infers())?;
         let models = self.models(&base)?;
+        let encodings = self.encodings(&base)?;
+        let tables = self.tables()?;
         let query = match self.optional(&["query"])? {
             Some(value) => Located { value, line: self.tree.follow(["query"]).0.line },
             None => Located { value: "SELECT * FROM records".to_string(), line: 1 },
@@ -233,6 +243,8 @@ impl Reader<'_> {
             decode,
             infer,
             models,
+            encodings,
+            tables,
             query,
             sinks,
             dead_letters,
@@ -253,17 +265,9 @@ impl Reader<'_> {
         let mut entries = Vec::new();
         for entry in models.entries() {
             let path = ["models", entry.key.as_str()];
-            let starts_well = entry.key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-            if !starts_well || !entry.key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-                let remedy = "letters, digits and `_`, not a digit first: it becomes an SQL function";
-                return Err(self.error(path, "not a name for a model", remedy));
-            }
+            self.check_function(&path, &entry.key, "a model")?;
             let settings: ModelSettings = self.required(&path, "NAME: { file: PATH }")?;
-            let hexadecimal = |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-            if settings.sha256.as_deref().is_some_and(|text| !hexadecimal(text)) {
-                let path = ["models", entry.key.as_str(), "sha256"];
-                return Err(self.error(path, "not a SHA-256", "64 hexadecimal digits, as `sha256sum` prints"));
-            }
+            self.check_sha256(&path, settings.sha256.as_deref())?;
             if settings.iterations.is_some_and(|i| i.range().0 >= i.range().1) {
                 let path = ["models", entry.key.as_str(), "iterations"];
                 return Err(self.error(path, "no iteration is in this range", "`[from, to]` with `from` below `to`"));
@@ -272,6 +276,30 @@ impl Reader<'_> {
             entries.push(ModelEntry { name: entry.key.clone(), settings, file });
         }
         Ok(entries)
+    }
+
+    /// Whether a name may be an SQL function's.
+    fn check_function(&self, path: &[&str], name: &str, what: &str) -> Result<(), FileError> {
+        self.check_word(path, name, what, "it becomes an SQL function")
+    }
+
+    /// Whether a name may stand in SQL as it is.
+    fn check_word(&self, path: &[&str], name: &str, what: &str, why: &str) -> Result<(), FileError> {
+        let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        if starts_well && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            return Ok(());
+        }
+        let remedy = format!("letters, digits and `_`, not a digit first: {why}");
+        Err(self.error(path.iter().copied(), format!("not a name for {what}"), remedy))
+    }
+
+    fn check_sha256(&self, path: &[&str], sha256: Option<&str>) -> Result<(), FileError> {
+        let hexadecimal = |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if sha256.is_none_or(hexadecimal) {
+            return Ok(());
+        }
+        let path = path.iter().copied().chain(["sha256"]);
+        Err(self.error(path, "not a SHA-256", "64 hexadecimal digits, as `sha256sum` prints"))
     }
 
     fn sinks(&self, registry: Registry) -> Result<Vec<SinkEntry>, FileError> {

@@ -16,7 +16,7 @@ pub(super) fn settings_page(registry: Registry) -> String {
     );
     let top = |name: &str| &schema["properties"][name];
     let _ = write!(page, "\n## The pipeline\n");
-    table(&mut page, &schema, &schema, &["source", "decode", "models", "sinks", "dead_letters"]);
+    table(&mut page, &schema, &schema, &["source", "decode", "models", "encodings", "tables", "sinks", "dead_letters"]);
     for (title, kinds, skip) in [
         ("source", top("source"), &[][..]),
         ("decode", top("decode"), &[]),
@@ -34,9 +34,11 @@ pub(super) fn settings_page(registry: Registry) -> String {
         let _ = writeln!(page, "- `{name}`: {}", description(setting));
     }
     let _ = write!(page, "\n## `dead_letters`\n{} Any kind of sink, as above.\n", description(top("dead_letters")));
-    let model = resolve(&schema, &top("models")["additionalProperties"]);
-    let _ = write!(page, "\n## `models: {{ NAME: … }}`\n{}\n\n", description(model));
-    table(&mut page, &schema, model, &[]);
+    for section in ["models", "encodings", "tables"] {
+        let settings = resolve(&schema, &top(section)["additionalProperties"]);
+        let _ = write!(page, "\n## `{section}: {{ NAME: … }}`\n{}\n\n", description(settings));
+        table(&mut page, &schema, settings, &[]);
+    }
     page
 }
 

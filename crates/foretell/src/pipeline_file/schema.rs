@@ -9,7 +9,9 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
+use super::encodings::EncodingSettings;
 use super::settings::{ModelSettings, OnBadRecord, Trigger};
+use super::tables::TableSettings;
 
 /// The kinds of components that a pipeline file may name.
 #[derive(Clone, Copy)]
@@ -57,6 +59,8 @@ pub(crate) fn pipeline_schema(registry: Registry) -> Value {
         "type": "string"
     });
     let model = g.subschema_for::<ModelSettings>();
+    let encoding = g.subschema_for::<EncodingSettings>();
+    let table = g.subschema_for::<TableSettings>();
     let trigger = g.subschema_for::<Trigger>();
     let on_bad_record = g.subschema_for::<OnBadRecord>();
     let duration = g.subschema_for::<HumanDuration>();
@@ -76,6 +80,16 @@ pub(crate) fn pipeline_schema(registry: Registry) -> Value {
                 "description": "The models: each is an SQL function of its name.",
                 "type": "object",
                 "additionalProperties": model
+            },
+            "encodings": {
+                "description": "Labels and their codes: each is an SQL function of its name.",
+                "type": "object",
+                "additionalProperties": encoding
+            },
+            "tables": {
+                "description": "Reference tables that the queries can join, by name.",
+                "type": "object",
+                "additionalProperties": table
             },
             "query": {
                 "description": "SQL over `records`: the decoded columns and `_key`, `_value`, `_headers`, `_topic`, \

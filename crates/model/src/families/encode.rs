@@ -74,6 +74,23 @@ impl Categories {
         Ok(out)
     }
 
+    /// Texts, each with its index as its code.
+    pub(crate) fn texts(labels: &[String]) -> Self {
+        Categories {
+            texts: labels.iter().cloned().zip(0..).collect(),
+            numbers: HashMap::new(),
+            wide: HashMap::new(),
+            missing: None,
+            count: labels.len(),
+            is_bool: false,
+        }
+    }
+
+    /// How many different texts there are.
+    pub(crate) fn distinct(&self) -> usize {
+        self.texts.len()
+    }
+
     fn text(&mut self, text: Cow<'_, str>, code: u32) {
         self.texts.insert(text.into_owned(), code);
     }

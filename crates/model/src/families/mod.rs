@@ -6,6 +6,7 @@ pub(crate) mod forest;
 pub(crate) mod function_transformer;
 pub(crate) mod gradient_boosting;
 pub(crate) mod hist_gradient_boosting;
+pub(crate) mod label_encoder;
 pub(crate) mod lightgbm;
 pub(crate) mod linear;
 pub(crate) mod one_hot_encoder;
@@ -16,7 +17,7 @@ pub(crate) mod simple_imputer;
 pub(crate) mod standard_scaler;
 pub(crate) mod xgboost;
 
-mod encode;
+pub(crate) mod encode;
 mod finite;
 mod losses;
 mod scores;
@@ -34,6 +35,7 @@ pub const FAMILIES: &[Family] = &[
     function_transformer::FAMILY,
     gradient_boosting::FAMILY,
     hist_gradient_boosting::FAMILY,
+    label_encoder::FAMILY,
     lightgbm::FAMILY,
     linear::FAMILY,
     one_hot_encoder::FAMILY,

@@ -7,7 +7,8 @@ use foretell_pickle::View;
 use super::Family;
 use super::encode::{self, Categories};
 use crate::Error;
-use crate::loader::{Loaded, Loader, Out, Source, feature_names, some_attr};
+use crate::labels::Labels;
+use crate::loader::{Loaded, Loader, Out, Source, feature_names, labels, some_attr};
 use crate::step::Step;
 
 pub(crate) const FAMILY: Family = Family {
@@ -18,37 +19,51 @@ pub(crate) const FAMILY: Family = Family {
 };
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
-    let categories: Vec<Categories> =
-        view.attr("categories_")?.items()?.iter().map(Categories::read).collect::<Result<_, _>>()?;
+    let learned = learned(view)?;
     let names = feature_names(view)?;
-    let sources = loader.sources(view, given, categories.len(), names)?;
-    let unknown = match some_attr(view, "handle_unknown")? {
-        Some(how) if how.as_str()? == "use_encoded_value" => Some(match some_attr(view, "unknown_value")? {
-            Some(value) => value.as_f64()?,
-            None => f64::NAN,
-        }),
-        _ => None,
-    };
-    let missing = match some_attr(view, "encoded_missing_value")? {
-        Some(value) => value.as_f64()?,
-        None => f64::NAN,
-    };
-    let groups = encode::groups(view, categories.len())?;
-    let mut columns = Vec::with_capacity(categories.len());
-    for ((source, categories), group) in sources.iter().zip(categories).zip(groups) {
+    let sources = loader.sources(view, given, learned.len(), names)?;
+    let unknown = unknown(view)?;
+    let mut columns = Vec::with_capacity(learned.len());
+    for (source, (categories, _, values)) in sources.iter().zip(learned) {
         loader.demand(source, categories.kind());
         loader.hold(categories.bytes());
-        let code = |code: usize| match categories.missing() {
-            Some(index) if index as usize == code => missing,
-            _ => group.as_ref().map_or(code, |group| group.of(code)) as f64,
-        };
-        let values = (0..categories.len()).map(code).collect();
         columns.push(run::Column { values, categories, label: source.label.clone() });
     }
     let narrow = super::one_hot_encoder::is_float32(view)?;
     let out = sources.into_iter().map(|source| Source { origin: None, ..source }).collect();
     let step = run::Ordinal { columns, unknown, narrow };
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
+}
+
+/// By column: the categories, the labels where they are of one type, and the number of each category.
+pub(crate) fn learned(view: &View<'_>) -> Result<Vec<(Categories, Option<Labels>, Vec<f64>)>, Error> {
+    let arrays = view.attr("categories_")?.items()?;
+    let missing = match some_attr(view, "encoded_missing_value")? {
+        Some(value) => value.as_f64()?,
+        None => f64::NAN,
+    };
+    let groups = encode::groups(view, arrays.len())?;
+    let one = |(array, group): (View<'_>, Option<encode::Group>)| {
+        let categories = Categories::read(&array)?;
+        let code = |code: usize| match categories.missing() {
+            Some(index) if index as usize == code => missing,
+            _ => group.as_ref().map_or(code, |group| group.of(code)) as f64,
+        };
+        let values = (0..categories.len()).map(code).collect();
+        Ok((categories, labels(&array).ok(), values))
+    };
+    arrays.into_iter().zip(groups).map(one).collect()
+}
+
+/// What stands for an unknown category, where one does not raise.
+pub(crate) fn unknown(view: &View<'_>) -> Result<Option<f64>, Error> {
+    Ok(match some_attr(view, "handle_unknown")? {
+        Some(how) if how.as_str()? == "use_encoded_value" => Some(match some_attr(view, "unknown_value")? {
+            Some(value) => value.as_f64()?,
+            None => f64::NAN,
+        }),
+        _ => None,
+    })
 }
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]

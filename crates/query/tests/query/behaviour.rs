@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{Float32Type, Int64Type};
+use arrow::datatypes::{Float32Type, Int32Type, Int64Type};
 use chrono::TimeDelta;
 use foretell_query::{Context, Error, Failure, Input, Kind, Provenance, Query, Reason, Scorer};
 
@@ -57,6 +57,51 @@ async fn a_query_runs_again_and_again() {
             let again = query.run(&batch(), &context()).await.unwrap();
             assert_eq!(show(&query, &again), first, "{sql}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_replay_by_another_process_gives_the_same_bytes() {
+    let batch = numbered(30_000, |row| (row % 97).to_string());
+    for sql in [
+        "SELECT raw, count(*) AS n, avg(mri(*)) AS p, now() AS t FROM records GROUP BY raw",
+        "SELECT s.name, r.raw, sum(DUR) AS d FROM records r JOIN sexes s ON r.SEX = s.code GROUP BY s.name, r.raw",
+        "SELECT DISTINCT raw, _partition FROM records",
+        "SELECT raw, rank() OVER (PARTITION BY raw ORDER BY AGE) AS n FROM records",
+    ] {
+        let mut answers = Vec::new();
+        for _ in 0..2 {
+            answers.push(prepare(sql).await.run(&batch, &context()).await.unwrap().rows);
+        }
+        assert_eq!(answers[0], answers[1], "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn groups_by_partition_are_the_same_whatever_partitions_a_batch_has() {
+    for sql in [
+        "SELECT SEX, count(*) AS n FROM records GROUP BY SEX, _partition",
+        "SELECT _key, row_number() OVER (PARTITION BY _partition ORDER BY _offset DESC) AS n FROM records",
+    ] {
+        let mut query = prepare(sql).await;
+        let all = query.run(&batch(), &context()).await.unwrap();
+        let place = all.provenance.clone().unwrap();
+        assert!(place.partition.values().is_sorted());
+        let mut seen = 0;
+        for (partition, last) in [(0, 102), (1, 52)] {
+            let own = batch().column_by_name("_partition").unwrap().as_primitive::<Int32Type>().clone();
+            let mask = own.iter().map(|found| Some(found == Some(partition))).collect();
+            let alone = arrow::compute::filter_record_batch(&batch(), &mask).unwrap();
+            let alone = query.run(&alone, &context()).await.unwrap();
+            let rows = alone.rows.num_rows();
+            assert_eq!(all.rows.slice(seen, rows), alone.rows, "{sql}");
+            assert!(
+                (seen..seen + rows)
+                    .all(|row| (place.partition.value(row), place.offset.value(row)) == (partition, last))
+            );
+            seen += rows;
+        }
+        assert_eq!(seen, all.rows.num_rows());
     }
 }
 
@@ -232,14 +277,14 @@ async fn names_of_models_and_tables_are_checked() {
         Query::prepare("SELECT AGE FROM records", &input(), &models, vec![]).await.err().map(|error| error.to_string())
     };
     assert_eq!(with(&["mri", "other"]).await, None);
-    let taken = "a model cannot be called `Sum`: `sum` is a word of SQL; call it `Sum_model`";
+    let taken = "a function cannot be called `Sum`: `sum` is a word of SQL; call it `Sum_model`";
     assert_eq!(with(&["Sum"]).await.as_deref(), Some(taken));
     for word in ["case", "cast", "unnest", "now", "uuid", "upper", "select", "row_number", "substring"] {
         assert!(with(&[word]).await.is_some(), "{word}");
     }
-    let letters = "a model cannot be called `my-model`: a name is letters, digits and `_`, and begins with a letter";
+    let letters = "a function cannot be called `my-model`: a name is letters, digits and `_`, and begins with a letter";
     assert_eq!(with(&["my-model"]).await.as_deref(), Some(letters));
-    let both = "a model cannot be called `mri`: model `MRI` gives a function `mri`, too; case does not matter";
+    let both = "a function cannot be called `mri`: `MRI` gives a function `mri`, too; case does not matter";
     assert_eq!(with(&["MRI", "mri"]).await.as_deref(), Some(both));
 
     let mut two = tables();

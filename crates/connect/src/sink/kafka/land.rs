@@ -31,7 +31,7 @@ pub(super) struct KafkaSink {
     target: Target,
     encoder: Encoder,
     owner: Owner,
-    row_wise: bool,
+    by_partition: bool,
     largest: Option<usize>,
     ledger: Ledger,
     /// What is stored for the partitions that are ours.
@@ -67,7 +67,7 @@ impl KafkaSink {
             target,
             encoder,
             owner,
-            row_wise: context.row_wise,
+            by_partition: context.by_partition,
             largest,
             ledger,
             claimed: BTreeMap::new(),
@@ -109,7 +109,7 @@ impl KafkaSink {
         let mut unused = Vec::new();
         let mut writers = HashMap::new();
         for (partition, opened) in opened.await {
-            let used = partition.is_some() == self.row_wise;
+            let used = partition.is_some() == self.by_partition;
             match opened {
                 Ok(writer) if used => drop(writers.insert(partition, writer)),
                 Ok(writer) => unused.push(writer),
@@ -127,7 +127,7 @@ impl KafkaSink {
     async fn mark(&self, marks: Vec<(Partition, Vec<Mark>)>) -> Result<(), StageError> {
         let mut by_writer: BTreeMap<Option<Partition>, Vec<Mark>> = BTreeMap::new();
         for (partition, marks) in marks {
-            by_writer.entry(self.row_wise.then_some(partition)).or_default().extend(marks);
+            by_writer.entry(self.by_partition.then_some(partition)).or_default().extend(marks);
         }
         let tasks = by_writer.into_iter().filter(|(_, marks)| !marks.is_empty()).map(|(writer, marks)| {
             let writer = self.writers.get(&writer).cloned();
@@ -160,7 +160,7 @@ impl KafkaSink {
     /// The write cut by writer.
     fn parts(&self, write: &Write) -> Result<Vec<Part>, StageError> {
         let all = || (0..write.rows.num_rows()).collect();
-        if !self.row_wise || !self.target.exactly_once {
+        if !self.by_partition || !self.target.exactly_once {
             return Ok(vec![Part { writer: None, ranges: write.ranges.clone(), rows: all() }]);
         }
         match (&write.provenance, write.ranges.as_slice()) {

@@ -79,7 +79,7 @@ fn context(schema: SchemaRef, pipeline: &str) -> SinkContext {
         worker: "0".into(),
         schema,
         leader: true,
-        row_wise: true,
+        by_partition: true,
         role: Role::Results,
         timezone: None,
         base: ".".into(),
@@ -253,7 +253,7 @@ async fn a_crash_between_produce_and_commit_leaves_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_that_cannot_be_cut_is_one_transaction() {
     let mut bench = Bench::new("whole").await;
-    bench.context.row_wise = false;
+    bench.context.by_partition = false;
     let mut sink = bench.open().await;
     sink.claim(&claims(0..3)).await.unwrap();
     let mut whole = write(&[range(0, 100, 110), range(2, 100, 130)], &[(0, 1), (2, 2)]);
@@ -263,7 +263,7 @@ async fn a_batch_that_cannot_be_cut_is_one_transaction() {
     assert_eq!(values(&bench.topic), ["1", "2"]);
 
     // The query changed to a row-wise one: the old process is fenced all the same.
-    bench.context.row_wise = true;
+    bench.context.by_partition = true;
     let mut other = bench.open().await;
     assert_eq!(next(&other.claim(&claims(0..3)).await.unwrap()), [(0, 110), (1, 100), (2, 130)]);
     let mut late = write(&[range(0, 110, 120)], &[(0, 3)]);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use foretell_flow::StageError;
 
+use super::read::Texts;
 use super::statement::Insert;
 use super::table::{Kind, Name, Table};
 use super::values::{Data, Rules};
@@ -130,6 +131,8 @@ pub(super) struct Dialect {
     pub(super) quote: char,
     /// Starts a transaction that will write.
     pub(super) begin: &'static str,
+    /// Starts a transaction that cannot write.
+    pub(super) begin_reading: &'static str,
     /// Follows a SELECT of rows that shall be locked.
     pub(super) for_update: &'static str,
     /// Follows `INSERT … VALUES (…)` where an existing key shall stay as it is.
@@ -180,6 +183,9 @@ pub(super) trait Database: Send + Sync {
 
     /// Runs a query with `?` for its values.
     async fn fetch(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Vec<Value>>, Failure>;
+
+    /// Runs one query without values, and gives what it gives as texts.
+    async fn texts(&mut self, sql: &str) -> Result<Texts, Failure>;
 
     /// What the database knows of a table; `None` where there is none of that name.
     async fn describe(&mut self, name: &Name) -> Result<Option<Table>, Failure>;

@@ -2,11 +2,12 @@
 
 use async_trait::async_trait;
 use sqlx::mysql::{MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlRow};
-use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Executor, Row, Statement};
+use sqlx::{Arguments, AssertSqlSafe, Column as _, ConnectOptions, Connection, Executor, Row, Statement, TypeInfo};
 
 use super::database::{
     CONNECT_TIMEOUT, Cause, Database, Dialect, Failure, IDLE_SECONDS, LOCK_SECONDS, Value, transport_failure, within,
 };
+use super::read::Texts;
 use super::statement::Insert;
 use super::table::{Column, Kind, Name, Table};
 use super::values::{Data, Rules, naive};
@@ -15,6 +16,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     name: "MariaDB",
     quote: '`',
     begin: "START TRANSACTION",
+    begin_reading: "START TRANSACTION READ ONLY",
     for_update: " FOR UPDATE",
     // IGNORE would turn every other error into a warning.
     if_absent: " ON DUPLICATE KEY UPDATE `next` = `next`",
@@ -174,6 +176,23 @@ impl Database for MariaDb {
         let query = sqlx::query_with(AssertSqlSafe(sql.to_owned()), arguments(values)?);
         let rows = within(async { query.fetch_all(&mut self.connection).await.map_err(|e| failure(&e)) }).await?;
         rows.iter().map(|row| (0..row.len()).map(|i| value(row, i)).collect()).collect()
+    }
+
+    async fn texts(&mut self, sql: &str) -> Result<Texts, Failure> {
+        let text = || sqlx::SqlSafeStr::into_sql_str(AssertSqlSafe(sql.to_owned()));
+        let prepared = async { self.connection.prepare(text()).await.map_err(|e| failure(&e)) };
+        let columns = within(prepared).await?;
+        let columns = columns.columns().iter().map(|c| (c.name().to_owned(), c.type_info().name().to_owned()));
+        let columns: Vec<(String, String)> = columns.collect();
+        let query = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        let rows = within(async { query.fetch_all(&mut self.connection).await.map_err(|e| failure(&e)) }).await?;
+        let value = |row: &MySqlRow, i: usize| {
+            let value = row.try_get_unchecked::<Option<String>, _>(i);
+            value.map_err(|_| Failure::settings(format!("column {} is not text", i + 1)))
+        };
+        let row = |row: &MySqlRow| (0..columns.len()).map(|i| value(row, i)).collect::<Result<Vec<_>, _>>();
+        let rows = rows.iter().map(row).collect::<Result<Vec<_>, _>>()?;
+        Ok(Texts { columns, rows })
     }
 
     async fn describe(&mut self, name: &Name) -> Result<Option<Table>, Failure> {

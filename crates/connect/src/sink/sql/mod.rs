@@ -9,6 +9,7 @@ mod mariadb;
 mod postgres;
 mod progress;
 mod protocol;
+pub(crate) mod read;
 mod sqlite;
 mod statement;
 mod table;
@@ -96,11 +97,7 @@ fn default_rejects() -> String {
 
 impl Settings {
     fn scheme(&self) -> &str {
-        match self.url.reveal().split(':').next().unwrap_or_default() {
-            scheme @ ("mysql" | "mariadb" | "sqlite") => scheme,
-            "postgres" | "postgresql" => "postgres",
-            _ => "sql",
-        }
+        read::scheme(&self.url)
     }
 }
 

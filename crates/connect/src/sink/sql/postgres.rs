@@ -6,11 +6,15 @@ use sqlx::error::BoxDynError;
 use sqlx::postgres::{
     PgArgumentBuffer, PgArguments, PgConnectOptions, PgConnection, PgDatabaseError, PgRow, PgTypeInfo,
 };
-use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Encode, Executor, Postgres, Row, Statement, Type};
+use sqlx::{
+    Arguments, AssertSqlSafe, Column as _, ConnectOptions, Connection, Encode, Executor, Postgres, Row, Statement,
+    Type, TypeInfo,
+};
 
 use super::database::{
     CONNECT_TIMEOUT, Cause, Database, Dialect, Failure, IDLE_SECONDS, LOCK_SECONDS, Value, transport_failure, within,
 };
+use super::read::Texts;
 use super::statement::Insert;
 use super::table::{Column, Kind, Name, Table};
 use super::values::{Data, Rules};
@@ -20,6 +24,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     quote: '"',
     // Constraints that would be checked at COMMIT are checked by each statement, so that a row can be found.
     begin: "BEGIN; SET CONSTRAINTS ALL IMMEDIATE",
+    begin_reading: "BEGIN READ ONLY",
     for_update: " FOR UPDATE",
     if_absent: " ON CONFLICT DO NOTHING",
     name_type: "TEXT COLLATE \"C\"",
@@ -148,6 +153,23 @@ impl Database for Pg {
         let query = sqlx::query_with(AssertSqlSafe(numbered(sql)), arguments(values)?);
         let rows = within(async { query.fetch_all(&mut self.connection).await.map_err(|e| failure(&e)) }).await?;
         rows.iter().map(|row| (0..row.len()).map(|i| value(row, i)).collect()).collect()
+    }
+
+    async fn texts(&mut self, sql: &str) -> Result<Texts, Failure> {
+        let text = || sqlx::SqlSafeStr::into_sql_str(AssertSqlSafe(sql.to_owned()));
+        let prepared = async { self.connection.prepare(text()).await.map_err(|e| failure(&e)) };
+        let columns = within(prepared).await?;
+        let columns = columns.columns().iter().map(|c| (c.name().to_owned(), c.type_info().name().to_owned()));
+        let columns: Vec<(String, String)> = columns.collect();
+        let query = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        let rows = within(async { query.fetch_all(&mut self.connection).await.map_err(|e| failure(&e)) }).await?;
+        let value = |row: &PgRow, i: usize| {
+            let value = row.try_get_unchecked::<Option<String>, _>(i);
+            value.map_err(|_| Failure::settings(format!("column {} is not text", i + 1)))
+        };
+        let row = |row: &PgRow| (0..columns.len()).map(|i| value(row, i)).collect::<Result<Vec<_>, _>>();
+        let rows = rows.iter().map(row).collect::<Result<Vec<_>, _>>()?;
+        Ok(Texts { columns, rows })
     }
 
     async fn describe(&mut self, name: &Name) -> Result<Option<Table>, Failure> {

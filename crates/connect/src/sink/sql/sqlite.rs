@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteRow};
-use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Executor, Row, Statement};
+use sqlx::{
+    Arguments, AssertSqlSafe, Column as _, ConnectOptions, Connection, Executor, Row, Statement, TypeInfo, ValueRef,
+};
 
 use super::database::{CONNECT_TIMEOUT, Database, Dialect, Failure, LOCK_SECONDS, Value, transport_failure, within};
+use super::read::Texts;
 use super::statement::Insert;
 use super::table::{Column, Kind, Name, Table};
 use super::values::{Data, Rules, naive, time_text};
@@ -16,6 +19,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     quote: '"',
     // At once a writer: a transaction that becomes one later can fail for good.
     begin: "BEGIN IMMEDIATE",
+    begin_reading: "PRAGMA query_only = ON",
     // There is one writer; BEGIN IMMEDIATE has waited for it.
     for_update: "",
     if_absent: " ON CONFLICT DO NOTHING",
@@ -94,6 +98,30 @@ impl Database for Sqlite {
         let query = sqlx::query_with(AssertSqlSafe(sql.to_owned()), arguments(values)?);
         let rows = within(async { query.fetch_all(&mut self.connection).await.map_err(|e| failure(&e)) }).await?;
         rows.iter().map(|row| (0..row.len()).map(|i| value(row, i)).collect()).collect()
+    }
+
+    async fn texts(&mut self, sql: &str) -> Result<Texts, Failure> {
+        let text = || sqlx::SqlSafeStr::into_sql_str(AssertSqlSafe(sql.to_owned()));
+        let prepared = async { self.connection.prepare(text()).await.map_err(|e| failure(&e)) };
+        let columns = within(prepared).await?;
+        let columns = columns.columns().iter().map(|c| (c.name().to_owned(), c.type_info().name().to_owned()));
+        let mut columns: Vec<(String, String)> = columns.collect();
+        let query = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        let rows = within(async { query.fetch_all(&mut self.connection).await.map_err(|e| failure(&e)) }).await?;
+        let mut texts = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let mut values = Vec::with_capacity(columns.len());
+            for (i, (_, type_name)) in columns.iter_mut().enumerate() {
+                let (own, value) = stored(row, i)?;
+                // A column of an expression, or of no type, is what its first value is.
+                if type_name == "NULL" && value.is_some() {
+                    *type_name = own;
+                }
+                values.push(value);
+            }
+            texts.push(values);
+        }
+        Ok(Texts { columns, rows: texts })
     }
 
     async fn describe(&mut self, name: &Name) -> Result<Option<Table>, Failure> {
@@ -203,6 +231,20 @@ fn arguments(values: &[Value]) -> Result<SqliteArguments, Failure> {
         .map_err(|_| Failure::settings("a setting cannot be sent"))?;
     }
     Ok(arguments)
+}
+
+/// A value's own type, and the value as text. SQLite's own text of a number cuts digits.
+fn stored(row: &SqliteRow, i: usize) -> Result<(String, Option<String>), Failure> {
+    let own = row.try_get_raw(i).map_err(|e| transport_failure(&e))?.type_info().name().to_owned();
+    let unlike = |_| Failure::settings(format!("column {} is not text", i + 1));
+    let value = match own.as_str() {
+        "NULL" => None,
+        "INTEGER" => row.try_get_unchecked::<Option<i64>, _>(i).map_err(unlike)?.map(|number| number.to_string()),
+        "REAL" => row.try_get_unchecked::<Option<f64>, _>(i).map_err(unlike)?.map(|number| number.to_string()),
+        "BLOB" => return Err(Failure::settings(format!("column {} is not text", i + 1))),
+        _ => row.try_get_unchecked::<Option<String>, _>(i).map_err(unlike)?,
+    };
+    Ok((own, value))
 }
 
 fn value(row: &SqliteRow, i: usize) -> Result<Value, Failure> {

@@ -28,11 +28,18 @@ const ROWS: usize = 500_000;
 /// For a clean end: commits on their way, and the member's goodbye.
 const GOODBYE: Duration = Duration::from_secs(3);
 
-/// How the member behaves.
+/// How the reader gets its partitions.
+pub(super) enum Membership {
+    /// From its group, as a member of this stable name.
+    Static { name: String },
+    /// It takes these, and no group hears of it.
+    None { partitions: Vec<i32> },
+}
+
+/// How the reader behaves.
 pub(super) struct Options {
     pub(super) group: String,
-    /// The member's stable name.
-    pub(super) member: String,
+    pub(super) membership: Membership,
     pub(super) isolation: String,
     /// Bytes of buffered messages.
     pub(super) buffer: usize,
@@ -98,7 +105,7 @@ impl fmt::Debug for Reader {
 }
 
 impl Reader {
-    /// Joins the group and starts polling.
+    /// Joins the group, where it is to join one, and starts polling.
     pub(super) fn start(
         connection: &Connection,
         topic: Arc<str>,
@@ -107,34 +114,48 @@ impl Reader {
     ) -> Result<Reader, StageError> {
         // What librdkafka fetches ahead comes on top of our buffer; an eighth of it keeps the brokers busy.
         let ahead = (options.buffer / 8 / 1024).clamp(1024, 64 * 1024).to_string();
-        let config = connection.config(&[
+        let mut settings = vec![
             ("client.id", "foretell"),
-            ("group.id", &options.group),
-            ("group.instance.id", &options.member),
+            // The client consumes under no other; as long as it does not subscribe, the group does not know of it.
+            ("group.id", options.group.as_str()),
             ("session.timeout.ms", "20000"),
             ("enable.auto.commit", "false"),
             ("enable.auto.offset.store", "false"),
             ("auto.offset.reset", "error"),
             ("enable.partition.eof", "true"),
-            ("isolation.level", &options.isolation),
-            ("queued.max.messages.kbytes", &ahead),
+            ("isolation.level", options.isolation.as_str()),
+            ("queued.max.messages.kbytes", ahead.as_str()),
             // New partitions are seen within this time.
             ("topic.metadata.refresh.interval.ms", "60000"),
-        ])?;
+        ];
+        if let Membership::Static { name } = &options.membership {
+            settings.push(("group.instance.id", name.as_str()));
+        }
+        let config = connection.config(&settings)?;
         let context = Context::default();
         let consumer = Consumer::new(&config, context.clone()).map_err(error::config)?;
-        consumer.subscribe(&topic).map_err(|error| error::of(&format!("topic `{topic}`"), &error))?;
+        let mut state = State::default();
+        let member = match options.membership {
+            Membership::Static { name } => {
+                consumer.subscribe(&topic).map_err(|error| error::of(&format!("topic `{topic}`"), &error))?;
+                name
+            }
+            Membership::None { partitions } => {
+                state.owned.clone_from(&partitions);
+                state.rebalances.push(Rebalance::Assigned(partitions));
+                String::new()
+            }
+        };
         let shared = Arc::new(Shared {
             topic,
             limit: options.buffer,
-            state: Mutex::default(),
+            state: Mutex::new(state),
             came: Notify::new(),
             asked: Condvar::new(),
         });
         let handle = consumer.handle();
         let (end, ended) = mpsc::channel();
-        let thread =
-            Thread { shared: shared.clone(), consumer, context, inspector, member: options.member, full: None };
+        let thread = Thread { shared: shared.clone(), consumer, context, inspector, member, full: None };
         std::thread::Builder::new()
             .name("kafka source".into())
             .spawn(move || {

@@ -30,6 +30,7 @@ fn context(pipeline: &str, worker: &str) -> SourceContext {
         decode: DecodeText { kind: "json".into(), settings: json!({}) },
         state: (Arc::new(Local), "/nowhere".into()),
         base: ".".into(),
+        observe: false,
     }
 }
 

@@ -8,7 +8,7 @@ use clap::Args;
 use foretell_connect::kafka::mock::{Feed, Mock};
 use tokio_util::sync::CancellationToken;
 
-use super::run::{run_pipeline, signals};
+use super::run::{LEAVE_WITHIN, run_pipeline, signals};
 use crate::pipeline::Pipeline;
 use crate::pipeline_file::{PipelineFile, REGISTRY};
 
@@ -58,7 +58,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<()> {
         args.seconds
     );
     let shutdown = CancellationToken::new();
-    tokio::spawn(signals(shutdown.clone()));
+    tokio::spawn(signals(shutdown.clone(), LEAVE_WITHIN));
     let orders = tokio::task::spawn_blocking({
         let (feed, shutdown) = (mock.feed()?, shutdown.clone());
         let pause = Duration::from_secs(args.seconds) / u32::try_from(ORDERS.lines().count())?;

@@ -130,7 +130,7 @@ pub(super) fn context(worker: &str) -> SinkContext {
         worker: worker.into(),
         schema: rows(&[]).schema(),
         leader: true,
-        row_wise: true,
+        by_partition: true,
         role: Role::Results,
         timezone: None,
         base: "/".into(),

@@ -1,0 +1,110 @@
+//! A table in a database: MariaDB, MySQL, PostgreSQL or SQLite.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray, UInt32Array};
+use arrow::compute::{CastOptions, cast_with_options, take_record_batch};
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use arrow::row::{RowConverter, SortField};
+use foretell_flow::StageError;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Places, Rows};
+use crate::kind::SecretUrl;
+use crate::sink::sql::read::{self, Texts, What};
+
+/// The rows of a database's table or of a query, read in a transaction that cannot write.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The database, as a `sql` sink writes it: `mysql://user:password@host:3306/database`, `postgres://…`,
+    /// `sqlite://path`.
+    pub url: SecretUrl,
+    /// All rows of this table: `table` or `schema.table`.
+    #[serde(default)]
+    pub table: Option<String>,
+    /// Instead of `table`: one SELECT in the database's own SQL.
+    #[serde(default)]
+    pub query: Option<String>,
+}
+
+impl Settings {
+    /// Where the rows are, without secrets.
+    pub fn describe(&self) -> String {
+        let what = self.table.as_ref().map_or_else(|| "a query".to_string(), |table| format!("table {table}"));
+        format!("{what} ({})", read::scheme(&self.url))
+    }
+
+    /// Reads the rows; they are put in order, so that the same rows are the same table however the database gives them.
+    ///
+    /// # Errors
+    /// [`Unavailable`](foretell_flow::Fault::Unavailable) where the database is away; otherwise what a person must
+    /// change. No value is shown.
+    pub async fn read(&self, base: &Path) -> Result<Rows, StageError> {
+        let what = match (&self.table, &self.query) {
+            (Some(table), None) => What::Table(table.clone()),
+            (None, Some(query)) => What::Query(query.clone()),
+            _ => return Err(StageError::settings("either `table` or `query` is needed")),
+        };
+        let batch = typed(&read::read(&self.url, base, &what).await?)?;
+        Ok(Rows { batch: in_order(&batch)?, places: Places::Rows(self.describe()) })
+    }
+}
+
+/// The type of a column by its type's name in the database.
+fn type_of(name: &str) -> DataType {
+    let name = name.to_ascii_uppercase();
+    let bare = name.trim_end_matches(" UNSIGNED");
+    match bare {
+        "BOOL" => DataType::Boolean,
+        "DATE" => DataType::Date32,
+        "DATETIME" | "TIMESTAMP" | "TIMESTAMPTZ" => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        // MariaDB's BOOLEAN is a small integer, and so is SQLite's.
+        "BOOLEAN" | "INTEGER" | "YEAR" | "OID" => DataType::Int64,
+        "FLOAT" | "FLOAT4" | "FLOAT8" | "DOUBLE" | "REAL" | "DECIMAL" | "NUMERIC" => DataType::Float64,
+        "INT" | "INT2" | "INT4" | "INT8" | "TINYINT" | "SMALLINT" | "MEDIUMINT" | "BIGINT" => DataType::Int64,
+        _ => DataType::Utf8,
+    }
+}
+
+fn typed(texts: &Texts) -> Result<RecordBatch, StageError> {
+    let (mut fields, mut columns): (Vec<Field>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
+    for (index, (name, type_name)) in texts.columns.iter().enumerate() {
+        if name.is_empty() || fields.iter().any(|field| field.name() == name) {
+            let message = format!("column {} has no name, or the name of another", index + 1);
+            return Err(StageError::settings(message).remedy("give it one in the query (`AS`)"));
+        }
+        let data_type = type_of(type_name);
+        // PostgreSQL writes UTC as `+00`.
+        let is_time = matches!(data_type, DataType::Timestamp(..));
+        let text = |row: &Vec<Option<String>>| {
+            let text = row.get(index).cloned().flatten();
+            text.map(|text| if is_time { text.trim_end_matches("+00").to_string() } else { text })
+        };
+        let values: ArrayRef = Arc::new(texts.rows.iter().map(text).collect::<StringArray>());
+        let strict = CastOptions { safe: false, ..CastOptions::default() };
+        let values = cast_with_options(&values, &data_type, &strict).map_err(|_| {
+            StageError::settings(format!("column `{name}` ({type_name}): a value cannot be read as {data_type}"))
+                .remedy("cast it in the query")
+        })?;
+        fields.push(Field::new(name, data_type, true));
+        columns.push(values);
+    }
+    if columns.is_empty() {
+        return Err(StageError::settings("the query gives no column"));
+    }
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns);
+    batch.map_err(|_| StageError::settings("the rows have several lengths"))
+}
+
+fn in_order(batch: &RecordBatch) -> Result<RecordBatch, StageError> {
+    let failed = |_| StageError::settings("the rows cannot be compared");
+    let fields = batch.columns().iter().map(|column| SortField::new(column.data_type().clone())).collect();
+    let rows = RowConverter::new(fields).and_then(|converter| converter.convert_columns(batch.columns()));
+    let rows = rows.map_err(failed)?;
+    let mut order: Vec<u32> = (0..).take(batch.num_rows()).collect();
+    order.sort_by(|a, b| rows.row(*a as usize).cmp(&rows.row(*b as usize)));
+    take_record_batch(batch, &UInt32Array::from(order)).map_err(failed)
+}

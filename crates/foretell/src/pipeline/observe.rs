@@ -1,0 +1,109 @@
+//! A dry run: a worker that prints what each sink would get and leaves no trace.
+
+use std::collections::{HashMap, HashSet};
+
+use anyhow::{Context, Result, anyhow};
+use async_trait::async_trait;
+use clap::ValueEnum;
+use foretell_connect::sink::console;
+use foretell_flow::{Bounds, Demand, Event, Partition, Position, Source, StageError, Worker};
+
+use super::Pipeline;
+
+/// Where a dry run begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Begin {
+    /// Where a new pipeline would: at the source's `start`
+    Start,
+    /// At the oldest record that is still there
+    Earliest,
+    /// At the next record
+    Latest,
+    /// Where the pipeline stands: the sinks are asked for their positions
+    Positions,
+}
+
+/// The worker's name; no service sees it.
+const WORKER: &str = "console";
+
+impl Pipeline {
+    /// A worker that reads without a group and prints so many rows of each batch instead of storing them.
+    pub(crate) async fn observer(&self, begin: Begin, rows: usize) -> Result<Worker> {
+        let console = (console::KIND.parse)(serde_json::json!({ "rows": rows })).map_err(|e| anyhow!(e.message))?;
+        let mut lanes = Vec::new();
+        for index in 0..self.lanes().len() {
+            lanes.push(self.open_sink_as(index, WORKER, Some(&*console)).await?);
+        }
+        let stored = match begin {
+            Begin::Positions => self.lowest().await?,
+            Begin::Start | Begin::Earliest | Begin::Latest => HashMap::new(),
+        };
+        let mut context = self.source_context(WORKER, (0, 1));
+        context.observe = true;
+        let source = self.file.source.settings.open(&context, false).await;
+        let source = source.map_err(|error| self.at(&["source", self.file.source.kind], error))?;
+        let source = Observed { source, begin, stored, reached: HashMap::new() };
+        Ok(self.assemble(Box::new(source), lanes, WORKER, HashSet::new()))
+    }
+
+    /// By partition, the lowest position that a sink holds.
+    async fn lowest(&self) -> Result<HashMap<Partition, i64>> {
+        let mut lowest: HashMap<Partition, i64> = HashMap::new();
+        for index in 0..self.lanes().len() {
+            let mut lane = self.open_sink(index, WORKER).await?;
+            if !lane.traits.keeps_positions {
+                continue;
+            }
+            for holding in lane.sink.positions().await.with_context(|| format!("sink `{}`", lane.name))? {
+                lowest
+                    .entry(holding.partition)
+                    .and_modify(|low| *low = (*low).min(holding.next))
+                    .or_insert(holding.next);
+            }
+        }
+        Ok(lowest)
+    }
+}
+
+/// A source that is only looked at. Where it begins is said from outside, and what would be committed stays here, so
+/// that a broker that was away for a while costs no second printing.
+struct Observed {
+    source: Box<dyn Source>,
+    begin: Begin,
+    stored: HashMap<Partition, i64>,
+    reached: HashMap<Partition, i64>,
+}
+
+#[async_trait]
+impl Source for Observed {
+    async fn next(&mut self, demand: Demand) -> Result<Event, StageError> {
+        self.source.next(demand).await
+    }
+
+    async fn partitions(&mut self) -> Result<usize, StageError> {
+        self.source.partitions().await
+    }
+
+    async fn bounds(&mut self, partitions: &[Partition]) -> Result<Vec<Bounds>, StageError> {
+        let mut bounds = self.source.bounds(partitions).await?;
+        for bound in &mut bounds {
+            bound.start = match self.begin {
+                Begin::Start => bound.start,
+                Begin::Earliest => bound.first,
+                Begin::Latest => bound.end,
+                Begin::Positions => self.stored.get(&bound.partition).copied().unwrap_or(bound.start),
+            };
+            bound.committed = self.reached.get(&bound.partition).copied();
+        }
+        Ok(bounds)
+    }
+
+    async fn seek(&mut self, positions: &[Position]) -> Result<(), StageError> {
+        self.source.seek(positions).await
+    }
+
+    async fn commit(&mut self, positions: &[Position]) -> Result<(), StageError> {
+        self.reached.extend(positions.iter().map(|position| (position.partition.clone(), position.next)));
+        Ok(())
+    }
+}
