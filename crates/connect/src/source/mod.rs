@@ -1,8 +1,9 @@
 //! Where records come from.
 
 pub mod kafka;
+pub mod socket;
 
 use crate::kind::{Kind, SourceSettings};
 
 /// Every kind of source.
-pub const SOURCES: &[Kind<dyn SourceSettings>] = &[kafka::KIND];
+pub const SOURCES: &[Kind<dyn SourceSettings>] = &[kafka::KIND, socket::KIND];

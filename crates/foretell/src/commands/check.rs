@@ -39,7 +39,12 @@ pub(crate) async fn run(args: CheckArgs) -> Result<()> {
     for (index, lane) in pipeline.lanes().iter().enumerate() {
         pipeline.open_sink(index, "check").await?;
         let traits = lane.settings.traits();
-        let promise = if traits.keeps_positions { "exactly once" } else { "at least once" };
+        let promise = match (traits.keeps_positions, file.source.settings.replays()) {
+            (true, true) => "exactly once",
+            (true, false) => "at most once",
+            (false, true) => "at least once",
+            (false, false) => "nothing is promised",
+        };
         let sharing = if traits.sharing == Sharing::Single { ", one worker" } else { "" };
         println!("sink      {}: {} ({promise}{sharing})", lane.name, lane.settings.describe());
     }
