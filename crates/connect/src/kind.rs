@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use foretell_flow::{Decode, Sink, SinkTraits, Source, StageError};
+use foretell_flow::{Decode, Sharing, Sink, SinkTraits, Source, StageError};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
@@ -188,8 +188,18 @@ pub enum Role {
 /// Settings of a source, resolved by `open`.
 #[async_trait]
 pub trait SourceSettings: Send + Sync {
-    /// The consumer group or its like, for texts; and whether the source ends by itself or can replay.
+    /// The consumer group or its like, for texts; and what is special about what it promises.
     fn describe(&self) -> String;
+
+    /// How many workers may read.
+    fn sharing(&self) -> Sharing {
+        Sharing::Shared
+    }
+
+    /// Whether records are there again after a crash, until every sink has them.
+    fn replays(&self) -> bool {
+        true
+    }
 
     /// Reaches the service and joins. With `probe` it only looks (service there, topic there, credentials right) and
     /// joins nothing: what `foretell check` does.

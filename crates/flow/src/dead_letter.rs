@@ -120,6 +120,10 @@ pub fn dead_letters(records: &Records, bad: &[BadRecord]) -> (RecordBatch, Prove
     let timestamps: TimestampMillisecondArray =
         rows().map(|row| times.is_valid(row).then(|| times.value(row))).collect();
     let value = |row: usize| records.value(row);
+    let size = |row: usize| {
+        let cut = records.cut.binary_search_by_key(&row, |cut| cut.row).ok().map(|at| records.cut[at].size as i64);
+        cut.or_else(|| value(row).map(|v| v.len() as i64))
+    };
     let key = |row: usize| records.keys.is_valid(row).then(|| records.keys.value(row));
 
     let columns: Vec<ArrayRef> = vec![
@@ -131,7 +135,7 @@ pub fn dead_letters(records: &Records, bad: &[BadRecord]) -> (RecordBatch, Prove
         Arc::new(StringArray::from_iter_values(bad.iter().map(|b| &b.reason))),
         Arc::new(rows().map(key).collect::<BinaryArray>()),
         Arc::new(rows().map(|row| value(row).map(|v| &v[..v.len().min(VALUE_LIMIT)])).collect::<BinaryArray>()),
-        Arc::new(rows().map(|row| value(row).map(|v| v.len() as i64)).collect::<Int64Array>()),
+        Arc::new(rows().map(size).collect::<Int64Array>()),
         Arc::new(headers_array(records, rows())),
     ];
     let batch = RecordBatch::try_new(dead_letter_schema(false), columns).expect("the columns fit the schema");

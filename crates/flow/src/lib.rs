@@ -18,12 +18,12 @@ mod stage;
 pub use dead_letter::{BadRecord, Place, Provenance, dead_letter_schema, dead_letters};
 pub use error::{Fault, StageError};
 pub use plan::{Partition, Piece, Plan, Position, Range, Recipe};
-pub use record::{Header, Records, RecordsBuilder};
+pub use record::{Cut, Header, Records, RecordsBuilder};
 pub use run::{
     Cook, DecodeKeys, Keys, Kitchen, Lane, Limits, OnBadRecord, Settings, Snapshot, Stats, Takes, Trigger, Worker,
     records_schema,
 };
 pub use stage::{
-    Bounds, Chunk, Claim, Decode, Decoded, Demand, Event, Holding, Keep, Queried, Query, Refused, Reset, Scope,
-    Sharing, Sink, SinkTraits, Source, Write, Written,
+    Bounds, Chunk, Claim, Decode, Decoded, Demand, Event, Holding, Keep, PASSING, Queried, Query, Refused, Reset,
+    Scope, Sharing, Sink, SinkTraits, Source, Write, Written,
 };

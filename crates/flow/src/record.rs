@@ -16,6 +16,19 @@ pub struct Header {
     pub value: Option<Vec<u8>>,
 }
 
+/// A record that its source does not have whole: it is a bad record, whatever a decoder would say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    /// Its index.
+    pub row: usize,
+    /// Bytes of the value before the cut.
+    pub size: u64,
+    /// Which source, e.g. `source socket`.
+    pub stage: &'static str,
+    /// Why, without the value.
+    pub reason: String,
+}
+
 /// Records of one topic, by column; all columns have one length.
 #[derive(Debug, Clone)]
 pub struct Records {
@@ -38,6 +51,8 @@ pub struct Records {
     pub timestamps: Int64Array,
     /// Headers by record; empty when no record of the batch has any.
     pub headers: Vec<Vec<Header>>,
+    /// Records of whose value only the beginning is here, ascending by row.
+    pub cut: Vec<Cut>,
 }
 
 impl Records {
@@ -84,6 +99,8 @@ impl Records {
             kept.as_any().downcast_ref::<A>().expect("filter keeps the type").clone()
         }
         let headers = self.headers.iter().zip(mask.values()).filter(|(_, keep)| *keep).map(|(h, _)| h.clone());
+        let row = |row: usize| mask.values().slice(0, row).count_set_bits();
+        let cut = self.cut.iter().filter(|cut| mask.value(cut.row)).map(|cut| Cut { row: row(cut.row), ..cut.clone() });
         Records {
             topic: self.topic.clone(),
             keys: keep(&self.keys, mask),
@@ -97,6 +114,7 @@ impl Records {
             offsets: keep(&self.offsets, mask),
             timestamps: keep(&self.timestamps, mask),
             headers: headers.collect(),
+            cut: cut.collect(),
         }
     }
 }
@@ -126,6 +144,7 @@ pub struct RecordsBuilder {
     offsets: Int64Builder,
     timestamps: Int64Builder,
     headers: Vec<Vec<Header>>,
+    cut: Vec<Cut>,
     bytes: usize,
 }
 
@@ -140,6 +159,7 @@ impl RecordsBuilder {
             offsets: Int64Builder::new(),
             timestamps: Int64Builder::new(),
             headers: Vec::new(),
+            cut: Vec::new(),
             bytes: 0,
         }
     }
@@ -164,6 +184,14 @@ impl RecordsBuilder {
         self.partitions.append_value(partition);
         self.offsets.append_value(offset);
         self.timestamps.append_option(timestamp);
+    }
+
+    /// Of the last record only the beginning is here.
+    ///
+    /// # Panics
+    /// Where there is no record yet.
+    pub fn cut_last(&mut self, size: u64, stage: &'static str, reason: String) {
+        self.cut.push(Cut { row: self.len() - 1, size, stage, reason });
     }
 
     /// How many records so far.
@@ -199,6 +227,7 @@ impl RecordsBuilder {
             offsets: self.offsets.finish(),
             timestamps: self.timestamps.finish(),
             headers,
+            cut: std::mem::take(&mut self.cut),
         }
     }
 }

@@ -36,8 +36,8 @@ pub trait Source: Send {
     /// Reads on from these positions: what was buffered for these partitions is dropped.
     async fn seek(&mut self, positions: &[Position]) -> Result<(), StageError>;
 
-    /// Tells the service how far the pipeline is, for lag tools: advisory, monotone, never read back where a sink
-    /// stores positions.
+    /// Tells the service how far every sink is, for lag tools: advisory, monotone, never read back where a sink stores
+    /// positions. A source that keeps its records itself may let go of those below.
     async fn commit(&mut self, positions: &[Position]) -> Result<(), StageError>;
 
     /// How many records are between these positions and the ends of their logs; an estimate where offsets do not count
@@ -95,12 +95,17 @@ pub struct Chunk {
     pub reached: Vec<Position>,
 }
 
+/// Begins the identity of a log that ends with its process. What a sink holds of an earlier such log can never be read
+/// again: when a worker starts, its first claim replaces it (position and plans), and the log says what is lacking.
+pub const PASSING: &str = "passing ";
+
 /// What a service says of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bounds {
     /// Which.
     pub partition: Partition,
-    /// Names the log for ever: cluster id and topic id. Another identity under the same name is another log.
+    /// Names the log for ever: cluster id and topic id. Another identity under the same name is another log. That of a
+    /// log that ends with its process begins with [`PASSING`].
     pub identity: String,
     /// The first offset that is still there.
     pub first: i64,
@@ -208,7 +213,8 @@ pub trait Sink: Send {
     /// [`Fenced`](crate::Fault::Fenced) and nothing is stored), and becomes `to`.
     async fn write(&mut self, write: &Write) -> Result<Written, StageError>;
 
-    /// Sets or forgets what is stored, for `foretell positions`; the pipeline is not running.
+    /// Sets or forgets what is stored: for `foretell positions`, while the pipeline is not running; and between two
+    /// claims, where what is stored is of a log that ended with its process.
     async fn reset(&mut self, reset: &Reset) -> Result<(), StageError>;
 
     /// Ends cleanly: closes files, leaves no lease behind. Called once, after the last write. Not calling it loses

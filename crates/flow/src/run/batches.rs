@@ -159,7 +159,7 @@ impl Batches<'_> {
                     let full = collected.rows >= limits.rows || collected.bytes >= limits.bytes;
                     let due = match ticks {
                         Some(ticks) if full || begun.elapsed() > ticks.every() / 2 => {
-                            if ticks.begin(full) {
+                            if ticks.begin(Instant::now(), full) {
                                 self.shared.stats.late();
                             }
                             true
@@ -174,7 +174,7 @@ impl Batches<'_> {
                 }
                 Event::Idle => {
                     if let Some(ticks) = ticks
-                        && ticks.begin(false)
+                        && ticks.begin(Instant::now(), false)
                         && collected.rows > 0
                     {
                         self.shared.stats.late();
@@ -222,7 +222,9 @@ impl Batches<'_> {
             () = self.shutdown.cancelled() => return Ok(()),
         };
         let ranges: Vec<Vec<Range>> = self.next.iter().map(|next| clip(&plan.ranges, next)).collect();
+        let computing = Instant::now();
         let (mut outputs, bad) = tokio::task::block_in_place(|| self.compute(&plan, &records, &ranges, new))?;
+        let computed = computing.elapsed();
         self.bad_records(&bad, &records).await?;
         for (output, _) in outputs.iter_mut().zip(&self.shapes).filter(|(_, shape)| shape.takes_dead_letters()) {
             if let Some(provenance) = &output.provenance
@@ -243,8 +245,8 @@ impl Batches<'_> {
             () = self.shared.stop.cancelled() => return Ok(()),
             () = self.shutdown.cancelled() => return Ok(()),
         };
-        let batch = Batch { plan: Arc::new(plan), ranges, outputs, records: records.len(), begun, _permit: permit };
-        let batch = Arc::new(batch);
+        let (plan, records) = (Arc::new(plan), records.len());
+        let batch = Arc::new(Batch { plan, ranges, outputs, records, begun, computed, _permit: permit });
         for sender in &self.feed {
             // A lane that is gone has failed; its task says why.
             let _ = sender.send(Item { batch: batch.clone(), _turn: turn.take() });

@@ -10,7 +10,9 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMi
 
 use super::lane::{Lane, Takes};
 use crate::dead_letter::{headers_array, headers_type, no_headers, with_places};
-use crate::{BadRecord, Decode, Place, Provenance, Query, Recipe, Records, Refused, Scope, StageError, dead_letters};
+use crate::{
+    BadRecord, Cut, Decode, Place, Provenance, Query, Recipe, Records, Refused, Scope, StageError, dead_letters,
+};
 
 /// Gives what rows are made with.
 pub trait Kitchen: Send + Sync {
@@ -89,8 +91,12 @@ impl Cook {
     /// Runs all stages over the records of one batch; `time` is the batch time in microseconds since the epoch.
     pub(super) fn run(&mut self, records: &Records, time: i64, lanes: &[LaneShape]) -> Result<Computed, StageError> {
         let mut bad = Vec::new();
-        let (keys, bad_keys) = (self.keys.decode)(&records.keys);
-        let good = Good { records: records.clone(), keys, rows: None }.without(bad_keys, &mut bad);
+        let whole = Good { records: records.clone(), keys: Arc::new(records.keys.clone()), rows: None };
+        let cut = |cut: &Cut| Refused { row: cut.row, stage: cut.stage.to_string(), reason: cut.reason.clone() };
+        let mut good = whole.without(records.cut.iter().map(cut).collect(), &mut bad);
+        let (keys, bad_keys) = (self.keys.decode)(&good.records.keys);
+        good.keys = keys;
+        let good = good.without(bad_keys, &mut bad);
         let decoded = self.decode.decode(&good.records);
         let good = good.without(decoded.bad, &mut bad);
         let batch = assemble(&good.records, decoded.columns, &good.keys, &*self.query)?;
@@ -263,6 +269,12 @@ pub(super) fn concat_records(chunks: Vec<Records>) -> Option<Records> {
     if chunks.iter().any(|chunk| !chunk.headers.is_empty()) {
         headers = chunks.iter().flat_map(|c| (0..c.len()).map(|row| c.headers_of(row).to_vec())).collect();
     }
+    let mut cut = Vec::new();
+    let mut before = 0;
+    for chunk in &chunks {
+        cut.extend(chunk.cut.iter().map(|cut| Cut { row: before + cut.row, ..cut.clone() }));
+        before += chunk.len();
+    }
     Some(Records {
         topic: chunks[0].topic.clone(),
         keys: join(&chunks, |c| &c.keys),
@@ -276,6 +288,7 @@ pub(super) fn concat_records(chunks: Vec<Records>) -> Option<Records> {
         offsets: join(&chunks, |c| &c.offsets),
         timestamps: join(&chunks, |c| &c.timestamps),
         headers,
+        cut,
     })
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Epoch<'a> {
     pub(super) stats: &'a Arc<Stats>,
     pub(super) shutdown: &'a CancellationToken,
     pub(super) partitions: &'a [Partition],
+    /// Whether this worker has claimed nothing yet.
+    pub(super) fresh: &'a mut bool,
 }
 
 /// Where everyone stands after the claim.
@@ -109,14 +111,13 @@ impl Epoch<'_> {
             }
         }
         let bounds = self.source.bounds(self.partitions).await?;
-        let claims = start::claims(lanes, &bounds, &self.settings.known_topics).await?;
-        let held = try_join_all(lanes.iter_mut().zip(&claims).map(|(lane, claims)| async move {
-            if !lane.traits.keeps_positions {
-                return Ok(Vec::new());
+        let claims = start::claims(lanes, &bounds, &self.settings.known_topics, *self.fresh).await?;
+        let mut held = try_join_all(lanes.iter_mut().zip(&claims).map(|(lane, claims)| claim(lane, claims))).await?;
+        if *self.fresh {
+            for index in start::renew(lanes, &bounds, &held).await? {
+                held[index] = claim(&mut lanes[index], &claims[index]).await?;
             }
-            lane.sink.claim(claims).await.map_err(|error| lane.named(error))
-        }))
-        .await?;
+        }
         for (lane, holdings) in lanes.iter().zip(&held) {
             for (holding, bound) in holdings.iter().filter_map(|h| Some((h, find(&bounds, &h.partition)?))) {
                 start::check(&lane.name, holding, bound)?;
@@ -137,9 +138,17 @@ impl Epoch<'_> {
         let seek: Vec<Position> =
             lowest.iter().map(|(partition, next)| Position { partition: partition.clone(), next: *next }).collect();
         self.source.seek(&seek).await?;
+        *self.fresh = false;
         info!(worker = self.settings.worker, partitions = self.partitions.len(), leftover = leftover.len(), "claimed");
         Ok(Standing { bounds, claims, next, leader, leftover })
     }
+}
+
+async fn claim(lane: &mut Lane, claims: &[Claim]) -> Result<Vec<Holding>, StageError> {
+    if !lane.traits.keeps_positions {
+        return Ok(Vec::new());
+    }
+    lane.sink.claim(claims).await.map_err(|error| lane.named(error))
 }
 
 fn find<'b>(bounds: &'b [Bounds], partition: &Partition) -> Option<&'b Bounds> {

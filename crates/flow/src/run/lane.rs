@@ -63,6 +63,8 @@ pub(super) struct Batch {
     pub(super) records: usize,
     /// When it began.
     pub(super) begun: std::time::Instant,
+    /// How long decoding and the queries took.
+    pub(super) computed: Duration,
     /// Its place in the window; given back when every sink has it.
     pub(super) _permit: tokio::sync::OwnedSemaphorePermit,
 }
@@ -141,9 +143,11 @@ impl Runner {
             if let Some(empty) = empty.take() {
                 write.ranges = empty.before(write.ranges);
             }
+            let writing = std::time::Instant::now();
             self.write(write).await?;
             if self.counts {
-                self.shared.stats.stored(batch.records, batch.begun.elapsed().as_micros() as u64);
+                let work = batch.computed + writing.elapsed();
+                self.shared.stats.stored(batch.records, batch.begun.elapsed(), work);
             }
             self.forward(&batch);
         }

@@ -89,6 +89,7 @@ impl Worker {
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), StageError> {
         let mut lanes = std::mem::take(&mut self.lanes);
         let mut fenced = 0;
+        let mut fresh = true;
         let mut assigned = None;
         let outcome = loop {
             let partitions = match assigned.take() {
@@ -111,6 +112,7 @@ impl Worker {
                 stats: &self.stats,
                 shutdown: &shutdown,
                 partitions: &partitions,
+                fresh: &mut fresh,
             };
             let begun = Instant::now();
             let (returned, end) = epoch.run(lanes).await;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use crate::{Partition, Position, Range};
 
@@ -15,6 +16,7 @@ pub struct Stats {
     batches: AtomicU64,
     late: AtomicU64,
     busy_micros: AtomicU64,
+    longest_micros: AtomicU64,
     lag: AtomicI64,
 }
 
@@ -51,10 +53,17 @@ impl Stats {
         }
     }
 
-    pub(super) fn stored(&self, records: usize, micros: u64) {
+    /// The longest work on one batch that was stored since the last call: decoding, the queries, and the leader's
+    /// write; not what it waited for the batch before.
+    pub fn longest(&self) -> Duration {
+        Duration::from_micros(self.longest_micros.swap(0, Relaxed))
+    }
+
+    pub(super) fn stored(&self, records: usize, since_begin: Duration, work: Duration) {
         self.records.fetch_add(records as u64, Relaxed);
         self.batches.fetch_add(1, Relaxed);
-        self.busy_micros.fetch_add(micros, Relaxed);
+        self.busy_micros.fetch_add(since_begin.as_micros() as u64, Relaxed);
+        self.longest_micros.fetch_max(work.as_micros() as u64, Relaxed);
     }
 
     pub(super) fn bad(&self, records: usize) {

@@ -3,21 +3,27 @@
 
 use std::collections::HashMap;
 
-use super::lane::Lane;
-use crate::{Bounds, Claim, Holding, Partition, Piece, Plan, StageError};
+use tracing::warn;
 
-/// What every lane is claimed with, and what it had said before.
+use super::lane::Lane;
+use crate::{Bounds, Claim, Holding, PASSING, Partition, Piece, Plan, Position, Reset, StageError};
+
+/// What every lane is claimed with. `fresh`: this worker has claimed nothing yet.
 pub(super) async fn claims(
     lanes: &mut [Lane],
     bounds: &[Bounds],
     known_topics: &std::collections::HashSet<String>,
+    fresh: bool,
 ) -> Result<Vec<Vec<Claim>>, StageError> {
     let mut held: Vec<HashMap<Partition, Holding>> = Vec::with_capacity(lanes.len());
     for lane in lanes.iter_mut() {
-        let holdings = match lane.traits.keeps_positions {
+        let mut holdings = match lane.traits.keeps_positions {
             true => lane.sink.positions().await.map_err(|error| lane.named(error))?,
             false => Vec::new(),
         };
+        if fresh {
+            holdings.retain(|holding| !bounds.iter().any(|bound| is_past(holding, bound)));
+        }
         for holding in &holdings {
             if let Some(bound) = bounds.iter().find(|bound| bound.partition == holding.partition) {
                 check(&lane.name, holding, bound)?;
@@ -46,6 +52,41 @@ pub(super) async fn claims(
     Ok(claims)
 }
 
+/// Whether a sink holds the position of a log that ended with its process.
+fn is_past(holding: &Holding, bound: &Bounds) -> bool {
+    holding.partition == bound.partition && holding.identity != bound.identity && holding.identity.starts_with(PASSING)
+}
+
+/// Replaces what claimed sinks hold of logs that ended with their process, and says what can no longer reach them.
+/// Returns which lanes must be claimed again.
+pub(super) async fn renew(
+    lanes: &mut [Lane],
+    bounds: &[Bounds],
+    held: &[Vec<Holding>],
+) -> Result<Vec<usize>, StageError> {
+    let mut renewed = Vec::new();
+    for bound in bounds {
+        let past = |lane: &[Holding]| lane.iter().find(|holding| is_past(holding, bound)).map(|holding| holding.next);
+        let highest = held.iter().filter_map(|lane| past(lane)).max();
+        for (index, (lane, holdings)) in lanes.iter_mut().zip(held).enumerate() {
+            let (Some(next), Some(highest)) = (past(holdings), highest) else { continue };
+            if next < highest {
+                warn!(
+                    sink = lane.name,
+                    records = highest - next,
+                    "records that another sink has will not come: they ended with the process that read them"
+                );
+            }
+            let position = Position { partition: bound.partition.clone(), next: bound.start };
+            let reset = Reset::Set { position, identity: bound.identity.clone() };
+            lane.sink.reset(&reset).await.map_err(|error| lane.named(error))?;
+            renewed.push(index);
+        }
+    }
+    renewed.dedup();
+    Ok(renewed)
+}
+
 /// Stops loudly where what a sink has stored cannot go on with the log that is there.
 pub(super) fn check(pipeline_sink: &str, holding: &Holding, bound: &Bounds) -> Result<(), StageError> {
     let remedy = format!(
@@ -55,7 +96,8 @@ pub(super) fn check(pipeline_sink: &str, holding: &Holding, bound: &Bounds) -> R
     if holding.identity != bound.identity {
         return Err(StageError::state(format!(
             "sink `{pipeline_sink}`: {} is not the log that its position {} was read from: it was recreated, or it is \
-             another cluster's, or (of files) `state` is another folder or was deleted",
+             another cluster's, or (of files) `state` is another folder or was deleted, or (of sockets) the spool is \
+             another, or another process runs the same pipeline",
             bound.partition, holding.next
         ))
         .remedy(remedy));

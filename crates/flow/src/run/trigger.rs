@@ -61,12 +61,39 @@ impl Ticks {
         self.every
     }
 
-    /// A batch begins now. `full`: it was cut at a limit, so more is waiting and the next begins at once. Returns
-    /// whether this one began late, by more than a tenth of the interval.
-    pub(super) fn begin(&mut self, full: bool) -> bool {
-        let now = Instant::now();
+    /// A batch begins. `full`: it was cut at a limit, so more is waiting and the next begins at once. Returns whether
+    /// this one began late, by more than a tenth of the interval.
+    pub(super) fn begin(&mut self, now: Instant, full: bool) -> bool {
         let late = now.saturating_duration_since(self.next) > self.every / 10;
         self.next = if full { now } else { (self.next + self.every).max(now) };
         late
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn batches_that_take_longer_than_the_interval_follow_at_once_and_none_piles_up() {
+        let mut ticks = Ticks::new(3 * SECOND);
+        let begin = ticks.due();
+        assert!(!ticks.begin(begin, false), "the first is due");
+        assert_eq!(ticks.due(), begin + 3 * SECOND);
+        // It took ten seconds: three ticks went by, one batch follows, at once.
+        assert!(ticks.begin(begin + 10 * SECOND, false), "late");
+        assert_eq!(ticks.due(), begin + 10 * SECOND, "one batch makes up for it");
+        assert!(!ticks.begin(begin + 10 * SECOND, false));
+        assert_eq!(ticks.due(), begin + 13 * SECOND, "and then it is every three seconds again");
+    }
+
+    #[test]
+    fn a_full_batch_is_followed_at_once() {
+        let mut ticks = Ticks::new(3 * SECOND);
+        let begin = ticks.due();
+        assert!(!ticks.begin(begin + SECOND / 10, true), "a tenth of the interval is not late");
+        assert_eq!(ticks.due(), begin + SECOND / 10);
     }
 }

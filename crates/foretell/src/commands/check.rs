@@ -58,7 +58,12 @@ pub(crate) async fn run(args: CheckArgs) -> Result<()> {
     for (index, lane) in pipeline.lanes().iter().enumerate() {
         pipeline.open_sink(index, "check").await?;
         let traits = lane.settings.traits();
-        let promise = if traits.keeps_positions { "exactly once" } else { "at least once" };
+        let promise = match (traits.keeps_positions, file.source.settings.replays()) {
+            (true, true) => "exactly once",
+            (true, false) => "at most once",
+            (false, true) => "at least once",
+            (false, false) => "nothing is promised",
+        };
         let sharing = match traits.sharing {
             Sharing::Single => ", one worker",
             Sharing::Machine => ", one machine",

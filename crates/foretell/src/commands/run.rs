@@ -112,7 +112,11 @@ async fn run_workers(
         tasks.spawn(worker.run(shutdown.clone()));
     }
     info!(pipeline = pipeline.file.name, workers, start_ms = started.elapsed().as_millis() as u64, "running");
-    let progress = tokio::spawn(report(stats.clone(), pipeline.file.progress));
+    let every = match pipeline.file.trigger.mode {
+        TriggerMode::Every(every) => Some(every),
+        TriggerMode::Continuous | TriggerMode::AvailableNow => None,
+    };
+    let progress = tokio::spawn(report(stats.clone(), pipeline.file.progress, every));
 
     let mut outcome = Ok(());
     while let Some(joined) = tasks.join_next().await {
@@ -168,16 +172,18 @@ async fn signal() {
     }
 }
 
-/// A progress line each interval.
-async fn report(stats: Vec<Arc<Stats>>, every: Duration) {
+/// A progress line each interval. `trigger`: how often batches are to begin.
+async fn report(stats: Vec<Arc<Stats>>, interval: Duration, trigger: Option<Duration>) {
     let mut last = Snapshot::default();
     let mut at = Instant::now();
     loop {
-        tokio::time::sleep(every).await;
+        tokio::time::sleep(interval).await;
         let now = total(&stats);
         let seconds = at.elapsed().as_secs_f64();
         at = Instant::now();
         let batches = now.batches - last.batches;
+        let late = now.late - last.late;
+        let longest = stats.iter().map(|stats| stats.longest()).max().unwrap_or_default();
         let batch_ms = (now.busy_micros - last.busy_micros).checked_div(batches.max(1)).unwrap_or_default() / 1000;
         info!(
             rows_per_s = ((now.records - last.records) as f64 / seconds).round() as u64,
@@ -187,11 +193,20 @@ async fn report(stats: Vec<Arc<Stats>>, every: Duration) {
             batch_ms,
             bad = now.bad,
             rejected = now.rejected,
-            late = now.late - last.late,
-            "progress"
+            late,
+            "progress{}",
+            overlong(longest, late, trigger).unwrap_or_default()
         );
         last = now;
     }
+}
+
+/// What is said of batches that take longer than the trigger's interval: the longest, and how many batches began late.
+fn overlong(longest: Duration, late: u64, trigger: Option<Duration>) -> Option<String> {
+    let every = trigger.filter(|every| longest > *every)?;
+    let seconds = |duration: Duration| (duration.as_secs_f64() * 10.0).round() / 10.0;
+    let late = if late > 0 { format!(" ({late} late)") } else { String::new() };
+    Some(format!(": batch {:.1} s, longer than every {} s{late}", longest.as_secs_f64(), seconds(every)))
 }
 
 fn total(stats: &[Arc<Stats>]) -> Snapshot {
@@ -204,4 +219,21 @@ fn total(stats: &[Arc<Stats>]) -> Snapshot {
         busy_micros: a.busy_micros + b.busy_micros,
         lag: a.lag + b.lag,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_longer_than_the_interval_is_told() {
+        let (long, every) = (Duration::from_millis(4240), Some(Duration::from_secs(3)));
+        let told = |late| overlong(long, late, every).unwrap();
+        assert_eq!(told(2), ": batch 4.2 s, longer than every 3 s (2 late)");
+        assert_eq!(told(0), ": batch 4.2 s, longer than every 3 s");
+        let half = Some(Duration::from_millis(500));
+        assert_eq!(overlong(long, 1, half).unwrap(), ": batch 4.2 s, longer than every 0.5 s (1 late)");
+        assert_eq!(overlong(Duration::from_secs(2), 0, every), None, "within the interval");
+        assert_eq!(overlong(long, 9, None), None, "no interval, nothing to say");
+    }
 }

@@ -170,6 +170,11 @@ impl Pipeline {
         if workers < 2 {
             return Ok(());
         }
+        let source = &self.file.source;
+        if source.settings.sharing() == Sharing::Single {
+            let message = format!("a {} source takes one worker, so {workers} workers cannot share it", source.kind);
+            return Err(self.file.error(&["source", source.kind], message, "run with `--workers 1`").into());
+        }
         if let Some(lane) = self.lanes().iter().find(|lane| lane.settings.traits().sharing == Sharing::Single) {
             let message =
                 format!("{} takes one writer, so {workers} workers cannot share it", lane.settings.describe());

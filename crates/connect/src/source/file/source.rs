@@ -116,6 +116,7 @@ impl Cursor {
             partitions: Int32Array::from_value(self.block.lane as i32, rows),
             offsets,
             timestamps: Int64Array::from_value(self.block.modified, rows),
+            cut: Vec::new(),
             headers: Vec::new(),
         }
     }

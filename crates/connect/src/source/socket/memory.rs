@@ -1,0 +1,166 @@
+//! Lines in memory: no spool, nothing survives the process.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use foretell_flow::{Demand, PASSING, Records, RecordsBuilder, StageError};
+
+use super::lines::Lines;
+use super::log::{Extent, Log, TOPIC, lock};
+
+/// A bounded queue that keeps what some sink still lacks, so that a sink that fails can be served again.
+#[derive(Debug)]
+pub(super) struct Memory {
+    identity: String,
+    room: usize,
+    state: Mutex<State>,
+    freed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Lines and the offset of the first of them.
+    groups: VecDeque<(i64, Lines)>,
+    memory: usize,
+    first: i64,
+    end: i64,
+    closed: bool,
+}
+
+impl Memory {
+    /// For so many bytes. Offsets begin at the time in microseconds, so that none ever comes twice: neither after a
+    /// restart nor in another process.
+    pub(super) fn new(room: usize) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+        let begin = i64::try_from(now).unwrap_or_default();
+        Memory {
+            identity: format!("{PASSING}socket {}", uuid::Uuid::new_v4()),
+            room,
+            state: Mutex::new(State { groups: VecDeque::new(), memory: 0, first: begin, end: begin, closed: false }),
+            freed: Condvar::new(),
+        }
+    }
+}
+
+impl Log for Memory {
+    fn identity(&self) -> String {
+        self.identity.clone()
+    }
+
+    fn extent(&self) -> Extent {
+        let state = lock(&self.state);
+        Extent { first: state.first, end: state.end, committed: Some(state.first) }
+    }
+
+    fn append(&self, group: Vec<Lines>) -> Result<bool, StageError> {
+        let full = |state: &mut State| state.memory >= self.room && !state.closed;
+        let state = self.freed.wait_while(lock(&self.state), full);
+        let mut state = state.unwrap_or_else(PoisonError::into_inner);
+        for lines in group.into_iter().filter(|lines| !lines.is_empty()) {
+            let first = state.end;
+            state.memory += lines.memory();
+            state.end += lines.len() as i64;
+            state.groups.push_back((first, lines));
+        }
+        Ok(!state.closed)
+    }
+
+    fn read(&self, from: i64, demand: Demand) -> Result<Option<Records>, StageError> {
+        let state = lock(&self.state);
+        let mut records = RecordsBuilder::new(TOPIC.into());
+        let mut offset = from;
+        let begin = state.groups.partition_point(|(first, lines)| first + lines.len() as i64 <= from);
+        'full: for (first, lines) in state.groups.range(begin..) {
+            for line in lines.iter_from(usize::try_from(offset - first).unwrap_or_default()) {
+                let more = records.bytes() + line.bytes.len() > demand.bytes && !records.is_empty();
+                if more || records.len() >= demand.rows {
+                    break 'full;
+                }
+                line.push(&mut records, offset);
+                offset += 1;
+            }
+        }
+        Ok((!records.is_empty()).then(|| records.finish()))
+    }
+
+    fn begin(&self, next: i64) {
+        self.commit(next);
+    }
+
+    fn commit(&self, next: i64) {
+        let mut state = lock(&self.state);
+        state.first = state.first.max(next.min(state.end));
+        while let Some((first, lines)) = state.groups.front() {
+            if first + lines.len() as i64 > state.first {
+                break;
+            }
+            let memory = lines.memory();
+            state.groups.pop_front();
+            state.memory -= memory;
+        }
+        self.freed.notify_all();
+    }
+
+    fn close(&self) {
+        lock(&self.state).closed = true;
+        self.freed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn lines(texts: &[&str]) -> Lines {
+        let mut lines = Lines::default();
+        texts.iter().for_each(|text| lines.push(text.as_bytes(), None));
+        lines
+    }
+
+    fn read(memory: &Memory, from: i64, rows: usize, bytes: usize) -> Vec<String> {
+        let demand = Demand { rows, bytes, wait: Duration::ZERO };
+        let Some(records) = memory.read(from, demand).unwrap() else { return Vec::new() };
+        assert_eq!(records.offsets.value(0), from);
+        records.values.iter().map(|value| String::from_utf8(value.unwrap().to_vec()).unwrap()).collect()
+    }
+
+    #[test]
+    fn what_is_not_committed_is_there_again() {
+        let memory = Memory::new(1000);
+        let begin = memory.extent().first;
+        memory.append(vec![lines(&["a", "b"]), Lines::default(), lines(&["c"])]).unwrap();
+        assert_eq!(read(&memory, begin, 10, 100), ["a", "b", "c"]);
+        assert_eq!(read(&memory, begin + 1, 1, 100), ["b"]);
+        assert_eq!(read(&memory, begin + 1, 9, 1), ["b"], "no more bytes than demanded");
+        assert_eq!(read(&memory, begin + 1, 9, 0), ["b"], "a larger one comes alone");
+        memory.commit(begin + 1);
+        assert_eq!(memory.extent(), Extent { first: begin + 1, end: begin + 3, committed: Some(begin + 1) });
+        assert_eq!(read(&memory, begin + 1, 10, 100), ["b", "c"]);
+        memory.commit(begin + 3);
+        assert_eq!(lock(&memory.state).memory, 0);
+        assert!(read(&memory, begin + 3, 10, 100).is_empty());
+    }
+
+    #[test]
+    fn a_full_log_waits_for_a_commit_or_its_end() {
+        let memory = Arc::new(Memory::new(1));
+        let begin = memory.extent().first;
+        memory.append(vec![lines(&["a"])]).unwrap();
+        let append = |memory: &Arc<Memory>| {
+            let memory = memory.clone();
+            std::thread::spawn(move || memory.append(vec![lines(&["b"])]).unwrap())
+        };
+        let waits = append(&memory);
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(!waits.is_finished(), "no room");
+        memory.commit(begin + 1);
+        assert!(waits.join().unwrap());
+        let waits = append(&memory);
+        memory.close();
+        assert!(!waits.join().unwrap(), "closed");
+    }
+}

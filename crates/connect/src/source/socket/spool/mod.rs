@@ -1,0 +1,470 @@
+//! Lines on the local disk: synced before a sink can see them, there until every sink has them.
+//!
+//! A folder with `id` (names the spool for ever), `lock` (one process at a time), `committed` (a hint for sinks that
+//! keep no positions), and segments of frames ([`segment`], [`frame`]). One append is one frame, written and synced
+//! before the next begins: so a crash can leave only the last frame unfinished, and that one was never handed out.
+
+mod frame;
+mod segment;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use foretell_flow::{Demand, Records, RecordsBuilder, StageError};
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use super::lines::Lines;
+use super::log::{Extent, Log, TOPIC, lock};
+use frame::HEADER;
+use segment::{Segment, Tail, damaged, unreadable};
+
+/// A segment is closed at this size, or a quarter of the spool's: only whole segments can go.
+const SEGMENT: u64 = 64 * 1024 * 1024;
+
+/// Wait before writing again to a disk that is full.
+const AGAIN: Duration = Duration::from_secs(1);
+
+const TITLE: &str = "foretell spool 1";
+
+/// The folder, opened by the one process that may.
+#[derive(Debug)]
+pub(super) struct Spool {
+    folder: PathBuf,
+    id: Uuid,
+    max_size: u64,
+    state: Mutex<State>,
+    freed: Condvar,
+    writer: Mutex<Writer>,
+    cursor: Mutex<Option<Cursor>>,
+    /// Held as long as the spool is.
+    _lock: File,
+}
+
+#[derive(Debug)]
+struct State {
+    /// In order; the last one grows.
+    segments: VecDeque<Segment>,
+    /// The offset behind the last line that is synced.
+    end: i64,
+    committed: i64,
+    closed: bool,
+}
+
+impl State {
+    fn size(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+}
+
+/// The last segment.
+#[derive(Debug)]
+struct Writer {
+    file: File,
+    at: u64,
+}
+
+/// Where reading is.
+#[derive(Debug)]
+struct Cursor {
+    segment: i64,
+    file: File,
+    /// The next frame.
+    at: u64,
+    /// The payload of the frame at hand, and what of it was read.
+    payload: Vec<u8>,
+    read: usize,
+    /// The next line's offset.
+    next: i64,
+}
+
+impl Spool {
+    /// Opens the folder, or begins a spool in it. What a crash left of an append that was never synced is cut off.
+    ///
+    /// # Errors
+    /// Another process has it; it cannot be written; it is damaged.
+    pub(super) fn open(folder: &Path, max_size: u64) -> Result<Spool, StageError> {
+        let failed = |error: io::Error| unwritable(folder, &error);
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+        let lock = create(&folder.join("lock")).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let error = StageError::settings(format!("spool: {} is in use by another process", folder.display()));
+                return Err(error.remedy("a spool has one reader: stop the other, or use another folder"));
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        let mut segments: VecDeque<Segment> = Segment::list(folder).map_err(failed)?.into();
+        let id = match read_id(folder)? {
+            Some(id) => id,
+            None if segments.is_empty() => begin(folder).map_err(failed)?,
+            None => {
+                let error = format!("spool: {} has lines, but its file `id` is gone", folder.display());
+                return Err(StageError::state(error).remedy("bring it back, or move the folder away"));
+            }
+        };
+        let (writer, end) = match segments.back_mut() {
+            Some(last) => {
+                let tail = segment::tail(folder, *last, id)?;
+                let file = cut(folder, *last, tail).map_err(failed)?;
+                last.bytes = tail.bytes;
+                (Writer { file, at: tail.bytes }, tail.end)
+            }
+            None => {
+                let file = add(folder, 0).map_err(failed)?;
+                segments.push_back(Segment { first: 0, bytes: 0 });
+                (Writer { file, at: 0 }, 0)
+            }
+        };
+        let committed = read_committed(folder).clamp(segments[0].first, end);
+        Ok(Spool {
+            folder: folder.to_path_buf(),
+            id,
+            max_size,
+            state: Mutex::new(State { segments, end, committed, closed: false }),
+            freed: Condvar::new(),
+            writer: Mutex::new(writer),
+            cursor: Mutex::new(None),
+            _lock: lock,
+        })
+    }
+
+    /// What is in a folder, without touching it; none where there is no spool yet.
+    pub(super) fn look(folder: &Path) -> Result<Option<(String, Extent)>, StageError> {
+        let Some(id) = read_id(folder)? else { return Ok(None) };
+        let segments = Segment::list(folder).map_err(|error| unreadable(folder, &error))?;
+        let (Some(first), Some(last)) = (segments.first(), segments.last()) else { return Ok(None) };
+        let end = segment::tail(folder, *last, id)?.end;
+        let committed = Some(read_committed(folder).clamp(first.first, end));
+        Ok(Some((identity(id), Extent { first: first.first, end, committed })))
+    }
+
+    /// Waits until the spool is smaller than it may be; false when it was closed.
+    fn wait_for_room(&self, writer: &mut Writer) -> bool {
+        let mut told = false;
+        let mut state = lock(&self.state);
+        while !state.closed {
+            if state.size() < self.max_size {
+                if told {
+                    info!("the spool has room again");
+                }
+                return true;
+            }
+            if state.committed >= state.end {
+                // Every sink has all of it, but the last segment goes only when another follows.
+                drop(state);
+                if !self.roll(writer) {
+                    return false;
+                }
+                self.let_go();
+                state = lock(&self.state);
+                continue;
+            }
+            if !std::mem::replace(&mut told, true) {
+                warn!(bytes = state.size(), "the spool is full: nothing is read from the sockets until sinks catch up");
+            }
+            state = self.freed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        false
+    }
+
+    /// Begins another segment, unless the last one is empty; false when the spool was closed.
+    fn roll(&self, writer: &mut Writer) -> bool {
+        if writer.at == 0 {
+            return true;
+        }
+        let first = lock(&self.state).end;
+        let Some(file) = self.patiently(|| add(&self.folder, first)) else { return false };
+        *writer = Writer { file, at: 0 };
+        lock(&self.state).segments.push_back(Segment { first, bytes: 0 });
+        true
+    }
+
+    /// Does what a full disk may refuse until it is done; none when the spool was closed.
+    fn patiently<T>(&self, act: impl Fn() -> io::Result<T>) -> Option<T> {
+        let mut told = false;
+        loop {
+            match act() {
+                Ok(done) => return Some(done),
+                Err(error) if !std::mem::replace(&mut told, true) => {
+                    warn!("{}; nothing is read from the sockets until it can be", unwritable(&self.folder, &error));
+                }
+                Err(_) => {}
+            }
+            let state = lock(&self.state);
+            let waited = self.freed.wait_timeout_while(state, AGAIN, |state| !state.closed);
+            if waited.unwrap_or_else(PoisonError::into_inner).0.closed {
+                return None;
+            }
+        }
+    }
+
+    /// Removes the segments that every sink has.
+    fn let_go(&self) {
+        let mut state = lock(&self.state);
+        while let Some(next) = state.segments.get(1)
+            && next.first <= state.committed
+        {
+            let path = Segment::path(&self.folder, state.segments[0].first);
+            if let Err(error) = std::fs::remove_file(&path)
+                && error.kind() != ErrorKind::NotFound
+            {
+                warn!("spool: {} cannot be removed: {error}", path.display());
+                return;
+            }
+            state.segments.pop_front();
+        }
+        self.freed.notify_all();
+    }
+
+    /// A cursor at this offset.
+    fn seek(&self, offset: i64) -> Result<Cursor, StageError> {
+        let segment = lock(&self.state).segments.iter().rev().find(|segment| segment.first <= offset).copied();
+        let gone = || StageError::state(format!("spool: line {offset} is gone"));
+        let first = segment.ok_or_else(gone)?.first;
+        let mut cursor = self.cursor_at(first)?;
+        let path = Segment::path(&self.folder, first);
+        loop {
+            let length = cursor.file.metadata().map_err(|error| unreadable(&path, &error))?.len();
+            let header = segment::header(&cursor.file, cursor.at, length).map_err(|error| unreadable(&path, &error))?;
+            // At the end of the file the next line is the one that is looked for.
+            let Some(header) = header else { break };
+            if header.first + i64::from(header.count) > offset {
+                break;
+            }
+            cursor.at += (HEADER + header.length as usize) as u64;
+            cursor.next = header.first + i64::from(header.count);
+        }
+        if cursor.next < offset {
+            self.load(&mut cursor)?;
+            while cursor.next < offset {
+                self.line(&mut cursor, |_| true)?;
+            }
+        }
+        Ok(cursor)
+    }
+
+    fn cursor_at(&self, first: i64) -> Result<Cursor, StageError> {
+        let path = Segment::path(&self.folder, first);
+        let file = File::open(&path).map_err(|error| unreadable(&path, &error))?;
+        Ok(Cursor { segment: first, file, at: 0, payload: Vec::new(), read: 0, next: first })
+    }
+
+    /// Reads the frame of the next line, which is there.
+    fn load(&self, cursor: &mut Cursor) -> Result<(), StageError> {
+        let failed = |path: &Path, error: io::Error| unreadable(path, &error);
+        let mut path = Segment::path(&self.folder, cursor.segment);
+        let mut length = cursor.file.metadata().map_err(|error| failed(&path, error))?.len();
+        if cursor.at == length && cursor.next > cursor.segment {
+            *cursor = self.cursor_at(cursor.next)?;
+            path = Segment::path(&self.folder, cursor.segment);
+            length = cursor.file.metadata().map_err(|error| failed(&path, error))?.len();
+        }
+        let next_segment = || lock(&self.state).segments.iter().map(|s| s.first).find(|first| *first > cursor.segment);
+        let header = segment::header(&cursor.file, cursor.at, length).map_err(|error| failed(&path, error))?;
+        let Some(header) = header.filter(|header| header.first == cursor.next) else {
+            return Err(damaged(&path, cursor.at, next_segment()));
+        };
+        let mut payload = vec![0; header.length as usize];
+        cursor.file.read_exact_at(&mut payload, cursor.at + HEADER as u64).map_err(|error| failed(&path, error))?;
+        if !header.fits(self.id, &payload) {
+            return Err(damaged(&path, cursor.at, next_segment()));
+        }
+        cursor.at += (HEADER + payload.len()) as u64;
+        (cursor.payload, cursor.read) = (payload, 0);
+        Ok(())
+    }
+
+    /// Steps over the next line of the frame at hand, if `take` takes it.
+    fn line(&self, cursor: &mut Cursor, take: impl FnOnce(super::lines::Line<'_>) -> bool) -> Result<bool, StageError> {
+        let mut rest = cursor.payload.get(cursor.read..).unwrap_or_default();
+        let line = frame::line(&mut rest);
+        let line = line.ok_or_else(|| damaged(&Segment::path(&self.folder, cursor.segment), cursor.at, None))?;
+        if !take(line) {
+            return Ok(false);
+        }
+        cursor.read = cursor.payload.len() - rest.len();
+        cursor.next += 1;
+        Ok(true)
+    }
+}
+
+impl Log for Spool {
+    fn identity(&self) -> String {
+        identity(self.id)
+    }
+
+    fn extent(&self) -> Extent {
+        let state = lock(&self.state);
+        Extent { first: state.segments[0].first, end: state.end, committed: Some(state.committed) }
+    }
+
+    fn append(&self, group: Vec<Lines>) -> Result<bool, StageError> {
+        let count: usize = group.iter().map(Lines::len).sum();
+        if count == 0 {
+            return Ok(!lock(&self.state).closed);
+        }
+        let mut writer = lock(&self.writer);
+        if !self.wait_for_room(&mut writer) {
+            return Ok(false);
+        }
+        if writer.at >= SEGMENT.min(self.max_size / 4) && !self.roll(&mut writer) {
+            return Ok(false);
+        }
+        let frame = frame::encode(self.id, lock(&self.state).end, &group);
+        let write = || {
+            writer.file.write_all_at(&frame, writer.at).inspect_err(|_| {
+                // Half a frame may stand there; the next attempt, or the next start, writes over it.
+                drop(writer.file.set_len(writer.at));
+            })
+        };
+        if self.patiently(write).is_none() {
+            return Ok(false);
+        }
+        // Not again: after a sync that failed the system may count the pages as written.
+        writer.file.sync_data().map_err(|error| {
+            StageError::state(format!("spool: {} cannot be synced: {error}", self.folder.display()))
+                .remedy("see to the disk; the next start goes on from what was synced")
+        })?;
+        writer.at += frame.len() as u64;
+        let mut state = lock(&self.state);
+        state.end += count as i64;
+        if let Some(last) = state.segments.back_mut() {
+            last.bytes = writer.at;
+        }
+        Ok(!state.closed)
+    }
+
+    fn read(&self, from: i64, demand: Demand) -> Result<Option<Records>, StageError> {
+        let end = lock(&self.state).end;
+        let mut slot = lock(&self.cursor);
+        let mut cursor = match slot.take().filter(|cursor| cursor.next == from) {
+            Some(cursor) => cursor,
+            None => self.seek(from)?,
+        };
+        let mut records = RecordsBuilder::new(TOPIC.into());
+        while cursor.next < end && records.len() < demand.rows {
+            if cursor.read == cursor.payload.len() {
+                self.load(&mut cursor)?;
+            }
+            let offset = cursor.next;
+            let taken = self.line(&mut cursor, |line| {
+                let room = records.is_empty() || records.bytes() + line.bytes.len() <= demand.bytes;
+                if room {
+                    line.push(&mut records, offset);
+                }
+                room
+            })?;
+            if !taken {
+                break;
+            }
+        }
+        *slot = Some(cursor);
+        Ok((!records.is_empty()).then(|| records.finish()))
+    }
+
+    fn begin(&self, next: i64) {
+        {
+            let mut state = lock(&self.state);
+            state.committed = next.clamp(state.segments[0].first, state.end);
+        }
+        self.let_go();
+    }
+
+    fn commit(&self, next: i64) {
+        {
+            let mut state = lock(&self.state);
+            if next <= state.committed {
+                return;
+            }
+            state.committed = next.min(state.end);
+        }
+        let hint = self.folder.join("committed.new");
+        let write = std::fs::write(&hint, format!("{next}\n"));
+        if let Err(error) = write.and_then(|()| std::fs::rename(&hint, self.folder.join("committed"))) {
+            // A hint for consoles only: sinks that keep positions know better.
+            tracing::debug!("spool: `committed` is not written: {error}");
+        }
+        self.let_go();
+    }
+
+    fn close(&self) {
+        lock(&self.state).closed = true;
+        self.freed.notify_all();
+    }
+}
+
+fn identity(id: Uuid) -> String {
+    format!("spool {id}")
+}
+
+fn unwritable(folder: &Path, error: &io::Error) -> StageError {
+    StageError::settings(format!("spool: {} cannot be written: {error}", folder.display()))
+}
+
+/// Opens or creates a file that only its owner reads: lines are the users' data.
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+/// Begins a segment. What is there already under its name was never written to.
+fn add(folder: &Path, first: i64) -> io::Result<File> {
+    let file = create(&Segment::path(folder, first))?;
+    file.set_len(0)?;
+    sync_folder(folder)?;
+    Ok(file)
+}
+
+/// Opens the last segment, without what follows its last whole frame.
+fn cut(folder: &Path, segment: Segment, tail: Tail) -> io::Result<File> {
+    let file = create(&Segment::path(folder, segment.first))?;
+    if segment.bytes > tail.bytes {
+        let bytes = segment.bytes - tail.bytes;
+        info!(bytes, "the spool ends with an append that was never finished; nobody was promised it");
+        file.set_len(tail.bytes)?;
+        file.sync_all()?;
+    }
+    Ok(file)
+}
+
+/// Gives a new spool its id.
+fn begin(folder: &Path) -> io::Result<Uuid> {
+    let id = Uuid::new_v4();
+    let new = folder.join("id.new");
+    let file = create(&new)?;
+    file.write_all_at(format!("{TITLE}\n{id}\n").as_bytes(), 0)?;
+    file.sync_all()?;
+    std::fs::rename(&new, folder.join("id"))?;
+    sync_folder(folder)?;
+    Ok(id)
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+fn read_id(folder: &Path) -> Result<Option<Uuid>, StageError> {
+    let path = folder.join("id");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            let id = text.strip_prefix(TITLE).and_then(|id| Uuid::try_parse(id.trim()).ok());
+            let foreign = || StageError::state(format!("spool: {} is not one of this program's", path.display()));
+            id.map(Some).ok_or_else(|| foreign().remedy("use another folder"))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unreadable(&path, &error)),
+    }
+}
+
+fn read_committed(folder: &Path) -> i64 {
+    let text = std::fs::read_to_string(folder.join("committed")).unwrap_or_default();
+    text.trim().parse().unwrap_or_default()
+}
