@@ -16,6 +16,7 @@ use crate::log::LogArgs;
   foretell demo
   foretell inspect model.joblib
   foretell predict model.joblib data.csv -o predictions.csv
+  foretell evaluate model.joblib data.csv --target seconds -o report.html
   foretell check pipeline.yaml && foretell run pipeline.yaml
 
 `foretell COMMAND --help` says more about a command."
@@ -34,6 +35,7 @@ enum Command {
     Demo(commands::demo::DemoArgs),
     Positions(commands::positions::PositionsArgs),
     Predict(commands::predict::PredictArgs),
+    Evaluate(commands::evaluate::EvaluateArgs),
     Inspect(commands::inspect::InspectArgs),
     Schema(commands::schema::SchemaArgs),
     Completions(commands::completions::CompletionsArgs),
@@ -48,6 +50,7 @@ impl Cli {
             Command::Demo(args) => commands::demo::run(args).await,
             Command::Positions(args) => commands::positions::run(args).await,
             Command::Predict(args) => commands::predict::run(&args),
+            Command::Evaluate(args) => commands::evaluate::run(&args),
             Command::Inspect(args) => commands::inspect::run(&args),
             Command::Schema(args) => commands::schema::run(&args),
             Command::Completions(args) => commands::completions::run(&args),

@@ -41,5 +41,5 @@ pub use families::{FAMILIES, Family, allow};
 pub use foretell_pickle::Limits;
 pub use load::{LoadOptions, inspect};
 pub use model::{Model, Scratch};
-pub use report::{Description, GlobalReport, Report, StepReport, TreesReport};
+pub use report::{Description, FeatureUse, GlobalReport, Report, StepReport, TreesReport};
 pub use signature::{Input, InputKind, Output, Signature};

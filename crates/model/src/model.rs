@@ -36,6 +36,12 @@ impl Model {
         &self.description
     }
 
+    /// The class labels of one target (from 0), as Python's `str` writes them and in the order of its probabilities;
+    /// empty for a regression.
+    pub fn classes(&self, target: usize) -> Vec<String> {
+        self.labels.get(target).map_or_else(Vec::new, |labels| (0..labels.len()).map(|at| labels.text(at)).collect())
+    }
+
     /// Scores rows. The columns are the features in the signature's order, of types that [`Signature::bind`] lets
     /// through; a column of another type has its rows refused.
     ///

@@ -41,7 +41,7 @@ pub struct StepReport {
 }
 
 /// The trees of one ensemble.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TreesReport {
     /// How many trees are scored.
     pub trees: usize,
@@ -53,6 +53,21 @@ pub struct TreesReport {
     pub kernel: String,
     /// Bytes in memory.
     pub bytes: usize,
+    /// The features that the trees look at, in their order.
+    pub features: Vec<FeatureUse>,
+}
+
+/// What a feature did for an ensemble of trees while it was trained.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FeatureUse {
+    /// Its name as the trees know it: a model's input, or a column that an earlier step made of it.
+    pub name: String,
+    /// How many splits look at it.
+    pub splits: usize,
+    /// What these gained together, to be compared within the ensemble only: the reduction of the loss (XGBoost,
+    /// LightGBM, histogram boosting; all trees summed) or of the impurity (scikit-learn's `feature_importances_` but
+    /// for a factor). All are 0 where the file does not tell.
+    pub gain: f64,
 }
 
 impl StepReport {

@@ -2,7 +2,9 @@
 
 pub(crate) mod check;
 pub(crate) mod completions;
+mod data;
 pub(crate) mod demo;
+pub(crate) mod evaluate;
 pub(crate) mod inspect;
 pub(crate) mod positions;
 pub(crate) mod predict;

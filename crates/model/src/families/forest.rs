@@ -13,7 +13,7 @@ use super::finite::Finite;
 use crate::labels::Labels;
 use crate::loader::{self, Loaded, Loader, Out, Source, Targets, some_attr};
 use crate::step::Step;
-use crate::trees::{Ensemble, NONE, Node, Plan, Rule, Tree};
+use crate::trees::{Ensemble, Gain, NONE, Node, Plan, Rule, Tree};
 use crate::{Error, InputKind, StepReport, TreesReport};
 
 pub(crate) const FAMILY: Family = Family {
@@ -89,6 +89,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         max_depth: depth,
         kernel: plan.kernel(),
         bytes: ensemble.bytes().saturating_add(plan.bytes()),
+        features: ensemble.uses(Gain::Averaged, sources.iter().map(|source| source.label.as_str())),
     };
     let report = StepReport { trees: Some(trees), ..StepReport::default() };
     let targets = if is_classifier {

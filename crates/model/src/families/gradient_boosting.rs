@@ -12,7 +12,7 @@ use super::forest::{Shape, read_tree};
 use super::losses::{self, Loss};
 use crate::loader::{self, Loaded, Loader, Out, Source};
 use crate::step::Step;
-use crate::trees::{Ensemble, Plan, Rule};
+use crate::trees::{Ensemble, Gain, Plan, Rule};
 use crate::{Error, InputKind, StepReport, TreesReport};
 
 pub(crate) const FAMILY: Family = Family {
@@ -78,6 +78,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         max_depth: depth,
         kernel: plan.kernel(),
         bytes: ensemble.bytes().saturating_add(plan.bytes()),
+        features: ensemble.uses(Gain::Boosted, sources.iter().map(|source| source.label.as_str())),
     };
     let report = StepReport { trees: Some(trees), ..StepReport::default() };
     let targets = loss.targets(labels);

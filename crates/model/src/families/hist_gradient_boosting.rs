@@ -10,7 +10,7 @@ use super::Family;
 use super::losses::Loss;
 use crate::loader::{self, Loaded, Loader, Out, Source, some_attr};
 use crate::step::{Chain, Step};
-use crate::trees::{Ensemble, NONE, Node, Plan, Rule, Tree};
+use crate::trees::{Ensemble, Gain, NONE, Node, Plan, Rule, Tree};
 use crate::{Error, InputKind, StepReport, TreesReport};
 
 const MODULE: &str = "sklearn.ensemble._hist_gradient_boosting.gradient_boosting";
@@ -64,7 +64,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     };
     let names = loader::feature_names(view)?;
     let sources = loader.sources(view, given, features, names)?;
-    let (transform, mut report) = preprocessor(loader, view, &sources)?;
+    let (transform, mut report, order) = preprocessor(loader, view, &sources)?;
 
     let known = known_categories(view, features)?;
     let mut ensemble = Ensemble { trees: Vec::new(), width: 1, outputs, features, rule: Rule::LessEqual };
@@ -95,6 +95,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         max_depth: depth,
         kernel: plan.kernel(),
         bytes: ensemble.bytes().saturating_add(plan.bytes()),
+        features: ensemble.uses(Gain::Split, order.iter().map(String::as_str)),
     });
     let targets = loss.targets(labels);
     // Before 1.3 the larger of two probabilities won, which are equal where the score is next to nothing.
@@ -109,15 +110,17 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 
 type Transform = Box<dyn crate::step::Transform>;
 
-/// From 1.4 on: an encoder of the categorical columns, which come first, before all others.
+/// From 1.4 on: an encoder of the categorical columns, which come first, before all others. With the names of the
+/// features as the trees know them.
 fn preprocessor(
     loader: &mut Loader<'_>,
     view: &View<'_>,
     sources: &[Source],
-) -> Result<(Option<Transform>, StepReport), Error> {
+) -> Result<(Option<Transform>, StepReport, Vec<String>), Error> {
     let Some(columns) = some_attr(view, "_preprocessor")? else {
         sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
-        return Ok((None, StepReport::default()));
+        let order = sources.iter().map(|source| source.label.clone()).collect();
+        return Ok((None, StepReport::default(), order));
     };
     let mask = view.attr("is_categorical_")?.array()?.bools()?;
     if mask.len() != sources.len() {
@@ -144,7 +147,9 @@ fn preprocessor(
     }
     numbers.iter().filter_map(|index| sources.get(*index)).for_each(|source| loader.demand(source, InputKind::Number));
     let report = StepReport { children: vec![loaded.report], ..StepReport::default() };
-    Ok((Some(Box::new(score::Encode { encoder, categories, numbers })), report))
+    let order = categories.iter().chain(&numbers).filter_map(|index| sources.get(*index));
+    let order = order.map(|source| source.label.clone()).collect();
+    Ok((Some(Box::new(score::Encode { encoder, categories, numbers })), report, order))
 }
 
 /// Words of a set of categories: they are below 256.

@@ -10,6 +10,7 @@ use crate::labels::Labels;
 use crate::lightgbm::{self, Booster, Face, Levels, Scorer};
 use crate::loader::{self, Loaded, Loader, Out, Source, Targets, some_attr};
 use crate::step::{Chain, Step, Transform};
+use crate::trees::Gain;
 use crate::{Error, InputKind, StepReport, TreesReport};
 
 pub(crate) const FAMILY: Family = Family {
@@ -112,6 +113,7 @@ fn build(
         max_depth: booster.depth,
         kernel: scorer.kernel(),
         bytes: booster.ensemble.bytes().saturating_add(scorer.bytes()),
+        features: booster.ensemble.uses(Gain::Split, sources.iter().map(|source| source.label.as_str())),
     };
     let mut parameters = vec![
         ("format".to_string(), format!("'{}'", booster.format)),

@@ -11,6 +11,7 @@ use super::Family;
 use crate::labels::Labels;
 use crate::loader::{Loaded, Loader, Out, Source, Targets, some_attr};
 use crate::step::{Chain, Step};
+use crate::trees::Gain;
 use crate::xgboost::{self, Booster, Face, Form, Scorer};
 use crate::{Error, InputKind, StepReport, TreesReport};
 
@@ -161,6 +162,7 @@ fn build(
             max_depth: booster.depth,
             kernel: scorer.kernel(),
             bytes: booster.ensemble.bytes().saturating_add(scorer.bytes()),
+            features: booster.ensemble.uses(Gain::Split, sources.iter().map(|source| source.label.as_str())),
         });
     }
     report.parameters = vec![

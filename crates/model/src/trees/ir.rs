@@ -26,7 +26,7 @@ pub(crate) struct Node {
     pub(crate) threshold: f64,
     /// The weight of the training rows that came here.
     pub(crate) cover: f64,
-    /// What the split gained: XGBoost's loss change, scikit-learn's impurity.
+    /// What the split gained: XGBoost's loss change; the impurity in scikit-learn's trees (see [`super::Gain`]).
     pub(crate) gain: f64,
 }
 

@@ -1,10 +1,12 @@
 //! Ensembles of decision trees of every library: what a file says (`ir`), whether that can be scored (`check`), the
-//! shape it is scored in (`plan`) and the loops that do it (`kernel`).
+//! shape it is scored in (`plan`), the loops that do it (`kernel`), and what each feature did in training (`uses`).
 
 mod check;
 mod ir;
 mod kernel;
 mod plan;
+mod uses;
 
 pub(crate) use ir::{Ensemble, NONE, Node, Rule, Tree};
 pub(crate) use plan::Plan;
+pub(crate) use uses::Gain;

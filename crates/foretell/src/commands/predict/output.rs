@@ -1,11 +1,10 @@
 //! Predictions as CSV, JSON Lines or Parquet.
 
-use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Float32Array, Float64Array, Int64Array, RecordBatch, StringArray,
 };
@@ -13,10 +12,10 @@ use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Int64Type, Sch
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use parquet::arrow::ArrowWriter;
 use serde_json::Value;
-use tempfile::NamedTempFile;
 
-use super::input::Format;
-use super::parse::Kept;
+use crate::commands::data::file::Destination;
+use crate::commands::data::input::Format;
+use crate::commands::data::parse::Kept;
 
 /// The rows of a chunk, ready to be written.
 pub(super) enum Encoded {
@@ -226,10 +225,10 @@ fn is_json_number(text: &str) -> bool {
 
 // ---------------------------------------------------------------- where it goes
 
-/// Where predictions go. A file appears under its name only when it is complete.
+/// Where predictions go.
 pub(super) struct Output {
     writer: Writer,
-    file: Option<(NamedTempFile, PathBuf)>,
+    destination: Destination,
 }
 
 enum Writer {
@@ -240,30 +239,12 @@ enum Writer {
 impl Output {
     /// Opens the output: standard output for `None` and `-`.
     pub(super) fn open(path: Option<&Path>, writing: &Writing) -> Result<Output> {
-        let path = path.filter(|path| *path != Path::new("-"));
-        let (raw, file): (Box<dyn Write + Send>, _) = match path {
-            None => (Box::new(std::io::stdout()), None),
-            // A device or a pipe is written as it is: a rename would replace it.
-            Some(path) if path.metadata().is_ok_and(|metadata| !metadata.is_file()) => {
-                let file = File::options().write(true).open(path);
-                (Box::new(file.with_context(|| format!("cannot write `{}`", path.display()))?), None)
-            }
-            Some(path) => {
-                let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-                let mut builder = tempfile::Builder::new();
-                builder.prefix(".foretell-");
-                #[cfg(unix)]
-                builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-                let temporary = builder.tempfile_in(folder.unwrap_or(Path::new(".")));
-                let temporary = temporary.with_context(|| format!("cannot write `{}`", path.display()))?;
-                (Box::new(temporary.as_file().try_clone()?), Some((temporary, path.to_path_buf())))
-            }
-        };
+        let (destination, raw) = Destination::open(path)?;
         let writer = match writing.format {
             Format::Parquet => Writer::Parquet(Box::new(ArrowWriter::try_new(raw, writing.schema.clone(), None)?)),
             _ => Writer::Text(raw),
         };
-        let mut output = Output { writer, file };
+        let mut output = Output { writer, destination };
         output.write(&Encoded::Text(writing.header()))?;
         Ok(output)
     }
@@ -284,10 +265,7 @@ impl Output {
             Writer::Text(mut writer) => writer.flush()?,
             Writer::Parquet(writer) => writer.into_inner()?.flush()?,
         }
-        if let Some((temporary, path)) = self.file {
-            temporary.persist(&path).with_context(|| format!("cannot write `{}`", path.display()))?;
-        }
-        Ok(())
+        self.destination.finish()
     }
 }
 

@@ -9,27 +9,29 @@ use crate::pipeline_file::{list, nearest};
 
 /// The columns that are used.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Layout {
+pub(crate) struct Layout {
     /// In the model's order.
-    pub(super) features: Vec<Column>,
+    pub(crate) features: Vec<Column>,
+    /// What else is read as values: those of [`Request::more`].
+    pub(crate) more: Vec<Column>,
     /// In the order that was asked for.
-    pub(super) keep: Vec<Column>,
+    pub(crate) keep: Vec<Column>,
     /// How many fields a CSV record has.
-    pub(super) width: usize,
+    pub(crate) width: usize,
 }
 
 /// One of them.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Column {
-    pub(super) name: String,
+pub(crate) struct Column {
+    pub(crate) name: String,
     /// Which field of the data it is.
-    pub(super) index: usize,
-    pub(super) kind: ColumnKind,
+    pub(crate) index: usize,
+    pub(crate) kind: ColumnKind,
 }
 
 /// How a column of text or JSON is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ColumnKind {
+pub(crate) enum ColumnKind {
     /// As float64.
     Number,
     /// As text.
@@ -48,19 +50,31 @@ impl From<&InputKind> for ColumnKind {
     }
 }
 
-/// Matches the model's features to the columns: by name where the model knows names, else all in order; `columns`
-/// names them in order instead.
-pub(super) fn layout(
-    signature: &Signature,
-    input: &Input,
-    columns: Option<&[String]>,
-    keep: &[String],
-) -> Result<Layout> {
+/// Which columns are asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Request<'a> {
+    /// The model's inputs by name, in its order, whatever names it knows.
+    pub(crate) columns: Option<&'a [String]>,
+    /// Columns that are read as values and are no input of the model.
+    pub(crate) more: &'a [(&'a str, ColumnKind)],
+    /// Columns that go to the output as they are.
+    pub(crate) keep: &'a [String],
+}
+
+/// Matches the model's features to the columns: by name where the model knows names, else all that are not asked for
+/// otherwise, in order.
+pub(crate) fn layout(signature: &Signature, input: &Input, request: &Request<'_>) -> Result<Layout> {
+    let Request { columns, more, keep } = *request;
+    let is_more = |name: &str| more.iter().any(|(more, _)| *more == name);
+    let in_order: Vec<usize> = (0..input.columns.len()).filter(|at| !is_more(&input.columns[*at])).collect();
     let names: Vec<&str> = match (columns, signature.names()) {
         (Some(columns), _) => columns.iter().map(String::as_str).collect(),
         (None, Some(names)) => names,
-        (None, None) => input.columns.iter().map(String::as_str).collect(),
+        (None, None) => in_order.iter().map(|at| input.columns[*at].as_str()).collect(),
     };
+    if let Some(name) = names.iter().find(|name| is_more(name)) {
+        bail!("{}: column `{name}` is an input of the model: it cannot tell how good the model is", input.name);
+    }
     if names.len() != signature.inputs.len() {
         let needs = signature.inputs.len();
         let remedy = match columns {
@@ -74,7 +88,10 @@ pub(super) fn layout(
     }
     let mut features = Vec::with_capacity(names.len());
     for (feature, name) in names.iter().enumerate() {
-        let index = find(input, name, columns.is_none() && signature.names().is_none(), feature)?;
+        let index = match in_order.get(feature) {
+            Some(at) if columns.is_none() && signature.names().is_none() => *at,
+            _ => find(input, name)?,
+        };
         if let Some(field) = input.fields.get(index) {
             signature.accepts(feature, field.data_type()).map_err(|error| {
                 // The query that the model's error speaks of is a pipeline's.
@@ -90,16 +107,23 @@ pub(super) fn layout(
         if kept.iter().any(|column| column.name == *name) {
             bail!("`--keep` names `{name}` twice");
         }
-        kept.push(Column { name: name.clone(), index: find(input, name, false, 0)?, kind: ColumnKind::Text });
+        kept.push(Column { name: name.clone(), index: find(input, name)?, kind: ColumnKind::Text });
     }
-    Ok(Layout { features, keep: kept, width: input.columns.len() })
+    let more = more
+        .iter()
+        .map(|(name, kind)| Ok(Column { name: (*name).to_string(), index: find(input, name)?, kind: *kind }));
+    Ok(Layout { features, more: more.collect::<Result<_>>()?, keep: kept, width: input.columns.len() })
+}
+
+impl Layout {
+    /// The fields that are read, in the order in which a batch holds them.
+    pub(crate) fn used(&self) -> Vec<usize> {
+        self.features.iter().chain(&self.more).chain(&self.keep).map(|column| column.index).collect()
+    }
 }
 
 /// The field of a name; JSON Lines have no fields, and any name will do.
-fn find(input: &Input, name: &str, by_position: bool, position: usize) -> Result<usize> {
-    if by_position {
-        return Ok(position);
-    }
+fn find(input: &Input, name: &str) -> Result<usize> {
     if input.columns.is_empty() {
         return Ok(0);
     }
@@ -116,6 +140,6 @@ fn find(input: &Input, name: &str, by_position: bool, position: usize) -> Result
 }
 
 /// The type of a kept column in a Parquet output.
-pub(super) fn kept_type(input: &Input, column: &Column) -> DataType {
+pub(crate) fn kept_type(input: &Input, column: &Column) -> DataType {
     input.fields.get(column.index).map_or(DataType::Utf8, |field| field.data_type().clone())
 }

@@ -14,7 +14,7 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchR
 
 /// A kind of data file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+pub(crate) enum Format {
     /// Comma-separated values with a header
     Csv,
     /// One JSON object a line
@@ -25,7 +25,7 @@ pub(super) enum Format {
 
 impl Format {
     /// The format that a file's name tells.
-    pub(super) fn of(path: &Path) -> Option<Format> {
+    pub(crate) fn of(path: &Path) -> Option<Format> {
         match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
             "csv" => Some(Format::Csv),
             "jsonl" | "ndjson" | "json" => Some(Format::Jsonl),
@@ -36,7 +36,7 @@ impl Format {
 }
 
 /// How CSV files are written.
-pub(super) const CSV: Dialect = Dialect { delimiter: b',', quote: Some(b'"') };
+pub(crate) const CSV: Dialect = Dialect { delimiter: b',', quote: Some(b'"') };
 
 /// Text is read in pieces of this size: enough rows for one call of the model, few enough to have several in flight.
 const CHUNK: usize = 1 << 20;
@@ -48,19 +48,19 @@ const LONGEST: usize = 64 << 20;
 const BATCH: usize = 16_384;
 
 /// Some whole records.
-pub(super) struct Chunk {
+pub(crate) struct Chunk {
     /// From 0, in the order of the file.
-    pub(super) number: u64,
+    pub(crate) number: u64,
     /// The line (Parquet: the row) of the first one, from 1.
-    pub(super) first: u64,
+    pub(crate) first: u64,
     /// The records.
-    pub(super) body: Body,
+    pub(crate) body: Body,
     /// How many bytes of the file they took; 0 where that is unknown.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 /// The records of a chunk.
-pub(super) enum Body {
+pub(crate) enum Body {
     /// Text of whole records.
     Text(Vec<u8>),
     /// Rows of a Parquet file: only the columns that are used, in the order of [`Input::select`].
@@ -68,17 +68,17 @@ pub(super) enum Body {
 }
 
 /// An open data file.
-pub(super) struct Input {
+pub(crate) struct Input {
     /// How it is called in errors.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Its format.
-    pub(super) format: Format,
+    pub(crate) format: Format,
     /// Its size, where it has one.
-    pub(super) size: Option<u64>,
+    pub(crate) size: Option<u64>,
     /// The columns: a CSV's header, a Parquet file's schema; none of JSON Lines, which name them in every row.
-    pub(super) columns: Vec<String>,
+    pub(crate) columns: Vec<String>,
     /// The types of the columns; only of a Parquet file.
-    pub(super) fields: Vec<Field>,
+    pub(crate) fields: Vec<Field>,
     source: Source,
     number: u64,
     next: u64,
@@ -92,7 +92,7 @@ enum Source {
 
 impl Input {
     /// Opens the file (`-` is standard input) and reads its header.
-    pub(super) fn open(path: &Path, format: Option<Format>) -> Result<Input> {
+    pub(crate) fn open(path: &Path, format: Option<Format>) -> Result<Input> {
         let stdin = path == Path::new("-");
         let name = if stdin { "standard input".to_string() } else { path.display().to_string() };
         let format = match format.or_else(|| Format::of(path)) {
@@ -164,7 +164,7 @@ impl Input {
 
     /// Tells which columns are used, before the first chunk: only these are read of a Parquet file, and they come in
     /// this order.
-    pub(super) fn select(&mut self, columns: &[usize]) -> Result<()> {
+    pub(crate) fn select(&mut self, columns: &[usize]) -> Result<()> {
         let Source::ParquetFile(file) = &self.source else { return Ok(()) };
         let builder = self.builder(file.try_clone()?)?;
         let mut sorted = columns.to_vec();
@@ -178,7 +178,7 @@ impl Input {
     }
 
     /// The next records; `None` at the end.
-    pub(super) fn next_chunk(&mut self) -> Result<Option<Chunk>> {
+    pub(crate) fn next_chunk(&mut self) -> Result<Option<Chunk>> {
         let body = match &mut self.source {
             Source::ParquetFile(_) => None,
             Source::Parquet(reader, order) => {

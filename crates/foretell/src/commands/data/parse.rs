@@ -11,17 +11,19 @@ use super::input::{Body, CSV, Chunk, Format};
 use super::layout::{Column, ColumnKind, Layout};
 
 /// The rows of a chunk.
-pub(super) struct Table {
+pub(crate) struct Table {
     /// In the model's order.
-    pub(super) features: Vec<ArrayRef>,
+    pub(crate) features: Vec<ArrayRef>,
+    /// In the order of [`Layout::more`].
+    pub(crate) more: Vec<ArrayRef>,
     /// In the order of `--keep`.
-    pub(super) keep: Vec<Kept>,
+    pub(crate) keep: Vec<Kept>,
     /// How many rows.
-    pub(super) rows: usize,
+    pub(crate) rows: usize,
 }
 
 /// A column that goes from the data to the output as it is.
-pub(super) enum Kept {
+pub(crate) enum Kept {
     /// A CSV's fields.
     Text(StringArray),
     /// JSON values.
@@ -34,12 +36,13 @@ pub(super) enum Kept {
 const MISSING: [&str; 5] = ["", "NA", "N/A", "NaN", "null"];
 
 /// Reads a chunk. Errors begin with the place, `data.csv:17: `.
-pub(super) fn parse(chunk: &Chunk, format: Format, layout: &Layout, name: &str) -> Result<Table> {
+pub(crate) fn parse(chunk: &Chunk, format: Format, layout: &Layout, name: &str) -> Result<Table> {
     match (&chunk.body, format) {
         (Body::Batch(batch), _) => {
-            let (features, keep) = batch.columns().split_at(layout.features.len().min(batch.num_columns()));
-            let keep = keep.iter().map(|array| Kept::Array(array.clone())).collect();
-            Ok(Table { features: features.to_vec(), keep, rows: batch.num_rows() })
+            let mut columns = batch.columns().iter().cloned();
+            let features = columns.by_ref().take(layout.features.len()).collect();
+            let more = columns.by_ref().take(layout.more.len()).collect();
+            Ok(Table { features, more, keep: columns.map(Kept::Array).collect(), rows: batch.num_rows() })
         }
         (Body::Text(text), Format::Jsonl) => parse_jsonl(text, layout, &Place { name, chunk }),
         (Body::Text(text), _) => parse_csv(text, layout, &Place { name, chunk }),
@@ -47,14 +50,14 @@ pub(super) fn parse(chunk: &Chunk, format: Format, layout: &Layout, name: &str) 
 }
 
 /// Turns the index of a row into its line.
-pub(super) struct Place<'a> {
-    pub(super) name: &'a str,
-    pub(super) chunk: &'a Chunk,
+pub(crate) struct Place<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) chunk: &'a Chunk,
 }
 
 impl Place<'_> {
     /// `data.csv:17`, or `data.parquet: row 17`.
-    pub(super) fn of(&self, row: usize, format: Format) -> String {
+    pub(crate) fn of(&self, row: usize, format: Format) -> String {
         match &self.chunk.body {
             Body::Batch(_) => format!("{}: row {}", self.name, self.chunk.first + row as u64),
             Body::Text(text) => {
@@ -88,12 +91,13 @@ fn records(text: &[u8], format: Format) -> impl Iterator<Item = (usize, usize)> 
 }
 
 /// Settles the columns that may be either, by the first rows.
-pub(super) fn settle(layout: &mut Layout, chunk: &Chunk, format: Format, name: &str) -> Result<()> {
+pub(crate) fn settle(layout: &mut Layout, chunk: &Chunk, format: Format, name: &str) -> Result<()> {
     if layout.features.iter().all(|column| column.kind != ColumnKind::Either) {
         return Ok(());
     }
     let mut as_text = layout.clone();
     as_text.features.retain(|column| column.kind == ColumnKind::Either);
+    as_text.more.clear();
     as_text.keep.clear();
     as_text.features.iter_mut().for_each(|column| column.kind = ColumnKind::Text);
     let Body::Text(_) = chunk.body else { return Ok(()) };
@@ -148,8 +152,8 @@ fn parse_csv(text: &[u8], layout: &Layout, place: &Place<'_>) -> Result<Table> {
             Err(_) => bail!("{}: column {}: not UTF-8", place.of(row, Format::Csv), column.name),
         }
     };
-    let mut features: Vec<ArrayRef> = Vec::with_capacity(layout.features.len());
-    for column in &layout.features {
+    let mut features: Vec<ArrayRef> = Vec::with_capacity(layout.features.len() + layout.more.len());
+    for column in layout.features.iter().chain(&layout.more) {
         if column.kind == ColumnKind::Number {
             let mut builder = Float64Builder::with_capacity(rows);
             for row in 0..rows {
@@ -182,7 +186,8 @@ fn parse_csv(text: &[u8], layout: &Layout, place: &Place<'_>) -> Result<Table> {
         }
         keep.push(Kept::Text(builder.finish()));
     }
-    Ok(Table { features, keep, rows })
+    let more = features.split_off(layout.features.len());
+    Ok(Table { features, more, keep, rows })
 }
 
 // ---------------------------------------------------------------- JSON Lines
@@ -207,8 +212,8 @@ fn parse_jsonl(text: &[u8], layout: &Layout, place: &Place<'_>) -> Result<Table>
         }
     }
     let rows = objects.len();
-    let mut features: Vec<ArrayRef> = Vec::with_capacity(layout.features.len());
-    for column in &layout.features {
+    let mut features: Vec<ArrayRef> = Vec::with_capacity(layout.features.len() + layout.more.len());
+    for column in layout.features.iter().chain(&layout.more) {
         if column.kind == ColumnKind::Number {
             let mut builder = Float64Builder::with_capacity(rows);
             for (row, object) in objects.iter().enumerate() {
@@ -240,7 +245,8 @@ fn parse_jsonl(text: &[u8], layout: &Layout, place: &Place<'_>) -> Result<Table>
         objects.iter().map(|object| object.get(&column.name).cloned().unwrap_or(Value::Null)).collect()
     };
     let keep = layout.keep.iter().map(|column| Kept::Json(take(column))).collect();
-    Ok(Table { features, keep, rows })
+    let more = features.split_off(layout.features.len());
+    Ok(Table { features, more, keep, rows })
 }
 
 /// A JSON value as a number; where it is none, how an error shows it.
@@ -257,7 +263,7 @@ fn json_number(value: Option<&Value>) -> Result<Option<f64>, String> {
 }
 
 /// The keys of the first row of a JSON Lines file: its columns, where the model knows none.
-pub(super) fn first_keys(chunk: &Chunk, name: &str) -> Result<Vec<String>> {
+pub(crate) fn first_keys(chunk: &Chunk, name: &str) -> Result<Vec<String>> {
     let Body::Text(text) = &chunk.body else { return Ok(Vec::new()) };
     let Some((start, end)) = records(text, Format::Jsonl).next() else { return Ok(Vec::new()) };
     match serde_json::from_slice(text.get(start..end).unwrap_or_default()) {
@@ -282,7 +288,7 @@ mod tests {
 
     fn layout() -> Layout {
         let features = vec![column("AGE", 1, ColumnKind::Number), column("DEPT", 0, ColumnKind::Text)];
-        Layout { features, keep: vec![column("PNO", 2, ColumnKind::Text)], width: 3 }
+        Layout { features, more: vec![], keep: vec![column("PNO", 2, ColumnKind::Text)], width: 3 }
     }
 
     #[test]

@@ -1,0 +1,47 @@
+//! Where results go. A file appears under its name only when it is complete.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use tempfile::NamedTempFile;
+
+/// A place that is being written to.
+pub(crate) struct Destination {
+    file: Option<(NamedTempFile, PathBuf)>,
+}
+
+impl Destination {
+    /// Opens a place: standard output for `None` and `-`. What is written counts after [`Destination::finish`].
+    pub(crate) fn open(path: Option<&Path>) -> Result<(Destination, Box<dyn Write + Send>)> {
+        let path = path.filter(|path| *path != Path::new("-"));
+        let (raw, file): (Box<dyn Write + Send>, _) = match path {
+            None => (Box::new(std::io::stdout()), None),
+            // A device or a pipe is written as it is: a rename would replace it.
+            Some(path) if path.metadata().is_ok_and(|metadata| !metadata.is_file()) => {
+                let file = File::options().write(true).open(path);
+                (Box::new(file.with_context(|| format!("cannot write `{}`", path.display()))?), None)
+            }
+            Some(path) => {
+                let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+                let mut builder = tempfile::Builder::new();
+                builder.prefix(".foretell-");
+                #[cfg(unix)]
+                builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+                let temporary = builder.tempfile_in(folder.unwrap_or(Path::new(".")));
+                let temporary = temporary.with_context(|| format!("cannot write `{}`", path.display()))?;
+                (Box::new(temporary.as_file().try_clone()?), Some((temporary, path.to_path_buf())))
+            }
+        };
+        Ok((Destination { file }, raw))
+    }
+
+    /// Brings the file under its name; everything must have been flushed.
+    pub(crate) fn finish(self) -> Result<()> {
+        if let Some((temporary, path)) = self.file {
+            temporary.persist(&path).with_context(|| format!("cannot write `{}`", path.display()))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,63 @@
+//! Data files and the models that they are fed to: what `predict` and `evaluate` share.
+//!
+//! `input` reads whole records, `layout` matches columns to the model's features, `parse` turns text into columns,
+//! `work` does all that on every core in the order of the file, and `file` is where results go.
+
+pub(crate) mod file;
+pub(crate) mod input;
+pub(crate) mod layout;
+pub(crate) mod parse;
+pub(crate) mod work;
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use foretell_model::{LoadOptions, Model, Refusal, Signature};
+
+use input::{Chunk, Format, Input};
+use layout::{Layout, Request};
+
+/// Reads a model file.
+pub(crate) fn load(path: &Path, at: Option<&str>) -> Result<Model> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let options = LoadOptions { at: at.map(String::from), ..LoadOptions::default() };
+    Model::load(&bytes, &options).with_context(|| path.display().to_string())
+}
+
+/// A data file whose columns are matched with a model's.
+pub(crate) struct Opened {
+    pub(crate) input: Input,
+    pub(crate) layout: Layout,
+    /// What had to be read of it already; none where it is empty.
+    pub(crate) first: Option<Chunk>,
+}
+
+/// Opens a data file for a model.
+pub(crate) fn open(
+    path: &Path,
+    format: Option<Format>,
+    signature: &Signature,
+    request: &Request<'_>,
+) -> Result<Opened> {
+    let mut input = Input::open(path, format)?;
+    // JSON Lines name their columns in the rows; and which type a column has may show in the rows alone.
+    let mut first = if input.format == Format::Parquet { None } else { input.next_chunk()? };
+    if let (Format::Jsonl, Some(chunk), None) = (input.format, &first, signature.names()) {
+        input.columns = parse::first_keys(chunk, &input.name)?;
+    }
+    let mut layout = layout::layout(signature, &input, request)?;
+    if let Some(chunk) = &first {
+        parse::settle(&mut layout, chunk, input.format, &input.name)?;
+    }
+    input.select(&layout.used())?;
+    if first.is_none() {
+        first = input.next_chunk()?;
+    }
+    Ok(Opened { input, layout, first })
+}
+
+/// Why the model refuses a row: `OneHotEncoder: column DEPT: unseen category`.
+pub(crate) fn why(refusal: &Refusal) -> String {
+    let column = refusal.column.as_deref().map(|name| format!(": column {name}")).unwrap_or_default();
+    format!("{}{column}: {}", refusal.step, refusal.reason)
+}
