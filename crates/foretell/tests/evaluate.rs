@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
+use foretell_fixtures::Case;
 use parquet::arrow::ArrowWriter;
 use serde_json::Value;
 
@@ -224,6 +225,30 @@ fn standard_input_and_a_model_without_names() {
     let found: Value = serde_json::from_slice(&child.wait_with_output().unwrap().stdout).unwrap();
     assert_eq!(found["compared"], 288);
     assert!(found["figures"]["r2"].as_f64().unwrap() > 0.2, "{found}");
+}
+
+#[test]
+fn a_model_without_trees_says_what_it_looks_at_by_shuffling() {
+    // What the library predicted is the target here: without an error, whatever is shuffled makes one.
+    let case = Case::named("sklearn-1.9/linear-ridge");
+    let answer = case.answer("predict").unwrap().columns[0].clone();
+    let columns = case.columns().iter().cloned().chain([("y".to_string(), answer)]);
+    let batch = RecordBatch::try_from_iter_with_nullable(columns.map(|(name, array)| (name, array, true))).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (data, report) = (path("d.parquet"), path("report.html"));
+    let mut writer = ArrowWriter::try_new(std::fs::File::create(&data).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let model = case.model().display().to_string();
+    let found = json(&["evaluate", &model, &data, "--target", "y", "-o", &report]);
+    assert!(found["figures"]["median_absolute_error"].as_f64().unwrap() < 1e-9, "{found}");
+    assert_eq!(found["importance"]["measure"], "shuffled");
+    let features = found["importance"]["features"].as_array().unwrap();
+    assert_eq!(features.len(), case.columns().len());
+    assert!(features[0]["value"].as_f64().unwrap() > 0.0, "{found}");
+    let page = std::fs::read_to_string(&report).unwrap();
+    assert!(page.contains("shuffled among"), "the page says how it was measured");
 }
 
 /// Every value of an attribute in the page.

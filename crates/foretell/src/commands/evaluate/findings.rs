@@ -206,10 +206,10 @@ fn classification(names: &[String], found: &Classification) -> Vec<Figure> {
             "The mean of the share of each class that is found: rare classes count as much as frequent ones."
                 .to_string()
         }),
-        figure("roc_auc", "ROC AUC", found.auc, number, |shown| match two {
+        figure("roc_auc", "ROC AUC", found.auc, number, |_| match two {
             true => format!(
                 "A row of class {second} has a higher score than another one {} of the time (0.5 is chance).",
-                shown_share(found.auc, shown)
+                percent(found.auc.unwrap_or_default())
             ),
             false => "The mean over the classes, each against the rest: 1 ranks perfectly, 0.5 is chance.".to_string(),
         }),
@@ -238,8 +238,4 @@ fn classification(names: &[String], found: &Classification) -> Vec<Figure> {
             format!("On average a probability is {shown} away from how often it comes true.")
         }),
     ]
-}
-
-fn shown_share(auc: Option<f64>, shown: &str) -> String {
-    auc.map_or(shown.to_string(), percent)
 }

@@ -66,7 +66,7 @@ mod tests {
     fn ticks_are_round() {
         assert_eq!(Scale::nice(912.0, 3_987.0, 5).ticks, [0.0, 1_000.0, 2_000.0, 3_000.0, 4_000.0]);
         assert_eq!(Scale::nice(-0.31, 0.42, 5).ticks.len(), 6);
-        assert_eq!(Scale::nice(7.0, 7.0, 5).from, 6.2);
+        assert_eq!(Scale::nice(7.0, 7.0, 5).ticks, [6.0, 6.5, 7.0, 7.5, 8.0]);
         assert_eq!(Scale::nice(0.0, 0.0, 4).ticks, [-1.0, -0.5, 0.0, 0.5, 1.0]);
         assert_eq!(Scale::nice(f64::NAN, 1.0, 5).to, 1.0);
         assert!(Scale::nice(1e300, 2e300, 5).ticks.iter().all(|tick| tick.is_finite()));

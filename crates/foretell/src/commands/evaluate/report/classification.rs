@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Section, folded, plot, plots, table};
+use super::{Section, folded, plot, plots, scrolling, table};
 use crate::commands::evaluate::format::{count, fixed, number, percent};
 use crate::commands::evaluate::metrics::classification::{ClassFigures, Classification};
 use crate::commands::evaluate::metrics::ranking::Ranking;
@@ -82,9 +82,8 @@ fn matrix(names: &[String], found: &Classification) -> String {
     }
     let caption =
         "Rows are what happened, columns what was predicted; each cell with its share of the row. Framed: right.";
-    format!(
-        r#"<div class="scroll" tabindex="0" role="region" aria-label="Confusion matrix"><table class="matrix"><caption>{caption}</caption><thead><tr><th scope="col">actual \ predicted</th>{head}</tr></thead><tbody>{body}</tbody></table></div>"#
-    )
+    let rows = format!(r#"<thead><tr><th scope="col">actual \ predicted</th>{head}</tr></thead><tbody>{body}</tbody>"#);
+    scrolling(caption, &rows, "matrix")
 }
 
 /// A number of rows, or a weight.

@@ -2,7 +2,7 @@
 
 use super::{Section, folded, plot, plots, table};
 use crate::commands::evaluate::findings::{Findings, Outcome};
-use crate::commands::evaluate::format::{count, number, percent};
+use crate::commands::evaluate::format::{count, fixed, number, percent};
 use crate::commands::evaluate::groups::{Feature, Group};
 use crate::commands::evaluate::importance::{Importance, Measure};
 use crate::commands::evaluate::plots::{Bar, bars, cut};
@@ -65,7 +65,7 @@ fn by_feature(feature: &Feature, are_classes: bool) -> String {
         worst.map_or(String::new(), |group| format!("Worst where it is {}: {}.", group.label, show(group.error)));
     let svg = bars(&all, Some(mean), &format!("Error by {title}"), &worst);
     let cells = |group: &Group| {
-        let mut cells = vec![group.label.clone(), count(group.rows as f64, "row"), show(group.error)];
+        let mut cells = vec![group.label.clone(), fixed(group.rows as f64, 0), show(group.error)];
         cells.extend((!are_classes).then(|| number(group.bias)));
         cells
     };

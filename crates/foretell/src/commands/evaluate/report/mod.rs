@@ -34,6 +34,7 @@ pub(super) fn page(findings: &Findings, when: &str) -> String {
     for Section { id, title, body } in &sections {
         let _ = writeln!(main, r#"<section id="{id}"><h2>{title}</h2>{body}</section>"#);
     }
+    let main = no_break(&main);
     format!(
         r#"<!DOCTYPE html>
 <html lang="en">
@@ -54,14 +55,19 @@ pub(super) fn page(findings: &Findings, when: &str) -> String {
 </header>
 <main>
 {main}</main>
-<footer>Made by foretell {}. This page holds sums over rows and no row; it loads nothing and sends nothing.</footer>
+<footer>Made by foretell {}. This page holds counts and means, no records; it loads nothing and sends nothing.</footer>
 </body>
 </html>
 "#,
         clip(),
-        head(findings, when),
+        no_break(&head(findings, when)),
         env!("CARGO_PKG_VERSION")
     )
+}
+
+/// A percent sign stays with its number.
+fn no_break(text: &str) -> String {
+    text.replace(" %", "\u{a0}%")
 }
 
 /// What was evaluated, and what to know first.
@@ -126,9 +132,14 @@ fn table(caption: &str, head: &[&str], rows: &[Vec<String>]) -> String {
         }
         body.push_str("</tr>");
     }
+    scrolling(caption, &format!("<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"), "")
+}
+
+/// A table in a box of its own: on a narrow screen it scrolls, its caption does not.
+fn scrolling(caption: &str, rows: &str, class: &str) -> String {
     let caption = escape(caption);
     format!(
-        r#"<div class="scroll" tabindex="0" role="region" aria-label="{caption}"><table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"#
+        r#"<p class="quiet caption">{caption}</p><div class="scroll" tabindex="0" role="region" aria-label="Table"><table class="{class}" aria-label="{caption}">{rows}</table></div>"#
     )
 }
 
@@ -160,4 +171,67 @@ fn shades(hexagons: &Hexagons, rows: usize) -> String {
         ),
     };
     format!(r#"{outside}<ul class="legend" aria-label="Rows in a cell">{list}</ul>"#)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::findings::Subject;
+    use super::super::groups::{Feature, Group};
+    use super::super::importance::{Importance, Measure};
+    use super::super::metrics::classification::{Tally, Votes};
+    use super::super::rows::LeftOut;
+    use super::*;
+
+    const HOSTILE: &str = "</title></style><script>alert(\"x\")</script>'";
+
+    /// A classification whose every name is hostile.
+    fn findings(classes: u32) -> Findings {
+        let names: Vec<String> = (0..classes).map(|class| format!("{class}{HOSTILE}")).collect();
+        let actual: Vec<u32> = (0..300).map(|row| row % (classes + 1)).collect();
+        let predicted: Vec<u32> = (0..300).map(|row| row * 7 % classes).collect();
+        let proba =
+            (0..classes).map(|class| (0..300).map(|row| f64::from((row + class) % 9) / 9.0).collect()).collect();
+        let mut tally = Tally::new(classes as usize, f64::EPSILON);
+        tally.add(&Votes { actual, predicted, proba, ..Votes::default() });
+        let group = |rows| Group { label: HOSTILE.to_string(), rows, error: 0.5, bias: 0.0 };
+        let name = HOSTILE.to_string();
+        let left_out = LeftOut { refused: [(name.clone(), (1, name.clone()))].into(), ..LeftOut::default() };
+        Findings {
+            subject: Subject {
+                model: name.clone(),
+                class: name.clone(),
+                sha256: name.clone(),
+                data: name.clone(),
+                target: name.clone(),
+                weight: Some(name.clone()),
+            },
+            rows: 301,
+            compared: 300,
+            left_out,
+            outcome: Outcome::Classes(names, Box::new(tally.figures())),
+            features: vec![Feature { name: name.clone(), groups: vec![group(9), group(8)], spread: 1.0 }],
+            sampled: 17,
+            importance: Some(Importance { measure: Measure::Gain, features: vec![(name, 1.0)] }),
+        }
+    }
+
+    #[test]
+    fn no_name_is_markup() {
+        for classes in [2, 3, 40] {
+            let page = page(&findings(classes), "now");
+            assert!(!page.contains("<script"), "{classes} classes");
+            assert!(!page.contains("alert(\""), "{classes} classes: a quote that could end an attribute");
+            assert_eq!(page.matches("</title>").count(), page.matches("<title>").count());
+            assert_eq!(page.matches("</style>").count(), 1);
+            assert!(page.contains("&lt;script&gt;"), "the names are shown all the same");
+        }
+    }
+
+    #[test]
+    fn many_classes_are_put_together() {
+        let page = page(&findings(40), "now");
+        assert!(page.contains("30 others"), "a matrix of ten classes and the rest");
+        assert!(page.contains("unknown to the model"));
+        assert_eq!(page.matches("<path class=\"curve c").count(), 13, "six curves in two plots, and the calibration");
+    }
 }
