@@ -13,7 +13,7 @@ demo: ## build, then show the MRI example with nothing installed and nothing lef
 	@cargo build --locked --package foretell
 	@$(target)/debug/foretell demo
 
-test: ## format, lints and every test, on real Kafka, HDFS, MariaDB and PostgreSQL (root on Debian 12)
+test: ## format, lints and every test, on real Kafka, HDFS, MariaDB, PostgreSQL and S3 (root on Debian 12)
 	@dev/test
 
 lint: ## format and lints
