@@ -5,7 +5,8 @@ import numpy as np
 
 FEATURES = ["AGE", "TURN", "bhour", "ITEM_n", "ORDERDR_n", "MODEL_NAME_n", "IO_n", "DEPT_n", "SEX_n", "POS_n", "MD_NO_n"]
 
-BROKEN = ["#REF!", "64.0,1,9,2", "64.0,1,9,2,11,0,1,4,0,3,7,99", "sixty,1,9,2,11,0,1,4,0,3,7", '64.0,1,9,2,11,0,1,4,0,"3,7']
+BROKEN = ["#REF!", "64.0,1,9,2", "64.0,1,9,2,11,0,1,4,0,3,7,99", '64.0,1,9,2,11,0,1,4,0,"3,7']
+TYPOS = ["sixty,1,9,2,11,0,1,4,0,3,7"]
 
 
 def generate(rows: int, seed: int) -> dict[str, np.ndarray]:
@@ -44,7 +45,7 @@ def seconds(orders: dict[str, np.ndarray], seed: int) -> np.ndarray:
     return np.maximum(expected * rng.lognormal(0, 0.15, len(expected)), 240).round().astype(np.int64)
 
 
-def lines(rows: int, seed: int) -> list[str]:
+def lines(rows: int, seed: int, broken: list[str] = BROKEN) -> list[str]:
     """A file's lines: the header, `rows` orders, and now and then a hole, an impossible age or a broken line."""
     orders = generate(rows, seed)
     rng = np.random.default_rng(seed + 1)
@@ -58,5 +59,5 @@ def lines(rows: int, seed: int) -> list[str]:
             fields[0] = "999.0"
         out.append(",".join(fields))
         if row % 400 == 200:
-            out.append(BROKEN[row // 400 % len(BROKEN)])
+            out.append(broken[row // 400 % len(broken)])
     return out

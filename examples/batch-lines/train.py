@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "batch-dataframe"))
-from orders import FEATURES, generate, lines, seconds
+from orders import BROKEN, FEATURES, TYPOS, generate, lines, seconds
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent)
 (folder / "models").mkdir(parents=True, exist_ok=True)
@@ -25,7 +25,7 @@ model = RandomForestRegressor(n_estimators=10, max_leaf_nodes=48, random_state=5
 model.fit(np.column_stack([past[name] for name in FEATURES]), seconds(past, seed=2))
 joblib.dump(model, folder / "models/duration.joblib", compress=3)
 
-(folder / "orders.csv").write_text("\n".join(lines(2_000, seed=16)) + "\n")
+(folder / "orders.csv").write_text("\n".join(lines(2_000, seed=16, broken=BROKEN + TYPOS)) + "\n")
 
 good, bad = {}, []
 for number, line in enumerate((folder / "orders.csv").read_text().splitlines(), 1):

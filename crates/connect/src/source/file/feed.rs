@@ -138,6 +138,9 @@ impl Thread {
                 return Ok(Ok(()));
             }
         }
+        if header {
+            self.check_header(&file.url, how.format, text.header())?;
+        }
         self.catalog.counted(entry, text.lines());
         Ok(send(Content::Nothing, true))
     }

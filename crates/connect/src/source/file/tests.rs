@@ -493,6 +493,7 @@ async fn files_on_s3() {
         (given(&format!("s3://foretell/{folder}"), "another"), "s3://foretell/"),
     ];
     for (given, expected) in wrong {
+        let bed = Bed::new();
         let error = settings(given).open(&bed.context(&lines(), (0, 1), true), true).await.err().unwrap();
         assert!(error.message.contains(expected) && error.fault == Fault::Settings, "{error}");
     }
