@@ -13,7 +13,7 @@ demo: ## build, then show the MRI example with nothing installed and nothing lef
 	@cargo build --locked --package foretell
 	@$(target)/debug/foretell demo
 
-test: ## format, lints and every test, on real Kafka, HDFS, MariaDB and PostgreSQL (root on Debian 12)
+test: ## format, lints and every test, on real Kafka, HDFS, MariaDB, PostgreSQL and S3 (root on Debian 12)
 	@dev/test
 
 lint: ## format and lints
@@ -26,9 +26,12 @@ build: ## target/debug/foretell
 release: ## target/release/foretell, stripped
 	cargo build --locked --release --package foretell
 
-fixtures: $(target)/mri-venv/ready ## train the example's models again and compare them with the committed ones
+fixtures: $(target)/mri-venv/ready ## train the examples' models again and compare them with the committed ones
 	$(target)/mri-venv/bin/python examples/mri/train.py $(target)/mri
 	cd $(target)/mri && for f in models/* *.csv; do cmp $$f $(CURDIR)/examples/mri/$$f || exit 1; done
+	for e in batch-dataframe batch-lines; do \
+	  $(target)/mri-venv/bin/python examples/$$e/train.py $(target)/$$e && \
+	  (cd $(target)/$$e && for f in models/* expected* *.csv; do cmp $$f $(CURDIR)/examples/$$e/$$f || exit 1; done) || exit 1; done
 
 $(target)/mri-venv/ready: examples/mri/requirements.txt
 	python3 -m venv $(target)/mri-venv

@@ -21,7 +21,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("rdkafka-sys", &["connect"]),
     ("sqlx", &["connect", "tests"]),
     ("hdfs-native", &["connect", "tests"]),
-    ("object_store", &["connect"]),
+    ("object_store", &["connect", "tests"]),
     ("clap", &["foretell"]),
     ("clap_complete", &["foretell"]),
     ("anyhow", &["foretell"]),

@@ -1,4 +1,4 @@
-//! Does foretell do what users need? The built binary, on real Kafka, HDFS, MariaDB and PostgreSQL.
+//! Does foretell do what users need? The built binary, on real Kafka, HDFS, MariaDB, PostgreSQL and S3.
 //!
 //! `cases.rs` runs the folders in `cases/`: a pipeline, its input, what must be in each sink afterwards. The other
 //! modules are about behaviour over time: crashes, signals, workers, errors at start. Every test uses names of its own,
@@ -10,6 +10,7 @@ mod arrows;
 mod cases;
 mod console;
 mod crash;
+mod files;
 mod groups;
 mod harness;
 mod positions;

@@ -231,7 +231,7 @@ fn lines(files: Vec<(String, Bytes)>, expected: &[String], members: impl Fn() ->
 }
 
 /// A Parquet file as JSON Lines.
-fn rows(content: Bytes) -> String {
+pub(crate) fn rows(content: Bytes) -> String {
     let mut writer = LineDelimitedWriter::new(Vec::new());
     for batch in ParquetRecordBatchReaderBuilder::try_new(content).unwrap().build().unwrap() {
         writer.write(&batch.unwrap()).unwrap();

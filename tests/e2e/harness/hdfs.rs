@@ -32,7 +32,25 @@ pub(crate) fn hdfs(path: &str) -> Vec<(String, Bytes)> {
     })
 }
 
-/// The same of a local path.
+/// Writes a file, and the folders above it.
+pub(crate) fn put(path: &str, content: Bytes) {
+    wait(async {
+        let client = ClientBuilder::new().with_url(service("FORETELL_HDFS")).build().unwrap();
+        let mut file = client.create(path, hdfs_native::WriteOptions::default().create_parent(true)).await.unwrap();
+        file.write_bytes(content).await.unwrap();
+        file.close().await.unwrap();
+    });
+}
+
+/// Whether something is there.
+pub(crate) fn exists(path: &str) -> bool {
+    wait(async {
+        let client = ClientBuilder::new().with_url(service("FORETELL_HDFS")).build().unwrap();
+        client.get_file_info(path).await.is_ok()
+    })
+}
+
+/// The same as [`hdfs`] of a local path.
 pub(crate) fn local(path: &Path) -> Vec<(String, Bytes)> {
     let name = |path: &Path| path.display().to_string();
     let read = |path: &Path| Bytes::from(std::fs::read(path).unwrap_or_else(|error| panic!("{path:?}: {error}")));

@@ -7,6 +7,7 @@ pub(crate) mod hdfs;
 pub(crate) mod kafka;
 pub(crate) mod orders;
 pub(crate) mod place;
+pub(crate) mod s3;
 pub(crate) mod streams;
 
 use std::path::PathBuf;

@@ -226,12 +226,13 @@ impl Batches<'_> {
         let (mut outputs, bad) = tokio::task::block_in_place(|| self.compute(&plan, &records, &ranges, new))?;
         let computed = computing.elapsed();
         self.bad_records(&bad, &records).await?;
-        for (output, _) in outputs.iter_mut().zip(&self.shapes).filter(|(_, shape)| shape.takes_dead_letters()) {
+        for (output, shape) in outputs.iter_mut().zip(&self.shapes).filter(|(_, shape)| shape.takes_dead_letters()) {
             if let Some(provenance) = &output.provenance
                 && let Some(places) = self.reader.source().places(provenance).await?
             {
                 *output = output.clone().with_places(&places);
             }
+            *output = shape.project(output)?;
         }
         for range in &plan.ranges {
             self.at.insert(range.partition.clone(), range.to);

@@ -150,7 +150,8 @@ impl LaneShape {
         self.takes == Takes::DeadLetters
     }
 
-    fn project(&self, output: &Output) -> Result<Output, StageError> {
+    /// The columns that the lane asks for.
+    pub(super) fn project(&self, output: &Output) -> Result<Output, StageError> {
         let Some(columns) = &self.columns else { return Ok(output.clone()) };
         let schema = output.rows.schema();
         let indices = columns.iter().map(|column| schema.index_of(column)).collect::<Result<Vec<_>, _>>();
@@ -256,11 +257,15 @@ fn origin(result: &Output, records: &Records, row: usize) -> Result<usize, Stage
 }
 
 /// Several chunks as one batch.
-pub(super) fn concat_records(chunks: Vec<Records>) -> Option<Records> {
+pub(super) fn concat_records(mut chunks: Vec<Records>) -> Option<Records> {
     fn join<A: Array + Clone + 'static>(chunks: &[Records], column: impl Fn(&Records) -> &A) -> A {
         let arrays: Vec<&dyn Array> = chunks.iter().map(|chunk| column(chunk) as &dyn Array).collect();
         let joined = concat(&arrays).expect("chunks have one type and stay below the offset limit");
         joined.as_any().downcast_ref::<A>().expect("concat keeps the type").clone()
+    }
+    // One without records says nothing of what the others are.
+    if chunks.iter().any(|chunk| !chunk.is_empty()) {
+        chunks.retain(|chunk| !chunk.is_empty());
     }
     if chunks.len() < 2 {
         return chunks.into_iter().next();

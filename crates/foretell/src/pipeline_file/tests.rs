@@ -133,7 +133,7 @@ fn a_whole_file() {
     assert_eq!(file.source.kind, "queue");
     let source = "Pdata Some(9092) hunter2hunter2 {\"env\": \"x\", \"file\": \"y\"}";
     assert_eq!(file.source.settings.describe(), source);
-    assert_eq!((file.decode.unwrap().settings["columns"].as_array().unwrap().len(), file.infer), (2, false));
+    assert_eq!((file.decode.as_ref().unwrap().settings["columns"].as_array().unwrap().len(), file.infer), (2, false));
     let models: Vec<_> = file.models.iter().map(|m| (m.name.as_str(), m.file.as_path())).collect();
     assert_eq!(models, [("mri", Path::new("dir/models/mri.joblib")), ("other", Path::new("dir/other.pickle"))]);
     assert_eq!(file.models[0].settings.iterations.unwrap().range(), (0, 100));

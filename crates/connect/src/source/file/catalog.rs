@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::find::find;
 use super::manifest::{Known, Listed, Manifest};
-use super::settings::Settings;
+use super::settings::{Format, How, Settings};
 use crate::human::HumanSize;
 use crate::kind::{DecodeText, SourceContext};
 use crate::storage::{self, ErrorKind, Reader, Reading, Stat, Storage, escape};
@@ -184,6 +184,14 @@ impl Catalog {
         Ok(count)
     }
 
+    /// How a file of the list is read: as it was cut, by today's settings where that makes no difference to its rows'
+    /// numbers.
+    pub(super) fn how(&self, file: &Listed) -> How {
+        let now = self.settings.how(&file.url, Some(&self.decode.kind)).unwrap_or(file.how);
+        let text = now.format != Format::Parquet && file.how.format != Format::Parquet;
+        How { format: if text { now.format } else { file.how.format }, header: now.header, ..file.how }
+    }
+
     fn listed(&self, url: String, stat: &Stat) -> Result<Listed, StageError> {
         let how = self.settings.how(&url, Some(&self.decode.kind)).map_err(StageError::settings)?;
         let split = self.settings.split(how).unwrap_or(stat.length).max(1);
@@ -296,8 +304,9 @@ impl Catalog {
         )];
         let named = known.files.iter().rev().take(NAMED).rev();
         lines.extend(named.map(|file| {
-            let header = if file.how.header { ", with a header" } else { "" };
-            format!("{} ({}, {}{header})", file.url, HumanSize(file.size as usize), file.how.format.name())
+            let how = self.how(file);
+            let header = if how.header { ", with a header" } else { "" };
+            format!("{} ({}, {}{header})", file.url, HumanSize(file.size as usize), how.format.name())
         }));
         if known.files.len() > NAMED {
             lines.insert(1, format!("the last {NAMED}:"));

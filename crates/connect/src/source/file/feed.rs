@@ -12,7 +12,7 @@ use super::catalog::Catalog;
 use super::manifest::Listed;
 use super::offset::next_entry;
 use super::parquet::RowGroups;
-use super::settings::{Format, dialect};
+use super::settings::{Format, Packing, dialect};
 use super::text::{Lines, Shape, Text};
 use super::unpack::Input;
 
@@ -91,8 +91,8 @@ impl Thread {
             let block = Block { lane, entry, modified: file.modified, content, last };
             self.sender.blocking_send(Ok(block)).map_err(|_| Unheard)
         };
-        let range = file.range(entry);
-        if file.how.format == Format::Parquet {
+        let (range, how) = (file.range(entry), self.catalog.how(file));
+        if how.format == Format::Parquet {
             let names = columns(&self.catalog.decode.settings);
             let source = (file.url.as_str(), file.size);
             let mut groups = RowGroups::new(self.handle.clone(), reader, source, range, row, &names)?;
@@ -104,14 +104,14 @@ impl Thread {
             }
             return Ok(send(Content::Nothing, true));
         }
-        let whole = file.how.packing != super::settings::Packing::None;
+        let whole = how.packing != Packing::None;
         let range = if whole { (0, u64::MAX) } else { range };
         let source = (range.0.saturating_sub(1), file.size);
-        let input = Input::new(self.handle.clone(), reader, &file.url, file.how.packing, source)?;
+        let input = Input::new(self.handle.clone(), reader, &file.url, how.packing, source)?;
         let shape = Shape {
-            quoted: file.how.multiline.then(|| dialect(&self.catalog.decode)),
-            blank: file.how.format == Format::Lines,
-            header: file.how.header && range.0 == 0,
+            quoted: how.multiline.then(|| dialect(&self.catalog.decode)),
+            blank: how.format == Format::Lines,
+            header: how.header && range.0 == 0,
         };
         let mut text = Text::new(input, shape, range, row);
         let mut header = shape.header;
@@ -123,7 +123,7 @@ impl Thread {
         };
         while let Some(lines) = text.next().map_err(at)? {
             if std::mem::take(&mut header) {
-                self.check_header(file, text.header())?;
+                self.check_header(&file.url, how.format, text.header())?;
             }
             let bytes = lines.offsets.last().zip(lines.offsets.first()).map_or(0, |(end, begin)| end - begin);
             self.catalog.note(lines.len(), bytes as usize);
@@ -138,13 +138,16 @@ impl Thread {
                 return Ok(Ok(()));
             }
         }
+        if header {
+            self.check_header(&file.url, how.format, text.header())?;
+        }
         self.catalog.counted(entry, text.lines());
         Ok(send(Content::Nothing, true))
     }
 
     /// A file whose header has other names, or the same in another order, would feed one column as another.
-    fn check_header(&self, file: &Listed, header: Option<&[u8]>) -> Result<(), StageError> {
-        if file.how.format != Format::Csv || self.catalog.decode.kind != "csv" {
+    fn check_header(&self, url: &str, format: Format, header: Option<&[u8]>) -> Result<(), StageError> {
+        if format != Format::Csv || self.catalog.decode.kind != "csv" {
             return Ok(());
         }
         let wanted = columns(&self.catalog.decode.settings);
@@ -158,8 +161,7 @@ impl Thread {
         }
         let fields = found.map_or(0, |found| found.len());
         Err(StageError::state(format!(
-            "{}: the first line is not `{}`: its {fields} fields have other names, or another order",
-            file.url,
+            "{url}: the first line is not `{}`: its {fields} fields have other names, or another order",
             wanted.join(", ")
         ))
         .remedy("`header: false` where files begin with a record; else give `decode`'s columns in the files' order"))

@@ -91,10 +91,12 @@ pub(super) enum Packing {
     Zstd,
 }
 
-/// How a file is read: kept with it, so that a row's number means the same for ever.
+/// How a file is read. What its rows' numbers depend on is kept with it, so that they mean the same for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct How {
     pub(super) format: Format,
+    /// A header is a line like others, which is passed over: whether there is one may be corrected.
+    #[serde(skip)]
     pub(super) header: bool,
     pub(super) multiline: bool,
     pub(super) packing: Packing,

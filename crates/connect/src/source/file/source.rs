@@ -175,18 +175,20 @@ impl FileSource {
         (!reached.is_empty()).then_some(Chunk { records, reached })
     }
 
-    /// Lanes that have no entry left stand at the list's end: positions that moved.
+    /// Moves each lane to where it reads next, or to the list's end: positions that moved. Told at once, so that nobody
+    /// waits for a lane that has nothing to say for long.
     fn settle(&mut self, known: &Known) -> Vec<Position> {
         let end = pack(known.entries, 0);
         let mut moved = Vec::new();
         for (lane, at) in &mut self.at {
-            let (entry, _) = next_entry(*at, *lane, known.lanes as u64);
-            if entry >= known.entries && *at < end {
-                *at = end;
-                moved.push(*lane);
+            let (entry, row) = next_entry(*at, *lane, known.lanes as u64);
+            let next = if entry < known.entries { pack(entry, row) } else { end };
+            if *at < next {
+                *at = next;
+                moved.push((*lane, next));
             }
         }
-        moved.into_iter().map(|lane| Position { partition: self.partition(lane), next: end }).collect()
+        moved.into_iter().map(|(lane, next)| Position { partition: self.partition(lane), next }).collect()
     }
 
     /// Whether an entry of the list is still to be read.

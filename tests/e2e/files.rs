@@ -1,0 +1,272 @@
+//! Files in: the two batch examples, crashes in mid-file, new files, S3.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::harness::case::{rows, same};
+use crate::harness::hdfs::{self, hdfs, local};
+use crate::harness::place::Place;
+use crate::harness::{root, s3, until};
+
+/// An example's pipeline with the addresses of a test.
+fn example(place: &Place, name: &str) {
+    let text = std::fs::read_to_string(root().join("examples").join(name).join("pipeline.yaml")).unwrap();
+    let mut text = text.replace("models/", &format!("${{root}}/examples/{name}/models/"));
+    for (from, to) in [(format!("pipeline: {name}"), "pipeline: ${id}"), ("hdfs://localhost:9000".into(), "${hdfs}")] {
+        assert!(text.contains(&from), "the example has `{from}`");
+        text = text.replace(&from, to);
+    }
+    place.pipeline(&text);
+    hdfs::put(&format!("{}/data/orders.csv", place.hdfs()), read(&format!("examples/{name}/orders.csv")).into());
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap()
+}
+
+/// The lines of text files, without a header where each has one.
+fn lines(files: &[(String, bytes::Bytes)], header: bool) -> Vec<String> {
+    let text = |bytes: &bytes::Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+    let lines = |text: String| text.lines().skip(usize::from(header)).map(str::to_string).collect::<Vec<_>>();
+    files.iter().flat_map(|(_, bytes)| lines(text(bytes))).collect()
+}
+
+#[test]
+fn a_batch_as_a_data_frame() {
+    let place = Place::new("batch-dataframe");
+    example(&place, "batch-dataframe");
+    let checked = place.run(&["check"]).well().out;
+    for text in ["1 files", "orders.csv", "with a header", "AGE float64?", "MD_NO_n int64?", "from the header"] {
+        assert!(checked.contains(text), "`{text}` is not in: {checked}");
+    }
+    place.run(&["run"]).well();
+    let expected: Vec<String> =
+        read("examples/batch-dataframe/expected.csv").lines().skip(1).map(str::to_string).collect();
+    assert_eq!(expected.len(), 1940);
+    let folder = |name: &str| format!("{}/output/{name}", place.hdfs());
+    same("CSV", expected.clone(), lines(&hdfs(&folder("minutes.csv")), true));
+    let parquet = hdfs(&folder("minutes.parquet"));
+    let parquet: String = parquet.into_iter().map(|(_, bytes)| rows(bytes)).collect();
+    let of_row = |line: &str| {
+        let row: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).unwrap();
+        let text = |(name, value): (&String, &serde_json::Value)| match name.as_str() {
+            "SECONDS" => (value.as_f64().unwrap() as f32).to_string(),
+            _ => value.to_string(),
+        };
+        row.iter().map(text).collect::<Vec<_>>().join(",")
+    };
+    // Of the two nearest texts of a float each library has its own.
+    let again = |line: &String| {
+        let mut fields: Vec<String> = line.split(',').map(str::to_string).collect();
+        fields[11] = fields[11].parse::<f32>().unwrap().to_string();
+        fields.join(",")
+    };
+    same("Parquet", expected.iter().map(again).collect(), parquet.lines().map(of_row).collect());
+    for name in ["minutes.csv", "minutes.parquet"] {
+        assert!(hdfs::exists(&format!("{}/_SUCCESS", folder(name))), "{name} is marked");
+    }
+    // Nothing new, nothing more.
+    place.run(&["run"]).well();
+    same("CSV", expected, lines(&hdfs(&folder("minutes.csv")), true));
+    assert!(hdfs::exists(&format!("{}/_SUCCESS", folder("minutes.csv"))));
+}
+
+#[test]
+fn a_batch_of_lines_with_the_bad_ones_set_aside() {
+    let place = Place::new("batch-lines");
+    example(&place, "batch-lines");
+    place.run(&["run"]).well();
+    let text = read("examples/batch-lines/orders.csv");
+    let orders: Vec<&str> = text.lines().collect();
+    let expected = read("examples/batch-lines/expected.csv");
+    let expected = expected.lines().skip(1).map(|line| {
+        let (number, minutes) = line.split_once(',').unwrap();
+        let fields: Vec<&str> = orders[number.parse::<usize>().unwrap() - 1].split(',').collect();
+        format!("{},{},{},{minutes}", fields[0], fields[7], fields[3])
+    });
+    same("minutes", expected.collect(), lines(&hdfs(&format!("{}/output/minutes", place.hdfs())), false));
+    let bad = lines(&hdfs(&format!("{}/output/bad", place.hdfs())), true);
+    let number = |line: &String| line.split(',').nth(1).unwrap().to_string();
+    let expected = read("examples/batch-lines/expected_bad.txt").lines().map(str::to_string).collect();
+    same("bad lines", expected, bad.iter().map(number).collect());
+    let file = format!("{}/data/orders.csv,", place.text("${hdfs}"));
+    assert!(bad.iter().all(|line| line.starts_with(&file)), "{bad:?}");
+    assert!(bad.iter().any(|line| line.contains("field 1 (AGE): not a float64")), "{bad:?}");
+}
+
+const MINUTES: &str = "
+pipeline: ${id}
+source: { file: { path: \"PATH\", format: csv, header: false, split: 20000, lanes: 5, poll: 100ms } }
+decode: { csv: { columns: [PNO: utf8, ITEM_n: int64, ORDERDR_n: int64, DEPT_n: int64, SEX_n: int64, AGE: int64, POS_n: int64, IO_n: int64] } }
+models: { mri: { file: \"${root}/examples/mri/models/mri_xgb.joblib\" } }
+query: |
+  SELECT PNO, CAST(mri(ITEM_n, ORDERDR_n, DEPT_n, SEX_n, AGE, POS_n, IO_n) AS BIGINT) / 60 AS PRETIME FROM records
+sinks:
+  out: { file: { path: \"OUT\", format: csv, header: false, success: true } }
+  db: { sql: { url: { env: POSTGRES_URL }, table: result_${id}, create: true } }
+dead_letters: { file: { path: bad, format: jsonl } }
+trigger: { mode: MODE, max_rows: 300 }
+";
+
+fn minutes(path: &str, out: &str, mode: &str) -> String {
+    MINUTES.replace("PATH", path).replace("OUT", out).replace("MODE", mode)
+}
+
+/// Orders of made-up patients as lines, every hundredth broken, and what must come of them.
+fn patients(numbers: std::ops::Range<usize>) -> (String, Vec<String>) {
+    use crate::harness::orders::order;
+    let mut text = String::new();
+    let mut expected = Vec::new();
+    for number in numbers {
+        text.push_str(&format!("p{number},{}\n", order(number).features));
+        expected.push(format!("p{number},{}", order(number).minutes));
+        if number % 100 == 50 {
+            text.push_str("broken\n");
+        }
+    }
+    (text, expected)
+}
+
+/// The numbers of the broken lines that were set aside.
+fn broken(place: &Place) -> Vec<String> {
+    let letters = lines(&local(&place.dir.path().join("bad")), false);
+    let number = |line: &String| {
+        let letter: serde_json::Value = serde_json::from_str(line).unwrap();
+        letter["line"].to_string()
+    };
+    letters.iter().map(number).collect()
+}
+
+fn table(place: &Place) -> Vec<String> {
+    use crate::harness::database::Database;
+    let rows = Database::Postgres.select(&["PNO", "PRETIME"], &place.name("result"));
+    rows.into_iter().map(|row| row.into_iter().map(Option::unwrap).collect::<Vec<_>>().join(",")).collect()
+}
+
+#[test]
+fn kill_9_in_mid_file_loses_and_doubles_nothing() {
+    let place = Place::new("files-crash");
+    place.pipeline(&minutes("${hdfs}/in/*.csv", "${hdfs}/out", "available_now"));
+    let (text, expected) = patients(0..20_000);
+    hdfs::put(&format!("{}/in/orders.csv", place.hdfs()), text.clone().into());
+    let out = format!("{}/out", place.hdfs());
+    let landed = || if hdfs::exists(&out) { lines(&hdfs(&out), false).len() } else { 0 };
+    let mut before = 0;
+    for kill in 0..3 {
+        let run = place.start(&["run", "--workers", "2"]);
+        until("rows of this run", || landed() > before + 1000);
+        std::thread::sleep(Duration::from_millis(13 * kill));
+        run.kill();
+        before = landed();
+        assert!(before < expected.len(), "killed before the end, at {before}");
+    }
+    // Told to stop, it is not complete.
+    let run = place.start(&["run", "--workers", "2"]);
+    until("rows of this run", || landed() > before + 300);
+    run.terminate();
+    run.ended(Duration::from_secs(10)).well();
+    assert!(!hdfs::exists(&format!("{out}/_SUCCESS")), "{} of {} rows", landed(), expected.len());
+    // With another number of workers, too.
+    place.run(&["run", "--workers", "1"]).well();
+    same("part files", expected.clone(), lines(&hdfs(&out), false));
+    same("table", expected, table(&place));
+    let numbers =
+        (1..).zip(text.lines()).filter(|(_, line)| *line == "broken").map(|(number, _): (usize, _)| number.to_string());
+    same("bad lines", numbers.collect(), broken(&place));
+    assert!(hdfs::exists(&format!("{out}/_SUCCESS")));
+}
+
+#[test]
+fn new_files_become_new_rows_each_once() {
+    let place = Place::new("files-watch");
+    place.pipeline(&minutes("in", "out", "continuous"));
+    let folder = place.dir.path().join("in");
+    std::fs::create_dir(&folder).unwrap();
+    let mut all = Vec::new();
+    let mut put = |name: &str, numbers| {
+        let (text, expected) = patients(numbers);
+        // Written aside and moved in whole, as whoever delivers files should.
+        std::fs::write(folder.join(format!(".{name}")), text).unwrap();
+        std::fs::rename(folder.join(format!(".{name}")), folder.join(name)).unwrap();
+        all.extend(expected);
+        all.len()
+    };
+    let rows = || {
+        if place.dir.path().join("out").exists() {
+            lines(&local(&place.dir.path().join("out")), false).len()
+        } else {
+            0
+        }
+    };
+    let first = put("b.csv", 0..500);
+    let run = place.start(&["run"]);
+    until("the file that was there", || rows() == first);
+    let second = put("a.csv", 500..1700);
+    until("the one that came", || rows() == second);
+    run.terminate();
+    run.ended(Duration::from_secs(10)).well();
+    put("c.csv", 1700..1800);
+    let third = put("d.csv", 1800..1801);
+    let run = place.start(&["run", "--workers", "1"]);
+    until("those that came meanwhile", || rows() == third);
+    run.terminate();
+    run.ended(Duration::from_secs(10)).well();
+    same("part files", all.clone(), lines(&local(&place.dir.path().join("out")), false));
+    same("table", all, table(&place));
+
+    std::fs::write(folder.join("a.csv"), "another\n").unwrap();
+    place.run(&["run"]).says(&[
+        "a.csv: another file has its name now",
+        "a file is read once",
+        "`foretell positions forget`",
+    ]);
+}
+
+#[test]
+fn compressed_files_on_s3() {
+    let mut place = Place::new("files-s3");
+    let folder = format!("{}/in", place.id);
+    let s3 = format!(
+        "PATH\", s3: {{ endpoint: \"{}\", access_key_id: {{ env: S3_KEY }}, secret_access_key: {{ env: S3_SECRET }} }}, format: csv",
+        s3::endpoint()
+    );
+    let text = minutes("PATH", "out", "available_now").replace("PATH\", format: csv", &s3);
+    place.env.extend([("S3_KEY".to_string(), s3::key()), ("S3_SECRET".to_string(), s3::secret())]);
+    place.pipeline(&text.replace("PATH", &format!("s3://foretell/{folder}/*.csv*")));
+    let mut all = Vec::new();
+    for (at, name) in ["a.csv", "b.csv.gz", "c.csv.zst", "d.txt"].into_iter().enumerate() {
+        let (text, expected) = patients(at * 1000..at * 1000 + 900);
+        s3::put(&format!("{folder}/{name}"), s3::pack(name, text.as_bytes()));
+        if at < 3 {
+            all.extend(expected);
+        }
+    }
+    place.run(&["run"]).well();
+    same("part files", all.clone(), lines(&local(&place.dir.path().join("out")), false));
+    same("table", all, table(&place));
+    assert_eq!(broken(&place).len(), 27);
+    place.env.last_mut().unwrap().1 = "wrong".into();
+    place.run(&["check"]).says(&["pipeline.yaml:3: source.file", "s3://foretell"]);
+}
+
+#[test]
+fn what_is_wrong_with_files_is_said_at_start() {
+    let place = Place::new("files-wrong");
+    let out = Path::new("out").display().to_string();
+    std::fs::write(place.dir.path().join("a.csv"), "p1,0,1,2,0,4,5,1\n").unwrap();
+    for (path, texts) in [
+        ("*.tsv", ["pipeline.yaml:3: source.file", "no file matches *.tsv"]),
+        ("no/*.csv", ["pipeline.yaml:3: source.file", "no such folder"]),
+        ("s3://bucket/x", ["pipeline.yaml:3: source.file", "no credentials"]),
+    ] {
+        place.pipeline(&minutes(path, &out, "available_now"));
+        place.run(&["check"]).says(&texts);
+        place.run(&["run"]).says(&texts);
+    }
+    // Wider than its header says: no order, and no other column either.
+    place.pipeline(&minutes("a.csv", &out, "available_now").replace("header: false, split", "header: true, split"));
+    place.run(&["run"]).says(&["a.csv: the first line is not `PNO, ITEM_n,", "`header: false`"]);
+    place.pipeline(&minutes("a.csv", &out, "available_now"));
+    place.run(&["run"]).well();
+    assert_eq!(table(&place).len(), 1);
+}
