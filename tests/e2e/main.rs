@@ -1,4 +1,4 @@
-//! Does foretell do what users need? The built binary, on real Kafka, HDFS, MariaDB, PostgreSQL and S3.
+//! Does foretell do what users need? The built binary, on real Kafka, HDFS, MariaDB, PostgreSQL, S3 and netcat.
 //!
 //! `cases.rs` runs the folders in `cases/`: a pipeline, its input, what must be in each sink afterwards. The other
 //! modules are about behaviour over time: crashes, signals, workers, errors at start. Every test uses names of its own,
@@ -17,6 +17,7 @@ mod positions;
 mod privacy;
 mod reload;
 mod signals;
+mod socket;
 mod start;
 mod tables;
 mod workers;

@@ -44,7 +44,9 @@ pub(crate) fn start(args: &LogArgs) {
         None => DEFAULT.to_string(),
     };
     let filter = EnvFilter::try_new(text).unwrap_or_else(|_| EnvFilter::new(DEFAULT));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A reader of the log that went away (`2>&1 | head`) stops nothing: errors of writing it are not written there too.
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     match args.log_format {
         LogFormat::Text => builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),

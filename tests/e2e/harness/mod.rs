@@ -5,6 +5,7 @@ pub(crate) mod database;
 pub(crate) mod foretell;
 pub(crate) mod hdfs;
 pub(crate) mod kafka;
+pub(crate) mod nc;
 pub(crate) mod orders;
 pub(crate) mod place;
 pub(crate) mod s3;

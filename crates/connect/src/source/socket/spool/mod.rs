@@ -188,8 +188,29 @@ impl Spool {
         true
     }
 
+    /// Writes a frame; false when the spool was closed.
+    fn write(&self, writer: &mut Writer, frame: &[u8]) -> bool {
+        let written = self.patiently(|| {
+            let Err(error) = writer.file.write_all_at(frame, writer.at) else { return Ok(true) };
+            // Half a frame may stand there.
+            drop(writer.file.set_len(writer.at));
+            let state = lock(&self.state);
+            let drained = writer.at > 0 && state.committed >= state.end;
+            if drained { Ok(false) } else { Err(error) }
+        });
+        match written {
+            // Every sink has all of it: its disk space can be had.
+            Some(false) if self.roll(writer) => {
+                self.let_go();
+                self.write(writer, frame)
+            }
+            Some(written) => written,
+            None => false,
+        }
+    }
+
     /// Does what a full disk may refuse until it is done; none when the spool was closed.
-    fn patiently<T>(&self, act: impl Fn() -> io::Result<T>) -> Option<T> {
+    fn patiently<T>(&self, mut act: impl FnMut() -> io::Result<T>) -> Option<T> {
         let mut told = false;
         loop {
             match act() {
@@ -222,6 +243,10 @@ impl Spool {
             }
             state.segments.pop_front();
         }
+        let first = state.segments[0].first;
+        drop(state);
+        // A file that is open keeps its place on the disk.
+        lock(&self.cursor).take_if(|cursor| cursor.segment < first);
         self.freed.notify_all();
     }
 
@@ -261,13 +286,11 @@ impl Spool {
     /// Reads the frame of the next line, which is there.
     fn load(&self, cursor: &mut Cursor) -> Result<(), StageError> {
         let failed = |path: &Path, error: io::Error| unreadable(path, &error);
-        let mut path = Segment::path(&self.folder, cursor.segment);
-        let mut length = cursor.file.metadata().map_err(|error| failed(&path, error))?.len();
-        if cursor.at == length && cursor.next > cursor.segment {
+        if cursor.next > cursor.segment && lock(&self.state).segments.iter().any(|s| s.first == cursor.next) {
             *cursor = self.cursor_at(cursor.next)?;
-            path = Segment::path(&self.folder, cursor.segment);
-            length = cursor.file.metadata().map_err(|error| failed(&path, error))?.len();
         }
+        let path = Segment::path(&self.folder, cursor.segment);
+        let length = cursor.file.metadata().map_err(|error| failed(&path, error))?.len();
         let next_segment = || lock(&self.state).segments.iter().map(|s| s.first).find(|first| *first > cursor.segment);
         let header = segment::header(&cursor.file, cursor.at, length).map_err(|error| failed(&path, error))?;
         let Some(header) = header.filter(|header| header.first == cursor.next) else {
@@ -320,13 +343,7 @@ impl Log for Spool {
             return Ok(false);
         }
         let frame = frame::encode(self.id, lock(&self.state).end, &group);
-        let write = || {
-            writer.file.write_all_at(&frame, writer.at).inspect_err(|_| {
-                // Half a frame may stand there; the next attempt, or the next start, writes over it.
-                drop(writer.file.set_len(writer.at));
-            })
-        };
-        if self.patiently(write).is_none() {
+        if !self.write(&mut writer, &frame) {
             return Ok(false);
         }
         // Not again: after a sync that failed the system may count the pages as written.

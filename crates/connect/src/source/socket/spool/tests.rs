@@ -164,6 +164,10 @@ fn segments_that_every_sink_has_go_and_a_full_spool_waits_for_that() {
     writer.join().unwrap();
     assert!(spool.extent().first > 30, "{:?}", spool.extent());
     let end = spool.extent();
+    // A removed file that is still open would keep its place on the disk.
+    let open = std::fs::read_dir("/proc/self/fd").unwrap().filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok());
+    let gone = open.filter(|file| file.starts_with(folder.path()) && file.to_string_lossy().ends_with("(deleted)"));
+    assert_eq!(gone.count(), 0);
     drop(spool);
     assert_eq!(Spool::open(folder.path(), 16 * 1024).unwrap().extent(), end);
 }
