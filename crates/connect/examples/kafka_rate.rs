@@ -92,7 +92,7 @@ async fn write(brokers: &str, topic: &str, name: &str, rows: usize) -> Result<()
         worker: "0".into(),
         schema: batch.schema(),
         leader: true,
-        row_wise: true,
+        by_partition: true,
         role: Role::Results,
         timezone: None,
         base: ".".into(),

@@ -13,7 +13,8 @@ use arrow_buffer::{BooleanBuffer, NullBuffer};
 use arrow_schema::DataType;
 
 use crate::families::encode::{Categories, MISSING};
-use crate::families::{label_encoder, ordinal_encoder};
+use crate::families::label_encoder;
+use crate::families::ordinal_encoder::{self, Learned};
 use crate::labels::Labels;
 use crate::load::{choose, unpickle};
 use crate::loader::feature_names;
@@ -88,7 +89,8 @@ impl Encoding {
             }
             Some(column) => names.iter().position(|name| name == column),
         };
-        let Some((categories, labels, values)) = index.and_then(|index| learned.into_iter().nth(index)) else {
+        let Some(Learned { categories, labels, values }) = index.and_then(|index| learned.into_iter().nth(index))
+        else {
             let message = format!("there is no column `{}`: the encoder has {}", column.unwrap_or_default(), all());
             return Err(Error::At { message });
         };

@@ -243,7 +243,7 @@ mod tests {
     fn shown(rows: &Rows) -> String {
         let schema = rows.batch.schema();
         let head: Vec<String> = schema.fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect();
-        let table = arrow::util::pretty::pretty_format_batches(&[rows.batch.clone()]).unwrap().to_string();
+        let table = arrow::util::pretty::pretty_format_batches(std::slice::from_ref(&rows.batch)).unwrap().to_string();
         let body = table.lines().filter(|line| line.starts_with('|')).skip(1);
         let body =
             body.map(|line| line.split('|').map(str::trim).filter(|c| !c.is_empty()).collect::<Vec<_>>().join(","));

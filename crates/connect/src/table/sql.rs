@@ -108,3 +108,58 @@ fn in_order(batch: &RecordBatch) -> Result<RecordBatch, StageError> {
     order.sort_by(|a, b| rows.row(*a as usize).cmp(&rows.row(*b as usize)));
     take_record_batch(batch, &UInt32Array::from(order)).map_err(failed)
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::util::pretty::pretty_format_batches;
+    use sqlx::sqlite::SqliteConnectOptions;
+    use sqlx::{ConnectOptions, Executor};
+
+    use super::*;
+
+    async fn read(folder: &Path, settings: serde_json::Value) -> Result<Rows, String> {
+        let settings: Settings = serde_json::from_value(settings).unwrap();
+        settings.read(folder).await.map_err(|error| error.message)
+    }
+
+    #[tokio::test]
+    async fn a_sqlite_table_keeps_its_types_and_digits_and_is_put_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = SqliteConnectOptions::new().filename(folder.path().join("t.db")).create_if_missing(true);
+        let mut database = options.connect().await.unwrap();
+        let sql = "CREATE TABLE depts (id INTEGER, name TEXT, weight REAL, day DATE, at TIMESTAMP, open BOOLEAN, any); \
+                   INSERT INTO depts VALUES (3, 'c', 0.1 + 0.2, '2024-02-29', '2024-02-29 12:00:00', 1, 7), \
+                   (1, NULL, 2, NULL, NULL, NULL, 8), (2, 'b''b', 1e300, NULL, '2024-01-01 00:00:00.5', 0, NULL)";
+        database.execute(sqlx::raw_sql(sql)).await.unwrap();
+        let all = serde_json::json!({ "url": "sqlite://t.db", "table": "depts" });
+        let rows = read(folder.path(), all.clone()).await.unwrap();
+        let types: Vec<String> = rows.batch.schema().fields().iter().map(|f| f.data_type().to_string()).collect();
+        let time = "Timestamp(µs, \"UTC\")";
+        assert_eq!(types, ["Int64", "Utf8", "Float64", "Date32", time, "Int64", "Int64"]);
+        let table = pretty_format_batches(std::slice::from_ref(&rows.batch)).unwrap().to_string();
+        let cells = |line: &str| line.split('|').map(str::trim).filter(|c| !c.is_empty()).collect::<Vec<_>>().join(",");
+        let body: Vec<String> = table.lines().filter(|line| line.starts_with('|')).skip(1).map(cells).collect();
+        let last = "3,c,0.30000000000000004,2024-02-29,2024-02-29T12:00:00Z,1,7";
+        assert_eq!(body, ["1,2.0,8", "2,b'b,1e300,2024-01-01T00:00:00.500Z,0", last]);
+        assert_eq!(rows.place(1), "table depts (sqlite): row 2");
+
+        let query = |query: &str| serde_json::json!({ "url": "sqlite://t.db", "query": query });
+        let rows = read(folder.path(), query("SELECT max(id) AS most, count(*) AS n FROM depts")).await.unwrap();
+        assert_eq!(rows.batch.num_columns(), 2);
+        assert_eq!(rows.batch.schema().field(0).data_type(), &DataType::Int64);
+        let none = read(folder.path(), query("SELECT id, name FROM depts WHERE id > 9")).await.unwrap();
+        assert_eq!((none.batch.num_rows(), none.batch.schema().field(0).data_type()), (0, &DataType::Int64));
+
+        for (settings, says) in [
+            (query("DELETE FROM depts"), "readonly"),
+            (query("SELECT id, id FROM depts"), "column 2 has no name, or the name of another"),
+            (query("SELECT x'00' AS b"), "column 1 is not text"),
+            (serde_json::json!({ "url": "sqlite://t.db", "table": "dept" }), "there is no table `dept`"),
+            (serde_json::json!({ "url": "sqlite://none.db", "table": "depts" }), "the file does not exist"),
+        ] {
+            let error = read(folder.path(), settings).await.unwrap_err();
+            assert!(error.contains(says), "{error}");
+        }
+        assert_eq!(read(folder.path(), all).await.unwrap().batch.num_rows(), 3, "nothing was deleted");
+    }
+}

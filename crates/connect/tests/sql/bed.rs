@@ -151,7 +151,7 @@ pub fn context(schema: &SchemaRef) -> SinkContext {
         worker: "0".into(),
         schema: schema.clone(),
         leader: true,
-        row_wise: true,
+        by_partition: true,
         role: Role::Results,
         timezone: None,
         base: std::env::temp_dir(),

@@ -24,7 +24,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let sources = loader.sources(view, given, learned.len(), names)?;
     let unknown = unknown(view)?;
     let mut columns = Vec::with_capacity(learned.len());
-    for (source, (categories, _, values)) in sources.iter().zip(learned) {
+    for (source, Learned { categories, values, .. }) in sources.iter().zip(learned) {
         loader.demand(source, categories.kind());
         loader.hold(categories.bytes());
         columns.push(run::Column { values, categories, label: source.label.clone() });
@@ -35,8 +35,17 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
 }
 
-/// By column: the categories, the labels where they are of one type, and the number of each category.
-pub(crate) fn learned(view: &View<'_>) -> Result<Vec<(Categories, Option<Labels>, Vec<f64>)>, Error> {
+/// What the encoder learned of one column.
+pub(crate) struct Learned {
+    pub(crate) categories: Categories,
+    /// The same in order, where they are of one type.
+    pub(crate) labels: Option<Labels>,
+    /// The number of each category.
+    pub(crate) values: Vec<f64>,
+}
+
+/// By column.
+pub(crate) fn learned(view: &View<'_>) -> Result<Vec<Learned>, Error> {
     let arrays = view.attr("categories_")?.items()?;
     let missing = match some_attr(view, "encoded_missing_value")? {
         Some(value) => value.as_f64()?,
@@ -50,7 +59,7 @@ pub(crate) fn learned(view: &View<'_>) -> Result<Vec<(Categories, Option<Labels>
             _ => group.as_ref().map_or(code, |group| group.of(code)) as f64,
         };
         let values = (0..categories.len()).map(code).collect();
-        Ok((categories, labels(&array).ok(), values))
+        Ok(Learned { categories, labels: labels(&array).ok(), values })
     };
     arrays.into_iter().zip(groups).map(one).collect()
 }

@@ -135,6 +135,25 @@ async fn records_come_in_order_once_from_where_seek_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_look_takes_every_partition_and_disturbs_no_member() {
+    let topic = topic("look", 3).await;
+    for partition in 0..3 {
+        feed(&topic, partition, numbers(0..50));
+    }
+    let mut member = member(&topic, &topic, "0").await;
+    assert_eq!(assigned(&mut member).await, [0, 1, 2]);
+    let settings = || json!({ "brokers": brokers(), "topic": topic });
+    for _ in 0..2 {
+        let context = SourceContext { observe: true, ..context(&topic, "0") };
+        let mut look = (KIND.parse)(settings()).unwrap().open(&context, false).await.unwrap();
+        assert_eq!(assigned(&mut look).await, [0, 1, 2]);
+        look.seek(&[at(&topic, 0, 0), at(&topic, 1, 20), at(&topic, 2, 50)]).await.unwrap();
+        assert_eq!(read(&mut look, 80).await.len(), 80);
+    }
+    assert!(matches!(member.next(DEMAND).await.unwrap(), Event::Idle), "the member keeps its partitions");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn demand_bounds_a_chunk_and_one_large_record_still_comes() {
     let topic = topic("demand", 1).await;
     feed(&topic, 0, (0..10).map(|_| "x".repeat(1000)));
