@@ -118,9 +118,12 @@ fn ctrl_c_ends_a_dry_run_at_once() {
     for trigger in ["continuous", "{ every: 200ms }"] {
         let text = SHARED.replace("{ mode: continuous, max_rows: 500 }", trigger);
         let place = Place::ready("ctrl-c", &text);
-        let run = place.start(&["run", "--console"]);
+        let mut run = place.start(&["run", "--console"]);
         place.orders(0..10);
-        until("ten rows", || rows(&run.printed(), "db").len() == 10);
+        until("ten rows", || {
+            assert!(run.alive(), "{}", run.log());
+            rows(&run.printed(), "db").len() == 10
+        });
         place.orders(10..15);
         until("five more", || rows(&run.printed(), "utime").len() == 15);
         run.interrupt();

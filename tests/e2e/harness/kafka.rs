@@ -12,7 +12,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-use super::{service, wait};
+use super::{service, until, wait};
 
 /// Records may be larger than brokers take by default.
 const LARGEST: &str = "20000000";
@@ -54,6 +54,8 @@ pub(crate) fn create(topic: &str, partitions: i32) {
     for outcome in wait(admin.create_topics([&new], &options)).unwrap() {
         outcome.unwrap();
     }
+    // The broker tells of it a moment later, on a busy machine a long one.
+    until("the topic is known", || exists(topic));
 }
 
 pub(crate) fn delete(topic: &str) {
