@@ -60,7 +60,7 @@ impl SourceSettings for Files {
     }
 
     async fn open(&self, context: &SourceContext, probe: bool) -> Result<Box<dyn Source>, StageError> {
-        if probe {
+        if probe || context.observe {
             let catalog = Catalog::look_only(self.settings.clone(), context).await?;
             return Ok(Box::new(FileSource::new(Arc::new(Session::look_only(catalog)), context)));
         }

@@ -42,6 +42,8 @@ pub(super) struct Catalog {
     new: usize,
     /// Whether the storage's lock keeps others out.
     locks: bool,
+    /// Whether what is found is written down.
+    keeps: bool,
 }
 
 /// A catalog for as long as its files are read: other processes are kept out.
@@ -62,8 +64,8 @@ impl Session {
         if !storage.locks() || !manifest.kept() {
             manifest.keep(Vec::new()).await?;
         }
-        let new = catalog.look(true).await?;
-        catalog.new = new;
+        catalog.keeps = true;
+        catalog.new = catalog.look().await?;
         catalog.refuse_nothing(context)?;
         Ok(Session { catalog: Arc::new(catalog), _lock: Some(lock) })
     }
@@ -78,8 +80,7 @@ impl Catalog {
     /// What is there, without writing anything: files that are new are in the list of this process only.
     pub(super) async fn look_only(settings: Arc<Settings>, context: &SourceContext) -> Result<Catalog, StageError> {
         let mut catalog = Catalog::read(settings, context).await?;
-        let new = catalog.look(false).await?;
-        catalog.new = new;
+        catalog.new = catalog.look().await?;
         catalog.refuse_nothing(context)?;
         Ok(catalog)
     }
@@ -109,6 +110,7 @@ impl Catalog {
             read: Default::default(),
             new: 0,
             locks: storage.locks(),
+            keeps: false,
             settings,
         })
     }
@@ -141,7 +143,7 @@ impl Catalog {
             Err(_) => false,
         };
         if due {
-            self.look(true).await?;
+            self.look().await?;
         }
         Ok(())
     }
@@ -155,7 +157,7 @@ impl Catalog {
     }
 
     /// Lists the files and adds those that are new; says how many.
-    async fn look(&self, keep: bool) -> Result<usize, StageError> {
+    async fn look(&self) -> Result<usize, StageError> {
         let mut manifest = self.manifest.lock().await;
         let mut new = Vec::new();
         for (storage, path) in &self.patterns {
@@ -171,7 +173,7 @@ impl Catalog {
         new.sort_by(|a, b| a.url.cmp(&b.url));
         new.dedup_by(|a, b| a.url == b.url);
         let count = new.len();
-        if count > 0 && keep {
+        if count > 0 && self.keeps {
             manifest.0.keep(new).await?;
         } else {
             manifest.0.known.add(new);
