@@ -10,6 +10,7 @@ mod arrows;
 mod cases;
 mod console;
 mod crash;
+mod docs;
 mod files;
 mod groups;
 mod harness;
