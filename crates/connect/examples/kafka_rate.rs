@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch};
 use foretell_connect::kafka::mock::Feed;
 use foretell_connect::kind::{DecodeText, Role, SinkContext, SourceContext};
+use foretell_connect::storage::Local;
 use foretell_connect::{sink, source};
 use foretell_flow::{Claim, Demand, Event, Partition, Plan, Position, Provenance, Range, Recipe, Write};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
