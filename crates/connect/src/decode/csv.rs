@@ -94,11 +94,19 @@ fn check(mut settings: Settings) -> Result<Checked, SettingsError> {
     })
 }
 
-/// What a reader of CSV files must know of settings that may lack `columns`: the dialect, and what means a missing value.
+/// What a reader of CSV files must know.
+pub(crate) struct Outline {
+    /// What separates and quotes fields.
+    pub(crate) dialect: Dialect,
+    /// Fields that mean a missing value.
+    pub(crate) missing: Vec<Box<[u8]>>,
+}
+
+/// The outline of settings that may lack `columns`.
 ///
 /// # Errors
 /// Settings that do not read.
-pub(crate) fn outline(settings: &serde_json::Value) -> Result<(Dialect, Vec<Box<[u8]>>), SettingsError> {
+pub(crate) fn outline(settings: &serde_json::Value) -> Result<Outline, SettingsError> {
     let mut settings = settings.clone();
     if settings.get("columns").is_none()
         && let Some(settings) = settings.as_object_mut()
@@ -106,7 +114,7 @@ pub(crate) fn outline(settings: &serde_json::Value) -> Result<(Dialect, Vec<Box<
         settings.insert("columns".to_string(), serde_json::json!([{ "a": "utf8" }]));
     }
     let checked = check(settings_of(settings)?)?;
-    Ok((checked.dialect, checked.missing))
+    Ok(Outline { dialect: checked.dialect, missing: checked.missing })
 }
 
 /// A single ASCII character that is no line end.

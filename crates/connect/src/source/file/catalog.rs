@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::find::find;
 use super::manifest::{Known, Listed, Manifest};
-use super::settings::{Format, How, Settings};
+use super::settings::{Format, Found, How, Settings};
 use crate::human::HumanSize;
 use crate::kind::{DecodeText, SourceContext};
 use crate::storage::{self, ErrorKind, Reader, Reading, Stat, Storage, escape};
@@ -29,7 +29,7 @@ pub(super) struct Catalog {
     pub(super) decode: DecodeText,
     base: PathBuf,
     /// What the paths mean.
-    patterns: Vec<(Arc<dyn Reading>, String)>,
+    patterns: Vec<Found>,
     /// Storages by the URL that they were opened with, without the path.
     storages: Mutex<HashMap<String, Arc<dyn Reading>>>,
     manifest: tokio::sync::Mutex<(Manifest, Instant)>,
@@ -235,7 +235,7 @@ impl Catalog {
         changed(&file.url, why, "the list in `state`")
     }
 
-    fn storage(&self, url: &str) -> Result<(Arc<dyn Reading>, String), StageError> {
+    fn storage(&self, url: &str) -> Result<Found, StageError> {
         let authority = match url.split_once("://") {
             Some((scheme, rest)) => format!("{scheme}://{}", rest.split('/').next().unwrap_or_default()),
             None => String::new(),

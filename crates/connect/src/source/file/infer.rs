@@ -124,7 +124,7 @@ impl File {
         let settings = |error: crate::kind::SettingsError| {
             StageError::settings(format!("decode: csv: {}: {}", error.path.join("."), error.message))
         };
-        let (_, missing) = outline(&self.given.settings).map_err(settings)?;
+        let missing = outline(&self.given.settings).map_err(settings)?.missing;
         let dialect = dialect(&self.given);
         let has_header = self.how.header;
         let (header, lines) = self.sample(dialect)?;

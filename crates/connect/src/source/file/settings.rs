@@ -1,6 +1,7 @@
 //! What the pipeline file says of files.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -64,6 +65,9 @@ enum Paths {
     One(String),
     Many(Vec<String>),
 }
+
+/// A storage, and a path or pattern there.
+pub(super) type Found = (Arc<dyn Reading>, String);
 
 /// What is in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -227,7 +231,7 @@ impl Settings {
     }
 
     /// The storage and path of each pattern.
-    pub(super) fn places(&self, base: &Path) -> Result<Vec<(std::sync::Arc<dyn Reading>, String)>, storage::Error> {
+    pub(super) fn places(&self, base: &Path) -> Result<Vec<Found>, storage::Error> {
         self.paths().iter().map(|path| storage::open_reading(path, base, &self.s3)).collect()
     }
 }
@@ -236,7 +240,7 @@ impl Settings {
 pub(super) fn dialect(decode: &DecodeText) -> crate::decode::fields::Dialect {
     let comma = crate::decode::fields::Dialect { delimiter: b',', quote: Some(b'"') };
     match decode.kind.as_str() {
-        "csv" => crate::decode::outline(&decode.settings).map_or(comma, |(dialect, _)| dialect),
+        "csv" => crate::decode::outline(&decode.settings).map_or(comma, |outline| outline.dialect),
         _ => comma,
     }
 }
