@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, BinaryArray, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray, new_null_array,
 };
+use arrow::buffer::{Buffer, OffsetBuffer};
 use arrow::compute::{concat, concat_batches, filter};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
 
@@ -220,7 +221,11 @@ fn assemble(
         keys.clone(),
         values,
         Arc::new(headers) as ArrayRef,
-        Arc::new(StringArray::from_iter_values(std::iter::repeat_n(topic, rows))),
+        Arc::new(StringArray::new(
+            OffsetBuffer::from_repeated_length(topic.len(), rows),
+            Buffer::from(topic.repeat(rows).into_bytes()),
+            None,
+        )),
         Arc::new(records.partitions.clone()),
         Arc::new(records.offsets.clone()),
         Arc::new(times),
