@@ -144,8 +144,8 @@ impl Query for Plain {
         Arc::new(Schema::new(vec![Field::new("_offset", DataType::Int64, false)]))
     }
 
-    fn row_wise(&self) -> bool {
-        true
+    fn scope(&self) -> Scope {
+        Scope::Record
     }
 
     fn run(&mut self, batch: &RecordBatch, _: i64) -> Result<Queried, StageError> {

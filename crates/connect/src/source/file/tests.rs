@@ -46,6 +46,7 @@ impl Bed {
             decode: decode.clone(),
             state: (Arc::new(Local), self.folder.path().join("state").display().to_string()),
             base: self.folder.path().into(),
+            observe: false,
         }
     }
 }
@@ -368,6 +369,17 @@ async fn what_cannot_be_is_refused_by_name() {
     let error = settings(json!({ "lanes": 3 })).open(&bed.context(&csv(&["b", "a"]), (0, 1), true), false).await;
     let error = error.err().unwrap();
     assert!(error.message.contains("`lanes` is 3, but") && error.message.contains("was begun with 2"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_reads_everything_and_writes_no_list() {
+    let bed = Bed::new();
+    bed.write("a.txt", "1\n2\n3\n");
+    let context = SourceContext { observe: true, ..bed.context(&lines(), (0, 1), true) };
+    let mut source = settings(json!({})).open(&context, false).await.unwrap();
+    let (seen, _) = drain(&mut *source, &BTreeMap::new()).await.unwrap();
+    assert_eq!(seen.iter().map(|seen| seen.value.as_str()).collect::<Vec<_>>(), ["1", "2", "3"]);
+    assert!(!bed.folder.path().join("state").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,13 +9,25 @@ use foretell_flow::{Fault, Records};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::kind::DecodeText;
+use crate::storage::Local;
 
 fn settings(settings: Value) -> Box<dyn SourceSettings> {
     (KIND.parse)(settings).unwrap()
 }
 
 fn context(base: &Path) -> SourceContext {
-    SourceContext { pipeline: "test".into(), worker: "0".into(), workers: 1, base: base.into() }
+    SourceContext {
+        pipeline: "test".into(),
+        worker: "0".into(),
+        index: 0,
+        workers: 1,
+        ends: false,
+        decode: DecodeText { kind: "csv".into(), settings: json!({}) },
+        state: (Arc::new(Local), base.join("state").display().to_string()),
+        base: base.into(),
+        observe: false,
+    }
 }
 
 fn free_port() -> u16 {
