@@ -328,7 +328,13 @@ impl Storage for Hdfs {
                     }
                 }
                 Err(_) => {
-                    let what = format!("the lease was not recovered within {} s", RECOVERY.as_secs());
+                    // Seen where the writer died while the DataNode was in the middle of a write: it was interrupted, and
+                    // what it holds in memory and on disk differ (`Block length mismatch`) until it starts again.
+                    let what = format!(
+                        "the lease of a writer that died was not recovered within {} s; a DataNode that is down, or whose log \
+                         says `Block length mismatch`, has to be started again",
+                        RECOVERY.as_secs()
+                    );
                     return Err(Error::new(ErrorKind::Unavailable, self.url(path), what));
                 }
             }
