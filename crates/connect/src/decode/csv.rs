@@ -161,21 +161,31 @@ impl DecodeSettings for Checked {
     }
 }
 
-/// The texts that mean a missing value, quick to rule out by length.
+/// The texts that mean a missing value, quick to rule out by their first byte.
 #[derive(Debug)]
 struct Missing {
     texts: Vec<Box<[u8]>>,
-    lengths: u64,
+    empty: bool,
+    begins: [bool; 256],
 }
 
 impl Missing {
     fn new(texts: &[Box<[u8]>]) -> Self {
-        let lengths = texts.iter().map(|text| 1 << text.len().min(63)).fold(0, |a, b| a | b);
-        Missing { texts: texts.to_vec(), lengths }
+        let mut missing = Missing { texts: texts.to_vec(), empty: false, begins: [false; 256] };
+        for text in texts {
+            match text.first() {
+                Some(byte) => missing.begins[usize::from(*byte)] = true,
+                None => missing.empty = true,
+            }
+        }
+        missing
     }
 
     fn has(&self, field: &[u8]) -> bool {
-        self.lengths >> field.len().min(63) & 1 == 1 && self.texts.iter().any(|text| **text == *field)
+        match field.first() {
+            Some(byte) => self.begins[usize::from(*byte)] && self.texts.iter().any(|text| **text == *field),
+            None => self.empty,
+        }
     }
 }
 
@@ -322,11 +332,24 @@ pub(super) fn parse_signed(text: &[u8]) -> Result<i64, Wrong> {
     }
 }
 
+/// So many digits never overflow.
+const SAFE_DIGITS: usize = 19;
+
 fn digits(text: &[u8]) -> Result<u64, Wrong> {
     if text.is_empty() {
         return Err(Wrong::Kind(None));
     }
     let mut value: u64 = 0;
+    if text.len() <= SAFE_DIGITS {
+        for &byte in text {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                return Err(Wrong::Kind(None));
+            }
+            value = value * 10 + u64::from(digit);
+        }
+        return Ok(value);
+    }
     let mut overflow = false;
     for &byte in text {
         let digit = byte.wrapping_sub(b'0');
