@@ -5,6 +5,7 @@ pub(crate) mod bagging;
 pub(crate) mod calibration;
 pub(crate) mod chains;
 pub(crate) mod column_transformer;
+pub(crate) mod data_frame_mapper;
 pub(crate) mod dummy;
 pub(crate) mod feature_union;
 pub(crate) mod forest;
@@ -21,6 +22,8 @@ pub(crate) mod one_vs_one;
 pub(crate) mod one_vs_rest;
 pub(crate) mod ordinal_encoder;
 pub(crate) mod pipeline;
+pub(crate) mod pmml_domains;
+pub(crate) mod samplers;
 pub(crate) mod scalers;
 pub(crate) mod search;
 pub(crate) mod simple_imputer;
@@ -52,6 +55,7 @@ pub const FAMILIES: &[Family] = &[
     calibration::FAMILY,
     chains::FAMILY,
     column_transformer::FAMILY,
+    data_frame_mapper::FAMILY,
     dummy::FAMILY,
     feature_union::FAMILY,
     forest::FAMILY,
@@ -68,6 +72,8 @@ pub const FAMILIES: &[Family] = &[
     one_vs_rest::FAMILY,
     ordinal_encoder::FAMILY,
     pipeline::FAMILY,
+    pmml_domains::FAMILY,
+    samplers::FAMILY,
     scalers::FAMILY,
     search::FAMILY,
     simple_imputer::FAMILY,
