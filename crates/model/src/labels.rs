@@ -15,6 +15,14 @@ pub(crate) enum Labels {
     Text(Vec<String>),
 }
 
+/// One label, for comparing labels of different types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Key<'a> {
+    Int(i64),
+    Float(u64),
+    Text(&'a str),
+}
+
 impl Labels {
     /// `0, 1, …, n - 1`: what XGBoost's classifiers know.
     pub(crate) fn counted(n: usize) -> Self {
@@ -46,6 +54,27 @@ impl Labels {
             Labels::Float(all) => format!("{:?}", all[index]),
             Labels::Bool(all) => if all[index] { "True" } else { "False" }.to_string(),
             Labels::Text(all) => all[index].clone(),
+        }
+    }
+
+    /// One label as a number; NaN where it is a text.
+    pub(crate) fn number(&self, index: usize) -> f64 {
+        match self {
+            Labels::Int(all) => all[index] as f64,
+            Labels::Float(all) => all[index],
+            Labels::Bool(all) => f64::from(u8::from(all[index])),
+            Labels::Text(_) => f64::NAN,
+        }
+    }
+
+    /// What makes labels the same, as Python compares them: `1 == 1.0 == True`.
+    pub(crate) fn key(&self, index: usize) -> Key<'_> {
+        match self {
+            Labels::Int(all) => Key::Int(all[index]),
+            Labels::Bool(all) => Key::Int(i64::from(all[index])),
+            Labels::Float(all) if all[index] as i64 as f64 == all[index] => Key::Int(all[index] as i64),
+            Labels::Float(all) => Key::Float(all[index].to_bits()),
+            Labels::Text(all) => Key::Text(&all[index]),
         }
     }
 

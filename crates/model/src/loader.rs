@@ -89,6 +89,9 @@ pub(crate) struct Loaded {
 /// Estimators inside estimators: more are an attack on the stack.
 const NESTING: usize = 48;
 
+/// Estimators in one file, each counted as often as it is reached: a few that hold each other twice are millions.
+const ESTIMATORS: usize = 1 << 16;
+
 /// The state of one load.
 #[derive(Debug)]
 pub(crate) struct Loader<'o> {
@@ -97,12 +100,23 @@ pub(crate) struct Loader<'o> {
     library: &'static str,
     version: Option<String>,
     depth: usize,
+    estimators: usize,
+    columns: usize,
     bytes: usize,
 }
 
 impl<'o> Loader<'o> {
     pub(crate) fn new(options: &'o LoadOptions) -> Self {
-        Loader { options, inputs: Vec::new(), library: "scikit-learn", version: None, depth: 0, bytes: 0 }
+        Loader {
+            options,
+            inputs: Vec::new(),
+            library: "scikit-learn",
+            version: None,
+            depth: 0,
+            estimators: 0,
+            columns: 0,
+            bytes: 0,
+        }
     }
 
     /// Loads an estimator of any family. `given` are the columns its parent feeds it; `None` at the root, where the
@@ -114,6 +128,10 @@ impl<'o> Loader<'o> {
         };
         if self.depth >= NESTING {
             return Err(Error::state(view.path(), format!("more than {NESTING} estimators inside each other")));
+        }
+        self.estimators = self.estimators.saturating_add(1);
+        if self.estimators > ESTIMATORS {
+            return Err(Error::state(view.path(), format!("more than {ESTIMATORS} estimators")));
         }
         if self.version.is_none() {
             self.version = version_text(view)?;
@@ -154,6 +172,15 @@ impl<'o> Loader<'o> {
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
+    /// Counts columns that a step puts side by side: steps that repeat what they are given double it each time.
+    pub(crate) fn charge(&mut self, view: &View<'_>, columns: usize) -> Result<(), Error> {
+        self.columns = self.columns.saturating_add(columns);
+        if self.columns > FEATURES {
+            return Err(Error::state(view.path(), format!("more than {FEATURES} columns put side by side")));
+        }
+        Ok(())
+    }
+
     /// The columns of a step: those it is given, or at the root the model's own features, `names` where it knows
     /// them.
     pub(crate) fn sources(
@@ -187,6 +214,16 @@ impl<'o> Loader<'o> {
         self.inputs = (0..count).map(|index| (name(index), None)).collect();
         let label = |index: usize| name(index).unwrap_or_else(|| format!("feature {index}"));
         Ok((0..count).map(|index| Source { label: label(index), origin: Some(index) }).collect())
+    }
+
+    /// The model's own features, once an estimator has told them.
+    pub(crate) fn own(&self) -> Option<Vec<Source>> {
+        let label = |index: usize, name: &Option<String>| name.clone().unwrap_or_else(|| format!("feature {index}"));
+        let source = |(index, (name, _)): (usize, &(Option<String>, _))| Source {
+            label: label(index, name),
+            origin: Some(index),
+        };
+        (!self.inputs.is_empty()).then(|| self.inputs.iter().enumerate().map(source).collect())
     }
 
     /// Notes what a step needs a column to be.

@@ -33,6 +33,17 @@ pub(crate) enum Answer {
     Class(Vec<Vec<u32>>),
 }
 
+impl Answer {
+    /// Floats that the library holds in float64, or in float32 where `narrow`.
+    pub(crate) fn floats(columns: Vec<Vec<f64>>, narrow: bool) -> Self {
+        if !narrow {
+            return Answer::F64(columns);
+        }
+        let round = |column: Vec<f64>| column.into_iter().map(|value| value as f32).collect();
+        Answer::F32(columns.into_iter().map(round).collect())
+    }
+}
+
 /// The state of one call: the rows refused so far.
 #[derive(Debug, Default)]
 pub(crate) struct Run {

@@ -6,6 +6,8 @@
 use foretell_pickle::{Entry, Kind, Value, View};
 
 use super::Family;
+use super::feature_union::weight;
+use super::index::{self, Index};
 use crate::loader::{Loaded, Loader, Out, Source, feature_names, flag, some_attr};
 use crate::step::{Step, Transform};
 use crate::{Error, StepReport};
@@ -20,12 +22,14 @@ pub(crate) const FAMILY: Family = Family {
     load,
 };
 
+pub(super) use run::side_by_side;
+
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let transformers = view.attr("transformers_")?.items()?;
-    let names = match feature_names(view)? {
-        Some(names) => Some(names),
-        None if given.is_none() => named(&transformers)?,
-        None => None,
+    let names = match (feature_names(view)?, older_names(view)?) {
+        (Some(names), _) | (None, Some(names)) => Some(names),
+        (None, None) if given.is_none() => named(&transformers)?,
+        (None, None) => None,
     };
     let mut count = given.map(<[Source]>::len).or(names.as_ref().map(Vec::len));
     for key in ["n_features_in_", "_n_features"] {
@@ -38,9 +42,6 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let Some(count) = count else {
         return Err(Error::state(view.path(), "does not tell how many features it has"));
     };
-    if some_attr(view, "transformer_weights")?.is_some() {
-        return Err(Error::unsupported(view.path(), "transformer_weights", "transformers without weights"));
-    }
     let sources = loader.sources(view, given, count, names)?;
 
     let mut report = StepReport::default();
@@ -56,6 +57,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         if picked.is_empty() {
             continue;
         }
+        loader.charge(view, picked.len())?;
         let given: Vec<Source> = picked.iter().filter_map(|index| sources.get(*index)).cloned().collect();
         let mut child = StepReport {
             class: "passthrough".to_string(),
@@ -71,20 +73,33 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
             child = loaded.report;
             match (loaded.step, loaded.out) {
                 (Step::Transform(step), Out::Table(table)) => {
+                    loader.charge(view, table.len())?;
                     out.extend(table);
                     Some(step)
                 }
                 _ => return Err(Error::state(transformer.path(), "predicts, where a transformer is needed")),
             }
         };
-        child.name = Some(name.as_str()?.to_string());
+        let name = name.as_str()?;
+        child.name = Some(name.to_string());
         report.children.push(child);
-        parts.push(run::Part { picked, step });
+        parts.push(run::Part { picked, step, weight: weight(view, name)? });
     }
     report.class = view.class().map(|class| class.to_string()).unwrap_or_default();
     let sparse = flag(view, "sparse_output_", false)?;
     let step = run::Columns { parts, sparse };
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report })
+}
+
+/// The names of all columns of a DataFrame, as 0.22 to 0.24 kept them.
+fn older_names(view: &View<'_>) -> Result<Option<Vec<String>>, Error> {
+    if let Some(names) = some_attr(view, "_feature_names_in")? {
+        return Ok(Some(names.array()?.strings()?.into_iter().map(|name| name.into_owned()).collect()));
+    }
+    match some_attr(view, "_df_columns")?.map(|columns| index::read(&columns)).transpose()?.flatten() {
+        Some(Index::Names(names)) => Ok(Some(names)),
+        _ => Ok(None),
+    }
 }
 
 /// The names that the transformers speak of, in their order: all that versions before 1.0 tell of a DataFrame. A
@@ -100,6 +115,8 @@ fn named(transformers: &[View<'_>]) -> Result<Option<Vec<String>>, Error> {
             array.strings().ok().map(|all| all.into_iter().map(|name| name.into_owned()).collect())
         } else if let Value::List(_) | Value::Tuple(_) = columns.value() {
             columns.items()?.iter().map(|item| item.as_str().ok().map(str::to_string)).collect()
+        } else if let Some(Index::Names(names)) = index::read(&columns)? {
+            Some(names)
         } else {
             None
         };
@@ -153,6 +170,11 @@ fn pick(columns: &View<'_>, sources: &[Source]) -> Result<Vec<usize>, Error> {
     // Remainders of 1.5 and later are lists with a memory: a dict with the list as `data`.
     if let Some(data) = columns.class().is_some().then(|| columns.get_attr("data")).transpose()?.flatten() {
         return pick(&data, sources);
+    }
+    match index::read(columns)? {
+        Some(Index::Names(names)) => return names.iter().map(|name| by_name(name)).collect(),
+        Some(Index::Positions(positions)) => return positions.into_iter().map(by_index).collect(),
+        None => {}
     }
     match columns.value() {
         Value::Str(_) | Value::OldStr(_) => Ok(vec![by_name(columns.as_str()?)?]),
@@ -219,6 +241,7 @@ mod run {
     use arrow_array::{ArrayRef, Float64Array};
 
     use crate::bind::is_text;
+    use crate::families::feature_union::times;
     use crate::matrix::{Csr, Dense, Frame, Matrix};
     use crate::step::{Run, Transform};
 
@@ -227,6 +250,8 @@ mod run {
         pub(super) picked: Vec<usize>,
         /// Nothing where the columns pass through.
         pub(super) step: Option<Box<dyn Transform>>,
+        /// What its columns are multiplied by.
+        pub(super) weight: Option<f64>,
     }
 
     #[derive(Debug)]
@@ -240,18 +265,27 @@ mod run {
             let rows = x.rows();
             let part = |part: &Part, run: &mut Run| {
                 let picked = x.select(&part.picked);
-                match &part.step {
+                let out = match &part.step {
                     Some(step) => step.transform(picked, run),
                     None => picked,
+                };
+                match part.weight {
+                    Some(weight) => times(out, weight),
+                    None => out,
                 }
             };
             let parts: Vec<Matrix> = self.parts.iter().map(|one| part(one, run)).collect();
-            if self.sparse { Matrix::Csr(sparse(parts, rows)) } else { dense(parts, rows) }
+            side_by_side(parts, rows, self.sparse)
         }
     }
 
+    /// Tables side by side, as a sparse one or not.
+    pub(in crate::families) fn side_by_side(parts: Vec<Matrix>, rows: usize, as_sparse: bool) -> Matrix {
+        if as_sparse { Matrix::Csr(sparse(parts, rows)) } else { dense(parts, rows) }
+    }
+
     /// Side by side in rows; zeros of dense parts are not stored, NaN is.
-    pub(crate) fn sparse(parts: Vec<Matrix>, rows: usize) -> Csr {
+    fn sparse(parts: Vec<Matrix>, rows: usize) -> Csr {
         enum Part {
             Csr(Csr),
             Dense(Dense),
@@ -303,7 +337,7 @@ mod run {
     }
 
     /// Side by side in columns: numbers as one table, or columns where some are text.
-    pub(crate) fn dense(parts: Vec<Matrix>, rows: usize) -> Matrix {
+    fn dense(parts: Vec<Matrix>, rows: usize) -> Matrix {
         let has_text = |part: &Matrix| match part {
             Matrix::Frame(frame) => frame.columns.iter().any(|column| is_text(column.data_type())),
             _ => false,

@@ -10,6 +10,7 @@ use foretell_pickle::{Entry, View};
 
 use super::Family;
 use super::finite::Finite;
+use super::scores::pairwise_sum;
 use crate::labels::Labels;
 use crate::loader::{self, Loaded, Loader, Out, Source, Targets, some_attr};
 use crate::step::Step;
@@ -171,26 +172,6 @@ fn normalise(values: &mut [f64], stride: usize, classes: &[usize], width: usize)
     }
 }
 
-/// numpy's sum along a contiguous axis: in order below 8 elements, eight partial sums up to 128, halves above. The
-/// halving goes no deeper than the logarithm of a leaf's values.
-fn pairwise_sum(values: &[f64]) -> f64 {
-    if values.len() < 8 {
-        return values.iter().sum();
-    }
-    if values.len() > 128 {
-        let half = values.len() / 2;
-        let (left, right) = values.split_at(half.saturating_sub(half % 8));
-        return pairwise_sum(left) + pairwise_sum(right);
-    }
-    let (eights, rest) = values.as_chunks::<8>();
-    let mut r = [0.0; 8];
-    for eight in eights {
-        r.iter_mut().zip(eight).for_each(|(r, value)| *r += value);
-    }
-    let [a, b, c, d, e, f, g, h] = r;
-    rest.iter().fold(((a + b) + (c + d)) + ((e + f) + (g + h)), |sum, value| sum + value)
-}
-
 /// Whether the version that wrote the trees lets NaN through at prediction.
 fn allows_nan(tree: &View<'_>, is_forest: bool, version: Option<(u32, u32)>) -> Result<bool, Error> {
     let Some(version) = version else { return Ok(false) };
@@ -312,18 +293,5 @@ mod score {
             }
         }
         best
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::pairwise_sum;
-
-    #[test]
-    fn sums_in_numpys_order() {
-        // numpy.array([0.1] * n).sum() for each n.
-        assert_eq!(pairwise_sum(&[0.1; 3]), 0.30000000000000004);
-        assert_eq!(pairwise_sum(&[0.1; 10]), 1.0);
-        assert_eq!(pairwise_sum(&[0.1; 300]), 29.999999999999996);
     }
 }

@@ -1,14 +1,15 @@
-//! `FunctionTransformer` without a function, as ColumnTransformer writes for `passthrough`.
+//! `FunctionTransformer`: a function of one number on every column, or none.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 use foretell_pickle::View;
 
 use super::Family;
-use crate::Error;
-use crate::loader::{Loaded, Loader, Out, Source, feature_names, some_attr};
-use crate::matrix::Matrix;
-use crate::step::{Run, Step, Transform};
+use super::finite::Finite;
+use super::functions;
+use crate::loader::{Loaded, Loader, Out, Source, feature_names, some_attr, version};
+use crate::step::Step;
+use crate::{Error, InputKind};
 
 pub(crate) const FAMILY: Family = Family {
     name: "FunctionTransformer",
@@ -16,30 +17,91 @@ pub(crate) const FAMILY: Family = Family {
         ("sklearn.preprocessing._function_transformer", "FunctionTransformer"),
         ("sklearn.preprocessing", "FunctionTransformer"),
     ],
-    globals: &[],
+    globals: functions::ENTRIES,
     load,
 };
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
-    if let Some(func) = some_attr(view, "func")? {
-        let what = func.class().map_or_else(|| func.describe(), |class| class.to_string());
-        return Err(Error::unsupported(func.path(), format!("FunctionTransformer of {what}"), "FunctionTransformer()"));
-    }
     let count = match (given, some_attr(view, "n_features_in_")?) {
         (Some(given), _) => given.len(),
         (None, Some(count)) => count.as_usize()?,
         (None, None) => return Err(Error::state(view.path(), "does not tell how many features it has")),
     };
+    let function = function(view, "func", "kw_args")?;
     let names = feature_names(view)?;
     let sources = loader.sources(view, given, count, names)?;
-    Ok(Loaded { step: Step::Transform(Box::new(Pass)), out: Out::Table(sources), report: Default::default() })
+    let finite = validates(view)?.then(|| Finite::new("FunctionTransformer", &sources, false, false));
+    if function.is_some() || finite.is_some() {
+        sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
+    }
+    let labels = sources.iter().map(|source| source.label.clone()).collect();
+    // What a function made of an input is not that input.
+    let changed = |source: Source| Source { origin: source.origin.filter(|_| function.is_none()), ..source };
+    let out = sources.into_iter().map(changed).collect();
+    let step = run::Apply { function, finite, labels };
+    Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
 }
 
-#[derive(Debug)]
-struct Pass;
+/// The function of a parameter; nothing where it is none and columns pass through.
+pub(super) fn function(view: &View<'_>, func: &str, arguments: &str) -> Result<Option<functions::Function>, Error> {
+    let Some(func) = some_attr(view, func)? else { return Ok(None) };
+    let function = functions::read(&func)?;
+    if let Some(arguments) = some_attr(view, arguments)?
+        && !arguments.is_empty()?
+    {
+        let what = format!("{} with arguments", function.name);
+        return Err(Error::unsupported(arguments.path(), what, "functions of one number without arguments"));
+    }
+    Ok(Some(function))
+}
 
-impl Transform for Pass {
-    fn transform(&self, x: Matrix, _run: &mut Run) -> Matrix {
-        x
+/// Whether the input is checked; before 0.22 that was so where nothing else was said.
+pub(super) fn validates(view: &View<'_>) -> Result<bool, Error> {
+    match some_attr(view, "validate")? {
+        Some(validate) => Ok(validate.as_bool()?),
+        None => Ok(version(view)?.is_none_or(|version| version < (0, 22))),
+    }
+}
+
+mod run {
+    use crate::families::finite::Finite;
+    use crate::families::functions::Function;
+    use crate::families::scores::round;
+    use crate::matrix::{Dense, Matrix};
+    use crate::step::{Run, Transform};
+
+    #[derive(Debug)]
+    pub(super) struct Apply {
+        pub(super) function: Option<Function>,
+        pub(super) finite: Option<Finite>,
+        pub(super) labels: Vec<String>,
+    }
+
+    impl Transform for Apply {
+        fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
+            if let Some(finite) = &self.finite {
+                finite.check(&x, run);
+            }
+            let Some(Function { name, of, sparse }) = self.function else { return x };
+            let (rows, cols) = (x.rows(), x.cols());
+            match x {
+                Matrix::Csr(mut csr) => {
+                    if !sparse {
+                        run.refuse_all(rows, "FunctionTransformer", None, &format!("{name} of a sparse table"));
+                    }
+                    csr.data.iter_mut().for_each(|value| *value = round(of(*value), csr.narrow));
+                    Matrix::Csr(csr)
+                }
+                other => {
+                    let dense = other.into_dense().unwrap_or_else(|col| {
+                        let label = self.labels.get(col).map(String::as_str);
+                        run.refuse_all(rows, "FunctionTransformer", label, "not a number");
+                        Dense::zeros(rows, cols)
+                    });
+                    let data = dense.data.iter().map(|value| round(of(*value), dense.narrow)).collect();
+                    Matrix::Dense(Dense { data, ..dense })
+                }
+            }
+        }
     }
 }

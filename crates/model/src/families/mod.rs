@@ -1,24 +1,46 @@
 //! Which classes are known, family by family. A new family is one new file and two lines here.
 
+pub(crate) mod ada_boost;
+pub(crate) mod bagging;
+pub(crate) mod calibration;
+pub(crate) mod chains;
 pub(crate) mod column_transformer;
+pub(crate) mod data_frame_mapper;
 pub(crate) mod dummy;
+pub(crate) mod feature_union;
 pub(crate) mod forest;
 pub(crate) mod function_transformer;
 pub(crate) mod gradient_boosting;
 pub(crate) mod hist_gradient_boosting;
+pub(crate) mod isolation_forest;
+pub(crate) mod isotonic;
 pub(crate) mod label_encoder;
 pub(crate) mod lightgbm;
 pub(crate) mod linear;
+pub(crate) mod multi_output;
 pub(crate) mod one_hot_encoder;
+pub(crate) mod one_vs_one;
+pub(crate) mod one_vs_rest;
 pub(crate) mod ordinal_encoder;
 pub(crate) mod pipeline;
+pub(crate) mod pmml_domains;
+pub(crate) mod samplers;
 pub(crate) mod scalers;
+pub(crate) mod search;
 pub(crate) mod simple_imputer;
+pub(crate) mod stacking;
 pub(crate) mod standard_scaler;
+pub(crate) mod thresholds;
+pub(crate) mod transformed_target;
+pub(crate) mod voting;
 pub(crate) mod xgboost;
 
 pub(crate) mod encode;
 mod finite;
+mod functions;
+mod index;
+mod inert;
+mod inner;
 mod losses;
 mod scores;
 
@@ -29,21 +51,39 @@ use crate::{Error, GlobalReport, LoadOptions};
 
 /// Every family of estimators.
 pub const FAMILIES: &[Family] = &[
+    ada_boost::FAMILY,
+    bagging::FAMILY,
+    calibration::FAMILY,
+    chains::FAMILY,
     column_transformer::FAMILY,
+    data_frame_mapper::FAMILY,
     dummy::FAMILY,
+    feature_union::FAMILY,
     forest::FAMILY,
     function_transformer::FAMILY,
     gradient_boosting::FAMILY,
     hist_gradient_boosting::FAMILY,
+    isolation_forest::FAMILY,
+    isotonic::FAMILY,
     label_encoder::FAMILY,
     lightgbm::FAMILY,
     linear::FAMILY,
+    multi_output::FAMILY,
     one_hot_encoder::FAMILY,
+    one_vs_one::FAMILY,
+    one_vs_rest::FAMILY,
     ordinal_encoder::FAMILY,
     pipeline::FAMILY,
+    pmml_domains::FAMILY,
+    samplers::FAMILY,
     scalers::FAMILY,
+    search::FAMILY,
     simple_imputer::FAMILY,
+    stacking::FAMILY,
     standard_scaler::FAMILY,
+    thresholds::FAMILY,
+    transformed_target::FAMILY,
+    voting::FAMILY,
     xgboost::FAMILY,
 ];
 
@@ -112,7 +152,7 @@ pub fn allow() -> Allow {
     let classes = FAMILIES.iter().flat_map(|family| family.classes.iter());
     let classes: Vec<Entry> = classes.map(|(module, name)| Entry::class(module, name)).collect();
     let globals = FAMILIES.iter().flat_map(|family| family.globals.iter());
-    Allow::new(COMMON.iter().chain(globals).chain(&classes))
+    Allow::new(COMMON.iter().chain(index::ENTRIES).chain(globals).chain(&classes))
 }
 
 /// What a pickle is packed with, its protocol, and every global it names.

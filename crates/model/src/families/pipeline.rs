@@ -5,12 +5,23 @@
 use foretell_pickle::View;
 
 use super::Family;
+use super::samplers::is_sampler;
 use crate::loader::{Loaded, Loader, Out, Source};
 use crate::step::{Chain, Step};
 use crate::{Error, StepReport};
 
-pub(crate) const FAMILY: Family =
-    Family { name: "pipelines", classes: &[("sklearn.pipeline", "Pipeline")], globals: &[], load };
+pub(crate) const FAMILY: Family = Family {
+    name: "pipelines",
+    classes: &[
+        ("imblearn.pipeline", "Pipeline"),
+        ("sklearn.pipeline", "Pipeline"),
+        ("sklearn2pmml", "PMMLPipeline"),
+        ("sklearn2pmml.pipeline", "PMMLPipeline"),
+        ("sklearn_pandas.pipeline", "TransformerPipeline"),
+    ],
+    globals: &[],
+    load,
+};
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let mut sources = given.map(<[Source]>::to_vec);
@@ -19,7 +30,8 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let mut targets = None;
     for pair in view.attr("steps")?.items()? {
         let (name, estimator) = (pair.item(0)?, pair.item(1)?);
-        if estimator.is_none() || estimator.as_str().is_ok_and(|text| text == "passthrough") {
+        let passes = estimator.is_none() || estimator.as_str().is_ok_and(|text| text == "passthrough");
+        if passes || is_sampler(&estimator) {
             continue;
         }
         if targets.is_some() {

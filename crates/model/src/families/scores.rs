@@ -34,6 +34,82 @@ pub(crate) fn best(scores: &[Vec<f64>]) -> Vec<u32> {
     best
 }
 
+/// The index of the largest score of each row, of equal ones the first, even where there is a single column.
+pub(crate) fn first_largest(scores: &[Vec<f64>], rows: usize) -> Vec<u32> {
+    let mut best = vec![0u32; rows];
+    for (row, best) in best.iter_mut().enumerate() {
+        for (class, column) in scores.iter().enumerate() {
+            if column[row] > scores[*best as usize][row] {
+                *best = class as u32;
+            }
+        }
+    }
+    best
+}
+
+/// numpy's average over several answers: a sum in their order, in float32 where all of them are, then divided.
+#[derive(Debug)]
+pub(crate) struct Average<'w> {
+    weights: Option<&'w [f64]>,
+    narrow: bool,
+    count: usize,
+    sum: Vec<Vec<f64>>,
+}
+
+impl<'w> Average<'w> {
+    pub(crate) fn new(weights: Option<&'w [f64]>, narrow: bool) -> Self {
+        Average { weights, narrow, count: 0, sum: Vec::new() }
+    }
+
+    pub(crate) fn add(&mut self, mut columns: Vec<Vec<f64>>) {
+        if let Some(weights) = self.weights {
+            let weight = weights[self.count];
+            columns.iter_mut().flatten().for_each(|value| *value *= weight);
+        }
+        if self.count == 0 {
+            self.sum = columns;
+        } else {
+            for (sum, value) in self.sum.iter_mut().flatten().zip(columns.iter().flatten()) {
+                *sum = round(*sum + value, self.narrow);
+            }
+        }
+        self.count += 1;
+    }
+
+    pub(crate) fn finish(mut self) -> Vec<Vec<f64>> {
+        let scale = self.weights.map_or(self.count as f64, pairwise_sum);
+        let narrow = self.narrow;
+        self.sum.iter_mut().flatten().for_each(|sum| *sum = round(*sum / scale, narrow));
+        self.sum
+    }
+}
+
+/// What float32 would hold, where it is float32 that the library computes in. One operation in float64 rounded to
+/// float32 is that operation in float32.
+pub(crate) fn round(value: f64, narrow: bool) -> f64 {
+    if narrow { f64::from(value as f32) } else { value }
+}
+
+/// numpy's sum along a contiguous axis: in order below 8 elements, eight partial sums up to 128, halves above. The
+/// halving goes no deeper than the logarithm of their number.
+pub(crate) fn pairwise_sum(values: &[f64]) -> f64 {
+    if values.len() < 8 {
+        return values.iter().sum();
+    }
+    if values.len() > 128 {
+        let half = values.len() / 2;
+        let (left, right) = values.split_at(half - half % 8);
+        return pairwise_sum(left) + pairwise_sum(right);
+    }
+    let (eights, rest) = values.as_chunks::<8>();
+    let mut r = [0.0; 8];
+    for eight in eights {
+        r.iter_mut().zip(eight).for_each(|(r, value)| *r += value);
+    }
+    let [a, b, c, d, e, f, g, h] = r;
+    rest.iter().fold(((a + b) + (c + d)) + ((e + f) + (g + h)), |sum, value| sum + value)
+}
+
 pub(crate) fn expit(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
@@ -82,4 +158,17 @@ pub(crate) fn softmax(mut scores: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
         scores.iter_mut().for_each(|column| column[row] /= sum);
     }
     scores
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pairwise_sum;
+
+    #[test]
+    fn sums_in_numpys_order() {
+        // numpy.array([0.1] * n).sum() for each n.
+        assert_eq!(pairwise_sum(&[0.1; 3]), 0.30000000000000004);
+        assert_eq!(pairwise_sum(&[0.1; 10]), 1.0);
+        assert_eq!(pairwise_sum(&[0.1; 300]), 29.999999999999996);
+    }
 }

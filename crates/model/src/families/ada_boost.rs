@@ -1,0 +1,259 @@
+//! `AdaBoostClassifier` (SAMME and SAMME.R) and `AdaBoostRegressor` (the weighted median).
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
+use arrow_schema::DataType;
+use foretell_pickle::View;
+
+use super::Family;
+use super::finite::Finite;
+use super::inner::{Member, array, nameless, places, predictor};
+use super::linear::decisions;
+use crate::loader::{self, Loaded, Loader, Out, Source, Targets, some_attr, version};
+use crate::step::Step;
+use crate::{Error, StepReport, Want};
+
+pub(crate) const FAMILY: Family = Family {
+    name: "AdaBoost",
+    classes: &[
+        ("sklearn.ensemble._weight_boosting", "AdaBoostClassifier"),
+        ("sklearn.ensemble._weight_boosting", "AdaBoostRegressor"),
+        ("sklearn.ensemble.weight_boosting", "AdaBoostClassifier"),
+        ("sklearn.ensemble.weight_boosting", "AdaBoostRegressor"),
+    ],
+    globals: &[],
+    load,
+};
+
+fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let class = view.class().map(|class| class.name.clone()).unwrap_or_default();
+    let mut sources = array(loader, view, given)?;
+    let mut members = Vec::new();
+    let mut children = Vec::new();
+    for (_, estimator) in nameless(view.attr("estimators_")?.items()?) {
+        let (member, report) = predictor(loader.load(&estimator, sources.as_deref())?, &estimator)?;
+        // Before 0.24 only the first estimator tells the features.
+        sources = sources.or_else(|| loader.own());
+        members.push(member);
+        children.push(report);
+    }
+    let weights = view.attr("estimator_weights_")?.array()?.f64s()?;
+    let Some(sources) = sources.filter(|_| !members.is_empty() && weights.len() >= members.len()) else {
+        let message = format!("{} weights for {} estimators", weights.len(), members.len());
+        return Err(Error::state(view.path(), message));
+    };
+    let (face, targets) = if class == "AdaBoostRegressor" {
+        if members.iter().any(|member| member.targets.predict.len() != 1 || !member.targets.labels.is_empty()) {
+            return Err(Error::state(view.path(), "an estimator does not give one number a row"));
+        }
+        let narrow = members.iter().all(|member| member.is_narrow(Want::Predict));
+        (run::Face::Median { narrow }, Targets::numbers(1, if narrow { DataType::Float32 } else { DataType::Float64 }))
+    } else {
+        classifier(view, &members)?
+    };
+    let finite = Finite::new(&class, &sources, false, false);
+    let step = run::AdaBoost { members, weights, face, finite };
+    let report = StepReport { children, ..StepReport::default() };
+    Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report })
+}
+
+fn classifier(view: &View<'_>, members: &[Member]) -> Result<(run::Face, Targets), Error> {
+    let labels = loader::labels(&view.attr("classes_")?)?;
+    let count = labels.len();
+    if count < 2 {
+        return Err(Error::unsupported(view.path(), format!("{count} classes"), "two and more"));
+    }
+    let version = version(view)?.unwrap_or((0, 0));
+    let is_real = match some_attr(view, "algorithm")? {
+        Some(algorithm) => algorithm.as_str()? == "SAMME.R",
+        None => false,
+    };
+    let mut all_places = Vec::new();
+    for member in members {
+        let Some(known) = member.labels() else {
+            return Err(Error::state(view.path(), "an estimator does not give one class a row"));
+        };
+        all_places.push(places(view, known, &labels)?);
+        if is_real && member.targets.proba.len() != count {
+            return Err(Error::state(view.path(), "an estimator does not give a probability for each class"));
+        }
+    }
+    // Before 0.22 probabilities came from those of the estimators.
+    let shares = version < (0, 22);
+    let has_proba = !shares || members.iter().all(|member| member.targets.proba.len() == count);
+    let decision = decisions(&labels);
+    let mut targets = Targets::classes(vec![labels], DataType::Float64);
+    targets.decision = decision;
+    if !has_proba {
+        targets.proba.clear();
+    }
+    // From 1.3 on the classes that are not told lose what the one that is gains.
+    let against = if version < (1, 3) { 0.0 } else { -1.0 / (count as f64 - 1.0) };
+    Ok((run::Face::Class { places: all_places, count, is_real, against, shares }, targets))
+}
+
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
+mod run {
+    use crate::Want;
+    use crate::families::finite::Finite;
+    use crate::families::inner::Member;
+    use crate::families::scores::{self, pairwise_sum};
+    use crate::matrix::Matrix;
+    use crate::step::{Answer, Predict, Run};
+
+    #[derive(Debug)]
+    pub(super) enum Face {
+        Median {
+            narrow: bool,
+        },
+        Class {
+            /// Where each estimator's classes stand among all.
+            places: Vec<Vec<u32>>,
+            count: usize,
+            /// SAMME.R: probabilities are asked for, not classes.
+            is_real: bool,
+            /// What a class that is not told gets of an estimator's weight.
+            against: f64,
+            /// Whether probabilities are made of those of the estimators.
+            shares: bool,
+        },
+    }
+
+    #[derive(Debug)]
+    pub(super) struct AdaBoost {
+        pub(super) members: Vec<Member>,
+        pub(super) weights: Vec<f64>,
+        pub(super) face: Face,
+        pub(super) finite: Finite,
+    }
+
+    impl AdaBoost {
+        /// Of each row the first prediction, in their order, at which half of the weight is reached.
+        fn medians(&self, x: &Matrix, run: &mut Run) -> Vec<f64> {
+            let answers: Vec<Vec<f64>> = self
+                .members
+                .iter()
+                .map(|member| member.numbers(x.clone(), Want::Predict, run).pop().unwrap_or_default())
+                .collect();
+            let median = |row: usize| self.median(answers.iter().map(|answer| answer[row]).collect());
+            (0..x.rows()).map(median).collect()
+        }
+
+        fn median(&self, answers: Vec<f64>) -> f64 {
+            let mut order: Vec<usize> = (0..answers.len()).collect();
+            order.sort_by(|a, b| answers[*a].total_cmp(&answers[*b]));
+            let mut sum = 0.0;
+            let mut sums = Vec::with_capacity(order.len());
+            for index in &order {
+                sum += self.weights[*index];
+                sums.push(sum);
+            }
+            let at = sums.iter().position(|reached| *reached >= 0.5 * sum).unwrap_or(0);
+            answers[order[at]]
+        }
+
+        /// A column a class: what the estimators say for it, by their weights.
+        fn votes(&self, x: &Matrix, places: &[Vec<u32>], count: usize, against: f64, run: &mut Run) -> Vec<Vec<f64>> {
+            let mut votes = vec![vec![0.0; x.rows()]; count];
+            for ((member, places), weight) in self.members.iter().zip(places).zip(&self.weights) {
+                let told = member.classes(x.clone(), run);
+                for (class, votes) in votes.iter_mut().enumerate() {
+                    for (vote, told) in votes.iter_mut().zip(&told) {
+                        *vote += if places[*told as usize] as usize == class { *weight } else { against * weight };
+                    }
+                }
+            }
+            votes
+        }
+
+        /// SAMME.R: logarithms of probabilities against their mean.
+        fn logarithms(&self, x: &Matrix, count: usize, run: &mut Run) -> Vec<Vec<f64>> {
+            let rows = x.rows();
+            let classes = count as f64;
+            let mut sums = vec![vec![0.0; rows]; count];
+            let mut logs = vec![0.0; count];
+            for member in &self.members {
+                let proba = member.numbers(x.clone(), Want::Proba, run);
+                for row in 0..rows {
+                    for (log, column) in logs.iter_mut().zip(&proba) {
+                        *log = column[row].max(f64::EPSILON).ln();
+                    }
+                    let mean = (1.0 / classes) * pairwise_sum(&logs);
+                    for (sum, log) in sums.iter_mut().zip(&logs) {
+                        sum[row] += (classes - 1.0) * (log - mean);
+                    }
+                }
+            }
+            sums
+        }
+
+        fn weighted(&self, x: &Matrix, count: usize, run: &mut Run) -> Vec<Vec<f64>> {
+            let mut sums = vec![vec![0.0; x.rows()]; count];
+            for (member, weight) in self.members.iter().zip(&self.weights) {
+                let proba = member.numbers(x.clone(), Want::Proba, run);
+                for (sum, value) in sums.iter_mut().flatten().zip(proba.iter().flatten()) {
+                    *sum += value * weight;
+                }
+            }
+            sums
+        }
+
+        fn class(&self, x: &Matrix, want: Want, run: &mut Run) -> Answer {
+            let Face::Class { places, count, is_real, against, shares } = &self.face else {
+                return Answer::F64(Vec::new());
+            };
+            let (count, rows) = (*count, x.rows());
+            let total = pairwise_sum(&self.weights);
+            let mut votes = if *is_real {
+                self.logarithms(x, count, run)
+            } else if *shares && want == Want::Proba {
+                self.weighted(x, count, run)
+            } else {
+                self.votes(x, places, count, *against, run)
+            };
+            votes.iter_mut().flatten().for_each(|vote| *vote /= total);
+            if *shares && want == Want::Proba {
+                return Answer::F64(shared(votes, rows));
+            }
+            if let [first, second] = votes.as_slice() {
+                votes = vec![first.iter().zip(second).map(|(first, second)| -first + second).collect()];
+            }
+            match want {
+                Want::Decision => Answer::F64(votes),
+                Want::Proba => {
+                    let divisor = if count == 2 { 2.0 } else { count as f64 - 1.0 };
+                    if let [decision] = votes.as_slice() {
+                        votes.insert(0, decision.iter().map(|value| -value).collect());
+                    }
+                    votes.iter_mut().flatten().for_each(|vote| *vote /= divisor);
+                    Answer::F64(scores::softmax(votes))
+                }
+                _ if votes.len() == 1 => Answer::Class(vec![scores::best(&votes)]),
+                _ => Answer::Class(vec![scores::first_largest(&votes, rows)]),
+            }
+        }
+    }
+
+    /// Exponentials divided by their sum.
+    fn shared(mut votes: Vec<Vec<f64>>, rows: usize) -> Vec<Vec<f64>> {
+        let factor = 1.0 / (votes.len() as f64 - 1.0);
+        votes.iter_mut().flatten().for_each(|vote| *vote = (factor * *vote).exp());
+        let mut values = vec![0.0; votes.len()];
+        for row in 0..rows {
+            values.iter_mut().zip(&votes).for_each(|(value, column)| *value = column[row]);
+            let sum = Some(pairwise_sum(&values)).filter(|sum| *sum != 0.0).unwrap_or(1.0);
+            votes.iter_mut().for_each(|column| column[row] /= sum);
+        }
+        votes
+    }
+
+    impl Predict for AdaBoost {
+        fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
+            self.finite.check(&x, run);
+            match self.face {
+                Face::Median { narrow } => Answer::floats(vec![self.medians(&x, run)], narrow),
+                Face::Class { .. } => self.class(&x, want, run),
+            }
+        }
+    }
+}

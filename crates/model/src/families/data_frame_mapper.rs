@@ -1,0 +1,140 @@
+//! sklearn-pandas' `DataFrameMapper`: columns picked by name, each group through its transformers, and all put side
+//! by side.
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
+use foretell_pickle::View;
+
+use super::Family;
+use crate::loader::{Loaded, Loader, Out, Source, flag, some_attr};
+use crate::step::{Step, Transform};
+use crate::{Error, StepReport};
+
+pub(crate) const FAMILY: Family = Family {
+    name: "DataFrameMapper",
+    classes: &[("sklearn_pandas", "DataFrameMapper"), ("sklearn_pandas.dataframe_mapper", "DataFrameMapper")],
+    globals: &[],
+    load,
+};
+
+fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let features = match some_attr(view, "built_features")? {
+        Some(built) => built.items()?,
+        None => view.attr("features")?.items()?,
+    };
+    let mut groups = Vec::new();
+    let mut names: Vec<String> = Vec::new();
+    for feature in &features {
+        let picked = columns(&feature.item(0)?)?;
+        for name in &picked {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        groups.push((picked, feature.item(1)?));
+    }
+    let rest = some_attr(view, "built_default")?;
+    let has_rest = view.get_attr("built_default")?.is_some_and(|rest| !rest.as_bool().is_ok_and(|rest| !rest));
+    if has_rest && given.is_none() {
+        let what = "a default for columns that the file does not name";
+        return Err(Error::unsupported(view.path(), what, "DataFrameMapper without a default"));
+    }
+    let sources = match given {
+        Some(given) => given.to_vec(),
+        None => loader.own_sources(names.len(), Some(names.clone()))?,
+    };
+    if has_rest {
+        let dropped = some_attr(view, "drop_cols")?.map(|names| columns(&names)).transpose()?.unwrap_or_default();
+        let left = |source: &&Source| !names.contains(&source.label) && !dropped.contains(&source.label);
+        let left = sources.iter().filter(left).map(|source| source.label.clone()).collect();
+        groups.push((left, rest.unwrap_or_else(|| view.clone())));
+    }
+    let mut parts = Vec::new();
+    let mut out = Vec::new();
+    let mut children = Vec::new();
+    for (picked, transformer) in groups {
+        let (part, table, report) = part(loader, view, &sources, picked, &transformer)?;
+        parts.push(part);
+        out.extend(table);
+        children.push(report);
+    }
+    let step = run::Mapper { parts, sparse: flag(view, "sparse", false)? };
+    let report = StepReport { children, ..StepReport::default() };
+    Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report })
+}
+
+/// One name or several.
+fn columns(view: &View<'_>) -> Result<Vec<String>, Error> {
+    if let Ok(name) = view.as_str() {
+        return Ok(vec![name.to_string()]);
+    }
+    Ok(view.items()?.iter().map(|name| name.as_str().map(str::to_string)).collect::<Result<_, _>>()?)
+}
+
+/// A group of columns and its transformer; columns without one pass through, which is what the mapper itself stands
+/// for here.
+fn part(
+    loader: &mut Loader<'_>,
+    view: &View<'_>,
+    sources: &[Source],
+    names: Vec<String>,
+    transformer: &View<'_>,
+) -> Result<(run::Part, Vec<Source>, StepReport), Error> {
+    let mut picked = Vec::new();
+    for name in &names {
+        let found = sources.iter().position(|source| source.label == *name);
+        picked.push(found.ok_or_else(|| Error::state(view.path(), format!("there is no column `{name}`")))?);
+    }
+    loader.charge(view, picked.len())?;
+    let given: Vec<Source> = picked.iter().filter_map(|index| sources.get(*index)).cloned().collect();
+    if transformer.is_none() || transformer.id() == view.id() {
+        let report = StepReport { class: "passthrough".to_string(), columns: names, ..StepReport::default() };
+        return Ok((run::Part { picked, step: None }, given, report));
+    }
+    let mut loaded = loader.load(transformer, Some(&given))?;
+    loaded.report.columns = names;
+    match (loaded.step, loaded.out) {
+        (Step::Transform(step), Out::Table(table)) => {
+            loader.charge(view, table.len())?;
+            let step: Option<Box<dyn Transform>> = Some(step);
+            Ok((run::Part { picked, step }, table, loaded.report))
+        }
+        _ => Err(Error::state(transformer.path(), "predicts, where a transformer is needed")),
+    }
+}
+
+mod run {
+    use crate::families::column_transformer::side_by_side;
+    use crate::matrix::Matrix;
+    use crate::step::{Run, Transform};
+
+    #[derive(Debug)]
+    pub(super) struct Part {
+        pub(super) picked: Vec<usize>,
+        /// Nothing where the columns pass through.
+        pub(super) step: Option<Box<dyn Transform>>,
+    }
+
+    #[derive(Debug)]
+    pub(super) struct Mapper {
+        pub(super) parts: Vec<Part>,
+        /// Whether a sparse part makes the whole sparse.
+        pub(super) sparse: bool,
+    }
+
+    impl Transform for Mapper {
+        fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
+            let rows = x.rows();
+            let part = |part: &Part, run: &mut Run| {
+                let picked = x.select(&part.picked);
+                match &part.step {
+                    Some(step) => step.transform(picked, run),
+                    None => picked,
+                }
+            };
+            let parts: Vec<Matrix> = self.parts.iter().map(|one| part(one, run)).collect();
+            let sparse = self.sparse && parts.iter().any(|part| matches!(part, Matrix::Csr(_)));
+            side_by_side(parts, rows, sparse)
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! `OneVsRestClassifier`: an estimator for each class, the surest one wins.
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
+use arrow_schema::DataType;
+use foretell_pickle::{Entry, View};
+
+use super::Family;
+use super::inner::{Member, predictor};
+use super::linear::decisions;
+use crate::labels::Labels;
+use crate::loader::{self, Loaded, Loader, Out, Source, Targets, feature_names, version};
+use crate::step::Step;
+use crate::{Error, Output, StepReport};
+
+pub(crate) const FAMILY: Family = Family {
+    name: "one against the rest",
+    classes: &[("sklearn.multiclass", "OneVsRestClassifier")],
+    globals: &[
+        Entry::class("sklearn.multiclass", "_ConstantPredictor"),
+        Entry::class("sklearn.preprocessing._label", "LabelBinarizer"),
+        Entry::class("sklearn.preprocessing.label", "LabelBinarizer"),
+    ],
+    load,
+};
+
+/// The score of the positive class, as `_predict_binary` takes it.
+#[derive(Debug)]
+pub(super) enum Rest {
+    Estimator(Member),
+    /// A class that was never, or always, there.
+    Constant(f64),
+}
+
+impl Rest {
+    pub(super) fn read(view: &View<'_>, constant: bool, member: Option<Member>) -> Result<Rest, Error> {
+        match member {
+            Some(member) => Ok(Rest::Estimator(member)),
+            None if constant => {
+                let value = view.attr("y_")?;
+                let value = match value.array() {
+                    Ok(array) => array.f64s()?.first().copied().unwrap_or(0.0),
+                    Err(_) => value.as_f64()?,
+                };
+                Ok(Rest::Constant(value))
+            }
+            None => Err(Error::state(view.path(), "is no estimator")),
+        }
+    }
+}
+
+fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let binarizer = view.attr("label_binarizer_")?;
+    let labels = loader::labels(&binarizer.attr("classes_")?)?;
+    let kind = binarizer.attr("y_type_")?;
+    let face = match kind.as_str()? {
+        "multiclass" => {
+            let version = version(view)?.unwrap_or((0, 0));
+            run::Face::Largest { first: version >= (1, 8), zero_stays: version >= (1, 7) }
+        }
+        "binary" => run::Face::Second,
+        kind if kind.starts_with("multilabel") => run::Face::Each,
+        other => return Err(Error::unsupported(kind.path(), format!("targets that are {other}"), "classes")),
+    };
+    let mut sources = match (given, feature_names(view)?) {
+        (Some(given), _) => Some(given.to_vec()),
+        (None, Some(names)) => Some(loader.own_sources(names.len(), Some(names))?),
+        (None, None) => None,
+    };
+    let mut rest = Vec::new();
+    let mut children = Vec::new();
+    for estimator in view.attr("estimators_")?.items()? {
+        let constant = estimator.is("sklearn.multiclass", "_ConstantPredictor");
+        let mut member = None;
+        if !constant {
+            let (loaded, report) = predictor(loader.load(&estimator, sources.as_deref())?, &estimator)?;
+            sources = sources.or_else(|| loader.own());
+            children.push(report);
+            member = Some(loaded);
+        }
+        rest.push(Rest::read(&estimator, constant, member)?);
+    }
+    let wanted = if matches!(face, run::Face::Second) { 1 } else { labels.len() };
+    if rest.len() != wanted || labels.len() < 2 || children.is_empty() {
+        return Err(Error::state(view.path(), format!("{} estimators for {} classes", rest.len(), labels.len())));
+    }
+    let targets = targets(&rest, labels, &face);
+    let step = run::OneVsRest { rest, face };
+    let report = StepReport { children, ..StepReport::default() };
+    Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report })
+}
+
+fn targets(rest: &[Rest], labels: Labels, face: &run::Face) -> Targets {
+    let mut decision = decisions(&labels);
+    let has = |of: fn(&Targets) -> usize, count: usize| {
+        rest.iter().all(|one| match one {
+            Rest::Estimator(member) => of(&member.targets) == count,
+            Rest::Constant(_) => true,
+        })
+    };
+    let mut targets = if matches!(face, run::Face::Each) {
+        // Each class is there or not: a column of zeros and ones for each.
+        let names: Vec<String> = (0..labels.len()).map(|class| labels.text(class)).collect();
+        let column = |stem: &str, name: &String, data_type: DataType| Output {
+            name: format!("{stem}_{name}"),
+            data_type,
+            class: Some(name.clone()),
+        };
+        decision = names.iter().map(|name| column("decision", name, DataType::Float64)).collect();
+        Targets {
+            predict: names.iter().map(|name| column("prediction", name, DataType::Int64)).collect(),
+            proba: names.iter().map(|name| column("proba", name, DataType::Float64)).collect(),
+            decision: Vec::new(),
+            labels: vec![Labels::counted(2); names.len()],
+        }
+    } else {
+        Targets::classes(vec![labels], DataType::Float64)
+    };
+    if !has(|targets| targets.proba.len(), 2) {
+        targets.proba.clear();
+    }
+    if has(|targets| targets.decision.len(), 1) {
+        targets.decision = decision;
+    }
+    targets
+}
+
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
+mod run {
+    use super::Rest;
+    use crate::Want;
+    use crate::matrix::Matrix;
+    use crate::step::{Answer, Predict, Run};
+
+    #[derive(Debug)]
+    pub(super) enum Face {
+        /// One of several classes: of equal scores the first or the last, and whether probabilities that are all zero
+        /// stay so.
+        Largest { first: bool, zero_stays: bool },
+        /// One of two classes, by one estimator.
+        Second,
+        /// Any number of classes.
+        Each,
+    }
+
+    #[derive(Debug)]
+    pub(super) struct OneVsRest {
+        pub(super) rest: Vec<Rest>,
+        pub(super) face: Face,
+    }
+
+    impl Rest {
+        /// The score of the positive class: a decision, a probability, or what a regression says.
+        pub(in crate::families) fn score(&self, x: &Matrix, run: &mut Run) -> Vec<f64> {
+            match self {
+                Rest::Constant(value) => vec![*value; x.rows()],
+                Rest::Estimator(member) => {
+                    let want = if !member.targets.decision.is_empty() {
+                        Want::Decision
+                    } else if member.targets.proba.is_empty() {
+                        Want::Predict
+                    } else {
+                        Want::Proba
+                    };
+                    member.numbers(x.clone(), want, run).pop().unwrap_or_default()
+                }
+            }
+        }
+
+        /// What a score must be above for a yes.
+        pub(in crate::families) fn threshold(&self) -> f64 {
+            match self {
+                Rest::Estimator(member) if !member.targets.decision.is_empty() => 0.0,
+                _ => 0.5,
+            }
+        }
+
+        fn answer(&self, x: &Matrix, want: Want, run: &mut Run) -> Vec<f64> {
+            match self {
+                Rest::Constant(value) => vec![*value; x.rows()],
+                Rest::Estimator(member) => member.numbers(x.clone(), want, run).pop().unwrap_or_default(),
+            }
+        }
+    }
+
+    impl OneVsRest {
+        fn largest(&self, x: &Matrix, first: bool, run: &mut Run) -> Vec<u32> {
+            let rows = x.rows();
+            let mut best = vec![(f64::NEG_INFINITY, 0u32); rows];
+            for (class, rest) in (0..).zip(&self.rest) {
+                for (best, score) in best.iter_mut().zip(rest.score(x, run)) {
+                    if score > best.0 || (score == best.0 && !first) {
+                        *best = (score, class);
+                    }
+                }
+            }
+            best.into_iter().map(|(_, class)| class).collect()
+        }
+
+        fn proba(&self, x: &Matrix, run: &mut Run) -> Vec<Vec<f64>> {
+            let mut all: Vec<Vec<f64>> = self.rest.iter().map(|rest| rest.answer(x, Want::Proba, run)).collect();
+            let zero_stays = match self.face {
+                Face::Each => return all,
+                Face::Second => {
+                    all.insert(0, all[0].iter().map(|second| 1.0 - second).collect());
+                    true
+                }
+                Face::Largest { zero_stays, .. } => zero_stays,
+            };
+            for row in 0..x.rows() {
+                let sum: f64 = all.iter().map(|column| column[row]).sum();
+                if sum != 0.0 || !zero_stays {
+                    all.iter_mut().for_each(|column| column[row] /= sum);
+                }
+            }
+            all
+        }
+    }
+
+    impl Predict for OneVsRest {
+        fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
+            match (want, &self.face) {
+                (Want::Proba, _) => Answer::F64(self.proba(&x, run)),
+                (Want::Decision, _) => {
+                    Answer::F64(self.rest.iter().map(|rest| rest.answer(&x, Want::Decision, run)).collect())
+                }
+                (_, Face::Largest { first, .. }) => Answer::Class(vec![self.largest(&x, *first, run)]),
+                _ => {
+                    let threshold = self.rest[0].threshold();
+                    let yes = |score: f64| u32::from(score > threshold);
+                    let column = |rest: &Rest, run: &mut Run| rest.score(&x, run).into_iter().map(yes).collect();
+                    Answer::Class(self.rest.iter().map(|rest| column(rest, run)).collect())
+                }
+            }
+        }
+    }
+}

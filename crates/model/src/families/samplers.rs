@@ -1,0 +1,69 @@
+//! imbalanced-learn's samplers: they change what is trained on, and a pipeline skips them when it predicts.
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
+use foretell_pickle::{Entry, View};
+
+use super::Family;
+use crate::Error;
+use crate::loader::{Loaded, Loader, Source};
+
+pub(crate) const FAMILY: Family = Family {
+    name: "samplers of imbalanced-learn (skipped)",
+    classes: &[
+        ("imblearn.combine._smote_enn", "SMOTEENN"),
+        ("imblearn.combine._smote_tomek", "SMOTETomek"),
+        ("imblearn.over_sampling._adasyn", "ADASYN"),
+        ("imblearn.over_sampling._random_over_sampler", "RandomOverSampler"),
+        ("imblearn.over_sampling._smote", "BorderlineSMOTE"),
+        ("imblearn.over_sampling._smote", "KMeansSMOTE"),
+        ("imblearn.over_sampling._smote", "SMOTE"),
+        ("imblearn.over_sampling._smote", "SMOTENC"),
+        ("imblearn.over_sampling._smote", "SVMSMOTE"),
+        ("imblearn.over_sampling._smote.base", "SMOTE"),
+        ("imblearn.over_sampling._smote.base", "SMOTEN"),
+        ("imblearn.over_sampling._smote.base", "SMOTENC"),
+        ("imblearn.over_sampling._smote.cluster", "KMeansSMOTE"),
+        ("imblearn.over_sampling._smote.filter", "BorderlineSMOTE"),
+        ("imblearn.over_sampling._smote.filter", "SVMSMOTE"),
+        ("imblearn.under_sampling._prototype_generation._cluster_centroids", "ClusterCentroids"),
+        ("imblearn.under_sampling._prototype_selection._condensed_nearest_neighbour", "CondensedNearestNeighbour"),
+        ("imblearn.under_sampling._prototype_selection._edited_nearest_neighbours", "AllKNN"),
+        ("imblearn.under_sampling._prototype_selection._edited_nearest_neighbours", "EditedNearestNeighbours"),
+        ("imblearn.under_sampling._prototype_selection._edited_nearest_neighbours", "RepeatedEditedNearestNeighbours"),
+        ("imblearn.under_sampling._prototype_selection._instance_hardness_threshold", "InstanceHardnessThreshold"),
+        ("imblearn.under_sampling._prototype_selection._nearmiss", "NearMiss"),
+        ("imblearn.under_sampling._prototype_selection._neighbourhood_cleaning_rule", "NeighbourhoodCleaningRule"),
+        ("imblearn.under_sampling._prototype_selection._one_sided_selection", "OneSidedSelection"),
+        ("imblearn.under_sampling._prototype_selection._random_under_sampler", "RandomUnderSampler"),
+        ("imblearn.under_sampling._prototype_selection._tomek_links", "TomekLinks"),
+    ],
+    globals: &[
+        // What samplers searched for neighbours and clusters with.
+        Entry::class("sklearn.cluster._kmeans", "KMeans"),
+        Entry::class("sklearn.cluster._kmeans", "MiniBatchKMeans"),
+        Entry::class("sklearn.neighbors._classification", "KNeighborsClassifier"),
+        Entry::class("sklearn.neighbors._unsupervised", "NearestNeighbors"),
+        Entry::class("sklearn.svm._classes", "SVC"),
+        Entry::inert("sklearn.neighbors._ball_tree", "BallTree"),
+        Entry::function("sklearn.neighbors._ball_tree", "newObj"),
+        Entry::inert("sklearn.neighbors._kd_tree", "KDTree"),
+        Entry::function("sklearn.neighbors._kd_tree", "newObj"),
+        Entry::inert("sklearn.metrics._dist_metrics", "EuclideanDistance"),
+        Entry::inert("sklearn.metrics._dist_metrics", "EuclideanDistance64"),
+        Entry::function("sklearn.metrics._dist_metrics", "newObj"),
+        Entry::inert("sklearn.neighbors._dist_metrics", "EuclideanDistance"),
+        Entry::function("sklearn.neighbors._dist_metrics", "newObj"),
+    ],
+    load,
+};
+
+/// Whether a step of a pipeline is a sampler.
+pub(super) fn is_sampler(view: &View<'_>) -> bool {
+    let class = view.class().map(|class| (class.module.as_str(), class.name.as_str()));
+    class.is_some_and(|class| FAMILY.classes.contains(&class))
+}
+
+fn load(_loader: &mut Loader<'_>, view: &View<'_>, _given: Option<&[Source]>) -> Result<Loaded, Error> {
+    Err(Error::state(view.path(), "is a sampler, which does something in training only"))
+}

@@ -1,0 +1,129 @@
+//! `VotingClassifier` and `VotingRegressor`: several estimators answer, weighted or not.
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
+use arrow_schema::DataType;
+use foretell_pickle::{Entry, View};
+
+use super::Family;
+use super::inner::{Members, codes, members, named, weights};
+use crate::loader::{self, Loaded, Loader, Out, Source, Targets};
+use crate::step::Step;
+use crate::{Error, StepReport, Want};
+
+pub(crate) const FAMILY: Family = Family {
+    name: "voting",
+    classes: &[
+        ("sklearn.ensemble._voting", "VotingClassifier"),
+        ("sklearn.ensemble._voting", "VotingRegressor"),
+        ("sklearn.ensemble.voting", "VotingClassifier"),
+        ("sklearn.ensemble.voting", "VotingRegressor"),
+        ("sklearn.ensemble.voting_classifier", "VotingClassifier"),
+    ],
+    globals: &[
+        Entry::class("sklearn.preprocessing._label", "LabelEncoder"),
+        Entry::class("sklearn.preprocessing.label", "LabelEncoder"),
+        Entry::class("sklearn.utils", "Bunch").with_items(),
+        Entry::class("sklearn.utils._bunch", "Bunch").with_items(),
+    ],
+    load,
+};
+
+fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let Members { all: members, reports: children, .. } = members(loader, view, given, &named(view)?)?;
+    let weights = weights(view, members.len())?;
+    let report = StepReport { children, ..StepReport::default() };
+    if view.class().is_some_and(|class| class.name == "VotingRegressor") {
+        if members.iter().any(|member| member.targets.predict.len() != 1 || !member.targets.labels.is_empty()) {
+            return Err(Error::state(view.path(), "an estimator does not give one number a row"));
+        }
+        let narrow = weights.is_none() && members.iter().all(|member| member.is_narrow(Want::Predict));
+        let targets = Targets::numbers(1, if narrow { DataType::Float32 } else { DataType::Float64 });
+        let step = run::Voting { members, weights, narrow, vote: run::Vote::Mean };
+        return Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report });
+    }
+    let labels = loader::labels(&view.attr("classes_")?)?;
+    let count = labels.len();
+    let is_soft = view.attr("voting")?.as_str()? == "soft";
+    let mut all_codes = Vec::new();
+    for member in &members {
+        let Some(known) = member.labels() else {
+            return Err(Error::state(view.path(), "an estimator does not give one class a row"));
+        };
+        all_codes.push(codes(view, known, count)?);
+        if is_soft && member.targets.proba.len() != count {
+            return Err(Error::state(view.path(), "an estimator does not give a probability for each class"));
+        }
+    }
+    let narrow = weights.is_none() && members.iter().all(|member| member.is_narrow(Want::Proba));
+    let mut targets = Targets::classes(vec![labels], if narrow { DataType::Float32 } else { DataType::Float64 });
+    let vote = if is_soft {
+        run::Vote::Soft
+    } else {
+        targets.proba.clear();
+        run::Vote::Hard(all_codes, count)
+    };
+    let step = run::Voting { members, weights, narrow, vote };
+    Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report })
+}
+
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
+mod run {
+    use crate::Want;
+    use crate::families::inner::Member;
+    use crate::families::scores::{self, Average};
+    use crate::matrix::Matrix;
+    use crate::step::{Answer, Predict, Run};
+
+    #[derive(Debug)]
+    pub(super) enum Vote {
+        /// The mean of numbers.
+        Mean,
+        /// The class with the largest mean probability.
+        Soft,
+        /// The class that most estimators told: the code of each estimator's classes, and how many codes there are.
+        Hard(Vec<Vec<u32>>, usize),
+    }
+
+    #[derive(Debug)]
+    pub(super) struct Voting {
+        pub(super) members: Vec<Member>,
+        pub(super) weights: Option<Vec<f64>>,
+        pub(super) narrow: bool,
+        pub(super) vote: Vote,
+    }
+
+    impl Voting {
+        fn mean(&self, x: &Matrix, want: Want, run: &mut Run) -> Vec<Vec<f64>> {
+            let mut average = Average::new(self.weights.as_deref(), self.narrow);
+            self.members.iter().for_each(|member| average.add(member.numbers(x.clone(), want, run)));
+            average.finish()
+        }
+
+        fn majority(&self, x: &Matrix, codes: &[Vec<u32>], count: usize, run: &mut Run) -> Vec<u32> {
+            let rows = x.rows();
+            let mut votes = vec![vec![0.0; rows]; count];
+            for (index, (member, codes)) in self.members.iter().zip(codes).enumerate() {
+                let weight = self.weights.as_ref().map_or(1.0, |weights| weights[index]);
+                for (row, class) in member.classes(x.clone(), run).into_iter().enumerate() {
+                    votes[codes[class as usize] as usize][row] += weight;
+                }
+            }
+            scores::first_largest(&votes, rows)
+        }
+    }
+
+    impl Predict for Voting {
+        fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
+            let rows = x.rows();
+            match (&self.vote, want) {
+                (Vote::Hard(codes, count), _) => Answer::Class(vec![self.majority(&x, codes, *count, run)]),
+                (Vote::Soft, Want::Predict) => {
+                    let proba = self.mean(&x, Want::Proba, run);
+                    Answer::Class(vec![scores::first_largest(&proba, rows)])
+                }
+                _ => Answer::floats(self.mean(&x, want, run), self.narrow),
+            }
+        }
+    }
+}
