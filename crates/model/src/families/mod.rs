@@ -1,24 +1,34 @@
 //! Which classes are known, family by family. A new family is one new file and two lines here.
 
+pub(crate) mod binarizer;
 pub(crate) mod column_transformer;
 pub(crate) mod dummy;
 pub(crate) mod forest;
 pub(crate) mod function_transformer;
 pub(crate) mod gradient_boosting;
 pub(crate) mod hist_gradient_boosting;
+pub(crate) mod k_bins;
+pub(crate) mod label_binarizer;
 pub(crate) mod lightgbm;
 pub(crate) mod linear;
+pub(crate) mod normalizer;
 pub(crate) mod one_hot_encoder;
 pub(crate) mod ordinal_encoder;
 pub(crate) mod pipeline;
+pub(crate) mod polynomial_features;
+pub(crate) mod power_transformer;
+pub(crate) mod quantile_transformer;
 pub(crate) mod scalers;
 pub(crate) mod simple_imputer;
 pub(crate) mod standard_scaler;
+pub(crate) mod target_encoder;
 pub(crate) mod xgboost;
 
 mod encode;
 mod finite;
 mod losses;
+mod norm;
+mod normal;
 mod scores;
 
 use foretell_pickle::{Allow, Container, Entry, View};
@@ -28,20 +38,28 @@ use crate::{Error, GlobalReport, LoadOptions};
 
 /// Every family of estimators.
 pub const FAMILIES: &[Family] = &[
+    binarizer::FAMILY,
     column_transformer::FAMILY,
     dummy::FAMILY,
     forest::FAMILY,
     function_transformer::FAMILY,
     gradient_boosting::FAMILY,
     hist_gradient_boosting::FAMILY,
+    k_bins::FAMILY,
+    label_binarizer::FAMILY,
     lightgbm::FAMILY,
     linear::FAMILY,
+    normalizer::FAMILY,
     one_hot_encoder::FAMILY,
     ordinal_encoder::FAMILY,
     pipeline::FAMILY,
+    polynomial_features::FAMILY,
+    power_transformer::FAMILY,
+    quantile_transformer::FAMILY,
     scalers::FAMILY,
     simple_imputer::FAMILY,
     standard_scaler::FAMILY,
+    target_encoder::FAMILY,
     xgboost::FAMILY,
 ];
 
