@@ -172,7 +172,7 @@ fn normalise(values: &mut [f64], stride: usize, classes: &[usize], width: usize)
 
 /// numpy's sum along a contiguous axis: in order below 8 elements, eight partial sums up to 128, halves above. The
 /// halving goes no deeper than the logarithm of a leaf's values.
-fn pairwise_sum(values: &[f64]) -> f64 {
+pub(super) fn pairwise_sum(values: &[f64]) -> f64 {
     if values.len() < 8 {
         return values.iter().sum();
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod binarizer;
 pub(crate) mod column_transformer;
+pub(crate) mod decomposition;
 pub(crate) mod dummy;
 pub(crate) mod forest;
 pub(crate) mod function_transformer;
@@ -19,17 +20,23 @@ pub(crate) mod polynomial_features;
 pub(crate) mod power_transformer;
 pub(crate) mod quantile_transformer;
 pub(crate) mod scalers;
+pub(crate) mod select_from_model;
 pub(crate) mod simple_imputer;
 pub(crate) mod standard_scaler;
 pub(crate) mod target_encoder;
+pub(crate) mod univariate_selection;
+pub(crate) mod variance_threshold;
+pub(crate) mod wrapper_selection;
 pub(crate) mod xgboost;
 
 mod encode;
 mod finite;
+mod importance;
 mod losses;
 mod norm;
 mod normal;
 mod scores;
+mod select;
 
 use foretell_pickle::{Allow, Container, Entry, View};
 
@@ -40,6 +47,7 @@ use crate::{Error, GlobalReport, LoadOptions};
 pub const FAMILIES: &[Family] = &[
     binarizer::FAMILY,
     column_transformer::FAMILY,
+    decomposition::FAMILY,
     dummy::FAMILY,
     forest::FAMILY,
     function_transformer::FAMILY,
@@ -57,9 +65,13 @@ pub const FAMILIES: &[Family] = &[
     power_transformer::FAMILY,
     quantile_transformer::FAMILY,
     scalers::FAMILY,
+    select_from_model::FAMILY,
     simple_imputer::FAMILY,
     standard_scaler::FAMILY,
     target_encoder::FAMILY,
+    univariate_selection::FAMILY,
+    variance_threshold::FAMILY,
+    wrapper_selection::FAMILY,
     xgboost::FAMILY,
 ];
 
