@@ -30,6 +30,7 @@ mod model;
 mod report;
 mod signature;
 mod step;
+mod text;
 mod trees;
 mod xgboost;
 

@@ -2,11 +2,14 @@
 
 pub(crate) mod binarizer;
 pub(crate) mod column_transformer;
+pub(crate) mod count_vectorizer;
 pub(crate) mod decomposition;
+pub(crate) mod dict_vectorizer;
 pub(crate) mod dummy;
 pub(crate) mod forest;
 pub(crate) mod function_transformer;
 pub(crate) mod gradient_boosting;
+pub(crate) mod hashing_vectorizer;
 pub(crate) mod hist_gradient_boosting;
 pub(crate) mod k_bins;
 pub(crate) mod label_binarizer;
@@ -24,6 +27,7 @@ pub(crate) mod select_from_model;
 pub(crate) mod simple_imputer;
 pub(crate) mod standard_scaler;
 pub(crate) mod target_encoder;
+pub(crate) mod tfidf_transformer;
 pub(crate) mod univariate_selection;
 pub(crate) mod variance_threshold;
 pub(crate) mod wrapper_selection;
@@ -47,11 +51,14 @@ use crate::{Error, GlobalReport, LoadOptions};
 pub const FAMILIES: &[Family] = &[
     binarizer::FAMILY,
     column_transformer::FAMILY,
+    count_vectorizer::FAMILY,
     decomposition::FAMILY,
+    dict_vectorizer::FAMILY,
     dummy::FAMILY,
     forest::FAMILY,
     function_transformer::FAMILY,
     gradient_boosting::FAMILY,
+    hashing_vectorizer::FAMILY,
     hist_gradient_boosting::FAMILY,
     k_bins::FAMILY,
     label_binarizer::FAMILY,
@@ -69,6 +76,7 @@ pub const FAMILIES: &[Family] = &[
     simple_imputer::FAMILY,
     standard_scaler::FAMILY,
     target_encoder::FAMILY,
+    tfidf_transformer::FAMILY,
     univariate_selection::FAMILY,
     variance_threshold::FAMILY,
     wrapper_selection::FAMILY,
