@@ -27,6 +27,7 @@ mod load;
 mod loader;
 mod matrix;
 mod model;
+mod pandas;
 mod report;
 mod signature;
 mod step;

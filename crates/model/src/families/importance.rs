@@ -6,11 +6,12 @@ use foretell_pickle::View;
 
 use super::forest::{self, pairwise_sum};
 use crate::loader::{some_attr, version};
-use crate::trees::Tree;
-use crate::{Error, xgboost};
+use crate::trees::{Node, Tree};
+use crate::{Error, lightgbm, xgboost};
 
 /// The estimators whose importances are known.
-const SUPPORTED: &str = "estimators with `coef_`, trees and forests of scikit-learn, gradient boosting, XGBoost";
+const SUPPORTED: &str =
+    "estimators with `coef_`, trees and forests of scikit-learn, gradient boosting, XGBoost, LightGBM";
 
 /// What an estimator says of its features: `auto`, or the way to an attribute. Coefficients of several outputs come
 /// down to their norm.
@@ -63,7 +64,8 @@ fn of_trees(view: &View<'_>) -> Result<Vec<f64>, Error> {
         "GradientBoostingClassifier" | "GradientBoostingRegressor" => {
             mean(view.attr("estimators_")?.array()?.objects()?.iter(), false)
         }
-        name if name.starts_with("XGB") => of_booster(view),
+        name if name.starts_with("XGB") => of_xgboost(view),
+        name if name.starts_with("LGBM") => of_lightgbm(view),
         _ => Err(Error::unsupported(view.path(), format!("importances of {class}"), SUPPORTED)),
     }
 }
@@ -99,6 +101,9 @@ fn of_tree(estimator: &View<'_>, normalises: bool) -> Result<(Vec<f64>, bool), E
     let shape = forest::Shape::read(estimator)?;
     let tree = estimator.attr("tree_")?;
     let width = shape.outputs.saturating_mul(shape.classes);
+    if width == 0 {
+        return Err(Error::state(tree.path(), "a tree without outputs"));
+    }
     let (read, _) = forest::read_tree(&tree, width)?;
     let mut values = vec![0.0; shape.features.min(FEATURES)];
     let weighted = |place: u32| -> Result<f64, Error> {
@@ -125,10 +130,10 @@ fn of_tree(estimator: &View<'_>, normalises: bool) -> Result<(Vec<f64>, bool), E
 }
 
 /// More features are an attack on memory.
-const FEATURES: usize = 1 << 22;
+const FEATURES: usize = 1 << 20;
 
 /// The mean gain of each feature's splits (or their number), its sum 1, in float32 as XGBoost computes it.
-fn of_booster(view: &View<'_>) -> Result<Vec<f64>, Error> {
+fn of_xgboost(view: &View<'_>) -> Result<Vec<f64>, Error> {
     let booster = xgboost::read(view.attr("_Booster")?.attr("handle")?.as_bytes()?)?;
     let kind = match some_attr(view, "importance_type")? {
         Some(kind) => kind.as_str()?,
@@ -139,8 +144,7 @@ fn of_booster(view: &View<'_>) -> Result<Vec<f64>, Error> {
     }
     let mut gains = vec![0f32; booster.ensemble.features];
     let mut splits = vec![0f32; booster.ensemble.features];
-    let nodes = |tree: &Tree| tree.nodes.iter().filter(|node| !node.is_leaf()).copied().collect::<Vec<_>>();
-    for node in booster.ensemble.trees.iter().flat_map(nodes) {
+    for node in splits_of(&booster.ensemble.trees) {
         if let (Some(gain), Some(split)) = (gains.get_mut(node.feature as usize), splits.get_mut(node.feature as usize))
         {
             *gain += node.gain as f32;
@@ -157,6 +161,31 @@ fn of_booster(view: &View<'_>) -> Result<Vec<f64>, Error> {
         .collect();
     let sum: f32 = values.iter().sum();
     Ok(values.into_iter().map(|value| f64::from(if sum == 0.0 { value } else { value / sum })).collect())
+}
+
+/// The number of each feature's splits that gained something, or what they gained.
+fn of_lightgbm(view: &View<'_>) -> Result<Vec<f64>, Error> {
+    let booster = view.attr("_Booster")?;
+    let handle = match some_attr(&booster, "_handle")? {
+        Some(handle) => handle,
+        None => booster.attr("handle")?,
+    };
+    let booster = lightgbm::read(handle.as_str()?.as_bytes())?;
+    let counts = match some_attr(view, "importance_type")? {
+        Some(kind) => kind.as_str()? == "split",
+        None => true,
+    };
+    let mut values = vec![0.0; booster.ensemble.features];
+    for node in splits_of(&booster.ensemble.trees).filter(|node| node.gain > 0.0) {
+        if let Some(value) = values.get_mut(node.feature as usize) {
+            *value += if counts { 1.0 } else { node.gain };
+        }
+    }
+    Ok(values)
+}
+
+fn splits_of(trees: &[Tree]) -> impl Iterator<Item = &Node> {
+    trees.iter().flat_map(|tree| tree.nodes.iter().filter(|node| !node.is_leaf()))
 }
 
 /// Whether an estimator says of itself that it takes NaN: what selectors around it go by.

@@ -1,6 +1,7 @@
 //! Which classes are known, family by family. A new family is one new file and two lines here.
 
 pub(crate) mod binarizer;
+pub(crate) mod category_encoders;
 pub(crate) mod column_transformer;
 pub(crate) mod count_vectorizer;
 pub(crate) mod decomposition;
@@ -15,8 +16,10 @@ pub(crate) mod k_bins;
 pub(crate) mod label_binarizer;
 pub(crate) mod lightgbm;
 pub(crate) mod linear;
+pub(crate) mod missing_indicator;
 pub(crate) mod normalizer;
 pub(crate) mod one_hot_encoder;
+pub(crate) mod one_hot_of_integers;
 pub(crate) mod ordinal_encoder;
 pub(crate) mod pipeline;
 pub(crate) mod polynomial_features;
@@ -25,6 +28,7 @@ pub(crate) mod quantile_transformer;
 pub(crate) mod scalers;
 pub(crate) mod select_from_model;
 pub(crate) mod simple_imputer;
+pub(crate) mod spline_transformer;
 pub(crate) mod standard_scaler;
 pub(crate) mod target_encoder;
 pub(crate) mod tfidf_transformer;
@@ -42,6 +46,7 @@ mod normal;
 mod scores;
 mod select;
 
+pub(crate) use encode::Categories;
 use foretell_pickle::{Allow, Container, Entry, View};
 
 use crate::loader::{Loaded, Loader, Source};
@@ -50,6 +55,7 @@ use crate::{Error, GlobalReport, LoadOptions};
 /// Every family of estimators.
 pub const FAMILIES: &[Family] = &[
     binarizer::FAMILY,
+    category_encoders::FAMILY,
     column_transformer::FAMILY,
     count_vectorizer::FAMILY,
     decomposition::FAMILY,
@@ -64,8 +70,10 @@ pub const FAMILIES: &[Family] = &[
     label_binarizer::FAMILY,
     lightgbm::FAMILY,
     linear::FAMILY,
+    missing_indicator::FAMILY,
     normalizer::FAMILY,
     one_hot_encoder::FAMILY,
+    one_hot_of_integers::FAMILY,
     ordinal_encoder::FAMILY,
     pipeline::FAMILY,
     polynomial_features::FAMILY,
@@ -74,6 +82,7 @@ pub const FAMILIES: &[Family] = &[
     scalers::FAMILY,
     select_from_model::FAMILY,
     simple_imputer::FAMILY,
+    spline_transformer::FAMILY,
     standard_scaler::FAMILY,
     target_encoder::FAMILY,
     tfidf_transformer::FAMILY,

@@ -38,7 +38,8 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     for ((source, categories), group) in sources.iter().zip(categories).zip(groups) {
         loader.demand(source, categories.kind());
         loader.hold(categories.bytes());
-        let code = |code: usize| match categories.missing() {
+        // None is a category like any other.
+        let code = |code: usize| match categories.nan() {
             Some(index) if index as usize == code => missing,
             _ => group.as_ref().map_or(code, |group| group.of(code)) as f64,
         };
