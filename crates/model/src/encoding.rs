@@ -104,7 +104,7 @@ impl Encoding {
     /// No pair, a label that is there twice, or `unknown` is no whole number where the codes are.
     pub fn lookup(pairs: &[(String, f64)], unknown: Unknown) -> Result<Encoding, Error> {
         let labels: Vec<String> = pairs.iter().map(|(label, _)| label.clone()).collect();
-        let categories = Categories::texts(&labels);
+        let categories = Categories::texts(labels.iter().cloned().map(Some).collect());
         if categories.distinct() < labels.len() {
             return Err(Error::At { message: "a label is there twice".to_string() });
         }

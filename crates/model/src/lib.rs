@@ -28,9 +28,11 @@ mod load;
 mod loader;
 mod matrix;
 mod model;
+mod pandas;
 mod report;
 mod signature;
 mod step;
+mod text;
 mod trees;
 mod xgboost;
 

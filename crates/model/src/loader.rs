@@ -19,6 +19,16 @@ pub(crate) struct Source {
 }
 
 impl Source {
+    /// The same column with other values in it.
+    pub(crate) fn changed(self) -> Self {
+        Source { origin: None, ..self }
+    }
+
+    /// A column that a step makes.
+    pub(crate) fn made(label: String) -> Self {
+        Source { label, origin: None }
+    }
+
     /// The output column of a transformer at the root.
     pub(crate) fn output(&self) -> Output {
         Output { name: self.label.clone(), data_type: DataType::Float64, class: None }
@@ -147,6 +157,11 @@ impl<'o> Loader<'o> {
         Ok(loaded)
     }
 
+    /// Whether the estimator that is being loaded is the model itself.
+    pub(crate) fn is_root(&self) -> bool {
+        self.depth <= 1
+    }
+
     pub(crate) fn set_library(&mut self, library: &'static str, version: Option<String>) {
         // The innermost booster speaks for a file that is nothing but it; a pipeline keeps scikit-learn's version.
         if self.version.is_none() || self.depth <= 1 {
@@ -262,6 +277,24 @@ pub(crate) fn version(view: &View<'_>) -> Result<Option<(u32, u32)>, Error> {
     let Some(text) = version_text(view)? else { return Ok(None) };
     let mut parts = text.split('.').map(|part| part.parse::<u32>().ok());
     Ok(parts.next().flatten().zip(parts.next().flatten()))
+}
+
+/// How many features a step takes: what it learned, or else what its parent gives it.
+pub(crate) fn width(view: &View<'_>, given: Option<&[Source]>, learned: Option<usize>) -> Result<usize, Error> {
+    match (learned, given, some_attr(view, "n_features_in_")?) {
+        (Some(count), ..) => Ok(count),
+        (None, Some(given), _) => Ok(given.len()),
+        (None, None, Some(count)) => Ok(count.as_usize()?),
+        (None, None, None) => Err(Error::state(view.path(), "does not tell how many features it has")),
+    }
+}
+
+/// A parameter that is a text, with the default where it is not written.
+pub(crate) fn word<'a>(view: &View<'a>, name: &str, default: &'a str) -> Result<&'a str, Error> {
+    match some_attr(view, name)? {
+        Some(value) => Ok(value.as_str()?),
+        None => Ok(default),
+    }
 }
 
 /// An attribute that is there and not `None`.

@@ -48,6 +48,11 @@ pub(crate) struct Csr {
     pub(crate) narrow: bool,
 }
 
+/// What a float32 holds of a value, where the table is one of float32.
+pub(crate) fn round(value: f64, narrow: bool) -> f64 {
+    if narrow { f64::from(value as f32) } else { value }
+}
+
 impl Dense {
     pub(crate) fn zeros(rows: usize, cols: usize) -> Self {
         Dense { data: vec![0.0; rows * cols], rows, cols, narrow: false }
@@ -63,6 +68,22 @@ impl Dense {
 }
 
 impl Csr {
+    /// A table of no rows yet; each is added by its entries and [`Csr::end_row`].
+    pub(crate) fn empty(cols: usize, rows: usize) -> Self {
+        let mut starts = Vec::with_capacity(rows + 1);
+        starts.push(0);
+        Csr { starts, indices: Vec::new(), data: Vec::new(), cols, narrow: false }
+    }
+
+    pub(crate) fn push(&mut self, col: u32, value: f64) {
+        self.indices.push(col);
+        self.data.push(value);
+    }
+
+    pub(crate) fn end_row(&mut self) {
+        self.starts.push(self.indices.len());
+    }
+
     pub(crate) fn rows(&self) -> usize {
         self.starts.len() - 1
     }
@@ -78,7 +99,7 @@ impl Csr {
         dense.narrow = self.narrow;
         for row in 0..self.rows() {
             for (col, value) in self.row(row) {
-                dense.data[col as usize * dense.rows + row] = value;
+                dense.data[col as usize * dense.rows + row] += value;
             }
         }
         dense

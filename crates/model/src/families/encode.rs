@@ -25,6 +25,8 @@ pub(crate) struct Categories {
     wide: HashMap<i64, u32>,
     /// The code of what is missing: NaN or None, whichever was learned.
     missing: Option<u32>,
+    /// Whether that is NaN, not None.
+    is_nan: bool,
     count: usize,
     is_bool: bool,
 }
@@ -43,6 +45,7 @@ impl Categories {
             numbers: HashMap::new(),
             wide: HashMap::new(),
             missing: None,
+            is_nan: false,
             count: array.len(),
             is_bool: array.dtype().kind == Kind::Bool,
         };
@@ -74,21 +77,34 @@ impl Categories {
         Ok(out)
     }
 
-    /// Texts, each with its index as its code.
-    pub(crate) fn texts(labels: &[String]) -> Self {
-        Categories {
-            texts: labels.iter().cloned().zip(0..).collect(),
+    /// Texts in the order of their codes, none for what is missing.
+    pub(crate) fn texts(all: Vec<Option<String>>) -> Self {
+        let mut out = Categories {
+            texts: HashMap::with_capacity(all.len()),
             numbers: HashMap::new(),
             wide: HashMap::new(),
             missing: None,
-            count: labels.len(),
+            is_nan: false,
+            count: all.len(),
             is_bool: false,
+        };
+        for (text, code) in all.into_iter().zip(0..) {
+            match text {
+                Some(text) => out.text(text.into(), code),
+                None => out.missing = Some(code),
+            }
         }
+        out
     }
 
     /// How many different texts there are.
     pub(crate) fn distinct(&self) -> usize {
         self.texts.len()
+    }
+
+    /// The code of a number.
+    pub(crate) fn number_code(&self, number: f64) -> Option<u32> {
+        if number.is_nan() { self.missing } else { self.numbers.get(&(number + 0.0).to_bits()).copied() }
     }
 
     fn text(&mut self, text: Cow<'_, str>, code: u32) {
@@ -106,6 +122,7 @@ impl Categories {
     fn number(&mut self, number: f64, code: u32) {
         if number.is_nan() {
             self.missing = Some(code);
+            self.is_nan = true;
         } else {
             self.numbers.insert((number + 0.0).to_bits(), code);
         }
@@ -117,6 +134,11 @@ impl Categories {
 
     pub(crate) fn missing(&self) -> Option<u32> {
         self.missing
+    }
+
+    /// The code of NaN.
+    pub(crate) fn nan(&self) -> Option<u32> {
+        self.missing.filter(|_| self.is_nan)
     }
 
     /// Bytes in memory, roughly.

@@ -12,7 +12,7 @@ use super::inner::array;
 use crate::labels::Labels;
 use crate::loader::{Loaded, Loader, Out, Source, Targets, some_attr, version};
 use crate::step::Step;
-use crate::trees::{Ensemble, Plan, Rule, Tree};
+use crate::trees::{Ensemble, Gain, Plan, Rule, Tree};
 use crate::{Error, InputKind, Output, StepReport, TreesReport};
 
 pub(crate) const FAMILY: Family = Family {
@@ -73,6 +73,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         max_depth: depth,
         kernel: plan.kernel(),
         bytes: ensemble.bytes().saturating_add(plan.bytes()),
+        features: ensemble.uses(Gain::Averaged, sources.iter().map(|source| source.label.as_str())),
     };
     // From 1.6 on nothing is checked: a row that is not finite falls somewhere.
     let checks = version(view)?.is_none_or(|version| version < (1, 6));

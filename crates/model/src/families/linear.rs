@@ -331,11 +331,7 @@ mod run {
         fn scores(&self, x: Matrix) -> Vec<Vec<f64>> {
             let rows = x.rows();
             let products = match x {
-                Matrix::Csr(csr) => {
-                    let product = |coef: &[f64], row| csr.row(row).map(|(col, x)| x * coef[col as usize]).sum();
-                    let output = |coef: &[f64]| (0..rows).map(|row| product(coef, row)).collect::<Vec<f64>>();
-                    self.coef.chunks_exact(self.features).map(output).collect()
-                }
+                Matrix::Csr(csr) => scores::sparse_products(&csr, &self.coef),
                 other => {
                     let dense = other.into_dense().unwrap_or_else(|_| Dense::zeros(rows, self.features));
                     scores::products(&dense, &self.coef)

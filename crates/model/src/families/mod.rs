@@ -2,48 +2,74 @@
 
 pub(crate) mod ada_boost;
 pub(crate) mod bagging;
+pub(crate) mod binarizer;
 pub(crate) mod calibration;
+pub(crate) mod category_encoders;
 pub(crate) mod chains;
 pub(crate) mod column_transformer;
+pub(crate) mod count_vectorizer;
 pub(crate) mod data_frame_mapper;
+pub(crate) mod decomposition;
+pub(crate) mod dict_vectorizer;
 pub(crate) mod dummy;
 pub(crate) mod feature_union;
 pub(crate) mod forest;
 pub(crate) mod function_transformer;
 pub(crate) mod gradient_boosting;
+pub(crate) mod hashing_vectorizer;
 pub(crate) mod hist_gradient_boosting;
 pub(crate) mod isolation_forest;
 pub(crate) mod isotonic;
+pub(crate) mod k_bins;
+pub(crate) mod label_binarizer;
 pub(crate) mod label_encoder;
 pub(crate) mod lightgbm;
 pub(crate) mod linear;
+pub(crate) mod missing_indicator;
 pub(crate) mod multi_output;
+pub(crate) mod normalizer;
 pub(crate) mod one_hot_encoder;
+pub(crate) mod one_hot_of_integers;
 pub(crate) mod one_vs_one;
 pub(crate) mod one_vs_rest;
 pub(crate) mod ordinal_encoder;
 pub(crate) mod pipeline;
 pub(crate) mod pmml_domains;
+pub(crate) mod polynomial_features;
+pub(crate) mod power_transformer;
+pub(crate) mod quantile_transformer;
 pub(crate) mod samplers;
 pub(crate) mod scalers;
 pub(crate) mod search;
+pub(crate) mod select_from_model;
 pub(crate) mod simple_imputer;
+pub(crate) mod spline_transformer;
 pub(crate) mod stacking;
 pub(crate) mod standard_scaler;
+pub(crate) mod target_encoder;
+pub(crate) mod tfidf_transformer;
 pub(crate) mod thresholds;
 pub(crate) mod transformed_target;
+pub(crate) mod univariate_selection;
+pub(crate) mod variance_threshold;
 pub(crate) mod voting;
+pub(crate) mod wrapper_selection;
 pub(crate) mod xgboost;
 
 pub(crate) mod encode;
 mod finite;
 mod functions;
+mod importance;
 mod index;
 mod inert;
 mod inner;
 mod losses;
+mod norm;
+mod normal;
 mod scores;
+mod select;
 
+pub(crate) use encode::Categories;
 use foretell_pickle::{Allow, Container, Entry, View};
 
 use crate::loader::{Loaded, Loader, Source};
@@ -53,37 +79,58 @@ use crate::{Error, GlobalReport, LoadOptions};
 pub const FAMILIES: &[Family] = &[
     ada_boost::FAMILY,
     bagging::FAMILY,
+    binarizer::FAMILY,
     calibration::FAMILY,
+    category_encoders::FAMILY,
     chains::FAMILY,
     column_transformer::FAMILY,
+    count_vectorizer::FAMILY,
     data_frame_mapper::FAMILY,
+    decomposition::FAMILY,
+    dict_vectorizer::FAMILY,
     dummy::FAMILY,
     feature_union::FAMILY,
     forest::FAMILY,
     function_transformer::FAMILY,
     gradient_boosting::FAMILY,
+    hashing_vectorizer::FAMILY,
     hist_gradient_boosting::FAMILY,
     isolation_forest::FAMILY,
     isotonic::FAMILY,
+    k_bins::FAMILY,
+    label_binarizer::FAMILY,
     label_encoder::FAMILY,
     lightgbm::FAMILY,
     linear::FAMILY,
+    missing_indicator::FAMILY,
     multi_output::FAMILY,
+    normalizer::FAMILY,
     one_hot_encoder::FAMILY,
+    one_hot_of_integers::FAMILY,
     one_vs_one::FAMILY,
     one_vs_rest::FAMILY,
     ordinal_encoder::FAMILY,
     pipeline::FAMILY,
     pmml_domains::FAMILY,
+    polynomial_features::FAMILY,
+    power_transformer::FAMILY,
+    quantile_transformer::FAMILY,
     samplers::FAMILY,
     scalers::FAMILY,
     search::FAMILY,
+    select_from_model::FAMILY,
     simple_imputer::FAMILY,
+    spline_transformer::FAMILY,
     stacking::FAMILY,
     standard_scaler::FAMILY,
+    target_encoder::FAMILY,
+    tfidf_transformer::FAMILY,
     thresholds::FAMILY,
     transformed_target::FAMILY,
+    univariate_selection::FAMILY,
+    variance_threshold::FAMILY,
     voting::FAMILY,
+    wrapper_selection::FAMILY,
     xgboost::FAMILY,
 ];
 

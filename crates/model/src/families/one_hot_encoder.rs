@@ -18,6 +18,9 @@ pub(crate) const FAMILY: Family = Family {
 };
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    if flag(view, "_legacy_mode", false)? {
+        return super::one_hot_of_integers::load(loader, view, given);
+    }
     let categories: Vec<Categories> =
         view.attr("categories_")?.items()?.iter().map(Categories::read).collect::<Result<_, _>>()?;
     let names = feature_names(view)?;

@@ -54,7 +54,8 @@ pub(crate) fn learned(view: &View<'_>) -> Result<Vec<Learned>, Error> {
     let groups = encode::groups(view, arrays.len())?;
     let one = |(array, group): (View<'_>, Option<encode::Group>)| {
         let categories = Categories::read(&array)?;
-        let code = |code: usize| match categories.missing() {
+        // None is a category like any other.
+        let code = |code: usize| match categories.nan() {
             Some(index) if index as usize == code => missing,
             _ => group.as_ref().map_or(code, |group| group.of(code)) as f64,
         };

@@ -1,7 +1,7 @@
 //! What linear classifiers and their relatives share: products, and scores turned into classes and probabilities.
 //! Columns are outputs; a single column is the score of the second of two classes.
 
-use crate::matrix::Dense;
+use crate::matrix::{Csr, Dense};
 
 /// `x · coefᵀ`, a column for each row of `coef`.
 pub(crate) fn products(x: &Dense, coef: &[f64]) -> Vec<Vec<f64>> {
@@ -15,6 +15,12 @@ pub(crate) fn products(x: &Dense, coef: &[f64]) -> Vec<Vec<f64>> {
         out
     };
     coef.chunks_exact(x.cols.max(1)).map(output).collect()
+}
+
+/// The same of a sparse table.
+pub(crate) fn sparse_products(x: &Csr, coef: &[f64]) -> Vec<Vec<f64>> {
+    let product = |coef: &[f64], row| x.row(row).map(|(col, value)| value * coef[col as usize]).sum();
+    coef.chunks_exact(x.cols.max(1)).map(|coef| (0..x.rows()).map(|row| product(coef, row)).collect()).collect()
 }
 
 /// The class of each row: the first of the largest scores, or the second of two where its score is above zero.

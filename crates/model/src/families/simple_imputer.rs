@@ -1,4 +1,4 @@
-//! `SimpleImputer`: what is missing becomes what was learned.
+//! `SimpleImputer`, and `Imputer` before it: what is missing becomes what was learned.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
@@ -12,29 +12,40 @@ use crate::{Error, InputKind};
 
 pub(crate) const FAMILY: Family = Family {
     name: "SimpleImputer",
-    classes: &[("sklearn.impute._base", "SimpleImputer"), ("sklearn.impute", "SimpleImputer")],
-    globals: &[foretell_pickle::Entry::class("sklearn.impute._base", "MissingIndicator")],
+    classes: &[
+        ("sklearn.impute", "SimpleImputer"),
+        ("sklearn.impute._base", "SimpleImputer"),
+        ("sklearn.preprocessing.imputation", "Imputer"),
+    ],
+    globals: &[],
     load,
 };
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let is_old = view.class().is_some_and(|class| class.name == "Imputer");
+    if is_old && some_attr(view, "axis")?.is_some_and(|axis| axis.as_i64() == Ok(1)) {
+        return Err(Error::unsupported(view.path(), "axis=1", "axis=0"));
+    }
     let statistics = view.attr("statistics_")?;
     let array = statistics.array()?;
-    let fills: Vec<run::Fill> = match array.dtype().kind {
+    let fills: Vec<Fill> = match array.dtype().kind {
         Kind::Object => array.objects()?.iter().map(fill).collect::<Result<_, _>>()?,
-        Kind::Text | Kind::Bytes => array.strings()?.into_iter().map(|t| run::Fill::Text(t.into_owned())).collect(),
-        _ => array.f64s()?.into_iter().map(run::Fill::Number).collect(),
+        Kind::Text | Kind::Bytes => array.strings()?.into_iter().map(|t| Fill::Text(t.into_owned())).collect(),
+        _ => array.f64s()?.into_iter().map(Fill::Number).collect(),
     };
-    let missing = fill(&view.attr("missing_values")?)?;
+    let missing = match fill(&view.attr("missing_values")?)? {
+        Fill::Text(text) if is_old && text == "NaN" => Fill::Number(f64::NAN),
+        other => other,
+    };
     let names = feature_names(view)?;
     let sources = loader.sources(view, given, fills.len(), names)?;
     let keeps_empty = flag(view, "keep_empty_features", false)?;
     let mut out = Vec::new();
     let mut columns = Vec::with_capacity(fills.len());
     for (source, fill) in sources.iter().zip(fills) {
-        let kind = if matches!(fill, run::Fill::Text(_)) { InputKind::Text } else { InputKind::Number };
+        let kind = if matches!(fill, Fill::Text(_)) { InputKind::Text } else { InputKind::Number };
         loader.demand(source, kind);
-        let is_empty = matches!(fill, run::Fill::Number(number) if number.is_nan()) && !keeps_empty;
+        let is_empty = matches!(fill, Fill::Number(number) if number.is_nan()) && !keeps_empty;
         if !is_empty {
             out.push(source.clone());
         }
@@ -53,20 +64,47 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
             indicated.push(feature);
         }
     }
-    let nan = matches!(missing, run::Fill::Number(number) if number.is_nan());
+    let nan = matches!(missing, Fill::Number(number) if number.is_nan());
     let finite = Finite::new("SimpleImputer", &sources, nan, false);
-    let step = run::Imputer { columns, missing, indicated, finite };
+    let step = run::Imputer { columns, missing, indicated, finite, checks: !is_old };
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
 }
 
-/// A value that fills in, or that counts as missing: None is NaN, the way a NULL reads.
-fn fill(view: &View<'_>) -> Result<run::Fill, Error> {
+/// A value that fills in, or that counts as missing.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Fill {
+    Number(f64),
+    Text(String),
+}
+
+impl Fill {
+    /// Whether a number is the one that counts as missing.
+    pub(super) fn is_number(&self, value: f64) -> bool {
+        match self {
+            Fill::Number(missing) if missing.is_nan() => value.is_nan(),
+            Fill::Number(missing) => value == *missing,
+            Fill::Text(_) => false,
+        }
+    }
+
+    /// Whether a text, or NULL, is.
+    pub(super) fn is_text(&self, text: Option<&str>) -> bool {
+        match (self, text) {
+            (Fill::Number(missing), None) => missing.is_nan(),
+            (Fill::Text(missing), Some(text)) => missing == text,
+            _ => false,
+        }
+    }
+}
+
+/// None is NaN, the way a NULL reads.
+pub(super) fn fill(view: &View<'_>) -> Result<Fill, Error> {
     Ok(match view.value() {
-        Value::None => run::Fill::Number(f64::NAN),
-        Value::Str(_) | Value::OldStr(_) => run::Fill::Text(view.as_str()?.to_string()),
+        Value::None => Fill::Number(f64::NAN),
+        Value::Str(_) | Value::OldStr(_) => Fill::Text(view.as_str()?.to_string()),
         _ => match view.as_f64() {
-            Ok(number) => run::Fill::Number(number),
-            Err(_) => run::Fill::Text(view.as_str()?.to_string()),
+            Ok(number) => Fill::Number(number),
+            Err(_) => Fill::Text(view.as_str()?.to_string()),
         },
     })
 }
@@ -77,17 +115,12 @@ mod run {
 
     use arrow_array::{Array, ArrayRef, Float64Array, StringArray};
 
+    use super::Fill;
     use crate::bind::is_text;
     use crate::families::encode::texts;
     use crate::families::finite::Finite;
     use crate::matrix::{Dense, Frame, Matrix, read};
     use crate::step::{Run, Transform};
-
-    #[derive(Debug, Clone, PartialEq)]
-    pub(super) enum Fill {
-        Number(f64),
-        Text(String),
-    }
 
     #[derive(Debug)]
     pub(super) struct Imputer {
@@ -97,25 +130,11 @@ mod run {
         /// The columns that say whether a value was missing.
         pub(super) indicated: Vec<usize>,
         pub(super) finite: Finite,
+        /// Whether infinity is refused, as the old one did not.
+        pub(super) checks: bool,
     }
 
     impl Imputer {
-        fn is_missing(&self, value: f64) -> bool {
-            match &self.missing {
-                Fill::Number(missing) if missing.is_nan() => value.is_nan(),
-                Fill::Number(missing) => value == *missing,
-                Fill::Text(_) => false,
-            }
-        }
-
-        fn is_missing_text(&self, text: Option<&str>) -> bool {
-            match (&self.missing, text) {
-                (Fill::Number(missing), None) => missing.is_nan(),
-                (Fill::Text(missing), Some(text)) => missing == text,
-                _ => false,
-            }
-        }
-
         fn text_column(&self, column: &ArrayRef, fill: Option<&Fill>, missing: &mut [bool]) -> ArrayRef {
             let mut out: Vec<Option<&str>> = vec![None; column.len()];
             let number;
@@ -128,7 +147,7 @@ mod run {
                 None => None,
             };
             texts(column, |row, text| {
-                missing[row] = self.is_missing_text(text);
+                missing[row] = self.missing.is_text(text);
                 out[row] = if missing[row] { fill } else { text };
             });
             Arc::new(StringArray::from(out))
@@ -139,9 +158,11 @@ mod run {
         fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
             let x = match x {
                 Matrix::Csr(mut csr) if self.indicated.is_empty() && self.columns.iter().all(Option::is_some) => {
-                    self.finite.check(&Matrix::Csr(csr.clone()), run);
+                    if self.checks {
+                        self.finite.check(&Matrix::Csr(csr.clone()), run);
+                    }
                     for (value, col) in csr.data.iter_mut().zip(&csr.indices) {
-                        if self.is_missing(*value)
+                        if self.missing.is_number(*value)
                             && let Some(Fill::Number(fill)) = &self.columns[*col as usize]
                         {
                             *value = *fill;
@@ -164,10 +185,12 @@ mod run {
                     }
                     _ => {
                         let labels = vec![self.finite.labels[index].clone()];
-                        Finite { labels, ..self.finite.clone() }.check(&one, run);
+                        if self.checks {
+                            Finite { labels, ..self.finite.clone() }.check(&one, run);
+                        }
                         let mut numbers = one.numbers(0).unwrap_or_else(|| vec![f64::NAN; rows]);
                         for (value, missing) in numbers.iter_mut().zip(&mut missing) {
-                            *missing = self.is_missing(*value);
+                            *missing = self.missing.is_number(*value);
                             if *missing && let Some(Fill::Number(fill)) = fill {
                                 *value = *fill;
                             }

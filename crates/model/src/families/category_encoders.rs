@@ -1,0 +1,308 @@
+//! The encoders of category_encoders: each category a number, or a row of them. Other columns pass through.
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
+use foretell_pickle::{Value, View};
+
+use super::Family;
+use super::encode::Categories;
+use crate::loader::{Loaded, Loader, Out, Source, flag, some_attr, word};
+use crate::pandas::{GLOBALS, Table};
+use crate::step::Step;
+use crate::{Error, InputKind};
+
+pub(crate) const FAMILY: Family = Family {
+    name: "category_encoders",
+    classes: &[
+        ("category_encoders.binary", "BinaryEncoder"),
+        ("category_encoders.count", "CountEncoder"),
+        ("category_encoders.one_hot", "OneHotEncoder"),
+        ("category_encoders.ordinal", "OrdinalEncoder"),
+        ("category_encoders.target_encoder", "TargetEncoder"),
+    ],
+    globals: GLOBALS,
+    load,
+};
+
+/// The codes that the encoders give to what they do not know and to what is missing.
+const UNKNOWN_CODE: f64 = -1.0;
+const MISSING_CODE: f64 = -2.0;
+
+fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let class = view.class().map(|class| class.name.clone()).unwrap_or_default();
+    for name in ["_min_group_categories", "min_group_lumping_", "composite_members_", "hierarchy_depth"] {
+        if let Some(used) = some_attr(view, name)?
+            && !used.is_empty()?
+        {
+            return Err(Error::unsupported(view.path(), format!("`{name}`"), "encoders of one column each, ungrouped"));
+        }
+    }
+    let columns = view.attr("cols")?.items()?.iter().map(name_of).collect::<Result<Vec<_>, _>>()?;
+    let names = match some_attr(view, "feature_names_in_")? {
+        Some(names) => names.items()?.iter().map(name_of).collect::<Result<_, _>>()?,
+        // Versions before 2.6 tell no names of the columns that pass through.
+        None if view.attr("_dim")?.as_usize()? == columns.len() => columns.clone(),
+        None => {
+            let supported = "files of category_encoders 2.6 and later";
+            return Err(Error::unsupported(view.path(), "columns that pass through without names", supported));
+        }
+    };
+    let positional = names.iter().enumerate().all(|(index, name)| *name == index.to_string());
+    let sources = loader.sources(view, given, names.len(), (!positional).then(|| names.clone()))?;
+    let mut encoded = columns
+        .iter()
+        .map(|column| {
+            let at = names.iter().position(|name| name == column);
+            at.ok_or_else(|| Error::state(view.path(), format!("there is no column `{column}`")))
+        })
+        .collect::<Result<Vec<_>, _>>()?
+        .into_iter()
+        .zip(maps(view, &class, &columns)?)
+        .collect::<Vec<(usize, Map)>>();
+
+    let dropped = match some_attr(view, "invariant_cols")? {
+        Some(dropped) if flag(view, "drop_invariant", false)? => {
+            dropped.items()?.iter().map(name_of).collect::<Result<Vec<_>, _>>()?
+        }
+        _ => Vec::new(),
+    };
+    let mut parts = Vec::with_capacity(sources.len());
+    let mut out = Vec::new();
+    for (index, source) in sources.iter().enumerate() {
+        let name = names.get(index).map(String::as_str).unwrap_or_default();
+        let Some(at) = encoded.iter().position(|(place, _)| *place == index) else {
+            let kept = !dropped.iter().any(|dropped| dropped == name);
+            parts.push(run::Part { label: source.label.clone(), how: run::How::Pass(kept) });
+            out.extend(kept.then(|| source.clone()));
+            continue;
+        };
+        let (_, map) = encoded.swap_remove(at);
+        loader.demand(source, if class == "CountEncoder" { InputKind::Any } else { map.categories.kind() });
+        loader.hold(map.categories.bytes());
+        let mut kept = Vec::new();
+        for (place, label) in map.labels.iter().enumerate() {
+            let label = label.as_deref().unwrap_or(name);
+            if !dropped.iter().any(|dropped| dropped == label) {
+                kept.push(place);
+                out.push(Source::made(label.to_string()));
+            }
+        }
+        let Map { categories, rows, unknown, missing, .. } = map;
+        let how = run::How::Encode(Box::new(run::Encode { categories, rows, unknown, missing, kept }));
+        parts.push(run::Part { label: source.label.clone(), how });
+    }
+    let step = run::Encoder { class, parts };
+    Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
+}
+
+/// A column's name; columns of an array are numbered.
+fn name_of(view: &View<'_>) -> Result<String, Error> {
+    match view.value() {
+        Value::Int(int) => Ok(int.to_string()),
+        _ => Ok(view.as_text()?.into_owned()),
+    }
+}
+
+/// What becomes of the categories of one column.
+struct Map {
+    categories: Categories,
+    /// The numbers of each category.
+    rows: Vec<Vec<f64>>,
+    /// The numbers of what is no category; none where it is refused.
+    unknown: Option<Vec<f64>>,
+    /// The numbers of a missing value; none where it is refused.
+    missing: Option<Vec<f64>>,
+    /// The names of the outputs; none where it is the column's own.
+    labels: Vec<Option<String>>,
+}
+
+fn maps(view: &View<'_>, class: &str, columns: &[String]) -> Result<Vec<Map>, Error> {
+    let unknown_how = word(view, "handle_unknown", "value").unwrap_or("value");
+    let refuses_missing = word(view, "handle_missing", "value").is_ok_and(|how| how == "error");
+    let mut maps = Vec::with_capacity(columns.len());
+    for column in columns {
+        let mut map = match class {
+            "CountEncoder" => counts(view, column)?,
+            "OrdinalEncoder" => ordinals(view, column)?,
+            _ => by_code(view, class, column, unknown_how == "error")?,
+        };
+        if refuses_missing {
+            map.missing = None;
+        }
+        maps.push(map);
+    }
+    Ok(maps)
+}
+
+/// The entry for a column in a list of `{"col": …, "mapping": …}`, or in a dict by column.
+fn mapping<'a>(view: &View<'a>, column: &str) -> Result<View<'a>, Error> {
+    let all = view.attr("mapping")?;
+    let missing = || Error::state(view.path(), format!("there is no mapping of `{column}`"));
+    if let Ok(pairs) = all.pairs() {
+        for (key, value) in pairs {
+            if name_of(&key)? == column {
+                return Ok(value);
+            }
+        }
+        return Err(missing());
+    }
+    for entry in all.items()? {
+        if name_of(&entry.get("col")?.ok_or_else(missing)?)? == column {
+            return entry.get("mapping")?.ok_or_else(missing);
+        }
+    }
+    Err(missing())
+}
+
+/// The only column of a Series.
+fn series(view: &View<'_>, column: &str) -> Result<(Categories, Vec<f64>), Error> {
+    let mapping = mapping(view, column)?;
+    let mut table = Table::read(&mapping)?;
+    match (table.names.is_empty(), table.columns.pop()) {
+        (true, Some(values)) => Ok((table.index, values)),
+        _ => Err(mapping.expected("a series").into()),
+    }
+}
+
+fn ordinals(view: &View<'_>, column: &str) -> Result<Map, Error> {
+    let (categories, codes) = series(view, column)?;
+    let unknown = match word(view, "handle_unknown", "value")? {
+        "value" => Some(UNKNOWN_CODE),
+        "error" => None,
+        _ => Some(f64::NAN),
+    };
+    let returns_nan = word(view, "handle_missing", "value")? == "return_nan";
+    let code = |code: f64| if returns_nan && code == MISSING_CODE { f64::NAN } else { code };
+    let rows: Vec<Vec<f64>> = codes.into_iter().map(|one| vec![code(one)]).collect();
+    let missing = missing_row(&categories, &rows).or(unknown.map(|unknown| vec![unknown]));
+    Ok(Map { categories, rows, unknown: unknown.map(|unknown| vec![unknown]), missing, labels: vec![None] })
+}
+
+fn missing_row(categories: &Categories, rows: &[Vec<f64>]) -> Option<Vec<f64>> {
+    rows.get(categories.missing()? as usize).cloned()
+}
+
+fn counts(view: &View<'_>, column: &str) -> Result<Map, Error> {
+    let (categories, values) = series(view, column)?;
+    let setting = |name: &str| -> Result<Option<View<'_>>, Error> {
+        match some_attr(view, &format!("_{name}"))? {
+            Some(each) if each.pairs().is_ok() => Ok(each.get(column)?.and_then(View::some)),
+            _ => some_attr(view, name),
+        }
+    };
+    let returns_nan = setting("handle_missing")?.is_some_and(|how| how.as_str() == Ok("return_nan"));
+    let unknown = match setting("handle_unknown")? {
+        Some(how) => match how.as_str() {
+            Ok("value") => Some(if returns_nan { f64::NAN } else { 0.0 }),
+            Ok("error") => None,
+            Ok(_) => Some(f64::NAN),
+            Err(_) => Some(how.as_f64()?),
+        },
+        None => Some(0.0),
+    };
+    // A count that is not there counts as unknown, whatever it stands for.
+    let known = |value: f64| if value.is_nan() { unknown } else { Some(value) };
+    let missing = match categories.missing().and_then(|code| values.get(code as usize)) {
+        Some(value) => known(*value),
+        None => unknown,
+    };
+    let rows = values.iter().map(|value| vec![known(*value).unwrap_or(f64::NAN)]).collect();
+    let (unknown, missing) = (unknown.map(|unknown| vec![unknown]), missing.map(|missing| vec![missing]));
+    Ok(Map { categories, rows, unknown, missing, labels: vec![None] })
+}
+
+/// Encoders that look up what an ordinal encoder inside gives.
+fn by_code(view: &View<'_>, class: &str, column: &str, refuses_unknown: bool) -> Result<Map, Error> {
+    let (categories, codes) = series(&view.attr("ordinal_encoder")?, column)?;
+    let table = Table::read(&mapping(view, column)?)?;
+    let width = table.columns.len();
+    let look_up = |code: f64| -> Vec<f64> {
+        let code = if code.is_nan() && class == "OneHotEncoder" { MISSING_CODE } else { code };
+        let at = table.index.number_code(code);
+        let value = |values: &Vec<f64>| at.and_then(|at| values.get(at as usize)).copied().unwrap_or(f64::NAN);
+        table.columns.iter().map(value).collect()
+    };
+    let rows: Vec<Vec<f64>> = codes.into_iter().map(&look_up).collect();
+    let unknown = look_up(UNKNOWN_CODE);
+    let missing = missing_row(&categories, &rows).or(Some(unknown.clone())).filter(|row| row.len() == width);
+    let names = table.names.iter().cloned().map(Some);
+    let labels = if table.names.is_empty() { vec![None] } else { names.collect() };
+    Ok(Map { categories, rows, unknown: (!refuses_unknown).then_some(unknown), missing, labels })
+}
+
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
+mod run {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, Float64Array};
+
+    use crate::families::encode::{Categories, MISSING};
+    use crate::matrix::{Frame, Matrix};
+    use crate::step::{Run, Transform};
+
+    #[derive(Debug)]
+    pub(super) struct Part {
+        pub(super) label: String,
+        pub(super) how: How,
+    }
+
+    #[derive(Debug)]
+    pub(super) enum How {
+        /// Goes on as it is, or is left out.
+        Pass(bool),
+        Encode(Box<Encode>),
+    }
+
+    #[derive(Debug)]
+    pub(super) struct Encode {
+        pub(super) categories: Categories,
+        pub(super) rows: Vec<Vec<f64>>,
+        pub(super) unknown: Option<Vec<f64>>,
+        pub(super) missing: Option<Vec<f64>>,
+        /// Which of the numbers of a row are outputs.
+        pub(super) kept: Vec<usize>,
+    }
+
+    #[derive(Debug)]
+    pub(super) struct Encoder {
+        pub(super) class: String,
+        pub(super) parts: Vec<Part>,
+    }
+
+    impl Transform for Encoder {
+        fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
+            let count = x.rows();
+            let mut out: Vec<ArrayRef> = Vec::new();
+            for (index, part) in self.parts.iter().enumerate() {
+                let column: ArrayRef = match &x {
+                    Matrix::Frame(frame) => frame.columns[index].clone(),
+                    other => Arc::new(Float64Array::from(other.numbers(index).unwrap_or_default())),
+                };
+                let Encode { categories, rows, unknown, missing, kept } = match &part.how {
+                    How::Pass(kept) => {
+                        out.extend(kept.then_some(column));
+                        continue;
+                    }
+                    How::Encode(encode) => &**encode,
+                };
+                let mut values = vec![vec![f64::NAN; count]; kept.len()];
+                let learned = categories.missing();
+                for (row, code) in categories.codes(&column).into_iter().enumerate() {
+                    let (numbers, reason) = if code == MISSING || Some(code) == learned {
+                        (missing.as_ref(), "missing value")
+                    } else {
+                        (rows.get(code as usize).or(unknown.as_ref()), "unseen category")
+                    };
+                    let Some(numbers) = numbers else {
+                        run.refuse(row, &self.class, Some(&part.label), reason);
+                        continue;
+                    };
+                    values.iter_mut().zip(kept).for_each(|(column, place)| column[row] = numbers[*place]);
+                }
+                out.extend(values.into_iter().map(|column| Arc::new(Float64Array::from(column)) as ArrayRef));
+            }
+            let frame = Matrix::Frame(Frame { columns: out, rows: count });
+            frame.clone().into_dense().map_or(frame, Matrix::Dense)
+        }
+    }
+}

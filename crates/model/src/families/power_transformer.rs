@@ -1,0 +1,132 @@
+//! `PowerTransformer`: Yeo-Johnson or Box-Cox, then mean 0 and deviation 1 where asked for.
+//!
+//! numpy's `power`, `log1p` and `expm1` come from whichever vector library the machine has: the last places differ from
+//! one to the next, and the subtraction of the mean makes them visible. Hence within 1e-12 of the terms, not to the bit.
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
+use foretell_pickle::View;
+
+use super::Family;
+use super::finite::Finite;
+use crate::loader::{Loaded, Loader, Out, Source, feature_names, flag, version, word};
+use crate::step::Step;
+use crate::{Error, InputKind};
+
+pub(crate) const FAMILY: Family = Family {
+    name: "PowerTransformer",
+    classes: &[("sklearn.preprocessing._data", "PowerTransformer"), ("sklearn.preprocessing.data", "PowerTransformer")],
+    globals: &[],
+    load,
+};
+
+fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let lambdas = match view.attr("lambdas_")?.array() {
+        Ok(lambdas) => lambdas.f64s()?,
+        // 0.20 kept a list.
+        Err(_) => view.attr("lambdas_")?.items()?.iter().map(View::as_f64).collect::<Result<_, _>>()?,
+    };
+    let names = feature_names(view)?;
+    let sources = loader.sources(view, given, lambdas.len(), names)?;
+    sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
+    let how = match word(view, "method", "yeo-johnson")? {
+        "yeo-johnson" if version(view)?.is_some_and(|version| version >= (1, 7)) => run::How::YeoJohnsonByLog,
+        "yeo-johnson" => run::How::YeoJohnson,
+        "box-cox" => run::How::BoxCox,
+        other => return Err(Error::unsupported(view.path(), format!("method={other}"), "yeo-johnson, box-cox")),
+    };
+    let scale = if flag(view, "standardize", true)? {
+        let scaler = view.attr("_scaler")?;
+        let (mean, scale) = (scaler.attr("mean_")?.array()?.f64s()?, scaler.attr("scale_")?.array()?.f64s()?);
+        if mean.len() != lambdas.len() || scale.len() != lambdas.len() {
+            return Err(Error::state(scaler.path(), format!("scales {} of {} features", mean.len(), lambdas.len())));
+        }
+        Some((mean, scale))
+    } else {
+        None
+    };
+    let finite = Finite::new("PowerTransformer", &sources, true, false);
+    let step = run::Power { lambdas, how, scale, finite };
+    let out = sources.into_iter().map(Source::changed).collect();
+    Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
+}
+
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
+mod run {
+    use crate::families::finite::Finite;
+    use crate::matrix::{Dense, Matrix, round};
+    use crate::step::{Run, Transform};
+
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(super) enum How {
+        YeoJohnson,
+        /// By logarithm and exponential, as scipy does it.
+        YeoJohnsonByLog,
+        BoxCox,
+    }
+
+    #[derive(Debug)]
+    pub(super) struct Power {
+        pub(super) lambdas: Vec<f64>,
+        pub(super) how: How,
+        /// Means and deviations.
+        pub(super) scale: Option<(Vec<f64>, Vec<f64>)>,
+        pub(super) finite: Finite,
+    }
+
+    /// Above this `exp` overflows.
+    const LARGEST: f64 = 709.78;
+
+    impl How {
+        fn apply(self, x: f64, lambda: f64) -> f64 {
+            if x.is_nan() {
+                return x;
+            }
+            match self {
+                How::BoxCox if lambda.abs() < 1e-19 => x.ln(),
+                How::BoxCox if lambda * x.ln() < LARGEST => (lambda * x.ln()).exp_m1() / lambda,
+                How::BoxCox => lambda.signum() * (lambda * x.ln() - lambda.abs().ln()).exp() - 1.0 / lambda,
+                _ if x >= 0.0 => self.half(x, lambda),
+                _ => -self.half(-x, 2.0 - lambda),
+            }
+        }
+
+        fn half(self, x: f64, lambda: f64) -> f64 {
+            if lambda.abs() < f64::EPSILON {
+                x.ln_1p()
+            } else if self == How::YeoJohnsonByLog {
+                (lambda * x.ln_1p()).exp_m1() / lambda
+            } else {
+                ((x + 1.0).powf(lambda) - 1.0) / lambda
+            }
+        }
+    }
+
+    impl Transform for Power {
+        fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
+            let (rows, cols) = (x.rows(), x.cols());
+            self.finite.check(&x, run);
+            if matches!(x, Matrix::Csr(_)) {
+                run.refuse_all(rows, "PowerTransformer", None, "a sparse table");
+            }
+            let mut dense = x.into_dense().unwrap_or_else(|_| Dense::zeros(rows, cols));
+            let narrow = dense.narrow;
+            for (col, lambda) in self.lambdas.iter().enumerate() {
+                for (row, value) in dense.column_mut(col).iter_mut().enumerate() {
+                    if self.how == How::BoxCox && *value <= 0.0 {
+                        run.refuse(row, "PowerTransformer", Some(&self.finite.labels[col]), "not above zero");
+                    }
+                    *value = round(self.how.apply(*value, *lambda), narrow);
+                    if let Some((mean, scale)) = &self.scale {
+                        // The scaler inside checks its input as every scaler does.
+                        if value.is_infinite() {
+                            run.refuse(row, "PowerTransformer", Some(&self.finite.labels[col]), "overflow");
+                        }
+                        *value = round(round(*value - mean[col], narrow) / scale[col], narrow);
+                    }
+                }
+            }
+            Matrix::Dense(dense)
+        }
+    }
+}
