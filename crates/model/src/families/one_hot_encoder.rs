@@ -31,8 +31,9 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         let what = format!("handle_unknown={handling}");
         return Err(Error::unsupported(view.path(), what, "error, ignore, infrequent_if_exist, warn"));
     }
-    // `sparse_output` from 1.2 on, `sparse` before.
-    let sparse = flag(view, "sparse_output", flag(view, "sparse", true)?)?;
+    // `sparse_output` from 1.2 on, `sparse` before; in between the old one is there too, and says `deprecated`.
+    let old = view.get_attr("sparse_output")?.is_none();
+    let sparse = flag(view, if old { "sparse" } else { "sparse_output" }, true)?;
     let narrow = is_float32(view)?;
     let groups = super::encode::groups(view, categories.len())?;
     let dropped = dropped(view, categories.len())?;
