@@ -1,0 +1,6 @@
+//! skops files: the zip, its schema, and the objects made of it.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    foretell_fuzz::load_and_predict(bytes);
+});
