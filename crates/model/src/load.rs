@@ -49,7 +49,7 @@ impl Model {
             let start = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
             return Err(Error::UnknownFile { start });
         }
-        let document = foretell_pickle::read(bytes.to_vec(), &allow(), &options.limits)?;
+        let document = foretell_pickle::read(bytes.to_vec(), allow(), &options.limits)?;
         let mut loader = Loader::new(options);
         let root = choose(document.root(), options.at.as_deref())?;
         let loaded = loader.load(&root, None)?;

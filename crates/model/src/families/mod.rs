@@ -21,6 +21,8 @@ mod finite;
 mod losses;
 mod scores;
 
+use std::sync::LazyLock;
+
 use foretell_pickle::{Allow, Container, Entry, View};
 
 use crate::loader::{Loaded, Loader, Source};
@@ -106,11 +108,14 @@ pub(crate) fn supported() -> String {
 
 /// The exact list of names that a model file may use: the union of what the families declare, and the containers of
 /// the pickle reader.
-pub fn allow() -> Allow {
-    let classes = FAMILIES.iter().flat_map(|family| family.classes.iter());
-    let classes: Vec<Entry> = classes.map(|(module, name)| Entry::class(module, name)).collect();
-    let globals = FAMILIES.iter().flat_map(|family| family.globals.iter());
-    Allow::new(COMMON.iter().chain(globals).chain(&classes))
+pub fn allow() -> &'static Allow {
+    static ALLOW: LazyLock<Allow> = LazyLock::new(|| {
+        let classes = FAMILIES.iter().flat_map(|family| family.classes.iter());
+        let classes: Vec<Entry> = classes.map(|(module, name)| Entry::class(module, name)).collect();
+        let globals = FAMILIES.iter().flat_map(|family| family.globals.iter());
+        Allow::new(COMMON.iter().chain(globals).chain(&classes))
+    });
+    &ALLOW
 }
 
 /// What a pickle is packed with, its protocol, and every global it names.
