@@ -123,11 +123,14 @@ fn choose<'a>(root: View<'a>, at: Option<&str>) -> Result<View<'a>, Error> {
         [] => Err(Error::At { message: format!("the file holds {}, and no model in it", root.describe()) }),
         [(only, _)] => walk(root, only),
         many => {
-            let all: Vec<String> = many.iter().map(|(path, class)| format!("`{path}` ({class})")).collect();
-            let message = format!("the file holds several objects; give one as `at`: {}", all.join(", "));
+            let message = format!("the file holds several objects; give one as `at`: {}", listed(many));
             Err(Error::At { message })
         }
     }
+}
+
+fn listed(found: &[(String, String)]) -> String {
+    found.iter().map(|(path, class)| format!("`{path}` ({class})")).collect::<Vec<_>>().join(", ")
 }
 
 /// How deep and how wide a root of plain containers is searched for models.
@@ -171,8 +174,13 @@ fn candidates(root: &View<'_>) -> Result<Vec<(String, String)>, Error> {
 
 /// Follows `models[2].best`.
 fn walk<'a>(root: View<'a>, path: &str) -> Result<View<'a>, Error> {
-    let missing = |what: &str| Error::At { message: format!("`{path}`: there is no `{what}`") };
+    let found = candidates(&root)?;
+    let holds = if found.is_empty() { "no model".to_string() } else { listed(&found) };
+    let missing = |what: &str| Error::At { message: format!("`{path}`: there is no `{what}`; the file holds {holds}") };
     let mut view = root;
+    if path.is_empty() {
+        return Err(missing(path));
+    }
     for part in path.split('.') {
         let (key, mut rest) = match part.find('[') {
             Some(at) => part.split_at(at),
