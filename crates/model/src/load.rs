@@ -206,10 +206,22 @@ fn walk<'a>(root: View<'a>, path: &str) -> Result<View<'a>, Error> {
 /// Looks into a file whether or not it can be loaded.
 pub fn inspect(bytes: &[u8], options: &LoadOptions) -> Report {
     let model = Model::load(bytes, options);
-    let (container, protocol, globals) = match booster_form(bytes) {
-        Some(form) => (form.name().to_string(), None, Vec::new()),
-        None if lightgbm::looks_like(bytes) => (lightgbm::FORMAT.to_string(), None, Vec::new()),
-        None => families::scan(bytes, options),
+    let report = |container: String| Report {
+        size: bytes.len(),
+        sha256: sha256(bytes),
+        container,
+        protocol: None,
+        unpacked: None,
+        globals: Vec::new(),
+        stopped: None,
+        model,
     };
-    Report { size: bytes.len(), sha256: sha256(bytes), container, protocol, globals, model }
+    match booster_form(bytes) {
+        Some(form) => report(form.name().to_string()),
+        None if lightgbm::looks_like(bytes) => report(lightgbm::FORMAT.to_string()),
+        None => {
+            let container = Container::sniff(bytes).map_or("unknown".to_string(), |container| container.to_string());
+            families::scan(bytes, options, report(container))
+        }
+    }
 }

@@ -59,7 +59,10 @@ fn a_path_that_leads_nowhere_is_said_so() {
         );
         assert_eq!(load("several.joblib", Some(at)).unwrap_err(), expected);
     }
-    assert_eq!(load("several.joblib", Some("notes")).unwrap_err(), "[notes]: expected an estimator, found a tuple of 2");
+    assert_eq!(
+        load("several.joblib", Some("notes")).unwrap_err(),
+        "[notes]: expected an estimator, found a tuple of 2"
+    );
     assert_eq!(load("none.pickle", None).unwrap_err(), "the file holds a dict, and no model in it");
     assert_eq!(load("none.pickle", Some("x")).unwrap_err(), "`x`: there is no `x`; the file holds no model");
 }

@@ -127,6 +127,9 @@ fn damaged_files_are_refused_or_predict_in_bounds() {
                 loop {
                     let Some((name, bytes)) = queue.lock().unwrap().pop() else { break };
                     take_apart(&name, &bytes, all, &mut worst);
+                    if all {
+                        println!("{name}: {} damaged files on this thread until here", worst.files);
+                    }
                 }
                 let mut total = total.lock().unwrap();
                 total.files += worst.files;

@@ -94,6 +94,11 @@ fn a_gadget_is_refused_and_listed() {
     assert_eq!((report.globals[0].module.as_str(), report.globals[0].byte), ("os", 2));
     assert!(!report.globals[0].allowed);
     assert!(report.model.is_err());
+    assert_eq!((report.unpacked, report.stopped), (Some(23), None));
+    // A scan that ends early says so: more names may follow.
+    let cut = inspect(&bytes[..14], &LoadOptions::default());
+    assert_eq!(cut.globals.len(), 1);
+    assert_eq!(cut.stopped.unwrap(), "byte 13 (BINUNICODE): 4 bytes are needed and 0 are left in the file");
 }
 
 #[test]

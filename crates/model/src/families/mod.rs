@@ -23,10 +23,10 @@ mod scores;
 
 use std::sync::LazyLock;
 
-use foretell_pickle::{Allow, Container, Entry, View};
+use foretell_pickle::{Allow, Entry, View};
 
 use crate::loader::{Loaded, Loader, Source};
-use crate::{Error, GlobalReport, LoadOptions};
+use crate::{Error, GlobalReport, LoadOptions, Report};
 
 /// Every family of estimators.
 pub const FAMILIES: &[Family] = &[
@@ -118,12 +118,9 @@ pub fn allow() -> &'static Allow {
     &ALLOW
 }
 
-/// What a pickle is packed with, its protocol, and every global it names.
-pub(crate) fn scan(bytes: &[u8], options: &LoadOptions) -> (String, Option<u8>, Vec<GlobalReport>) {
-    let Ok(scan) = foretell_pickle::scan(bytes.to_vec(), &options.limits) else {
-        let container = Container::sniff(bytes).map_or("unknown".to_string(), |container| container.to_string());
-        return (container, None, Vec::new());
-    };
+/// Adds what a pickle is packed with, its protocol, and every global it names.
+pub(crate) fn scan(bytes: &[u8], options: &LoadOptions, report: Report) -> Report {
+    let Ok(scan) = foretell_pickle::scan(bytes.to_vec(), &options.limits) else { return report };
     let allow = allow();
     let globals = scan.globals.into_iter().map(|found| GlobalReport {
         allowed: allow.role(&found.module, &found.name).is_some(),
@@ -132,7 +129,13 @@ pub(crate) fn scan(bytes: &[u8], options: &LoadOptions) -> (String, Option<u8>, 
         byte: found.at,
         times: found.times,
     });
-    (scan.container.to_string(), Some(scan.protocol), globals.collect())
+    Report {
+        protocol: Some(scan.protocol),
+        unpacked: Some(scan.unpacked),
+        globals: globals.collect(),
+        stopped: scan.stopped.map(|error| error.to_string()),
+        ..report
+    }
 }
 
 #[cfg(test)]

@@ -56,6 +56,9 @@ pub(super) fn booster(mut root: Value, format: &'static str) -> Result<Booster, 
     parts.build()
 }
 
+/// The levels of each feature as texts, and as numbers.
+type Levels = (Vec<Vec<String>>, Vec<Vec<f64>>);
+
 struct Doc {
     format: &'static str,
 }
@@ -175,7 +178,7 @@ impl Doc {
 
     /// The levels of each feature by their texts, and of those that are numbers also as such (3.1 and later); none
     /// where no feature has any.
-    fn levels(&self, mut cats: Value) -> Result<(Vec<Vec<String>>, Vec<Vec<f64>>), Error> {
+    fn levels(&self, mut cats: Value) -> Result<Levels, Error> {
         let Some(Value::List(all)) = cats.take("enc") else { return Ok((Vec::new(), Vec::new())) };
         let mut levels = Vec::with_capacity(all.len());
         let mut numbers = vec![Vec::new(); all.len()];
