@@ -1,5 +1,5 @@
 # `make` alone says what there is.
-.PHONY: help demo test lint build release fixtures clean-services
+.PHONY: help demo test test-long lint build release fixtures clean-services
 target := $(or $(CARGO_TARGET_DIR),target)
 
 help: ## what there is
@@ -15,6 +15,9 @@ demo: ## build, then show the MRI example with nothing installed and nothing lef
 
 test: ## format, lints and every test, on real Kafka, HDFS, MariaDB, PostgreSQL and S3 (root on Debian 12)
 	@dev/test
+
+test-long: ## what takes too long for every day: each small fixture damaged at every position
+	@dev/test-long
 
 lint: ## format and lints
 	cargo fmt --all --check

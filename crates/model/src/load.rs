@@ -59,7 +59,7 @@ pub(crate) fn unpickle(bytes: &[u8], options: &LoadOptions) -> Result<foretell_p
         let start = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
         return Err(Error::UnknownFile { start });
     }
-    Ok(foretell_pickle::read(bytes.to_vec(), &allow(), &options.limits)?)
+    Ok(foretell_pickle::read(bytes.to_vec(), allow(), &options.limits)?)
 }
 
 /// XGBoost's own formats, unless the bytes are a pickle: protocol 2 and later start with `0x80`, which no raw binary
@@ -138,11 +138,14 @@ pub(crate) fn choose<'a>(root: View<'a>, at: Option<&str>) -> Result<View<'a>, E
         [] => Err(Error::At { message: format!("the file holds {}, and no model in it", root.describe()) }),
         [(only, _)] => walk(root, only),
         many => {
-            let all: Vec<String> = many.iter().map(|(path, class)| format!("`{path}` ({class})")).collect();
-            let message = format!("the file holds several objects; give one as `at`: {}", all.join(", "));
+            let message = format!("the file holds several objects; give one as `at`: {}", listed(many));
             Err(Error::At { message })
         }
     }
+}
+
+fn listed(found: &[(String, String)]) -> String {
+    found.iter().map(|(path, class)| format!("`{path}` ({class})")).collect::<Vec<_>>().join(", ")
 }
 
 /// How deep and how wide a root of plain containers is searched for models.
@@ -186,8 +189,13 @@ fn candidates(root: &View<'_>) -> Result<Vec<(String, String)>, Error> {
 
 /// Follows `models[2].best`.
 fn walk<'a>(root: View<'a>, path: &str) -> Result<View<'a>, Error> {
-    let missing = |what: &str| Error::At { message: format!("`{path}`: there is no `{what}`") };
+    let found = candidates(&root)?;
+    let holds = if found.is_empty() { "no model".to_string() } else { listed(&found) };
+    let missing = |what: &str| Error::At { message: format!("`{path}`: there is no `{what}`; the file holds {holds}") };
     let mut view = root;
+    if path.is_empty() {
+        return Err(missing(path));
+    }
     for part in path.split('.') {
         let (key, mut rest) = match part.find('[') {
             Some(at) => part.split_at(at),
@@ -213,10 +221,22 @@ fn walk<'a>(root: View<'a>, path: &str) -> Result<View<'a>, Error> {
 /// Looks into a file whether or not it can be loaded.
 pub fn inspect(bytes: &[u8], options: &LoadOptions) -> Report {
     let model = Model::load(bytes, options);
-    let (container, protocol, globals) = match booster_form(bytes) {
-        Some(form) => (form.name().to_string(), None, Vec::new()),
-        None if lightgbm::looks_like(bytes) => (lightgbm::FORMAT.to_string(), None, Vec::new()),
-        None => families::scan(bytes, options),
+    let report = |container: String| Report {
+        size: bytes.len(),
+        sha256: sha256(bytes),
+        container,
+        protocol: None,
+        unpacked: None,
+        globals: Vec::new(),
+        stopped: None,
+        model,
     };
-    Report { size: bytes.len(), sha256: sha256(bytes), container, protocol, globals, model }
+    match booster_form(bytes) {
+        Some(form) => report(form.name().to_string()),
+        None if lightgbm::looks_like(bytes) => report(lightgbm::FORMAT.to_string()),
+        None => {
+            let container = Container::sniff(bytes).map_or("unknown".to_string(), |container| container.to_string());
+            families::scan(bytes, options, report(container))
+        }
+    }
 }

@@ -263,8 +263,9 @@ impl<'o> Loader<'o> {
     }
 }
 
-/// No table of this world has as many columns; text features of scikit-learn come as one.
-const FEATURES: usize = 1 << 22;
+/// No table of this world has as many columns; text features of scikit-learn come as one. A file names the number in
+/// four bytes, and each feature takes some 300 bytes here.
+const FEATURES: usize = 1 << 17;
 
 /// The version of scikit-learn that an estimator says it was saved by.
 pub(crate) fn version_text(view: &View<'_>) -> Result<Option<String>, Error> {

@@ -94,8 +94,12 @@ pub struct Report {
     pub container: String,
     /// The pickle protocol, where it is a pickle.
     pub protocol: Option<u8>,
+    /// Bytes after decompression, where it is a pickle or skops file that can be unpacked.
+    pub unpacked: Option<u64>,
     /// Every global that the file names, in the order of the bytes.
     pub globals: Vec<GlobalReport>,
+    /// Why the search for globals ended before the file does; more may follow.
+    pub stopped: Option<String>,
     /// The model, or why it is refused.
     pub model: Result<crate::Model, crate::Error>,
 }

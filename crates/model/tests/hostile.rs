@@ -1,10 +1,11 @@
 //! Damaged and hostile files: an error or a model that predicts, never a panic.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+mod try_out;
 
-use arrow_array::{Array, ArrayRef, Float64Array, StringArray};
-use foretell_model::{Columns, InputKind, LoadOptions, Model, Scratch, Want, inspect};
+use std::path::{Path, PathBuf};
+
+use foretell_model::{LoadOptions, Model, inspect};
+use try_out::try_out;
 
 fn fixture(name: &str) -> Vec<u8> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(name);
@@ -16,30 +17,6 @@ fn fixture(name: &str) -> Vec<u8> {
     std::fs::read(model).unwrap()
 }
 
-/// Loads, and where that works asks for everything that the model has, on rows of odd values.
-fn try_out(bytes: &[u8]) -> bool {
-    let Ok(model) = Model::load(bytes, &LoadOptions::default()) else { return false };
-    let floats = vec![Some(0.0), None, Some(f64::INFINITY), Some(-1e300), Some(7.0), Some(f64::MAX)];
-    let rows = floats.len();
-    let texts = vec![Some("brain"), None, Some(""), Some("♥"), Some("knee"), Some("M")];
-    let column = |kind: &InputKind| -> ArrayRef {
-        match kind {
-            InputKind::Text | InputKind::Category(_) => Arc::new(StringArray::from(texts.clone())),
-            _ => Arc::new(Float64Array::from(floats.clone())),
-        }
-    };
-    if model.signature().inputs.len() > 1000 {
-        return true;
-    }
-    let columns: Vec<ArrayRef> = model.signature().inputs.iter().map(|input| column(&input.kind)).collect();
-    for want in [Want::Predict, Want::Proba, Want::Decision, Want::Transform] {
-        let outputs = model.score(&Columns::new(&columns, rows), want, &mut Scratch::default());
-        assert_eq!(outputs.columns.len(), model.signature().outputs(want).len());
-        assert!(outputs.columns.iter().all(|column| column.len() == rows));
-    }
-    true
-}
-
 /// Uncompressed fixtures: in a compressed one nearly every damage ends in the decompressor.
 const FIXTURES: &[&str] = &[
     "sklearn-1.9/boosting-zero",
@@ -48,6 +25,7 @@ const FIXTURES: &[&str] = &[
     "lightgbm-3.3/linear",
     "lightgbm-4.7/categories-text",
     "sklearn-1.9/tree",
+    "skops-0.16/tree",
     "sklearn-1.1/columns-only",
     "sklearn-1.9/pipeline-mixed",
     "sklearn-1.1/linear-ridge-classifier",
@@ -160,6 +138,11 @@ fn a_gadget_is_refused_and_listed() {
     assert_eq!((report.globals[0].module.as_str(), report.globals[0].byte), ("os", 2));
     assert!(!report.globals[0].allowed);
     assert!(report.model.is_err());
+    assert_eq!((report.unpacked, report.stopped), (Some(23), None));
+    // A scan that ends early says so: more names may follow.
+    let cut = inspect(&bytes[..14], &LoadOptions::default());
+    assert_eq!(cut.globals.len(), 1);
+    assert_eq!(cut.stopped.unwrap(), "byte 13 (BINUNICODE): 4 bytes are needed and 0 are left in the file");
 }
 
 #[test]

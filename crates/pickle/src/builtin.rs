@@ -129,6 +129,9 @@ pub(crate) const CONTAINERS: &[Entry] = &[
     Entry::inert("numpy", "memmap"),
     Entry::inert("numpy.ma", "MaskedArray"),
     Entry::inert("numpy.ma.core", "MaskedArray"),
+    // skops names the states themselves.
+    Entry::inert("numpy.random.mtrand", "RandomState"),
+    Entry::inert("numpy.random._generator", "Generator"),
     Entry::function("numpy.ma.core", "_mareconstruct"),
     // numpy's random states, which no prediction reads
     Entry::function("numpy.random", "__RandomState_ctor"),

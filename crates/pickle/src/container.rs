@@ -26,7 +26,7 @@ pub enum Container {
     Lz4,
     /// `ZF`, zlib with a length before it: joblib until 0.9.
     Zf,
-    /// zip: skops files, npz files.
+    /// zip, as skops files are.
     Zip,
 }
 
@@ -41,7 +41,7 @@ impl fmt::Display for Container {
             Container::Lzma => "lzma",
             Container::Lz4 => "lz4",
             Container::Zf => "ZF",
-            Container::Zip => "zip",
+            Container::Zip => "skops",
         })
     }
 }
@@ -84,7 +84,7 @@ const STARTS: &[u8] = &[
 /// Unpacked bytes that any file may have, whatever the ratio: a small file is no bomb, however well it packs.
 const ALWAYS: u64 = 4 << 20;
 /// The dictionary of the strongest preset of xz and lzma (64 MiB), with the decoder's own memory.
-const XZ_MEMORY_KIB: u32 = 66 << 10;
+pub(crate) const XZ_MEMORY_KIB: u32 = 66 << 10;
 /// `ZF`, then the length in hexadecimal, padded with spaces to 19 characters.
 const ZF_LENGTH: std::ops::Range<usize> = 2..21;
 
@@ -113,21 +113,21 @@ pub(crate) fn unpack(bytes: Vec<u8>, limits: &Limits) -> Result<(Container, Vec<
             }
             return Ok((container, bytes));
         }
-        Container::Zip => return Err(ErrorKind::Container(container)),
-        Container::Zlib => drain(flate2::bufread::ZlibDecoder::new(packed), container, packed, limits)?,
-        Container::Gzip => drain(flate2::bufread::MultiGzDecoder::new(packed), container, packed, limits)?,
-        Container::Bz2 => drain(bzip2::bufread::MultiBzDecoder::new(packed), container, packed, limits)?,
-        Container::Lz4 => drain(lz4_flex::frame::FrameDecoder::new(packed), container, packed, limits)?,
+        Container::Zip => return Err(ErrorKind::Zip("is no pickle")),
+        Container::Zlib => all(flate2::bufread::ZlibDecoder::new(packed), container, packed, limits)?,
+        Container::Gzip => all(flate2::bufread::MultiGzDecoder::new(packed), container, packed, limits)?,
+        Container::Bz2 => all(bzip2::bufread::MultiBzDecoder::new(packed), container, packed, limits)?,
+        Container::Lz4 => all(lz4_flex::frame::FrameDecoder::new(packed), container, packed, limits)?,
         Container::Xz => {
-            drain(lzma_rust2::XzReader::new_mem_limit(packed, true, XZ_MEMORY_KIB), container, packed, limits)?
+            all(lzma_rust2::XzReader::new_mem_limit(packed, true, XZ_MEMORY_KIB), container, packed, limits)?
         }
         Container::Lzma => {
             let reader = lzma_rust2::LzmaReader::new_mem_limit(packed, XZ_MEMORY_KIB, None).map_err(damaged)?;
-            drain(reader, container, packed, limits)?
+            all(reader, container, packed, limits)?
         }
         Container::Zf => {
             let (length, rest) = zf_header(packed)?;
-            let unpacked = drain(flate2::bufread::ZlibDecoder::new(rest), container, packed, limits)?;
+            let unpacked = all(flate2::bufread::ZlibDecoder::new(rest), container, packed, limits)?;
             if wide(unpacked.len()) != length {
                 let reason = format!("it unpacks to {} bytes, its header says {length}", unpacked.len());
                 return Err(ErrorKind::Damaged { container, reason });
@@ -151,13 +151,38 @@ fn zf_header(packed: &[u8]) -> Result<(u64, &[u8]), ErrorKind> {
     Ok((length, rest.strip_prefix(b" ").unwrap_or(rest)))
 }
 
-/// Reads a decoder to its end, growing the buffer only as far as the limits go.
-fn drain(mut from: impl Read, container: Container, packed: &[u8], limits: &Limits) -> Result<Vec<u8>, ErrorKind> {
-    let packed = wide(packed.len());
+/// How many bytes `packed` may unpack to, and the limit that decides.
+fn ceiling(packed: u64, limits: &Limits) -> (u64, &'static str) {
     let by_ratio = ALWAYS.max(limits.ratio.saturating_mul(packed));
-    let (limit, raise) = if by_ratio < limits.unpacked { (by_ratio, "ratio") } else { (limits.unpacked, "unpacked") };
+    if by_ratio < limits.unpacked { (by_ratio, "ratio") } else { (limits.unpacked, "unpacked") }
+}
+
+/// Checks that there is room for `unpacked` bytes.
+pub(crate) fn room(container: Container, packed: u64, unpacked: u64, limits: &Limits) -> Result<(), ErrorKind> {
+    let (limit, raise) = ceiling(packed, limits);
+    if unpacked > limit { Err(ErrorKind::Bomb { container, packed, limit, raise }) } else { Ok(()) }
+}
+
+/// All that a decoder of `packed` gives.
+fn all(from: impl Read, container: Container, packed: &[u8], limits: &Limits) -> Result<Vec<u8>, ErrorKind> {
+    let mut out = Vec::new();
+    drain(from, container, packed, limits, &mut out)?;
+    out.shrink_to_fit();
+    Ok(out)
+}
+
+/// Reads a decoder to its end, growing the buffer only as far as the limits go.
+pub(crate) fn drain(
+    mut from: impl Read,
+    container: Container,
+    packed: &[u8],
+    limits: &Limits,
+    out: &mut Vec<u8>,
+) -> Result<(), ErrorKind> {
+    let packed = wide(packed.len());
+    let (limit, raise) = ceiling(packed, limits);
     let bomb = || ErrorKind::Bomb { container, packed, limit, raise };
-    let mut out: Vec<u8> = Vec::new();
+    let start = out.len();
     let mut piece = vec![0u8; 64 << 10];
     loop {
         let read = match from.read(&mut piece) {
@@ -167,7 +192,7 @@ fn drain(mut from: impl Read, container: Container, packed: &[u8], limits: &Limi
             Err(e) => return Err(damage(container, &e)),
         };
         let total = out.len().saturating_add(read.len());
-        if wide(total) > limit {
+        if wide(total.saturating_sub(start)) > limit {
             return Err(bomb());
         }
         if total > out.capacity() {
@@ -176,8 +201,7 @@ fn drain(mut from: impl Read, container: Container, packed: &[u8], limits: &Limi
         }
         out.extend_from_slice(read);
     }
-    out.shrink_to_fit();
-    Ok(out)
+    Ok(())
 }
 
 fn damage(container: Container, e: &std::io::Error) -> ErrorKind {

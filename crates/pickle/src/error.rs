@@ -49,9 +49,17 @@ pub enum ErrorKind {
     /// The first bytes belong to no container that this crate reads.
     #[error("not a pickle or joblib file: no such file starts with {0}")]
     NotPickle(String),
-    /// A container that is recognised and not read.
-    #[error("a {0} file is neither pickle nor joblib")]
-    Container(Container),
+    /// A zip archive that Python did not write.
+    #[error("the zip file {0}")]
+    Zip(&'static str),
+    /// An entry of a zip archive that Python did not write.
+    #[error("zip entry `{name}` {what}")]
+    ZipEntry {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// The compressed stream is damaged.
     #[error("the {container} stream is damaged: {reason}")]
     Damaged {
@@ -215,6 +223,27 @@ pub enum ErrorKind {
     /// A nested pickle where none may be, or one that gives something else than an array of objects.
     #[error("{0}")]
     Nested(&'static str),
+
+    /// An array's file in a skops file that numpy did not write.
+    #[error("the numpy file's {0} is not what numpy writes")]
+    Npy(&'static str),
+
+    // -- skops
+    /// A node of a kind that skops does not have.
+    #[error("`{0}` is no kind of node")]
+    Node(String),
+    /// A part of a node that is not there, not once, or not what skops writes.
+    #[error("`{0}` is not what skops writes")]
+    Part(&'static str),
+    /// A file that the archive does not have.
+    #[error("there is no file `{0}`")]
+    NoFile(String),
+    /// A protocol of skops that does not exist.
+    #[error("protocol {0} of skops is not known")]
+    SkopsProtocol(i64),
+    /// An id that stands for two nodes.
+    #[error("`__id__` {0} stands for two different nodes")]
+    IdTwice(i64),
 
     // -- budgets
     /// A budget is used up.

@@ -1,6 +1,6 @@
 //! What is inside this file?
 //!
-//! Reads a pickle or joblib file into inert values and runs nothing of it. The pickle machine is complete (every
+//! Reads a pickle, joblib or skops file into inert values and runs nothing of it. The pickle machine is complete (every
 //! opcode of protocols 0 to 5), but a global is a name on an exact list ([`Allow`]), calling one makes an [`Object`]
 //! that remembers what it was called with, and every step is charged against [`Limits`] before memory is taken.
 //!
@@ -25,17 +25,21 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 mod allow;
+mod archive;
 mod array;
 mod builtin;
 mod container;
 mod dtype;
 mod error;
+mod json;
 mod limits;
 mod literal;
 mod machine;
 mod meter;
+mod npy;
 mod opcode;
 mod scan;
+mod skops;
 mod stream;
 mod value;
 mod view;
@@ -54,13 +58,21 @@ pub use view::View;
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Reads a file: finds out what it is packed with, unpacks it, and runs the pickle in it.
+/// Reads a file: finds out what it is packed with, unpacks it, and runs the pickle (or builds the nodes) in it.
 ///
 /// # Errors
 /// [`Error`] says at which byte of the unpacked stream and at which opcode the file was refused.
 pub fn read(bytes: Vec<u8>, allow: &Allow, limits: &Limits) -> Result<Document> {
-    let (container, data) = container::unpack(bytes, limits).map_err(ErrorKind::of_file)?;
-    let built = machine::Machine::read(&data, allow, limits)?;
+    let (container, data, built) = if Container::sniff(&bytes) == Some(Container::Zip) {
+        let unpacked = skops::unpack(&bytes, limits)?;
+        drop(bytes);
+        let built = unpacked.read(allow, limits)?;
+        (Container::Zip, unpacked.data, built)
+    } else {
+        let (container, data) = container::unpack(bytes, limits).map_err(ErrorKind::of_file)?;
+        let built = machine::Machine::read(&data, allow, limits)?;
+        (container, data, built)
+    };
     Ok(Document {
         data,
         decoded: built.decoded,

@@ -2,7 +2,7 @@
 
 use crate::container::unpack;
 use crate::machine::Machine;
-use crate::{Allow, Container, Error, Limits};
+use crate::{Allow, Container, Error, Limits, skops};
 
 /// One global of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,12 +42,17 @@ pub struct Scan {
 /// # Errors
 /// The file cannot be unpacked.
 pub fn scan(bytes: Vec<u8>, limits: &Limits) -> Result<Scan, Error> {
-    let (container, data) = unpack(bytes, limits).map_err(|kind| kind.of_file())?;
-    let scanned = Machine::scan(&data, &Allow::new(&[]), limits);
+    let (container, unpacked, scanned) = if Container::sniff(&bytes) == Some(Container::Zip) {
+        let unpacked = skops::unpack(&bytes, limits)?;
+        (Container::Zip, unpacked.data.len(), unpacked.scan(limits)?)
+    } else {
+        let (container, data) = unpack(bytes, limits).map_err(|kind| kind.of_file())?;
+        (container, data.len(), Machine::scan(&data, &Allow::new(&[]), limits))
+    };
     Ok(Scan {
         container,
         protocol: scanned.protocol,
-        unpacked: crate::stream::wide(data.len()),
+        unpacked: crate::stream::wide(unpacked),
         opcodes: scanned.opcodes,
         globals: scanned.found,
         trailing: scanned.trailing,

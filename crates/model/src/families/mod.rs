@@ -69,11 +69,13 @@ mod normal;
 mod scores;
 mod select;
 
+use std::sync::LazyLock;
+
 pub(crate) use encode::Categories;
-use foretell_pickle::{Allow, Container, Entry, View};
+use foretell_pickle::{Allow, Entry, View};
 
 use crate::loader::{Loaded, Loader, Source};
-use crate::{Error, GlobalReport, LoadOptions};
+use crate::{Error, GlobalReport, LoadOptions, Report};
 
 /// Every family of estimators.
 pub const FAMILIES: &[Family] = &[
@@ -195,19 +197,19 @@ pub(crate) fn supported() -> String {
 
 /// The exact list of names that a model file may use: the union of what the families declare, and the containers of
 /// the pickle reader.
-pub fn allow() -> Allow {
-    let classes = FAMILIES.iter().flat_map(|family| family.classes.iter());
-    let classes: Vec<Entry> = classes.map(|(module, name)| Entry::class(module, name)).collect();
-    let globals = FAMILIES.iter().flat_map(|family| family.globals.iter());
-    Allow::new(COMMON.iter().chain(index::ENTRIES).chain(globals).chain(&classes))
+pub fn allow() -> &'static Allow {
+    static ALLOW: LazyLock<Allow> = LazyLock::new(|| {
+        let classes = FAMILIES.iter().flat_map(|family| family.classes.iter());
+        let classes: Vec<Entry> = classes.map(|(module, name)| Entry::class(module, name)).collect();
+        let globals = FAMILIES.iter().flat_map(|family| family.globals.iter());
+        Allow::new(COMMON.iter().chain(index::ENTRIES).chain(globals).chain(&classes))
+    });
+    &ALLOW
 }
 
-/// What a pickle is packed with, its protocol, and every global it names.
-pub(crate) fn scan(bytes: &[u8], options: &LoadOptions) -> (String, Option<u8>, Vec<GlobalReport>) {
-    let Ok(scan) = foretell_pickle::scan(bytes.to_vec(), &options.limits) else {
-        let container = Container::sniff(bytes).map_or("unknown".to_string(), |container| container.to_string());
-        return (container, None, Vec::new());
-    };
+/// Adds what a pickle is packed with, its protocol, and every global it names.
+pub(crate) fn scan(bytes: &[u8], options: &LoadOptions, report: Report) -> Report {
+    let Ok(scan) = foretell_pickle::scan(bytes.to_vec(), &options.limits) else { return report };
     let allow = allow();
     let globals = scan.globals.into_iter().map(|found| GlobalReport {
         allowed: allow.role(&found.module, &found.name).is_some(),
@@ -216,7 +218,13 @@ pub(crate) fn scan(bytes: &[u8], options: &LoadOptions) -> (String, Option<u8>, 
         byte: found.at,
         times: found.times,
     });
-    (scan.container.to_string(), Some(scan.protocol), globals.collect())
+    Report {
+        protocol: Some(scan.protocol),
+        unpacked: Some(scan.unpacked),
+        globals: globals.collect(),
+        stopped: scan.stopped.map(|error| error.to_string()),
+        ..report
+    }
 }
 
 #[cfg(test)]

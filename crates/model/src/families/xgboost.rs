@@ -147,6 +147,7 @@ fn build(
         };
         transforms.push(Box::new(recode::Recode {
             levels: levels.iter().map(|levels| (!levels.is_empty()).then(|| index(levels))).collect(),
+            numbers: booster.numbers.iter().map(|numbers| (!numbers.is_empty()).then(|| codes(numbers))).collect(),
             labels: sources.iter().map(|source| source.label.clone()).collect(),
             refuses: stored,
         }));
@@ -232,20 +233,27 @@ fn answers(
     Ok((Face::Class, Targets::classes(vec![labels], DataType::Float32)))
 }
 
-/// Text categories become the codes that the booster was trained on.
+/// Levels that are numbers, with their codes.
+fn codes(numbers: &[f64]) -> HashMap<u64, usize> {
+    numbers.iter().enumerate().map(|(code, number)| (number.to_bits(), code)).collect()
+}
+
+/// Categories become the codes that the booster was trained on.
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod recode {
     use std::collections::HashMap;
 
     use crate::bind::is_text;
     use crate::families::encode;
-    use crate::matrix::{Dense, Frame, Matrix};
+    use crate::matrix::{Dense, Frame, Matrix, read};
     use crate::step::{Run, Transform};
 
     #[derive(Debug)]
     pub(super) struct Recode {
         /// For each feature its levels with their codes, where it has any.
         pub(super) levels: Vec<Option<HashMap<String, usize>>>,
+        /// Likewise by the bits of levels that are numbers.
+        pub(super) numbers: Vec<Option<HashMap<u64, usize>>>,
         pub(super) labels: Vec<String>,
         /// Whether an unknown level is refused, as XGBoost does with the levels it stores; else it is missing.
         pub(super) refuses: bool,
@@ -254,6 +262,20 @@ mod recode {
     impl Transform for Recode {
         fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
             let Matrix::Frame(Frame { mut columns, rows }) = x else { return x };
+            for ((column, numbers), label) in columns.iter_mut().zip(&self.numbers).zip(&self.labels) {
+                let Some(numbers) = numbers.as_ref().filter(|_| !is_text(column.data_type())) else { continue };
+                let mut codes = vec![f64::NAN; rows];
+                read(column, 0..rows, &mut codes);
+                for (row, slot) in codes.iter_mut().enumerate().filter(|(_, slot)| !slot.is_nan()) {
+                    // 0.0 finds -0.0 too.
+                    let code = numbers.get(&(*slot + 0.0).to_bits());
+                    if code.is_none() {
+                        run.refuse(row, "XGBoost", Some(label), "unseen category");
+                    }
+                    *slot = code.map_or(f64::NAN, |code| *code as f64);
+                }
+                *column = std::sync::Arc::new(arrow_array::Float64Array::from(codes));
+            }
             for ((column, levels), label) in columns.iter_mut().zip(&self.levels).zip(&self.labels) {
                 let Some(levels) = levels.as_ref().filter(|_| is_text(column.data_type())) else { continue };
                 let mut codes = Dense::zeros(rows, 1);

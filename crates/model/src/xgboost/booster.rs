@@ -36,8 +36,10 @@ pub(crate) struct Parts {
     /// `float`, `int`, `i`, `q`, `c`, …
     pub(crate) types: Vec<String>,
     pub(crate) attributes: Vec<(String, String)>,
-    /// The levels of each feature that is text to the caller (3.1 and later); empty where there is none.
+    /// The levels of each feature that the caller gives by level (3.1 and later); empty where there is none.
     pub(crate) levels: Vec<Vec<String>>,
+    /// The same levels as numbers, of those features whose levels are numbers.
+    pub(crate) numbers: Vec<Vec<f64>>,
 }
 
 /// A checked booster.
@@ -58,6 +60,7 @@ pub(crate) struct Booster {
     pub(crate) names: Vec<String>,
     pub(crate) attributes: Vec<(String, String)>,
     pub(crate) levels: Vec<Vec<String>>,
+    pub(crate) numbers: Vec<Vec<f64>>,
     pub(crate) parallel: usize,
     iterations: Vec<usize>,
 }
@@ -82,7 +85,9 @@ impl Parts {
             all if all.len() == outputs => all.to_vec(),
             all => return Err(state(format!("{} base scores for {outputs} outputs", all.len()))),
         };
-        let margin = |base: f32| if self.base_is_margin { base } else { objective.margin(base) };
+        // From 1.3 on the raw margin is what `base_score` is given as, too.
+        let raw = objective == Objective::LogitRaw && self.version.is_some_and(|version| version >= [1, 3, 0]);
+        let margin = |base: f32| if self.base_is_margin || raw { base } else { objective.margin(base) };
         let base = base.into_iter().map(margin).collect();
         let linear = self.booster == "gblinear";
         if linear && Some(self.linear.len()) != self.features.checked_add(1).and_then(|n| n.checked_mul(outputs)) {
@@ -134,6 +139,7 @@ impl Parts {
             names: self.names,
             attributes: self.attributes,
             levels: self.levels,
+            numbers: self.numbers,
             parallel: self.parallel.max(1),
             iterations,
         })

@@ -56,6 +56,9 @@ pub(super) fn booster(mut root: Value, format: &'static str) -> Result<Booster, 
     parts.build()
 }
 
+/// The levels of each feature as texts, and as numbers.
+type Levels = (Vec<Vec<String>>, Vec<Vec<f64>>);
+
 struct Doc {
     format: &'static str,
 }
@@ -146,7 +149,7 @@ impl Doc {
             }
         }
         if let Some(cats) = model.take("cats") {
-            parts.levels = self.levels(cats)?;
+            (parts.levels, parts.numbers) = self.levels(cats)?;
         }
         let trees = match self.need(&mut model, "trees")? {
             Value::List(trees) => trees,
@@ -173,16 +176,32 @@ impl Doc {
         Ok(())
     }
 
-    /// The levels of each feature that is text to the caller (3.1 and later); none where no feature has any.
-    fn levels(&self, mut cats: Value) -> Result<Vec<Vec<String>>, Error> {
-        let Some(Value::List(all)) = cats.take("enc") else { return Ok(Vec::new()) };
+    /// The levels of each feature by their texts, and of those that are numbers also as such (3.1 and later); none
+    /// where no feature has any.
+    fn levels(&self, mut cats: Value) -> Result<Levels, Error> {
+        let Some(Value::List(all)) = cats.take("enc") else { return Ok((Vec::new(), Vec::new())) };
         let mut levels = Vec::with_capacity(all.len());
+        let mut numbers = vec![Vec::new(); all.len()];
         for (feature, mut one) in all.into_iter().enumerate() {
             let offsets = one.take("offsets");
             let values = one.take("values");
-            let (Some(Value::Ints(offsets)), Some(Value::Ints(values))) = (offsets, values) else {
-                let what = format!("number categories stored for feature {feature}");
-                return Err(Error::unsupported("", what, "text categories, and codes"));
+            let (offsets, values) = match (offsets, values) {
+                (Some(Value::Ints(offsets)), Some(Value::Ints(values))) => (offsets, values),
+                (None, Some(Value::Ints(values))) => {
+                    levels.push(values.iter().map(i64::to_string).collect());
+                    if let Some(numbers) = numbers.get_mut(feature) {
+                        *numbers = values.iter().map(|value| *value as f64).collect();
+                    }
+                    continue;
+                }
+                (None, Some(Value::Floats(values))) => {
+                    levels.push(values.iter().map(|value| format!("{value:?}")).collect());
+                    if let Some(numbers) = numbers.get_mut(feature) {
+                        *numbers = values.iter().map(|value| f64::from(*value)).collect();
+                    }
+                    continue;
+                }
+                _ => return self.fail(format!("the categories of feature {feature} are neither texts nor numbers")),
             };
             let bytes: Option<Vec<u8>> = values
                 .iter()
@@ -203,7 +222,7 @@ impl Doc {
             }
         }
         let some = levels.iter().any(|levels| !levels.is_empty());
-        Ok(if some { levels } else { Vec::new() })
+        Ok(if some { (levels, numbers) } else { (Vec::new(), Vec::new()) })
     }
 
     /// One tree with the number of values of its leaves.

@@ -5,9 +5,9 @@ use crate::Error;
 /// The built-in objectives, by what they do to a margin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Objective {
-    /// Nothing: most regressions and rankings, `binary:logitraw` (but see [`Objective::margin`]).
+    /// Nothing: most regressions and rankings.
     Identity,
-    /// `binary:logitraw`: no transform, yet `base_score` is a probability.
+    /// `binary:logitraw`: no transform, yet before 1.3 `base_score` is a probability.
     LogitRaw,
     /// `binary:logistic`, `reg:logistic`: the sigmoid.
     Logistic,

@@ -62,7 +62,7 @@ impl Machine<'_> {
     }
 
     /// A copy of a tuple's items.
-    fn tuple_items(&mut self, tuple: Id) -> Result<Box<[Id]>> {
+    pub(super) fn tuple_items(&mut self, tuple: Id) -> Result<Box<[Id]>> {
         let bytes = match self.value(tuple) {
             Value::Tuple(items) => size_of_val(&**items),
             _ => return Err(self.expected("a tuple", tuple)),
@@ -174,7 +174,7 @@ impl Machine<'_> {
         if self.scanning() { Ok(()) } else { built }
     }
 
-    fn build_object(&mut self, target: Id, class: u32, had: bool, state: Id) -> Result<()> {
+    pub(super) fn build_object(&mut self, target: Id, class: u32, had: bool, state: Id) -> Result<()> {
         let shapes = match self.names.role(class) {
             Some(Role::Builtin(Builtin::ArrayWrapper)) => return self.wrapped_array(state),
             Some(Role::Class { state, .. } | Role::Function { state }) => Some(state),

@@ -6,6 +6,7 @@ mod names;
 mod numpy;
 mod python;
 mod scalars;
+mod skops;
 
 use std::collections::VecDeque;
 

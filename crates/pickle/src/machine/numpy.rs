@@ -28,7 +28,7 @@ impl Machine<'_> {
         matches!(self.value(id), Value::Global(global) if self.names.role(*global) == Some(Role::Builtin(builtin)))
     }
 
-    fn array(&mut self, dtype: Dtype, shape: Vec<usize>, fortran: bool, data: Data) -> Result<Id> {
+    pub(super) fn array(&mut self, dtype: Dtype, shape: Vec<usize>, fortran: bool, data: Data) -> Result<Id> {
         self.meter.memory(dtype.memory().saturating_add(size_of::<Array>()).saturating_add(ALLOCATION))?;
         self.make(Value::Array(Box::new(Array { dtype, shape, fortran, data })))
     }
@@ -81,7 +81,7 @@ impl Machine<'_> {
         Ok(Data::Bytes(blob))
     }
 
-    fn shape(&mut self, shape: Id) -> Result<Vec<usize>> {
+    pub(super) fn shape(&mut self, shape: Id) -> Result<Vec<usize>> {
         let size = |id: &Id| match self.value(*id) {
             Value::Int(size) => usize::try_from(*size).ok(),
             _ => None,

@@ -140,7 +140,7 @@ fn an_xz_dictionary_that_no_preset_asks_for() {
 
 #[test]
 fn files_that_are_something_else() {
-    assert_eq!(refused(b"PK\x03\x04rest".to_vec()), "a zip file is neither pickle nor joblib");
+    assert_eq!(refused(b"PK\x03\x04rest".to_vec()), "the zip file has no directory at its end");
     assert_eq!(
         refused(b"{\"learner\": {}}".to_vec()),
         "not a pickle or joblib file: no such file starts with the bytes 7b 22 6c 65"

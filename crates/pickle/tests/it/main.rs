@@ -9,4 +9,5 @@ mod list;
 mod opcodes;
 mod scan;
 mod show;
+mod skops;
 mod views;

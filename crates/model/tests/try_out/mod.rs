@@ -1,0 +1,33 @@
+//! What hostile bytes are put through, in tests and by the fuzzer.
+
+use std::sync::Arc;
+
+use arrow_array::{Array, ArrayRef, Float64Array, StringArray};
+use foretell_model::{Columns, InputKind, LoadOptions, Model, Scratch, Want};
+
+/// A model of more features is loaded and not asked.
+const FEATURES: usize = 1000;
+
+/// Loads, and where that works asks for everything that the model has, on rows of odd values.
+pub(crate) fn try_out(bytes: &[u8]) -> bool {
+    let Ok(model) = Model::load(bytes, &LoadOptions::default()) else { return false };
+    let floats = vec![Some(0.0), None, Some(f64::INFINITY), Some(-1e300), Some(7.0), Some(f64::MAX)];
+    let rows = floats.len();
+    let texts = vec![Some("brain"), None, Some(""), Some("♥"), Some("knee"), Some("M")];
+    let column = |kind: &InputKind| -> ArrayRef {
+        match kind {
+            InputKind::Text | InputKind::Category(_) => Arc::new(StringArray::from(texts.clone())),
+            _ => Arc::new(Float64Array::from(floats.clone())),
+        }
+    };
+    if model.signature().inputs.len() > FEATURES {
+        return true;
+    }
+    let columns: Vec<ArrayRef> = model.signature().inputs.iter().map(|input| column(&input.kind)).collect();
+    for want in [Want::Predict, Want::Proba, Want::Decision, Want::Transform] {
+        let outputs = model.score(&Columns::new(&columns, rows), want, &mut Scratch::default());
+        assert_eq!(outputs.columns.len(), model.signature().outputs(want).len());
+        assert!(outputs.columns.iter().all(|column| column.len() == rows));
+    }
+    true
+}

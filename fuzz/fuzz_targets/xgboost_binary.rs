@@ -1,0 +1,6 @@
+//! XGBoost's binary of old, raw, with `binf` and behind `CONFIG-offset:`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    foretell_fuzz::load_and_predict(bytes);
+});
