@@ -61,7 +61,8 @@ impl Out {
     /// A field, quoted where it would not be one otherwise.
     fn field(&mut self, text: &str, lone: bool) {
         let special = |byte: &u8| matches!(byte, b'"' | b'\n' | b'\r') || *byte == self.delimiter;
-        if !text.as_bytes().iter().any(special) && !(lone && text.is_empty()) {
+        let quoted = text.as_bytes().iter().any(special) || lone && text.is_empty();
+        if !quoted {
             self.bytes.extend_from_slice(text.as_bytes());
             return;
         }
