@@ -2,11 +2,10 @@
 //!
 //! Exit codes: 0 done, 1 an error (one line on standard error), 2 wrong usage.
 
-#![forbid(unsafe_code)]
-
 mod cli;
 mod commands;
 mod log;
+mod memory;
 mod pipeline;
 mod pipeline_file;
 
@@ -14,8 +13,13 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+fn main() -> ExitCode {
+    memory::few_arenas();
+    run()
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn run() -> ExitCode {
     let cli = cli::Cli::parse();
     log::start(&cli.log);
     match cli.run().await {
