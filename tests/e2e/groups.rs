@@ -80,12 +80,23 @@ fn each_record_once(place: &Place, orders: usize, by: &str) {
     same("sums over all batches", expected.collect(), sums);
 }
 
+/// Says stop when it goes, also where a test fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn kill_9_in_mid_run_leaves_each_group_once_and_alike_in_both_sinks() {
     let place = ready("groups-crash", GROUPS);
-    place.orders(0..ORDERS);
     let stop = AtomicBool::new(false);
+    // However fast a run is, each finds enough to be killed in.
+    let share = ORDERS / (KILLS + 1);
     std::thread::scope(|scope| {
+        let _stop = Stop(&stop);
         scope.spawn(|| {
             for version in 1.. {
                 if stop.load(Ordering::Relaxed) {
@@ -97,6 +108,7 @@ fn kill_9_in_mid_run_leaves_each_group_once_and_alike_in_both_sinks() {
         });
         let mut before = 0;
         for kill in 0..KILLS {
+            place.orders(kill * share..(kill + 1) * share);
             let run = place.start(&["run"]);
             // At a different place in a batch each time.
             until("groups of this run", || landed(&place) > before + 150);
@@ -104,8 +116,8 @@ fn kill_9_in_mid_run_leaves_each_group_once_and_alike_in_both_sinks() {
             run.kill();
             before = landed(&place);
         }
+        place.orders(KILLS * share..ORDERS);
         place.run(&["run"]).well();
-        stop.store(true, Ordering::Relaxed);
     });
     each_record_once(&place, ORDERS, "dept");
     let names = format!("(SELECT DISTINCT name FROM {} WHERE dept = 0) AS names", place.name("groups"));
