@@ -65,32 +65,34 @@ pub(crate) async fn run(args: RunArgs) -> Result<()> {
     }
     tokio::spawn(signals(shutdown.clone(), LEAVE_WITHIN));
     let workers = args.workers.map_or_else(|| pipeline.usual_workers(), usize::from);
-    run_pipeline(pipeline, workers, &args.worker_id, shutdown, started).await
+    run_pipeline(pipeline, workers, &args.worker_id, shutdown, started, || ()).await
 }
 
-/// Runs a prepared pipeline until it ends or `shutdown` is cancelled.
+/// Runs a prepared pipeline until it ends or `shutdown` is cancelled; `ready` is called when everything is open.
 pub(crate) async fn run_pipeline(
     pipeline: Pipeline,
     workers: usize,
     id: &str,
     shutdown: CancellationToken,
     started: Instant,
+    ready: impl FnOnce(),
 ) -> Result<()> {
     pipeline.allow_workers(workers)?;
     let mut known = HashSet::new();
-    let mut ready = Vec::new();
+    let mut open = Vec::new();
     for index in 0..workers {
         let name = if workers == 1 { id.to_string() } else { format!("{id}-{index}") };
         let worker = pipeline.worker(&name, (index, workers), &known).await?;
         known.extend(worker.settings.known_topics.iter().cloned());
-        ready.push(worker);
+        open.push(worker);
     }
     // The first worker saw what was stored before any of them ran.
-    let known = ready.first().map(|worker| worker.settings.known_topics.clone()).unwrap_or_default();
-    ready.iter_mut().for_each(|worker| worker.settings.known_topics.clone_from(&known));
+    let known = open.first().map(|worker| worker.settings.known_topics.clone()).unwrap_or_default();
+    open.iter_mut().for_each(|worker| worker.settings.known_topics.clone_from(&known));
     pipeline.keep().await?;
     pipeline.refresh_tables(true, &shutdown);
-    run_workers(&pipeline, ready, shutdown.clone(), started).await?;
+    ready();
+    run_workers(&pipeline, open, shutdown.clone(), started).await?;
     // A run that was told to stop may have left something.
     if pipeline.file.trigger.mode == TriggerMode::AvailableNow && !shutdown.is_cancelled() {
         pipeline.complete().await?;

@@ -59,10 +59,15 @@ pub(crate) async fn run(args: DemoArgs) -> Result<()> {
     );
     let shutdown = CancellationToken::new();
     tokio::spawn(signals(shutdown.clone(), LEAVE_WITHIN));
+    let (begin, begun) = std::sync::mpsc::channel::<()>();
     let orders = tokio::task::spawn_blocking({
         let (feed, shutdown) = (mock.feed()?, shutdown.clone());
         let pause = Duration::from_secs(args.seconds) / u32::try_from(ORDERS.lines().count())?;
-        move || send_orders(&feed, pause, &shutdown)
+        move || {
+            // The first order comes when everything is open.
+            let _ = begun.recv();
+            send_orders(&feed, pause, &shutdown)
+        }
     });
     let stop = shutdown.clone();
     let last_batch = tokio::spawn(async move {
@@ -74,7 +79,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<()> {
         }
         sent
     });
-    run_pipeline(pipeline, 1, "0", shutdown, started).await?;
+    run_pipeline(pipeline, 1, "0", shutdown, started, move || drop(begin)).await?;
     last_batch.await?.context("orders")??;
     farewell(&dir)
 }
