@@ -91,9 +91,9 @@ impl Drop for Stop<'_> {
 
 #[test]
 fn kill_9_in_mid_run_leaves_each_group_once_and_alike_in_both_sinks() {
-    let place = ready("groups-crash", GROUPS);
+    // It goes on until it is killed, however fast it is.
+    let place = ready("groups-crash", &GROUPS.replace("mode: available_now", "mode: continuous"));
     let stop = AtomicBool::new(false);
-    // However fast a run is, each finds enough to be killed in.
     let share = ORDERS / (KILLS + 1);
     std::thread::scope(|scope| {
         let _stop = Stop(&stop);
@@ -117,6 +117,7 @@ fn kill_9_in_mid_run_leaves_each_group_once_and_alike_in_both_sinks() {
             before = landed(&place);
         }
         place.orders(KILLS * share..ORDERS);
+        place.pipeline(GROUPS);
         place.run(&["run"]).well();
     });
     each_record_once(&place, ORDERS, "dept");
