@@ -195,9 +195,10 @@ pub struct Queried {
 
 /// Where rows land.
 ///
-/// Order of calls: `positions` (may be called at any time), then `claim`, then `write` after `write` in offset order.
-/// After any error of `write` the run loop calls `claim` again and believes what that says: the write happened as a
-/// whole or not at all (by partition, where [`SinkTraits::atomic`] says so).
+/// Order of calls: `positions` (may be called at any time), then `claim`, then `write` after `write` in offset order,
+/// each after the `slice`s of its batch, where the sink takes them. After any error of `write` the run loop calls `claim`
+/// again and believes what that says: the write happened as a whole or not at all (by partition, where
+/// [`SinkTraits::atomic`] says so).
 #[async_trait]
 pub trait Sink: Send {
     /// Every position that is stored for this pipeline and sink, of whatever partition, with the plans kept there.
@@ -208,6 +209,13 @@ pub trait Sink: Send {
     /// crash left half done, stores `start` where no position is stored yet, and returns what is stored then, one entry
     /// a claim. Partitions claimed earlier and not named now are given up.
     async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Holding>, StageError>;
+
+    /// Sets rows of the batch that is under way aside, where nobody sees them: the next `write` stores them with its own,
+    /// in the order in which they came. An error or a claim makes void what was set aside. Called only where
+    /// [`SinkTraits::slices`] says so.
+    async fn slice(&mut self, _rows: &RecordBatch) -> Result<(), StageError> {
+        Err(StageError::settings("this sink takes batches as a whole: a defect of this program"))
+    }
 
     /// Stores rows and positions in one atomic act: each range's `from` must be the stored position (else
     /// [`Fenced`](crate::Fault::Fenced) and nothing is stored), and becomes `to`.
@@ -233,6 +241,8 @@ pub struct SinkTraits {
     pub sharing: Sharing,
     /// Whether one `write` is atomic over all its ranges, or only within each partition.
     pub atomic: bool,
+    /// Whether it takes a batch slice by slice, so that a batch may be larger than memory.
+    pub slices: bool,
 }
 
 /// How many workers may write to a sink.
@@ -277,7 +287,7 @@ pub struct Write {
     pub plan: Arc<Plan>,
     /// What this write covers; no partition twice, never empty.
     pub ranges: Vec<Range>,
-    /// The rows; may be none.
+    /// The rows, beside those that were set aside for it; may be none.
     pub rows: RecordBatch,
     /// Where each row comes from, as the query says: at least its partition, but of queries that depend on the whole
     /// batch.

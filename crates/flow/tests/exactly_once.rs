@@ -126,14 +126,19 @@ impl Decode for Numbers {
     }
 }
 
-/// number, time, recipe: what a sink must see the same of in every replay.
+/// partition, number, time, recipe: what a sink must see the same of in every replay.
 struct Stamp {
     recipe: String,
 }
 
 impl Query for Stamp {
     fn schema(&self) -> SchemaRef {
-        let fields = [("number", DataType::Int64), ("time", DataType::Int64), ("recipe", DataType::Utf8)];
+        let fields = [
+            ("partition", DataType::Int32),
+            ("offset", DataType::Int64),
+            ("time", DataType::Int64),
+            ("recipe", DataType::Utf8),
+        ];
         Arc::new(Schema::new(fields.map(|(name, kind)| Field::new(name, kind, false)).to_vec()))
     }
 
@@ -144,6 +149,7 @@ impl Query for Stamp {
     fn run(&mut self, batch: &RecordBatch, time: i64) -> Result<Queried, StageError> {
         let rows = batch.num_rows();
         let columns: Vec<ArrayRef> = vec![
+            batch.column_by_name("_partition").unwrap().clone(),
             batch.column_by_name("number").unwrap().clone(),
             Arc::new(Int64Array::from(vec![time; rows])),
             Arc::new(StringArray::from(vec![self.recipe.as_str(); rows])),
@@ -190,6 +196,8 @@ struct MemorySink {
     faults: bool,
     atomic: bool,
     owner: u64,
+    /// Rows of slices, for the next write.
+    aside: Vec<RecordBatch>,
 }
 
 impl MemorySink {
@@ -204,7 +212,7 @@ impl MemorySink {
         store.positions.iter().map(holding).collect()
     }
 
-    fn apply(&self, write: &Write, partitions: &[i32]) -> Result<(), StageError> {
+    fn apply(&self, write: &Write, aside: &[RecordBatch], partitions: &[i32]) -> Result<(), StageError> {
         let mut store = self.store.lock().unwrap();
         if store.owner != self.owner {
             return Err(StageError::fenced("another owner"));
@@ -216,13 +224,16 @@ impl MemorySink {
         for range in ranges() {
             store.positions.insert(range.partition.clone(), range.to);
         }
-        let provenance = write.provenance.as_ref().unwrap();
-        for row in 0..write.rows.num_rows() {
-            let place = (provenance.partitions.value(row), provenance.offsets.value(row));
-            if partitions.contains(&place.0) {
-                let cells = write.rows.columns().iter().map(|c| arrow::util::display::array_value_to_string(c, row));
-                let text = cells.map(Result::unwrap).collect::<Vec<_>>().join(",");
-                store.rows.push((place, text));
+        for rows in aside.iter().chain([&write.rows]) {
+            let indexes = rows.column_by_name("partition").unwrap().as_primitive::<Int32Type>();
+            let offsets = rows.column_by_name("offset").unwrap().as_primitive::<Int64Type>();
+            for row in 0..rows.num_rows() {
+                let place = (indexes.value(row), offsets.value(row));
+                if partitions.contains(&place.0) {
+                    let cells = rows.columns().iter().map(|c| arrow::util::display::array_value_to_string(c, row));
+                    let text = cells.map(Result::unwrap).collect::<Vec<_>>().join(",");
+                    store.rows.push((place, text));
+                }
             }
         }
         if let Some(keep) = &write.keep {
@@ -244,6 +255,7 @@ impl Sink for MemorySink {
         if self.faults && self.dice.roll(10) == 0 {
             return Err(StageError::unavailable("away"));
         }
+        self.aside.clear();
         let mut store = self.store.lock().unwrap();
         store.owner += 1;
         self.owner = store.owner;
@@ -253,21 +265,31 @@ impl Sink for MemorySink {
         Ok(self.holdings(&store))
     }
 
+    async fn slice(&mut self, rows: &RecordBatch) -> Result<(), StageError> {
+        tokio::time::sleep(Duration::from_micros(self.dice.roll(100))).await;
+        if self.faults && self.dice.roll(400) == 0 {
+            return Err(StageError::unavailable("lost before it was set aside"));
+        }
+        self.aside.push(rows.clone());
+        Ok(())
+    }
+
     async fn write(&mut self, write: &Write) -> Result<Written, StageError> {
+        let aside = std::mem::take(&mut self.aside);
         let all: Vec<i32> = write.ranges.iter().map(|range| range.partition.index).collect();
         let fate = if self.faults { self.dice.roll(25) } else { u64::MAX };
         tokio::time::sleep(Duration::from_micros(self.dice.roll(300))).await;
         match fate {
             0 => return Err(StageError::unavailable("lost before the commit")),
             1 => {
-                self.apply(write, &all)?;
+                self.apply(write, &aside, &all)?;
                 return Err(StageError::unavailable("lost after the commit"));
             }
             2 if !self.atomic => {
-                self.apply(write, &all[..1])?;
+                self.apply(write, &aside, &all[..1])?;
                 return Err(StageError::unavailable("stored in part"));
             }
-            _ => self.apply(write, &all)?,
+            _ => self.apply(write, &aside, &all)?,
         }
         tokio::time::sleep(Duration::from_micros(self.dice.roll(300))).await;
         Ok(Written::default())
@@ -283,16 +305,30 @@ fn recipe(name: &str) -> Arc<Recipe> {
 }
 
 fn worker(seed: u64, stores: &[Arc<Mutex<Store>>; 3], trigger: Trigger, faults: bool, cook: &str) -> Worker {
-    let lane = |index: usize, takes| Lane {
+    batching(seed, stores, trigger, faults, cook, false)
+}
+
+/// A worker whose sinks take batches as a whole, or slice by slice.
+fn batching(
+    seed: u64,
+    stores: &[Arc<Mutex<Store>>; 3],
+    trigger: Trigger,
+    faults: bool,
+    cook: &str,
+    sliced: bool,
+) -> Worker {
+    // A sink that takes slices stores a batch as a whole.
+    let lane = |index: usize, takes, atomic| Lane {
         name: format!("sink{index}"),
         sink: Box::new(MemorySink {
             store: stores[index].clone(),
             dice: Dice(seed * 31 + index as u64 + 1),
             faults,
-            atomic: index != 1,
+            atomic,
             owner: 0,
+            aside: Vec::new(),
         }),
-        traits: SinkTraits { keeps_positions: true, sharing: Sharing::Shared, atomic: index != 1 },
+        traits: SinkTraits { keeps_positions: true, sharing: Sharing::Shared, atomic, slices: sliced },
         takes,
         columns: None,
         backfill: false,
@@ -306,15 +342,16 @@ fn worker(seed: u64, stores: &[Arc<Mutex<Store>>; 3], trigger: Trigger, faults: 
     };
     Worker {
         source: Box::new(source),
-        lanes: vec![lane(0, Takes::Results), lane(1, Takes::Results), lane(2, Takes::DeadLetters)],
+        lanes: vec![lane(0, Takes::Results, true), lane(1, Takes::Results, sliced), lane(2, Takes::DeadLetters, true)],
         kitchen: Arc::new(Cookbook { recipe: recipe(cook) }),
         settings: Settings {
             worker: "0".into(),
             trigger,
-            limits: Limits { rows: 40, bytes: 1 << 20, window: 400 },
+            limits: Limits { rows: 40, bytes: 1 << 20, window: 400, slice: 7 },
             on_bad_record: OnBadRecord::Continue,
             known_topics: HashSet::new(),
             exclusive: false,
+            sliced,
         },
         stats: Arc::default(),
     }
@@ -349,23 +386,34 @@ async fn a_quiet_run_stores_everything_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quiet_run_in_slices_stores_everything_once() {
+    let stores: [Arc<Mutex<Store>>; 3] = Default::default();
+    batching(1, &stores, Trigger::AvailableNow, false, "a", true).run(CancellationToken::new()).await.unwrap();
+    verify(&stores, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn faults_rebalances_and_kills_lose_and_double_nothing() {
-    let lives = (1..=40).map(|seed| tokio::spawn(killed_again_and_again(seed)));
+    let lives = (1..=60).map(|seed| tokio::spawn(killed_again_and_again(seed)));
     for life in futures::future::join_all(lives).await {
         life.unwrap();
     }
 }
 
-/// Killed some times at any await: what a crash leaves is what the stores hold. The query changes in between.
+/// Killed some times at any await: what a crash leaves is what the stores hold. The query changes in between, and whether
+/// batches are sliced.
 async fn killed_again_and_again(seed: u64) {
     let stores: [Arc<Mutex<Store>>; 3] = Default::default();
     let mut dice = Dice(seed * 1013 + 7);
     for life in 0..6 {
         let cook = if life < 3 { "a" } else { "b" };
-        let run = worker(seed * 100 + life, &stores, Trigger::AvailableNow, true, cook).run(CancellationToken::new());
+        let sliced = !(seed + life).is_multiple_of(3);
+        let run = batching(seed * 100 + life, &stores, Trigger::AvailableNow, true, cook, sliced);
+        let run = run.run(CancellationToken::new());
         let _ = tokio::time::timeout(Duration::from_millis(dice.roll(25)), run).await;
     }
-    let last = worker(seed * 100 + 99, &stores, Trigger::AvailableNow, true, "b").run(CancellationToken::new());
+    let last = batching(seed * 100 + 99, &stores, Trigger::AvailableNow, true, "b", seed.is_multiple_of(2));
+    let last = last.run(CancellationToken::new());
     tokio::time::timeout(Duration::from_secs(60), last).await.expect("ends").unwrap();
     verify(&stores, seed);
 }

@@ -178,7 +178,7 @@ fn worker(log: Log, stores: &Stores, trigger: Trigger) -> Worker {
     let lane = |index: usize, takes| Lane {
         name: format!("sink{index}"),
         sink: Box::new(Table { store: stores[index].clone(), takes: Duration::ZERO }),
-        traits: SinkTraits { keeps_positions: true, sharing: Sharing::Single, atomic: true },
+        traits: SinkTraits { keeps_positions: true, sharing: Sharing::Single, atomic: true, slices: false },
         takes,
         columns: None,
         backfill: false,
@@ -190,10 +190,11 @@ fn worker(log: Log, stores: &Stores, trigger: Trigger) -> Worker {
         settings: Settings {
             worker: "0".into(),
             trigger,
-            limits: Limits { rows: 40, bytes: 1 << 20, window: 1 << 20 },
+            limits: Limits { rows: 40, bytes: 1 << 20, window: 1 << 20, slice: 7 },
             on_bad_record: OnBadRecord::Continue,
             known_topics: HashSet::from(["socket".to_string()]),
             exclusive: false,
+            sliced: false,
         },
         stats: Arc::default(),
     }

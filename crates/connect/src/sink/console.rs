@@ -47,7 +47,7 @@ fn parse(value: serde_json::Value) -> Result<Box<dyn SinkSettings>, SettingsErro
 #[async_trait]
 impl SinkSettings for Settings {
     fn traits(&self) -> SinkTraits {
-        SinkTraits { keeps_positions: false, sharing: Sharing::Shared, atomic: false }
+        SinkTraits { keeps_positions: false, sharing: Sharing::Shared, atomic: false, slices: false }
     }
 
     fn describe(&self) -> String {

@@ -114,6 +114,7 @@ impl SinkSettings for Settings {
             sharing: Sharing::Shared,
             // Known only with the query: rows of one over whole batches do go into one transaction.
             atomic: false,
+            slices: false,
         }
     }
 

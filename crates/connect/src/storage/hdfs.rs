@@ -7,6 +7,9 @@
 //!   close finds the file by its id, so the rename does not disturb it.
 //! - A file that is open, or that a crash left open, reads without its last block and without an error, while its
 //!   length is told right: `read` compares the two.
+//! - A file that grows fast is refused its next block until the NameNode has heard of the one before
+//!   (`NotReplicatedYetException`), which the client does not wait out: at the end of a block the file is closed and opened
+//!   again.
 //! - A crashed writer's lease blocks for a minute; asking for its recovery takes less than a second and ends the former
 //!   writer's stream, so that it can add nothing more.
 
@@ -37,6 +40,8 @@ const GRACE: Duration = Duration::from_secs(2);
 /// After how long a close asks the NameNode again, and how often. The DataNode's part takes a few milliseconds.
 const ASK: Duration = Duration::from_millis(120);
 const ASKS: usize = 50;
+/// No block is smaller than this, unless an administrator allows it.
+const SMALLEST_BLOCK: u64 = 1 << 20;
 /// Files being closed in the background: at 0.5 s each, 64 commits a second.
 const CLOSING: usize = 32;
 
@@ -120,11 +125,12 @@ impl Hdfs {
     async fn create(&self, path: &str) -> Result<HdfsWriter, Error> {
         let options = WriteOptions::default().create_parent(false);
         let writer = self.call(path, CALL, self.client.create(path, options)).await?;
-        Ok(self.writing(path, writer))
+        Ok(self.writing(path, writer, 0))
     }
 
-    fn writing(&self, path: &str, writer: FileWriter) -> HdfsWriter {
-        HdfsWriter { hdfs: self.clone(), path: path.into(), place: self.url(path), writer: Some(writer) }
+    fn writing(&self, path: &str, writer: FileWriter, length: u64) -> HdfsWriter {
+        let (path, place) = (path.into(), self.url(path));
+        HdfsWriter { hdfs: self.clone(), path, place, writer: Some(writer), length, block: None }
     }
 
     /// Closes a synced file beside what follows.
@@ -310,8 +316,9 @@ impl Storage for Hdfs {
     }
 
     async fn append(&self, path: &str) -> Result<Box<dyn Writer>, Error> {
+        let length = self.status(path).await?.map_or(0, |status| status.length as u64);
         let writer = self.call(path, CALL, self.client.append(path)).await?;
-        Ok(Box::new(self.writing(path, writer)))
+        Ok(Box::new(self.writing(path, writer, length)))
     }
 
     async fn recover(&self, path: &str) -> Result<(), Error> {
@@ -393,6 +400,10 @@ struct HdfsWriter {
     path: String,
     place: String,
     writer: Option<FileWriter>,
+    /// The file's length.
+    length: u64,
+    /// The length of its blocks, once it matters.
+    block: Option<u64>,
 }
 
 impl HdfsWriter {
@@ -407,14 +418,57 @@ impl HdfsWriter {
         }
         result
     }
+
+    /// How much the block at hand can take; nothing where it is full.
+    async fn room(&mut self) -> Result<u64, Error> {
+        if self.length < SMALLEST_BLOCK {
+            return Ok(SMALLEST_BLOCK - self.length);
+        }
+        let block = match self.block {
+            Some(block) => block,
+            None => {
+                let status = self.hdfs.status(&self.path).await?;
+                *self.block.insert(status.and_then(|status| status.blocksize).unwrap_or(u64::MAX).max(1))
+            }
+        };
+        Ok((block - self.length % block) % block)
+    }
+
+    /// Writes into the block at hand.
+    async fn fill(&mut self, bytes: Bytes) -> Result<(), Error> {
+        let (place, length) = (self.place.clone(), bytes.len() as u64);
+        within(&place, STREAM, self.open()?.write_bytes(bytes)).await?;
+        self.length += length;
+        Ok(())
+    }
+
+    /// Closes the file, whose last block is full, and opens it again.
+    async fn reopen(&mut self) -> Result<(), Error> {
+        self.close().await?;
+        let (hdfs, path) = (self.hdfs.clone(), self.path.clone());
+        self.writer = Some(hdfs.call(&path, CALL, hdfs.client.append(&path)).await?);
+        Ok(())
+    }
+
+    async fn write_on(&mut self, mut bytes: Bytes) -> Result<(), Error> {
+        while !bytes.is_empty() {
+            let mut room = self.room().await?;
+            if room == 0 {
+                self.reopen().await?;
+                room = self.block.unwrap_or(SMALLEST_BLOCK);
+            }
+            let piece = bytes.split_to(bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
+            self.fill(piece).await?;
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
 impl Writer for HdfsWriter {
     async fn write(&mut self, bytes: Bytes) -> Result<(), Error> {
-        let place = self.place.clone();
-        let result = within(&place, STREAM, self.open()?.write_bytes(bytes)).await;
-        self.ended(result).map(|_| ())
+        let result = self.write_on(bytes).await;
+        self.ended(result)
     }
 
     async fn sync(&mut self) -> Result<(), Error> {

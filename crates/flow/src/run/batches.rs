@@ -15,8 +15,8 @@ use super::reader::{End, Reader, Replay};
 use super::trigger::{Ticks, Trigger};
 use super::{OnBadRecord, Settings};
 use crate::{
-    BadRecord, Event, Partition, Place, Plan, Position, Provenance, Range, Recipe, Records, RecordsBuilder, Scope,
-    StageError,
+    BadRecord, Chunk, Event, Partition, Place, Plan, Position, Provenance, Range, Recipe, Records, RecordsBuilder,
+    Scope, StageError,
 };
 
 /// How often the lag is looked up and the group's offset committed.
@@ -30,11 +30,20 @@ const COOKS: usize = 4;
 
 /// What was collected for a batch.
 #[derive(Default)]
-struct Collected {
-    records: Vec<Records>,
-    rows: usize,
-    bytes: usize,
-    reached: HashMap<Partition, i64>,
+pub(super) struct Collected {
+    pub(super) records: Vec<Records>,
+    pub(super) rows: usize,
+    pub(super) bytes: usize,
+    pub(super) reached: HashMap<Partition, i64>,
+}
+
+impl Collected {
+    pub(super) fn add(&mut self, chunk: Chunk) {
+        self.rows += chunk.records.len();
+        self.bytes += chunk.records.bytes();
+        self.reached.extend(chunk.reached.into_iter().map(|p| (p.partition, p.next)));
+        self.records.push(chunk.records);
+    }
 }
 
 /// Why collecting stopped.
@@ -62,6 +71,8 @@ pub(super) struct Batches<'a> {
     pub(super) window: Arc<Semaphore>,
     /// At most one batch waits for the leader while it writes another: the longer it takes, the larger the next.
     pub(super) turns: Arc<Semaphore>,
+    /// Slices between here and the slowest sink.
+    pub(super) room: Arc<Semaphore>,
     pub(super) cooks: HashMap<Recipe, Cook>,
     pub(super) shapes: Vec<LaneShape>,
     pub(super) dead_letters: bool,
@@ -89,6 +100,9 @@ impl Batches<'_> {
             Trigger::Every(every) => Some(Ticks::new(every)),
             Trigger::Continuous | Trigger::AvailableNow => None,
         };
+        if self.settings.sliced && self.settings.trigger == Trigger::AvailableNow && self.level() {
+            return self.sliced().await;
+        }
         loop {
             let mut collected = Collected::default();
             let turn = self.collect(&mut collected, &mut ticks).await?;
@@ -112,8 +126,13 @@ impl Batches<'_> {
         }
     }
 
+    /// Whether all lanes lack the same.
+    fn level(&self) -> bool {
+        self.next.iter().all(|next| *next == self.next[0])
+    }
+
     /// Whether everything that was there at the start is taken, with what is collected.
-    fn taken(&self, collected: &Collected) -> bool {
+    pub(super) fn taken(&self, collected: &Collected) -> bool {
         let at = |partition| collected.reached.get(partition).or_else(|| self.at.get(partition));
         self.ends.iter().all(|(partition, end)| at(partition).is_some_and(|at| at >= end))
     }
@@ -152,10 +171,7 @@ impl Batches<'_> {
             match event {
                 Event::Records(chunk) => {
                     let quiet = chunk.records.is_empty();
-                    collected.rows += chunk.records.len();
-                    collected.bytes += chunk.records.bytes();
-                    collected.reached.extend(chunk.reached.into_iter().map(|p| (p.partition, p.next)));
-                    collected.records.push(chunk.records);
+                    collected.add(chunk);
                     let full = collected.rows >= limits.rows || collected.bytes >= limits.bytes;
                     let due = match ticks {
                         Some(ticks) if full || begun.elapsed() > ticks.every() / 2 => {
@@ -190,23 +206,22 @@ impl Batches<'_> {
 
     /// A new plan over what was collected.
     fn plan(&mut self, collected: Collected) -> (Plan, Records) {
+        let mut plan = self.begin();
+        plan.ranges = ranges(&self.at, collected.reached);
+        let records = concat_records(collected.records).unwrap_or_else(|| empty_records(&plan.ranges));
+        (plan, records)
+    }
+
+    /// A new plan that covers nothing yet.
+    pub(super) fn begin(&mut self) -> Plan {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         self.last_time = i64::try_from(now.as_micros()).unwrap_or(i64::MAX).max(self.last_time + 1);
-        let mut ranges: Vec<Range> = collected
-            .reached
-            .into_iter()
-            .map(|(partition, to)| Range { from: self.at.get(&partition).copied().unwrap_or(to), to, partition })
-            .filter(|range| range.from < range.to)
-            .collect();
-        ranges.sort_by(|a, b| a.partition.cmp(&b.partition));
-        let plan = Plan {
+        Plan {
             id: format!("{}-{}", self.settings.worker, self.last_time),
             time: self.last_time,
             recipe: self.kitchen.recipe(),
-            ranges,
-        };
-        let records = concat_records(collected.records).unwrap_or_else(|| empty_records(&plan.ranges));
-        (plan, records)
+            ranges: Vec::new(),
+        }
     }
 
     /// Computes a batch and hands it to the leader.
@@ -223,9 +238,30 @@ impl Batches<'_> {
         };
         let ranges: Vec<Vec<Range>> = self.next.iter().map(|next| clip(&plan.ranges, next)).collect();
         let computing = Instant::now();
-        let (mut outputs, bad) = tokio::task::block_in_place(|| self.compute(&plan, &records, &ranges, new))?;
+        let outputs = self.outputs(&plan, &records, &ranges, new).await?;
         let computed = computing.elapsed();
-        self.bad_records(&bad, &records).await?;
+        self.advance(&plan.ranges);
+        let turn = tokio::select! {
+            turn = self.turns.clone().acquire_owned() => turn.ok().map(Arc::new),
+            () = self.shared.stop.cancelled() => return Ok(()),
+            () = self.shutdown.cancelled() => return Ok(()),
+        };
+        let (plan, records) = (Arc::new(plan), records.len());
+        let batch = Arc::new(Batch { plan, ranges, outputs, records, begun, computed, _permit: permit });
+        self.hand_on(&Item::Batch(batch, turn));
+        Ok(())
+    }
+
+    /// What the lanes get of these records; bad ones are counted and told on the way.
+    pub(super) async fn outputs(
+        &mut self,
+        plan: &Plan,
+        records: &Records,
+        ranges: &[Vec<Range>],
+        new: bool,
+    ) -> Result<Vec<Output>, StageError> {
+        let (mut outputs, bad) = tokio::task::block_in_place(|| self.compute(plan, records, ranges, new))?;
+        self.bad_records(&bad, records).await?;
         for (output, shape) in outputs.iter_mut().zip(&self.shapes).filter(|(_, shape)| shape.takes_dead_letters()) {
             if let Some(provenance) = &output.provenance
                 && let Some(places) = self.reader.source().places(provenance).await?
@@ -234,25 +270,26 @@ impl Batches<'_> {
             }
             *output = shape.project(output)?;
         }
-        for range in &plan.ranges {
+        Ok(outputs)
+    }
+
+    /// These ranges are under way.
+    pub(super) fn advance(&mut self, ranges: &[Range]) {
+        for range in ranges {
             self.at.insert(range.partition.clone(), range.to);
             for next in &mut self.next {
                 let at = next.entry(range.partition.clone()).or_insert(range.to);
                 *at = (*at).max(range.to);
             }
         }
-        let mut turn = tokio::select! {
-            turn = self.turns.clone().acquire_owned() => turn.ok(),
-            () = self.shared.stop.cancelled() => return Ok(()),
-            () = self.shutdown.cancelled() => return Ok(()),
-        };
-        let (plan, records) = (Arc::new(plan), records.len());
-        let batch = Arc::new(Batch { plan, ranges, outputs, records, begun, computed, _permit: permit });
+    }
+
+    /// Hands something to the leader, or, where nobody leads, to all lanes.
+    pub(super) fn hand_on(&self, item: &Item) {
         for sender in &self.feed {
             // A lane that is gone has failed; its task says why.
-            let _ = sender.send(Item { batch: batch.clone(), _turn: turn.take() });
+            let _ = sender.send(item.clone());
         }
-        Ok(())
     }
 
     /// One output a lane, and, of a new batch, the records that could not go on. Lanes that lack the same ranges share
@@ -335,7 +372,7 @@ impl Batches<'_> {
     }
 
     /// Now and then: how far behind, and where the group is.
-    async fn keep_house(&mut self) {
+    pub(super) async fn keep_house(&mut self) {
         if self.housekeeping.elapsed() < HOUSEKEEPING {
             return;
         }
@@ -352,8 +389,17 @@ impl Batches<'_> {
     }
 }
 
+/// From where the batch begins to where it reached, by partition.
+pub(super) fn ranges(at: &HashMap<Partition, i64>, reached: HashMap<Partition, i64>) -> Vec<Range> {
+    let from = |partition: &Partition, to: i64| at.get(partition).copied().unwrap_or(to);
+    let ranges = reached.into_iter().map(|(partition, to)| Range { from: from(&partition, to), to, partition });
+    let mut ranges: Vec<Range> = ranges.filter(|range| range.from < range.to).collect();
+    ranges.sort_by(|a, b| a.partition.cmp(&b.partition));
+    ranges
+}
+
 /// Room in the window for a batch; a batch larger than the window takes all of it.
-async fn permit(window: &Arc<Semaphore>, bytes: usize, whole: usize) -> OwnedSemaphorePermit {
+pub(super) async fn permit(window: &Arc<Semaphore>, bytes: usize, whole: usize) -> OwnedSemaphorePermit {
     let permits = u32::try_from(bytes.clamp(1, whole)).unwrap_or(u32::MAX);
     window.clone().acquire_many_owned(permits).await.expect("the window is never closed")
 }
@@ -386,7 +432,7 @@ fn inside(records: &Records, ranges: &[Range]) -> arrow::array::BooleanArray {
         .collect()
 }
 
-fn empty_records(ranges: &[Range]) -> Records {
+pub(super) fn empty_records(ranges: &[Range]) -> Records {
     let topic = ranges.first().map_or_else(|| Arc::from(""), |range| range.partition.topic.clone());
     RecordsBuilder::new(topic).finish()
 }

@@ -303,6 +303,15 @@ pub(super) fn concat_records(mut chunks: Vec<Records>) -> Option<Records> {
 }
 
 impl Output {
+    /// The same without rows.
+    pub(super) fn empty(&self) -> Output {
+        let provenance = self.provenance.as_ref().map(|provenance| Provenance {
+            partitions: provenance.partitions.slice(0, 0),
+            offsets: provenance.offsets.slice(0, 0),
+        });
+        Output { rows: RecordBatch::new_empty(self.rows.schema()), provenance }
+    }
+
     /// Dead letters with the places of their records.
     pub(super) fn with_places(self, places: &[Place]) -> Output {
         Output { rows: with_places(&self.rows, places), ..self }

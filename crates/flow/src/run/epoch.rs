@@ -16,6 +16,7 @@ use super::compute::{Kitchen, LaneShape};
 use super::lane::{Item, Lane, Runner, Shared};
 use super::progress::{Positions, Stats};
 use super::reader::{End, Reader};
+use super::sliced::SLICES;
 use super::{DRAIN, Settings, start};
 use crate::{Bounds, Claim, Fault, Holding, Partition, Plan, Position, Source, StageError};
 
@@ -66,6 +67,7 @@ impl Epoch<'_> {
             ends: standing.bounds.iter().map(|bound| (bound.partition.clone(), bound.end)).collect(),
             window: Arc::new(Semaphore::new(self.settings.limits.window)),
             turns: Arc::new(Semaphore::new(2)),
+            room: Arc::new(Semaphore::new(SLICES)),
             cooks: HashMap::new(),
             shapes,
             dead_letters,
@@ -206,6 +208,7 @@ fn launch(lanes: Vec<Lane>, standing: &Standing, shared: &Arc<Shared>) -> (Vec<T
             claims: standing.claims[index].clone(),
             shared: shared.clone(),
             followers: if leads { std::mem::take(&mut followers) } else { Vec::new() },
+            aside: 0,
         };
         tasks.push(tokio::spawn(runner.run(receiver)));
     }

@@ -69,10 +69,21 @@ pub(super) struct Batch {
     pub(super) _permit: tokio::sync::OwnedSemaphorePermit,
 }
 
-/// A batch handed to a lane, with the turn that is free again when the lane has it.
-pub(super) struct Item {
-    pub(super) batch: Arc<Batch>,
-    pub(super) _turn: Option<tokio::sync::OwnedSemaphorePermit>,
+/// Rows of the batch that is under way, computed before it is whole.
+pub(super) struct Slice {
+    /// By lane.
+    pub(super) outputs: Vec<Output>,
+    /// Given back when every sink has set it aside.
+    pub(super) _room: tokio::sync::OwnedSemaphorePermit,
+}
+
+/// What is handed to a lane.
+#[derive(Clone)]
+pub(super) enum Item {
+    /// A slice of the batch that comes next.
+    Slice(Arc<Slice>),
+    /// A batch, with the turn that is free again when the first lane has it.
+    Batch(Arc<Batch>, Option<Arc<tokio::sync::OwnedSemaphorePermit>>),
 }
 
 /// What the lanes of an epoch share.
@@ -93,6 +104,8 @@ pub(super) struct Runner {
     pub(super) claims: Vec<Claim>,
     pub(super) shared: Arc<Shared>,
     pub(super) followers: Vec<UnboundedSender<Item>>,
+    /// Rows that the sink has set aside for the next write.
+    pub(super) aside: usize,
 }
 
 impl Runner {
@@ -114,19 +127,29 @@ impl Runner {
                 biased;
                 () = stop.cancelled() => return Ok(()),
                 item = batches.recv() => item,
-                () = tokio::time::sleep_until(due), if empty.is_some() => {
+                () = tokio::time::sleep_until(due), if empty.is_some() && self.aside == 0 => {
                     self.flush(&mut empty).await?;
                     continue;
                 }
             };
-            let Some(Item { batch, _turn }) = item else { return self.flush(&mut empty).await };
+            let (batch, _turn) = match item {
+                Some(Item::Batch(batch, turn)) => (batch, turn),
+                Some(Item::Slice(slice)) => {
+                    self.set_aside(&slice).await?;
+                    self.forward(&Item::Slice(slice));
+                    continue;
+                }
+                // What was set aside without its batch is nobody's.
+                None if self.aside > 0 => return Ok(()),
+                None => return self.flush(&mut empty).await,
+            };
             let output = &batch.outputs[self.index];
             let ranges = &batch.ranges[self.index];
             if ranges.is_empty() {
-                self.forward(&batch);
+                self.forward(&Item::Batch(batch, None));
                 continue;
             }
-            if output.rows.num_rows() == 0 && !self.leads {
+            if output.rows.num_rows() == 0 && self.aside == 0 && !self.leads {
                 match &mut empty {
                     Some(empty) => empty.extend(ranges),
                     None => empty = Some(Empty::new(batch.plan.clone(), ranges.clone(), output.clone())),
@@ -149,15 +172,24 @@ impl Runner {
                 let work = batch.computed + writing.elapsed();
                 self.shared.stats.stored(batch.records, batch.begun.elapsed(), work);
             }
-            self.forward(&batch);
+            self.forward(&Item::Batch(batch, None));
         }
     }
 
-    fn forward(&self, batch: &Arc<Batch>) {
+    fn forward(&self, item: &Item) {
         for follower in &self.followers {
             // A follower that is gone has failed and ends the epoch itself.
-            let _ = follower.send(Item { batch: batch.clone(), _turn: None });
+            let _ = follower.send(item.clone());
         }
+    }
+
+    async fn set_aside(&mut self, slice: &Slice) -> Result<(), StageError> {
+        let rows = &slice.outputs[self.index].rows;
+        if rows.num_rows() > 0 {
+            self.lane.sink.slice(rows).await.map_err(|error| self.lane.named(error))?;
+            self.aside += rows.num_rows();
+        }
+        Ok(())
     }
 
     fn keep(&self, plan: &Plan) -> Option<Keep> {
@@ -179,6 +211,7 @@ impl Runner {
     /// Writes until it is stored: after an error the sink is claimed again and what it says is believed.
     async fn write(&mut self, write: Write) -> Result<(), StageError> {
         let mut todo = write;
+        let aside = std::mem::take(&mut self.aside);
         let whole = todo.ranges.clone();
         let mut backoff = BACKOFF.0;
         loop {
@@ -200,6 +233,8 @@ impl Runner {
             warn!(batch = todo.plan.id, "{error}: trying again");
             let holdings = self.claim_again(&mut backoff).await?;
             match outstanding(&todo, &holdings, &self.lane.name)? {
+                // Its rows are gone: the next epoch makes them again.
+                Some(_) if aside > 0 => return Err(error),
                 Some(rest) => todo = rest,
                 None => break,
             }

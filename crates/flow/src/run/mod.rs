@@ -10,6 +10,7 @@ mod epoch;
 mod lane;
 mod progress;
 mod reader;
+mod sliced;
 mod start;
 mod trigger;
 
@@ -65,6 +66,9 @@ pub struct Settings {
     pub known_topics: HashSet<String>,
     /// Whether the query takes a batch as a whole: then this worker must have all partitions.
     pub exclusive: bool,
+    /// Whether what is there at the start is taken in large batches, computed and handed on slice by slice. Only where
+    /// every sink takes slices and each result depends on one record.
+    pub sliced: bool,
 }
 
 /// A member of the consumer group with its own batch loop and sinks.

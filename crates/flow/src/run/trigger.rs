@@ -24,11 +24,13 @@ pub struct Limits {
     pub bytes: usize,
     /// Bytes of batches under way; a full window pauses the source.
     pub window: usize,
+    /// Records in a slice, where batches are sliced; a few more where they come in other portions.
+    pub slice: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { rows: 50_000, bytes: 16 << 20, window: 128 << 20 }
+        Limits { rows: 50_000, bytes: 16 << 20, window: 128 << 20, slice: 32_768 }
     }
 }
 

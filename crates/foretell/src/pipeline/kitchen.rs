@@ -207,6 +207,8 @@ pub(crate) struct Planned {
     pub(crate) kind: String,
     /// Whether each row of every lane comes from one partition.
     pub(crate) by_partition: bool,
+    /// Whether each row of every lane comes from one record.
+    pub(crate) row_wise: bool,
 }
 
 /// A table as the queries take it.
@@ -254,6 +256,7 @@ pub(crate) async fn prepare(
         lanes: Vec::new(),
         kind: query.kind().to_string(),
         by_partition: query.kind().is_by_partition(),
+        row_wise: query.kind().is_row_wise(),
     };
     let mut views: Vec<Option<Box<dyn Query>>> = Vec::with_capacity(lanes.len());
     for lane in lanes {
@@ -271,6 +274,7 @@ pub(crate) async fn prepare(
             .await
             .with_context(|| format!("sinks.{lane}.query"))?;
         planned.by_partition &= view.kind().is_by_partition();
+        planned.row_wise &= view.kind().is_row_wise();
         planned.lanes.push(view.output_schema().clone());
         views.push(Some(Box::new(Stage(view))));
     }

@@ -306,24 +306,26 @@ impl Pipeline {
     }
 
     fn assemble(&self, source: Box<dyn Source>, lanes: Vec<Lane>, name: &str, known_topics: HashSet<String>) -> Worker {
+        let trigger = &self.file.trigger;
+        let sliced = trigger.mode == TriggerMode::AvailableNow
+            && self.planned.row_wise
+            && lanes.iter().all(|lane| lane.traits.slices);
+        let (rows, bytes) = trigger.limits(sliced);
         let settings = Settings {
             worker: name.to_string(),
-            trigger: match self.file.trigger.mode {
+            trigger: match trigger.mode {
                 TriggerMode::Continuous => Trigger::Continuous,
                 TriggerMode::Every(every) => Trigger::Every(every),
                 TriggerMode::AvailableNow => Trigger::AvailableNow,
             },
-            limits: Limits {
-                rows: self.file.trigger.max_rows,
-                bytes: self.file.trigger.max_bytes,
-                window: self.file.window.max(self.file.trigger.max_bytes),
-            },
+            limits: Limits { rows, bytes, window: self.file.window.max(bytes), ..Limits::default() },
             on_bad_record: match self.file.on_bad_record {
                 pipeline_file::OnBadRecord::Continue => OnBadRecord::Continue,
                 pipeline_file::OnBadRecord::Stop => OnBadRecord::Stop,
             },
             known_topics,
             exclusive: !self.planned.by_partition,
+            sliced,
         };
         Worker { source, lanes, kitchen: self.pantry.clone(), settings, stats: Arc::new(Stats::default()) }
     }

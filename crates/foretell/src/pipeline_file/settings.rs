@@ -111,10 +111,10 @@ pub(crate) enum OnBadRecord {
 pub(crate) struct Trigger {
     /// When.
     pub(crate) mode: TriggerMode,
-    /// Most records of one batch.
-    pub(crate) max_rows: usize,
-    /// Most bytes (keys and values) of one batch.
-    pub(crate) max_bytes: usize,
+    /// Most records of one batch, where that is said.
+    pub(crate) max_rows: Option<usize>,
+    /// Most bytes (keys and values) of one batch, where that is said.
+    pub(crate) max_bytes: Option<usize>,
 }
 
 /// When a batch begins.
@@ -128,12 +128,22 @@ pub(crate) enum TriggerMode {
     AvailableNow,
 }
 
-const MAX_ROWS: usize = 100_000;
-const MAX_BYTES: usize = 32 << 20;
+/// Records and bytes of a batch that is in memory as a whole.
+const WHOLE: (usize, usize) = (100_000, 32 << 20);
+/// Of one that goes to its sinks slice by slice.
+const SLICED: (usize, usize) = (1_000_000, 64 << 20);
 
 impl Default for Trigger {
     fn default() -> Self {
-        Trigger { mode: TriggerMode::Continuous, max_rows: MAX_ROWS, max_bytes: MAX_BYTES }
+        Trigger { mode: TriggerMode::Continuous, max_rows: None, max_bytes: None }
+    }
+}
+
+impl Trigger {
+    /// Most records, and most bytes, of one batch.
+    pub(crate) fn limits(&self, sliced: bool) -> (usize, usize) {
+        let (rows, bytes) = if sliced { SLICED } else { WHOLE };
+        (self.max_rows.unwrap_or(rows), self.max_bytes.unwrap_or(bytes))
     }
 }
 
@@ -147,10 +157,11 @@ struct TriggerDetails {
     /// Instead of `every`: `continuous` or `available_now`.
     #[serde(default)]
     mode: Option<TriggerName>,
-    /// Most records of one batch. Default: 100000.
+    /// Most records of one batch. Default: 100000; with `available_now`, files and a query that looks at one record at a
+    /// time 1000000.
     #[serde(default)]
     max_rows: Option<usize>,
-    /// Most bytes (keys and values) of one batch. Default: 32 MiB.
+    /// Most bytes (keys and values) of one batch. Default: 32 MiB; where `max_rows` is 1000000, 64 MiB.
     #[serde(default)]
     max_bytes: Option<HumanSize>,
 }
@@ -205,9 +216,8 @@ impl<'de> Visitor<'de> for TriggerVisitor {
             (None, None) => TriggerMode::Continuous,
             (Some(_), Some(_)) => return Err(A::Error::custom("either `every` or `mode`, not both")),
         };
-        let max_rows = details.max_rows.unwrap_or(MAX_ROWS);
-        let max_bytes = details.max_bytes.map_or(MAX_BYTES, |size| size.0);
-        if max_rows == 0 || max_bytes == 0 {
+        let (max_rows, max_bytes) = (details.max_rows, details.max_bytes.map(|size| size.0));
+        if max_rows == Some(0) || max_bytes == Some(0) {
             return Err(A::Error::custom("a batch must be allowed at least one row and one byte"));
         }
         Ok(Trigger { mode, max_rows, max_bytes })

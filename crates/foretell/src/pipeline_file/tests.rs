@@ -59,7 +59,7 @@ impl SourceSettings for Queue {
 #[async_trait]
 impl SinkSettings for File {
     fn traits(&self) -> SinkTraits {
-        SinkTraits { keeps_positions: true, sharing: Sharing::Shared, atomic: true }
+        SinkTraits { keeps_positions: true, sharing: Sharing::Shared, atomic: true, slices: false }
     }
 
     fn describe(&self) -> String {
@@ -145,7 +145,8 @@ fn a_whole_file() {
     assert_eq!(file.sinks[0].query.as_ref().unwrap().value, "SELECT 1 FROM rows");
     assert_eq!(file.dead_letters.as_ref().unwrap().settings.describe(), "bad Csv none");
     assert_eq!(file.on_bad_record, OnBadRecord::Stop);
-    let trigger = Trigger { mode: TriggerMode::Every(Duration::from_secs(3)), max_rows: 10, ..Trigger::default() };
+    let trigger =
+        Trigger { mode: TriggerMode::Every(Duration::from_secs(3)), max_rows: Some(10), ..Trigger::default() };
     assert_eq!(file.trigger, trigger);
     assert_eq!((file.window, file.progress), (1 << 20, Duration::from_secs(60)));
     assert_eq!(file.state, ".foretell");

@@ -11,6 +11,9 @@
 //! record the file is nobody's and is deleted by a later claim, with it the next claim finishes the move. Moving is for
 //! the live writer alone, or for whoever finds that writer fenced.
 //!
+//! A batch that comes in slices is written to its staging file as it comes, so that its size needs no memory; its `write`
+//! then syncs and commits.
+//!
 //! Where closing a file is slow (HDFS: half a second), the commit needs the sync only, and close and move follow in the
 //! background: a commit costs two syncs and a rename, the file is in view a moment later, and the next record says how
 //! far the moves have got.
@@ -18,6 +21,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use foretell_flow::{Claim, Fault, Holding, Reset, Sink, StageError, Write, Written};
 use tokio::task::JoinSet;
@@ -25,7 +29,7 @@ use tokio::task::JoinSet;
 use super::format::Encode;
 use super::log::{Act, Log, Move, Outcome, Staged};
 use super::progress::Shape;
-use crate::storage::{Error, ErrorKind, Storage, Writer};
+use crate::storage::{ErrorKind, Storage, Writer};
 
 /// Files on their way into view at once: at half a second each, as many commits a second as make sense.
 const MOVING: usize = 32;
@@ -45,6 +49,8 @@ pub(super) struct Files {
     log: Log,
     /// Of the claim that holds; none before it and after an error.
     claimed: Option<Claimed>,
+    /// What was written of the batch that is under way.
+    staged: Option<StagedFile>,
     moving: JoinSet<(u64, Result<(), StageError>)>,
 }
 
@@ -61,7 +67,7 @@ struct Claimed {
     buried: Vec<String>,
 }
 
-/// A file that is written and synced, not yet committed.
+/// A file that is being written, not yet committed.
 struct StagedFile {
     writer: Box<dyn Writer>,
     path: String,
@@ -89,8 +95,21 @@ impl Files {
         let Setup { storage, folder, hidden, worker, extension, header, shape, encoder, success } = setup;
         let log = Log::new(storage.clone(), format!("{hidden}/log"));
         let moving = JoinSet::new();
-        let claimed = None;
-        Files { storage, folder, hidden, worker, extension, header, shape, encoder, success, log, claimed, moving }
+        Files {
+            storage,
+            folder,
+            hidden,
+            worker,
+            extension,
+            header,
+            shape,
+            encoder,
+            success,
+            log,
+            claimed: None,
+            staged: None,
+            moving,
+        }
     }
 
     /// Checks what is there, without writing.
@@ -129,13 +148,6 @@ impl Files {
         Ok(buried)
     }
 
-    async fn stage(&self, path: &str, bytes: Vec<u8>) -> Result<Box<dyn Writer>, Error> {
-        let mut writer = self.storage.writer(path).await?;
-        writer.write(bytes.into()).await?;
-        writer.sync().await?;
-        Ok(writer)
-    }
-
     /// Brings a committed file into view, at once or beside what follows.
     async fn reveal(&mut self, mut writer: Box<dyn Writer>, from: String, file: &Move) -> Result<(), StageError> {
         let Some(claimed) = &mut self.claimed else { return Ok(()) };
@@ -172,18 +184,31 @@ impl Files {
         }
     }
 
-    async fn write_claimed(&mut self, write: &Write) -> Result<Written, StageError> {
-        self.collect().await;
+    /// The token of the claim that holds.
+    fn token(&self) -> Result<String, StageError> {
         let Some(claimed) = &self.claimed else {
             return Err(StageError::fenced("the sink was not claimed since its last error"));
         };
         if claimed.broken.load(Ordering::Acquire) {
             return Err(StageError::unavailable("a committed file did not come into view"));
         }
-        let token = claimed.token.clone();
+        Ok(claimed.token.clone())
+    }
+
+    async fn write_claimed(&mut self, write: &Write) -> Result<Written, StageError> {
+        self.collect().await;
+        let token = self.token()?;
         self.log.state.progress.check(&write.ranges, &token)?;
 
-        let staged = self.stage_rows(write, &token).await?;
+        let staged = match self.stage(&write.rows, &token).await {
+            Ok(staged) => staged,
+            Err(error) => {
+                // The folder goes when another claim finds us fenced.
+                self.log.refresh().await?;
+                self.log.state.progress.check(&write.ranges, &token)?;
+                return Err(error);
+            }
+        };
         let path = staged.as_ref().map(|staged| staged.path.clone());
         let written = self.commit_staged(write, &token, staged).await;
         if let (Err(error), Some(path)) = (&written, path)
@@ -203,29 +228,46 @@ impl Files {
         }
     }
 
-    /// Writes a file of the rows, if there are any, where nobody sees it.
-    async fn stage_rows(&mut self, write: &Write, token: &str) -> Result<Option<StagedFile>, StageError> {
-        let Some(claimed) = self.claimed.as_mut().filter(|_| write.rows.num_rows() > 0) else { return Ok(None) };
-        let number = claimed.next_file;
-        claimed.next_file += 1;
-        let encoded = self.encoder.encode(&write.rows, self.header);
+    /// The batch's file with its last rows, synced, where nobody sees it; none of a batch without rows.
+    async fn stage(&mut self, rows: &RecordBatch, token: &str) -> Result<Option<StagedFile>, StageError> {
+        if rows.num_rows() > 0 {
+            self.add(rows, token).await?;
+        }
+        let Some(mut staged) = self.staged.take() else { return Ok(None) };
+        staged.writer.sync().await?;
+        Ok(Some(staged))
+    }
+
+    /// Writes rows to the batch's file.
+    async fn add(&mut self, rows: &RecordBatch, token: &str) -> Result<(), StageError> {
+        let header = self.header && self.staged.is_none();
+        let encoded = self.encoder.encode(rows, header);
         let bytes = encoded.map_err(|error| StageError::settings(format!("the rows cannot be written: {error}")))?;
-        let name = format!("{number}.{}", self.extension);
-        let path = format!("{}/{name}", self.staging(token));
-        let (rows, length) = (write.rows.num_rows() as u64, bytes.len() as u64);
-        let told = Staged { number, name, extension: self.extension.clone(), rows, bytes: length };
+        let mut staged = match self.staged.take() {
+            Some(staged) => staged,
+            None => self.begin(token).await?,
+        };
+        staged.told.rows += rows.num_rows() as u64;
+        staged.told.bytes += bytes.len() as u64;
+        staged.writer.write(bytes.into()).await?;
+        self.staged = Some(staged);
+        Ok(())
+    }
+
+    /// A new file where nobody sees it.
+    async fn begin(&mut self, token: &str) -> Result<StagedFile, StageError> {
+        let number = self.claimed.as_ref().map_or(0, |claimed| claimed.next_file);
         if number == 0 {
             self.storage.mkdirs(&self.staging(token)).await?;
         }
-        match self.stage(&path, bytes).await {
-            Ok(writer) => Ok(Some(StagedFile { writer, path, told })),
-            Err(error) => {
-                // The folder goes when another claim finds us fenced.
-                self.log.refresh().await?;
-                self.log.state.progress.check(&write.ranges, token)?;
-                Err(error.into())
-            }
+        if let Some(claimed) = &mut self.claimed {
+            claimed.next_file += 1;
         }
+        let name = format!("{number}.{}", self.extension);
+        let path = format!("{}/{name}", self.staging(token));
+        let told = Staged { number, name, extension: self.extension.clone(), rows: 0, bytes: 0 };
+        let writer = self.storage.writer(&path).await?;
+        Ok(StagedFile { writer, path, told })
     }
 
     async fn commit_staged(
@@ -294,7 +336,7 @@ impl Sink for Files {
     async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Holding>, StageError> {
         // Our own moves first: they are about to be finished for us otherwise.
         while self.moving.join_next().await.is_some() {}
-        self.claimed = None;
+        (self.claimed, self.staged) = (None, None);
         self.log.refresh().await?;
         self.check_shape()?;
         let token = uuid::Uuid::new_v4().simple().to_string();
@@ -319,10 +361,21 @@ impl Sink for Files {
         Ok(claims.iter().filter_map(|claim| progress.holding(&claim.partition)).collect())
     }
 
+    async fn slice(&mut self, rows: &RecordBatch) -> Result<(), StageError> {
+        let added = match self.token() {
+            Ok(token) => self.add(rows, &token).await,
+            Err(error) => Err(error),
+        };
+        if added.is_err() {
+            (self.claimed, self.staged) = (None, None);
+        }
+        added
+    }
+
     async fn write(&mut self, write: &Write) -> Result<Written, StageError> {
         let written = self.write_claimed(write).await;
         if written.is_err() {
-            self.claimed = None;
+            (self.claimed, self.staged) = (None, None);
         }
         written
     }
@@ -336,6 +389,11 @@ impl Sink for Files {
     async fn close(&mut self) -> Result<(), StageError> {
         while self.moving.join_next().await.is_some() {}
         self.claimed = None;
+        if let Some(StagedFile { writer, path, .. }) = self.staged.take() {
+            // A batch that never became whole.
+            drop(writer);
+            self.storage.delete(&path).await?;
+        }
         self.storage.settle().await;
         Ok(())
     }

@@ -197,7 +197,11 @@ impl SinkSettings for Settings {
             (Mode::Files, false) => Sharing::Machine,
             (Mode::Append, _) => Sharing::Single,
         };
-        SinkTraits { keeps_positions: true, sharing, atomic: true }
+        // What is written piece by piece must be the same file: lines, as they are.
+        let lines = self
+            .resolve()
+            .is_ok_and(|resolved| resolved.format != Format::Parquet && resolved.compression == Compression::None);
+        SinkTraits { keeps_positions: true, sharing, atomic: true, slices: lines && self.mode == Mode::Files }
     }
 
     fn describe(&self) -> String {

@@ -108,6 +108,7 @@ impl SinkSettings for Settings {
             keeps_positions: self.delivery == Delivery::ExactlyOnce,
             sharing: if self.scheme() == "sqlite" { Sharing::Single } else { Sharing::Shared },
             atomic: true,
+            slices: false,
         }
     }
 

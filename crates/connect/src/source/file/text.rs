@@ -10,7 +10,7 @@ use super::unpack::Input;
 use crate::decode::fields::{Dialect, trim_line_end};
 
 /// Bytes read at once.
-pub(super) const BLOCK: usize = 2 << 20;
+pub(super) const BLOCK: usize = 1 << 20;
 /// Bytes read at once behind the part's end, where only the rest of a line is missing.
 const STEP: usize = 64 << 10;
 /// A longer line is no line: the file is no text, or a quote is not closed.

@@ -166,11 +166,11 @@ impl Writer for MortalWriter {
 /// Three batches; where each partition ends.
 const ENDS: [(i32, i64); 2] = [(0, 25), (1, 10)];
 
-async fn life_of(sink: &mut Box<dyn Sink>) -> Result<(), StageError> {
+async fn life_of(case: Case, sink: &mut Box<dyn Sink>) -> Result<(), StageError> {
     sink.claim(&claims(&[0, 1])).await?;
     sink.write(&batch(&[range(0, 0, 10), range(1, 0, 5)])).await?;
     sink.write(&batch(&[range(0, 10, 20)])).await?;
-    sink.write(&batch(&[range(1, 5, 10), range(0, 20, 25)])).await?;
+    write_sliced(case, sink, &[range(1, 5, 10), range(0, 20, 25)]).await?;
     sink.close().await
 }
 
@@ -180,7 +180,7 @@ async fn two_lives(case: Case, place: Place, changes: u64, death: Death) -> bool
     let life = Arc::new(Life { left: AtomicU64::new(changes), death });
     let mortal = Arc::new(Mortal { inner: place.storage.clone(), life });
     let mut sink = open_with(case, mortal, &place.root, "0").await.unwrap();
-    let died = life_of(&mut sink).await.is_err();
+    let died = life_of(case, &mut sink).await.is_err();
     drop(sink);
 
     // Another worker, or the same one again.

@@ -47,6 +47,33 @@ async fn rows_land_once_and_positions_with_them() {
 }
 
 #[tokio::test]
+async fn a_batch_in_slices_is_one_file_and_nothing_of_it_lasts_without_its_write() {
+    for case in [Case::CsvFiles, Case::JsonlFiles] {
+        for place in [Place::local(), Place::hdfs()] {
+            let mut sink = open(case, &place, "0").await;
+            assert_eq!(sink.slice(&rows(&[range(0, 0, 2)])).await.unwrap_err().fault, Fault::Fenced);
+            sink.claim(&claims(&[0, 1])).await.unwrap();
+            sink.slice(&rows(&[range(0, 0, 3)])).await.unwrap();
+            sink.slice(&rows(&[range(1, 0, 4)])).await.unwrap();
+            assert!(in_view(case, &place).await.is_empty());
+            // The write has rows of its own, too.
+            let mut write = batch(&[range(0, 0, 7), range(1, 0, 4)]);
+            write.rows = rows(&[range(0, 3, 7)]);
+            sink.write(&write).await.unwrap();
+            // A slice that a claim, or the end, made void.
+            sink.slice(&rows(&[range(0, 7, 9)])).await.unwrap();
+            let held = sink.claim(&claims(&[0, 1])).await.unwrap();
+            assert_eq!((next_of(&held, 0), next_of(&held, 1)), (7, 4));
+            sink.write(&batch(&[range(0, 7, 8)])).await.unwrap();
+            sink.slice(&rows(&[range(0, 8, 9)])).await.unwrap();
+            sink.close().await.unwrap();
+            assert_eq!(landed(case, &place).await, once(&[range(0, 0, 8), range(1, 0, 4)]), "{case:?}");
+            assert_eq!(in_view(case, &place).await.len(), 2);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_write_that_does_not_follow_the_stored_position_is_refused() {
     everywhere(async |case, place| {
         let mut sink = open(case, &place, "0").await;

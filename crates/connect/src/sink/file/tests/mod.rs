@@ -181,6 +181,18 @@ pub(super) fn batch(ranges: &[Range]) -> Write {
     Write { plan: Arc::new(plan), ranges: ranges.to_vec(), rows: rows(ranges), provenance: None, keep: None }
 }
 
+/// Writes a batch, a slice for each range where the sink takes slices.
+pub(super) async fn write_sliced(case: Case, sink: &mut Box<dyn Sink>, ranges: &[Range]) -> Result<(), StageError> {
+    let mut write = batch(ranges);
+    if case.settings().traits().slices {
+        for range in ranges {
+            sink.slice(&rows(std::slice::from_ref(range))).await?;
+        }
+        write.rows = rows(&[]);
+    }
+    sink.write(&write).await.map(|_| ())
+}
+
 /// Keeps the plan of a write, with the others' position in partition 0.
 pub(super) fn keeping(mut write: Write, floor: i64) -> Write {
     let pieces: Vec<Piece> = write.plan.pieces().collect();

@@ -1,0 +1,156 @@
+//! Batches larger than memory: what is there at the start is computed slice by slice, each slice goes to the sinks at
+//! once, which set it aside, and the batch that follows stores what they have. Whatever ends it before that leaves
+//! nothing behind: the records are read again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::batches::{Batches, Collected, empty_records, permit, ranges};
+use super::compute::{Output, concat_records};
+use super::lane::{Batch, Item, Slice};
+use super::reader::End;
+use crate::{Demand, Event, Partition, Plan, StageError};
+
+/// Slices between the computation and the slowest sink.
+pub(super) const SLICES: usize = 2;
+
+/// Bytes in a slice, as [`Limits::slice`](super::Limits::slice) says it of records.
+const BYTES: usize = 1 << 20;
+
+/// How long the source may be silent before what there is goes on its way.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A batch that is under way.
+struct Growing {
+    plan: Plan,
+    begun: Instant,
+    reached: HashMap<Partition, i64>,
+    rows: usize,
+    bytes: usize,
+    computed: Duration,
+    /// By lane, without rows.
+    outputs: Option<Vec<Output>>,
+}
+
+/// Why a batch ends.
+enum Turn {
+    /// It is full, or the source is silent.
+    Batch,
+    /// All is taken, or the worker was told to stop: what was set aside is stored.
+    Last,
+    /// The epoch is over, and what was set aside is void.
+    End(End),
+}
+
+impl Batches<'_> {
+    /// Runs batches until the epoch ends.
+    pub(super) async fn sliced(&mut self) -> Result<End, StageError> {
+        loop {
+            let mut batch = Growing {
+                plan: self.begin(),
+                begun: Instant::now(),
+                reached: HashMap::new(),
+                rows: 0,
+                bytes: 0,
+                computed: Duration::ZERO,
+                outputs: None,
+            };
+            let turn = self.grow(&mut batch).await?;
+            if let Turn::End(end) = turn {
+                return Ok(end);
+            }
+            self.store(batch).await;
+            self.keep_house().await;
+            if matches!(turn, Turn::Last) {
+                return Ok(End::Finished);
+            }
+        }
+    }
+
+    /// Slice after slice, until the batch ends.
+    async fn grow(&mut self, batch: &mut Growing) -> Result<Turn, StageError> {
+        let (limits, stop) = (self.settings.limits, self.shared.stop.clone());
+        let mut slice = Collected::default();
+        loop {
+            let taken = Collected { reached: with(&batch.reached, &slice.reached), ..Collected::default() };
+            let (all, room) = (self.taken(&taken), limits.rows.saturating_sub(batch.rows + slice.rows));
+            let full = room == 0 || batch.bytes + slice.bytes >= limits.bytes;
+            if slice.rows >= limits.slice || slice.bytes >= BYTES || all || full {
+                let slice = std::mem::take(&mut slice);
+                if !self.hand_on_slice(batch, slice).await? {
+                    return Ok(Turn::End(End::Finished));
+                }
+            }
+            match (all, full) {
+                (true, _) => return Ok(Turn::Last),
+                (false, true) => return Ok(Turn::Batch),
+                (false, false) => {}
+            }
+            let demand = Demand { rows: limits.slice.min(room), bytes: BYTES, wait: PATIENCE };
+            let event = tokio::select! {
+                event = self.reader.next(demand) => event?,
+                () = self.shutdown.cancelled() => return Ok(Turn::Last),
+                () = stop.cancelled() => return Ok(Turn::End(End::Finished)),
+            };
+            let turn = match event {
+                Event::Records(chunk) => {
+                    slice.add(chunk);
+                    continue;
+                }
+                Event::Idle => Turn::Batch,
+                Event::Ended => Turn::Last,
+                Event::Revoked => return Ok(Turn::End(End::Revoked)),
+                Event::Assigned(partitions) => return Ok(Turn::End(End::Assigned(partitions))),
+            };
+            return match self.hand_on_slice(batch, slice).await? {
+                true => Ok(turn),
+                false => Ok(Turn::End(End::Finished)),
+            };
+        }
+    }
+
+    /// Computes a slice and hands it to the leader; false where a sink failed, whose task says why.
+    async fn hand_on_slice(&mut self, batch: &mut Growing, slice: Collected) -> Result<bool, StageError> {
+        if slice.reached.is_empty() {
+            return Ok(true);
+        }
+        let at = self.at.iter().chain(&batch.reached).map(|(partition, at)| (partition.clone(), *at)).collect();
+        let plan = Plan { ranges: ranges(&at, slice.reached.clone()), ..batch.plan.clone() };
+        let records = concat_records(slice.records).unwrap_or_else(|| empty_records(&plan.ranges));
+        let lacking = vec![plan.ranges.clone(); self.next.len()];
+        let computing = Instant::now();
+        let outputs = self.outputs(&plan, &records, &lacking, true).await?;
+        batch.computed += computing.elapsed();
+        batch.reached.extend(slice.reached);
+        batch.rows += slice.rows;
+        batch.bytes += slice.bytes;
+        batch.outputs.get_or_insert_with(|| outputs.iter().map(Output::empty).collect());
+        let stop = self.shared.stop.clone();
+        let room = tokio::select! {
+            room = self.room.clone().acquire_owned() => room.expect("it is never closed"),
+            () = stop.cancelled() => return Ok(false),
+        };
+        self.hand_on(&Item::Slice(Arc::new(Slice { outputs, _room: room })));
+        Ok(true)
+    }
+
+    /// The batch is whole: what the sinks have set aside is to be stored.
+    async fn store(&mut self, batch: Growing) {
+        let Growing { mut plan, begun, reached, rows, computed, outputs, .. } = batch;
+        plan.ranges = ranges(&self.at, reached);
+        let Some(outputs) = outputs.filter(|_| !plan.ranges.is_empty()) else { return };
+        self.advance(&plan.ranges);
+        let lacking = vec![plan.ranges.clone(); self.next.len()];
+        // It holds no rows.
+        let permit = permit(&self.window, 1, self.settings.limits.window).await;
+        let batch =
+            Batch { plan: Arc::new(plan), ranges: lacking, outputs, records: rows, begun, computed, _permit: permit };
+        self.hand_on(&Item::Batch(Arc::new(batch), None));
+    }
+}
+
+/// Where a batch reaches with one more slice.
+fn with(batch: &HashMap<Partition, i64>, slice: &HashMap<Partition, i64>) -> HashMap<Partition, i64> {
+    batch.iter().chain(slice).map(|(partition, next)| (partition.clone(), *next)).collect()
+}
