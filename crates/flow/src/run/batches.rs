@@ -87,6 +87,12 @@ impl Batches<'_> {
     pub(super) async fn run(&mut self, leftover: Vec<Plan>) -> Result<End, StageError> {
         for plan in leftover {
             self.last_time = self.last_time.max(plan.time);
+            if self.slices() && self.lacks(&plan).is_some() {
+                match self.replay(plan).await? {
+                    Some(end) => return Ok(end),
+                    None => continue,
+                }
+            }
             let records = match self.reader.exactly(&plan.ranges, &self.settings.limits).await? {
                 Replay::Records(records) => concat_records(records).unwrap_or_else(|| empty_records(&plan.ranges)),
                 Replay::Changed(end) => return Ok(end),
@@ -100,7 +106,7 @@ impl Batches<'_> {
             Trigger::Every(every) => Some(Ticks::new(every)),
             Trigger::Continuous | Trigger::AvailableNow => None,
         };
-        if self.settings.sliced && self.settings.trigger == Trigger::AvailableNow && self.level() {
+        if self.slices() && self.level() {
             return self.sliced().await;
         }
         loop {
@@ -124,6 +130,10 @@ impl Batches<'_> {
                 return Ok(End::Finished);
             }
         }
+    }
+
+    fn slices(&self) -> bool {
+        self.settings.sliced && self.settings.trigger == Trigger::AvailableNow
     }
 
     /// Whether all lanes lack the same.
@@ -405,7 +415,7 @@ pub(super) async fn permit(window: &Arc<Semaphore>, bytes: usize, whole: usize) 
 }
 
 /// What of these ranges a lane lacks.
-fn clip(ranges: &[Range], next: &HashMap<Partition, i64>) -> Vec<Range> {
+pub(super) fn clip(ranges: &[Range], next: &HashMap<Partition, i64>) -> Vec<Range> {
     let clipped = ranges.iter().map(|range| {
         let from = next.get(&range.partition).map_or(range.from, |next| range.from.max(*next));
         Range { from, ..range.clone() }

@@ -1,6 +1,7 @@
 //! Reads a source either as it comes, or exactly the ranges of a plan.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use arrow::array::BooleanArray;
 
@@ -8,7 +9,7 @@ use super::trigger::Limits;
 use crate::{Chunk, Demand, Event, Partition, Position, Range, Records, Source, StageError};
 
 /// How long a replay waits for records that must be there before it says that the source is away.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How an epoch ends without an error.
 pub(super) enum End {
@@ -24,6 +25,35 @@ pub(super) enum End {
 pub(super) struct Reader<'a> {
     source: &'a mut dyn Source,
     ahead: VecDeque<Chunk>,
+}
+
+/// A replay on its way.
+pub(super) struct Replaying<'p> {
+    ranges: &'p [Range],
+    reached: HashMap<Partition, i64>,
+    /// What was read too far before it.
+    pending: VecDeque<Chunk>,
+    begun: bool,
+    /// When records came last.
+    heard: Instant,
+}
+
+impl<'p> Replaying<'p> {
+    pub(super) fn new(ranges: &'p [Range]) -> Self {
+        let reached = ranges.iter().map(|range| (range.partition.clone(), range.from)).collect();
+        Replaying { ranges, reached, pending: VecDeque::new(), begun: false, heard: Instant::now() }
+    }
+}
+
+/// A part of a replay.
+#[expect(clippy::large_enum_variant, reason = "one at a time, never kept in numbers")]
+pub(super) enum Part {
+    /// Some of the records, or positions alone.
+    Records(Chunk),
+    /// They have all come.
+    Over,
+    /// The assignment changed in between.
+    Changed(End),
 }
 
 /// What a replay ended with.
@@ -54,36 +84,50 @@ impl<'a> Reader<'a> {
     /// The records of `ranges`, where each range begins at the partition's read position; what comes with them from
     /// beyond is kept for later.
     pub(super) async fn exactly(&mut self, ranges: &[Range], limits: &Limits) -> Result<Replay, StageError> {
-        let mut reached: HashMap<Partition, i64> = ranges.iter().map(|r| (r.partition.clone(), r.from)).collect();
+        let mut replaying = Replaying::new(ranges);
         let mut records = Vec::new();
-        let mut pending = std::mem::take(&mut self.ahead);
-        let started = std::time::Instant::now();
-        while ranges.iter().any(|range| reached[&range.partition] < range.to) {
-            let chunk = match pending.pop_front() {
+        loop {
+            match self.part(&mut replaying, limits.demand(Duration::from_secs(1))).await? {
+                Part::Records(chunk) => records.push(chunk.records),
+                Part::Over => return Ok(Replay::Records(records)),
+                Part::Changed(end) => return Ok(Replay::Changed(end)),
+            }
+        }
+    }
+
+    /// The next records of a replay.
+    pub(super) async fn part(&mut self, replay: &mut Replaying<'_>, demand: Demand) -> Result<Part, StageError> {
+        if !std::mem::replace(&mut replay.begun, true) {
+            replay.pending = std::mem::take(&mut self.ahead);
+        }
+        loop {
+            if replay.ranges.iter().all(|range| replay.reached[&range.partition] >= range.to) {
+                self.ahead.append(&mut replay.pending);
+                return Ok(Part::Over);
+            }
+            let chunk = match replay.pending.pop_front() {
                 Some(chunk) => chunk,
-                None => match self.source.next(limits.demand(std::time::Duration::from_secs(1))).await? {
+                None => match self.source.next(demand).await? {
                     Event::Records(chunk) => chunk,
-                    Event::Idle | Event::Ended if started.elapsed() < PATIENCE => continue,
+                    Event::Idle | Event::Ended if replay.heard.elapsed() < PATIENCE => continue,
                     Event::Idle | Event::Ended => {
                         return Err(StageError::unavailable("the source does not hand out records that a plan names"));
                     }
-                    Event::Assigned(partitions) => return Ok(Replay::Changed(End::Assigned(partitions))),
-                    Event::Revoked => return Ok(Replay::Changed(End::Revoked)),
+                    Event::Assigned(partitions) => return Ok(Part::Changed(End::Assigned(partitions))),
+                    Event::Revoked => return Ok(Part::Changed(End::Revoked)),
                 },
             };
-            let (inside, beyond) = split(chunk, ranges);
-            for position in &inside.reached {
-                reached.insert(position.partition.clone(), position.next);
-            }
-            if !inside.records.is_empty() {
-                records.push(inside.records);
-            }
+            let (inside, beyond) = split(chunk, replay.ranges);
             if !beyond.reached.is_empty() {
                 self.ahead.push_back(beyond);
             }
+            if !inside.reached.is_empty() {
+                let reached = inside.reached.iter().map(|position| (position.partition.clone(), position.next));
+                replay.reached.extend(reached);
+                replay.heard = Instant::now();
+                return Ok(Part::Records(inside));
+            }
         }
-        self.ahead.extend(pending);
-        Ok(Replay::Records(records))
     }
 }
 

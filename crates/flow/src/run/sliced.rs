@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::batches::{Batches, Collected, empty_records, permit, ranges};
+use super::batches::{Batches, Collected, clip, empty_records, permit, ranges};
 use super::compute::{Output, concat_records};
 use super::lane::{Batch, Item, Slice};
-use super::reader::End;
+use super::reader::{End, Part, Replaying};
 use crate::{Demand, Event, Partition, Plan, StageError};
 
 /// Slices between the computation and the slowest sink.
@@ -24,6 +24,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// A batch that is under way.
 struct Growing {
     plan: Plan,
+    /// By lane, whether it lacks the batch.
+    lacks: Vec<bool>,
+    /// Whether it is no replay.
+    new: bool,
     begun: Instant,
     reached: HashMap<Partition, i64>,
     rows: usize,
@@ -31,6 +35,22 @@ struct Growing {
     computed: Duration,
     /// By lane, without rows.
     outputs: Option<Vec<Output>>,
+}
+
+impl Growing {
+    fn new(plan: Plan, lacks: Vec<bool>, new: bool) -> Self {
+        Growing {
+            plan,
+            lacks,
+            new,
+            begun: Instant::now(),
+            reached: HashMap::new(),
+            rows: 0,
+            bytes: 0,
+            computed: Duration::ZERO,
+            outputs: None,
+        }
+    }
 }
 
 /// Why a batch ends.
@@ -47,15 +67,7 @@ impl Batches<'_> {
     /// Runs batches until the epoch ends.
     pub(super) async fn sliced(&mut self) -> Result<End, StageError> {
         loop {
-            let mut batch = Growing {
-                plan: self.begin(),
-                begun: Instant::now(),
-                reached: HashMap::new(),
-                rows: 0,
-                bytes: 0,
-                computed: Duration::ZERO,
-                outputs: None,
-            };
+            let mut batch = Growing::new(self.begin(), vec![true; self.next.len()], true);
             let turn = self.grow(&mut batch).await?;
             if let Turn::End(end) = turn {
                 return Ok(end);
@@ -64,6 +76,49 @@ impl Batches<'_> {
             self.keep_house().await;
             if matches!(turn, Turn::Last) {
                 return Ok(End::Finished);
+            }
+        }
+    }
+
+    /// By lane whether it lacks a plan; none where one has a part of it.
+    pub(super) fn lacks(&self, plan: &Plan) -> Option<Vec<bool>> {
+        let lacks = |next| match clip(&plan.ranges, next) {
+            rest if rest.is_empty() => Some(false),
+            rest => (rest == plan.ranges).then_some(true),
+        };
+        self.next.iter().map(lacks).collect()
+    }
+
+    /// Makes a leftover batch again. Returns how the epoch ends, if it does.
+    pub(super) async fn replay(&mut self, plan: Plan) -> Result<Option<End>, StageError> {
+        let Some(lacks) = self.lacks(&plan) else { return Ok(None) };
+        let (limits, shared, ranges) = (self.settings.limits, self.shared.clone(), plan.ranges.clone());
+        let mut replaying = Replaying::new(&ranges);
+        let mut batch = Growing::new(plan, lacks, false);
+        let mut slice = Collected::default();
+        loop {
+            let demand = Demand { rows: limits.slice, bytes: BYTES, wait: PATIENCE };
+            let part = tokio::select! {
+                part = self.reader.part(&mut replaying, demand) => part?,
+                () = self.shutdown.cancelled() => return Ok(Some(End::Finished)),
+                () = shared.stop.cancelled() => return Ok(Some(End::Finished)),
+            };
+            let over = match part {
+                Part::Records(chunk) => {
+                    slice.add(chunk);
+                    false
+                }
+                Part::Over => true,
+                Part::Changed(end) => return Ok(Some(end)),
+            };
+            if (over || slice.rows >= limits.slice || slice.bytes >= BYTES)
+                && !self.hand_on_slice(&mut batch, std::mem::take(&mut slice)).await?
+            {
+                return Ok(Some(End::Finished));
+            }
+            if over {
+                self.store(batch).await;
+                return Ok(None);
             }
         }
     }
@@ -120,7 +175,10 @@ impl Batches<'_> {
         let records = concat_records(slice.records).unwrap_or_else(|| empty_records(&plan.ranges));
         let lacking = vec![plan.ranges.clone(); self.next.len()];
         let computing = Instant::now();
-        let outputs = self.outputs(&plan, &records, &lacking, true).await?;
+        let mut outputs = self.outputs(&plan, &records, &lacking, batch.new).await?;
+        for (output, _) in outputs.iter_mut().zip(&batch.lacks).filter(|(_, lacks)| !**lacks) {
+            *output = output.empty();
+        }
         batch.computed += computing.elapsed();
         batch.reached.extend(slice.reached);
         batch.rows += slice.rows;
@@ -137,11 +195,13 @@ impl Batches<'_> {
 
     /// The batch is whole: what the sinks have set aside is to be stored.
     async fn store(&mut self, batch: Growing) {
-        let Growing { mut plan, begun, reached, rows, computed, outputs, .. } = batch;
-        plan.ranges = ranges(&self.at, reached);
+        let Growing { mut plan, lacks, new, begun, reached, rows, computed, outputs, .. } = batch;
+        if new {
+            plan.ranges = ranges(&self.at, reached);
+        }
         let Some(outputs) = outputs.filter(|_| !plan.ranges.is_empty()) else { return };
         self.advance(&plan.ranges);
-        let lacking = vec![plan.ranges.clone(); self.next.len()];
+        let lacking = lacks.into_iter().map(|lacks| if lacks { plan.ranges.clone() } else { Vec::new() }).collect();
         // It holds no rows.
         let permit = permit(&self.window, 1, self.settings.limits.window).await;
         let batch =
