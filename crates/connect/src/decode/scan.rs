@@ -1,7 +1,7 @@
 //! A record's fields straight into their columns, in one walk. Most fields of most records are a few digits, which are
 //! read eight bytes at a time.
 
-use super::column::Columns;
+use super::column::{Column, Columns};
 use super::field::{Field, Missing};
 use super::fields::Dialect;
 use super::values::Values;
@@ -52,12 +52,26 @@ impl Scan {
                 next = (stop < end).then_some(stop + 1);
                 continue;
             }
-            let (span, after) = self.dialect.field(record, at, 0, number + 1, unescaped).map_err(|_| Unfit)?;
-            let field = Field { bytes: span.bytes(record, unescaped), missing: &self.missing };
-            values.push(column, &field).map_err(|_| Unfit)?;
-            next = after;
+            next = self.field(record, at, number, unescaped, column, values)?;
         }
         if next.is_none() { Ok(()) } else { Err(Unfit) }
+    }
+
+    /// Adds any field, and tells where the next one begins. Apart, so that the walk over digits stays small.
+    #[inline(never)]
+    fn field(
+        &self,
+        record: &[u8],
+        at: usize,
+        number: usize,
+        unescaped: &mut Vec<u8>,
+        column: &Column,
+        values: &mut Values,
+    ) -> Result<Option<usize>, Unfit> {
+        let (span, next) = self.dialect.field(record, at, 0, number + 1, unescaped).map_err(|_| Unfit)?;
+        let field = Field { bytes: span.bytes(record, unescaped), missing: &self.missing };
+        values.push(column, &field).map_err(|_| Unfit)?;
+        Ok(next)
     }
 }
 
@@ -83,13 +97,20 @@ fn digits(data: &[u8], at: usize, end: usize) -> Option<(u64, usize)> {
     let mut value = number(word << (64 - 8 * len));
     let mut stop = at + len;
     if len == 8 {
-        while let Some(digit) = data.get(stop).map(|byte| byte.wrapping_sub(b'0')).filter(|d| *d <= 9 && stop < end) {
-            if stop - at == MOST_DIGITS {
-                return None;
-            }
-            value = value * 10 + u64::from(digit);
-            stop += 1;
+        (value, stop) = more(data.get(..end)?, at, stop, value)?;
+    }
+    Some((value, stop))
+}
+
+/// The rest of a number of more than eight digits.
+#[inline(never)]
+fn more(data: &[u8], at: usize, mut stop: usize, mut value: u64) -> Option<(u64, usize)> {
+    while let Some(digit) = data.get(stop).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit <= 9) {
+        if stop - at == MOST_DIGITS {
+            return None;
         }
+        value = value * 10 + u64::from(digit);
+        stop += 1;
     }
     Some((value, stop))
 }
