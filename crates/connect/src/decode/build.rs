@@ -1,24 +1,18 @@
-//! Cells to Arrow columns: the part that CSV and JSON share.
+//! Cells to rows of Arrow columns: the part that CSV and JSON share.
 
-use std::sync::Arc;
-
-use arrow::array::{
-    ArrayRef, ArrowPrimitiveType, BooleanArray, BooleanBuilder, PrimitiveArray, PrimitiveBuilder, RecordBatch,
-    StringBuilder,
-};
-use arrow::compute::filter_record_batch;
-use arrow::datatypes::{
-    Date32Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, SchemaRef,
-    TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
-};
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::SchemaRef;
 use foretell_flow::{Decoded, Refused};
 
-use super::column::{Column, Columns, Type};
+use super::column::{Column, Columns};
 use super::time::TimeFormat;
+use super::values::Values;
 
 /// Why a cell does not fit its column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wrong {
+    /// Nothing where something must be.
+    Missing,
     /// Another kind of value: `not an int64`, or what stands there instead.
     Kind(Option<&'static str>),
     /// A number that the type cannot hold.
@@ -39,185 +33,70 @@ pub(super) trait Cell {
     fn timestamp(&self, format: &TimeFormat) -> Result<i64, Wrong>;
 }
 
-/// The records of a batch as they are decoded: those whose shape is right, by index, and the bad ones.
-pub(super) struct Rows {
+/// The records of a batch as they are decoded, in order: the good ones as rows, and the bad ones.
+pub(super) struct Rows<'a> {
     stage: &'static str,
-    /// For each record of right shape its index in the batch.
-    pub(super) index: Vec<usize>,
+    columns: &'a Columns,
+    values: Vec<Values>,
+    len: usize,
     bad: Vec<Refused>,
 }
 
-impl Rows {
-    pub(super) fn new(stage: &'static str, capacity: usize) -> Self {
-        Rows { stage, index: Vec::with_capacity(capacity), bad: Vec::new() }
+impl<'a> Rows<'a> {
+    pub(super) fn new(stage: &'static str, columns: &'a Columns, capacity: usize) -> Self {
+        let values = columns.iter().map(|column| Values::new(column.data_type, capacity)).collect();
+        Rows { stage, columns, values, len: 0, bad: Vec::new() }
     }
 
     pub(super) fn refuse(&mut self, row: usize, reason: String) {
         self.bad.push(Refused { row, stage: self.stage.to_string(), reason });
     }
 
-    /// Builds all columns. `cell(i, column)` is the value of the i-th record of right shape; `label(column)` names the
-    /// field in reasons.
-    pub(super) fn finish<C: Cell>(
-        mut self,
-        schema: &SchemaRef,
-        columns: &Columns,
-        cell: impl Fn(usize, usize) -> C,
-        label: impl Fn(usize) -> String,
-    ) -> Decoded {
-        let rows = self.index.len();
-        let mut good = vec![true; rows];
-        let mut arrays = Vec::with_capacity(columns.len());
-        for (number, column) in columns.iter().enumerate() {
-            let array = build(
-                column,
-                rows,
-                |row| cell(row, number),
-                |row, reason| {
-                    if std::mem::replace(&mut good[row], false) {
-                        let index = self.index[row];
-                        self.refuse(index, format!("field {}: {reason}", label(number)));
-                    }
-                },
-            );
-            arrays.push(array);
+    /// Adds a row where `fill` gives every column one value; else nothing is added.
+    pub(super) fn try_push<E>(
+        &mut self,
+        fill: impl FnOnce(&'a Columns, &mut [Values]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let filled = fill(self.columns, &mut self.values);
+        match filled {
+            Ok(()) => self.len += 1,
+            Err(_) => self.values.iter_mut().for_each(|values| values.truncate(self.len)),
         }
-        let columns = if good.iter().all(|good| *good) {
-            batch(schema, arrays, rows)
-        } else {
-            // A refused row left a NULL also in columns that have none.
-            let nullable: Vec<_> = schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
-            let nullable = Arc::new(arrow::datatypes::Schema::new(nullable));
-            let kept = filter_record_batch(&batch(&nullable, arrays, rows), &BooleanArray::from(good))
-                .expect("mask and columns have one length");
-            let rows = kept.num_rows();
-            batch(schema, kept.columns().to_vec(), rows)
-        };
-        self.bad.sort_by_key(|refused| refused.row);
-        Decoded { columns, bad: self.bad }
+        filled
     }
-}
 
-fn batch(schema: &SchemaRef, arrays: Vec<ArrayRef>, rows: usize) -> RecordBatch {
-    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows));
-    RecordBatch::try_new_with_options(schema.clone(), arrays, &options).expect("the columns fit their schema")
-}
-
-fn build<C: Cell>(
-    column: &Column,
-    rows: usize,
-    cell: impl Fn(usize) -> C,
-    mut refuse: impl FnMut(usize, String),
-) -> ArrayRef {
-    macro_rules! numbers {
-        ($type:ty, $read:ident) => {
-            primitive::<$type, C>(column, rows, cell, &mut refuse, |cell| {
-                cell.$read()?.try_into().map_err(|_| Wrong::Range)
-            })
-        };
-    }
-    match column.data_type {
-        Type::Int8 => numbers!(Int8Type, signed),
-        Type::Int16 => numbers!(Int16Type, signed),
-        Type::Int32 => numbers!(Int32Type, signed),
-        Type::Int64 => primitive::<Int64Type, C>(column, rows, cell, &mut refuse, |cell| cell.signed()),
-        Type::Uint8 => numbers!(UInt8Type, unsigned),
-        Type::Uint16 => numbers!(UInt16Type, unsigned),
-        Type::Uint32 => numbers!(UInt32Type, unsigned),
-        Type::Uint64 => primitive::<UInt64Type, C>(column, rows, cell, &mut refuse, |cell| cell.unsigned()),
-        Type::Float32 => primitive::<Float32Type, C>(column, rows, cell, &mut refuse, |cell| Ok(cell.float()? as f32)),
-        Type::Float64 => primitive::<Float64Type, C>(column, rows, cell, &mut refuse, |cell| cell.float()),
-        Type::Date => primitive::<Date32Type, C>(column, rows, cell, &mut refuse, |cell| cell.date(&column.format)),
-        Type::Timestamp => {
-            let times = |cell: &C| cell.timestamp(&column.format);
-            let array = primitive_array::<TimestampMicrosecondType, C>(column, rows, cell, &mut refuse, times);
-            Arc::new(array.with_timezone("UTC"))
-        }
-        Type::Bool => {
-            let mut builder = BooleanBuilder::with_capacity(rows);
-            for row in 0..rows {
-                builder.append_option(read(column, &cell(row), Cell::boolean, |reason| refuse(row, reason)));
+    /// Adds the record of this index in the batch, whose shape is right, or refuses it for its first wrong cell.
+    /// `label(i, column)` names that field in the reason.
+    pub(super) fn push<C: Cell>(
+        &mut self,
+        row: usize,
+        cells: impl Iterator<Item = C>,
+        label: impl FnOnce(usize, &Column) -> String,
+    ) {
+        let pushed = self.try_push(|columns, values| {
+            for (number, ((column, values), cell)) in columns.iter().zip(values).zip(cells).enumerate() {
+                values.push(column, &cell).map_err(|wrong| (number, column, wrong))?;
             }
-            Arc::new(builder.finish())
-        }
-        Type::Utf8 => {
-            let mut builder = StringBuilder::with_capacity(rows, rows * 8);
-            for row in 0..rows {
-                let cell = cell(row);
-                if cell.missing() {
-                    if !column.optional {
-                        refuse(row, missing(column));
-                    }
-                    builder.append_null();
-                    continue;
-                }
-                match cell.text() {
-                    Ok(text) => builder.append_value(text),
-                    Err(wrong) => {
-                        refuse(row, describe(column, wrong));
-                        builder.append_null();
-                    }
-                }
-            }
-            Arc::new(builder.finish())
+            Ok(())
+        });
+        if let Err((number, column, wrong)) = pushed {
+            self.refuse(row, format!("field {}: {}", label(number, column), describe(column, wrong)));
         }
     }
-}
 
-fn primitive<T: ArrowPrimitiveType, C: Cell>(
-    column: &Column,
-    rows: usize,
-    cell: impl Fn(usize) -> C,
-    refuse: &mut impl FnMut(usize, String),
-    value: impl Fn(&C) -> Result<T::Native, Wrong>,
-) -> ArrayRef {
-    Arc::new(primitive_array::<T, C>(column, rows, cell, refuse, value))
-}
-
-fn primitive_array<T: ArrowPrimitiveType, C: Cell>(
-    column: &Column,
-    rows: usize,
-    cell: impl Fn(usize) -> C,
-    refuse: &mut impl FnMut(usize, String),
-    value: impl Fn(&C) -> Result<T::Native, Wrong>,
-) -> PrimitiveArray<T> {
-    let mut builder = PrimitiveBuilder::<T>::with_capacity(rows);
-    for row in 0..rows {
-        builder.append_option(read(column, &cell(row), &value, |reason| refuse(row, reason)));
+    pub(super) fn finish(self, schema: &SchemaRef) -> Decoded {
+        let options = RecordBatchOptions::new().with_row_count(Some(self.len));
+        let arrays = self.values.into_iter().map(Values::finish).collect();
+        let columns = RecordBatch::try_new_with_options(schema.clone(), arrays, &options);
+        Decoded { columns: columns.expect("the columns fit their schema"), bad: self.bad }
     }
-    builder.finish()
-}
-
-fn read<C: Cell, V>(
-    column: &Column,
-    cell: &C,
-    value: impl Fn(&C) -> Result<V, Wrong>,
-    refuse: impl FnOnce(String),
-) -> Option<V> {
-    if cell.missing() {
-        if !column.optional {
-            refuse(missing(column));
-        }
-        return None;
-    }
-    match value(cell) {
-        Ok(value) => Some(value),
-        Err(wrong) => {
-            refuse(describe(column, wrong));
-            None
-        }
-    }
-}
-
-fn missing(column: &Column) -> String {
-    let name = column.data_type.name();
-    format!("missing (`{name}?` would take it as NULL)")
 }
 
 fn describe(column: &Column, wrong: Wrong) -> String {
     let name = column.data_type.name();
     let article = if name.starts_with('i') { "an" } else { "a" };
     match wrong {
+        Wrong::Missing => format!("missing (`{name}?` would take it as NULL)"),
         Wrong::Kind(None) => format!("not {article} {name}"),
         Wrong::Kind(Some(instead)) => format!("{instead} where {article} {name} is expected"),
         Wrong::Range => format!("out of the range of {article} {name}"),

@@ -6,11 +6,12 @@ use foretell_flow::{Decode, Decoded, Records, StageError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::build::{Cell, Rows, Wrong};
-use super::column::Columns;
+use super::build::Rows;
+use super::column::{Column, Columns};
+use super::field::{Field, Missing};
 use super::fields::{Dialect, Span, trim_line_end};
 use super::key::KeyType;
-use super::time::TimeFormat;
+use super::scan::Scan;
 use crate::human::HumanSize;
 use crate::kind::{DecodeSettings, Kind, SettingsError, schema_of, settings_of};
 
@@ -149,7 +150,7 @@ impl DecodeSettings for Checked {
     fn open(&self) -> Result<Box<dyn Decode>, StageError> {
         Ok(Box::new(Decoder {
             schema: self.columns.schema(),
-            missing: Missing::new(&self.missing),
+            scan: Scan::new(self.dialect, Missing::new(&self.missing)),
             settings: self.clone(),
             spans: Vec::new(),
             unescaped: Vec::new(),
@@ -161,39 +162,11 @@ impl DecodeSettings for Checked {
     }
 }
 
-/// The texts that mean a missing value, quick to rule out by their first byte.
-#[derive(Debug)]
-struct Missing {
-    texts: Vec<Box<[u8]>>,
-    empty: bool,
-    begins: [bool; 256],
-}
-
-impl Missing {
-    fn new(texts: &[Box<[u8]>]) -> Self {
-        let mut missing = Missing { texts: texts.to_vec(), empty: false, begins: [false; 256] };
-        for text in texts {
-            match text.first() {
-                Some(byte) => missing.begins[usize::from(*byte)] = true,
-                None => missing.empty = true,
-            }
-        }
-        missing
-    }
-
-    fn has(&self, field: &[u8]) -> bool {
-        match field.first() {
-            Some(byte) => self.begins[usize::from(*byte)] && self.texts.iter().any(|text| **text == *field),
-            None => self.empty,
-        }
-    }
-}
-
 /// Keeps its scratch space between batches, and nothing else.
 struct Decoder {
     settings: Checked,
     schema: SchemaRef,
-    missing: Missing,
+    scan: Scan,
     spans: Vec<Span>,
     unescaped: Vec<u8>,
 }
@@ -204,52 +177,51 @@ impl Decode for Decoder {
     }
 
     fn decode(&mut self, records: &Records) -> Decoded {
+        let Decoder { settings, schema, scan, spans, unescaped } = self;
         let values = &records.values;
         let data = values.value_data();
-        let columns = self.settings.columns.len();
-        let mut rows = Rows::new("decode csv", values.len());
-        self.spans.clear();
-        self.unescaped.clear();
+        let mut rows = Rows::new("decode csv", &settings.columns, values.len());
         for (row, bounds) in values.value_offsets().windows(2).enumerate() {
             let (start, end) = match bounds {
                 [start, end] => (*start as usize, *end as usize),
                 _ => continue,
             };
             let value = data.get(start..end).unwrap_or_default();
-            if let Some(reason) = unusable(values.is_null(row), value, self.settings.max_bytes) {
+            if let Some(reason) = unusable(values.is_null(row), value, settings.max_bytes) {
                 rows.refuse(row, reason);
                 continue;
             }
             let end = start + trim_line_end(value).len();
-            let kept = self.spans.len();
-            let dialect = self.settings.dialect;
-            let reason = match dialect.split(data, start, end, columns, &mut self.spans, &mut self.unescaped) {
+            unescaped.clear();
+            let scanned = rows.try_push(|columns, values| scan.record(data, start, end, unescaped, columns, values));
+            if scanned.is_ok() {
+                continue;
+            }
+            // What is wrong with the record's shape counts before what is wrong with its fields.
+            spans.clear();
+            unescaped.clear();
+            let columns = settings.columns.len();
+            let reason = match scan.dialect.split(data, start, end, columns, spans, unescaped) {
                 Ok(found) if found == columns => {
-                    rows.index.push(row);
+                    let field = |span: &Span| Field { bytes: span.bytes(data, unescaped), missing: &scan.missing };
+                    let label = |at: usize, column: &Column| format!("{} ({})", at + 1, column.name);
+                    rows.push(row, spans.iter().map(field), label);
                     continue;
                 }
-                Ok(1) if start == end => "empty value".to_string(),
                 Ok(found) => {
                     let plural = if columns == 1 { "" } else { "s" };
                     format!("{columns} field{plural} expected, {found} found")
                 }
                 Err(malformed) => malformed.to_string(),
             };
-            self.spans.truncate(kept);
             rows.refuse(row, reason);
         }
-        let (spans, unescaped, missing) = (&self.spans, &self.unescaped, &self.missing);
-        let cell = |row: usize, column: usize| {
-            let bytes = spans.get(row * columns + column).map_or(&[][..], |span| span.bytes(data, unescaped));
-            Field { bytes, missing }
-        };
-        let names: Vec<&str> = self.settings.columns.iter().map(|column| column.name.as_str()).collect();
-        let label = |column: usize| format!("{} ({})", column + 1, names[column]);
-        rows.finish(&self.schema, &self.settings.columns, cell, label)
+        rows.finish(schema)
     }
 }
 
 /// Why a value is not even looked at.
+#[inline]
 pub(super) fn unusable(null: bool, value: &[u8], max_bytes: usize) -> Option<String> {
     if null {
         return Some("the record has no value".to_string());
@@ -258,110 +230,6 @@ pub(super) fn unusable(null: bool, value: &[u8], max_bytes: usize) -> Option<Str
         return Some(format!("{} bytes, which is more than `max_bytes` ({max_bytes})", value.len()));
     }
     trim_line_end(value).is_empty().then(|| "empty value".to_string())
-}
-
-/// One field of a record.
-struct Field<'a> {
-    bytes: &'a [u8],
-    missing: &'a Missing,
-}
-
-impl Field<'_> {
-    fn trimmed(&self) -> Result<&str, Wrong> {
-        std::str::from_utf8(self.bytes.trim_ascii()).map_err(|_| Wrong::Encoding)
-    }
-}
-
-impl Cell for Field<'_> {
-    fn missing(&self) -> bool {
-        self.missing.has(self.bytes)
-    }
-
-    fn signed(&self) -> Result<i64, Wrong> {
-        parse_signed(self.bytes.trim_ascii())
-    }
-
-    fn unsigned(&self) -> Result<u64, Wrong> {
-        let text = self.bytes.trim_ascii();
-        if text.first() == Some(&b'-') {
-            // `-5` is a number, and `-0` is zero.
-            return parse_signed(text)?.try_into().map_err(|_| Wrong::Range);
-        }
-        digits(text.strip_prefix(b"+").unwrap_or(text))
-    }
-
-    fn float(&self) -> Result<f64, Wrong> {
-        self.trimmed()?.parse().map_err(|_| Wrong::Kind(None))
-    }
-
-    fn text(&self) -> Result<&str, Wrong> {
-        std::str::from_utf8(self.bytes).map_err(|_| Wrong::Encoding)
-    }
-
-    fn boolean(&self) -> Result<bool, Wrong> {
-        match self.bytes.trim_ascii() {
-            b"1" => Ok(true),
-            b"0" => Ok(false),
-            text if text.eq_ignore_ascii_case(b"true") => Ok(true),
-            text if text.eq_ignore_ascii_case(b"false") => Ok(false),
-            _ => Err(Wrong::Kind(None)),
-        }
-    }
-
-    fn date(&self, format: &TimeFormat) -> Result<i32, Wrong> {
-        format.date(self.trimmed()?).ok_or(Wrong::Kind(None))
-    }
-
-    fn timestamp(&self, format: &TimeFormat) -> Result<i64, Wrong> {
-        format.timestamp(self.trimmed()?).ok_or(Wrong::Kind(None))
-    }
-}
-
-/// An integer in digits, with or without a sign.
-pub(super) fn parse_signed(text: &[u8]) -> Result<i64, Wrong> {
-    match text.split_first() {
-        Some((b'-', rest)) => {
-            let magnitude = digits(rest)?;
-            if magnitude == i64::MIN.unsigned_abs() {
-                return Ok(i64::MIN);
-            }
-            i64::try_from(magnitude).map(|value| -value).map_err(|_| Wrong::Range)
-        }
-        Some((b'+', rest)) => digits(rest)?.try_into().map_err(|_| Wrong::Range),
-        _ => digits(text)?.try_into().map_err(|_| Wrong::Range),
-    }
-}
-
-/// So many digits never overflow.
-const SAFE_DIGITS: usize = 19;
-
-fn digits(text: &[u8]) -> Result<u64, Wrong> {
-    if text.is_empty() {
-        return Err(Wrong::Kind(None));
-    }
-    let mut value: u64 = 0;
-    if text.len() <= SAFE_DIGITS {
-        for &byte in text {
-            let digit = byte.wrapping_sub(b'0');
-            if digit > 9 {
-                return Err(Wrong::Kind(None));
-            }
-            value = value * 10 + u64::from(digit);
-        }
-        return Ok(value);
-    }
-    let mut overflow = false;
-    for &byte in text {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return Err(Wrong::Kind(None));
-        }
-        match value.checked_mul(10).and_then(|value| value.checked_add(u64::from(digit))) {
-            Some(next) => value = next,
-            None => overflow = true,
-        }
-    }
-    if overflow { Err(Wrong::Range) } else { Ok(value) }
 }
 
 #[cfg(test)]

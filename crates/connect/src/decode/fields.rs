@@ -68,10 +68,7 @@ impl Dialect {
         let mut at = 0;
         loop {
             count += 1;
-            let (span, next) = match record.get(at) {
-                Some(&byte) if Some(byte) == self.quote => self.quoted(record, at, start, count, unescaped)?,
-                _ => self.plain(record, at, start)?,
-            };
+            let (span, next) = self.field(record, at, start, count, unescaped)?;
             if count <= limit {
                 spans.push(span);
             }
@@ -79,6 +76,22 @@ impl Dialect {
                 Some(next) => at = next,
                 None => return Ok(count),
             }
+        }
+    }
+
+    /// The field at `at` of a record that begins at `base` in the data, and where in the record the next one begins.
+    /// `field` counts it, from 1.
+    pub(super) fn field(
+        &self,
+        record: &[u8],
+        at: usize,
+        base: usize,
+        field: usize,
+        unescaped: &mut Vec<u8>,
+    ) -> Result<(Span, Option<usize>), Malformed> {
+        match record.get(at) {
+            Some(&byte) if Some(byte) == self.quote => self.quoted(record, at, base, field, unescaped),
+            _ => self.plain(record, at, base),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Which type fits all of some values.
 
 use super::column::Type;
-use super::csv::parse_signed;
+use super::field::parse_signed;
 use super::time::TimeFormat;
 
 /// What is still possible after the values that were seen.

@@ -121,29 +121,22 @@ impl Decode for Decoder {
 
     fn decode(&mut self, records: &Records) -> Decoded {
         let values = &records.values;
-        let columns = self.settings.columns.len();
-        let mut rows = Rows::new("decode json", values.len());
-        let mut slots: Vec<Slot<'_>> = Vec::with_capacity(values.len() * columns);
+        let mut rows = Rows::new("decode json", &self.settings.columns, values.len());
+        let mut slots: Vec<Slot<'_>> = Vec::new();
         for row in 0..values.len() {
             let value = values.value(row);
             if let Some(reason) = unusable(values.is_null(row), value, self.settings.max_bytes) {
                 rows.refuse(row, reason);
                 continue;
             }
-            let kept = slots.len();
-            slots.resize(kept + columns, Slot::Absent);
-            let parsed = slots.get_mut(kept..).map_or(Ok(()), |slots| object(&self.settings.tree, value, slots));
-            match parsed {
-                Ok(()) => rows.index.push(row),
-                Err(reason) => {
-                    slots.truncate(kept);
-                    rows.refuse(row, reason);
-                }
+            slots.clear();
+            slots.resize(self.settings.columns.len(), Slot::Absent);
+            match object(&self.settings.tree, value, &mut slots) {
+                Ok(()) => rows.push(row, slots.iter(), |_, column| column.name.clone()),
+                Err(reason) => rows.refuse(row, reason),
             }
         }
-        let cell = |row: usize, column: usize| slots.get(row * columns + column).unwrap_or(&Slot::Absent);
-        let names: Vec<&str> = self.settings.columns.iter().map(|column| column.name.as_str()).collect();
-        rows.finish(&self.schema, &self.settings.columns, cell, |column| names[column].to_string())
+        rows.finish(&self.schema)
     }
 }
 

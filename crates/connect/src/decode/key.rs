@@ -8,7 +8,7 @@ use foretell_flow::Refused;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::csv::parse_signed;
+use super::field::parse_signed;
 
 /// How keys are read: the type of the column `_key`. A record without a key has NULL there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]

@@ -1,6 +1,6 @@
 //! Bytes to columns.
 //!
-//! A decoder turns the values of a batch of records into typed columns, column by column. What does not decode is
+//! A decoder turns the values of a batch of records into typed columns. What does not decode is
 //! refused with a reason that names the field and never shows the value. Keys are decoded apart, by [`decode_key`].
 
 use crate::kind::{DecodeSettings, Kind};
@@ -8,13 +8,16 @@ use crate::kind::{DecodeSettings, Kind};
 mod build;
 mod column;
 mod csv;
+mod field;
 pub mod fields;
 mod guess;
 mod json;
 mod key;
 mod line;
 mod parquet;
+mod scan;
 mod time;
+mod values;
 
 pub use column::{Column, Columns, Type};
 pub(crate) use csv::outline;

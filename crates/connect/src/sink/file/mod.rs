@@ -10,6 +10,7 @@
 
 mod append;
 mod csv;
+mod digits;
 mod files;
 mod format;
 mod jsonl;

@@ -1,0 +1,141 @@
+//! One field of a CSV record as a value.
+
+use super::build::{Cell, Wrong};
+use super::time::TimeFormat;
+
+/// The texts that mean a missing value, quick to rule out by their first byte.
+#[derive(Debug)]
+pub(super) struct Missing {
+    texts: Vec<Box<[u8]>>,
+    empty: bool,
+    begins: [bool; 256],
+}
+
+impl Missing {
+    pub(super) fn new(texts: &[Box<[u8]>]) -> Self {
+        let mut missing = Missing { texts: texts.to_vec(), empty: false, begins: [false; 256] };
+        for text in texts {
+            match text.first() {
+                Some(byte) => missing.begins[usize::from(*byte)] = true,
+                None => missing.empty = true,
+            }
+        }
+        missing
+    }
+
+    pub(super) fn has(&self, field: &[u8]) -> bool {
+        match field.first() {
+            Some(byte) => self.begins[usize::from(*byte)] && self.texts.iter().any(|text| **text == *field),
+            None => self.empty,
+        }
+    }
+
+    /// Whether a number in plain digits may mean a missing value.
+    pub(super) fn digits(&self) -> bool {
+        self.begins.iter().skip(usize::from(b'0')).take(10).any(|begins| *begins)
+    }
+}
+
+/// One field of a record.
+pub(super) struct Field<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) missing: &'a Missing,
+}
+
+impl Field<'_> {
+    fn trimmed(&self) -> Result<&str, Wrong> {
+        std::str::from_utf8(self.bytes.trim_ascii()).map_err(|_| Wrong::Encoding)
+    }
+}
+
+impl Cell for Field<'_> {
+    fn missing(&self) -> bool {
+        self.missing.has(self.bytes)
+    }
+
+    fn signed(&self) -> Result<i64, Wrong> {
+        parse_signed(self.bytes.trim_ascii())
+    }
+
+    fn unsigned(&self) -> Result<u64, Wrong> {
+        let text = self.bytes.trim_ascii();
+        if text.first() == Some(&b'-') {
+            // `-5` is a number, and `-0` is zero.
+            return parse_signed(text)?.try_into().map_err(|_| Wrong::Range);
+        }
+        digits(text.strip_prefix(b"+").unwrap_or(text))
+    }
+
+    fn float(&self) -> Result<f64, Wrong> {
+        self.trimmed()?.parse().map_err(|_| Wrong::Kind(None))
+    }
+
+    fn text(&self) -> Result<&str, Wrong> {
+        std::str::from_utf8(self.bytes).map_err(|_| Wrong::Encoding)
+    }
+
+    fn boolean(&self) -> Result<bool, Wrong> {
+        match self.bytes.trim_ascii() {
+            b"1" => Ok(true),
+            b"0" => Ok(false),
+            text if text.eq_ignore_ascii_case(b"true") => Ok(true),
+            text if text.eq_ignore_ascii_case(b"false") => Ok(false),
+            _ => Err(Wrong::Kind(None)),
+        }
+    }
+
+    fn date(&self, format: &TimeFormat) -> Result<i32, Wrong> {
+        format.date(self.trimmed()?).ok_or(Wrong::Kind(None))
+    }
+
+    fn timestamp(&self, format: &TimeFormat) -> Result<i64, Wrong> {
+        format.timestamp(self.trimmed()?).ok_or(Wrong::Kind(None))
+    }
+}
+
+/// An integer in digits, with or without a sign.
+pub(super) fn parse_signed(text: &[u8]) -> Result<i64, Wrong> {
+    match text.split_first() {
+        Some((b'-', rest)) => {
+            let magnitude = digits(rest)?;
+            if magnitude == i64::MIN.unsigned_abs() {
+                return Ok(i64::MIN);
+            }
+            i64::try_from(magnitude).map(|value| -value).map_err(|_| Wrong::Range)
+        }
+        Some((b'+', rest)) => digits(rest)?.try_into().map_err(|_| Wrong::Range),
+        _ => digits(text)?.try_into().map_err(|_| Wrong::Range),
+    }
+}
+
+/// So many digits never overflow.
+const SAFE_DIGITS: usize = 19;
+
+fn digits(text: &[u8]) -> Result<u64, Wrong> {
+    if text.is_empty() {
+        return Err(Wrong::Kind(None));
+    }
+    let mut value: u64 = 0;
+    if text.len() <= SAFE_DIGITS {
+        for &byte in text {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                return Err(Wrong::Kind(None));
+            }
+            value = value * 10 + u64::from(digit);
+        }
+        return Ok(value);
+    }
+    let mut overflow = false;
+    for &byte in text {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return Err(Wrong::Kind(None));
+        }
+        match value.checked_mul(10).and_then(|value| value.checked_add(u64::from(digit))) {
+            Some(next) => value = next,
+            None => overflow = true,
+        }
+    }
+    if overflow { Err(Wrong::Range) } else { Ok(value) }
+}
