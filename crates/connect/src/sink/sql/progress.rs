@@ -101,7 +101,7 @@ impl Statements {
         }
     }
 
-    /// The tables' DDL, by name.
+    /// The tables' DDL, by name, in the order in which they are made: who sees the positions' table may read the plans'.
     pub(super) fn tables(&self, rejects: Option<&Name>) -> Vec<(Name, String)> {
         let d = self.dialect;
         let (name, text) = (d.name_type, d.text_type);
@@ -133,8 +133,8 @@ impl Statements {
             columns.iter().map(|(n, t)| (*n, t.as_str())).collect()
         }
         let mut out = vec![
-            table(&Name::read(PROGRESS), &borrowed(&progress), &["pipeline", "sink", "topic", "partition"]),
             table(&Name::read(PLANS), &borrowed(&plans), &["pipeline", "sink", "topic", "partition", "from_offset"]),
+            table(&Name::read(PROGRESS), &borrowed(&progress), &["pipeline", "sink", "topic", "partition"]),
         ];
         if let Some(rejects) = rejects {
             let columns = vec![
