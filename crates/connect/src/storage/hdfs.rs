@@ -133,13 +133,17 @@ impl Hdfs {
         HdfsWriter { hdfs: self.clone(), path, place, writer: Some(writer), length, block: None }
     }
 
-    /// Closes a synced file beside what follows.
-    async fn close_later(&self, mut writer: HdfsWriter) {
-        let permit = self.closing.clone().acquire_owned().await;
+    /// Closes a synced file beside what follows; a draft that came to nothing is deleted then.
+    async fn close_later(&self, mut writer: HdfsWriter, draft: Option<String>) {
+        let (permit, this) = (self.closing.clone().acquire_owned().await, self.clone());
         self.background.spawn(async move {
             // What was synced stays; an unclosed file is recovered by whoever needs it.
             if let Err(error) = writer.close().await {
                 tracing::debug!("{error}");
+            }
+            if let Some(draft) = draft {
+                // Best effort: it goes with its folder in any case.
+                this.delete(&draft).await.ok();
             }
             drop(permit);
         });
@@ -261,12 +265,7 @@ impl Storage for Hdfs {
         writer.write(bytes).await?;
         writer.sync().await?;
         let renamed = self.rename_new(&draft, path).await;
-        self.close_later(writer).await;
-        if renamed.is_err() {
-            // Best effort: it goes with its folder in any case.
-            let (this, draft) = (self.clone(), draft);
-            self.background.spawn(async move { this.delete(&draft).await.ok() });
-        }
+        self.close_later(writer, renamed.is_err().then_some(draft)).await;
         renamed
     }
 

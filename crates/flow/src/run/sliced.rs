@@ -13,7 +13,7 @@ use super::reader::{End, Part, Replaying};
 use crate::{Demand, Event, Partition, Plan, StageError};
 
 /// Slices between the computation and the slowest sink.
-pub(super) const SLICES: usize = 2;
+pub(super) const SLICES: usize = 1;
 
 /// Bytes in a slice, as [`Limits::slice`](super::Limits::slice) says it of records.
 const BYTES: usize = 1 << 20;

@@ -30,7 +30,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { rows: 50_000, bytes: 16 << 20, window: 128 << 20, slice: 32_768 }
+        Limits { rows: 50_000, bytes: 16 << 20, window: 128 << 20, slice: 16_384 }
     }
 }
 
