@@ -34,22 +34,21 @@ impl Model {
     /// The file is broken, holds something that is not allowed or not supported, or describes a model that could not
     /// be scored safely. The error says where.
     pub fn load(bytes: &[u8], options: &LoadOptions) -> Result<Model, Error> {
-        let sha256 = sha256(bytes);
         if let Some(form) = booster_form(bytes) {
             let mut loader = Loader::new(options);
             let loaded = families::xgboost::raw(&mut loader, bytes, form)?;
-            return finish(loader, loaded, sha256);
+            return finish(loader, loaded, bytes);
         }
         if lightgbm::looks_like(bytes) {
             let mut loader = Loader::new(options);
             let loaded = families::lightgbm::raw(&mut loader, bytes)?;
-            return finish(loader, loaded, sha256);
+            return finish(loader, loaded, bytes);
         }
         let document = unpickle(bytes, options)?;
         let mut loader = Loader::new(options);
         let root = choose(document.root(), options.at.as_deref())?;
         let loaded = loader.load(&root, None)?;
-        finish(loader, loaded, sha256)
+        finish(loader, loaded, bytes)
     }
 }
 
@@ -78,7 +77,7 @@ fn sha256(bytes: &[u8]) -> String {
 /// A table as wide as a vocabulary goes to the next step, sparse; as columns nobody could hold it.
 const ANSWERED: usize = 1 << 14;
 
-fn finish(loader: Loader<'_>, loaded: crate::loader::Loaded, sha256: String) -> Result<Model, Error> {
+fn finish(loader: Loader<'_>, loaded: crate::loader::Loaded, bytes: &[u8]) -> Result<Model, Error> {
     let inputs = loader.signature_inputs();
     let (signature, labels) = match loaded.out {
         Out::Answers(targets) => {
@@ -119,7 +118,7 @@ fn finish(loader: Loader<'_>, loaded: crate::loader::Loaded, sha256: String) -> 
         max_depth: trees.iter().map(|trees| trees.max_depth).max().unwrap_or(0),
         kernel: if kernels.is_empty() { "none".to_string() } else { kernels.join(", ") },
         bytes: sum(|trees| trees.bytes).saturating_add(loader.bytes()),
-        sha256,
+        sha256: sha256(bytes),
         root: loaded.report,
     };
     Ok(Model { step: loaded.step, labels, signature, description })

@@ -48,6 +48,8 @@ pub enum Builtin {
     NewObj,
     /// joblib's `NumpyArrayWrapper`: the array's bytes follow its `BUILD`.
     ArrayWrapper,
+    /// joblib's `NDArrayWrapper` and `ZNDArrayWrapper`, before 0.10: the array is in a file of its own.
+    ArrayFile,
 }
 
 const fn builtin(module: &'static str, name: &'static str, builtin: Builtin) -> Entry {
@@ -96,6 +98,16 @@ pub(crate) const CONTAINERS: &[Entry] = &[
     builtin("_codecs", "encode", Builtin::Encode),
     builtin("collections", "OrderedDict", Builtin::OrderedDict),
     builtin("collections", "defaultdict", Builtin::DefaultDict),
+    // what people keep beside a model: when it was made, counts, names
+    Entry::class("collections", "Counter").with_state(State::NONE),
+    Entry::class("datetime", "date").with_state(State::NONE),
+    Entry::class("datetime", "datetime").with_state(State::NONE),
+    Entry::class("datetime", "time").with_state(State::NONE),
+    Entry::class("datetime", "timedelta").with_state(State::NONE),
+    Entry::class("datetime", "timezone").with_state(State::NONE),
+    Entry::class("decimal", "Decimal").with_state(State::NONE),
+    Entry::class("uuid", "SafeUUID").with_state(State::NONE),
+    Entry::class("uuid", "UUID"),
     // numpy: `core` until 1.26, `_core` from 2.0
     builtin("numpy", "ndarray", Builtin::NdArray),
     builtin("numpy", "dtype", Builtin::Dtype),
@@ -174,4 +186,8 @@ pub(crate) const CONTAINERS: &[Entry] = &[
     // joblib, also where scikit-learn until 0.22 carried it
     builtin("joblib.numpy_pickle", "NumpyArrayWrapper", Builtin::ArrayWrapper),
     builtin("sklearn.externals.joblib.numpy_pickle", "NumpyArrayWrapper", Builtin::ArrayWrapper),
+    builtin("joblib.numpy_pickle", "NDArrayWrapper", Builtin::ArrayFile),
+    builtin("joblib.numpy_pickle", "ZNDArrayWrapper", Builtin::ArrayFile),
+    builtin("sklearn.externals.joblib.numpy_pickle", "NDArrayWrapper", Builtin::ArrayFile),
+    builtin("sklearn.externals.joblib.numpy_pickle", "ZNDArrayWrapper", Builtin::ArrayFile),
 ];

@@ -92,7 +92,9 @@ impl Machine<'_> {
             None | Some(Role::Inert) => Err(ErrorKind::NotCallable(self.names.show(class))),
             Some(Role::Class { .. }) => self.object(class, args, kwargs),
             Some(Role::Function { .. }) if how == How::Function && kwargs.is_none() => self.object(class, args, None),
-            Some(Role::Builtin(Builtin::ArrayWrapper | Builtin::Object)) if args.is_empty() && kwargs.is_none() => {
+            Some(Role::Builtin(Builtin::ArrayWrapper | Builtin::ArrayFile | Builtin::Object))
+                if args.is_empty() && kwargs.is_none() =>
+            {
                 self.object(class, args, None)
             }
             Some(Role::Builtin(builtin)) if how == How::Function && kwargs.is_none() => {
@@ -165,18 +167,19 @@ impl Machine<'_> {
                 let built = self.dtype_state(target, state);
                 self.unless_scanning(built)
             }
-            _ => Err(self.expected("an object", target)),
+            _ => self.unless_scanning(Err(self.expected("an object", target))),
         }
     }
 
     /// In a scan, a state that does not fit must not hide the names that follow.
-    fn unless_scanning(&self, built: Result<()>) -> Result<()> {
+    pub(super) fn unless_scanning(&self, built: Result<()>) -> Result<()> {
         if self.scanning() { Ok(()) } else { built }
     }
 
     pub(super) fn build_object(&mut self, target: Id, class: u32, had: bool, state: Id) -> Result<()> {
         let shapes = match self.names.role(class) {
             Some(Role::Builtin(Builtin::ArrayWrapper)) => return self.wrapped_array(state),
+            Some(Role::Builtin(Builtin::ArrayFile)) if !self.scanning() => return Err(self.array_file(state)),
             Some(Role::Class { state, .. } | Role::Function { state }) => Some(state),
             Some(_) => Some(State::NONE),
             None => None,

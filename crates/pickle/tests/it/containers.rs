@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use foretell_pickle::{Container, Limits};
+use foretell_pickle::{Container, Limits, scan};
 
 use crate::asm::{cat, good, refused, refused_with};
 
@@ -115,6 +115,30 @@ fn streams_that_end_too_early_or_are_damaged() {
             let known = text.starts_with(&format!("the {container} stream is damaged: ")) || text.starts_with("byte ");
             assert!(known, "{container}: {text}");
         }
+    }
+}
+
+#[test]
+fn a_damaged_stream_is_scanned_up_to_there() {
+    // Python would call what stands before the damage, and fail then.
+    let mut state = 1u64;
+    let mut noise = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 56) as u8
+    };
+    let noise: Vec<u8> = (0..400_000).map(|_| noise()).collect();
+    let value = cat![b"\x80\x02cos\nsystem\n0B", 400_000u32.to_le_bytes(), noise, b"."];
+    // bzip2 and lz4 unpack whole blocks, of which this is one.
+    let whole = |container: &Container| matches!(container, Container::Bz2 | Container::Lz4);
+    for (container, pack) in PACKED.iter().filter(|(container, _)| !whole(container)) {
+        let packed = pack(&value);
+        let half = packed[..packed.len() / 2].to_vec();
+        let scan = scan(half, &Limits::default()).unwrap();
+        assert_eq!(scan.globals.len(), 1, "{container}");
+        let stopped = scan.stopped.unwrap().to_string();
+        let known =
+            stopped.starts_with(&format!("the {container} stream is damaged: ")) || stopped.starts_with("byte ");
+        assert!(known, "{container}: {stopped}");
     }
 }
 
