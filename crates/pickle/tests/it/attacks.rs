@@ -61,6 +61,14 @@ fn a_call_whose_result_is_dropped() {
 }
 
 #[test]
+fn stack_global_of_old_strings() {
+    // Python 3 takes the `str` of Python 2 for a name too.
+    let old = cat![b"U\x02os", b"U\x06system", b"\x93"];
+    assert_eq!(refused(stream(old)), "byte 14 (STACK_GLOBAL): global `os.system` is not allowed");
+    good(stream(cat![b"U\x04shop", b"U\x06Basket", b"\x93)\x81"]));
+}
+
+#[test]
 fn a_name_of_any_length() {
     let long = "x".repeat(600);
     let expected = "more than 512 bytes in the name of a global";
@@ -432,6 +440,21 @@ fn wrapped_arrays_whose_bytes_are_not_there() {
     assert!(refused(order).ends_with("(BUILD): expected `C` or `F`, found a text"));
     let empty = build(&new("joblib.numpy_pickle", "NumpyArrayWrapper"), b"}");
     assert!(refused(stream(empty)).ends_with("(BUILD): `dtype` is missing"));
+}
+
+#[test]
+fn arrays_in_other_files() {
+    for module in ["joblib.numpy_pickle", "sklearn.externals.joblib.numpy_pickle"] {
+        for class in ["NDArrayWrapper", "ZNDArrayWrapper"] {
+            let state = dict(&[("filename", text("../../etc/passwd")), ("subclass", global("numpy", "ndarray"))]);
+            let refusal = refused(stream(build(&new(module, class), &state)));
+            let (_, refusal) = refusal.split_once("(BUILD): ").unwrap();
+            assert!(
+                refusal.starts_with("an array of the model is in a file of its own, `../../etc/passwd`, as joblib"),
+                "{refusal}"
+            );
+        }
+    }
 }
 
 #[test]
