@@ -10,8 +10,8 @@ pub enum Error {
 
     /// The bytes are none of the kinds of file that are known.
     #[error(
-        "not a model file that is known: it is neither a pickle, a joblib file, an XGBoost model (JSON, UBJSON, \
-         binary), nor a LightGBM model text; it starts with the bytes `{start}`"
+        "not a model file that is known: it is neither a pickle, a joblib file, a skops file, an XGBoost model (JSON, \
+         UBJSON, binary), nor a LightGBM model text; it starts with the bytes `{start}`"
     )]
     UnknownFile {
         /// The first bytes, in hexadecimal.

@@ -127,6 +127,13 @@ fn inputs(size: usize) -> Vec<(&'static str, Vec<u8>)> {
                 size / 2,
             ),
         ),
+        ("a list of None", cat![b"\x80\x02](", vec![b'N'; size], b"e."]),
+        ("a dict of one key", cat![b"\x80\x02}(", vec![b'N'; size / 2 * 2], b"u."]),
+        ("a dict of tuples", cat![b"\x80\x02}(", b"N\x85N".repeat(size / 3), b"u."]),
+        ("a dict of integers", {
+            let pairs = (0..i32::try_from(size / 6).unwrap()).flat_map(|key| cat![int(key), b"N"]);
+            cat![b"\x80\x02}(", pairs.collect::<Vec<u8>>(), b"u."]
+        }),
         ("honest dicts", flood(b"}(", &cat![text("name"), int(70_000)], size)),
         (
             "honest objects",
@@ -226,6 +233,7 @@ fn memory_and_time_stay_in_their_bounds() {
                     drop(scan(bytes, &limits));
                 } else if let Ok(document) = read_with(bytes, &limits) {
                     drop(document.root().items().map(|items| items.len()));
+                    drop(document.root().pairs().map(|pairs| pairs.len()));
                 }
                 let (took, peak) = (from.elapsed(), PEAK.load(Ordering::Relaxed) - before);
                 let bound = BASE + FACTOR * len.max(unpacked);
