@@ -124,6 +124,7 @@ fn finish(loader: Loader<'_>, loaded: crate::loader::Loaded, bytes: &[u8]) -> Re
     let description = Description {
         library: loader.library().to_string(),
         version: loader.version_text(),
+        libraries: loader.libraries(),
         trees: sum(|trees| trees.trees),
         nodes: sum(|trees| trees.nodes),
         max_depth: trees.iter().map(|trees| trees.max_depth).max().unwrap_or(0),

@@ -72,7 +72,7 @@ mod select;
 use std::sync::LazyLock;
 
 pub(crate) use encode::Categories;
-use foretell_pickle::{Allow, Entry, View};
+use foretell_pickle::{Allow, Container, Entry, View};
 
 use crate::loader::{Loaded, Loader, Source};
 use crate::{Error, GlobalReport, LoadOptions, Report};
@@ -209,7 +209,11 @@ pub fn allow() -> &'static Allow {
 
 /// Adds what a pickle is packed with, its protocol, and every global it names.
 pub(crate) fn scan(bytes: &[u8], options: &LoadOptions, report: Report) -> Report {
-    let Ok(scan) = foretell_pickle::scan(bytes.to_vec(), &options.limits) else { return report };
+    let scan = match foretell_pickle::scan(bytes.to_vec(), &options.limits) {
+        Ok(scan) => scan,
+        Err(_) if Container::sniff(bytes).is_none() => return report,
+        Err(error) => return Report { stopped: Some(error.to_string()), ..report },
+    };
     let allow = allow();
     let globals = scan.globals.into_iter().map(|found| GlobalReport {
         allowed: allow.role(&found.module, &found.name).is_some(),
