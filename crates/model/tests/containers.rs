@@ -124,3 +124,15 @@ fn a_boosters_own_file_has_no_paths() {
         );
     }
 }
+
+#[test]
+fn arrays_in_files_beside_the_model_are_named_with_the_remedy() {
+    let error = load("beside.joblib", None).unwrap_err();
+    assert!(error.starts_with("byte "), "{error}");
+    let (_, error) = error.split_once("(BUILD): ").unwrap();
+    assert_eq!(
+        error,
+        "an array of the model is in a file of its own, `beside.joblib_01.npy`, as joblib before 0.10 wrote it; load \
+         the model where it was made and save it with `joblib.dump(model, file, compress=3)`, which gives one file"
+    );
+}
