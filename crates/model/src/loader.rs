@@ -358,7 +358,9 @@ pub(crate) fn labels(view: &View<'_>) -> Result<Labels, Error> {
                 }
             }
         }
-        Kind::Record => return Err(view.expected("an array of class labels").into()),
+        Kind::Record | Kind::Moment | Kind::Duration => {
+            return Err(view.expected("an array of class labels").into());
+        }
     })
 }
 

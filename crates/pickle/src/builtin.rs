@@ -40,6 +40,8 @@ pub enum Builtin {
     OrderedDict,
     /// `collections.defaultdict`.
     DefaultDict,
+    /// `functools.partial`: an object; calling it calls what it wraps.
+    Partial,
     /// `object`: named by `_reconstructor`.
     Object,
     /// `copyreg._reconstructor`: an instance without state, in protocols 0 and 1.
@@ -98,6 +100,7 @@ pub(crate) const CONTAINERS: &[Entry] = &[
     builtin("_codecs", "encode", Builtin::Encode),
     builtin("collections", "OrderedDict", Builtin::OrderedDict),
     builtin("collections", "defaultdict", Builtin::DefaultDict),
+    builtin("functools", "partial", Builtin::Partial),
     // what people keep beside a model: when it was made, counts, names
     Entry::class("collections", "Counter").with_state(State::NONE),
     Entry::class("datetime", "date").with_state(State::NONE),
@@ -117,6 +120,8 @@ pub(crate) const CONTAINERS: &[Entry] = &[
     builtin("numpy._core.multiarray", "scalar", Builtin::Scalar),
     builtin("numpy.core.numeric", "_frombuffer", Builtin::FromBuffer),
     builtin("numpy._core.numeric", "_frombuffer", Builtin::FromBuffer),
+    // an array of its own that pandas had until 0.25
+    builtin("pandas.core.indexes.frozen", "FrozenNDArray", Builtin::NdArray),
     Entry::inert("numpy", "bool"),
     Entry::inert("numpy", "bool_"),
     Entry::inert("numpy", "int8"),

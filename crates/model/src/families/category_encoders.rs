@@ -7,7 +7,7 @@ use foretell_pickle::{Value, View};
 use super::Family;
 use super::encode::Categories;
 use crate::loader::{Loaded, Loader, Out, Source, flag, some_attr, word};
-use crate::pandas::{GLOBALS, Table};
+use crate::pandas::Table;
 use crate::step::Step;
 use crate::{Error, InputKind};
 
@@ -20,7 +20,7 @@ pub(crate) const FAMILY: Family = Family {
         ("category_encoders.ordinal", "OrdinalEncoder"),
         ("category_encoders.target_encoder", "TargetEncoder"),
     ],
-    globals: GLOBALS,
+    globals: &[],
     load,
 };
 

@@ -75,7 +75,7 @@ pub(crate) use encode::Categories;
 use foretell_pickle::{Allow, Container, Entry, View};
 
 use crate::loader::{Loaded, Loader, Source};
-use crate::{Error, GlobalReport, LoadOptions, Report};
+use crate::{Error, GlobalReport, LoadOptions, Report, pandas};
 
 /// Every family of estimators.
 pub const FAMILIES: &[Family] = &[
@@ -195,14 +195,14 @@ pub(crate) fn supported() -> String {
     names.join(", ")
 }
 
-/// The exact list of names that a model file may use: the union of what the families declare, and the containers of
-/// the pickle reader.
+/// The exact list of names that a model file may use: the union of what the families declare, the objects of pandas
+/// that people keep beside a model, and the containers of the pickle reader.
 pub fn allow() -> &'static Allow {
     static ALLOW: LazyLock<Allow> = LazyLock::new(|| {
         let classes = FAMILIES.iter().flat_map(|family| family.classes.iter());
         let classes: Vec<Entry> = classes.map(|(module, name)| Entry::class(module, name)).collect();
         let globals = FAMILIES.iter().flat_map(|family| family.globals.iter());
-        Allow::new(COMMON.iter().chain(index::ENTRIES).chain(globals).chain(&classes))
+        Allow::new(COMMON.iter().chain(pandas::GLOBALS).chain(index::ENTRIES).chain(globals).chain(&classes))
     });
     &ALLOW
 }
