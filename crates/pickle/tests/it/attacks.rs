@@ -137,6 +137,23 @@ fn built_in_constructors_with_arguments_that_they_do_not_take() {
     assert_eq!(refused(stream(unlisted)), "byte 53 (REDUCE): expected a class or function, found a text");
 }
 
+#[test]
+fn partials_of_what_may_not_be_called() {
+    let partial = |function: &[u8]| cat![global("functools", "partial"), function, b"\x85R", NONE, b"\x85R"];
+    let made = good(stream(partial(&global("shop", "make"))));
+    assert!(made.root().is("shop", "make"));
+    for (function, found) in [
+        (global("shop", "inert"), "expected a class or function, found an object of `functools.partial`"),
+        (global("numpy", "dtype"), "expected a class or function, found an object of `functools.partial`"),
+        (cat![global("functools", "partial"), global("shop", "make"), b"\x85R"], "expected a class or function"),
+    ] {
+        let text = refused(stream(partial(&function)));
+        assert!(text.contains(&format!("(REDUCE): {found}")), "{text}");
+    }
+    let evil = refused(stream(partial(&global("os", "system"))));
+    assert!(evil.ends_with("(GLOBAL): global `os.system` is not allowed"), "{evil}");
+}
+
 // -- states
 
 #[test]
@@ -324,7 +341,7 @@ fn circles() {
 
 #[test]
 fn dtypes_outside_of_the_closed_list() {
-    for code in ["M8", "m8[ns]", "c16", "f16", "i3", "x", "", "f", "U-1", "S99999999999", "V4294967296", "東"] {
+    for code in ["M4", "m8[ns]", "c16", "f16", "i3", "x", "", "f", "U-1", "S99999999999", "V4294967296", "東"] {
         let text = refused(stream(dtype(code)));
         assert!(text.ends_with(&format!("(REDUCE): dtype `{code}` is not supported")), "{text}");
     }
