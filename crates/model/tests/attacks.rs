@@ -125,6 +125,16 @@ fn xgboost_binaries_with_wrong_counts() {
 }
 
 #[test]
+fn classifiers_of_xgboost_with_other_outputs_than_classes() {
+    // The header of a raw binary in a pickle: the number of classes, and what later became that of targets.
+    let bytes = fixture("xgboost-1.2/classes");
+    let header = find(&bytes, b"binf") + 4;
+    let with = |at: usize, value: u8| refusal(&put(&bytes, header + at, &[value]));
+    assert_eq!(with(8, 5), "3 class labels for 5 classes");
+    assert_eq!(with(28, 16), "16 outputs for 3 classes");
+}
+
+#[test]
 fn trees_of_scikit_learn_that_never_end() {
     let bytes = fixture("sklearn-1.9/tree");
     // The first node: the children, then the feature.
