@@ -145,3 +145,23 @@ fn what_people_keep_beside_a_model_is_read_and_stays_inert() {
         assert!(class.ends_with(".DecisionTreeRegressor"), "{version}: {class}");
     }
 }
+
+#[test]
+fn estimators_that_are_not_scored_are_in_nobodys_way() {
+    let error = load("unscored.joblib", None).unwrap_err();
+    assert_eq!(
+        error,
+        format!(
+            "the file holds several objects; give one as `at`: `model` ({TREE}), `bayes` (sklearn.pipeline.Pipeline)"
+        )
+    );
+    assert_eq!(load("unscored.joblib", Some("model")).unwrap(), TREE);
+    for (at, what) in [
+        ("bayes", "[bayes].steps[1][1]: `sklearn.naive_bayes.GaussianNB`"),
+        ("groups", "[groups]: `sklearn.cluster._kmeans.KMeans`"),
+        ("neighbours", "[neighbours]: `sklearn.neighbors._regression.KNeighborsRegressor`"),
+    ] {
+        let error = load("unscored.joblib", Some(at)).unwrap_err();
+        assert!(error.starts_with(&format!("{what} is not supported; supported: ADASYN, ")), "{error}");
+    }
+}

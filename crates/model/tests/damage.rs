@@ -81,7 +81,13 @@ fn damaged(name: &str, bytes: &[u8], unpacked: usize, worst: &mut Worst) -> Opti
     PEAK.set(before);
     let from = Instant::now();
     let loads = catch_unwind(|| try_out(bytes));
-    let (took, peak) = (from.elapsed(), PEAK.get() - before);
+    let (mut took, peak) = (from.elapsed(), PEAK.get() - before);
+    if took > TIME && loads.is_ok() {
+        // A busy machine holds a thread up at times: what is slow is slow again.
+        let from = Instant::now();
+        try_out(bytes);
+        took = took.min(from.elapsed());
+    }
     let bound = (MEMORY + MEMORY_FACTOR * unpacked) as i64;
     let failure = match loads {
         Err(_) => format!("{name} panics"),

@@ -63,6 +63,7 @@ mod importance;
 mod index;
 mod inert;
 mod inner;
+mod known;
 mod losses;
 mod norm;
 mod normal;
@@ -195,14 +196,15 @@ pub(crate) fn supported() -> String {
     names.join(", ")
 }
 
-/// The exact list of names that a model file may use: the union of what the families declare, the objects of pandas
-/// that people keep beside a model, and the containers of the pickle reader.
+/// The exact list of names that a model file may use: the union of what the families declare, what people keep beside
+/// a model (objects of pandas, estimators that are not scored), and the containers of the pickle reader.
 pub fn allow() -> &'static Allow {
     static ALLOW: LazyLock<Allow> = LazyLock::new(|| {
         let classes = FAMILIES.iter().flat_map(|family| family.classes.iter());
         let classes: Vec<Entry> = classes.map(|(module, name)| Entry::class(module, name)).collect();
         let globals = FAMILIES.iter().flat_map(|family| family.globals.iter());
-        Allow::new(COMMON.iter().chain(pandas::GLOBALS).chain(index::ENTRIES).chain(globals).chain(&classes))
+        let known = known::ENTRIES.iter().chain(pandas::GLOBALS).chain(index::ENTRIES);
+        Allow::new(COMMON.iter().chain(known).chain(globals).chain(&classes))
     });
     &ALLOW
 }
