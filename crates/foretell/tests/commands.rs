@@ -49,14 +49,33 @@ fn a_pipeline_file_that_is_wrong_is_one_line_and_exit_code_1() {
 fn inspect_shows_a_model_as_text_and_as_json() {
     let model = fixture("sklearn-1.9/pipeline-mixed/model.joblib");
     let text = stdout(&["inspect", &model]);
-    for part in
-        ["library    scikit-learn 1.9.1", "\nsteps\n  sklearn.pipeline.Pipeline", "\ninputs (", "predict_proba: "]
-    {
+    for part in [
+        "file       zlib, protocol 4, 4992 bytes (13883 unpacked)\n",
+        "library    scikit-learn 1.9.1\n",
+        "trees      3, 81 nodes, depth at most 4\nkernel     walk (f32)\nmemory     about ",
+        "\nsteps\n  sklearn.pipeline.Pipeline\n    memory = None\n",
+        "\n      numbers: sklearn.pipeline.Pipeline\n        columns: AGE, POS_n\n",
+        "\n    forest: sklearn.ensemble._forest.RandomForestClassifier (3 trees, 81 nodes, depth at most 4)\n",
+        "\ninputs (7)\n",
+        "\n  AGE: number\n",
+        "\n  ITEM: text\n",
+        "\n  predict_proba: proba_",
+        "\n  allowed  sklearn.pipeline.Pipeline  at byte ",
+    ] {
         assert!(text.contains(part), "{part:?} in\n{text}");
     }
     let json: Value = serde_json::from_str(&stdout(&["inspect", &model, "--json"])).unwrap();
-    assert_eq!(json["model"]["library"], "scikit-learn");
-    assert_eq!(json["model"]["steps"]["class"], "sklearn.pipeline.Pipeline");
+    assert_eq!(json["container"], "zlib");
+    assert_eq!((&json["protocol"], &json["size"], &json["unpacked"]), (&4.into(), &4992.into(), &13883.into()));
+    let model = &json["model"];
+    assert_eq!((&model["library"], &model["libraries"][0]["version"]), (&"scikit-learn".into(), &"1.9.1".into()));
+    assert_eq!((&model["trees"], &model["max_depth"], &model["kernel"]), (&3.into(), &4.into(), &"walk (f32)".into()));
+    assert_eq!(model["steps"]["class"], "sklearn.pipeline.Pipeline");
+    assert_eq!(model["steps"]["steps"][1]["parameters"]["n_estimators"], "3");
+    assert_eq!(
+        (&model["inputs"][5]["kind"], &model["outputs"]["predict"][0]["type"]),
+        (&"text".into(), &"Utf8".into())
+    );
     assert!(json["globals"].as_array().unwrap().iter().all(|global| global["allowed"] == true));
 }
 
@@ -64,11 +83,12 @@ fn inspect_shows_a_model_as_text_and_as_json() {
 fn inspect_names_what_a_refused_file_would_have_run() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("evil.pickle");
-    std::fs::write(&path, b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R.").unwrap();
+    std::fs::write(&path, b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R0cos\nsystem\n\x8c\x09").unwrap();
     let output = foretell(&["inspect", path.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("REFUSED  os.system  at byte 2"), "{text}");
+    assert!(text.contains("REFUSED  os.system  at byte 2, 2 times"), "{text}");
+    assert!(text.contains("ended early, more may follow: byte 36 (SHORT_BINUNICODE)"), "{text}");
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(error.contains("`os.system`") && error.lines().count() == 1, "{error}");
 }

@@ -12,11 +12,12 @@ use arrow_array::{ArrayRef, Float64Array, Int64Array};
 use arrow_buffer::{BooleanBuffer, NullBuffer};
 use arrow_schema::DataType;
 
+use crate::at::choose;
 use crate::families::encode::{Categories, MISSING};
 use crate::families::label_encoder;
 use crate::families::ordinal_encoder::{self, Learned};
 use crate::labels::Labels;
-use crate::load::{choose, unpickle};
+use crate::load::unpickle;
 use crate::loader::feature_names;
 use crate::matrix::{Frame, Matrix};
 use crate::step::Run;

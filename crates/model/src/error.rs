@@ -10,8 +10,8 @@ pub enum Error {
 
     /// The bytes are none of the kinds of file that are known.
     #[error(
-        "not a model file that is known: it is neither a pickle, a joblib file, an XGBoost model (JSON, UBJSON, \
-         binary), nor a LightGBM model text; it starts with the bytes `{start}`"
+        "not a model file that is known: it is neither a pickle, a joblib file, a skops file, an XGBoost model (JSON, \
+         UBJSON, binary), nor a LightGBM model text; it starts with the bytes `{start}`"
     )]
     UnknownFile {
         /// The first bytes, in hexadecimal.
@@ -30,9 +30,9 @@ pub enum Error {
     },
 
     /// An object's state is not what its class has.
-    #[error("{place}: {message}")]
+    #[error("{}{message}", prefix(.place))]
     State {
-        /// Path of the object, e.g. `Pipeline.steps[1] RandomForestRegressor.estimators_[3]`.
+        /// Path of the object, e.g. `steps[1][1].estimators_[3]`; empty at the root.
         place: String,
         /// What is missing or wrong.
         message: String,

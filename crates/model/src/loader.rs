@@ -109,6 +109,8 @@ pub(crate) struct Loader<'o> {
     inputs: Vec<(Option<String>, Option<InputKind>)>,
     library: &'static str,
     version: Option<String>,
+    /// The libraries of the boosters inside, and their versions.
+    boosters: Vec<(&'static str, Option<String>)>,
     depth: usize,
     estimators: usize,
     columns: usize,
@@ -122,6 +124,7 @@ impl<'o> Loader<'o> {
             inputs: Vec::new(),
             library: "scikit-learn",
             version: None,
+            boosters: Vec::new(),
             depth: 0,
             estimators: 0,
             columns: 0,
@@ -150,9 +153,15 @@ impl<'o> Loader<'o> {
         let loaded = (family.load)(self, view, given);
         self.depth = self.depth.saturating_sub(1);
         let mut loaded = loaded?;
-        if loaded.report.class.is_empty() {
-            loaded.report.class = class.to_string();
-            loaded.report.parameters = parameters(view)?;
+        let report = &mut loaded.report;
+        if report.class.is_empty() {
+            report.class = class.to_string();
+        }
+        if report.class == class.to_string() {
+            let told = |name: &String| report.parameters.iter().any(|(told, _)| told == name);
+            let more: Vec<_> = parameters(view).into_iter().filter(|(name, _)| !told(name)).collect();
+            report.parameters.extend(more);
+            report.parameters.sort();
         }
         Ok(loaded)
     }
@@ -163,6 +172,9 @@ impl<'o> Loader<'o> {
     }
 
     pub(crate) fn set_library(&mut self, library: &'static str, version: Option<String>) {
+        if !self.boosters.iter().any(|(other, known)| *other == library && *known == version) {
+            self.boosters.push((library, version.clone()));
+        }
         // The innermost booster speaks for a file that is nothing but it; a pipeline keeps scikit-learn's version.
         if self.version.is_none() || self.depth <= 1 {
             self.library = library;
@@ -176,6 +188,13 @@ impl<'o> Loader<'o> {
 
     pub(crate) fn version_text(&self) -> Option<String> {
         self.version.clone()
+    }
+
+    /// Every library that wrote a part of the file, with its version, the file's own first.
+    pub(crate) fn libraries(&self) -> Vec<(String, Option<String>)> {
+        let own = (self.library, self.version.clone());
+        let others = self.boosters.iter().filter(|booster| **booster != own).cloned();
+        std::iter::once(own.clone()).chain(others).map(|(name, version)| (name.to_string(), version)).collect()
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -339,12 +358,14 @@ pub(crate) fn labels(view: &View<'_>) -> Result<Labels, Error> {
                 }
             }
         }
-        Kind::Record => return Err(view.expected("an array of class labels").into()),
+        Kind::Record | Kind::Moment | Kind::Duration => {
+            return Err(view.expected("an array of class labels").into());
+        }
     })
 }
 
 /// The parameters of an estimator: what its constructor took, as Python writes it.
-fn parameters(view: &View<'_>) -> Result<Vec<(String, String)>, Error> {
+fn parameters(view: &View<'_>) -> Vec<(String, String)> {
     let mut all = Vec::new();
     for (name, value) in view.attrs().unwrap_or_default() {
         if !name.starts_with('_')
@@ -354,15 +375,26 @@ fn parameters(view: &View<'_>) -> Result<Vec<(String, String)>, Error> {
             all.push((name.to_string(), text));
         }
     }
-    all.sort();
-    Ok(all)
+    all
 }
 
 /// Longer texts are no parameter that a person wants to read.
 const LITERAL: usize = 80;
 
-/// A simple value as Python writes it; `None` for all else.
+/// A simple value, or a few of them, as Python writes them; `None` for all else.
 fn literal(view: &View<'_>) -> Option<String> {
+    let (open, close) = match view.value() {
+        Value::Tuple(items) if items.len() == 1 => ("(", ",)"),
+        Value::Tuple(items) if items.len() <= LITERAL => ("(", ")"),
+        Value::List(items) if items.len() <= LITERAL => ("[", "]"),
+        _ => return scalar(view),
+    };
+    let items: Option<Vec<String>> = view.items().ok()?.iter().map(scalar).collect();
+    let text = format!("{open}{}{close}", items?.join(", "));
+    (text.len() <= LITERAL).then_some(text)
+}
+
+fn scalar(view: &View<'_>) -> Option<String> {
     match view.value() {
         Value::None => Some("None".to_string()),
         Value::Bool(true) => Some("True".to_string()),

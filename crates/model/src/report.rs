@@ -7,6 +7,8 @@ pub struct Description {
     pub library: String,
     /// The version of the library, where the file tells it.
     pub version: Option<String>,
+    /// Every library that wrote a part of the file, this one first, with its version.
+    pub libraries: Vec<(String, Option<String>)>,
     /// The tree of steps; the root is the model itself.
     pub root: StepReport,
     /// All trees of all ensembles.

@@ -125,6 +125,16 @@ fn xgboost_binaries_with_wrong_counts() {
 }
 
 #[test]
+fn classifiers_of_xgboost_with_other_outputs_than_classes() {
+    // The header of a raw binary in a pickle: the number of classes, and what later became that of targets.
+    let bytes = fixture("xgboost-1.2/classes");
+    let header = find(&bytes, b"binf") + 4;
+    let with = |at: usize, value: u8| refusal(&put(&bytes, header + at, &[value]));
+    assert_eq!(with(8, 5), "3 class labels for 5 classes");
+    assert_eq!(with(28, 16), "16 outputs for 3 classes");
+}
+
+#[test]
 fn trees_of_scikit_learn_that_never_end() {
     let bytes = fixture("sklearn-1.9/tree");
     // The first node: the children, then the feature.
@@ -138,4 +148,69 @@ fn trees_of_scikit_learn_that_never_end() {
     assert_eq!(with(at, -5), "tree 0: node 0: left child -2 is out of range (15 nodes)");
     assert_eq!(with(at + 8, 1), "tree 0: node 1: has two parents");
     assert_eq!(with(at + 16, 99), "tree 0: node 0: feature 99 is out of range (7 features)");
+}
+
+#[test]
+fn trees_of_histogram_boosting_that_never_end() {
+    let bytes = fixture("sklearn-1.9/histogram-classes");
+    // In the first node: the feature, the threshold, where missing values go, the children.
+    let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+    let is_node = |at: &usize| {
+        number(*at + 17) == 1 && (2..99).contains(&number(*at + 21)) && number(*at) < 7 && number(*at + 4) == 0
+    };
+    let at = (0..bytes.len() - 25).find(is_node).unwrap();
+    let left = |value: u32| refusal(&put(&bytes, at + 17, &value.to_le_bytes()));
+    assert_eq!(left(0), "tree 0: node 0: has two parents");
+    assert_eq!(left(9001), "tree 0: node 0: left child 9001 is out of range (11 nodes)");
+    let feature = refusal(&put(&bytes, at, &99u64.to_le_bytes()));
+    assert!(
+        feature.starts_with("tree 0: node 0: feature ") && feature.ends_with(" is out of range (7 features)"),
+        "{feature}"
+    );
+}
+
+/// `BINUNICODE` of a text.
+fn text(text: &str) -> Vec<u8> {
+    [b"X".as_slice(), &u32::try_from(text.len()).unwrap().to_le_bytes(), text.as_bytes()].concat()
+}
+
+/// A new object, without its state.
+fn object(module: &str, class: &str) -> Vec<u8> {
+    [b"c".as_slice(), module.as_bytes(), b"\n", class.as_bytes(), b"\n)\x81"].concat()
+}
+
+/// The state of a pipeline with these steps, built into it.
+fn steps(steps: &[&[u8]]) -> Vec<u8> {
+    let steps: Vec<Vec<u8>> = steps.iter().map(|step| [&text("step"), *step, b"\x86"].concat()).collect();
+    [b"}".as_slice(), &text("steps"), b"](", &steps.concat(), b"esb"].concat()
+}
+
+fn stream(pieces: &[&[u8]]) -> Vec<u8> {
+    [b"\x80\x02".as_slice(), &pieces.concat(), b"."].concat()
+}
+
+#[test]
+fn estimators_inside_of_themselves() {
+    let pipeline = object("sklearn.pipeline", "Pipeline");
+    let own = stream(&[&pipeline, b"q\x00", &steps(&[b"h\x00"])]);
+    assert_eq!(refusal(&own), "steps[0][1]: contains itself");
+    let deep: Vec<u8> = (0..60).fold(b"N".to_vec(), |inner, _| [&pipeline, &*steps(&[&inner])].concat());
+    let text = refusal(&stream(&[&deep]));
+    assert!(text.ends_with("more than 48 estimators inside each other"), "{text}");
+}
+
+#[test]
+fn estimators_that_hold_each_other_twice() {
+    // A step that passes everything on, then forty pipelines of the one before twice: 2⁴⁰ steps.
+    let pass = object("sklearn.preprocessing._function_transformer", "FunctionTransformer");
+    let state =
+        [b"}(".as_slice(), &text("func"), b"N", &text("validate"), b"\x89", &text("n_features_in_"), b"K\x01ub"];
+    let mut bytes = [pass, state.concat(), b"q\x00".to_vec()].concat();
+    for level in 0..40u8 {
+        let below = [b'h', level];
+        let above = object("sklearn.pipeline", "Pipeline");
+        bytes.extend([b"0".as_slice(), &above, &steps(&[&below, &below]), &[b'q', level + 1]].concat());
+    }
+    let text = refusal(&stream(&[&bytes]));
+    assert!(text.ends_with("more than 65536 estimators"), "{text}");
 }

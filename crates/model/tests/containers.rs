@@ -47,10 +47,16 @@ fn of_several_the_path_names_one() {
 fn a_path_that_leads_nowhere_is_said_so() {
     for (at, what) in [
         ("modell", "modell"),
-        ("models[7]", "models[7]"),
-        ("models[1].worst", "worst"),
+        ("modell.best", "modell"),
+        ("models[7].best", "models[7]"),
+        ("models[1].worst", "models[1].worst"),
+        ("models[1].best.", "models[1].best."),
+        ("models[1]..best", "models[1]."),
         ("models[x]", "models[x]"),
+        ("models[-1]", "models[-1]"),
         ("models[1", "models[1"),
+        ("models[\"1\"]", "models[\"1\"]"),
+        ("models/1/best", "models/1/best"),
         ("", ""),
     ] {
         let expected = format!(
@@ -64,5 +70,98 @@ fn a_path_that_leads_nowhere_is_said_so() {
         "[notes]: expected an estimator, found a tuple of 2"
     );
     assert_eq!(load("none.pickle", None).unwrap_err(), "the file holds a dict, and no model in it");
+    let error = load("one.pickle", Some("model.tree_")).unwrap_err();
+    assert!(error.starts_with("[model].tree_: `sklearn.tree._tree.Tree` is not supported"), "{error}");
     assert_eq!(load("none.pickle", Some("x")).unwrap_err(), "`x`: there is no `x`; the file holds no model");
+}
+
+#[test]
+fn every_path_that_is_listed_can_be_given() {
+    let error = load("keys.pickle", None).unwrap_err();
+    let listed = error.strip_prefix("the file holds several objects; give one as `at`: `").unwrap();
+    let listed: Vec<&str> =
+        listed.strip_suffix(&format!("` ({TREE})")).unwrap().split(&format!("` ({TREE}), `")).collect();
+    let expected = [
+        "plain",
+        "Zürich-2",
+        r#"["St. Gallen"]"#,
+        r#"["a \"quote\" [0] and a \\ in it"]"#,
+        r#"[""]"#,
+        "numpy_text",
+        "[3]",
+        "[-7]",
+        "[2.5]",
+        "[True]",
+        "[None]",
+        r#"[("north", 3)]"#,
+        "deep.er[0][1].best",
+        "array[1]",
+    ];
+    assert_eq!(listed, expected);
+    for path in expected {
+        assert_eq!(load("keys.pickle", Some(path)).unwrap(), TREE, "{path}");
+    }
+    // The other kind of quotes, which a shell may like better, and quotes where none are needed.
+    for path in ["['St. Gallen']", "['plain']", "[\"plain\"]", "deep['er'][0][1]['best']"] {
+        assert_eq!(load("keys.pickle", Some(path)).unwrap(), TREE, "{path}");
+    }
+}
+
+#[test]
+fn a_path_goes_on_inside_of_a_model() {
+    assert_eq!(load("search.pickle", Some("search.best_estimator_.steps[1][1]")).unwrap(), TREE);
+}
+
+#[test]
+fn a_boosters_own_file_has_no_paths() {
+    for (name, format) in [
+        ("xgboost-3.2/saved-json/model.json", "XGBoost JSON"),
+        ("lightgbm-4.7/booster-text/model.txt", "LightGBM text"),
+    ] {
+        assert_eq!(
+            load(&format!("../{name}"), Some("model")).unwrap_err(),
+            format!("`model`: a file of {format} is one model, without paths to others")
+        );
+    }
+}
+
+#[test]
+fn arrays_in_files_beside_the_model_are_named_with_the_remedy() {
+    let error = load("beside.joblib", None).unwrap_err();
+    assert!(error.starts_with("byte "), "{error}");
+    let (_, error) = error.split_once("(BUILD): ").unwrap();
+    assert_eq!(
+        error,
+        "an array of the model is in a file of its own, `beside.joblib_01.npy`, as joblib before 0.10 wrote it; load \
+         the model where it was made and save it with `joblib.dump(model, file, compress=3)`, which gives one file"
+    );
+}
+
+#[test]
+fn what_people_keep_beside_a_model_is_read_and_stays_inert() {
+    for version in ["0.25", "1.3", "3.1"] {
+        let class =
+            load(&format!("pandas-{version}.joblib"), None).unwrap_or_else(|error| panic!("{version}: {error}"));
+        assert!(class.ends_with(".DecisionTreeRegressor"), "{version}: {class}");
+    }
+}
+
+#[test]
+fn estimators_that_are_not_scored_are_in_nobodys_way() {
+    let error = load("unscored.joblib", None).unwrap_err();
+    assert_eq!(
+        error,
+        format!(
+            "the file holds several objects; give one as `at`: `model` ({TREE}), `bayes` (sklearn.pipeline.Pipeline)"
+        )
+    );
+    assert_eq!(load("unscored.joblib", Some("model")).unwrap(), TREE);
+    for (at, what) in [
+        ("bayes", "[bayes].steps[1][1]: `sklearn.naive_bayes.GaussianNB`"),
+        ("groups", "[groups]: `sklearn.cluster._kmeans.KMeans`"),
+        ("neighbours", "[neighbours]: `sklearn.neighbors._regression.KNeighborsRegressor`"),
+    ] {
+        let error = load("unscored.joblib", Some(at)).unwrap_err();
+        assert!(error.starts_with(&format!("{what} is not supported; supported: ADASYN, ")), "{error}");
+    }
 }

@@ -9,6 +9,7 @@ mod try_out;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::panic::catch_unwind;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -70,17 +71,35 @@ struct Worst {
     models: u64,
     memory: (i64, String),
     time: (Duration, String),
+    /// The damages that a fixture did not stand, the first of each fixture.
+    failures: Vec<String>,
 }
 
-fn damaged(name: &str, bytes: &[u8], unpacked: usize, worst: &mut Worst) {
+/// Tries one file; nothing where it does not stand it.
+fn damaged(name: &str, bytes: &[u8], unpacked: usize, worst: &mut Worst) -> Option<()> {
     let before = NOW.get();
     PEAK.set(before);
     let from = Instant::now();
-    let loads = try_out(bytes);
-    let (took, peak) = (from.elapsed(), PEAK.get() - before);
+    let loads = catch_unwind(|| try_out(bytes));
+    let (mut took, peak) = (from.elapsed(), PEAK.get() - before);
+    if took > TIME && loads.is_ok() {
+        // A busy machine holds a thread up at times: what is slow is slow again.
+        let from = Instant::now();
+        try_out(bytes);
+        took = took.min(from.elapsed());
+    }
     let bound = (MEMORY + MEMORY_FACTOR * unpacked) as i64;
-    assert!(peak <= bound, "{name} took {peak} bytes of memory, {bound} are allowed");
-    assert!(took < TIME, "{name} took {took:?}");
+    let failure = match loads {
+        Err(_) => format!("{name} panics"),
+        Ok(_) if peak > bound => format!("{name} takes {peak} bytes of memory, {bound} are allowed"),
+        Ok(_) if took > TIME => format!("{name} takes {took:?}"),
+        Ok(_) => String::new(),
+    };
+    if !failure.is_empty() {
+        worst.failures.push(failure);
+        return None;
+    }
+    let loads = loads.is_ok_and(|loads| loads);
     worst.files += 1;
     worst.models += u64::from(loads);
     if peak > worst.memory.0 {
@@ -89,22 +108,24 @@ fn damaged(name: &str, bytes: &[u8], unpacked: usize, worst: &mut Worst) {
     if took > worst.time.0 {
         worst.time = (took, name.to_owned());
     }
+    Some(())
 }
 
-/// One file cut and changed at every position, or at some.
-fn take_apart(name: &str, bytes: &[u8], all: bool, worst: &mut Worst) {
+/// One file cut and changed at every position, or at some, up to the first failure.
+fn take_apart(name: &str, bytes: &[u8], all: bool, worst: &mut Worst) -> Option<()> {
     let unpacked = foretell_pickle::scan(bytes.to_vec(), &Limits::default()).map_or(0, |scan| scan.unpacked as usize);
     let unpacked = unpacked.max(bytes.len());
     let step = if all { 1 } else { bytes.len().div_ceil(SAMPLE) };
     let mut changed = bytes.to_vec();
     for at in (0..bytes.len()).step_by(step) {
-        damaged(&format!("{name} cut at {at}"), &bytes[..at], unpacked, worst);
+        damaged(&format!("{name} cut at {at}"), &bytes[..at], unpacked, worst)?;
         for change in [1 << (at % 8), 0xff] {
             changed[at] ^= change;
-            damaged(&format!("{name} changed by {change} at {at}"), &changed, unpacked, worst);
+            damaged(&format!("{name} changed by {change} at {at}"), &changed, unpacked, worst)?;
             changed[at] ^= change;
         }
     }
+    Some(())
 }
 
 #[test]
@@ -126,18 +147,23 @@ fn damaged_files_are_refused_or_predict_in_bounds() {
                 let mut worst = Worst::default();
                 loop {
                     let Some((name, bytes)) = queue.lock().unwrap().pop() else { break };
-                    take_apart(&name, &bytes, all, &mut worst);
-                    if all {
+                    let stands = take_apart(&name, &bytes, all, &mut worst).is_some();
+                    if !stands {
+                        println!("{}", worst.failures.last().unwrap());
+                    } else if all {
                         println!("{name}: {} damaged files on this thread until here", worst.files);
                     }
                 }
                 let mut total = total.lock().unwrap();
                 total.files += worst.files;
                 total.models += worst.models;
+                total.failures.extend(worst.failures);
                 total.memory = worst.memory.max(std::mem::take(&mut total.memory));
                 total.time = worst.time.max(std::mem::take(&mut total.time));
             });
         }
     });
-    println!("{count} fixtures: {:?}", total.lock().unwrap());
+    let total = total.into_inner().unwrap();
+    println!("{count} fixtures: {total:?}");
+    assert!(total.failures.is_empty(), "{} fixtures failed:\n{}", total.failures.len(), total.failures.join("\n"));
 }

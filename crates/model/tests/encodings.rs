@@ -10,9 +10,13 @@ use foretell_model::{Columns, Encoding, LoadOptions, Unknown};
 use serde_json::Value;
 
 fn fixture(name: &str) -> (Vec<u8>, Value) {
-    let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/sklearn-1.9").join(name);
-    let case = std::fs::read_to_string(folder.join("case.json")).unwrap();
-    (std::fs::read(folder.join("model.joblib")).unwrap(), serde_json::from_str(&case).unwrap())
+    saved("sklearn-1.9", name)
+}
+
+fn saved(library: &str, name: &str) -> (Vec<u8>, Value) {
+    let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(library).join(name);
+    let case: Value = serde_json::from_str(&std::fs::read_to_string(folder.join("case.json")).unwrap()).unwrap();
+    (std::fs::read(folder.join(case["model"].as_str().unwrap())).unwrap(), case)
 }
 
 fn column(case: &Value, index: usize) -> ArrayRef {
@@ -43,18 +47,21 @@ fn load(bytes: &[u8], column: Option<&str>, unknown: Option<Unknown>) -> Encodin
 
 #[test]
 fn codes_are_the_librarys() {
-    for (name, column_name, index) in [
-        ("encoder-labels", None, 0),
-        ("encoder-labels-numbers", None, 0),
-        ("encoder-ordinal-unknown", Some("DEPT"), 0),
-        ("encoder-ordinal-unknown", Some("ITEM"), 1),
-    ] {
-        let (bytes, case) = fixture(name);
-        let outputs = load(&bytes, column_name, None).score(&Columns::new(&[column(&case, index)], 8));
-        let answer = &case["answers"]["transform"];
-        assert_eq!(&codes(&outputs.columns[0]), answer["columns"][index]["values"].as_array().unwrap(), "{name}");
-        let refused: Vec<Value> = outputs.refusals.iter().map(|refusal| refusal.row.into()).collect();
-        assert_eq!(&refused, answer["refused"].as_array().unwrap(), "{name}");
+    for library in ["sklearn-1.9", "skops-0.16"] {
+        for (name, column_name, index) in [
+            ("encoder-labels", None, 0),
+            ("encoder-labels-numbers", None, 0),
+            ("encoder-ordinal-unknown", Some("DEPT"), 0),
+            ("encoder-ordinal-unknown", Some("ITEM"), 1),
+        ] {
+            let (bytes, case) = saved(library, name);
+            let outputs = load(&bytes, column_name, None).score(&Columns::new(&[column(&case, index)], 8));
+            let answer = &case["answers"]["transform"];
+            let expected = answer["columns"][index]["values"].as_array().unwrap();
+            assert_eq!(&codes(&outputs.columns[0]), expected, "{library} {name}");
+            let refused: Vec<Value> = outputs.refusals.iter().map(|refusal| refusal.row.into()).collect();
+            assert_eq!(&refused, answer["refused"].as_array().unwrap(), "{library} {name}");
+        }
     }
 }
 

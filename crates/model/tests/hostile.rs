@@ -122,8 +122,8 @@ fn refusal(bytes: &[u8]) -> String {
 fn what_is_not_a_model_is_said_so() {
     assert_eq!(
         refusal(b"AGE,DEPT_n\n64,22\n"),
-        "not a model file that is known: it is neither a pickle, a joblib file, an XGBoost model (JSON, UBJSON, \
-         binary), nor a LightGBM model text; it starts with the bytes `41 47 45 2c 44 45 50 54`"
+        "not a model file that is known: it is neither a pickle, a joblib file, a skops file, an XGBoost model (JSON, \
+         UBJSON, binary), nor a LightGBM model text; it starts with the bytes `41 47 45 2c 44 45 50 54`"
     );
     assert_eq!(refusal(b"{\"learner\": 1}"), "XGBoost JSON: `learner_model_param` is missing");
 }

@@ -39,8 +39,15 @@ struct Told<'b> {
     at: u32,
 }
 
-/// Unpacks all entries to the end of `out`, `first` (where it is there) before the others.
-pub(crate) fn unpack(bytes: &[u8], first: &str, out: &mut Vec<u8>, limits: &Limits) -> Result<Vec<Entry>, ErrorKind> {
+/// Unpacks all entries to the end of `out`, `first` (where it is there) before the others. All that is in `out` then
+/// counts against the `whole` file, so that an archive inside of an archive is bound by the outer one's size.
+pub(crate) fn unpack(
+    bytes: &[u8],
+    whole: usize,
+    first: &str,
+    out: &mut Vec<u8>,
+    limits: &Limits,
+) -> Result<Vec<Entry>, ErrorKind> {
     let (mut told, directory) = directory(bytes)?;
     told.sort_by_key(|entry| entry.at);
     let mut end = 0usize;
@@ -70,9 +77,10 @@ pub(crate) fn unpack(bytes: &[u8], first: &str, out: &mut Vec<u8>, limits: &Limi
         return Err(ErrorKind::ZipEntry { name, what: "is there twice" });
     }
     pieces.sort_by_key(|(name, ..)| name != first);
-    let promised = pieces.iter().map(|(_, entry, _)| u64::from(entry.unpacked)).fold(0, u64::saturating_add);
+    let promised =
+        pieces.iter().map(|(_, entry, _)| u64::from(entry.unpacked)).fold(wide(out.len()), u64::saturating_add);
     // Checked before the first byte is unpacked; what an entry has beyond its promise is not unpacked either.
-    crate::container::room(Container::Zip, wide(bytes.len()), promised, limits)?;
+    crate::container::room(Container::Zip, wide(whole), promised, limits)?;
     let mut entries = Vec::with_capacity(pieces.len());
     for (name, entry, place) in pieces {
         let start = out.len();
@@ -176,7 +184,7 @@ fn extract(entry: &Told<'_>, packed: &[u8], out: &mut Vec<u8>, limits: &Limits) 
     let size = u64::from(entry.unpacked);
     let mut take = |reader: &mut dyn Read| {
         // One byte more tells whether there is more.
-        drain(reader.take(size.saturating_add(1)), Container::Zip, packed, limits, out)
+        drain(&mut reader.take(size.saturating_add(1)), Container::Zip, packed, limits, out)
     };
     match entry.method {
         0 if entry.packed != entry.unpacked => return Err(ErrorKind::Zip("is stored in another size than its own")),

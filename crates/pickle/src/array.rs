@@ -332,7 +332,7 @@ impl<'a> ArrayView<'a> {
         let Data::Objects(ids) = &self.array.data else {
             return Err(self.wrong("an array of objects"));
         };
-        ids.iter().enumerate().map(|(index, id)| self.view.item_view(index, *id)).collect()
+        self.view.item_views(ids)
     }
 }
 

@@ -40,6 +40,8 @@ pub enum Builtin {
     OrderedDict,
     /// `collections.defaultdict`.
     DefaultDict,
+    /// `functools.partial`: an object; calling it calls what it wraps.
+    Partial,
     /// `object`: named by `_reconstructor`.
     Object,
     /// `copyreg._reconstructor`: an instance without state, in protocols 0 and 1.
@@ -48,6 +50,8 @@ pub enum Builtin {
     NewObj,
     /// joblib's `NumpyArrayWrapper`: the array's bytes follow its `BUILD`.
     ArrayWrapper,
+    /// joblib's `NDArrayWrapper` and `ZNDArrayWrapper`, before 0.10: the array is in a file of its own.
+    ArrayFile,
 }
 
 const fn builtin(module: &'static str, name: &'static str, builtin: Builtin) -> Entry {
@@ -96,6 +100,17 @@ pub(crate) const CONTAINERS: &[Entry] = &[
     builtin("_codecs", "encode", Builtin::Encode),
     builtin("collections", "OrderedDict", Builtin::OrderedDict),
     builtin("collections", "defaultdict", Builtin::DefaultDict),
+    builtin("functools", "partial", Builtin::Partial),
+    // what people keep beside a model: when it was made, counts, names
+    Entry::class("collections", "Counter").with_state(State::NONE),
+    Entry::class("datetime", "date").with_state(State::NONE),
+    Entry::class("datetime", "datetime").with_state(State::NONE),
+    Entry::class("datetime", "time").with_state(State::NONE),
+    Entry::class("datetime", "timedelta").with_state(State::NONE),
+    Entry::class("datetime", "timezone").with_state(State::NONE),
+    Entry::class("decimal", "Decimal").with_state(State::NONE),
+    Entry::class("uuid", "SafeUUID").with_state(State::NONE),
+    Entry::class("uuid", "UUID"),
     // numpy: `core` until 1.26, `_core` from 2.0
     builtin("numpy", "ndarray", Builtin::NdArray),
     builtin("numpy", "dtype", Builtin::Dtype),
@@ -105,6 +120,8 @@ pub(crate) const CONTAINERS: &[Entry] = &[
     builtin("numpy._core.multiarray", "scalar", Builtin::Scalar),
     builtin("numpy.core.numeric", "_frombuffer", Builtin::FromBuffer),
     builtin("numpy._core.numeric", "_frombuffer", Builtin::FromBuffer),
+    // an array of its own that pandas had until 0.25
+    builtin("pandas.core.indexes.frozen", "FrozenNDArray", Builtin::NdArray),
     Entry::inert("numpy", "bool"),
     Entry::inert("numpy", "bool_"),
     Entry::inert("numpy", "int8"),
@@ -174,4 +191,8 @@ pub(crate) const CONTAINERS: &[Entry] = &[
     // joblib, also where scikit-learn until 0.22 carried it
     builtin("joblib.numpy_pickle", "NumpyArrayWrapper", Builtin::ArrayWrapper),
     builtin("sklearn.externals.joblib.numpy_pickle", "NumpyArrayWrapper", Builtin::ArrayWrapper),
+    builtin("joblib.numpy_pickle", "NDArrayWrapper", Builtin::ArrayFile),
+    builtin("joblib.numpy_pickle", "ZNDArrayWrapper", Builtin::ArrayFile),
+    builtin("sklearn.externals.joblib.numpy_pickle", "NDArrayWrapper", Builtin::ArrayFile),
+    builtin("sklearn.externals.joblib.numpy_pickle", "ZNDArrayWrapper", Builtin::ArrayFile),
 ];

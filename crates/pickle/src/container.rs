@@ -100,42 +100,55 @@ impl Container {
     }
 }
 
+/// What came out of a container, and why there is not more of it.
+pub(crate) struct Unpacked {
+    pub(crate) container: Container,
+    pub(crate) data: Vec<u8>,
+    pub(crate) broken: Option<ErrorKind>,
+}
+
 /// Finds out what the bytes are packed with, and unpacks them.
 pub(crate) fn unpack(bytes: Vec<u8>, limits: &Limits) -> Result<(Container, Vec<u8>), ErrorKind> {
+    let Unpacked { container, mut data, broken } = unpack_some(bytes, limits)?;
+    data.shrink_to_fit();
+    match broken {
+        Some(kind) => Err(kind),
+        None => Ok((container, data)),
+    }
+}
+
+/// Unpacks as much as there is before the damage.
+pub(crate) fn unpack_some(bytes: Vec<u8>, limits: &Limits) -> Result<Unpacked, ErrorKind> {
     let container = Container::sniff(&bytes).ok_or_else(|| ErrorKind::NotPickle(first_bytes(&bytes)))?;
     let packed = bytes.as_slice();
-    let damaged = |e: std::io::Error| damage(container, &e);
-    let unpacked = match container {
+    let mut data = Vec::new();
+    let mut all = |from: &mut dyn Read| drain(from, container, packed, limits, &mut data);
+    let whole = match container {
         Container::Plain => {
             let limit = limits.unpacked;
             if wide(bytes.len()) > limit {
                 return Err(ErrorKind::Limit { what: "bytes in the file", limit });
             }
-            return Ok((container, bytes));
+            return Ok(Unpacked { container, data: bytes, broken: None });
         }
         Container::Zip => return Err(ErrorKind::Zip("is no pickle")),
-        Container::Zlib => all(flate2::bufread::ZlibDecoder::new(packed), container, packed, limits)?,
-        Container::Gzip => all(flate2::bufread::MultiGzDecoder::new(packed), container, packed, limits)?,
-        Container::Bz2 => all(bzip2::bufread::MultiBzDecoder::new(packed), container, packed, limits)?,
-        Container::Lz4 => all(lz4_flex::frame::FrameDecoder::new(packed), container, packed, limits)?,
-        Container::Xz => {
-            all(lzma_rust2::XzReader::new_mem_limit(packed, true, XZ_MEMORY_KIB), container, packed, limits)?
-        }
-        Container::Lzma => {
-            let reader = lzma_rust2::LzmaReader::new_mem_limit(packed, XZ_MEMORY_KIB, None).map_err(damaged)?;
-            all(reader, container, packed, limits)?
-        }
+        Container::Zlib => all(&mut flate2::bufread::ZlibDecoder::new(packed)),
+        Container::Gzip => all(&mut flate2::bufread::MultiGzDecoder::new(packed)),
+        Container::Bz2 => all(&mut bzip2::bufread::MultiBzDecoder::new(packed)),
+        Container::Lz4 => all(&mut lz4_flex::frame::FrameDecoder::new(packed)),
+        Container::Xz => all(&mut lzma_rust2::XzReader::new_mem_limit(packed, true, XZ_MEMORY_KIB)),
+        Container::Lzma => lzma_rust2::LzmaReader::new_mem_limit(packed, XZ_MEMORY_KIB, None)
+            .map_err(|e| damage(container, &e))
+            .and_then(|mut reader| all(&mut reader)),
         Container::Zf => {
             let (length, rest) = zf_header(packed)?;
-            let unpacked = all(flate2::bufread::ZlibDecoder::new(rest), container, packed, limits)?;
-            if wide(unpacked.len()) != length {
-                let reason = format!("it unpacks to {} bytes, its header says {length}", unpacked.len());
-                return Err(ErrorKind::Damaged { container, reason });
-            }
-            unpacked
+            all(&mut flate2::bufread::ZlibDecoder::new(rest)).and_then(|()| {
+                let reason = format!("it unpacks to {} bytes, its header says {length}", data.len());
+                if wide(data.len()) == length { Ok(()) } else { Err(ErrorKind::Damaged { container, reason }) }
+            })
         }
     };
-    Ok((container, unpacked))
+    Ok(Unpacked { container, data, broken: whole.err() })
 }
 
 /// The length in a `ZF` header, and the zlib stream after it (very old files have one space in between).
@@ -163,17 +176,9 @@ pub(crate) fn room(container: Container, packed: u64, unpacked: u64, limits: &Li
     if unpacked > limit { Err(ErrorKind::Bomb { container, packed, limit, raise }) } else { Ok(()) }
 }
 
-/// All that a decoder of `packed` gives.
-fn all(from: impl Read, container: Container, packed: &[u8], limits: &Limits) -> Result<Vec<u8>, ErrorKind> {
-    let mut out = Vec::new();
-    drain(from, container, packed, limits, &mut out)?;
-    out.shrink_to_fit();
-    Ok(out)
-}
-
 /// Reads a decoder to its end, growing the buffer only as far as the limits go.
 pub(crate) fn drain(
-    mut from: impl Read,
+    from: &mut dyn Read,
     container: Container,
     packed: &[u8],
     limits: &Limits,

@@ -15,6 +15,10 @@ pub enum Kind {
     Bytes,
     /// `U`: UCS-4 text, padded with zeros.
     Text,
+    /// `M8`: a moment; nothing here reads them.
+    Moment,
+    /// `m8`: a length of time; nothing here reads them.
+    Duration,
     /// `O`: any values.
     Object,
     /// Named fields at offsets.
@@ -66,13 +70,15 @@ impl Dtype {
             Kind::Float => format!("f{}", self.size),
             Kind::Bytes => format!("S{}", self.size),
             Kind::Text => format!("U{}", self.size / 4),
+            Kind::Moment => "M8".to_owned(),
+            Kind::Duration => "m8".to_owned(),
             Kind::Object => "O".to_owned(),
             Kind::Record => "record".to_owned(),
         }
     }
 }
 
-/// Reads numpy's code of a dtype; nothing for one that is not on the list (dates, complex numbers, long doubles).
+/// Reads numpy's code of a dtype; nothing for one that is not on the list (complex numbers, long doubles).
 pub(crate) fn parse(code: &str) -> Option<Dtype> {
     let (big_endian, code) = match code.split_at_checked(1)? {
         (">", rest) => (true, rest),
@@ -93,6 +99,8 @@ pub(crate) fn parse(code: &str) -> Option<Dtype> {
         ("f", Some(size @ (2 | 4 | 8))) => (Kind::Float, size),
         ("S", size) => (Kind::Bytes, size.unwrap_or(0)),
         ("U", size) => (Kind::Text, size.unwrap_or(0).checked_mul(4)?),
+        ("M", Some(8)) => (Kind::Moment, 8),
+        ("m", Some(8)) => (Kind::Duration, 8),
         ("O", None | Some(4 | 8)) => (Kind::Object, 8),
         ("V", size) => (Kind::Record, size.unwrap_or(0)),
         _ => return None,

@@ -224,6 +224,13 @@ pub enum ErrorKind {
     #[error("{0}")]
     Nested(&'static str),
 
+    /// An array that joblib before 0.10 put into a file of its own.
+    #[error(
+        "an array of the model is in a file of its own, `{0}`, as joblib before 0.10 wrote it; load the model where it \
+         was made and save it with `joblib.dump(model, file, compress=3)`, which gives one file"
+    )]
+    ArrayFile(String),
+
     /// An array's file in a skops file that numpy did not write.
     #[error("the numpy file's {0} is not what numpy writes")]
     Npy(&'static str),

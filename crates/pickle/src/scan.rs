@@ -1,8 +1,8 @@
 //! What a file names, without building it: for files that are refused.
 
-use crate::container::unpack;
+use crate::container::{Unpacked, unpack_some};
 use crate::machine::Machine;
-use crate::{Allow, Container, Error, Limits, skops};
+use crate::{Allow, Container, Error, ErrorKind, Limits, skops};
 
 /// One global of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,15 +39,19 @@ pub struct Scan {
 /// Runs the machine of [`read`](crate::read) over the file with every name let through and nothing built of them:
 /// finds the names that are put together on the stack, and steps over joblib's array bytes as the reader does.
 ///
+/// A compressed stream that is damaged is searched up to there, as Python would run it up to there.
+///
 /// # Errors
-/// The file cannot be unpacked.
+/// Nothing of the file can be unpacked.
 pub fn scan(bytes: Vec<u8>, limits: &Limits) -> Result<Scan, Error> {
     let (container, unpacked, scanned) = if Container::sniff(&bytes) == Some(Container::Zip) {
         let unpacked = skops::unpack(&bytes, limits)?;
         (Container::Zip, unpacked.data.len(), unpacked.scan(limits)?)
     } else {
-        let (container, data) = unpack(bytes, limits).map_err(|kind| kind.of_file())?;
-        (container, data.len(), Machine::scan(&data, &Allow::new(&[]), limits))
+        let Unpacked { container, data, broken } = unpack_some(bytes, limits).map_err(ErrorKind::of_file)?;
+        let mut scanned = Machine::scan(&data, &Allow::new(&[]), limits);
+        scanned.stopped = scanned.stopped.map(|end| broken.map_or(end, ErrorKind::of_file));
+        (container, data.len(), scanned)
     };
     Ok(Scan {
         container,

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use crate::archive::{self, Entry};
 use crate::machine::{Built, Machine, Scanned};
-use crate::{Allow, Container, Error, ErrorKind, Limits, Result};
+use crate::{Allow, Error, ErrorKind, Limits, Result};
 
 /// The tree of nodes.
 const SCHEMA: &str = "schema.json";
@@ -25,17 +25,16 @@ pub(crate) struct Unpacked {
 pub(crate) fn unpack(bytes: &[u8], limits: &Limits) -> Result<Unpacked> {
     let of_file = |kind: ErrorKind| kind.of_file();
     let mut data = Vec::new();
-    let entries = archive::unpack(bytes, SCHEMA, &mut data, limits).map_err(of_file)?;
+    let entries = archive::unpack(bytes, bytes.len(), SCHEMA, &mut data, limits).map_err(of_file)?;
     let schema = entries.first().filter(|entry| entry.name == SCHEMA).map(|entry| entry.data.end);
     let schema = schema.ok_or_else(|| ErrorKind::Zip("has no `schema.json`, as skops files do").of_file())?;
     let mut files = BTreeMap::new();
     for Entry { name, data: place } in entries {
         if name.ends_with(".npz") {
             let packed = data.get(place.clone()).unwrap_or(&[]).to_vec();
-            for inner in archive::unpack(&packed, "", &mut data, limits).map_err(of_file)? {
+            for inner in archive::unpack(&packed, bytes.len(), "", &mut data, limits).map_err(of_file)? {
                 files.insert(format!("{name}/{}", inner.name), inner.data);
             }
-            crate::container::room(Container::Zip, bytes.len() as u64, data.len() as u64, limits).map_err(of_file)?;
         }
         files.insert(name, place);
     }

@@ -16,26 +16,36 @@ use crate::{ArrayView, Document, Error, ErrorKind, Global, Id, Object, Place, Va
 #[derive(Debug, Clone)]
 pub struct View<'a> {
     doc: &'a Document,
-    id: Id,
+    /// The way to the value that this one was reached from; nothing at the root.
     trail: Option<Rc<Trail>>,
+    id: Id,
+    /// Which one of [`Steps`] led here.
+    step: u32,
 }
 
-/// One step of the way to a value.
+/// The way to what a value holds, which all of it shares: lists of millions are looked at.
 #[derive(Debug)]
 struct Trail {
     above: Option<Rc<Trail>>,
-    step: Step,
-    /// The value that the step leads from.
+    /// The value that holds the others, and the step that led to it.
     from: Id,
+    step: u32,
+    steps: Steps,
     depth: usize,
 }
 
-#[derive(Debug)]
-enum Step {
-    Attr(String),
-    Item(usize),
-    Key(String),
-    Arg(usize),
+/// What a step's number means.
+#[derive(Debug, Clone, Copy)]
+enum Steps {
+    /// The id of an attribute's name.
+    Attr,
+    /// A place.
+    Item,
+    /// The id of a key.
+    Key,
+    /// The place of an argument.
+    Arg,
+    /// Nothing: there is one state.
     State,
 }
 
@@ -46,6 +56,13 @@ const VISITS_PER_VALUE: u64 = 16;
 /// a flag of one byte may become a float of eight.
 const GIVEN: u64 = 32 << 20;
 const GIVEN_PER_BYTE: u64 = 8;
+/// Bytes of views that one answer may have in any file, and for each byte of it: an item has at least one or two.
+const ANSWER: u64 = 32 << 20;
+const ANSWER_PER_BYTE: u64 = 7;
+/// What a pair of a dict takes while the keys are told apart.
+const PAIR: usize = 96;
+/// So many keys may be numbers of one or two bytes; of longer ones a file has a third as many as bytes.
+const SHORT_KEYS: usize = 1 << 16;
 /// A key that is longer is cut in a path.
 const KEY_SHOWN: usize = 40;
 
@@ -53,7 +70,7 @@ impl<'a> View<'a> {
     pub(crate) fn root(doc: &'a Document) -> View<'a> {
         doc.visits.store(0, Ordering::Relaxed);
         doc.given.store(0, Ordering::Relaxed);
-        View { doc, id: doc.root, trail: None }
+        View { doc, id: doc.root, trail: None, step: 0 }
     }
 
     /// The document that this value is in.
@@ -77,19 +94,26 @@ impl<'a> View<'a> {
     /// The way from the root: `steps[1].encoder.categories_`; empty at the root.
     #[must_use]
     pub fn path(&self) -> String {
-        let above = std::iter::successors(self.trail.as_deref(), |trail| trail.above.as_deref());
-        let mut steps: Vec<&Step> = above.map(|trail| &trail.step).collect();
-        steps.reverse();
+        let mut steps = Vec::new();
+        let mut step = self.step;
+        for trail in std::iter::successors(self.trail.as_deref(), |trail| trail.above.as_deref()) {
+            steps.push((trail.steps, step));
+            step = trail.step;
+        }
         let mut path = String::new();
-        for step in steps {
-            let written = match step {
-                Step::Attr(name) if path.is_empty() => write!(path, "{name}"),
-                Step::Attr(name) => write!(path, ".{name}"),
-                Step::Item(index) => write!(path, "[{index}]"),
-                Step::Key(key) => write!(path, "[{key}]"),
-                Step::Arg(index) => write!(path, "({index})"),
-                Step::State if path.is_empty() => write!(path, "state"),
-                Step::State => write!(path, ".state"),
+        for (steps, step) in steps.into_iter().rev() {
+            let name = || self.key(Id(step)).map(cut).unwrap_or_else(|| "?".to_owned());
+            let written = match steps {
+                Steps::Attr if path.is_empty() => write!(path, "{}", name()),
+                Steps::Attr => write!(path, ".{}", name()),
+                Steps::Item => write!(path, "[{step}]"),
+                Steps::Key => match self.doc.value(Id(step)) {
+                    Value::Int(key) => write!(path, "[{key}]"),
+                    _ => write!(path, "[{}]", name()),
+                },
+                Steps::Arg => write!(path, "({step})"),
+                Steps::State if path.is_empty() => write!(path, "state"),
+                Steps::State => write!(path, ".state"),
             };
             debug_assert!(written.is_ok(), "writing to a string cannot fail");
         }
@@ -114,18 +138,25 @@ impl<'a> View<'a> {
         self.error(ErrorKind::Type { expected: expected.to_owned(), found: self.describe() })
     }
 
-    /// The view of a value that this one refers to.
-    fn child(&self, step: Step, id: Id) -> Result<View<'a>, Error> {
+    /// The way to what this value holds.
+    fn way(&self, steps: Steps) -> Rc<Trail> {
+        let depth = self.trail.as_ref().map_or(1, |trail| trail.depth.saturating_add(1));
+        Rc::new(Trail { above: self.trail.clone(), from: self.id, step: self.step, steps, depth })
+    }
+
+    /// The view of one value that this one refers to.
+    fn child(&self, steps: Steps, step: u32, id: Id) -> Result<View<'a>, Error> {
+        self.on(&self.way(steps), step, id)
+    }
+
+    /// The view of a value that this one refers to, on the way that it shares with others.
+    fn on(&self, way: &Rc<Trail>, step: u32, id: Id) -> Result<View<'a>, Error> {
         let limit = VISITS.saturating_add(VISITS_PER_VALUE.saturating_mul(wide(self.doc.len())));
         if self.doc.visits.fetch_add(1, Ordering::Relaxed) >= limit {
             return Err(self.error(ErrorKind::Limit { what: "visits of the file's values", limit }));
         }
-        let depth = self.trail.as_ref().map_or(1, |trail| trail.depth.saturating_add(1));
-        let view = View {
-            doc: self.doc,
-            id,
-            trail: Some(Rc::new(Trail { above: self.trail.clone(), step, from: self.id, depth })),
-        };
+        let depth = way.depth;
+        let view = View { doc: self.doc, id, trail: Some(Rc::clone(way)), step };
         let mut way = std::iter::successors(view.trail.as_deref(), |trail| trail.above.as_deref());
         if holds_others(view.value()) && way.any(|trail| trail.from == id) {
             return Err(view.error(ErrorKind::Cycle));
@@ -137,8 +168,25 @@ impl<'a> View<'a> {
         Ok(view)
     }
 
-    pub(crate) fn item_view(&self, index: usize, id: Id) -> Result<View<'a>, Error> {
-        self.child(Step::Item(index), id)
+    /// The views of values by their places.
+    pub(crate) fn item_views(&self, ids: &[Id]) -> Result<Vec<View<'a>>, Error> {
+        self.views(Steps::Item, ids)
+    }
+
+    fn views(&self, steps: Steps, ids: &[Id]) -> Result<Vec<View<'a>>, Error> {
+        self.answer(ids.len(), size_of::<View<'_>>())?;
+        let way = self.way(steps);
+        (0..).zip(ids).map(|(index, id)| self.on(&way, index, *id)).collect()
+    }
+
+    /// Bounds what one answer takes.
+    fn answer(&self, count: usize, each: usize) -> Result<(), Error> {
+        let limit = ANSWER.saturating_add(ANSWER_PER_BYTE.saturating_mul(wide(self.doc.unpacked_len())));
+        if wide(count.saturating_mul(each)) > limit {
+            let limit = limit.checked_div(wide(each)).unwrap_or(0);
+            return Err(self.error(ErrorKind::Limit { what: "items of one value in so small a file", limit }));
+        }
+        Ok(())
     }
 
     /// Charges bytes that an array reader is about to give.
@@ -348,7 +396,7 @@ impl<'a> View<'a> {
     pub fn get_attr(&self, name: &str) -> Result<Option<View<'a>>, Error> {
         let dicts = self.attributes()?;
         let found = dicts.iter().flat_map(|dict| dict.iter().rev()).find(|(key, _)| self.key(*key) == Some(name));
-        found.map(|(_, id)| self.child(Step::Attr(name.to_owned()), *id)).transpose()
+        found.map(|(key, id)| self.child(Steps::Attr, key.0, *id)).transpose()
     }
 
     /// All attributes of an object in the order of the file.
@@ -357,9 +405,10 @@ impl<'a> View<'a> {
     /// It is no object, or an attribute's name is no text.
     pub fn attrs(&self) -> Result<Vec<(&'a str, View<'a>)>, Error> {
         let dicts = self.attributes()?;
+        let way = self.way(Steps::Attr);
         let attr = |(key, id): &(Id, Id)| {
             let name = self.key(*key).ok_or_else(|| self.expected("an object whose attributes are named"))?;
-            Ok((name, self.child(Step::Attr(cut(name)), *id)?))
+            Ok((name, self.on(&way, key.0, *id)?))
         };
         dicts.into_iter().flatten().map(attr).collect()
     }
@@ -369,8 +418,7 @@ impl<'a> View<'a> {
     /// # Errors
     /// It is no object.
     pub fn args(&self) -> Result<Vec<View<'a>>, Error> {
-        let args = self.object()?.args.iter().enumerate();
-        args.map(|(index, id)| self.child(Step::Arg(index), *id)).collect()
+        self.views(Steps::Arg, &self.object()?.args)
     }
 
     /// One positional argument.
@@ -380,7 +428,7 @@ impl<'a> View<'a> {
     pub fn arg(&self, index: usize) -> Result<View<'a>, Error> {
         let id = self.object()?.args.get(index);
         let id = id.ok_or_else(|| self.error(ErrorKind::Missing(format!("argument {index}"))))?;
-        self.child(Step::Arg(index), *id)
+        self.child(Steps::Arg, place(index), *id)
     }
 
     /// The state that `BUILD` brought, whole: for classes whose state is a tuple.
@@ -389,7 +437,7 @@ impl<'a> View<'a> {
     /// It is no object, or has no state.
     pub fn state(&self) -> Result<View<'a>, Error> {
         let state = self.object()?.state.ok_or_else(|| self.error(ErrorKind::Missing("state".to_owned())))?;
-        self.child(Step::State, state)
+        self.child(Steps::State, 0, state)
     }
 
     // -- containers
@@ -444,7 +492,7 @@ impl<'a> View<'a> {
             return self.array()?.objects();
         }
         let items = self.sequence().ok_or_else(|| self.expected("a list"))?;
-        items.iter().enumerate().map(|(index, id)| self.item_view(index, *id)).collect()
+        self.item_views(items)
     }
 
     /// One item of a list or tuple.
@@ -454,7 +502,7 @@ impl<'a> View<'a> {
     pub fn item(&self, index: usize) -> Result<View<'a>, Error> {
         let items = self.sequence().ok_or_else(|| self.expected("a list"))?;
         let id = items.get(index).ok_or_else(|| self.error(ErrorKind::Missing(format!("item {index}"))))?;
-        self.item_view(index, *id)
+        self.child(Steps::Item, place(index), *id)
     }
 
     /// The pairs of a dict (or dict-like object), each key once: at the place of its first, with the value of its last.
@@ -463,20 +511,22 @@ impl<'a> View<'a> {
     /// It is something else.
     pub fn pairs(&self) -> Result<Vec<(View<'a>, View<'a>)>, Error> {
         let pairs = self.dict().ok_or_else(|| self.expected("a dict"))?;
-        let mut places: HashMap<Key<'a>, usize> = HashMap::with_capacity(pairs.len());
-        let mut once: Vec<(Id, Id)> = Vec::with_capacity(pairs.len());
+        let distinct = pairs.len().min(SHORT_KEYS.saturating_add(self.doc.unpacked_len() / 3));
+        self.answer(distinct, PAIR)?;
+        let mut places: HashMap<Key<'a>, u32> = HashMap::with_capacity(distinct);
+        let mut once: Vec<(Id, Id)> = Vec::with_capacity(distinct);
         for (key, value) in pairs {
-            let place = *places.entry(Key::of(self.doc, *key)).or_insert(once.len());
-            match once.get_mut(place) {
+            let place = *places.entry(Key::of(self.doc, *key)).or_insert(place(once.len()));
+            match usize::try_from(place).ok().and_then(|place| once.get_mut(place)) {
                 Some(pair) => pair.1 = *value,
                 None => once.push((*key, *value)),
             }
         }
-        let view = |(index, (key, value)): (usize, (Id, Id))| {
-            let step = self.key(key).map_or(Step::Item(index), |key| Step::Key(cut(key)));
-            Ok((self.child(Step::Item(index), key)?, self.child(step, value)?))
-        };
-        once.into_iter().enumerate().map(view).collect()
+        drop(places);
+        let (keys, values) = (self.way(Steps::Item), self.way(Steps::Key));
+        let view =
+            |(index, (key, value)): (u32, (Id, Id))| Ok((self.on(&keys, index, key)?, self.on(&values, key.0, value)?));
+        (0..).zip(once).map(view).collect()
     }
 
     /// The value of a text key in a dict; nothing where it is missing. Looks at every key: for large dicts take
@@ -488,7 +538,7 @@ impl<'a> View<'a> {
         let pairs = self.dict().ok_or_else(|| self.expected("a dict"))?;
         self.charge_bytes(size_of_val(pairs))?;
         let found = pairs.iter().rev().find(|(found, _)| self.key(*found) == Some(key));
-        found.map(|(_, id)| self.child(Step::Key(cut(key)), *id)).transpose()
+        found.map(|(key, id)| self.child(Steps::Key, key.0, *id)).transpose()
     }
 }
 
@@ -526,6 +576,11 @@ fn holds_others(value: &Value) -> bool {
         Value::Array(array) => matches!(array.data, crate::Data::Objects(_)),
         _ => false,
     }
+}
+
+/// A place in a list, which has fewer items than there are ids.
+fn place(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
 }
 
 fn cut(key: &str) -> String {

@@ -6,14 +6,16 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use foretell_model::{Description, InputKind, LoadOptions, Model, Output, Report, Signature, StepReport, inspect};
+use foretell_model::{
+    Description, GlobalReport, InputKind, LoadOptions, Model, Output, Report, Signature, StepReport, inspect,
+};
 use serde_json::{Value, json};
 
 /// Show what is in a model file, without running any of it
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   foretell inspect model.joblib
-  foretell inspect models.pickle --at models.mri
+  foretell inspect models.pickle --at 'stores[\"St. Gallen\"].best'
   foretell inspect suspicious.pickle --json
 
 Nothing in the file is ever executed. The exit code is 0 for a model that can be scored, 1 for a file that is refused; \
@@ -21,7 +23,7 @@ the report says why, and lists every global that the file names.")]
 pub(crate) struct InspectArgs {
     /// The model file
     model: PathBuf,
-    /// Where the model is in a file that holds several things: `model`, `models[2].best`
+    /// Where the model is in a file that holds several things: `model`, `models[2].best`, `stores["St. Gallen"]`
     #[arg(long, value_name = "PATH")]
     at: Option<String>,
     /// Print JSON
@@ -47,13 +49,16 @@ fn as_text(report: &Report) -> String {
         let _ = writeln!(out, "{name:<10} {value}");
     };
     let protocol = report.protocol.map(|protocol| format!(", protocol {protocol}")).unwrap_or_default();
-    line("file", &format!("{}{protocol}, {} bytes", report.container, report.size));
+    let packed = report.unpacked.filter(|unpacked| *unpacked != report.size as u64);
+    let unpacked = packed.map(|unpacked| format!(" ({unpacked} unpacked)")).unwrap_or_default();
+    line("file", &format!("{}{protocol}, {} bytes{unpacked}", report.container, report.size));
     line("sha256", &report.sha256);
     match &report.model {
         Ok(model) => {
             let description = model.describe();
-            let version = description.version.as_deref().unwrap_or("(version unknown)");
-            line("library", &format!("{} {version}", description.library));
+            for (library, version) in &description.libraries {
+                line("library", &format!("{library} {}", version.as_deref().unwrap_or("(version unknown)")));
+            }
             if description.trees > 0 {
                 let Description { trees, nodes, max_depth, .. } = description;
                 line("trees", &format!("{trees}, {nodes} nodes, depth at most {max_depth}"));
@@ -70,8 +75,12 @@ fn as_text(report: &Report) -> String {
         out.push_str("\nglobals (classes and functions that the file names; none is ever called)\n");
         for global in &report.globals {
             let verdict = if global.allowed { "allowed" } else { "REFUSED" };
-            let _ = writeln!(out, "  {verdict}  {}.{}  at byte {}", global.module, global.name, global.byte);
+            let times = if global.times > 1 { format!(", {} times", global.times) } else { String::new() };
+            let _ = writeln!(out, "  {verdict}  {}.{}  at byte {}{times}", global.module, global.name, global.byte);
         }
+    }
+    if let Some(stopped) = &report.stopped {
+        let _ = writeln!(out, "\nthe search for globals ended early, more may follow: {stopped}");
     }
     out
 }
@@ -143,14 +152,19 @@ fn as_json(report: &Report) -> Value {
     let globals: Vec<Value> = report
         .globals
         .iter()
-        .map(|g| json!({ "module": g.module, "name": g.name, "byte": g.byte, "allowed": g.allowed }))
+        .map(|g| {
+            let GlobalReport { module, name, byte, times, allowed } = g;
+            json!({ "module": module, "name": name, "byte": byte, "times": times, "allowed": allowed })
+        })
         .collect();
     let mut all = json!({
         "size": report.size,
+        "unpacked": report.unpacked,
         "sha256": report.sha256,
         "container": report.container,
         "protocol": report.protocol,
         "globals": globals,
+        "stopped": report.stopped,
     });
     match &report.model {
         Ok(model) => all["model"] = model_json(model),
@@ -160,7 +174,10 @@ fn as_json(report: &Report) -> Value {
 }
 
 fn model_json(model: &Model) -> Value {
-    let Description { library, version, root, trees, nodes, max_depth, kernel, bytes, sha256: _ } = model.describe();
+    let Description { library, version, libraries, root, trees, nodes, max_depth, kernel, bytes, sha256: _ } =
+        model.describe();
+    let libraries: Vec<Value> =
+        libraries.iter().map(|(name, version)| json!({ "name": name, "version": version })).collect();
     let signature = model.signature();
     let inputs: Vec<Value> = signature
         .inputs
@@ -181,7 +198,7 @@ fn model_json(model: &Model) -> Value {
         outputs.iter().map(one).collect()
     };
     json!({
-        "library": library, "version": version, "trees": trees, "nodes": nodes, "max_depth": max_depth,
+        "library": library, "version": version, "libraries": libraries, "trees": trees, "nodes": nodes, "max_depth": max_depth,
         "kernel": kernel, "memory": bytes, "steps": step_json(root), "inputs": inputs,
         "outputs": {
             "predict": outputs(&signature.predict),

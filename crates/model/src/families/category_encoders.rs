@@ -7,20 +7,21 @@ use foretell_pickle::{Value, View};
 use super::Family;
 use super::encode::Categories;
 use crate::loader::{Loaded, Loader, Out, Source, flag, some_attr, word};
-use crate::pandas::{GLOBALS, Table};
+use crate::pandas::Table;
 use crate::step::Step;
 use crate::{Error, InputKind};
 
 pub(crate) const FAMILY: Family = Family {
     name: "category_encoders",
     classes: &[
+        ("category_encoders.basen", "BaseNEncoder"),
         ("category_encoders.binary", "BinaryEncoder"),
         ("category_encoders.count", "CountEncoder"),
         ("category_encoders.one_hot", "OneHotEncoder"),
         ("category_encoders.ordinal", "OrdinalEncoder"),
         ("category_encoders.target_encoder", "TargetEncoder"),
     ],
-    globals: GLOBALS,
+    globals: &[],
     load,
 };
 
@@ -30,6 +31,9 @@ const MISSING_CODE: f64 = -2.0;
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let class = view.class().map(|class| class.name.clone()).unwrap_or_default();
+    // Until 2.5 one encoder had all that it learned in another.
+    let inner = some_attr(view, "base_n_encoder")?;
+    let view = inner.as_ref().unwrap_or(view);
     for name in ["_min_group_categories", "min_group_lumping_", "composite_members_", "hierarchy_depth"] {
         if let Some(used) = some_attr(view, name)?
             && !used.is_empty()?
@@ -38,14 +42,11 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         }
     }
     let columns = view.attr("cols")?.items()?.iter().map(name_of).collect::<Result<Vec<_>, _>>()?;
+    let maps = maps(view, &class, &columns)?;
     let names = match some_attr(view, "feature_names_in_")? {
         Some(names) => names.items()?.iter().map(name_of).collect::<Result<_, _>>()?,
-        // Versions before 2.6 tell no names of the columns that pass through.
         None if view.attr("_dim")?.as_usize()? == columns.len() => columns.clone(),
-        None => {
-            let supported = "files of category_encoders 2.6 and later";
-            return Err(Error::unsupported(view.path(), "columns that pass through without names", supported));
-        }
+        None => names_from_outputs(view, &columns, &maps)?,
     };
     let positional = names.iter().enumerate().all(|(index, name)| *name == index.to_string());
     let sources = loader.sources(view, given, names.len(), (!positional).then(|| names.clone()))?;
@@ -57,7 +58,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         })
         .collect::<Result<Vec<_>, _>>()?
         .into_iter()
-        .zip(maps(view, &class, &columns)?)
+        .zip(maps)
         .collect::<Vec<(usize, Map)>>();
 
     let dropped = match some_attr(view, "invariant_cols")? {
@@ -101,6 +102,26 @@ fn name_of(view: &View<'_>) -> Result<String, Error> {
         Value::Int(int) => Ok(int.to_string()),
         _ => Ok(view.as_text()?.into_owned()),
     }
+}
+
+/// The names of the inputs from those of the outputs, which is all that versions before 2.6 tell: what a column became
+/// stands where the column stood.
+fn names_from_outputs(view: &View<'_>, columns: &[String], maps: &[Map]) -> Result<Vec<String>, Error> {
+    let unknown = || {
+        let supported = "files of category_encoders 2.6 and later";
+        Error::unsupported(view.path(), "columns that pass through without names", supported)
+    };
+    if flag(view, "drop_invariant", false)? {
+        return Err(unknown());
+    }
+    let outputs = some_attr(view, "feature_names")?.ok_or_else(unknown)?;
+    let mut names = outputs.items()?.iter().map(name_of).collect::<Result<Vec<_>, _>>()?;
+    for (column, map) in columns.iter().zip(maps) {
+        let became: Vec<&str> = map.labels.iter().map(|label| label.as_deref().unwrap_or(column)).collect();
+        let at = names.windows(became.len().max(1)).position(|window| window == became).ok_or_else(unknown)?;
+        names.splice(at..at.saturating_add(became.len()), [column.clone()]);
+    }
+    if names.len() == view.attr("_dim")?.as_usize()? { Ok(names) } else { Err(unknown()) }
 }
 
 /// What becomes of the categories of one column.
@@ -198,7 +219,7 @@ fn counts(view: &View<'_>, column: &str) -> Result<Map, Error> {
             Ok(_) => Some(f64::NAN),
             Err(_) => Some(how.as_f64()?),
         },
-        None => Some(0.0),
+        None => Some(f64::NAN),
     };
     // A count that is not there counts as unknown, whatever it stands for.
     let known = |value: f64| if value.is_nan() { unknown } else { Some(value) };

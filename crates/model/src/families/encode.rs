@@ -72,7 +72,9 @@ impl Categories {
                     }
                 }
             }
-            Kind::Record => return Err(view.expected("an array of categories").into()),
+            Kind::Record | Kind::Moment | Kind::Duration => {
+                return Err(view.expected("an array of categories").into());
+            }
         }
         Ok(out)
     }

@@ -113,6 +113,24 @@ fn start(view: &View<'_>, loss: Loss, outputs: usize, version: Option<(u32, u32)
             prior(&init.attr("class_prior_")?.array()?.f64s()?, loss, outputs, version)
                 .ok_or_else(|| Error::state(init.path(), "the prior is not one of the classes"))
         }
+        // Until 0.20 estimators of its own, which keep what they predict.
+        ("sklearn.ensemble.gradient_boosting", name) => {
+            let attribute = match name {
+                "MeanEstimator" => "mean",
+                "QuantileEstimator" => "quantile",
+                "LogOddsEstimator" | "ScaledLogOddsEstimator" => "prior",
+                "PriorProbabilityEstimator" => "priors",
+                "ZeroEstimator" => return Ok(vec![0.0; outputs]),
+                _ => return Err(wrong(class.to_string())),
+            };
+            let kept = init.attr(attribute)?;
+            let kept = match kept.array() {
+                Ok(array) => array.f64s()?,
+                Err(_) => vec![kept.as_f64()?],
+            };
+            let message = format!("{} constants for {outputs} outputs", kept.len());
+            if kept.len() == outputs { Ok(kept) } else { Err(Error::state(init.path(), message)) }
+        }
         _ => Err(wrong(class.to_string())),
     }
 }

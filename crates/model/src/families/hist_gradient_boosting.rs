@@ -4,7 +4,7 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
-use foretell_pickle::{Entry, State, View};
+use foretell_pickle::{Entry, View};
 
 use super::Family;
 use super::losses::Loss;
@@ -24,7 +24,6 @@ pub(crate) const FAMILY: Family = Family {
         Entry::class("sklearn.ensemble._hist_gradient_boosting.predictor", "TreePredictor"),
         Entry::class("sklearn.preprocessing._label", "LabelEncoder"),
         // The check of the columns that are no categories: named, never called.
-        Entry::class("functools", "partial").with_state(State::TUPLE),
         Entry::inert("sklearn.utils.validation", "check_array"),
     ],
     load,

@@ -99,6 +99,11 @@ pub(super) const SEARCHES: &[Entry] = &[
     Entry::class("sklearn.metrics.scorer", "_ProbaScorer"),
     Entry::class("sklearn.metrics.scorer", "_ThresholdScorer"),
     Entry::inert("sklearn.metrics.scorer", "_passthrough_scorer"),
+    Entry::class("sklearn.grid_search", "_CVScoreTuple").with_state(State::NONE.or(State::DICT).or(State::EMPTY)),
+    Entry::class("sklearn.utils.deprecation", "DeprecationDict").with_items(),
+    // the kind of warning that 0.20 keeps for scores that were to go
+    Entry::inert("builtins", "FutureWarning"),
+    Entry::inert("exceptions", "FutureWarning"),
     Entry::class("sklearn.model_selection._split", "GroupKFold"),
     Entry::class("sklearn.model_selection._split", "GroupShuffleSplit"),
     Entry::class("sklearn.model_selection._split", "KFold"),

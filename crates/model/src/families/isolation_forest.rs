@@ -24,6 +24,10 @@ pub(crate) const FAMILY: Family = Family {
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let estimators = view.attr("estimators_")?.items()?;
+    if view.get_attr("offset_")?.is_none() {
+        let supported = "forests of scikit-learn 0.20 and later";
+        return Err(Error::unsupported(view.path(), "IsolationForest of 0.19 and older", supported));
+    }
     let Some(sources) = array(loader, view, given)? else {
         return Err(Error::state(view.path(), "does not tell how many features it has"));
     };

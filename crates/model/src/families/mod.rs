@@ -63,6 +63,7 @@ mod importance;
 mod index;
 mod inert;
 mod inner;
+mod known;
 mod losses;
 mod norm;
 mod normal;
@@ -72,10 +73,10 @@ mod select;
 use std::sync::LazyLock;
 
 pub(crate) use encode::Categories;
-use foretell_pickle::{Allow, Entry, View};
+use foretell_pickle::{Allow, Container, Entry, View};
 
 use crate::loader::{Loaded, Loader, Source};
-use crate::{Error, GlobalReport, LoadOptions, Report};
+use crate::{Error, GlobalReport, LoadOptions, Report, pandas};
 
 /// Every family of estimators.
 pub const FAMILIES: &[Family] = &[
@@ -195,21 +196,26 @@ pub(crate) fn supported() -> String {
     names.join(", ")
 }
 
-/// The exact list of names that a model file may use: the union of what the families declare, and the containers of
-/// the pickle reader.
+/// The exact list of names that a model file may use: the union of what the families declare, what people keep beside
+/// a model (objects of pandas, estimators that are not scored), and the containers of the pickle reader.
 pub fn allow() -> &'static Allow {
     static ALLOW: LazyLock<Allow> = LazyLock::new(|| {
         let classes = FAMILIES.iter().flat_map(|family| family.classes.iter());
         let classes: Vec<Entry> = classes.map(|(module, name)| Entry::class(module, name)).collect();
         let globals = FAMILIES.iter().flat_map(|family| family.globals.iter());
-        Allow::new(COMMON.iter().chain(index::ENTRIES).chain(globals).chain(&classes))
+        let known = known::ENTRIES.iter().chain(pandas::GLOBALS).chain(index::ENTRIES);
+        Allow::new(COMMON.iter().chain(known).chain(globals).chain(&classes))
     });
     &ALLOW
 }
 
 /// Adds what a pickle is packed with, its protocol, and every global it names.
 pub(crate) fn scan(bytes: &[u8], options: &LoadOptions, report: Report) -> Report {
-    let Ok(scan) = foretell_pickle::scan(bytes.to_vec(), &options.limits) else { return report };
+    let scan = match foretell_pickle::scan(bytes.to_vec(), &options.limits) {
+        Ok(scan) => scan,
+        Err(_) if Container::sniff(bytes).is_none() => return report,
+        Err(error) => return Report { stopped: Some(error.to_string()), ..report },
+    };
     let allow = allow();
     let globals = scan.globals.into_iter().map(|found| GlobalReport {
         allowed: allow.role(&found.module, &found.name).is_some(),

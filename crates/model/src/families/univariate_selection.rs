@@ -2,7 +2,7 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
-use foretell_pickle::{Entry, State, View};
+use foretell_pickle::{Entry, View};
 
 use super::{Family, select};
 use crate::Error;
@@ -36,7 +36,6 @@ pub(crate) const FAMILY: Family = Family {
         Entry::inert("sklearn.feature_selection._mutual_info", "mutual_info_regression"),
         Entry::inert("sklearn.feature_selection.mutual_info_", "mutual_info_classif"),
         Entry::inert("sklearn.feature_selection.mutual_info_", "mutual_info_regression"),
-        Entry::class("functools", "partial").with_state(State::TUPLE),
     ],
     load,
 };

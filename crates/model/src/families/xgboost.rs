@@ -230,6 +230,9 @@ fn answers(
     if labels.len() != classes {
         return Err(Error::state(place, format!("{} class labels for {classes} classes", labels.len())));
     }
+    if booster.outputs != classes && (booster.outputs, classes) != (1, 2) {
+        return Err(Error::state(place, format!("{} outputs for {classes} classes", booster.outputs)));
+    }
     Ok((Face::Class, Targets::classes(vec![labels], DataType::Float32)))
 }
 

@@ -84,7 +84,11 @@ impl Machine<'_> {
     pub(super) fn call(&mut self, callee: Id, args: Box<[Id]>, kwargs: Option<Id>, how: How) -> Result<Id> {
         let class = match self.value(callee) {
             Value::Global(class) => *class,
-            Value::Object(object) if self.scanning() => object.class,
+            Value::Object(object) => match self.wrapped(object) {
+                Some(class) => class,
+                None if self.scanning() => object.class,
+                None => return Err(self.expected("a class or function", callee)),
+            },
             _ => return Err(self.expected("a class or function", callee)),
         };
         match self.names.role(class) {
@@ -92,7 +96,12 @@ impl Machine<'_> {
             None | Some(Role::Inert) => Err(ErrorKind::NotCallable(self.names.show(class))),
             Some(Role::Class { .. }) => self.object(class, args, kwargs),
             Some(Role::Function { .. }) if how == How::Function && kwargs.is_none() => self.object(class, args, None),
-            Some(Role::Builtin(Builtin::ArrayWrapper | Builtin::Object)) if args.is_empty() && kwargs.is_none() => {
+            Some(Role::Builtin(Builtin::ArrayWrapper | Builtin::ArrayFile | Builtin::Object))
+                if args.is_empty() && kwargs.is_none() =>
+            {
+                self.object(class, args, None)
+            }
+            Some(Role::Builtin(Builtin::Partial)) if how == How::Function && kwargs.is_none() => {
                 self.object(class, args, None)
             }
             Some(Role::Builtin(builtin)) if how == How::Function && kwargs.is_none() => {
@@ -109,6 +118,18 @@ impl Machine<'_> {
             }
             Some(_) => Err(ErrorKind::NotCallable(self.names.show(class))),
         }
+    }
+
+    /// What a `functools.partial` wraps, where that is listed by who reads; the arguments that it brings along stay in it.
+    fn wrapped(&self, object: &Object) -> Option<u32> {
+        let function = object.args.first().filter(|_| self.is_partial(object.class))?;
+        let Value::Global(function) = self.value(*function) else { return None };
+        let role = self.names.role(*function);
+        matches!(role, Some(Role::Class { .. } | Role::Function { .. })).then_some(*function)
+    }
+
+    pub(super) fn is_partial(&self, class: u32) -> bool {
+        self.names.role(class) == Some(Role::Builtin(Builtin::Partial))
     }
 
     /// `(a list, a text)`: what a call was made with.
@@ -165,19 +186,21 @@ impl Machine<'_> {
                 let built = self.dtype_state(target, state);
                 self.unless_scanning(built)
             }
-            _ => Err(self.expected("an object", target)),
+            _ => self.unless_scanning(Err(self.expected("an object", target))),
         }
     }
 
     /// In a scan, a state that does not fit must not hide the names that follow.
-    fn unless_scanning(&self, built: Result<()>) -> Result<()> {
+    pub(super) fn unless_scanning(&self, built: Result<()>) -> Result<()> {
         if self.scanning() { Ok(()) } else { built }
     }
 
     pub(super) fn build_object(&mut self, target: Id, class: u32, had: bool, state: Id) -> Result<()> {
         let shapes = match self.names.role(class) {
             Some(Role::Builtin(Builtin::ArrayWrapper)) => return self.wrapped_array(state),
+            Some(Role::Builtin(Builtin::ArrayFile)) if !self.scanning() => return Err(self.array_file(state)),
             Some(Role::Class { state, .. } | Role::Function { state }) => Some(state),
+            Some(Role::Builtin(Builtin::Partial)) => Some(State::TUPLE),
             Some(_) => Some(State::NONE),
             None => None,
         };

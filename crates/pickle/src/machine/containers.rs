@@ -60,7 +60,7 @@ impl Machine<'_> {
         let list = match node(&mut self.nodes, target) {
             Some(Value::List(list)) => list,
             Some(Value::Object(object)) if takes => &mut object.items,
-            _ => return Err(self.expected("a list", target)),
+            _ => return self.unless_scanning(Err(self.expected("a list", target))),
         };
         self.meter.extend(list, items)
     }
@@ -70,7 +70,7 @@ impl Machine<'_> {
         self.hashable(&items)?;
         let target = self.top()?;
         let Some(Value::Set(set)) = node(&mut self.nodes, target) else {
-            return Err(self.expected("a set", target));
+            return self.unless_scanning(Err(self.expected("a set", target)));
         };
         self.meter.extend(set, &items)
     }
@@ -94,7 +94,7 @@ impl Machine<'_> {
         let dict = match node(&mut self.nodes, target) {
             Some(Value::Dict(dict)) => dict,
             Some(Value::Object(object)) if takes => &mut object.pairs,
-            _ => return Err(self.expected("a dict", target)),
+            _ => return self.unless_scanning(Err(self.expected("a dict", target))),
         };
         self.meter.extend(dict, pairs)
     }

@@ -154,7 +154,10 @@ impl<'d> Machine<'d> {
             op::PROTO => self.protocol()?,
             op::FRAME => {
                 let len = self.stream.u64()?;
-                self.stream.open_frame(len)?;
+                // Python's own unpickler in C takes no heed of where a frame ends.
+                if !self.scanning() {
+                    self.stream.open_frame(len)?;
+                }
             }
             op::STOP => return self.stop(),
             op::MARK => self.mark()?,
@@ -314,7 +317,7 @@ impl<'d> Machine<'d> {
         if protocol > 5 {
             return Err(ErrorKind::Protocol(protocol));
         }
-        if self.context.opcodes > 1 {
+        if self.context.opcodes > 1 && !self.scanning() {
             return Err(ErrorKind::LateProtocol);
         }
         if self.outer.is_none() {
@@ -437,10 +440,13 @@ impl<'d> Machine<'d> {
         crate::value::piece(self.data, &self.decoded, blob)
     }
 
-    /// The text of a `str` (or of a Python 2 `str` that is UTF-8).
+    /// The text of a `str` (or of a Python 2 `str` that is UTF-8) that may mean something to this machine: a longer one
+    /// than any name means nothing, and is not looked at.
     fn text(&self, id: Id) -> Option<&str> {
         match self.value(id) {
-            Value::Str(blob) | Value::OldStr(blob) => std::str::from_utf8(self.blob(*blob)).ok(),
+            Value::Str(blob) | Value::OldStr(blob) if blob.len <= wide(names::NAME) => {
+                std::str::from_utf8(self.blob(*blob)).ok()
+            }
             _ => None,
         }
     }

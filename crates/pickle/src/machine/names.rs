@@ -16,7 +16,7 @@ pub(super) struct Names {
 }
 
 /// Longer than any module path or class name.
-const NAME: usize = 512;
+pub(super) const NAME: usize = 512;
 
 impl Names {
     pub(super) fn role(&self, global: u32) -> Option<Role> {
@@ -85,10 +85,10 @@ impl Machine<'_> {
         let name = self.pop()?;
         let module = self.pop()?;
         let text = |id| match self.value(id) {
-            Value::Str(blob) if blob.len > wide(NAME) => {
+            Value::Str(blob) | Value::OldStr(blob) if blob.len > wide(NAME) => {
                 Err(ErrorKind::Limit { what: "bytes in the name of a global", limit: wide(NAME) })
             }
-            Value::Str(_) => self.text(id).map(str::to_owned).ok_or(ErrorKind::NotUtf8),
+            Value::Str(_) | Value::OldStr(_) => self.text(id).map(str::to_owned).ok_or(ErrorKind::NotUtf8),
             _ => Err(self.expected("a text", id)),
         };
         let (module, name) = (text(module)?, text(name)?);

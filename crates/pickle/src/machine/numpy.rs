@@ -309,6 +309,17 @@ impl Machine<'_> {
         self.push(made)
     }
 
+    /// Why a wrapper of joblib before 0.10 is refused: its array is in another file, which it names.
+    pub(super) fn array_file(&self, state: Id) -> ErrorKind {
+        let pairs = match self.value(state) {
+            Value::Dict(pairs) => pairs.as_slice(),
+            _ => &[],
+        };
+        let name = pairs.iter().take(16).find(|(key, _)| self.text(*key) == Some("filename"));
+        let name = name.and_then(|(_, name)| self.text(*name)).unwrap_or("?");
+        ErrorKind::ArrayFile(name.chars().take(120).collect())
+    }
+
     /// The end of a nested pickle: it must have given the object array that its wrapper announced.
     pub(super) fn nested_done(&mut self, root: Id, wrapped: &Wrapped) -> Result<()> {
         let fits = match self.value(root) {

@@ -61,6 +61,14 @@ fn a_call_whose_result_is_dropped() {
 }
 
 #[test]
+fn stack_global_of_old_strings() {
+    // Python 3 takes the `str` of Python 2 for a name too.
+    let old = cat![b"U\x02os", b"U\x06system", b"\x93"];
+    assert_eq!(refused(stream(old)), "byte 14 (STACK_GLOBAL): global `os.system` is not allowed");
+    good(stream(cat![b"U\x04shop", b"U\x06Basket", b"\x93)\x81"]));
+}
+
+#[test]
 fn a_name_of_any_length() {
     let long = "x".repeat(600);
     let expected = "more than 512 bytes in the name of a global";
@@ -127,6 +135,23 @@ fn built_in_constructors_with_arguments_that_they_do_not_take() {
     }
     let unlisted = call("copyreg", "_reconstructor", &[text("os"), global("builtins", "object"), NONE.into()]);
     assert_eq!(refused(stream(unlisted)), "byte 53 (REDUCE): expected a class or function, found a text");
+}
+
+#[test]
+fn partials_of_what_may_not_be_called() {
+    let partial = |function: &[u8]| cat![global("functools", "partial"), function, b"\x85R", NONE, b"\x85R"];
+    let made = good(stream(partial(&global("shop", "make"))));
+    assert!(made.root().is("shop", "make"));
+    for (function, found) in [
+        (global("shop", "inert"), "expected a class or function, found an object of `functools.partial`"),
+        (global("numpy", "dtype"), "expected a class or function, found an object of `functools.partial`"),
+        (cat![global("functools", "partial"), global("shop", "make"), b"\x85R"], "expected a class or function"),
+    ] {
+        let text = refused(stream(partial(&function)));
+        assert!(text.contains(&format!("(REDUCE): {found}")), "{text}");
+    }
+    let evil = refused(stream(partial(&global("os", "system"))));
+    assert!(evil.ends_with("(GLOBAL): global `os.system` is not allowed"), "{evil}");
 }
 
 // -- states
@@ -316,7 +341,7 @@ fn circles() {
 
 #[test]
 fn dtypes_outside_of_the_closed_list() {
-    for code in ["M8", "m8[ns]", "c16", "f16", "i3", "x", "", "f", "U-1", "S99999999999", "V4294967296", "東"] {
+    for code in ["M4", "m8[ns]", "c16", "f16", "i3", "x", "", "f", "U-1", "S99999999999", "V4294967296", "東"] {
         let text = refused(stream(dtype(code)));
         assert!(text.ends_with(&format!("(REDUCE): dtype `{code}` is not supported")), "{text}");
     }
@@ -432,6 +457,21 @@ fn wrapped_arrays_whose_bytes_are_not_there() {
     assert!(refused(order).ends_with("(BUILD): expected `C` or `F`, found a text"));
     let empty = build(&new("joblib.numpy_pickle", "NumpyArrayWrapper"), b"}");
     assert!(refused(stream(empty)).ends_with("(BUILD): `dtype` is missing"));
+}
+
+#[test]
+fn arrays_in_other_files() {
+    for module in ["joblib.numpy_pickle", "sklearn.externals.joblib.numpy_pickle"] {
+        for class in ["NDArrayWrapper", "ZNDArrayWrapper"] {
+            let state = dict(&[("filename", text("../../etc/passwd")), ("subclass", global("numpy", "ndarray"))]);
+            let refusal = refused(stream(build(&new(module, class), &state)));
+            let (_, refusal) = refusal.split_once("(BUILD): ").unwrap();
+            assert!(
+                refusal.starts_with("an array of the model is in a file of its own, `../../etc/passwd`, as joblib"),
+                "{refusal}"
+            );
+        }
+    }
 }
 
 #[test]

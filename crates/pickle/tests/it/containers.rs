@@ -1,63 +1,9 @@
 //! What files are packed with: recognised by content, unpacked under a budget.
 
-use std::io::Write;
-
-use foretell_pickle::{Container, Limits};
+use foretell_pickle::{Container, Limits, scan};
 
 use crate::asm::{cat, good, refused, refused_with};
-
-fn zlib(bytes: &[u8]) -> Vec<u8> {
-    let mut out = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
-    out.write_all(bytes).unwrap();
-    out.finish().unwrap()
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    out.write_all(bytes).unwrap();
-    out.finish().unwrap()
-}
-
-fn bz2(bytes: &[u8]) -> Vec<u8> {
-    let mut out = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
-    out.write_all(bytes).unwrap();
-    out.finish().unwrap()
-}
-
-fn xz(bytes: &[u8]) -> Vec<u8> {
-    let mut out = lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(6)).unwrap();
-    out.write_all(bytes).unwrap();
-    out.finish().unwrap()
-}
-
-fn lzma(bytes: &[u8]) -> Vec<u8> {
-    let options = lzma_rust2::LzmaOptions::with_preset(6);
-    let mut out = lzma_rust2::LzmaWriter::new_use_header(Vec::new(), &options, None).unwrap();
-    out.write_all(bytes).unwrap();
-    out.finish().unwrap()
-}
-
-fn lz4(bytes: &[u8]) -> Vec<u8> {
-    let mut out = lz4_flex::frame::FrameEncoder::new(Vec::new());
-    out.write_all(bytes).unwrap();
-    out.finish().unwrap()
-}
-
-fn zf(bytes: &[u8]) -> Vec<u8> {
-    cat![b"ZF", format!("{:<19}", format!("{:#x}", bytes.len())), zlib(bytes)]
-}
-
-type Pack = fn(&[u8]) -> Vec<u8>;
-
-const PACKED: &[(Container, Pack)] = &[
-    (Container::Zlib, zlib),
-    (Container::Gzip, gzip),
-    (Container::Bz2, bz2),
-    (Container::Xz, xz),
-    (Container::Lzma, lzma),
-    (Container::Lz4, lz4),
-    (Container::Zf, zf),
-];
+use crate::pack::{PACKED, lzma, xz, zf, zlib};
 
 #[test]
 fn every_container_is_told_by_its_content() {
@@ -119,6 +65,30 @@ fn streams_that_end_too_early_or_are_damaged() {
 }
 
 #[test]
+fn a_damaged_stream_is_scanned_up_to_there() {
+    // Python would call what stands before the damage, and fail then.
+    let mut state = 1u64;
+    let mut noise = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 56) as u8
+    };
+    let noise: Vec<u8> = (0..400_000).map(|_| noise()).collect();
+    let value = cat![b"\x80\x02cos\nsystem\n0B", 400_000u32.to_le_bytes(), noise, b"."];
+    // bzip2 and lz4 unpack whole blocks, of which this is one.
+    let whole = |container: &Container| matches!(container, Container::Bz2 | Container::Lz4);
+    for (container, pack) in PACKED.iter().filter(|(container, _)| !whole(container)) {
+        let packed = pack(&value);
+        let half = packed[..packed.len() / 2].to_vec();
+        let scan = scan(half, &Limits::default()).unwrap();
+        assert_eq!(scan.globals.len(), 1, "{container}");
+        let stopped = scan.stopped.unwrap().to_string();
+        let known =
+            stopped.starts_with(&format!("the {container} stream is damaged: ")) || stopped.starts_with("byte ");
+        assert!(known, "{container}: {stopped}");
+    }
+}
+
+#[test]
 fn a_zf_header_that_lies() {
     let honest = zf(b"\x80\x02N.");
     let lying = cat![b"ZF0x5               ", b" ", &honest[21..]];
@@ -135,7 +105,22 @@ fn an_xz_dictionary_that_no_preset_asks_for() {
     // lzma's header names the dictionary: 4 GiB of it would be taken before the first byte.
     let mut huge = lzma(b"\x80\x02N.");
     huge[1..5].copy_from_slice(&0xffff_0000u32.to_le_bytes());
-    assert_eq!(refused(huge), "the lzma stream is damaged: needed memory too big for mem_limit_kb");
+    let expected =
+        |container: &str| format!("the {container} stream is damaged: needed memory too big for mem_limit_kb");
+    assert_eq!(refused(huge), expected("lzma"));
+    // xz has it in a block's header, in one byte, with a checksum: 40 is 4 GiB, 28 the 64 MiB of the strongest preset.
+    let of = |size: u8| {
+        let mut packed = xz(b"\x80\x02N.");
+        assert_eq!((packed[14], packed[15]), (0x21, 1));
+        packed[16] = size;
+        let mut crc = flate2::Crc::new();
+        crc.update(&packed[12..20]);
+        packed[20..24].copy_from_slice(&crc.sum().to_le_bytes());
+        packed
+    };
+    assert_eq!(refused(of(40)), expected("xz"));
+    assert_eq!(refused(of(29)), expected("xz"));
+    good(of(28));
 }
 
 #[test]

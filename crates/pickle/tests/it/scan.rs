@@ -48,6 +48,31 @@ fn names_behind_calls_and_states_that_the_reader_would_refuse() {
 }
 
 #[test]
+fn names_behind_what_python_takes_and_the_reader_does_not() {
+    // Frames that end elsewhere, a second PROTO, items and states for values that take none, what is left over.
+    let bytes = cat![
+        b"\x80\x04\x95\x05\0\0\0\0\0\0\0\x95\x02\0\0\0\0\0\0\0",
+        global("first", "one"),
+        b"\x80\x03",
+        b"Na(Ne(NNuNNs(N\x90}b",
+        global("second", "two"),
+        b")}b",
+        b"U\x05thirdU\x05three\x93."
+    ];
+    let names: Vec<String> = scanned(bytes).globals.iter().map(|found| found.name.clone()).collect();
+    assert_eq!(names, ["one", "two", "three"]);
+}
+
+#[test]
+fn long_texts_do_not_slow_a_scan() {
+    // Each call would look at the whole text.
+    let long = cat![text(&"x".repeat(4 << 20)), b"q\x000", global("numpy", "dtype"), b"q\x010"];
+    let from = std::time::Instant::now();
+    let scan = scanned(stream(cat![long, b"h\x01h\x00\x85R0".repeat(500_000), b"N"]));
+    assert!(scan.stopped.is_none() && from.elapsed().as_secs() < 5, "{:?}", from.elapsed());
+}
+
+#[test]
 fn names_behind_array_bytes() {
     // The array's bytes spell a global of their own; the scan steps over them as the reader does.
     let decoy = b"cfake\nname\n";

@@ -60,6 +60,7 @@ fn elements(array: &ArrayView<'_>) -> Result<Vec<String>> {
         Kind::Uint => array.u64s()?.iter().map(u64::to_string).collect(),
         Kind::Float => array.f64s()?.iter().map(|f| bits(*f)).collect(),
         Kind::Text | Kind::Bytes => array.strings()?.iter().map(|s| text(s)).collect(),
+        Kind::Moment | Kind::Duration => vec!["a time".to_owned(); array.len()],
         Kind::Object => array.objects()?.iter().map(show).collect::<Result<_>>()?,
         Kind::Record => {
             let columns =

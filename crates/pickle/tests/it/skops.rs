@@ -3,106 +3,7 @@
 use foretell_pickle::{Container, Limits, scan};
 
 use crate::asm::{cat, good, refused, refused_with};
-
-/// One file of an archive, and what its headers say of it.
-#[derive(Clone)]
-struct File {
-    name: String,
-    data: Vec<u8>,
-    crc: u32,
-    flags: u16,
-    method: u16,
-    /// Packed and unpacked.
-    sizes: (u32, u32),
-    /// Where its header is said to be, if not where it is.
-    at: Option<u32>,
-}
-
-fn file(name: &str, data: impl AsRef<[u8]>) -> File {
-    let data = data.as_ref().to_vec();
-    let mut crc = flate2::Crc::new();
-    crc.update(&data);
-    let size = data.len() as u32;
-    File { name: name.to_owned(), data, crc: crc.sum(), flags: 0, method: 0, sizes: (size, size), at: None }
-}
-
-fn deflated(mut file: File) -> File {
-    use std::io::Write;
-    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
-    encoder.write_all(&file.data).unwrap();
-    file.data = encoder.finish().unwrap();
-    (file.method, file.sizes.0) = (8, file.data.len() as u32);
-    file
-}
-
-fn local(file: &File) -> Vec<u8> {
-    let (packed, unpacked) = file.sizes;
-    cat![
-        b"PK\x03\x04\x14\0",
-        file.flags.to_le_bytes(),
-        file.method.to_le_bytes(),
-        [0; 4],
-        file.crc.to_le_bytes(),
-        packed.to_le_bytes(),
-        unpacked.to_le_bytes(),
-        (file.name.len() as u16).to_le_bytes(),
-        [0; 2],
-        file.name
-    ]
-}
-
-/// An archive: the files with their headers, then the directory, then its end.
-fn zip(files: &[File]) -> Vec<u8> {
-    let mut body = Vec::new();
-    let mut directory = Vec::new();
-    for file in files {
-        let at = file.at.unwrap_or(body.len() as u32);
-        let header = local(file);
-        body.extend(cat![header, file.data]);
-        directory.extend(cat![b"PK\x01\x02\x14\0", header[4..28], [0; 12], at.to_le_bytes(), file.name]);
-    }
-    end(body, &directory, files.len() as u16)
-}
-
-fn end(body: Vec<u8>, directory: &[u8], count: u16) -> Vec<u8> {
-    let tail = cat![
-        b"PK\x05\x06",
-        [0; 4],
-        count.to_le_bytes(),
-        count.to_le_bytes(),
-        (directory.len() as u32).to_le_bytes(),
-        (body.len() as u32).to_le_bytes(),
-        [0; 2]
-    ];
-    cat![body, directory, tail]
-}
-
-const NONE: &str = r#"{"__class__": "str", "__module__": "builtins", "__loader__": "JsonNode", "content": "null"}"#;
-
-/// `schema.json` whose root is this node.
-fn schema(node: &str) -> File {
-    file("schema.json", node.replacen('{', "{\"protocol\": 2, ", 1))
-}
-
-fn only(node: &str) -> Vec<u8> {
-    zip(&[schema(node)])
-}
-
-fn node(loader: &str, module: &str, class: &str, rest: &str) -> String {
-    format!(r#"{{"__class__": "{class}", "__module__": "{module}", "__loader__": "{loader}"{rest}}}"#)
-}
-
-fn list(items: &[String]) -> String {
-    node("ListNode", "builtins", "list", &format!(r#", "content": [{}]"#, items.join(", ")))
-}
-
-fn array(file: &str) -> String {
-    node("NdArrayNode", "numpy", "ndarray", &format!(r#", "type": "numpy", "file": "{file}""#))
-}
-
-fn npy(header: &str, data: &[u8]) -> Vec<u8> {
-    cat![b"\x93NUMPY\x01\x00", (header.len() as u16).to_le_bytes(), header, data]
-}
+use crate::zip::{File, NONE, array, deflated, end, file, list, local, node, npy, only, schema, zip};
 
 const TWO: &str = "{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }\n";
 
@@ -226,6 +127,32 @@ fn bombs() {
     let lying = File { sizes: (zeros.sizes.0, 100), ..zeros };
     let text = refused(zip(&[schema(NONE), lying]));
     assert_eq!(text, "zip entry `x` does not unpack to the size that its header says");
+}
+
+#[test]
+fn bombs_inside_of_archives() {
+    // Each layer packs a thousandfold: what counts is the file that was given.
+    let zeros = file("data.npy", vec![0; 64 << 20]);
+    let inner = deflated(file("1.npz", zip(&[deflated(zeros)])));
+    let bytes = zip(&[schema(NONE), inner]);
+    assert!(bytes.len() < 2_000, "{}", bytes.len());
+    let expected = format!(
+        "the skops stream unpacks to more than 4194304 bytes ({} packed); raise `ratio` if it may",
+        bytes.len()
+    );
+    assert_eq!(refused(bytes), expected);
+}
+
+#[test]
+fn equal_files_compared_again_and_again() {
+    // Two nodes of one id must be equal, and the files that they name too: a few bytes of JSON for megabytes.
+    let bytes =
+        |id: u32, file: &str| node("BytesNode", "builtins", "bytes", &format!(r#", "file": "{file}", "__id__": {id}"#));
+    let files = || ["1.bin", "2.bin"].map(|name| deflated(file(name, vec![0; 1 << 20])));
+    good(zip(&[&[schema(&list(&[bytes(1, "1.bin"), bytes(1, "2.bin")]))][..], &files()].concat()));
+    let pairs: Vec<String> = (0..2_000).flat_map(|id| [bytes(id, "1.bin"), bytes(id, "2.bin")]).collect();
+    let text = refused(zip(&[&[schema(&list(&pairs))][..], &files()].concat()));
+    assert!(text.ends_with(" bytes handled"), "{text}");
 }
 
 #[test]

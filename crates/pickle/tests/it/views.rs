@@ -104,6 +104,25 @@ fn too_many_attributes() {
 }
 
 #[test]
+fn more_items_than_a_small_file_has_room_for() {
+    let document = good(cat![b"\x80\x02](", vec![b'N'; 3_000_000], b"e."]);
+    let error = document.root().items().unwrap_err();
+    assert_eq!(error.to_string(), "more than 2273103 items of one value in so small a file");
+    assert!(document.root().item(2_999_999).unwrap().is_none());
+    let document = good(cat![b"\x80\x02](", b"K\x07".repeat(1_500_000), b"e."]);
+    assert_eq!(document.root().items().unwrap().len(), 1_500_000);
+}
+
+#[test]
+fn places_behind_keys_that_are_no_texts() {
+    let document = good(stream(cat![b"}", int(-7), text("x"), b"s", text("a"), list(&[int(1)]), b"s"]));
+    let pairs = document.root().pairs().unwrap();
+    assert_eq!(pairs[0].1.as_i64().unwrap_err().to_string(), "[-7]: expected an integer, found a text");
+    assert_eq!(pairs[1].1.item(0).unwrap().path(), "[a][0]");
+    assert_eq!(pairs[1].0.as_i64().unwrap_err().to_string(), "[1]: expected an integer, found a text");
+}
+
+#[test]
 fn integers_that_do_not_fit() {
     let document = good(stream(array(dtype("u8"), shape(&[1]), b"\x89", raw(&[0xff; 8]))));
     let numbers = document.root().array().unwrap();

@@ -91,11 +91,45 @@ impl<'d> Machine<'d> {
         let id = tree.json.int(id).ok_or(ErrorKind::Part("__id__"))?;
         if let Some(other) = seen.get(&id).copied() {
             self.meter.work(wide(tree.json.text(at).len()))?;
-            return if tree.same(at, other) { tree.node(Some(other), "__id__") } else { Err(ErrorKind::IdTwice(id)) };
+            let same = self.same(tree, at, other)?;
+            return if same { tree.node(Some(other), "__id__") } else { Err(ErrorKind::IdTwice(id)) };
         }
         self.meter.memory(SEEN)?;
         seen.insert(id, at);
         self.make_node(tree, at, loader)
+    }
+
+    /// Whether two nodes say the same. What an object makes anew each time that it is asked (its state) has another id
+    /// each time, and bytes have another file each time: there the bytes count.
+    fn same(&mut self, tree: &Tree<'_>, left: At, right: At) -> Result<bool> {
+        let json = &tree.json;
+        if json.all(left).count() != json.all(right).count() {
+            return Ok(false);
+        }
+        let mut key = "";
+        for (left, right) in json.all(left).zip(json.all(right)) {
+            let (kind, text) = (json.kind(left), json.text(left));
+            let open = matches!(kind, Kind::Array | Kind::Object);
+            let equal = kind == json.kind(right) && (open || text == json.text(right));
+            let by_key = match key {
+                "\"__id__\"" => kind == Kind::Number,
+                "\"file\"" if !equal => self.same_file(tree, left, right)?,
+                _ => false,
+            };
+            if !equal && !by_key {
+                return Ok(false);
+            }
+            key = text;
+        }
+        Ok(true)
+    }
+
+    /// Whether two files that are named here have the same bytes.
+    fn same_file(&mut self, tree: &Tree<'_>, left: At, right: At) -> Result<bool> {
+        let place = |at: At| tree.json.string(at).and_then(|name| tree.unpacked.file(&name));
+        let Some((left, right)) = place(left).zip(place(right)) else { return Ok(false) };
+        self.meter.work(wide(left.len()))?;
+        Ok(self.data.get(left) == self.data.get(right))
     }
 }
 
@@ -139,30 +173,5 @@ impl Tree<'_> {
     /// The value of the node that is a part of another.
     fn child(&self, at: At, key: &'static str) -> Result<Id> {
         self.node(self.json.get(at, key), key)
-    }
-
-    /// Whether two nodes say the same. What an object makes anew each time that it is asked (its state) has another id
-    /// each time, and bytes have another file each time: there the bytes count.
-    fn same(&self, left: At, right: At) -> bool {
-        let mut tokens = self.json.all(left).zip(self.json.all(right));
-        let lengths = self.json.all(left).count() == self.json.all(right).count();
-        let bytes = |at: At| {
-            let name = self.json.string(at)?;
-            self.unpacked.file(&name).and_then(|place| self.unpacked.data.get(place))
-        };
-        let mut key = "";
-        lengths
-            && tokens.all(|(left, right)| {
-                let (kind, text) = (self.json.kind(left), self.json.text(left));
-                let open = matches!(kind, Kind::Array | Kind::Object);
-                let equal = kind == self.json.kind(right) && (open || text == self.json.text(right));
-                let by_key = match key {
-                    "\"__id__\"" => kind == Kind::Number,
-                    "\"file\"" => bytes(left).is_some() && bytes(left) == bytes(right),
-                    _ => false,
-                };
-                key = text;
-                equal || by_key
-            })
     }
 }

@@ -108,7 +108,7 @@ impl Machine<'_> {
 
     /// An instance of a listed class.
     pub(super) fn object_node(&mut self, class: u32, args: Box<[Id]>, state: Option<Id>) -> Result<Id> {
-        if !matches!(self.names.role(class), Some(Role::Class { .. })) {
+        if !matches!(self.names.role(class), Some(Role::Class { .. })) && !self.is_partial(class) {
             return Err(ErrorKind::NotCallable(self.names.show(class)));
         }
         let made = self.object(class, args, None)?;

@@ -2,44 +2,14 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
-use foretell_pickle::{Entry, State, Value, View};
+use foretell_pickle::{Value, View};
+
+mod names;
+
+pub(crate) use names::GLOBALS;
 
 use crate::Error;
 use crate::families::Categories;
-
-const MANAGER: State = State::TUPLE.or(State::DICT);
-
-/// What pandas 0.25 to 3 name for these objects, and pyarrow for the strings of pandas 3.
-pub(crate) const GLOBALS: &[Entry] = &[
-    Entry::class("pandas", "CategoricalDtype"),
-    Entry::class("pandas", "DataFrame"),
-    Entry::class("pandas", "Series"),
-    Entry::class("pandas", "StringDtype"),
-    Entry::class("pandas.arrays", "ArrowStringArray"),
-    Entry::class("pandas.core.arrays.categorical", "Categorical"),
-    Entry::class("pandas.core.arrays.string_", "StringDtype"),
-    Entry::class("pandas.core.arrays.string_arrow", "ArrowStringArray"),
-    Entry::class("pandas.core.dtypes.dtypes", "CategoricalDtype"),
-    Entry::class("pandas.core.frame", "DataFrame"),
-    Entry::class("pandas.core.internals.managers", "BlockManager").with_state(MANAGER),
-    Entry::class("pandas.core.internals.managers", "SingleBlockManager").with_state(MANAGER),
-    Entry::class("pandas.core.series", "Series"),
-    Entry::function("pandas._libs.internals", "_unpickle_block"),
-    Entry::function("pandas.core.indexes.base", "_new_Index"),
-    Entry::function("pyarrow.lib", "_restore_array"),
-    Entry::function("pyarrow.lib", "chunked_array"),
-    Entry::function("pyarrow.lib", "py_buffer"),
-    Entry::function("pyarrow.lib", "type_for_alias"),
-    Entry::inert("pandas", "CategoricalIndex"),
-    Entry::inert("pandas", "Index"),
-    Entry::inert("pandas", "RangeIndex"),
-    Entry::inert("pandas.core.indexes.base", "Index"),
-    Entry::inert("pandas.core.indexes.category", "CategoricalIndex"),
-    Entry::inert("pandas.core.indexes.numeric", "Float64Index"),
-    Entry::inert("pandas.core.indexes.numeric", "Int64Index"),
-    Entry::inert("pandas.core.indexes.numeric", "UInt64Index"),
-    Entry::inert("pandas.core.indexes.range", "RangeIndex"),
-];
 
 /// Rows of numbers by the value of their index.
 #[derive(Debug)]
