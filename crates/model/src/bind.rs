@@ -102,7 +102,7 @@ mod tests {
     fn signature(names: [Option<&str>; 2]) -> Signature {
         let kinds = [InputKind::Number, InputKind::Text];
         let inputs = names.iter().zip(kinds).map(|(name, kind)| Input { name: name.map(String::from), kind });
-        Signature { inputs: inputs.collect(), predict: vec![], proba: vec![], decision: vec![], transform: vec![] }
+        Signature::transformer(inputs.collect(), vec![])
     }
 
     fn field(name: &str, data_type: DataType) -> Field {

@@ -128,6 +128,7 @@ fn signature(out: &mut String, signature: &Signature) {
         ("predict", &signature.predict),
         ("predict_proba", &signature.proba),
         ("decision_function", &signature.decision),
+        ("score_samples", &signature.samples),
         ("transform", &signature.transform),
     ];
     out.push_str("\noutputs\n");
@@ -187,6 +188,7 @@ fn model_json(model: &Model) -> Value {
             "predict": outputs(&signature.predict),
             "predict_proba": outputs(&signature.proba),
             "decision_function": outputs(&signature.decision),
+            "score_samples": outputs(&signature.samples),
             "transform": outputs(&signature.transform),
         }
     })

@@ -7,7 +7,7 @@ use foretell_pickle::View;
 
 use super::Family;
 use crate::loader::{Loaded, Loader, Out, Source, flag, some_attr};
-use crate::step::{Step, Transform};
+use crate::step::Step;
 use crate::{Error, StepReport};
 
 pub(crate) const FAMILY: Family = Family {
@@ -91,16 +91,10 @@ fn part(
         let report = StepReport { class: "passthrough".to_string(), columns: names, ..StepReport::default() };
         return Ok((run::Part { picked, step: None }, given, report));
     }
-    let mut loaded = loader.load(transformer, Some(&given))?;
+    let mut loaded = loader.transformer(transformer, Some(&given))?;
     loaded.report.columns = names;
-    match (loaded.step, loaded.out) {
-        (Step::Transform(step), Out::Table(table)) => {
-            loader.charge(view, table.len())?;
-            let step: Option<Box<dyn Transform>> = Some(step);
-            Ok((run::Part { picked, step }, table, loaded.report))
-        }
-        _ => Err(Error::state(transformer.path(), "predicts, where a transformer is needed")),
-    }
+    loader.charge(view, loaded.out.len())?;
+    Ok((run::Part { picked, step: Some(loaded.step) }, loaded.out, loaded.report))
 }
 
 mod run {

@@ -24,7 +24,7 @@ pub(crate) fn try_out(bytes: &[u8]) -> bool {
         return true;
     }
     let columns: Vec<ArrayRef> = model.signature().inputs.iter().map(|input| column(&input.kind)).collect();
-    for want in [Want::Predict, Want::Proba, Want::Decision, Want::Transform] {
+    for want in [Want::Predict, Want::Proba, Want::Decision, Want::Samples, Want::Transform] {
         let outputs = model.score(&Columns::new(&columns, rows), want, &mut Scratch::default());
         assert_eq!(outputs.columns.len(), model.signature().outputs(want).len());
         assert!(outputs.columns.iter().all(|column| column.len() == rows));
