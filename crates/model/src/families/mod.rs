@@ -63,6 +63,7 @@ mod importance;
 mod index;
 mod inert;
 mod inner;
+mod inverse;
 mod losses;
 mod norm;
 mod normal;
