@@ -52,10 +52,12 @@ impl Signature {
             InputKind::Number if is_number(data_type) => return Ok(()),
             InputKind::Bool if is_number(data_type) => return Ok(()),
             InputKind::Text if is_text(data_type) => return Ok(()),
+            InputKind::List if is_list(data_type) => return Ok(()),
             InputKind::Category(_) | InputKind::Any if is_text(data_type) || is_number(data_type) => return Ok(()),
             InputKind::Number => "a number",
             InputKind::Bool => "true or false",
             InputKind::Text => "text",
+            InputKind::List => "a list",
             InputKind::Category(_) | InputKind::Any => "a number or text",
         };
         Err(Error::Column {
@@ -80,6 +82,14 @@ pub(crate) fn is_number(data_type: &DataType) -> bool {
         DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) => true,
         DataType::Float16 => false,
         other => other.is_integer() || other.is_floating(),
+    }
+}
+
+/// Lists of what is read as numbers or text.
+pub(crate) fn is_list(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::List(item) | DataType::LargeList(item) => is_number(item.data_type()) || is_text(item.data_type()),
+        other => other == &DataType::Null,
     }
 }
 

@@ -20,6 +20,8 @@ pub struct LoadOptions {
     pub at: Option<String>,
     /// Budgets of the pickle reader.
     pub limits: Limits,
+    /// Names of the inputs, in their order, for files that tell none. What hashes names takes its inputs from here.
+    pub columns: Vec<String>,
     /// Levels of categorical columns by feature name, for boosters that store none.
     pub categories: BTreeMap<String, Vec<String>>,
     /// Which boosting rounds are scored; the default is what the library's `predict` takes.

@@ -253,6 +253,8 @@ impl<'o> Loader<'o> {
 
     /// The model's own features.
     pub(crate) fn own_sources(&mut self, count: usize, names: Option<Vec<String>>) -> Result<Vec<Source>, Error> {
+        let told = &self.options.columns;
+        let names = names.or_else(|| (!told.is_empty()).then(|| told.clone()));
         if let Some(names) = &names
             && names.len() != count
         {

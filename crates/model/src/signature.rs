@@ -42,6 +42,8 @@ pub enum InputKind {
     Bool,
     /// A category by one of these levels (in the order of their codes).
     Category(Vec<String>),
+    /// A list of texts or numbers.
+    List,
     /// Numbers or text: the model takes both.
     Any,
 }

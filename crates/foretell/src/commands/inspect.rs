@@ -102,6 +102,7 @@ fn kind(kind: &InputKind) -> String {
         InputKind::Text => "text".to_string(),
         InputKind::Bool => "true or false".to_string(),
         InputKind::Any => "number or text".to_string(),
+        InputKind::List => "list".to_string(),
         InputKind::Category(levels) => {
             let shown: Vec<&str> = levels.iter().take(10).map(String::as_str).collect();
             let more = if levels.len() > shown.len() { ", …" } else { "" };
@@ -172,6 +173,7 @@ fn model_json(model: &Model) -> Value {
                 InputKind::Text => ("text", None),
                 InputKind::Bool => ("bool", None),
                 InputKind::Any => ("any", None),
+                InputKind::List => ("list", None),
                 InputKind::Category(levels) => ("category", Some(levels)),
             };
             json!({ "name": input.name, "kind": kind, "levels": levels })
