@@ -35,12 +35,14 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     }
     let rest = some_attr(view, "built_default")?;
     let has_rest = view.get_attr("built_default")?.is_some_and(|rest| !rest.as_bool().is_ok_and(|rest| !rest));
-    if has_rest && given.is_none() {
-        let what = "a default for columns that the file does not name";
-        return Err(Error::unsupported(view.path(), what, "DataFrameMapper without a default"));
+    let told = loader.options.columns.clone();
+    if has_rest && given.is_none() && told.is_empty() {
+        let message = "has a default for columns that the file does not name: name all columns (`columns`)";
+        return Err(Error::state(view.path(), message));
     }
     let sources = match given {
         Some(given) => given.to_vec(),
+        None if has_rest => loader.own_sources(told.len(), Some(told))?,
         None => loader.own_sources(names.len(), Some(names.clone()))?,
     };
     if has_rest {
