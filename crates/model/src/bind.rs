@@ -52,10 +52,12 @@ impl Signature {
             InputKind::Number if is_number(data_type) => return Ok(()),
             InputKind::Bool if is_number(data_type) => return Ok(()),
             InputKind::Text if is_text(data_type) => return Ok(()),
+            InputKind::List if is_list(data_type) => return Ok(()),
             InputKind::Category(_) | InputKind::Any if is_text(data_type) || is_number(data_type) => return Ok(()),
             InputKind::Number => "a number",
             InputKind::Bool => "true or false",
             InputKind::Text => "text",
+            InputKind::List => "a list",
             InputKind::Category(_) | InputKind::Any => "a number or text",
         };
         Err(Error::Column {
@@ -83,6 +85,14 @@ pub(crate) fn is_number(data_type: &DataType) -> bool {
     }
 }
 
+/// Lists of what is read as numbers or text.
+pub(crate) fn is_list(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::List(item) | DataType::LargeList(item) => is_number(item.data_type()) || is_text(item.data_type()),
+        other => other == &DataType::Null,
+    }
+}
+
 /// Types that are read as text.
 pub(crate) fn is_text(data_type: &DataType) -> bool {
     match data_type {
@@ -102,7 +112,7 @@ mod tests {
     fn signature(names: [Option<&str>; 2]) -> Signature {
         let kinds = [InputKind::Number, InputKind::Text];
         let inputs = names.iter().zip(kinds).map(|(name, kind)| Input { name: name.map(String::from), kind });
-        Signature { inputs: inputs.collect(), predict: vec![], proba: vec![], decision: vec![], transform: vec![] }
+        Signature::transformer(inputs.collect(), vec![])
     }
 
     fn field(name: &str, data_type: DataType) -> Field {

@@ -11,6 +11,8 @@ pub enum Want {
     Proba,
     /// `decision_function`.
     Decision,
+    /// `score_samples`.
+    Samples,
     /// `transform`.
     Transform,
 }

@@ -248,13 +248,8 @@ impl Reverse {
 }
 
 fn one_column(kind: InputKind, output: &str, data_type: DataType) -> Signature {
-    Signature {
-        inputs: vec![Input { name: None, kind }],
-        predict: Vec::new(),
-        proba: Vec::new(),
-        decision: Vec::new(),
-        transform: vec![Output { name: output.to_string(), data_type, class: None }],
-    }
+    let output = Output { name: output.to_string(), data_type, class: None };
+    Signature::transformer(vec![Input { name: None, kind }], vec![output])
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use sha2::{Digest, Sha256};
 
 use crate::at::choose;
 use crate::families::{self, allow};
-use crate::loader::{Loader, Out};
+use crate::loader::{Loader, Out, Source};
 use crate::xgboost::Form;
-use crate::{Description, Error, Model, Report, Signature, lightgbm};
+use crate::{Description, Error, Model, Output, Report, Signature, lightgbm};
 
 /// How a file is read.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +23,8 @@ pub struct LoadOptions {
     pub at: Option<String>,
     /// Budgets of the pickle reader.
     pub limits: Limits,
+    /// Names of the inputs, in their order, for files that tell none. What hashes names takes its inputs from here.
+    pub columns: Vec<String>,
     /// Levels of categorical columns by feature name, for boosters that store none.
     pub categories: BTreeMap<String, Vec<String>>,
     /// Which boosting rounds are scored; the default is what the library's `predict` takes.
@@ -88,6 +90,10 @@ fn sha256(bytes: &[u8]) -> String {
 /// A table as wide as a vocabulary goes to the next step, sparse; as columns nobody could hold it.
 const ANSWERED: usize = 1 << 14;
 
+fn shown(table: &[Source]) -> Vec<Output> {
+    if table.len() > ANSWERED { Vec::new() } else { table.iter().map(Source::output).collect() }
+}
+
 fn finish(loader: Loader<'_>, loaded: crate::loader::Loaded, bytes: &[u8]) -> Result<Model, Error> {
     let inputs = loader.signature_inputs();
     let (signature, labels) = match loaded.out {
@@ -98,23 +104,16 @@ fn finish(loader: Loader<'_>, loaded: crate::loader::Loaded, bytes: &[u8]) -> Re
                 predict: targets.predict,
                 proba: targets.proba,
                 decision: targets.decision,
-                transform: Vec::new(),
+                samples: targets.samples,
+                transform: shown(&targets.table),
             };
             (signature, labels)
         }
         Out::Codes(source) => {
-            let transform = vec![crate::Output { data_type: arrow_schema::DataType::Int64, ..source.output() }];
-            let signature =
-                Signature { inputs, predict: Vec::new(), proba: Vec::new(), decision: Vec::new(), transform };
-            (signature, Vec::new())
+            let transform = vec![Output { data_type: arrow_schema::DataType::Int64, ..source.output() }];
+            (Signature::transformer(inputs, transform), Vec::new())
         }
-        Out::Table(sources) => {
-            let shown = if sources.len() > ANSWERED { &[] } else { sources.as_slice() };
-            let transform = shown.iter().map(crate::loader::Source::output).collect();
-            let signature =
-                Signature { inputs, predict: Vec::new(), proba: Vec::new(), decision: Vec::new(), transform };
-            (signature, Vec::new())
-        }
+        Out::Table(table) => (Signature::transformer(inputs, shown(&table)), Vec::new()),
     };
     let steps = loaded.report.walk();
     let trees: Vec<_> = steps.iter().filter_map(|step| step.trees.as_ref()).collect();

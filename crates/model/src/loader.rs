@@ -6,7 +6,7 @@ use arrow_schema::DataType;
 use foretell_pickle::{Kind, Value, View};
 
 use crate::labels::Labels;
-use crate::step::Step;
+use crate::step::{Step, Table, Transform};
 use crate::{Error, Input, InputKind, LoadOptions, Output, StepReport, families};
 
 /// A column that a step is given.
@@ -50,6 +50,10 @@ pub(crate) struct Targets {
     pub(crate) predict: Vec<Output>,
     pub(crate) proba: Vec<Output>,
     pub(crate) decision: Vec<Output>,
+    /// What `score_samples` gives.
+    pub(crate) samples: Vec<Output>,
+    /// What `transform` gives; empty where it is no transformer besides.
+    pub(crate) table: Vec<Source>,
     /// The classes of each target; empty for regressions.
     pub(crate) labels: Vec<Labels>,
 }
@@ -96,6 +100,27 @@ pub(crate) struct Loaded {
     pub(crate) report: StepReport,
 }
 
+/// A step that hands a table on, with its columns.
+pub(crate) struct Transformer {
+    pub(crate) step: Box<dyn Transform>,
+    pub(crate) out: Vec<Source>,
+    pub(crate) report: StepReport,
+}
+
+impl Loaded {
+    /// The step as one that others follow.
+    pub(crate) fn transformer(self, view: &View<'_>) -> Result<Transformer, Error> {
+        let (step, out): (Box<dyn Transform>, _) = match (self.step, self.out) {
+            (Step::Transform(step), Out::Table(out)) => (step, out),
+            (Step::Predict(step), Out::Answers(targets)) if !targets.table.is_empty() => {
+                (Box::new(Table(step)), targets.table)
+            }
+            _ => return Err(Error::state(view.path(), "predicts, where a transformer is needed")),
+        };
+        Ok(Transformer { step, out, report: self.report })
+    }
+}
+
 /// Estimators inside estimators: more are an attack on the stack.
 const NESTING: usize = 48;
 
@@ -115,6 +140,8 @@ pub(crate) struct Loader<'o> {
     estimators: usize,
     columns: usize,
     bytes: usize,
+    /// Whether only the table is wanted: of the estimator that is loaded next, and of the one being loaded.
+    hands_on: (bool, bool),
 }
 
 impl<'o> Loader<'o> {
@@ -129,6 +156,7 @@ impl<'o> Loader<'o> {
             estimators: 0,
             columns: 0,
             bytes: 0,
+            hands_on: (false, false),
         }
     }
 
@@ -150,6 +178,7 @@ impl<'o> Loader<'o> {
             self.version = version_text(view)?;
         }
         self.depth = self.depth.saturating_add(1);
+        self.hands_on = (false, self.hands_on.0);
         let loaded = (family.load)(self, view, given);
         self.depth = self.depth.saturating_sub(1);
         let mut loaded = loaded?;
@@ -166,9 +195,16 @@ impl<'o> Loader<'o> {
         Ok(loaded)
     }
 
-    /// Whether the estimator that is being loaded is the model itself.
-    pub(crate) fn is_root(&self) -> bool {
-        self.depth <= 1
+    /// Loads an estimator of which only the table is wanted.
+    pub(crate) fn transformer(&mut self, view: &View<'_>, given: Option<&[Source]>) -> Result<Transformer, Error> {
+        self.hands_on.0 = true;
+        self.load(view, given)?.transformer(view)
+    }
+
+    /// Whether only the table is wanted of the estimator that is being loaded. To be asked before what is inside of it
+    /// is loaded.
+    pub(crate) fn hands_on(&self) -> bool {
+        self.hands_on.1
     }
 
     pub(crate) fn set_library(&mut self, library: &'static str, version: Option<String>) {
@@ -236,6 +272,8 @@ impl<'o> Loader<'o> {
 
     /// The model's own features.
     pub(crate) fn own_sources(&mut self, count: usize, names: Option<Vec<String>>) -> Result<Vec<Source>, Error> {
+        let told = &self.options.columns;
+        let names = names.or_else(|| (!told.is_empty()).then(|| told.clone()));
         if let Some(names) = &names
             && names.len() != count
         {

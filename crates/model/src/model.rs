@@ -58,17 +58,20 @@ impl Model {
         }
         let x = Matrix::Frame(Frame { columns: columns.arrays().to_vec(), rows });
         let mut run = Run::default();
-        let answer = match &self.step {
-            Step::Predict(step) => step.answer(x, want, &mut run),
-            Step::Transform(step) => match step.transform(x, &mut run) {
-                Matrix::Frame(frame) => {
-                    let refusals = run.into_refusals();
-                    return Outputs { columns: frame.columns, refusals };
-                }
-                other => match other.into_dense() {
-                    Ok(dense) => Answer::F64((0..dense.cols).map(|col| dense.column(col).to_vec()).collect()),
-                    Err(_) => Answer::F64(vec![vec![f64::NAN; rows]; wanted.len()]),
-                },
+        let table = match &self.step {
+            Step::Predict(step) if want != Want::Transform => Err(step.answer(x, want, &mut run)),
+            Step::Predict(step) => Ok(step.table(x, &mut run)),
+            Step::Transform(step) => Ok(step.transform(x, &mut run)),
+        };
+        let answer = match table {
+            Err(answer) => answer,
+            Ok(Matrix::Frame(frame)) => {
+                let refusals = run.into_refusals();
+                return Outputs { columns: frame.columns, refusals };
+            }
+            Ok(other) => match other.into_dense() {
+                Ok(dense) => Answer::F64((0..dense.cols).map(|col| dense.column(col).to_vec()).collect()),
+                Err(_) => Answer::F64(vec![vec![f64::NAN; rows]; wanted.len()]),
             },
         };
         let refusals = run.into_refusals();

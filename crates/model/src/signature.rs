@@ -16,6 +16,8 @@ pub struct Signature {
     pub proba: Vec<Output>,
     /// What `decision_function` gives; empty where the model has none.
     pub decision: Vec<Output>,
+    /// What `score_samples` gives; empty where the model has none.
+    pub samples: Vec<Output>,
     /// What `transform` gives; empty where the model has none.
     pub transform: Vec<Output>,
 }
@@ -40,6 +42,8 @@ pub enum InputKind {
     Bool,
     /// A category by one of these levels (in the order of their codes).
     Category(Vec<String>),
+    /// A list of texts or numbers.
+    List,
     /// Numbers or text: the model takes both.
     Any,
 }
@@ -56,12 +60,18 @@ pub struct Output {
 }
 
 impl Signature {
+    /// Of a model that only transforms.
+    pub(crate) fn transformer(inputs: Vec<Input>, transform: Vec<Output>) -> Self {
+        Signature { inputs, predict: vec![], proba: vec![], decision: vec![], samples: vec![], transform }
+    }
+
     /// The outputs for one kind of answer; empty where the model has none.
     pub fn outputs(&self, want: Want) -> &[Output] {
         match want {
             Want::Predict => &self.predict,
             Want::Proba => &self.proba,
             Want::Decision => &self.decision,
+            Want::Samples => &self.samples,
             Want::Transform => &self.transform,
         }
     }

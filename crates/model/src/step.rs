@@ -15,6 +15,21 @@ pub(crate) trait Transform: Send + Sync + Debug {
 /// Gives an answer a row. Asked only for what its targets declare.
 pub(crate) trait Predict: Send + Sync + Debug {
     fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer;
+
+    /// What it hands on as a transformer, where its targets declare a table.
+    fn table(&self, x: Matrix, _run: &mut Run) -> Matrix {
+        x
+    }
+}
+
+/// A predictor that stands where a transformer is needed.
+#[derive(Debug)]
+pub(crate) struct Table(pub(crate) Box<dyn Predict>);
+
+impl Transform for Table {
+    fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
+        self.0.table(x, run)
+    }
 }
 
 /// A loaded estimator.
@@ -91,6 +106,14 @@ impl Predict for Chain {
         match &self.last {
             Some(last) => last.answer(x, want, run),
             None => Answer::F64(Vec::new()),
+        }
+    }
+
+    fn table(&self, x: Matrix, run: &mut Run) -> Matrix {
+        let x = self.transform(x, run);
+        match &self.last {
+            Some(last) => last.table(x, run),
+            None => x,
         }
     }
 }

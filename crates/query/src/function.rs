@@ -30,6 +30,7 @@ pub(crate) struct ModelCall {
 const SUFFIXES: &[(&str, Want, &str)] = &[
     ("_proba", Want::Proba, "probabilities"),
     ("_decision", Want::Decision, "decision values"),
+    ("_score_samples", Want::Samples, "scores of samples"),
     ("_transform", Want::Transform, "transformed columns"),
 ];
 

@@ -249,6 +249,10 @@ fn accept(found: &DataType, kind: &InputKind) -> Result<Option<DataType>, &'stat
         _ => None,
     };
     match kind {
+        InputKind::List => match found {
+            DataType::List(_) | DataType::LargeList(_) | DataType::Null => Ok(None),
+            _ => Err("lists"),
+        },
         InputKind::Number if *found == DataType::Null => Ok(Some(DataType::Float64)),
         InputKind::Bool if *found == DataType::Null => Ok(Some(DataType::Boolean)),
         _ if *found == DataType::Null => Ok(Some(DataType::Utf8)),

@@ -111,6 +111,7 @@ fn kind(kind: &InputKind) -> String {
         InputKind::Text => "text".to_string(),
         InputKind::Bool => "true or false".to_string(),
         InputKind::Any => "number or text".to_string(),
+        InputKind::List => "list".to_string(),
         InputKind::Category(levels) => {
             let shown: Vec<&str> = levels.iter().take(10).map(String::as_str).collect();
             let more = if levels.len() > shown.len() { ", …" } else { "" };
@@ -137,6 +138,7 @@ fn signature(out: &mut String, signature: &Signature) {
         ("predict", &signature.predict),
         ("predict_proba", &signature.proba),
         ("decision_function", &signature.decision),
+        ("score_samples", &signature.samples),
         ("transform", &signature.transform),
     ];
     out.push_str("\noutputs\n");
@@ -188,6 +190,7 @@ fn model_json(model: &Model) -> Value {
                 InputKind::Text => ("text", None),
                 InputKind::Bool => ("bool", None),
                 InputKind::Any => ("any", None),
+                InputKind::List => ("list", None),
                 InputKind::Category(levels) => ("category", Some(levels)),
             };
             json!({ "name": input.name, "kind": kind, "levels": levels })
@@ -204,6 +207,7 @@ fn model_json(model: &Model) -> Value {
             "predict": outputs(&signature.predict),
             "predict_proba": outputs(&signature.proba),
             "decision_function": outputs(&signature.decision),
+            "score_samples": outputs(&signature.samples),
             "transform": outputs(&signature.transform),
         }
     })

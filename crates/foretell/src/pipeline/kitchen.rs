@@ -47,6 +47,9 @@ pub(crate) struct ModelText {
     pub(crate) iterations: Option<Range<usize>>,
     /// Levels of categorical columns.
     pub(crate) categories: BTreeMap<String, Vec<String>>,
+    /// Names of the inputs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) columns: Vec<String>,
 }
 
 impl ModelText {
@@ -55,6 +58,7 @@ impl ModelText {
             at: self.at.clone(),
             limits,
             categories: self.categories.clone(),
+            columns: self.columns.clone(),
             iterations: self.iterations.clone(),
         };
         Model::load(bytes, &options)

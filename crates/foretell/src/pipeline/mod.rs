@@ -426,6 +426,7 @@ fn load_model(file: &PipelineFile, entry: &ModelEntry) -> Result<(ModelText, Str
         at: settings.at.clone(),
         iterations: settings.iterations.map(|i| (i.range().0 as usize)..(i.range().1 as usize)),
         categories: settings.levels().map_err(|message| wrong(message, "`{ COLUMN: [level, level] }`"))?,
+        columns: settings.columns.clone(),
     };
     let model = text.load(&bytes, settings.limits.reader()).map_err(|error| {
         let remedy = format!("`foretell inspect {shown}` tells what is in it");

@@ -34,6 +34,9 @@ pub(crate) struct ModelSettings {
     #[serde(default)]
     #[schemars(with = "std::collections::BTreeMap<String, Vec<String>>")]
     pub(crate) categories: Map<String, serde_json::Value>,
+    /// The names of the model's inputs, in their order, where the file tells none; a FeatureHasher hashes these.
+    #[serde(default)]
+    pub(crate) columns: Vec<String>,
 }
 
 impl ModelSettings {

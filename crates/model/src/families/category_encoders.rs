@@ -34,12 +34,10 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     // Until 2.5 one encoder had all that it learned in another.
     let inner = some_attr(view, "base_n_encoder")?;
     let view = inner.as_ref().unwrap_or(view);
-    for name in ["_min_group_categories", "min_group_lumping_", "composite_members_", "hierarchy_depth"] {
-        if let Some(used) = some_attr(view, name)?
-            && !used.is_empty()?
-        {
-            return Err(Error::unsupported(view.path(), format!("`{name}`"), "encoders of one column each, ungrouped"));
-        }
+    if let Some(used) = some_attr(view, "composite_members_")?
+        && !used.is_empty()?
+    {
+        return Err(Error::unsupported(used.path(), "columns joined into one", "encoders of one column each"));
     }
     let columns = view.attr("cols")?.items()?.iter().map(name_of).collect::<Result<Vec<_>, _>>()?;
     let maps = maps(view, &class, &columns)?;
@@ -88,8 +86,9 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
                 out.push(Source::made(label.to_string()));
             }
         }
+        let groups = groups(view, name, &map.categories)?;
         let Map { categories, rows, unknown, missing, .. } = map;
-        let how = run::How::Encode(Box::new(run::Encode { categories, rows, unknown, missing, kept }));
+        let how = run::How::Encode(Box::new(run::Encode { categories, groups, rows, unknown, missing, kept }));
         parts.push(run::Part { label: source.label.clone(), how });
     }
     let step = run::Encoder { class, parts };
@@ -173,6 +172,26 @@ fn mapping<'a>(view: &View<'a>, column: &str) -> Result<View<'a>, Error> {
         }
     }
     Err(missing())
+}
+
+/// The rare categories of a column, and for each the code of the category that stands for it.
+fn groups(view: &View<'_>, column: &str, all: &Categories) -> Result<Option<run::Groups>, Error> {
+    for name in ["_min_group_categories", "min_group_lumping_"] {
+        let Some(by_column) = some_attr(view, name)? else { continue };
+        for (key, rare) in by_column.pairs()? {
+            if name_of(&key)? != column {
+                continue;
+            }
+            let (rare, names): (Vec<_>, Vec<_>) = rare.pairs()?.into_iter().unzip();
+            let mut codes = Vec::with_capacity(names.len());
+            for name in names {
+                let code = all.text_code(name.as_str()?);
+                codes.push(code.ok_or_else(|| Error::state(name.path(), "there is no such group"))?);
+            }
+            return Ok(Some(run::Groups { rare: Categories::objects(&rare)?, codes }));
+        }
+    }
+    Ok(None)
 }
 
 /// The only column of a Series.
@@ -275,8 +294,15 @@ mod run {
     }
 
     #[derive(Debug)]
+    pub(super) struct Groups {
+        pub(super) rare: Categories,
+        pub(super) codes: Vec<u32>,
+    }
+
+    #[derive(Debug)]
     pub(super) struct Encode {
         pub(super) categories: Categories,
+        pub(super) groups: Option<Groups>,
         pub(super) rows: Vec<Vec<f64>>,
         pub(super) unknown: Option<Vec<f64>>,
         pub(super) missing: Option<Vec<f64>>,
@@ -299,7 +325,7 @@ mod run {
                     Matrix::Frame(frame) => frame.columns[index].clone(),
                     other => Arc::new(Float64Array::from(other.numbers(index).unwrap_or_default())),
                 };
-                let Encode { categories, rows, unknown, missing, kept } = match &part.how {
+                let Encode { categories, groups, rows, unknown, missing, kept } = match &part.how {
                     How::Pass(kept) => {
                         out.extend(kept.then_some(column));
                         continue;
@@ -308,7 +334,13 @@ mod run {
                 };
                 let mut values = vec![vec![f64::NAN; count]; kept.len()];
                 let learned = categories.missing();
-                for (row, code) in categories.codes(&column).into_iter().enumerate() {
+                let mut codes = categories.codes(&column);
+                if let Some(Groups { rare, codes: groups }) = groups {
+                    for (code, rare) in codes.iter_mut().zip(rare.codes(&column)) {
+                        *code = groups.get(rare as usize).copied().unwrap_or(*code);
+                    }
+                }
+                for (row, code) in codes.into_iter().enumerate() {
                     let (numbers, reason) = if code == MISSING || Some(code) == learned {
                         (missing.as_ref(), "missing value")
                     } else {

@@ -68,17 +68,12 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
             out.extend(given);
             None
         } else {
-            let mut loaded = loader.load(&transformer, Some(&given))?;
+            let mut loaded = loader.transformer(&transformer, Some(&given))?;
             loaded.report.columns = std::mem::take(&mut child.columns);
             child = loaded.report;
-            match (loaded.step, loaded.out) {
-                (Step::Transform(step), Out::Table(table)) => {
-                    loader.charge(view, table.len())?;
-                    out.extend(table);
-                    Some(step)
-                }
-                _ => return Err(Error::state(transformer.path(), "predicts, where a transformer is needed")),
-            }
+            loader.charge(view, loaded.out.len())?;
+            out.extend(loaded.out);
+            Some(loaded.step)
         };
         let name = name.as_str()?;
         child.name = Some(name.to_string());

@@ -7,7 +7,7 @@ use foretell_pickle::View;
 
 use super::Family;
 use crate::loader::{Loaded, Loader, Out, Source, flag, some_attr};
-use crate::step::{Step, Transform};
+use crate::step::Step;
 use crate::{Error, StepReport};
 
 pub(crate) const FAMILY: Family = Family {
@@ -35,12 +35,14 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     }
     let rest = some_attr(view, "built_default")?;
     let has_rest = view.get_attr("built_default")?.is_some_and(|rest| !rest.as_bool().is_ok_and(|rest| !rest));
-    if has_rest && given.is_none() {
-        let what = "a default for columns that the file does not name";
-        return Err(Error::unsupported(view.path(), what, "DataFrameMapper without a default"));
+    let told = loader.options.columns.clone();
+    if has_rest && given.is_none() && told.is_empty() {
+        let message = "has a default for columns that the file does not name: name all columns (`columns`)";
+        return Err(Error::state(view.path(), message));
     }
     let sources = match given {
         Some(given) => given.to_vec(),
+        None if has_rest => loader.own_sources(told.len(), Some(told))?,
         None => loader.own_sources(names.len(), Some(names.clone()))?,
     };
     if has_rest {
@@ -91,16 +93,10 @@ fn part(
         let report = StepReport { class: "passthrough".to_string(), columns: names, ..StepReport::default() };
         return Ok((run::Part { picked, step: None }, given, report));
     }
-    let mut loaded = loader.load(transformer, Some(&given))?;
+    let mut loaded = loader.transformer(transformer, Some(&given))?;
     loaded.report.columns = names;
-    match (loaded.step, loaded.out) {
-        (Step::Transform(step), Out::Table(table)) => {
-            loader.charge(view, table.len())?;
-            let step: Option<Box<dyn Transform>> = Some(step);
-            Ok((run::Part { picked, step }, table, loaded.report))
-        }
-        _ => Err(Error::state(transformer.path(), "predicts, where a transformer is needed")),
-    }
+    loader.charge(view, loaded.out.len())?;
+    Ok((run::Part { picked, step: Some(loaded.step) }, loaded.out, loaded.report))
 }
 
 mod run {

@@ -59,17 +59,7 @@ impl Categories {
             }
             Kind::Object => {
                 for (object, code) in array.objects()?.iter().zip(0..) {
-                    match object.value() {
-                        Value::None => out.missing = Some(code),
-                        Value::Bool(yes) => {
-                            out.is_bool = true;
-                            out.int(i64::from(*yes), code);
-                        }
-                        Value::Int(int) => out.int(*int, code),
-                        Value::Float(number) => out.number(*number, code),
-                        Value::Array(_) => out.number(object.as_f64()?, code),
-                        _ => out.text(Cow::Borrowed(object.as_str()?), code),
-                    }
+                    out.object(object, code)?;
                 }
             }
             Kind::Record | Kind::Moment | Kind::Duration => {
@@ -97,6 +87,35 @@ impl Categories {
             }
         }
         out
+    }
+
+    /// The categories that some objects are, in the order of their codes.
+    pub(crate) fn objects(all: &[View<'_>]) -> Result<Self, Error> {
+        let mut out = Categories { count: all.len(), ..Categories::texts(Vec::new()) };
+        for (object, code) in all.iter().zip(0..) {
+            out.object(object, code)?;
+        }
+        Ok(out)
+    }
+
+    fn object(&mut self, object: &View<'_>, code: u32) -> Result<(), Error> {
+        match object.value() {
+            Value::None => self.missing = Some(code),
+            Value::Bool(yes) => {
+                self.is_bool = true;
+                self.int(i64::from(*yes), code);
+            }
+            Value::Int(int) => self.int(*int, code),
+            Value::Float(number) => self.number(*number, code),
+            Value::Array(_) => self.number(object.as_f64()?, code),
+            _ => self.text(Cow::Borrowed(object.as_str()?), code),
+        }
+        Ok(())
+    }
+
+    /// The code of a text.
+    pub(crate) fn text_code(&self, text: &str) -> Option<u32> {
+        self.texts.get(text).copied()
     }
 
     /// How many different texts there are.

@@ -31,7 +31,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
             names.push((name, true));
         }
     }
-    let (loaded, sources) = load_all(loader, view, given, &estimators)?;
+    let (loaded, sources) = load_all(loader, view, given, &estimators, Loader::transformer)?;
     let mut loaded = loaded.into_iter();
     let mut parts = Vec::new();
     let mut out = Vec::new();
@@ -39,17 +39,10 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     for (name, transforms) in &names {
         let mut step: Option<Box<dyn Transform>> = None;
         if *transforms && let Some(one) = loaded.next() {
-            children.push(one.report);
-            match (one.step, one.out) {
-                (Step::Transform(transform), Out::Table(table)) => {
-                    loader.charge(view, table.len())?;
-                    step = Some(transform);
-                    out.extend(table);
-                }
-                _ => {
-                    return Err(Error::state(view.path(), format!("`{name}` predicts, where a transformer is needed")));
-                }
-            }
+            children.push(StepReport { name: Some(name.clone()), ..one.report });
+            loader.charge(view, one.out.len())?;
+            step = Some(one.step);
+            out.extend(one.out);
         } else {
             children.push(StepReport {
                 name: Some(name.clone()),

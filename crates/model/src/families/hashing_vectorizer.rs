@@ -25,18 +25,24 @@ const FEATURES: usize = 1 << 20;
 /// Above this the columns have no names: a hash knows none, and counting them would only take memory.
 const NAMED: usize = 1 << 12;
 
-fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+/// How many places there are, and the columns that they are.
+pub(super) fn places(view: &View<'_>) -> Result<(u32, Vec<Source>), Error> {
     let features = view.attr("n_features")?.as_usize()?;
     if features == 0 || features > FEATURES {
         return Err(Error::unsupported(view.path(), format!("n_features={features}"), format!("1 to {FEATURES}")));
     }
-    let label = text_source(loader, view, given)?;
     let name = |place: usize| if features > NAMED { String::new() } else { format!("hash {place}") };
     let out = (0..features).map(|place| Source::made(name(place))).collect();
+    Ok((u32::try_from(features).unwrap_or(u32::MAX), out))
+}
+
+fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let (features, out) = places(view)?;
+    let label = text_source(loader, view, given)?;
     let step = run::Hashing {
         label,
         analyzer: Analyzer::read(view)?,
-        features: u32::try_from(features).unwrap_or(u32::MAX),
+        features,
         signs: flag(view, "alternate_sign", true)?,
         magnitudes: flag(view, "non_negative", false)?,
         binary: flag(view, "binary", false)?,
@@ -52,7 +58,7 @@ mod run {
     use crate::families::norm::Norm;
     use crate::matrix::{Csr, Matrix};
     use crate::step::{Run, Transform};
-    use crate::text::{Analyzer, murmur3};
+    use crate::text::{Analyzer, murmur3, place};
 
     #[derive(Debug)]
     pub(super) struct Hashing {
@@ -68,15 +74,6 @@ mod run {
         pub(super) narrow: bool,
     }
 
-    impl Hashing {
-        fn place(&self, hash: i32) -> u32 {
-            match hash {
-                i32::MIN => (i32::MAX as u32 - (self.features - 1)) % self.features,
-                hash => hash.unsigned_abs() % self.features,
-            }
-        }
-    }
-
     impl Transform for Hashing {
         fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
             let mut csr = Csr::empty(self.features as usize, x.rows());
@@ -86,7 +83,7 @@ mod run {
                 found.clear();
                 self.analyzer.terms(text, |term| {
                     let hash = murmur3(term.as_bytes());
-                    found.push((self.place(hash), if self.signs && hash < 0 { -1.0 } else { 1.0 }));
+                    found.push((place(hash, self.features), if self.signs && hash < 0 { -1.0 } else { 1.0 }));
                 });
                 found.sort_unstable_by_key(|entry| entry.0);
                 // Terms that cancel out leave a zero behind.

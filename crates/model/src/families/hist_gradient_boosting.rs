@@ -8,7 +8,7 @@ use foretell_pickle::{Entry, View};
 
 use super::Family;
 use super::losses::Loss;
-use crate::loader::{self, Loaded, Loader, Out, Source, some_attr};
+use crate::loader::{self, Loaded, Loader, Out, Source, Transformer, some_attr};
 use crate::step::{Chain, Step};
 use crate::trees::{Ensemble, Gain, NONE, Node, Plan, Rule, Tree};
 use crate::{Error, InputKind, StepReport, TreesReport};
@@ -137,15 +137,12 @@ fn preprocessor(
     }
     let encoder = encoder.ok_or_else(|| Error::state(columns.path(), "there is no `encoder`"))?;
     let given: Vec<Source> = categories.iter().filter_map(|index| sources.get(*index)).cloned().collect();
-    let loaded = loader.load(&encoder, Some(&given))?;
-    let (Step::Transform(encoder), Out::Table(out)) = (loaded.step, loaded.out) else {
-        return Err(Error::state(encoder.path(), "does not encode"));
-    };
+    let Transformer { step: encoder, out, report } = loader.transformer(&encoder, Some(&given))?;
     if out.len() != categories.len() {
         return Err(Error::state(columns.path(), "the encoder gives other columns than it takes"));
     }
     numbers.iter().filter_map(|index| sources.get(*index)).for_each(|source| loader.demand(source, InputKind::Number));
-    let report = StepReport { children: vec![loaded.report], ..StepReport::default() };
+    let report = StepReport { children: vec![report], ..StepReport::default() };
     let order = categories.iter().chain(&numbers).filter_map(|index| sources.get(*index));
     let order = order.map(|source| source.label.clone()).collect();
     Ok((Some(Box::new(score::Encode { encoder, categories, numbers })), report, order))

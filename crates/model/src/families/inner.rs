@@ -26,6 +26,7 @@ impl Member {
             Want::Predict => &self.targets.predict,
             Want::Proba => &self.targets.proba,
             Want::Decision => &self.targets.decision,
+            Want::Samples => &self.targets.samples,
             Want::Transform => &[],
         }
     }
@@ -110,20 +111,19 @@ pub(super) fn array(
     Ok(None)
 }
 
-/// Loads estimators that are all given the columns of the one around them; what they are called stands in the report.
-pub(super) fn load_all(
-    loader: &mut Loader<'_>,
+/// Loads estimators that are all given the columns of the one around them.
+pub(super) fn load_all<'o, T>(
+    loader: &mut Loader<'o>,
     view: &View<'_>,
     given: Option<&[Source]>,
     estimators: &[(Option<String>, View<'_>)],
-) -> Result<(Vec<Loaded>, Vec<Source>), Error> {
+    load: impl Fn(&mut Loader<'o>, &View<'_>, Option<&[Source]>) -> Result<T, Error>,
+) -> Result<(Vec<T>, Vec<Source>), Error> {
     let mut sources = columns(loader, view, given)?;
     let mut all = Vec::new();
-    for (name, estimator) in estimators {
-        let mut loaded = loader.load(estimator, sources.as_deref())?;
-        loaded.report.name.clone_from(name);
+    for (_, estimator) in estimators {
+        all.push(load(loader, estimator, sources.as_deref())?);
         sources = sources.or_else(|| loader.own());
-        all.push(loaded);
     }
     match sources {
         Some(sources) => Ok((all, sources)),
@@ -140,17 +140,18 @@ pub(super) struct Members {
     pub(super) sources: Vec<Source>,
 }
 
-/// The same as [`load_all`] for predictors.
+/// The same as [`load_all`] for predictors; what they are called stands in the reports.
 pub(super) fn members(
     loader: &mut Loader<'_>,
     view: &View<'_>,
     given: Option<&[Source]>,
     estimators: &[(Option<String>, View<'_>)],
 ) -> Result<Members, Error> {
-    let (loaded, sources) = load_all(loader, view, given, estimators)?;
+    let (loaded, sources) = load_all(loader, view, given, estimators, Loader::load)?;
     let mut members = Members { all: Vec::new(), reports: Vec::new(), sources };
-    for (loaded, (_, estimator)) in loaded.into_iter().zip(estimators) {
-        let (member, report) = predictor(loaded, estimator)?;
+    for (loaded, (name, estimator)) in loaded.into_iter().zip(estimators) {
+        let (member, mut report) = predictor(loaded, estimator)?;
+        report.name.clone_from(name);
         members.all.push(member);
         members.reports.push(report);
     }
@@ -183,6 +184,16 @@ pub(super) fn named<'a>(view: &View<'a>) -> Result<Vec<(Option<String>, View<'a>
         return Err(Error::state(view.path(), format!("{} names for {} estimators", names.len(), fitted.len())));
     }
     Ok(names.into_iter().zip(fitted).collect())
+}
+
+/// What the library calls the columns that an estimator gives to the table of the one around it.
+pub(super) fn names(view: &View<'_>, estimator: &str, count: usize) -> Vec<Source> {
+    let class = view.class().map(|class| class.name.to_lowercase()).unwrap_or_default();
+    let name = |index: usize| match count {
+        1 => format!("{class}_{estimator}"),
+        _ => format!("{class}_{estimator}{index}"),
+    };
+    (0..count).map(|index| Source::made(name(index))).collect()
 }
 
 /// Whether a place for an estimator was left empty: `'drop'`, or `None` in old versions.

@@ -84,7 +84,8 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let finite = Finite::new("IsolationForest", &sources, false, true);
     let mut targets = Targets::classes(vec![Labels::Int(vec![-1, 1])], DataType::Float64);
     targets.proba.clear();
-    targets.decision = vec![Output { name: "decision".to_string(), data_type: DataType::Float64, class: None }];
+    let output = |name: &str| vec![Output { name: name.to_string(), data_type: DataType::Float64, class: None }];
+    (targets.decision, targets.samples) = (output("decision"), output("score"));
     let offset = view.attr("offset_")?.as_f64()?;
     let step = run::Isolation { plan, expected, offset, threshold, finite, checks };
     let report = StepReport { trees: Some(trees), ..StepReport::default() };
@@ -160,8 +161,12 @@ mod run {
             let mut scores = self.plan.sum(&x, &[0.0], 0.0, None);
             for depth in scores.iter_mut().flatten() {
                 let share = if self.expected == 0.0 { 1.0 } else { *depth / self.expected };
-                *depth = -(-share).exp2() - self.offset;
+                *depth = -(-share).exp2();
             }
+            if want == Want::Samples {
+                return Answer::F64(scores);
+            }
+            scores.iter_mut().flatten().for_each(|score| *score -= self.offset);
             if want == Want::Decision {
                 return Answer::F64(scores);
             }

@@ -12,6 +12,7 @@ pub(crate) mod data_frame_mapper;
 pub(crate) mod decomposition;
 pub(crate) mod dict_vectorizer;
 pub(crate) mod dummy;
+pub(crate) mod feature_hasher;
 pub(crate) mod feature_union;
 pub(crate) mod forest;
 pub(crate) mod function_transformer;
@@ -26,6 +27,7 @@ pub(crate) mod label_encoder;
 pub(crate) mod lightgbm;
 pub(crate) mod linear;
 pub(crate) mod missing_indicator;
+pub(crate) mod multi_label_binarizer;
 pub(crate) mod multi_output;
 pub(crate) mod normalizer;
 pub(crate) mod one_hot_encoder;
@@ -63,7 +65,9 @@ mod importance;
 mod index;
 mod inert;
 mod inner;
+mod inverse;
 mod known;
+mod lists;
 mod losses;
 mod norm;
 mod normal;
@@ -92,6 +96,7 @@ pub const FAMILIES: &[Family] = &[
     decomposition::FAMILY,
     dict_vectorizer::FAMILY,
     dummy::FAMILY,
+    feature_hasher::FAMILY,
     feature_union::FAMILY,
     forest::FAMILY,
     function_transformer::FAMILY,
@@ -106,6 +111,7 @@ pub const FAMILIES: &[Family] = &[
     lightgbm::FAMILY,
     linear::FAMILY,
     missing_indicator::FAMILY,
+    multi_label_binarizer::FAMILY,
     multi_output::FAMILY,
     normalizer::FAMILY,
     one_hot_encoder::FAMILY,

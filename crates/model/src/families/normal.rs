@@ -21,10 +21,80 @@ pub(crate) fn deviate(share: f64) -> f64 {
     if upper { x } else { -x }
 }
 
+/// The share below a deviate, by the rational approximations of the same library.
+pub(crate) fn share_below(deviate: f64) -> f64 {
+    let x = deviate * std::f64::consts::FRAC_1_SQRT_2;
+    if x.abs() < std::f64::consts::FRAC_1_SQRT_2 {
+        return 0.5 + 0.5 * erf(x);
+    }
+    let tail = 0.5 * erfc(x.abs());
+    if x > 0.0 { 1.0 - tail } else { tail }
+}
+
+/// The error function of what is not above 1.
+fn erf(x: f64) -> f64 {
+    let square = x * x;
+    x * horner(square, 0.0, &ERF.0) / horner(square, 1.0, &ERF.1)
+}
+
+/// One minus the error function, of what is not below 0.
+fn erfc(x: f64) -> f64 {
+    if x < 1.0 {
+        return 1.0 - erf(x);
+    }
+    let (above, below): (&[f64], &[f64]) = if x < 8.0 { (&ERFC.0, &ERFC.1) } else { (&FAR_ERFC.0, &FAR_ERFC.1) };
+    (-x * x).exp() * horner(x, 0.0, above) / horner(x, 1.0, below)
+}
+
 fn horner(x: f64, first: f64, coefficients: &[f64]) -> f64 {
     coefficients.iter().fold(first, |sum, coefficient| sum * x + coefficient)
 }
 
+const ERF: ([f64; 5], [f64; 5]) = (
+    [9.604973739870516, 90.02601972038427, 2232.005345946843, 7003.325141128051, 55592.30130103949],
+    [33.56171416475031, 521.3579497801527, 4594.323829709801, 22629.000061389095, 49267.39426086359],
+);
+const ERFC: ([f64; 9], [f64; 8]) = (
+    [
+        2.461969814735305e-10,
+        0.5641895648310689,
+        7.463210564422699,
+        48.63719709856814,
+        196.5208329560771,
+        526.4451949954773,
+        934.5285271719576,
+        1027.5518868951572,
+        557.5353353693994,
+    ],
+    [
+        13.228195115474499,
+        86.70721408859897,
+        354.9377788878199,
+        975.7085017432055,
+        1823.9091668790973,
+        2246.3376081871097,
+        1656.6630919416134,
+        557.5353408177277,
+    ],
+);
+const FAR_ERFC: ([f64; 6], [f64; 6]) = (
+    [
+        0.5641895835477551,
+        1.275366707599781,
+        5.019050422511805,
+        6.160210979930536,
+        7.4097426995044895,
+        2.9788666537210022,
+    ],
+    [
+        2.2605286322011726,
+        9.396035249380015,
+        12.048953980809666,
+        17.08144507475659,
+        9.608968090632859,
+        3.369076451000815,
+    ],
+);
 /// exp(-2)
 const TAIL: f64 = 0.1353352832366127;
 const SQRT_2_PI: f64 = 2.506_628_274_631_000_7;

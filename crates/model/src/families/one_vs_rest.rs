@@ -110,8 +110,8 @@ fn targets(rest: &[Rest], labels: Labels, face: &run::Face) -> Targets {
         Targets {
             predict: names.iter().map(|name| column("prediction", name, DataType::Int64)).collect(),
             proba: names.iter().map(|name| column("proba", name, DataType::Float64)).collect(),
-            decision: Vec::new(),
             labels: vec![Labels::counted(2); names.len()],
+            ..Targets::default()
         }
     } else {
         Targets::classes(vec![labels], DataType::Float64)

@@ -27,18 +27,28 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let mut sources = given.map(<[Source]>::to_vec);
     let mut report = StepReport::default();
     let mut chain = Chain { transforms: Vec::new(), last: None };
-    let mut targets = None;
+    let hands_on = loader.hands_on();
+    let mut steps = Vec::new();
     for pair in view.attr("steps")?.items()? {
         let (name, estimator) = (pair.item(0)?, pair.item(1)?);
         let passes = estimator.is_none() || estimator.as_str().is_ok_and(|text| text == "passthrough");
-        if passes || is_sampler(&estimator) {
-            continue;
+        if !passes && !is_sampler(&estimator) {
+            steps.push((name.as_str()?.to_string(), estimator));
         }
-        if targets.is_some() {
-            return Err(Error::state(estimator.path(), "stands after the step that predicts"));
-        }
+    }
+    report.class = view.class().map(|class| class.to_string()).unwrap_or_default();
+    let last = if hands_on { None } else { steps.pop() };
+    for (name, estimator) in steps {
+        let mut loaded = loader.transformer(&estimator, sources.as_deref())?;
+        loaded.report.name = Some(name);
+        report.children.push(loaded.report);
+        chain.transforms.push(loaded.step);
+        sources = Some(loaded.out);
+    }
+    let mut targets = None;
+    if let Some((name, estimator)) = last {
         let mut loaded = loader.load(&estimator, sources.as_deref())?;
-        loaded.report.name = Some(name.as_str()?.to_string());
+        loaded.report.name = Some(name);
         report.children.push(loaded.report);
         match (loaded.step, loaded.out) {
             (Step::Transform(step), Out::Table(out)) => {
@@ -52,7 +62,6 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
             _ => return Err(Error::state(estimator.path(), "neither transforms nor predicts")),
         }
     }
-    report.class = view.class().map(|class| class.to_string()).unwrap_or_default();
     match (targets, sources) {
         (Some(targets), _) => Ok(Loaded { step: Step::Predict(Box::new(chain)), out: Out::Answers(targets), report }),
         (None, Some(sources)) => {

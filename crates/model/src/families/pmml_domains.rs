@@ -1,5 +1,5 @@
-//! sklearn2pmml's domain decorators: what was seen in training is let through as it is, and the rest refused where
-//! the decorator says so.
+//! sklearn2pmml's decorators: domains let what was seen in training through as it is, and refuse the rest where they say
+//! so; aliases only give names.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
@@ -9,13 +9,16 @@ use super::Family;
 use super::encode::Categories;
 use crate::loader::{Loaded, Loader, Out, Source, feature_names, some_attr};
 use crate::step::Step;
-use crate::{Error, InputKind};
+use crate::{Error, InputKind, StepReport};
 
 pub(crate) const FAMILY: Family = Family {
-    name: "domains of sklearn2pmml",
+    name: "domains and aliases of sklearn2pmml",
     classes: &[
+        ("sklearn2pmml.decoration", "Alias"),
         ("sklearn2pmml.decoration", "CategoricalDomain"),
         ("sklearn2pmml.decoration", "ContinuousDomain"),
+        ("sklearn2pmml.decoration", "MultiAlias"),
+        ("sklearn2pmml.decoration", "MultiDomain"),
         ("sklearn2pmml.decoration", "OrdinalDomain"),
     ],
     globals: &[],
@@ -23,6 +26,47 @@ pub(crate) const FAMILY: Family = Family {
 };
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    match view.class().map(|class| class.name.as_str()) {
+        Some("Alias" | "MultiAlias") => alias(loader, view, given),
+        Some("MultiDomain") => domains(loader, view, given),
+        _ => domain(loader, view, given),
+    }
+}
+
+fn alias(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let mut inside = loader.transformer(&view.attr("transformer_")?, given)?;
+    let names = match some_attr(view, "names")? {
+        Some(names) => names.items()?,
+        None => vec![view.attr("name")?],
+    };
+    for (source, name) in inside.out.iter_mut().zip(&names) {
+        source.label = name.as_str()?.to_string();
+    }
+    let report = StepReport { children: vec![inside.report], ..StepReport::default() };
+    Ok(Loaded { step: Step::Transform(inside.step), out: Out::Table(inside.out), report })
+}
+
+/// A domain for each column, or none.
+fn domains(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let domains = view.attr("domains")?.items()?;
+    let names = feature_names(view)?;
+    let sources = loader.sources(view, given, domains.len(), names)?;
+    let mut steps = Vec::with_capacity(domains.len());
+    let mut children = Vec::new();
+    for (domain, source) in domains.iter().zip(&sources) {
+        let mut step = None;
+        if !domain.is_none() {
+            let inside = loader.transformer(domain, Some(std::slice::from_ref(source)))?;
+            children.push(StepReport { columns: vec![source.label.clone()], ..inside.report });
+            step = Some(inside.step);
+        }
+        steps.push(step);
+    }
+    let report = StepReport { children, ..StepReport::default() };
+    Ok(Loaded { step: Step::Transform(Box::new(run::Domains { steps })), out: Out::Table(sources), report })
+}
+
+fn domain(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let count = match (given, some_attr(view, "n_features_in_")?) {
         (Some(given), _) => given.len(),
         (None, Some(count)) => count.as_usize()?,
@@ -73,7 +117,13 @@ fn only(view: &View<'_>, name: &str, words: &[&str]) -> Result<(), Error> {
 fn valid(view: &View<'_>, count: usize) -> Result<Vec<run::Valid>, Error> {
     let mut valid = Vec::new();
     if let (Some(low), Some(high)) = (some_attr(view, "data_min_")?, some_attr(view, "data_max_")?) {
-        let (low, high) = (low.array()?.f64s()?, high.array()?.f64s()?);
+        let numbers = |view: &View<'_>| -> Result<Vec<f64>, Error> {
+            match view.array() {
+                Ok(array) => Ok(array.f64s()?),
+                Err(_) => Ok(vec![view.as_f64()?]),
+            }
+        };
+        let (low, high) = (numbers(&low)?, numbers(&high)?);
         valid.extend(low.into_iter().zip(high).map(|(low, high)| run::Valid::Between(low, high)));
     } else if let Some(values) = some_attr(view, "data_values_")? {
         if values.array().is_ok() {
@@ -116,6 +166,23 @@ mod run {
         /// What is valid in each column; empty where all is.
         pub(super) valid: Vec<Valid>,
         pub(super) refuses_missing: bool,
+    }
+
+    /// A domain of its own for each column.
+    #[derive(Debug)]
+    pub(super) struct Domains {
+        pub(super) steps: Vec<Option<Box<dyn Transform>>>,
+    }
+
+    impl Transform for Domains {
+        fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
+            for (col, step) in self.steps.iter().enumerate() {
+                if let Some(step) = step {
+                    step.transform(x.select(&[col]), run);
+                }
+            }
+            x
+        }
     }
 
     impl Domain {

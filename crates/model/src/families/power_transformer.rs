@@ -20,18 +20,32 @@ pub(crate) const FAMILY: Family = Family {
     load,
 };
 
+pub(super) use run::Power;
+
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let (power, scale) = read(view)?;
+    let names = feature_names(view)?;
+    let sources = loader.sources(view, given, power.lambdas.len(), names)?;
+    sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
+    let finite = Finite::new("PowerTransformer", &sources, true, false);
+    let step = run::Scaled { power, scale, finite };
+    let out = sources.into_iter().map(Source::changed).collect();
+    Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
+}
+
+/// Means and deviations of what the power gives.
+type Scale = (Vec<f64>, Vec<f64>);
+
+pub(super) fn read(view: &View<'_>) -> Result<(Power, Option<Scale>), Error> {
     let lambdas = match view.attr("lambdas_")?.array() {
         Ok(lambdas) => lambdas.f64s()?,
         // 0.20 kept a list.
         Err(_) => view.attr("lambdas_")?.items()?.iter().map(View::as_f64).collect::<Result<_, _>>()?,
     };
-    let names = feature_names(view)?;
-    let sources = loader.sources(view, given, lambdas.len(), names)?;
-    sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
     let how = match word(view, "method", "yeo-johnson")? {
         "yeo-johnson" if version(view)?.is_some_and(|version| version >= (1, 7)) => run::How::YeoJohnsonByLog,
         "yeo-johnson" => run::How::YeoJohnson,
+        "box-cox" if version(view)?.is_some_and(|version| version >= (1, 6)) => run::How::BoxCoxByLog,
         "box-cox" => run::How::BoxCox,
         other => return Err(Error::unsupported(view.path(), format!("method={other}"), "yeo-johnson, box-cox")),
     };
@@ -45,10 +59,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     } else {
         None
     };
-    let finite = Finite::new("PowerTransformer", &sources, true, false);
-    let step = run::Power { lambdas, how, scale, finite };
-    let out = sources.into_iter().map(Source::changed).collect();
-    Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
+    Ok((Power { lambdas, how }, scale))
 }
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
@@ -58,17 +69,24 @@ mod run {
     use crate::step::{Run, Transform};
 
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub(super) enum How {
+    pub(in crate::families) enum How {
         YeoJohnson,
         /// By logarithm and exponential, as scipy does it.
         YeoJohnsonByLog,
+        /// Back by a power.
         BoxCox,
+        BoxCoxByLog,
     }
 
     #[derive(Debug)]
-    pub(super) struct Power {
-        pub(super) lambdas: Vec<f64>,
-        pub(super) how: How,
+    pub(in crate::families) struct Power {
+        pub(in crate::families) lambdas: Vec<f64>,
+        pub(in crate::families) how: How,
+    }
+
+    #[derive(Debug)]
+    pub(super) struct Scaled {
+        pub(super) power: Power,
         /// Means and deviations.
         pub(super) scale: Option<(Vec<f64>, Vec<f64>)>,
         pub(super) finite: Finite,
@@ -83,11 +101,27 @@ mod run {
                 return x;
             }
             match self {
-                How::BoxCox if lambda.abs() < 1e-19 => x.ln(),
-                How::BoxCox if lambda * x.ln() < LARGEST => (lambda * x.ln()).exp_m1() / lambda,
-                How::BoxCox => lambda.signum() * (lambda * x.ln() - lambda.abs().ln()).exp() - 1.0 / lambda,
+                How::BoxCox | How::BoxCoxByLog if lambda.abs() < 1e-19 => x.ln(),
+                How::BoxCox | How::BoxCoxByLog if lambda * x.ln() < LARGEST => (lambda * x.ln()).exp_m1() / lambda,
+                How::BoxCox | How::BoxCoxByLog => {
+                    lambda.signum() * (lambda * x.ln() - lambda.abs().ln()).exp() - 1.0 / lambda
+                }
                 _ if x >= 0.0 => self.half(x, lambda),
                 _ => -self.half(-x, 2.0 - lambda),
+            }
+        }
+
+        pub(in crate::families) fn inverse(self, x: f64, lambda: f64) -> f64 {
+            match self {
+                How::BoxCox | How::BoxCoxByLog if lambda == 0.0 => x.exp(),
+                How::BoxCox => (x * lambda + 1.0).powf(1.0 / lambda),
+                How::BoxCoxByLog => ((lambda * x).ln_1p() / lambda).exp(),
+                _ if x >= 0.0 && lambda.abs() < f64::EPSILON => x.exp() - 1.0,
+                _ if x >= 0.0 => (x * lambda + 1.0).powf(1.0 / lambda) - 1.0,
+                _ if (lambda - 2.0).abs() > f64::EPSILON => {
+                    1.0 - (-(2.0 - lambda) * x + 1.0).powf(1.0 / (2.0 - lambda))
+                }
+                _ => 1.0 - (-x).exp(),
             }
         }
 
@@ -102,7 +136,7 @@ mod run {
         }
     }
 
-    impl Transform for Power {
+    impl Transform for Scaled {
         fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
             let (rows, cols) = (x.rows(), x.cols());
             self.finite.check(&x, run);
@@ -111,12 +145,13 @@ mod run {
             }
             let mut dense = x.into_dense().unwrap_or_else(|_| Dense::zeros(rows, cols));
             let narrow = dense.narrow;
-            for (col, lambda) in self.lambdas.iter().enumerate() {
+            let how = self.power.how;
+            for (col, lambda) in self.power.lambdas.iter().enumerate() {
                 for (row, value) in dense.column_mut(col).iter_mut().enumerate() {
-                    if self.how == How::BoxCox && *value <= 0.0 {
+                    if matches!(how, How::BoxCox | How::BoxCoxByLog) && *value <= 0.0 {
                         run.refuse(row, "PowerTransformer", Some(&self.finite.labels[col]), "not above zero");
                     }
-                    *value = round(self.how.apply(*value, *lambda), narrow);
+                    *value = round(how.apply(*value, *lambda), narrow);
                     if let Some((mean, scale)) = &self.scale {
                         // The scaler inside checks its input as every scaler does.
                         if value.is_infinite() {

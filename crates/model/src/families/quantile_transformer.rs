@@ -22,7 +22,22 @@ pub(crate) const FAMILY: Family = Family {
     load,
 };
 
+pub(super) use run::Curves;
+
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let curves = read(view)?;
+    let names = feature_names(view)?;
+    let sources = loader.sources(view, given, curves.width(), names)?;
+    sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
+    loader.hold(curves.bytes());
+    let takes_negative = flag(view, "ignore_implicit_zeros", false)?;
+    let finite = Finite::new("QuantileTransformer", &sources, true, false);
+    let step = run::Quantile { curves, takes_negative, finite };
+    let out = sources.into_iter().map(Source::changed).collect();
+    Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
+}
+
+pub(super) fn read(view: &View<'_>) -> Result<Curves, Error> {
     let quantiles = view.attr("quantiles_")?.array()?;
     let [count, features] = quantiles.dims()?;
     let references = view.attr("references_")?.array()?.f64s()?;
@@ -38,30 +53,21 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
             return Err(Error::unsupported(view.path(), what, "uniform, normal"));
         }
     };
-    let names = feature_names(view)?;
-    let sources = loader.sources(view, given, features, names)?;
-    sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
-    loader.hold(quantiles.len().saturating_mul(16));
     let column = |col: usize| -> Vec<f64> { quantiles.iter().skip(col).step_by(features).copied().collect() };
     let columns = (0..features).map(|col| run::Curve::new(column(col))).collect();
-    let takes_negative = flag(view, "ignore_implicit_zeros", false)?;
-    let finite = Finite::new("QuantileTransformer", &sources, true, false);
-    let references = run::Curve::new(references);
-    let step = run::Quantile { columns, references, normal, takes_negative, finite };
-    let out = sources.into_iter().map(Source::changed).collect();
-    Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
+    Ok(Curves { columns, references: run::Curve::new(references), normal })
 }
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
     use crate::families::finite::Finite;
-    use crate::families::normal::deviate;
+    use crate::families::normal::{deviate, share_below};
     use crate::matrix::{Dense, Matrix, round};
     use crate::step::{Run, Transform};
 
     /// Numbers that ascend, and the same with their signs and their order turned round.
     #[derive(Debug)]
-    pub(super) struct Curve {
+    pub(in crate::families) struct Curve {
         up: Vec<f64>,
         down: Vec<f64>,
     }
@@ -74,10 +80,15 @@ mod run {
     }
 
     #[derive(Debug)]
-    pub(super) struct Quantile {
+    pub(in crate::families) struct Curves {
         pub(super) columns: Vec<Curve>,
         pub(super) references: Curve,
         pub(super) normal: bool,
+    }
+
+    #[derive(Debug)]
+    pub(super) struct Quantile {
+        pub(super) curves: Curves,
         /// Whether a sparse table may hold numbers below zero.
         pub(super) takes_negative: bool,
         pub(super) finite: Finite,
@@ -86,7 +97,29 @@ mod run {
     /// So near to the ends the normal deviate is cut off.
     const BOUNDS: f64 = 1e-7;
 
-    impl Quantile {
+    impl Curves {
+        pub(in crate::families) fn width(&self) -> usize {
+            self.columns.len()
+        }
+
+        pub(super) fn bytes(&self) -> usize {
+            self.columns.iter().map(|curve| curve.up.len() * 16).sum()
+        }
+
+        /// The value below which a share of the training rows lies.
+        pub(in crate::families) fn inverse(&self, col: usize, x: f64) -> f64 {
+            let curve = &self.columns[col].up;
+            let share = if self.normal { share_below(x) } else { x };
+            let (below, above) =
+                if self.normal { (share - BOUNDS < 0.0, share + BOUNDS > 1.0) } else { (share == 0.0, share == 1.0) };
+            match (below, above) {
+                _ if share.is_nan() => share,
+                (true, _) => curve[0],
+                (_, true) => curve[curve.len() - 1],
+                _ => interpolate(share, &self.references.up, curve),
+            }
+        }
+
         fn apply(&self, x: f64, curve: &Curve, narrow: bool) -> f64 {
             if x.is_nan() {
                 return x;
@@ -143,14 +176,14 @@ mod run {
                     }
                 }
                 for (value, col) in csr.data.iter_mut().zip(&csr.indices) {
-                    *value = self.apply(*value, &self.columns[*col as usize], csr.narrow);
+                    *value = self.curves.apply(*value, &self.curves.columns[*col as usize], csr.narrow);
                 }
                 return Matrix::Csr(csr);
             }
             let mut dense = x.into_dense().unwrap_or_else(|_| Dense::zeros(rows, cols));
             let narrow = dense.narrow;
-            for (col, curve) in self.columns.iter().enumerate() {
-                dense.column_mut(col).iter_mut().for_each(|value| *value = self.apply(*value, curve, narrow));
+            for (col, curve) in self.curves.columns.iter().enumerate() {
+                dense.column_mut(col).iter_mut().for_each(|value| *value = self.curves.apply(*value, curve, narrow));
             }
             Matrix::Dense(dense)
         }

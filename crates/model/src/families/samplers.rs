@@ -11,6 +11,7 @@ use crate::loader::{Loaded, Loader, Source};
 pub(crate) const FAMILY: Family = Family {
     name: "samplers of imbalanced-learn (skipped)",
     classes: &[
+        ("imblearn.base", "FunctionSampler"),
         ("imblearn.combine._smote_enn", "SMOTEENN"),
         ("imblearn.combine._smote_tomek", "SMOTETomek"),
         ("imblearn.over_sampling._adasyn", "ADASYN"),

@@ -6,7 +6,7 @@
 use foretell_pickle::{Entry, View};
 
 use super::Family;
-use super::inner::{Member, Members, codes, members, named, predictor};
+use super::inner::{Member, Members, codes, members, named, names, predictor};
 use crate::labels::Labels;
 use crate::loader::{self, Loaded, Loader, Out, Source, Targets, flag};
 use crate::step::Step;
@@ -36,6 +36,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     }
     let mut parts = Vec::new();
     let mut columns = Vec::new();
+    let mut table = Vec::new();
     for ((member, method), child) in members.into_iter().zip(&methods).zip(&children) {
         let want = want(method)?;
         let outputs = member.outputs(want);
@@ -45,23 +46,26 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         // Of two classes the first one's probability tells nothing that the second one's does not.
         let skip = usize::from(want == Want::Proba && labels.as_ref().is_some_and(|labels| labels.len() == 2));
         let stem = child.name.clone().unwrap_or_default();
-        let label = |output: &crate::Output| format!("{stem}_{}", output.name);
-        columns.extend(outputs.iter().skip(skip).map(|output| Source { label: label(output), origin: None }));
+        let outputs = outputs.iter().skip(skip);
+        table.extend(names(view, &stem, outputs.len()));
+        columns.extend(outputs.map(|output| Source::made(format!("{stem}_{}", output.name))));
         parts.push(run::Part { member, want, skip });
     }
     let passes = flag(view, "passthrough", false)?;
     if passes {
-        columns.extend(sources);
+        columns.extend(sources.iter().cloned());
+        table.extend(sources);
     }
     let last = view.attr("final_estimator_")?;
     let mut loaded = loader.load(&last, Some(&columns))?;
     loaded.report.name = Some("final_estimator".to_string());
     let (last, report) = predictor(loaded, &last)?;
     children.push(report);
-    let (codes, targets) = match labels {
+    let (codes, mut targets) = match labels {
         None => (None, last.targets.clone()),
         Some(labels) => classifier(view, &last, labels)?,
     };
+    (targets.samples, targets.table) = (Vec::new(), table);
     let step = run::Stacking { parts, passes, last, codes };
     let report = StepReport { children, ..StepReport::default() };
     Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report })
@@ -145,7 +149,7 @@ mod run {
     }
 
     impl Predict for Stacking {
-        fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
+        fn table(&self, x: Matrix, run: &mut Run) -> Matrix {
             let rows = x.rows();
             let mut parts = Vec::new();
             for part in &self.parts {
@@ -158,7 +162,11 @@ mod run {
             if self.passes {
                 parts.push(x);
             }
-            let answer = self.last.step.answer(side_by_side(parts, rows, sparse), want, run);
+            side_by_side(parts, rows, sparse)
+        }
+
+        fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
+            let answer = self.last.step.answer(self.table(x, run), want, run);
             match (answer, &self.codes) {
                 (Answer::Class(all), Some(codes)) => {
                     let one = |column: Vec<u32>| column.into_iter().map(|class| codes[class as usize]).collect();

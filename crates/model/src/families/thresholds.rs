@@ -8,7 +8,7 @@ use super::Family;
 use super::inert::SEARCHES;
 use super::inner::{Members, members};
 use crate::labels::{Key, Labels};
-use crate::loader::{Loaded, Loader, Out, Source, some_attr};
+use crate::loader::{Loaded, Loader, Out, Source, Targets, some_attr};
 use crate::step::Step;
 use crate::{Error, StepReport, Want};
 
@@ -57,7 +57,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
             (threshold, some_attr(view, "pos_label")?.map(|label| class(&label, &labels)).transpose()?)
         }
     };
-    let targets = member.targets.clone();
+    let targets = Targets { samples: Vec::new(), table: Vec::new(), ..member.targets.clone() };
     let step = run::Threshold { member, want, threshold, first: positive == Some(0) };
     let report = StepReport { children, ..StepReport::default() };
     Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report })

@@ -6,8 +6,8 @@ use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
 use super::Family;
-use super::inner::{Members, codes, members, named, weights};
-use crate::loader::{self, Loaded, Loader, Out, Source, Targets};
+use super::inner::{Members, codes, members, named, names, weights};
+use crate::loader::{self, Loaded, Loader, Out, Source, Targets, flag};
 use crate::step::Step;
 use crate::{Error, StepReport, Want};
 
@@ -32,14 +32,15 @@ pub(crate) const FAMILY: Family = Family {
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let Members { all: members, reports: children, .. } = members(loader, view, given, &named(view)?)?;
     let weights = weights(view, members.len())?;
-    let report = StepReport { children, ..StepReport::default() };
     if view.class().is_some_and(|class| class.name == "VotingRegressor") {
         if members.iter().any(|member| member.targets.predict.len() != 1 || !member.targets.labels.is_empty()) {
             return Err(Error::state(view.path(), "an estimator does not give one number a row"));
         }
         let narrow = weights.is_none() && members.iter().all(|member| member.is_narrow(Want::Predict));
-        let targets = Targets::numbers(1, if narrow { DataType::Float32 } else { DataType::Float64 });
+        let mut targets = Targets::numbers(1, if narrow { DataType::Float32 } else { DataType::Float64 });
+        targets.table = children.iter().flat_map(|child| names(view, name(child), 1)).collect();
         let step = run::Voting { members, weights, narrow, vote: run::Vote::Mean };
+        let report = StepReport { children, ..StepReport::default() };
         return Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report });
     }
     let labels = loader::labels(&view.attr("classes_")?)?;
@@ -57,6 +58,11 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     }
     let narrow = weights.is_none() && members.iter().all(|member| member.is_narrow(Want::Proba));
     let mut targets = Targets::classes(vec![labels], if narrow { DataType::Float32 } else { DataType::Float64 });
+    // Else the probabilities of each estimator are a table of their own.
+    if !is_soft || flag(view, "flatten_transform", true)? {
+        let columns = if is_soft { count } else { 1 };
+        targets.table = children.iter().flat_map(|child| names(view, name(child), columns)).collect();
+    }
     let vote = if is_soft {
         run::Vote::Soft
     } else {
@@ -64,7 +70,12 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         run::Vote::Hard(all_codes, count)
     };
     let step = run::Voting { members, weights, narrow, vote };
+    let report = StepReport { children, ..StepReport::default() };
     Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report })
+}
+
+fn name(child: &StepReport) -> &str {
+    child.name.as_deref().unwrap_or_default()
 }
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
@@ -72,7 +83,7 @@ mod run {
     use crate::Want;
     use crate::families::inner::Member;
     use crate::families::scores::{self, Average};
-    use crate::matrix::Matrix;
+    use crate::matrix::{Dense, Matrix};
     use crate::step::{Answer, Predict, Run};
 
     #[derive(Debug)]
@@ -114,6 +125,23 @@ mod run {
     }
 
     impl Predict for Voting {
+        fn table(&self, x: Matrix, run: &mut Run) -> Matrix {
+            let rows = x.rows();
+            let mut columns = Vec::new();
+            let want = if matches!(self.vote, Vote::Soft) { Want::Proba } else { Want::Predict };
+            for (index, member) in self.members.iter().enumerate() {
+                match &self.vote {
+                    Vote::Hard(codes, _) => {
+                        let classes = member.classes(x.clone(), run).into_iter();
+                        columns.push(classes.map(|class| f64::from(codes[index][class as usize])).collect());
+                    }
+                    _ => columns.extend(member.numbers(x.clone(), want, run)),
+                }
+            }
+            let narrow = self.members.iter().all(|member| member.is_narrow(want));
+            Matrix::Dense(Dense { data: columns.concat(), rows, cols: columns.len(), narrow })
+        }
+
         fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
             let rows = x.rows();
             match (&self.vote, want) {

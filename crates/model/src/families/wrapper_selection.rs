@@ -5,10 +5,11 @@
 
 use foretell_pickle::View;
 
+use super::inner::predictor;
 use super::{Family, importance, select};
-use crate::Error;
-use crate::loader::{Loaded, Loader, Out, Source, some_attr};
-use crate::step::{Chain, Step};
+use crate::loader::{Loaded, Loader, Out, Source, Targets, Transformer, some_attr};
+use crate::step::Step;
+use crate::{Error, StepReport};
 
 pub(crate) const FAMILY: Family = Family {
     name: "selection by fitting again",
@@ -24,22 +25,40 @@ pub(crate) const FAMILY: Family = Family {
 };
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let hands_on = loader.hands_on();
     let mask = view.attr("support_")?.array()?.bools()?;
     let allows_nan = importance::allows_nan(&view.attr("estimator")?)?;
     let selected = select::columns(loader, view, given, &mask, allows_nan)?;
-    let Some(estimator) = some_attr(view, "estimator_")?.filter(|_| given.is_none() && loader.is_root()) else {
+    let Some(estimator) = some_attr(view, "estimator_")?.filter(|_| !hands_on) else {
         return Ok(selected);
     };
-    let (Step::Transform(select), Out::Table(columns)) = (selected.step, selected.out) else {
-        return Err(Error::state(view.path(), "does not transform"));
-    };
-    let loaded = loader.load(&estimator, Some(&columns))?;
-    let (Step::Predict(last), Out::Answers(targets)) = (loaded.step, loaded.out) else {
-        return Err(Error::state(estimator.path(), "transforms, where a predictor is needed"));
-    };
-    let mut report = selected.report;
-    report.class = view.class().map(|class| class.to_string()).unwrap_or_default();
-    report.children.push(loaded.report);
-    let step = Chain { transforms: vec![select], last: Some(last) };
+    let Transformer { step: select, out: table, .. } = selected.transformer(view)?;
+    let (last, report) = predictor(loader.load(&estimator, Some(&table))?, &estimator)?;
+    let targets = Targets { samples: Vec::new(), table, ..last.targets };
+    let report = StepReport { children: vec![report], ..StepReport::default() };
+    let step = run::Refitted { select, last: last.step };
     Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report })
+}
+
+mod run {
+    use crate::Want;
+    use crate::matrix::Matrix;
+    use crate::step::{Answer, Predict, Run, Transform};
+
+    #[derive(Debug)]
+    pub(super) struct Refitted {
+        pub(super) select: Box<dyn Transform>,
+        pub(super) last: Box<dyn Predict>,
+    }
+
+    impl Predict for Refitted {
+        fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
+            let x = self.select.transform(x, run);
+            self.last.answer(x, want, run)
+        }
+
+        fn table(&self, x: Matrix, run: &mut Run) -> Matrix {
+            self.select.transform(x, run)
+        }
+    }
 }

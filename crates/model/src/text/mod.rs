@@ -7,4 +7,4 @@ mod stop_words;
 mod words;
 
 pub(crate) use analyzer::Analyzer;
-pub(crate) use hash::murmur3;
+pub(crate) use hash::{murmur3, place};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow_array::builder::{ListBuilder, StringBuilder};
 use arrow_array::{Array, ArrayRef, Float64Array, StringArray};
 use foretell_model::{Columns, InputKind, LoadOptions, Model, Scratch, Want};
 
@@ -16,6 +17,11 @@ pub(crate) fn try_out(bytes: &[u8]) -> bool {
     let texts = vec![Some("brain"), None, Some(""), Some("♥"), Some("knee"), Some("M")];
     let column = |kind: &InputKind| -> ArrayRef {
         match kind {
+            InputKind::List => {
+                let mut lists = ListBuilder::new(StringBuilder::new());
+                texts.iter().for_each(|text| lists.append_option(text.map(|text| [Some(text), None, Some("knee")])));
+                Arc::new(lists.finish())
+            }
             InputKind::Text | InputKind::Category(_) => Arc::new(StringArray::from(texts.clone())),
             _ => Arc::new(Float64Array::from(floats.clone())),
         }
@@ -24,7 +30,7 @@ pub(crate) fn try_out(bytes: &[u8]) -> bool {
         return true;
     }
     let columns: Vec<ArrayRef> = model.signature().inputs.iter().map(|input| column(&input.kind)).collect();
-    for want in [Want::Predict, Want::Proba, Want::Decision, Want::Transform] {
+    for want in [Want::Predict, Want::Proba, Want::Decision, Want::Samples, Want::Transform] {
         let outputs = model.score(&Columns::new(&columns, rows), want, &mut Scratch::default());
         assert_eq!(outputs.columns.len(), model.signature().outputs(want).len());
         assert!(outputs.columns.iter().all(|column| column.len() == rows));

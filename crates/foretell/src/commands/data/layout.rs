@@ -45,7 +45,7 @@ impl From<&InputKind> for ColumnKind {
         match kind {
             InputKind::Number | InputKind::Bool => ColumnKind::Number,
             InputKind::Text | InputKind::Category(_) => ColumnKind::Text,
-            InputKind::Any => ColumnKind::Either,
+            InputKind::Any | InputKind::List => ColumnKind::Either,
         }
     }
 }

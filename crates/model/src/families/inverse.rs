@@ -1,0 +1,136 @@
+//! The way back through the transformers that targets are bent by: their `inverse_transform`, a column a target.
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
+use foretell_pickle::View;
+
+use super::function_transformer::{function, validates};
+use super::functions::Function;
+use super::power_transformer::{self, Power};
+use super::quantile_transformer::{self, Curves};
+use super::scores::round;
+use crate::Error;
+use crate::loader::flag;
+use crate::step::Run;
+
+/// One operation of the way back; of numbers there is one a target.
+#[derive(Debug)]
+pub(super) enum Back {
+    /// Refuses infinities, and what is not a number where it is set.
+    Check {
+        nan: bool,
+    },
+    Function(Function),
+    Times(Vec<f64>),
+    Over(Vec<f64>),
+    Plus(Vec<f64>),
+    Minus(Vec<f64>),
+    Power(Power),
+    Quantile(Curves),
+}
+
+const SUPPORTED: &str = "FunctionTransformer, MaxAbsScaler, MinMaxScaler, PowerTransformer, QuantileTransformer, \
+                         RobustScaler, StandardScaler, Pipeline of those";
+
+/// The operations of a transformer's `inverse_transform` for so many targets, in their order.
+pub(super) fn read(transformer: &View<'_>, targets: usize) -> Result<Vec<Back>, Error> {
+    let mut steps = Vec::new();
+    let class = transformer.class().map(|class| class.name.as_str()).unwrap_or_default();
+    if class != "Pipeline" {
+        append(transformer, class, targets, &mut steps)?;
+        return Ok(steps);
+    }
+    for pair in transformer.attr("steps")?.items()?.into_iter().rev() {
+        let step = pair.item(1)?;
+        if !step.is_none() && step.as_str() != Ok("passthrough") {
+            append(&step, step.class().map(|class| class.name.as_str()).unwrap_or_default(), targets, &mut steps)?;
+        }
+    }
+    Ok(steps)
+}
+
+fn append(transformer: &View<'_>, class: &str, targets: usize, steps: &mut Vec<Back>) -> Result<(), Error> {
+    let numbers = |name: &str| checked(transformer, name, transformer.attr(name)?.array()?.f64s()?, targets);
+    if class == "FunctionTransformer" {
+        if validates(transformer)? {
+            steps.push(Back::Check { nan: true });
+        }
+        steps.extend(function(transformer, "inverse_func", "inv_kw_args")?.map(Back::Function));
+        return Ok(());
+    }
+    steps.push(Back::Check { nan: false });
+    match class {
+        "StandardScaler" | "RobustScaler" => {
+            let is_standard = class == "StandardScaler";
+            let (scales, scale) = (if is_standard { "with_std" } else { "with_scaling" }, "scale_");
+            let (shifts, shift) = if is_standard { ("with_mean", "mean_") } else { ("with_centering", "center_") };
+            if flag(transformer, scales, true)? {
+                steps.push(Back::Times(numbers(scale)?));
+            }
+            if flag(transformer, shifts, true)? {
+                steps.push(Back::Plus(numbers(shift)?));
+            }
+        }
+        "MinMaxScaler" => {
+            steps.push(Back::Minus(numbers("min_")?));
+            steps.push(Back::Over(numbers("scale_")?));
+        }
+        "MaxAbsScaler" => steps.push(Back::Times(numbers("scale_")?)),
+        "PowerTransformer" => {
+            let (power, scale) = power_transformer::read(transformer)?;
+            if let Some((mean, scale)) = scale {
+                steps.push(Back::Times(scale));
+                steps.push(Back::Plus(mean));
+            }
+            checked(transformer, "lambdas_", power.lambdas.clone(), targets)?;
+            steps.push(Back::Power(power));
+        }
+        "QuantileTransformer" => {
+            let curves = quantile_transformer::read(transformer)?;
+            if curves.width() != targets {
+                let message = format!("quantiles of {} targets for {targets}", curves.width());
+                return Err(Error::state(transformer.path(), message));
+            }
+            steps.push(Back::Quantile(curves));
+        }
+        other => {
+            return Err(Error::unsupported(transformer.path(), format!("a target transformed by {other}"), SUPPORTED));
+        }
+    }
+    Ok(())
+}
+
+fn checked(view: &View<'_>, name: &str, values: Vec<f64>, targets: usize) -> Result<Vec<f64>, Error> {
+    if values.len() == targets {
+        return Ok(values);
+    }
+    Err(Error::state(view.path(), format!("`{name}` has {} numbers for {targets} targets", values.len())))
+}
+
+impl Back {
+    /// Changes the answers for one target; `step` is who refuses.
+    pub(super) fn apply(&self, target: usize, column: &mut [f64], narrow: bool, step: &str, run: &mut Run) {
+        let of = |values: &[f64]| values.get(target).copied().unwrap_or(f64::NAN);
+        let mut each = |change: &dyn Fn(f64) -> f64| {
+            column.iter_mut().for_each(|value| *value = round(change(*value), narrow));
+        };
+        match self {
+            Back::Check { nan } => {
+                for (row, value) in column.iter().enumerate() {
+                    if value.is_infinite() {
+                        run.refuse(row, step, None, "the answer is infinite");
+                    } else if *nan && value.is_nan() {
+                        run.refuse(row, step, None, "the answer is not a number");
+                    }
+                }
+            }
+            Back::Function(function) => each(&function.of),
+            Back::Times(values) => each(&|value| value * of(values)),
+            Back::Over(values) => each(&|value| value / of(values)),
+            Back::Plus(values) => each(&|value| value + of(values)),
+            Back::Minus(values) => each(&|value| value - of(values)),
+            Back::Power(power) => each(&|value| power.how.inverse(value, of(&power.lambdas))),
+            Back::Quantile(curves) => each(&|value| curves.inverse(target, value)),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! `MultiLabelBinarizer`: a column a label, for rows that have a list of them. Labels that are not known count nothing.
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
+use foretell_pickle::View;
+
+use super::Family;
+use super::encode::Categories;
+use crate::loader::{Loaded, Loader, Out, Source, flag, labels};
+use crate::step::Step;
+use crate::{Error, InputKind};
+
+pub(crate) const FAMILY: Family = Family {
+    name: "MultiLabelBinarizer",
+    classes: &[
+        ("sklearn.preprocessing._label", "MultiLabelBinarizer"),
+        ("sklearn.preprocessing.label", "MultiLabelBinarizer"),
+    ],
+    globals: &[],
+    load,
+};
+
+fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let classes = view.attr("classes_")?;
+    let names = labels(&classes)?;
+    let classes = Categories::read(&classes)?;
+    let sources = loader.sources(view, given, 1, None)?;
+    sources.iter().for_each(|source| loader.demand(source, InputKind::List));
+    loader.hold(classes.bytes());
+    let out: Vec<Source> = (0..names.len()).map(|class| Source::made(names.text(class))).collect();
+    let label = sources.into_iter().next().map(|source| source.label).unwrap_or_default();
+    let step = run::Labels { classes, label, sparse: flag(view, "sparse_output", false)? };
+    Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
+}
+
+#[allow(clippy::indexing_slicing, reason = "ranges are those of the lists")]
+mod run {
+    use crate::families::encode::Categories;
+    use crate::families::lists::lists;
+    use crate::matrix::{Csr, Matrix};
+    use crate::step::{Run, Transform};
+
+    #[derive(Debug)]
+    pub(super) struct Labels {
+        pub(super) classes: Categories,
+        /// The input's name.
+        pub(super) label: String,
+        pub(super) sparse: bool,
+    }
+
+    impl Transform for Labels {
+        fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
+            let (rows, count) = (x.rows(), self.classes.len());
+            let mut csr = Csr::empty(count, rows);
+            let column = match &x {
+                Matrix::Frame(frame) => frame.columns.first(),
+                _ => None,
+            };
+            if let Some((values, ranges)) = column.and_then(lists) {
+                let codes = self.classes.codes(values);
+                for (row, range) in ranges.into_iter().enumerate() {
+                    if range.is_none() {
+                        run.refuse(row, "MultiLabelBinarizer", Some(&self.label), "missing value");
+                    }
+                    let mut known = codes[range.unwrap_or_default()].to_vec();
+                    known.retain(|code| (*code as usize) < count);
+                    known.sort_unstable();
+                    known.dedup();
+                    known.into_iter().for_each(|code| csr.push(code, 1.0));
+                    csr.end_row();
+                }
+            } else {
+                run.refuse_all(rows, "MultiLabelBinarizer", Some(&self.label), "not a list of labels");
+                (0..rows).for_each(|_| csr.end_row());
+            }
+            if self.sparse { Matrix::Csr(csr) } else { Matrix::Dense(csr.to_dense()) }
+        }
+    }
+}
