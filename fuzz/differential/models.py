@@ -14,7 +14,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import LabelBinarizer, LabelEncoder
 
 import parts
-from tables import TASKS, TRAIN, Table, classes, number, signal, table, target
+from tables import STRANGE, TASKS, TRAIN, WORDS, Table, signal, table, target
 from parts import SEED
 
 
@@ -61,7 +61,7 @@ def columns(d, data, task):
         steps = parts.numbers(d, task, data.holes, most=2)
         all_.append(("numbers", make_pipeline(*steps) if len(steps) > 1 else steps[0], by(rest)))
     if data.words:
-        steps = parts.words(d, task)
+        steps = parts.words(d, task, data.absent)
         all_.append(("words", make_pipeline(*steps) if len(steps) > 1 else steps[0], by(data.words)))
     for one in data.notes:
         steps = parts.texts(d)
@@ -130,7 +130,10 @@ def labels(d):
         data.train = pd.DataFrame({only: d.randint(0, 4, TRAIN)})
         data.asked = pd.DataFrame({only: d.randint(0, 5, len(data.asked))})
     model = LabelEncoder() if d.flip() else LabelBinarizer(neg_label=d.one([0, -1]), sparse_output=False)
-    return Made(model.fit(data.train[only].to_numpy()), data, given=lambda frame: frame[only].to_numpy())
+    model.fit(data.train[only].to_numpy())
+    if len(model.classes_) < 3:
+        raise ValueError("what a binarizer of two classes gives depends on the other rows")
+    return Made(model, data, given=lambda frame: frame[only].to_numpy())
 
 
 def dicts(d):
@@ -152,6 +155,10 @@ def boosted(d):
     task = d.one(["number", "positive", "two", "many", "numbers"])
     data = table(d, numbers=d.whole(1, 4), words=d.whole(0, 2), holes=d.one([0.0, 0.15]))
     for name in data.words:
+        # XGBoost 3.2 cuts other letters than ASCII's in half.
+        plain = {text: text.encode("ascii", "replace").decode() for text in [*WORDS, *STRANGE]}
+        for frame in (data.train, data.asked):
+            frame[name] = frame[name].map(plain, na_action="ignore")
         data.levels[name] = sorted(data.train[name].dropna().unique())
     x, y = data.given(data.train), target(d, data, task)
     count = {"two": 2, "many": 3}.get(task)
@@ -207,7 +214,7 @@ def boosters(d):
                     "booster": d.one(["gbtree", "gbtree", "dart"])}
         if objective.startswith("multi"):
             settings["num_class"] = 3
-        return Made(xgb.train(settings, matrix, d.whole(1, 5)), data, given=lambda frame: xgb.DMatrix(frame), raw=True)
+        return Made(xgb.train(settings, matrix, d.whole(1, 5)), data, raw=True)
     objective = d.one(["lambdarank", "rank_xendcg", "cross_entropy", "cross_entropy_lambda", "binary", "multiclass", "regression", "gamma"])
     label = {"lambdarank": three, "rank_xendcg": three, "multiclass": three, "binary": (score > 0).astype(int), "regression": score,
              "gamma": np.exp(score / 2)}.get(objective, 1 / (1 + np.exp(-score)))

@@ -128,10 +128,11 @@ def ordinal(d):
                           encoded_missing_value=d.one([np.nan, -2]), **d.one([{}, {}, {"min_frequency": 9}, {"max_categories": 3}]))
 
 
-def words(d, task):
-    steps = [SimpleImputer(strategy="most_frequent")] if d.flip(0.3) else []
-    if d.flip(0.2):
-        steps = [SimpleImputer(strategy="constant", fill_value="none", missing_values=d.one([None, np.nan]))]
+def words(d, task, absent):
+    steps = []
+    if d.flip(0.4):
+        how = d.one([{"strategy": "most_frequent"}, {"strategy": "constant", "fill_value": "none"}])
+        steps = [SimpleImputer(missing_values=absent, **how)]
     options = [one_hot, one_hot, ordinal]
     if task in ("number", "positive", "two", "many"):
         options.append(lambda d: TargetEncoder(smooth=d.one(["auto", 5.0]), cv=2, **SEED))

@@ -25,6 +25,8 @@ from sklearn.preprocessing import FunctionTransformer, Normalizer, PowerTransfor
 from case import kind_of
 
 SUMS = 1e-12
+# The same where the library adds in float32.
+NARROW = 2.0**-21
 TIMES = 6
 ANYTHING = 1e308
 # What holds the weights of sums of products.
@@ -88,9 +90,11 @@ def weights_moved(thing, r, seen):
     elif hasattr(thing, "__dict__") and type(thing).__module__.split(".")[0] == "sklearn":
         for name, value in vars(thing).items():
             if name in WEIGHTS and value is not None and not isinstance(value, list):
-                setattr(thing, name, moved(value, SUMS, r))
+                setattr(thing, name, moved(value, SUMS if np.asarray(value).dtype == np.float64 else NARROW, r))
         if isinstance(thing, PCA) and hasattr(thing, "mean_"):
             thing.mean_ = moved(thing.mean_, SUMS, r)
+        if isinstance(thing, PowerTransformer) and getattr(thing, "_scaler", None) is not None:
+            thing._scaler.mean_ = moved(thing._scaler.mean_, 2.0**-50, r)
         inside = list(vars(thing).values())
     else:
         return

@@ -26,13 +26,18 @@ class Table:
     words: list = field(default_factory=list)
     notes: list = field(default_factory=list)
     bare: bool = False  # the library is given an array, without names
+    absent: object = np.nan  # what a missing word is: one thing in all of a table
     levels: dict = field(default_factory=dict)  # columns that are given as pandas' categories
 
     def given(self, frame):
         """What the library is handed."""
         if self.bare:
             return frame.to_numpy(dtype=float)
-        return frame.assign(**{name: pd.Categorical(frame[name], categories=all_) for name, all_ in self.levels.items()})
+        def category(name, known):
+            unseen = sorted(set(frame[name].dropna()) - set(known))
+            return pd.Categorical(frame[name], categories=[*known, *unseen])
+
+        return frame.assign(**{name: category(name, known) for name, known in self.levels.items()})
 
     @property
     def holes(self):
@@ -66,27 +71,30 @@ def table(dice, numbers=0, words=0, notes=0, holes=0.0, bare=False, positive=Fal
     kinds = ["numbers"] * numbers + ["words"] * words + ["notes"] * notes
     if not bare:
         kinds = dice.some(kinds, len(kinds))
+    absent = None if words and holes and dice.flip(0.3) else np.nan
     train, asked, by = {}, {}, {"numbers": [], "words": [], "notes": []}
     for name, kind in zip(names, kinds):
         by[kind].append(name)
-        draw = {"numbers": number, "words": word, "notes": lambda dice: lambda r, n: [note(r) for _ in range(n)]}[kind](dice)
+        draw = {"numbers": number, "words": lambda dice: word(dice, absent), "notes": lambda dice: lambda r, n: [note(r) for _ in range(n)]}[kind](dice)
         train[name], asked[name] = pd.Series(draw(dice, TRAIN)), pd.Series(draw(dice, ASKED))
         if positive and kind == "numbers":
             train[name], asked[name] = train[name].abs() + 0.25, asked[name].abs() + 0.25
         if holes and train[name].dtype != bool and dice.flip(0.8) and kind != "notes":
-            train[name] = train[name].mask(dice.rand(TRAIN) < holes)
-        odd(dice, name, kind, asked)
-    return Table(pd.DataFrame(train), pd.DataFrame(asked), by["numbers"], by["words"], by["notes"], bare)
+            rows = np.flatnonzero(dice.rand(TRAIN) < holes)
+            train[name] = train[name].astype(float) if kind == "numbers" else train[name]
+            train[name].iloc[rows] = np.nan if kind == "numbers" else absent
+        odd(dice, name, kind, asked, absent)
+    return Table(pd.DataFrame(train), pd.DataFrame(asked), by["numbers"], by["words"], by["notes"], bare, absent)
 
 
-def word(dice):
+def word(dice, absent):
     levels = np.array(dice.some(WORDS, dice.whole(2, 7)), dtype=object)
     weights = 1 / (1 + np.arange(len(levels)))
-    text = dice.one(["object", "str"])
+    text = "object" if absent is None else dice.one(["object", "str"])
     return lambda r, n: pd.Series(levels[r.choice(len(levels), n, p=weights / weights.sum())], dtype=text)
 
 
-def odd(dice, name, kind, asked):
+def odd(dice, name, kind, asked, absent):
     """Missing, unseen, infinite, huge and tiny values, in some rows of what is asked."""
     column = asked[name]
     if column.dtype == bool or (kind == "numbers" and dice.flip(0.2)):
@@ -97,7 +105,7 @@ def odd(dice, name, kind, asked):
         values = [dice.one(ODD) for _ in rows]
     else:
         rows = dice.permutation(ASKED)[:dice.whole(1, 5)]
-        values = [dice.one([*STRANGE, None]) for _ in rows]
+        values = [dice.one([*STRANGE, absent if kind == "words" else None]) for _ in rows]
     column.iloc[rows] = values
     asked[name] = column
 

@@ -141,6 +141,9 @@ impl Predict for Scorer {
         if let Some(count) = self.divide {
             outputs.iter_mut().flatten().for_each(|sum| *sum /= count);
         }
+        if want == Want::Decision {
+            return Answer::F64(outputs);
+        }
         self.objective.transform(&mut outputs);
         match (want, self.face) {
             (_, Face::Value) => Answer::F64(outputs),
