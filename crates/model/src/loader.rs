@@ -110,6 +110,10 @@ pub(crate) struct Loader<'o> {
     library: &'static str,
     version: Option<String>,
     depth: usize,
+    /// Whether the estimator that is being loaded is asked for answers, where it could give columns too; and whether
+    /// the next one will be.
+    answers: bool,
+    next_answers: bool,
     estimators: usize,
     columns: usize,
     bytes: usize,
@@ -123,6 +127,8 @@ impl<'o> Loader<'o> {
             library: "scikit-learn",
             version: None,
             depth: 0,
+            answers: false,
+            next_answers: true,
             estimators: 0,
             columns: 0,
             bytes: 0,
@@ -146,9 +152,12 @@ impl<'o> Loader<'o> {
         if self.version.is_none() {
             self.version = version_text(view)?;
         }
+        let next = std::mem::take(&mut self.next_answers);
+        let outer = std::mem::replace(&mut self.answers, next);
         self.depth = self.depth.saturating_add(1);
         let loaded = (family.load)(self, view, given);
         self.depth = self.depth.saturating_sub(1);
+        self.answers = outer;
         let mut loaded = loaded?;
         if loaded.report.class.is_empty() {
             loaded.report.class = class.to_string();
@@ -157,9 +166,15 @@ impl<'o> Loader<'o> {
         Ok(loaded)
     }
 
-    /// Whether the estimator that is being loaded is the model itself.
-    pub(crate) fn is_root(&self) -> bool {
-        self.depth <= 1
+    /// Loads an estimator that speaks for the one being loaded: the last step of a pipeline, the best of a search.
+    pub(crate) fn load_speaker(&mut self, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+        self.next_answers = self.answers;
+        self.load(view, given)
+    }
+
+    /// Whether the estimator that is being loaded is the model itself or speaks for it.
+    pub(crate) fn answers(&self) -> bool {
+        self.answers
     }
 
     pub(crate) fn set_library(&mut self, library: &'static str, version: Option<String>) {

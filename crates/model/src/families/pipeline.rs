@@ -28,7 +28,8 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let mut report = StepReport::default();
     let mut chain = Chain { transforms: Vec::new(), last: None };
     let mut targets = None;
-    for pair in view.attr("steps")?.items()? {
+    let steps = view.attr("steps")?.items()?;
+    for (index, pair) in steps.iter().enumerate() {
         let (name, estimator) = (pair.item(0)?, pair.item(1)?);
         let passes = estimator.is_none() || estimator.as_str().is_ok_and(|text| text == "passthrough");
         if passes || is_sampler(&estimator) {
@@ -37,7 +38,12 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         if targets.is_some() {
             return Err(Error::state(estimator.path(), "stands after the step that predicts"));
         }
-        let mut loaded = loader.load(&estimator, sources.as_deref())?;
+        let is_last = index.saturating_add(1) == steps.len();
+        let mut loaded = if is_last {
+            loader.load_speaker(&estimator, sources.as_deref())?
+        } else {
+            loader.load(&estimator, sources.as_deref())?
+        };
         loaded.report.name = Some(name.as_str()?.to_string());
         report.children.push(loaded.report);
         match (loaded.step, loaded.out) {

@@ -35,7 +35,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         (None, Some(names)) => Some(loader.own_sources(names.len(), Some(names))?),
         _ => None,
     };
-    let mut loaded = loader.load(&inside, given.or(own.as_deref()))?;
+    let mut loaded = loader.load_speaker(&inside, given.or(own.as_deref()))?;
     loaded.report.name = Some(attribute.to_string());
     let child = std::mem::take(&mut loaded.report);
     loaded.report.children.push(child);

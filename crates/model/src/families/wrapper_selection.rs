@@ -1,5 +1,5 @@
-//! `RFE`, `RFECV` and `SequentialFeatureSelector`: the features that fitting again and again left over. At the root an
-//! `RFE` predicts with the estimator that was fitted last.
+//! `RFE`, `RFECV` and `SequentialFeatureSelector`: the features that fitting again and again left over. As the
+//! model itself or a pipeline's last step an `RFE` predicts with the estimator that was fitted last.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
@@ -24,10 +24,11 @@ pub(crate) const FAMILY: Family = Family {
 };
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let answers = loader.answers();
     let mask = view.attr("support_")?.array()?.bools()?;
     let allows_nan = importance::allows_nan(&view.attr("estimator")?)?;
     let selected = select::columns(loader, view, given, &mask, allows_nan)?;
-    let Some(estimator) = some_attr(view, "estimator_")?.filter(|_| given.is_none() && loader.is_root()) else {
+    let Some(estimator) = some_attr(view, "estimator_")?.filter(|_| answers) else {
         return Ok(selected);
     };
     let (Step::Transform(select), Out::Table(columns)) = (selected.step, selected.out) else {
