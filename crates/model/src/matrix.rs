@@ -163,6 +163,24 @@ impl Matrix {
         }
     }
 
+    /// The same numbers as float32 holds them.
+    pub(crate) fn narrowed(self) -> Matrix {
+        match self {
+            Matrix::Csr(mut csr) => {
+                csr.data.iter_mut().for_each(|value| *value = round(*value, true));
+                csr.narrow = true;
+                Matrix::Csr(csr)
+            }
+            other => {
+                let (rows, cols) = (other.rows(), other.cols());
+                let mut dense = other.into_dense().unwrap_or_else(|_| Dense::zeros(rows, cols));
+                dense.data.iter_mut().for_each(|value| *value = round(*value, true));
+                dense.narrow = true;
+                Matrix::Dense(dense)
+            }
+        }
+    }
+
     /// One column as float64, NULL as NaN; `None` where it is not a number.
     pub(crate) fn numbers(&self, col: usize) -> Option<Vec<f64>> {
         let mut out = vec![0.0; self.rows()];

@@ -9,6 +9,7 @@ use foretell_pickle::View;
 use super::Family;
 use super::finite::Finite;
 use super::forest::{Shape, read_tree};
+use super::inner::predictor;
 use super::losses::{self, Loss};
 use crate::loader::{self, Loaded, Loader, Out, Source};
 use crate::step::Step;
@@ -65,10 +66,10 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         ensemble.trees.push(read);
     }
     let depth = ensemble.check(&view.path())?;
-    let start = start(view, loss, outputs, version)?;
     let names = loader::feature_names(view)?;
     let sources = loader.sources(view, given, shape.features, names)?;
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
+    let (start, child) = start(loader, view, &sources, loss, outputs)?;
 
     let rate = view.attr("learning_rate")?.as_f64()?;
     let plan = Plan::new(&ensemble, depth, |_, value| rate * value);
@@ -80,7 +81,8 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         bytes: ensemble.bytes().saturating_add(plan.bytes()),
         features: ensemble.uses(Gain::Boosted, sources.iter().map(|source| source.label.as_str())),
     };
-    let report = StepReport { trees: Some(trees), ..StepReport::default() };
+    let children = child.into_iter().collect();
+    let report = StepReport { trees: Some(trees), children, ..StepReport::default() };
     let targets = loss.targets(labels);
     let zero_is_yes = loss == Loss::HalfLogit || version.is_some_and(|version| version >= (1, 4));
     let finite = Finite::new(&class, &sources, false, true);
@@ -88,30 +90,32 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     Ok(Loaded { step: Step::Predict(Box::new(scorer)), out: Out::Answers(targets), report })
 }
 
-/// The raw scores before the first tree.
-fn start(view: &View<'_>, loss: Loss, outputs: usize, version: Option<(u32, u32)>) -> Result<Vec<f64>, Error> {
+/// The raw scores before the first tree: numbers, or what another estimator says.
+fn start(
+    loader: &mut Loader<'_>,
+    view: &View<'_>,
+    sources: &[Source],
+    loss: Loss,
+    outputs: usize,
+) -> Result<(score::Start, Option<StepReport>), Error> {
+    let version = loader::version(view)?;
     let init = view.attr("init_")?;
     if init.as_str().is_ok_and(|text| text == "zero") {
-        return Ok(vec![0.0; outputs]);
+        return Ok((score::Start::Same(vec![0.0; outputs]), None));
     }
-    let wrong = |what: String| {
-        Error::unsupported(init.path(), what, "zero, DummyRegressor, and DummyClassifier with strategy=prior")
-    };
     let Some(class) = init.class() else { return Err(init.expected("an initial estimator").into()) };
     match (class.module.as_str(), class.name.as_str()) {
         ("sklearn.dummy", "DummyRegressor") => {
             let constant = init.attr("constant_")?.array()?.f64s()?;
             match (loss, constant.as_slice()) {
-                (Loss::Identity, [_]) => Ok(constant),
+                (Loss::Identity, [_]) => Ok((score::Start::Same(constant), None)),
                 _ => Err(Error::state(init.path(), format!("{} constants for one output", constant.len()))),
             }
         }
-        ("sklearn.dummy", "DummyClassifier") => {
-            if init.attr("strategy")?.as_str()? != "prior" {
-                return Err(wrong("DummyClassifier with another strategy".to_string()));
-            }
-            prior(&init.attr("class_prior_")?.array()?.f64s()?, loss, outputs, version)
-                .ok_or_else(|| Error::state(init.path(), "the prior is not one of the classes"))
+        ("sklearn.dummy", "DummyClassifier") if init.attr("strategy")?.as_str()? == "prior" => {
+            let start = prior(&init.attr("class_prior_")?.array()?.f64s()?, loss, outputs, version)
+                .ok_or_else(|| Error::state(init.path(), "the prior is not one of the classes"))?;
+            Ok((score::Start::Same(start), None))
         }
         // Until 0.20 estimators of its own, which keep what they predict.
         ("sklearn.ensemble.gradient_boosting", name) => {
@@ -120,8 +124,8 @@ fn start(view: &View<'_>, loss: Loss, outputs: usize, version: Option<(u32, u32)
                 "QuantileEstimator" => "quantile",
                 "LogOddsEstimator" | "ScaledLogOddsEstimator" => "prior",
                 "PriorProbabilityEstimator" => "priors",
-                "ZeroEstimator" => return Ok(vec![0.0; outputs]),
-                _ => return Err(wrong(class.to_string())),
+                "ZeroEstimator" => return Ok((score::Start::Same(vec![0.0; outputs]), None)),
+                _ => return Err(Error::unsupported(init.path(), class.to_string(), "the initial estimators of 0.20")),
             };
             let kept = init.attr(attribute)?;
             let kept = match kept.array() {
@@ -129,9 +133,27 @@ fn start(view: &View<'_>, loss: Loss, outputs: usize, version: Option<(u32, u32)
                 Err(_) => vec![kept.as_f64()?],
             };
             let message = format!("{} constants for {outputs} outputs", kept.len());
-            if kept.len() == outputs { Ok(kept) } else { Err(Error::state(init.path(), message)) }
+            if kept.len() == outputs {
+                Ok((score::Start::Same(kept), None))
+            } else {
+                Err(Error::state(init.path(), message))
+            }
         }
-        _ => Err(wrong(class.to_string())),
+        _ => {
+            // It is given the float32 that the trees are given.
+            let columns: Vec<Source> = sources.iter().cloned().map(Source::changed).collect();
+            let (member, mut report) = predictor(loader.load(&init, Some(&columns))?, &init)?;
+            let classes = member.labels().map_or(0, |labels| labels.len());
+            let fits = match loss {
+                Loss::Identity => classes == 0 && member.targets.predict.len() == 1,
+                _ => classes == outputs.max(2) && member.targets.proba.len() == classes,
+            };
+            if !fits {
+                return Err(Error::state(init.path(), "does not give what the trees go on from"));
+            }
+            report.name = Some("init_".to_string());
+            Ok((score::Start::Estimator(member, version), Some(report)))
+        }
     }
 }
 
@@ -170,26 +192,65 @@ fn logit(p: f64) -> f64 {
 
 /// What runs.
 mod score {
+    use super::prior;
     use crate::Want;
     use crate::families::finite::Finite;
+    use crate::families::inner::Member;
     use crate::families::losses::Loss;
     use crate::matrix::Matrix;
     use crate::step::{Answer, Predict, Run};
     use crate::trees::Plan;
 
+    /// What the raw scores start from.
+    #[derive(Debug)]
+    pub(super) enum Start {
+        Same(Vec<f64>),
+        /// An estimator, and the version that says how its shares become scores.
+        Estimator(Member, Option<(u32, u32)>),
+    }
+
     #[derive(Debug)]
     pub(super) struct Boosting {
         pub(super) plan: Plan<f32, f64>,
-        pub(super) start: Vec<f64>,
+        pub(super) start: Start,
         pub(super) loss: Loss,
         pub(super) zero_is_yes: bool,
         pub(super) finite: Finite,
     }
 
+    impl Boosting {
+        fn told(&self, member: &Member, version: Option<(u32, u32)>, x: &Matrix, run: &mut Run) -> Vec<Vec<f64>> {
+            let outputs = self.plan.outputs();
+            let x = x.clone().narrowed();
+            if self.loss == Loss::Identity {
+                return member.numbers(x, Want::Predict, run);
+            }
+            let shares = member.numbers(x, Want::Proba, run);
+            let rows = shares.first().map_or(0, Vec::len);
+            let mut raw = vec![vec![0.0; rows]; outputs];
+            for row in 0..rows {
+                let told: Vec<f64> = shares.iter().filter_map(|column| column.get(row)).copied().collect();
+                let scores = prior(&told, self.loss, outputs, version).unwrap_or_default();
+                for (column, score) in raw.iter_mut().zip(scores) {
+                    if let Some(slot) = column.get_mut(row) {
+                        *slot = score;
+                    }
+                }
+            }
+            raw
+        }
+    }
+
     impl Predict for Boosting {
         fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
             self.finite.check(&x, run);
-            let raw = self.plan.sum(&x, &self.start, 0.0, None);
+            let raw = match &self.start {
+                Start::Same(start) => self.plan.sum(&x, start, 0.0, None),
+                Start::Estimator(member, version) => {
+                    let start = self.told(member, *version, &x, run);
+                    self.plan.sum_from(&x, start, 0.0, None)
+                }
+            };
             self.loss.answer(raw, want, self.zero_is_yes)
         }
     }

@@ -7,7 +7,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 use arrow_schema::DataType;
-use foretell_pickle::{Entry, State, View};
+use foretell_pickle::{ArrayView, Entry, Kind, State, View};
 
 use super::Family;
 use super::finite::Finite;
@@ -165,12 +165,31 @@ pub(crate) const FAMILY: Family = Family {
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let class = view.class().map(|class| class.name.clone()).unwrap_or_default();
-    let Weights { coef, intercept, features, outputs } = Weights::read(view)?;
+    let Weights { coef, intercept, features, outputs, narrow } = Weights::read(view)?;
     let names = feature_names(view)?;
     let sources = loader.sources(view, given, features, names)?;
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
     loader.hold(coef.len().saturating_mul(8));
+    // Weights of float32 were learned from float32, and a step before that made it makes it again; a table does not.
+    let narrow = narrow && sources.iter().all(|source| source.origin.is_none());
+    let float = if narrow { DataType::Float32 } else { DataType::Float64 };
     let (face, targets) = if is_classifier(&class) {
+        if let Some(several) = several(view, &class)? {
+            if several != outputs {
+                let message = format!("{outputs} rows of coefficients for {several} labels");
+                return Err(Error::state(view.path(), message));
+            }
+            let targets = Targets { proba: Vec::new(), ..Targets::classes(vec![Labels::counted(2); outputs], float) };
+            let decision = decisions(&Labels::counted(outputs.max(3))).into_iter().take(outputs);
+            let finite = Finite::new(&class, &sources, false, false);
+            let step = run::Linear { coef, intercept, features, narrow, face: run::Face::Each, finite };
+            let targets = Targets { decision: decision.collect(), ..targets };
+            return Ok(Loaded {
+                step: Step::Predict(Box::new(step)),
+                out: Out::Answers(targets),
+                report: Default::default(),
+            });
+        }
         let labels = classes(view, &class)?;
         let count = labels.len();
         if count < 2 || outputs != if count == 2 { 1 } else { count } {
@@ -178,18 +197,19 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
             return Err(Error::state(view.path(), message));
         }
         let proba = proba(view, &class, count)?;
-        let mut targets = Targets::classes(vec![labels.clone()], DataType::Float64);
+        let mut targets = Targets::classes(vec![labels.clone()], float.clone());
         if proba.is_none() {
             targets.proba.clear();
         }
         targets.decision = decisions(&labels);
+        targets.decision.iter_mut().for_each(|output| output.data_type = float.clone());
         (run::Face::Class(proba), targets)
     } else {
         let face = if exponential(view, &class)? { run::Face::Exp } else { run::Face::Value };
-        (face, Targets::numbers(outputs, DataType::Float64))
+        (face, Targets::numbers(outputs, float))
     };
     let finite = Finite::new(&class, &sources, false, false);
-    let step = run::Linear { coef, intercept, features, face, finite };
+    let step = run::Linear { coef, intercept, features, narrow, face, finite };
     Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report: Default::default() })
 }
 
@@ -212,13 +232,21 @@ fn classes(view: &View<'_>, class: &str) -> Result<Labels, Error> {
         return loader::labels(&view.attr("classes_")?);
     }
     // Ridge learns numbers; its binarizer knows what they stand for.
-    let binarizer = view.attr("_label_binarizer")?;
-    if let Some(kind) = some_attr(&binarizer, "y_type_")?
-        && kind.as_str()?.starts_with("multilabel")
-    {
-        return Err(Error::unsupported(view.path(), "several labels a row", "one class a row"));
+    loader::labels(&view.attr("_label_binarizer")?.attr("classes_")?)
+}
+
+/// How many labels a row may have at once, where it may have more than one.
+fn several(view: &View<'_>, class: &str) -> Result<Option<usize>, Error> {
+    if !class.starts_with("RidgeClassifier") {
+        return Ok(None);
     }
-    loader::labels(&binarizer.attr("classes_")?)
+    let binarizer = view.attr("_label_binarizer")?;
+    match some_attr(&binarizer, "y_type_")? {
+        Some(kind) if kind.as_str()?.starts_with("multilabel") => {
+            Ok(Some(binarizer.attr("classes_")?.array()?.shape().iter().product()))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// How a classifier turns scores into probabilities; none where it has none.
@@ -264,6 +292,8 @@ struct Weights {
     intercept: Vec<f64>,
     features: usize,
     outputs: usize,
+    /// Whether both are float32.
+    narrow: bool,
 }
 
 impl Weights {
@@ -274,10 +304,15 @@ impl Weights {
             [outputs, features] => (outputs, features),
             _ => return Err(coef.view().expected("an array of one or two dimensions").into()),
         };
+        let is_narrow = |array: &ArrayView<'_>| array.dtype().kind == Kind::Float && array.dtype().size == 4;
+        let mut narrow = is_narrow(&coef);
         let coef = coef.f64s()?;
         let intercept = view.attr("intercept_")?;
         let mut intercept = match intercept.array() {
-            Ok(array) => array.f64s()?,
+            Ok(array) => {
+                narrow &= is_narrow(&array);
+                array.f64s()?
+            }
             Err(_) => vec![intercept.as_f64()?],
         };
         if let [one] = *intercept.as_slice() {
@@ -287,7 +322,7 @@ impl Weights {
             let message = format!("{outputs} rows of {features} coefficients with {} intercepts", intercept.len());
             return Err(Error::state(view.path(), message));
         }
-        Ok(Weights { coef, intercept, features, outputs })
+        Ok(Weights { coef, intercept, features, outputs, narrow })
     }
 }
 
@@ -299,7 +334,7 @@ mod run {
     use crate::Want;
     use crate::families::finite::Finite;
     use crate::families::scores;
-    use crate::matrix::{Dense, Matrix};
+    use crate::matrix::{Dense, Matrix, round};
     use crate::step::{Answer, Predict, Run};
 
     #[derive(Debug)]
@@ -307,6 +342,8 @@ mod run {
         Value,
         Exp,
         Class(Option<Proba>),
+        /// A label is there where its score is above zero.
+        Each,
     }
 
     #[derive(Debug, Clone, Copy)]
@@ -323,6 +360,8 @@ mod run {
         pub(super) coef: Vec<f64>,
         pub(super) intercept: Vec<f64>,
         pub(super) features: usize,
+        /// Whether the library computes in float32.
+        pub(super) narrow: bool,
         pub(super) face: Face,
         pub(super) finite: Finite,
     }
@@ -339,7 +378,7 @@ mod run {
             };
             let mut products: Vec<Vec<f64>> = products;
             for (column, intercept) in products.iter_mut().zip(&self.intercept) {
-                column.iter_mut().for_each(|value| *value += intercept);
+                column.iter_mut().for_each(|value| *value = round(*value + intercept, self.narrow));
             }
             products
         }
@@ -350,17 +389,23 @@ mod run {
             self.finite.check(&x, run);
             let mut scores = self.scores(x);
             match (&self.face, want) {
-                (Face::Value, _) => Answer::F64(scores),
+                (Face::Value, _) | (_, Want::Decision) => Answer::floats(scores, self.narrow),
                 (Face::Exp, _) => {
                     scores.iter_mut().flatten().for_each(|value| *value = value.exp());
-                    Answer::F64(scores)
+                    Answer::floats(scores, self.narrow)
                 }
-                (Face::Class(_), Want::Decision) => Answer::F64(scores),
-                (Face::Class(Some(how)), Want::Proba) => Answer::F64(match how {
-                    Proba::Each => scores::logistic(scores),
-                    Proba::Softmax => scores::softmax(scores),
-                    Proba::Huber => scores::huber(scores),
-                }),
+                (Face::Class(Some(how)), Want::Proba) => {
+                    let shares = match how {
+                        Proba::Each => scores::logistic(scores),
+                        Proba::Softmax => scores::softmax(scores),
+                        Proba::Huber => scores::huber(scores),
+                    };
+                    Answer::floats(shares, self.narrow)
+                }
+                (Face::Each, _) => {
+                    let above = |column: Vec<f64>| column.iter().map(|score| u32::from(*score > 0.0)).collect();
+                    Answer::Class(scores.into_iter().map(above).collect())
+                }
                 (Face::Class(_), _) => Answer::Class(vec![scores::best(&scores)]),
             }
         }

@@ -43,8 +43,10 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let bias = flag(view, "include_bias", true)?;
     let mut all = Vec::with_capacity(splines.len());
     let mut out = Vec::new();
+    let mut edge = None;
     for (spline, source) in splines.iter().zip(&sources) {
-        let spline = read(spline, beyond)?;
+        let spline = read(spline, beyond, edge)?;
+        edge = Some(spline.ends);
         loader.hold(spline.bytes());
         let width = if bias { spline.width } else { spline.width.saturating_sub(1) };
         out.extend((0..width).map(|index| Source::made(format!("{}_sp_{index}", source.label))));
@@ -57,7 +59,9 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
 }
 
-fn read(view: &View<'_>, beyond: run::Beyond) -> Result<run::Spline, Error> {
+/// `edge` is what the feature before left of the degree: scikit-learn adds 1 to it for straight lines on both sides of
+/// splines of degree 1, and counts the edges of all further features with that.
+fn read(view: &View<'_>, beyond: run::Beyond, edge: Option<usize>) -> Result<run::Spline, Error> {
     // scipy keeps them with an underscore from 1.15 on.
     let either = |new: &str, old: &str| -> Result<View<'_>, Error> {
         match view.get_attr(new)? {
@@ -78,7 +82,14 @@ fn read(view: &View<'_>, beyond: run::Beyond) -> Result<run::Spline, Error> {
         let message = format!("{} knots for {count} coefficients of degree {degree}", knots.len());
         return Err(Error::state(view.path(), message));
     }
-    Ok(run::Spline { knots, coefficients: coefficients.f64s()?, width, degree })
+    let edge = edge.unwrap_or(degree);
+    let ends = if beyond == run::Beyond::Linear && edge <= 1 { edge.saturating_add(1) } else { edge };
+    let upper = knots.len().checked_sub(edge).and_then(|at| at.checked_sub(1)).and_then(|at| knots.get(at));
+    let (Some(low), Some(high)) = (knots.get(edge), upper) else {
+        return Err(Error::state(view.path(), format!("{} knots, and an edge at {edge}", knots.len())));
+    };
+    let range = (*low, *high);
+    Ok(run::Spline { knots, coefficients: coefficients.f64s()?, width, degree, range, ends })
 }
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
@@ -104,16 +115,15 @@ mod run {
         pub(super) coefficients: Vec<f64>,
         pub(super) width: usize,
         pub(super) degree: usize,
+        /// Between which knots the splines themselves are asked.
+        pub(super) range: (f64, f64),
+        /// How many splines on each side go on beyond.
+        pub(super) ends: usize,
     }
 
     impl Spline {
         pub(super) fn bytes(&self) -> usize {
             (self.knots.len() + self.coefficients.len()) * 8
-        }
-
-        /// The first and the last knot between which the splines add up to 1.
-        fn range(&self) -> (f64, f64) {
-            (self.knots[self.degree], self.knots[self.knots.len() - self.degree - 1])
         }
 
         /// The values at `x`, or their first derivatives; the outermost polynomials go on for ever.
@@ -155,7 +165,7 @@ mod run {
         }
 
         fn value(&self, x: f64, beyond: Beyond, out: &mut [f64]) {
-            let (low, high) = self.range();
+            let (low, high) = self.range;
             let outside = x < low || x > high;
             match beyond {
                 Beyond::Periodic if high - low > 0.0 => self.at(low + modulo(x - low, high - low), false, out),
@@ -168,16 +178,19 @@ mod run {
                     out[start..start + self.degree].copy_from_slice(&edge[start..start + self.degree]);
                 }
                 Beyond::Linear if outside => {
-                    let (mut edge, mut slope) = (vec![0.0; self.width], vec![0.0; self.width]);
-                    let near = if x < low { low } else { high };
-                    self.at(near, false, &mut edge);
-                    self.at(near, true, &mut slope);
                     out.fill(0.0);
-                    // The second spline of degree 1 has a slope at the edge as well.
-                    let count = if self.degree <= 1 { self.degree + 1 } else { self.degree };
-                    for step in 0..count.min(self.width) {
-                        let place = if x < low { step } else { self.width - 1 - step };
-                        out[place] = edge[place] + (x - near) * slope[place];
+                    let (mut edge, mut slope) = (vec![0.0; self.width], vec![0.0; self.width]);
+                    // With two knots the edges can have changed places; the upper one has the last word.
+                    for (near, beyond, below) in [(low, x < low, true), (high, x > high, false)] {
+                        if !beyond {
+                            continue;
+                        }
+                        self.at(near, false, &mut edge);
+                        self.at(near, true, &mut slope);
+                        for step in 0..self.ends.min(self.width) {
+                            let place = if below { step } else { self.width - 1 - step };
+                            out[place] = edge[place] + (x - near) * slope[place];
+                        }
                     }
                 }
                 _ => self.at(x, false, out),
@@ -216,7 +229,7 @@ mod run {
             out.narrow = x.narrow;
             let mut first = 0;
             for (col, spline) in self.splines.iter().enumerate() {
-                let (low, high) = spline.range();
+                let (low, high) = spline.range;
                 let width = if self.bias { spline.width } else { spline.width - 1 };
                 let mut values = vec![0.0; spline.width];
                 for (row, value) in x.column(col).iter().enumerate() {

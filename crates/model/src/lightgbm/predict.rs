@@ -138,6 +138,10 @@ fn leaf_value(tree: &Tree, linear: Option<&Linear>, leaf: usize, values: &[f64])
 impl Predict for Scorer {
     fn answer(&self, x: Matrix, want: Want, _run: &mut Run) -> Answer {
         let mut outputs = self.sums(x);
+        // The raw score of a forest is its sum, not its mean.
+        if want == Want::Decision {
+            return Answer::F64(outputs);
+        }
         if let Some(count) = self.divide {
             outputs.iter_mut().flatten().for_each(|sum| *sum /= count);
         }

@@ -183,7 +183,12 @@ impl<T: Threshold, V: Leaf> Plan<T, V> {
     /// counts as `absent`; values equal to `missing` count as missing.
     pub(crate) fn sum(&self, x: &Matrix, start: &[V], absent: T, missing: Option<T>) -> Vec<Vec<V>> {
         let rows = x.rows();
-        let mut sums: Vec<Vec<V>> = start.iter().map(|start| vec![*start; rows]).collect();
+        self.sum_from(x, start.iter().map(|start| vec![*start; rows]).collect(), absent, missing)
+    }
+
+    /// The same from a start for each row.
+    pub(crate) fn sum_from(&self, x: &Matrix, mut sums: Vec<Vec<V>>, absent: T, missing: Option<T>) -> Vec<Vec<V>> {
+        let rows = x.rows();
         debug_assert_eq!(sums.len(), self.outputs);
         let mut block = vec![[T::NAN; BLOCK]; self.used.len().max(1)];
         let mut work = kernel::Work::default();

@@ -1,6 +1,6 @@
 //! `REDUCE`, `NEWOBJ`, `INST`, `OBJ` and `BUILD`: what may be called, and what becomes of it. Nothing is run.
 
-use super::{Machine, NONE, Result};
+use super::{Machine, Result};
 use crate::meter::ALLOCATION;
 use crate::{Builtin, ErrorKind, Id, Object, Role, State, Value};
 
@@ -160,14 +160,22 @@ impl Machine<'_> {
         }
     }
 
-    /// `_reconstructor(class, object, None)`: how protocols 0 and 1 make an instance.
+    /// `_reconstructor(class, object, None)`: how protocols 0 and 1 make an instance; of a class made from `dict` it
+    /// is `_reconstructor(class, dict, {…})`.
     fn reconstructor(&mut self, args: &[Id]) -> Result<Option<Id>> {
-        let [class, base, NONE] = args else { return Ok(None) };
+        let [class, base, state] = args else { return Ok(None) };
         let Value::Global(base) = self.value(*base) else { return Ok(None) };
-        if self.names.role(*base) != Some(Role::Builtin(Builtin::Object)) {
-            return Ok(None);
+        match (self.names.role(*base), self.value(*state)) {
+            (Some(Role::Builtin(Builtin::Object)), Value::None) => {
+                self.call(*class, Box::default(), None, How::Class).map(Some)
+            }
+            (Some(Role::Builtin(Builtin::Dict)), Value::Dict(_)) => {
+                let made = self.call(*class, Box::default(), None, How::Class)?;
+                self.copy_pairs(*state, made)?;
+                Ok(Some(made))
+            }
+            _ => Ok(None),
         }
-        self.call(*class, Box::default(), None, How::Class).map(Some)
     }
 
     pub(super) fn build(&mut self) -> Result<()> {

@@ -90,6 +90,20 @@ impl Machine<'_> {
 
     fn set_all(&mut self, pairs: &[(Id, Id)]) -> Result<()> {
         let target = self.top()?;
+        self.set_all_of(target, pairs)
+    }
+
+    /// Gives what a dict holds to an object as well.
+    pub(super) fn copy_pairs(&mut self, from: Id, to: Id) -> Result<()> {
+        let Value::Dict(pairs) = self.value(from) else { return Err(self.expected("a dict", from)) };
+        let bytes = size_of_val(pairs.as_slice());
+        self.meter.memory(bytes.saturating_add(ALLOCATION))?;
+        let Value::Dict(pairs) = self.value(from) else { return Ok(()) };
+        let pairs = pairs.clone();
+        self.set_all_of(to, &pairs)
+    }
+
+    fn set_all_of(&mut self, target: Id, pairs: &[(Id, Id)]) -> Result<()> {
         let takes = self.takes_items(target);
         let dict = match node(&mut self.nodes, target) {
             Some(Value::Dict(dict)) => dict,

@@ -1,0 +1,170 @@
+"""Makes random models of the libraries' newest versions and writes down what they answer, for foretell to be compared with.
+
+    make.py --out FOLDER --seeds 0..500 [--processes 2]
+    make.py --out FOLDER --seed 17
+
+Each seed is a folder as `fixtures/make/case.py` describes it, with two things more: `about`, the model in a line, and beside
+the `values` of an answer its `slack`, by row how far they may be off (`slack.py`).
+"""
+
+import os
+
+# Before numpy is there: sums in the same order every time.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[name] = "1"
+
+import argparse
+import json
+import multiprocessing
+import pathlib
+import pickle
+import shutil
+import sys
+import time
+import traceback
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "fixtures/make"))
+
+import joblib
+import lightgbm
+import numpy as np
+import skops.io
+import xgboost
+from case import ask, bits, columns_of, input_column, kind_of
+
+from dice import Dice
+from models import SHAPES
+from slack import slack
+
+METHODS = {"predict": "predict", "proba": "predict_proba", "decision": "decision_function", "transform": "transform"}
+COMPRESSIONS = [0, 0, ("zlib", 3), ("gzip", 6), ("bz2", 9), ("xz", 6), ("lzma", 3), ("lz4", 1)]
+# Parts that do not go together are drawn again.
+ATTEMPTS = 40
+LARGEST = 400_000
+
+
+def draw(seed):
+    """The model of a seed, and how many that could not be trained came before it."""
+    for attempt in range(ATTEMPTS):
+        d = Dice([seed, attempt])
+        np.random.seed(attempt)
+        try:
+            made = SHAPES[d.randint(len(SHAPES))](d)
+            sure = [put(made.model, made.data.asked.dropna().iloc[:1]) for put in questions(made).values()]
+            if len(pickle.dumps(made.model)) < LARGEST and sure and all(sure):
+                return d, made, attempt
+        except Exception as error:  # noqa: BLE001
+            if os.environ.get("FORETELL_DRAWS"):
+                print(f"seed {seed}, attempt {attempt}: {type(error).__name__}: {str(error).splitlines()[0][:200]}", file=sys.stderr)
+    raise RuntimeError(f"seed {seed}: {ATTEMPTS} models could not be trained")
+
+
+def questions(made):
+    """What the model can be asked, as functions of a model and a frame."""
+
+    def question(method):
+        def put(model, frame):
+            # A DMatrix takes no infinity; all other ways into XGBoost do.
+            call = model.inplace_predict if isinstance(model, xgboost.Booster) else getattr(model, method)
+            answer = call(made.hand(frame))
+            if method == "transform":
+                # Numbers as float64, which hold those of any narrower type.
+                answer = np.asarray(answer.toarray() if hasattr(answer, "toarray") else answer)
+                answer = answer if answer.dtype.kind in "iu" and answer.ndim == 1 else answer.astype(float)
+            return columns_of(answer)
+
+        return put
+
+    wanted = [want for want in METHODS if hasattr(made.model, METHODS[want])]
+    if "predict" in wanted:
+        wanted = [want for want in wanted if want != "transform"]
+    return {want: question(METHODS[want]) for want in wanted}
+
+
+def save(d, made, folder):
+    """Writes the model in one of the ways that it can be; the file's name."""
+    ways = ["pickle"] * 4 + ["joblib"] * 4 + ["skops"]
+    if isinstance(made.model, xgboost.Booster):
+        ways = ["pickle", "json", "ubj"]
+    if isinstance(made.model, lightgbm.Booster):
+        ways = ["pickle", "joblib", "txt"]
+    way = d.one(ways)
+    file = f"model.{way}"
+    if way in ("json", "ubj", "txt"):
+        made.model.save_model(str(folder / file))
+    elif way == "joblib":
+        joblib.dump(made.model, folder / file, compress=d.one(COMPRESSIONS), protocol=d.one([None, None, 2, 4]))
+    elif way == "pickle":
+        with open(folder / file, "wb") as out:
+            pickle.dump(made.model, out, protocol=d.whole(0, 5))
+    else:
+        try:
+            skops.io.dump(made.model, folder / file)
+        except Exception:  # noqa: BLE001 - what skops cannot write
+            (folder / file).unlink(missing_ok=True)
+            file = "model.joblib"
+            joblib.dump(made.model, folder / file)
+    return file
+
+
+def write(seed, folder):
+    """One seed, written down."""
+    d, made, attempts = draw(seed)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    frame = made.data.asked
+    answers = {}
+    for want, put in questions(made).items():
+        columns, refused = ask(lambda part, put=put: put(made.model, part), frame)
+        kinds = [column[1] if isinstance(column, tuple) else kind_of(column) for column in columns]
+        columns = [column[0] if isinstance(column, tuple) else column for column in columns]
+        good = np.setdiff1d(np.arange(len(frame)), refused)
+        far = slack(made.model, put, frame.iloc[good], [np.asarray(column, dtype=object)[good] if refused else column[good]
+                                                        for column in columns], seed) if len(good) else []
+        written = []
+        for index, (column, kind) in enumerate(zip(columns, kinds)):
+            one = {"type": kind, "values": [None if value is None else bits(value, kind) for value in column]}
+            if far[index].any():
+                by_row = np.zeros(len(frame))
+                by_row[good] = far[index]
+                one["slack"] = [float(f"{value:.1e}") for value in by_row]
+            written.append(one)
+        answers[want] = {"columns": written, "refused": refused}
+    about = made.model if not made.raw else type(made.model).__module__.split(".")[0] + " Booster"
+    about = about.__repr__(N_CHAR_MAX=4000) if hasattr(about, "get_params") else str(about)
+    case = {"model": save(d, made, folder), "about": " ".join(about.split()), "drawn": attempts + 1,
+            "columns": [input_column(str(column), frame[column]) for column in frame.columns], "answers": answers}
+    (folder / "case.json").write_text(json.dumps(case, separators=(",", ":")) + "\n")
+
+
+def main():
+    settings = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    settings.add_argument("--out", type=pathlib.Path, required=True, help="where the folders of the seeds go")
+    settings.add_argument("--seeds", default="0..500", help="from the first to before the last")
+    settings.add_argument("--seed", type=int, help="only this one")
+    settings.add_argument("--processes", type=int, default=1)
+    settings = settings.parse_args()
+    first, last = (int(one) for one in settings.seeds.split(".."))
+    seeds = [settings.seed] if settings.seed is not None else range(first, last)
+    since = time.time()
+    with multiprocessing.Pool(settings.processes) as pool:
+        tasks = ((seed, settings.out / "seeds" / str(seed)) for seed in seeds)
+        broken = 0
+        for done, error in enumerate(pool.imap_unordered(one_seed, tasks), 1):
+            if error:
+                broken += 1
+                print(error, flush=True)
+            if done % 50 == 0 or done == len(seeds):
+                print(f"{done} of {len(seeds)} models, {time.time() - since:.0f} s", flush=True)
+    return broken > 0
+
+
+def one_seed(task):
+    try:
+        return write(*task)
+    except Exception:  # noqa: BLE001 - the others are made all the same
+        return f"seed {task[0]}: {traceback.format_exc()}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,173 @@
+"""How far answers may be from the library's own: what its arithmetic leaves open.
+
+A sum of products may be off by 1e-12 of the magnitudes that it adds up, because BLAS adds them in another order on another
+processor; what `exp`, `log` and their like give may be off in the last places. So a model is asked again with its weights and
+such results moved by that much, at random, and its answers may move twice as far as they then do. An answer that does not move
+has to be equal.
+"""
+
+import copy
+import json
+from contextlib import ExitStack, contextmanager
+from unittest import mock
+
+import lightgbm
+import numpy as np
+import scipy.sparse as sp
+import xgboost
+from sklearn import ensemble, linear_model
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.decomposition import PCA
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+from sklearn.preprocessing import FunctionTransformer, Normalizer, PowerTransformer, QuantileTransformer
+
+from case import kind_of
+
+SUMS = 1e-12
+# The same where the library adds in float32.
+NARROW = 2.0**-21
+TIMES = 6
+ANYTHING = 1e308
+# What holds the weights of sums of products.
+WEIGHTS = {"coef_", "intercept_", "components_", "coefs_"}
+# What gives results whose last places are open, and how many of them.
+BEHIND = [
+    (FunctionTransformer, "transform", 2), (QuantileTransformer, "transform", 8), (Normalizer, "transform", 2),
+    (TfidfTransformer, "transform", 4), (HashingVectorizer, "transform", 2), (TransformedTargetRegressor, "predict", 2),
+    (ensemble.GradientBoostingClassifier, "predict_proba", 4), (ensemble.HistGradientBoostingClassifier, "predict_proba", 2),
+    (ensemble.HistGradientBoostingRegressor, "predict", 2), (ensemble.AdaBoostClassifier, "predict_proba", 4),
+    (ensemble.IsolationForest, "score_samples", 4), (linear_model.LogisticRegression, "predict_proba", 4),
+    (linear_model.SGDClassifier, "predict_proba", 4), (linear_model.PoissonRegressor, "predict", 2),
+    (linear_model.GammaRegressor, "predict", 2), (linear_model.TweedieRegressor, "predict", 2),
+    (CalibratedClassifierCV, "predict_proba", 4), (xgboost.Booster, "predict", 1), (xgboost.Booster, "inplace_predict", 1),
+    (lightgbm.Booster, "predict", 1),
+]
+# Objectives whose answers are sums over trees as they are.
+BARE = {
+    "reg:squarederror", "reg:absoluteerror", "reg:pseudohubererror", "reg:quantileerror", "reg:squaredlogerror", "binary:hinge",
+    "binary:logitraw", "rank:pairwise", "rank:ndcg", "multi:softmax", "regression", "regression_l1", "huber", "fair", "quantile", "mape",
+    "lambdarank", "rank_xendcg",
+}
+
+
+def open_ended(model):
+    """Whether functions with open last places lie before the results of a model that is listed in `BEHIND`."""
+    if isinstance(model, FunctionTransformer):
+        return model.func is not None
+    if isinstance(model, ensemble.HistGradientBoostingRegressor):
+        return model.loss in ("poisson", "gamma")
+    if isinstance(model, TransformedTargetRegressor):
+        return model.func is not None
+    if isinstance(model, xgboost.Booster):
+        return json.loads(model.save_config())["learner"]["objective"]["name"] not in BARE
+    if isinstance(model, lightgbm.Booster):
+        return model.params.get("objective") not in BARE
+    return True
+
+
+def moved(values, by, r):
+    """The values, each a little more or less, by the part `by` of it."""
+    if sp.issparse(values):
+        values = values.copy()
+        values.data = moved(values.data, by, r)
+        return values
+    values = np.asarray(values)
+    if values.dtype.kind != "f":
+        return values
+    return (values * (1 + by * r.choice([-1.0, 1.0], values.shape))).astype(values.dtype)
+
+
+def weights_moved(thing, r, seen):
+    """Moves all weights below an object."""
+    if id(thing) in seen or isinstance(thing, (str, bytes, type, np.ndarray)):
+        return
+    seen.add(id(thing))
+    if isinstance(thing, dict):
+        inside = list(thing.values())
+    elif isinstance(thing, (list, tuple)):
+        inside = list(thing)
+    elif hasattr(thing, "__dict__") and type(thing).__module__.split(".")[0] == "sklearn":
+        for name, value in vars(thing).items():
+            if name in WEIGHTS and value is not None and not isinstance(value, list):
+                setattr(thing, name, moved(value, SUMS if np.asarray(value).dtype == np.float64 else NARROW, r))
+        if isinstance(thing, PCA) and hasattr(thing, "mean_"):
+            thing.mean_ = moved(thing.mean_, SUMS, r)
+        if isinstance(thing, PowerTransformer) and getattr(thing, "_scaler", None) is not None:
+            thing._scaler.mean_ = moved(thing._scaler.mean_, 2.0**-50, r)
+        inside = list(vars(thing).values())
+    else:
+        return
+    for one in inside:
+        weights_moved(one, r, seen)
+
+
+@contextmanager
+def shaken(r):
+    """While it lasts, results behind `exp`, `log` and their like are off in their last places."""
+
+    def off(method, places):
+        def call(self, *args, **more):
+            answer = method(self, *args, **more)
+            if not open_ended(self):
+                return answer
+            parts = answer if isinstance(answer, list) else [answer]
+            eps = [np.finfo(part.dtype).eps if part.dtype.kind == "f" else 0 for part in parts]
+            parts = [moved(part, places * one, r) for part, one in zip(parts, eps)]
+            return parts if isinstance(answer, list) else parts[0]
+
+        return call
+
+    def before(method):
+        """The power of a number that is off is what is off by a power."""
+
+        def call(self, x, *args, **more):
+            x = np.array(x, dtype=float)
+            x = moved(x, 2.0**-50, r) + 2.0**-50 * r.choice([-1.0, 1.0], x.shape) * (self.method == "yeo-johnson")
+            return method(self, x, *args, **more)
+
+        return call
+
+    with ExitStack() as stack:
+        for kind, name, places in BEHIND:
+            stack.enter_context(mock.patch.object(kind, name, off(getattr(kind, name), places)))
+        stack.enter_context(mock.patch.object(PowerTransformer, "transform", before(PowerTransformer.transform)))
+        yield
+
+
+def slack(model, ask, frame, columns, seed):
+    """For each column of an answer, by row how far another may be off: a number, or for labels whether any will do.
+    `ask` gives the columns of a model's answer on a frame."""
+    r = np.random.RandomState(seed)
+    far = [np.zeros(len(frame)) for _ in columns]
+    for _ in range(TIMES):
+        other = copy.deepcopy(model)
+        weights_moved(other, r, set())
+        with shaken(r), np.errstate(all="ignore"):
+            for at, answer in answers(lambda part: ask(other, part), frame):
+                for index, column in enumerate(columns):
+                    if answer is None:
+                        far[index][at] = ANYTHING
+                    else:
+                        far[index][at] = np.maximum(far[index][at], distance(column[at], answer[index]))
+    return far
+
+
+def answers(call, frame):
+    """What it answers to all rows, or where it raises then to each."""
+    try:
+        yield slice(None), call(frame)
+    except Exception:  # noqa: BLE001
+        for row in range(len(frame)):
+            try:
+                yield slice(row, row + 1), call(frame.iloc[[row]])
+            except Exception:  # noqa: BLE001
+                yield slice(row, row + 1), None
+
+
+def distance(one, other):
+    if kind_of(one).startswith("float"):
+        one, other = np.asarray(one, dtype=float), np.asarray(other, dtype=float)
+        apart = np.where((one == other) | (np.isnan(one) & np.isnan(other)), 0, np.abs(one - other))
+        return np.minimum(np.nan_to_num(2 * apart, nan=ANYTHING, posinf=ANYTHING), ANYTHING)
+    return np.where(np.asarray(one) == np.asarray(other), 0, ANYTHING)
