@@ -215,8 +215,11 @@ fn memory_and_time_stay_in_their_bounds() {
     let limits = Limits::default();
     let mut worst = (0, String::new());
     for size in [1 << 16, 1 << 20, 4 << 20] {
-        let plain = inputs(size).into_iter().map(|(name, bytes)| (name.to_owned(), bytes.len(), bytes));
-        let mut all: Vec<_> = plain.map(|(name, len, bytes)| (name, bytes, len)).collect();
+        let mut all: Vec<(String, Vec<u8>, usize)> = Vec::new();
+        for (name, bytes) in inputs(size) {
+            let len = bytes.len();
+            all.push((name.to_owned(), bytes, len));
+        }
         if size <= 1 << 20 {
             all.extend(packed(size));
             all.extend(archives(size));
