@@ -6,6 +6,7 @@ use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
 use super::Family;
+use super::linear::decisions;
 use crate::labels::Labels;
 use crate::lightgbm::{self, Booster, Face, Levels, Scorer};
 use crate::loader::{self, Loaded, Loader, Out, Source, Targets, some_attr};
@@ -103,7 +104,13 @@ fn build(
                 );
                 return Err(Error::state(place, message));
             }
-            (Face::Class, Targets::classes(vec![labels], DataType::Float64))
+            // 4.7 was the first to have decisions, and to write this down.
+            let decides = match view {
+                Some(view) => view.get_attr("_fitted_with_feature_names")?.is_some(),
+                None => false,
+            };
+            let decision = if decides { decisions(&labels) } else { Vec::new() };
+            (Face::Class, Targets { decision, ..Targets::classes(vec![labels], DataType::Float64) })
         }
     };
     let scorer = Scorer::new(&booster, face);

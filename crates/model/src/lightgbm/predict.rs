@@ -138,6 +138,9 @@ fn leaf_value(tree: &Tree, linear: Option<&Linear>, leaf: usize, values: &[f64])
 impl Predict for Scorer {
     fn answer(&self, x: Matrix, want: Want, _run: &mut Run) -> Answer {
         let mut outputs = self.sums(x);
+        if want == Want::Decision {
+            return Answer::F64(outputs);
+        }
         if let Some(count) = self.divide {
             outputs.iter_mut().flatten().for_each(|sum| *sum /= count);
         }
