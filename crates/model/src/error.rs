@@ -30,9 +30,9 @@ pub enum Error {
     },
 
     /// An object's state is not what its class has.
-    #[error("{place}: {message}")]
+    #[error("{}{message}", prefix(.place))]
     State {
-        /// Path of the object, e.g. `Pipeline.steps[1] RandomForestRegressor.estimators_[3]`.
+        /// Path of the object, e.g. `Pipeline.steps[1] RandomForestRegressor.estimators_[3]`; empty at the root.
         place: String,
         /// What is missing or wrong.
         message: String,
