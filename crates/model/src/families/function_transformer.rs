@@ -25,7 +25,11 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let count = match (given, some_attr(view, "n_features_in_")?) {
         (Some(given), _) => given.len(),
         (None, Some(count)) => count.as_usize()?,
-        (None, None) => return Err(Error::state(view.path(), "does not tell how many features it has")),
+        (None, None) if !loader.options.columns.is_empty() => loader.options.columns.len(),
+        (None, None) => {
+            let message = "does not tell how many features it has: name them (`columns`)";
+            return Err(Error::state(view.path(), message));
+        }
     };
     let function = function(view, "func", "kw_args")?;
     let names = feature_names(view)?;
@@ -45,14 +49,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 /// The function of a parameter; nothing where it is none and columns pass through.
 pub(super) fn function(view: &View<'_>, func: &str, arguments: &str) -> Result<Option<functions::Function>, Error> {
     let Some(func) = some_attr(view, func)? else { return Ok(None) };
-    let function = functions::read(&func)?;
-    if let Some(arguments) = some_attr(view, arguments)?
-        && !arguments.is_empty()?
-    {
-        let what = format!("{} with arguments", function.name);
-        return Err(Error::unsupported(arguments.path(), what, "functions of one number without arguments"));
-    }
-    Ok(Some(function))
+    functions::read(&func, some_attr(view, arguments)?.as_ref()).map(Some)
 }
 
 /// Whether the input is checked; before 0.22 that was so where nothing else was said.
@@ -82,14 +79,16 @@ mod run {
             if let Some(finite) = &self.finite {
                 finite.check(&x, run);
             }
-            let Some(Function { name, of, sparse }) = self.function else { return x };
+            let Some(function) = self.function else { return x };
             let (rows, cols) = (x.rows(), x.cols());
             match x {
                 Matrix::Csr(mut csr) => {
-                    if !sparse {
-                        run.refuse_all(rows, "FunctionTransformer", None, &format!("{name} of a sparse table"));
+                    if !function.sparse {
+                        let reason = format!("{} of a sparse table", function.name);
+                        run.refuse_all(rows, "FunctionTransformer", None, &reason);
                     }
-                    csr.data.iter_mut().for_each(|value| *value = round(of(*value), csr.narrow));
+                    let narrow = csr.narrow;
+                    csr.data.iter_mut().for_each(|value| *value = round(function.call(*value, narrow), narrow));
                     Matrix::Csr(csr)
                 }
                 other => {
@@ -98,7 +97,8 @@ mod run {
                         run.refuse_all(rows, "FunctionTransformer", label, "not a number");
                         Dense::zeros(rows, cols)
                     });
-                    let data = dense.data.iter().map(|value| round(of(*value), dense.narrow)).collect();
+                    let narrow = dense.narrow;
+                    let data = dense.data.iter().map(|value| round(function.call(*value, narrow), narrow)).collect();
                     Matrix::Dense(Dense { data, ..dense })
                 }
             }

@@ -1,24 +1,64 @@
-//! numpy's functions of one number, as `FunctionTransformer` and `TransformedTargetRegressor` name them.
+//! numpy's functions of one number, as `FunctionTransformer` and `TransformedTargetRegressor` name them, and the few that
+//! take arguments beside it.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 use foretell_pickle::{Entry, View};
 
+use super::scores::round;
 use crate::Error;
 
 /// A function of one number.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Function {
     pub(super) name: &'static str,
-    pub(super) of: fn(f64) -> f64,
+    of: Of,
     /// Whether scipy applies it to what a sparse table stores.
     pub(super) sparse: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Of {
+    Number(fn(f64) -> f64),
+    Clip(Option<f64>, Option<f64>),
+    /// How many decimals are left: fewer than none for tens, hundreds and so on.
+    Round(i32),
+    /// What stands for NaN, and for both infinities where it is not the largest number.
+    Finite(f64, Option<f64>, Option<f64>),
+}
+
+impl Function {
+    /// The function of a number, which float32 holds where `narrow`.
+    pub(super) fn call(&self, x: f64, narrow: bool) -> f64 {
+        let largest = if narrow { f64::from(f32::MAX) } else { f64::MAX };
+        match self.of {
+            Of::Number(of) => of(x),
+            Of::Clip(..) if x.is_nan() => x,
+            Of::Clip(low, high) => {
+                let x = low.map_or(x, |low| if x > low { x } else { low });
+                high.map_or(x, |high| if x < high { x } else { high })
+            }
+            Of::Round(0) => x.round_ties_even(),
+            Of::Round(decimals) => {
+                let scale = 10f64.powi(decimals.saturating_abs());
+                if decimals > 0 {
+                    round(round(x * scale, narrow).round_ties_even(), narrow) / scale
+                } else {
+                    round(round(x / scale, narrow).round_ties_even(), narrow) * scale
+                }
+            }
+            Of::Finite(nan, ..) if x.is_nan() => nan,
+            Of::Finite(_, above, _) if x == f64::INFINITY => above.unwrap_or(largest),
+            Of::Finite(.., below) if x == f64::NEG_INFINITY => below.unwrap_or(-largest),
+            Of::Finite(..) => x,
+        }
+    }
 }
 
 /// The list with every module that has been home to each: numpy 2, numpy 1, and numpy before 1.16.
 macro_rules! functions {
     ($($name:literal $of:expr, $sparse:literal;)*) => {
-        const FUNCTIONS: &[Function] = &[$(Function { name: $name, of: $of, sparse: $sparse }),*];
+        const FUNCTIONS: &[Function] = &[$(Function { name: $name, of: Of::Number($of), sparse: $sparse }),*];
         pub(super) const ENTRIES: &[Entry] = &[
             $(
                 Entry::inert("numpy", $name),
@@ -30,6 +70,11 @@ macro_rules! functions {
             Entry::inert("scipy.special._ufuncs", "expit"),
             Entry::inert("scipy.special._ufuncs", "logit"),
             Entry::function("numpy.core", "_ufunc_reconstruct"),
+            Entry::inert("numpy", "around"),
+            Entry::inert("numpy", "clip"),
+            Entry::inert("numpy", "nan_to_num"),
+            Entry::inert("numpy", "round"),
+            Entry::inert("numpy", "round_"),
         ];
     };
 }
@@ -66,26 +111,71 @@ functions! {
 }
 
 const SCIPY: &[Function] = &[
-    Function { name: "expit", of: super::scores::expit, sparse: false },
-    Function { name: "logit", of: |x| (x / (1.0 - x)).ln(), sparse: false },
+    Function { name: "expit", of: Of::Number(super::scores::expit), sparse: false },
+    Function { name: "logit", of: Of::Number(|x| (x / (1.0 - x)).ln()), sparse: false },
 ];
 
 fn sign(x: f64) -> f64 {
     if x == 0.0 || x.is_nan() { x + 0.0 } else { x.signum() }
 }
 
-/// The function that a parameter names.
-pub(super) fn read(view: &View<'_>) -> Result<Function, Error> {
+/// Functions with arguments, under the names that they are given by.
+const WITH_ARGUMENTS: &[(&str, &[&str])] = &[
+    ("around", &["decimals"]),
+    ("clip", &["a_min", "a_max", "min", "max"]),
+    ("nan_to_num", &["copy", "nan", "posinf", "neginf"]),
+    ("round", &["decimals"]),
+    ("round_", &["decimals"]),
+];
+
+/// A function that takes arguments; nothing where it is none of these.
+fn with_arguments(name: &str, arguments: Option<&View<'_>>) -> Result<Option<Function>, Error> {
+    let Some((name, _)) = WITH_ARGUMENTS.iter().find(|(known, _)| *known == name) else { return Ok(None) };
+    let argument = |name: &str| -> Result<Option<View<'_>>, Error> {
+        Ok(arguments.map(|arguments| arguments.get(name)).transpose()?.flatten().and_then(View::some))
+    };
+    let number =
+        |name: &str| -> Result<Option<f64>, Error> { Ok(argument(name)?.map(|one| one.as_f64()).transpose()?) };
+    let of = match *name {
+        "clip" => Of::Clip(number("a_min")?.or(number("min")?), number("a_max")?.or(number("max")?)),
+        "nan_to_num" => Of::Finite(number("nan")?.unwrap_or(0.0), number("posinf")?, number("neginf")?),
+        _ => {
+            let decimals = argument("decimals")?.map(|one| one.as_i64()).transpose()?.unwrap_or(0);
+            // Beyond these a power of ten is no float64.
+            Of::Round(i32::try_from(decimals.clamp(-400, 400)).unwrap_or(0))
+        }
+    };
+    Ok(Some(Function { name, of, sparse: false }))
+}
+
+/// The function that a parameter names, with the arguments that stand beside it.
+pub(super) fn read(view: &View<'_>, arguments: Option<&View<'_>>) -> Result<Function, Error> {
     let Some(class) = view.class() else { return Err(view.expected("a function").into()) };
     let (module, name) = if view.is("numpy.core", "_ufunc_reconstruct") {
         (view.arg(0)?.as_str()?, view.arg(1)?.as_str()?)
     } else {
         (class.module.as_str(), class.name.as_str())
     };
+    if let Some(arguments) = arguments {
+        let takes = WITH_ARGUMENTS.iter().find(|(known, _)| *known == name).map_or(&[][..], |(_, takes)| takes);
+        for (key, _) in arguments.pairs()? {
+            let key = key.as_str()?;
+            if !takes.contains(&key) {
+                let supported = if takes.is_empty() { "no arguments".to_string() } else { takes.join(", ") };
+                return Err(Error::unsupported(arguments.path(), format!("{name} with the argument {key}"), supported));
+            }
+        }
+    }
+    if module == "numpy"
+        && let Some(function) = with_arguments(name, arguments)?
+    {
+        return Ok(function);
+    }
     let list = if module.starts_with("scipy.special") { SCIPY } else { FUNCTIONS };
     let found = list.iter().find(|function| function.name == name);
     found.copied().ok_or_else(|| {
-        let names: Vec<&str> = FUNCTIONS.iter().chain(SCIPY).map(|function| function.name).collect();
+        let names = FUNCTIONS.iter().chain(SCIPY).map(|function| function.name);
+        let names: Vec<&str> = names.chain(WITH_ARGUMENTS.iter().map(|(name, _)| *name)).collect();
         Error::unsupported(view.path(), format!("{module}.{name}"), names.join(", "))
     })
 }

@@ -124,7 +124,7 @@ impl Back {
                     }
                 }
             }
-            Back::Function(function) => each(&function.of),
+            Back::Function(function) => each(&|value| function.call(value, narrow)),
             Back::Times(values) => each(&|value| value * of(values)),
             Back::Over(values) => each(&|value| value / of(values)),
             Back::Plus(values) => each(&|value| value + of(values)),

@@ -20,7 +20,8 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let names = feature_names(view)?;
     let sources = loader.sources(view, given, 1, names)?;
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
-    let targets = Targets::numbers(1, if curve.narrow { DataType::Float32 } else { DataType::Float64 });
+    let mut targets = Targets::numbers(1, if curve.narrow { DataType::Float32 } else { DataType::Float64 });
+    targets.table = vec![Source::made("isotonicregression0".to_string())];
     let label = sources.into_iter().next().map(|source| source.label);
     let step = run::Isotonic { curve, label };
     Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report: Default::default() })
@@ -61,7 +62,7 @@ pub(super) fn read(view: &View<'_>) -> Result<Curve, Error> {
 mod run {
     use crate::Want;
     use crate::families::scores::round;
-    use crate::matrix::Matrix;
+    use crate::matrix::{Dense, Matrix};
     use crate::step::{Answer, Predict, Run};
 
     #[derive(Debug)]
@@ -141,15 +142,25 @@ mod run {
         pub(super) label: Option<String>,
     }
 
-    impl Predict for Isotonic {
-        fn answer(&self, x: Matrix, _want: Want, run: &mut Run) -> Answer {
-            let rows = x.rows();
+    impl Isotonic {
+        fn values(&self, x: &Matrix, run: &mut Run) -> Vec<f64> {
             let Some(mut values) = x.numbers(0) else {
-                run.refuse_all(rows, "IsotonicRegression", self.label.as_deref(), "not a number");
-                return Answer::floats(vec![vec![0.0; rows]], self.curve.narrow);
+                run.refuse_all(x.rows(), "IsotonicRegression", self.label.as_deref(), "not a number");
+                return vec![0.0; x.rows()];
             };
             self.curve.at(&mut values, self.label.as_deref(), run);
-            Answer::floats(vec![values], self.curve.narrow)
+            values
+        }
+    }
+
+    impl Predict for Isotonic {
+        fn answer(&self, x: Matrix, _want: Want, run: &mut Run) -> Answer {
+            Answer::floats(vec![self.values(&x, run)], self.curve.narrow)
+        }
+
+        fn table(&self, x: Matrix, run: &mut Run) -> Matrix {
+            let data = self.values(&x, run);
+            Matrix::Dense(Dense { data, rows: x.rows(), cols: 1, narrow: self.curve.narrow })
         }
     }
 }
