@@ -184,7 +184,11 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
             let finite = Finite::new(&class, &sources, false, false);
             let step = run::Linear { coef, intercept, features, narrow, face: run::Face::Each, finite };
             let targets = Targets { decision: decision.collect(), ..targets };
-            return Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report: Default::default() });
+            return Ok(Loaded {
+                step: Step::Predict(Box::new(step)),
+                out: Out::Answers(targets),
+                report: Default::default(),
+            });
         }
         let labels = classes(view, &class)?;
         let count = labels.len();
