@@ -16,7 +16,7 @@ demo: ## build, then show the MRI example with nothing installed and nothing lef
 test: ## format, lints and every test, on real Kafka, HDFS, MariaDB, PostgreSQL and S3 (root on Debian 12)
 	@dev/test
 
-test-long: ## what takes too long for every day: each small fixture damaged at every position
+test-long: ## what takes too long for every day: damage at every position, 500 random models of the libraries
 	@dev/test-long
 
 lint: ## format and lints

@@ -41,6 +41,7 @@ BEHIND = [
     (linear_model.SGDClassifier, "predict_proba", 4), (linear_model.PoissonRegressor, "predict", 2),
     (linear_model.GammaRegressor, "predict", 2), (linear_model.TweedieRegressor, "predict", 2),
     (CalibratedClassifierCV, "predict_proba", 4), (xgboost.Booster, "predict", 1), (xgboost.Booster, "inplace_predict", 1),
+    (xgboost.XGBClassifier, "predict_proba", 2),
     (lightgbm.Booster, "predict", 1),
 ]
 # Objectives whose answers are sums over trees as they are.
@@ -59,6 +60,9 @@ def open_ended(model):
         return model.loss in ("poisson", "gamma")
     if isinstance(model, TransformedTargetRegressor):
         return model.func is not None
+    if isinstance(model, xgboost.XGBClassifier):
+        # The others' probabilities come from the booster.
+        return model.objective == "multi:softmax"
     if isinstance(model, xgboost.Booster):
         return json.loads(model.save_config())["learner"]["objective"]["name"] not in BARE
     if isinstance(model, lightgbm.Booster):

@@ -2,7 +2,7 @@
 
 use crate::loader::Source;
 use crate::matrix::{Matrix, read};
-use crate::step::Run;
+use crate::step::{Run, Transform};
 
 /// What a step demands of its numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,13 @@ pub(crate) struct Finite {
     pub(crate) allows_nan: bool,
     /// Whether numbers become float32 first, so that a large one becomes infinite.
     pub(crate) narrows: bool,
+}
+
+impl Transform for Finite {
+    fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
+        self.check(&x, run);
+        x
+    }
 }
 
 impl Finite {

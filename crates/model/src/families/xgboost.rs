@@ -8,6 +8,7 @@ use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
 use super::Family;
+use super::finite::Finite;
 use crate::labels::Labels;
 use crate::loader::{Loaded, Loader, Out, Source, Targets, some_attr};
 use crate::step::{Chain, Step};
@@ -115,6 +116,9 @@ fn wrapper(view: &View<'_>, class: &str) -> Result<Wrapper, Error> {
     Ok(Wrapper { is_classifier, stops_early: true, tree_limit, labels, missing, names: Vec::new() })
 }
 
+/// The first version whose DMatrix looks for infinity.
+const NO_INFINITY: [u32; 3] = [1, 4, 0];
+
 fn build(
     loader: &mut Loader<'_>,
     view: Option<&View<'_>>,
@@ -151,6 +155,13 @@ fn build(
             labels: sources.iter().map(|source| source.label.clone()).collect(),
             refuses: stored,
         }));
+    }
+    // Linear boosters are only asked by way of a DMatrix, which takes no infinity.
+    if booster.linear.is_some()
+        && !wrapper.missing.is_infinite()
+        && booster.version.is_some_and(|version| version >= NO_INFINITY)
+    {
+        transforms.push(Box::new(Finite::new("XGBoost", &sources, true, true)));
     }
 
     let (face, targets) = answers(&booster, wrapper.is_classifier, wrapper.labels, &place)?;

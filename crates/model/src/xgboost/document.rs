@@ -218,7 +218,11 @@ impl Doc {
             });
             match texts {
                 Some(texts) => levels.push(texts),
-                None => return self.fail(format!("the categories of feature {feature} are not UTF-8 texts")),
+                // Offsets that count characters where they should count bytes.
+                None => {
+                    let why = "XGBoost cuts them where they have other letters than those of ASCII";
+                    return self.fail(format!("the categories of feature {feature} are not UTF-8 texts: {why}"));
+                }
             }
         }
         let some = levels.iter().any(|levels| !levels.is_empty());

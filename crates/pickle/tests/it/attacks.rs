@@ -187,6 +187,19 @@ fn items_for_a_class_that_takes_none() {
     good(stream(cat![new("shop", "Bunch"), b"NaNNs"]));
 }
 
+#[test]
+fn a_dict_given_to_the_reconstructor() {
+    let made = |class: &str, given: Vec<u8>| {
+        stream(call("copyreg", "_reconstructor", &[global("shop", class), global("builtins", "dict"), given]))
+    };
+    let filled = good(made("Bunch", dict(&[("one", int(1)), ("two", NONE.into())])));
+    assert_eq!(filled.root().pairs().unwrap().len(), 2);
+    let basket = refused(made("Basket", dict(&[("one", int(1))])));
+    assert!(basket.ends_with("(REDUCE): expected a dict, found an object of `shop.Basket`"), "{basket}");
+    let list = refused(made("Bunch", list(&[])));
+    assert!(list.ends_with("is not called with (the name `shop.Bunch`, the name `builtins.dict`, a list)"), "{list}");
+}
+
 // -- frames
 
 #[test]
