@@ -29,12 +29,13 @@ build: ## target/debug/foretell
 release: ## target/release/foretell, stripped
 	cargo build --locked --release --package foretell
 
-fixtures: $(target)/mri-venv/ready ## train the examples' models again and compare them with the committed ones
+fixtures: $(target)/mri-venv/ready ## train the models of the examples and fixtures again and compare them with the committed ones
 	$(target)/mri-venv/bin/python examples/mri/train.py $(target)/mri
 	cd $(target)/mri && for f in models/* *.csv; do cmp $$f $(CURDIR)/examples/mri/$$f || exit 1; done
 	for e in batch-dataframe batch-lines; do \
 	  $(target)/mri-venv/bin/python examples/$$e/train.py $(target)/$$e && \
 	  (cd $(target)/$$e && for f in models/* expected* *.csv; do cmp $$f $(CURDIR)/examples/$$e/$$f || exit 1; done) || exit 1; done
+	python3.11 fixtures/make/all.py $(target)/fixtures
 
 $(target)/mri-venv/ready: examples/mri/requirements.txt
 	python3 -m venv $(target)/mri-venv

@@ -1,44 +1,30 @@
 //! Encoders read as encodings give the codes that the library gave, column by column.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int64Type};
-use arrow_array::{Array, ArrayRef, Int64Array, StringArray};
+use arrow_array::types::Int64Type;
+use arrow_array::{Array, ArrayRef};
+use foretell_fixtures::{Case, text};
 use foretell_model::{Columns, Encoding, LoadOptions, Unknown};
-use serde_json::Value;
 
-fn fixture(name: &str) -> (Vec<u8>, Value) {
+/// The first rows of the encoders' input are told by hand.
+const FIRST: usize = 8;
+
+fn fixture(name: &str) -> (Vec<u8>, Case) {
     saved("sklearn-1.9", name)
 }
 
-fn saved(library: &str, name: &str) -> (Vec<u8>, Value) {
-    let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(library).join(name);
-    let case: Value = serde_json::from_str(&std::fs::read_to_string(folder.join("case.json")).unwrap()).unwrap();
-    (std::fs::read(folder.join(case["model"].as_str().unwrap())).unwrap(), case)
+fn saved(library: &str, name: &str) -> (Vec<u8>, Case) {
+    let case = Case::named(&format!("{library}/{name}"));
+    (std::fs::read(case.model()).unwrap(), case)
 }
 
-fn column(case: &Value, index: usize) -> ArrayRef {
-    let column = &case["columns"][index];
-    let values = column["values"].as_array().unwrap();
-    match column["type"].as_str().unwrap() {
-        "int64" => Arc::new(values.iter().map(Value::as_i64).collect::<Int64Array>()),
-        _ => Arc::new(values.iter().map(Value::as_str).collect::<StringArray>()),
-    }
+fn first(case: &Case, index: usize) -> ArrayRef {
+    case.columns()[index].1.slice(0, FIRST)
 }
 
 /// The codes as the case writes them: integers, or the bits of float64.
-fn codes(array: &ArrayRef) -> Vec<Value> {
-    let each = 0..array.len();
-    match array.as_primitive_opt::<Int64Type>() {
-        Some(ints) => each.map(|row| if ints.is_null(row) { Value::Null } else { ints.value(row).into() }).collect(),
-        None => {
-            let floats = array.as_primitive::<Float64Type>();
-            let bits = |row| format!("{:016x}", floats.value(row).to_bits()).into();
-            each.map(|row| if floats.is_null(row) { Value::Null } else { bits(row) }).collect()
-        }
-    }
+fn codes(array: &ArrayRef) -> Vec<String> {
+    (0..array.len()).map(|row| text(array, row)).collect()
 }
 
 fn load(bytes: &[u8], column: Option<&str>, unknown: Option<Unknown>) -> Encoding {
@@ -55,12 +41,12 @@ fn codes_are_the_librarys() {
             ("encoder-ordinal-unknown", Some("ITEM"), 1),
         ] {
             let (bytes, case) = saved(library, name);
-            let outputs = load(&bytes, column_name, None).score(&Columns::new(&[column(&case, index)], 8));
-            let answer = &case["answers"]["transform"];
-            let expected = answer["columns"][index]["values"].as_array().unwrap();
-            assert_eq!(&codes(&outputs.columns[0]), expected, "{library} {name}");
-            let refused: Vec<Value> = outputs.refusals.iter().map(|refusal| refusal.row.into()).collect();
-            assert_eq!(&refused, answer["refused"].as_array().unwrap(), "{library} {name}");
+            let input = [case.columns()[index].1.clone()];
+            let outputs = load(&bytes, column_name, None).score(&Columns::new(&input, case.rows()));
+            let answer = case.answer("transform").unwrap();
+            assert_eq!(codes(&outputs.columns[0]), codes(&answer.columns[index]), "{library} {name}");
+            let refused: Vec<usize> = outputs.refusals.iter().map(|refusal| refusal.row as usize).collect();
+            assert_eq!(refused, answer.refused, "{library} {name}");
         }
     }
 }
@@ -68,10 +54,10 @@ fn codes_are_the_librarys() {
 #[test]
 fn one_column_refuses_its_own_labels_only_and_says_why() {
     let (bytes, case) = fixture("encoder-ordinal");
-    let outputs = load(&bytes, Some("DEPT"), None).score(&Columns::new(&[column(&case, 0)], 8));
+    let outputs = load(&bytes, Some("DEPT"), None).score(&Columns::new(&[first(&case, 0)], FIRST));
     let reasons: Vec<_> = outputs.refusals.iter().map(|refusal| (refusal.row, refusal.reason.as_str())).collect();
     assert_eq!(reasons, [(2, "missing value"), (3, "unseen label"), (6, "unseen label")]);
-    let kinder = load(&bytes, Some("DEPT"), Some(Unknown::Null)).score(&Columns::new(&[column(&case, 0)], 8));
+    let kinder = load(&bytes, Some("DEPT"), Some(Unknown::Null)).score(&Columns::new(&[first(&case, 0)], FIRST));
     assert!(kinder.refusals.is_empty());
     assert_eq!(codes(&kinder.columns[0]), codes(&outputs.columns[0]));
 }
@@ -80,8 +66,8 @@ fn one_column_refuses_its_own_labels_only_and_says_why() {
 fn codes_lead_back_to_the_labels() {
     let (bytes, case) = fixture("encoder-labels-numbers");
     let encoding = load(&bytes, None, Some(Unknown::Null));
-    let there = encoding.score(&Columns::new(&[column(&case, 0)], 8)).columns;
-    let back = encoding.reverse().unwrap().score(&Columns::new(&there, 8)).columns;
+    let there = encoding.score(&Columns::new(&[first(&case, 0)], FIRST)).columns;
+    let back = encoding.reverse().unwrap().score(&Columns::new(&there, FIRST)).columns;
     let labels: Vec<_> = back[0].as_primitive::<Int64Type>().iter().collect();
     assert_eq!(labels, [Some(30), Some(7), None, Some(-1), Some(30), Some(7), None, Some(1 << 40)]);
 }

@@ -154,9 +154,9 @@ fn labels(view: &View<'_>, outputs: usize) -> Result<Vec<Labels>, Error> {
     Ok(all)
 }
 
-/// Values are counts up to 1.2 and fractions from 1.3; files that do not tell the version tell it by their nodes.
+/// Values are counts up to 1.3 and fractions from 1.4; files that do not tell the version tell it by their nodes.
 fn normalises(version: Option<(u32, u32)>, has_missing: bool) -> bool {
-    version.map_or(!has_missing, |version| version < (1, 3))
+    version.map_or(!has_missing, |version| version < (1, 4))
 }
 
 /// Divides the counts of each target by their sum, as `predict_proba` did.

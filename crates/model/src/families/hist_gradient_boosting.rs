@@ -7,6 +7,7 @@
 use foretell_pickle::{Entry, View};
 
 use super::Family;
+use super::finite::Finite;
 use super::losses::Loss;
 use crate::loader::{self, Loaded, Loader, Out, Source, Transformer, some_attr};
 use crate::step::{Chain, Step};
@@ -63,6 +64,10 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     };
     let names = loader::feature_names(view)?;
     let sources = loader.sources(view, given, features, names)?;
+    // The first version took finite numbers only.
+    let finite = version
+        .is_some_and(|version| version < (0, 22))
+        .then(|| Finite::new("HistGradientBoosting", &sources, false, false));
     let (transform, mut report, order) = preprocessor(loader, view, &sources)?;
 
     let known = known_categories(view, features)?;
@@ -99,7 +104,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let targets = loss.targets(labels);
     // Before 1.3 the larger of two probabilities won, which are equal where the score is next to nothing.
     let by_probability = version.is_none_or(|version| version < (1, 3));
-    let scorer = Box::new(score::Boosting { plan, start, loss, by_probability });
+    let scorer = Box::new(score::Boosting { plan, start, loss, by_probability, finite });
     let step = match transform {
         Some(transform) => Step::Predict(Box::new(Chain { transforms: vec![transform], last: Some(scorer) })),
         None => Step::Predict(scorer),
@@ -186,7 +191,7 @@ fn read_tree(predictor: &View<'_>, known: &[Option<[u32; WORDS]>]) -> Result<Tre
         Some(field) => field.f64s()?,
         None => nodes.field("threshold")?.f64s()?,
     };
-    let missing = nodes.field("missing_go_to_left")?.u64s()?;
+    let missing = optional("missing_go_to_left")?.unwrap_or_else(|| vec![0; value.len()]);
     let (left, right) = (nodes.field("left")?.u64s()?, nodes.field("right")?.u64s()?);
     let is_leaf = nodes.field("is_leaf")?.u64s()?;
     let (count, gain) = (nodes.field("count")?.f64s()?, nodes.field("gain")?.f64s()?);
@@ -250,6 +255,7 @@ fn read_tree(predictor: &View<'_>, known: &[Option<[u32; WORDS]>]) -> Result<Tre
 /// What runs.
 mod score {
     use crate::Want;
+    use crate::families::finite::Finite;
     use crate::families::losses::Loss;
     use crate::matrix::{Dense, Matrix};
     use crate::step::{Answer, Predict, Run, Transform};
@@ -261,10 +267,14 @@ mod score {
         pub(super) start: Vec<f64>,
         pub(super) loss: Loss,
         pub(super) by_probability: bool,
+        pub(super) finite: Option<Finite>,
     }
 
     impl Predict for Boosting {
-        fn answer(&self, x: Matrix, want: Want, _run: &mut Run) -> Answer {
+        fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
+            if let Some(finite) = &self.finite {
+                finite.check(&x, run);
+            }
             let raw = self.plan.sum(&x, &self.start, 0.0, None);
             if want == Want::Predict && self.loss == Loss::Logit && self.by_probability {
                 let Answer::F64(both) = self.loss.answer(raw, Want::Proba, false) else { return Answer::F64(vec![]) };

@@ -59,7 +59,7 @@ pub(crate) mod wrapper_selection;
 pub(crate) mod xgboost;
 
 pub(crate) mod encode;
-mod finite;
+pub(crate) mod finite;
 mod functions;
 mod importance;
 mod index;

@@ -8,7 +8,7 @@ use super::Family;
 use super::encode::{self, Categories};
 use crate::Error;
 use crate::labels::Labels;
-use crate::loader::{Loaded, Loader, Out, Source, feature_names, labels, some_attr};
+use crate::loader::{Loaded, Loader, Out, Source, feature_names, labels, some_attr, version};
 use crate::step::Step;
 
 pub(crate) const FAMILY: Family = Family {
@@ -31,7 +31,8 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     }
     let narrow = super::one_hot_encoder::is_float32(view)?;
     let out = sources.into_iter().map(|source| Source { origin: None, ..source }).collect();
-    let step = run::Ordinal { columns, unknown, narrow };
+    let refuses_missing = version(view)?.is_none_or(|version| version < (1, 0));
+    let step = run::Ordinal { columns, unknown, narrow, refuses_missing };
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
 }
 
@@ -88,6 +89,8 @@ mod run {
         /// What stands for an unknown category; without it the row is refused.
         pub(super) unknown: Option<f64>,
         pub(super) narrow: bool,
+        /// Versions before 1.0 raise on a missing value.
+        pub(super) refuses_missing: bool,
     }
 
     #[derive(Debug)]
@@ -108,8 +111,8 @@ mod run {
                 for (row, code) in codes.into_iter().enumerate() {
                     out[row] = match (column.values.get(code as usize), self.unknown) {
                         (Some(value), _) => *value,
-                        (None, Some(unknown)) => unknown,
-                        (None, None) => {
+                        (None, Some(unknown)) if code != MISSING || !self.refuses_missing => unknown,
+                        (None, _) => {
                             let reason = if code == MISSING { "missing value" } else { "unseen category" };
                             run.refuse(row, "OrdinalEncoder", Some(&column.label), reason);
                             f64::NAN

@@ -22,6 +22,6 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let threshold = view.attr("threshold")?.as_f64()?;
     let variances = view.attr("variances_")?.array()?.f64s()?;
     let mask: Vec<bool> = variances.iter().map(|variance| *variance > threshold).collect();
-    let allows_nan = version(view)?.is_some_and(|version| version >= (0, 21));
+    let allows_nan = version(view)?.is_some_and(|version| version >= (0, 22));
     select::columns(loader, view, given, &mask, allows_nan)
 }

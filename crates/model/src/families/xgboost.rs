@@ -164,8 +164,9 @@ fn build(
         transforms.push(Box::new(Finite::new("XGBoost", &sources, true, true)));
     }
 
+    let finite = checked(&booster, &wrapper, &sources);
     let (face, targets) = answers(&booster, wrapper.is_classifier, wrapper.labels, &place)?;
-    let scorer = Scorer::new(&booster, face, wrapper.missing);
+    let scorer = Scorer::new(&booster, face, wrapper.missing, finite);
     let mut report = StepReport::default();
     if booster.linear.is_none() {
         report.trees = Some(TreesReport {
@@ -205,11 +206,21 @@ fn limit_iterations(loader: &Loader<'_>, booster: &mut Booster, wrapper: &Wrappe
     if let Some(limit) = wrapper.tree_limit.filter(|limit| *limit > 0) {
         let rounds = limit.checked_div(booster.parallel).unwrap_or(limit);
         booster.keep_iterations(0, rounds);
-    } else if booster.version.is_some_and(|version| version >= [1, 4, 0])
-        && let Some(best) = booster.attribute("best_iteration").and_then(|best| best.parse::<usize>().ok())
-    {
-        booster.keep_iterations(0, best.saturating_add(1));
+    } else if booster.version.is_some_and(|version| version >= [1, 4, 0]) {
+        let number = |name: &str| booster.attribute(name).and_then(|number| number.parse::<usize>().ok());
+        // Before 1.6 a file does not tell how many trees a round has; the limit counts them.
+        let limit = number("best_ntree_limit").and_then(|limit| limit.checked_div(booster.parallel));
+        if let Some(rounds) = limit.or_else(|| number("best_iteration").map(|best| best.saturating_add(1))) {
+            booster.keep_iterations(0, rounds);
+        }
     }
+}
+
+/// What the library raises on: from 1.4 on a matrix takes no infinity. Wrappers make one for linear models only.
+fn checked(booster: &Booster, wrapper: &Wrapper, sources: &[Source]) -> Option<Finite> {
+    let checks = booster.version.is_some_and(|version| version >= [1, 4, 0]);
+    let matrix = !wrapper.stops_early || booster.linear.is_some();
+    (checks && matrix).then(|| Finite::new("XGBoost", sources, true, true))
 }
 
 /// The levels of each feature: those in the file, else those the caller gave by name.

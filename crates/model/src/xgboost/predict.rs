@@ -3,6 +3,7 @@
 use super::booster::Booster;
 use super::objective::Objective;
 use crate::Want;
+use crate::families::finite::Finite;
 use crate::matrix::{Matrix, read};
 use crate::step::{Answer, Predict, Run};
 use crate::trees::Plan;
@@ -28,6 +29,8 @@ pub(crate) struct Scorer {
     face: Face,
     /// What stands for a missing value beside NaN.
     missing: Option<f32>,
+    /// The check of its numbers, where the library makes one.
+    finite: Option<Finite>,
 }
 
 #[derive(Debug)]
@@ -38,7 +41,7 @@ enum Kind {
 }
 
 impl Scorer {
-    pub(crate) fn new(booster: &Booster, face: Face, missing: f64) -> Self {
+    pub(crate) fn new(booster: &Booster, face: Face, missing: f64, finite: Option<Finite>) -> Self {
         // dart, from 1.3 on, scores each tree with the base margin, takes the base off again and scales what is left.
         let base_last = booster.adds_base_last();
         let weight = |tree: usize, value: f64| {
@@ -61,6 +64,7 @@ impl Scorer {
             objective: booster.objective,
             face,
             missing: (!missing.is_nan()).then_some(missing as f32),
+            finite,
         }
     }
 
@@ -126,7 +130,10 @@ impl Scorer {
 }
 
 impl Predict for Scorer {
-    fn answer(&self, x: Matrix, want: Want, _run: &mut Run) -> Answer {
+    fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
+        if let Some(finite) = &self.finite {
+            finite.check(&x, run);
+        }
         let mut outputs = self.margins(&x);
         match (want, self.face) {
             (Want::Decision, _) => return Answer::F32(outputs),
