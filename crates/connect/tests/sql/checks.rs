@@ -159,8 +159,8 @@ async fn may_not_create(bed: &mut Bed, grant: &str) {
     let mut sink = parse(settings).open(&context(&rows.schema())).await.unwrap();
     let error = sink.claim(&[claim(0, 0)]).await.unwrap_err();
     assert_eq!(error.fault, Fault::Settings, "{error}");
-    assert!(error.message.starts_with("table `foretell_progress` cannot be created: "), "{error}");
-    for part in ["CREATE TABLE IF NOT EXISTS", "foretell_plans", "foretell_rejected", "`delivery: at_least_once`"] {
+    assert!(error.message.starts_with("table `foretell_plans` cannot be created: "), "{error}");
+    for part in ["CREATE TABLE IF NOT EXISTS", "foretell_progress", "foretell_rejected", "`delivery: at_least_once`"] {
         assert!(error.remedy.contains(part), "{error}");
     }
     drop(sink);
