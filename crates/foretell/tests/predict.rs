@@ -166,6 +166,10 @@ fn every_fixture_gives_what_its_library_gave_from_every_format() {
             let model = path_of(&case);
             let mut args = vec!["predict", &model, &data, "-o", &out];
             args.extend(proba.then_some("--proba"));
+            let told = case.told().join(",");
+            if !told.is_empty() {
+                args.extend(["--columns", &told]);
+            }
             assert_eq!(good(&args), "");
             check(&case, rows, &std::fs::read_to_string(&out).unwrap(), proba);
         }

@@ -26,6 +26,9 @@ pub(crate) struct InspectArgs {
     /// Where the model is in a file that holds several things: `model`, `models[2].best`, `stores["St. Gallen"]`
     #[arg(long, value_name = "PATH")]
     at: Option<String>,
+    /// The model's inputs, in its order, where the file does not tell them (a FeatureHasher's)
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    columns: Vec<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -34,7 +37,8 @@ pub(crate) struct InspectArgs {
 /// Runs the command.
 pub(crate) fn run(args: &InspectArgs) -> Result<()> {
     let bytes = std::fs::read(&args.model).with_context(|| format!("cannot read `{}`", args.model.display()))?;
-    let report = inspect(&bytes, &LoadOptions { at: args.at.clone(), ..LoadOptions::default() });
+    let options = LoadOptions { at: args.at.clone(), columns: args.columns.clone(), ..LoadOptions::default() };
+    let report = inspect(&bytes, &options);
     let text = if args.json { format!("{:#}\n", as_json(&report)) } else { as_text(&report) };
     std::io::stdout().write_all(text.as_bytes())?;
     if let Err(error) = report.model {

@@ -17,10 +17,14 @@ use foretell_model::{LoadOptions, Model, Refusal, Signature};
 use input::{Chunk, Format, Input};
 use layout::{Layout, Request};
 
-/// Reads a model file.
-pub(crate) fn load(path: &Path, at: Option<&str>) -> Result<Model> {
+/// Reads a model file; `columns` names the inputs of one that does not.
+pub(crate) fn load(path: &Path, at: Option<&str>, columns: Option<&[String]>) -> Result<Model> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    let options = LoadOptions { at: at.map(String::from), ..LoadOptions::default() };
+    let options = LoadOptions {
+        at: at.map(String::from),
+        columns: columns.unwrap_or_default().to_vec(),
+        ..LoadOptions::default()
+    };
     Model::load(&bytes, &options).with_context(|| path.display().to_string())
 }
 

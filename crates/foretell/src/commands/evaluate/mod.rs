@@ -79,7 +79,7 @@ pub(crate) struct EvaluateArgs {
 
 /// Runs the command.
 pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
-    let model = Arc::new(load(&args.model, args.at.as_deref())?);
+    let model = Arc::new(load(&args.model, args.at.as_deref(), args.columns.as_deref())?);
     let task = Arc::new(Task::of(&model).with_context(|| args.model.display().to_string())?);
     if args.output.as_deref().is_some_and(|path| Format::of(path).is_some()) {
         bail!("the report is an HTML page: end its name with .html");
