@@ -134,7 +134,7 @@ pub(crate) enum TriggerMode {
 /// Records and bytes of a batch that is in memory as a whole.
 const WHOLE: (usize, usize) = (100_000, 32 << 20);
 /// Of one that goes to its sinks slice by slice.
-const SLICED: (usize, usize) = (1_000_000, 64 << 20);
+const SLICED: (usize, usize) = (5_000_000, 128 << 20);
 
 impl Default for Trigger {
     fn default() -> Self {
@@ -161,10 +161,10 @@ struct TriggerDetails {
     #[serde(default)]
     mode: Option<TriggerName>,
     /// Most records of one batch. Default: 100000; with `available_now`, files and a query that looks at one record at a
-    /// time 1000000.
+    /// time 5000000.
     #[serde(default)]
     max_rows: Option<usize>,
-    /// Most bytes (keys and values) of one batch. Default: 32 MiB; where `max_rows` is 1000000, 64 MiB.
+    /// Most bytes (keys and values) of one batch. Default: 32 MiB; where `max_rows` is 5000000, 128 MiB.
     #[serde(default)]
     max_bytes: Option<HumanSize>,
 }
