@@ -34,6 +34,15 @@ fn exactly_alike(place: &Place) {
     exactly(place, crate::harness::streams::table(place));
 }
 
+/// Whether someone's statement on a table waits for a lock.
+fn waits(table: &str) -> bool {
+    const WAITING: &str = "SELECT COUNT(*) FROM information_schema.processlist \
+                           WHERE state LIKE 'Waiting for table%' AND info LIKE CONCAT('%', ?, '%')";
+    let mut database = wait(MySqlConnection::connect(&Database::MariaDb.url())).unwrap();
+    let waiting: i64 = wait(sqlx::query_scalar(WAITING).bind(table).fetch_one(&mut database)).unwrap();
+    waiting > 0
+}
+
 #[test]
 fn a_second_signal_leaves_at_once_and_loses_nothing() {
     let place = Place::ready("twice", SHARED);
@@ -43,8 +52,7 @@ fn a_second_signal_leaves_at_once_and_loses_nothing() {
     let mut blocker = wait(MySqlConnection::connect(&Database::MariaDb.url())).unwrap();
     wait(blocker.execute(sqlx::AssertSqlSafe(format!("LOCK TABLES {table} WRITE")))).unwrap();
     let mut run = place.start(&["run"]);
-    until("it runs", || run.log().contains("running"));
-    std::thread::sleep(Duration::from_secs(2));
+    until("its write waits for the lock", || waits(&table));
     run.terminate();
     until("it drains", || run.log().contains("stopping"));
     std::thread::sleep(Duration::from_secs(1));
