@@ -135,6 +135,8 @@ pub(crate) enum TriggerMode {
 const WHOLE: (usize, usize) = (100_000, 32 << 20);
 /// Of one that goes to its sinks slice by slice.
 const SLICED: (usize, usize) = (5_000_000, 128 << 20);
+/// More bytes than a batch can be allowed: a column of texts or bytes holds 2 GiB.
+const MOST_BYTES: usize = 1 << 30;
 
 impl Default for Trigger {
     fn default() -> Self {
@@ -164,7 +166,7 @@ struct TriggerDetails {
     /// time 5000000.
     #[serde(default)]
     max_rows: Option<usize>,
-    /// Most bytes (keys and values) of one batch. Default: 32 MiB; where `max_rows` is 5000000, 128 MiB.
+    /// Most bytes (keys and values) of one batch. Default: 32 MiB; where `max_rows` is 5000000, 128 MiB. At most 1 GiB.
     #[serde(default)]
     max_bytes: Option<HumanSize>,
 }
@@ -222,6 +224,11 @@ impl<'de> Visitor<'de> for TriggerVisitor {
         let (max_rows, max_bytes) = (details.max_rows, details.max_bytes.map(|size| size.0));
         if max_rows == Some(0) || max_bytes == Some(0) {
             return Err(A::Error::custom("a batch must be allowed at least one row and one byte"));
+        }
+        if max_bytes.is_some_and(|bytes| bytes > MOST_BYTES) {
+            return Err(A::Error::custom(
+                "`max_bytes` is at most 1 GiB: columns of a batch count their bytes in 31 bits",
+            ));
         }
         Ok(Trigger { mode, max_rows, max_bytes })
     }

@@ -272,6 +272,8 @@ const BAD: &[(&str, &str, &str)] = &[
         "19: trigger: invalid value: string \"often\", expected `continuous`, \
         `available_now` or `{ every: 3s }`",
     ),
+    ("max_rows: 10", "max_rows: 0", "19: trigger: a batch must be allowed at least one row and one byte"),
+    ("max_rows: 10", "max_bytes: 2GiB", "19: trigger: `max_bytes` is at most 1 GiB"),
     ("every: 3s", "every: 3", "19: trigger.every: wrong type: integer `3`, expected a duration such as `3s`"),
     ("every: 3s", "evry: 3s", "19: trigger: unknown key `evry`; did you mean `every`?"),
     ("Asia/Shanghai", "Asia/Shanghia", "20: timezone: not a known time zone; did you mean `Asia/Shanghai`?"),
