@@ -11,6 +11,7 @@ use super::column::{Column, Columns};
 use super::field::{Field, Missing};
 use super::fields::{Dialect, Span, trim_line_end};
 use super::key::KeyType;
+use super::plain::Plain;
 use super::scan::Scan;
 use crate::human::HumanSize;
 use crate::kind::{DecodeSettings, Kind, SettingsError, schema_of, settings_of};
@@ -148,9 +149,11 @@ struct Checked {
 
 impl DecodeSettings for Checked {
     fn open(&self) -> Result<Box<dyn Decode>, StageError> {
+        let scan = Scan::new(self.dialect, Missing::new(&self.missing));
         Ok(Box::new(Decoder {
             schema: self.columns.schema(),
-            scan: Scan::new(self.dialect, Missing::new(&self.missing)),
+            plain: Plain::new(&self.columns, &scan),
+            scan,
             settings: self.clone(),
             spans: Vec::new(),
             unescaped: Vec::new(),
@@ -167,6 +170,7 @@ struct Decoder {
     settings: Checked,
     schema: SchemaRef,
     scan: Scan,
+    plain: Option<Plain>,
     spans: Vec<Span>,
     unescaped: Vec<u8>,
 }
@@ -177,7 +181,7 @@ impl Decode for Decoder {
     }
 
     fn decode(&mut self, records: &Records) -> Decoded {
-        let Decoder { settings, schema, scan, spans, unescaped } = self;
+        let Decoder { settings, schema, scan, plain, spans, unescaped } = self;
         let values = &records.values;
         let data = values.value_data();
         let mut rows = Rows::new("decode csv", &settings.columns, values.len());
@@ -192,6 +196,15 @@ impl Decode for Decoder {
                 continue;
             }
             let end = start + trim_line_end(value).len();
+            if let Some(plain) = plain {
+                if plain.take(data, start, end) {
+                    if plain.full() {
+                        plain.flush(data, &mut rows);
+                    }
+                    continue;
+                }
+                plain.flush(data, &mut rows);
+            }
             unescaped.clear();
             let scanned = rows.try_push(|columns, values| scan.record(data, start, end, unescaped, columns, values));
             if scanned.is_ok() {
@@ -215,6 +228,9 @@ impl Decode for Decoder {
                 Err(malformed) => malformed.to_string(),
             };
             rows.refuse(row, reason);
+        }
+        if let Some(plain) = plain {
+            plain.flush(data, &mut rows);
         }
         rows.finish(schema)
     }

@@ -15,6 +15,7 @@ mod json;
 mod key;
 mod line;
 mod parquet;
+mod plain;
 mod scan;
 mod time;
 mod values;

@@ -1,44 +1,13 @@
-//! Numbers in digits, at the end of a text: small whole ones, of which most tables consist, from a table.
-
-/// The digits of the numbers below 1000, each with how many there are.
-static SMALL: [[u8; 4]; 1000] = small();
-
-const fn small() -> [[u8; 4]; 1000] {
-    let mut table = [[0; 4]; 1000];
-    let mut number = 0;
-    while number < 1000 {
-        let ones = b'0' + (number % 10) as u8;
-        let tens = b'0' + (number / 10 % 10) as u8;
-        let hundreds = b'0' + (number / 100) as u8;
-        table[number] = match number {
-            0..10 => [ones, 0, 0, 1],
-            10..100 => [tens, ones, 0, 2],
-            _ => [hundreds, tens, ones, 3],
-        };
-        number += 1;
-    }
-    table
-}
+//! Numbers in digits, at the end of a text.
 
 /// A whole number.
 pub(super) fn unsigned(out: &mut Vec<u8>, number: u64) {
-    match usize::try_from(number).ok().and_then(|number| SMALL.get(number)) {
-        // One store of known size, then cut, is quicker than a copy of so many bytes.
-        Some(digits) => {
-            let end = out.len() + usize::from(digits[3]);
-            out.extend_from_slice(digits);
-            out.truncate(end);
-        }
-        None => out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes()),
-    }
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// A whole number with its sign.
 pub(super) fn signed(out: &mut Vec<u8>, number: i64) {
-    if number < 0 {
-        out.push(b'-');
-    }
-    unsigned(out, number.unsigned_abs());
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// A float: the shortest text that reads back to the same bits, as Arrow writes it.

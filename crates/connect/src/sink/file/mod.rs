@@ -17,6 +17,7 @@ mod jsonl;
 mod log;
 mod parquet;
 mod progress;
+mod short;
 mod wal;
 
 use std::path::Path;

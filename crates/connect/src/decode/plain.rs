@@ -1,0 +1,159 @@
+//! Records of nothing but short numbers in digits, which tables of encoded ids are: first where the fields of a block of
+//! them are, then one column after the other.
+
+use super::build::Rows;
+use super::column::{Columns, Type};
+use super::scan::{Scan, each, number, word};
+
+/// So many records at most, so that their places stay in the first cache.
+const RECORDS: usize = 256;
+/// Records of more bytes are not plain: a bit for each byte, and one for the end.
+const BYTES: usize = 63;
+/// Bits of a place that tell the field's length; the others tell where it begins.
+const LEN_BITS: u32 = 4;
+
+/// A block of records, and the room for it.
+pub(super) struct Plain {
+    delimiter: u8,
+    /// How many digits each column holds whatever they are; at most eight.
+    digits: Vec<usize>,
+    places: Vec<u32>,
+    /// Where the block's first record is in the data.
+    base: usize,
+}
+
+impl Plain {
+    /// Nothing where a column is not of numbers, or digits may be something else: then no record is plain.
+    pub(super) fn new(columns: &Columns, scan: &Scan) -> Option<Self> {
+        if !scan.digits {
+            return None;
+        }
+        let delimiter = scan.dialect.delimiter;
+        let digits = columns.iter().map(|column| digits(column.data_type)).collect::<Option<_>>()?;
+        Some(Plain { delimiter, digits, places: Vec::new(), base: 0 })
+    }
+
+    /// Takes the record `data[start..end]` into the block if it is plain.
+    pub(super) fn take(&mut self, data: &[u8], start: usize, end: usize) -> bool {
+        let Some(record) = data.get(start..end).filter(|record| record.len() <= BYTES) else { return false };
+        let mut stops = others(data, start, record.len());
+        if stops.count_ones() as usize + 1 != self.digits.len() {
+            return false;
+        }
+        if self.places.is_empty() {
+            self.base = start;
+        }
+        let before = self.places.len();
+        stops |= 1 << record.len();
+        let (mut at, mut plain) = (0, true);
+        self.places.extend(self.digits.iter().map(|most| {
+            let stop = stops.trailing_zeros() as usize;
+            stops &= stops.wrapping_sub(1);
+            let len = stop - at;
+            plain &= len.wrapping_sub(1) < *most && record.get(stop).is_none_or(|byte| *byte == self.delimiter);
+            let place = (start - self.base + at) << LEN_BITS | len;
+            at = stop + 1;
+            place as u32
+        }));
+        if !plain {
+            self.places.truncate(before);
+        }
+        plain
+    }
+
+    /// Whether the block takes no more.
+    pub(super) fn full(&self) -> bool {
+        self.places.len() >= RECORDS * self.digits.len()
+    }
+
+    /// Adds the block's records to the rows, and is empty then.
+    pub(super) fn flush(&mut self, data: &[u8], rows: &mut Rows) {
+        if self.places.is_empty() {
+            return;
+        }
+        let data = data.get(self.base..).unwrap_or_default();
+        rows.extend(self.places.len() / self.digits.len(), |column, values| {
+            let records = self.places.chunks_exact(self.digits.len());
+            values.extend_numbers(records.map(|fields| {
+                let (at, len) = (fields[column] >> LEN_BITS, fields[column] & ((1 << LEN_BITS) - 1));
+                number((word(data, at as usize) ^ each(b'0')) << (u64::BITS - 8 * len))
+            }));
+        });
+        self.places.clear();
+    }
+}
+
+/// How many digits a type holds, whatever they are.
+fn digits(data_type: Type) -> Option<usize> {
+    Some(match data_type {
+        Type::Int8 | Type::Uint8 => 2,
+        Type::Int16 | Type::Uint16 => 4,
+        Type::Int32 | Type::Uint32 | Type::Int64 | Type::Uint64 | Type::Float32 | Type::Float64 => 8,
+        Type::Utf8 | Type::Bool | Type::Date | Type::Timestamp => return None,
+    })
+}
+
+/// A bit for each of the `len` bytes at `start` that is no digit.
+#[inline]
+fn others(data: &[u8], start: usize, len: usize) -> u64 {
+    let mut bits = 0;
+    for at in (0..len).step_by(8) {
+        let word = word(data, start + at) ^ each(b'0');
+        // The high bit of each byte above 9: no byte's sum carries into the next.
+        let above = (((word & each(0x7f)) + each(0x7f - 9)) | word) & each(0x80);
+        bits |= ((above >> 7).wrapping_mul(GATHER) >> 56) << at;
+    }
+    bits & ((1 << len) - 1)
+}
+
+/// Brings the lowest bit of each byte, the first one lowest, to the highest byte.
+const GATHER: u64 = 0x0102_0408_1020_4080;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::csv::KIND;
+    use super::super::tests::decode;
+
+    #[test]
+    fn blocks_of_plain_records_give_what_record_by_record_gives() {
+        let mut state = 7u64;
+        let mut below = |limit: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % limit
+        };
+        let types = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64"];
+        for round in 0..60 {
+            let columns: Vec<_> =
+                (0..=below(8)).map(|at| json!({ format!("c{at}"): types[below(types.len())] })).collect();
+            // In every second round all numbers are short, so that blocks fill.
+            let longest = if round % 2 == 0 { 2 } else { 9 };
+            let records: Vec<String> = (0..700)
+                .map(|_| {
+                    let fields: Vec<String> = columns
+                        .iter()
+                        .map(|_| match below(400) {
+                            0 => "-5".to_string(),
+                            1 => "1.5".to_string(),
+                            2 => String::new(),
+                            3 => "7,7".to_string(),
+                            4 => "7\n7".to_string(),
+                            5 => "12345678901234567890".to_string(),
+                            _ => (0..=below(longest)).map(|_| char::from(b'0' + below(10) as u8)).collect(),
+                        })
+                        .collect();
+                    fields.join(",") + ["", "\n", "\r\n"][below(3)]
+                })
+                .collect();
+            let records: Vec<&str> = records.iter().map(String::as_str).collect();
+            let blocks = decode(&KIND, json!({ "columns": columns }), &records);
+            // A number that means a missing value keeps the decoder from blocks.
+            let one_by_one = json!({ "columns": columns, "missing": ["", "31415926535"] });
+            let one_by_one = decode(&KIND, one_by_one, &records);
+            assert_eq!(blocks.columns, one_by_one.columns, "{columns:?}");
+            assert_eq!(blocks.bad, one_by_one.bad);
+            assert!(round % 2 == 1 || blocks.columns.num_rows() > 600, "{}", blocks.columns.num_rows());
+        }
+    }
+}
