@@ -132,7 +132,7 @@ impl Block {
 
     /// Makes the short cells of these rows, or none.
     fn fill(&mut self, columns: &[Cells], rows: Range<usize>, short: bool) {
-        self.cells.clear();
+        // Cells that are never short stay as they are made here.
         self.cells.resize(rows.len() * self.columns, Short::NONE);
         for (index, column) in columns.iter().enumerate().filter(|_| short) {
             let end = self.end(index);
