@@ -7,7 +7,7 @@ use super::{Scale, escape};
 
 pub(super) const WIDTH: f64 = 440.0;
 const HEIGHT: f64 = 330.0;
-const LEFT: f64 = 62.0;
+const LEFT: f64 = 70.0;
 const RIGHT: f64 = 24.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 46.0;
