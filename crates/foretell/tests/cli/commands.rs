@@ -1,24 +1,11 @@
 //! The small commands and the command line itself, from the outside.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-fn foretell(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_foretell")).args(args).output().unwrap()
-}
-
-fn fixture(name: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(name).display().to_string()
-}
-
-fn stdout(args: &[&str]) -> String {
-    let output = foretell(args);
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
+use crate::program::{fixture, foretell, good};
 
 #[test]
 fn exit_codes() {
@@ -28,7 +15,7 @@ fn exit_codes() {
         assert_eq!(foretell(usage).status.code(), Some(2), "{usage:?}");
     }
     assert_eq!(foretell(&["inspect", "none"]).status.code(), Some(1));
-    assert_eq!(stdout(&["--version"]), format!("foretell {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(good(&["--version"]), format!("foretell {}\n", env!("CARGO_PKG_VERSION")));
 }
 
 #[test]
@@ -48,7 +35,7 @@ fn a_pipeline_file_that_is_wrong_is_one_line_and_exit_code_1() {
 #[test]
 fn inspect_shows_a_model_as_text_and_as_json() {
     let model = fixture("sklearn-1.9/pipeline-mixed/model.joblib");
-    let text = stdout(&["inspect", &model]);
+    let text = good(&["inspect", &model]);
     for part in [
         "file       zlib, protocol 4, 4992 bytes (13883 unpacked)\n",
         "library    scikit-learn 1.9.1\n",
@@ -64,7 +51,7 @@ fn inspect_shows_a_model_as_text_and_as_json() {
     ] {
         assert!(text.contains(part), "{part:?} in\n{text}");
     }
-    let json: Value = serde_json::from_str(&stdout(&["inspect", &model, "--json"])).unwrap();
+    let json: Value = serde_json::from_str(&good(&["inspect", &model, "--json"])).unwrap();
     assert_eq!(json["container"], "zlib");
     assert_eq!((&json["protocol"], &json["size"], &json["unpacked"]), (&4.into(), &4992.into(), &13883.into()));
     let model = &json["model"];
@@ -95,7 +82,7 @@ fn inspect_names_what_a_refused_file_would_have_run() {
 
 #[test]
 fn the_schema_is_json_and_knows_every_kind() {
-    let schema: Value = serde_json::from_str(&stdout(&["schema"])).unwrap();
+    let schema: Value = serde_json::from_str(&good(&["schema"])).unwrap();
     assert_eq!(schema["title"], "foretell pipeline");
     assert!(schema["properties"]["decode"]["properties"].get("csv").is_some());
     assert!(schema["$defs"].get("Reference").is_some());
@@ -104,7 +91,7 @@ fn the_schema_is_json_and_knows_every_kind() {
 #[test]
 fn completions_for_every_shell() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        assert!(stdout(&["completions", shell]).contains("predict"), "{shell}");
+        assert!(good(&["completions", shell]).contains("predict"), "{shell}");
     }
 }
 

@@ -1,8 +1,6 @@
 //! `foretell predict` from the outside: what Python answered comes out, and errors name file, line and column.
 
-use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -15,29 +13,7 @@ use foretell_fixtures::Case;
 use parquet::arrow::ArrowWriter;
 use serde_json::Value;
 
-fn foretell(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_foretell")).args(args).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-/// Standard output of a run that must succeed.
-fn good(args: &[&str]) -> String {
-    let output = foretell(args);
-    assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
-    text(&output.stdout)
-}
-
-/// Standard error of a run that must end with exit code 1.
-fn bad(args: &[&str]) -> String {
-    let output = foretell(args);
-    assert_eq!(output.status.code(), Some(1), "{args:?}: {}", text(&output.stdout));
-    let error = text(&output.stderr);
-    assert_eq!(error.lines().count(), 1, "one line: {error}");
-    error.trim_end().to_string()
-}
+use crate::program::{bad, foretell, good, good_of};
 
 /// These rows of a fixture's input.
 fn batch(case: &Case, rows: &[usize]) -> RecordBatch {
@@ -198,14 +174,7 @@ fn outputs_in_every_format_and_standard_input() {
     let folder = tempfile::tempdir().unwrap();
     let rows = accepted(&case);
     let csv = as_csv(&case, &rows);
-    let mut child = Command::new(env!("CARGO_BIN_EXE_foretell"))
-        .args(["predict", &path_of(&case), "-", "--keep", "AGE,ITEM_n"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(csv.as_bytes()).unwrap();
-    let output = text(&child.wait_with_output().unwrap().stdout);
+    let output = good_of(&["predict", &path_of(&case), "-", "--keep", "AGE,ITEM_n"], &csv);
     assert!(output.starts_with("AGE,ITEM_n,prediction\n"), "{output}");
     assert_eq!(output.lines().count(), rows.len() + 1);
 

@@ -1,8 +1,5 @@
 //! `foretell evaluate` from the outside: scikit-learn's figures come out, and the report gives no row and no markup away.
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
@@ -10,40 +7,10 @@ use foretell_fixtures::Case;
 use parquet::arrow::ArrowWriter;
 use serde_json::Value;
 
-fn foretell(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_foretell")).args(args).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-/// Standard output of a run that must succeed.
-fn good(args: &[&str]) -> String {
-    let output = foretell(args);
-    assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
-    text(&output.stdout)
-}
-
-/// Standard error of a run that must end with exit code 1.
-fn bad(args: &[&str]) -> String {
-    let output = foretell(args);
-    assert_eq!(output.status.code(), Some(1), "{args:?}: {}", text(&output.stdout));
-    let error = text(&output.stderr);
-    assert_eq!(error.lines().count(), 1, "one line: {error}");
-    error.trim_end().to_string()
-}
+use crate::program::{bad, fixture, good, good_of};
 
 fn json(args: &[&str]) -> Value {
     serde_json::from_str(&good(&[args, &["--json"]].concat())).unwrap()
-}
-
-fn fixture(name: &str) -> String {
-    fixtures().join(name).display().to_string()
-}
-
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
 }
 
 const FOREST: &str = "../examples/mri/models/mri_rf.joblib";
@@ -215,14 +182,8 @@ fn standard_input_and_a_model_without_names() {
         (0..header.len()).filter(|at| !["kind", "over", "over_01"].contains(&&header[*at][..])).collect();
     let line = |cells: &[String]| keep.iter().map(|at| cells[*at].clone()).collect::<Vec<_>>().join(",") + "\n";
     let csv: String = [line(&header)].into_iter().chain(rows.iter().map(|row| line(row))).collect();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_foretell"))
-        .args(["evaluate", &model, "-", "--target", "seconds", "--weight", "weight", "--json"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(csv.as_bytes()).unwrap();
-    let found: Value = serde_json::from_slice(&child.wait_with_output().unwrap().stdout).unwrap();
+    let found = good_of(&["evaluate", &model, "-", "--target", "seconds", "--weight", "weight", "--json"], &csv);
+    let found: Value = serde_json::from_str(&found).unwrap();
     assert_eq!(found["compared"], 288);
     assert!(found["figures"]["r2"].as_f64().unwrap() > 0.2, "{found}");
 }
