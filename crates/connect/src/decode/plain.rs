@@ -16,7 +16,7 @@ const LEN_BITS: u32 = 4;
 pub(super) struct Plain {
     delimiter: u8,
     /// How many digits each column holds whatever they are; at most eight.
-    digits: Vec<usize>,
+    digits: Vec<u32>,
     places: Vec<u32>,
     /// Where the block's first record is in the data.
     base: usize,
@@ -35,25 +35,25 @@ impl Plain {
 
     /// Takes the record `data[start..end]` into the block if it is plain.
     pub(super) fn take(&mut self, data: &[u8], start: usize, end: usize) -> bool {
-        let Some(record) = data.get(start..end).filter(|record| record.len() <= BYTES) else { return false };
-        let mut stops = others(data, start, record.len());
-        if stops.count_ones() as usize + 1 != self.digits.len() {
+        let len = end - start;
+        let Some(mut stops) = stops(data, start, len, self.delimiter) else { return false };
+        if stops.count_ones() as usize != self.digits.len() {
             return false;
         }
         if self.places.is_empty() {
             self.base = start;
         }
         let before = self.places.len();
-        stops |= 1 << record.len();
+        let base = (start - self.base) as u32;
         let (mut at, mut plain) = (0, true);
         self.places.extend(self.digits.iter().map(|most| {
-            let stop = stops.trailing_zeros() as usize;
+            let stop = stops.trailing_zeros();
             stops &= stops.wrapping_sub(1);
-            let len = stop - at;
-            plain &= len.wrapping_sub(1) < *most && record.get(stop).is_none_or(|byte| *byte == self.delimiter);
-            let place = (start - self.base + at) << LEN_BITS | len;
+            let len = stop.wrapping_sub(at);
+            plain &= len.wrapping_sub(1) < *most;
+            let place = (base + at) << LEN_BITS | len;
             at = stop + 1;
-            place as u32
+            place
         }));
         if !plain {
             self.places.truncate(before);
@@ -84,7 +84,7 @@ impl Plain {
 }
 
 /// How many digits a type holds, whatever they are.
-fn digits(data_type: Type) -> Option<usize> {
+fn digits(data_type: Type) -> Option<u32> {
     Some(match data_type {
         Type::Int8 | Type::Uint8 => 2,
         Type::Int16 | Type::Uint16 => 4,
@@ -93,17 +93,26 @@ fn digits(data_type: Type) -> Option<usize> {
     })
 }
 
-/// A bit for each of the `len` bytes at `start` that is no digit.
+/// A bit where each field of the record of `len` bytes at `start` stops, its end included; nothing where it is too long,
+/// or a byte is neither a digit nor the delimiter.
 #[inline]
-fn others(data: &[u8], start: usize, len: usize) -> u64 {
-    let mut bits = 0;
+fn stops(data: &[u8], start: usize, len: usize, delimiter: u8) -> Option<u64> {
+    if len > BYTES {
+        return None;
+    }
+    let (mut stops, mut strange) = (0, 0);
     for at in (0..len).step_by(8) {
         let word = word(data, start + at) ^ each(b'0');
-        // The high bit of each byte above 9: no byte's sum carries into the next.
+        // The high bit of each byte above 9, and of each that is the delimiter: no byte's sum carries into the next.
         let above = (((word & each(0x7f)) + each(0x7f - 9)) | word) & each(0x80);
-        bits |= ((above >> 7).wrapping_mul(GATHER) >> 56) << at;
+        let other = word ^ each(delimiter ^ b'0');
+        let delimiters = !(((other & each(0x7f)) + each(0x7f)) | other) & each(0x80);
+        let bits = |high: u64| ((high >> 7).wrapping_mul(GATHER) >> 56) << at;
+        stops |= bits(above);
+        strange |= bits(above & !delimiters);
     }
-    bits & ((1 << len) - 1)
+    let end = 1 << len;
+    (strange & (end - 1) == 0).then_some(stops & (end - 1) | end)
 }
 
 /// Brings the lowest bit of each byte, the first one lowest, to the highest byte.
