@@ -9,6 +9,7 @@
 //! counted would cost half a second more.
 
 mod append;
+mod block;
 mod csv;
 mod digits;
 mod files;
