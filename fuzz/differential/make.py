@@ -9,10 +9,6 @@ the `values` of an answer its `slack`, by row how far they may be off (`slack.py
 
 import os
 
-# Before numpy is there: sums in the same order every time.
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ[name] = "1"
-
 import argparse
 import json
 import multiprocessing
@@ -24,6 +20,11 @@ import time
 import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "fixtures/make"))
+
+from processor import AVX_512
+
+# Before numpy is there: sums in the same order every time, and the same functions on every processor.
+os.environ.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NPY_DISABLE_CPU_FEATURES": AVX_512})
 
 import joblib
 import lightgbm
@@ -64,9 +65,8 @@ def questions(made):
 
     def question(method):
         def put(model, frame):
-            # A DMatrix takes no infinity; all other ways into XGBoost do.
-            call = model.inplace_predict if isinstance(model, xgboost.Booster) else getattr(model, method)
-            answer = call(made.hand(frame))
+            given = made.hand(frame)
+            answer = getattr(model, method)(xgboost.DMatrix(given) if isinstance(model, xgboost.Booster) else given)
             if method == "transform":
                 # Numbers as float64, which hold those of any narrower type.
                 answer = np.asarray(answer.toarray() if hasattr(answer, "toarray") else answer)

@@ -68,7 +68,7 @@ fn candidates(root: &View<'_>) -> Result<Found, Error> {
         let next = depth.saturating_add(1);
         if let Ok(pairs) = view.pairs() {
             for (key, value) in pairs.into_iter().rev() {
-                if let Some(step) = step(&key) {
+                if let Some(step) = key.as_step() {
                     let dot = if path.is_empty() || step.starts_with('[') { "" } else { "." };
                     open.push((value, format!("{path}{dot}{step}"), next));
                 }
@@ -78,47 +78,6 @@ fn candidates(root: &View<'_>) -> Result<Found, Error> {
         }
     }
     Ok(found)
-}
-
-/// A key as it is written in a path; nothing for keys that no path can name.
-fn step(key: &View<'_>) -> Option<String> {
-    match key.as_text() {
-        Ok(text) if is_plain(&text) => Some(text.into_owned()),
-        _ => shown(key).map(|shown| format!("[{shown}]")),
-    }
-}
-
-/// Whether a text key needs no quotes.
-fn is_plain(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|char| char.is_alphanumeric() || "_-".contains(char))
-}
-
-/// A key as it stands in brackets: a text in quotes, a number, or a tuple of these.
-fn shown(key: &View<'_>) -> Option<String> {
-    if let Value::Tuple(_) = key.value() {
-        let parts: Option<Vec<String>> = key.items().ok()?.iter().map(scalar).collect();
-        return parts.map(|parts| format!("({})", parts.join(", ")));
-    }
-    scalar(key)
-}
-
-fn scalar(key: &View<'_>) -> Option<String> {
-    if let Ok(text) = key.as_text() {
-        return Some(quoted(&text));
-    }
-    match key.value() {
-        Value::None => Some("None".to_owned()),
-        Value::Bool(true) => Some("True".to_owned()),
-        Value::Bool(false) => Some("False".to_owned()),
-        _ => match key.as_i64() {
-            Ok(number) => Some(number.to_string()),
-            Err(_) => key.as_f64().ok().map(|number| format!("{number:?}")),
-        },
-    }
-}
-
-fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// Follows a path.
@@ -190,7 +149,7 @@ fn named<'a>(view: &View<'a>, name: &str) -> Option<View<'a>> {
         return view.get_attr(name).ok()?;
     }
     // Of keys that numpy wrapped, `get` knows nothing.
-    view.get(name).ok()?.or_else(|| keyed(view, &quoted(name)))
+    view.get(name).ok()?.or_else(|| keyed(view, |key| key.as_text().is_ok_and(|text| text == name)))
 }
 
 /// The item of a list, or the value of a key.
@@ -199,13 +158,12 @@ fn in_brackets<'a>(view: &View<'a>, inner: &str) -> Option<View<'a>> {
         return named(view, &text);
     }
     if let Value::Dict(_) = view.value() {
-        return keyed(view, inner);
+        return keyed(view, |key| key.as_key().is_some_and(|shown| shown == inner));
     }
     view.items().ok()?.into_iter().nth(inner.parse().ok()?)
 }
 
-/// The value of the key that is shown so.
-fn keyed<'a>(view: &View<'a>, inner: &str) -> Option<View<'a>> {
-    let is = |key: &View<'_>| shown(key).is_some_and(|shown| shown == inner);
+/// The value of the first key that is the one.
+fn keyed<'a>(view: &View<'a>, is: impl Fn(&View<'a>) -> bool) -> Option<View<'a>> {
     view.pairs().ok()?.into_iter().find(|(key, _)| is(key)).map(|(_, value)| value)
 }

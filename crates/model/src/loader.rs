@@ -270,6 +270,24 @@ impl<'o> Loader<'o> {
         self.own_sources(count, names)
     }
 
+    /// How many features a step takes: what it learned, or else what its parent gives it; at the root of a file that
+    /// does not tell, as many as are named by who loads it.
+    pub(crate) fn width(
+        &self,
+        view: &View<'_>,
+        given: Option<&[Source]>,
+        learned: Option<usize>,
+    ) -> Result<usize, Error> {
+        let told = self.options.columns.len();
+        match (learned, given, some_attr(view, "n_features_in_")?) {
+            (Some(count), ..) => Ok(count),
+            (None, Some(given), _) => Ok(given.len()),
+            (None, None, Some(count)) => Ok(count.as_usize()?),
+            (None, None, None) if told > 0 => Ok(told),
+            (None, None, None) => Err(Error::state(view.path(), WIDTH)),
+        }
+    }
+
     /// The model's own features.
     pub(crate) fn own_sources(&mut self, count: usize, names: Option<Vec<String>>) -> Result<Vec<Source>, Error> {
         let told = &self.options.columns;
@@ -334,6 +352,9 @@ impl<'o> Loader<'o> {
 /// four bytes, and each feature takes some 300 bytes here.
 const FEATURES: usize = 1 << 17;
 
+const WIDTH: &str = "does not tell how many features it has: name them (`columns` in a pipeline file, `--columns` of a \
+                     command)";
+
 /// The version of scikit-learn that an estimator says it was saved by.
 pub(crate) fn version_text(view: &View<'_>) -> Result<Option<String>, Error> {
     let version = view.get_attr("_sklearn_version")?;
@@ -345,16 +366,6 @@ pub(crate) fn version(view: &View<'_>) -> Result<Option<(u32, u32)>, Error> {
     let Some(text) = version_text(view)? else { return Ok(None) };
     let mut parts = text.split('.').map(|part| part.parse::<u32>().ok());
     Ok(parts.next().flatten().zip(parts.next().flatten()))
-}
-
-/// How many features a step takes: what it learned, or else what its parent gives it.
-pub(crate) fn width(view: &View<'_>, given: Option<&[Source]>, learned: Option<usize>) -> Result<usize, Error> {
-    match (learned, given, some_attr(view, "n_features_in_")?) {
-        (Some(count), ..) => Ok(count),
-        (None, Some(given), _) => Ok(given.len()),
-        (None, None, Some(count)) => Ok(count.as_usize()?),
-        (None, None, None) => Err(Error::state(view.path(), "does not tell how many features it has")),
-    }
 }
 
 /// A parameter that is a text, with the default where it is not written.

@@ -48,7 +48,8 @@ pub(crate) struct Csr {
     pub(crate) narrow: bool,
 }
 
-/// What a float32 holds of a value, where the table is one of float32.
+/// What a float32 holds of a value, where the library computes in float32: one operation in float64 rounded so is that
+/// operation in float32.
 pub(crate) fn round(value: f64, narrow: bool) -> f64 {
     if narrow { f64::from(value as f32) } else { value }
 }

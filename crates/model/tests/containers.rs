@@ -65,13 +65,10 @@ fn a_path_that_leads_nowhere_is_said_so() {
         );
         assert_eq!(load("several.joblib", Some(at)).unwrap_err(), expected);
     }
-    assert_eq!(
-        load("several.joblib", Some("notes")).unwrap_err(),
-        "[notes]: expected an estimator, found a tuple of 2"
-    );
+    assert_eq!(load("several.joblib", Some("notes")).unwrap_err(), "notes: expected an estimator, found a tuple of 2");
     assert_eq!(load("none.pickle", None).unwrap_err(), "the file holds a dict, and no model in it");
     let error = load("one.pickle", Some("model.tree_")).unwrap_err();
-    assert!(error.starts_with("[model].tree_: `sklearn.tree._tree.Tree` is not supported"), "{error}");
+    assert!(error.starts_with("model.tree_: `sklearn.tree._tree.Tree` is not supported"), "{error}");
     assert_eq!(load("none.pickle", Some("x")).unwrap_err(), "`x`: there is no `x`; the file holds no model");
 }
 
@@ -138,6 +135,21 @@ fn arrays_in_files_beside_the_model_are_named_with_the_remedy() {
 }
 
 #[test]
+fn the_place_in_an_error_is_a_path_that_can_be_given() {
+    let error = load("unscored.joblib", Some("bayes")).unwrap_err();
+    let (place, _) = error.split_once(": ").unwrap();
+    assert_eq!(place, "bayes.steps[1][1]");
+    assert_eq!(load("unscored.joblib", Some(place)).unwrap_err(), error);
+}
+
+#[test]
+fn a_file_that_does_not_tell_how_many_columns_it_takes_asks_for_their_names() {
+    let error = load("../sklearn-1.9/function-alone/model.joblib", None).unwrap_err();
+    let remedy = "name them (`columns` in a pipeline file, `--columns` of a command)";
+    assert_eq!(error, format!("does not tell how many features it has: {remedy}"));
+}
+
+#[test]
 fn what_people_keep_beside_a_model_is_read_and_stays_inert() {
     for version in ["0.25", "1.3", "3.1"] {
         let class =
@@ -157,9 +169,9 @@ fn estimators_that_are_not_scored_are_in_nobodys_way() {
     );
     assert_eq!(load("unscored.joblib", Some("model")).unwrap(), TREE);
     for (at, what) in [
-        ("bayes", "[bayes].steps[1][1]: `sklearn.naive_bayes.GaussianNB`"),
-        ("groups", "[groups]: `sklearn.cluster._kmeans.KMeans`"),
-        ("neighbours", "[neighbours]: `sklearn.neighbors._regression.KNeighborsRegressor`"),
+        ("bayes", "bayes.steps[1][1]: `sklearn.naive_bayes.GaussianNB`"),
+        ("groups", "groups: `sklearn.cluster._kmeans.KMeans`"),
+        ("neighbours", "neighbours: `sklearn.neighbors._regression.KNeighborsRegressor`"),
     ] {
         let error = load("unscored.joblib", Some(at)).unwrap_err();
         assert!(error.starts_with(&format!("{what} is not supported; supported: ADASYN, ")), "{error}");

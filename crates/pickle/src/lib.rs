@@ -38,6 +38,7 @@ mod machine;
 mod meter;
 mod npy;
 mod opcode;
+mod path;
 mod scan;
 mod skops;
 mod stream;

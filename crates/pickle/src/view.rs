@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt::Write;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
@@ -36,7 +35,7 @@ struct Trail {
 
 /// What a step's number means.
 #[derive(Debug, Clone, Copy)]
-enum Steps {
+pub(crate) enum Steps {
     /// The id of an attribute's name.
     Attr,
     /// A place.
@@ -63,8 +62,6 @@ const ANSWER_PER_BYTE: u64 = 7;
 const PAIR: usize = 96;
 /// So many keys may be numbers of one or two bytes; of longer ones a file has a third as many as bytes.
 const SHORT_KEYS: usize = 1 << 16;
-/// A key that is longer is cut in a path.
-const KEY_SHOWN: usize = 40;
 
 impl<'a> View<'a> {
     pub(crate) fn root(doc: &'a Document) -> View<'a> {
@@ -91,33 +88,21 @@ impl<'a> View<'a> {
         self.doc.value(self.id)
     }
 
-    /// The way from the root: `steps[1].encoder.categories_`; empty at the root.
-    #[must_use]
-    pub fn path(&self) -> String {
+    /// The steps from the root to here, with what each goes by.
+    pub(crate) fn steps(&self) -> Vec<(Steps, u32)> {
         let mut steps = Vec::new();
         let mut step = self.step;
         for trail in std::iter::successors(self.trail.as_deref(), |trail| trail.above.as_deref()) {
             steps.push((trail.steps, step));
             step = trail.step;
         }
-        let mut path = String::new();
-        for (steps, step) in steps.into_iter().rev() {
-            let name = || self.key(Id(step)).map(cut).unwrap_or_else(|| "?".to_owned());
-            let written = match steps {
-                Steps::Attr if path.is_empty() => write!(path, "{}", name()),
-                Steps::Attr => write!(path, ".{}", name()),
-                Steps::Item => write!(path, "[{step}]"),
-                Steps::Key => match self.doc.value(Id(step)) {
-                    Value::Int(key) => write!(path, "[{key}]"),
-                    _ => write!(path, "[{}]", name()),
-                },
-                Steps::Arg => write!(path, "({step})"),
-                Steps::State if path.is_empty() => write!(path, "state"),
-                Steps::State => write!(path, ".state"),
-            };
-            debug_assert!(written.is_ok(), "writing to a string cannot fail");
-        }
-        path
+        steps.reverse();
+        steps
+    }
+
+    /// Another value of the document, as if it were the root.
+    pub(crate) fn beside(&self, id: Id) -> View<'a> {
+        View { doc: self.doc, id, trail: None, step: 0 }
     }
 
     /// What the value is, with an article, for messages: `a list`, ``an object of `sklearn.svm.SVC` ``.
@@ -374,7 +359,7 @@ impl<'a> View<'a> {
         Ok(dicts)
     }
 
-    fn key(&self, id: Id) -> Option<&'a str> {
+    pub(crate) fn name(&self, id: Id) -> Option<&'a str> {
         match self.doc.value(id) {
             Value::Str(blob) | Value::OldStr(blob) => std::str::from_utf8(self.doc.bytes(*blob)).ok(),
             _ => None,
@@ -395,7 +380,7 @@ impl<'a> View<'a> {
     /// It is no object.
     pub fn get_attr(&self, name: &str) -> Result<Option<View<'a>>, Error> {
         let dicts = self.attributes()?;
-        let found = dicts.iter().flat_map(|dict| dict.iter().rev()).find(|(key, _)| self.key(*key) == Some(name));
+        let found = dicts.iter().flat_map(|dict| dict.iter().rev()).find(|(key, _)| self.name(*key) == Some(name));
         found.map(|(key, id)| self.child(Steps::Attr, key.0, *id)).transpose()
     }
 
@@ -407,7 +392,7 @@ impl<'a> View<'a> {
         let dicts = self.attributes()?;
         let way = self.way(Steps::Attr);
         let attr = |(key, id): &(Id, Id)| {
-            let name = self.key(*key).ok_or_else(|| self.expected("an object whose attributes are named"))?;
+            let name = self.name(*key).ok_or_else(|| self.expected("an object whose attributes are named"))?;
             Ok((name, self.on(&way, key.0, *id)?))
         };
         dicts.into_iter().flatten().map(attr).collect()
@@ -537,7 +522,7 @@ impl<'a> View<'a> {
     pub fn get(&self, key: &str) -> Result<Option<View<'a>>, Error> {
         let pairs = self.dict().ok_or_else(|| self.expected("a dict"))?;
         self.charge_bytes(size_of_val(pairs))?;
-        let found = pairs.iter().rev().find(|(found, _)| self.key(*found) == Some(key));
+        let found = pairs.iter().rev().find(|(found, _)| self.name(*found) == Some(key));
         found.map(|(key, id)| self.child(Steps::Key, key.0, *id)).transpose()
     }
 }
@@ -581,8 +566,4 @@ fn holds_others(value: &Value) -> bool {
 /// A place in a list, which has fewer items than there are ids.
 fn place(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
-}
-
-fn cut(key: &str) -> String {
-    key.chars().take(KEY_SHOWN).collect()
 }

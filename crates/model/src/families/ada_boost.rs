@@ -97,7 +97,7 @@ mod run {
     use crate::Want;
     use crate::families::finite::Finite;
     use crate::families::inner::Member;
-    use crate::families::scores::{self, pairwise_sum};
+    use crate::families::scores::{self, Softmax, pairwise_sum};
     use crate::matrix::Matrix;
     use crate::step::{Answer, Predict, Run};
 
@@ -226,7 +226,7 @@ mod run {
                         votes.insert(0, decision.iter().map(|value| -value).collect());
                     }
                     votes.iter_mut().flatten().for_each(|vote| *vote /= divisor);
-                    Answer::F64(scores::softmax(votes))
+                    Answer::F64(Softmax::BY_CLASS.of(votes))
                 }
                 _ if votes.len() == 1 => Answer::Class(vec![scores::best(&votes)]),
                 _ => Answer::Class(vec![scores::first_largest(&votes, rows)]),

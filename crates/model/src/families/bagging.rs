@@ -6,7 +6,7 @@ use arrow_schema::DataType;
 use foretell_pickle::View;
 
 use super::Family;
-use super::inner::{Member, array, codes, predictor};
+use super::inner::{Member, codes, predictor, sized_array};
 use super::linear::decisions;
 use crate::loader::{self, Loaded, Loader, Out, Source, Targets};
 use crate::step::Step;
@@ -25,9 +25,7 @@ pub(crate) const FAMILY: Family = Family {
 };
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
-    let Some(sources) = array(loader, view, given)? else {
-        return Err(Error::state(view.path(), "does not tell how many features it has"));
-    };
+    let sources = sized_array(loader, view, given)?;
     let estimators = view.attr("estimators_")?.items()?;
     let picked = picks(view, sources.len())?;
     if estimators.is_empty() || estimators.len() != picked.len() {

@@ -6,7 +6,7 @@ use foretell_pickle::View;
 
 use super::Family;
 use super::finite::Finite;
-use crate::loader::{Loaded, Loader, Out, Source, feature_names, some_attr, width};
+use crate::loader::{Loaded, Loader, Out, Source, feature_names, some_attr};
 use crate::matrix::{Csr, Dense, Matrix, round};
 use crate::step::{Run, Step, Transform};
 use crate::{Error, InputKind};
@@ -24,7 +24,8 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         None => 0.0,
     };
     let names = feature_names(view)?;
-    let sources = loader.sources(view, given, width(view, given, None)?, names)?;
+    let count = loader.width(view, given, None)?;
+    let sources = loader.sources(view, given, count, names)?;
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
     let step = Binarizer { threshold, finite: Finite::new("Binarizer", &sources, false, false) };
     let out = sources.into_iter().map(Source::changed).collect();

@@ -101,7 +101,7 @@ mod run {
     use crate::Want;
     use crate::families::inner::Member;
     use crate::families::isotonic;
-    use crate::families::scores::{self, expit, pairwise_sum};
+    use crate::families::scores::{self, Softmax, expit, pairwise_sum};
     use crate::matrix::Matrix;
     use crate::step::{Answer, Predict, Run};
 
@@ -169,7 +169,7 @@ mod run {
                 scores.insert(0, second.iter().map(|score| -score).collect());
             }
             scores.iter_mut().flatten().for_each(|value| *value *= beta);
-            scores::softmax(scores)
+            Softmax::PLAIN.of(scores)
         }
     }
 

@@ -39,9 +39,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
             count = Some(value.as_usize()?);
         }
     }
-    let Some(count) = count else {
-        return Err(Error::state(view.path(), "does not tell how many features it has"));
-    };
+    let count = loader.width(view, given, count)?;
     let sources = loader.sources(view, given, count, names)?;
 
     let mut report = StepReport::default();

@@ -8,7 +8,7 @@ use foretell_pickle::View;
 use super::Family;
 use crate::Error;
 use crate::labels::Labels;
-use crate::loader::{self, Loaded, Loader, Out, Source, Targets, feature_names, some_attr};
+use crate::loader::{self, Loaded, Loader, Out, Source, Targets, feature_names};
 use crate::step::Step;
 
 pub(crate) const FAMILY: Family = Family {
@@ -19,14 +19,7 @@ pub(crate) const FAMILY: Family = Family {
 };
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
-    let count = match (given, some_attr(view, "n_features_in_")?) {
-        (Some(given), _) => given.len(),
-        (None, Some(count)) => count.as_usize()?,
-        (None, None) => {
-            let what = "a dummy on its own that does not tell how many features it has";
-            return Err(Error::unsupported(view.path(), what, "a dummy in a Pipeline"));
-        }
-    };
+    let count = loader.width(view, given, None)?;
     let names = feature_names(view)?;
     loader.sources(view, given, count, names)?;
     let (step, targets) = if view.class().is_some_and(|class| class.name == "DummyRegressor") {
@@ -43,26 +36,36 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 }
 
 fn classifier(view: &View<'_>) -> Result<(run::Dummy, Targets), Error> {
-    if view.attr("n_outputs_")?.as_usize()? != 1 {
-        return Err(Error::unsupported(view.path(), "several targets", "DummyClassifier of one target"));
-    }
-    let labels = loader::labels(&view.attr("classes_")?)?;
-    let prior = view.attr("class_prior_")?.array()?.f64s()?;
-    if prior.len() != labels.len() || prior.is_empty() {
-        return Err(Error::state(view.path(), format!("{} shares of {} classes", prior.len(), labels.len())));
+    let several = view.attr("n_outputs_")?.as_usize()? != 1;
+    let by_target = |name: &str| -> Result<Vec<View<'_>>, Error> {
+        let value = view.attr(name)?;
+        Ok(if several { value.items()? } else { vec![value] })
+    };
+    let labels = by_target("classes_")?.iter().map(loader::labels).collect::<Result<Vec<_>, _>>()?;
+    let priors = by_target("class_prior_")?;
+    if priors.len() != labels.len() {
+        return Err(Error::state(view.path(), format!("shares of {} targets for {}", priors.len(), labels.len())));
     }
     let strategy = view.attr("strategy")?;
-    let (class, proba) = match strategy.as_str()? {
-        "prior" => (first_largest(&prior), prior),
-        "most_frequent" => one_of(first_largest(&prior), prior.len()),
-        "constant" => one_of(constant(view, &labels)?, prior.len()),
-        other => {
-            let what = format!("strategy={other}");
-            return Err(Error::unsupported(strategy.path(), what, "prior, most_frequent, constant"));
+    let mut dummy = run::Dummy { classes: Vec::new(), values: Vec::new() };
+    for (target, (labels, prior)) in labels.iter().zip(&priors).enumerate() {
+        let prior = prior.array()?.f64s()?;
+        if prior.len() != labels.len() || prior.is_empty() {
+            return Err(Error::state(view.path(), format!("{} shares of {} classes", prior.len(), labels.len())));
         }
-    };
-    let class = u32::try_from(class).unwrap_or(0);
-    Ok((run::Dummy { classes: vec![class], values: proba }, Targets::classes(vec![labels], DataType::Float64)))
+        let (class, proba) = match strategy.as_str()? {
+            "prior" => (first_largest(&prior), prior),
+            "most_frequent" => one_of(first_largest(&prior), prior.len()),
+            "constant" => one_of(constant(view, several.then_some(target), labels)?, prior.len()),
+            other => {
+                let what = format!("strategy={other}");
+                return Err(Error::unsupported(strategy.path(), what, "prior, most_frequent, constant"));
+            }
+        };
+        dummy.classes.push(u32::try_from(class).unwrap_or(0));
+        dummy.values.extend(proba);
+    }
+    Ok((dummy, Targets::classes(labels, DataType::Float64)))
 }
 
 fn one_of(class: usize, count: usize) -> (usize, Vec<f64>) {
@@ -79,16 +82,38 @@ fn first_largest(prior: &[f64]) -> usize {
     best.0
 }
 
-/// The class that the constant is.
-fn constant(view: &View<'_>, labels: &Labels) -> Result<usize, Error> {
+/// The class that the constant is; of several targets there is one constant each, in a list or an array.
+fn constant(view: &View<'_>, target: Option<usize>, labels: &Labels) -> Result<usize, Error> {
     let constant = view.attr("constant")?;
-    let found = match labels {
+    let found = match (target, constant.items()) {
+        (None, _) => class(&constant, labels),
+        (Some(target), Ok(each)) => each.get(target).and_then(|one| class(one, labels)),
+        (Some(target), Err(_)) => {
+            let array = constant.array()?;
+            match labels {
+                Labels::Int(all) => array.i64s()?.get(target).and_then(|one| all.iter().position(|label| label == one)),
+                Labels::Float(all) => {
+                    array.f64s()?.get(target).and_then(|one| all.iter().position(|label| label == one))
+                }
+                Labels::Bool(all) => {
+                    array.bools()?.get(target).and_then(|one| all.iter().position(|label| label == one))
+                }
+                Labels::Text(all) => {
+                    array.strings()?.get(target).and_then(|one| all.iter().position(|label| label == one))
+                }
+            }
+        }
+    };
+    found.ok_or_else(|| Error::state(constant.path(), "is no class that was learned"))
+}
+
+fn class(constant: &View<'_>, labels: &Labels) -> Option<usize> {
+    match labels {
         Labels::Int(all) => all.iter().position(|label| constant.as_i64().is_ok_and(|one| one == *label)),
         Labels::Float(all) => all.iter().position(|label| constant.as_f64().is_ok_and(|one| one == *label)),
         Labels::Bool(all) => all.iter().position(|label| constant.as_bool().is_ok_and(|one| one == *label)),
         Labels::Text(all) => all.iter().position(|label| constant.as_text().is_ok_and(|one| one == label.as_str())),
-    };
-    found.ok_or_else(|| Error::state(constant.path(), "is no class that was learned"))
+    }
 }
 
 mod run {
@@ -98,7 +123,7 @@ mod run {
 
     #[derive(Debug)]
     pub(super) struct Dummy {
-        /// The class that is always told; none for regressions.
+        /// The class of each target that is always told; none for regressions.
         pub(super) classes: Vec<u32>,
         /// The values of a regression, or the probabilities.
         pub(super) values: Vec<f64>,

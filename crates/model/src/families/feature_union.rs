@@ -71,7 +71,7 @@ pub(super) fn weight(view: &View<'_>, name: &str) -> Result<Option<f64>, Error> 
 
 mod run {
     use crate::families::column_transformer::side_by_side;
-    use crate::families::scores::round;
+    use crate::matrix::round;
     use crate::matrix::{Dense, Matrix};
     use crate::step::{Run, Transform};
 

@@ -175,7 +175,8 @@ fn normalise(values: &mut [f64], stride: usize, classes: &[usize], width: usize)
 /// Whether the version that wrote the trees lets NaN through at prediction.
 fn allows_nan(tree: &View<'_>, is_forest: bool, version: Option<(u32, u32)>) -> Result<bool, Error> {
     let Some(version) = version else { return Ok(false) };
-    if version < (1, 3) || (is_forest && version < (1, 4)) || some_attr(tree, "monotonic_cst")?.is_some() {
+    let is_monotonic = some_attr(tree, "monotonic_cst")?.is_some();
+    if version < (1, 3) || (is_forest && version < (1, 4)) || (is_monotonic && version < (1, 9)) {
         return Ok(false);
     }
     let splitter = tree.attr("splitter")?;

@@ -22,15 +22,7 @@ pub(crate) const FAMILY: Family = Family {
 };
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
-    let count = match (given, some_attr(view, "n_features_in_")?) {
-        (Some(given), _) => given.len(),
-        (None, Some(count)) => count.as_usize()?,
-        (None, None) if !loader.options.columns.is_empty() => loader.options.columns.len(),
-        (None, None) => {
-            let message = "does not tell how many features it has: name them (`columns`)";
-            return Err(Error::state(view.path(), message));
-        }
-    };
+    let count = loader.width(view, given, None)?;
     let function = function(view, "func", "kw_args")?;
     let names = feature_names(view)?;
     let sources = loader.sources(view, given, count, names)?;
@@ -63,7 +55,7 @@ pub(super) fn validates(view: &View<'_>) -> Result<bool, Error> {
 mod run {
     use crate::families::finite::Finite;
     use crate::families::functions::Function;
-    use crate::families::scores::round;
+    use crate::matrix::round;
     use crate::matrix::{Dense, Matrix};
     use crate::step::{Run, Transform};
 

@@ -5,8 +5,8 @@
 
 use foretell_pickle::{Entry, View};
 
-use super::scores::round;
 use crate::Error;
+use crate::matrix::round;
 
 /// A function of one number.
 #[derive(Debug, Clone, Copy)]

@@ -10,7 +10,8 @@ use super::Family;
 use super::finite::Finite;
 use super::forest::{Shape, read_tree};
 use super::inner::predictor;
-use super::losses::{self, Loss};
+use super::losses::{self, Choice, Link, Loss};
+use super::scores::{Softmax, pairwise_sum};
 use crate::loader::{self, Loaded, Loader, Out, Source};
 use crate::step::Step;
 use crate::trees::{Ensemble, Gain, Plan, Rule};
@@ -84,9 +85,11 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let children = child.into_iter().collect();
     let report = StepReport { trees: Some(trees), children, ..StepReport::default() };
     let targets = loss.targets(labels);
-    let zero_is_yes = loss == Loss::HalfLogit || version.is_some_and(|version| version >= (1, 4));
+    let old = version.is_none_or(|version| version < (1, 4));
+    let choice = if old && loss != Loss::HalfLogit { Choice::Probability } else { Choice::ScoreOrZero };
+    let link = Link { loss, softmax: Softmax { by_logarithm: old, ..Softmax::PLAIN }, choice };
     let finite = Finite::new(&class, &sources, false, true);
-    let scorer = score::Boosting { plan, start, loss, zero_is_yes, finite };
+    let scorer = score::Boosting { plan, start, link, finite };
     Ok(Loaded { step: Step::Predict(Box::new(scorer)), out: Out::Answers(targets), report })
 }
 
@@ -173,8 +176,8 @@ fn prior(shares: &[f64], loss: Loss, outputs: usize, version: Option<(u32, u32)>
             if version < (1, 4) {
                 return Some(shares.iter().map(|share| share.ln()).collect());
             }
-            let logs: f64 = shares.iter().map(|share| share.ln()).sum();
-            let mean = (logs / outputs as f64).exp();
+            let logs: Vec<f64> = shares.iter().map(|share| share.ln()).collect();
+            let mean = (pairwise_sum(&logs) / outputs as f64).exp();
             Some(shares.iter().map(|share| (share / mean).ln()).collect())
         }
         _ => None,
@@ -196,7 +199,7 @@ mod score {
     use crate::Want;
     use crate::families::finite::Finite;
     use crate::families::inner::Member;
-    use crate::families::losses::Loss;
+    use crate::families::losses::{Link, Loss};
     use crate::matrix::Matrix;
     use crate::step::{Answer, Predict, Run};
     use crate::trees::Plan;
@@ -213,8 +216,7 @@ mod score {
     pub(super) struct Boosting {
         pub(super) plan: Plan<f32, f64>,
         pub(super) start: Start,
-        pub(super) loss: Loss,
-        pub(super) zero_is_yes: bool,
+        pub(super) link: Link,
         pub(super) finite: Finite,
     }
 
@@ -222,7 +224,7 @@ mod score {
         fn told(&self, member: &Member, version: Option<(u32, u32)>, x: &Matrix, run: &mut Run) -> Vec<Vec<f64>> {
             let outputs = self.plan.outputs();
             let x = x.clone().narrowed();
-            if self.loss == Loss::Identity {
+            if self.link.loss == Loss::Identity {
                 return member.numbers(x, Want::Predict, run);
             }
             let shares = member.numbers(x, Want::Proba, run);
@@ -230,7 +232,7 @@ mod score {
             let mut raw = vec![vec![0.0; rows]; outputs];
             for row in 0..rows {
                 let told: Vec<f64> = shares.iter().filter_map(|column| column.get(row)).copied().collect();
-                let scores = prior(&told, self.loss, outputs, version).unwrap_or_default();
+                let scores = prior(&told, self.link.loss, outputs, version).unwrap_or_default();
                 for (column, score) in raw.iter_mut().zip(scores) {
                     if let Some(slot) = column.get_mut(row) {
                         *slot = score;
@@ -251,7 +253,7 @@ mod score {
                     self.plan.sum_from(&x, start, 0.0, None)
                 }
             };
-            self.loss.answer(raw, want, self.zero_is_yes)
+            self.link.answer(raw, want)
         }
     }
 }

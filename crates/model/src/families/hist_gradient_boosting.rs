@@ -8,7 +8,8 @@ use foretell_pickle::{Entry, View};
 
 use super::Family;
 use super::finite::Finite;
-use super::losses::Loss;
+use super::losses::{Choice, Link, Loss};
+use super::scores::Softmax;
 use crate::loader::{self, Loaded, Loader, Out, Source, Transformer, some_attr};
 use crate::step::{Chain, Step};
 use crate::trees::{Ensemble, Gain, NONE, Node, Plan, Rule, Tree};
@@ -102,9 +103,10 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         features: ensemble.uses(Gain::Split, order.iter().map(String::as_str)),
     });
     let targets = loss.targets(labels);
-    // Before 1.3 the larger of two probabilities won, which are equal where the score is next to nothing.
-    let by_probability = version.is_none_or(|version| version < (1, 3));
-    let scorer = Box::new(score::Boosting { plan, start, loss, by_probability, finite });
+    let before = |first| version.is_none_or(|version| version < first);
+    let choice = if before((1, 3)) { Choice::Probability } else { Choice::Score };
+    let link = Link { loss, softmax: Softmax { by_logarithm: before((1, 1)), ..Softmax::BY_CLASS }, choice };
+    let scorer = Box::new(score::Boosting { plan, start, link, finite });
     let step = match transform {
         Some(transform) => Step::Predict(Box::new(Chain { transforms: vec![transform], last: Some(scorer) })),
         None => Step::Predict(scorer),
@@ -256,7 +258,7 @@ fn read_tree(predictor: &View<'_>, known: &[Option<[u32; WORDS]>]) -> Result<Tre
 mod score {
     use crate::Want;
     use crate::families::finite::Finite;
-    use crate::families::losses::Loss;
+    use crate::families::losses::Link;
     use crate::matrix::{Dense, Matrix};
     use crate::step::{Answer, Predict, Run, Transform};
     use crate::trees::Plan;
@@ -265,8 +267,7 @@ mod score {
     pub(super) struct Boosting {
         pub(super) plan: Plan<f64, f64>,
         pub(super) start: Vec<f64>,
-        pub(super) loss: Loss,
-        pub(super) by_probability: bool,
+        pub(super) link: Link,
         pub(super) finite: Option<Finite>,
     }
 
@@ -276,14 +277,7 @@ mod score {
                 finite.check(&x, run);
             }
             let raw = self.plan.sum(&x, &self.start, 0.0, None);
-            if want == Want::Predict && self.loss == Loss::Logit && self.by_probability {
-                let Answer::F64(both) = self.loss.answer(raw, Want::Proba, false) else { return Answer::F64(vec![]) };
-                let pairs = both.iter().skip(1).map(|yes| yes.iter().zip(both.iter().take(1).flatten()));
-                return Answer::Class(
-                    pairs.map(|pairs| pairs.map(|(yes, no)| u32::from(yes > no)).collect()).collect(),
-                );
-            }
-            self.loss.answer(raw, want, false)
+            self.link.answer(raw, want)
         }
     }
 

@@ -111,6 +111,18 @@ pub(super) fn array(
     Ok(None)
 }
 
+/// The same where no estimator inside could tell it.
+pub(super) fn sized_array(
+    loader: &mut Loader<'_>,
+    view: &View<'_>,
+    given: Option<&[Source]>,
+) -> Result<Vec<Source>, Error> {
+    match array(loader, view, given)? {
+        Some(known) => Ok(known),
+        None => loader.own_sources(loader.width(view, None, None)?, None),
+    }
+}
+
 /// Loads estimators that are all given the columns of the one around them.
 pub(super) fn load_all<'o, T>(
     loader: &mut Loader<'o>,

@@ -8,9 +8,9 @@ use super::function_transformer::{function, validates};
 use super::functions::Function;
 use super::power_transformer::{self, Power};
 use super::quantile_transformer::{self, Curves};
-use super::scores::round;
 use crate::Error;
 use crate::loader::flag;
+use crate::matrix::round;
 use crate::step::Run;
 
 /// One operation of the way back; of numbers there is one a target.

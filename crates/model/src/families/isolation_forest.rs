@@ -8,7 +8,7 @@ use foretell_pickle::View;
 use super::Family;
 use super::finite::Finite;
 use super::forest::{Shape, read_tree};
-use super::inner::array;
+use super::inner::sized_array;
 use crate::labels::Labels;
 use crate::loader::{Loaded, Loader, Out, Source, Targets, some_attr, version};
 use crate::step::Step;
@@ -24,13 +24,8 @@ pub(crate) const FAMILY: Family = Family {
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let estimators = view.attr("estimators_")?.items()?;
-    if view.get_attr("offset_")?.is_none() {
-        let supported = "forests of scikit-learn 0.20 and later";
-        return Err(Error::unsupported(view.path(), "IsolationForest of 0.19 and older", supported));
-    }
-    let Some(sources) = array(loader, view, given)? else {
-        return Err(Error::state(view.path(), "does not tell how many features it has"));
-    };
+    let sources = sized_array(loader, view, given)?;
+    let age = Age::of(version(view)?);
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
     let features = sources.len();
     let picked = view.attr("estimators_features_")?.items()?;
@@ -58,17 +53,21 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         ensemble.trees.push(read);
     }
     let depth = ensemble.check(&view.path())?;
-    ensemble.trees.iter_mut().zip(&samples).for_each(|(tree, samples)| measure(tree, samples));
+    ensemble.trees.iter_mut().zip(&samples).for_each(|(tree, samples)| measure(tree, samples, age));
 
     let max_samples = match some_attr(view, "max_samples_")? {
         Some(max_samples) => max_samples,
         None => view.attr("_max_samples")?,
     };
     let trees = ensemble.trees.len();
-    let expected = trees as f64 * average_path(max_samples.as_i64()?);
-    let threshold = match some_attr(view, "behaviour")? {
-        Some(behaviour) if behaviour.as_str()? == "old" => view.attr("_threshold_")?.as_f64()?,
-        _ => 0.0,
+    let expected = age.average_path(max_samples.as_i64()?);
+    let (offset, threshold) = match (some_attr(view, "offset_")?, some_attr(view, "behaviour")?) {
+        (Some(offset), Some(behaviour)) if behaviour.as_str()? == "old" => {
+            (offset.as_f64()?, view.attr("_threshold_")?.as_f64()?)
+        }
+        (Some(offset), _) => (offset.as_f64()?, 0.0),
+        // Until 0.19 a score of one half was no offset of the file's, and the threshold itself an outlier.
+        (None, _) => (-0.5, view.attr("threshold_")?.as_f64()?.next_up()),
     };
     let plan = Plan::new(&ensemble, depth, |_, value| value);
     let trees = TreesReport {
@@ -86,8 +85,11 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     targets.proba.clear();
     let output = |name: &str| vec![Output { name: name.to_string(), data_type: DataType::Float64, class: None }];
     (targets.decision, targets.samples) = (output("decision"), output("score"));
-    let offset = view.attr("offset_")?.as_f64()?;
-    let step = run::Isolation { plan, expected, offset, threshold, finite, checks };
+    if some_attr(view, "offset_")?.is_none() {
+        targets.samples.clear();
+    }
+    let depth = run::Depth { expected, trees: trees.trees as f64, by_mean: age != Age::Now };
+    let step = run::Isolation { plan, depth, offset, threshold, finite, checks };
     let report = StepReport { trees: Some(trees), ..StepReport::default() };
     Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report })
 }
@@ -103,7 +105,7 @@ fn place(tree: &mut Tree, picked: &[u64]) {
 }
 
 /// Gives each leaf of a checked tree the nodes on the way to it, and what a tree of its rows would have added.
-fn measure(tree: &mut Tree, samples: &[i64]) {
+fn measure(tree: &mut Tree, samples: &[i64], age: Age) {
     let mut open = vec![(0u32, 1.0)];
     while let Some((index, length)) = open.pop() {
         let at = usize::try_from(index).unwrap_or(usize::MAX);
@@ -112,7 +114,7 @@ fn measure(tree: &mut Tree, samples: &[i64]) {
             let leaf = usize::try_from(node.feature).ok();
             let samples = samples.get(at).copied().unwrap_or(0);
             if let Some(value) = leaf.and_then(|leaf| tree.values.get_mut(leaf)) {
-                *value = length + average_path(samples) - 1.0;
+                *value = age.depth(length, samples);
             }
         } else {
             open.push((node.left, length + 1.0));
@@ -121,15 +123,43 @@ fn measure(tree: &mut Tree, samples: &[i64]) {
     }
 }
 
-/// The average way to a leaf in a tree of so many rows.
-fn average_path(samples: i64) -> f64 {
-    const EULER: f64 = 0.577_215_664_901_532_9;
-    match samples {
-        ..=1 => 0.0,
-        2 => 1.0,
-        more => {
-            let rows = more as f64;
-            2.0 * ((rows - 1.0).ln() + EULER) - 2.0 * (rows - 1.0) / rows
+/// How the library measured the way to a leaf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Age {
+    /// Until 0.18.
+    First,
+    /// 0.19 and 0.20.
+    Second,
+    Now,
+}
+
+impl Age {
+    fn of(version: Option<(u32, u32)>) -> Self {
+        match version {
+            Some(version) if version >= (0, 21) => Age::Now,
+            Some(version) if version >= (0, 19) => Age::Second,
+            _ => Age::First,
+        }
+    }
+
+    /// Of a leaf with so many nodes on the way to it, in the order of the library's operations.
+    fn depth(self, nodes: f64, samples: i64) -> f64 {
+        match self {
+            Age::Now => nodes + self.average_path(samples) - 1.0,
+            _ => nodes - 1.0 + self.average_path(samples),
+        }
+    }
+
+    /// In a tree of so many rows.
+    fn average_path(self, samples: i64) -> f64 {
+        const EULER: f64 = 0.577_215_664_901_532_9;
+        const EULER_SHORT: f64 = 0.577_215_664_9;
+        let rows = samples as f64;
+        match (self, samples) {
+            (Age::Now, ..=1) => 0.0,
+            (Age::First | Age::Second, ..=1) | (Age::Now, 2) => 1.0,
+            (Age::First, _) => 2.0 * (rows.ln() + EULER_SHORT) - 2.0 * (rows - 1.0) / rows,
+            _ => 2.0 * ((rows - 1.0).ln() + EULER) - 2.0 * (rows - 1.0) / rows,
         }
     }
 }
@@ -141,11 +171,30 @@ mod run {
     use crate::step::{Answer, Predict, Run};
     use crate::trees::Plan;
 
+    /// What the sum of a row's depths over all trees is held against.
+    #[derive(Debug)]
+    pub(super) struct Depth {
+        /// The depth of a row that is like all others.
+        pub(super) expected: f64,
+        pub(super) trees: f64,
+        /// Whether the library divided twice.
+        pub(super) by_mean: bool,
+    }
+
+    impl Depth {
+        fn share(&self, sum: f64) -> f64 {
+            match self.trees * self.expected {
+                0.0 => 1.0,
+                _ if self.by_mean => sum / self.trees / self.expected,
+                all => sum / all,
+            }
+        }
+    }
+
     #[derive(Debug)]
     pub(super) struct Isolation {
         pub(super) plan: Plan<f32, f64>,
-        /// The depth of a row that is like all others, over all trees.
-        pub(super) expected: f64,
+        pub(super) depth: Depth,
         pub(super) offset: f64,
         /// Below this a row is an outlier.
         pub(super) threshold: f64,
@@ -160,8 +209,7 @@ mod run {
             }
             let mut scores = self.plan.sum(&x, &[0.0], 0.0, None);
             for depth in scores.iter_mut().flatten() {
-                let share = if self.expected == 0.0 { 1.0 } else { *depth / self.expected };
-                *depth = -(-share).exp2();
+                *depth = -(2.0_f64.powf(-self.depth.share(*depth)));
             }
             if want == Want::Samples {
                 return Answer::F64(scores);

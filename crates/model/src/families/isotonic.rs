@@ -61,7 +61,7 @@ pub(super) fn read(view: &View<'_>) -> Result<Curve, Error> {
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
     use crate::Want;
-    use crate::families::scores::round;
+    use crate::matrix::round;
     use crate::matrix::{Dense, Matrix};
     use crate::step::{Answer, Predict, Run};
 

@@ -333,7 +333,7 @@ const OUTPUTS: usize = 1 << 16;
 mod run {
     use crate::Want;
     use crate::families::finite::Finite;
-    use crate::families::scores;
+    use crate::families::scores::{self, Softmax};
     use crate::matrix::{Dense, Matrix, round};
     use crate::step::{Answer, Predict, Run};
 
@@ -397,7 +397,7 @@ mod run {
                 (Face::Class(Some(how)), Want::Proba) => {
                     let shares = match how {
                         Proba::Each => scores::logistic(scores),
-                        Proba::Softmax => scores::softmax(scores),
+                        Proba::Softmax => Softmax::PLAIN.of(scores),
                         Proba::Huber => scores::huber(scores),
                     };
                     Answer::floats(shares, self.narrow)

@@ -3,6 +3,7 @@
 use arrow_schema::DataType;
 use foretell_pickle::{Entry, State};
 
+use super::scores::{self, Softmax};
 use crate::labels::Labels;
 use crate::loader::Targets;
 use crate::step::Answer;
@@ -36,63 +37,58 @@ impl Loss {
         };
         Targets { decision, ..Targets::classes(vec![labels], DataType::Float64) }
     }
+}
 
-    /// The answer from raw scores, one vector an output. A score of exactly 0 is a tie of two classes: `zero_is_yes`
-    /// says who wins it.
-    pub(super) fn answer(self, mut raw: Vec<Vec<f64>>, want: Want, zero_is_yes: bool) -> Answer {
-        if want == Want::Decision {
+/// What decides which class is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// The largest score; of two classes the second where its score is above 0.
+    Score,
+    /// The same, and 0 is the second class.
+    ScoreOrZero,
+    /// The largest probability, which scores that are next to each other share.
+    Probability,
+}
+
+/// What becomes of raw scores in a version of the library.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) loss: Loss,
+    pub(super) softmax: Softmax,
+    pub(super) choice: Choice,
+}
+
+impl Link {
+    /// The answer from raw scores, one vector an output.
+    pub(super) fn answer(&self, mut raw: Vec<Vec<f64>>, want: Want) -> Answer {
+        if want == Want::Decision || self.loss == Loss::Identity {
             return Answer::F64(raw);
         }
-        match (self, want) {
-            (Loss::Identity, _) => Answer::F64(raw),
-            (Loss::Log, _) => {
-                raw.iter_mut().flatten().for_each(|x| *x = x.exp());
-                Answer::F64(raw)
-            }
-            (Loss::Multinomial, Want::Predict) => Answer::Class(vec![largest(&raw)]),
-            (Loss::Multinomial, _) => {
-                softmax(&mut raw);
-                Answer::F64(raw)
-            }
-            (_, Want::Predict) => {
-                let yes = |x: &f64| u32::from(*x > 0.0 || (zero_is_yes && *x == 0.0));
-                Answer::Class(raw.iter().map(|column| column.iter().map(yes).collect()).collect())
-            }
-            _ => {
-                let factor = if self == Loss::HalfLogit { 2.0 } else { 1.0 };
-                raw.iter_mut().flatten().for_each(|x| *x = 1.0 / (1.0 + (-(factor * *x)).exp()));
-                let no = raw.first().map(|yes| yes.iter().map(|yes| 1.0 - yes).collect()).unwrap_or_default();
-                raw.insert(0, no);
-                Answer::F64(raw)
-            }
+        if self.loss == Loss::Log {
+            raw.iter_mut().flatten().for_each(|x| *x = x.exp());
+            return Answer::F64(raw);
         }
+        if want != Want::Predict {
+            return Answer::F64(self.shares(raw));
+        }
+        let rows = raw.first().map_or(0, Vec::len);
+        let class = match self.choice {
+            Choice::Probability => scores::first_largest(&self.shares(raw), rows),
+            Choice::ScoreOrZero if raw.len() == 1 => raw.iter().flatten().map(|x| u32::from(*x >= 0.0)).collect(),
+            Choice::Score | Choice::ScoreOrZero => scores::best(&raw),
+        };
+        Answer::Class(vec![class])
     }
-}
 
-/// The index of the largest score of each row; of equal ones the first.
-fn largest(columns: &[Vec<f64>]) -> Vec<u32> {
-    let rows = columns.first().map_or(0, Vec::len);
-    let mut best = vec![0u32; rows];
-    for (row, best) in best.iter_mut().enumerate() {
-        for (index, column) in columns.iter().enumerate() {
-            if column[row] > columns[*best as usize][row] {
-                *best = index as u32;
-            }
+    fn shares(&self, mut raw: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
+        if self.loss == Loss::Multinomial {
+            return self.softmax.of(raw);
         }
-    }
-    best
-}
-
-fn softmax(columns: &mut [Vec<f64>]) {
-    let rows = columns.first().map_or(0, Vec::len);
-    for row in 0..rows {
-        let largest = columns.iter().map(|column| column[row]).fold(f64::NEG_INFINITY, f64::max);
-        let mut sum = 0.0;
-        for column in columns.iter_mut() {
-            column[row] = (column[row] - largest).exp();
-            sum += column[row];
-        }
-        columns.iter_mut().for_each(|column| column[row] /= sum);
+        let factor = if self.loss == Loss::HalfLogit { 2.0 } else { 1.0 };
+        raw.iter_mut().flatten().for_each(|x| *x = scores::expit(factor * *x));
+        let no = raw.iter().flatten().map(|yes| 1.0 - yes).collect();
+        raw.insert(0, no);
+        raw
     }
 }
 

@@ -8,7 +8,7 @@ use super::Family;
 use super::finite::Finite;
 use super::simple_imputer::{Fill, fill};
 use crate::Error;
-use crate::loader::{Loaded, Loader, Out, Source, feature_names, flag, some_attr, width, word};
+use crate::loader::{Loaded, Loader, Out, Source, feature_names, flag, some_attr, word};
 use crate::step::Step;
 
 pub(crate) const FAMILY: Family = Family {
@@ -21,7 +21,8 @@ pub(crate) const FAMILY: Family = Family {
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let learned = some_attr(view, "_n_features")?.map(|count| count.as_usize()).transpose()?;
     let names = feature_names(view)?;
-    let sources = loader.sources(view, given, width(view, given, learned)?, names)?;
+    let count = loader.width(view, given, learned)?;
+    let sources = loader.sources(view, given, count, names)?;
     let missing = fill(&view.attr("missing_values")?)?;
     let mut features = Vec::new();
     let mut out = Vec::new();

@@ -7,7 +7,7 @@ use foretell_pickle::View;
 use super::Family;
 use super::finite::Finite;
 use super::norm::Norm;
-use crate::loader::{Loaded, Loader, Out, Source, feature_names, version, width};
+use crate::loader::{Loaded, Loader, Out, Source, feature_names, version};
 use crate::matrix::{Dense, Matrix};
 use crate::step::{Run, Step, Transform};
 use crate::{Error, InputKind};
@@ -22,7 +22,8 @@ pub(crate) const FAMILY: Family = Family {
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let norm = Norm::read(view)?.unwrap_or(Norm::L2);
     let names = feature_names(view)?;
-    let sources = loader.sources(view, given, width(view, given, None)?, names)?;
+    let count = loader.width(view, given, None)?;
+    let sources = loader.sources(view, given, count, names)?;
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
     let spares_tiny = version(view)?.is_some_and(|version| version >= (1, 0));
     let step = Normalizer { norm, spares_tiny, finite: Finite::new("Normalizer", &sources, false, false) };

@@ -11,7 +11,7 @@ use super::linear::decisions;
 use crate::labels::Labels;
 use crate::loader::{self, Loaded, Loader, Out, Source, Targets, feature_names, version};
 use crate::step::Step;
-use crate::{Error, Output, StepReport};
+use crate::{Error, Output, StepReport, Want};
 
 pub(crate) const FAMILY: Family = Family {
     name: "one against the rest",
@@ -84,13 +84,19 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     if rest.len() != wanted || labels.len() < 2 || children.is_empty() {
         return Err(Error::state(view.path(), format!("{} estimators for {} classes", rest.len(), labels.len())));
     }
-    let targets = targets(&rest, labels, &face);
-    let step = run::OneVsRest { rest, face };
+    let narrow = |want: Want| {
+        let narrow = |one: &Rest| matches!(one, Rest::Estimator(member) if member.is_narrow(want));
+        rest.iter().all(narrow)
+    };
+    let narrow = run::Narrow { proba: narrow(Want::Proba), decision: narrow(Want::Decision) };
+    let targets = targets(&rest, labels, &face, narrow);
+    let step = run::OneVsRest { rest, face, narrow };
     let report = StepReport { children, ..StepReport::default() };
     Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report })
 }
 
-fn targets(rest: &[Rest], labels: Labels, face: &run::Face) -> Targets {
+fn targets(rest: &[Rest], labels: Labels, face: &run::Face, narrow: run::Narrow) -> Targets {
+    let float = |narrow: bool| if narrow { DataType::Float32 } else { DataType::Float64 };
     let mut decision = decisions(&labels);
     let has = |of: fn(&Targets) -> usize, count: usize| {
         rest.iter().all(|one| match one {
@@ -106,15 +112,16 @@ fn targets(rest: &[Rest], labels: Labels, face: &run::Face) -> Targets {
             data_type,
             class: Some(name.clone()),
         };
-        decision = names.iter().map(|name| column("decision", name, DataType::Float64)).collect();
+        decision = names.iter().map(|name| column("decision", name, float(narrow.decision))).collect();
         Targets {
             predict: names.iter().map(|name| column("prediction", name, DataType::Int64)).collect(),
-            proba: names.iter().map(|name| column("proba", name, DataType::Float64)).collect(),
+            proba: names.iter().map(|name| column("proba", name, float(narrow.proba))).collect(),
             labels: vec![Labels::counted(2); names.len()],
             ..Targets::default()
         }
     } else {
-        Targets::classes(vec![labels], DataType::Float64)
+        decision.iter_mut().for_each(|output| output.data_type = float(narrow.decision));
+        Targets::classes(vec![labels], float(narrow.proba))
     };
     if !has(|targets| targets.proba.len(), 2) {
         targets.proba.clear();
@@ -130,6 +137,7 @@ mod run {
     use super::Rest;
     use crate::Want;
     use crate::matrix::Matrix;
+    use crate::matrix::round;
     use crate::step::{Answer, Predict, Run};
 
     #[derive(Debug)]
@@ -143,10 +151,18 @@ mod run {
         Each,
     }
 
+    /// Which answers are float32, because all of them are inside.
+    #[derive(Debug, Clone, Copy)]
+    pub(super) struct Narrow {
+        pub(super) proba: bool,
+        pub(super) decision: bool,
+    }
+
     #[derive(Debug)]
     pub(super) struct OneVsRest {
         pub(super) rest: Vec<Rest>,
         pub(super) face: Face,
+        pub(super) narrow: Narrow,
     }
 
     impl Rest {
@@ -199,18 +215,19 @@ mod run {
 
         fn proba(&self, x: &Matrix, run: &mut Run) -> Vec<Vec<f64>> {
             let mut all: Vec<Vec<f64>> = self.rest.iter().map(|rest| rest.answer(x, Want::Proba, run)).collect();
+            let narrow = self.narrow.proba;
             let zero_stays = match self.face {
                 Face::Each => return all,
                 Face::Second => {
-                    all.insert(0, all[0].iter().map(|second| 1.0 - second).collect());
+                    all.insert(0, all[0].iter().map(|second| round(1.0 - second, narrow)).collect());
                     true
                 }
                 Face::Largest { zero_stays, .. } => zero_stays,
             };
             for row in 0..x.rows() {
-                let sum: f64 = all.iter().map(|column| column[row]).sum();
+                let sum = all.iter().fold(0.0, |sum, column| round(sum + column[row], narrow));
                 if sum != 0.0 || !zero_stays {
-                    all.iter_mut().for_each(|column| column[row] /= sum);
+                    all.iter_mut().for_each(|column| column[row] = round(column[row] / sum, narrow));
                 }
             }
             all
@@ -220,9 +237,10 @@ mod run {
     impl Predict for OneVsRest {
         fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
             match (want, &self.face) {
-                (Want::Proba, _) => Answer::F64(self.proba(&x, run)),
+                (Want::Proba, _) => Answer::floats(self.proba(&x, run), self.narrow.proba),
                 (Want::Decision, _) => {
-                    Answer::F64(self.rest.iter().map(|rest| rest.answer(&x, Want::Decision, run)).collect())
+                    let scores = self.rest.iter().map(|rest| rest.answer(&x, Want::Decision, run));
+                    Answer::floats(scores.collect(), self.narrow.decision)
                 }
                 (_, Face::Largest { first, .. }) => Answer::Class(vec![self.largest(&x, *first, run)]),
                 _ => {

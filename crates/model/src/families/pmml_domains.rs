@@ -67,11 +67,7 @@ fn domains(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -
 }
 
 fn domain(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
-    let count = match (given, some_attr(view, "n_features_in_")?) {
-        (Some(given), _) => given.len(),
-        (None, Some(count)) => count.as_usize()?,
-        (None, None) => return Err(Error::state(view.path(), "does not tell how many features it has")),
-    };
+    let count = loader.width(view, given, None)?;
     let names = feature_names(view)?;
     let sources = loader.sources(view, given, count, names)?;
     only(view, "missing_value_treatment", &["as_is", "return_invalid"])?;

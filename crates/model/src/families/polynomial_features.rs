@@ -6,7 +6,7 @@ use foretell_pickle::{Value, View};
 
 use super::Family;
 use super::finite::Finite;
-use crate::loader::{Loaded, Loader, Out, Source, feature_names, flag, some_attr, version, width};
+use crate::loader::{Loaded, Loader, Out, Source, feature_names, flag, some_attr, version};
 use crate::step::Step;
 use crate::{Error, InputKind};
 
@@ -29,7 +29,8 @@ const DEGREE: usize = 64;
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let learned = some_attr(view, "n_input_features_")?.map(|count| count.as_usize()).transpose()?;
     let names = feature_names(view)?;
-    let sources = loader.sources(view, given, width(view, given, learned)?, names)?;
+    let count = loader.width(view, given, learned)?;
+    let sources = loader.sources(view, given, count, names)?;
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
     let degree = view.attr("degree")?;
     let (lowest, highest) = match degree.value() {

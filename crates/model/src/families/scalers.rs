@@ -6,7 +6,7 @@ use foretell_pickle::View;
 
 use super::Family;
 use super::finite::Finite;
-use crate::loader::{Loaded, Loader, Out, Source, feature_names, flag, some_attr};
+use crate::loader::{Loaded, Loader, Out, Source, feature_names, flag};
 use crate::step::Step;
 use crate::{Error, InputKind};
 
@@ -54,12 +54,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         }
     }
     let learned = steps.iter().find_map(run::Operation::len);
-    let count = match (learned, given, some_attr(view, "n_features_in_")?) {
-        (Some(count), ..) => count,
-        (None, Some(given), _) => given.len(),
-        (None, None, Some(count)) => count.as_usize()?,
-        (None, None, None) => return Err(Error::state(view.path(), "does not tell how many features it has")),
-    };
+    let count = loader.width(view, given, learned)?;
     if steps.iter().filter_map(run::Operation::len).any(|len| len != count) {
         return Err(Error::state(view.path(), "its attributes have different lengths"));
     }

@@ -1,7 +1,7 @@
 //! What linear classifiers and their relatives share: products, and scores turned into classes and probabilities.
 //! Columns are outputs; a single column is the score of the second of two classes.
 
-use crate::matrix::{Csr, Dense};
+use crate::matrix::{Csr, Dense, round};
 
 /// `x · coefᵀ`, a column for each row of `coef`.
 pub(crate) fn products(x: &Dense, coef: &[f64]) -> Vec<Vec<f64>> {
@@ -90,12 +90,6 @@ impl<'w> Average<'w> {
     }
 }
 
-/// What float32 would hold, where it is float32 that the library computes in. One operation in float64 rounded to
-/// float32 is that operation in float32.
-pub(crate) fn round(value: f64, narrow: bool) -> f64 {
-    if narrow { f64::from(value as f32) } else { value }
-}
-
 /// numpy's sum along a contiguous axis: in order below 8 elements, eight partial sums up to 128, halves above. The
 /// halving goes no deeper than the logarithm of their number.
 pub(crate) fn pairwise_sum(values: &[f64]) -> f64 {
@@ -138,32 +132,59 @@ fn share(mut all: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
         all.insert(0, first);
         return all;
     }
-    let rows = all.first().map_or(0, Vec::len);
     let even = 1.0 / all.len() as f64;
-    for row in 0..rows {
-        let sum: f64 = all.iter().map(|column| column[row]).sum();
-        all.iter_mut().for_each(|column| column[row] = if sum == 0.0 { even } else { column[row] / sum });
-    }
+    by_row(&mut all, |row| {
+        let sum = pairwise_sum(row);
+        row.iter_mut().for_each(|value| *value = if sum == 0.0 { even } else { *value / sum });
+    });
     all
 }
 
-/// `exp(score - largest)` divided by their sum; a lone score stands beside its negative.
-pub(crate) fn softmax(mut scores: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
-    if scores.len() == 1 {
-        let first = scores[0].iter().map(|second| -second).collect();
-        scores.insert(0, first);
-    }
-    let rows = scores.first().map_or(0, Vec::len);
-    for row in 0..rows {
-        let largest = scores.iter().map(|column| column[row]).fold(f64::NEG_INFINITY, f64::max);
-        let mut sum = 0.0;
-        for column in &mut scores {
-            column[row] = (column[row] - largest).exp();
-            sum += column[row];
+/// How scores of several classes become shares of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Softmax {
+    /// `exp(score - log(sum))`, scipy's `logsumexp`, where others divide by the sum.
+    pub(crate) by_logarithm: bool,
+    /// Whether the scores of a row lie side by side in numpy's memory: that decides the order of their sum.
+    pub(crate) side_by_side: bool,
+}
+
+impl Softmax {
+    /// Quotients of an array as numpy makes them.
+    pub(crate) const PLAIN: Self = Softmax { by_logarithm: false, side_by_side: true };
+    /// Quotients of an array that was built class by class.
+    pub(crate) const BY_CLASS: Self = Softmax { by_logarithm: false, side_by_side: false };
+
+    /// Of scores, a column a class; a lone score stands beside its negative.
+    pub(crate) fn of(self, mut scores: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
+        if scores.len() == 1 {
+            let first = scores[0].iter().map(|second| -second).collect();
+            scores.insert(0, first);
         }
-        scores.iter_mut().for_each(|column| column[row] /= sum);
+        let mut powers = vec![0.0; scores.len()];
+        by_row(&mut scores, |row| {
+            let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            powers.iter_mut().zip(row.iter()).for_each(|(power, score)| *power = (score - largest).exp());
+            let sum = if self.side_by_side { pairwise_sum(&powers) } else { powers.iter().sum() };
+            if self.by_logarithm {
+                let log = sum.ln() + largest;
+                row.iter_mut().for_each(|score| *score = (*score - log).exp());
+            } else {
+                row.iter_mut().zip(&powers).for_each(|(score, power)| *score = power / sum);
+            }
+        });
+        scores
     }
-    scores
+}
+
+/// Changes columns row by row.
+fn by_row(columns: &mut [Vec<f64>], mut change: impl FnMut(&mut [f64])) {
+    let mut values = vec![0.0; columns.len()];
+    for row in 0..columns.first().map_or(0, Vec::len) {
+        values.iter_mut().zip(columns.iter()).for_each(|(value, column)| *value = column[row]);
+        change(&mut values);
+        values.iter().zip(columns.iter_mut()).for_each(|(value, column)| column[row] = *value);
+    }
 }
 
 #[cfg(test)]

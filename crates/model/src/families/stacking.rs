@@ -3,6 +3,7 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
+use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
 use super::Family;
@@ -10,7 +11,7 @@ use super::inner::{Member, Members, codes, members, named, names, predictor};
 use crate::labels::Labels;
 use crate::loader::{self, Loaded, Loader, Out, Source, Targets, flag};
 use crate::step::Step;
-use crate::{Error, StepReport, Want};
+use crate::{Error, Output, StepReport, Want};
 
 pub(crate) const FAMILY: Family = Family {
     name: "stacking",
@@ -43,13 +44,17 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         if outputs.is_empty() || (want == Want::Predict && member.targets.labels.iter().any(is_text)) {
             return Err(Error::state(method.path(), "the estimator has no such answer that is a number"));
         }
-        // Of two classes the first one's probability tells nothing that the second one's does not.
-        let skip = usize::from(want == Want::Proba && labels.as_ref().is_some_and(|labels| labels.len() == 2));
+        let left_out = left_out(&member, want, &labels);
         let stem = child.name.clone().unwrap_or_default();
-        let outputs = outputs.iter().skip(skip);
-        table.extend(names(view, &stem, outputs.len()));
-        columns.extend(outputs.map(|output| Source::made(format!("{stem}_{}", output.name))));
-        parts.push(run::Part { member, want, skip });
+        let kept: Vec<&Output> = outputs
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| !left_out.contains(index))
+            .map(|(_, output)| output)
+            .collect();
+        table.extend(names(view, &stem, kept.len()));
+        columns.extend(kept.into_iter().map(|output| Source::made(format!("{stem}_{}", output.name))));
+        parts.push(run::Part { member, want, left_out });
     }
     let passes = flag(view, "passthrough", false)?;
     if passes {
@@ -61,12 +66,14 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     loaded.report.name = Some("final_estimator".to_string());
     let (last, report) = predictor(loaded, &last)?;
     children.push(report);
-    let (codes, mut targets) = match labels {
-        None => (None, last.targets.clone()),
-        Some(labels) => classifier(view, &last, labels)?,
+    let (codes, mut targets) = match labels.as_slice() {
+        [] => (Vec::new(), last.targets.clone()),
+        [_] => classifier(view, &last, labels)?,
+        _ => classifiers(view, &last, labels)?,
     };
+    let firsts = if codes.len() > 1 { firsts(&last.targets.labels) } else { Vec::new() };
     (targets.samples, targets.table) = (Vec::new(), table);
-    let step = run::Stacking { parts, passes, last, codes };
+    let step = run::Stacking { parts, passes, last, codes, firsts };
     let report = StepReport { children, ..StepReport::default() };
     Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report })
 }
@@ -75,16 +82,44 @@ fn is_text(labels: &Labels) -> bool {
     matches!(labels, Labels::Text(_))
 }
 
-/// The classes; nothing for a regression.
-fn labels(view: &View<'_>) -> Result<Option<Labels>, Error> {
+/// The classes of each target; nothing for a regression.
+fn labels(view: &View<'_>) -> Result<Vec<Labels>, Error> {
     if view.class().is_some_and(|class| class.name == "StackingRegressor") {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let classes = view.attr("classes_")?;
-    if classes.array().is_err() {
-        return Err(Error::unsupported(classes.path(), "several targets", "StackingClassifier of one target"));
+    let all = match classes.array() {
+        Ok(_) => vec![loader::labels(&classes)?],
+        Err(_) => classes.items()?.iter().map(loader::labels).collect::<Result<_, _>>()?,
+    };
+    if all.is_empty() {
+        return Err(Error::state(classes.path(), "there is no target"));
     }
-    loader::labels(&classes).map(Some)
+    Ok(all)
+}
+
+/// Where the first class of each target stands among the probabilities of several.
+fn firsts(labels: &[Labels]) -> Vec<usize> {
+    let place = |place: &mut usize, labels: &Labels| {
+        let first = *place;
+        *place = place.saturating_add(labels.len());
+        Some(first)
+    };
+    labels.iter().scan(0, place).collect()
+}
+
+/// Columns of an estimator's answer that the last one is not given: the first class's probability tells nothing that
+/// those of the others do not. Of probabilities by target that is so for each; of those in one table only where there
+/// are two classes, for which the library takes two targets as well.
+fn left_out(member: &Member, want: Want, labels: &[Labels]) -> Vec<usize> {
+    let of_member = &member.targets.labels;
+    let columns: usize = of_member.iter().map(Labels::len).fold(0, usize::saturating_add);
+    let count = if let [only] = labels { only.len() } else { labels.len() };
+    match want {
+        Want::Proba if labels.len() > 1 && member.targets.proba.len() == columns => firsts(of_member),
+        Want::Proba if count == 2 => vec![0],
+        _ => Vec::new(),
+    }
 }
 
 fn want(method: &View<'_>) -> Result<Want, Error> {
@@ -100,16 +135,16 @@ fn want(method: &View<'_>) -> Result<Want, Error> {
 }
 
 /// The last estimator was trained on codes: what it answers, said by the labels.
-fn classifier(view: &View<'_>, last: &Member, labels: Labels) -> Result<(Option<Vec<u32>>, Targets), Error> {
-    let Some(known) = last.labels() else {
+fn classifier(view: &View<'_>, last: &Member, labels: Vec<Labels>) -> Result<(Vec<Vec<u32>>, Targets), Error> {
+    let (Some(known), [own]) = (last.labels(), labels.as_slice()) else {
         return Err(Error::state(view.path(), "the final estimator does not give one class a row"));
     };
-    let codes = codes(view, known, labels.len())?;
+    let codes = codes(view, known, own.len())?;
     let texts: Vec<String> =
-        codes.iter().filter_map(|code| usize::try_from(*code).ok()).map(|code| labels.text(code)).collect();
+        codes.iter().filter_map(|code| usize::try_from(*code).ok()).map(|code| own.text(code)).collect();
     let mut targets = last.targets.clone();
     for output in &mut targets.predict {
-        output.data_type = labels.data_type();
+        output.data_type = own.data_type();
     }
     for (outputs, stem) in [(&mut targets.proba, "proba"), (&mut targets.decision, "decision")] {
         if outputs.len() == texts.len() {
@@ -119,8 +154,31 @@ fn classifier(view: &View<'_>, last: &Member, labels: Labels) -> Result<(Option<
             }
         }
     }
-    targets.labels = vec![labels];
-    Ok((Some(codes), targets))
+    targets.labels = labels;
+    Ok((vec![codes], targets))
+}
+
+/// The same of several targets. The library's `predict_proba` is the probability of each target's first class, and
+/// there is none where the last estimator does not tell them by target.
+fn classifiers(view: &View<'_>, last: &Member, labels: Vec<Labels>) -> Result<(Vec<Vec<u32>>, Targets), Error> {
+    let known = &last.targets.labels;
+    if known.len() != labels.len() {
+        let message = format!("the final estimator has {} targets instead of {}", known.len(), labels.len());
+        return Err(Error::state(view.path(), message));
+    }
+    let all = known.iter().zip(&labels).map(|(known, labels)| codes(view, known, labels.len()));
+    let all = all.collect::<Result<Vec<_>, _>>()?;
+    let narrow = last.is_narrow(Want::Proba);
+    let (firsts, columns) = (firsts(known), known.iter().map(Labels::len).fold(0, usize::saturating_add));
+    let by_target = last.targets.proba.len() == columns;
+    let mut targets = Targets::classes(labels, if narrow { DataType::Float32 } else { DataType::Float64 });
+    let proba = std::mem::take(&mut targets.proba);
+    if by_target {
+        targets.proba =
+            proba.into_iter().enumerate().filter(|(at, _)| firsts.contains(at)).map(|(_, one)| one).collect();
+    }
+    targets.decision.clone_from(&last.targets.decision);
+    Ok((all, targets))
 }
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
@@ -135,8 +193,8 @@ mod run {
     pub(super) struct Part {
         pub(super) member: Member,
         pub(super) want: Want,
-        /// How many of the answer's columns are left out.
-        pub(super) skip: usize,
+        /// Columns of the answer that are not handed on.
+        pub(super) left_out: Vec<usize>,
     }
 
     #[derive(Debug)]
@@ -144,8 +202,10 @@ mod run {
         pub(super) parts: Vec<Part>,
         pub(super) passes: bool,
         pub(super) last: Member,
-        /// The class that each class of the last estimator stands for; none for regressions.
-        pub(super) codes: Option<Vec<u32>>,
+        /// The class that each class of the last estimator stands for, by target; none for regressions.
+        pub(super) codes: Vec<Vec<u32>>,
+        /// Which of its probabilities are told, where there are several targets.
+        pub(super) firsts: Vec<usize>,
     }
 
     impl Predict for Stacking {
@@ -154,7 +214,8 @@ mod run {
             let mut parts = Vec::new();
             for part in &self.parts {
                 let columns = part.member.numbers(x.clone(), part.want, run);
-                let columns: Vec<Vec<f64>> = columns.into_iter().skip(part.skip).collect();
+                let kept = columns.into_iter().enumerate().filter(|(index, _)| !part.left_out.contains(index));
+                let columns: Vec<Vec<f64>> = kept.map(|(_, column)| column).collect();
                 let (cols, narrow) = (columns.len(), part.member.is_narrow(part.want));
                 parts.push(Matrix::Dense(Dense { data: columns.concat(), rows, cols, narrow }));
             }
@@ -167,12 +228,17 @@ mod run {
 
         fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
             let answer = self.last.step.answer(self.table(x, run), want, run);
-            match (answer, &self.codes) {
-                (Answer::Class(all), Some(codes)) => {
-                    let one = |column: Vec<u32>| column.into_iter().map(|class| codes[class as usize]).collect();
-                    Answer::Class(all.into_iter().map(one).collect())
+            match answer {
+                Answer::Class(all) if !self.codes.is_empty() => {
+                    let code = |(column, codes): (Vec<u32>, &Vec<u32>)| {
+                        column.into_iter().map(|class| codes[class as usize]).collect()
+                    };
+                    Answer::Class(all.into_iter().zip(&self.codes).map(code).collect())
                 }
-                (answer, _) => answer,
+                answer if want != Want::Proba || self.firsts.is_empty() => answer,
+                Answer::F32(all) => Answer::F32(self.firsts.iter().map(|first| all[*first].clone()).collect()),
+                Answer::F64(all) => Answer::F64(self.firsts.iter().map(|first| all[*first].clone()).collect()),
+                answer => answer,
             }
         }
     }

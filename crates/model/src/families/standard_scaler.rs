@@ -26,13 +26,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     };
     let mean = if flag(view, "with_mean", true)? { numbers("mean_")? } else { None };
     let scale = if flag(view, "with_std", true)? { numbers("scale_")? } else { None };
-    let count = match (&mean, &scale, given, some_attr(view, "n_features_in_")?) {
-        (Some(mean), ..) => mean.len(),
-        (None, Some(scale), ..) => scale.len(),
-        (None, None, Some(given), _) => given.len(),
-        (None, None, None, Some(count)) => count.as_usize()?,
-        (None, None, None, None) => return Err(Error::state(view.path(), "does not tell how many features it has")),
-    };
+    let count = loader.width(view, given, mean.as_ref().or(scale.as_ref()).map(Vec::len))?;
     if mean.as_ref().zip(scale.as_ref()).is_some_and(|(mean, scale)| mean.len() != scale.len()) {
         return Err(Error::state(view.path(), "`mean_` and `scale_` have different lengths"));
     }

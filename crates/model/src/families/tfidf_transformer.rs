@@ -9,7 +9,7 @@ use foretell_pickle::View;
 use super::Family;
 use super::finite::Finite;
 use super::norm::Norm;
-use crate::loader::{Loaded, Loader, Out, Source, feature_names, flag, some_attr, width};
+use crate::loader::{Loaded, Loader, Out, Source, feature_names, flag, some_attr};
 use crate::step::Step;
 use crate::{Error, InputKind};
 
@@ -23,7 +23,7 @@ pub(crate) const FAMILY: Family = Family {
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let weights = Weights::read(view)?;
     let names = feature_names(view)?;
-    let count = width(view, given, weights.idf.as_ref().map(Vec::len))?;
+    let count = loader.width(view, given, weights.idf.as_ref().map(Vec::len))?;
     let sources = loader.sources(view, given, count, names)?;
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
     loader.hold(weights.bytes());

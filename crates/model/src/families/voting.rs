@@ -7,7 +7,7 @@ use foretell_pickle::{Entry, View};
 
 use super::Family;
 use super::inner::{Members, codes, members, named, names, weights};
-use crate::loader::{self, Loaded, Loader, Out, Source, Targets, flag};
+use crate::loader::{self, Loaded, Loader, Out, Source, Targets};
 use crate::step::Step;
 use crate::{Error, StepReport, Want};
 
@@ -58,11 +58,9 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     }
     let narrow = weights.is_none() && members.iter().all(|member| member.is_narrow(Want::Proba));
     let mut targets = Targets::classes(vec![labels], if narrow { DataType::Float32 } else { DataType::Float64 });
-    // Else the probabilities of each estimator are a table of their own.
-    if !is_soft || flag(view, "flatten_transform", true)? {
-        let columns = if is_soft { count } else { 1 };
-        targets.table = children.iter().flat_map(|child| names(view, name(child), columns)).collect();
-    }
+    // Without `flatten_transform` the library makes a cube of them: of each row it is the same columns.
+    let columns = if is_soft { count } else { 1 };
+    targets.table = children.iter().flat_map(|child| names(view, name(child), columns)).collect();
     let vote = if is_soft {
         run::Vote::Soft
     } else {

@@ -116,9 +116,6 @@ fn wrapper(view: &View<'_>, class: &str) -> Result<Wrapper, Error> {
     Ok(Wrapper { is_classifier, stops_early: true, tree_limit, labels, missing, names: Vec::new() })
 }
 
-/// The first version whose DMatrix looks for infinity.
-const NO_INFINITY: [u32; 3] = [1, 4, 0];
-
 fn build(
     loader: &mut Loader<'_>,
     view: Option<&View<'_>>,
@@ -156,17 +153,10 @@ fn build(
             refuses: stored,
         }));
     }
-    // Linear boosters are only asked by way of a DMatrix, which takes no infinity.
-    if booster.linear.is_some()
-        && !wrapper.missing.is_infinite()
-        && booster.version.is_some_and(|version| version >= NO_INFINITY)
-    {
-        transforms.push(Box::new(Finite::new("XGBoost", &sources, true, true)));
-    }
 
     let finite = checked(&booster, &wrapper, &sources);
     let (face, targets) = answers(&booster, wrapper.is_classifier, wrapper.labels, &place)?;
-    let scorer = Scorer::new(&booster, face, wrapper.missing, finite);
+    let scorer = Scorer::new(&booster, face, wrapper.missing, finite, wrapper.stops_early);
     let mut report = StepReport::default();
     if booster.linear.is_none() {
         report.trees = Some(TreesReport {
@@ -220,7 +210,7 @@ fn limit_iterations(loader: &Loader<'_>, booster: &mut Booster, wrapper: &Wrappe
 fn checked(booster: &Booster, wrapper: &Wrapper, sources: &[Source]) -> Option<Finite> {
     let checks = booster.version.is_some_and(|version| version >= [1, 4, 0]);
     let matrix = !wrapper.stops_early || booster.linear.is_some();
-    (checks && matrix).then(|| Finite::new("XGBoost", sources, true, true))
+    (checks && matrix && !wrapper.missing.is_infinite()).then(|| Finite::new("XGBoost", sources, true, true))
 }
 
 /// The levels of each feature: those in the file, else those the caller gave by name.
@@ -245,6 +235,9 @@ fn answers(
         // Several yes-or-no targets at once: a probability of yes for each.
         let mut targets = Targets::classes(vec![Labels::counted(2); booster.outputs], DataType::Float32);
         targets.proba.retain(|output| output.class.as_deref() == Some("1"));
+        // The library says yes with a 1.0.
+        targets.labels = vec![Labels::Float(vec![0.0, 1.0]); booster.outputs];
+        targets.predict.iter_mut().for_each(|output| output.data_type = DataType::Float64);
         return Ok((Face::Labels, targets));
     }
     let classes = booster.classes.max(2);

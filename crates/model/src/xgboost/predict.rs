@@ -41,13 +41,15 @@ enum Kind {
 }
 
 impl Scorer {
-    pub(crate) fn new(booster: &Booster, face: Face, missing: f64, finite: Option<Finite>) -> Self {
-        // dart, from 1.3 on, scores each tree with the base margin, takes the base off again and scales what is left.
+    /// `in_place` is how wrappers ask their booster, without a DMatrix.
+    pub(crate) fn new(booster: &Booster, face: Face, missing: f64, finite: Option<Finite>, in_place: bool) -> Self {
+        // There dart, from 1.3 on, scores each tree with the base margin, takes the base off again and scales what is
+        // left.
         let base_last = booster.adds_base_last();
         let weight = |tree: usize, value: f64| {
             let value = value as f32;
             let Some(weight) = booster.weights.get(tree) else { return value };
-            if base_last {
+            if base_last || !in_place {
                 return value * weight;
             }
             let base = booster.base[booster.ensemble.trees[tree].offset as usize];
@@ -96,11 +98,12 @@ impl Scorer {
         }
     }
 
-    /// The bias and the base first, then feature by feature; what is missing adds nothing.
+    /// The bias and the base first, that of the first output for all of them, then feature by feature; what is missing
+    /// adds nothing.
     fn linear(&self, x: &Matrix, weights: &[f32]) -> Vec<Vec<f32>> {
         let (rows, cols, outputs) = (x.rows(), x.cols(), self.base.len());
         let bias = &weights[cols * outputs..];
-        let mut sums: Vec<Vec<f32>> = self.base.iter().zip(bias).map(|(base, bias)| vec![bias + base; rows]).collect();
+        let mut sums: Vec<Vec<f32>> = bias.iter().take(outputs).map(|bias| vec![bias + self.base[0]; rows]).collect();
         let mut column = vec![f32::NAN; rows];
         for col in 0..cols {
             match x {

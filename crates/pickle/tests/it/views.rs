@@ -67,7 +67,7 @@ fn places() {
         (item(2).pairs().unwrap_err(), "items[2]: expected a dict, found a tuple of 2"),
         (
             attr("prices").get("plum").unwrap().unwrap().as_bool().unwrap_err(),
-            "prices[plum]: expected a bool, found an integer",
+            "prices.plum: expected a bool, found an integer",
         ),
         (attr("large").as_i64().unwrap_err(), "large: the integer is out of range"),
         (
@@ -118,7 +118,11 @@ fn places_behind_keys_that_are_no_texts() {
     let document = good(stream(cat![b"}", int(-7), text("x"), b"s", text("a"), list(&[int(1)]), b"s"]));
     let pairs = document.root().pairs().unwrap();
     assert_eq!(pairs[0].1.as_i64().unwrap_err().to_string(), "[-7]: expected an integer, found a text");
-    assert_eq!(pairs[1].1.item(0).unwrap().path(), "[a][0]");
+    assert_eq!(pairs[1].1.item(0).unwrap().path(), "a[0]");
+    let document = good(stream(cat![b"}", text("St. Gallen"), dict(&[("b", text("x"))]), b"s"]));
+    let (key, value) = document.root().pairs().unwrap().pop().unwrap();
+    assert_eq!(value.pairs().unwrap()[0].1.path(), r#"["St. Gallen"].b"#);
+    assert_eq!((key.as_step().unwrap(), key.as_key().unwrap()), (r#"["St. Gallen"]"#.into(), r#""St. Gallen""#.into()));
     assert_eq!(pairs[1].0.as_i64().unwrap_err().to_string(), "[1]: expected an integer, found a text");
 }
 
