@@ -26,7 +26,7 @@ from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.model_selection import (
     FixedThresholdClassifier, GridSearchCV, HalvingGridSearchCV, RandomizedSearchCV, TunedThresholdClassifierCV,
 )
-from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.multioutput import ClassifierChain, MultiOutputClassifier, MultiOutputRegressor, RegressorChain
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import (
@@ -306,6 +306,8 @@ def flags(d):
         lambda d: ClassifierChain(classifiers(d), order=d.one([None, "random"]), **SEED),
         lambda d: OneVsRestClassifier(classifiers(d)),
         lambda d: linear.RidgeClassifier(),
+        lambda d: StackingClassifier([("a", RandomForestClassifier(**depth(d), **FEW)), ("b", MultiOutputClassifier(classifiers(d)))],
+                                     ExtraTreesClassifier(**depth(d), **FEW), cv=2, passthrough=d.flip(0.3)),
     ])
 
 
@@ -322,6 +324,7 @@ def wrapped(d, task, inner):
             lambda d: BaggingClassifier(inner, n_estimators=3, max_samples=0.8, max_features=d.one([1.0, 0.7]), **SEED),
             lambda d: AdaBoostClassifier(DecisionTreeClassifier(max_depth=2, **SEED), n_estimators=4, **SEED),
             lambda d: OneVsRestClassifier(inner),
+            lambda d: OneVsOneClassifier(inner),
             lambda d: GridSearchCV(inner, {}, cv=2),
             lambda d: RandomizedSearchCV(inner, {}, n_iter=1, cv=2, **SEED),
             lambda d: HalvingGridSearchCV(inner, {}, cv=2, min_resources=60, **SEED),

@@ -226,7 +226,8 @@ mod run {
                         votes.insert(0, decision.iter().map(|value| -value).collect());
                     }
                     votes.iter_mut().flatten().for_each(|vote| *vote /= divisor);
-                    Answer::F64(Softmax::BY_CLASS.of(votes))
+                    let softmax = if *is_real { Softmax::PLAIN } else { Softmax::BY_CLASS };
+                    Answer::F64(softmax.of(votes))
                 }
                 _ if votes.len() == 1 => Answer::Class(vec![scores::best(&votes)]),
                 _ => Answer::Class(vec![scores::first_largest(&votes, rows)]),

@@ -8,7 +8,7 @@ use foretell_pickle::View;
 use super::Family;
 use super::finite::Finite;
 use super::inner::{Member, array, predictor};
-use crate::loader::{Loaded, Loader, Out, Source, Targets, some_attr};
+use crate::loader::{Loaded, Loader, Out, Source, Targets, some_attr, version};
 use crate::step::Step;
 use crate::{Error, Output, StepReport, Want};
 
@@ -71,7 +71,9 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         targets.decision = if decision { columns("decision") } else { Vec::new() };
     }
     let finite = Finite::new(&class, &sources, false, false);
-    let step = run::Chained { members, order, hands_on, finite };
+    // Of decisions the first estimator alone was the judge.
+    let checks_decisions = version(view)?.is_some_and(|version| version >= (1, 0));
+    let step = run::Chained { members, order, hands_on, finite, checks_decisions };
     let report = StepReport { children, ..StepReport::default() };
     Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report })
 }
@@ -107,11 +109,14 @@ mod run {
         /// The answer that the next estimators are given.
         pub(super) hands_on: Want,
         pub(super) finite: Finite,
+        pub(super) checks_decisions: bool,
     }
 
     impl Predict for Chained {
         fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
-            self.finite.check(&x, run);
+            if want != Want::Decision || self.checks_decisions {
+                self.finite.check(&x, run);
+            }
             let rows = x.rows();
             let sparse = matches!(x, Matrix::Csr(_));
             let mut before: Vec<f64> = Vec::new();

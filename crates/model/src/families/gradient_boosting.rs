@@ -168,7 +168,8 @@ fn prior(shares: &[f64], loss: Loss, outputs: usize, version: Option<(u32, u32)>
     match (loss, shares) {
         (Loss::Logit | Loss::HalfLogit, [_, yes]) => {
             let yes = clip(yes);
-            let logit = if version < (1, 4) { (yes / (1.0 - yes)).ln() } else { logit(yes) };
+            // scipy's own is another from 1.15 on, which came between 1.6 and 1.7.
+            let logit = if version < (1, 7) { (yes / (1.0 - yes)).ln() } else { logit(yes) };
             Some(vec![if loss == Loss::HalfLogit { 0.5 * logit } else { logit }])
         }
         (Loss::Multinomial, shares) if shares.len() == outputs => {

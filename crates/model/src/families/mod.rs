@@ -71,7 +71,7 @@ mod lists;
 mod losses;
 mod norm;
 mod normal;
-mod scores;
+pub(crate) mod scores;
 mod select;
 
 use std::sync::LazyLock;

@@ -25,6 +25,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         view.attr("categories_")?.items()?.iter().map(Categories::read).collect::<Result<_, _>>()?;
     let names = feature_names(view)?;
     let sources = loader.sources(view, given, categories.len(), names)?;
+    let version = version(view)?;
     let handling = view.attr("handle_unknown")?;
     let handling = handling.as_str()?;
     if !matches!(handling, "error" | "ignore" | "infrequent_if_exist" | "warn") {
@@ -60,7 +61,9 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         let infrequent = group.as_ref().and_then(|group| place(group.infrequent()));
         let unseen = match handling {
             "error" => run::Unseen::Refuse,
-            "infrequent_if_exist" | "warn" => run::Unseen::Place(infrequent),
+            "infrequent_if_exist" => run::Unseen::Place(infrequent),
+            // 1.6 and 1.7 warned, and went on as if they ignored it.
+            "warn" => run::Unseen::Place(infrequent.filter(|_| version.is_none_or(|version| version >= (1, 8)))),
             _ => run::Unseen::Place(None),
         };
         let width = if drop.is_some() { count.saturating_sub(1) } else { count };
@@ -70,7 +73,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         out.extend((0..width).map(|index| Source { label: format!("{}_{index}", source.label), origin: None }));
         columns.push(run::Column { categories, places, unseen, label: source.label.clone() });
     }
-    let refuses_missing = version(view)?.is_none_or(|version| version < (0, 24));
+    let refuses_missing = version.is_none_or(|version| version < (0, 24));
     let step = run::OneHot { columns, width: out.len(), sparse, narrow, refuses_missing };
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
 }

@@ -9,7 +9,7 @@ use super::Family;
 use super::inner::{array, codes, predictor};
 use super::linear::decisions;
 use super::one_vs_rest::Rest;
-use crate::loader::{self, Loaded, Loader, Out, Source, Targets, some_attr};
+use crate::loader::{self, Loaded, Loader, Out, Source, Targets, some_attr, version};
 use crate::step::Step;
 use crate::{Error, StepReport};
 
@@ -42,7 +42,8 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let mut targets = Targets::classes(vec![labels.clone()], DataType::Float64);
     targets.proba.clear();
     targets.decision = decisions(&labels);
-    let step = run::OneVsOne { pairs, count };
+    let above_zero = version(view)?.is_none_or(|version| version < (1, 1));
+    let step = run::OneVsOne { pairs, count, above_zero };
     let report = StepReport { children, ..StepReport::default() };
     Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report })
 }
@@ -66,6 +67,8 @@ mod run {
     pub(super) struct OneVsOne {
         pub(super) pairs: Vec<Pair>,
         pub(super) count: usize,
+        /// Whether the second of two classes is told where its score is above 0, whatever the estimators say.
+        pub(super) above_zero: bool,
     }
 
     impl OneVsOne {
@@ -100,7 +103,7 @@ mod run {
             }
             Answer::Class(vec![match decision.as_slice() {
                 [second] => {
-                    let threshold = self.pairs[0].rest.threshold();
+                    let threshold = if self.above_zero { 0.0 } else { self.pairs[0].rest.threshold() };
                     second.iter().map(|score| u32::from(*score > threshold)).collect()
                 }
                 many => scores::first_largest(many, rows),

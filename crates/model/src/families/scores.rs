@@ -1,6 +1,8 @@
 //! What linear classifiers and their relatives share: products, and scores turned into classes and probabilities.
 //! Columns are outputs; a single column is the score of the second of two classes.
 
+use std::ops::Add;
+
 use crate::matrix::{Csr, Dense, round};
 
 /// `x · coefᵀ`, a column for each row of `coef`.
@@ -92,9 +94,9 @@ impl<'w> Average<'w> {
 
 /// numpy's sum along a contiguous axis: in order below 8 elements, eight partial sums up to 128, halves above. The
 /// halving goes no deeper than the logarithm of their number.
-pub(crate) fn pairwise_sum(values: &[f64]) -> f64 {
+pub(crate) fn pairwise_sum<T: Copy + Default + Add<Output = T>>(values: &[T]) -> T {
     if values.len() < 8 {
-        return values.iter().sum();
+        return values.iter().copied().reduce(|sum, value| sum + value).unwrap_or_default();
     }
     if values.len() > 128 {
         let half = values.len() / 2;
@@ -102,12 +104,12 @@ pub(crate) fn pairwise_sum(values: &[f64]) -> f64 {
         return pairwise_sum(left) + pairwise_sum(right);
     }
     let (eights, rest) = values.as_chunks::<8>();
-    let mut r = [0.0; 8];
+    let mut r = [T::default(); 8];
     for eight in eights {
-        r.iter_mut().zip(eight).for_each(|(r, value)| *r += value);
+        r.iter_mut().zip(eight).for_each(|(r, value)| *r = *r + *value);
     }
     let [a, b, c, d, e, f, g, h] = r;
-    rest.iter().fold(((a + b) + (c + d)) + ((e + f) + (g + h)), |sum, value| sum + value)
+    rest.iter().fold(((a + b) + (c + d)) + ((e + f) + (g + h)), |sum, value| sum + *value)
 }
 
 pub(crate) fn expit(x: f64) -> f64 {

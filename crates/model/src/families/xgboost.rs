@@ -13,7 +13,7 @@ use crate::labels::Labels;
 use crate::loader::{Loaded, Loader, Out, Source, Targets, some_attr};
 use crate::step::{Chain, Step};
 use crate::trees::Gain;
-use crate::xgboost::{self, Booster, Face, Form, Scorer};
+use crate::xgboost::{self, Booster, Face, Form, Objective, Scorer};
 use crate::{Error, InputKind, StepReport, TreesReport};
 
 pub(crate) const FAMILY: Family = Family {
@@ -248,7 +248,12 @@ fn answers(
     if booster.outputs != classes && (booster.outputs, classes) != (1, 2) {
         return Err(Error::state(place, format!("{} outputs for {classes} classes", booster.outputs)));
     }
-    Ok((Face::Class, Targets::classes(vec![labels], DataType::Float32)))
+    let mut targets = Targets::classes(vec![labels], DataType::Float32);
+    // The wrapper of 1.6 left the objective as it was given, and raises.
+    if booster.objective == Objective::Softmax && booster.version.is_some_and(|version| version < [1, 7, 0]) {
+        targets.proba.clear();
+    }
+    Ok((Face::Class, targets))
 }
 
 /// Levels that are numbers, with their codes.

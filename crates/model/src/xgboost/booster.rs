@@ -69,7 +69,10 @@ impl Parts {
     /// Checks what a format said.
     pub(crate) fn build(self) -> Result<Booster, Error> {
         let state = |message: String| Error::state("XGBoost model", message);
-        let objective = Objective::from_name(&self.objective)?;
+        let objective = match Objective::from_name(&self.objective)? {
+            Objective::Logistic if self.version.is_none_or(|version| version < [1, 4, 0]) => Objective::OldLogistic,
+            objective => objective,
+        };
         let outputs = self.classes.max(self.targets).max(1);
         if self.features > FEATURES || outputs > OUTPUTS {
             return Err(state(format!(
@@ -174,9 +177,10 @@ impl Booster {
         }
     }
 
-    /// Whether the version sums the trees first and adds the base to the sum: 1.2 and older.
+    /// Whether the version sums the trees first and adds the base to the sum: 1.2 and older, dart of 1.3.
     pub(crate) fn adds_base_last(&self) -> bool {
-        self.version.is_none_or(|version| version < [1, 3, 0])
+        let first = if self.booster == "dart" { [1, 4, 0] } else { [1, 3, 0] };
+        self.version.is_none_or(|version| version < first)
     }
 
     pub(crate) fn version_text(&self) -> Option<String> {

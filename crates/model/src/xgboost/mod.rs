@@ -6,10 +6,12 @@ mod document;
 mod json;
 mod objective;
 mod predict;
+mod softmax;
 mod ubjson;
 mod value;
 
 pub(crate) use booster::Booster;
+pub(crate) use objective::Objective;
 pub(crate) use predict::{Face, Scorer};
 
 use crate::Error;

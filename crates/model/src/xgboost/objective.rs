@@ -11,6 +11,8 @@ pub(crate) enum Objective {
     LogitRaw,
     /// `binary:logistic`, `reg:logistic`: the sigmoid.
     Logistic,
+    /// The same before 1.4, which had no bound below.
+    OldLogistic,
     /// Poisson, gamma, Tweedie, survival: the exponential.
     Exp,
     /// `binary:hinge`: 1 above 0.
@@ -61,7 +63,7 @@ impl Objective {
     /// `base_score` as a margin. The logit is `-logf(1 / b - 1)`, as the library computes it.
     pub(crate) fn margin(self, base_score: f32) -> f32 {
         match self {
-            Objective::Logistic | Objective::LogitRaw => -(1.0 / base_score - 1.0).ln(),
+            Objective::Logistic | Objective::OldLogistic | Objective::LogitRaw => -(1.0 / base_score - 1.0).ln(),
             Objective::Exp => base_score.ln(),
             _ => base_score,
         }
@@ -72,6 +74,7 @@ impl Objective {
         match self {
             Objective::Identity | Objective::LogitRaw | Objective::Softmax => {}
             Objective::Logistic => margins.iter_mut().flatten().for_each(|x| *x = sigmoid(*x)),
+            Objective::OldLogistic => margins.iter_mut().flatten().for_each(|x| *x = 1.0 / (1.0 + (-*x).exp())),
             Objective::Exp => margins.iter_mut().flatten().for_each(|x| *x = x.exp()),
             Objective::Hinge => margins.iter_mut().flatten().for_each(|x| *x = if *x > 0.0 { 1.0 } else { 0.0 }),
             Objective::Softprob => softmax(margins),

@@ -2,6 +2,7 @@
 
 use super::booster::Booster;
 use super::objective::Objective;
+use super::softmax::softmax;
 use crate::Want;
 use crate::families::finite::Finite;
 use crate::matrix::{Matrix, read};
@@ -43,7 +44,7 @@ enum Kind {
 impl Scorer {
     /// `in_place` is how wrappers ask their booster, without a DMatrix.
     pub(crate) fn new(booster: &Booster, face: Face, missing: f64, finite: Option<Finite>, in_place: bool) -> Self {
-        // There dart, from 1.3 on, scores each tree with the base margin, takes the base off again and scales what is
+        // There dart, from 1.4 on, scores each tree with the base margin, takes the base off again and scales what is
         // left.
         let base_last = booster.adds_base_last();
         let weight = |tree: usize, value: f64| {
@@ -140,7 +141,7 @@ impl Predict for Scorer {
         let mut outputs = self.margins(&x);
         match (want, self.face) {
             (Want::Decision, _) => return Answer::F32(outputs),
-            (Want::Proba, _) if self.objective == Objective::Softmax => Objective::Softprob.transform(&mut outputs),
+            (Want::Proba, _) if self.objective == Objective::Softmax => softmax(&mut outputs),
             _ => self.objective.transform(&mut outputs),
         }
         match (want, self.face) {
