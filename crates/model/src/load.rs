@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use arrow_schema::DataType;
 use foretell_pickle::{Container, Limits};
 use sha2::{Digest, Sha256};
 
@@ -12,7 +13,7 @@ use crate::at::choose;
 use crate::families::{self, allow};
 use crate::loader::{Loader, Out, Source};
 use crate::xgboost::Form;
-use crate::{Description, Error, Model, Output, Report, Signature, lightgbm};
+use crate::{Description, Error, Input, InputKind, Model, Output, Report, Signature, lightgbm};
 
 /// How a file is read.
 #[derive(Debug, Clone, Default)]
@@ -90,30 +91,44 @@ fn sha256(bytes: &[u8]) -> String {
 /// A table as wide as a vocabulary goes to the next step, sparse; as columns nobody could hold it.
 const ANSWERED: usize = 1 << 14;
 
-fn shown(table: &[Source]) -> Vec<Output> {
-    if table.len() > ANSWERED { Vec::new() } else { table.iter().map(Source::output).collect() }
+/// The output columns of a transformer: numbers, but for text that it lets through.
+fn shown(table: &[Source], inputs: &[Input]) -> Vec<Output> {
+    let output = |source: &Source| {
+        let input = source.origin.and_then(|origin| inputs.get(origin));
+        let is_text = input.is_some_and(|input| input.kind == InputKind::Text);
+        let data_type = if is_text { DataType::Utf8 } else { DataType::Float64 };
+        Output { data_type, ..source.output() }
+    };
+    if table.len() > ANSWERED { Vec::new() } else { table.iter().map(output).collect() }
 }
 
-fn finish(loader: Loader<'_>, loaded: crate::loader::Loaded, bytes: &[u8]) -> Result<Model, Error> {
+fn finish(mut loader: Loader<'_>, loaded: crate::loader::Loaded, bytes: &[u8]) -> Result<Model, Error> {
+    if let Out::Table(table) = &loaded.out {
+        loader.let_through(table);
+    }
     let inputs = loader.signature_inputs();
     let (signature, labels) = match loaded.out {
         Out::Answers(targets) => {
             let labels = targets.labels;
+            let transform = shown(&targets.table, &inputs);
             let signature = Signature {
                 inputs,
                 predict: targets.predict,
                 proba: targets.proba,
                 decision: targets.decision,
                 samples: targets.samples,
-                transform: shown(&targets.table),
+                transform,
             };
             (signature, labels)
         }
         Out::Codes(source) => {
-            let transform = vec![Output { data_type: arrow_schema::DataType::Int64, ..source.output() }];
+            let transform = vec![Output { data_type: DataType::Int64, ..source.output() }];
             (Signature::transformer(inputs, transform), Vec::new())
         }
-        Out::Table(table) => (Signature::transformer(inputs, shown(&table)), Vec::new()),
+        Out::Table(table) => {
+            let transform = shown(&table, &inputs);
+            (Signature::transformer(inputs, transform), Vec::new())
+        }
     };
     let steps = loaded.report.walk();
     let trees: Vec<_> = steps.iter().filter_map(|step| step.trees.as_ref()).collect();

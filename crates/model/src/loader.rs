@@ -328,6 +328,16 @@ impl<'o> Loader<'o> {
         }
     }
 
+    /// Notes that what the model lets through without any step looking at it comes out as numbers.
+    pub(crate) fn let_through(&mut self, table: &[Source]) {
+        for source in table {
+            let slot = source.origin.and_then(|origin| self.inputs.get_mut(origin));
+            if let Some((_, slot @ None)) = slot {
+                *slot = Some(InputKind::Number);
+            }
+        }
+    }
+
     /// The model's inputs; a feature that no step looked at can be anything.
     pub(crate) fn signature_inputs(&self) -> Vec<Input> {
         let input = |(name, kind): &(Option<String>, Option<InputKind>)| Input {

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Float32Array, Float64Array};
+use arrow_array::{Array, ArrayRef, Float32Array, Float64Array, StringArray, make_array};
 use arrow_buffer::{BooleanBufferBuilder, NullBuffer};
+use arrow_schema::DataType;
 
+use crate::families::encode::texts;
 use crate::labels::Labels;
-use crate::matrix::{Frame, Matrix};
+use crate::matrix::{Frame, Matrix, read};
 use crate::step::{Answer, Run, Step};
-use crate::{Columns, Description, Outputs, Signature, Want};
+use crate::{Columns, Description, Output, Outputs, Refusal, Signature, Want};
 
 /// A model, ready to be scored: immutable, `Send` and `Sync`, without threads of its own.
 #[derive(Debug)]
@@ -66,8 +68,14 @@ impl Model {
         let answer = match table {
             Err(answer) => answer,
             Ok(Matrix::Frame(frame)) => {
+                let typed = |(column, output): (ArrayRef, &Output)| typed(column, output, &mut run);
+                let columns: Vec<ArrayRef> = frame.columns.into_iter().zip(wanted).map(typed).collect();
                 let refusals = run.into_refusals();
-                return Outputs { columns: frame.columns, refusals };
+                let nulls = nulls(&refusals, rows);
+                return Outputs {
+                    columns: columns.into_iter().map(|one| emptied(one, nulls.as_ref())).collect(),
+                    refusals,
+                };
             }
             Ok(other) => match other.into_dense() {
                 Ok(dense) => Answer::F64((0..dense.cols).map(|col| dense.column(col).to_vec()).collect()),
@@ -75,16 +83,47 @@ impl Model {
             },
         };
         let refusals = run.into_refusals();
-        let nulls = (!refusals.is_empty()).then(|| {
-            let mut valid = BooleanBufferBuilder::new(rows);
-            valid.append_n(rows, true);
-            refusals.iter().for_each(|refusal| valid.set_bit(refusal.row as usize, false));
-            NullBuffer::new(valid.finish())
-        });
-        let columns = arrays(answer, &self.labels, nulls);
+        let columns = arrays(answer, &self.labels, nulls(&refusals, rows));
         debug_assert_eq!(columns.len(), wanted.len());
         Outputs { columns, refusals }
     }
+}
+
+/// Which rows are refused; nothing where none is.
+fn nulls(refusals: &[Refusal], rows: usize) -> Option<NullBuffer> {
+    (!refusals.is_empty()).then(|| {
+        let mut valid = BooleanBufferBuilder::new(rows);
+        valid.append_n(rows, true);
+        refusals.iter().for_each(|refusal| valid.set_bit(refusal.row as usize, false));
+        NullBuffer::new(valid.finish())
+    })
+}
+
+/// A column that was let through, in the type that the signature says.
+fn typed(column: ArrayRef, output: &Output, run: &mut Run) -> ArrayRef {
+    let rows = column.len();
+    match &output.data_type {
+        wanted if wanted == column.data_type() => column,
+        DataType::Utf8 => {
+            let mut out = vec![None; rows];
+            texts(&column, |row, text| out[row] = text);
+            Arc::new(StringArray::from(out))
+        }
+        _ => {
+            let mut numbers = vec![0.0; rows];
+            if !read(&column, 0..rows, &mut numbers) {
+                run.refuse_all(rows, "transform", Some(&output.name), "not a number");
+            }
+            Arc::new(Float64Array::from(numbers))
+        }
+    }
+}
+
+/// The column with NULL in the rows that are refused.
+fn emptied(column: ArrayRef, nulls: Option<&NullBuffer>) -> ArrayRef {
+    let Some(nulls) = nulls else { return column };
+    let both = NullBuffer::union(column.nulls(), Some(nulls));
+    column.to_data().into_builder().nulls(both).build().map_or(column, make_array)
 }
 
 fn arrays(answer: Answer, labels: &[Labels], nulls: Option<NullBuffer>) -> Vec<ArrayRef> {

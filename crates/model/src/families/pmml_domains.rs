@@ -112,6 +112,11 @@ fn only(view: &View<'_>, name: &str, words: &[&str]) -> Result<(), Error> {
 /// What is valid in each column; nothing where the domain has seen no data.
 fn valid(view: &View<'_>, count: usize) -> Result<Vec<run::Valid>, Error> {
     let mut valid = Vec::new();
+    let categories = match some_attr(view, "data_values_")? {
+        // Old versions' name.
+        None => some_attr(view, "data_")?,
+        some => some,
+    };
     if let (Some(low), Some(high)) = (some_attr(view, "data_min_")?, some_attr(view, "data_max_")?) {
         let numbers = |view: &View<'_>| -> Result<Vec<f64>, Error> {
             match view.array() {
@@ -121,7 +126,7 @@ fn valid(view: &View<'_>, count: usize) -> Result<Vec<run::Valid>, Error> {
         };
         let (low, high) = (numbers(&low)?, numbers(&high)?);
         valid.extend(low.into_iter().zip(high).map(|(low, high)| run::Valid::Between(low, high)));
-    } else if let Some(values) = some_attr(view, "data_values_")? {
+    } else if let Some(values) = categories {
         if values.array().is_ok() {
             valid.push(run::Valid::OneOf(Categories::read(&values)?));
         } else {
