@@ -97,7 +97,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry::class("sklearn.neural_network.multilayer_perceptron", "MLPClassifier"),
     Entry::class("sklearn.neural_network.multilayer_perceptron", "MLPRegressor"),
     Entry::class("sklearn.preprocessing._data", "KernelCenterer"),
-    Entry::class("sklearn.random_projection", "GaussianRandomProjection"),
     Entry::class("sklearn.random_projection", "SparseRandomProjection"),
     Entry::class("sklearn.svm._classes", "NuSVC"),
     Entry::class("sklearn.svm._classes", "NuSVR"),

@@ -40,6 +40,7 @@ pub(crate) mod pmml_domains;
 pub(crate) mod polynomial_features;
 pub(crate) mod power_transformer;
 pub(crate) mod quantile_transformer;
+pub(crate) mod random_projection;
 pub(crate) mod samplers;
 pub(crate) mod scalers;
 pub(crate) mod search;
@@ -124,6 +125,7 @@ pub const FAMILIES: &[Family] = &[
     polynomial_features::FAMILY,
     power_transformer::FAMILY,
     quantile_transformer::FAMILY,
+    random_projection::FAMILY,
     samplers::FAMILY,
     scalers::FAMILY,
     search::FAMILY,
