@@ -477,6 +477,19 @@ async fn at_least_once_writes_without_transactions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_codec_is_written() {
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        let bench = Bench::new(codec).await;
+        let mut settings = bench.settings();
+        settings["options"] = json!({ "compression.codec": codec });
+        let mut sink = try_open(settings, &bench.context).await.unwrap();
+        sink.claim(&claims(0..1)).await.unwrap();
+        sink.write(&write(&[range(0, 100, 101)], &[(0, 100)])).await.unwrap();
+        assert_eq!(values(&bench.topic), ["100"], "{codec}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_said_at_open() {
     let topic = topic("utime", 1).await;
     let context = context(patients().schema(), "wrong");

@@ -419,6 +419,25 @@ async fn headers_keys_and_times_come_along() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_codec_is_read() {
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        let topic = topic(codec, 1).await;
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", brokers()).set("compression.codec", codec);
+        let producer: BaseProducer = config.create().unwrap();
+        for _ in 0..20 {
+            producer.send(BaseRecord::<(), str>::to(&topic).payload(&codec.repeat(50))).unwrap();
+        }
+        producer.flush(Duration::from_secs(20)).unwrap();
+        let mut source = member(&topic, &topic, "0").await;
+        assigned(&mut source).await;
+        source.seek(&[at(&topic, 0, 0)]).await.unwrap();
+        let rows = read(&mut source, 20).await;
+        assert!(rows.iter().all(|row| row.2 == codec.repeat(50)), "{codec}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_mock_serves_the_source() {
     let mock = Mock::start().unwrap();
     mock.topic("Pdata", 3).unwrap();
