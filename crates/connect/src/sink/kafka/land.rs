@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use async_trait::async_trait;
 use foretell_flow::{
@@ -10,9 +11,9 @@ use foretell_flow::{
 use futures::future::join_all;
 
 use super::encode::Encoder;
-use super::progress::{self, Entry, Ledger, Open, Owner};
+use super::progress::{self, Entry, Ledger, Limits, Open, Owner};
 use super::writer::{Job, Mark, Writer};
-use crate::kafka::inspect::{Inspector, blocking};
+use crate::kafka::inspect::{Inspector, ask, blocking};
 use crate::kafka::settings::Connection;
 use crate::kind::SinkContext;
 
@@ -23,6 +24,8 @@ pub(super) struct Target {
     pub(super) progress: String,
     pub(super) rejects: Option<String>,
     pub(super) exactly_once: bool,
+    /// Whether there is a column for the key.
+    pub(super) keyed: bool,
 }
 
 pub(super) struct KafkaSink {
@@ -33,6 +36,8 @@ pub(super) struct KafkaSink {
     owner: Owner,
     by_partition: bool,
     largest: Option<usize>,
+    /// Whether the target takes no record without a key, as far as is known.
+    compacted: Arc<AtomicBool>,
     ledger: Ledger,
     /// What is stored for the partitions that are ours.
     claimed: BTreeMap<Partition, Entry>,
@@ -57,7 +62,7 @@ impl KafkaSink {
         target: Target,
         encoder: Encoder,
         context: &SinkContext,
-        largest: Option<usize>,
+        limits: Limits,
     ) -> KafkaSink {
         let owner = Owner { pipeline: context.pipeline.clone(), sink: context.sink.clone() };
         let ledger = Ledger::new(owner.clone(), target.progress.clone());
@@ -68,7 +73,8 @@ impl KafkaSink {
             encoder,
             owner,
             by_partition: context.by_partition,
-            largest,
+            largest: limits.largest,
+            compacted: Arc::new(limits.compacted.into()),
             ledger,
             claimed: BTreeMap::new(),
             writers: HashMap::new(),
@@ -80,8 +86,26 @@ impl KafkaSink {
         let fresh = Ledger::new(self.owner.clone(), self.target.progress.clone());
         let mut ledger = std::mem::replace(&mut self.ledger, fresh);
         let (connection, inspector) = (self.connection.clone(), self.inspector.clone());
-        self.ledger = blocking(move || ledger.refresh(&connection, &inspector, open).map(|()| ledger)).await?;
-        Ok(())
+        // What was read before an error need not be read again.
+        let read = blocking(move || Ok((ledger.refresh(&connection, &inspector, open), ledger)));
+        let (outcome, ledger) = read.await?;
+        self.ledger = ledger;
+        outcome
+    }
+
+    /// What is behind an error that may pass: that the topic is not there any more does not.
+    async fn why(&self, error: StageError) -> StageError {
+        if error.fault != Fault::Unavailable {
+            return error;
+        }
+        let topics: Vec<String> =
+            [Some(&self.target.topic), self.target.rejects.as_ref()].into_iter().flatten().cloned().collect();
+        let missing =
+            ask(&self.inspector, move |inspector| topics.iter().try_for_each(|topic| inspector.topic(topic).map(drop)));
+        match missing.await {
+            Err(missing) if missing.fault != Fault::Unavailable => missing,
+            _ => error,
+        }
     }
 
     async fn open_writer(&self, id: Option<String>) -> Result<Arc<Writer>, StageError> {
@@ -228,7 +252,8 @@ impl KafkaSink {
 
     async fn write_parts(&mut self, write: &Write) -> Result<Written, StageError> {
         let encoded = self.encoder.encode(&write.rows)?;
-        let job = Arc::new(Job { encoded, provenance: write.provenance.clone(), target: self.target.clone() });
+        let (provenance, target) = (write.provenance.clone(), self.target.clone());
+        let job = Arc::new(Job { encoded, provenance, target, compacted: self.compacted.clone() });
         let mut running = Vec::new();
         for Part { writer: name, ranges, rows } in self.parts(write)? {
             let (entries, marks) = match self.target.exactly_once {
@@ -262,7 +287,10 @@ impl KafkaSink {
                 }
             }
         }
-        failure.map_or(Ok(written), Err)
+        match failure {
+            Some(error) => Err(self.why(error).await),
+            None => Ok(written),
+        }
     }
 }
 

@@ -1,10 +1,15 @@
 //! One producer: rows and positions in one transaction, or rows alone. All calls block.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use foretell_flow::{Provenance, StageError};
 use rdkafka::ClientContext;
+use rdkafka::Message;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
@@ -15,7 +20,8 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use super::encode::Encoded;
 use super::land::Target;
 use crate::kafka::client::{Context, flush};
-use crate::kafka::error;
+use crate::kafka::error::{self, Cause};
+use crate::kafka::raw;
 use crate::kafka::settings::Connection;
 
 /// How long a transaction may stay open when its writer is gone: until then readers of committed records wait. Ours are
@@ -32,11 +38,26 @@ const QUEUE_KIB: usize = 64 * 1024;
 /// Marks a record whose failure is not a row's.
 const NO_ROW: usize = usize::MAX;
 
-/// What failed: row and code.
+/// A record that did not arrive.
+#[derive(Debug, Clone)]
+struct Failure {
+    row: usize,
+    topic: String,
+    code: Code,
+    /// What the broker says of it, where it says more than the code.
+    text: String,
+}
+
 #[derive(Debug, Clone, Default)]
 struct Reports {
     context: Context,
-    failed: Arc<Mutex<Vec<(usize, Code)>>>,
+    failed: Arc<Mutex<Vec<Failure>>>,
+}
+
+impl Reports {
+    fn failed(&self) -> MutexGuard<'_, Vec<Failure>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl ClientContext for Reports {
@@ -55,9 +76,13 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, row: usize) {
-        if let Err((error, _)) = result {
+        if let Err((error, message)) = result {
             let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
-            self.failed.lock().unwrap_or_else(PoisonError::into_inner).push((row, code));
+            // Records that were dropped because of another one are no news.
+            if !matches!(code, Code::PurgeQueue | Code::PurgeInflight) || self.failed().is_empty() {
+                let text = raw::produce_error(message).unwrap_or_else(|| error::text(code));
+                self.failed().push(Failure { row, topic: message.topic().to_owned(), code, text });
+            }
         }
     }
 }
@@ -100,6 +125,24 @@ pub(super) struct Job {
     pub(super) encoded: Encoded,
     pub(super) provenance: Option<Provenance>,
     pub(super) target: Target,
+    /// Whether the target takes no record without a key, as far as is known: a broker that says so is believed.
+    pub(super) compacted: Arc<AtomicBool>,
+}
+
+/// Why a row cannot go into its topic, and what can be done.
+type Refusal = (String, &'static str);
+
+/// Why a write did not happen.
+enum Stop {
+    /// These rows are refused, and by their cause perhaps others with them.
+    Rows(Vec<Failure>),
+    Error(StageError),
+}
+
+impl From<StageError> for Stop {
+    fn from(error: StageError) -> Stop {
+        Stop::Error(error)
+    }
 }
 
 /// A record of the progress topic; without a value it erases its key.
@@ -155,36 +198,97 @@ impl Writer {
         }
     }
 
-    /// Writes rows (all where not said which) and marks; with an id in one transaction. How many rows went to the
-    /// rejects.
+    /// Writes rows and marks; with an id in one transaction. Rows that the topic does not take go to the rejects; how many
+    /// did.
     pub(super) fn write(&self, job: &Job, rows: &[usize], marks: &[Mark]) -> Result<u64, StageError> {
-        self.reports.failed.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let mut refused: BTreeMap<usize, Refusal> = BTreeMap::new();
+        let mut todo: Cow<'_, [usize]> = rows.into();
+        loop {
+            let failures = match self.attempt(job, &todo, &mut refused, marks) {
+                Ok(()) => return Ok(refused.len() as u64),
+                Err(Stop::Error(error)) => return Err(error),
+                Err(Stop::Rows(failures)) => failures,
+            };
+            let before = refused.len();
+            for failure in failures.iter().filter(|failure| failure.code != Code::InvalidDifferentRecord) {
+                refused.insert(failure.row, self.refusal(job, failure, failures.len())?);
+            }
+            if refused.len() == before {
+                return Err(StageError::unavailable(format!("topic `{}`: a batch is refused", job.target.topic)));
+            }
+            match self.id {
+                Some(_) => self.producer.abort_transaction(ANSWERS).map_err(|error| self.failed(&error))?,
+                // The others are written.
+                None => todo = failures.iter().map(|failure| failure.row).collect(),
+            }
+        }
+    }
+
+    /// Writes once.
+    fn attempt(
+        &self,
+        job: &Job,
+        rows: &[usize],
+        refused: &mut BTreeMap<usize, Refusal>,
+        marks: &[Mark],
+    ) -> Result<(), Stop> {
+        self.reports.failed().clear();
         if self.id.is_some() {
             self.producer.begin_transaction().map_err(|error| self.failed(&error))?;
         }
-        let mut rejected = 0;
         for row in rows {
-            if !self.row(job, *row)? {
-                self.reject(job, *row)?;
-                rejected += 1;
+            if !refused.contains_key(row)
+                && let Some(refusal) = self.row(job, *row)?
+            {
+                refused.insert(*row, refusal);
+            }
+            if let Some((reason, remedy)) = refused.get(row) {
+                self.reject(job, *row, reason, remedy)?;
             }
         }
         self.mark(&job.target.progress, marks)?;
-        self.end(&job.target.topic)?;
-        Ok(rejected)
+        self.end(&job.target.topic)
+    }
+
+    /// Why the broker does not take a row, of `together` that it refused at once.
+    fn refusal(&self, job: &Job, failure: &Failure, together: usize) -> Result<Refusal, StageError> {
+        let topic = &job.target.topic;
+        match failure.code {
+            Code::MessageSizeTooLarge | Code::MessageBatchTooLarge if together > 1 => {
+                let error = StageError::settings(format!(
+                    "topic `{topic}`: a batch of {together} records is too large for it: its `max.message.bytes` cannot be \
+                     read, or was lowered since the start"
+                ));
+                Err(error.remedy(
+                    "allow the user `DescribeConfigs` on the topic and start again, or say its size: `options: { \
+                     message.max.bytes: … }`",
+                ))
+            }
+            Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => Ok(too_large(job, failure.row)),
+            _ if job.encoded.key(failure.row).is_none() && failure.text.contains("ompacted") => {
+                job.compacted.store(true, Relaxed);
+                Ok(without_key(job))
+            }
+            _ => Ok((format!("topic `{topic}` refuses the record: {}", failure.text), OTHERS)),
+        }
     }
 
     /// Writes marks alone, in a transaction.
     pub(super) fn only_marks(&self, progress: &str, marks: &[Mark]) -> Result<(), StageError> {
         self.producer.begin_transaction().map_err(|error| self.failed(&error))?;
-        self.mark(progress, marks)?;
-        self.end(progress)
+        let written = self.mark(progress, marks).map_err(Stop::Error).and_then(|()| self.end(progress));
+        written.map_err(|stop| match stop {
+            Stop::Error(error) => error,
+            Stop::Rows(_) => StageError::state(format!("topic `{progress}`: a position is refused")),
+        })
     }
 
     fn mark(&self, progress: &str, marks: &[Mark]) -> Result<(), StageError> {
         for (key, value) in marks {
             let mut record = BaseRecord::with_opaque_to(progress, NO_ROW).key(key.as_bytes());
             record.payload = value.as_deref().map(str::as_bytes);
+            // The one that is read, whatever the topic has become.
+            record.partition = Some(0);
             if !self.send(record)? {
                 return Err(StageError::settings(format!("topic `{progress}`: a position is too large for it")));
             }
@@ -192,13 +296,16 @@ impl Writer {
         Ok(())
     }
 
-    /// Whether it fits.
-    fn row(&self, job: &Job, row: usize) -> Result<bool, StageError> {
+    /// Hands a row over, or says why it cannot go in.
+    fn row(&self, job: &Job, row: usize) -> Result<Option<Refusal>, StageError> {
         let mut record = BaseRecord::with_opaque_to(&job.target.topic, row);
         record.key = job.encoded.key(row);
+        if record.key.is_none() && job.compacted.load(Relaxed) {
+            return Ok(Some(without_key(job)));
+        }
         record.payload = job.encoded.value(row);
         record.headers = job.encoded.headers(row);
-        self.send(record)
+        Ok((!self.send(record)?).then(|| too_large(job, row)))
     }
 
     /// Hands a record over. Whether it fits.
@@ -210,31 +317,41 @@ impl Writer {
                 Some(Code::QueueFull) => {
                     // Answers of records that failed are polled out; the others make room by themselves.
                     self.producer.poll(Duration::ZERO);
-                    if self.any_failed() {
-                        return Err(self.outcome(back.topic));
+                    // A transaction with a failure is void; without one the other records are written all the same.
+                    if self.hopeless() {
+                        return Ok(true);
                     }
                     std::thread::sleep(Duration::from_millis(1));
                     record = back;
                 }
+                // What came before it in the transaction is why.
+                _ if self.hopeless() => return Ok(true),
                 _ => return Err(self.failed(&error)),
             }
         }
     }
 
-    /// A row that is too large for the topic.
-    fn reject(&self, job: &Job, row: usize) -> Result<(), StageError> {
-        let topic = &job.target.topic;
-        let size = job.encoded.value(row).map_or(0, <[u8]>::len) + job.encoded.key(row).map_or(0, <[u8]>::len);
+    /// Whether what is written now cannot be kept. The end says why.
+    fn hopeless(&self) -> bool {
+        let failed = self.reports.failed();
+        match self.id {
+            Some(_) => !failed.is_empty(),
+            None => failed.iter().any(|failure| error::cause(failure.code) != Cause::Row),
+        }
+    }
+
+    /// Sets a row aside.
+    fn reject(&self, job: &Job, row: usize, reason: &str, remedy: &str) -> Result<(), StageError> {
+        let size = size(job, row);
         let place = match &job.provenance {
             Some(from) if row < from.offsets.len() => {
                 format!("partition {}, offset {}", from.partitions.value(row), from.offsets.value(row))
             }
             _ => format!("row {row} of the batch"),
         };
-        let reason = format!("a record of {size} bytes is too large for topic `{topic}`");
         let Some(rejects) = &job.target.rejects else {
             let error = StageError::settings(format!("{place}: {reason}"));
-            return Err(error.remedy("raise the topic's `max.message.bytes`, or name a topic for such rows: `rejects`"));
+            return Err(error.remedy(remedy));
         };
         let add =
             |headers: OwnedHeaders, name: &str, value: &str| headers.insert(Header { key: name, value: Some(value) });
@@ -244,7 +361,7 @@ impl Writer {
             headers = add(headers, "__connect.errors.offset", &from.offsets.value(row).to_string());
         }
         headers = add(headers, "__connect.errors.stage", "sink kafka");
-        headers = add(headers, "__connect.errors.exception.message", &reason);
+        headers = add(headers, "__connect.errors.exception.message", reason);
         headers = add(headers, "foretell.value.size", &size.to_string());
         let cut =
             |bytes: Option<&'_ [u8]>| bytes.map(|bytes| bytes.iter().take(self.rejected).copied().collect::<Vec<u8>>());
@@ -258,14 +375,10 @@ impl Writer {
         }
     }
 
-    fn any_failed(&self) -> bool {
-        !self.reports.failed.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-
     /// Waits for all answers; with an id, commits.
-    fn end(&self, target: &str) -> Result<(), StageError> {
+    fn end(&self, target: &str) -> Result<(), Stop> {
         let answered = flush(&self.producer, ANSWERS);
-        if self.any_failed() || !answered {
+        if !self.reports.failed().is_empty() || !answered {
             return Err(self.outcome(target));
         }
         if self.id.is_some() {
@@ -275,15 +388,55 @@ impl Writer {
     }
 
     /// Why records did not arrive.
-    fn outcome(&self, target: &str) -> StageError {
+    fn outcome(&self, target: &str) -> Stop {
         if let Some((code, text)) = self.producer.client().fatal_error() {
             let message = format!("{}: {text}", self.doing(target));
-            return StageError { fault: error::fault(code), message, remedy: String::new() };
+            return Stop::Error(StageError { fault: error::fault(code), message, remedy: String::new() });
         }
-        let failed = self.reports.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        match failed.first() {
-            Some((_, code)) => error::of(&format!("topic `{target}`"), &KafkaError::MessageProduction(*code)),
-            None => StageError::unavailable(format!("topic `{target}`: no answer within {} s", ANSWERS.as_secs())),
+        let failed = self.reports.failed();
+        let of_a_row = |failure: &&Failure| failure.row != NO_ROW && error::cause(failure.code) == Cause::Row;
+        // What is not a row's comes first; a record that was dropped says nothing.
+        let dropped = |failure: &Failure| matches!(failure.code, Code::PurgeQueue | Code::PurgeInflight);
+        if let Some(failure) = failed.iter().find(|failure| !of_a_row(failure) && !dropped(failure)) {
+            let error = error::of(&format!("topic `{}`", failure.topic), &KafkaError::MessageProduction(failure.code));
+            let topic = &failure.topic;
+            return Stop::Error(match failure.code {
+                Code::TopicAuthorizationFailed => error.remedy(format!("allow the user `Write` on `{topic}`")),
+                Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
+                    error.remedy(format!("create topic `{topic}` again, or name another"))
+                }
+                Code::UnsupportedCompressionType => error.remedy("name another `options: { compression.codec: … }`"),
+                _ => error,
+            });
+        }
+        let rows: Vec<Failure> = failed.iter().filter(of_a_row).cloned().collect();
+        match rows.is_empty() {
+            false => Stop::Rows(rows),
+            true => Stop::Error(StageError::unavailable(format!(
+                "topic `{target}`: no answer within {} s",
+                ANSWERS.as_secs()
+            ))),
         }
     }
+}
+
+const OTHERS: &str = "name a topic for such rows: `rejects`";
+
+/// The bytes of a row's key and value.
+fn size(job: &Job, row: usize) -> usize {
+    job.encoded.value(row).map_or(0, <[u8]>::len) + job.encoded.key(row).map_or(0, <[u8]>::len)
+}
+
+fn too_large(job: &Job, row: usize) -> Refusal {
+    (
+        format!("a record of {} bytes is too large for topic `{}`", size(job, row), job.target.topic),
+        "raise the topic's `max.message.bytes`, or name a topic for such rows: `rejects`",
+    )
+}
+
+fn without_key(job: &Job) -> Refusal {
+    (
+        format!("topic `{}` is compacted and takes no record without a key", job.target.topic),
+        "name a `key` that is never null, or a topic for such rows: `rejects`",
+    )
 }
