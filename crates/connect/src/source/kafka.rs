@@ -231,17 +231,6 @@ impl Source for KafkaSource {
         Ok(answer)
     }
 
-    async fn behind(&mut self, positions: &[Position]) -> Result<i64, StageError> {
-        // Nobody waits here for a broker: what the watch saw last is at most seconds old.
-        if let Some(behind) = self.reader.as_ref().and_then(|reader| reader.behind(positions)) {
-            return Ok(behind);
-        }
-        let numbers: Vec<i32> = positions.iter().map(|position| position.partition.index).collect();
-        let topic = self.topic.clone();
-        let ends = ask(&self.inspector, move |inspector| inspector.offsets(&topic, &numbers, Offset::End)).await?;
-        Ok(ends.iter().zip(positions).map(|(end, position)| end.saturating_sub(position.next).max(0)).sum())
-    }
-
     async fn seek(&mut self, positions: &[Position]) -> Result<(), StageError> {
         let positions = positions.iter().map(|position| (position.partition.index, position.next)).collect();
         self.reader()?.seek(positions).await

@@ -8,7 +8,6 @@ use rdkafka::ClientContext;
 use rdkafka::client::Client;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka_sys as sys;
 
@@ -92,15 +91,6 @@ pub(crate) fn flush<C: ClientContext>(producer: &Client<C>, wait: Duration) -> b
     // SAFETY: the client is alive.
     let code = unsafe { sys::rd_kafka_flush(producer.native_ptr(), millis(wait)) };
     code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
-}
-
-/// What the broker says of a message that it did not take; it names topics and offsets, never content.
-pub(crate) fn produce_error(message: &BorrowedMessage<'_>) -> Option<String> {
-    // SAFETY: the message is alive; the text, where there is one, ends with zero and lives as long.
-    unsafe {
-        let text = sys::rd_kafka_message_produce_errstr(message.ptr());
-        (!text.is_null()).then(|| CStr::from_ptr(text).to_string_lossy().into_owned())
-    }
 }
 
 /// The names of all properties that librdkafka knows.

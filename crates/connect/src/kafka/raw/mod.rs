@@ -1,10 +1,10 @@
 //! librdkafka itself, where its safe wrapper has no way: taking many messages in one call, the offset at which a
 //! partition ended (positions past transaction markers), topic ids, a flush without the wrapper's 100 ms steps, and the
-//! names of all properties, why the broker refuses a record. The only unsafe code of this crate; all pointers stay in here.
+//! names of all properties. The only unsafe code of this crate; all pointers stay in here.
 #![allow(unsafe_code)]
 
 mod admin;
 mod consumer;
 
-pub(crate) use admin::{flush, produce_error, properties, topic_id};
+pub(crate) use admin::{flush, properties, topic_id};
 pub(crate) use consumer::{Batch, Consumer, Handle, Message, Polled, Rebalance};

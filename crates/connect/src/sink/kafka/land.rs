@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use async_trait::async_trait;
 use foretell_flow::{
@@ -12,10 +11,10 @@ use futures::future::join_all;
 
 use super::encode::Encoder;
 use super::progress::{self, Entry, Ledger, Limits, Open, Owner};
-use super::writer::{Job, Mark, Writer};
+use super::writer::{Job, Mark, Stop, Writer};
 use crate::kafka::inspect::{Inspector, ask, blocking};
 use crate::kafka::settings::Connection;
-use crate::kind::SinkContext;
+use crate::kind::{Role, SinkContext};
 
 /// Where records go.
 #[derive(Debug, Clone)]
@@ -35,9 +34,9 @@ pub(super) struct KafkaSink {
     encoder: Encoder,
     owner: Owner,
     by_partition: bool,
-    largest: Option<usize>,
-    /// Whether the target takes no record without a key, as far as is known.
-    compacted: Arc<AtomicBool>,
+    role: Role,
+    /// What the target takes, as far as is known.
+    limits: Limits,
     ledger: Ledger,
     /// What is stored for the partitions that are ours.
     claimed: BTreeMap<Partition, Entry>,
@@ -73,8 +72,8 @@ impl KafkaSink {
             encoder,
             owner,
             by_partition: context.by_partition,
-            largest: limits.largest,
-            compacted: Arc::new(limits.compacted.into()),
+            role: context.role,
+            limits,
             ledger,
             claimed: BTreeMap::new(),
             writers: HashMap::new(),
@@ -93,6 +92,20 @@ impl KafkaSink {
         outcome
     }
 
+    /// What is behind a row that the broker refuses: the topic takes less than when it was looked at last, and the next
+    /// try knows that.
+    async fn looked_again(&mut self, refused: StageError) -> StageError {
+        match progress::examine(&self.connection, &self.inspector, &self.target, self.role).await {
+            Ok(limits) if limits != self.limits => {
+                self.limits = limits;
+                let topic = &self.target.topic;
+                StageError::unavailable(format!("{}; the configuration of `{topic}` has changed", refused.message))
+            }
+            Ok(_) => refused,
+            Err(error) => error,
+        }
+    }
+
     /// What is behind an error that may pass: that the topic is not there any more does not.
     async fn why(&self, error: StageError) -> StageError {
         if error.fault != Fault::Unavailable {
@@ -109,7 +122,7 @@ impl KafkaSink {
     }
 
     async fn open_writer(&self, id: Option<String>) -> Result<Arc<Writer>, StageError> {
-        let (connection, largest) = (self.connection.clone(), self.largest);
+        let (connection, largest) = (self.connection.clone(), self.limits.largest);
         blocking(move || Writer::open(&connection, id, largest).map(Arc::new)).await
     }
 
@@ -253,7 +266,7 @@ impl KafkaSink {
     async fn write_parts(&mut self, write: &Write) -> Result<Written, StageError> {
         let encoded = self.encoder.encode(&write.rows)?;
         let (provenance, target) = (write.provenance.clone(), self.target.clone());
-        let job = Arc::new(Job { encoded, provenance, target, compacted: self.compacted.clone() });
+        let job = Arc::new(Job { encoded, provenance, target, compacted: self.limits.compacted });
         let mut running = Vec::new();
         for Part { writer: name, ranges, rows } in self.parts(write)? {
             let (entries, marks) = match self.target.exactly_once {
@@ -264,13 +277,21 @@ impl KafkaSink {
                 return Err(StageError::fenced("a partition must be claimed again"));
             };
             let job = job.clone();
-            let outcome = blocking(move || writer.write(&job, &rows, &marks));
+            let outcome = blocking(move || Ok(writer.write(&job, &rows, &marks)));
             running.push(async move { (name, entries, outcome.await) });
         }
         let mut written = Written::default();
         let mut failure: Option<StageError> = None;
+        let mut refused = None;
         for (name, entries, outcome) in join_all(running).await {
-            match outcome {
+            match outcome.and_then(|written| match written {
+                Ok(rejected) => Ok(rejected),
+                Err(Stop::Error(error)) => Err(error),
+                Err(Stop::Row(error)) => {
+                    refused = Some(error.clone());
+                    Err(error)
+                }
+            }) {
                 Ok(rejected) => {
                     written.rejected += rejected;
                     self.claimed.extend(entries);
@@ -287,9 +308,10 @@ impl KafkaSink {
                 }
             }
         }
-        match failure {
-            Some(error) => Err(self.why(error).await),
-            None => Ok(written),
+        match (failure, refused) {
+            (None, _) => Ok(written),
+            (Some(error), Some(refused)) if error == refused => Err(self.looked_again(refused).await),
+            (Some(error), _) => Err(self.why(error).await),
         }
     }
 }

@@ -1,11 +1,7 @@
 //! One producer: rows and positions in one transaction, or rows alone. All calls block.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use foretell_flow::{Provenance, StageError};
 use rdkafka::ClientContext;
@@ -19,7 +15,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::encode::Encoded;
 use super::land::Target;
-use crate::kafka::client::{Context, flush};
+use crate::kafka::client::Context;
 use crate::kafka::error::{self, Cause};
 use crate::kafka::raw;
 use crate::kafka::settings::Connection;
@@ -44,8 +40,18 @@ struct Failure {
     row: usize,
     topic: String,
     code: Code,
-    /// What the broker says of it, where it says more than the code.
-    text: String,
+}
+
+impl Failure {
+    /// Whether a row is refused, and not all that is written now.
+    fn of_a_row(&self) -> bool {
+        self.row != NO_ROW && error::cause(self.code) == Cause::Row
+    }
+
+    /// Whether it was given up because of another one.
+    fn dropped(&self) -> bool {
+        matches!(self.code, Code::PurgeQueue | Code::PurgeInflight)
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -78,11 +84,7 @@ impl ProducerContext for Reports {
     fn delivery(&self, result: &DeliveryResult<'_>, row: usize) {
         if let Err((error, message)) = result {
             let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
-            // Records that were dropped because of another one are no news.
-            if !matches!(code, Code::PurgeQueue | Code::PurgeInflight) || self.failed().is_empty() {
-                let text = raw::produce_error(message).unwrap_or_else(|| error::text(code));
-                self.failed().push(Failure { row, topic: message.topic().to_owned(), code, text });
-            }
+            self.failed().push(Failure { row, topic: message.topic().to_owned(), code });
         }
     }
 }
@@ -125,17 +127,17 @@ pub(super) struct Job {
     pub(super) encoded: Encoded,
     pub(super) provenance: Option<Provenance>,
     pub(super) target: Target,
-    /// Whether the target takes no record without a key, as far as is known: a broker that says so is believed.
-    pub(super) compacted: Arc<AtomicBool>,
+    /// Whether the target takes no record without a key, as far as is known.
+    pub(super) compacted: bool,
 }
 
 /// Why a row cannot go into its topic, and what can be done.
 type Refusal = (String, &'static str);
 
 /// Why a write did not happen.
-enum Stop {
-    /// These rows are refused, and by their cause perhaps others with them.
-    Rows(Vec<Failure>),
+pub(super) enum Stop {
+    /// The broker refuses a row.
+    Row(StageError),
     Error(StageError),
 }
 
@@ -198,89 +200,62 @@ impl Writer {
         }
     }
 
-    /// Writes rows and marks; with an id in one transaction. Rows that the topic does not take go to the rejects; how many
+    /// Writes rows and marks; with an id in one transaction. Rows that are known not to fit go to the rejects; how many
     /// did.
-    pub(super) fn write(&self, job: &Job, rows: &[usize], marks: &[Mark]) -> Result<u64, StageError> {
-        let mut refused: BTreeMap<usize, Refusal> = BTreeMap::new();
-        let mut todo: Cow<'_, [usize]> = rows.into();
-        loop {
-            let failures = match self.attempt(job, &todo, &mut refused, marks) {
-                Ok(()) => return Ok(refused.len() as u64),
-                Err(Stop::Error(error)) => return Err(error),
-                Err(Stop::Rows(failures)) => failures,
-            };
-            let before = refused.len();
-            for failure in failures.iter().filter(|failure| failure.code != Code::InvalidDifferentRecord) {
-                refused.insert(failure.row, self.refusal(job, failure, failures.len())?);
-            }
-            if refused.len() == before {
-                return Err(StageError::unavailable(format!("topic `{}`: a batch is refused", job.target.topic)));
-            }
-            match self.id {
-                Some(_) => self.producer.abort_transaction(ANSWERS).map_err(|error| self.failed(&error))?,
-                // The others are written.
-                None => todo = failures.iter().map(|failure| failure.row).collect(),
-            }
-        }
-    }
-
-    /// Writes once.
-    fn attempt(
-        &self,
-        job: &Job,
-        rows: &[usize],
-        refused: &mut BTreeMap<usize, Refusal>,
-        marks: &[Mark],
-    ) -> Result<(), Stop> {
+    pub(super) fn write(&self, job: &Job, rows: &[usize], marks: &[Mark]) -> Result<u64, Stop> {
         self.reports.failed().clear();
         if self.id.is_some() {
             self.producer.begin_transaction().map_err(|error| self.failed(&error))?;
         }
+        let mut rejected = 0;
         for row in rows {
-            if !refused.contains_key(row)
-                && let Some(refusal) = self.row(job, *row)?
-            {
-                refused.insert(*row, refusal);
-            }
-            if let Some((reason, remedy)) = refused.get(row) {
-                self.reject(job, *row, reason, remedy)?;
+            if let Some((reason, remedy)) = self.row(job, *row)? {
+                self.reject(job, *row, &reason, remedy)?;
+                rejected += 1;
             }
         }
         self.mark(&job.target.progress, marks)?;
-        self.end(&job.target.topic)
+        match self.end(&job.target.topic) {
+            Ok(()) => Ok(rejected),
+            Err(error) => Err(self.refused(job).unwrap_or(Stop::Error(error))),
+        }
     }
 
-    /// Why the broker does not take a row, of `together` that it refused at once.
-    fn refusal(&self, job: &Job, failure: &Failure, together: usize) -> Result<Refusal, StageError> {
-        let topic = &job.target.topic;
-        match failure.code {
-            Code::MessageSizeTooLarge | Code::MessageBatchTooLarge if together > 1 => {
-                let error = StageError::settings(format!(
-                    "topic `{topic}`: a batch of {together} records is too large for it: its `max.message.bytes` cannot be \
-                     read, or was lowered since the start"
-                ));
-                Err(error.remedy(
-                    "allow the user `DescribeConfigs` on the topic and start again, or say its size: `options: { \
-                     message.max.bytes: … }`",
-                ))
-            }
-            Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => Ok(too_large(job, failure.row)),
-            _ if job.encoded.key(failure.row).is_none() && failure.text.contains("ompacted") => {
-                job.compacted.store(true, Relaxed);
-                Ok(without_key(job))
-            }
-            _ => Ok((format!("topic `{topic}` refuses the record: {}", failure.text), OTHERS)),
+    /// The row that the broker refuses, if that is why nothing was written.
+    fn refused(&self, job: &Job) -> Option<Stop> {
+        let failed = self.reports.failed();
+        if failed.iter().any(|failure| !failure.of_a_row() && !failure.dropped()) {
+            return None;
         }
+        let rows: Vec<&Failure> = failed.iter().filter(|failure| failure.of_a_row()).collect();
+        // librdkafka does not always tell the one that is at fault from the others of its batch.
+        let without_key = |failure: &&&Failure| job.encoded.key(failure.row).is_none();
+        let named = |failure: &&&Failure| failure.code != Code::InvalidDifferentRecord;
+        let one = rows.iter().find(without_key).or_else(|| rows.iter().find(named)).or_else(|| rows.first())?;
+        let (topic, text) = (&job.target.topic, error::text(one.code));
+        let what = match (one.code, job.encoded.key(one.row)) {
+            (Code::MessageSizeTooLarge | Code::MessageBatchTooLarge, _) => {
+                format!("topic `{topic}` takes no batch of {} records that is so large: {text}", rows.len())
+            }
+            (_, None) => format!("topic `{topic}` refuses the record, which has no key: {text}"),
+            (_, Some(_)) => format!("topic `{topic}` refuses the record, or another of its batch: {text}"),
+        };
+        let error = StageError::settings(format!("{}: {what}", place(job, one.row)));
+        Some(Stop::Row(match one.code {
+            Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => error.remedy(
+                "allow the user `DescribeConfigs` on the topic, or give its `max.message.bytes`: `options: { \
+                 message.max.bytes: … }`",
+            ),
+            Code::InvalidTimestamp => error.remedy("compare the clocks of this machine and the broker"),
+            _ => error.remedy("a compacted topic takes no record without a key: name a `key` that is never null"),
+        }))
     }
 
     /// Writes marks alone, in a transaction.
     pub(super) fn only_marks(&self, progress: &str, marks: &[Mark]) -> Result<(), StageError> {
         self.producer.begin_transaction().map_err(|error| self.failed(&error))?;
-        let written = self.mark(progress, marks).map_err(Stop::Error).and_then(|()| self.end(progress));
-        written.map_err(|stop| match stop {
-            Stop::Error(error) => error,
-            Stop::Rows(_) => StageError::state(format!("topic `{progress}`: a position is refused")),
-        })
+        self.mark(progress, marks)?;
+        self.end(progress)
     }
 
     fn mark(&self, progress: &str, marks: &[Mark]) -> Result<(), StageError> {
@@ -300,7 +275,7 @@ impl Writer {
     fn row(&self, job: &Job, row: usize) -> Result<Option<Refusal>, StageError> {
         let mut record = BaseRecord::with_opaque_to(&job.target.topic, row);
         record.key = job.encoded.key(row);
-        if record.key.is_none() && job.compacted.load(Relaxed) {
+        if record.key.is_none() && job.compacted {
             return Ok(Some(without_key(job)));
         }
         record.payload = job.encoded.value(row);
@@ -343,14 +318,8 @@ impl Writer {
     /// Sets a row aside.
     fn reject(&self, job: &Job, row: usize, reason: &str, remedy: &str) -> Result<(), StageError> {
         let size = size(job, row);
-        let place = match &job.provenance {
-            Some(from) if row < from.offsets.len() => {
-                format!("partition {}, offset {}", from.partitions.value(row), from.offsets.value(row))
-            }
-            _ => format!("row {row} of the batch"),
-        };
         let Some(rejects) = &job.target.rejects else {
-            let error = StageError::settings(format!("{place}: {reason}"));
+            let error = StageError::settings(format!("{}: {reason}", place(job, row)));
             return Err(error.remedy(remedy));
         };
         let add =
@@ -375,10 +344,16 @@ impl Writer {
         }
     }
 
-    /// Waits for all answers; with an id, commits.
-    fn end(&self, target: &str) -> Result<(), Stop> {
-        let answered = flush(&self.producer, ANSWERS);
-        if !self.reports.failed().is_empty() || !answered {
+    /// Waits for all answers, or for the first that makes the others void; with an id, commits.
+    fn end(&self, target: &str) -> Result<(), StageError> {
+        let deadline = Instant::now() + ANSWERS;
+        while !raw::flush(self.producer.client(), Duration::from_millis(50)) {
+            self.producer.poll(Duration::ZERO);
+            if self.hopeless() || Instant::now() >= deadline {
+                return Err(self.outcome(target));
+            }
+        }
+        if !self.reports.failed().is_empty() {
             return Err(self.outcome(target));
         }
         if self.id.is_some() {
@@ -388,39 +363,39 @@ impl Writer {
     }
 
     /// Why records did not arrive.
-    fn outcome(&self, target: &str) -> Stop {
+    fn outcome(&self, target: &str) -> StageError {
         if let Some((code, text)) = self.producer.client().fatal_error() {
             let message = format!("{}: {text}", self.doing(target));
-            return Stop::Error(StageError { fault: error::fault(code), message, remedy: String::new() });
+            return StageError { fault: error::fault(code), message, remedy: String::new() };
         }
         let failed = self.reports.failed();
-        let of_a_row = |failure: &&Failure| failure.row != NO_ROW && error::cause(failure.code) == Cause::Row;
         // What is not a row's comes first; a record that was dropped says nothing.
-        let dropped = |failure: &Failure| matches!(failure.code, Code::PurgeQueue | Code::PurgeInflight);
-        if let Some(failure) = failed.iter().find(|failure| !of_a_row(failure) && !dropped(failure)) {
-            let error = error::of(&format!("topic `{}`", failure.topic), &KafkaError::MessageProduction(failure.code));
-            let topic = &failure.topic;
-            return Stop::Error(match failure.code {
-                Code::TopicAuthorizationFailed => error.remedy(format!("allow the user `Write` on `{topic}`")),
-                Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
-                    error.remedy(format!("create topic `{topic}` again, or name another"))
-                }
-                Code::UnsupportedCompressionType => error.remedy("name another `options: { compression.codec: … }`"),
-                _ => error,
-            });
-        }
-        let rows: Vec<Failure> = failed.iter().filter(of_a_row).cloned().collect();
-        match rows.is_empty() {
-            false => Stop::Rows(rows),
-            true => Stop::Error(StageError::unavailable(format!(
-                "topic `{target}`: no answer within {} s",
-                ANSWERS.as_secs()
-            ))),
+        let failure = failed.iter().find(|failure| !failure.of_a_row() && !failure.dropped());
+        let Some(Failure { topic, code, .. }) = failure.or_else(|| failed.iter().find(|failure| !failure.dropped()))
+        else {
+            return StageError::unavailable(format!("topic `{target}`: no answer within {} s", ANSWERS.as_secs()));
+        };
+        let error = error::of(&format!("topic `{topic}`"), &KafkaError::MessageProduction(*code));
+        match code {
+            Code::TopicAuthorizationFailed => error.remedy(format!("allow the user `Write` on `{topic}`")),
+            Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
+                error.remedy(format!("create topic `{topic}` again, or name another"))
+            }
+            Code::UnsupportedCompressionType => error.remedy("name another `options: { compression.codec: … }`"),
+            _ => error,
         }
     }
 }
 
-const OTHERS: &str = "name a topic for such rows: `rejects`";
+/// Where a row comes from.
+fn place(job: &Job, row: usize) -> String {
+    match &job.provenance {
+        Some(from) if row < from.offsets.len() => {
+            format!("partition {}, offset {}", from.partitions.value(row), from.offsets.value(row))
+        }
+        _ => format!("row {row} of the batch"),
+    }
+}
 
 /// The bytes of a row's key and value.
 fn size(job: &Job, row: usize) -> usize {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use foretell_flow::{Demand, Event, Fault, Partition, Position, StageError};
+use foretell_flow::{Demand, Event, Fault, Partition, StageError};
 use rdkafka::Offset;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaErrorCode as Code;
@@ -81,8 +81,6 @@ struct State {
     failure: Option<StageError>,
     /// The log that positions were said of.
     identity: Option<String>,
-    /// Where partitions ended when they were looked at last.
-    ends: HashMap<i32, i64>,
     /// When the last broker was lost, as long as nothing came since.
     down: Option<Instant>,
     stop: bool,
@@ -138,11 +136,6 @@ impl Shared {
             fetching: !state.parked && state.failure.is_none() && state.seek.is_none(),
             at: state.buffer.wanted().collect(),
         }
-    }
-
-    /// Where partitions end.
-    pub(super) fn ended(&self, ends: impl IntoIterator<Item = (i32, i64)>) {
-        self.state().ends = ends.into_iter().collect();
     }
 
     fn full(&self, buffer: &Buffer) -> bool {
@@ -241,15 +234,6 @@ impl Reader {
     /// The log that positions are said of from now on.
     pub(super) fn identify(&self, identity: &str) {
         self.shared.state().identity = Some(identity.to_owned());
-    }
-
-    /// How many records are between these positions and the ends that were seen last; `None` where one was not seen.
-    pub(super) fn behind(&self, positions: &[Position]) -> Option<i64> {
-        let state = self.shared.state();
-        let behind = |position: &Position| {
-            state.ends.get(&position.partition.index).map(|end| end.saturating_sub(position.next).max(0))
-        };
-        positions.iter().map(behind).sum()
     }
 
     /// Resolves when something came after this call.

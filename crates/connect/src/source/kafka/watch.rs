@@ -60,10 +60,8 @@ async fn watch(shared: Arc<Shared>, handle: Arc<Handle>, inspector: Arc<Inspecto
             judge = Judge::default();
             continue;
         }
-        match &seen {
-            Ok(Some(seen)) => shared.ended(seen.bounds.iter().map(|(index, (_, end))| (*index, *end))),
-            Ok(None) => {}
-            Err(error) => tracing::debug!(topic = &*shared.topic, %error, "the topic was not looked at"),
+        if let Err(error) = &seen {
+            tracing::debug!(topic = &*shared.topic, %error, "the topic was not looked at");
         }
         // Markers and records of aborted transactions move the client and give no message.
         for (index, position) in handle.positions(&list(&shared.topic, now.at.iter().copied())) {
