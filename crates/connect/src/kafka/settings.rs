@@ -197,6 +197,7 @@ const OWNED: &[(&str, &str)] = &[
     ("enable.auto.offset.store", "positions are stored with the results; the group's offset follows them"),
     ("auto.offset.reset", "use `start`; a position out of range stops the pipeline, loudly"),
     ("enable.partition.eof", "positions past transaction markers need it"),
+    ("check.crcs", "it is on: what was damaged on a disk must not pass for a record"),
     ("transactional.id", "it names the source's partition, so that an earlier owner is fenced"),
     ("enable.idempotence", "use `delivery`"),
     ("acks", "results must be on all replicas in sync"),
