@@ -8,23 +8,30 @@ use crate::kind::{DecodeSettings, Kind};
 mod build;
 mod column;
 mod csv;
+mod decimal;
 mod field;
 pub mod fields;
 mod guess;
 mod json;
 mod key;
 mod line;
+mod members;
 mod parquet;
 mod plain;
 mod scan;
 mod time;
+mod typed;
 mod values;
 
 pub use column::{Column, Columns, Type};
 pub(crate) use csv::outline;
-pub(crate) use guess::Guess;
+pub(crate) use decimal::{MOST_DIGITS, parse_decimal};
+pub(crate) use guess::{Guess, JsonGuess, JsonKind, is_value};
 pub use key::{KeyType, decode_key};
-pub(crate) use parquet::type_of;
+pub(crate) use members::Members;
+pub(crate) use parquet::check_file;
+pub use parquet::reading;
+pub(crate) use typed::type_of;
 
 /// Every kind of decoder.
 pub const DECODERS: &[Kind<dyn DecodeSettings>] = &[csv::KIND, json::KIND, line::KIND, parquet::KIND];

@@ -183,10 +183,10 @@ pub fn open(url: &str, base: &Path) -> Result<(Arc<dyn Storage>, String), Error>
     match url.split_once("://") {
         Some(("hdfs", rest)) => {
             let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-            let hdfs = Hdfs::connect(authority)?;
+            let hdfs = Hdfs::connect(&host(authority))?;
             Ok((Arc::new(hdfs), clean(&format!("/{path}"))))
         }
-        Some(("file", rest)) if rest.starts_with('/') => Ok((Arc::new(Local), clean(rest))),
+        Some(("file", rest)) if rest.starts_with('/') => Ok((Arc::new(Local), clean_local(rest))),
         Some(("file", _)) => Err(settings("a file URL has three slashes: `file:///folder/name`")),
         Some((scheme, _)) => {
             Err(settings(&format!("`{scheme}://` is not supported; local paths and `hdfs://host:port/path` are")))
@@ -195,7 +195,7 @@ pub fn open(url: &str, base: &Path) -> Result<(Arc<dyn Storage>, String), Error>
         None => {
             let path = std::path::absolute(base.join(url)).map_err(|e| settings(&e.to_string()))?;
             let path = path.to_str().ok_or_else(|| settings("the path is not UTF-8"))?;
-            Ok((Arc::new(Local), clean(path)))
+            Ok((Arc::new(Local), clean_local(path)))
         }
     }
 }
@@ -219,10 +219,47 @@ pub fn shared(url: &str) -> bool {
     url.starts_with("hdfs://")
 }
 
-/// Without doubled and trailing slashes.
+/// One spelling of a path: without doubled and trailing slashes, `.` and `..`.
 fn clean(path: &str) -> String {
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
     format!("/{}", parts.join("/"))
+}
+
+/// As [`clean`], of a path on this machine, where `..` behind a symbolic link leads elsewhere than the text says.
+fn clean_local(path: &str) -> String {
+    let Some(at) = path.rfind("/..").filter(|at| matches!(path.as_bytes().get(at + 3), None | Some(b'/'))) else {
+        return clean(path);
+    };
+    let (up, rest) = path.split_at(at + 3);
+    match std::fs::canonicalize(up).ok().and_then(|up| Some(format!("{}/{rest}", up.to_str()?))) {
+        Some(path) => clean(&path),
+        None => clean(path),
+    }
+}
+
+/// A host in the one spelling that it has; the name of a service, which has no port, stays as it is.
+fn host(authority: &str) -> String {
+    if authority.contains(':') { authority.to_ascii_lowercase() } else { authority.to_string() }
+}
+
+/// The one spelling of a URL that was written down before there was one.
+pub(crate) fn one_spelling(url: &str) -> String {
+    match url.split_once("://") {
+        None => clean_local(url),
+        Some((scheme, rest)) => {
+            let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+            format!("{scheme}://{}{}", host(authority), clean(&format!("/{path}")))
+        }
+    }
 }
 
 /// The folder that a path is in.

@@ -193,6 +193,11 @@ impl Settings {
         self.lanes.map(usize::from)
     }
 
+    /// Whether the pipeline file itself says that the first line names the columns.
+    pub(super) fn names_columns(&self) -> bool {
+        self.header == Some(true)
+    }
+
     pub(super) fn describe(&self) -> String {
         format!("files {}", self.paths().join(", "))
     }
