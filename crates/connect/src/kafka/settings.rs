@@ -31,6 +31,10 @@ impl<'de> Deserialize<'de> for Brokers {
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Brokers, E> {
                 match text.trim() {
                     "" => Err(E::custom("is empty; name at least one broker as `host:port`")),
+                    // What stands before it is a password, which nobody shall look up or show.
+                    text if text.contains('@') => Err(E::custom(
+                        "holds an `@`; a broker is `host:port`, user and password go into `security: { sasl: … }`",
+                    )),
                     text => Ok(Brokers(text.to_owned())),
                 }
             }
@@ -355,5 +359,7 @@ mod tests {
         assert_eq!(settings_of::<Brokers>(json!("a:1,b:2")), Ok(Brokers("a:1,b:2".into())));
         assert_eq!(settings_of::<Brokers>(json!(["a:1", "b:2"])), Ok(Brokers("a:1,b:2".into())));
         assert!(settings_of::<Brokers>(json!([])).unwrap_err().message.contains("at least one"));
+        let error = settings_of::<Brokers>(json!(["a:1", "SASL_SSL://app:secret@b:2"])).unwrap_err().message;
+        assert!(error.contains("`security: { sasl: … }`") && !error.contains("secret"), "{error}");
     }
 }

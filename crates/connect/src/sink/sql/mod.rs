@@ -6,6 +6,7 @@
 mod address;
 mod database;
 mod mariadb;
+mod number;
 mod postgres;
 mod progress;
 mod protocol;

@@ -133,7 +133,7 @@ impl SqlSink {
             .iter()
             .zip(empty.columns())
             .zip(self.plan.schema.fields())
-            .map(|((c, a), f)| convert(f, a, &c.kind, &dialect.rules, self.plan.zone).map(|(data, _)| data))
+            .map(|((c, a), f)| convert(f, a, c, &dialect.rules, self.plan.zone).map(|(data, _)| data))
             .collect();
         let sample = sample.map_err(|text| self.failed(Failure::settings(text)))?;
         db.probe(&insert, &sample).await.map_err(|f| self.failed(f))?;
@@ -267,7 +267,7 @@ impl SqlSink {
             "the database refused rows; they are in `{}`",
             into.table
         );
-        let batch = rejects(&self.plan.owner, write, refused)?;
+        let batch = rejects(&self.plan.owner, write, refused, self.plan.zone)?;
         let lost = insert_batch(db, into, &batch, self.plan.zone).await?;
         match lost.first() {
             None => Ok(()),
