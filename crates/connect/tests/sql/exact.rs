@@ -142,6 +142,10 @@ pub async fn numbers_in_columns_of_decimals(bed: &mut Bed) {
     let wide = decimals(38, 10, &[12_345_678_901_234_567_890_123_456_789_012_345_678]);
     check(bed, "NUMERIC(38,10)", wide.clone(), &[Some("1234567890123456789012345678.9012345678")]).await;
     check(bed, "VARCHAR(50)", wide, &[Some("1234567890123456789012345678.9012345678")]).await;
+    if bed.server == Server::MariaDb {
+        check(bed, "DOUBLE(10,2)", decimals(10, 3, &[1_250, 1_255]), &[Some("1.25"), None]).await;
+        check(bed, "DOUBLE(10,2)", floats(&[1.256]), &[Some("1.26")]).await;
+    }
     if bed.server == Server::Postgres {
         check(bed, "NUMERIC", decimals(38, 3, &[1_255]), &[Some("1.255")]).await;
         bed.run("CREATE DOMAIN price AS NUMERIC(5,1)").await;
@@ -163,8 +167,13 @@ pub async fn texts_keep_their_spaces(bed: &mut Bed) {
             let kinds = texts(&["CT", "1", "US", "2"]);
             check(bed, "ENUM('CT','MR','2')", kinds, &[Some("CT"), None, None, Some("2")]).await;
             check(bed, "SET('a','b')", texts(&["a,b", "3"]), &[Some("a,b"), None]).await;
+            check(bed, "BINARY(2)", texts(&["ab", "a", "abc"]), &[Some("ab"), None, None]).await;
         }
-        Server::Postgres => {}
+        Server::Postgres => {
+            let long = "x".repeat(64);
+            check(bed, "NAME", texts(&[&long[1..], &long]), &[Some(&long[1..]), None]).await;
+            check(bed, "\"char\"", texts(&["a", "ab"]), &[Some("a"), None]).await;
+        }
         Server::Sqlite => {
             // A text that is a number would become one.
             check(bed, "DATE", texts(&["2026-11-24", "20261124", "1e5"]), &[Some("2026-11-24"), None, None]).await;
@@ -195,12 +204,20 @@ pub async fn dates_and_times(bed: &mut Bed) {
     }
     let seconds = by(bed, "DATETIME", "TIMESTAMP(0)", "");
     check(bed, seconds, fine, &[Some("1969-12-31 23:59:59"), Some("1970-01-01 00:00:01")]).await;
-    let text = ["2026-11-24 01:02:03.7", "2026-11-24T01:02:03Z", "2026-11-24 01:02:03+08", "2026-11-24", "soon"];
+    let text = [
+        "2026-11-24 01:02:03.7",
+        "2026-11-24T01:02:03Z",
+        "2026-11-24 01:02:03+08",
+        "2026-11-24",
+        "2026-11-24 01:02:03 CET",
+        "soon",
+    ];
     let expected = [
         Some("2026-11-24 01:02:03"),
         Some("2026-11-24 01:02:03"),
         Some("2026-11-23 17:02:03"),
         Some("2026-11-24 00:00:00"),
+        None,
         None,
     ];
     check(bed, seconds, texts(&text), &expected).await;
@@ -208,7 +225,15 @@ pub async fn dates_and_times(bed: &mut Bed) {
         texts(&["2026-11-24", "2026-11-24 00:00:00", "2026-11-24 13:00:00", "2026-11-24T00:00:00Z", "2026-02-30"]);
     check(bed, "DATE", days, &[Some("2026-11-24"), Some("2026-11-24"), None, None, None]).await;
     let clock = Arc::new(Time64NanosecondArray::from(vec![46_799_999_999_999, 0]));
-    check(bed, by(bed, "TIME", "TIME(0)", ""), clock, &[Some("12:59:59"), Some("00:00:00")]).await;
+    let column = by(bed, "TIME", "TIME(0)", "");
+    check(bed, column, clock, &[Some("12:59:59"), Some("00:00:00")]).await;
+    check(bed, column, texts(&["12:59:59.7", "noon"]), &[Some("12:59:59"), None]).await;
+    if bed.server == Server::MariaDb {
+        // The server would put its own clock's time.
+        let times = Arc::new(TimestampMicrosecondArray::from(vec![Some(1_000_000), None]));
+        let column = "TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP";
+        check(bed, column, times, &[Some("1970-01-01 00:00:01"), None]).await;
+    }
 }
 
 pub async fn null_is_null_in_every_type(bed: &mut Bed) {

@@ -87,7 +87,7 @@ impl MariaDb {
             .command(&format!(
                 "SET SESSION sql_mode = 'STRICT_ALL_TABLES,STRICT_TRANS_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,\
                  ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO', sql_notes = 1, \
-                 autocommit = 1, sql_select_limit = DEFAULT, innodb_lock_wait_timeout = {LOCK_SECONDS}"
+                 max_error_count = 64, autocommit = 1, sql_select_limit = DEFAULT, innodb_lock_wait_timeout = {LOCK_SECONDS}"
             ))
             .await?;
         let facts = database
@@ -119,14 +119,20 @@ impl MariaDb {
         }
     }
 
-    /// The first warning of the last statement, as what a row was refused for.
-    async fn warning(&mut self) -> Result<Failure, Failure> {
-        let rows = self.connection.fetch_all(sqlx::raw_sql("SHOW WARNINGS LIMIT 1")).await.map_err(|e| failure(&e))?;
-        let Some(row) = rows.first() else { return Ok(Failure::row("stored only with a warning")) };
-        let number: u32 = row.try_get_unchecked(1).unwrap_or_default();
-        let message: String = row.try_get_unchecked(2).unwrap_or_default();
-        let number = u16::try_from(number).unwrap_or_default();
-        Ok(Failure::row(reason(number, &message)))
+    /// The first warning of the last statement that is about a value, as what a row was refused for. Triggers may leave
+    /// notes of other things.
+    async fn warning(&mut self) -> Result<Option<Failure>, Failure> {
+        let rows = self.connection.fetch_all(sqlx::raw_sql("SHOW WARNINGS")).await.map_err(|e| failure(&e))?;
+        for row in &rows {
+            let level: String = row.try_get_unchecked(0).unwrap_or_default();
+            let number: u32 = row.try_get_unchecked(1).unwrap_or_default();
+            let message: String = row.try_get_unchecked(2).unwrap_or_default();
+            let number = u16::try_from(number).unwrap_or_default();
+            if level != "Note" || known(number).is_some() {
+                return Ok(Some(Failure::row(reason(number, &message))));
+            }
+        }
+        Ok(None)
     }
 
     fn sql(&self, insert: &Insert, rows: usize) -> String {
@@ -158,8 +164,10 @@ impl MariaDb {
             }
         }
         let done = self.run(self.sql(insert, rows.len()), arguments).await?;
-        if within(self.count_warnings()).await? > 0 {
-            return Err(within(self.warning()).await?);
+        if within(self.count_warnings()).await? > 0
+            && let Some(failure) = within(self.warning()).await?
+        {
+            return Err(failure);
         }
         match insert.key.is_some() || done == rows.len() as u64 {
             true => Ok(()),
@@ -234,7 +242,8 @@ impl Database for MariaDb {
             .fetch(
                 "SELECT CAST(column_name AS CHAR), CAST(data_type AS CHAR), CAST(column_type AS CHAR), \
                  CAST(is_nullable AS CHAR), CAST(column_default AS CHAR), CAST(extra AS CHAR), \
-                 CAST(datetime_precision AS SIGNED), CAST(numeric_scale AS SIGNED) FROM information_schema.columns \
+                 CAST(datetime_precision AS SIGNED), CAST(numeric_scale AS SIGNED), \
+                 CAST(character_maximum_length AS SIGNED) FROM information_schema.columns \
                  WHERE table_schema = COALESCE(?, DATABASE()) AND table_name = ? ORDER BY ordinal_position",
                 &place,
             )
@@ -347,6 +356,7 @@ fn column(row: &[Value]) -> Option<Column> {
     };
     let (name, data_type, column_type, extra) = (text(0), text(1), text(2), text(5).to_lowercase());
     let unsigned = column_type.contains("unsigned");
+    let length = if let Some(Value::Int(length)) = row.get(8) { usize::try_from(*length).ok() } else { None };
     let scale = if let Some(Value::Int(scale)) = row.get(7) { Some(*scale) } else { None };
     let digits = match row.get(6) {
         Some(Value::Int(digits)) => u8::try_from(*digits).unwrap_or(0),
@@ -357,6 +367,8 @@ fn column(row: &[Value]) -> Option<Column> {
         "tinyint" | "smallint" | "mediumint" | "int" | "bigint" => Kind::Int,
         "bit" => Kind::UInt,
         "year" => Kind::Year,
+        // FLOAT(7,3): so many digits, however they are kept.
+        "float" | "double" if scale.is_some() => Kind::Decimal { precision: 0, scale },
         "float" => Kind::Float { single: true },
         "double" => Kind::Float { single: false },
         "decimal" => Kind::Decimal { precision: 0, scale },
@@ -378,9 +390,10 @@ fn column(row: &[Value]) -> Option<Column> {
         kind,
         needed: text(3) == "NO" && !filled,
         computed,
-        limit: None,
+        limit: if data_type.eq_ignore_ascii_case("binary") { length } else { None },
         by_number: matches!(data_type.to_lowercase().as_str(), "enum" | "set"),
-        fills_null: numbered,
+        // NULL in a TIMESTAMP that is NOT NULL is the time of the INSERT.
+        fills_null: numbered || (text(3) == "NO" && data_type.eq_ignore_ascii_case("timestamp")),
     })
 }
 

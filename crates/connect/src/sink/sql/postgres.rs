@@ -424,7 +424,13 @@ fn column(row: &[Value]) -> Option<Column> {
         kind,
         needed: text(3) == "true" && text(4) != "true" && !computed,
         computed,
-        limit: modifier.filter(|_| text(2) == "character varying").and_then(|limit| usize::try_from(limit).ok()),
+        limit: match text(2) {
+            "character varying" => modifier.and_then(|limit| usize::try_from(limit).ok()),
+            // These cut whatever is longer.
+            "name" => Some(63),
+            "\"char\"" => Some(1),
+            _ => None,
+        },
         by_number: false,
         fills_null: false,
     })

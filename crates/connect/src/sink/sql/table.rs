@@ -87,7 +87,8 @@ pub(super) struct Column {
     pub(super) needed: bool,
     /// Whether the database computes it, so that an INSERT must not name it.
     pub(super) computed: bool,
-    /// The most characters of a text, where the database cuts spaces beyond them and says nothing.
+    /// How long a value may be, where the database makes another one fit and says nothing: the characters of a text whose
+    /// last spaces it would cut, the bytes of a binary one that it would fill up, those of a type that cuts.
     pub(super) limit: Option<usize>,
     /// Whether a text that is a number may stand for a value's number (MariaDB's `enum` and `set`).
     pub(super) by_number: bool,

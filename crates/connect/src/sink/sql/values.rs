@@ -300,17 +300,22 @@ pub(super) fn convert(
             let midnight = |text: &&str| match written(text) {
                 Some(Written::Local(time)) => time.time() == NaiveTime::MIN,
                 Some(Written::Zoned(_)) => false,
-                None => true,
+                None => !text.contains(':'),
             };
             Data::Text(texts.iter().map(|text| text.filter(midnight)).collect())
         }
         Take::TimeText { digits, instant } if rules.typed => {
             let texts = texts()?;
-            Data::Text(texts.iter().map(|text| text.map(|text| as_time(text, digits, instant, zone))).collect())
+            let time = |text: &str| as_time(text, digits, instant, zone);
+            Data::Text(texts.iter().map(|text| text.and_then(time)).collect())
         }
-        Take::Clock { digits } if rules.typed && !matches!(from, DataType::Utf8 | DataType::Null) => {
+        Take::Clock { digits } if rules.typed => {
             let texts = texts()?;
-            Data::Text(texts.iter().map(|text| text.map(|text| cut(text, digits))).collect())
+            let clock = |text: &str| match NaiveTime::parse_from_str(text, "%H:%M:%S%.f") {
+                Ok(_) => cut(text, digits),
+                Err(_) => text.to_owned(),
+            };
+            Data::Text(texts.iter().map(|text| text.map(clock)).collect())
         }
         Take::Text | Take::DateText | Take::TimeText { .. } | Take::Clock { .. } => Data::Text(texts()?),
         Take::Json => Data::Text(json(&array, zone).ok_or_else(no_fit)?),
@@ -319,6 +324,10 @@ pub(super) fn convert(
     if data.array().null_count() != array.logical_null_count() {
         let lost = (0..array.len()).filter(|&row| array.is_valid(row) && data.is_null(row));
         unfit.extend(lost.map(|row| (row, NO_FIT)));
+    }
+    if let (Data::Binary(values), Some(limit)) = (&data, to.limit) {
+        let short = values.iter().enumerate().filter(|(_, value)| value.is_some_and(|value| value.len() < limit));
+        unfit.extend(short.map(|(row, _)| (row, "shorter than the column, which would fill it up")));
     }
     if let Data::Text(texts) = &data {
         let odd = |(row, text): (usize, Option<&str>)| Some((row, changed(text?, to, rules)?));
@@ -377,6 +386,9 @@ fn decimals(texts: &StringArray, float: bool, scale: Option<i64>, rules: &Rules)
 
 /// Why a text would not be the same in the column, where the database does not say so itself.
 fn changed(text: &str, to: &Column, rules: &Rules) -> Option<&'static str> {
+    if to.limit.is_some_and(|limit| to.kind == Kind::Other && text.len() > limit) {
+        return Some("too long");
+    }
     if let Some(limit) = to.limit
         && text.len() > limit
         && text.ends_with(' ')
@@ -514,15 +526,19 @@ fn written(text: &str) -> Option<Written> {
 }
 
 /// A text as the time that it says: a zone counts, and what is finer than the column is cut, as of all times. What is
-/// written in another way is for the database to read.
-fn as_time(text: &str, digits: u8, instant: bool, zone: Tz) -> String {
+/// written in another way is for the database to read; where that would pass over a zone's name, there is no time.
+fn as_time(text: &str, digits: u8, instant: bool, zone: Tz) -> Option<String> {
     let time = match written(text) {
-        Some(Written::Zoned(time)) if instant => Some(time.naive_utc()),
-        Some(Written::Zoned(time)) => local(time.naive_utc(), zone),
-        Some(Written::Local(time)) => Some(time),
-        None => None,
+        Some(Written::Zoned(time)) if instant => time.naive_utc(),
+        Some(Written::Zoned(time)) => local(time.naive_utc(), zone)?,
+        Some(Written::Local(time)) => time,
+        None => {
+            let end: String = text.trim().chars().rev().take_while(char::is_ascii_alphabetic).collect();
+            let known = ["", "ma", "mp", "cb", "da"].contains(&end.to_lowercase().as_str());
+            return (known || instant || !text.contains(':')).then(|| text.to_owned());
+        }
     };
-    time.map_or_else(|| text.to_owned(), |time| cut(&time_text(time), digits))
+    Some(cut(&time_text(time), digits))
 }
 
 /// A time's text with no more than so many digits after the second.
