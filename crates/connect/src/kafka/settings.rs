@@ -31,10 +31,6 @@ impl<'de> Deserialize<'de> for Brokers {
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Brokers, E> {
                 match text.trim() {
                     "" => Err(E::custom("is empty; name at least one broker as `host:port`")),
-                    // What stands before it is a password, which nobody shall look up or show.
-                    text if text.contains('@') => Err(E::custom(
-                        "holds an `@`; a broker is `host:port`, user and password go into `security: { sasl: … }`",
-                    )),
                     text => Ok(Brokers(text.to_owned())),
                 }
             }
@@ -226,6 +222,11 @@ impl Connection {
     /// # Errors
     /// An option that is not for the user to set, or that librdkafka does not know.
     pub(crate) fn config(&self, own: &[(&str, &str)]) -> Result<ClientConfig, StageError> {
+        // What stands before it may be a password, which nobody shall look up or show.
+        if self.brokers.0.contains('@') {
+            let error = StageError::settings("`brokers`: a broker is written `host:port`, without a user");
+            return Err(error.remedy("user and password go into `security: { sasl: … }`"));
+        }
         let mut config = ClientConfig::new();
         config.set_log_level(rdkafka::config::RDKafkaLogLevel::Info);
         config.set("bootstrap.servers", &self.brokers.0);
@@ -352,6 +353,9 @@ mod tests {
         assert_eq!(config.get("security.protocol"), Some("sasl_ssl"));
         assert_eq!(config.get("ssl.ca.location"), Some("/etc/foretell/ca.pem"));
         assert!(!format!("{connection:?}").contains("hidden"));
+        connection.brokers = Brokers("a:1,SASL_SSL://app:secret@b:2".into());
+        let error = connection.config(&[]).err().unwrap().to_string();
+        assert!(error.contains("`security: { sasl: … }`") && !error.contains("secret"), "{error}");
     }
 
     #[test]
@@ -359,7 +363,5 @@ mod tests {
         assert_eq!(settings_of::<Brokers>(json!("a:1,b:2")), Ok(Brokers("a:1,b:2".into())));
         assert_eq!(settings_of::<Brokers>(json!(["a:1", "b:2"])), Ok(Brokers("a:1,b:2".into())));
         assert!(settings_of::<Brokers>(json!([])).unwrap_err().message.contains("at least one"));
-        let error = settings_of::<Brokers>(json!(["a:1", "SASL_SSL://app:secret@b:2"])).unwrap_err().message;
-        assert!(error.contains("`security: { sasl: … }`") && !error.contains("secret"), "{error}");
     }
 }

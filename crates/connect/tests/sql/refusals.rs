@@ -67,11 +67,13 @@ pub async fn a_row_is_refused_for_whatever_reason(bed: &mut Bed) {
         ),
         Server::Postgres => (
             &[
-                ("RAISE EXCEPTION 'secret' USING ERRCODE = 'U1234'", "the statement was refused (SQLSTATE U1234)"),
+                ("RAISE EXCEPTION 'secret' USING ERRCODE = 'U1234'", "refused by a trigger (SQLSTATE U1234)"),
+                ("RAISE EXCEPTION 'secret' USING ERRCODE = '55000'", "refused by a trigger (SQLSTATE 55000)"),
+                ("RAISE EXCEPTION 'secret' USING ERRCODE = '40001'", "refused by a trigger (SQLSTATE 40001)"),
                 ("RAISE EXCEPTION 'secret'", "refused by a trigger (SQLSTATE P0001)"),
                 ("PERFORM 1 / 0", "refused (SQLSTATE 22012)"),
                 ("ASSERT false, 'secret'", "the statement was refused (SQLSTATE P0004)"),
-                ("RAISE EXCEPTION 'secret' USING ERRCODE = '38001'", "the statement was refused (SQLSTATE 38001)"),
+                ("RAISE EXCEPTION 'secret' USING ERRCODE = '38001'", "refused by a trigger (SQLSTATE 38001)"),
             ],
             "",
         ),
@@ -182,7 +184,8 @@ pub async fn what_concerns_all_rows_stops(bed: &mut Bed) {
     bed.run(refuse).await;
     let error = put(&mut sink, 20..40).await.unwrap_err();
     assert_eq!(error.fault, Fault::Settings, "{error}");
-    assert!(error.message.contains("each of the 20 rows was refused: the statement was refused ("), "{error}");
+    let what = if bed.server == Server::Postgres { "refused by a trigger" } else { "the statement was refused" };
+    assert!(error.message.contains(&format!("each of the 20 rows was refused: {what} (")), "{error}");
     let drop_trigger = if bed.server == Server::Postgres { "DROP TRIGGER tr ON result" } else { "DROP TRIGGER tr" };
     bed.run(drop_trigger).await;
     // Nothing is lost: the same rows go in afterwards.

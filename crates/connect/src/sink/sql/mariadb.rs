@@ -238,6 +238,7 @@ impl Database for MariaDb {
             (Value::Text(engine), _) => Some(format!("its engine is {engine}")),
             _ => Some(format!("it is a {}", table_type.to_lowercase())),
         };
+        let is_view = engine == &Value::Null && table_type.to_uppercase().contains("VIEW");
         let columns = self
             .fetch(
                 "SELECT CAST(column_name AS CHAR), CAST(data_type AS CHAR), CAST(column_type AS CHAR), \
@@ -258,7 +259,7 @@ impl Database for MariaDb {
             )
             .await?;
         let unique = super::progress::grouped(&keys);
-        Ok(Some(Table { name: name.clone(), columns, unique, no_transactions, denied: Vec::new() }))
+        Ok(Some(Table { name: name.clone(), columns, unique, no_transactions, is_view, denied: Vec::new() }))
     }
 
     async fn tables(&mut self) -> Result<Vec<String>, Failure> {

@@ -216,6 +216,7 @@ impl Database for Pg {
             columns: columns.iter().filter_map(|row| column(row)).collect(),
             unique: super::progress::grouped(&keys),
             no_transactions,
+            is_view: false,
             denied,
         }))
     }
@@ -464,8 +465,12 @@ fn failure(error: &sqlx::Error) -> Failure {
             None => format!("{what} (SQLSTATE {code})"),
         });
     }
-    let moment = matches!(class, "08" | "40" | "53" | "57" | "58") || matches!(code, "55P03" | "25P03" | "25006");
+    // What a trigger says in its own words is about the row, with whatever code it says it.
+    let raised = error.routine() == Some("exec_stmt_raise");
+    let passing = matches!(class, "08" | "40" | "53" | "57" | "58") || matches!(code, "55P03" | "25P03" | "25006");
+    let moment = passing && !raised;
     let cause = match class {
+        _ if raised => Cause::Unsure,
         _ if moment => Cause::Moment,
         // Names, rights, the statement's form, the session's state, the server itself.
         "0A" | "0L" | "0P" | "25" | "26" | "28" | "2B" | "34" | "3D" | "3F" | "42" | "55" | "F0" | "XX" => {
@@ -474,7 +479,11 @@ fn failure(error: &sqlx::Error) -> Failure {
         _ => Cause::Unsure,
     };
     // What stands near a mistake (42601) may be a value.
-    let shown = moment || (matches!(class, "28" | "3D" | "3F" | "42" | "0A") && code != "42601");
-    let text = if shown { error.message() } else { "the statement was refused" };
+    let shown = moment || (!raised && matches!(class, "28" | "3D" | "3F" | "42" | "0A") && code != "42601");
+    let text = match (shown, raised) {
+        (true, _) => error.message(),
+        (_, true) => "refused by a trigger",
+        _ => "the statement was refused",
+    };
     Failure { cause, text: format!("{text} (SQLSTATE {code})") }
 }

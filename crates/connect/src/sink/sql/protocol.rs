@@ -104,9 +104,21 @@ impl SqlSink {
         if let Some(why) = &table.no_transactions
             && self.plan.exactly_once
         {
-            return Err(StageError::settings(format!("{}: {why}, which has no transactions", self.place())).remedy(
-                format!("`ALTER TABLE {} ENGINE=InnoDB`, or set `delivery: at_least_once`", dialect.table(&table.name)),
-            ));
+            let place = self.place();
+            let (what, remedy) = match table.is_view {
+                true => (
+                    format!("{place}: {why}, of which it cannot be seen whether its table has transactions"),
+                    "name the table that the view is of, or set `delivery: at_least_once`".to_owned(),
+                ),
+                false => {
+                    let alter = format!("`ALTER TABLE {} ENGINE=InnoDB`", dialect.table(&table.name));
+                    (
+                        format!("{place}: {why}, which has no transactions"),
+                        format!("{alter}, or set `delivery: at_least_once`"),
+                    )
+                }
+            };
+            return Err(StageError::settings(what).remedy(remedy));
         }
         let upsert = !self.plan.key.is_empty();
         if let Some(right) = table.denied.iter().find(|r| **r == "INSERT" || upsert) {
@@ -173,8 +185,16 @@ impl SqlSink {
                 return Err(self.failed(failure));
             }
             let rest: Vec<&str> = missing.iter().skip(i).map(|(_, sql)| sql.as_str()).collect();
+            let elsewhere = match &self.plan.table.schema {
+                Some(schema) if db.dialect().name == super::postgres::DIALECT.name => format!(
+                    ";\nor add `?options=-csearch_path%3D{schema}` to the URL, so that they are made in the schema \
+                     `{schema}`, beside the table"
+                ),
+                _ => String::new(),
+            };
             return Err(failure.at(format!("table `{name}` cannot be created")).remedy(format!(
-                "run this as a user who may: {};\nor set `delivery: at_least_once`, which needs no table of its own",
+                "run this as a user who may: {}{elsewhere};\nor set `delivery: at_least_once`, which needs no table of \
+                 its own",
                 rest.join("; ")
             )));
         }

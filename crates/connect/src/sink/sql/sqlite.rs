@@ -169,6 +169,7 @@ impl Database for Sqlite {
             columns: columns.iter().filter_map(|row| column(row, single)).collect(),
             unique,
             no_transactions: None,
+            is_view: false,
             denied: Vec::new(),
         }))
     }

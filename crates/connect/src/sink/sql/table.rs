@@ -105,6 +105,8 @@ pub(super) struct Table {
     pub(super) unique: Vec<Vec<String>>,
     /// Why it cannot take part in transactions, e.g. its engine.
     pub(super) no_transactions: Option<String>,
+    /// Whether it is a view, of which that cannot be known.
+    pub(super) is_view: bool,
     /// What may not be done with it: `INSERT`, `UPDATE`.
     pub(super) denied: Vec<&'static str>,
 }
