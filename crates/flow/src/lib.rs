@@ -25,5 +25,5 @@ pub use run::{
 };
 pub use stage::{
     Bounds, Chunk, Claim, Decode, Decoded, Demand, Event, Holding, Keep, PASSING, Queried, Query, Refused, Reset,
-    Scope, Sharing, Sink, SinkTraits, Source, Write, Written,
+    Scope, Sharing, Sink, SinkTraits, Source, Trace, Upkeep, Write, Written,
 };

@@ -99,7 +99,21 @@ impl Source for MemorySource {
         Ok(())
     }
 
-    async fn commit(&mut self, _: &[Position]) -> Result<(), StageError> {
+    fn upkeep(&mut self) -> Arc<dyn Upkeep> {
+        Arc::new(Advisory)
+    }
+}
+
+/// Nobody asks it.
+struct Advisory;
+
+#[async_trait]
+impl Upkeep for Advisory {
+    async fn behind(&self, _: &[Position]) -> Result<i64, StageError> {
+        Ok(0)
+    }
+
+    async fn commit(&self, _: &[Position], _: &str) -> Result<(), StageError> {
         Ok(())
     }
 }
@@ -330,8 +344,14 @@ fn batching(
         }),
         traits: SinkTraits { keeps_positions: true, sharing: Sharing::Shared, atomic, slices: sliced },
         takes,
-        columns: None,
+        schema: match takes {
+            Takes::Results => Stamp { recipe: String::new() }.schema(),
+            Takes::DeadLetters => dead_letter_schema(false),
+        },
+        chosen: false,
         backfill: false,
+        new: false,
+        home: String::new(),
     };
     let source = MemorySource {
         dice: Dice(seed * 77 + 5),
@@ -345,6 +365,7 @@ fn batching(
         lanes: vec![lane(0, Takes::Results, true), lane(1, Takes::Results, sliced), lane(2, Takes::DeadLetters, true)],
         kitchen: Arc::new(Cookbook { recipe: recipe(cook) }),
         settings: Settings {
+            pipeline: "p".into(),
             worker: "0".into(),
             trigger,
             limits: Limits { rows: 40, bytes: 1 << 20, window: 400, slice: 7 },

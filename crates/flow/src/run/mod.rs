@@ -7,9 +7,12 @@
 mod batches;
 mod compute;
 mod epoch;
+mod housekeeping;
 mod lane;
+mod leftover;
 mod progress;
 mod reader;
+mod roster;
 mod sliced;
 mod start;
 mod trigger;
@@ -54,6 +57,8 @@ pub enum OnBadRecord {
 /// How a worker runs.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// The pipeline's name.
+    pub pipeline: String,
     /// This worker's stable name.
     pub worker: String,
     /// When a batch begins.
@@ -62,7 +67,7 @@ pub struct Settings {
     pub limits: Limits,
     /// What to do with a bad record.
     pub on_bad_record: OnBadRecord,
-    /// Topics that had positions before this run began: their new partitions start at their first record.
+    /// Topics that had positions before this run began: partitions without one start at their first record.
     pub known_topics: HashSet<String>,
     /// Whether the query takes a batch as a whole: then this worker must have all partitions.
     pub exclusive: bool,
@@ -95,7 +100,21 @@ impl Worker {
         let mut fenced = 0;
         let mut fresh = true;
         let mut assigned = None;
+        let mut at_begin = None;
         let outcome = loop {
+            // Before the first assignment is heard of: what comes later is new.
+            let at_begin = match at_begin {
+                Some(count) => count,
+                None => match self.source.partitions().await {
+                    Ok(count) => *at_begin.insert(count),
+                    Err(error) if error.fault == Fault::Unavailable && !shutdown.is_cancelled() => {
+                        warn!(worker = self.settings.worker, "{error}: trying again");
+                        tokio::time::sleep(AGAIN).await;
+                        continue;
+                    }
+                    Err(error) => break Err(error),
+                },
+            };
             let partitions = match assigned.take() {
                 Some(partitions) => partitions,
                 None => match self.assignment(&shutdown).await {
@@ -116,6 +135,7 @@ impl Worker {
                 stats: &self.stats,
                 shutdown: &shutdown,
                 partitions: &partitions,
+                at_begin,
                 fresh: &mut fresh,
             };
             let begun = Instant::now();

@@ -60,8 +60,8 @@ pub(crate) async fn run(args: RunArgs) -> Result<()> {
     if args.console {
         let worker = pipeline.observer(args.from, args.rows).await?;
         tokio::spawn(signals(shutdown.clone(), LEAVE_DRY_RUN_WITHIN));
-        pipeline.refresh_tables(false, &shutdown);
-        return run_workers(&pipeline, vec![worker], shutdown, started).await;
+        let tables = pipeline.refresh_tables(false, &shutdown);
+        return run_workers(&pipeline, vec![worker], tables, shutdown, started).await;
     }
     tokio::spawn(signals(shutdown.clone(), LEAVE_WITHIN));
     let workers = args.workers.map_or_else(|| pipeline.usual_workers(), usize::from);
@@ -90,9 +90,9 @@ pub(crate) async fn run_pipeline(
     let known = open.first().map(|worker| worker.settings.known_topics.clone()).unwrap_or_default();
     open.iter_mut().for_each(|worker| worker.settings.known_topics.clone_from(&known));
     pipeline.keep().await?;
-    pipeline.refresh_tables(true, &shutdown);
+    let tables = pipeline.refresh_tables(true, &shutdown);
     ready();
-    run_workers(&pipeline, open, shutdown.clone(), started).await?;
+    run_workers(&pipeline, open, tables, shutdown.clone(), started).await?;
     // A run that was told to stop may have left something.
     if pipeline.file.trigger.mode == TriggerMode::AvailableNow && !shutdown.is_cancelled() {
         pipeline.complete().await?;
@@ -103,6 +103,7 @@ pub(crate) async fn run_pipeline(
 async fn run_workers(
     pipeline: &Pipeline,
     ready: Vec<Worker>,
+    mut tables: JoinSet<()>,
     shutdown: CancellationToken,
     started: Instant,
 ) -> Result<()> {
@@ -121,16 +122,20 @@ async fn run_workers(
     let progress = tokio::spawn(report(stats.clone(), pipeline.file.progress, every));
 
     let mut outcome = Ok(());
-    while let Some(joined) = tasks.join_next().await {
-        let ended = match joined {
-            Ok(ended) => ended,
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    loop {
+        let ended = tokio::select! {
+            joined = tasks.join_next() => match joined {
+                None => break,
+                Some(Ok(ended)) => ended.map_err(anyhow::Error::from),
+                Some(Err(_)) => Err(defect("a worker")),
+            },
+            Some(joined) = tables.join_next() => joined.map_err(|_| defect("reading a table again")),
         };
         if let Err(error) = ended {
             // One worker that needs a person stops all of them.
             shutdown.cancel();
             if outcome.is_ok() {
-                outcome = Err(error.into());
+                outcome = Err(error);
             }
         }
     }
@@ -145,6 +150,14 @@ async fn run_workers(
         "ended"
     );
     outcome
+}
+
+/// A task that panicked.
+fn defect(who: &str) -> anyhow::Error {
+    anyhow::anyhow!(
+        "{who} ended by a defect of this program, which is told above; nothing is lost: the next start goes on from what \
+         the sinks hold; please report it"
+    )
 }
 
 /// The first signal drains, which may take so long; the second leaves at once.
@@ -190,7 +203,7 @@ async fn report(stats: Vec<Arc<Stats>>, interval: Duration, trigger: Option<Dura
         info!(
             rows_per_s = ((now.records - last.records) as f64 / seconds).round() as u64,
             records = now.records,
-            lag = now.lag,
+            lag = %now.lag.map_or_else(|| "unknown".to_string(), |lag| lag.to_string()),
             batches,
             batch_ms,
             bad = now.bad,
@@ -212,14 +225,14 @@ fn overlong(longest: Duration, late: u64, trigger: Option<Duration>) -> Option<S
 }
 
 fn total(stats: &[Arc<Stats>]) -> Snapshot {
-    stats.iter().map(|stats| stats.snapshot()).fold(Snapshot::default(), |a, b| Snapshot {
+    stats.iter().map(|stats| stats.snapshot()).fold(Snapshot { lag: Some(0), ..Snapshot::default() }, |a, b| Snapshot {
         records: a.records + b.records,
         bad: a.bad + b.bad,
         rejected: a.rejected + b.rejected,
         batches: a.batches + b.batches,
         late: a.late + b.late,
         busy_micros: a.busy_micros + b.busy_micros,
-        lag: a.lag + b.lag,
+        lag: a.lag.zip(b.lag).map(|(a, b)| a + b),
     })
 }
 

@@ -132,6 +132,16 @@ impl Catalog {
         self.known.borrow().clone()
     }
 
+    /// What was noted with commits.
+    pub(super) async fn notes(&self) -> Result<Vec<String>, StageError> {
+        self.manifest.lock().await.0.notes().await
+    }
+
+    /// Keeps what is noted with a commit.
+    pub(super) async fn keep_note(&self, note: &str) -> Result<(), StageError> {
+        self.manifest.lock().await.0.note(note).await
+    }
+
     /// Resolves when the list has grown beyond so many entries.
     pub(super) async fn grown(&self, entries: u64) {
         let mut known = self.known.subscribe();
