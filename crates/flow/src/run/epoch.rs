@@ -78,7 +78,6 @@ impl Epoch<'_> {
         let upkeep = self.source.upkeep();
         // It ends with the epoch.
         let house = housekeeping::start(upkeep.clone(), shared.clone(), note.clone());
-        let keepers = standing.keepers(&lanes);
         let (tasks, feed) = launch(lanes, &standing, &shared);
         let mut batches = Batches {
             reader: Reader::new(self.source, lowest(&standing.next)),
@@ -96,7 +95,6 @@ impl Epoch<'_> {
             dead_letters,
             shared: shared.clone(),
             feed,
-            keepers,
             last_time: standing.leftover.last_time().unwrap_or_default(),
             leftover: standing.leftover,
         };
@@ -178,13 +176,6 @@ impl Epoch<'_> {
         info!(worker = self.settings.worker, partitions = self.partitions.len(), leftover = leftover.len(), "claimed");
         let plans = held.iter().map(|holdings| plans(holdings)).collect();
         Ok(Claimed::Standing(Standing { bounds, claims, next, leader, plans, leftover }))
-    }
-}
-
-impl Standing {
-    /// The lanes that may keep plans, the leader first; none where nobody leads.
-    fn keepers(&self, lanes: &[Lane]) -> Vec<usize> {
-        lanes.iter().enumerate().filter(|(_, lane)| lane.traits.keeps_positions).map(|(index, _)| index).collect()
     }
 }
 
@@ -290,6 +281,7 @@ fn launch(lanes: Vec<Lane>, standing: &Standing, shared: &Arc<Shared>) -> (Vec<T
         let runner = Runner {
             lane,
             index,
+            leads,
             plans: standing.plans[index].clone(),
             others,
             counts: standing.leader.unwrap_or(0) == index,
