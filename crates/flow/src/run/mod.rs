@@ -32,6 +32,7 @@ pub use trigger::{Limits, Trigger};
 use crate::{Event, Fault, Source, StageError};
 use epoch::Epoch;
 use reader::End;
+use roster::Roster;
 
 /// How long a drain may take before what is left is abandoned; it is replayed at the next start.
 const DRAIN: Duration = Duration::from_secs(8);
@@ -74,6 +75,16 @@ pub struct Settings {
     /// Whether what is there at the start is taken in large batches, computed and handed on slice by slice. Only where
     /// every sink takes slices and each result depends on one record.
     pub sliced: bool,
+}
+
+/// Whether a start would ask where positions are, for who only looks: as far as that can be told without an assignment.
+///
+/// # Errors
+/// [`Fault::State`]: what a start would stop with; and those of the services.
+pub async fn check_positions(pipeline: &str, source: &mut dyn Source, lanes: &mut [Lane]) -> Result<(), StageError> {
+    let roster = Roster::read(&source.notes().await?);
+    let held = start::held(lanes, &[], false).await?;
+    roster.check_lost(lanes, pipeline, &[], &held).await
 }
 
 /// A member of the consumer group with its own batch loop and sinks.
