@@ -327,7 +327,7 @@ async fn join(
                 lanes.push(lane);
                 outcome
             }
-            Err(error) if error.is_panic() => Err(defect(&format!("sink `{name}`"))),
+            Err(error) if error.is_panic() => Err(StageError::defect(&format!("sink `{name}`"))),
             Err(_) => Ok(()),
         };
         if let Err(error) = outcome
@@ -337,12 +337,6 @@ async fn join(
         }
     }
     (lanes, worst.map_or(Ok(()), Err))
-}
-
-/// A task that panicked: nothing more is stored by it, and the run ends.
-pub(super) fn defect(who: &str) -> StageError {
-    StageError::settings(format!("{who} ended by a defect of this program, which is told above"))
-        .remedy("nothing is lost: the next start goes on from what the sinks hold; please report it")
 }
 
 fn severity(error: &StageError) -> u8 {
