@@ -242,3 +242,28 @@ fn a_local_sink_is_refused_on_a_second_machine_and_the_first_goes_on() {
     first.ended(Duration::from_secs(10)).well();
     assert!(!elsewhere.path().join("files").exists(), "nothing is written there");
 }
+
+#[test]
+fn a_renamed_pipeline_over_files_is_asked_for() {
+    let place = Place::new("renamed_files");
+    let text = "
+pipeline: ${id}
+source: { file: { path: in/*.csv } }
+query: SELECT pno FROM records
+sinks: { db: { sql: { url: { env: MARIADB_URL }, table: t_${id}, create: true } } }
+trigger: available_now
+";
+    place.pipeline(text);
+    std::fs::create_dir(place.dir.path().join("in")).unwrap();
+    let lines: String = (0..20).map(|at| format!("p{at}\n")).collect();
+    std::fs::write(place.dir.path().join("in/a.csv"), format!("pno\n{lines}")).unwrap();
+    place.run(&["run"]).well();
+    place.pipeline(&text.replace("pipeline: ${id}", "pipeline: new_${id}"));
+    place.run(&["run"]).says(&["was the pipeline renamed?", &format!("call the pipeline `{}` again", place.id)]);
+    assert_eq!(Database::MariaDb.count(&place.name("t")), 20, "nothing comes twice");
+    // The list of files is there, and so are its notes, when the positions are gone.
+    place.pipeline(text);
+    Database::MariaDb.execute(&format!("DELETE FROM foretell_progress WHERE pipeline = '{}'", place.id));
+    place.run(&["run"]).says(&["sink `db` of this pipeline had positions, and has none here"]);
+    assert_eq!(Database::MariaDb.count(&place.name("t")), 20, "nothing comes twice");
+}

@@ -84,7 +84,7 @@ pub struct Settings {
 pub async fn check_positions(pipeline: &str, source: &mut dyn Source, lanes: &mut [Lane]) -> Result<(), StageError> {
     let roster = Roster::read(&source.notes().await?);
     let held = start::held(lanes, &[], false).await?;
-    roster.check_lost(lanes, pipeline, &[], &held).await
+    roster.check_lost(lanes, pipeline, (source, &[]), &held).await
 }
 
 /// A member of the consumer group with its own batch loop and sinks.
@@ -166,12 +166,13 @@ impl Worker {
                     fenced += 1;
                     info!(worker = self.settings.worker, "{error}: starting again from what is stored");
                     tokio::time::sleep(Duration::from_millis(u64::from(fenced) * 20)).await;
-                    assigned = Some(partitions);
+                    assigned = self.still(partitions).await;
                 }
                 Err(error) if error.fault == Fault::Unavailable && !shutdown.is_cancelled() => {
                     warn!(worker = self.settings.worker, "{error}: trying again");
                     tokio::time::sleep(AGAIN).await;
-                    assigned = Some(partitions);
+                    // Partitions that are another's by now are not claimed: that would fence it off.
+                    assigned = self.still(partitions).await;
                 }
                 // Told to stop while a service is away: what is left is replayed at the next start.
                 Err(error) if error.fault == Fault::Unavailable => {
@@ -190,6 +191,21 @@ impl Worker {
             }
         }
         outcome
+    }
+
+    /// What the source has to say of the assignment: that of before, another one, or none; what it had for the sinks is
+    /// read again after the next claim.
+    async fn still(&mut self, before: Vec<crate::Partition>) -> Option<Vec<crate::Partition>> {
+        let mut now = Some(before);
+        let glance = crate::Demand { rows: 1, bytes: 1, wait: Duration::ZERO };
+        loop {
+            match self.source.next(glance).await {
+                Ok(Event::Assigned(partitions)) if partitions.is_empty() => now = None,
+                Ok(Event::Assigned(partitions)) => now = Some(partitions),
+                Ok(Event::Revoked) => now = None,
+                Ok(Event::Records(_) | Event::Idle | Event::Ended) | Err(_) => return now,
+            }
+        }
     }
 
     /// Waits for partitions; none when told to stop or when the source has ended.

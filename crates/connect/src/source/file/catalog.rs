@@ -1,6 +1,6 @@
 //! What the workers of a process share: the list of files, and what is known of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -137,6 +137,14 @@ impl Catalog {
     /// Keeps what is noted with a commit.
     pub(super) async fn keep_note(&self, note: &str) -> Result<(), StageError> {
         self.manifest.lock().await.0.note(note).await
+    }
+
+    /// The lists of other pipelines in the same `state:` that have a file of ours.
+    pub(super) async fn kin(&self) -> Result<Vec<String>, StageError> {
+        let ours: HashSet<String> = self.known().files.iter().map(|file| file.url.clone()).collect();
+        let others = self.manifest.lock().await.0.others().await?;
+        let shares = |known: &Known| known.files.iter().any(|file| ours.contains(&file.url));
+        Ok(others.into_iter().filter(shares).map(|known| known.id).collect())
     }
 
     /// Resolves when the list has grown beyond so many entries.
