@@ -41,6 +41,12 @@ pub trait Source: Send {
         Ok(Vec::new())
     }
 
+    /// Identities of logs of other pipelines that have the same records under another identity; none where a log is the
+    /// same whoever reads it. Asked where a sink has lost its positions, or is new.
+    async fn kin(&mut self) -> Result<Vec<String>, StageError> {
+        Ok(Vec::new())
+    }
+
     /// What housekeeping asks, from a task of its own: neither side waits for the other.
     fn upkeep(&mut self) -> Arc<dyn Upkeep>;
 

@@ -261,7 +261,7 @@ impl SourceSettings for Settings {
             }
             (None, None) => None,
         };
-        Ok(Box::new(SocketSource { _peers: peers, replays: self.replays(), assigned: false, at: None, keeper }))
+        Ok(Box::new(SocketSource { peers, replays: self.replays(), assigned: false, at: None, keeper }))
     }
 }
 
@@ -289,7 +289,7 @@ fn bounds(identity: String, extent: Extent) -> Bounds {
 /// The one partition of a socket.
 struct SocketSource {
     /// Dropped first: no line comes any more.
-    _peers: Option<Peers>,
+    peers: Option<Peers>,
     replays: bool,
     assigned: bool,
     /// The next line to hand out, once that is known.
@@ -317,6 +317,9 @@ impl Source for SocketSource {
         loop {
             if let Some(error) = self.keeper.failed() {
                 return Err(error);
+            }
+            if self.peers.as_ref().is_some_and(Peers::ended) {
+                return Err(StageError::defect("the socket source"));
             }
             if let Some(at) = self.at
                 && let Some(records) = block_in_place(|| self.keeper.log.read(at, demand))?

@@ -1,12 +1,12 @@
 //! Batches on their way through an epoch: the replay of leftover plans, then collecting, planning, computing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -83,8 +83,6 @@ pub(super) struct Batches<'a> {
     pub(super) dead_letters: bool,
     pub(super) shared: Arc<Shared>,
     pub(super) feed: Vec<UnboundedSender<Item>>,
-    /// The lanes that may keep plans, the leader first.
-    pub(super) keepers: Vec<usize>,
     pub(super) last_time: i64,
     /// Plans that some lane still lacks.
     pub(super) leftover: Leftover,
@@ -98,7 +96,7 @@ impl Batches<'_> {
             Trigger::Continuous | Trigger::AvailableNow => None,
         };
         loop {
-            while let Some(plan) = self.leftover.next(&self.at) {
+            while let Some(plan) = self.next_leftover() {
                 if let Some(end) = self.again(plan).await? {
                     return Ok(end);
                 }
@@ -150,21 +148,34 @@ impl Batches<'_> {
         Ok(None)
     }
 
+    /// The plan to make again next.
+    fn next_leftover(&mut self) -> Option<Plan> {
+        let waits = self.waits();
+        self.leftover.next(&self.at, &waits)
+    }
+
+    /// Partitions that wait for others, where batches are taken as a whole: a lane that is ahead lacks what comes next in
+    /// them, and would lack a part of a batch.
+    fn waits(&self) -> HashSet<Partition> {
+        let mut waits = HashSet::new();
+        if self.settings.exclusive {
+            let ahead = |(partition, next): (&Partition, &i64)| self.at.get(partition).is_some_and(|at| at < next);
+            for next in self.next.iter().filter(|next| next.iter().any(ahead)) {
+                waits.extend(next.iter().filter(|entry| !ahead(*entry)).map(|(partition, _)| partition.clone()));
+            }
+        }
+        waits
+    }
+
     /// Where the next new batch must end in a partition: a plan has no part that a sink has already, and a leftover plan
     /// is not cut.
     fn caps(&self) -> HashMap<Partition, i64> {
-        // A batch that is taken as a whole is lacking as a whole, or not at all.
-        let ahead = |next: &HashMap<Partition, i64>| {
-            self.settings.exclusive && next.iter().any(|(p, next)| self.at.get(p).is_some_and(|at| at < next))
-        };
-        let ahead: Vec<bool> = self.next.iter().map(ahead).collect();
+        let waits = self.waits();
         let mut caps = HashMap::new();
         for (partition, at) in &self.at {
-            let lanes = self.next.iter().zip(&ahead).filter_map(|(next, ahead)| {
-                let next = *next.get(partition)?;
-                (next > *at || *ahead && next == *at).then_some(next)
-            });
-            if let Some(cap) = lanes.chain(self.leftover.begin(partition)).min() {
+            let ahead = self.next.iter().filter_map(|next| next.get(partition).copied().filter(|next| next > at));
+            let waits = waits.contains(partition).then_some(*at);
+            if let Some(cap) = ahead.chain(waits).chain(self.leftover.begin(partition)).min() {
                 caps.insert(partition.clone(), cap);
             }
         }
@@ -312,9 +323,8 @@ impl Batches<'_> {
         for (waiting, _) in self.shared.waiting.iter().zip(&ranges).filter(|(_, ranges)| !ranges.is_empty()) {
             waiting.fetch_add(records as u64, Relaxed);
         }
-        let keeper = self.keepers.iter().copied().find(|lane| ranges.get(*lane).is_some_and(|r| !r.is_empty()));
-        let (plan, kept) = (Arc::new(plan), watch::Sender::new(false));
-        Arc::new(Batch { plan, ranges, outputs, keeper, kept, records, begun, computed, _permit: permit })
+        let plan = Arc::new(plan);
+        Arc::new(Batch { plan, ranges, outputs, records, begun, computed, _permit: permit })
     }
 
     /// What the lanes get of these records; bad ones are counted and told on the way.

@@ -78,7 +78,6 @@ impl Epoch<'_> {
         let upkeep = self.source.upkeep();
         // It ends with the epoch.
         let house = housekeeping::start(upkeep.clone(), shared.clone(), note.clone());
-        let keepers = standing.keepers(&lanes);
         let (tasks, feed) = launch(lanes, &standing, &shared);
         let mut batches = Batches {
             reader: Reader::new(self.source, lowest(&standing.next)),
@@ -96,7 +95,6 @@ impl Epoch<'_> {
             dead_letters,
             shared: shared.clone(),
             feed,
-            keepers,
             last_time: standing.leftover.last_time().unwrap_or_default(),
             leftover: standing.leftover,
         };
@@ -144,7 +142,7 @@ impl Epoch<'_> {
         let bounds = self.source.bounds(self.partitions).await?;
         let held = start::held(lanes, &bounds, *self.fresh).await?;
         roster.check_homes(lanes, &bounds, &held)?;
-        roster.check_lost(lanes, &self.settings.pipeline, &bounds, &held).await?;
+        roster.check_lost(lanes, &self.settings.pipeline, (&mut *self.source, &bounds), &held).await?;
         let known = Known { topics: &self.settings.known_topics, partitions: self.at_begin };
         let claims = start::claims(lanes, &bounds, &held, &known);
         let mut held = try_join_all(lanes.iter_mut().zip(&claims).map(|(lane, claims)| claim(lane, claims))).await?;
@@ -178,13 +176,6 @@ impl Epoch<'_> {
         info!(worker = self.settings.worker, partitions = self.partitions.len(), leftover = leftover.len(), "claimed");
         let plans = held.iter().map(|holdings| plans(holdings)).collect();
         Ok(Claimed::Standing(Standing { bounds, claims, next, leader, plans, leftover }))
-    }
-}
-
-impl Standing {
-    /// The lanes that may keep plans, the leader first; none where nobody leads.
-    fn keepers(&self, lanes: &[Lane]) -> Vec<usize> {
-        lanes.iter().enumerate().filter(|(_, lane)| lane.traits.keeps_positions).map(|(index, _)| index).collect()
     }
 }
 
@@ -290,6 +281,7 @@ fn launch(lanes: Vec<Lane>, standing: &Standing, shared: &Arc<Shared>) -> (Vec<T
         let runner = Runner {
             lane,
             index,
+            leads,
             plans: standing.plans[index].clone(),
             others,
             counts: standing.leader.unwrap_or(0) == index,
@@ -335,7 +327,7 @@ async fn join(
                 lanes.push(lane);
                 outcome
             }
-            Err(error) if error.is_panic() => Err(defect(&format!("sink `{name}`"))),
+            Err(error) if error.is_panic() => Err(StageError::defect(&format!("sink `{name}`"))),
             Err(_) => Ok(()),
         };
         if let Err(error) = outcome
@@ -345,12 +337,6 @@ async fn join(
         }
     }
     (lanes, worst.map_or(Ok(()), Err))
-}
-
-/// A task that panicked: nothing more is stored by it, and the run ends.
-pub(super) fn defect(who: &str) -> StageError {
-    StageError::settings(format!("{who} ended by a defect of this program, which is told above"))
-        .remedy("nothing is lost: the next start goes on from what the sinks hold; please report it")
 }
 
 fn severity(error: &StageError) -> u8 {

@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tracing::debug;
 
-use super::epoch::defect;
 use super::lane::Shared;
 use crate::{StageError, Upkeep};
 
@@ -62,7 +61,7 @@ impl House {
     pub(super) async fn end(self) -> Result<(), StageError> {
         self.0.abort();
         match tokio::time::timeout(LAST, self.0).await {
-            Ok(Err(error)) if error.is_panic() => Err(defect("housekeeping")),
+            Ok(Err(error)) if error.is_panic() => Err(StageError::defect("housekeeping")),
             _ => Ok(()),
         }
     }

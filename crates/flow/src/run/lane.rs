@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
-use tokio::sync::watch;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::Instant;
@@ -15,7 +14,9 @@ use tracing::warn;
 
 use super::compute::Output;
 use super::progress::{Positions, Stats};
-use crate::{Claim, Fault, Holding, Keep, Partition, Plan, Position, Range, Sink, SinkTraits, StageError, Write};
+use crate::{
+    Claim, Fault, Holding, Keep, Partition, Piece, Plan, Position, Range, Sink, SinkTraits, StageError, Write,
+};
 
 /// A sink without rows to write stores its position at least this often.
 const EMPTY_AT_MOST: Duration = Duration::from_secs(1);
@@ -90,11 +91,6 @@ pub(super) struct Batch {
     pub(super) ranges: Vec<Vec<Range>>,
     /// By lane.
     pub(super) outputs: Vec<Output>,
-    /// The lane that keeps its plan, in the act that stores its rows there: the leader, or, where that has all of it
-    /// already, the first that lacks it.
-    pub(super) keeper: Option<usize>,
-    /// Whether the keeper has it; before that no other lane writes it.
-    pub(super) kept: watch::Sender<bool>,
     /// How many records it holds.
     pub(super) records: usize,
     /// When it began.
@@ -136,6 +132,7 @@ pub(super) struct Shared {
 pub(super) struct Runner {
     pub(super) lane: Lane,
     pub(super) index: usize,
+    pub(super) leads: bool,
     /// Where the plans that are stored here end, by partition.
     pub(super) plans: HashMap<Partition, i64>,
     /// Whether there is another lane.
@@ -192,16 +189,7 @@ impl Runner {
                 self.forward(&Item::Batch(batch, None));
                 continue;
             }
-            let keeps = batch.keeper == Some(self.index);
-            if !keeps && batch.keeper.is_some() {
-                let mut kept = batch.kept.subscribe();
-                let kept = async { kept.wait_for(|kept| *kept).await.is_ok() };
-                tokio::select! {
-                    _ = kept => {}
-                    () = stop.cancelled() => return Ok(()),
-                }
-            }
-            if output.rows.num_rows() == 0 && self.aside == 0 && !keeps {
+            if output.rows.num_rows() == 0 && self.aside == 0 && !self.leads {
                 self.arrived(batch.records);
                 match &mut empty {
                     Some(empty) => empty.extend(ranges),
@@ -214,7 +202,7 @@ impl Runner {
                 ranges: ranges.clone(),
                 rows: output.rows.clone(),
                 provenance: output.provenance.clone(),
-                keep: self.keep(keeps, &batch.plan, ranges),
+                keep: self.keep(&batch.plan, ranges),
             };
             if let Some(empty) = empty.take() {
                 write.ranges = empty.before(write.ranges);
@@ -222,7 +210,6 @@ impl Runner {
             let writing = std::time::Instant::now();
             self.write(write).await?;
             self.arrived(batch.records);
-            batch.kept.send_if_modified(|kept| keeps && !std::mem::replace(kept, true));
             if self.counts {
                 let work = batch.computed + writing.elapsed();
                 self.shared.stats.stored(batch.records, batch.begun.elapsed(), work);
@@ -253,19 +240,25 @@ impl Runner {
         }
     }
 
-    /// What is kept with a write, and what may go of what is stored here from before.
-    fn keep(&mut self, keeps: bool, plan: &Plan, ranges: &[Range]) -> Option<Keep> {
+    /// What is kept with a write: the plan of rows that another sink still lacks, whichever sink has them first; and what
+    /// of that may go.
+    fn keep(&mut self, plan: &Plan, ranges: &[Range]) -> Option<Keep> {
         if !self.lane.traits.keeps_positions {
             return None;
         }
-        let pieces: Vec<_> = if keeps && self.others { plan.pieces().collect() } else { Vec::new() };
-        if pieces.is_empty() && self.plans.is_empty() {
-            return None;
-        }
-        let floor = match self.others {
+        let floor: Vec<Position> = match self.others {
             true => self.shared.positions.lowest(Some(self.index)),
             false => ranges.iter().map(|r| Position { partition: r.partition.clone(), next: r.to }).collect(),
         };
+        let lacking = |piece: &Piece| {
+            let here = |partition: &Partition| *partition == piece.range.partition;
+            let has_it = |floor: &Position| here(&floor.partition) && floor.next >= piece.range.to;
+            ranges.iter().any(|range| here(&range.partition)) && !floor.iter().any(has_it)
+        };
+        let pieces: Vec<_> = plan.pieces().filter(lacking).collect();
+        if pieces.is_empty() && self.plans.is_empty() {
+            return None;
+        }
         for piece in &pieces {
             let end = self.plans.entry(piece.range.partition.clone()).or_insert(piece.range.to);
             *end = (*end).max(piece.range.to);

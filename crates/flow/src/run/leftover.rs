@@ -1,6 +1,6 @@
 //! Plans that some sink still lacks, as all sinks keep them, and the order in which they can be replayed.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use crate::{Holding, Partition, Piece, Plan};
 
@@ -58,8 +58,8 @@ impl Leftover {
     }
 
     /// The earliest plan all of whose pieces come next; none while what lies below some of them is not done. `at`: the
-    /// next offset that no batch has yet.
-    pub(super) fn next(&mut self, at: &HashMap<Partition, i64>) -> Option<Plan> {
+    /// next offset that no batch has yet. `waits`: partitions of which nothing may come yet.
+    pub(super) fn next(&mut self, at: &HashMap<Partition, i64>, waits: &HashSet<Partition>) -> Option<Plan> {
         let at = |partition: &Partition| at.get(partition).copied().unwrap_or(i64::MAX);
         let done: Vec<Partition> = self.pending.keys().cloned().collect();
         for partition in done {
@@ -71,7 +71,7 @@ impl Leftover {
         let mut gaps = false;
         for (partition, pieces) in &self.pending {
             match pieces.front() {
-                Some(piece) if piece.range.from <= at(partition) => {
+                Some(piece) if piece.range.from <= at(partition) && !waits.contains(partition) => {
                     ready.entry(name(piece)).or_default().push(partition.clone());
                 }
                 Some(_) => gaps = true,

@@ -32,6 +32,7 @@ pub use trigger::{Limits, Trigger};
 use crate::{Event, Fault, Source, StageError};
 use epoch::Epoch;
 use reader::End;
+use roster::Roster;
 
 /// How long a drain may take before what is left is abandoned; it is replayed at the next start.
 const DRAIN: Duration = Duration::from_secs(8);
@@ -74,6 +75,16 @@ pub struct Settings {
     /// Whether what is there at the start is taken in large batches, computed and handed on slice by slice. Only where
     /// every sink takes slices and each result depends on one record.
     pub sliced: bool,
+}
+
+/// Whether a start would ask where positions are, for who only looks: as far as that can be told without an assignment.
+///
+/// # Errors
+/// [`Fault::State`]: what a start would stop with; and those of the services.
+pub async fn check_positions(pipeline: &str, source: &mut dyn Source, lanes: &mut [Lane]) -> Result<(), StageError> {
+    let roster = Roster::read(&source.notes().await?);
+    let held = start::held(lanes, &[], false).await?;
+    roster.check_lost(lanes, pipeline, (source, &[]), &held).await
 }
 
 /// A member of the consumer group with its own batch loop and sinks.
@@ -160,6 +171,7 @@ impl Worker {
                 Err(error) if error.fault == Fault::Unavailable && !shutdown.is_cancelled() => {
                     warn!(worker = self.settings.worker, "{error}: trying again");
                     tokio::time::sleep(AGAIN).await;
+                    // Partitions that are another's by now are not claimed: that would fence it off.
                     assigned = self.still(partitions).await;
                 }
                 // Told to stop while a service is away: what is left is replayed at the next start.
@@ -181,16 +193,17 @@ impl Worker {
         outcome
     }
 
-    /// What is ours by now of an assignment that is to be claimed again: to claim what another worker has would only fence
-    /// that one. None where it is void; then another comes.
-    async fn still(&mut self, partitions: Vec<crate::Partition>) -> Option<Vec<crate::Partition>> {
-        let mut ours = Some(partitions);
+    /// What the source has to say of the assignment: that of before, another one, or none; what it had for the sinks is
+    /// read again after the next claim.
+    async fn still(&mut self, before: Vec<crate::Partition>) -> Option<Vec<crate::Partition>> {
+        let mut now = Some(before);
+        let glance = crate::Demand { rows: 1, bytes: 1, wait: Duration::ZERO };
         loop {
-            match self.source.next(self.settings.limits.demand(Duration::ZERO)).await {
-                Ok(Event::Assigned(partitions)) => ours = Some(partitions).filter(|ours| !ours.is_empty()),
-                Ok(Event::Revoked) => ours = None,
-                // Records are read again after the claim, and an error comes again.
-                Ok(Event::Records(_) | Event::Idle | Event::Ended) | Err(_) => return ours,
+            match self.source.next(glance).await {
+                Ok(Event::Assigned(partitions)) if partitions.is_empty() => now = None,
+                Ok(Event::Assigned(partitions)) => now = Some(partitions),
+                Ok(Event::Revoked) => now = None,
+                Ok(Event::Records(_) | Event::Idle | Event::Ended) | Err(_) => return now,
             }
         }
     }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::lane::Lane;
-use crate::{Bounds, Holding, StageError, Trace};
+use crate::{Bounds, Holding, Source, StageError, Trace};
 
 /// A note of more bytes than this is not kept by Kafka (`offset.metadata.max.bytes` is 4096).
 const LONGEST: usize = 4000;
@@ -88,9 +88,15 @@ impl Roster {
         &self,
         lanes: &mut [Lane],
         pipeline: &str,
-        bounds: &[Bounds],
+        (source, bounds): (&mut dyn Source, &[Bounds]),
         held: &[Vec<Holding>],
     ) -> Result<(), StageError> {
+        let keeping = lanes.iter().zip(held).filter(|(lane, _)| lane.traits.keeps_positions && !lane.new);
+        if !keeping.into_iter().any(|(lane, held)| held.is_empty() && !lane.backfill) {
+            return Ok(());
+        }
+        let kin = source.kin().await?;
+        let same = |log: &String| bounds.iter().any(|bound| bound.identity == *log);
         let names: BTreeSet<String> = lanes.iter().map(|lane| lane.name.clone()).collect();
         let first = held.iter().all(Vec::is_empty);
         let beyond = bounds.iter().find(|bound| bound.committed.is_some_and(|committed| committed != bound.start));
@@ -113,16 +119,21 @@ impl Roster {
                         );
                     }
                     Trace::Sink { pipeline: other, sink: old, logs }
-                        if other != pipeline && bounds.iter().any(|bound| logs.contains(&bound.identity)) =>
+                        if other != pipeline && logs.iter().any(|log| same(log) || kin.contains(log)) =>
                     {
+                        // A log that belongs to the pipeline's name stays behind with it.
+                        let remedy = match logs.iter().any(same) {
+                            true => format!(
+                                "`foretell positions adopt PIPELINE {other}/{old} {sink}` takes them over; {begin}"
+                            ),
+                            false => format!("call the pipeline `{other}` again; {begin}"),
+                        };
                         return stop(
                             format!(
                                 "sink `{sink}` has no positions, and in the same place are those of sink `{old}` of \
-                                 pipeline `{other}`, which read the same log: was the pipeline renamed?"
+                                 pipeline `{other}`, which read the same records: was the pipeline renamed?"
                             ),
-                            format!(
-                                "`foretell positions adopt PIPELINE {other}/{old} {sink}` takes them over; {begin}"
-                            ),
+                            remedy,
                         );
                     }
                     Trace::Sink { .. } => {}

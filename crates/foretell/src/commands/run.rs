@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
-use foretell_flow::{Snapshot, Stats, Worker};
+use foretell_flow::{Snapshot, StageError, Stats, Worker};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -127,9 +127,9 @@ async fn run_workers(
             joined = tasks.join_next() => match joined {
                 None => break,
                 Some(Ok(ended)) => ended.map_err(anyhow::Error::from),
-                Some(Err(_)) => Err(defect("a worker")),
+                Some(Err(_)) => Err(StageError::defect("a worker").into()),
             },
-            Some(joined) = tables.join_next() => joined.map_err(|_| defect("reading a table again")),
+            Some(joined) = tables.join_next() => joined.map_err(|_| StageError::defect("reading a table again").into()),
         };
         if let Err(error) = ended {
             // One worker that needs a person stops all of them.
@@ -150,14 +150,6 @@ async fn run_workers(
         "ended"
     );
     outcome
-}
-
-/// A task that panicked.
-fn defect(who: &str) -> anyhow::Error {
-    anyhow::anyhow!(
-        "{who} ended by a defect of this program, which is told above; nothing is lost: the next start goes on from what \
-         the sinks hold; please report it"
-    )
 }
 
 /// The first signal drains, which may take so long; the second leaves at once.

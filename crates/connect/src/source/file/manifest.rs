@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::settings::How;
 use crate::machine;
-use crate::storage::{ErrorKind, Storage, one_spelling};
+use crate::storage::{ErrorKind, Storage, file_name, one_spelling, parent};
 
 /// Raised when records change their meaning.
 const FORMAT: u32 = 1;
@@ -215,6 +215,24 @@ impl Manifest {
             },
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The lists beside this one, of other pipelines.
+    pub(super) async fn others(&self) -> Result<Vec<Known>, StageError> {
+        let (above, own) = (parent(&self.folder), file_name(&self.folder));
+        let mut others = Vec::new();
+        let entries = match self.storage.list(above).await {
+            Ok(entries) => entries,
+            Err(error) if error.kind == ErrorKind::Missing => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        for entry in entries {
+            if entry.name != own && entry.stat.folder {
+                let folder = format!("{above}/{}", entry.name);
+                others.push(Manifest::read(self.storage.clone(), folder, self.known.lanes).await?.known);
+            }
+        }
+        Ok(others)
     }
 
     /// What was noted with commits.

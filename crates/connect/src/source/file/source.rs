@@ -294,6 +294,10 @@ impl Source for FileSource {
         self.catalog.notes().await
     }
 
+    async fn kin(&mut self) -> Result<Vec<String>, StageError> {
+        self.catalog.kin().await
+    }
+
     fn upkeep(&mut self) -> Arc<dyn Upkeep> {
         Arc::new(ListUpkeep { catalog: self.catalog.clone(), noted: Mutex::default() })
     }

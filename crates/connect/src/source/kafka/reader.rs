@@ -222,12 +222,8 @@ impl Reader {
                 let _end = end;
                 let shared = thread.shared.clone();
                 // Who waits for records would wait for ever.
-                if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| thread.run())).is_err() {
-                    let error = StageError::settings("the Kafka source ended by a defect of this program");
-                    shared
-                        .state()
-                        .failure
-                        .get_or_insert(error.remedy("nothing is lost: start again; please report it"));
+                if let Err(error) = StageError::guarded("the Kafka source", || thread.run()) {
+                    shared.state().failure.get_or_insert(error);
                     shared.came.notify_one();
                 }
             })

@@ -241,9 +241,9 @@ async fn bounds_say_identity_ends_start_and_what_was_committed() {
     let mut source = member(&topic, &topic, "0").await;
     assigned(&mut source).await;
     source.seek(&[at(&topic, 0, 0), at(&topic, 1, 0)]).await.unwrap();
-    source.commit(&[at(&topic, 0, 7)]).await.unwrap();
+    source.upkeep().commit(&[at(&topic, 0, 7)], "who").await.unwrap();
     // Lower than before: not sent.
-    source.commit(&[at(&topic, 0, 3)]).await.unwrap();
+    source.upkeep().commit(&[at(&topic, 0, 3)], "who").await.unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         let committed = source.bounds(&[part(&topic, 0)]).await.unwrap()[0].committed;
