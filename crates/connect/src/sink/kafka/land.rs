@@ -107,9 +107,9 @@ impl KafkaSink {
         }
     }
 
-    /// What is behind an error that may pass: that the topic is not there any more does not.
+    /// What is behind an error: where it is that the topic is not there any more, it does not pass, and is said so.
     async fn why(&self, error: StageError) -> StageError {
-        if error.fault != Fault::Unavailable {
+        if !matches!(error.fault, Fault::Unavailable | Fault::State) {
             return error;
         }
         let topics: Vec<String> =

@@ -632,6 +632,33 @@ async fn a_topic_that_is_not_fit_is_refused_at_open() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_permanent_stops_and_what_passes_is_tried_again() {
+    use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaErrorCode as Code};
+    let mock = Mock::start().unwrap();
+    mock.topic("out", 1).unwrap();
+    let settings = json!({ "brokers": mock.brokers(), "topic": "out", "value": "{id}" });
+    let context = context(rows(&[]).schema(), "permanent");
+    for (api, code, wanted) in [
+        (Api::AddPartitionsToTxn, Code::TopicAuthorizationFailed, Fault::Settings),
+        (Api::Produce, Code::TopicAuthorizationFailed, Fault::Settings),
+        (Api::Produce, Code::PolicyViolation, Fault::Settings),
+        (Api::Produce, Code::UnsupportedCompressionType, Fault::Settings),
+        (Api::Produce, Code::InvalidRecord, Fault::Settings),
+        (Api::Produce, Code::InvalidTimestamp, Fault::Settings),
+        (Api::Produce, Code::UnknownProducerId, Fault::Unavailable),
+        (Api::Produce, Code::ProducerFenced, Fault::Fenced),
+    ] {
+        let mut sink = try_open(settings.clone(), &context).await.unwrap();
+        let next = sink.claim(&claims(0..1)).await.unwrap()[0].next;
+        mock.refuse(api, code, 1);
+        let begin = Instant::now();
+        let error = sink.write(&write(&[range(0, next, next + 1)], &[(0, next)])).await.unwrap_err();
+        assert_eq!(error.fault, wanted, "{api:?} {code}: {error}");
+        assert!(begin.elapsed() < Duration::from_secs(15), "{api:?} {code}: {:?}", begin.elapsed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_is_deleted_stops_the_sink() {
     let bench = Bench::new("deleted").await;
     let mut sink = bench.open().await;

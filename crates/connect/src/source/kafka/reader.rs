@@ -489,6 +489,10 @@ impl Thread {
 
     /// An error among the messages.
     fn failed(&mut self, partition: i32, offset: i64, code: Code, text: &str) {
+        if self.shared.state().failure.is_some() {
+            // What comes behind the first is of its making.
+            return;
+        }
         let topic = self.shared.topic.clone();
         let failure = match code {
             Code::Fatal => return self.fatal(),

@@ -481,6 +481,37 @@ async fn a_damaged_batch_ends_the_reading_behind_the_last_good_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_permanent_ends_the_reading_and_what_passes_does_not() {
+    use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaErrorCode as Code};
+    let mock = Mock::start().unwrap();
+    let options = json!({ "session.timeout.ms": 6000, "fetch.error.backoff.ms": 10 });
+    for (code, wanted) in [
+        (Code::KafkaStorageError, None),
+        (Code::UnknownTopicOrPartition, None),
+        (Code::TopicAuthorizationFailed, Some(Fault::Settings)),
+        (Code::InvalidMessage, Some(Fault::State)),
+        (Code::UnsupportedCompressionType, Some(Fault::State)),
+    ] {
+        let topic = format!("errors-{}", code as i32);
+        mock.topic(&topic, 1).unwrap();
+        mock.feed().unwrap().produce(&topic, None, [(None, &b"one"[..])]).unwrap();
+        let settings = json!({ "brokers": mock.brokers(), "topic": topic, "options": options });
+        let mut source = open(settings, &topic, "0").await.unwrap();
+        assigned(&mut source).await;
+        mock.refuse(Api::Fetch, code, 3);
+        source.seek(&[at(&topic, 0, 0)]).await.unwrap();
+        match wanted {
+            None => assert_eq!(read(&mut source, 1).await[0].2, "one", "{code}"),
+            Some(fault) => {
+                let (rows, error) = until_failure(&mut source).await;
+                assert_eq!((rows.len(), error.fault), (0, fault), "{code}: {error}");
+                assert!(!error.remedy.is_empty(), "{error}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn records_that_go_while_the_buffer_is_full_are_told_and_end_the_reading() {
     let topic = topic("overtaken", 2).await;
     let value = "x".repeat(1000);
