@@ -15,7 +15,7 @@ use super::text::{Lines, Shape, Text};
 use super::unpack::Input;
 use super::whole::{begins_well, records};
 use crate::decode::fields::Dialect;
-use crate::decode::{DECODERS, Guess, JsonGuess, JsonKind, Members, Type, is_value, outline, type_of};
+use crate::decode::{DECODERS, Guess, JsonGuess, JsonKind, Members, Type, is_record, outline, type_of};
 use crate::kind::{DecodeText, Inferred, SettingsError};
 use crate::storage::Reader;
 
@@ -254,8 +254,8 @@ impl File {
             (true, None) => return Err(wrong(&url, "there is no header")),
             (false, _) => None,
         };
-        if let Some(at) = names.iter().flatten().position(|name| !trusted && is_value(name)) {
-            return Err(no_header(&url, &format!("its field {} is a number, a date or a time", at + 1)));
+        if !trusted && names.as_ref().is_some_and(|names| is_record(names)) {
+            return Err(no_header(&url, "a field of it is a number, a date or a time"));
         }
         if let Some(at) = names.iter().flatten().position(String::is_empty) {
             return Err(wrong(&url, &format!("the header's field {} is empty", at + 1)));
