@@ -173,6 +173,14 @@ impl Sight {
     }
 }
 
+/// A header, if there is one, and the first records.
+struct Sample {
+    header: Option<Vec<u8>>,
+    lines: Option<Lines>,
+    /// Whether these are all.
+    ended: bool,
+}
+
 struct File {
     handle: Handle,
     reader: Box<dyn Reader>,
@@ -217,8 +225,8 @@ impl File {
         Ok(Sight::Parquet(known))
     }
 
-    /// A header, if there is one, and the first records.
-    fn sample(self, dialect: Dialect, size: u64) -> Result<(Option<Vec<u8>>, Option<Lines>, bool), StageError> {
+    /// What it begins with.
+    fn sample(self, dialect: Dialect, size: u64) -> Result<Sample, StageError> {
         let input = Input::new(self.handle, self.reader, &self.url, self.how.packing, (0, self.size))?;
         let quoted = self.how.multiline.then_some(dialect);
         let mut text =
@@ -231,7 +239,7 @@ impl File {
         })?;
         // A sample that ends before its file says nothing of what comes behind it.
         let ended = text.is_done() && (self.size <= size || self.how.multiline);
-        Ok((text.header().map(<[u8]>::to_vec), lines, ended))
+        Ok(Sample { header: text.header().map(<[u8]>::to_vec), lines, ended })
     }
 
     fn csv(self, sight: Sight) -> Result<Sight, StageError> {
@@ -245,7 +253,7 @@ impl File {
             Sight::Csv(known) => (Some(known), FURTHER),
             _ => (None, SAMPLE),
         };
-        let (header, lines, _) = self.sample(dialect, size)?;
+        let Sample { header, lines, .. } = self.sample(dialect, size)?;
         let names = match (has_header, &header) {
             (true, Some(header)) => match fields(header, dialect) {
                 Some(names) => Some(names.iter().map(|name| name.trim().to_string()).collect::<Vec<_>>()),
@@ -303,7 +311,7 @@ impl File {
             _ => (Vec::new(), SAMPLE),
         };
         let (url, format, given) = (self.url.clone(), self.how.format, self.given.clone());
-        let (_, lines, ended) = self.sample(dialect(&given), size)?;
+        let Sample { lines, ended, .. } = self.sample(dialect(&given), size)?;
         begins_well(&url, format, &given, None, lines.as_ref(), ended)?;
         for record in lines.iter().flat_map(records).take(RECORDS) {
             let object = serde_json::from_slice::<Map<String, Value>>(record).is_ok();
