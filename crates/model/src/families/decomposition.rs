@@ -57,7 +57,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
     loader.hold(components.len().saturating_mul(8));
     let prefix = class.to_ascii_lowercase();
-    let out = (0..count).map(|index| Source::made(format!("{prefix}{index}"))).collect();
+    let out = (0..count).map(|index| Source::made_of(format!("{prefix}{index}"), &sources)).collect();
     let takes_sparse = match class.as_str() {
         "PCA" => version(view)?.is_some_and(|version| version >= (1, 4)),
         _ => true,

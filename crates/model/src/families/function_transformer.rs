@@ -41,7 +41,10 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 /// The function of a parameter; nothing where it is none and columns pass through.
 pub(super) fn function(view: &View<'_>, func: &str, arguments: &str) -> Result<Option<functions::Function>, Error> {
     let Some(func) = some_attr(view, func)? else { return Ok(None) };
-    functions::read(&func, some_attr(view, arguments)?.as_ref()).map(Some)
+    let function = functions::read(&func, some_attr(view, arguments)?.as_ref())?;
+    // The numpy beside it tells nothing of itself.
+    let old = version(view)?.is_some_and(|version| version < (0, 22));
+    Ok(Some(if old { function.of_old() } else { function }))
 }
 
 /// Whether the input is checked; before 0.22 that was so where nothing else was said.
@@ -84,7 +87,7 @@ mod run {
                     Matrix::Csr(csr)
                 }
                 other => {
-                    let dense = other.into_dense().unwrap_or_else(|col| {
+                    let dense = other.typed().into_dense().unwrap_or_else(|col| {
                         let label = self.labels.get(col).map(String::as_str);
                         run.refuse_all(rows, "FunctionTransformer", label, "not a number");
                         Dense::zeros(rows, cols)

@@ -34,6 +34,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
             return Err(Error::unsupported(view.path(), format!("encode={other}"), "onehot, onehot-dense, ordinal"));
         }
     };
+    let dtype = if some_attr(view, "dtype")?.is_some() { Some(is_float32(view)?) } else { None };
     let mut bins = Vec::with_capacity(edges.len());
     let mut out = Vec::new();
     let mut first = 0usize;
@@ -51,13 +52,13 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
             return Err(Error::state(view.path(), "the edges of a column's bins are not in order, or too many"));
         }
         match encode {
+            run::Encode::Ordinal if dtype.is_some() => out.push(Source::made(source.label.clone())),
             run::Encode::Ordinal => out.push(source.clone().changed()),
             _ => out.extend((0..count).map(|bin| Source::made(format!("{}_{bin}", source.label)))),
         }
         bins.push(run::Bins { inner: inner.to_vec(), first });
         first = first.saturating_add(count);
     }
-    let dtype = if some_attr(view, "dtype")?.is_some() { Some(is_float32(view)?) } else { None };
     // Until 1.0 a value just below an edge counted as above it.
     let leeway = version(view)?.is_none_or(|version| version < (1, 1));
     let finite = Finite::new("KBinsDiscretizer", &sources, false, dtype == Some(true));
