@@ -57,9 +57,8 @@ pub(super) fn validates(view: &View<'_>) -> Result<bool, Error> {
 
 mod run {
     use crate::families::finite::Finite;
-    use crate::families::functions::Function;
-    use crate::matrix::round;
-    use crate::matrix::{Dense, Matrix};
+    use crate::families::functions::{Function, Width};
+    use crate::matrix::{Dense, Matrix, read, round};
     use crate::step::{Run, Transform};
 
     #[derive(Debug)]
@@ -85,6 +84,22 @@ mod run {
                     let narrow = csr.narrow;
                     csr.data.iter_mut().for_each(|value| *value = round(function.call(*value, narrow), narrow));
                     Matrix::Csr(csr)
+                }
+                // A table goes through column by column, each in its own type.
+                Matrix::Frame(frame) if self.finite.is_none() => {
+                    let mut dense = Dense::zeros(rows, cols);
+                    let widths: Vec<Width> =
+                        frame.columns.iter().map(|column| function.width(column.data_type())).collect();
+                    dense.narrow = widths.contains(&Width::Single) && !widths.contains(&Width::Double);
+                    for (col, (column, width)) in frame.columns.iter().zip(widths).enumerate() {
+                        let values = dense.column_mut(col);
+                        if !read(column, 0..rows, values) {
+                            let label = self.labels.get(col).map(String::as_str);
+                            run.refuse_all(rows, "FunctionTransformer", label, "not a number");
+                        }
+                        values.iter_mut().for_each(|value| *value = function.of_column(*value, width));
+                    }
+                    Matrix::Dense(dense)
                 }
                 other => {
                     let dense = other.typed().into_dense().unwrap_or_else(|col| {

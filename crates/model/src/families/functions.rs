@@ -3,6 +3,7 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
+use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
 use crate::Error;
@@ -29,7 +30,41 @@ enum Of {
     Finite(f64, Option<f64>, Option<f64>),
 }
 
+/// Functions that numpy makes floats with, of whole numbers as narrow as they are.
+const FLOATING: &[&str] = &[
+    "arctan", "cbrt", "cos", "deg2rad", "exp", "exp2", "expm1", "log", "log10", "log1p", "log2", "rad2deg", "sin",
+    "sinh", "sqrt", "tan", "tanh",
+];
+
+/// What numpy's result is, in a table's column of this type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Width {
+    Half,
+    Single,
+    Double,
+}
+
 impl Function {
+    /// What the function makes of a column.
+    pub(super) fn width(&self, column: &DataType) -> Width {
+        let floats = FLOATING.contains(&self.name);
+        match column {
+            DataType::Float32 => Width::Single,
+            DataType::Int16 | DataType::UInt16 if floats => Width::Single,
+            DataType::Int8 | DataType::UInt8 | DataType::Boolean if floats => Width::Half,
+            _ => Width::Double,
+        }
+    }
+
+    /// The function of a number in a column.
+    pub(super) fn of_column(&self, x: f64, width: Width) -> f64 {
+        match width {
+            Width::Double => self.call(x, false),
+            Width::Single => round(self.call(x, true), true),
+            Width::Half => half(self.call(x, true)),
+        }
+    }
+
     /// The same as numpy had it before 1.18, which took all of them from the C library.
     pub(super) fn of_old(self) -> Self {
         let of = match (self.name, self.of) {
@@ -130,6 +165,17 @@ const SCIPY: &[Function] = &[
     Function { name: "expit", of: Of::Number(super::scores::expit, expit32), sparse: false },
     Function { name: "logit", of: Of::Number(|x| (x / (1.0 - x)).ln(), logit32), sparse: false },
 ];
+
+/// What a float16 holds of a number.
+fn half(x: f64) -> f64 {
+    if !x.is_finite() || x == 0.0 {
+        return x;
+    }
+    let order = x.abs().log2().floor().max(-14.0);
+    let step = (order - 10.0).exp2();
+    let rounded = (x / step).round_ties_even() * step;
+    if rounded.abs() >= 65_520.0 { f64::INFINITY.copysign(x) } else { rounded }
+}
 
 fn expit32(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())

@@ -46,7 +46,8 @@ pub(super) fn read(view: &View<'_>) -> Result<(Power, Option<Scale>), Error> {
         // 0.20 kept a list.
         Err(_) => (view.attr("lambdas_")?.items()?.iter().map(View::as_f64).collect::<Result<_, _>>()?, false),
     };
-    let narrow = learned_narrow || !with_numpy_2(view)?;
+    let with_2 = with_numpy_2(view)?;
+    let (narrow, other_narrow) = (learned_narrow || !with_2, learned_narrow && with_2);
     let how = match word(view, "method", "yeo-johnson")? {
         "yeo-johnson" if version(view)?.is_some_and(|version| version >= (1, 9)) => run::How::YeoJohnsonByLog,
         "yeo-johnson" => run::How::YeoJohnson,
@@ -64,7 +65,7 @@ pub(super) fn read(view: &View<'_>) -> Result<(Power, Option<Scale>), Error> {
     } else {
         None
     };
-    Ok((Power { lambdas, how, narrow }, scale))
+    Ok((Power { lambdas, how, narrow, other_narrow }, scale))
 }
 
 /// Whether numpy 2 wrote the file: what it names of numpy says so, else the version of scikit-learn that came with it.
@@ -102,6 +103,8 @@ mod run {
         pub(in crate::families) how: How,
         /// Whether the powers are float32 beside numbers that are.
         pub(in crate::families) narrow: bool,
+        /// Whether 2 without a power is float32 whatever the numbers are.
+        pub(in crate::families) other_narrow: bool,
     }
 
     #[derive(Debug)]
@@ -118,7 +121,8 @@ mod run {
     const LARGEST: f64 = 709.78;
 
     impl How {
-        fn apply(self, x: f64, lambda: f64) -> f64 {
+        /// `other` is 2 without the power.
+        fn apply(self, x: f64, lambda: f64, other: f64) -> f64 {
             if x.is_nan() {
                 return x;
             }
@@ -129,7 +133,7 @@ mod run {
                     lambda.signum() * (lambda * x.ln() - lambda.abs().ln()).exp() - 1.0 / lambda
                 }
                 _ if x >= 0.0 => self.half(x, lambda),
-                _ => -self.half(-x, 2.0 - lambda),
+                _ => -self.half(-x, other),
             }
         }
 
@@ -185,9 +189,9 @@ mod run {
         }
         match how {
             // scipy computes in float64 either way.
-            How::BoxCox | How::BoxCoxByLog => how.apply(x.into(), round(lambda, all)) as f32,
+            How::BoxCox | How::BoxCoxByLog => how.apply(x.into(), round(lambda, all), 0.0) as f32,
             _ if x >= 0.0 => narrow_half(how, x, lambda, all),
-            _ => -narrow_half(how, -x, round(2.0 - round(lambda, all), all), all),
+            _ => -narrow_half(how, -x, round(2.0 - lambda, all), all),
         }
     }
 
@@ -226,7 +230,7 @@ mod run {
                     *value = if is_narrow {
                         narrow(how, *value as f32, *lambda, self.power.narrow).into()
                     } else {
-                        how.apply(*value, *lambda)
+                        how.apply(*value, *lambda, round(2.0 - *lambda, self.power.other_narrow))
                     };
                     if let Some((mean, scale)) = &self.scale {
                         // The scaler inside checks its input as every scaler does.
