@@ -144,7 +144,7 @@ fn start(
         }
         _ => {
             // It is given the float32 that the trees are given.
-            let columns: Vec<Source> = sources.iter().cloned().map(Source::changed).collect();
+            let columns: Vec<Source> = sources.iter().map(|source| Source::made(source.label.clone())).collect();
             let (member, mut report) = predictor(loader.load(&init, Some(&columns))?, &init)?;
             let classes = member.labels().map_or(0, |labels| labels.len());
             let fits = match loss {
