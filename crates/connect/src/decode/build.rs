@@ -98,7 +98,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-fn describe(column: &Column, wrong: Wrong) -> String {
+pub(super) fn describe(column: &Column, wrong: Wrong) -> String {
     let name = column.data_type.name();
     let article = if name.starts_with('i') { "an" } else { "a" };
     match wrong {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::build::Rows;
 use super::column::{Column, Columns};
-use super::field::{Field, Missing};
+use super::field::{Field, MISSING, Missing};
 use super::fields::{Dialect, Span, trim_line_end};
 use super::key::KeyType;
 use super::plain::Plain;
@@ -33,7 +33,8 @@ struct Settings {
     /// What stands around fields that hold delimiters: one ASCII character, or empty for none. Default: `"`.
     #[serde(default = "double_quote")]
     quote: String,
-    /// Fields that mean a missing value, in every column. Default: empty, `NA`, `N/A`, `NaN`, `null`.
+    /// Fields that mean a missing value, in every column. Default: those of `pandas.read_csv`: empty, `NA`, `N/A`, `n/a`,
+    /// `NaN`, `nan`, `null`, `NULL`, `None`, `<NA>` and a few more. `[]` where `NA` is a country.
     #[serde(default = "missing")]
     missing: Vec<Option<String>>,
     /// How the records' keys are read. Default: `utf8`.
@@ -56,7 +57,7 @@ fn double_quote() -> String {
 }
 
 fn missing() -> Vec<Option<String>> {
-    ["", "NA", "N/A", "NaN", "null"].map(|text| Some(text.to_string())).to_vec()
+    MISSING.map(|text| Some(text.to_string())).to_vec()
 }
 
 pub(super) fn max_bytes() -> HumanSize {

@@ -6,7 +6,7 @@ use super::time::TimeFormat;
 
 /// What is still possible after the values that were seen.
 #[derive(Debug, Clone)]
-pub(crate) struct Guess {
+pub struct Guess {
     possible: Vec<Type>,
     seen: bool,
     date: Option<TimeFormat>,
@@ -29,7 +29,7 @@ impl Default for Guess {
 
 impl Guess {
     /// A value as text, which is not a missing one.
-    pub(crate) fn text(&mut self, value: &[u8]) {
+    pub fn text(&mut self, value: &[u8]) {
         self.seen = true;
         let bytes = value.trim_ascii();
         let text = std::str::from_utf8(bytes).unwrap_or_default();
@@ -45,20 +45,48 @@ impl Guess {
     }
 
     /// A value that has a type, as JSON's have.
-    pub(crate) fn typed(&mut self, found: Type) {
+    pub fn typed(&mut self, found: Type) {
         self.seen = true;
         self.possible.retain(|possible| *possible == found || (*possible, found) == (Type::Float64, Type::Int64));
     }
 
     /// What fits all; text where nothing else does, or nothing was seen.
-    pub(crate) fn fits(&self) -> Type {
-        self.possible.first().copied().filter(|_| self.seen).unwrap_or(Type::Utf8)
+    pub fn fits(&self) -> Type {
+        self.seen().unwrap_or(Type::Utf8)
     }
+
+    /// What fits all; none where nothing was seen.
+    pub fn seen(&self) -> Option<Type> {
+        self.seen.then(|| self.possible.first().copied().unwrap_or(Type::Utf8))
+    }
+}
+
+/// Whether the line that should name the columns holds values: a field of it is a number, a time or the like. Names such
+/// as `0`, `1`, … , which pandas gives where there are none, are names all the same.
+pub fn is_record<T: AsRef<str>>(names: &[T]) -> bool {
+    let value = |name: &&str| {
+        let mut guess = Guess::default();
+        guess.text(name.as_bytes());
+        !name.trim().is_empty() && guess.fits() != Type::Utf8
+    };
+    let values: Vec<&str> = names.iter().map(AsRef::as_ref).filter(value).collect();
+    let numbered = values.iter().zip(0..).all(|(name, number)| name.trim().parse() == Ok(number));
+    !values.is_empty() && !numbered
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_first_line_of_values_is_no_header() {
+        for names in [&["AGE", "ITEM_n"][..], &["", "0", "1", "2"], &["x 1", "N/A", ""], &["true story"]] {
+            assert!(!is_record(names), "{names:?}");
+        }
+        for values in [&["9", "8", "7"][..], &["1", "2", "3"], &["ICU", "64"], &["2019-09-11", "a"], &["true", "a"]] {
+            assert!(is_record(values), "{values:?}");
+        }
+    }
 
     #[test]
     fn the_narrowest_type_that_fits_all() {

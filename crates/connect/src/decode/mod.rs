@@ -6,6 +6,7 @@
 use crate::kind::{DecodeSettings, Kind};
 
 mod build;
+mod cells;
 mod column;
 mod csv;
 mod field;
@@ -20,9 +21,11 @@ mod scan;
 mod time;
 mod values;
 
+pub use cells::Cells;
 pub use column::{Column, Columns, Type};
 pub(crate) use csv::outline;
-pub(crate) use guess::Guess;
+pub use field::{MISSING, Missing};
+pub use guess::{Guess, is_record};
 pub use key::{KeyType, decode_key};
 pub(crate) use parquet::type_of;
 

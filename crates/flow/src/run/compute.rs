@@ -89,6 +89,14 @@ impl Cook {
         views.fold(self.query.scope(), Scope::max)
     }
 
+    /// What becomes of some records, for a look before anything runs: those that cannot go on.
+    ///
+    /// # Errors
+    /// The query fails as a whole.
+    pub fn try_out(&mut self, records: &Records, time: i64) -> Result<Vec<BadRecord>, StageError> {
+        Ok(self.run(records, time, &[])?.bad)
+    }
+
     /// Runs all stages over the records of one batch; `time` is the batch time in microseconds since the epoch.
     pub(super) fn run(&mut self, records: &Records, time: i64, lanes: &[LaneShape]) -> Result<Computed, StageError> {
         let mut bad = Vec::new();

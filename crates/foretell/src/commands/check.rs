@@ -52,6 +52,9 @@ pub(crate) async fn run(args: CheckArgs) -> Result<()> {
     for line in pipeline.report().await? {
         println!("          {line}");
     }
+    for line in pipeline.try_out().await? {
+        println!("          {line}");
+    }
     if let Some(from) = &pipeline.inferred {
         println!("decode    {}: {} (from {from})", pipeline.decode.kind, columns_of(&pipeline.decode.settings));
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use foretell_connect::decode::{DECODERS, decode_key};
@@ -236,7 +236,8 @@ pub(crate) async fn prepare(
     }
     for (name, scorer) in all {
         if models.contains_key(&name) {
-            bail!("two functions are called `{name}`: rename the model or the encoding");
+            let twice = anyhow!("two functions are called `{name}`: rename the model or the encoding");
+            return Err(twice.context("query"));
         }
         models.insert(name, scorer);
     }

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, anyhow};
 use arrow::datatypes::{Schema, SchemaRef};
 use foretell_connect::kind::{DecodeText, Role, SinkContext, SinkSettings, SourceContext};
 use foretell_flow::{
-    Lane, Limits, OnBadRecord, Settings, Sharing, Source, Stats, Takes, Trigger, Worker, dead_letter_schema,
+    Kitchen, Lane, Limits, OnBadRecord, Settings, Sharing, Source, Stats, Takes, Trigger, Worker, dead_letter_schema,
 };
 use foretell_model::Model;
 use foretell_query::Scorer;
@@ -112,10 +112,17 @@ impl Pipeline {
         let functions = loads.values().flat_map(|(_, functions)| functions.iter().cloned()).collect();
         let joinable = tables.iter().map(|(name, version)| kitchen::joinable(name, version.batch.clone())).collect();
         let (_, planned) = kitchen::prepare(&text, functions, joinable, &lanes).await.map_err(|error| {
-            let view = file.sinks.iter().find(|sink| error.to_string() == format!("sinks.{}.query", sink.name));
-            match view {
-                Some(sink) => file.error(&["sinks", &sink.name, "query"], chain(&error, 1), ""),
-                None => file.error(&["query"], chain(&error, 1), ""),
+            let place = error.to_string();
+            let view = file.sinks.iter().find(|sink| place == format!("sinks.{}.query", sink.name));
+            let encoding = file.encodings.iter().find(|entry| place == format!("encodings.{}", entry.name));
+            match (view, encoding) {
+                (Some(sink), _) => file.error(&["sinks", &sink.name, "query"], causes(&error), ""),
+                (_, Some(entry)) => file.error(&["encodings", &entry.name], causes(&error), ""),
+                _ if place == "query" => file.error(&["query"], causes(&error), ""),
+                // What was found out of the source's data stands nowhere in the file.
+                _ if inferred.is_some() => file.error(&["source", file.source.kind], causes(&error), ""),
+                _ if file.decode.is_some() => file.error(&["decode"], causes(&error), ""),
+                _ => file.error(&[], causes(&error), ""),
             }
         })?;
         let state = State::open(&file.state, &file.base)?;
@@ -292,6 +299,38 @@ impl Pipeline {
         report.map_err(|error| self.at(&["source", self.file.source.kind], error).into())
     }
 
+    /// Runs the first records of what is there through decoder and query, which stores nothing; says what is bad of them.
+    pub(crate) async fn try_out(&self) -> Result<Vec<String>> {
+        let source = ["source", self.file.source.kind];
+        let heads = self.file.source.settings.head(&self.source_context("check", (0, 1))).await;
+        let heads = heads.map_err(|error| self.at(&source, error))?;
+        let mut cook = self.pantry.cook(&self.pantry.recipe())?;
+        let (mut told, mut all) = (Vec::new(), 0);
+        for head in heads.iter().filter(|head| head.records.len() > 0) {
+            let now = chrono::Utc::now().timestamp_micros();
+            let bad = cook.try_out(&head.records, now).map_err(|error| self.at(&["query"], error))?;
+            let Some(first) = bad.first() else { continue };
+            let line = head.lines.get(first.row).copied().unwrap_or_default();
+            let of = head.records.len();
+            told.push(format!(
+                "{}: {} of its first {of} records {} bad, the first on line {line}: {}: {}",
+                head.file,
+                bad.len(),
+                if bad.len() == 1 { "is" } else { "are" },
+                first.stage,
+                first.reason
+            ));
+            all += usize::from(bad.len() == of);
+        }
+        let stops = self.file.on_bad_record == pipeline_file::OnBadRecord::Stop;
+        if let Some(first) = told.first().filter(|_| stops || all == heads.len()) {
+            let remedy =
+                if stops { "`on_bad_record: stop` would stop there" } else { "is `decode` right for these files?" };
+            return Err(self.file.error(&source, first, remedy).into());
+        }
+        Ok(told)
+    }
+
     /// A worker, its sinks and its source open.
     pub(crate) async fn worker(&self, name: &str, share: (usize, usize), known: &HashSet<String>) -> Result<Worker> {
         let mut lanes = Vec::new();
@@ -435,7 +474,9 @@ fn load_model(file: &PipelineFile, entry: &ModelEntry) -> Result<(ModelText, Str
     Ok((text, sha256, model))
 }
 
-/// The causes of an error in one line, without the first `skip` of them.
-fn chain(error: &anyhow::Error, skip: usize) -> String {
-    error.chain().skip(skip).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+/// The causes of an error in one line; without the first, where there are others.
+fn causes(error: &anyhow::Error) -> String {
+    let texts: Vec<String> = error.chain().map(ToString::to_string).collect();
+    let causes = texts.get(1..).filter(|causes| !causes.is_empty()).unwrap_or(&texts);
+    causes.join(": ")
 }

@@ -13,7 +13,7 @@ use super::settings::{Format, How, Settings, dialect};
 use super::text::{Lines, Shape, Text};
 use super::unpack::Input;
 use crate::decode::fields::{Dialect, trim_line_end};
-use crate::decode::{Guess, Type, outline, type_of};
+use crate::decode::{Guess, Type, is_record, outline, type_of};
 use crate::kind::{DecodeText, Inferred};
 use crate::storage::Reader;
 
@@ -50,8 +50,15 @@ pub(super) async fn infer(
     let how = settings.how(&url, given.map(|given| given.kind.as_str())).map_err(StageError::settings)?;
     let given = given.cloned().unwrap_or_else(|| DecodeText { kind: how.format.decoder().into(), settings: json!({}) });
     let reader = storage.reader(&path, &stat).await?;
-    let file =
-        File { handle: Handle::current(), reader, url: url.clone(), size: stat.length, how, given: given.clone() };
+    let file = File {
+        handle: Handle::current(),
+        reader,
+        url: url.clone(),
+        size: stat.length,
+        how,
+        sure: settings.says_header(),
+        given: given.clone(),
+    };
     let interrupted = |_| StageError::unavailable(format!("{url}: the sample was not read"));
     let (columns, from) = tokio::task::spawn_blocking(move || file.columns()).await.map_err(interrupted)??;
     let from = format!("{from} of {url}");
@@ -73,6 +80,8 @@ struct File {
     url: String,
     size: u64,
     how: How,
+    /// Whether somebody said that there is a header.
+    sure: bool,
     given: DecodeText,
 }
 
@@ -126,7 +135,7 @@ impl File {
         };
         let missing = outline(&self.given.settings).map_err(settings)?.missing;
         let dialect = dialect(&self.given);
-        let has_header = self.how.header;
+        let (has_header, sure) = (self.how.header, self.sure);
         let (header, lines) = self.sample(dialect)?;
         let names = match (has_header, &header) {
             (true, Some(header)) => match fields(header, dialect) {
@@ -136,6 +145,14 @@ impl File {
             (true, None) => return Ok(Err("there is no header".into())),
             (false, _) => None,
         };
+        // Values of a record as names would stand in errors and in tables; and the record would be lost.
+        if names.as_ref().is_some_and(|names| !sure && is_record(names)) {
+            return Ok(Err(
+                "the first line holds values, not names: say `header: false` where files begin with a record, \
+                           `header: true` where these are names"
+                    .into(),
+            ));
+        }
         let mut guesses: Vec<Guess> = vec![Guess::default(); names.as_ref().map_or(0, Vec::len)];
         let (mut spans, mut unescaped) = (Vec::new(), Vec::new());
         for record in records(lines.as_ref()) {

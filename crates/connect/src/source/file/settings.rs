@@ -177,6 +177,11 @@ impl Settings {
         Ok(())
     }
 
+    /// Whether the pipeline file itself says whether there is a header.
+    pub(super) fn says_header(&self) -> bool {
+        self.header.is_some()
+    }
+
     pub(super) fn paths(&self) -> &[String] {
         match &self.path {
             Paths::One(path) => std::slice::from_ref(path),

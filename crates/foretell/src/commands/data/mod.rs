@@ -14,7 +14,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use foretell_model::{LoadOptions, Model, Refusal, Signature};
 
-use input::{Chunk, Format, Input};
+use input::{Chunk, Format, Input, ReadArgs};
 use layout::{Layout, Request};
 
 /// Reads a model file; `columns` names the inputs of one that does not.
@@ -37,21 +37,19 @@ pub(crate) struct Opened {
 }
 
 /// Opens a data file for a model.
-pub(crate) fn open(
-    path: &Path,
-    format: Option<Format>,
-    signature: &Signature,
-    request: &Request<'_>,
-) -> Result<Opened> {
-    let mut input = Input::open(path, format)?;
+pub(crate) fn open(path: &Path, args: &ReadArgs, signature: &Signature, request: &Request<'_>) -> Result<Opened> {
+    let mut input = Input::open(path, args)?;
     // JSON Lines name their columns in the rows; and which type a column has may show in the rows alone.
-    let mut first = if input.format == Format::Parquet { None } else { input.next_chunk()? };
-    if let (Format::Jsonl, Some(chunk), None) = (input.format, &first, signature.names()) {
-        input.columns = parse::first_keys(chunk, &input.name)?;
+    let mut first = if input.how.format == Format::Parquet { None } else { input.next_chunk()? };
+    let mut members = Vec::new();
+    if let (Format::Jsonl, Some(chunk)) = (input.how.format, &first) {
+        members = parse::members(chunk);
+        input.columns = members.iter().map(|(name, _)| name.clone()).collect();
     }
     let mut layout = layout::layout(signature, &input, request)?;
     if let Some(chunk) = &first {
-        parse::settle(&mut layout, chunk, input.format, &input.name)?;
+        parse::settle(&mut layout, chunk, &input.how, &members);
+        layout.check(signature, &input)?;
     }
     input.select(&layout.used())?;
     if first.is_none() {
