@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::program::{bad, fixture, foretell, good, text};
 
-/// Takes `AGE`, `ITEM_n`, … as numbers and `ITEM`, `DEPT` as text; fills in what is missing, passes over what is unknown.
+/// Numbers and texts; it fills in what is missing, and refuses what it does not know.
 const MIXED: &str = "sklearn-1.9/pipeline-mixed/model.joblib";
 
 /// The model's inputs: name, and whether it is text.
@@ -74,28 +74,35 @@ fn a_word_is_missing_in_csv_and_a_value_in_json_whoever_reads() {
     let model = fixture(MIXED);
     let inputs = inputs(&model);
     let path = |name: &str| folder.path().join(name);
-    let proba = |name: &str, more: &[&str]| {
-        let path = path(name).display().to_string();
-        predicted(&good(&[&["predict", &model, &path, "--proba"], more].concat()))
+    let predict = |name: &str| {
+        let data = path(name).display().to_string();
+        predicted(&good(&["predict", &model, &data]))
     };
-    // What every word must be equal to: a missing value, and a text that nobody knows.
-    write_jsonl(&path("known.jsonl"), &inputs, &rows(&inputs, &[Value::Null, json!("nobody knows this")]));
-    let known = proba("known.jsonl", &[]);
-    assert_ne!(known[0], known[1], "the model tells a missing value from an unknown one");
-
+    let refuses = |name: &str, more: &[&str]| {
+        let data = path(name).display().to_string();
+        let error = bad(&[&["predict", &model, &data], more].concat());
+        assert!(error.ends_with("the model refuses this row: OneHotEncoder: column ITEM: unseen category"), "{error}");
+    };
+    // The model fills in what is missing, and refuses what it does not know.
     let words: Vec<Value> = MISSING.iter().map(|word| json!(word)).collect();
     write_csv(&path("words.csv"), &inputs, &rows(&inputs, &words));
-    write_jsonl(&path("words.jsonl"), &inputs, &rows(&inputs, &words));
-    assert_eq!(proba("words.csv", &[]), vec![known[0].clone(); words.len()], "missing in CSV, as to pandas");
-    assert_eq!(proba("words.jsonl", &[]), vec![known[1].clone(); words.len()], "a text of JSON is a value");
-    let plain = proba("words.csv", &["--missing", ""]);
-    let expected: Vec<String> = words.iter().map(|word| known[usize::from(*word != "")].clone()).collect();
-    assert_eq!(plain, expected, "`--missing ''` leaves the empty field alone");
-
-    for data in ["words.csv", "words.jsonl"] {
-        let path = path(data).display().to_string();
-        assert_eq!(run(folder.path(), &model, data), predicted(&good(&["predict", &model, &path])), "{data}");
+    let missing = predict("words.csv");
+    assert_eq!(
+        missing,
+        vec![missing[0].clone(); words.len()],
+        "as an empty field, which pandas takes for missing, too"
+    );
+    assert_eq!(run(folder.path(), &model, "words.csv"), missing);
+    for word in &words {
+        write_jsonl(&path("word.jsonl"), &inputs, &rows(&inputs, std::slice::from_ref(word)));
+        refuses("word.jsonl", &[]);
+        if *word != "" {
+            write_csv(&path("word.csv"), &inputs, &rows(&inputs, std::slice::from_ref(word)));
+            refuses("word.csv", &["--missing", ""]);
+        }
     }
+    write_jsonl(&path("words.jsonl"), &inputs, &rows(&inputs, &[&[Value::Null], &words[..]].concat()));
+    assert_eq!(run(folder.path(), &model, "words.jsonl"), missing[..1], "a text of JSON is a value there, too");
 }
 
 #[test]

@@ -15,6 +15,8 @@ use crate::kind::Head;
 const FILES: usize = 64;
 /// So many of them are read; of the other Parquet files the footers are.
 const WHOLE: usize = 2;
+/// Bytes of these.
+const BYTES: usize = 64 << 20;
 /// Records of a file that are handed on.
 const RECORDS: usize = 1000;
 
@@ -26,7 +28,7 @@ pub(super) async fn head(catalog: Arc<Catalog>) -> Result<Vec<Head>, StageError>
         if at >= WHOLE || cursor.len() == 0 {
             continue;
         }
-        let demand = Demand { rows: RECORDS, bytes: usize::MAX, wait: Duration::ZERO };
+        let demand = Demand { rows: RECORDS, bytes: BYTES, wait: Duration::ZERO };
         let records = cursor.take(&TOPIC.into(), demand);
         let lines = (0..records.len()).map(|index| cursor.row(index) + 1).collect();
         heads.push(Head { file: file.url.clone(), records, lines });
