@@ -34,7 +34,8 @@ struct Settings {
     #[serde(default = "double_quote")]
     quote: String,
     /// Fields that mean a missing value, in every column. Default: those of `pandas.read_csv`: empty, `NA`, `N/A`, `n/a`,
-    /// `NaN`, `nan`, `null`, `NULL`, `None`, `<NA>` and a few more. `[]` where `NA` is a country.
+    /// `NaN`, `nan`, `null`, `NULL`, `None`, `<NA>` and a few more. `[""]` leaves the empty field alone, for
+    /// data in which `NA` is a country.
     #[serde(default = "missing")]
     missing: Vec<Option<String>>,
     /// How the records' keys are read. Default: `utf8`.

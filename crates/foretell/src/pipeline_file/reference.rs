@@ -56,7 +56,7 @@ fn table(page: &mut String, root: &Value, settings: &Value, skip: &[&str]) {
                 text if text.is_empty() => description(inner),
                 text => text,
             };
-            let text = text + &allowed(&text, inner);
+            let text = format!("{text}{}", allowed(&text, inner));
             let mark = if required(name) { "**" } else { "" };
             let _ = writeln!(rows, "| {mark}`{path}`{mark} | {} |", text.replace('|', "\\|"));
             if inner["properties"].is_object() {
