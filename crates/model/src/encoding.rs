@@ -162,7 +162,7 @@ impl Encoding {
     pub fn score(&self, columns: &Columns<'_>) -> Outputs {
         let mut run = Run::default();
         let columns = columns.arrays().iter().take(1).map(|column| self.encode(column, &mut run)).collect();
-        Outputs { columns, refusals: run.into_refusals() }
+        Outputs { columns, ..run.told() }
     }
 
     /// One column; refused rows are NULL.
@@ -243,7 +243,7 @@ impl Reverse {
         let known = || NullBuffer::new(BooleanBuffer::from_iter(places.iter().map(Option::is_some)));
         let nulls = places.contains(&None).then(known);
         let places: Vec<u32> = places.into_iter().map(Option::unwrap_or_default).collect();
-        Outputs { columns: vec![self.labels.array(&places, nulls)], refusals: run.into_refusals() }
+        Outputs { columns: vec![self.labels.array(&places, nulls)], ..run.told() }
     }
 }
 

@@ -276,7 +276,7 @@ mod run {
 
     use arrow_array::{ArrayRef, Float64Array};
 
-    use crate::families::encode::{Categories, MISSING};
+    use crate::families::encode::{self, Categories, MISSING};
     use crate::matrix::{Frame, Matrix};
     use crate::step::{Run, Transform};
 
@@ -339,6 +339,9 @@ mod run {
                     for (code, rare) in codes.iter_mut().zip(rare.codes(&column)) {
                         *code = groups.get(rare as usize).copied().unwrap_or(*code);
                     }
+                }
+                if unknown.is_some() {
+                    run.unseen(&part.label, encode::unseen(&codes));
                 }
                 for (row, code) in codes.into_iter().enumerate() {
                     let (numbers, reason) = if code == MISSING || Some(code) == learned {

@@ -40,8 +40,11 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     for (edges, source) in edges.into_iter().zip(&sources) {
         loader.demand(source, InputKind::Number);
         loader.hold(edges.len().saturating_mul(8));
-        let [_, inner @ .., _] = edges.as_slice() else {
-            return Err(Error::state(view.path(), format!("a column has {} bin edges", edges.len())));
+        let inner = match edges.as_slice() {
+            [_, inner @ .., _] => inner,
+            // All values of training were next to each other: there is no bin, and everything is 0.
+            [_] if encode == run::Encode::Ordinal => &[],
+            _ => return Err(Error::state(view.path(), format!("a column has {} bin edges", edges.len()))),
         };
         let count = inner.len().saturating_add(1);
         if count > BINS || !inner.is_sorted() {

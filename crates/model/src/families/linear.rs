@@ -11,6 +11,7 @@ use foretell_pickle::{ArrayView, Entry, Kind, State, View};
 
 use super::Family;
 use super::finite::Finite;
+use super::lone_class;
 use crate::labels::Labels;
 use crate::loader::{self, Loaded, Loader, Out, Source, Targets, feature_names, some_attr};
 use crate::step::Step;
@@ -192,7 +193,9 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         }
         let labels = classes(view, &class)?;
         let count = labels.len();
-        if count < 2 || outputs != if count == 2 { 1 } else { count } {
+        // Ridge learns from a single class too, as the first of two.
+        let alone = count == 1 && class.starts_with("RidgeClassifier");
+        if (count < 2 && !alone) || outputs != if count <= 2 { 1 } else { count } {
             let message = format!("{outputs} rows of coefficients for {count} classes");
             return Err(Error::state(view.path(), message));
         }
@@ -209,8 +212,10 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         (face, Targets::numbers(outputs, float))
     };
     let finite = Finite::new(&class, &sources, false, false);
+    let lone = targets.labels.first().is_some_and(|labels| labels.len() == 1);
     let step = run::Linear { coef, intercept, features, narrow, face, finite };
-    Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report: Default::default() })
+    let step = lone_class::guarded(Box::new(step), &class, lone);
+    Ok(Loaded { step: Step::Predict(step), out: Out::Answers(targets), report: Default::default() })
 }
 
 fn is_classifier(class: &str) -> bool {

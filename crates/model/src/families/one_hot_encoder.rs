@@ -144,6 +144,9 @@ mod run {
             let mut places = vec![None; rows * self.columns.len()];
             for (index, column) in self.columns.iter().enumerate() {
                 let codes = encode::column_codes(&x, index, &column.categories, "OneHotEncoder", &column.label, run);
+                if matches!(column.unseen, Unseen::Place(_)) {
+                    run.unseen(&column.label, encode::unseen(&codes));
+                }
                 for (row, code) in codes.into_iter().enumerate() {
                     let missing = code == MISSING;
                     places[row * self.columns.len() + index] = match column.places.get(code as usize) {

@@ -107,6 +107,9 @@ mod run {
             dense.narrow = self.narrow;
             for (index, column) in self.columns.iter().enumerate() {
                 let codes = encode::column_codes(&x, index, &column.categories, "OrdinalEncoder", &column.label, run);
+                if self.unknown.is_some() {
+                    run.unseen(&column.label, encode::unseen(&codes));
+                }
                 let out = dense.column_mut(index);
                 for (row, code) in codes.into_iter().enumerate() {
                     out[row] = match (column.values.get(code as usize), self.unknown) {
