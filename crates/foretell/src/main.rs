@@ -5,6 +5,7 @@
 
 mod cli;
 mod commands;
+mod levels;
 mod log;
 mod memory;
 mod pipeline;

@@ -23,7 +23,8 @@ pub(super) enum Wrong {
 
 /// One value of a record, before its column's type is applied.
 pub(super) trait Cell {
-    fn missing(&self) -> bool;
+    /// Whether it is a missing value of this column.
+    fn missing(&self, column: &Column) -> bool;
     fn signed(&self) -> Result<i64, Wrong>;
     fn unsigned(&self) -> Result<u64, Wrong>;
     fn float(&self) -> Result<f64, Wrong>;

@@ -18,7 +18,7 @@ impl Cells {
     /// Of so many rows, as this type.
     pub fn new(data_type: Type, rows: usize) -> Cells {
         let format = TimeFormat::iso();
-        let column = Column { name: String::new(), data_type, optional: true, format, path: Vec::new() };
+        let column = Column { name: String::new(), data_type, optional: true, format, path: Vec::new(), missing: None };
         Cells { column, values: Values::new(data_type, rows) }
     }
 

@@ -34,8 +34,8 @@ struct Settings {
     #[serde(default = "double_quote")]
     quote: String,
     /// Fields that mean a missing value, in every column. Default: those of `pandas.read_csv`: empty, `NA`, `N/A`, `n/a`,
-    /// `NaN`, `nan`, `null`, `NULL`, `None`, `<NA>` and a few more. `[""]` leaves the empty field alone, for
-    /// data in which `NA` is a country.
+    /// `NaN`, `nan`, `null`, `NULL`, `None`, `<NA>` and a few more. A word
+    /// that is a level of a model's input is a value in the column of that name. `[""]` leaves the empty field alone.
     #[serde(default = "missing")]
     missing: Vec<Option<String>>,
     /// How the records' keys are read. Default: `utf8`.
@@ -87,12 +87,10 @@ fn check(mut settings: Settings) -> Result<Checked, SettingsError> {
     if quote == Some(delimiter) {
         return Err(wrong("quote", "the quote and the delimiter are the same".to_string()));
     }
-    // YAML reads an unquoted `null` as no text at all; in this list it can only mean the word.
-    let missing = settings.missing.iter().map(|text| text.as_deref().unwrap_or("null").as_bytes().into()).collect();
     Ok(Checked {
         columns: settings.columns,
         dialect: Dialect { delimiter, quote },
-        missing,
+        missing: Missing::listed(&settings.missing),
         key: settings.key,
         max_bytes: settings.max_bytes.0,
     })
@@ -103,7 +101,7 @@ pub(crate) struct Outline {
     /// What separates and quotes fields.
     pub(crate) dialect: Dialect,
     /// Fields that mean a missing value.
-    pub(crate) missing: Vec<Box<[u8]>>,
+    pub(crate) missing: Missing,
 }
 
 /// The outline of settings that may lack `columns`.
@@ -139,19 +137,27 @@ pub(super) fn set_timezone(columns: &mut Columns, zone: Option<&str>) -> Result<
     Ok(())
 }
 
+/// Elsewhere a value says itself that it is missing, and a text is a text.
+pub(super) fn refuse_missing(columns: &Columns) -> Result<(), SettingsError> {
+    let Some(at) = columns.iter().position(|column| column.missing.is_some()) else { return Ok(()) };
+    let path = vec!["columns".to_string(), at.to_string()];
+    Err(SettingsError { path, message: "`missing` is for CSV".to_string() })
+}
+
 /// The settings as they are used.
 #[derive(Debug, Clone)]
 struct Checked {
     columns: Columns,
     dialect: Dialect,
-    missing: Vec<Box<[u8]>>,
+    missing: Missing,
     key: KeyType,
     max_bytes: usize,
 }
 
 impl DecodeSettings for Checked {
     fn open(&self) -> Result<Box<dyn Decode>, StageError> {
-        let scan = Scan::new(self.dialect, Missing::new(&self.missing));
+        let mut scan = Scan::new(self.dialect, self.missing.clone());
+        scan.digits &= !self.columns.iter().filter_map(|column| column.missing.as_ref()).any(Missing::digits);
         Ok(Box::new(Decoder {
             schema: self.columns.schema(),
             plain: Plain::new(&self.columns, &scan),

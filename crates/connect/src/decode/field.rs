@@ -1,6 +1,7 @@
 //! One field of a CSV record as a value.
 
 use super::build::{Cell, Wrong};
+use super::column::Column;
 use super::time::TimeFormat;
 
 /// Fields of a CSV file that mean a missing value where nobody says otherwise: what `pandas.read_csv` takes for one. A
@@ -11,7 +12,7 @@ pub const MISSING: [&str; 19] = [
 ];
 
 /// The texts that mean a missing value, quick to rule out by their first byte.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Missing {
     texts: Vec<Box<[u8]>>,
     empty: bool,
@@ -19,6 +20,11 @@ pub struct Missing {
 }
 
 impl Missing {
+    /// As the pipeline file lists them. YAML reads an unquoted `null` as no text at all; it can only mean the word.
+    pub(super) fn listed(texts: &[Option<String>]) -> Self {
+        Missing::new(&texts.iter().map(|text| text.as_deref().unwrap_or("null")).collect::<Vec<_>>())
+    }
+
     /// Of these texts.
     pub fn new<T: AsRef<[u8]>>(texts: &[T]) -> Self {
         let owned = texts.iter().map(|text| text.as_ref().into()).collect();
@@ -59,8 +65,8 @@ impl Field<'_> {
 }
 
 impl Cell for Field<'_> {
-    fn missing(&self) -> bool {
-        self.missing.has(self.bytes)
+    fn missing(&self, column: &Column) -> bool {
+        column.missing.as_ref().unwrap_or(self.missing).has(self.bytes)
     }
 
     fn signed(&self) -> Result<i64, Wrong> {

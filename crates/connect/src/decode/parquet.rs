@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::column::{Columns, Type};
+use super::csv::refuse_missing;
 use super::key::KeyType;
 use crate::kind::{DecodeSettings, Kind, SettingsError, schema_of, settings_of};
 
@@ -32,6 +33,7 @@ fn parse(value: serde_json::Value) -> Result<Box<dyn DecodeSettings>, SettingsEr
         let path = vec!["columns".to_string(), at.to_string()];
         return Err(SettingsError { path, message: "`path` is for JSON".to_string() });
     }
+    refuse_missing(&settings.columns)?;
     Ok(Box::new(settings))
 }
 

@@ -83,7 +83,7 @@ impl Values {
         fn fit<T, U: TryFrom<T>>(value: T) -> Result<U, Wrong> {
             value.try_into().map_err(|_| Wrong::Range)
         }
-        if cell.missing() {
+        if cell.missing(column) {
             return if column.optional { self.push_null() } else { Err(Wrong::Missing) };
         }
         match &mut self.data {

@@ -160,6 +160,7 @@ async fn run_workers(
         }
     }
     progress.abort();
+    pipeline.models.values().for_each(|(_, model)| model.tell());
     let total = total(&stats);
     info!(
         records = total.records,

@@ -150,7 +150,8 @@ impl Pantry {
             let bytes = self.state.get(Thing::Model, sha256).await?;
             let how = text.models.get(name).cloned().unwrap_or_default();
             let wrong = |error| StageError::state(format!("model `{name}`: {error}"));
-            vec![(name.to_string(), Arc::new(Loaded(how.load(&bytes, limits).map_err(wrong)?)))]
+            let model = how.load(&bytes, limits).map_err(wrong)?;
+            vec![(name.to_string(), Arc::new(Loaded::new(name, model)))]
         };
         self.cache().insert(key, functions.clone());
         Ok(functions)

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use arrow::datatypes::{Schema, SchemaRef};
+use foretell_connect::decode::MISSING;
 use foretell_connect::kind::{DecodeText, Role, SinkContext, SinkSettings, SourceContext};
 use foretell_flow::{
     Kitchen, Lane, Limits, OnBadRecord, Settings, Sharing, Source, Stats, Takes, Trigger, Worker, dead_letter_schema,
@@ -73,9 +74,10 @@ impl Pipeline {
         for entry in &file.models {
             let (text, sha256, model) = load_model(&file, entry)?;
             texts.insert(entry.name.clone(), text);
-            models.insert(entry.name.clone(), (sha256, Arc::new(Loaded(model))));
+            models.insert(entry.name.clone(), (sha256, Arc::new(Loaded::new(&entry.name, model))));
         }
-        let (decode, inferred) = decode(&file).await?;
+        let (mut decode, inferred) = decode(&file).await?;
+        keep_levels(&mut decode, models.values().map(|(_, loaded)| &loaded.model));
         let mut loads: BTreeMap<String, (String, Functions)> = BTreeMap::new();
         for (name, (sha256, model)) in &models {
             loads.insert(name.clone(), (sha256.clone(), vec![(name.clone(), model.clone() as Arc<dyn Scorer>)]));
@@ -372,6 +374,38 @@ impl Pipeline {
     /// A stage's error at its place in the file.
     fn at(&self, path: &[&str], error: foretell_flow::StageError) -> FileError {
         self.file.error(path, error.message, error.remedy)
+    }
+}
+
+/// Of CSV, words that mean a missing value and are a level of a model are values in the columns of that level's name: the
+/// model can only have met them as such. Where the file says what is missing, that counts.
+fn keep_levels<'a>(decode: &mut DecodeText, models: impl Iterator<Item = &'a Model>) {
+    let names_words = decode.settings.get("missing").is_some();
+    let Some(columns) = decode.settings.get_mut("columns").and_then(serde_json::Value::as_array_mut) else { return };
+    if decode.kind != "csv" || names_words {
+        return;
+    }
+    let mut levels: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for model in models {
+        for (feature, words) in crate::levels::words(model) {
+            let name = model.signature().inputs.get(feature).and_then(|input| input.name.clone());
+            levels.entry(name.unwrap_or_default()).or_default().extend(words);
+        }
+    }
+    for column in columns.iter_mut().filter_map(serde_json::Value::as_object_mut) {
+        for (name, spec) in column.iter_mut() {
+            let Some(words) = levels.get(name.as_str()) else { continue };
+            if let Some(text) = spec.as_str() {
+                *spec = serde_json::json!({ "type": text });
+            }
+            let is_text = spec["type"].as_str().is_some_and(|found| found.starts_with("utf8"));
+            let Some(details) = spec.as_object_mut().filter(|details| is_text && !details.contains_key("missing"))
+            else {
+                continue;
+            };
+            let missing: Vec<&str> = MISSING.into_iter().filter(|word| !words.contains(word)).collect();
+            details.insert("missing".to_string(), missing.into());
+        }
     }
 }
 

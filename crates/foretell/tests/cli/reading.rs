@@ -176,3 +176,57 @@ fn a_file_without_a_header_is_told_and_no_value_of_it() {
     let checked = foretell(&["check", pipeline.to_str().unwrap()]);
     assert!(checked.status.success(), "{}", text(&checked.stderr));
 }
+
+/// `cc` is a country, `NA` (Namibia) among them, and `x` a number; what it does not know it lets pass.
+const COUNTRIES: &str = "levels/model.pickle";
+
+#[test]
+fn a_word_that_is_a_level_of_the_model_is_a_value_whoever_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let model = fixture(COUNTRIES);
+    std::fs::write(path("cc.jsonl"), "{\"cc\":\"NA\",\"x\":1}\n{\"cc\":null,\"x\":1}\n").unwrap();
+    let json = good(&["predict", &model, &path("cc.jsonl")]);
+    let value = |line: usize| {
+        let row: Value = serde_json::from_str(json.lines().nth(line).unwrap()).unwrap();
+        row["prediction"].to_string()
+    };
+    let (namibia, missing) = (value(0), value(1));
+    assert_ne!(namibia, missing);
+    // `NA` is a country and `None` is not; in a column of numbers both are missing, which this model refuses.
+    std::fs::write(path("cc.csv"), "cc,x\nNA,1\nNone,1\n,1\n").unwrap();
+    let expected = [namibia.clone(), missing.clone(), missing.clone()];
+    assert_eq!(predicted(&good(&["predict", &model, &path("cc.csv")])), expected);
+    assert_eq!(run(folder.path(), &model, "cc.csv"), expected);
+    // What somebody says counts.
+    assert_eq!(predicted(&good(&["predict", &model, &path("cc.csv"), "--missing", ",NA,None"]))[0], missing);
+}
+
+#[test]
+fn values_that_are_no_level_are_counted_and_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let model = fixture(COUNTRIES);
+    std::fs::write(path("cc.csv"), "cc,x,y\nDE,1,1\nAtlantis,1,2\nFR,1,3\nEl Dorado,1,4\n").unwrap();
+    let told = "column cc: 2 of 4 values are not among the levels of training";
+    for args in [
+        &["predict", &model, &path("cc.csv"), "--keep", "y"][..],
+        &["evaluate", &model, &path("cc.csv"), "--target", "y"],
+    ] {
+        let output = foretell(args);
+        assert!(output.status.success());
+        assert_eq!(text(&output.stderr), format!("warning: {told}\n"));
+    }
+    std::fs::write(
+        path("p.yaml"),
+        format!(
+            "pipeline: p\nsource: {{ file: {{ path: cc.csv }} }}\nmodels: {{ m: {{ file: \"{model}\" }} }}\n\
+             query: SELECT m(cc, x) AS p FROM records\nsinks: {{ out: {{ file: {{ path: out.jsonl }} }} }}\n\
+             trigger: available_now\n"
+        ),
+    )
+    .unwrap();
+    let log = text(&foretell(&["run", &path("p.yaml"), "--workers", "1"]).stderr);
+    assert_eq!(log.matches("WARN").count(), 1, "{log}");
+    assert!(log.contains(&format!("WARN model m: {told}")) && !log.contains("Atlantis"), "{log}");
+}

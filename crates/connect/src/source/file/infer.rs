@@ -169,7 +169,7 @@ impl File {
             }
             for (guess, span) in guesses.iter_mut().zip(&spans) {
                 let value = span.bytes(record, &unescaped);
-                if !missing.iter().any(|text| **text == *value) {
+                if !missing.has(value) {
                     guess.text(value);
                 }
             }

@@ -47,9 +47,9 @@ pub(crate) struct ReadArgs {
     #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
     delimiter: Option<u8>,
     /// CSV: fields that mean a missing value. Default: what pandas takes for one (empty, NA, N/A, NaN, None, null, …);
-    /// `--missing ''` leaves empty fields alone
+    /// a word that is a level of the model's is a value; `--missing ''` leaves empty fields alone
     #[arg(long, value_name = "WORDS", value_delimiter = ',')]
-    missing: Option<Vec<String>>,
+    pub(super) missing: Option<Vec<String>>,
 }
 
 fn delimiter(text: &str) -> Result<u8, String> {

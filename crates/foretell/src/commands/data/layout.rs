@@ -1,8 +1,10 @@
 //! Which columns of the data feed the model, and which are kept.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, bail};
 use arrow::datatypes::DataType;
-use foretell_connect::decode::{Guess, Type, is_record};
+use foretell_connect::decode::{Guess, MISSING, Missing, Type, is_record};
 use foretell_model::{InputKind, Signature};
 
 use super::input::{Format, Input};
@@ -30,6 +32,8 @@ pub(crate) struct Column {
     pub(crate) kind: ColumnKind,
     /// What a text's values are read as, as the first rows tell it.
     pub(crate) data_type: Type,
+    /// CSV: the fields that mean a missing value, where they are not those of every column.
+    pub(crate) missing: Option<Missing>,
 }
 
 /// What a column of text or JSON is wanted as.
@@ -129,7 +133,7 @@ pub(crate) fn layout(signature: &Signature, input: &Input, request: &Request<'_>
 impl Column {
     fn new(name: &str, index: usize, kind: ColumnKind) -> Column {
         let data_type = if kind == ColumnKind::Number { Type::Float64 } else { Type::Utf8 };
-        Column { name: name.to_string(), index, kind, data_type }
+        Column { name: name.to_string(), index, kind, data_type, missing: None }
     }
 }
 
@@ -169,6 +173,16 @@ fn check_header(input: &Input, names: &[&str], named: bool) -> Result<()> {
 }
 
 impl Layout {
+    /// Words that are levels of the model, by feature, are values.
+    pub(crate) fn keep_levels(&mut self, words: &BTreeMap<usize, Vec<&'static str>>) {
+        for (feature, known) in words {
+            let missing: Vec<&str> = MISSING.into_iter().filter(|word| !known.contains(word)).collect();
+            if let Some(column) = self.features.get_mut(*feature) {
+                column.missing = Some(Missing::new(&missing));
+            }
+        }
+    }
+
     /// Whether the model takes what the values of JSON are: a text is no number, and a number no text.
     pub(crate) fn check(&self, signature: &Signature, input: &Input) -> Result<()> {
         for (feature, column) in self.features.iter().enumerate() {

@@ -12,10 +12,12 @@ pub(crate) mod work;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use foretell_model::{LoadOptions, Model, Refusal, Signature};
+use foretell_model::{LoadOptions, Model, Refusal};
 
 use input::{Chunk, Format, Input, ReadArgs};
 use layout::{Layout, Request};
+
+use crate::levels::{self, Unseen};
 
 /// Reads a model file; `columns` names the inputs of one that does not.
 pub(crate) fn load(path: &Path, at: Option<&str>, columns: Option<&[String]>) -> Result<Model> {
@@ -37,7 +39,8 @@ pub(crate) struct Opened {
 }
 
 /// Opens a data file for a model.
-pub(crate) fn open(path: &Path, args: &ReadArgs, signature: &Signature, request: &Request<'_>) -> Result<Opened> {
+pub(crate) fn open(path: &Path, args: &ReadArgs, model: &Model, request: &Request<'_>) -> Result<Opened> {
+    let signature = model.signature();
     let mut input = Input::open(path, args)?;
     // JSON Lines name their columns in the rows; and which type a column has may show in the rows alone.
     let mut first = if input.how.format == Format::Parquet { None } else { input.next_chunk()? };
@@ -47,6 +50,9 @@ pub(crate) fn open(path: &Path, args: &ReadArgs, signature: &Signature, request:
         input.columns = members.iter().map(|(name, _)| name.clone()).collect();
     }
     let mut layout = layout::layout(signature, &input, request)?;
+    if input.how.format == Format::Csv && args.missing.is_none() {
+        layout.keep_levels(&levels::words(model));
+    }
     if let Some(chunk) = &first {
         parse::settle(&mut layout, chunk, &input.how, &members);
         layout.check(signature, &input)?;
@@ -56,6 +62,11 @@ pub(crate) fn open(path: &Path, args: &ReadArgs, signature: &Signature, request:
         first = input.next_chunk()?;
     }
     Ok(Opened { input, layout, first })
+}
+
+/// Says on standard error which columns hold values that the model does not know.
+pub(crate) fn tell(unseen: &Unseen, names: &[String]) {
+    unseen.told(names).iter().for_each(|what| eprintln!("warning: {what}"));
 }
 
 /// Why the model refuses a row: `OneHotEncoder: column DEPT: unseen category`.

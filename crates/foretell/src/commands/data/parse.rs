@@ -105,9 +105,13 @@ pub(crate) fn settle(layout: &mut Layout, chunk: &Chunk, how: &How, members: &[(
             if how.dialect.split(text, start, end, layout.width, &mut spans, &mut unescaped) != Ok(layout.width) {
                 continue;
             }
-            let fields = spans.iter().map(|span| span.bytes(text, &unescaped));
-            for (guess, field) in guesses.iter_mut().zip(fields).filter(|(_, field)| !how.missing.has(field)) {
-                guess.text(field);
+            for (at, guess) in guesses.iter_mut().enumerate() {
+                let field = spans.get(at).map_or(&[][..], |span| span.bytes(text, &unescaped));
+                let own = layout.features.iter().find(|column| column.index == at);
+                let missing = own.and_then(|column| column.missing.as_ref()).unwrap_or(&how.missing);
+                if !missing.has(field) {
+                    guess.text(field);
+                }
             }
         }
     }
@@ -145,6 +149,7 @@ fn parse_csv(text: &[u8], layout: &Layout, place: &Place<'_>) -> Result<Table> {
     let mut features: Vec<ArrayRef> = Vec::with_capacity(layout.features.len() + layout.more.len());
     for column in layout.features.iter().chain(&layout.more) {
         let mut cells = Cells::new(column.data_type, rows);
+        let missing = column.missing.as_ref().unwrap_or(missing);
         for row in 0..rows {
             cells.push(field(row, column), missing).map_err(|why| wrong(row, column, &why))?;
         }
@@ -244,7 +249,7 @@ mod tests {
     use super::super::layout::ColumnKind;
 
     fn column(name: &str, index: usize, kind: ColumnKind, data_type: Type) -> Column {
-        Column { name: name.to_string(), index, kind, data_type }
+        Column { name: name.to_string(), index, kind, data_type, missing: None }
     }
 
     fn chunk(text: &str) -> Chunk {

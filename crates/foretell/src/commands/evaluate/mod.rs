@@ -27,7 +27,8 @@ use foretell_model::Model;
 use super::data::file::Destination;
 use super::data::input::{Input, ReadArgs};
 use super::data::layout::{ColumnKind, Request};
-use super::data::{Opened, load, open, work};
+use super::data::{Opened, load, open, tell, work};
+use crate::levels::Unseen;
 use findings::{Findings, Outcome, Subject};
 use metrics::classification::Tally;
 use metrics::regression::Pairs;
@@ -86,7 +87,7 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
     let mut more = vec![(args.target.as_str(), kind)];
     more.extend(args.weight.as_deref().map(|weight| (weight, ColumnKind::Number)));
     let request = Request { columns: args.columns.as_deref(), more: &more, ..Request::default() };
-    let Opened { input, layout, first } = open(&args.data, &args.read, model.signature(), &request)?;
+    let Opened { input, layout, first } = open(&args.data, &args.read, &model, &request)?;
     for column in layout.more.iter().filter(|column| column.kind == ColumnKind::Number) {
         must_be_number(&input, column.index)?;
     }
@@ -101,6 +102,7 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
     work::run(job, input, first, |scored| collected.add(scored))?;
     collected.check(&how.name, &args.target)?;
 
+    tell(&collected.unseen, &names);
     let with_plots = report.is_some();
     let findings = collected.finish(subject(args, &model), &model, &task, &names, with_plots)?;
     if let Some((destination, mut file)) = report {
@@ -160,6 +162,7 @@ fn must_be_number(input: &Input, index: usize) -> Result<()> {
 struct Collected {
     rows: u64,
     left_out: LeftOut,
+    unseen: Unseen,
     counts: Counts,
     sample: Sample,
 }
@@ -178,11 +181,18 @@ impl Collected {
                 Counts::Classes(classes.names.clone(), Box::new(tally))
             }
         };
-        Collected { rows: 0, left_out: LeftOut::default(), counts, sample: Sample::new(features, rarity) }
+        Collected {
+            rows: 0,
+            left_out: LeftOut::default(),
+            unseen: Unseen::default(),
+            counts,
+            sample: Sample::new(features, rarity),
+        }
     }
 
     fn add(&mut self, scored: Scored) -> Result<()> {
         self.rows += scored.rows;
+        self.unseen.add(scored.rows as usize, &scored.unseen);
         self.left_out.add(scored.left_out);
         match (&mut self.counts, scored.answers) {
             (Counts::Numbers(all), Answers::Numbers(mut pairs)) => {

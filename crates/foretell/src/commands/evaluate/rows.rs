@@ -34,6 +34,7 @@ pub(super) struct Job {
 pub(super) struct Scored {
     pub(super) rows: u64,
     pub(super) left_out: LeftOut,
+    pub(super) unseen: Vec<(String, usize)>,
     pub(super) answers: Answers,
     pub(super) sample: Part,
 }
@@ -102,7 +103,8 @@ impl Work for Job {
             None => Vec::new(),
         };
         let columns = Columns::new(&table.features, table.rows);
-        let predicted = self.model.score(&columns, Want::Predict, scratch);
+        let mut predicted = self.model.score(&columns, Want::Predict, scratch);
+        let unseen = std::mem::take(&mut predicted.unseen);
         let Some((target, answer)) = target.zip(predicted.columns.first()) else {
             bail!("{}: the model gives no answer", self.how.name);
         };
@@ -127,7 +129,7 @@ impl Work for Job {
         let answers = all.select(&kept, &weights);
         let rarity = self.rarity.load(Ordering::Relaxed);
         let sample = sample::pick(chunk.number, &kept, &table.features, &answers, rarity)?;
-        Ok((Scored { rows: table.rows as u64, left_out, answers, sample }, table.rows))
+        Ok((Scored { rows: table.rows as u64, left_out, unseen, answers, sample }, table.rows))
     }
 }
 

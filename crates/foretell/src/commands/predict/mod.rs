@@ -13,7 +13,8 @@ use super::data::input::{Chunk, Format, How, ReadArgs};
 use super::data::layout::{self, Layout, Request};
 use super::data::parse::{Place, parse};
 use super::data::work::{self, Work};
-use super::data::{Opened, load, open, why};
+use super::data::{Opened, load, open, tell, why};
+use crate::levels::Unseen;
 use output::{Encoded, Output, Writing};
 
 /// Score a CSV, JSON Lines or Parquet file
@@ -26,7 +27,8 @@ use output::{Encoded, Output, Writing};
 
 The output has one row a data row, in the same order: the kept columns, `prediction` (`prediction_0`, … where the model \
 has several outputs) and, with --proba, `proba_<class>`. A CSV's fields that pandas takes for missing (empty, NA, NaN, \
-None, null, …) are missing; in JSON and Parquet a text is a value. A row that the model refuses, as Python would, stops it \
+None, null, …) are missing, unless they are levels of the model; in JSON and Parquet a text is a value. Values that are \
+no level of training are counted and told, by column, where the model lets them pass. A row that the model refuses, as Python would, stops it \
 with the line and the reason.")]
 pub(crate) struct PredictArgs {
     /// The model file
@@ -67,17 +69,24 @@ pub(crate) fn run(args: &PredictArgs) -> Result<()> {
         bail!("{}: the model has no probabilities; leave `--proba` out", args.model.display());
     }
     let request = Request { columns: args.columns.as_deref(), keep: &args.keep, ..Request::default() };
-    let Opened { input, layout, first } = open(&args.data, &args.read, signature, &request)?;
+    let Opened { input, layout, first } = open(&args.data, &args.read, &model, &request)?;
     let format = output_format(args.output.as_deref(), input.how.format)?;
     let mut columns: Vec<_> =
         layout.keep.iter().map(|column| (column.name.clone(), layout::kept_type(&input, column))).collect();
     let outputs = wants.iter().flat_map(|want| signature.outputs(*want));
     columns.extend(outputs.map(|output| (output.name.clone(), output.data_type.clone())));
     let writing = Writing::new(format, columns)?;
+    let names: Vec<String> = layout.features.iter().map(|column| column.name.clone()).collect();
     let mut output = Output::open(args.output.as_deref(), &writing)?;
     let job = Job { model, layout, writing, wants, how: input.how.clone() };
-    work::run(job, input, first, |encoded| output.write(&encoded))?;
-    output.finish()
+    let mut unseen = Unseen::default();
+    work::run(job, input, first, |made| {
+        unseen.add(made.rows, &made.unseen);
+        output.write(&made.encoded)
+    })?;
+    output.finish()?;
+    tell(&unseen, &names);
+    Ok(())
 }
 
 fn output_format(path: Option<&Path>, data: Format) -> Result<Format> {
@@ -102,14 +111,21 @@ struct Job {
     how: Arc<How>,
 }
 
+/// What becomes of a chunk.
+struct Made {
+    encoded: Encoded,
+    rows: usize,
+    unseen: Vec<(String, usize)>,
+}
+
 impl Work for Job {
-    type Made = Encoded;
+    type Made = Made;
 
     /// Parses, scores and encodes one chunk.
-    fn make(&self, chunk: &Chunk, scratch: &mut Scratch) -> Result<(Encoded, usize)> {
+    fn make(&self, chunk: &Chunk, scratch: &mut Scratch) -> Result<(Made, usize)> {
         let table = parse(chunk, &self.how, &self.layout)?;
         let columns = Columns::new(&table.features, table.rows);
-        let mut outputs = Vec::new();
+        let (mut outputs, mut unseen) = (Vec::new(), Vec::new());
         for want in self.wants {
             let scored = self.model.score(&columns, *want, scratch);
             if let Some(refusal) = scored.refusals.first() {
@@ -117,7 +133,11 @@ impl Work for Job {
                 bail!("{at}: the model refuses this row: {}", why(refusal));
             }
             outputs.extend(scored.columns);
+            if *want == Want::Predict {
+                unseen = scored.unseen;
+            }
         }
-        Ok((self.writing.encode(&table.keep, &outputs, table.rows)?, table.rows))
+        let encoded = self.writing.encode(&table.keep, &outputs, table.rows)?;
+        Ok((Made { encoded, rows: table.rows, unseen }, table.rows))
     }
 }
