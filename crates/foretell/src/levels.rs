@@ -2,13 +2,12 @@
 //! and values that are no level at all.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use arrow::array::{ArrayRef, Float64Array, StringArray};
+use arrow::array::{ArrayRef, Float64Array, NullArray, StringArray};
 use foretell_connect::decode::MISSING;
-use foretell_model::{Columns, InputKind, Model, Scratch, Signature, Want};
+use foretell_model::{Columns, InputKind, Model, Scratch, Want};
 
 /// A text that is no level of anything.
 const NOBODYS: &str = "\u{1}";
@@ -19,46 +18,84 @@ const MOST: usize = 512;
 /// By feature, the words of [`MISSING`] that are levels of the model: it can only have met them as values, so they are
 /// values. The empty text never is.
 pub(crate) fn words(model: &Model) -> BTreeMap<usize, Vec<&'static str>> {
-    let signature = model.signature();
-    let features = signature.inputs.iter().enumerate();
-    let asked =
-        features.filter(|(_, input)| !matches!(input.kind, InputKind::Number | InputKind::Bool | InputKind::List));
-    let words = |(feature, input): (usize, &foretell_model::Input)| {
+    let features = model.signature().inputs.iter().enumerate();
+    let asked = features.filter(|(_, input)| takes_text(&input.kind)).take(MOST);
+    let known = asked.map(|(feature, input)| {
         let known: Vec<&str> = match &input.kind {
-            InputKind::Category(levels) => {
-                MISSING.into_iter().filter(|word| levels.iter().any(|level| level == word)).collect()
-            }
-            _ => MISSING.into_iter().filter(|word| known(model, signature, feature, word)).collect(),
+            InputKind::Category(levels) => words_but_empty().filter(|word| levels.iter().any(|l| l == word)).collect(),
+            _ => known(model, feature),
         };
-        let known: Vec<&str> = known.into_iter().filter(|word| !word.is_empty()).collect();
-        (!known.is_empty()).then_some((feature, known))
-    };
-    asked.take(MOST).filter_map(words).collect()
+        (feature, known)
+    });
+    known.filter(|(_, known)| !known.is_empty()).collect()
 }
 
-/// Whether the model tells a text from one that is no level.
-fn known(model: &Model, signature: &Signature, feature: usize, word: &str) -> bool {
-    takes(model, signature, feature, word) && !takes(model, signature, feature, NOBODYS)
+fn words_but_empty() -> impl Iterator<Item = &'static str> {
+    MISSING.into_iter().filter(|word| !word.is_empty())
 }
 
-/// Whether the model takes a text for a level: it neither refuses it nor passes over it.
-fn takes(model: &Model, signature: &Signature, feature: usize, text: &str) -> bool {
+fn takes_text(kind: &InputKind) -> bool {
+    matches!(kind, InputKind::Text | InputKind::Category(_) | InputKind::Any)
+}
+
+/// The words that the model tells from a text that is no level. Mostly one call says that there is none.
+fn known(model: &Model, feature: usize) -> Vec<&'static str> {
+    let texts: Vec<&str> = std::iter::once(NOBODYS).chain(words_but_empty()).collect();
+    let all = ask(model, feature, &texts);
+    match (all.refused.first(), all.unseen) {
+        // An encoder that raises on what it does not know.
+        (Some(true), _) => {
+            let rows = texts.iter().zip(&all.refused).skip(1);
+            words_but_empty().filter(|word| rows.clone().any(|(text, refused)| text == word && !refused)).collect()
+        }
+        // One that lets it pass; which rows it knew is asked one by one.
+        (Some(false), unseen) if unseen > 0 && unseen < texts.len() && ask(model, feature, &[NOBODYS]).unseen > 0 => {
+            let takes = |word: &&str| {
+                let one = ask(model, feature, &[*word]);
+                one.unseen == 0 && one.refused == [false]
+            };
+            words_but_empty().filter(takes).collect()
+        }
+        // It knows none of them; or has no levels at all, as one that counts words.
+        _ => Vec::new(),
+    }
+}
+
+/// What the model says of some texts in a column, zeros and missing values in the others.
+struct Said {
+    /// By row, whether it was refused.
+    refused: Vec<bool>,
+    /// How many rows held no level.
+    unseen: usize,
+}
+
+fn ask(model: &Model, feature: usize, texts: &[&str]) -> Said {
+    let signature = model.signature();
     let column = |(at, input): (usize, &foretell_model::Input)| -> ArrayRef {
-        match input.kind {
-            _ if at == feature => Arc::new(StringArray::from(vec![text])),
-            InputKind::Number | InputKind::Bool => Arc::new(Float64Array::from(vec![0.0])),
-            _ => Arc::new(StringArray::from(vec![None::<&str>])),
+        if at == feature {
+            Arc::new(StringArray::from(texts.to_vec()))
+        } else if takes_text(&input.kind) {
+            Arc::new(StringArray::new_null(texts.len()))
+        } else if input.kind == InputKind::List {
+            Arc::new(NullArray::new(texts.len()))
+        } else {
+            Arc::new(Float64Array::from(vec![0.0; texts.len()]))
         }
     };
     let columns: Vec<ArrayRef> = signature.inputs.iter().enumerate().map(column).collect();
     let want = if signature.predict.is_empty() { Want::Transform } else { Want::Predict };
-    let scored = model.score(&Columns::new(&columns, 1), want, &mut Scratch::default());
+    let scored = model.score(&Columns::new(&columns, texts.len()), want, &mut Scratch::default());
     let name = signature.inputs.get(feature).and_then(|input| input.name.clone());
     let name = name.unwrap_or_else(|| format!("feature {feature}"));
-    let is_here = |column: &str| column == name;
-    // A row that is refused for another column says nothing.
-    !scored.unseen.iter().any(|(column, _)| is_here(column))
-        && !scored.refusals.iter().any(|refusal| refusal.column.as_deref().is_none_or(is_here))
+    let mut refused = vec![false; texts.len()];
+    for refusal in &scored.refusals {
+        // A row that is refused for another column says nothing of this one: as if it were no level.
+        if let Some(row) = refused.get_mut(refusal.row as usize) {
+            *row = true;
+        }
+    }
+    let unseen = scored.unseen.iter().find(|(column, _)| *column == name).map_or(0, |(_, rows)| *rows);
+    Said { refused, unseen }
 }
 
 // ---------------------------------------------------------------- values that are no level

@@ -329,6 +329,23 @@ mod tests {
     }
 
     #[test]
+    fn missing_values_are_those_of_pandas_unless_a_column_says_otherwise() {
+        let columns = json!([{ "cc": { "type": "utf8?", "missing": ["", "XX"] } }, { "n": "utf8?" }, { "x": "int8?" }]);
+        let decoded = decode(&KIND, json!({ "columns": columns }), &["NA,NA,None", "XX,XX,<NA>", "\"\",none,5"]);
+        let texts = |at: usize| decoded.columns.column(at).as_string::<i32>().iter().collect::<Vec<_>>();
+        assert_eq!(texts(0), [Some("NA"), None, None]);
+        assert_eq!(texts(1), [None, Some("XX"), Some("none")], "to the letter");
+        let numbers: Vec<_> = decoded.columns.column(2).as_primitive::<Int8Type>().iter().collect();
+        assert_eq!(numbers, [None, None, Some(5)]);
+        let digits = json!([{ "a": { "type": "int64?", "missing": ["999"] } }, { "b": "int64" }]);
+        let decoded = decode(&KIND, json!({ "columns": digits }), &["999,999", "1,2"]);
+        let numbers: Vec<_> = decoded.columns.column(0).as_primitive::<Int64Type>().iter().collect();
+        assert_eq!(numbers, [None, Some(1)], "a number in plain digits, too");
+        let error = settings_error(&super::super::json::KIND, json!({ "columns": columns }));
+        assert_eq!(error, "columns.0: `missing` is for CSV");
+    }
+
+    #[test]
     fn settings_that_contradict_are_refused() {
         let columns = json!([{ "a": "int64" }]);
         let cases = [

@@ -306,8 +306,11 @@ impl Pipeline {
         let source = ["source", self.file.source.kind];
         let heads = self.file.source.settings.head(&self.source_context("check", (0, 1))).await;
         let heads = heads.map_err(|error| self.at(&source, error))?;
-        let mut cook = self.pantry.cook(&self.pantry.recipe())?;
         let (mut told, mut all) = (Vec::new(), 0);
+        if heads.is_empty() {
+            return Ok(told);
+        }
+        let mut cook = self.pantry.cook(&self.pantry.recipe())?;
         for head in heads.iter().filter(|head| head.records.len() > 0) {
             let now = chrono::Utc::now().timestamp_micros();
             let bad = cook.try_out(&head.records, now).map_err(|error| self.at(&["query"], error))?;

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::program::{fixture, foretell, good, text};
+use crate::program::{bad, fixture, foretell, good, text};
 
 #[test]
 fn exit_codes() {
@@ -125,4 +125,28 @@ fn what_the_demo_says_comes_next_works_as_it_is_printed() {
         let output = shell(line);
         assert!(output.status.success() && !output.stdout.is_empty(), "{line}: {}", text(&output.stderr));
     }
+}
+
+#[test]
+fn what_stands_in_the_wrong_place_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let model = fixture("levels/model.pickle");
+    std::fs::write(path("cc.csv"), "cc,x\nDE,1\n").unwrap();
+    assert!(bad(&["predict", &path("cc.csv"), &model]).ends_with("is not: the model comes first"));
+    let error = bad(&["check", &model]);
+    assert!(error.contains("is no pipeline file; of a model file `foretell inspect` tells what is in it"), "{error}");
+    let yaml = |url: &str| {
+        let text = format!(
+            "pipeline: p\nsource: {{ file: {{ path: cc.csv }} }}\nquery: SELECT cc FROM records\n\
+             sinks: {{ db: {{ sql: {{ url: \"{url}\", table: t }} }} }}\n"
+        );
+        std::fs::write(path("p.yaml"), text).unwrap();
+        bad(&["check", &path("p.yaml")])
+    };
+    let error = yaml("${DATABASE_URL}");
+    assert!(error.contains("p.yaml:4: sinks.db.sql.url: `${DATABASE_URL}` is taken as it stands"), "{error}");
+    assert!(error.ends_with("write `{ env: DATABASE_URL }`"), "{error}");
+    let error = yaml("mysql://${HOST}/db");
+    assert!(error.contains("put the whole value into a variable"), "{error}");
 }

@@ -154,7 +154,10 @@ fn wrong_data_is_named_in_one_line() {
     let (jsonl, parquet) = (jsonl.display().to_string(), parquet.display().to_string());
     convert(&jsonl, &parquet);
     let error = bad(&["evaluate", &model, &jsonl, "--target", "secnds"]);
-    assert!(error.contains("o.jsonl: column `secnds` is missing; did you mean `seconds`? (there are "), "{error}");
+    assert!(
+        error.contains("o.jsonl: column `secnds` is missing; did you mean `seconds`? (the first rows have "),
+        "{error}"
+    );
     let error = bad(&["evaluate", &model, &parquet, "--target", "kind"]);
     assert!(error.ends_with("column `kind`: has the type Utf8, and a number is needed"), "{error}");
 

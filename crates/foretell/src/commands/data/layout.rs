@@ -217,7 +217,8 @@ fn find(input: &Input, name: &str) -> Result<usize> {
         (None, _) => {
             let columns = || input.columns.iter().map(String::as_str);
             let near = nearest(name, columns()).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-            bail!("{}: column `{name}` is missing{near} (there are {})", input.how.name, list(columns()))
+            let there = if input.how.format == Format::Jsonl { "the first rows have" } else { "there are" };
+            bail!("{}: column `{name}` is missing{near} ({there} {})", input.how.name, list(columns()))
         }
     }
 }

@@ -11,7 +11,7 @@ pub(crate) mod work;
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use foretell_model::{LoadOptions, Model, Refusal};
 
 use input::{Chunk, Format, Input, ReadArgs};
@@ -19,8 +19,13 @@ use layout::{Layout, Request};
 
 use crate::levels::{self, Unseen};
 
-/// Reads a model file; `columns` names the inputs of one that does not.
-pub(crate) fn load(path: &Path, at: Option<&str>, columns: Option<&[String]>) -> Result<Model> {
+/// Reads a model file; `columns` names the inputs of one that does not. `data` is what it is to be used on.
+pub(crate) fn load(path: &Path, at: Option<&str>, columns: Option<&[String]>, data: &Path) -> Result<Model> {
+    // A model may be called `.json`, too.
+    let is_data = |path: &Path| Format::of(path).is_some() && path.extension().is_none_or(|ending| ending != "json");
+    if is_data(path) && !is_data(data) && data.extension().is_some() {
+        bail!("`{}` is data by its name, and `{}` is not: the model comes first", path.display(), data.display());
+    }
     let bytes = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
     let options = LoadOptions {
         at: at.map(String::from),

@@ -11,7 +11,7 @@ use foretell_flow::RecordsBuilder;
 use serde_json::{Map, Value, json};
 
 use super::input::{Body, Chunk, Format, How, LONGEST};
-use super::layout::{Column, Layout};
+use super::layout::{Column, ColumnKind, Layout};
 
 /// The rows of a chunk.
 pub(crate) struct Table {
@@ -94,29 +94,33 @@ fn records<'a>(text: &'a [u8], how: &'a How) -> impl Iterator<Item = (usize, usi
 /// Settles what the columns of text are read as, by the first rows; `members` are those of JSON Lines.
 pub(crate) fn settle(layout: &mut Layout, chunk: &Chunk, how: &How, members: &[(String, Guess)]) {
     let Body::Text(text) = &chunk.body else { return };
-    let mut guesses: Vec<Guess> = members.iter().map(|(_, guess)| guess.clone()).collect();
-    if how.format == Format::Csv {
-        guesses.resize(layout.width, Guess::default());
-        let (mut spans, mut unescaped) = (Vec::new(), Vec::new());
-        for (start, end) in records(text, how).take(SAMPLE) {
-            spans.clear();
-            unescaped.clear();
-            // A record of another shape stops the command when its turn comes.
-            if how.dialect.split(text, start, end, layout.width, &mut spans, &mut unescaped) != Ok(layout.width) {
-                continue;
-            }
-            for (at, guess) in guesses.iter_mut().enumerate() {
-                let field = spans.get(at).map_or(&[][..], |span| span.bytes(text, &unescaped));
-                let own = layout.features.iter().find(|column| column.index == at);
-                let missing = own.and_then(|column| column.missing.as_ref()).unwrap_or(&how.missing);
-                if !missing.has(field) {
-                    guess.text(field);
-                }
+    if how.format == Format::Jsonl {
+        for column in layout.features.iter_mut().chain(&mut layout.more) {
+            let guess = members.get(column.index).map(|(_, guess)| guess.clone()).unwrap_or_default();
+            column.data_type = column.kind.read_as(&guess, how.format);
+        }
+        return;
+    }
+    let width = layout.width;
+    let mut columns: Vec<(&mut Column, Guess)> =
+        layout.features.iter_mut().chain(&mut layout.more).map(|column| (column, Guess::default())).collect();
+    let (mut spans, mut unescaped) = (Vec::new(), Vec::new());
+    for (start, end) in records(text, how).take(SAMPLE) {
+        spans.clear();
+        unescaped.clear();
+        // A record of another shape stops the command when its turn comes.
+        if how.dialect.split(text, start, end, width, &mut spans, &mut unescaped) != Ok(width) {
+            continue;
+        }
+        // A CSV's text may be anything.
+        for (column, guess) in columns.iter_mut().filter(|(column, _)| column.kind != ColumnKind::Text) {
+            let field = spans.get(column.index).map_or(&[][..], |span| span.bytes(text, &unescaped));
+            if !column.missing.as_ref().unwrap_or(&how.missing).has(field) {
+                guess.text(field);
             }
         }
     }
-    for column in layout.features.iter_mut().chain(&mut layout.more) {
-        let guess = guesses.get(column.index).cloned().unwrap_or_default();
+    for (column, guess) in columns {
         column.data_type = column.kind.read_as(&guess, how.format);
     }
 }
@@ -245,8 +249,6 @@ mod tests {
     use arrow::datatypes::Float64Type;
     use foretell_connect::decode::fields::Dialect;
     use foretell_connect::decode::{MISSING, Missing};
-
-    use super::super::layout::ColumnKind;
 
     fn column(name: &str, index: usize, kind: ColumnKind, data_type: Type) -> Column {
         Column { name: name.to_string(), index, kind, data_type, missing: None }

@@ -78,7 +78,7 @@ pub(crate) struct EvaluateArgs {
 
 /// Runs the command.
 pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
-    let model = Arc::new(load(&args.model, args.at.as_deref(), args.columns.as_deref())?);
+    let model = Arc::new(load(&args.model, args.at.as_deref(), args.columns.as_deref(), &args.data)?);
     let task = Arc::new(Task::of(&model).with_context(|| args.model.display().to_string())?);
     if let Some(path) = args.output.as_deref() {
         check_name(path)?;

@@ -58,7 +58,7 @@ pub(crate) struct PredictArgs {
 
 /// Runs the command.
 pub(crate) fn run(args: &PredictArgs) -> Result<()> {
-    let model = load(&args.model, args.at.as_deref(), args.columns.as_deref())?;
+    let model = load(&args.model, args.at.as_deref(), args.columns.as_deref(), &args.data)?;
     let wants: &[Want] = if args.proba { &[Want::Predict, Want::Proba] } else { &[Want::Predict] };
     let signature = model.signature();
     if signature.predict.is_empty() {
