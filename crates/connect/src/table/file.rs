@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::infer::{self, Guess};
 use super::{Places, Rows};
 use crate::decode::fields::{Dialect, Span, trim_line_end};
-use crate::decode::{DECODERS, MISSING};
+use crate::decode::{DECODERS, MISSING, is_record};
 
 /// How a file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +101,12 @@ impl Text<'_> {
             return Err(self.wrong(1, "the file is empty: its first line names the columns"));
         };
         let names = self.fields(header, usize::MAX)?;
+        // The record would be lost, and its values would stand in errors as names. Who gives types knows the names.
+        if is_record(&names) && !self.types.keys().any(|name| names.contains(name)) {
+            return Err(self
+                .wrong(header.2, "the first line holds values, not the names of columns")
+                .remedy("write the names in a line before"));
+        }
         self.check_names(header.2, &names)?;
         let mut guesses = vec![Guess::Nothing; names.len()];
         for place in rows {
@@ -258,6 +264,8 @@ mod tests {
         assert_eq!(shown(&rows(Format::Jsonl, text, json!({})).unwrap()), "id Int64, name Utf8, w Float64; 1,a; 2,1.5");
         let none = rows(Format::Csv, "id,name\n", json!({})).unwrap();
         assert_eq!(shown(&none), "id Utf8, name Utf8");
+        let years = rows(Format::Csv, "id,2019\n1,5\n", json!({ "2019": "int64" })).unwrap();
+        assert_eq!(shown(&years), "id Int64, 2019 Int64; 1,5", "a name is a name where somebody gives it a type");
     }
 
     #[test]
@@ -266,6 +274,12 @@ mod tests {
             (Format::Csv, "", json!({}), "depts.csv:1: the file is empty: its first line names the columns"),
             (Format::Csv, "id,id\n", json!({}), "depts.csv:1: column `id` is there twice"),
             (Format::Csv, "id,\n", json!({}), "depts.csv:1: column 2 has no name"),
+            (
+                Format::Csv,
+                "\n4711,Miller\n",
+                json!({}),
+                "depts.csv:2: the first line holds values, not the names of columns",
+            ),
             (
                 Format::Csv,
                 "id,n\n1,\"a\nb\"\n2\n",
