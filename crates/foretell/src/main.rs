@@ -10,6 +10,7 @@ mod log;
 mod memory;
 mod pipeline;
 mod pipeline_file;
+mod terminal;
 
 use std::process::ExitCode;
 
@@ -53,7 +54,7 @@ fn one_line(error: &anyhow::Error) -> String {
         }
         line.push_str(&text);
     }
-    line.replace('\n', " ")
+    terminal::lines(&line.replace('\n', " "))
 }
 
 #[cfg(test)]
@@ -64,6 +65,7 @@ mod tests {
     fn an_error_is_one_line_and_says_nothing_twice() {
         let error = anyhow::anyhow!("disk full").context("out.csv: disk full").context("cannot\nwrite");
         assert_eq!(one_line(&error), "cannot write: out.csv: disk full");
+        assert_eq!(one_line(&anyhow::anyhow!("no column `\u{1b}[31m`")), "no column `\\u{1b}[31m`");
     }
 
     #[test]

@@ -216,6 +216,10 @@ fn bind(function: &ModelFunction, arguments: Vec<Expr>, schema: &DFSchema) -> Re
         let found = argument.get_type(schema)?;
         match accept(&found, &input.kind) {
             Ok(None) => all.push(argument),
+            // The engine's own cast divides a rounded number, which is not always the nearest float.
+            Ok(Some(to)) if found.is_decimal() => {
+                all.push(argument.cast_to(&DataType::Utf8, schema)?.cast_to(&to, schema)?);
+            }
             Ok(Some(to)) => all.push(argument.cast_to(&to, schema)?),
             Err(wanted) => {
                 return Err(external(Error::ArgumentType {

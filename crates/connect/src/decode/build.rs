@@ -5,6 +5,7 @@ use arrow::datatypes::SchemaRef;
 use foretell_flow::{Decoded, Refused};
 
 use super::column::{Column, Columns};
+use super::decimal;
 use super::time::TimeFormat;
 use super::values::Values;
 
@@ -17,8 +18,63 @@ pub(super) enum Wrong {
     Kind(Option<&'static str>),
     /// A number that the type cannot hold.
     Range,
+    /// A whole number between two that the type holds.
+    Whole,
+    /// A decimal with more digits behind the point than the type has.
+    Digits,
+    /// A local time that its zone never shows.
+    Skipped,
     /// Bytes that are not UTF-8.
     Encoding,
+}
+
+/// A number as a float. Where it was a whole number, it is that one exactly: only of a fraction a float is the nearest
+/// one, since that is what a float is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Float {
+    nearest: f64,
+    whole: bool,
+}
+
+impl Float {
+    /// Of something that is no whole number, or not written as one.
+    pub(super) fn fraction(nearest: f64) -> Float {
+        Float { nearest, whole: false }
+    }
+
+    /// Of a whole number.
+    pub(super) fn whole(number: i128) -> Result<Float, Wrong> {
+        let nearest = number as f64;
+        if nearest as i128 == number { Ok(Float { nearest, whole: true }) } else { Err(Wrong::Whole) }
+    }
+
+    /// Of a number as text, such as Python reads.
+    pub(super) fn text(text: &str) -> Result<Float, Wrong> {
+        let nearest: f64 = text.parse().map_err(|_| Wrong::Kind(None))?;
+        let digit = |byte: u8| byte.is_ascii_digit();
+        if nearest.is_infinite() && text.bytes().any(digit) {
+            return Err(Wrong::Range);
+        }
+        let whole = text.strip_prefix(['+', '-']).unwrap_or(text).bytes().all(digit);
+        if whole && !decimal::says(text, nearest) {
+            return Err(Wrong::Whole);
+        }
+        Ok(Float { nearest, whole })
+    }
+
+    /// In 64 bits.
+    pub(super) fn double(self) -> f64 {
+        self.nearest
+    }
+
+    /// In 32 bits.
+    pub(super) fn single(self) -> Result<f32, Wrong> {
+        let single = self.nearest as f32;
+        if single.is_infinite() && self.nearest.is_finite() {
+            return Err(Wrong::Range);
+        }
+        if self.whole && f64::from(single) != self.nearest { Err(Wrong::Whole) } else { Ok(single) }
+    }
 }
 
 /// One value of a record, before its column's type is applied.
@@ -27,7 +83,8 @@ pub(super) trait Cell {
     fn missing(&self, column: &Column) -> bool;
     fn signed(&self) -> Result<i64, Wrong>;
     fn unsigned(&self) -> Result<u64, Wrong>;
-    fn float(&self) -> Result<f64, Wrong>;
+    fn float(&self) -> Result<Float, Wrong>;
+    fn decimal(&self, digits: u8, behind: u8) -> Result<i128, Wrong>;
     fn text(&self) -> Result<&str, Wrong>;
     fn boolean(&self) -> Result<bool, Wrong>;
     fn date(&self, format: &TimeFormat) -> Result<i32, Wrong>;
@@ -99,14 +156,18 @@ impl<'a> Rows<'a> {
     }
 }
 
+/// What is wrong with a column's value, without the value.
 pub(super) fn describe(column: &Column, wrong: Wrong) -> String {
-    let name = column.data_type.name();
+    let name = column.data_type.to_string();
     let article = if name.starts_with('i') { "an" } else { "a" };
     match wrong {
         Wrong::Missing => format!("missing (`{name}?` would take it as NULL)"),
         Wrong::Kind(None) => format!("not {article} {name}"),
         Wrong::Kind(Some(instead)) => format!("{instead} where {article} {name} is expected"),
         Wrong::Range => format!("out of the range of {article} {name}"),
+        Wrong::Whole => format!("a whole number that {article} {name} does not hold exactly"),
+        Wrong::Digits => format!("more digits behind the point than {article} {name} has"),
+        Wrong::Skipped => "a local time that its zone skips, when clocks go forward".to_string(),
         Wrong::Encoding => "not UTF-8".to_string(),
     }
 }

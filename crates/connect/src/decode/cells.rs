@@ -22,11 +22,18 @@ impl Cells {
         Cells { column, values: Values::new(data_type, rows) }
     }
 
-    /// Adds a field.
+    /// Adds a field. A number that no float holds with all its digits is the nearest one, as it is to a model in Python;
+    /// what is stored as a column of its own must be exact, and is read by a decoder.
     ///
     /// # Errors
     /// Why it does not fit the type, without the field.
     pub fn push(&mut self, field: &[u8], missing: &Missing) -> Result<(), String> {
+        let nearest = std::str::from_utf8(field).ok().and_then(|text| text.trim_ascii().parse::<f64>().ok());
+        if let Some(nearest) = nearest.filter(|_| !missing.has(field))
+            && self.values.push_double(nearest)
+        {
+            return Ok(());
+        }
         let field = Field { bytes: field, missing };
         self.values.push(&self.column, &field).map_err(|wrong| describe(&self.column, wrong))
     }

@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema as JsonSchemaValue, SchemaGenerator};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use super::decimal::MOST_DIGITS;
 use super::field::Missing;
 use super::time::TimeFormat;
 
@@ -42,8 +43,11 @@ pub enum Type {
     Date,
     /// A time in microseconds, UTC.
     Timestamp,
+    /// A number of so many digits in all, so many of them behind the point: exact.
+    Decimal(u8, u8),
 }
 
+/// Those that have a name of their own.
 const TYPES: &[(&str, Type)] = &[
     ("int8", Type::Int8),
     ("int16", Type::Int16),
@@ -61,10 +65,29 @@ const TYPES: &[(&str, Type)] = &[
     ("timestamp", Type::Timestamp),
 ];
 
+/// How a decimal is written.
+const DECIMAL: &str = "^decimal\\([0-9]{1,2}(, ?[0-9]{1,2})?\\)\\??$";
+
+/// As the pipeline file writes it.
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Type::Decimal(digits, behind) => write!(f, "decimal({digits},{behind})"),
+            other => f.write_str(TYPES.iter().find(|(_, t)| t == other).map_or("", |(name, _)| name)),
+        }
+    }
+}
+
 impl Type {
-    /// Its name in the pipeline file.
-    pub fn name(self) -> &'static str {
-        TYPES.iter().find(|(_, t)| *t == self).map_or("", |(name, _)| name)
+    /// The type of this name; `None` where there is none.
+    fn named(name: &str) -> Option<Type> {
+        if let Some((_, found)) = TYPES.iter().find(|(known, _)| *known == name) {
+            return Some(*found);
+        }
+        let inner = name.strip_prefix("decimal(")?.strip_suffix(')')?;
+        let (digits, behind) = inner.split_once(',').unwrap_or((inner, "0"));
+        let (digits, behind) = (digits.trim().parse().ok()?, behind.trim().parse().ok()?);
+        ((1..=MOST_DIGITS).contains(&digits) && behind <= digits).then_some(Type::Decimal(digits, behind))
     }
 
     /// Its type in Arrow.
@@ -84,6 +107,8 @@ impl Type {
             Type::Bool => DataType::Boolean,
             Type::Date => DataType::Date32,
             Type::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            // At most 38, so that it fits.
+            Type::Decimal(digits, behind) => DataType::Decimal128(digits, behind as i8),
         }
     }
 }
@@ -270,15 +295,15 @@ impl Spec {
             Some(type_name) => (type_name, true),
             None => (details.r#type.as_str(), false),
         };
-        let Some((_, data_type)) = TYPES.iter().find(|(known, _)| *known == type_name) else {
+        let Some(data_type) = Type::named(type_name) else {
             let known: Vec<String> = TYPES.iter().map(|(known, _)| format!("`{known}`")).collect();
             return Err(format!(
-                "column `{name}` has an unknown type; known are {} (and each with `?` behind it, where values may be \
-                 missing)",
+                "column `{name}` has an unknown type; known are {} and `decimal(DIGITS,OF_THEM_BEHIND_THE_POINT)` with at \
+                 most {MOST_DIGITS} digits (and each with `?` behind it, where values may be missing)",
                 known.join(", ")
             ));
         };
-        let format = TimeFormat::new(*data_type, details.format.as_deref())
+        let format = TimeFormat::new(data_type, details.format.as_deref())
             .map_err(|message| format!("column `{name}`: {message}"))?;
         let path = match details.path {
             None => Vec::new(),
@@ -286,7 +311,7 @@ impl Spec {
             Some(Path::Keys(keys)) => keys,
         };
         let missing = details.missing.as_deref().map(Missing::listed);
-        Ok(Column { name, data_type: *data_type, optional, format, path, missing })
+        Ok(Column { name, data_type, optional, format, path, missing })
     }
 }
 
@@ -308,10 +333,14 @@ impl JsonSchema for Columns {
                 "additionalProperties": {
                     "anyOf": [
                         { "enum": types },
+                        { "type": "string", "pattern": DECIMAL },
                         {
                             "type": "object",
                             "properties": {
-                                "type": { "description": "The type; with `?` values may be missing.", "enum": types },
+                                "type": {
+                                    "description": "The type; with `?` values may be missing.",
+                                    "anyOf": [{ "enum": types }, { "type": "string", "pattern": DECIMAL }]
+                                },
                                 "missing": {
                                     "description": "CSV: fields that mean a missing value in this column, instead of those of the decoder's own `missing`.",
                                     "type": "array",
@@ -360,12 +389,26 @@ mod tests {
     }
 
     #[test]
+    fn decimals_say_how_many_digits_they_have() {
+        let columns: Columns = serde_json::from_value(
+            json!([{ "a": "decimal(10,2)" }, { "b": "decimal(38, 38)?" }, { "c": "decimal(5)" }]),
+        )
+        .unwrap();
+        let types: Vec<String> = columns.iter().map(|column| column.data_type.to_string()).collect();
+        assert_eq!(types, ["decimal(10,2)", "decimal(38,38)", "decimal(5,0)"]);
+        assert_eq!(columns.schema().field(0).data_type(), &DataType::Decimal128(10, 2));
+        assert!(columns.schema().field(1).is_nullable());
+    }
+
+    #[test]
     fn what_does_not_read_says_what_would() {
         let cases = [
             (json!({ "a": "int64" }), "a list is needed, since the order of the columns matters"),
             (json!([]), "at least one column"),
             (json!([{ "a": "int64", "b": "int64" }]), "`a` and `b` stand in one entry"),
             (json!([{ "a": "integer" }]), "column `a` has an unknown type; known are `int8`"),
+            (json!([{ "a": "decimal(39,2)" }]), "column `a` has an unknown type"),
+            (json!([{ "a": "decimal(2,3)" }]), "column `a` has an unknown type"),
             (json!([{ "a": "int8" }, { "a": "int8" }]), "column `a` is there twice"),
             (json!([{ "_key": "int8" }]), "`_key` is the name of a column that every record has"),
             (json!([{ "a": { "type": "int8", "format": "%Y" } }]), "column `a`: `format` is for dates and times"),

@@ -261,7 +261,9 @@ mod tests {
     use super::super::tests::{decode, records, refusals, settings_error};
     use super::*;
     use arrow::array::AsArray;
-    use arrow::datatypes::{Float64Type, Int8Type, Int64Type, UInt8Type};
+    use arrow::datatypes::{
+        Decimal128Type, Float32Type, Float64Type, Int8Type, Int64Type, TimestampMicrosecondType, UInt8Type,
+    };
     use serde_json::json;
 
     #[test]
@@ -313,6 +315,43 @@ mod tests {
         assert_eq!(decoded.columns.column(1).as_primitive::<Int8Type>().values().to_vec(), [8, -128]);
         let unsigned: Vec<_> = decoded.columns.column(2).as_primitive::<UInt8Type>().iter().collect();
         assert_eq!(unsigned, [None, Some(255)]);
+    }
+
+    #[test]
+    fn no_number_is_rounded_and_none_overflows() {
+        let settings = json!({
+            "columns": [{ "d": "decimal(12,2)?" }, { "f": "float32?" }, { "x": "float64?" }, { "t": "timestamp?" }],
+            "timezone": "Europe/Berlin"
+        });
+        let good = [
+            "1234567890.50,16777216,9007199254740992,9999-12-31T23:59:59Z",
+            "-0.1,0.1,0.1,0001-01-01T00:00:00Z",
+            ",,,",
+        ];
+        let decoded = decode(&KIND, settings.clone(), &good);
+        assert!(decoded.bad.is_empty(), "{:?}", decoded.bad);
+        let column = |n: usize| decoded.columns.column(n);
+        let decimals: Vec<_> = column(0).as_primitive::<Decimal128Type>().iter().collect();
+        assert_eq!(decimals, [Some(123_456_789_050), Some(-10), None]);
+        assert_eq!(column(1).as_primitive::<Float32Type>().value(1), 0.1);
+        let times = column(3).as_primitive::<TimestampMicrosecondType>();
+        assert_eq!(times.values()[..2].to_vec(), [253_402_300_799_000_000, -62_135_596_800_000_000]);
+        let bad = [
+            ("1.005,,,", "field 1 (d): more digits behind the point than a decimal(12,2) has"),
+            ("12345678901,,,", "field 1 (d): out of the range of a decimal(12,2)"),
+            ("\"1,5\",,,", "field 1 (d): not a decimal(12,2)"),
+            (",16777217,,", "field 2 (f): a whole number that a float32 does not hold exactly"),
+            (",1e300,,", "field 2 (f): out of the range of a float32"),
+            (",,9007199254740993,", "field 3 (x): a whole number that a float64 does not hold exactly"),
+            (",,12345678901234567891,", "field 3 (x): a whole number that a float64 does not hold exactly"),
+            (",,1e999,", "field 3 (x): out of the range of a float64"),
+            (",,1_000,", "field 3 (x): not a float64"),
+            (",,,2024-03-31T02:30:00", "field 4 (t): a local time that its zone skips, when clocks go forward"),
+            (",,,2016-12-31T23:59:60Z", "field 4 (t): out of the range of a timestamp"),
+        ];
+        let decoded = decode(&KIND, settings, &bad.map(|(record, _)| record));
+        let expected: Vec<_> = bad.iter().enumerate().map(|(row, (_, reason))| (row, reason.to_string())).collect();
+        assert_eq!(refusals(&decoded), expected);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! One field of a CSV record as a value.
 
-use super::build::{Cell, Wrong};
+use super::build::{Cell, Float, Wrong};
 use super::column::Column;
+use super::decimal;
 use super::time::TimeFormat;
 
 /// Fields of a CSV file that mean a missing value where nobody says otherwise: what `pandas.read_csv` takes for one. A
@@ -74,16 +75,15 @@ impl Cell for Field<'_> {
     }
 
     fn unsigned(&self) -> Result<u64, Wrong> {
-        let text = self.bytes.trim_ascii();
-        if text.first() == Some(&b'-') {
-            // `-5` is a number, and `-0` is zero.
-            return parse_signed(text)?.try_into().map_err(|_| Wrong::Range);
-        }
-        digits(text.strip_prefix(b"+").unwrap_or(text))
+        parse_unsigned(self.bytes.trim_ascii())
     }
 
-    fn float(&self) -> Result<f64, Wrong> {
-        self.trimmed()?.parse().map_err(|_| Wrong::Kind(None))
+    fn float(&self) -> Result<Float, Wrong> {
+        Float::text(self.trimmed()?)
+    }
+
+    fn decimal(&self, digits: u8, behind: u8) -> Result<i128, Wrong> {
+        decimal::parse(self.trimmed()?, digits, behind)
     }
 
     fn text(&self) -> Result<&str, Wrong> {
@@ -101,11 +101,11 @@ impl Cell for Field<'_> {
     }
 
     fn date(&self, format: &TimeFormat) -> Result<i32, Wrong> {
-        format.date(self.trimmed()?).ok_or(Wrong::Kind(None))
+        format.date(self.trimmed()?)
     }
 
     fn timestamp(&self, format: &TimeFormat) -> Result<i64, Wrong> {
-        format.timestamp(self.trimmed()?).ok_or(Wrong::Kind(None))
+        format.timestamp(self.trimmed()?)
     }
 }
 
@@ -122,6 +122,15 @@ pub(super) fn parse_signed(text: &[u8]) -> Result<i64, Wrong> {
         Some((b'+', rest)) => digits(rest)?.try_into().map_err(|_| Wrong::Range),
         _ => digits(text)?.try_into().map_err(|_| Wrong::Range),
     }
+}
+
+/// An integer in digits, with or without a sign, that is not below zero.
+pub(super) fn parse_unsigned(text: &[u8]) -> Result<u64, Wrong> {
+    if text.first() == Some(&b'-') {
+        // `-5` is a number, and `-0` is zero.
+        return parse_signed(text)?.try_into().map_err(|_| Wrong::Range);
+    }
+    digits(text.strip_prefix(b"+").unwrap_or(text))
 }
 
 /// So many digits never overflow.

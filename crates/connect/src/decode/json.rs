@@ -1,6 +1,7 @@
 //! JSON: one object a value, as `{"AGE": 64, "NAME": "Ann"}`.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::fmt;
 
 use arrow::array::Array;
@@ -10,10 +11,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::build::{Cell, Rows, Wrong};
-use super::column::{Column, Columns};
+use super::build::{Cell, Float, Rows, Wrong};
+use super::column::{Column, Columns, Type};
 use super::csv::{max_bytes, refuse_missing, set_timezone, unusable};
+use super::decimal;
+use super::field::{parse_signed, parse_unsigned};
 use super::key::KeyType;
+use super::members::Members;
 use super::time::TimeFormat;
 use crate::human::HumanSize;
 use crate::kind::{DecodeSettings, Kind, SettingsError, schema_of, settings_of};
@@ -23,7 +27,8 @@ pub(super) const KIND: Kind<dyn DecodeSettings> =
     Kind { name: "json", inherits: &[], schema: schema_of::<Settings>, parse };
 
 /// Values are JSON objects. Members that no column names are ignored; a member that is missing or null is NULL where
-/// the column's type ends with `?`, and makes a bad record elsewhere. Types are not converted: `"5"` is no int64.
+/// the column's type ends with `?`, and makes a bad record elsewhere. Types are not converted: `"5"` is no int64; only a
+/// decimal may come as a text.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Settings {
@@ -52,7 +57,8 @@ fn parse(value: serde_json::Value) -> Result<Box<dyn DecodeSettings>, SettingsEr
             .map_err(|message| SettingsError { path: vec!["columns".to_string(), number.to_string()], message })?;
     }
     let Settings { columns, key, max_bytes, .. } = settings;
-    Ok(Box::new(Checked { columns, tree, key, max_bytes: max_bytes.0 }))
+    let decimals = columns.iter().any(|column| matches!(column.data_type, Type::Decimal(..)));
+    Ok(Box::new(Checked { columns, tree, key, max_bytes: max_bytes.0, decimals }))
 }
 
 /// Which member feeds which column: a tree, since a path may lead into objects.
@@ -98,6 +104,8 @@ struct Checked {
     tree: Tree,
     key: KeyType,
     max_bytes: usize,
+    /// Whether some column is a decimal.
+    decimals: bool,
 }
 
 impl DecodeSettings for Checked {
@@ -125,7 +133,11 @@ impl Decode for Decoder {
         let mut rows = Rows::new("decode json", &self.settings.columns, values.len());
         let mut slots: Vec<Slot<'_>> = Vec::new();
         for row in 0..values.len() {
-            let value = values.value(row);
+            let value = without_mark(values.value(row));
+            if is_framed(value) {
+                rows.refuse(row, FRAMED.to_string());
+                continue;
+            }
             if let Some(reason) = unusable(values.is_null(row), value, self.settings.max_bytes) {
                 rows.refuse(row, reason);
                 continue;
@@ -133,13 +145,31 @@ impl Decode for Decoder {
             slots.clear();
             slots.resize(self.settings.columns.len(), Slot::Absent);
             match object(&self.settings.tree, value, &mut slots) {
-                Ok(()) => rows.push(row, slots.iter(), |_, column| column.name.clone()),
+                Ok(()) => {
+                    if self.settings.decimals || slots.iter().any(Slot::lacks_digits) {
+                        digits(&self.settings.tree, value, &mut slots);
+                    }
+                    rows.push(row, slots.iter(), |_, column| column.name.clone());
+                }
                 Err(reason) => rows.refuse(row, reason),
             }
         }
         rows.finish(&self.schema)
     }
 }
+
+/// Some writers begin a text with this mark, as files do.
+fn without_mark(value: &[u8]) -> &[u8] {
+    value.strip_prefix(b"\xef\xbb\xbf").unwrap_or(value)
+}
+
+/// Whether a value begins as those do whose schema is in a registry: a zero byte and the schema's number. No JSON does.
+fn is_framed(value: &[u8]) -> bool {
+    value.len() >= 5 && value.first() == Some(&0)
+}
+
+const FRAMED: &str = "byte 0: not JSON: schema registry framing (a zero byte and a schema's number), which is not read; the \
+                      producer must write plain JSON";
 
 /// Reads one object's members into their slots.
 fn object<'de>(tree: &Tree, value: &'de [u8], slots: &mut [Slot<'de>]) -> Result<(), String> {
@@ -157,6 +187,27 @@ fn object<'de>(tree: &Tree, value: &'de [u8], slots: &mut [Slot<'de>]) -> Result
     })
 }
 
+/// Gives the numbers of an object that was read all the digits that they are written with.
+fn digits<'de>(tree: &Tree, value: &'de [u8], slots: &mut [Slot<'de>]) {
+    let mut open = VecDeque::from([(tree, std::str::from_utf8(value).unwrap_or_default())]);
+    while let Some((tree, object)) = open.pop_front() {
+        for (key, text) in Members::of(object) {
+            match tree.find(&key) {
+                Some(Member::Column(column)) => match slots.get_mut(*column) {
+                    Some(slot @ (Slot::Signed(_) | Slot::Unsigned(_) | Slot::Float(_) | Slot::Digits(_)))
+                        if text.starts_with(|first: char| first.is_ascii_digit() || first == '-') =>
+                    {
+                        *slot = Slot::Digits(text);
+                    }
+                    _ => {}
+                },
+                Some(Member::Object(tree)) if text.starts_with('{') => open.push_back((tree, text)),
+                _ => {}
+            }
+        }
+    }
+}
+
 /// The index of a byte that is given by line and column (both from 1).
 fn byte_of(text: &str, line: usize, column: usize) -> usize {
     let lines = text.split_inclusive('\n').take(line.saturating_sub(1));
@@ -171,6 +222,8 @@ enum Slot<'de> {
     Signed(i64),
     Unsigned(u64),
     Float(f64),
+    /// A number as it is written.
+    Digits(&'de str),
     Bool(bool),
     Text(Cow<'de, str>),
     Object,
@@ -178,11 +231,22 @@ enum Slot<'de> {
 }
 
 impl Slot<'_> {
+    /// Whether a number may be a whole one, which the parser gives as a float since it is too large for it.
+    fn lacks_digits(&self) -> bool {
+        matches!(self, Slot::Float(number) if number.abs() >= u64::MAX as f64)
+    }
+
+    /// A number that is no whole one is a float here.
+    fn unless_range(&self, wrong: Wrong) -> Wrong {
+        if wrong == Wrong::Range { wrong } else { self.instead() }
+    }
+
     fn instead(&self) -> Wrong {
         Wrong::Kind(Some(match self {
             Slot::Absent | Slot::Null => "nothing",
             Slot::Signed(_) | Slot::Unsigned(_) => "an integer",
-            Slot::Float(_) => "a float",
+            Slot::Digits(text) if !text.contains(['.', 'e', 'E']) => "an integer",
+            Slot::Float(_) | Slot::Digits(_) => "a float",
             Slot::Bool(_) => "a bool",
             Slot::Text(_) => "a text",
             Slot::Object => "an object",
@@ -200,6 +264,7 @@ impl Cell for &Slot<'_> {
         match self {
             Slot::Signed(value) => Ok(*value),
             Slot::Unsigned(value) => (*value).try_into().map_err(|_| Wrong::Range),
+            Slot::Digits(text) => parse_signed(text.as_bytes()).map_err(|wrong| self.unless_range(wrong)),
             other => Err(other.instead()),
         }
     }
@@ -208,15 +273,25 @@ impl Cell for &Slot<'_> {
         match self {
             Slot::Signed(value) => (*value).try_into().map_err(|_| Wrong::Range),
             Slot::Unsigned(value) => Ok(*value),
+            Slot::Digits(text) => parse_unsigned(text.as_bytes()).map_err(|wrong| self.unless_range(wrong)),
             other => Err(other.instead()),
         }
     }
 
-    fn float(&self) -> Result<f64, Wrong> {
+    fn float(&self) -> Result<Float, Wrong> {
         match self {
-            Slot::Signed(value) => Ok(*value as f64),
-            Slot::Unsigned(value) => Ok(*value as f64),
-            Slot::Float(value) => Ok(*value),
+            Slot::Signed(value) => Float::whole((*value).into()),
+            Slot::Unsigned(value) => Float::whole((*value).into()),
+            Slot::Float(value) => Ok(Float::fraction(*value)),
+            Slot::Digits(text) => Float::text(text),
+            other => Err(other.instead()),
+        }
+    }
+
+    fn decimal(&self, digits: u8, behind: u8) -> Result<i128, Wrong> {
+        match self {
+            Slot::Digits(text) => decimal::parse(text, digits, behind),
+            Slot::Text(text) => decimal::parse(text.trim(), digits, behind),
             other => Err(other.instead()),
         }
     }
@@ -236,13 +311,13 @@ impl Cell for &Slot<'_> {
     }
 
     fn date(&self, format: &TimeFormat) -> Result<i32, Wrong> {
-        format.date(Cell::text(self)?.trim()).ok_or(Wrong::Kind(None))
+        format.date(Cell::text(self)?.trim())
     }
 
     fn timestamp(&self, format: &TimeFormat) -> Result<i64, Wrong> {
         match self {
-            Slot::Signed(_) | Slot::Unsigned(_) => format.epoch(self.signed()?).ok_or(Wrong::Kind(None)),
-            _ => format.timestamp(Cell::text(self)?.trim()).ok_or(Wrong::Kind(None)),
+            Slot::Signed(_) | Slot::Unsigned(_) | Slot::Digits(_) => format.epoch(self.signed()?),
+            _ => format.timestamp(Cell::text(self)?.trim()),
         }
     }
 }
@@ -409,7 +484,7 @@ mod tests {
     use super::super::tests::{decode, decode_records, records, refusals, settings_error};
     use super::*;
     use arrow::array::AsArray;
-    use arrow::datatypes::{Float32Type, Float64Type, Int64Type, TimestampMicrosecondType, UInt64Type};
+    use arrow::datatypes::{Decimal128Type, Float32Type, Float64Type, Int64Type, TimestampMicrosecondType, UInt64Type};
     use serde_json::json;
 
     #[test]
@@ -436,6 +511,40 @@ mod tests {
         assert!(column(5).as_boolean().value(0));
         assert_eq!(column(6).as_string::<i32>().iter().collect::<Vec<_>>(), [Some("Wuhan"), None, None]);
         assert_eq!(column(7).as_primitive::<TimestampMicrosecondType>().value(0), 1_568_197_230_000_000);
+    }
+
+    #[test]
+    fn numbers_keep_all_their_digits() {
+        let settings = json!({ "columns": [
+            { "d": "decimal(38,9)?" }, { "in": { "type": "decimal(5,2)?", "path": "a.b" } }, { "id": "int64?" },
+            { "x": "float64?" }, { "t": { "type": "timestamp?", "format": "epoch_s" } },
+        ] });
+        let good = [
+            r#"{"d": 12345678901234567890.123456789, "a": {"b": 1.10}, "id": 7, "x": 1e2, "t": 1}"#,
+            r#"{"d": "0.5", "a": {"b": -1, "b": 1e1}, "d": -0.000000001}"#,
+            r#"{"\u0064": 5, "x": 123456789012345680000, "a": {"b": 999.99}, "a": {"c": {}}}"#,
+            r#"{"d": null, "a": [], "x": 9007199254740992}"#,
+        ];
+        let decoded = decode(&KIND, settings.clone(), &good);
+        assert!(decoded.bad.is_empty(), "{:?}", decoded.bad);
+        let decimals = |n: usize| decoded.columns.column(n).as_primitive::<Decimal128Type>().iter().collect::<Vec<_>>();
+        let expected = [Some(12_345_678_901_234_567_890_123_456_789), Some(-1), Some(5_000_000_000), None];
+        assert_eq!(decimals(0), expected);
+        assert_eq!(decimals(1), [Some(110), Some(1000), Some(99_999), None]);
+        let bad = [
+            (r#"{"d": 1e-10}"#, "field d: more digits behind the point than a decimal(38,9) has"),
+            (r#"{"d": 100000000000000000000000000000}"#, "field d: out of the range of a decimal(38,9)"),
+            (r#"{"d": true}"#, "field d: a bool where a decimal(38,9) is expected"),
+            (r#"{"d": "x"}"#, "field d: not a decimal(38,9)"),
+            (r#"{"id": 12345678901234567891234}"#, "field id: out of the range of an int64"),
+            (r#"{"id": 64.0}"#, "field id: a float where an int64 is expected"),
+            (r#"{"x": 9007199254740993}"#, "field x: a whole number that a float64 does not hold exactly"),
+            (r#"{"x": 12345678901234567891234}"#, "field x: a whole number that a float64 does not hold exactly"),
+            (r#"{"t": 9223372036854775807}"#, "field t: out of the range of a timestamp"),
+        ];
+        let decoded = decode(&KIND, settings, &bad.map(|(record, _)| record));
+        let expected: Vec<_> = bad.iter().enumerate().map(|(row, (_, reason))| (row, reason.to_string())).collect();
+        assert_eq!(refusals(&decoded), expected);
     }
 
     #[test]
@@ -468,6 +577,18 @@ mod tests {
         expected.push((bad.len(), "the record has no value".to_string()));
         assert_eq!(refusals(&decoded), expected);
         assert_eq!(decoded.columns.num_rows(), 1);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_passed_over_and_a_registrys_framing_is_named() {
+        let settings = json!({ "columns": [{ "AGE": "int8" }] });
+        let values: [&[u8]; 3] = [b"\xef\xbb\xbf{\"AGE\": 6}", b"\0\0\0\0\x07{\"AGE\": 6}", b"\0"];
+        let decoded = decode_records(&KIND, settings, &records(&values.map(Some)));
+        assert_eq!(decoded.columns.num_rows(), 1);
+        let reasons = refusals(&decoded);
+        assert_eq!((reasons.len(), reasons[0].0, reasons[1].0), (2, 1, 2));
+        assert!(reasons[0].1.contains("schema registry framing"), "{}", reasons[0].1);
+        assert!(!reasons[1].1.contains("schema registry framing"), "{}", reasons[1].1);
     }
 
     #[test]

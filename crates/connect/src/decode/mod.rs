@@ -9,25 +9,33 @@ mod build;
 mod cells;
 mod column;
 mod csv;
+mod decimal;
 mod field;
 pub mod fields;
 mod guess;
 mod json;
 mod key;
 mod line;
+mod members;
 mod parquet;
 mod plain;
 mod scan;
 mod time;
+mod typed;
 mod values;
 
 pub use cells::Cells;
 pub use column::{Column, Columns, Type};
 pub(crate) use csv::outline;
+pub(crate) use decimal::{MOST_DIGITS, parse_decimal};
 pub use field::{MISSING, Missing};
-pub use guess::{Guess, is_record};
+pub(crate) use guess::is_value;
+pub use guess::{Guess, JsonGuess, JsonKind, is_record};
 pub use key::{KeyType, decode_key};
-pub(crate) use parquet::type_of;
+pub use members::Members;
+pub(crate) use parquet::check_file;
+pub use parquet::reading;
+pub(crate) use typed::type_of;
 
 /// Every kind of decoder.
 pub const DECODERS: &[Kind<dyn DecodeSettings>] = &[csv::KIND, json::KIND, line::KIND, parquet::KIND];

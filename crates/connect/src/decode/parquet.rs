@@ -3,23 +3,31 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use ::parquet::basic::Type as Physical;
+use ::parquet::errors::ParquetError;
+use ::parquet::file::metadata::ParquetMetaData;
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
-use arrow::compute::{cast, filter_record_batch};
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use foretell_flow::{Decode, Decoded, Records, Refused, StageError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::build::describe;
 use super::column::{Columns, Type};
 use super::csv::refuse_missing;
 use super::key::KeyType;
+use super::typed::{convert, takes};
 use crate::kind::{DecodeSettings, Kind, SettingsError, schema_of, settings_of};
 
 /// The kind `parquet`.
 pub(super) const KIND: Kind<dyn DecodeSettings> =
     Kind { name: "parquet", inherits: &[], schema: schema_of::<Settings>, parse };
 
-/// Columns of Parquet files, found by name. A file brings its own types; here they are pinned, and others are converted.
+/// Columns of Parquet files, found by name. A file brings its own types; here they are pinned. Values of others are
+/// converted where nothing is lost, and make bad records where something would be; a file whose column is missing or of a
+/// type that never fits stops the pipeline.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Settings {
@@ -47,27 +55,67 @@ impl DecodeSettings for Settings {
     }
 }
 
-/// The type that a column of this type is read as; none where nothing fits.
-pub(crate) fn type_of(found: &DataType) -> Option<Type> {
-    Some(match found {
-        DataType::Int8 => Type::Int8,
-        DataType::Int16 => Type::Int16,
-        DataType::Int32 => Type::Int32,
-        DataType::Int64 => Type::Int64,
-        DataType::UInt8 => Type::Uint8,
-        DataType::UInt16 => Type::Uint16,
-        DataType::UInt32 => Type::Uint32,
-        DataType::UInt64 => Type::Uint64,
-        DataType::Float16 | DataType::Float32 => Type::Float32,
-        DataType::Float64 => Type::Float64,
-        DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) => Type::Float64,
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Type::Utf8,
-        DataType::Boolean => Type::Bool,
-        DataType::Date32 | DataType::Date64 => Type::Date,
-        DataType::Timestamp(..) => Type::Timestamp,
-        DataType::Dictionary(_, values) => return type_of(values),
-        _ => return None,
-    })
+/// How a file of this footer is read: times of 96 bits by microseconds, since nanoseconds in 64 bits reach from 1677 to
+/// 2262 only and wrap around beyond.
+///
+/// # Errors
+/// The footer contradicts itself.
+pub fn reading(metadata: Arc<ParquetMetaData>) -> Result<ArrowReaderMetadata, ParquetError> {
+    let natural = ArrowReaderMetadata::try_new(metadata.clone(), ArrowReaderOptions::new())?;
+    let columns = metadata.file_metadata().schema_descr().root_schema().get_fields();
+    let mut fields: Vec<Arc<Field>> = natural.schema().fields().to_vec();
+    let mut wide = false;
+    for (field, column) in fields.iter_mut().zip(columns) {
+        let is_wide = column.is_primitive() && column.get_physical_type() == Physical::INT96;
+        if is_wide && matches!(field.data_type(), DataType::Timestamp(..)) {
+            let micros = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+            *field = Arc::new(field.as_ref().clone().with_data_type(micros));
+            wide = true;
+        }
+    }
+    if !wide {
+        return Ok(natural);
+    }
+    let schema = Schema::new_with_metadata(fields, natural.schema().metadata().clone());
+    ArrowReaderMetadata::try_new(metadata, ArrowReaderOptions::new().with_schema(Arc::new(schema)))
+}
+
+/// Why a file with these columns cannot be read as `settings` say: what is true of all its rows.
+///
+/// # Errors
+/// For people, with what would help.
+pub(crate) fn check_file(settings: &serde_json::Value, found: &Schema) -> Result<(), (String, String)> {
+    let settings: Settings = settings_of(settings.clone()).map_err(|error| (error.message, String::new()))?;
+    for column in settings.columns.iter() {
+        let Some((_, field)) = found.column_with_name(&column.name) else {
+            let near = found.fields().iter().find(|field| field.name().eq_ignore_ascii_case(&column.name));
+            return Err(match near {
+                Some(near) => (
+                    format!("the file has no column `{}`, but one `{}`", column.name, near.name()),
+                    "case matters: write the name as the file does".to_string(),
+                ),
+                None => (
+                    format!("the file has no column `{}`", column.name),
+                    "correct `decode`'s columns, or leave the file out".to_string(),
+                ),
+            });
+        };
+        if !takes(field.data_type(), column) {
+            let is_number = field.data_type().is_integer() && column.data_type == Type::Timestamp;
+            let remedy = match is_number {
+                true => format!(
+                    "say what the numbers count: `{}: {{ type: timestamp, format: epoch_us }}`, or `epoch_ms`, `epoch_s`",
+                    column.name
+                ),
+                false => "give it another type, or leave the column out".to_string(),
+            };
+            return Err((
+                format!("column `{}` is {}, which is never a {}", column.name, field.data_type(), column.data_type),
+                remedy,
+            ));
+        }
+    }
+    Ok(())
 }
 
 struct Decoder {
@@ -86,25 +134,21 @@ impl Decode for Decoder {
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
         for (column, field) in self.columns.iter().zip(self.schema.fields()) {
             let found = records.columns.as_ref().and_then(|columns| columns.column_by_name(&column.name));
-            let Some(found) = found else {
-                let reason = format!("the file has no column `{}`", column.name);
+            let Some(found) = found.filter(|found| takes(found.data_type(), column)) else {
+                // The source stops at such a file.
+                let reason = match found {
+                    Some(found) => format!("column `{}` is {}", column.name, found.data_type()),
+                    None => format!("the file has no column `{}`", column.name),
+                };
                 for row in 0..rows {
                     reasons.entry(row).or_insert_with(|| reason.clone());
                 }
                 arrays.push(new_null_array(field.data_type(), rows));
                 continue;
             };
-            let type_name = column.data_type.name();
-            let array = cast(found, field.data_type()).unwrap_or_else(|_| new_null_array(field.data_type(), rows));
-            if array.null_count() > 0 {
-                for row in (0..rows).filter(|row| array.is_null(*row)) {
-                    let reason = match found.is_null(row) {
-                        true if column.optional => continue,
-                        true => format!("column `{}`: missing (`{type_name}?` would take it as NULL)", column.name),
-                        false => format!("column `{}`: does not fit the type {type_name}", column.name),
-                    };
-                    reasons.entry(row).or_insert(reason);
-                }
+            let (array, wrongs) = convert(found, column);
+            for (row, wrong) in wrongs {
+                reasons.entry(row).or_insert_with(|| format!("column `{}`: {}", column.name, describe(column, wrong)));
             }
             arrays.push(array);
         }
@@ -156,7 +200,7 @@ mod tests {
         let b: Vec<_> = decoded.columns.column(0).as_primitive::<Int64Type>().iter().collect();
         assert_eq!(b, [Some(1), None]);
         let reasons = [
-            (1, "column `a`: does not fit the type int8".to_string()),
+            (1, "column `a`: out of the range of an int8".to_string()),
             (2, "column `a`: missing (`int8?` would take it as NULL)".to_string()),
         ];
         assert_eq!(refusals(&decoded), reasons);
@@ -164,7 +208,57 @@ mod tests {
         let decoded = decode_records(&KIND, json!({ "columns": [{ "c": "utf8?" }] }), &given);
         assert_eq!(decoded.columns.num_rows(), 0);
         assert_eq!(decoded.bad[0].reason, "the file has no column `c`");
+        let schema = given.columns.as_ref().unwrap().schema();
+        for (columns, says) in [
+            (json!([{ "c": "utf8?" }]), "the file has no column `c`"),
+            (json!([{ "A": "int8" }]), "the file has no column `A`, but one `a`"),
+            (json!([{ "a": "timestamp" }]), "column `a` is Int32, which is never a timestamp"),
+            (json!([{ "b": "date" }]), "column `b` is Float64, which is never a date"),
+        ] {
+            let (error, remedy) = check_file(&json!({ "columns": columns }), &schema).unwrap_err();
+            assert_eq!(error, says);
+            assert!(!remedy.is_empty());
+        }
+        let columns = json!([{ "a": { "type": "timestamp", "format": "epoch_s" } }, { "text": "float64" }]);
+        assert_eq!(check_file(&json!({ "columns": columns }), &schema), Ok(()));
         let error = settings_error(&KIND, json!({ "columns": [{ "a": { "type": "int8", "path": "b" } }] }));
         assert_eq!(error, "columns.0: `path` is for JSON");
+    }
+
+    #[test]
+    fn times_of_96_bits_reach_beyond_2262() {
+        use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+        use ::parquet::data_type::{Int96, Int96Type};
+        use ::parquet::file::metadata::ParquetMetaDataReader;
+        use ::parquet::file::writer::SerializedFileWriter;
+        use ::parquet::schema::parser::parse_message_type;
+
+        let schema = parse_message_type("message m { OPTIONAL INT96 t; OPTIONAL INT64 n; }").unwrap();
+        let mut file = SerializedFileWriter::new(Vec::new(), Arc::new(schema), Default::default()).unwrap();
+        let mut group = file.next_row_group().unwrap();
+        // Days since 4713 BC, and nanoseconds of the day.
+        let times = [(5_373_484_u32, 86_399_999_999_000_u64), (2_086_303, 0), (2_440_588, 1_001)];
+        let times = times.map(|(day, nanos)| {
+            let mut time = Int96::new();
+            time.set_data(nanos as u32, (nanos >> 32) as u32, day);
+            time
+        });
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<Int96Type>().write_batch(&times, Some(&[1, 1, 1]), None).unwrap();
+        column.close().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<::parquet::data_type::Int64Type>().write_batch(&[1, 2, 3], Some(&[1, 1, 1]), None).unwrap();
+        column.close().unwrap();
+        group.close().unwrap();
+        let bytes = bytes::Bytes::from(file.into_inner().unwrap());
+
+        let metadata = ParquetMetaDataReader::new().parse_and_finish(&bytes).unwrap();
+        let footer = reading(Arc::new(metadata)).unwrap();
+        let mut rows = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, footer).build().unwrap();
+        let rows = rows.next().unwrap().unwrap();
+        let shown = |row| arrow::util::display::array_value_to_string(rows.column(0), row).unwrap();
+        assert_eq!(shown(0), "9999-12-31T23:59:59.999999Z");
+        assert_eq!(shown(1), "1000-01-01T00:00:00Z");
+        assert_eq!(shown(2), "1970-01-01T00:00:00.000001Z");
     }
 }

@@ -88,8 +88,9 @@ fn digits(data_type: Type) -> Option<u32> {
     Some(match data_type {
         Type::Int8 | Type::Uint8 => 2,
         Type::Int16 | Type::Uint16 => 4,
-        Type::Int32 | Type::Uint32 | Type::Int64 | Type::Uint64 | Type::Float32 | Type::Float64 => 8,
-        Type::Utf8 | Type::Bool | Type::Date | Type::Timestamp => return None,
+        Type::Float32 => 7,
+        Type::Int32 | Type::Uint32 | Type::Int64 | Type::Uint64 | Type::Float64 => 8,
+        Type::Utf8 | Type::Bool | Type::Date | Type::Timestamp | Type::Decimal(..) => return None,
     })
 }
 

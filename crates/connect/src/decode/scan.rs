@@ -215,6 +215,7 @@ mod tests {
         "bool",
         "date",
         "timestamp",
+        "decimal(12,2)",
     ];
 
     fn decode(records: &[String], scan: &Scan, columns: &Columns, scanned: bool) -> (Decoded, usize) {

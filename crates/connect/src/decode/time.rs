@@ -1,12 +1,15 @@
 //! Dates and times from text and from numbers.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
+use arrow::array::timezone;
 use arrow::compute::kernels::cast_utils::string_to_datetime;
 use chrono::format::{Fixed, Item, Numeric, Parsed, StrftimeItems, parse};
-use chrono::{DateTime, Datelike, NaiveDate, TimeZone, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
 
+use super::build::Wrong;
 use super::column::Type;
 
 /// How a column's dates or times are written. Cheap to clone.
@@ -22,8 +25,8 @@ enum Style {
     Iso,
     /// A number of these a second, since 1970.
     Epoch(i64),
-    /// As `strftime` writes; whether a zone is part of it.
-    Pattern(Arc<[Item<'static>]>, bool),
+    /// As `strftime` writes.
+    Pattern { items: Arc<[Item<'static>]>, zoned: bool, timed: bool },
 }
 
 /// Days from the year 1 to 1970.
@@ -42,8 +45,14 @@ impl TimeFormat {
                 let items = StrftimeItems::new(pattern).parse_to_owned().map_err(|_| {
                     "the format does not read: write it as strftime's, e.g. `%d.%m.%Y %H:%M:%S`".to_string()
                 })?;
-                let zoned = items.iter().any(is_zone);
-                Style::Pattern(items.into(), zoned)
+                let style = Style::Pattern {
+                    zoned: items.iter().any(is_zone),
+                    timed: items.iter().any(is_time),
+                    items: items.into(),
+                };
+                let format = TimeFormat { style, zone: Tz::UTC };
+                format.check(pattern, data_type)?;
+                return Ok(format);
             }
             (Some(_), _) => return Err("`format` is for dates and times".to_string()),
         };
@@ -59,48 +68,125 @@ impl TimeFormat {
         self.zone = zone;
     }
 
+    /// Whether what the pattern writes can be read again: `%I:%M` does not tell morning from evening.
+    fn check(&self, pattern: &str, data_type: Type) -> Result<(), String> {
+        let Style::Pattern { items, zoned: false, .. } = &self.style else { return Ok(()) };
+        let Some(day) = NaiveDate::from_ymd_opt(2001, 2, 3).and_then(|day| day.and_hms_opt(16, 5, 6)) else {
+            return Ok(());
+        };
+        let mut written = String::new();
+        if write!(written, "{}", day.format_with_items(items.iter())).is_err() {
+            return Ok(());
+        }
+        let (read, what) = match data_type {
+            Type::Date => (self.date(&written).is_ok(), "day"),
+            _ => (self.timestamp(&written).is_ok(), "time"),
+        };
+        if read { Ok(()) } else { Err(format!("`{pattern}` does not tell which {what} it is: a part is missing")) }
+    }
+
     /// Days since 1970.
-    pub(super) fn date(&self, text: &str) -> Option<i32> {
+    pub(super) fn date(&self, text: &str) -> Result<i32, Wrong> {
         let date = match &self.style {
-            Style::Iso => NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?,
-            Style::Epoch(_) => return None,
-            Style::Pattern(items, _) => {
+            Style::Iso => NaiveDate::parse_from_str(text, "%Y-%m-%d").ok(),
+            Style::Epoch(_) => None,
+            Style::Pattern { items, .. } => {
                 let mut parsed = Parsed::new();
-                parse(&mut parsed, text, items.iter()).ok()?;
-                parsed.to_naive_date().ok()?
+                parse(&mut parsed, text, items.iter()).and_then(|()| parsed.to_naive_date()).ok()
             }
         };
-        date.num_days_from_ce().checked_sub(EPOCH_DAY)
+        let days = date.and_then(|date| date.num_days_from_ce().checked_sub(EPOCH_DAY));
+        days.ok_or(Wrong::Kind(None))
     }
 
-    /// Microseconds since 1970, UTC.
-    pub(super) fn timestamp(&self, text: &str) -> Option<i64> {
+    /// Microseconds since 1970, UTC; what is finer is cut off.
+    pub(super) fn timestamp(&self, text: &str) -> Result<i64, Wrong> {
+        let unlike = Wrong::Kind(None);
         match &self.style {
-            Style::Iso => Some(string_to_datetime(&self.zone, text).ok()?.timestamp_micros()),
-            Style::Epoch(_) => self.epoch(text.parse().ok()?),
-            Style::Pattern(items, zoned) => {
-                let mut parsed = Parsed::new();
-                parse(&mut parsed, text, items.iter()).ok()?;
-                if *zoned {
-                    let time: DateTime<Utc> = parsed.to_datetime().ok()?.to_utc();
-                    return Some(time.timestamp_micros());
+            Style::Iso => {
+                let (time, zone) = iso(text).ok_or(unlike)?;
+                match zone {
+                    "" => micros(&self.zone, time),
+                    "Z" | "z" => micros(&Utc, time),
+                    other => micros(&other.parse::<timezone::Tz>().map_err(|_| unlike)?, time),
                 }
-                let date = parsed.to_naive_date().ok()?;
+            }
+            Style::Epoch(_) => match text.parse() {
+                Ok(number) => self.epoch(number),
+                Err(error) => Err(match error.kind() {
+                    std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow => Wrong::Range,
+                    _ => unlike,
+                }),
+            },
+            Style::Pattern { items, zoned, timed } => {
+                let mut parsed = Parsed::new();
+                parse(&mut parsed, text, items.iter()).map_err(|_| unlike)?;
+                if *zoned {
+                    let time = parsed.to_datetime().map_err(|_| unlike)?;
+                    return micros(&Utc, time.naive_utc());
+                }
+                let date = parsed.to_naive_date().map_err(|_| unlike)?;
+                if parsed.hour_mod_12().is_some() && parsed.minute().is_none() {
+                    parsed.set_minute(0).map_err(|_| unlike)?;
+                }
                 // A format without a time of day means midnight.
-                let time = parsed.to_naive_time().unwrap_or_default();
-                Some(self.zone.from_local_datetime(&date.and_time(time)).earliest()?.timestamp_micros())
+                let time = if *timed { parsed.to_naive_time().map_err(|_| unlike)? } else { NaiveTime::MIN };
+                micros(&self.zone, date.and_time(time))
             }
         }
     }
 
-    /// Microseconds since 1970 of a number; `None` where the column's times are not written as numbers, or out of
-    /// range.
-    pub(super) fn epoch(&self, number: i64) -> Option<i64> {
-        match self.style {
+    /// Microseconds since 1970 of a number; what is finer is cut off.
+    pub(super) fn epoch(&self, number: i64) -> Result<i64, Wrong> {
+        let micros = match self.style {
             Style::Epoch(per_second) if per_second <= 1_000_000 => number.checked_mul(1_000_000 / per_second),
             Style::Epoch(per_second) => Some(number.div_euclid(per_second / 1_000_000)),
-            _ => None,
-        }
+            _ => return Err(Wrong::Kind(None)),
+        };
+        micros.filter(|micros| is_time_of_calendar(*micros)).ok_or(Wrong::Range)
+    }
+
+    /// Whether times are written as numbers.
+    pub(super) fn is_epoch(&self) -> bool {
+        matches!(self.style, Style::Epoch(_))
+    }
+}
+
+/// Whether a day of the calendar has this time, so that it can be written.
+pub(super) fn is_time_of_calendar(micros: i64) -> bool {
+    DateTime::from_timestamp_micros(micros).is_some()
+}
+
+/// The moment of a local time. Where clocks go back and show it twice, it is the first of the two; where they go forward
+/// and pass over it, it is none.
+fn micros<Z: TimeZone>(zone: &Z, local: NaiveDateTime) -> Result<i64, Wrong> {
+    // A leap second has no number of its own.
+    if local.nanosecond() >= 1_000_000_000 {
+        return Err(Wrong::Range);
+    }
+    let time = zone.from_local_datetime(&local).earliest().ok_or(Wrong::Skipped)?;
+    Ok(time.timestamp_micros())
+}
+
+/// A time as ISO 8601 and its kin write it, and the zone behind it.
+fn iso(text: &str) -> Option<(NaiveDateTime, &str)> {
+    /// Behind `2019-09-11T`.
+    const TIME: usize = 11;
+    let time = text.bytes().skip(TIME).take_while(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'.')).count();
+    let split = text.len().min(TIME + time);
+    let (time, zone) = (text.get(..split)?, text.get(split..)?);
+    Some((string_to_datetime(&Utc, time).ok()?.naive_utc(), zone.trim_start()))
+}
+
+fn is_time(item: &Item<'_>) -> bool {
+    use Numeric::{Hour, Hour12, Minute, Nanosecond, Second};
+    match item {
+        Item::Numeric(Hour | Hour12 | Minute | Second | Nanosecond, _) => true,
+        Item::Fixed(fixed) => !matches!(
+            fixed,
+            Fixed::ShortMonthName | Fixed::LongMonthName | Fixed::ShortWeekdayName | Fixed::LongWeekdayName
+        ),
+        _ => false,
     }
 }
 
@@ -131,7 +217,7 @@ fn is_zone(item: &Item<'_>) -> bool {
 mod tests {
     use super::*;
 
-    fn timestamp(format: Option<&str>, zone: Tz, text: &str) -> Option<i64> {
+    fn timestamp(format: Option<&str>, zone: Tz, text: &str) -> Result<i64, Wrong> {
         let mut format = TimeFormat::new(Type::Timestamp, format).unwrap();
         format.set_zone(zone);
         format.timestamp(text)
@@ -157,13 +243,59 @@ mod tests {
             (None, Tz::UTC, "1568197230000", None),
         ];
         for (format, zone, text, expected) in cases {
-            assert_eq!(timestamp(format, zone, text), expected, "{format:?} {text}");
+            assert_eq!(timestamp(format, zone, text).ok(), expected, "{format:?} {text}");
         }
     }
 
     #[test]
+    fn one_rule_for_the_hours_that_come_twice_or_never() {
+        let berlin = chrono_tz::Europe::Berlin;
+        let formats = [
+            (None, "2024-10-27 02:30:00", "2024-03-31 02:30:00"),
+            (None, "2024-10-27T02:30:00 Europe/Berlin", "2024-03-31T02:30:00 Europe/Berlin"),
+            (Some("%d.%m.%Y %H:%M"), "27.10.2024 02:30", "31.03.2024 02:30"),
+        ];
+        for (format, twice, never) in formats {
+            // Summer time still: 00:30 UTC.
+            assert_eq!(timestamp(format, berlin, twice), Ok(1_729_989_000_000_000), "{twice}");
+            assert_eq!(timestamp(format, berlin, never), Err(Wrong::Skipped), "{never}");
+        }
+        // A zone of its own says which.
+        assert_eq!(timestamp(None, berlin, "2024-10-27T02:30:00+01:00"), Ok(1_729_992_600_000_000));
+    }
+
+    #[test]
+    fn no_time_is_read_by_luck() {
+        let cases = [
+            (None, "9999-12-31T23:59:59.999999Z", Ok(253_402_300_799_999_999)),
+            (None, "0001-01-01", Ok(-62_135_596_800_000_000)),
+            (None, "2019-09-11T10:20:30.123456789012Z", Ok(1_568_197_230_123_456)),
+            (None, "1969-12-31T23:59:59.999999999Z", Ok(-1)),
+            (None, "2016-12-31T23:59:60Z", Err(Wrong::Range)),
+            (None, "2019-09-11Z", Err(Wrong::Kind(None))),
+            (None, "2019-09-11T10:20:30 somewhere", Err(Wrong::Kind(None))),
+            (None, "2019-09-11T10:20", Err(Wrong::Kind(None))),
+            (Some("%Y-%m-%d %H"), "2019-09-11 10", Ok(1_568_196_000_000_000)),
+            (Some("epoch_s"), "9223372036854", Err(Wrong::Range)),
+            (Some("epoch_us"), "9223372036854775807", Err(Wrong::Range)),
+            (Some("epoch_us"), "9223372036854775808", Err(Wrong::Range)),
+            (Some("epoch_ms"), "1.5", Err(Wrong::Kind(None))),
+        ];
+        for (format, text, expected) in cases {
+            assert_eq!(timestamp(format, Tz::UTC, text), expected, "{format:?} {text}");
+        }
+        for (data_type, format) in
+            [(Type::Timestamp, "%Y-%m-%d %I:%M"), (Type::Timestamp, "%d.%m. %H:%M"), (Type::Date, "%m-%d")]
+        {
+            let error = TimeFormat::new(data_type, Some(format)).unwrap_err();
+            assert!(error.contains("does not tell which"), "{error}");
+        }
+        assert!(TimeFormat::new(Type::Timestamp, Some("%Y-%m-%d %I:%M %p")).is_ok());
+    }
+
+    #[test]
     fn dates() {
-        let date = |format, text| TimeFormat::new(Type::Date, format).unwrap().date(text);
+        let date = |format, text| TimeFormat::new(Type::Date, format).unwrap().date(text).ok();
         assert_eq!(date(None, "1970-01-02"), Some(1));
         assert_eq!(date(None, "1969-12-31"), Some(-1));
         assert_eq!(date(Some("%d/%m/%Y"), "01/03/1970"), Some(59));

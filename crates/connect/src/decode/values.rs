@@ -3,13 +3,17 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, BooleanBufferBuilder, Date32Array, Float32Array, Float64Array, Int8Array, Int16Array,
-    Int32Array, Int64Array, StringArray, TimestampMicrosecondArray, UInt8Array, UInt16Array, UInt32Array, UInt64Array,
+    ArrayRef, BooleanArray, BooleanBufferBuilder, Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array,
+    Int16Array, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray, UInt8Array, UInt16Array, UInt32Array,
+    UInt64Array,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 
 use super::build::{Cell, Wrong};
 use super::column::{Column, Type};
+
+/// Whole numbers up to here are all held by a 32-bit float.
+const SINGLE: u64 = 1 << f32::MANTISSA_DIGITS;
 
 /// One column so far. Most columns have few NULLs or none, so that these are known by their places.
 pub(super) struct Values {
@@ -32,6 +36,8 @@ enum Data {
     Bool(BooleanBufferBuilder),
     Date(Vec<i32>),
     Timestamp(Vec<i64>),
+    /// With the digits in all, and those behind the point.
+    Decimal(Vec<i128>, u8, u8),
 }
 
 /// One arm for all that is kept in a `Vec`.
@@ -50,6 +56,7 @@ macro_rules! by_kind {
             Data::Float64($vec) => $plain,
             Data::Date($vec) => $plain,
             Data::Timestamp($vec) => $plain,
+            Data::Decimal($vec, ..) => $plain,
             Data::Bool($bits) => $bool,
             Data::Utf8($texts) => $utf8,
         }
@@ -74,6 +81,7 @@ impl Values {
             Type::Bool => Data::Bool(BooleanBufferBuilder::new(rows)),
             Type::Date => Data::Date(Vec::with_capacity(rows)),
             Type::Timestamp => Data::Timestamp(Vec::with_capacity(rows)),
+            Type::Decimal(digits, behind) => Data::Decimal(Vec::with_capacity(rows), digits, behind),
         };
         Values { data, nulls: Vec::new() }
     }
@@ -84,7 +92,11 @@ impl Values {
             value.try_into().map_err(|_| Wrong::Range)
         }
         if cell.missing(column) {
-            return if column.optional { self.push_null() } else { Err(Wrong::Missing) };
+            if !column.optional {
+                return Err(Wrong::Missing);
+            }
+            self.push_null();
+            return Ok(());
         }
         match &mut self.data {
             Data::Int8(values) => values.push(fit(cell.signed()?)?),
@@ -95,23 +107,31 @@ impl Values {
             Data::Uint16(values) => values.push(fit(cell.unsigned()?)?),
             Data::Uint32(values) => values.push(fit(cell.unsigned()?)?),
             Data::Uint64(values) => values.push(cell.unsigned()?),
-            Data::Float32(values) => values.push(cell.float()? as f32),
-            Data::Float64(values) => values.push(cell.float()?),
+            Data::Float32(values) => values.push(cell.float()?.single()?),
+            Data::Float64(values) => values.push(cell.float()?.double()),
             Data::Utf8(texts) => texts.push(cell.text()?),
             Data::Bool(bits) => bits.append(cell.boolean()?),
             Data::Date(values) => values.push(cell.date(&column.format)?),
             Data::Timestamp(values) => values.push(cell.timestamp(&column.format)?),
+            Data::Decimal(values, digits, behind) => values.push(cell.decimal(*digits, *behind)?),
         }
         Ok(())
+    }
+
+    /// Adds a float where the column is of doubles; says whether it is.
+    pub(super) fn push_double(&mut self, value: f64) -> bool {
+        let Data::Float64(values) = &mut self.data else { return false };
+        values.push(value);
+        true
     }
 
     /// Whether a few digits are a number here, and nothing else.
     #[inline]
     pub(super) fn numeric(&self) -> bool {
-        !matches!(self.data, Data::Utf8(_) | Data::Bool(_) | Data::Date(_) | Data::Timestamp(_))
+        !matches!(self.data, Data::Utf8(_) | Data::Bool(_) | Data::Date(_) | Data::Timestamp(_) | Data::Decimal(..))
     }
 
-    /// Adds a number below 2^53, which every float holds as well as its digits say it; false where the type does not.
+    /// Adds a number below 2^53; false where the type does not hold it.
     #[inline]
     pub(super) fn push_number(&mut self, number: u64) -> bool {
         fn push<T: TryFrom<u64>>(values: &mut Vec<T>, number: u64) -> bool {
@@ -127,14 +147,17 @@ impl Values {
             Data::Uint32(values) => push(values, number),
             Data::Uint64(values) => push(values, number),
             Data::Float32(values) => {
-                values.push(number as f64 as f32);
-                true
+                let fits = number <= SINGLE;
+                if fits {
+                    values.push(number as f32);
+                }
+                fits
             }
             Data::Float64(values) => {
                 values.push(number as f64);
                 true
             }
-            Data::Utf8(_) | Data::Bool(_) | Data::Date(_) | Data::Timestamp(_) => false,
+            Data::Utf8(_) | Data::Bool(_) | Data::Date(_) | Data::Timestamp(_) | Data::Decimal(..) => false,
         }
     }
 
@@ -151,17 +174,17 @@ impl Values {
             Data::Uint64(values) => values.extend(numbers),
             Data::Float32(values) => values.extend(numbers.map(|number| number as f32)),
             Data::Float64(values) => values.extend(numbers.map(|number| number as f64)),
-            Data::Utf8(_) | Data::Bool(_) | Data::Date(_) | Data::Timestamp(_) => {
+            Data::Utf8(_) | Data::Bool(_) | Data::Date(_) | Data::Timestamp(_) | Data::Decimal(..) => {
                 unreachable!("records with such columns are not of numbers alone")
             }
         }
     }
 
-    fn push_null(&mut self) -> Result<(), Wrong> {
+    /// Adds a NULL, whether the column may have one or not.
+    pub(super) fn push_null(&mut self) {
         let row = by_kind!(&self.data, values => values.len(), bits => bits.len(), texts => texts.len());
         self.nulls.push(row);
         by_kind!(&mut self.data, values => values.push(Default::default()), bits => bits.append(false), texts => texts.push(""));
-        Ok(())
     }
 
     /// Takes back all but the first `rows` values.
@@ -197,6 +220,10 @@ impl Values {
             Data::Date(values) => Arc::new(Date32Array::new(values.into(), nulls)),
             Data::Timestamp(values) => {
                 Arc::new(TimestampMicrosecondArray::new(values.into(), nulls).with_timezone("UTC"))
+            }
+            Data::Decimal(values, digits, behind) => {
+                let data_type = Type::Decimal(digits, behind).arrow();
+                Arc::new(Decimal128Array::new(values.into(), nulls).with_data_type(data_type))
             }
         }
     }

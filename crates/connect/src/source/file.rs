@@ -23,6 +23,7 @@ mod source;
 mod tests;
 mod text;
 mod unpack;
+mod whole;
 
 use std::path::Path;
 use std::sync::{Arc, Weak};

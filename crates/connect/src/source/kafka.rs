@@ -8,6 +8,7 @@ mod buffer;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -19,6 +20,7 @@ use async_trait::async_trait;
 use chrono::DateTime;
 use foretell_flow::{Bounds, Demand, Event, Partition, Position, Source, StageError};
 use rdkafka::Offset;
+use rdkafka::types::RDKafkaErrorCode as Code;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
@@ -30,6 +32,7 @@ use crate::kafka::inspect::{Inspector, Topic, ask, blocking};
 use crate::kafka::settings::{Brokers, Connection, Options, Security};
 use crate::kind::{Kind, SourceContext, SourceSettings, schema_of, settings_of};
 use reader::{Membership, Reader};
+use watch::Watch;
 
 /// How the kind is listed.
 pub const KIND: Kind<dyn SourceSettings> = Kind {
@@ -157,9 +160,11 @@ impl SourceSettings for Settings {
                     Some(Reader::start(&connection, topic.clone(), options, inspector.clone())?)
                 }
             };
-            Ok(KafkaSource { topic, start: settings.start, inspector, reader, committed: HashMap::new() })
+            Ok(KafkaSource { topic, start: settings.start, inspector, reader, watch: None, committed: HashMap::new() })
         });
-        Ok(Box::new(source.await?))
+        let mut source = source.await?;
+        source.watch = source.reader.as_ref().map(|reader| Watch::start(reader, source.inspector.clone()));
+        Ok(Box::new(source))
     }
 }
 
@@ -169,6 +174,7 @@ struct KafkaSource {
     start: Start,
     inspector: Arc<Inspector>,
     reader: Option<Reader>,
+    watch: Option<Watch>,
     /// What was committed last, by partition.
     committed: HashMap<i32, i64>,
 }
@@ -219,6 +225,9 @@ impl Source for KafkaSource {
         let numbers: Vec<i32> = partitions.iter().map(|partition| partition.index).collect();
         let (topic, start) = (self.topic.clone(), self.start);
         let answer = ask(&self.inspector, move |inspector| bounds(inspector, &topic, &numbers, start)).await?;
+        if let (Some(reader), Some(bound)) = (&self.reader, answer.first()) {
+            reader.identify(&bound.identity);
+        }
         Ok(answer)
     }
 
@@ -243,7 +252,7 @@ impl Source for KafkaSource {
 }
 
 fn bounds(inspector: &Inspector, topic: &str, partitions: &[i32], start: Start) -> Result<Vec<Bounds>, StageError> {
-    let Topic { partitions: count, identity } = inspector.topic(topic)?;
+    let Topic { partitions: count, identity, .. } = inspector.topic(topic)?;
     if let Some(missing) = partitions.iter().find(|partition| !(0..count).contains(*partition)) {
         let error =
             StageError::state(format!("topic `{topic}` has {count} partitions, and none with number {missing}"));
@@ -278,10 +287,7 @@ fn bounds(inspector: &Inspector, topic: &str, partitions: &[i32], start: Start) 
 fn out_of_range(inspector: &Inspector, topic: &str, partition: i32, position: i64) -> StageError {
     let ends = |at| inspector.offsets(topic, &[partition], at).ok().and_then(|found| found.first().copied());
     let message = match (ends(Offset::Beginning), ends(Offset::End)) {
-        (Some(first), _) if position < first => format!(
-            "{topic}[{partition}]: position {position} is below the log's start, {first}: {} offsets are gone",
-            first.saturating_sub(position)
-        ),
+        (Some(first), _) if position < first => return below_start(topic, partition, position, first),
         (_, Some(end)) if position > end => {
             format!(
                 "{topic}[{partition}]: position {position} is beyond the log's end, {end}: was the topic recreated?"
@@ -289,12 +295,49 @@ fn out_of_range(inspector: &Inspector, topic: &str, partition: i32, position: i6
         }
         _ => format!("{topic}[{partition}]: position {position} is not in the log"),
     };
-    StageError::state(message).remedy(
-        "`foretell positions show` says what each sink holds; `foretell positions set` or `forget` goes on elsewhere",
-    )
+    StageError::state(message).remedy(ELSEWHERE)
+}
+
+const ELSEWHERE: &str =
+    "`foretell positions show` says what each sink holds; `foretell positions set` or `forget` goes on elsewhere";
+
+/// Records went before they were read.
+fn below_start(topic: &str, partition: i32, position: i64, first: i64) -> StageError {
+    let gone = first.saturating_sub(position);
+    StageError::state(format!(
+        "{topic}[{partition}]: position {position} is below the log's start, {first}: {gone} offsets are gone"
+    ))
+    .remedy(ELSEWHERE)
+}
+
+/// A part of the log that cannot be read.
+fn unreadable(topic: &str, partition: i32, offset: i64, code: Code, text: &str) -> StageError {
+    let place = format!("{topic}[{partition}]: offset {offset}");
+    match code {
+        Code::TopicAuthorizationFailed => {
+            StageError::settings(format!("{topic}[{partition}]: {text}")).remedy(format!("allow the user `Read` on `{topic}`"))
+        }
+        Code::MessageSizeTooLarge => StageError::settings(format!("{place}: {text}"))
+            .remedy("`options: { receive.message.max.bytes: …, fetch.message.max.bytes: … }` lets larger records in"),
+        _ => StageError::state(format!("{place} cannot be read: {text}")).remedy(
+                "where it is damaged on the broker's disk, another replica may have it whole; `foretell positions set` to an \
+                 offset behind that batch goes on without its records",
+            ),
+    }
 }
 
 /// The fault of an error that the group or a partition reports while reading.
-fn reading(topic: &str, code: rdkafka::types::RDKafkaErrorCode, text: &str) -> StageError {
-    StageError { fault: error::fault(code), message: format!("topic `{topic}`: {text}"), remedy: String::new() }
+fn reading(topic: &str, code: Code, text: &str) -> StageError {
+    let error =
+        StageError { fault: error::fault(code), message: format!("topic `{topic}`: {text}"), remedy: String::new() };
+    match code {
+        Code::GroupAuthorizationFailed => {
+            error.remedy("allow the user `Read` on the consumer group: `group`, or the pipeline's name")
+        }
+        Code::TopicAuthorizationFailed => error.remedy(format!("allow the user `Read` and `Describe` on `{topic}`")),
+        Code::InconsistentGroupProtocol => {
+            error.remedy("members of this group assign partitions in another way: name another `group`")
+        }
+        _ => error,
+    }
 }

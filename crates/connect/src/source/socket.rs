@@ -115,6 +115,11 @@ fn parse(value: serde_json::Value) -> Result<Box<dyn SourceSettings>, SettingsEr
         let path = if field.is_empty() { Vec::new() } else { vec![field.to_string()] };
         Err(SettingsError { path, message: message.to_string() })
     };
+    let named = |address: &Option<String>| address.as_ref().is_some_and(|address| address.contains('@'));
+    if named(&settings.connect) || named(&settings.listen) {
+        // What stands before it may be a password, which nobody shall look up or show.
+        return wrong("", "an address is written `host:port`, without a user: there is no login");
+    }
     match (&settings.connect, &settings.listen) {
         (None, None) => return wrong("", "either `connect: \"host:port\"` or `listen: \"127.0.0.1:port\"` is needed"),
         (Some(_), Some(_)) => return wrong("listen", "either `connect` or `listen`, not both"),

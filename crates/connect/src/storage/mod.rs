@@ -179,14 +179,15 @@ impl From<Error> for StageError {
 /// # Errors
 /// A scheme that is not supported, or an address that cannot be right.
 pub fn open(url: &str, base: &Path) -> Result<(Arc<dyn Storage>, String), Error> {
+    no_user(url)?;
     let settings = |what: &str| Error::new(ErrorKind::Settings, url, what);
     match url.split_once("://") {
         Some(("hdfs", rest)) => {
             let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-            let hdfs = Hdfs::connect(authority)?;
+            let hdfs = Hdfs::connect(&host(authority))?;
             Ok((Arc::new(hdfs), clean(&format!("/{path}"))))
         }
-        Some(("file", rest)) if rest.starts_with('/') => Ok((Arc::new(Local), clean(rest))),
+        Some(("file", rest)) if rest.starts_with('/') => Ok((Arc::new(Local), clean_local(rest))),
         Some(("file", _)) => Err(settings("a file URL has three slashes: `file:///folder/name`")),
         Some((scheme, _)) => {
             Err(settings(&format!("`{scheme}://` is not supported; local paths and `hdfs://host:port/path` are")))
@@ -195,7 +196,7 @@ pub fn open(url: &str, base: &Path) -> Result<(Arc<dyn Storage>, String), Error>
         None => {
             let path = std::path::absolute(base.join(url)).map_err(|e| settings(&e.to_string()))?;
             let path = path.to_str().ok_or_else(|| settings("the path is not UTF-8"))?;
-            Ok((Arc::new(Local), clean(path)))
+            Ok((Arc::new(Local), clean_local(path)))
         }
     }
 }
@@ -205,6 +206,7 @@ pub fn open(url: &str, base: &Path) -> Result<(Arc<dyn Storage>, String), Error>
 /// # Errors
 /// As [`open`]; missing credentials.
 pub fn open_reading(url: &str, base: &Path, s3: &S3Settings) -> Result<(Arc<dyn Reading>, String), Error> {
+    no_user(url)?;
     match url.split_once("://") {
         Some(("s3" | "s3a", rest)) => {
             let (bucket, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -214,15 +216,72 @@ pub fn open_reading(url: &str, base: &Path, s3: &S3Settings) -> Result<(Arc<dyn 
     }
 }
 
+/// Refuses a URL that names a user, and shows nothing of it: it may hold a password, too.
+fn no_user(url: &str) -> Result<(), Error> {
+    let Some((scheme, rest)) = url.split_once("://") else { return Ok(()) };
+    let authority = rest.split('/').next().unwrap_or_default();
+    let port = authority.rsplit_once(':').map(|(_, port)| port);
+    let hidden = port.is_some_and(|port| !port.bytes().all(|b| b.is_ascii_digit())) && rest.contains('@');
+    let remedy = match scheme {
+        "hdfs" => "the user comes from the environment variable HADOOP_USER_NAME",
+        "s3" | "s3a" => "credentials come from `s3: { access_key_id: …, secret_access_key: … }` or the environment",
+        _ => "leave it out",
+    };
+    match authority.contains('@') || hidden {
+        true => {
+            let what = format!("a user or a password has no place in this URL: {remedy}");
+            Err(Error::new(ErrorKind::Settings, format!("{scheme}://…"), what))
+        }
+        false => Ok(()),
+    }
+}
+
 /// Whether a URL's files can be written by several machines.
 pub fn shared(url: &str) -> bool {
     url.starts_with("hdfs://")
 }
 
-/// Without doubled and trailing slashes.
+/// One spelling of a path: without doubled and trailing slashes, `.` and `..`.
 fn clean(path: &str) -> String {
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
     format!("/{}", parts.join("/"))
+}
+
+/// As [`clean`], of a path on this machine, where `..` behind a symbolic link leads elsewhere than the text says.
+fn clean_local(path: &str) -> String {
+    let Some(at) = path.rfind("/..").filter(|at| matches!(path.as_bytes().get(at + 3), None | Some(b'/'))) else {
+        return clean(path);
+    };
+    let (up, rest) = path.split_at(at + 3);
+    match std::fs::canonicalize(up).ok().and_then(|up| Some(format!("{}/{rest}", up.to_str()?))) {
+        Some(path) => clean(&path),
+        None => clean(path),
+    }
+}
+
+/// A host in the one spelling that it has; the name of a service, which has no port, stays as it is.
+fn host(authority: &str) -> String {
+    if authority.contains(':') { authority.to_ascii_lowercase() } else { authority.to_string() }
+}
+
+/// The one spelling of a URL that was written down before there was one.
+pub(crate) fn one_spelling(url: &str) -> String {
+    match url.split_once("://") {
+        None => clean_local(url),
+        Some((scheme, rest)) => {
+            let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+            format!("{scheme}://{}{}", host(authority), clean(&format!("/{path}")))
+        }
+    }
 }
 
 /// The folder that a path is in.

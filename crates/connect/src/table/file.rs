@@ -9,12 +9,13 @@ use arrow::datatypes::{DataType, Field, Schema};
 use bytes::Bytes;
 use foretell_flow::{RecordsBuilder, StageError};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::metadata::ParquetMetaDataReader;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
-use super::infer::{self, Guess};
 use super::{Places, Rows};
 use crate::decode::fields::{Dialect, Span, trim_line_end};
-use crate::decode::{DECODERS, MISSING, is_record};
+use crate::decode::{DECODERS, Guess, JsonGuess, JsonKind, MISSING, Members, Type, is_value, reading};
 
 /// How a file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,23 +102,23 @@ impl Text<'_> {
             return Err(self.wrong(1, "the file is empty: its first line names the columns"));
         };
         let names = self.fields(header, usize::MAX)?;
-        // The record would be lost, and its values would stand in errors as names. Who gives types knows the names.
-        if is_record(&names) && !self.types.keys().any(|name| names.contains(name)) {
-            return Err(self
-                .wrong(header.2, "the first line holds values, not the names of columns")
-                .remedy("write the names in a line before"));
-        }
         self.check_names(header.2, &names)?;
-        let mut guesses = vec![Guess::Nothing; names.len()];
+        if let Some(at) = names.iter().position(|name| is_value(name)) {
+            let message =
+                format!("the first line looks like a row: its field {} is a number, a date or a time", at + 1);
+            return Err(self.wrong(header.2, message).remedy("put a line with the columns' names above it"));
+        }
+        let mut guesses = vec![Guess::without_times(); names.len()];
         for place in rows {
             let fields = self.fields(place, names.len())?;
             for (guess, field) in
                 guesses.iter_mut().zip(&fields).filter(|(_, field)| !MISSING.contains(&field.as_str()))
             {
-                *guess = guess.field(field);
+                guess.text(field.as_bytes());
             }
         }
-        self.decode("csv", &names, &guesses, rows)
+        let types: Vec<Type> = guesses.iter().map(Guess::fits).collect();
+        self.decode("csv", &names, &types, rows)
     }
 
     /// The fields of a record.
@@ -137,37 +138,55 @@ impl Text<'_> {
 
     fn jsonl(&self) -> Result<Rows, StageError> {
         let records = self.records(false);
-        let (mut names, mut guesses): (Vec<String>, Vec<Guess>) = (Vec::new(), Vec::new());
+        let (mut names, mut guesses): (Vec<String>, Vec<JsonGuess>) = (Vec::new(), Vec::new());
         for (start, end, line) in &records {
-            let bytes = self.bytes.get(*start..*end).unwrap_or_default();
-            let object = match serde_json::from_slice(bytes) {
-                Ok(Value::Object(object)) => object,
-                Ok(_) => return Err(self.wrong(*line, "not a JSON object")),
-                Err(error) => return Err(self.wrong(*line, format!("not JSON (column {})", error.column()))),
-            };
-            for (name, value) in &object {
-                let at = names.iter().position(|known| known == name).unwrap_or_else(|| {
-                    names.push(name.clone());
-                    guesses.push(Guess::Nothing);
+            let text = std::str::from_utf8(self.bytes.get(*start..*end).unwrap_or_default());
+            let text = text.map_err(|_| self.wrong(*line, "not UTF-8"))?;
+            if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
+                return Err(self.no_object(*line, format!("not JSON (column {})", error.column())));
+            }
+            if !text.trim_ascii_start().starts_with('{') {
+                return Err(self.no_object(*line, "not a JSON object".to_string()));
+            }
+            for (name, value) in Members::of(text) {
+                let at = names.iter().position(|known| *known == name).unwrap_or_else(|| {
+                    names.push(name.to_string());
+                    guesses.push(JsonGuess::default());
                     names.len() - 1
                 });
                 let Some(guess) = guesses.get_mut(at) else { continue };
-                let Some(better) = guess.value(value) else {
+                let typed = self.types.contains_key(&*name);
+                guess.value(value);
+                if guess.kind() == Some(JsonKind::Nested) {
                     return Err(
                         self.wrong(*line, format!("column `{name}`: a list or an object is no value of a table"))
                     );
-                };
-                if better == Guess::Mixed && !self.types.contains_key(name) {
+                }
+                if guess.mixed() && !typed {
                     return Err(self.wrong(*line, format!("column `{name}`: of another type than in the lines before")));
                 }
-                *guess = better;
+                if guess.fits().is_none() && !typed {
+                    let message = format!("column `{name}`: its numbers have more digits than any type holds");
+                    return Err(self.wrong(*line, message).remedy("write them as texts"));
+                }
             }
         }
         if names.is_empty() {
             return Err(self.wrong(1, "the file has no row: its columns are not known"));
         }
         self.check_names(1, &names)?;
-        self.decode("json", &names, &guesses, &records)
+        let types: Vec<Type> = guesses.iter().map(|guess| guess.fits().unwrap_or(Type::Utf8)).collect();
+        self.decode("json", &names, &types, &records)
+    }
+
+    /// A line that is no object; a whole file that is JSON, but no JSON Lines, is called by its name.
+    fn no_object(&self, line: usize, message: String) -> StageError {
+        match serde_json::from_slice::<IgnoredAny>(self.bytes) {
+            Ok(_) => self
+                .wrong(1, "the file is one JSON value: JSON Lines is needed, one object a line")
+                .remedy("`jq -c '.[]' FILE` makes it of a list, `jq -c . FILE` of an object"),
+            Err(_) => self.wrong(line, message),
+        }
     }
 
     fn check_names(&self, line: usize, names: &[String]) -> Result<(), StageError> {
@@ -188,8 +207,13 @@ impl Text<'_> {
     }
 
     /// The rows by the decoder that records of this form have.
-    fn decode(&self, kind: &str, names: &[String], guesses: &[Guess], rows: &[Place]) -> Result<Rows, StageError> {
-        let settings = json!({ "columns": infer::columns(names, guesses, self.types), "max_bytes": LARGEST });
+    fn decode(&self, kind: &str, names: &[String], types: &[Type], rows: &[Place]) -> Result<Rows, StageError> {
+        let column = |(name, found): (&String, &Type)| {
+            let given = self.types.get(name).cloned().unwrap_or_else(|| format!("{found}?").into());
+            Value::Object(Map::from_iter([(name.clone(), given)]))
+        };
+        let columns: Value = names.iter().zip(types).map(column).collect();
+        let settings = json!({ "columns": columns, "max_bytes": LARGEST });
         let kind = DECODERS.iter().find(|decoder| decoder.name == kind);
         let kind = kind.ok_or_else(|| StageError::settings("no such decoder"))?;
         let settings =
@@ -209,7 +233,10 @@ impl Text<'_> {
 
 fn parquet(name: &str, bytes: Vec<u8>) -> Result<Rows, StageError> {
     let wrong = |error: String| StageError::settings(format!("{name}: {error}"));
-    let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).map_err(|e| wrong(e.to_string()))?;
+    let bytes = Bytes::from(bytes);
+    let footer = ParquetMetaDataReader::new().parse_and_finish(&bytes).map_err(|e| wrong(e.to_string()))?;
+    let footer = reading(Arc::new(footer)).map_err(|e| wrong(e.to_string()))?;
+    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, footer);
     let schema = builder.schema().clone();
     let batches = builder.build().map_err(|e| wrong(e.to_string()))?.collect::<Result<Vec<_>, _>>();
     let batch =
@@ -264,8 +291,6 @@ mod tests {
         assert_eq!(shown(&rows(Format::Jsonl, text, json!({})).unwrap()), "id Int64, name Utf8, w Float64; 1,a; 2,1.5");
         let none = rows(Format::Csv, "id,name\n", json!({})).unwrap();
         assert_eq!(shown(&none), "id Utf8, name Utf8");
-        let years = rows(Format::Csv, "id,2019\n1,5\n", json!({ "2019": "int64" })).unwrap();
-        assert_eq!(shown(&years), "id Int64, 2019 Int64; 1,5", "a name is a name where somebody gives it a type");
     }
 
     #[test]
@@ -274,12 +299,6 @@ mod tests {
             (Format::Csv, "", json!({}), "depts.csv:1: the file is empty: its first line names the columns"),
             (Format::Csv, "id,id\n", json!({}), "depts.csv:1: column `id` is there twice"),
             (Format::Csv, "id,\n", json!({}), "depts.csv:1: column 2 has no name"),
-            (
-                Format::Csv,
-                "\n4711,Miller\n",
-                json!({}),
-                "depts.csv:2: the first line holds values, not the names of columns",
-            ),
             (
                 Format::Csv,
                 "id,n\n1,\"a\nb\"\n2\n",

@@ -4,7 +4,6 @@
 //! that a batch which is run again finds the very table that it was run with.
 
 pub mod file;
-mod infer;
 mod key;
 pub mod sql;
 

@@ -3,15 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, RecordBatch, StringArray, UInt32Array};
 use arrow::compute::{CastOptions, cast_with_options, take_record_batch};
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Schema, SchemaRef, TimeUnit};
 use arrow::row::{RowConverter, SortField};
 use foretell_flow::StageError;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Places, Rows};
+use crate::decode::{MOST_DIGITS, parse_decimal};
 use crate::kind::SecretUrl;
 use crate::sink::sql::read::{self, Texts, What};
 
@@ -63,7 +64,9 @@ fn type_of(name: &str) -> DataType {
         "DATETIME" | "TIMESTAMP" | "TIMESTAMPTZ" => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         // MariaDB's BOOLEAN is a small integer, and so is SQLite's.
         "BOOLEAN" | "INTEGER" | "YEAR" | "OID" => DataType::Int64,
-        "FLOAT" | "FLOAT4" | "FLOAT8" | "DOUBLE" | "REAL" | "DECIMAL" | "NUMERIC" => DataType::Float64,
+        "FLOAT" | "FLOAT4" | "FLOAT8" | "DOUBLE" | "REAL" => DataType::Float64,
+        // How many digits stand behind the point, the values tell.
+        "DECIMAL" | "NUMERIC" => DataType::Decimal128(MOST_DIGITS, 0),
         "INT" | "INT2" | "INT4" | "INT8" | "TINYINT" | "SMALLINT" | "MEDIUMINT" | "BIGINT" => DataType::Int64,
         _ => DataType::Utf8,
     }
@@ -83,13 +86,15 @@ fn typed(texts: &Texts) -> Result<RecordBatch, StageError> {
             let text = row.get(index).cloned().flatten();
             text.map(|text| if is_time { text.trim_end_matches("+00").to_string() } else { text })
         };
-        let values: ArrayRef = Arc::new(texts.rows.iter().map(text).collect::<StringArray>());
-        let strict = CastOptions { safe: false, ..CastOptions::default() };
-        let values = cast_with_options(&values, &data_type, &strict).map_err(|_| {
-            StageError::settings(format!("column `{name}` ({type_name}): a value cannot be read as {data_type}"))
-                .remedy("cast it in the query")
+        let values: StringArray = texts.rows.iter().map(text).collect();
+        let read = match data_type {
+            DataType::Decimal128(..) => decimals(&values),
+            _ => exact(&values, &data_type),
+        };
+        let values = read.map_err(|why| {
+            StageError::settings(format!("column `{name}` ({type_name}): {why}")).remedy("cast it in the query")
         })?;
-        fields.push(Field::new(name, data_type, true));
+        fields.push(Field::new(name, values.data_type().clone(), true));
         columns.push(values);
     }
     if columns.is_empty() {
@@ -97,6 +102,64 @@ fn typed(texts: &Texts) -> Result<RecordBatch, StageError> {
     }
     let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns);
     batch.map_err(|_| StageError::settings("the rows have several lengths"))
+}
+
+/// Numbers with as many digits behind the point as that with the most has.
+fn decimals(values: &StringArray) -> Result<ArrayRef, String> {
+    let behind = |text: &str| text.split_once('.').map_or(0, |(_, fraction)| fraction.trim_end().len());
+    let Some(most) = values.iter().flatten().map(behind).max() else {
+        return Ok(Arc::new(Decimal128Array::new_null(values.len()).with_data_type(EMPTY)));
+    };
+    let scale = u8::try_from(most).ok().filter(|scale| *scale <= MOST_DIGITS);
+    let read = |text: Option<&str>| match (text, scale) {
+        (None, _) => Some(None),
+        (Some(text), Some(scale)) => parse_decimal(text.trim(), scale).map(Some),
+        (Some(_), None) => None,
+    };
+    let numbers: Option<Vec<Option<i128>>> = values.iter().map(read).collect();
+    let numbers = numbers.ok_or_else(|| {
+        format!("a value is no number of at most {MOST_DIGITS} digits, {most} of them behind the point as others have")
+    })?;
+    let data_type = DataType::Decimal128(MOST_DIGITS, i8::try_from(most).unwrap_or_default());
+    Ok(Arc::new(Decimal128Array::from(numbers).with_data_type(data_type)))
+}
+
+/// Of a column without a value, to which later ones are brought.
+const EMPTY: DataType = DataType::Decimal128(MOST_DIGITS, 10);
+
+/// Values of another type, none of which is changed.
+fn exact(values: &StringArray, data_type: &DataType) -> Result<ArrayRef, String> {
+    let strict = CastOptions { safe: false, ..CastOptions::default() };
+    let read = cast_with_options(values, data_type, &strict);
+    let read = read.map_err(|_| format!("a value cannot be read as {data_type}"))?;
+    let infinite = |row: usize| {
+        let digits = values.value(row).bytes().any(|byte| byte.is_ascii_digit());
+        digits && read.as_primitive::<Float64Type>().value(row).is_infinite()
+    };
+    if *data_type == DataType::Float64 && (0..read.len()).any(|row| read.is_valid(row) && infinite(row)) {
+        return Err("a value is out of the range of a float64".to_string());
+    }
+    Ok(read)
+}
+
+/// The rows of a table that was read again in the columns that it had: decimals with fewer digits behind the point than
+/// then get zeros. `None` where it has other columns.
+pub fn refit(batch: &RecordBatch, schema: &SchemaRef) -> Option<RecordBatch> {
+    let same = |(a, b): (&FieldRef, &FieldRef)| a.name() == b.name();
+    let (found, wished) = (batch.schema(), schema.fields());
+    if found.fields().len() != wished.len() || !found.fields().iter().zip(wished).all(same) {
+        return None;
+    }
+    let column = |(column, field): (&ArrayRef, &FieldRef)| match (column.data_type(), field.data_type()) {
+        (found, wished) if found == wished => Some(column.clone()),
+        (DataType::Decimal128(_, found), DataType::Decimal128(_, wished)) if found < wished => {
+            let strict = CastOptions { safe: false, ..CastOptions::default() };
+            cast_with_options(column, field.data_type(), &strict).ok()
+        }
+        _ => None,
+    };
+    let columns: Option<Vec<ArrayRef>> = batch.columns().iter().zip(wished).map(column).collect();
+    RecordBatch::try_new(schema.clone(), columns?).ok()
 }
 
 fn in_order(batch: &RecordBatch) -> Result<RecordBatch, StageError> {

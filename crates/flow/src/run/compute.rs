@@ -103,7 +103,11 @@ impl Cook {
         let whole = Good { records: records.clone(), keys: Arc::new(records.keys.clone()), rows: None };
         let cut = |cut: &Cut| Refused { row: cut.row, stage: cut.stage.to_string(), reason: cut.reason.clone() };
         let mut good = whole.without(records.cut.iter().map(cut).collect(), &mut bad);
-        let (keys, bad_keys) = (self.keys.decode)(&good.records.keys);
+        // A key that the query does not look at need not be one that can be decoded.
+        let (keys, bad_keys) = match self.query.reads("_key") {
+            true => (self.keys.decode)(&good.records.keys),
+            false => (new_null_array(&self.keys.data_type, good.records.len()), Vec::new()),
+        };
         good.keys = keys;
         let good = good.without(bad_keys, &mut bad);
         let decoded = self.decode.decode(&good.records);

@@ -135,12 +135,12 @@ impl Worker {
                     fenced += 1;
                     info!(worker = self.settings.worker, "{error}: starting again from what is stored");
                     tokio::time::sleep(Duration::from_millis(u64::from(fenced) * 20)).await;
-                    assigned = Some(partitions);
+                    assigned = self.still(partitions).await;
                 }
                 Err(error) if error.fault == Fault::Unavailable && !shutdown.is_cancelled() => {
                     warn!(worker = self.settings.worker, "{error}: trying again");
                     tokio::time::sleep(AGAIN).await;
-                    assigned = Some(partitions);
+                    assigned = self.still(partitions).await;
                 }
                 // Told to stop while a service is away: what is left is replayed at the next start.
                 Err(error) if error.fault == Fault::Unavailable => {
@@ -159,6 +159,20 @@ impl Worker {
             }
         }
         outcome
+    }
+
+    /// What is ours by now of an assignment that is to be claimed again: to claim what another worker has would only fence
+    /// that one. None where it is void; then another comes.
+    async fn still(&mut self, partitions: Vec<crate::Partition>) -> Option<Vec<crate::Partition>> {
+        let mut ours = Some(partitions);
+        loop {
+            match self.source.next(self.settings.limits.demand(Duration::ZERO)).await {
+                Ok(Event::Assigned(partitions)) => ours = Some(partitions).filter(|ours| !ours.is_empty()),
+                Ok(Event::Revoked) => ours = None,
+                // Records are read again after the claim, and an error comes again.
+                Ok(Event::Records(_) | Event::Idle | Event::Ended) | Err(_) => return ours,
+            }
+        }
     }
 
     /// Waits for partitions; none when told to stop or when the source has ended.

@@ -8,6 +8,7 @@ use foretell_flow::Sharing;
 
 use crate::pipeline::Pipeline;
 use crate::pipeline_file::PipelineFile;
+use crate::terminal::println;
 
 /// Check a pipeline: its file, models, queries and every service it needs; move nothing
 #[derive(Debug, Args)]

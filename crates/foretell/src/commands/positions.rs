@@ -9,6 +9,7 @@ use foretell_flow::{Partition, Position, Reset};
 
 use crate::pipeline::Pipeline;
 use crate::pipeline_file::{PipelineFile, list};
+use crate::terminal::println;
 
 /// Show or change how far each sink has got
 #[derive(Debug, Args)]

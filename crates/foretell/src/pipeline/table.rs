@@ -46,8 +46,14 @@ pub(crate) async fn read(entry: &TableEntry, base: &Path) -> Result<Version, Sta
 
 fn version(rows: Rows, key: &[String]) -> Result<Version, StageError> {
     check_key(&rows, key)?;
-    let bytes = table::encode(&rows.batch)?;
-    Ok(Version { sha256: sha256(&bytes), bytes: Arc::new(bytes), batch: rows.batch })
+    Version::of(rows.batch)
+}
+
+impl Version {
+    fn of(batch: RecordBatch) -> Result<Version, StageError> {
+        let bytes = table::encode(&batch)?;
+        Ok(Version { sha256: sha256(&bytes), bytes: Arc::new(bytes), batch })
+    }
 }
 
 /// Reads a table again and again, until `stop`. Without a place to keep its versions (a dry run) they are only used.
@@ -74,14 +80,19 @@ pub(super) async fn refresh(
 
 /// How many rows a table has now, if they are others than before.
 async fn renew(entry: &TableEntry, base: &Path, state: Option<&State>, pantry: &Pantry) -> Result<Option<usize>> {
-    let version = read(entry, base).await?;
+    let mut version = read(entry, base).await?;
     let Some(before) = pantry.table(&entry.name) else { return Ok(None) };
+    if before.batch.schema() != version.batch.schema() {
+        let fitted = table::sql::refit(&version.batch, &before.batch.schema());
+        let Some(batch) = fitted else {
+            let message = "its columns are others than when the pipeline started, or its decimals have more digits; a new \
+                           start takes them";
+            return Err(StageError::settings(message).into());
+        };
+        version = Version::of(batch)?;
+    }
     if before.sha256 == version.sha256 {
         return Ok(None);
-    }
-    if before.batch.schema() != version.batch.schema() {
-        let message = "its columns are others than when the pipeline started; a new start takes them";
-        return Err(StageError::settings(message).into());
     }
     // Before the first plan that names it.
     if let Some(state) = state {

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{Float32Type, Int32Type, Int64Type};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Decimal128Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
+};
+use arrow::datatypes::{Float32Type, Float64Type, Int32Type, Int64Type};
+use arrow::util::display::array_value_to_string;
 use chrono::TimeDelta;
 use foretell_query::{Context, Error, Failure, Input, Kind, Provenance, Query, Reason, Scorer};
 
@@ -389,4 +392,27 @@ async fn many_rows_go_through_whole() {
     let found = answer.rows.column(0).as_primitive::<Float32Type>();
     assert_eq!(found.len(), 50_000);
     assert!(found.values().iter().zip((0..).step_by(2)).all(|(found, row)| *found == row as f32));
+}
+
+#[tokio::test]
+async fn decimals_stay_exact_and_models_take_their_nearest_float() {
+    let value = |text: &str| text.replace('.', "").parse::<i128>().unwrap();
+    let texts = ["12345678901234567890.123456789", "-0.000000001", "644461693.100611747"];
+    let decimals = Decimal128Array::from(vec![value(texts[0]), value(texts[1]), value(texts[2])]);
+    let decimals = decimals.with_precision_and_scale(38, 9).unwrap();
+    let batch = RecordBatch::try_from_iter([("d", Arc::new(decimals) as ArrayRef)]).unwrap();
+    let input = Input { table: "records".into(), schema: batch.schema(), decoded: vec!["d".into()] };
+    let sql = "SELECT d, d + d AS sum, d * 3 AS times, two(d, 0)['prediction_1'] AS twice FROM records WHERE d <> 0";
+    let mut query = Query::prepare(sql, &input, &models(), vec![]).await.unwrap();
+    let rows = query.run(&batch, &Context::default()).await.unwrap().rows;
+    let column = |name: &str| {
+        let column = rows.column_by_name(name).unwrap();
+        (0..rows.num_rows()).map(|row| array_value_to_string(column, row).unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(column("d"), texts);
+    assert_eq!(column("sum")[..2], ["24691357802469135780.246913578", "-0.000000002"]);
+    assert_eq!(column("times")[..2], ["37037036703703703670.370370367", "-0.000000003"]);
+    let floats = rows.column_by_name("twice").unwrap().as_primitive::<Float64Type>();
+    let nearest: Vec<f64> = texts.iter().map(|text| 2.0 * text.parse::<f64>().unwrap()).collect();
+    assert_eq!(floats.values().to_vec(), nearest);
 }

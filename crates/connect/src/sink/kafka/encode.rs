@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
 };
-use arrow::compute::cast;
+use arrow::compute::{CastOptions, cast, cast_with_options};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use chrono_tz::Tz;
@@ -193,7 +193,9 @@ impl Encoder {
     /// A column as text, as CSV would have it.
     fn text(&self, rows: &RecordBatch, index: usize) -> Result<StringArray, ArrowError> {
         let one = text::flat(&text::plain(&rows.project(&[index])?, self.timezone)?)?;
-        Ok(cast(one.column(0), &DataType::Utf8)?.as_string::<i32>().clone())
+        // A value that has no text is an error, and never NULL.
+        let strict = CastOptions { safe: false, ..CastOptions::default() };
+        Ok(cast_with_options(one.column(0), &DataType::Utf8, &strict)?.as_string::<i32>().clone())
     }
 
     /// A column as bytes: binary ones as they are, others as text.

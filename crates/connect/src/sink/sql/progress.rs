@@ -7,13 +7,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
+};
+use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use chrono_tz::Tz;
 use foretell_flow::{Claim, Holding, Partition, Piece, Position, Range, Recipe, Write};
 
 use super::database::{Database, Dialect, Failure, Value};
 use super::statement::RefusedRow;
 use super::table::Name;
+use crate::sink::text;
 
 pub(super) const PROGRESS: &str = "foretell_progress";
 pub(super) const PLANS: &str = "foretell_plans";
@@ -147,6 +152,8 @@ impl Statements {
                 ("time", d.time_type.to_owned() + " NOT NULL"),
                 ("row", text_null),
             ];
+            // Some servers take no table without a primary key. One that was made without it serves as well.
+            let columns: Vec<(&str, String)> = [("id", d.id_type.to_owned())].into_iter().chain(columns).collect();
             out.push(table(rejects, &borrowed(&columns), &[]));
         }
         out
@@ -346,17 +353,14 @@ pub(super) fn rejects_schema() -> SchemaRef {
 }
 
 /// Refused rows as rows of `foretell_rejected`: where they come from, why, when the batch was, and the row as JSON.
-pub(super) fn rejects(owner: &Owner, write: &Write, refused: &[RefusedRow]) -> Result<RecordBatch, Failure> {
+pub(super) fn rejects(owner: &Owner, write: &Write, refused: &[RefusedRow], zone: Tz) -> Result<RecordBatch, Failure> {
     let no_json = |_| Failure::settings("a refused row cannot be written as JSON");
-    let mut rows = Vec::with_capacity(refused.len());
-    for refused in refused {
-        let mut writer = arrow::json::WriterBuilder::new()
-            .with_explicit_nulls(true)
-            .build::<_, arrow::json::writer::LineDelimited>(Vec::new());
-        writer.write(&write.rows.slice(refused.row, 1)).map_err(no_json)?;
-        writer.finish().map_err(no_json)?;
-        rows.push(String::from_utf8_lossy(&writer.into_inner()).trim_end().to_owned());
-    }
+    let at: UInt32Array = refused.iter().map(|r| u32::try_from(r.row).ok()).collect();
+    let rows = take_record_batch(&write.rows, &at).map_err(no_json)?;
+    let rows = text::plain(&rows, zone).and_then(|rows| text::json_lines(&rows)).map_err(no_json)?;
+    let rows = String::from_utf8_lossy(&rows);
+    // Line ends within texts are escaped.
+    let rows: StringArray = rows.lines().map(Some).collect();
     let origin = write.provenance.as_ref();
     let index = |r: &RefusedRow| origin.map(|o| o.partitions.value(r.row));
     let topic = |r: &RefusedRow| {
@@ -373,7 +377,7 @@ pub(super) fn rejects(owner: &Owner, write: &Write, refused: &[RefusedRow]) -> R
         Arc::new(refused.iter().map(|r| origin.map(|o| o.offsets.value(r.row))).collect::<Int64Array>()),
         Arc::new(refused.iter().map(|r| Some(r.reason.as_str())).collect::<StringArray>()),
         Arc::new(times),
-        Arc::new(StringArray::from(rows)),
+        Arc::new(rows),
     ];
     RecordBatch::try_new(rejects_schema(), columns).map_err(no_json)
 }

@@ -104,9 +104,21 @@ impl SqlSink {
         if let Some(why) = &table.no_transactions
             && self.plan.exactly_once
         {
-            return Err(StageError::settings(format!("{}: {why}, which has no transactions", self.place())).remedy(
-                format!("`ALTER TABLE {} ENGINE=InnoDB`, or set `delivery: at_least_once`", dialect.table(&table.name)),
-            ));
+            let place = self.place();
+            let (what, remedy) = match table.is_view {
+                true => (
+                    format!("{place}: {why}, of which it cannot be seen whether its table has transactions"),
+                    "name the table that the view is of, or set `delivery: at_least_once`".to_owned(),
+                ),
+                false => {
+                    let alter = format!("`ALTER TABLE {} ENGINE=InnoDB`", dialect.table(&table.name));
+                    (
+                        format!("{place}: {why}, which has no transactions"),
+                        format!("{alter}, or set `delivery: at_least_once`"),
+                    )
+                }
+            };
+            return Err(StageError::settings(what).remedy(remedy));
         }
         let upsert = !self.plan.key.is_empty();
         if let Some(right) = table.denied.iter().find(|r| **r == "INSERT" || upsert) {
@@ -133,7 +145,7 @@ impl SqlSink {
             .iter()
             .zip(empty.columns())
             .zip(self.plan.schema.fields())
-            .map(|((c, a), f)| convert(f, a, &c.kind, &dialect.rules, self.plan.zone).map(|(data, _)| data))
+            .map(|((c, a), f)| convert(f, a, c, &dialect.rules, self.plan.zone).map(|(data, _)| data))
             .collect();
         let sample = sample.map_err(|text| self.failed(Failure::settings(text)))?;
         db.probe(&insert, &sample).await.map_err(|f| self.failed(f))?;
@@ -173,8 +185,16 @@ impl SqlSink {
                 return Err(self.failed(failure));
             }
             let rest: Vec<&str> = missing.iter().skip(i).map(|(_, sql)| sql.as_str()).collect();
+            let elsewhere = match &self.plan.table.schema {
+                Some(schema) if db.dialect().name == super::postgres::DIALECT.name => format!(
+                    ";\nor add `?options=-csearch_path%3D{schema}` to the URL, so that they are made in the schema \
+                     `{schema}`, beside the table"
+                ),
+                _ => String::new(),
+            };
             return Err(failure.at(format!("table `{name}` cannot be created")).remedy(format!(
-                "run this as a user who may: {};\nor set `delivery: at_least_once`, which needs no table of its own",
+                "run this as a user who may: {}{elsewhere};\nor set `delivery: at_least_once`, which needs no table of \
+                 its own",
                 rest.join("; ")
             )));
         }
@@ -267,7 +287,7 @@ impl SqlSink {
             "the database refused rows; they are in `{}`",
             into.table
         );
-        let batch = rejects(&self.plan.owner, write, refused)?;
+        let batch = rejects(&self.plan.owner, write, refused, self.plan.zone)?;
         let lost = insert_batch(db, into, &batch, self.plan.zone).await?;
         match lost.first() {
             None => Ok(()),

@@ -1,6 +1,6 @@
 //! What the workers of a process share: the list of files, and what is known of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,6 +36,8 @@ pub(super) struct Catalog {
     known: watch::Sender<Arc<Known>>,
     /// Lines that begin in an entry, of those where they were counted.
     lines: Mutex<HashMap<u64, i64>>,
+    /// The first entries of files whose begin is as it should be.
+    sound: Mutex<HashSet<u64>>,
     /// Records and bytes read so far.
     read: (AtomicU64, AtomicU64),
     /// Files that were not in the list yet.
@@ -107,6 +109,7 @@ impl Catalog {
             known: watch::Sender::new(Arc::new(manifest.known.clone())),
             manifest: tokio::sync::Mutex::new((manifest, Instant::now())),
             lines: Mutex::default(),
+            sound: Mutex::default(),
             read: Default::default(),
             new: 0,
             locks: storage.locks(),
@@ -274,6 +277,16 @@ impl Catalog {
             };
         }
         Ok(lines)
+    }
+
+    /// Whether a file's begin was looked at, and is as it should be; by its first entry.
+    pub(super) fn is_sound(&self, first: u64) -> bool {
+        self.sound.lock().unwrap_or_else(PoisonError::into_inner).contains(&first)
+    }
+
+    /// A file's begin is as it should be.
+    pub(super) fn found_sound(&self, first: u64) {
+        self.sound.lock().unwrap_or_else(PoisonError::into_inner).insert(first);
     }
 
     /// Takes note of what was read, for estimates.

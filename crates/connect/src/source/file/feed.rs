@@ -15,10 +15,14 @@ use super::parquet::RowGroups;
 use super::settings::{Format, Packing, dialect};
 use super::text::{Lines, Shape, Text};
 use super::unpack::Input;
+use super::whole::{begins_well, columns};
+use crate::decode::check_file;
 use crate::storage::Reader;
 
 /// Blocks that wait for the worker, beside the one at hand and the one being read.
 const AHEAD: usize = 1;
+/// What is read of a file's begin where only that is looked at.
+const BEGIN: u64 = 64 << 10;
 
 /// Some records of an entry.
 pub(super) struct Block {
@@ -127,6 +131,9 @@ impl Thread {
             return Ok(send(Content::Nothing, true));
         }
         let whole = how.packing != Packing::None;
+        if range.0 > 0 && !whole {
+            self.check_begin(file)?;
+        }
         let range = if whole { (0, u64::MAX) } else { range };
         let source = (range.0.saturating_sub(1), file.size);
         let input = Input::new(self.handle.clone(), reader, &file.url, how.packing, source)?;
@@ -136,16 +143,14 @@ impl Thread {
             header: how.header && range.0 == 0,
         };
         let mut text = Text::new(input, shape, range, row);
-        let mut header = shape.header;
-        let at = |mut error: StageError| {
-            if !error.message.contains(&file.url) {
-                error.message = format!("{}: {}", file.url, error.message);
-            }
-            error
-        };
-        while let Some(lines) = text.next().map_err(at)? {
-            if std::mem::take(&mut header) {
-                self.check_header(&file.url, how.format, text.header())?;
+        // What was read before was checked then.
+        let mut begins = range.0 == 0 && (row == 0 || shape.header);
+        while let Some(lines) = text.next().map_err(|error| at(&file.url, error))? {
+            if std::mem::take(&mut begins) {
+                let header = shape.header.then(|| text.header());
+                let first = (row == 0).then_some(&lines);
+                begins_well(&file.url, how.format, &self.catalog.decode, header, first, text.is_done())?;
+                self.catalog.found_sound(file.first);
             }
             let bytes = lines.offsets.last().zip(lines.offsets.first()).map_or(0, |(end, begin)| end - begin);
             self.catalog.note(lines.len(), bytes as usize);
@@ -160,8 +165,8 @@ impl Thread {
                 return Ok(Ok(()));
             }
         }
-        if header {
-            self.check_header(&file.url, how.format, text.header())?;
+        if begins && shape.header {
+            begins_well(&file.url, how.format, &self.catalog.decode, Some(text.header()), None, true)?;
         }
         self.catalog.counted(entry, text.lines());
         Ok(send(Content::Nothing, true))
@@ -175,34 +180,34 @@ impl Thread {
         row: i64,
     ) -> Result<RowGroups, StageError> {
         let names = columns(&self.catalog.decode.settings);
-        RowGroups::new(self.handle.clone(), reader, (file.url.as_str(), file.size), range, row, &names)
+        let source = (file.url.as_str(), file.size);
+        let groups = RowGroups::new(self.handle.clone(), reader, source, range, row, &names)?;
+        check_file(&self.catalog.decode.settings, groups.schema())
+            .map_err(|(what, remedy)| StageError::state(format!("{}: {what}", file.url)).remedy(remedy))?;
+        Ok(groups)
     }
 
-    /// A file whose header has other names, or the same in another order, would feed one column as another.
-    fn check_header(&self, url: &str, format: Format, header: Option<&[u8]>) -> Result<(), StageError> {
-        if format != Format::Csv || self.catalog.decode.kind != "csv" {
+    /// Checks a file's begin before an entry of its middle is read, once.
+    fn check_begin(&self, file: &Listed) -> Result<(), StageError> {
+        if self.catalog.is_sound(file.first) {
             return Ok(());
         }
-        let wanted = columns(&self.catalog.decode.settings);
-        let dialect = dialect(&self.catalog.decode);
-        let found = header.and_then(|header| super::infer::fields(header, dialect));
-        let same = found.as_ref().is_some_and(|found| {
-            found.len() == wanted.len() && found.iter().zip(&wanted).all(|(found, wanted)| found.trim() == wanted)
-        });
-        if same {
-            return Ok(());
-        }
-        let fields = found.map_or(0, |found| found.len());
-        Err(StageError::state(format!(
-            "{url}: the first line is not `{}`: its {fields} fields have other names, or another order",
-            wanted.join(", ")
-        ))
-        .remedy("`header: false` where files begin with a record; else give `decode`'s columns in the files' order"))
+        let (reader, how) = (self.handle.block_on(self.catalog.reader(file))?, self.catalog.how(file));
+        let input = Input::new(self.handle.clone(), reader, &file.url, how.packing, (0, file.size))?;
+        let shape = Shape { quoted: None, blank: how.format == Format::Lines, header: how.header };
+        let mut text = Text::new(input, shape, (0, file.size.min(BEGIN)), 0);
+        let lines = text.next().map_err(|error| at(&file.url, error))?;
+        let header = shape.header.then(|| text.header());
+        let ended = text.is_done() && file.size <= BEGIN;
+        begins_well(&file.url, how.format, &self.catalog.decode, header, lines.as_ref(), ended)?;
+        self.catalog.found_sound(file.first);
+        Ok(())
     }
 }
 
-/// The names of a decoder's columns.
-fn columns(settings: &serde_json::Value) -> Vec<String> {
-    let columns = settings.get("columns").and_then(serde_json::Value::as_array);
-    columns.into_iter().flatten().filter_map(|column| column.as_object()?.keys().next().cloned()).collect()
+fn at(url: &str, mut error: StageError) -> StageError {
+    if !error.message.contains(url) {
+        error.message = format!("{url}: {}", error.message);
+    }
+    error
 }

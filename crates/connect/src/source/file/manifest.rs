@@ -12,7 +12,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use super::settings::How;
-use crate::storage::{ErrorKind, Storage};
+use crate::storage::{ErrorKind, Storage, one_spelling};
 
 /// Raised when records change their meaning.
 const FORMAT: u32 = 1;
@@ -181,7 +181,8 @@ impl Manifest {
     fn apply(&mut self, record: Record) {
         self.known.id = record.id;
         self.known.lanes = record.lanes;
-        self.seen.extend(record.files.iter().map(|file| (file.url.clone(), file.version.clone())));
+        // A list may be older than the one spelling that a path has.
+        self.seen.extend(record.files.iter().map(|file| (one_spelling(&file.url), file.version.clone())));
         self.known.add(record.files);
         self.next = record.number + 1;
     }

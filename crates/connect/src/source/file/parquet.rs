@@ -4,17 +4,17 @@ use std::io;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
 use bytes::Bytes;
 use foretell_flow::StageError;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::reader::{ChunkReader, Length};
 use tokio::runtime::Handle;
 
+use crate::decode::reading;
 use crate::storage::Reader;
 
 /// What is read of a file's end at first; most footers are smaller.
@@ -42,7 +42,7 @@ pub(super) fn footer(
         }
     }
     let metadata = parser.finish().map_err(|error| damaged(url, &error))?;
-    ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new()).map_err(|error| damaged(url, &error))
+    reading(Arc::new(metadata)).map_err(|error| damaged(url, &error))
 }
 
 fn damaged(url: &str, error: &ParquetError) -> StageError {
@@ -84,6 +84,11 @@ impl RowGroups {
         let columns = ProjectionMask::roots(schema, wanted);
         let open = within(footer.metadata(), range).into_iter().rev().collect();
         Ok(RowGroups { handle, reader, url: url.into(), size, columns, open, batches: None, row: 0, from: row, footer })
+    }
+
+    /// The columns that the file has.
+    pub(super) fn schema(&self) -> &Schema {
+        self.footer.schema()
     }
 
     /// The next rows and the number of the first; none at the end.

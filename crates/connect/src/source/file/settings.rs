@@ -177,11 +177,6 @@ impl Settings {
         Ok(())
     }
 
-    /// Whether the pipeline file itself says whether there is a header.
-    pub(super) fn says_header(&self) -> bool {
-        self.header.is_some()
-    }
-
     pub(super) fn paths(&self) -> &[String] {
         match &self.path {
             Paths::One(path) => std::slice::from_ref(path),
@@ -196,6 +191,11 @@ impl Settings {
     /// What the pipeline file itself says of lanes.
     pub(super) fn lanes_given(&self) -> Option<usize> {
         self.lanes.map(usize::from)
+    }
+
+    /// Whether the pipeline file itself says that the first line names the columns.
+    pub(super) fn names_columns(&self) -> bool {
+        self.header == Some(true)
     }
 
     pub(super) fn describe(&self) -> String {

@@ -10,6 +10,8 @@ use arrow::array::{Int64Array, RecordBatch, StringArray};
 use foretell_flow::{Demand, Event, Fault, Partition, Position, Provenance, Source, StageError};
 use serde_json::{Value, json};
 
+mod whole;
+
 use super::KIND;
 use super::offset::pack;
 use crate::kind::{DecodeText, SourceContext, SourceSettings};

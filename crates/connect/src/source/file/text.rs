@@ -7,6 +7,7 @@ use arrow::buffer::Buffer;
 use foretell_flow::StageError;
 
 use super::unpack::Input;
+use super::whole::{self, HEAD};
 use crate::decode::fields::{Dialect, trim_line_end};
 
 /// Bytes read at once.
@@ -130,6 +131,9 @@ impl Text {
         let mut data = Vec::with_capacity(carry.len() + want);
         data.extend_from_slice(&carry);
         let (data, ended) = self.input.more(want, data)?;
+        if self.first {
+            self.check_begin(&data, ended)?;
+        }
         let Some(start) = self.start(&data) else {
             self.position += data.len() as u64;
             self.done = ended || self.position >= self.end;
@@ -157,6 +161,14 @@ impl Text {
             }
         }
         Ok(cut.finish(data, self.shape.blank))
+    }
+
+    /// Fails where the file's first bytes say that it is no text, or none of lines.
+    fn check_begin(&self, data: &[u8], ended: bool) -> Result<(), StageError> {
+        let lines = self.shape.blank || !(ended || data.len() >= STEP);
+        let checked = whole::no_text(data.get(..HEAD).unwrap_or(data));
+        let checked = checked.and_then(|()| if lines { Ok(()) } else { whole::line_ends(data) });
+        checked.map_err(|(what, remedy)| StageError::state(what).remedy(remedy))
     }
 
     /// Where the first record begins; `None` where it is not in these bytes.

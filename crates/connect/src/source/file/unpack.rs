@@ -7,6 +7,7 @@ use foretell_flow::StageError;
 use tokio::runtime::Handle;
 
 use super::settings::Packing;
+use super::whole;
 use crate::storage::Reader;
 
 /// Packed bytes read at once.
@@ -39,7 +40,12 @@ impl Input {
         packing: Packing,
         (at, size): (u64, u64),
     ) -> Result<Input, StageError> {
-        let raw = Raw { handle, reader, at, size, rest: io::Cursor::default() };
+        let mut raw = Raw { handle, reader, at, size, rest: io::Cursor::default() };
+        if packing != Packing::None {
+            raw.fill().map_err(|error| damaged(url, &error))?;
+            let packed = whole::packed(raw.rest.get_ref(), packing);
+            packed.map_err(|(what, remedy)| StageError::state(format!("{url}: {what}")).remedy(remedy))?;
+        }
         let packed = |decoder| Input::Packed { url: url.to_string(), decoder };
         Ok(match packing {
             Packing::None => Input::Plain(raw),
@@ -74,13 +80,21 @@ impl Read for Raw {
         if taken > 0 || self.at >= self.size {
             return Ok(taken);
         }
+        self.fill()?;
+        self.rest.read(buffer)
+    }
+}
+
+impl Raw {
+    /// Reads the next block into `rest`, which was all taken.
+    fn fill(&mut self) -> io::Result<()> {
         let mut block = std::mem::take(&mut self.rest).into_inner();
         block.clear();
         let read = self.reader.read(self.at, self.size.min(self.at + PACKED_BLOCK), block);
         let block = self.handle.block_on(read).map_err(|error| io::Error::other(StageError::from(error)))?;
         self.at += block.len() as u64;
         self.rest = io::Cursor::new(block);
-        self.rest.read(buffer)
+        Ok(())
     }
 }
 

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use tempfile::NamedTempFile;
 
+use crate::terminal;
+
 /// A place that is being written to.
 pub(crate) struct Destination {
     file: Option<(NamedTempFile, PathBuf)>,
@@ -17,7 +19,7 @@ impl Destination {
     pub(crate) fn open(path: Option<&Path>) -> Result<(Destination, Box<dyn Write + Send>)> {
         let path = path.filter(|path| *path != Path::new("-"));
         let (raw, file): (Box<dyn Write + Send>, _) = match path {
-            None => (Box::new(std::io::stdout()), None),
+            None => (terminal::output(), None),
             // A device or a pipe is written as it is: a rename would replace it.
             Some(path) if path.metadata().is_ok_and(|metadata| !metadata.is_file()) => {
                 let file = File::options().write(true).open(path);

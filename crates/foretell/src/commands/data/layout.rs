@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 use arrow::datatypes::DataType;
-use foretell_connect::decode::{Guess, MISSING, Missing, Type, is_record};
+use foretell_connect::decode::{Guess, JsonGuess, JsonKind, MISSING, Missing, Type, is_record};
 use foretell_model::{InputKind, Signature};
 
 use super::input::{Format, Input};
@@ -48,13 +48,28 @@ pub(crate) enum ColumnKind {
 }
 
 impl ColumnKind {
-    /// What a column is read as whose values are like this. A CSV's text may be anything; a value of JSON is what it is.
-    pub(crate) fn read_as(self, guess: &Guess, format: Format) -> Type {
-        match (self, guess.seen()) {
-            (ColumnKind::Number | ColumnKind::Either, Some(Type::Bool)) => Type::Bool,
+    /// What a column of CSV is read as whose fields are like this: they may be read as anything.
+    pub(crate) fn of_text(self, guess: &Guess) -> Type {
+        match (self, guess.fits()) {
+            (ColumnKind::Text, _) => Type::Utf8,
+            (ColumnKind::Number | ColumnKind::Either, Type::Bool) => Type::Bool,
+            (ColumnKind::Number, _) => Type::Float64,
+            (ColumnKind::Either, Type::Int64 | Type::Float64) => Type::Float64,
+            (ColumnKind::Either, _) if !guess.seen() => Type::Float64,
+            (ColumnKind::Either, _) => Type::Utf8,
+        }
+    }
+
+    /// What a column of JSON is read as: a value is what it is.
+    pub(crate) fn of_json(self, guess: &JsonGuess) -> Type {
+        match (self, guess.kind()) {
+            (_, Some(_)) if guess.mixed() && self == ColumnKind::Text => Type::Utf8,
+            (_, Some(JsonKind::Bool)) => Type::Bool,
+            (ColumnKind::Text, Some(JsonKind::Number)) => guess.fits().unwrap_or(Type::Float64),
+            (_, Some(JsonKind::Number)) if guess.is_float() => Type::Float64,
+            // With more digits than a float has.
+            (_, Some(JsonKind::Number)) => guess.fits().unwrap_or(Type::Float64),
             (ColumnKind::Number, _) | (ColumnKind::Either, None) => Type::Float64,
-            (ColumnKind::Either, Some(Type::Int64 | Type::Float64)) => Type::Float64,
-            (ColumnKind::Text, Some(found)) if format == Format::Jsonl => found,
             (ColumnKind::Text | ColumnKind::Either, _) => Type::Utf8,
         }
     }

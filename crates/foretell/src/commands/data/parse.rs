@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use anyhow::{Context, Result, bail};
 use arrow::array::{ArrayRef, StringArray, StringBuilder};
 use foretell_connect::decode::fields::{Span, trim_line_end};
-use foretell_connect::decode::{Cells, DECODERS, Guess, Type};
+use foretell_connect::decode::{Cells, DECODERS, Guess, JsonGuess, Members};
 use foretell_flow::RecordsBuilder;
 use serde_json::{Map, Value, json};
 
@@ -92,12 +92,12 @@ fn records<'a>(text: &'a [u8], how: &'a How) -> impl Iterator<Item = (usize, usi
 }
 
 /// Settles what the columns of text are read as, by the first rows; `members` are those of JSON Lines.
-pub(crate) fn settle(layout: &mut Layout, chunk: &Chunk, how: &How, members: &[(String, Guess)]) {
+pub(crate) fn settle(layout: &mut Layout, chunk: &Chunk, how: &How, members: &[(String, JsonGuess)]) {
     let Body::Text(text) = &chunk.body else { return };
     if how.format == Format::Jsonl {
         for column in layout.features.iter_mut().chain(&mut layout.more) {
             let guess = members.get(column.index).map(|(_, guess)| guess.clone()).unwrap_or_default();
-            column.data_type = column.kind.read_as(&guess, how.format);
+            column.data_type = column.kind.of_json(&guess);
         }
         return;
     }
@@ -121,7 +121,7 @@ pub(crate) fn settle(layout: &mut Layout, chunk: &Chunk, how: &How, members: &[(
         }
     }
     for (column, guess) in columns {
-        column.data_type = column.kind.read_as(&guess, how.format);
+        column.data_type = column.kind.of_text(&guess);
     }
 }
 
@@ -176,33 +176,24 @@ fn parse_csv(text: &[u8], layout: &Layout, place: &Place<'_>) -> Result<Table> {
 
 /// The members of the first rows' objects, and what their values are. What is no object stops the command when its turn
 /// comes.
-pub(crate) fn members(chunk: &Chunk) -> Vec<(String, Guess)> {
+pub(crate) fn members(chunk: &Chunk) -> Vec<(String, JsonGuess)> {
     let Body::Text(text) = &chunk.body else { return Vec::new() };
-    let mut found: Vec<(String, Guess)> = Vec::new();
+    let mut found: Vec<(String, JsonGuess)> = Vec::new();
     let mut index: HashMap<String, usize> = HashMap::new();
     for line in text.split(|byte| *byte == b'\n').take(SAMPLE) {
-        let Ok(Value::Object(object)) = serde_json::from_slice(line) else { continue };
-        for (name, value) in object {
-            let at = *index.entry(name).or_insert_with_key(|name| {
-                found.push((name.clone(), Guess::default()));
+        let object = serde_json::from_slice::<Map<String, Value>>(line).is_ok();
+        let Some(line) = std::str::from_utf8(line).ok().filter(|_| object) else { continue };
+        for (name, value) in Members::of(line) {
+            let at = *index.entry(name.into_owned()).or_insert_with_key(|name| {
+                found.push((name.clone(), JsonGuess::default()));
                 found.len() - 1
             });
-            let (Some(kind), Some((_, guess))) = (kind_of(&value), found.get_mut(at)) else { continue };
-            guess.typed(kind);
+            if let Some((_, guess)) = found.get_mut(at) {
+                guess.value(value);
+            }
         }
     }
     found
-}
-
-/// The type of a JSON value; none of null, and of what is read as nothing.
-fn kind_of(value: &Value) -> Option<Type> {
-    match value {
-        Value::Bool(_) => Some(Type::Bool),
-        Value::Number(number) if number.is_i64() => Some(Type::Int64),
-        Value::Number(_) => Some(Type::Float64),
-        Value::String(_) => Some(Type::Utf8),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
-    }
 }
 
 /// Reads the columns as a pipeline's decoder reads them.
@@ -210,7 +201,7 @@ fn parse_jsonl(text: &[u8], layout: &Layout, place: &Place<'_>) -> Result<Table>
     let columns: Vec<&Column> = layout.features.iter().chain(&layout.more).collect();
     let mut types: Map<String, Value> = Map::new();
     for column in &columns {
-        types.insert(column.name.clone(), format!("{}?", column.data_type.name()).into());
+        types.insert(column.name.clone(), format!("{}?", column.data_type).into());
     }
     let listed: Vec<Value> = types.iter().map(|(name, data_type)| json!({ name: data_type })).collect();
     let decoder = DECODERS.iter().find(|decoder| decoder.name == "json").context("no decoder of JSON")?;
@@ -248,7 +239,7 @@ mod tests {
     use arrow::array::AsArray;
     use arrow::datatypes::Float64Type;
     use foretell_connect::decode::fields::Dialect;
-    use foretell_connect::decode::{MISSING, Missing};
+    use foretell_connect::decode::{MISSING, Missing, Type};
 
     fn column(name: &str, index: usize, kind: ColumnKind, data_type: Type) -> Column {
         Column { name: name.to_string(), index, kind, data_type, missing: None }

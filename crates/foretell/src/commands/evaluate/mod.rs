@@ -29,6 +29,7 @@ use super::data::input::{Input, ReadArgs};
 use super::data::layout::{ColumnKind, Request};
 use super::data::{Opened, load, open, tell, work};
 use crate::levels::Unseen;
+use crate::terminal;
 use findings::{Findings, Outcome, Subject};
 use metrics::classification::Tally;
 use metrics::regression::Pairs;
@@ -111,7 +112,7 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
         file.flush()?;
         destination.finish()?;
     }
-    let text = if args.json { format!("{:#}\n", findings.json()) } else { as_text(&findings) };
+    let text = if args.json { format!("{:#}\n", findings.json()) } else { terminal::lines(&as_text(&findings)) };
     // A report that went to standard output stands there alone.
     if args.output.as_deref().is_none_or(|path| path.as_os_str() != "-") {
         std::io::stdout().write_all(text.as_bytes())?;
