@@ -249,7 +249,7 @@ impl Typed<'_> {
 }
 
 impl Cell for Typed<'_> {
-    fn missing(&self) -> bool {
+    fn missing(&self, _: &Column) -> bool {
         false
     }
 

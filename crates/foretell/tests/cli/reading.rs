@@ -169,7 +169,11 @@ fn a_file_without_a_header_is_told_and_no_value_of_it() {
     std::fs::write(&pipeline, yaml).unwrap();
     for command in ["check", "run"] {
         let error = bad(&[command, pipeline.to_str().unwrap()]);
-        assert!(error.contains("the first line holds values, not names: say `header: false`"), "{error}");
+        assert!(
+            error.contains("the first line looks like a record, not like a header")
+                && error.contains("`header: false`"),
+            "{error}"
+        );
         assert!(!error.contains("4711"), "{error}");
     }
     std::fs::write(&pipeline, yaml.replace("orders.csv", "orders.csv, header: false")).unwrap();

@@ -18,6 +18,7 @@ use input::{Chunk, Format, Input, ReadArgs};
 use layout::{Layout, Request};
 
 use crate::levels::{self, Unseen};
+use crate::terminal;
 
 /// Reads a model file; `columns` names the inputs of one that does not. `data` is what it is to be used on.
 pub(crate) fn load(path: &Path, at: Option<&str>, columns: Option<&[String]>, data: &Path) -> Result<Model> {
@@ -71,7 +72,7 @@ pub(crate) fn open(path: &Path, args: &ReadArgs, model: &Model, request: &Reques
 
 /// Says on standard error which columns hold values that the model does not know.
 pub(crate) fn tell(unseen: &Unseen, names: &[String]) {
-    unseen.told(names).iter().for_each(|what| eprintln!("warning: {what}"));
+    unseen.told(names).iter().for_each(|what| eprintln!("warning: {}", terminal::lines(what)));
 }
 
 /// Why the model refuses a row: `OneHotEncoder: column DEPT: unseen category`.

@@ -119,7 +119,7 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
     }
     // Beside the figures, which may be JSON.
     if let Some(path) = args.output.as_deref().filter(|path| path.as_os_str() != "-") {
-        eprintln!("report: {}", path.display());
+        eprintln!("report: {}", terminal::lines(&path.display().to_string()));
     }
     Ok(())
 }
