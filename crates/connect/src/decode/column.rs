@@ -296,10 +296,16 @@ impl Spec {
             None => (details.r#type.as_str(), false),
         };
         let Some(data_type) = Type::named(type_name) else {
+            if type_name.starts_with("decimal") {
+                return Err(format!(
+                    "column `{name}`: a decimal is written with its digits in all (at most {MOST_DIGITS}) and those behind \
+                     the point, in quotes: `\"decimal(10,2)\"`"
+                ));
+            }
             let known: Vec<String> = TYPES.iter().map(|(known, _)| format!("`{known}`")).collect();
             return Err(format!(
-                "column `{name}` has an unknown type; known are {} and `decimal(DIGITS,OF_THEM_BEHIND_THE_POINT)` with at \
-                 most {MOST_DIGITS} digits (and each with `?` behind it, where values may be missing)",
+                "column `{name}` has an unknown type; known are {}, `decimal(10,2)` (and each with `?` behind it, where \
+                 values may be missing)",
                 known.join(", ")
             ));
         };
@@ -407,8 +413,9 @@ mod tests {
             (json!([]), "at least one column"),
             (json!([{ "a": "int64", "b": "int64" }]), "`a` and `b` stand in one entry"),
             (json!([{ "a": "integer" }]), "column `a` has an unknown type; known are `int8`"),
-            (json!([{ "a": "decimal(39,2)" }]), "column `a` has an unknown type"),
-            (json!([{ "a": "decimal(2,3)" }]), "column `a` has an unknown type"),
+            (json!([{ "a": "decimal(39,2)" }]), "column `a`: a decimal is written with its digits in all (at most 38)"),
+            (json!([{ "a": "decimal(2,3)" }]), "in quotes: `\"decimal(10,2)\"`"),
+            (json!([{ "a": "decimal(10" }]), "in quotes: `\"decimal(10,2)\"`"),
             (json!([{ "a": "int8" }, { "a": "int8" }]), "column `a` is there twice"),
             (json!([{ "_key": "int8" }]), "`_key` is the name of a column that every record has"),
             (json!([{ "a": { "type": "int8", "format": "%Y" } }]), "column `a`: `format` is for dates and times"),

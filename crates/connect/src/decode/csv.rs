@@ -24,8 +24,8 @@ pub(super) const KIND: Kind<dyn DecodeSettings> =
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Settings {
-    /// The fields, in order: `[AGE: int64, NAME: utf8?]`. Of files they may be left out: the header and a sample of the
-    /// first file tell them.
+    /// The fields, in order: `[AGE: int64, NAME: utf8?, PRICE: "decimal(10,2)"]`. Of files they may be left out: the header
+    /// and samples of several files tell them.
     columns: Columns,
     /// What separates fields: one ASCII character. Default: a comma.
     #[serde(default = "comma")]
@@ -41,7 +41,8 @@ struct Settings {
     /// How the records' keys are read. Default: `utf8`.
     #[serde(default)]
     key: KeyType,
-    /// The zone of times that are written without one, e.g. `Asia/Shanghai`. Default: UTC.
+    /// The zone of times that are written without one, e.g. `Asia/Shanghai`. A time that its clocks show twice is the
+    /// first of the two; one that they skip makes a bad record. Default: UTC.
     #[serde(default)]
     timezone: Option<String>,
     /// Longer values are bad records. Default: 1 MiB.

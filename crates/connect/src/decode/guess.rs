@@ -70,18 +70,15 @@ impl Guess {
     }
 }
 
-/// Whether a field is what a column is hardly ever called: a number, a date or a time.
-pub(crate) fn is_value(field: &str) -> bool {
-    let field = field.trim();
-    let mut guess = Guess::default();
-    guess.text(field.as_bytes());
-    guess.fits() != Type::Utf8 || field.parse::<f64>().is_ok_and(f64::is_finite)
-}
-
-/// Whether the line that should name the columns holds values: a field of it is a number, a date or a time. Names such as
-/// `0`, `1`, … , which pandas gives where there are none, are names all the same.
+/// Whether the line that should name the columns holds values: a field of it is a number, a time or the like. Names such
+/// as `0`, `1`, … , which pandas gives where there are none, are names all the same.
 pub fn is_record<T: AsRef<str>>(names: &[T]) -> bool {
-    let values: Vec<&str> = names.iter().map(AsRef::as_ref).filter(|name| is_value(name)).collect();
+    let value = |name: &&str| {
+        let mut guess = Guess::default();
+        guess.text(name.trim().as_bytes());
+        guess.fits() != Type::Utf8 || name.trim().parse::<f64>().is_ok_and(f64::is_finite)
+    };
+    let values: Vec<&str> = names.iter().map(AsRef::as_ref).filter(value).collect();
     let numbered = values.iter().zip(0..).all(|(name, number)| name.trim().parse() == Ok(number));
     !values.is_empty() && !numbered
 }
@@ -254,16 +251,6 @@ mod tests {
     }
 
     #[test]
-    fn a_first_line_of_values_is_no_header() {
-        for names in [&["AGE", "ITEM_n"][..], &["", "0", "1", "2"], &["x 1", "N/A", ""], &["true story"]] {
-            assert!(!is_record(names), "{names:?}");
-        }
-        for values in [&["9", "8", "7"][..], &["1", "2", "3"], &["ICU", "64"], &["2019-09-11", "a"], &["true", "a"]] {
-            assert!(is_record(values), "{values:?}");
-        }
-    }
-
-    #[test]
     fn the_narrowest_type_that_fits_all() {
         let cases: &[(&[&str], Type)] = &[
             (&["64", "-7", "0", "9223372036854775807"], Type::Int64),
@@ -283,6 +270,23 @@ mod tests {
             assert_eq!(guess(Guess::default(), fields), *expected, "{fields:?}");
         }
         assert_eq!(guess(Guess::without_times(), &["2019-09-11"]), Type::Utf8);
+    }
+
+    #[test]
+    fn a_first_line_of_values_is_no_header() {
+        for names in [&["AGE", "ITEM_n"][..], &["", "0", "1", "2"], &["x 1", "N/A", ""], &["true story", "nan"]] {
+            assert!(!is_record(names), "{names:?}");
+        }
+        for values in [
+            &["9", "8", "7"][..],
+            &["1", "2", "3"],
+            &["ICU", "64"],
+            &["007", "a"],
+            &["2019-09-11", "a"],
+            &["true", "a"],
+        ] {
+            assert!(is_record(values), "{values:?}");
+        }
     }
 
     #[test]

@@ -32,13 +32,14 @@ pub(super) const KIND: Kind<dyn DecodeSettings> =
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Settings {
-    /// The columns, in order: `[AGE: int64, CITY: { type: utf8?, path: address.city }]`. Of files they may be left out: a
-    /// sample of the first file tells them.
+    /// The columns, in order: `[AGE: int64, CITY: { type: utf8?, path: address.city }]`. Of files they may be left out:
+    /// samples of several files tell them.
     columns: Columns,
     /// How the records' keys are read. Default: `utf8`.
     #[serde(default)]
     key: KeyType,
-    /// The zone of times that are written without one, e.g. `Asia/Shanghai`. Default: UTC.
+    /// The zone of times that are written without one, e.g. `Asia/Shanghai`. A time that its clocks show twice is the
+    /// first of the two; one that they skip makes a bad record. Default: UTC.
     #[serde(default)]
     timezone: Option<String>,
     /// Longer values are bad records. Default: 1 MiB.

@@ -29,7 +29,6 @@ pub use column::{Column, Columns, Type};
 pub(crate) use csv::outline;
 pub(crate) use decimal::{MOST_DIGITS, parse_decimal};
 pub use field::{MISSING, Missing};
-pub(crate) use guess::is_value;
 pub use guess::{Guess, JsonGuess, JsonKind, is_record};
 pub use key::{KeyType, decode_key};
 pub use members::Members;

@@ -31,7 +31,8 @@ pub(super) const KIND: Kind<dyn DecodeSettings> =
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Settings {
-    /// The columns to read, in order: `[AGE: int64, NAME: utf8?]`. Left out: all that the first file has.
+    /// The columns to read, in order: `[AGE: int64, NAME: utf8?]`. Left out: all that the first file has,
+    /// with types that hold what several files have.
     columns: Columns,
 }
 

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Places, Rows};
 use crate::decode::fields::{Dialect, Span, trim_line_end};
-use crate::decode::{DECODERS, Guess, JsonGuess, JsonKind, MISSING, Members, Type, is_value, reading};
+use crate::decode::{DECODERS, Guess, JsonGuess, JsonKind, MISSING, Members, Type, is_record, reading};
 
 /// How a file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,9 +103,8 @@ impl Text<'_> {
         };
         let names = self.fields(header, usize::MAX)?;
         self.check_names(header.2, &names)?;
-        if let Some(at) = names.iter().position(|name| is_value(name)) {
-            let message =
-                format!("the first line looks like a row: its field {} is a number, a date or a time", at + 1);
+        if is_record(&names) {
+            let message = "the first line looks like a row: a field of it is a number, a date or a time";
             return Err(self.wrong(header.2, message).remedy("put a line with the columns' names above it"));
         }
         let mut guesses = vec![Guess::without_times(); names.len()];
@@ -289,6 +288,16 @@ mod tests {
         assert_eq!(shown(&given), "id Utf8, name Utf8, code Int64, open Boolean; 3,Head, neck,7,true; 4,12,false");
         let text = "{\"id\":1,\"name\":\"a\"}\n{\"name\":null,\"id\":2,\"w\":1.5}\n";
         assert_eq!(shown(&rows(Format::Jsonl, text, json!({})).unwrap()), "id Int64, name Utf8, w Float64; 1,a; 2,1.5");
+        let text = "zip,id,code,day,w\n01220,12345678901234567891,1e5,2024-02-29,+5\n";
+        let found = rows(Format::Csv, text, json!({})).unwrap();
+        let texts = "zip Utf8, id Utf8, code Utf8, day Utf8, w Utf8; 01220,12345678901234567891,1e5,2024-02-29,+5";
+        assert_eq!(shown(&found), texts);
+        let text = "{\"id\":12345678901234567891,\"d\":12345678901234567890.5}\n{\"id\":-1,\"d\":1}\n";
+        let exact = "id Decimal128(38, 0), d Decimal128(38, 1); 12345678901234567891,12345678901234567890.5; -1,1.0";
+        assert_eq!(shown(&rows(Format::Jsonl, text, json!({})).unwrap()), exact);
+        let text = "{\"p\":1.50}\n{\"p\":0.1}\n";
+        let given = rows(Format::Jsonl, text, json!({ "p": "decimal(6,2)" })).unwrap();
+        assert_eq!(shown(&given), "p Decimal128(6, 2); 1.50; 0.10");
         let none = rows(Format::Csv, "id,name\n", json!({})).unwrap();
         assert_eq!(shown(&none), "id Utf8, name Utf8");
     }
@@ -299,6 +308,18 @@ mod tests {
             (Format::Csv, "", json!({}), "depts.csv:1: the file is empty: its first line names the columns"),
             (Format::Csv, "id,id\n", json!({}), "depts.csv:1: column `id` is there twice"),
             (Format::Csv, "id,\n", json!({}), "depts.csv:1: column 2 has no name"),
+            (
+                Format::Csv,
+                "1,a\n2,b\n",
+                json!({}),
+                "depts.csv:1: the first line looks like a row: a field of it is a number, a date or a time",
+            ),
+            (
+                Format::Jsonl,
+                "[\n{\"a\":1},\n{\"a\":2}\n]\n",
+                json!({}),
+                "depts.csv:1: the file is one JSON value: JSON Lines is needed, one object a line",
+            ),
             (
                 Format::Csv,
                 "id,n\n1,\"a\nb\"\n2\n",

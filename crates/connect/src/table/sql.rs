@@ -174,6 +174,7 @@ fn in_order(batch: &RecordBatch) -> Result<RecordBatch, StageError> {
 
 #[cfg(test)]
 mod tests {
+    use arrow::util::display::array_value_to_string;
     use arrow::util::pretty::pretty_format_batches;
     use sqlx::sqlite::SqliteConnectOptions;
     use sqlx::{ConnectOptions, Executor};
@@ -183,6 +184,62 @@ mod tests {
     async fn read(folder: &Path, settings: serde_json::Value) -> Result<Rows, String> {
         let settings: Settings = serde_json::from_value(settings).unwrap();
         settings.read(folder).await.map_err(|error| error.message)
+    }
+
+    /// The first column's type and values.
+    fn shown(rows: &Rows) -> (String, Vec<String>) {
+        let column = rows.batch.column(0);
+        let values = (0..column.len()).map(|row| array_value_to_string(column, row).unwrap()).collect();
+        (column.data_type().to_string(), values)
+    }
+
+    #[tokio::test]
+    async fn decimals_of_real_databases_are_exact() {
+        let service = |name: &str| {
+            std::env::var(name).unwrap_or_else(|_| {
+                panic!("{name} is not set: start the services with `dev/services up` and use what it prints")
+            })
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let numbers = ["12345678901234567890.123456789", "-0.000000001", "1.000000000"];
+        let select = |of: &str| {
+            let rows = numbers.map(|number| format!("SELECT CAST('{number}' AS {of}) AS d"));
+            format!("{} UNION ALL SELECT NULL", rows.join(" UNION ALL "))
+        };
+        for (name, of) in [
+            ("FORETELL_POSTGRES_URL", "NUMERIC(38,9)"),
+            ("FORETELL_POSTGRES_URL", "NUMERIC"),
+            ("FORETELL_MARIADB_URL", "DECIMAL(38,9)"),
+        ] {
+            let settings = serde_json::json!({ "url": service(name), "query": select(of) });
+            let rows = read(folder.path(), settings).await.unwrap();
+            let (data_type, mut values) = shown(&rows);
+            values.sort();
+            let mut expected = [&numbers[..], &[""]].concat();
+            expected.sort_unstable();
+            assert_eq!(
+                (data_type.as_str(), values),
+                ("Decimal128(38, 9)", expected.iter().map(ToString::to_string).collect())
+            );
+
+            let too_long = format!("SELECT CAST('{}' AS DECIMAL(50,0)) AS d", "9".repeat(40));
+            let settings = serde_json::json!({ "url": service(name), "query": too_long });
+            let error = read(folder.path(), settings).await.unwrap_err();
+            assert!(error.contains("column `d`") && error.contains("at most 38 digits"), "{error}");
+            assert!(!error.contains("999"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_table_read_again_keeps_the_digits_that_it_had() {
+        let decimals = |number: i128, behind: i8| {
+            let array = Decimal128Array::from(vec![number]).with_precision_and_scale(MOST_DIGITS, behind).unwrap();
+            RecordBatch::try_from_iter_with_nullable([("d", Arc::new(array) as ArrayRef, true)]).unwrap()
+        };
+        let before = decimals(125, 2).schema();
+        assert_eq!(refit(&decimals(15, 1), &before), Some(decimals(150, 2)));
+        assert_eq!(refit(&decimals(125, 2), &before), Some(decimals(125, 2)));
+        assert_eq!(refit(&decimals(1255, 3), &before), None, "a digit would be lost");
     }
 
     #[tokio::test]
@@ -207,6 +264,13 @@ mod tests {
         assert_eq!(rows.place(1), "table depts (sqlite): row 2");
 
         let query = |query: &str| serde_json::json!({ "url": "sqlite://t.db", "query": query });
+        database
+            .execute(sqlx::raw_sql("CREATE TABLE prices (p NUMERIC); INSERT INTO prices VALUES (1), (2.5)"))
+            .await
+            .unwrap();
+        let rows = read(folder.path(), serde_json::json!({ "url": "sqlite://t.db", "table": "prices" })).await.unwrap();
+        assert_eq!(shown(&rows), ("Decimal128(38, 1)".to_string(), vec!["1.0".to_string(), "2.5".to_string()]));
+
         let rows = read(folder.path(), query("SELECT max(id) AS most, count(*) AS n FROM depts")).await.unwrap();
         assert_eq!(rows.batch.num_columns(), 2);
         assert_eq!(rows.batch.schema().field(0).data_type(), &DataType::Int64);

@@ -346,6 +346,13 @@ fn fits(root: &Value, schema: &Value, value: &Value) -> bool {
         "null" => value.is_null(),
         other => panic!("type {other}"),
     };
+    // Of a pattern its first word is looked at.
+    if let Some(pattern) = schema.get("pattern").and_then(Value::as_str) {
+        let word: String = pattern.trim_start_matches('^').chars().take_while(char::is_ascii_alphabetic).collect();
+        if !value.as_str().is_some_and(|text| text.starts_with(&word)) {
+            return false;
+        }
+    }
     match schema.get("type") {
         Some(Value::String(name)) if !is(name) => return false,
         Some(Value::Array(names)) if !names.iter().any(|name| is(name.as_str().unwrap())) => return false,
@@ -374,6 +381,8 @@ fn the_editor_schema_takes_what_the_reader_takes() {
     let schema = editor_schema(KINDS);
     let good = Node::parse(GOOD).unwrap().to_json();
     assert!(fits(&schema, &schema, &good), "{schema:#}");
+    let decimal = GOOD.replacen("AGE: int64?", "AGE: \"decimal(10,2)?\"", 1);
+    assert!(fits(&schema, &schema, &Node::parse(&decimal).unwrap().to_json()));
     // What shows in an editor at once: misspelt keys, secrets, wrong types, missing keys.
     for (good, bad) in [
         ("pipeline: mri", "pipelin: mri"),

@@ -118,13 +118,17 @@ impl Database for Sqlite {
         let query = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
         let rows = within(async { query.fetch_all(&mut self.connection).await.map_err(|e| failure(&e)) }).await?;
         let mut texts = Vec::with_capacity(rows.len());
+        let untyped: Vec<bool> = columns.iter().map(|(_, type_name)| type_name == "NULL").collect();
         for row in &rows {
             let mut values = Vec::with_capacity(columns.len());
-            for (i, (_, type_name)) in columns.iter_mut().enumerate() {
+            for (i, ((_, type_name), untyped)) in columns.iter_mut().zip(&untyped).enumerate() {
                 let (own, value) = stored(row, i)?;
-                // A column of an expression, or of no type, is what its first value is.
-                if type_name == "NULL" && value.is_some() {
-                    *type_name = own;
+                // A column of an expression, or of no type, is what its first value is; NUMERIC holds whole numbers and
+                // fractions.
+                match (type_name.as_str(), own.as_str()) {
+                    ("NULL", _) if value.is_some() => *type_name = own,
+                    ("INTEGER", "REAL") | ("REAL", "INTEGER") if *untyped => *type_name = "NUMERIC".to_owned(),
+                    _ => {}
                 }
                 values.push(value);
             }

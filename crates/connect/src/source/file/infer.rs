@@ -15,7 +15,7 @@ use super::text::{Lines, Shape, Text};
 use super::unpack::Input;
 use super::whole::{begins_well, records};
 use crate::decode::fields::Dialect;
-use crate::decode::{DECODERS, Guess, JsonGuess, JsonKind, Members, Type, is_value, outline, type_of};
+use crate::decode::{DECODERS, Guess, JsonGuess, JsonKind, Members, Type, is_record, outline, type_of};
 use crate::kind::{DecodeText, Inferred, SettingsError};
 use crate::storage::Reader;
 
@@ -173,6 +173,14 @@ impl Sight {
     }
 }
 
+/// A header, if there is one, and the first records.
+struct Sample {
+    header: Option<Vec<u8>>,
+    lines: Option<Lines>,
+    /// Whether these are all.
+    ended: bool,
+}
+
 struct File {
     handle: Handle,
     reader: Box<dyn Reader>,
@@ -217,8 +225,8 @@ impl File {
         Ok(Sight::Parquet(known))
     }
 
-    /// A header, if there is one, and the first records.
-    fn sample(self, dialect: Dialect, size: u64) -> Result<(Option<Vec<u8>>, Option<Lines>, bool), StageError> {
+    /// What it begins with.
+    fn sample(self, dialect: Dialect, size: u64) -> Result<Sample, StageError> {
         let input = Input::new(self.handle, self.reader, &self.url, self.how.packing, (0, self.size))?;
         let quoted = self.how.multiline.then_some(dialect);
         let mut text =
@@ -231,7 +239,7 @@ impl File {
         })?;
         // A sample that ends before its file says nothing of what comes behind it.
         let ended = text.is_done() && (self.size <= size || self.how.multiline);
-        Ok((text.header().map(<[u8]>::to_vec), lines, ended))
+        Ok(Sample { header: text.header().map(<[u8]>::to_vec), lines, ended })
     }
 
     fn csv(self, sight: Sight) -> Result<Sight, StageError> {
@@ -245,7 +253,7 @@ impl File {
             Sight::Csv(known) => (Some(known), FURTHER),
             _ => (None, SAMPLE),
         };
-        let (header, lines, _) = self.sample(dialect, size)?;
+        let Sample { header, lines, .. } = self.sample(dialect, size)?;
         let names = match (has_header, &header) {
             (true, Some(header)) => match fields(header, dialect) {
                 Some(names) => Some(names.iter().map(|name| name.trim().to_string()).collect::<Vec<_>>()),
@@ -254,8 +262,8 @@ impl File {
             (true, None) => return Err(wrong(&url, "there is no header")),
             (false, _) => None,
         };
-        if let Some(at) = names.iter().flatten().position(|name| !trusted && is_value(name)) {
-            return Err(no_header(&url, &format!("its field {} is a number, a date or a time", at + 1)));
+        if !trusted && names.as_ref().is_some_and(|names| is_record(names)) {
+            return Err(no_header(&url, "a field of it is a number, a date or a time"));
         }
         if let Some(at) = names.iter().flatten().position(String::is_empty) {
             return Err(wrong(&url, &format!("the header's field {} is empty", at + 1)));
@@ -303,7 +311,7 @@ impl File {
             _ => (Vec::new(), SAMPLE),
         };
         let (url, format, given) = (self.url.clone(), self.how.format, self.given.clone());
-        let (_, lines, ended) = self.sample(dialect(&given), size)?;
+        let Sample { lines, ended, .. } = self.sample(dialect(&given), size)?;
         begins_well(&url, format, &given, None, lines.as_ref(), ended)?;
         for record in lines.iter().flat_map(records).take(RECORDS) {
             let object = serde_json::from_slice::<Map<String, Value>>(record).is_ok();
