@@ -1,9 +1,11 @@
 //! The binary: commands, and pipelines from their files. The only crate with clap and anyhow.
 //!
-//! Exit codes: 0 done, 1 an error (one line on standard error), 2 wrong usage.
+//! Exit codes: 0 done, 1 an error (one line on standard error), 2 wrong usage, 3 a batch job of which every record was
+//! bad.
 
 mod cli;
 mod commands;
+mod levels;
 mod log;
 mod memory;
 mod pipeline;
@@ -29,7 +31,7 @@ async fn run() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", one_line(&error));
-            ExitCode::FAILURE
+            if error.is::<commands::run::AllBad>() { ExitCode::from(3) } else { ExitCode::FAILURE }
         }
     }
 }

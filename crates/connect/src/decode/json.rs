@@ -12,8 +12,8 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::build::{Cell, Float, Rows, Wrong};
-use super::column::{Columns, Type};
-use super::csv::{max_bytes, set_timezone, unusable};
+use super::column::{Column, Columns, Type};
+use super::csv::{max_bytes, refuse_missing, set_timezone, unusable};
 use super::decimal;
 use super::field::{parse_signed, parse_unsigned};
 use super::key::KeyType;
@@ -50,6 +50,7 @@ struct Settings {
 fn parse(value: serde_json::Value) -> Result<Box<dyn DecodeSettings>, SettingsError> {
     let mut settings: Settings = settings_of(value)?;
     set_timezone(&mut settings.columns, settings.timezone.as_deref())?;
+    refuse_missing(&settings.columns)?;
     let mut tree = Tree::default();
     for (number, column) in settings.columns.iter().enumerate() {
         let path = if column.path.is_empty() { std::slice::from_ref(&column.name) } else { &column.path };
@@ -256,7 +257,7 @@ impl Slot<'_> {
 }
 
 impl Cell for &Slot<'_> {
-    fn missing(&self) -> bool {
+    fn missing(&self, _: &Column) -> bool {
         matches!(self, Slot::Absent | Slot::Null)
     }
 

@@ -99,6 +99,14 @@ impl Cook {
         lanes.iter().zip(&self.views).map(made).collect()
     }
 
+    /// What becomes of some records, for a look before anything runs: those that cannot go on.
+    ///
+    /// # Errors
+    /// The query fails as a whole.
+    pub fn try_out(&mut self, records: &Records, time: i64) -> Result<Vec<BadRecord>, StageError> {
+        Ok(self.run(records, time, &[])?.bad)
+    }
+
     /// Runs all stages over the records of one batch; `time` is the batch time in microseconds since the epoch. The
     /// outputs have the columns that the recipe makes.
     pub(super) fn run(&mut self, records: &Records, time: i64, lanes: &[LaneShape]) -> Result<Computed, StageError> {

@@ -26,9 +26,9 @@ pub(crate) async fn run(args: CheckArgs) -> Result<()> {
     println!("pipeline  {}", file.name);
     for entry in &file.models {
         if let Some((sha256, model)) = pipeline.models.get(&entry.name) {
-            let signature = model.0.signature();
+            let signature = model.model.signature();
             let names = signature.names().map_or_else(|| "by position".to_string(), |names| names.join(", "));
-            println!("model     {}: {} ({})", entry.name, model.0.describe().root.class, &sha256[..12]);
+            println!("model     {}: {} ({})", entry.name, model.model.describe().root.class, &sha256[..12]);
             println!("          {} features: {names}", signature.inputs.len());
         }
     }
@@ -51,6 +51,9 @@ pub(crate) async fn run(args: CheckArgs) -> Result<()> {
     let mut source = pipeline.look_at_source("check").await?;
     println!("source    {}", file.source.settings.describe());
     for line in pipeline.report().await? {
+        println!("          {line}");
+    }
+    for line in pipeline.try_out().await? {
         println!("          {line}");
     }
     if let Some(from) = &pipeline.inferred {
@@ -80,11 +83,15 @@ pub(crate) async fn run(args: CheckArgs) -> Result<()> {
     Ok(())
 }
 
+/// A column's type, alone or among its details.
+fn type_of(spec: &serde_json::Value) -> &str {
+    spec.as_str().or_else(|| spec["type"].as_str()).unwrap_or_default()
+}
+
 /// Columns as the pipeline file writes them.
 fn columns_of(settings: &serde_json::Value) -> String {
     let columns =
         settings["columns"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_object).flatten();
-    let columns: Vec<String> =
-        columns.map(|(name, kind)| format!("{name} {}", kind.as_str().unwrap_or_default())).collect();
+    let columns: Vec<String> = columns.map(|(name, kind)| format!("{name} {}", type_of(kind))).collect();
     if columns.is_empty() { "no columns to choose".to_string() } else { columns.join(", ") }
 }

@@ -1,5 +1,6 @@
 //! `foretell positions`: what each sink holds, and the remedy of every loud stop.
 
+use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
@@ -19,6 +20,7 @@ use crate::terminal::println;
   foretell positions forget pipeline.yaml --sink db
   foretell positions adopt pipeline.yaml utime minutes       # sink `utime` is called `minutes` now
   foretell positions adopt pipeline.yaml old/utime utime     # the pipeline was called `old`
+  foretell positions forget pipeline.yaml --yes     # asks nothing, for scripts
 
 Stop the pipeline first: a running one does not look again.")]
 pub(crate) struct PositionsArgs {
@@ -47,7 +49,7 @@ enum PositionsCommand {
         #[arg(long)]
         sink: Option<String>,
     },
-    /// Forget positions: the next start begins as a new pipeline would
+    /// Forget positions: the next start begins as a new pipeline would, so that rows which are stored come again
     Forget {
         /// The pipeline file
         pipeline: PathBuf,
@@ -57,6 +59,9 @@ enum PositionsCommand {
         /// Only in this sink; in all where it is not given
         #[arg(long)]
         sink: Option<String>,
+        /// Ask nothing
+        #[arg(long)]
+        yes: bool,
     },
     /// After a renaming: what is stored for a sink of the old name becomes that of the new one
     Adopt {
@@ -92,8 +97,13 @@ pub(crate) async fn run(args: PositionsArgs) -> Result<()> {
             let position = Position { partition, next: offset };
             reset(&pipeline, sink.as_deref(), &Reset::Set { position, identity: bound.identity }).await
         }
-        PositionsCommand::Forget { pipeline, partition, sink } => {
-            reset(&open(pipeline).await?, sink.as_deref(), &Reset::Forget(partition)).await
+        PositionsCommand::Forget { pipeline, partition, sink, yes } => {
+            let pipeline = open(pipeline).await?;
+            let sinks = chosen(&pipeline, sink.as_deref())?;
+            if !yes {
+                confirm(&pipeline.file.name, partition.as_ref(), &sinks)?;
+            }
+            reset(&pipeline, sink.as_deref(), &Reset::Forget(partition)).await
         }
         PositionsCommand::Adopt { pipeline, old, new } => adopt(&open(pipeline).await?, &old, &new).await,
     }
@@ -173,11 +183,41 @@ fn find(pipeline: &Pipeline, sink: &str) -> Result<usize> {
     }
 }
 
-async fn reset(pipeline: &Pipeline, sink: Option<&str>, reset: &Reset) -> Result<()> {
+/// The sinks that are meant: this one, or all that keep positions.
+fn chosen(pipeline: &Pipeline, sink: Option<&str>) -> Result<Vec<String>> {
     let lanes = pipeline.lanes();
     if let Some(sink) = sink {
         find(pipeline, sink)?;
     }
+    let meant = lanes.iter().filter(|lane| sink.is_none_or(|sink| sink == lane.name));
+    Ok(meant.filter(|lane| lane.settings.traits().keeps_positions).map(|lane| lane.name.to_string()).collect())
+}
+
+/// Asks whoever sits at the terminal; where nobody does, `--yes` has to say it.
+fn confirm(pipeline: &str, partition: Option<&Partition>, sinks: &[String]) -> Result<()> {
+    let what =
+        partition.map_or_else(|| "all positions".to_string(), |partition| format!("the position of {partition}"));
+    let sinks = list(sinks.iter().map(String::as_str));
+    let question = format!(
+        "forgets {what} of pipeline `{pipeline}` in {sinks}: the next start reads from the beginning again, and rows that \
+         are stored already come a second time"
+    );
+    if !std::io::stdin().is_terminal() {
+        bail!("this {question}; `--yes` does it");
+    }
+    eprint!("This {question}.\nForget? [y/N] ");
+    std::io::stderr().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    if !matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") {
+        bail!("nothing was forgotten");
+    }
+    Ok(())
+}
+
+async fn reset(pipeline: &Pipeline, sink: Option<&str>, reset: &Reset) -> Result<()> {
+    let lanes = pipeline.lanes();
+    chosen(pipeline, sink)?;
     for (index, spec) in lanes.iter().enumerate().filter(|(_, lane)| sink.is_none_or(|sink| sink == lane.name)) {
         let mut lane = pipeline.open_sink(index, "positions").await?;
         if !lane.traits.keeps_positions {

@@ -21,6 +21,22 @@ pub(crate) const LEAVE_WITHIN: Duration = Duration::from_millis(9_500);
 /// Of a dry run nothing needs to be stored; the table that is being printed may end.
 const LEAVE_DRY_RUN_WITHIN: Duration = Duration::from_millis(500);
 
+/// A job over what was there, of which no record was good: it went to its end, and yet nothing came of it.
+#[derive(Debug)]
+pub(crate) struct AllBad {
+    records: u64,
+}
+
+impl std::fmt::Display for AllBad {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let records =
+            if self.records == 1 { "the only record".to_string() } else { format!("all {} records", self.records) };
+        write!(f, "{records} were bad: no result was stored; the dead letters (or the log) have the reasons")
+    }
+}
+
+impl std::error::Error for AllBad {}
+
 /// Run a pipeline: read, predict, and land every result exactly once
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -30,6 +46,7 @@ const LEAVE_DRY_RUN_WITHIN: Duration = Duration::from_millis(500);
   foretell run pipeline.yaml --console              # what would land in each sink, and nothing moves
   foretell run pipeline.yaml --console --from latest
 
+With `trigger: available_now` it ends when all that was there is stored; exit code 3 says that every record was bad.
 SIGINT or SIGTERM: finish what is under way, commit, leave within 10 seconds. A second one: leave at once; nothing is
 lost, the next start goes on from what the sinks have stored.")]
 pub(crate) struct RunArgs {
@@ -61,7 +78,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<()> {
         let worker = pipeline.observer(args.from, args.rows).await?;
         tokio::spawn(signals(shutdown.clone(), LEAVE_DRY_RUN_WITHIN));
         let tables = pipeline.refresh_tables(false, &shutdown);
-        return run_workers(&pipeline, vec![worker], tables, shutdown, started).await;
+        return run_workers(&pipeline, vec![worker], tables, shutdown, started).await.map(drop);
     }
     tokio::spawn(signals(shutdown.clone(), LEAVE_WITHIN));
     let workers = args.workers.map_or_else(|| pipeline.usual_workers(), usize::from);
@@ -92,10 +109,18 @@ pub(crate) async fn run_pipeline(
     pipeline.keep().await?;
     let tables = pipeline.refresh_tables(true, &shutdown);
     ready();
-    run_workers(&pipeline, open, tables, shutdown.clone(), started).await?;
+    let seen = pipeline.file.source.settings.seen_before().await;
+    let total = run_workers(&pipeline, open, tables, shutdown.clone(), started).await?;
     // A run that was told to stop may have left something.
     if pipeline.file.trigger.mode == TriggerMode::AvailableNow && !shutdown.is_cancelled() {
         pipeline.complete().await?;
+        if total.records == 0 && seen > 0 {
+            let files = if seen == 1 { "1 file was".to_string() } else { format!("{seen} files were") };
+            info!("nothing new: {files} read before; `foretell positions show` tells what each sink has");
+        }
+        if total.records > 0 && total.bad >= total.records {
+            return Err(AllBad { records: total.records }.into());
+        }
     }
     Ok(())
 }
@@ -106,7 +131,7 @@ async fn run_workers(
     mut tables: JoinSet<()>,
     shutdown: CancellationToken,
     started: Instant,
-) -> Result<()> {
+) -> Result<Snapshot> {
     let workers = ready.len();
     let mut tasks = JoinSet::new();
     let mut stats = Vec::new();
@@ -140,6 +165,7 @@ async fn run_workers(
         }
     }
     progress.abort();
+    pipeline.models.values().for_each(|(_, model)| model.tell());
     let total = total(&stats);
     info!(
         records = total.records,
@@ -149,16 +175,16 @@ async fn run_workers(
         seconds = format!("{:.1}", started.elapsed().as_secs_f64()),
         "ended"
     );
-    outcome
+    outcome.map(|()| total)
 }
 
 /// The first signal drains, which may take so long; the second leaves at once.
 pub(crate) async fn signals(shutdown: CancellationToken, leave_within: Duration) {
-    signal().await;
+    let _ = signal().await;
     info!("stopping: finishing what is under way");
     shutdown.cancel();
     tokio::select! {
-        () = signal() => warn!("leaving at once; nothing is lost, the next start goes on from what the sinks hold"),
+        _ = signal() => warn!("leaving at once; nothing is lost, the next start goes on from what the sinks hold"),
         () = tokio::time::sleep(leave_within) => {
             warn!("a service takes too long; leaving: nothing is lost, the next start goes on from what the sinks hold");
         }
@@ -166,16 +192,20 @@ pub(crate) async fn signals(shutdown: CancellationToken, leave_within: Duration)
     std::process::exit(0);
 }
 
-async fn signal() {
+/// Resolves with the number of the signal that tells the program to stop.
+pub(crate) async fn signal() -> i32 {
     use tokio::signal::unix::{SignalKind, signal};
     match signal(SignalKind::terminate()) {
         Ok(mut terminate) => {
             tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => libc::SIGTERM,
+                _ = tokio::signal::ctrl_c() => libc::SIGINT,
             }
         }
-        Err(_) => drop(tokio::signal::ctrl_c().await),
+        Err(_) => {
+            let _ = tokio::signal::ctrl_c().await;
+            libc::SIGINT
+        }
     }
 }
 

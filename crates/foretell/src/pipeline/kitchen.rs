@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use foretell_connect::decode::{DECODERS, decode_key};
@@ -153,7 +153,8 @@ impl Pantry {
             let bytes = self.state.get(Thing::Model, sha256).await?;
             let how = text.models.get(name).cloned().unwrap_or_default();
             let wrong = |error| StageError::state(format!("model `{name}`: {error}"));
-            vec![(name.to_string(), Arc::new(Loaded(how.load(&bytes, limits).map_err(wrong)?)))]
+            let model = how.load(&bytes, limits).map_err(wrong)?;
+            vec![(name.to_string(), Arc::new(Loaded::new(name, model)))]
         };
         self.cache().insert(key, functions.clone());
         Ok(functions)
@@ -251,7 +252,8 @@ fn scorers(text: &Text, functions: Functions) -> Result<Scorers> {
     }
     for (name, scorer) in all {
         if models.contains_key(&name) {
-            bail!("two functions are called `{name}`: rename the model or the encoding");
+            let twice = anyhow!("two functions are called `{name}`: rename the model or the encoding");
+            return Err(twice.context("query"));
         }
         models.insert(name, scorer);
     }

@@ -13,9 +13,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use arrow::datatypes::{Schema, SchemaRef};
+use foretell_connect::decode::MISSING;
 use foretell_connect::kind::{DecodeText, Role, SinkContext, SinkSettings, SourceContext};
 use foretell_flow::{
-    Lane, Limits, OnBadRecord, Settings, Sharing, Sink, Source, Stats, Takes, Trigger, Worker, dead_letter_schema,
+    Kitchen, Lane, Limits, OnBadRecord, Settings, Sharing, Sink, Source, Stats, Takes, Trigger, Worker,
+    dead_letter_schema,
 };
 use foretell_model::Model;
 use foretell_query::Scorer;
@@ -76,9 +78,10 @@ impl Pipeline {
         for entry in &file.models {
             let (text, sha256, model) = load_model(&file, entry)?;
             texts.insert(entry.name.clone(), text);
-            models.insert(entry.name.clone(), (sha256, Arc::new(Loaded(model))));
+            models.insert(entry.name.clone(), (sha256, Arc::new(Loaded::new(&entry.name, model))));
         }
-        let (decode, inferred) = decode(&file).await?;
+        let (mut decode, inferred) = decode(&file).await?;
+        keep_levels(&mut decode, models.values().map(|(_, loaded)| &loaded.model));
         let mut loads: BTreeMap<String, (String, Functions)> = BTreeMap::new();
         for (name, (sha256, model)) in &models {
             loads.insert(name.clone(), (sha256.clone(), vec![(name.clone(), model.clone() as Arc<dyn Scorer>)]));
@@ -118,10 +121,17 @@ impl Pipeline {
         let functions = loads.values().flat_map(|(_, functions)| functions.iter().cloned()).collect();
         let joinable = tables.iter().map(|(name, version)| kitchen::joinable(name, version.batch.clone())).collect();
         let (_, planned) = kitchen::prepare(&text, functions, joinable, &lanes, None).await.map_err(|error| {
-            let view = file.sinks.iter().find(|sink| error.to_string() == format!("sinks.{}.query", sink.name));
-            match view {
-                Some(sink) => file.error(&["sinks", &sink.name, "query"], chain(&error, 1), ""),
-                None => file.error(&["query"], chain(&error, 1), ""),
+            let place = error.to_string();
+            let view = file.sinks.iter().find(|sink| place == format!("sinks.{}.query", sink.name));
+            let encoding = file.encodings.iter().find(|entry| place == format!("encodings.{}", entry.name));
+            match (view, encoding) {
+                (Some(sink), _) => file.error(&["sinks", &sink.name, "query"], causes(&error), ""),
+                (_, Some(entry)) => file.error(&["encodings", &entry.name], causes(&error), ""),
+                _ if place == "query" => file.error(&["query"], causes(&error), ""),
+                // What was found out of the source's data stands nowhere in the file.
+                _ if inferred.is_some() => file.error(&["source", file.source.kind], causes(&error), ""),
+                _ if file.decode.is_some() => file.error(&["decode"], causes(&error), ""),
+                _ => file.error(&[], causes(&error), ""),
             }
         })?;
         let state = State::open(&file.state, &file.base)?;
@@ -328,6 +338,41 @@ impl Pipeline {
         report.map_err(|error| self.at(&["source", self.file.source.kind], error).into())
     }
 
+    /// Runs the first records of what is there through decoder and query, which stores nothing; says what is bad of them.
+    pub(crate) async fn try_out(&self) -> Result<Vec<String>> {
+        let source = ["source", self.file.source.kind];
+        let heads = self.file.source.settings.head(&self.source_context("check", (0, 1))).await;
+        let heads = heads.map_err(|error| self.at(&source, error))?;
+        let (mut told, mut all) = (Vec::new(), 0);
+        if heads.is_empty() {
+            return Ok(told);
+        }
+        let mut cook = self.pantry.cook(&self.pantry.recipe())?;
+        for head in heads.iter().filter(|head| head.records.len() > 0) {
+            let now = chrono::Utc::now().timestamp_micros();
+            let bad = cook.try_out(&head.records, now).map_err(|error| self.at(&["query"], error))?;
+            let Some(first) = bad.first() else { continue };
+            let line = head.lines.get(first.row).copied().unwrap_or_default();
+            let of = head.records.len();
+            told.push(format!(
+                "{}: {} of its first {of} records {} bad, the first on line {line}: {}: {}",
+                head.file,
+                bad.len(),
+                if bad.len() == 1 { "is" } else { "are" },
+                first.stage,
+                first.reason
+            ));
+            all += usize::from(bad.len() == of);
+        }
+        let stops = self.file.on_bad_record == pipeline_file::OnBadRecord::Stop;
+        if let Some(first) = told.first().filter(|_| stops || all == heads.len()) {
+            let remedy =
+                if stops { "`on_bad_record: stop` would stop there" } else { "is `decode` right for these files?" };
+            return Err(self.file.error(&source, first, remedy).into());
+        }
+        Ok(told)
+    }
+
     /// A worker, its sinks and its source open.
     pub(crate) async fn worker(&self, name: &str, share: (usize, usize), known: &HashSet<String>) -> Result<Worker> {
         let mut lanes = Vec::new();
@@ -370,6 +415,38 @@ impl Pipeline {
     /// A stage's error at its place in the file.
     fn at(&self, path: &[&str], error: foretell_flow::StageError) -> FileError {
         self.file.error(path, error.message, error.remedy)
+    }
+}
+
+/// Of CSV, words that mean a missing value and are a level of a model are values in the columns of that level's name: the
+/// model can only have met them as such. Where the file says what is missing, that counts.
+fn keep_levels<'a>(decode: &mut DecodeText, models: impl Iterator<Item = &'a Model>) {
+    let names_words = decode.settings.get("missing").is_some();
+    let Some(columns) = decode.settings.get_mut("columns").and_then(serde_json::Value::as_array_mut) else { return };
+    if decode.kind != "csv" || names_words {
+        return;
+    }
+    let mut levels: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for model in models {
+        for (feature, words) in crate::levels::words(model) {
+            let name = model.signature().inputs.get(feature).and_then(|input| input.name.clone());
+            levels.entry(name.unwrap_or_default()).or_default().extend(words);
+        }
+    }
+    for column in columns.iter_mut().filter_map(serde_json::Value::as_object_mut) {
+        for (name, spec) in column.iter_mut() {
+            let Some(words) = levels.get(name.as_str()) else { continue };
+            if let Some(text) = spec.as_str() {
+                *spec = serde_json::json!({ "type": text });
+            }
+            let is_text = spec["type"].as_str().is_some_and(|found| found.starts_with("utf8"));
+            let Some(details) = spec.as_object_mut().filter(|details| is_text && !details.contains_key("missing"))
+            else {
+                continue;
+            };
+            let missing: Vec<&str> = MISSING.into_iter().filter(|word| !words.contains(word)).collect();
+            details.insert("missing".to_string(), missing.into());
+        }
     }
 }
 
@@ -464,7 +541,9 @@ fn load_model(file: &PipelineFile, entry: &ModelEntry) -> Result<(ModelText, Str
     Ok((text, sha256, model))
 }
 
-/// The causes of an error in one line, without the first `skip` of them.
-fn chain(error: &anyhow::Error, skip: usize) -> String {
-    error.chain().skip(skip).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+/// The causes of an error in one line; without the first, where there are others.
+fn causes(error: &anyhow::Error) -> String {
+    let texts: Vec<String> = error.chain().map(ToString::to_string).collect();
+    let causes = texts.get(1..).filter(|causes| !causes.is_empty()).unwrap_or(&texts);
+    causes.join(": ")
 }

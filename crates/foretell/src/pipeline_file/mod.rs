@@ -129,16 +129,22 @@ impl PipelineFile {
     /// # Errors
     /// The first thing that is wrong with it, in the order of the file.
     pub(crate) fn load(path: &Path) -> Result<PipelineFile, FileError> {
-        let text = std::fs::read_to_string(path).map_err(|error| FileError {
-            file: path.display().to_string(),
-            line: None,
-            path: String::new(),
-            message: match error.kind() {
-                std::io::ErrorKind::NotFound => "the file does not exist".to_string(),
-                std::io::ErrorKind::InvalidData => "the file is not UTF-8".to_string(),
-                _ => format!("the file cannot be read: {error}"),
-            },
-            remedy: String::new(),
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let (message, remedy) = match error.kind() {
+                std::io::ErrorKind::NotFound => ("the file does not exist".to_string(), ""),
+                std::io::ErrorKind::InvalidData => (
+                    "the file is not UTF-8, so it is no pipeline file".to_string(),
+                    "of a model file `foretell inspect` tells what is in it, and `foretell predict MODEL DATA` uses it",
+                ),
+                _ => (format!("the file cannot be read: {error}"), ""),
+            };
+            FileError {
+                file: path.display().to_string(),
+                line: None,
+                path: String::new(),
+                message,
+                remedy: remedy.to_string(),
+            }
         })?;
         PipelineFile::parse(path, &text, REGISTRY, &|name| std::env::var(name))
     }

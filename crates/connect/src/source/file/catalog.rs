@@ -323,6 +323,26 @@ impl Catalog {
         i64::try_from(records).unwrap_or(i64::MAX)
     }
 
+    /// How many files earlier runs have listed.
+    pub(super) fn seen_before(&self) -> usize {
+        self.known().files.len().saturating_sub(self.new)
+    }
+
+    /// Files to look into before a run: the first of those that no run has seen, else the last of all, so far as they are
+    /// still there.
+    pub(super) async fn samples(&self, most: usize) -> Vec<Arc<Listed>> {
+        let known = self.known();
+        let (old, new) = known.files.split_at(known.files.len().saturating_sub(self.new));
+        let mut files: Vec<Arc<Listed>> = new.iter().take(most).cloned().collect();
+        for file in old.iter().rev().take(most.saturating_sub(files.len())) {
+            // What a run has read may be gone, or replaced: then that run says so.
+            if self.reader(file).await.is_ok() {
+                files.push(file.clone());
+            }
+        }
+        files
+    }
+
     /// What is there, for people.
     pub(super) fn report(&self) -> Vec<String> {
         let known = self.known();

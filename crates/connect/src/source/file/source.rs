@@ -42,14 +42,14 @@ pub(super) struct FileSource {
 }
 
 /// A block, and how many of its records were handed out.
-struct Cursor {
+pub(super) struct Cursor {
     block: Block,
     values: Option<BinaryArray>,
     done: usize,
 }
 
 impl Cursor {
-    fn new(mut block: Block) -> Cursor {
+    pub(super) fn new(mut block: Block) -> Cursor {
         // The array is made once; pieces of it cost nothing.
         let values = match &mut block.content {
             Content::Lines(lines) => {
@@ -61,7 +61,7 @@ impl Cursor {
         Cursor { block, values, done: 0 }
     }
 
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         use arrow::array::Array;
         match (&self.block.content, &self.values) {
             (_, Some(values)) => values.len(),
@@ -70,7 +70,7 @@ impl Cursor {
         }
     }
 
-    fn row(&self, index: usize) -> i64 {
+    pub(super) fn row(&self, index: usize) -> i64 {
         match &self.block.content {
             Content::Lines(lines) => match &lines.rows {
                 Numbers::From(first) => first + index as i64,
@@ -82,7 +82,7 @@ impl Cursor {
     }
 
     /// The next records, as many as are wanted.
-    fn take(&mut self, topic: &Arc<str>, demand: Demand) -> Records {
+    pub(super) fn take(&mut self, topic: &Arc<str>, demand: Demand) -> Records {
         let from = self.done;
         let rest = self.len() - from;
         let mut rows = rest.min(demand.rows.max(1));

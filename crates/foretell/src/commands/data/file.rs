@@ -33,6 +33,7 @@ impl Destination {
                 builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
                 let temporary = builder.tempfile_in(folder.unwrap_or(Path::new(".")));
                 let temporary = temporary.with_context(|| format!("cannot write `{}`", path.display()))?;
+                remove_when_told_to_stop(temporary.path().to_path_buf());
                 (Box::new(temporary.as_file().try_clone()?), Some((temporary, path.to_path_buf())))
             }
         };
@@ -46,4 +47,16 @@ impl Destination {
         }
         Ok(())
     }
+}
+
+/// A signal ends the program where it stands, and what is unfinished must not stay: it holds predictions of somebody's data
+/// under a name that nobody looks for.
+fn remove_when_told_to_stop(temporary: PathBuf) {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+    runtime.spawn(async move {
+        let number = crate::commands::run::signal().await;
+        // Once the file has its own name there is none of this one.
+        let _ = std::fs::remove_file(&temporary);
+        std::process::exit(128 + number);
+    });
 }
