@@ -66,7 +66,7 @@ impl Threshold for f64 {
 /// Rows whose values are laid out for walks at once: about as many as stay in the second-level cache.
 const WALK_VALUES: usize = 1 << 15;
 
-/// Fewer rows than this are walked: ranks are computed for a whole block.
+/// Fewer rows than this are scored one by one: ranks are computed for a whole group.
 const FEW: usize = 12;
 
 /// An ensemble, ready to be scored: values of type `T`, sums of type `V`.
@@ -156,7 +156,10 @@ impl<T: Threshold, V: Leaf> Plan<T, V> {
                     row[column] = *value;
                 }
             }
-            self.walk.run(&by_row[..count * columns], columns, from, &mut sums);
+            let rows = &by_row[..count * columns];
+            if !self.ranks.as_ref().is_some_and(|ranks| ranks.run_singly(rows, columns, from, &mut sums)) {
+                self.walk.run(rows, columns, from, &mut sums);
+            }
             from += count;
         }
         sums

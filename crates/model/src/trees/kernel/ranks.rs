@@ -9,6 +9,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod single;
 
 use super::super::ir::{Ensemble, NONE, Tree};
 use super::super::plan::{Leaf, Threshold};
@@ -82,6 +84,8 @@ pub(crate) struct Ranks<T, V> {
     trees: Vec<Root>,
     values: Vec<V>,
     width: usize,
+    #[cfg(target_arch = "x86_64")]
+    single: Option<single::Single>,
 }
 
 /// Buffers that blocks share.
@@ -121,6 +125,8 @@ impl<T: Threshold, V: Leaf> Ranks<T, V> {
             trees: Vec::with_capacity(shapes.len()),
             values: Vec::with_capacity(padded),
             width: ensemble.width,
+            #[cfg(target_arch = "x86_64")]
+            single: None,
         };
         for (index, (tree, shape)) in ensemble.trees.iter().zip(&shapes).enumerate() {
             ranks.trees.push(Root {
@@ -156,7 +162,25 @@ impl<T: Threshold, V: Leaf> Ranks<T, V> {
                 ranks.values.resize(ranks.values.len() + shape.padded() - shape.leaves.len(), V::default());
             }
         }
+        #[cfg(target_arch = "x86_64")]
+        {
+            ranks.single = single::Single::new(&ranks.trees, &ranks.splits, ranks.planes);
+        }
         Some(ranks)
+    }
+
+    /// Adds all trees to the sums of rows one by one, from row `from` on, where this processor and these trees have a way
+    /// to do so; false where not. `rows` holds `columns` values for each.
+    pub(crate) fn run_singly(&self, rows: &[T], columns: usize, from: usize, sums: &mut [Vec<V>]) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(single) = self.single.as_ref().filter(|_| single::has_features()) {
+            for (at, row) in rows.chunks_exact(columns).enumerate() {
+                // SAFETY: the features were found on this processor.
+                unsafe { single::run(self, single, row, from + at, sums) };
+            }
+            return true;
+        }
+        false
     }
 
     /// Bytes in memory, roughly.
@@ -165,6 +189,17 @@ impl<T: Threshold, V: Leaf> Ranks<T, V> {
             + size_of_val(&self.splits[..])
             + size_of_val(&self.trees[..])
             + size_of_val(&self.values[..])
+            + self.bytes_of_single()
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn bytes_of_single(&self) -> usize {
+        self.single.as_ref().map_or(0, single::Single::bytes)
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn bytes_of_single(&self) -> usize {
+        0
     }
 
     /// Adds all trees to the sums of `count` rows, from row `from` on; the block holds a column a feature.

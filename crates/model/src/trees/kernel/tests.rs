@@ -149,6 +149,11 @@ fn compare<T: Threshold, V: Leaf + PartialEq + AddAssign>(
             check(&format!("{width:?}"), &sums);
             compared += 1;
         }
+        let mut sums = none();
+        if ranks.run_singly(&rows, ensemble.features, 1, &mut sums) {
+            check("row by row", &sums);
+            compared += 1;
+        }
     }
     compared
 }

@@ -76,31 +76,38 @@ impl<T: Threshold, V: Leaf> Walk<T, V> {
         let (first_set, first_value) = (self.sets.len() as u32, self.values.len() as u32);
         self.sets.extend(tree.sets.iter().cloned());
         self.values.extend(tree.values.iter().map(|value| weight(*value)));
-        // Breadth first: `queue[i]` is the file's index of the node that is laid at `root + i`.
-        let mut queue = vec![(0u32, 0u32)];
+        let leaf = Step { t: T::NAN, left: 0, column: 0 };
+        let grow = |walk: &mut Self, by: usize| {
+            let count = walk.nodes.len() + by;
+            walk.nodes.resize(count, leaf);
+            walk.leaf.resize(count, 0);
+            if !plain {
+                walk.set.resize(count, NONE);
+            }
+        };
+        grow(self, 1);
+        // Depth first, and first the side to which more rows went in training: most ways lead on to what is near.
+        let mut open = vec![(0u32, root, 0u32)];
         let mut deepest = 0;
-        let mut next = 0;
-        while let Some(&(node, depth)) = queue.get(next) {
+        while let Some((node, at, depth)) = open.pop() {
             deepest = deepest.max(depth);
             let from = &tree.nodes[node as usize];
             if from.is_leaf() {
-                self.nodes.push(Step { t: T::NAN, left: (root + next) as u32, column: 0 });
-                self.leaf.push(first_value + from.feature * self.width as u32);
-            } else {
-                let side = if from.missing_left { 0 } else { MISSING_RIGHT };
-                self.nodes.push(Step {
-                    t: lower(from.threshold),
-                    left: (root + queue.len()) as u32,
-                    column: columns[from.feature as usize] | side,
-                });
-                self.leaf.push(0);
-                queue.extend([(from.left, depth + 1), (from.right, depth + 1)]);
+                self.nodes[at].left = at as u32;
+                self.leaf[at] = first_value + from.feature * self.width as u32;
+                continue;
             }
-            if !plain {
-                let has = !from.is_leaf() && from.set != NONE;
-                self.set.push(if has { first_set + from.set } else { NONE });
+            let left = self.nodes.len();
+            grow(self, 2);
+            let side = if from.missing_left { 0 } else { MISSING_RIGHT };
+            let column = columns[from.feature as usize] | side;
+            self.nodes[at] = Step { t: lower(from.threshold), left: left as u32, column };
+            if !plain && from.set != NONE {
+                self.set[at] = first_set + from.set;
             }
-            next += 1;
+            let (left, right) = ((from.left, left, depth + 1), (from.right, left + 1, depth + 1));
+            let cover = |child: u32| tree.nodes[child as usize].cover;
+            open.extend(if cover(from.left) < cover(from.right) { [left, right] } else { [right, left] });
         }
         self.trees.push(Root { node: root as u32, depth: deepest, offset: tree.offset });
     }
