@@ -73,7 +73,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let (start, child) = start(loader, view, &sources, loss, outputs)?;
 
     let rate = view.attr("learning_rate")?.as_f64()?;
-    let plan = Plan::new(&ensemble, depth, |_, value| rate * value);
+    let plan = Plan::new(&ensemble, |_, value| rate * value);
     let trees = TreesReport {
         trees: ensemble.trees.len(),
         nodes: ensemble.nodes(),

@@ -69,7 +69,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         // Until 0.19 a score of one half was no offset of the file's, and the threshold itself an outlier.
         (None, _) => (-0.5, view.attr("threshold_")?.as_f64()?.next_up()),
     };
-    let plan = Plan::new(&ensemble, depth, |_, value| value);
+    let plan = Plan::new(&ensemble, |_, value| value);
     let trees = TreesReport {
         trees,
         nodes: ensemble.nodes(),
