@@ -137,6 +137,12 @@ impl Bed {
     pub async fn open(&self, schema: &SchemaRef, more: Value) -> Result<Box<dyn Sink>, StageError> {
         parse(self.settings(more)).open(&context(schema)).await
     }
+
+    /// As another sink, perhaps another pipeline's.
+    pub async fn open_as(&self, schema: &SchemaRef, pipeline: &str, sink: &str) -> Box<dyn Sink> {
+        let context = SinkContext { pipeline: pipeline.into(), sink: sink.into(), ..context(schema) };
+        parse(self.settings(json!({}))).open(&context).await.unwrap()
+    }
 }
 
 pub fn parse(settings: Value) -> Box<dyn SinkSettings> {

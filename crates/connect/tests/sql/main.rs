@@ -34,7 +34,7 @@ macro_rules! suite {
 suite! {
     protocol: stores_rows_and_positions, one_of_two_writers_wins, a_cut_before_commit_stores_nothing,
         a_cut_after_commit_stores_once, a_dropped_write_stores_nothing, refused_rows_are_kept_beside_the_table,
-        without_provenance_refused_rows_have_no_offset, plans_are_kept_and_trimmed, positions_are_set_and_forgotten,
+        without_provenance_refused_rows_have_no_offset, plans_are_kept_and_trimmed, what_is_stored_is_handed_over, positions_are_set_and_forgotten,
         many_partitions_move_together, at_least_once_keeps_no_tables,
         a_connection_that_was_killed;
     values: types_round_trip, text_is_read_by_the_database, times_are_local_where_a_type_has_no_zone, not_a_number,

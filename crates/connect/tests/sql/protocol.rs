@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arrow::array::{Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
-use foretell_flow::{Fault, Keep, Position, Reset, Sink};
+use foretell_flow::{Fault, Keep, Position, Reset, Sink, Trace};
 use serde_json::json;
 
 use crate::bed::{Bed, Server, TIME, batch, claim, context, parse, partition, write};
@@ -244,6 +244,36 @@ pub async fn plans_are_kept_and_trimmed(bed: &mut Bed) {
     assert_eq!((held[0].next, starts(&held[0].plans)), (40, vec![20, 30]));
     sink.write(&keeping(40, 50)).await.unwrap();
     assert!(sink.positions().await.unwrap()[0].plans.is_empty());
+
+    // A piece that is stored already, and is written for the rest of its range, is replaced.
+    sink.write(&keeping(50, 0)).await.unwrap();
+    let mut again = write(0, 50, 70, rows(60..70));
+    again.keep = Some(Keep { pieces: again.plan.pieces().collect(), floor: vec![position(0)] });
+    again.ranges[0].from = 60;
+    sink.write(&again).await.unwrap();
+    let held = sink.positions().await.unwrap();
+    assert_eq!((held[0].plans.len(), held[0].plans[0].range.from, held[0].plans[0].range.to), (1, 50, 70));
+}
+
+pub async fn what_is_stored_is_handed_over(bed: &mut Bed) {
+    table(bed).await;
+    let mut sink = bed.open(&schema(), json!({})).await.unwrap();
+    sink.claim(&[claim(0, 0), claim(1, 0)]).await.unwrap();
+    let mut this = write(0, 0, 10, rows(0..10));
+    let floor = vec![Position { partition: partition(0), next: 0 }];
+    this.keep = Some(Keep { pieces: this.plan.pieces().collect(), floor });
+    sink.write(&this).await.unwrap();
+    let before = sink.positions().await.unwrap();
+    assert_eq!(sink.traces().await.unwrap(), [], "its own are no traces");
+    sink.hand_over("other", "renamed").await.unwrap();
+    assert_eq!(sink.positions().await.unwrap(), []);
+    // Back again: all of it is there.
+    let mut renamed = bed.open_as(&schema(), "other", "renamed").await;
+    assert_eq!(renamed.positions().await.unwrap(), before);
+    renamed.hand_over("p", "renamed").await.unwrap();
+    let mut another = bed.open_as(&schema(), "p", "another").await;
+    let traces = another.traces().await.unwrap();
+    assert!(matches!(&traces[..], [Trace::Sink { pipeline, sink, .. }] if pipeline == "p" && sink == "renamed"));
 }
 
 pub async fn positions_are_set_and_forgotten(bed: &mut Bed) {

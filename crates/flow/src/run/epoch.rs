@@ -143,7 +143,11 @@ impl Epoch<'_> {
         let held = start::held(lanes, &bounds, *self.fresh).await?;
         roster.check_homes(lanes, &bounds, &held)?;
         roster.check_lost(lanes, &self.settings.pipeline, (&mut *self.source, &bounds), &held).await?;
-        let known = Known { topics: &self.settings.known_topics, partitions: self.at_begin };
+        let known = Known {
+            topics: &self.settings.known_topics,
+            partitions: self.at_begin,
+            in_group: roster.without_positions(),
+        };
         let claims = start::claims(lanes, &bounds, &held, &known);
         let mut held = try_join_all(lanes.iter_mut().zip(&claims).map(|(lane, claims)| claim(lane, claims))).await?;
         if *self.fresh {

@@ -35,6 +35,13 @@ pub(super) struct Roster {
 }
 
 impl Roster {
+    /// Whether the pipeline has run with sinks that keep no positions only: where the group is, these are.
+    pub(super) fn without_positions(&self) -> bool {
+        self.any && self.names.is_empty()
+    }
+}
+
+impl Roster {
     /// What is no note of ours is none.
     pub(super) fn read(notes: &[String]) -> Roster {
         let mut roster = Roster { names: BTreeSet::new(), homes: BTreeMap::new(), any: false };
@@ -153,6 +160,9 @@ impl Roster {
                     ),
                     format!("put them back, or name the place of before; {begin}"),
                 );
+            }
+            if self.without_positions() {
+                continue;
             }
             if let (true, Some(bound)) = (first, beyond) {
                 return stop(

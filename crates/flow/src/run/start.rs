@@ -14,6 +14,8 @@ pub(super) struct Known<'a> {
     pub(super) topics: &'a HashSet<String>,
     /// How many partitions there were.
     pub(super) partitions: usize,
+    /// Whether it ran before with sinks that keep no positions only, and is where the group is.
+    pub(super) in_group: bool,
 }
 
 impl Known<'_> {
@@ -52,7 +54,7 @@ pub(super) async fn held(lanes: &mut [Lane], bounds: &[Bounds], fresh: bool) -> 
 
 /// What every lane is claimed with.
 pub(super) fn claims(lanes: &[Lane], bounds: &[Bounds], held: &[Vec<Holding>], known: &Known<'_>) -> Vec<Vec<Claim>> {
-    let keeping = lanes.iter().any(|lane| lane.traits.keeps_positions);
+    let keeping = !known.in_group && lanes.iter().any(|lane| lane.traits.keeps_positions);
     let mut claims = vec![Vec::with_capacity(bounds.len()); lanes.len()];
     for bound in bounds {
         let lowest = held.iter().flatten().filter(|h| h.partition == bound.partition).map(|h| h.next).min();

@@ -1,6 +1,7 @@
 //! A source, sinks, a kitchen and a worker in memory.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -44,6 +45,24 @@ pub(crate) struct MemorySource {
     pub(crate) later: Vec<i32>,
     /// What was noted with commits.
     pub(crate) notes: Vec<String>,
+    /// How often it was asked how far behind positions are.
+    pub(crate) asked: Arc<AtomicU64>,
+}
+
+impl MemorySource {
+    /// One that has all partitions, from the beginning.
+    pub(crate) fn quiet() -> MemorySource {
+        MemorySource {
+            dice: Dice(1),
+            at: (0..PARTITIONS).map(|index| (index, 0)).collect(),
+            assigned: false,
+            rebalances: false,
+            elsewhere: 0,
+            later: Vec::new(),
+            notes: Vec::new(),
+            asked: Arc::default(),
+        }
+    }
 }
 
 #[async_trait]
@@ -108,17 +127,18 @@ impl Source for MemorySource {
     }
 
     fn upkeep(&mut self) -> Arc<dyn Upkeep> {
-        Arc::new(Advisory)
+        Arc::new(Advisory(self.asked.clone()))
     }
 }
 
-/// Nobody asks it.
-struct Advisory;
+/// How often it was asked.
+struct Advisory(Arc<AtomicU64>);
 
 #[async_trait]
 impl Upkeep for Advisory {
-    async fn behind(&self, _: &[Position]) -> Result<i64, StageError> {
-        Ok(0)
+    async fn behind(&self, positions: &[Position]) -> Result<i64, StageError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(positions.iter().map(|position| RECORDS - position.next).sum())
     }
 
     async fn commit(&self, _: &[Position], _: &str) -> Result<(), StageError> {
@@ -445,15 +465,7 @@ pub(crate) fn worker_of(world: &mut World, today: &Edition, editions: &[Edition]
         }
     };
     let lanes = names.into_iter().enumerate().map(lane).collect();
-    let source = MemorySource {
-        dice: Dice(seed * 77 + 5),
-        at: (0..PARTITIONS).map(|index| (index, 0)).collect(),
-        assigned: false,
-        rebalances: faults,
-        elsewhere: 0,
-        later: Vec::new(),
-        notes: Vec::new(),
-    };
+    let source = MemorySource { dice: Dice(seed * 77 + 5), rebalances: faults, ..MemorySource::quiet() };
     Worker {
         source: Box::new(source),
         lanes,

@@ -119,16 +119,7 @@ async fn a_query_over_whole_batches_wants_all_partitions() {
     let stores = Stores::default();
     let mut shared = worker(8, &stores, Trigger::AvailableNow, false, "a");
     shared.settings.exclusive = true;
-    let at = (0..PARTITIONS).map(|index| (index, 0)).collect();
-    shared.source = Box::new(MemorySource {
-        dice: Dice(1),
-        at,
-        assigned: false,
-        rebalances: false,
-        elsewhere: 2,
-        later: Vec::new(),
-        notes: Vec::new(),
-    });
+    shared.source = Box::new(MemorySource { elsewhere: 2, ..MemorySource::quiet() });
     let error = shared.run(CancellationToken::new()).await.unwrap_err();
     assert_eq!(error.fault, Fault::Settings);
     assert!(error.message.contains("3 of 5 partitions"), "{error}");
