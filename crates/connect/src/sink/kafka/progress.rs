@@ -475,17 +475,13 @@ pub(super) async fn examine(
     }
     let Some(config) = config(&target.topic) else { return Ok(Limits::default()) };
     match (config.compacted(), role) {
-        (true, Role::DeadLetters) => {
-            return Err(compacted(&target.topic, "dead letters have their records' keys, or none"));
-        }
+        (true, Role::DeadLetters) => Err(compacted(&target.topic, "dead letters have their records' keys, or none")),
         (true, Role::Results) if !target.keyed => {
             let error = StageError::settings(format!(
                 "topic `{}` is compacted (`cleanup.policy={}`) and takes no record without a key, and there is no `key`",
                 target.topic, config.policy
             ));
-            return Err(
-                error.remedy("name the column that is the key: `key: …`; or write to a topic that is not compacted")
-            );
+            Err(error.remedy("name the column that is the key: `key: …`; or write to a topic that is not compacted"))
         }
         (compacted, _) => Ok(Limits { largest: config.largest, compacted }),
     }

@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(course(200, moving), (vec![], None));
         assert_eq!(course(200, |_| (reading(20, true), Some(Some(seen(0, 20))))), (vec![], None));
         assert_eq!(course(200, |_| (reading(7, false), Some(Some(seen(0, 20))))), (vec![], None));
-        let away = |number: usize| (reading(7, true), (number % 4 != 0).then(|| Some(seen(0, 20))));
+        let away = |number: usize| (reading(7, true), (!number.is_multiple_of(4)).then(|| Some(seen(0, 20))));
         assert_eq!(course(200, away), (vec![], None));
     }
 
@@ -268,7 +268,7 @@ mod tests {
         assert!(end.unwrap().1.contains("was deleted and created again"));
         let (_, end) = course(20, |number| (reading(7, true), Some((number < 2).then(|| seen(0, 7)))));
         assert_eq!(end.unwrap(), (10, "topic `t` is gone".into()));
-        let flickering = |number: usize| (reading(7, true), Some((number % 3 != 0).then(|| seen(0, 7))));
+        let flickering = |number: usize| (reading(7, true), Some((!number.is_multiple_of(3)).then(|| seen(0, 7))));
         assert_eq!(course(50, flickering), (vec![], None));
     }
 }
