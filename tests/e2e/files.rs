@@ -147,9 +147,12 @@ fn table(place: &Place) -> Vec<String> {
 #[test]
 fn kill_9_in_mid_file_loses_and_doubles_nothing() {
     let place = Place::new("files-crash");
-    place.pipeline(&minutes("${hdfs}/in/*.csv", "${hdfs}/out", "available_now"));
     let (text, expected) = patients(0..20_000);
     hdfs::put(&format!("{}/in/orders.csv", place.hdfs()), text.clone().into());
+    let pipeline = minutes("${hdfs}/in/*.csv", "${hdfs}/out", "available_now");
+    place.pipeline(&pipeline.replace("header: false, split", "header: true, split"));
+    place.run(&["check"]).says(&["pipeline.yaml:3: source.file", "orders.csv: the first line is not `PNO, "]);
+    place.pipeline(&pipeline);
     let out = format!("{}/out", place.hdfs());
     let landed = || if hdfs::exists(&out) { lines(&hdfs(&out), false).len() } else { 0 };
     let mut before = 0;
@@ -242,6 +245,16 @@ fn compressed_files_on_s3() {
             all.extend(expected);
         }
     }
+    // `check` opens them, packed or not, where they are.
+    let pipeline = text.replace("PATH", &format!("s3://foretell/{folder}/*.csv*"));
+    place.pipeline(&pipeline.replace("header: false, split", "header: true, split"));
+    place.run(&["check"]).says(&[
+        "pipeline.yaml:3: source.file",
+        "s3://foretell",
+        "a.csv: the first line is not `PNO, ",
+    ]);
+    place.pipeline(&pipeline);
+    place.run(&["check"]).well();
     place.run(&["run"]).well();
     same("part files", all.clone(), lines(&local(&place.dir.path().join("out")), false));
     same("table", all, table(&place));
@@ -314,7 +327,9 @@ fn what_is_wrong_with_files_is_said_at_start() {
     }
     // Wider than its header says: no order, and no other column either.
     place.pipeline(&minutes("a.csv", &out, "available_now").replace("header: false, split", "header: true, split"));
-    place.run(&["run"]).says(&["a.csv: the first line is not `PNO, ITEM_n,", "`header: false`"]);
+    for command in ["check", "run"] {
+        place.run(&[command]).says(&["a.csv: the first line is not `PNO, ITEM_n,", "`header: false`"]);
+    }
     place.pipeline(&minutes("a.csv", &out, "available_now"));
     place.run(&["run"]).well();
     assert_eq!(table(&place).len(), 1);

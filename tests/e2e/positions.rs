@@ -24,7 +24,7 @@ fn a_recreated_topic_stops_loudly_until_its_positions_are_forgotten() {
     place.run(&["run"]).says(&["was recreated", "`foretell positions show`", "forget"]);
     assert_eq!(landed(&place), 300, "nothing moved");
 
-    place.run(&["positions", "forget"]).well();
+    place.run(&["positions", "forget", "--yes"]).well();
     assert!(place.run(&["positions", "show"]).well().out.contains("no positions"));
     place.run(&["run"]).well();
     exactly(&place, expected(0..900));

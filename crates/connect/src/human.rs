@@ -1,4 +1,4 @@
-//! Durations and sizes as people write them: `3s`, `500ms`, `1 MiB`.
+//! Durations and sizes as people write them (`3s`, `500ms`, `1 MiB`), and texts as people may read them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -56,6 +56,25 @@ impl HumanSize {
         let bytes = measure(text, SIZES)?;
         (bytes.is_finite() && bytes <= 2f64.powi(53)).then_some(HumanSize(bytes as usize))
     }
+}
+
+/// A text from data, a file or a name, for people to read: what a terminal would obey, or show in another place than it
+/// stands, is written as an escape (`\u{1b}`, `\n`).
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if obeyed(c) { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    Cow::Owned(out)
+}
+
+/// Control characters, and those that change lines or the direction of writing.
+fn obeyed(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 impl fmt::Display for HumanSize {
@@ -156,6 +175,18 @@ mod tests {
         assert_eq!(parse("2h"), Some(7_200_000));
         for bad in ["", "3", "s", "-1s", "3 parsecs", "1e400s", "9999999999999999999999d"] {
             assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped() {
+        for (text, shown) in [
+            ("Zürich 東京 \\n 👩🏽‍⚕️", "Zürich 東京 \\n 👩🏽‍⚕️"),
+            ("\u{1b}[31mred\u{1b}]0;title\u{7}", "\\u{1b}[31mred\\u{1b}]0;title\\u{7}"),
+            ("a\nb\tc\r\u{7f}\u{9b}31m", "a\\nb\\tc\\r\\u{7f}\\u{9b}31m"),
+            ("ab\u{202e}cd\u{2028}", "ab\\u{202e}cd\\u{2028}"),
+        ] {
+            assert_eq!(printable(text), shown);
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use foretell_flow::{Decode, Sharing, Sink, SinkTraits, Source, StageError};
+use foretell_flow::{Decode, Records, Sharing, Sink, SinkTraits, Source, StageError};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
@@ -129,6 +129,17 @@ pub struct Inferred {
     pub from: String,
 }
 
+/// The first records of a file.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// Which file.
+    pub file: String,
+    /// Its first records.
+    pub records: Records,
+    /// The line of each, from 1; the number of its row where there are no lines.
+    pub lines: Vec<i64>,
+}
+
 /// What a source is opened with.
 #[derive(Debug, Clone)]
 pub struct SourceContext {
@@ -226,6 +237,20 @@ pub trait SourceSettings: Send + Sync {
         1
     }
 
+    /// The first records of what is there, read as a run would read them, for `foretell check`; nothing moves. None of a
+    /// source that only knows what is there when it has joined.
+    ///
+    /// # Errors
+    /// What a run would stop at.
+    async fn head(&self, _context: &SourceContext) -> Result<Vec<Head>, StageError> {
+        Ok(Vec::new())
+    }
+
+    /// When it was just opened: how many files were there that an earlier run has seen.
+    async fn seen_before(&self) -> usize {
+        0
+    }
+
     /// What is there, for people: one line each.
     async fn report(&self, _context: &SourceContext) -> Result<Vec<String>, StageError> {
         Ok(Vec::new())
@@ -256,6 +281,12 @@ pub trait SinkSettings: Send + Sync {
     /// Columns to take from the result, in order; all where `None`. The caller hands over just these.
     fn columns(&self) -> Option<&[String]> {
         None
+    }
+
+    /// Where it writes, where one machine or one worker alone may write: [`Lane::home`](foretell_flow::Lane::home). Else
+    /// empty. `base` as in [`SinkContext`].
+    fn home(&self, _base: &Path) -> String {
+        String::new()
     }
 
     /// Reaches the service and checks everything that can be wrong (address, credentials, table, columns and their

@@ -33,6 +33,17 @@ fn filter(text: &str) -> Result<String, String> {
     EnvFilter::try_new(text).map(|_| text.to_string()).map_err(|error| error.to_string())
 }
 
+/// Whether the environment has nothing against colour: `NO_COLOR` (https://no-color.org), `CLICOLOR=0` and a terminal that
+/// has none.
+fn colour() -> bool {
+    wants_colour(|name| std::env::var_os(name))
+}
+
+fn wants_colour(env: impl Fn(&str) -> Option<std::ffi::OsString>) -> bool {
+    let is = |name: &str, value: &str| env(name).is_some_and(|found| found == value);
+    env("NO_COLOR").is_none_or(|value| value.is_empty()) && !is("CLICOLOR", "0") && !is("TERM", "dumb")
+}
+
 /// Starts logging, once.
 pub(crate) fn start(args: &LogArgs) {
     let from_env = || std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
@@ -48,7 +59,23 @@ pub(crate) fn start(args: &LogArgs) {
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     match args.log_format {
-        LogFormat::Text => builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Text => builder.with_target(false).with_ansi(std::io::stderr().is_terminal() && colour()).init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colour_is_what_the_environment_wants() {
+        let wants = |set: &'static [(&str, &str)]| {
+            wants_colour(|name| set.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into()))
+        };
+        assert!(wants(&[]) && wants(&[("NO_COLOR", ""), ("CLICOLOR", "1"), ("TERM", "xterm")]));
+        for set in [&[("NO_COLOR", "1")][..], &[("CLICOLOR", "0")], &[("TERM", "dumb")]] {
+            assert!(!wants(set), "{set:?}");
+        }
     }
 }

@@ -1,13 +1,16 @@
 //! The binary: commands, and pipelines from their files. The only crate with clap and anyhow.
 //!
-//! Exit codes: 0 done, 1 an error (one line on standard error), 2 wrong usage.
+//! Exit codes: 0 done, 1 an error (one line on standard error), 2 wrong usage, 3 a batch job of which every record was
+//! bad.
 
 mod cli;
 mod commands;
+mod levels;
 mod log;
 mod memory;
 mod pipeline;
 mod pipeline_file;
+mod terminal;
 
 use std::process::ExitCode;
 
@@ -28,7 +31,7 @@ async fn run() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", one_line(&error));
-            ExitCode::FAILURE
+            if error.is::<commands::run::AllBad>() { ExitCode::from(3) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -51,7 +54,7 @@ fn one_line(error: &anyhow::Error) -> String {
         }
         line.push_str(&text);
     }
-    line.replace('\n', " ")
+    terminal::lines(&line.replace('\n', " "))
 }
 
 #[cfg(test)]
@@ -62,6 +65,7 @@ mod tests {
     fn an_error_is_one_line_and_says_nothing_twice() {
         let error = anyhow::anyhow!("disk full").context("out.csv: disk full").context("cannot\nwrite");
         assert_eq!(one_line(&error), "cannot write: out.csv: disk full");
+        assert_eq!(one_line(&anyhow::anyhow!("no column `\u{1b}[31m`")), "no column `\\u{1b}[31m`");
     }
 
     #[test]

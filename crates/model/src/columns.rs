@@ -47,12 +47,15 @@ impl<'a> Columns<'a> {
 }
 
 /// What a model answers.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Outputs {
     /// One array an output, as the signature lists them, each as long as the input. NULL in refused rows only.
     pub columns: Vec<ArrayRef>,
     /// The rows that the original library would have raised on, ascending by row.
     pub refusals: Vec<Refusal>,
+    /// Input columns that held values which an encoder did not know and let pass, as `handle_unknown="ignore"` does: the
+    /// name (or `feature 3`) and in how many rows. The answers are the library's all the same.
+    pub unseen: Vec<(String, usize)>,
 }
 
 /// A row that the model refuses, as the library it came from would.

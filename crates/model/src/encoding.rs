@@ -162,7 +162,7 @@ impl Encoding {
     pub fn score(&self, columns: &Columns<'_>) -> Outputs {
         let mut run = Run::default();
         let columns = columns.arrays().iter().take(1).map(|column| self.encode(column, &mut run)).collect();
-        Outputs { columns, refusals: run.into_refusals() }
+        Outputs { columns, ..run.told() }
     }
 
     /// One column; refused rows are NULL.
@@ -229,7 +229,7 @@ impl Reverse {
 
     /// Codes to labels. A code that no label has refuses its row, or is NULL where unknown labels are not refused.
     pub fn score(&self, columns: &Columns<'_>) -> Outputs {
-        let frame = Frame { columns: columns.arrays().to_vec(), rows: columns.rows() };
+        let frame = Frame { columns: columns.arrays().to_vec(), rows: columns.rows(), wide: false };
         let codes = Matrix::Frame(frame).numbers(0).unwrap_or_else(|| vec![f64::NAN; columns.rows()]);
         let mut run = Run::default();
         let places: Vec<Option<u32>> =
@@ -243,7 +243,7 @@ impl Reverse {
         let known = || NullBuffer::new(BooleanBuffer::from_iter(places.iter().map(Option::is_some)));
         let nulls = places.contains(&None).then(known);
         let places: Vec<u32> = places.into_iter().map(Option::unwrap_or_default).collect();
-        Outputs { columns: vec![self.labels.array(&places, nulls)], refusals: run.into_refusals() }
+        Outputs { columns: vec![self.labels.array(&places, nulls)], ..run.told() }
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Model {
     pub(crate) labels: Vec<Labels>,
     pub(crate) signature: Signature,
     pub(crate) description: Description,
+    /// Whether its library makes float64 of any table.
+    pub(crate) wide: bool,
 }
 
 /// Memory that calls may share. One a thread; any model takes any.
@@ -56,9 +58,9 @@ impl Model {
         let rows = columns.rows();
         assert_eq!(columns.arrays().len(), self.signature.inputs.len(), "one column a feature");
         if wanted.is_empty() {
-            return Outputs { columns: Vec::new(), refusals: Vec::new() };
+            return Outputs::default();
         }
-        let x = Matrix::Frame(Frame { columns: columns.arrays().to_vec(), rows });
+        let x = Matrix::Frame(Frame { columns: columns.arrays().to_vec(), rows, wide: self.wide });
         let mut run = Run::default();
         let table = match &self.step {
             Step::Predict(step) if want != Want::Transform => Err(step.answer(x, want, &mut run)),
@@ -70,22 +72,20 @@ impl Model {
             Ok(Matrix::Frame(frame)) => {
                 let typed = |(column, output): (ArrayRef, &Output)| typed(column, output, &mut run);
                 let columns: Vec<ArrayRef> = frame.columns.into_iter().zip(wanted).map(typed).collect();
-                let refusals = run.into_refusals();
-                let nulls = nulls(&refusals, rows);
-                return Outputs {
-                    columns: columns.into_iter().map(|one| emptied(one, nulls.as_ref())).collect(),
-                    refusals,
-                };
+                let mut outputs = run.told();
+                let nulls = nulls(&outputs.refusals, rows);
+                outputs.columns = columns.into_iter().map(|one| emptied(one, nulls.as_ref())).collect();
+                return outputs;
             }
             Ok(other) => match other.into_dense() {
                 Ok(dense) => Answer::F64((0..dense.cols).map(|col| dense.column(col).to_vec()).collect()),
                 Err(_) => Answer::F64(vec![vec![f64::NAN; rows]; wanted.len()]),
             },
         };
-        let refusals = run.into_refusals();
-        let columns = arrays(answer, &self.labels, nulls(&refusals, rows));
-        debug_assert_eq!(columns.len(), wanted.len());
-        Outputs { columns, refusals }
+        let mut outputs = run.told();
+        outputs.columns = arrays(answer, &self.labels, nulls(&outputs.refusals, rows));
+        debug_assert_eq!(outputs.columns.len(), wanted.len());
+        outputs
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use crate::matrix::Matrix;
-use crate::{Refusal, Want};
+use crate::{Outputs, Refusal, Want};
 
 /// Gives a table for a table. Never fails: rows that the library would raise on are refused in `run`, and whatever
 /// value stands in them afterwards is not looked at.
@@ -59,10 +59,11 @@ impl Answer {
     }
 }
 
-/// The state of one call: the rows refused so far.
+/// The state of one call: the rows refused so far, and the values that no encoder knew.
 #[derive(Debug, Default)]
 pub(crate) struct Run {
     refused: BTreeMap<u32, Refusal>,
+    unseen: BTreeMap<String, usize>,
 }
 
 impl Run {
@@ -82,8 +83,22 @@ impl Run {
         (0..rows).for_each(|row| self.refuse(row, step, column, reason));
     }
 
-    pub(crate) fn into_refusals(self) -> Vec<Refusal> {
-        self.refused.into_values().collect()
+    /// Counts the rows in which a column's value was no level of training and was let pass. Several encoders of one
+    /// column see the same values: the largest of their counts is told.
+    pub(crate) fn unseen(&mut self, column: &str, rows: usize) {
+        if rows > 0 {
+            let known = self.unseen.entry(column.to_string()).or_default();
+            *known = rows.max(*known);
+        }
+    }
+
+    /// What is told of the call, for columns to be put beside it.
+    pub(crate) fn told(self) -> Outputs {
+        Outputs {
+            columns: Vec::new(),
+            refusals: self.refused.into_values().collect(),
+            unseen: self.unseen.into_iter().collect(),
+        }
     }
 }
 

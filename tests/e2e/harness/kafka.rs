@@ -55,7 +55,18 @@ pub(crate) fn create(topic: &str, partitions: i32) {
         outcome.unwrap();
     }
     // The broker tells of it a moment later, on a busy machine a long one.
-    until("the topic is known", || exists(topic));
+    until("the topic is known, and who leads its partitions", || led(topic, partitions));
+}
+
+/// Whether each of so many partitions has a leader.
+fn led(topic: &str, partitions: i32) -> bool {
+    let consumer: BaseConsumer = config().create().unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(20)).unwrap();
+    let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
+    found.is_some_and(|found| {
+        let led = found.partitions().iter().filter(|partition| partition.error().is_none() && partition.leader() >= 0);
+        led.count() == usize::try_from(partitions).unwrap()
+    })
 }
 
 pub(crate) fn delete(topic: &str) {
@@ -139,4 +150,14 @@ pub(crate) fn read(topic: &str) -> Vec<Record> {
         }
     }
     records
+}
+
+/// What a group has noted with its offsets, of three partitions.
+pub(crate) fn notes(group: &str, topic: &str) -> Vec<String> {
+    let consumer: BaseConsumer = config().set("group.id", group).create().unwrap();
+    let mut list = TopicPartitionList::new();
+    (0..3).for_each(|partition| drop(list.add_partition(topic, partition)));
+    let committed = consumer.committed_offsets(list, Duration::from_secs(10)).unwrap();
+    let notes = committed.elements().iter().map(|element| element.metadata().to_string()).collect::<Vec<_>>();
+    notes.into_iter().filter(|note| !note.is_empty()).collect()
 }

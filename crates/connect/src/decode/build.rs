@@ -79,7 +79,8 @@ impl Float {
 
 /// One value of a record, before its column's type is applied.
 pub(super) trait Cell {
-    fn missing(&self) -> bool;
+    /// Whether it is a missing value of this column.
+    fn missing(&self, column: &Column) -> bool;
     fn signed(&self) -> Result<i64, Wrong>;
     fn unsigned(&self) -> Result<u64, Wrong>;
     fn float(&self) -> Result<Float, Wrong>;

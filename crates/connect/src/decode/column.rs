@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::decimal::MOST_DIGITS;
+use super::field::Missing;
 use super::time::TimeFormat;
 
 /// The type of a column.
@@ -125,6 +126,8 @@ pub struct Column {
     pub(super) format: TimeFormat,
     /// JSON: the keys down to the value; empty where it is the name itself.
     pub(super) path: Vec<String>,
+    /// CSV: the fields that mean a missing value in this column, where they are not those of all.
+    pub(super) missing: Option<Missing>,
 }
 
 /// The columns, in order: a list of `NAME: TYPE`. A list, since the order matters (of a CSV's fields, of the features
@@ -249,6 +252,8 @@ struct Details {
     path: Option<Path>,
     #[serde(default)]
     format: Option<String>,
+    #[serde(default)]
+    missing: Option<Vec<Option<String>>>,
 }
 
 #[derive(Deserialize)]
@@ -283,7 +288,7 @@ impl<'de> Deserialize<'de> for Spec {
 impl Spec {
     fn column(self, name: String) -> Result<Column, String> {
         let details = match self {
-            Spec::Type(r#type) => Details { r#type, path: None, format: None },
+            Spec::Type(r#type) => Details { r#type, path: None, format: None, missing: None },
             Spec::Details(details) => details,
         };
         let (type_name, optional) = match details.r#type.strip_suffix('?') {
@@ -311,7 +316,8 @@ impl Spec {
             Some(Path::Dotted(path)) => path.split('.').map(String::from).collect(),
             Some(Path::Keys(keys)) => keys,
         };
-        Ok(Column { name, data_type, optional, format, path })
+        let missing = details.missing.as_deref().map(Missing::listed);
+        Ok(Column { name, data_type, optional, format, path, missing })
     }
 }
 
@@ -340,6 +346,11 @@ impl JsonSchema for Columns {
                                 "type": {
                                     "description": "The type; with `?` values may be missing.",
                                     "anyOf": [{ "enum": types }, { "type": "string", "pattern": DECIMAL }]
+                                },
+                                "missing": {
+                                    "description": "CSV: fields that mean a missing value in this column, instead of those of the decoder's own `missing`.",
+                                    "type": "array",
+                                    "items": { "type": ["string", "null"] }
                                 },
                                 "path": {
                                     "description": "JSON: where the value is, as `a.b.c` or `[a, b, c]`.",

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::build::Rows;
 use super::column::{Column, Columns};
-use super::field::{Field, Missing};
+use super::field::{Field, MISSING, Missing};
 use super::fields::{Dialect, Span, trim_line_end};
 use super::key::KeyType;
 use super::plain::Plain;
@@ -33,7 +33,9 @@ struct Settings {
     /// What stands around fields that hold delimiters: one ASCII character, or empty for none. Default: `"`.
     #[serde(default = "double_quote")]
     quote: String,
-    /// Fields that mean a missing value, in every column. Default: empty, `NA`, `N/A`, `NaN`, `null`.
+    /// Fields that mean a missing value, in every column. Default: those of `pandas.read_csv`: empty, `NA`, `N/A`, `n/a`,
+    /// `NaN`, `nan`, `null`, `NULL`, `None`, `<NA>` and a few more. A word
+    /// that is a level of a model's input is a value in the column of that name. `[""]` leaves the empty field alone.
     #[serde(default = "missing")]
     missing: Vec<Option<String>>,
     /// How the records' keys are read. Default: `utf8`.
@@ -57,7 +59,7 @@ fn double_quote() -> String {
 }
 
 fn missing() -> Vec<Option<String>> {
-    ["", "NA", "N/A", "NaN", "null"].map(|text| Some(text.to_string())).to_vec()
+    MISSING.map(|text| Some(text.to_string())).to_vec()
 }
 
 pub(super) fn max_bytes() -> HumanSize {
@@ -86,12 +88,10 @@ fn check(mut settings: Settings) -> Result<Checked, SettingsError> {
     if quote == Some(delimiter) {
         return Err(wrong("quote", "the quote and the delimiter are the same".to_string()));
     }
-    // YAML reads an unquoted `null` as no text at all; in this list it can only mean the word.
-    let missing = settings.missing.iter().map(|text| text.as_deref().unwrap_or("null").as_bytes().into()).collect();
     Ok(Checked {
         columns: settings.columns,
         dialect: Dialect { delimiter, quote },
-        missing,
+        missing: Missing::listed(&settings.missing),
         key: settings.key,
         max_bytes: settings.max_bytes.0,
     })
@@ -102,7 +102,7 @@ pub(crate) struct Outline {
     /// What separates and quotes fields.
     pub(crate) dialect: Dialect,
     /// Fields that mean a missing value.
-    pub(crate) missing: Vec<Box<[u8]>>,
+    pub(crate) missing: Missing,
 }
 
 /// The outline of settings that may lack `columns`.
@@ -138,19 +138,27 @@ pub(super) fn set_timezone(columns: &mut Columns, zone: Option<&str>) -> Result<
     Ok(())
 }
 
+/// Elsewhere a value says itself that it is missing, and a text is a text.
+pub(super) fn refuse_missing(columns: &Columns) -> Result<(), SettingsError> {
+    let Some(at) = columns.iter().position(|column| column.missing.is_some()) else { return Ok(()) };
+    let path = vec!["columns".to_string(), at.to_string()];
+    Err(SettingsError { path, message: "`missing` is for CSV".to_string() })
+}
+
 /// The settings as they are used.
 #[derive(Debug, Clone)]
 struct Checked {
     columns: Columns,
     dialect: Dialect,
-    missing: Vec<Box<[u8]>>,
+    missing: Missing,
     key: KeyType,
     max_bytes: usize,
 }
 
 impl DecodeSettings for Checked {
     fn open(&self) -> Result<Box<dyn Decode>, StageError> {
-        let scan = Scan::new(self.dialect, Missing::new(&self.missing));
+        let mut scan = Scan::new(self.dialect, self.missing.clone());
+        scan.digits &= !self.columns.iter().filter_map(|column| column.missing.as_ref()).any(Missing::digits);
         Ok(Box::new(Decoder {
             schema: self.columns.schema(),
             plain: Plain::new(&self.columns, &scan),
@@ -358,6 +366,23 @@ mod tests {
         assert_eq!(numbers, [None, Some(1), None]);
         let texts: Vec<_> = decoded.columns.column(1).as_string::<i32>().iter().collect();
         assert_eq!(texts, [Some("\"b"), Some(""), Some("x")]);
+    }
+
+    #[test]
+    fn missing_values_are_those_of_pandas_unless_a_column_says_otherwise() {
+        let columns = json!([{ "cc": { "type": "utf8?", "missing": ["", "XX"] } }, { "n": "utf8?" }, { "x": "int8?" }]);
+        let decoded = decode(&KIND, json!({ "columns": columns }), &["NA,NA,None", "XX,XX,<NA>", "\"\",none,5"]);
+        let texts = |at: usize| decoded.columns.column(at).as_string::<i32>().iter().collect::<Vec<_>>();
+        assert_eq!(texts(0), [Some("NA"), None, None]);
+        assert_eq!(texts(1), [None, Some("XX"), Some("none")], "to the letter");
+        let numbers: Vec<_> = decoded.columns.column(2).as_primitive::<Int8Type>().iter().collect();
+        assert_eq!(numbers, [None, None, Some(5)]);
+        let digits = json!([{ "a": { "type": "int64?", "missing": ["999"] } }, { "b": "int64" }]);
+        let decoded = decode(&KIND, json!({ "columns": digits }), &["999,999", "1,2"]);
+        let numbers: Vec<_> = decoded.columns.column(0).as_primitive::<Int64Type>().iter().collect();
+        assert_eq!(numbers, [None, Some(1)], "a number in plain digits, too");
+        let error = settings_error(&super::super::json::KIND, json!({ "columns": columns }));
+        assert_eq!(error, "columns.0: `missing` is for CSV");
     }
 
     #[test]

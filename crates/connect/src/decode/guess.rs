@@ -7,7 +7,7 @@ use super::time::TimeFormat;
 
 /// What is still possible after the fields that were seen.
 #[derive(Debug, Clone)]
-pub(crate) struct Guess {
+pub struct Guess {
     possible: Vec<Type>,
     seen: bool,
     /// Whether some field was more than a float's word for what is no number.
@@ -44,7 +44,7 @@ impl Guess {
     }
 
     /// A field that is not a missing one.
-    pub(crate) fn text(&mut self, value: &[u8]) {
+    pub fn text(&mut self, value: &[u8]) {
         self.seen = true;
         let text = std::str::from_utf8(value).unwrap_or_default();
         let (date, timestamp) = (&self.date, &self.timestamp);
@@ -60,12 +60,12 @@ impl Guess {
     }
 
     /// Whether there was a field that is not a missing one.
-    pub(crate) fn seen(&self) -> bool {
+    pub fn seen(&self) -> bool {
         self.seen
     }
 
     /// What fits all; text where nothing else does, or nothing was seen.
-    pub(crate) fn fits(&self) -> Type {
+    pub fn fits(&self) -> Type {
         self.possible.first().copied().filter(|_| self.told).unwrap_or(Type::Utf8)
     }
 }
@@ -142,7 +142,7 @@ fn is_time(format: &TimeFormat, text: &str) -> bool {
 
 /// What is still possible after the JSON values that were seen.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct JsonGuess {
+pub struct JsonGuess {
     kind: Option<JsonKind>,
     mixed: bool,
     numbers: Numbers,
@@ -150,9 +150,12 @@ pub(crate) struct JsonGuess {
 
 /// What a JSON value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum JsonKind {
+pub enum JsonKind {
+    /// True or false.
     Bool,
+    /// A number.
     Number,
+    /// A text.
     Text,
     /// A list or an object.
     Nested,
@@ -176,7 +179,7 @@ impl Default for Numbers {
 
 impl JsonGuess {
     /// A value as it is written; NULL says nothing.
-    pub(crate) fn value(&mut self, text: &str) {
+    pub fn value(&mut self, text: &str) {
         let kind = match text.bytes().next() {
             Some(b'"') => JsonKind::Text,
             Some(b't' | b'f') => JsonKind::Bool,
@@ -204,18 +207,23 @@ impl JsonGuess {
             .map(|(before, behind)| (before.max(whole.trim_start_matches('-').len()), behind.max(fraction.len())));
     }
 
+    /// Whether a float holds every number so far with all its digits.
+    pub fn is_float(&self) -> bool {
+        self.numbers.float
+    }
+
     /// What the values were, if there was one.
-    pub(crate) fn kind(&self) -> Option<JsonKind> {
+    pub fn kind(&self) -> Option<JsonKind> {
         self.kind
     }
 
     /// Whether the values are of several kinds: of texts and numbers, no type is right.
-    pub(crate) fn mixed(&self) -> bool {
+    pub fn mixed(&self) -> bool {
         self.mixed
     }
 
     /// What holds all; none where numbers have more digits than any type.
-    pub(crate) fn fits(&self) -> Option<Type> {
+    pub fn fits(&self) -> Option<Type> {
         let numbers = &self.numbers;
         match self.kind {
             _ if self.mixed => Some(Type::Utf8),

@@ -12,8 +12,8 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::build::{Cell, Float, Rows, Wrong};
-use super::column::{Columns, Type};
-use super::csv::{max_bytes, set_timezone, unusable};
+use super::column::{Column, Columns, Type};
+use super::csv::{max_bytes, refuse_missing, set_timezone, unusable};
 use super::decimal;
 use super::field::{parse_signed, parse_unsigned};
 use super::key::KeyType;
@@ -50,6 +50,7 @@ struct Settings {
 fn parse(value: serde_json::Value) -> Result<Box<dyn DecodeSettings>, SettingsError> {
     let mut settings: Settings = settings_of(value)?;
     set_timezone(&mut settings.columns, settings.timezone.as_deref())?;
+    refuse_missing(&settings.columns)?;
     let mut tree = Tree::default();
     for (number, column) in settings.columns.iter().enumerate() {
         let path = if column.path.is_empty() { std::slice::from_ref(&column.name) } else { &column.path };
@@ -133,7 +134,11 @@ impl Decode for Decoder {
         let mut rows = Rows::new("decode json", &self.settings.columns, values.len());
         let mut slots: Vec<Slot<'_>> = Vec::new();
         for row in 0..values.len() {
-            let value = values.value(row);
+            let value = without_mark(values.value(row));
+            if is_framed(value) {
+                rows.refuse(row, FRAMED.to_string());
+                continue;
+            }
             if let Some(reason) = unusable(values.is_null(row), value, self.settings.max_bytes) {
                 rows.refuse(row, reason);
                 continue;
@@ -153,6 +158,19 @@ impl Decode for Decoder {
         rows.finish(&self.schema)
     }
 }
+
+/// Some writers begin a text with this mark, as files do.
+fn without_mark(value: &[u8]) -> &[u8] {
+    value.strip_prefix(b"\xef\xbb\xbf").unwrap_or(value)
+}
+
+/// Whether a value begins as those do whose schema is in a registry: a zero byte and the schema's number. No JSON does.
+fn is_framed(value: &[u8]) -> bool {
+    value.len() >= 5 && value.first() == Some(&0)
+}
+
+const FRAMED: &str = "byte 0: not JSON: schema registry framing (a zero byte and a schema's number), which is not read; the \
+                      producer must write plain JSON";
 
 /// Reads one object's members into their slots.
 fn object<'de>(tree: &Tree, value: &'de [u8], slots: &mut [Slot<'de>]) -> Result<(), String> {
@@ -239,7 +257,7 @@ impl Slot<'_> {
 }
 
 impl Cell for &Slot<'_> {
-    fn missing(&self) -> bool {
+    fn missing(&self, _: &Column) -> bool {
         matches!(self, Slot::Absent | Slot::Null)
     }
 
@@ -560,6 +578,18 @@ mod tests {
         expected.push((bad.len(), "the record has no value".to_string()));
         assert_eq!(refusals(&decoded), expected);
         assert_eq!(decoded.columns.num_rows(), 1);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_passed_over_and_a_registrys_framing_is_named() {
+        let settings = json!({ "columns": [{ "AGE": "int8" }] });
+        let values: [&[u8]; 3] = [b"\xef\xbb\xbf{\"AGE\": 6}", b"\0\0\0\0\x07{\"AGE\": 6}", b"\0"];
+        let decoded = decode_records(&KIND, settings, &records(&values.map(Some)));
+        assert_eq!(decoded.columns.num_rows(), 1);
+        let reasons = refusals(&decoded);
+        assert_eq!((reasons.len(), reasons[0].0, reasons[1].0), (2, 1, 2));
+        assert!(reasons[0].1.contains("schema registry framing"), "{}", reasons[0].1);
+        assert!(!reasons[1].1.contains("schema registry framing"), "{}", reasons[1].1);
     }
 
     #[test]

@@ -66,19 +66,35 @@ pub fn decode_key(key: KeyType, keys: &BinaryArray) -> (ArrayRef, Vec<Refused>) 
         KeyType::Binary => Arc::new(keys.clone()) as ArrayRef,
         KeyType::Utf8 => {
             let builder = StringBuilder::with_capacity(rows, keys.value_data().len());
-            decode!(builder, |key| std::str::from_utf8(key).ok(), "the key is not UTF-8")
+            decode!(
+                builder,
+                |key| std::str::from_utf8(key).ok(),
+                "the key is not UTF-8: `key` of the decoder says how keys are read"
+            )
         }
         KeyType::Int64 => {
             let read = |key: &[u8]| parse_signed(key.trim_ascii()).ok();
-            decode!(Int64Builder::with_capacity(rows), read, "the key is not an int64 in digits")
+            decode!(
+                Int64Builder::with_capacity(rows),
+                read,
+                "the key is not an int64 in digits: `key` of the decoder says how keys are read"
+            )
         }
         KeyType::Int64Be => {
             let read = |key: &[u8]| key.try_into().ok().map(i64::from_be_bytes);
-            decode!(Int64Builder::with_capacity(rows), read, "the key is not 8 bytes long, as an int64 is")
+            decode!(
+                Int64Builder::with_capacity(rows),
+                read,
+                "the key is not 8 bytes long, as an int64 is: `key` of the decoder says how keys are read"
+            )
         }
         KeyType::Int32Be => {
             let read = |key: &[u8]| key.try_into().ok().map(i32::from_be_bytes);
-            decode!(Int32Builder::with_capacity(rows), read, "the key is not 4 bytes long, as an int32 is")
+            decode!(
+                Int32Builder::with_capacity(rows),
+                read,
+                "the key is not 4 bytes long, as an int32 is: `key` of the decoder says how keys are read"
+            )
         }
     };
     (array, bad)
@@ -96,11 +112,14 @@ mod tests {
         let (array, bad) = decode_key(KeyType::Int64, &keys);
         assert_eq!(array.as_primitive::<Int64Type>(), &Int64Array::from(vec![Some(37_753_240), None, None, Some(12)]));
         assert_eq!(bad.len(), 1);
-        assert_eq!((bad[0].row, bad[0].reason.as_str()), (2, "the key is not an int64 in digits"));
+        assert_eq!(
+            (bad[0].row, bad[0].reason.as_str()),
+            (2, "the key is not an int64 in digits: `key` of the decoder says how keys are read")
+        );
 
         let (array, bad) = decode_key(KeyType::Utf8, &keys);
         assert_eq!(array.as_string::<i32>(), &StringArray::from(vec![Some("37753240"), None, None, Some("12\n")]));
-        assert_eq!(bad[0].reason, "the key is not UTF-8");
+        assert!(bad[0].reason.starts_with("the key is not UTF-8: `key`"), "{}", bad[0].reason);
 
         let (array, bad) = decode_key(KeyType::Binary, &keys);
         assert_eq!(array.as_binary::<i32>(), &keys);
@@ -112,7 +131,7 @@ mod tests {
         let keys = BinaryArray::from_opt_vec(vec![Some(&[0, 0, 0, 0, 0, 0, 1, 0][..]), Some(&[0, 0, 1, 0])]);
         let (array, bad) = decode_key(KeyType::Int64Be, &keys);
         assert_eq!((array.as_primitive::<Int64Type>().value(0), array.is_null(1)), (256, true));
-        assert_eq!(bad[0].reason, "the key is not 8 bytes long, as an int64 is");
+        assert!(bad[0].reason.starts_with("the key is not 8 bytes long, as an int64 is: "), "{}", bad[0].reason);
         let (array, bad) = decode_key(KeyType::Int32Be, &keys);
         assert_eq!((array.as_primitive::<Int32Type>().value(1), array.is_null(0)), (256, true));
         assert_eq!(bad[0].row, 0);

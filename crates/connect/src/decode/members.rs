@@ -5,13 +5,14 @@ use std::borrow::Cow;
 
 /// Members of the object that a text holds, in its order: key and value, each as written. The text has been parsed
 /// before: of one that is no JSON, something is given that means nothing.
-pub(crate) struct Members<'a> {
+pub struct Members<'a> {
     text: &'a str,
     at: usize,
 }
 
 impl<'a> Members<'a> {
-    pub(crate) fn of(object: &'a str) -> Members<'a> {
+    /// Of this object.
+    pub fn of(object: &'a str) -> Members<'a> {
         let at = object.find('{').map_or(object.len(), |brace| brace + 1);
         Members { text: object, at }
     }

@@ -6,6 +6,7 @@
 use crate::kind::{DecodeSettings, Kind};
 
 mod build;
+mod cells;
 mod column;
 mod csv;
 mod decimal;
@@ -23,13 +24,14 @@ mod time;
 mod typed;
 mod values;
 
+pub use cells::Cells;
 pub use column::{Column, Columns, Type};
 pub(crate) use csv::outline;
 pub(crate) use decimal::{MOST_DIGITS, parse_decimal};
-pub use guess::is_record;
-pub(crate) use guess::{Guess, JsonGuess, JsonKind};
+pub use field::{MISSING, Missing};
+pub use guess::{Guess, JsonGuess, JsonKind, is_record};
 pub use key::{KeyType, decode_key};
-pub(crate) use members::Members;
+pub use members::Members;
 pub(crate) use parquet::check_file;
 pub use parquet::reading;
 pub(crate) use typed::type_of;

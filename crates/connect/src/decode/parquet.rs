@@ -16,6 +16,7 @@ use serde::Deserialize;
 
 use super::build::describe;
 use super::column::{Columns, Type};
+use super::csv::refuse_missing;
 use super::key::KeyType;
 use super::typed::{convert, takes};
 use crate::kind::{DecodeSettings, Kind, SettingsError, schema_of, settings_of};
@@ -41,6 +42,7 @@ fn parse(value: serde_json::Value) -> Result<Box<dyn DecodeSettings>, SettingsEr
         let path = vec!["columns".to_string(), at.to_string()];
         return Err(SettingsError { path, message: "`path` is for JSON".to_string() });
     }
+    refuse_missing(&settings.columns)?;
     Ok(Box::new(settings))
 }
 

@@ -59,6 +59,11 @@ impl TimeFormat {
         Ok(TimeFormat { style, zone: Tz::UTC })
     }
 
+    /// As ISO 8601 has it, in UTC.
+    pub(super) fn iso() -> Self {
+        TimeFormat { style: Style::Iso, zone: Tz::UTC }
+    }
+
     pub(super) fn set_zone(&mut self, zone: Tz) {
         self.zone = zone;
     }

@@ -218,7 +218,7 @@ where
 impl Typed<'_> {
     /// The same value as a text field would hold it, for what texts have rules of.
     fn field<T>(text: &str, read: impl Fn(&Field<'_>) -> Result<T, Wrong>) -> Result<T, Wrong> {
-        read(&Field { bytes: text.as_bytes(), missing: &Missing::new(&[]) })
+        read(&Field { bytes: text.as_bytes(), missing: &Missing::new::<&str>(&[]) })
     }
 
     /// As a whole number.
@@ -249,7 +249,7 @@ impl Typed<'_> {
 }
 
 impl Cell for Typed<'_> {
-    fn missing(&self) -> bool {
+    fn missing(&self, _: &Column) -> bool {
         false
     }
 

@@ -91,7 +91,7 @@ impl Values {
         fn fit<T, U: TryFrom<T>>(value: T) -> Result<U, Wrong> {
             value.try_into().map_err(|_| Wrong::Range)
         }
-        if cell.missing() {
+        if cell.missing(column) {
             if !column.optional {
                 return Err(Wrong::Missing);
             }
@@ -116,6 +116,13 @@ impl Values {
             Data::Decimal(values, digits, behind) => values.push(cell.decimal(*digits, *behind)?),
         }
         Ok(())
+    }
+
+    /// Adds a float where the column is of doubles; says whether it is.
+    pub(super) fn push_double(&mut self, value: f64) -> bool {
+        let Data::Float64(values) = &mut self.data else { return false };
+        values.push(value);
+        true
     }
 
     /// Whether a few digits are a number here, and nothing else.

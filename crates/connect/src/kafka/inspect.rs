@@ -22,6 +22,8 @@ use super::settings::Connection;
 const REACH: Duration = Duration::from_secs(7);
 /// For one question to a cluster that has answered before.
 const ANSWER: Duration = Duration::from_secs(10);
+/// A topic that was just created is not known to every broker at once: it is missing when it is not there this long.
+const APPEARS: Duration = Duration::from_secs(3);
 
 /// A connection for questions.
 pub(crate) struct Inspector {
@@ -43,7 +45,21 @@ pub(crate) struct Topic {
     pub(crate) partitions: i32,
     /// Cluster id and, where there is one, topic id.
     pub(crate) identity: String,
+    /// Replicas of the partition that has the fewest.
+    pub(crate) replicas: usize,
+    /// Brokers of the cluster.
+    pub(crate) brokers: usize,
 }
+
+impl Topic {
+    /// Whether librdkafka's in-process mock has it, which answers few of the questions.
+    pub(crate) fn is_mock(&self) -> bool {
+        self.identity.starts_with(MOCK)
+    }
+}
+
+/// Begins the id of librdkafka's in-process mock; it is new with each start.
+const MOCK: &str = "mockCluster";
 
 impl Inspector {
     /// Connects nothing yet. With a group, its committed offsets can be asked for.
@@ -66,7 +82,7 @@ impl Inspector {
     /// # Errors
     /// The cluster cannot be reached, does not let us in, or has no such topic (with the nearest name).
     pub(crate) fn topic(&self, topic: &str) -> Result<Topic, StageError> {
-        self.find(topic)?.ok_or_else(|| {
+        self.awaited(topic)?.ok_or_else(|| {
             let all = self.topics().unwrap_or_default();
             let error = StageError::settings(format!("brokers `{}` have no topic `{topic}`", self.brokers));
             match error::nearest(topic, all.iter().map(String::as_str)) {
@@ -77,7 +93,18 @@ impl Inspector {
         })
     }
 
-    /// A topic, if it is there.
+    /// A topic, if it is there within a moment.
+    pub(crate) fn awaited(&self, topic: &str) -> Result<Option<Topic>, StageError> {
+        let begin = Instant::now();
+        loop {
+            match self.find(topic)? {
+                None if begin.elapsed() < APPEARS => std::thread::sleep(Duration::from_millis(100)),
+                found => return Ok(found),
+            }
+        }
+    }
+
+    /// A topic, if it is there now.
     pub(crate) fn find(&self, topic: &str) -> Result<Option<Topic>, StageError> {
         let metadata = self.reach(topic)?;
         let doing = || format!("topic `{topic}`");
@@ -85,25 +112,40 @@ impl Inspector {
         match found.error().map(Code::from) {
             None => {}
             Some(Code::UnknownTopic | Code::UnknownTopicOrPartition) => return Ok(None),
+            Some(Code::TopicAuthorizationFailed) => {
+                let error = StageError::settings(format!("topic `{topic}`: the brokers do not allow it to this user"));
+                return Err(error.remedy(format!("allow the user `Describe`, and `Read` or `Write`, on `{topic}`")));
+            }
             Some(code) => {
                 return Err(error::of(&doing(), &KafkaError::MetadataFetch(code)));
             }
         }
         let partitions = i32::try_from(found.partitions().len()).unwrap_or(i32::MAX);
-        let cluster = self.client().fetch_cluster_id(ANSWER).unwrap_or_default();
-        // librdkafka's in-process mock does not answer the request for topic ids; its own id is new with each start.
-        if cluster.starts_with("mockCluster") {
-            return Ok(Some(Topic { partitions, identity: cluster }));
+        let replicas = found.partitions().iter().map(|partition| partition.replicas().len()).min().unwrap_or(0);
+        let brokers = metadata.brokers().len();
+        let topic_of = |identity| Ok(Some(Topic { partitions, identity, replicas, brokers }));
+        let Some(cluster) = self.client().fetch_cluster_id(ANSWER).filter(|id| !id.is_empty()) else {
+            // Half an identity would look like another topic's.
+            return Err(StageError::unavailable(format!("brokers `{}` do not tell the cluster's id", self.brokers)));
+        };
+        if cluster.starts_with(MOCK) {
+            return topic_of(cluster);
         }
-        let identity = match raw::topic_id(self.client(), topic, ANSWER) {
-            Ok(Some(id)) => format!("{cluster}/{id}"),
-            Ok(None) => cluster,
+        match raw::topic_id(self.client(), topic, ANSWER) {
+            Ok(Some(id)) => topic_of(format!("{cluster}/{id}")),
+            Ok(None) => topic_of(cluster),
             // Brokers without the request. Anything else is passing or a matter of permissions, and an identity that
             // comes and goes would look like another topic.
-            Err(KafkaError::AdminOp(Code::UnsupportedFeature | Code::UnsupportedVersion)) => cluster,
-            Err(error) => return Err(error::of(&doing(), &error)),
-        };
-        Ok(Some(Topic { partitions, identity }))
+            Err(KafkaError::AdminOp(Code::UnsupportedFeature | Code::UnsupportedVersion)) => topic_of(cluster),
+            // Between the two questions.
+            Err(KafkaError::AdminOp(Code::UnknownTopic | Code::UnknownTopicOrPartition)) => Ok(None),
+            Err(error) => Err(error::of(&doing(), &error)),
+        }
+    }
+
+    /// How many brokers there are.
+    pub(crate) fn brokers(&self, topic: &str) -> Result<usize, StageError> {
+        Ok(self.reach(topic)?.brokers().len())
     }
 
     /// The names of all topics that we may see.
@@ -187,7 +229,13 @@ impl Inspector {
         for partition in partitions {
             let element = answer.find_partition(topic, *partition);
             let element = element.ok_or_else(|| StageError::unavailable(format!("{}: no answer", doing())))?;
-            element.error().map_err(|error| error::of(&doing(), &error))?;
+            element.error().map_err(|error| match error.rdkafka_error_code() {
+                // The topic is there: a broker that does not lead the partition any more, or not yet, was asked.
+                Some(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition) => {
+                    StageError::unavailable(format!("{}: partition {partition} has no leader that answers", doing()))
+                }
+                _ => error::of(&doing(), &error),
+            })?;
             found.push(match element.offset() {
                 Offset::Offset(offset) => Some(offset),
                 _ => None,
@@ -203,13 +251,16 @@ impl Inspector {
         Ok(found.into_iter().zip(ends).map(|(found, end)| found.unwrap_or(end)).collect())
     }
 
-    /// What the group committed last.
-    pub(crate) fn committed(&self, topic: &str, partitions: &[i32]) -> Result<Vec<Option<i64>>, StageError> {
+    /// What the group committed last, and what it noted with that.
+    pub(crate) fn committed(&self, topic: &str, partitions: &[i32]) -> Result<Vec<Option<(i64, String)>>, StageError> {
         let answer = self.consumer.committed_offsets(list(topic, partitions, Offset::Invalid), ANSWER);
         let answer = answer.map_err(|error| error::of(&format!("topic `{topic}`: committed offsets"), &error))?;
-        let committed = |partition: &i32| match answer.find_partition(topic, *partition)?.offset() {
-            Offset::Offset(offset) => Some(offset),
-            _ => None,
+        let committed = |partition: &i32| {
+            let element = answer.find_partition(topic, *partition)?;
+            match element.offset() {
+                Offset::Offset(offset) => Some((offset, element.metadata().to_owned())),
+                _ => None,
+            }
         };
         Ok(partitions.iter().map(committed).collect())
     }

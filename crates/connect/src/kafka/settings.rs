@@ -197,6 +197,7 @@ const OWNED: &[(&str, &str)] = &[
     ("enable.auto.offset.store", "positions are stored with the results; the group's offset follows them"),
     ("auto.offset.reset", "use `start`; a position out of range stops the pipeline, loudly"),
     ("enable.partition.eof", "positions past transaction markers need it"),
+    ("check.crcs", "it is on: what was damaged on a disk must not pass for a record"),
     ("transactional.id", "it names the source's partition, so that an earlier owner is fenced"),
     ("enable.idempotence", "use `delivery`"),
     ("acks", "results must be on all replicas in sync"),
@@ -222,6 +223,11 @@ impl Connection {
     /// # Errors
     /// An option that is not for the user to set, or that librdkafka does not know.
     pub(crate) fn config(&self, own: &[(&str, &str)]) -> Result<ClientConfig, StageError> {
+        // What stands before it may be a password, which nobody shall look up or show.
+        if self.brokers.0.contains('@') {
+            let error = StageError::settings("`brokers`: a broker is written `host:port`, without a user");
+            return Err(error.remedy("user and password go into `security: { sasl: … }`"));
+        }
         let mut config = ClientConfig::new();
         config.set_log_level(rdkafka::config::RDKafkaLogLevel::Info);
         config.set("bootstrap.servers", &self.brokers.0);
@@ -348,6 +354,9 @@ mod tests {
         assert_eq!(config.get("security.protocol"), Some("sasl_ssl"));
         assert_eq!(config.get("ssl.ca.location"), Some("/etc/foretell/ca.pem"));
         assert!(!format!("{connection:?}").contains("hidden"));
+        connection.brokers = Brokers("a:1,SASL_SSL://app:secret@b:2".into());
+        let error = connection.config(&[]).err().unwrap().to_string();
+        assert!(error.contains("`security: { sasl: … }`") && !error.contains("secret"), "{error}");
     }
 
     #[test]

@@ -1,19 +1,22 @@
 //! A table on standard output.
 
 use std::io::{self, Write as _};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::DataType;
-use arrow::util::display::FormatOptions;
-use arrow::util::pretty::pretty_format_batches_with_options;
+use arrow::error::ArrowError;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::util::pretty::pretty_format_batches;
 use async_trait::async_trait;
 use chrono::{DateTime, SecondsFormat, Utc};
 use foretell_flow::{Claim, Holding, Reset, Sharing, Sink, SinkTraits, StageError, Write, Written};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::text;
+use crate::human;
 use crate::kind::{Kind, SettingsError, SinkContext, SinkSettings, schema_of, settings_of};
 
 /// The kind `console`.
@@ -82,9 +85,8 @@ impl Console {
     fn table(&self, rows: &RecordBatch, time: i64) -> Result<String, StageError> {
         let time = DateTime::<Utc>::from_timestamp_micros(time).unwrap_or_default().with_timezone(&self.timezone);
         let time = time.to_rfc3339_opts(SecondsFormat::Millis, true);
-        let shown = readable(&rows.slice(0, rows.num_rows().min(self.rows)));
-        let options = FormatOptions::default().with_null("NULL");
-        let table = pretty_format_batches_with_options(&[shown], &options)
+        let table = readable(&rows.slice(0, rows.num_rows().min(self.rows)), self.timezone)
+            .and_then(|shown| pretty_format_batches(&[shown]).map(|table| table.to_string()))
             .map_err(|error| StageError::settings(format!("the rows cannot be printed: {error}")))?;
         let mut text = format!("Batch {} of {}  {time}\n{table}\n", self.batch, self.name);
         if let Some(more) = rows.num_rows().checked_sub(self.rows).filter(|more| *more > 0) {
@@ -95,17 +97,26 @@ impl Console {
     }
 }
 
-/// Columns of bytes that are all UTF-8 as text, as people read them; others print in hexadecimal.
-fn readable(rows: &RecordBatch) -> RecordBatch {
+/// Rows as texts that a terminal only shows.
+fn readable(rows: &RecordBatch, timezone: chrono_tz::Tz) -> Result<RecordBatch, ArrowError> {
+    let columns = rows.columns().iter().map(|column| texts(column, timezone)).collect::<Result<Vec<_>, _>>()?;
+    let schema = rows.schema();
+    let named = schema.fields().iter().zip(columns);
+    RecordBatch::try_from_iter(named.map(|(field, column)| (human::printable(field.name()), column)))
+}
+
+/// A column's values as people read them. Bytes that are all UTF-8 are text, others hexadecimal.
+fn texts(column: &ArrayRef, timezone: chrono_tz::Tz) -> Result<ArrayRef, ArrowError> {
     let strict = CastOptions { safe: false, ..Default::default() };
-    let text = |column: &ArrayRef| match column.data_type() {
+    let column = match column.data_type() {
         DataType::Binary => cast_with_options(column, &DataType::Utf8, &strict).unwrap_or_else(|_| column.clone()),
+        DataType::Timestamp(..) | DataType::Date32 => text::plain_array(column, timezone)?,
         _ => column.clone(),
     };
-    let columns: Vec<ArrayRef> = rows.columns().iter().map(text).collect();
-    let schema = rows.schema();
-    let named = schema.fields().iter().zip(columns).map(|(field, column)| (field.name().clone(), column, true));
-    RecordBatch::try_from_iter_with_nullable(named).unwrap_or_else(|_| rows.clone())
+    let options = FormatOptions::default().with_null("NULL");
+    let values = ArrayFormatter::try_new(&column, &options)?;
+    let text = |row| Some(human::printable(&values.value(row).to_string()).into_owned());
+    Ok(Arc::new((0..column.len()).map(text).collect::<StringArray>()))
 }
 
 /// Writes all at once: tables of several workers do not mix.
@@ -159,9 +170,7 @@ impl Sink for Console {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use arrow::array::{BinaryArray, Int64Array, StringArray};
+    use arrow::array::{BinaryArray, Int64Array, TimestampMicrosecondArray};
 
     use super::*;
 
@@ -200,6 +209,36 @@ Batch 3 of db  2019-09-11T08:00:00.000+08:00
         let console = Console { name: "db".into(), rows: 2, timezone: chrono_tz::UTC, batch: 1 };
         let table = console.table(&rows, 0).unwrap();
         assert!(table.contains("| 4,ä  | 61    |\n| NULL | ff    |"), "{table}");
+    }
+
+    #[test]
+    fn a_terminal_obeys_nothing_of_the_data() {
+        let list = ["\u{1b}]0;owned\u{7}"].into_iter().map(|text| Some(vec![Some(text)]));
+        let mut lists = arrow::array::ListBuilder::new(arrow::array::StringBuilder::new());
+        lists.extend(list);
+        let bytes: Vec<Option<&[u8]>> = vec![Some(b"\x1b[2J")];
+        let rows = RecordBatch::try_from_iter([
+            ("na\u{1b}[31mme", Arc::new(StringArray::from(vec!["\u{1b}[31mred\nnext\u{9b}0m"])) as ArrayRef),
+            ("bytes", Arc::new(BinaryArray::from(bytes)) as ArrayRef),
+            ("list", Arc::new(lists.finish()) as ArrayRef),
+        ])
+        .unwrap();
+        let console = Console { name: "db".into(), rows: 2, timezone: chrono_tz::UTC, batch: 1 };
+        let table = console.table(&rows, 0).unwrap();
+        assert!(!table.contains(|c: char| c.is_control() && c != '\n'), "{table:?}");
+        for shown in ["\\u{1b}[31mred\\nnext\\u{9b}0m", "na\\u{1b}[31mme", "\\u{1b}[2J", "\\u{1b}]0;owned\\u{7}"] {
+            assert!(table.contains(shown), "{table}");
+        }
+        assert_eq!(table.lines().count(), 7, "one row is one line: {table}");
+    }
+
+    #[test]
+    fn times_of_every_year_are_shown_in_the_pipelines_zone() {
+        let times = TimestampMicrosecondArray::from(vec![253_402_300_799_000_000, i64::MAX]).with_timezone("UTC");
+        let rows = RecordBatch::try_from_iter([("t", Arc::new(times) as ArrayRef)]).unwrap();
+        let console = Console { name: "db".into(), rows: 2, timezone: chrono_tz::Asia::Shanghai, batch: 1 };
+        let table = console.table(&rows, 0).unwrap();
+        assert!(table.contains("+10000-01-01T07:59:59+08:00") && table.contains("+294247-01-10"), "{table}");
     }
 
     #[test]

@@ -24,7 +24,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::kafka::error;
-use crate::kafka::inspect::{Inspector, blocking};
+use crate::kafka::inspect::Inspector;
 use crate::kafka::settings::{Brokers, Connection, Options, Security};
 use crate::kind::{Kind, SinkContext, SinkSettings, schema_of, settings_of};
 use encode::Encoder;
@@ -50,7 +50,7 @@ pub struct Settings {
     /// The topic. It must exist.
     pub topic: String,
     /// Column that gives the key; its hash chooses the partition, as Java's producer does it. Without it records have
-    /// no key and are spread.
+    /// no key and are spread; a compacted topic takes none of those.
     #[serde(default)]
     pub key: Option<String>,
     /// The value as a text in which `{Column}` stands for that column's value, e.g. `Patient {PNO}: {PRETIME} minutes`.
@@ -70,11 +70,12 @@ pub struct Settings {
     /// without, quicker; after a crash some records come twice.
     #[serde(default)]
     pub delivery: Delivery,
-    /// The compacted topic that keeps the positions; created where it is missing. Default: `foretell_progress`.
+    /// The compacted topic that keeps the positions, in its one partition; created where it is missing, with three
+    /// replicas and `min.insync.replicas=2` where there are three brokers. Default: `foretell_progress`.
     #[serde(default)]
     pub progress_topic: Option<String>,
-    /// Topic for rows whose record is larger than the topic takes: the beginning of the value, with the reason in
-    /// headers. Without it such a row stops the pipeline.
+    /// Topic for rows whose record the topic does not take (too large; without a key where it is compacted): the
+    /// beginning of the value, with the reason in headers. Without it such a row stops the pipeline.
     #[serde(default)]
     pub rejects: Option<String>,
     /// TLS and login.
@@ -137,19 +138,12 @@ impl SinkSettings for Settings {
             progress: self.progress_topic.clone().unwrap_or_else(|| DEFAULT_PROGRESS_TOPIC.into()),
             rejects: self.rejects.clone(),
             exactly_once: self.delivery == Delivery::ExactlyOnce,
+            keyed: self.key.is_some(),
         };
         // Properties that librdkafka does not take are an error here, not at the first claim.
         writer::config(&connection, None, None)?;
-        let topics: Vec<String> =
-            [Some(&target.topic), target.rejects.as_ref()].into_iter().flatten().cloned().collect();
-        let asked = inspector.clone();
-        let partitions = blocking(move || {
-            let found: Result<Vec<_>, _> = topics.iter().map(|topic| asked.topic(topic)).collect();
-            found.map(|found| found.len())
-        });
-        partitions.await?;
-        let largest = progress::topic_limits(&connection, &inspector, &target).await?;
-        Ok(Box::new(KafkaSink::new(connection, inspector, target, encoder, context, largest)))
+        let limits = progress::examine(&connection, &inspector, &target, context.role).await?;
+        Ok(Box::new(KafkaSink::new(connection, inspector, target, encoder, context, limits)))
     }
 }
 

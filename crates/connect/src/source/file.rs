@@ -12,6 +12,7 @@
 mod catalog;
 mod feed;
 mod find;
+mod head;
 mod infer;
 mod manifest;
 mod offset;
@@ -34,7 +35,9 @@ use tokio::sync::Mutex;
 use self::catalog::{Catalog, Session};
 use self::settings::Settings;
 use self::source::FileSource;
-use crate::kind::{DecodeText, Inferred, Kind, SettingsError, SourceContext, SourceSettings, schema_of, settings_of};
+use crate::kind::{
+    DecodeText, Head, Inferred, Kind, SettingsError, SourceContext, SourceSettings, schema_of, settings_of,
+};
 
 /// The kind `file`.
 pub const KIND: Kind<dyn SourceSettings> = Kind { name: "file", inherits: &[], schema: schema_of::<Settings>, parse };
@@ -88,6 +91,14 @@ impl SourceSettings for Files {
 
     fn spreads(&self) -> usize {
         self.settings.lanes()
+    }
+
+    async fn head(&self, context: &SourceContext) -> Result<Vec<Head>, StageError> {
+        head::head(Arc::new(Catalog::look_only(self.settings.clone(), context).await?)).await
+    }
+
+    async fn seen_before(&self) -> usize {
+        self.session.lock().await.upgrade().map_or(0, |session| session.catalog.seen_before())
     }
 
     async fn report(&self, context: &SourceContext) -> Result<Vec<String>, StageError> {

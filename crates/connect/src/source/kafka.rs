@@ -1,24 +1,27 @@
 //! Records from a Kafka topic, as one static member of a consumer group (or of none, for a look).
 //!
 //! A thread of its own polls the client all the time ([`reader`]), so that a slow pipeline is never thrown out of its
-//! group, and fills a bounded buffer ([`buffer`]). Nothing is fetched between an assignment and the `seek` that says
-//! where to begin; where to begin is never the group's committed offset, and never reset by the client.
+//! group, and fills a bounded buffer ([`buffer`]). A task looks at the topic beside it ([`watch`]), for what the client
+//! does not tell. Nothing is fetched between an assignment and the `seek` that says where to begin; where to begin is
+//! never the group's committed offset, and never reset by the client.
 
 mod buffer;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::DateTime;
-use foretell_flow::{Bounds, Demand, Event, Partition, Position, Source, StageError};
+use foretell_flow::{Bounds, Demand, Event, Fault, Partition, Position, Source, StageError, Upkeep};
 use rdkafka::Offset;
+use rdkafka::types::RDKafkaErrorCode as Code;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
@@ -29,7 +32,8 @@ use crate::kafka::error;
 use crate::kafka::inspect::{Inspector, Topic, ask, blocking};
 use crate::kafka::settings::{Brokers, Connection, Options, Security};
 use crate::kind::{Kind, SourceContext, SourceSettings, schema_of, settings_of};
-use reader::{Membership, Reader};
+use reader::{Committer, Membership, Reader};
+use watch::Watch;
 
 /// How the kind is listed.
 pub const KIND: Kind<dyn SourceSettings> = Kind {
@@ -157,9 +161,18 @@ impl SourceSettings for Settings {
                     Some(Reader::start(&connection, topic.clone(), options, inspector.clone())?)
                 }
             };
-            Ok(KafkaSource { topic, start: settings.start, inspector, reader, committed: HashMap::new() })
+            let upkeep = GroupUpkeep {
+                topic: topic.clone(),
+                inspector: inspector.clone(),
+                committer: reader.as_ref().map(Reader::committer),
+                committed: Mutex::default(),
+            };
+            let upkeep = Arc::new(upkeep);
+            Ok(KafkaSource { topic, start: settings.start, inspector, reader, watch: None, upkeep })
         });
-        Ok(Box::new(source.await?))
+        let mut source = source.await?;
+        source.watch = source.reader.as_ref().map(|reader| Watch::start(reader, source.inspector.clone()));
+        Ok(Box::new(source))
     }
 }
 
@@ -169,8 +182,8 @@ struct KafkaSource {
     start: Start,
     inspector: Arc<Inspector>,
     reader: Option<Reader>,
-    /// What was committed last, by partition.
-    committed: HashMap<i32, i64>,
+    watch: Option<Watch>,
+    upkeep: Arc<GroupUpkeep>,
 }
 
 impl fmt::Debug for KafkaSource {
@@ -219,6 +232,9 @@ impl Source for KafkaSource {
         let numbers: Vec<i32> = partitions.iter().map(|partition| partition.index).collect();
         let (topic, start) = (self.topic.clone(), self.start);
         let answer = ask(&self.inspector, move |inspector| bounds(inspector, &topic, &numbers, start)).await?;
+        if let (Some(reader), Some(bound)) = (&self.reader, answer.first()) {
+            reader.identify(&bound.identity);
+        }
         Ok(answer)
     }
 
@@ -227,23 +243,71 @@ impl Source for KafkaSource {
         self.reader()?.seek(positions).await
     }
 
-    async fn commit(&mut self, positions: &[Position]) -> Result<(), StageError> {
-        let newer = |position: &&Position| {
-            self.committed.get(&position.partition.index).is_none_or(|committed| *committed < position.next)
+    async fn notes(&mut self) -> Result<Vec<String>, StageError> {
+        let topic = self.topic.clone();
+        ask(&self.inspector, move |inspector| {
+            let all: Vec<i32> = (0..inspector.topic(&topic)?.partitions).collect();
+            match inspector.committed(&topic, &all) {
+                Ok(committed) => Ok(committed.into_iter().flatten().map(|(_, note)| note).collect()),
+                Err(error) if error.fault == Fault::Unavailable => Err(error),
+                // A group that may not be read is no reason to stop.
+                Err(error) => {
+                    tracing::debug!(topic = &*topic, %error, "the group's notes are not known");
+                    Ok(Vec::new())
+                }
+            }
+        })
+        .await
+    }
+
+    fn upkeep(&mut self) -> Arc<dyn Upkeep> {
+        self.upkeep.clone()
+    }
+}
+
+/// A commit whose answer nobody waits for is sent again after this time: a rebalance may have refused it.
+const COMMIT_AGAIN: Duration = Duration::from_secs(20);
+
+/// The group as housekeeping sees it.
+struct GroupUpkeep {
+    topic: Arc<str>,
+    inspector: Arc<Inspector>,
+    /// None where the source was opened to look only.
+    committer: Option<Committer>,
+    /// What was committed last, by partition: up to where, with which note, when.
+    committed: Mutex<HashMap<i32, (i64, String, Instant)>>,
+}
+
+#[async_trait]
+impl Upkeep for GroupUpkeep {
+    async fn behind(&self, positions: &[Position]) -> Result<i64, StageError> {
+        let (topic, positions) = (self.topic.clone(), positions.to_vec());
+        ask(&self.inspector, move |inspector| {
+            let partitions: Vec<i32> = positions.iter().map(|position| position.partition.index).collect();
+            let ends = inspector.offsets(&topic, &partitions, Offset::End)?;
+            Ok(ends.iter().zip(&positions).map(|(end, position)| (end - position.next).max(0)).sum())
+        })
+        .await
+    }
+
+    async fn commit(&self, positions: &[Position], note: &str) -> Result<(), StageError> {
+        let Some(committer) = &self.committer else { return Ok(()) };
+        let mut committed = self.committed.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = |position: &&Position| match committed.get(&position.partition.index) {
+            Some((last, _, _)) if position.next < *last => false,
+            Some((last, noted, at)) => position.next > *last || noted != note || at.elapsed() > COMMIT_AGAIN,
+            None => true,
         };
-        let newer: Vec<(i32, i64)> =
-            positions.iter().filter(newer).map(|position| (position.partition.index, position.next)).collect();
-        // Advisory: what the broker refuses (a rebalance goes on) comes with the next one.
-        match self.reader()?.commit(&newer) {
-            Ok(()) => self.committed.extend(newer),
-            Err(error) => tracing::debug!(topic = &*self.topic, %error, "the group's offsets were not committed"),
-        }
+        let due: Vec<(i32, i64)> =
+            positions.iter().filter(due).map(|position| (position.partition.index, position.next)).collect();
+        committer.commit(&due, note)?;
+        committed.extend(due.into_iter().map(|(index, next)| (index, (next, note.to_owned(), Instant::now()))));
         Ok(())
     }
 }
 
 fn bounds(inspector: &Inspector, topic: &str, partitions: &[i32], start: Start) -> Result<Vec<Bounds>, StageError> {
-    let Topic { partitions: count, identity } = inspector.topic(topic)?;
+    let Topic { partitions: count, identity, .. } = inspector.topic(topic)?;
     if let Some(missing) = partitions.iter().find(|partition| !(0..count).contains(*partition)) {
         let error =
             StageError::state(format!("topic `{topic}` has {count} partitions, and none with number {missing}"));
@@ -269,7 +333,7 @@ fn bounds(inspector: &Inspector, topic: &str, partitions: &[i32], start: Start) 
             first,
             end,
             start,
-            committed,
+            committed: committed.map(|(offset, _)| offset),
         })
         .collect())
 }
@@ -278,10 +342,7 @@ fn bounds(inspector: &Inspector, topic: &str, partitions: &[i32], start: Start) 
 fn out_of_range(inspector: &Inspector, topic: &str, partition: i32, position: i64) -> StageError {
     let ends = |at| inspector.offsets(topic, &[partition], at).ok().and_then(|found| found.first().copied());
     let message = match (ends(Offset::Beginning), ends(Offset::End)) {
-        (Some(first), _) if position < first => format!(
-            "{topic}[{partition}]: position {position} is below the log's start, {first}: {} offsets are gone",
-            first.saturating_sub(position)
-        ),
+        (Some(first), _) if position < first => return below_start(topic, partition, position, first),
         (_, Some(end)) if position > end => {
             format!(
                 "{topic}[{partition}]: position {position} is beyond the log's end, {end}: was the topic recreated?"
@@ -289,12 +350,49 @@ fn out_of_range(inspector: &Inspector, topic: &str, partition: i32, position: i6
         }
         _ => format!("{topic}[{partition}]: position {position} is not in the log"),
     };
-    StageError::state(message).remedy(
-        "`foretell positions show` says what each sink holds; `foretell positions set` or `forget` goes on elsewhere",
-    )
+    StageError::state(message).remedy(ELSEWHERE)
+}
+
+const ELSEWHERE: &str =
+    "`foretell positions show` says what each sink holds; `foretell positions set` or `forget` goes on elsewhere";
+
+/// Records went before they were read.
+fn below_start(topic: &str, partition: i32, position: i64, first: i64) -> StageError {
+    let gone = first.saturating_sub(position);
+    StageError::state(format!(
+        "{topic}[{partition}]: position {position} is below the log's start, {first}: {gone} offsets are gone"
+    ))
+    .remedy(ELSEWHERE)
+}
+
+/// A part of the log that cannot be read.
+fn unreadable(topic: &str, partition: i32, offset: i64, code: Code, text: &str) -> StageError {
+    let place = format!("{topic}[{partition}]: offset {offset}");
+    match code {
+        Code::TopicAuthorizationFailed => {
+            StageError::settings(format!("{topic}[{partition}]: {text}")).remedy(format!("allow the user `Read` on `{topic}`"))
+        }
+        Code::MessageSizeTooLarge => StageError::settings(format!("{place}: {text}"))
+            .remedy("`options: { receive.message.max.bytes: …, fetch.message.max.bytes: … }` lets larger records in"),
+        _ => StageError::state(format!("{place} cannot be read: {text}")).remedy(
+                "where it is damaged on the broker's disk, another replica may have it whole; `foretell positions set` to an \
+                 offset behind that batch goes on without its records",
+            ),
+    }
 }
 
 /// The fault of an error that the group or a partition reports while reading.
-fn reading(topic: &str, code: rdkafka::types::RDKafkaErrorCode, text: &str) -> StageError {
-    StageError { fault: error::fault(code), message: format!("topic `{topic}`: {text}"), remedy: String::new() }
+fn reading(topic: &str, code: Code, text: &str) -> StageError {
+    let error =
+        StageError { fault: error::fault(code), message: format!("topic `{topic}`: {text}"), remedy: String::new() };
+    match code {
+        Code::GroupAuthorizationFailed => {
+            error.remedy("allow the user `Read` on the consumer group: `group`, or the pipeline's name")
+        }
+        Code::TopicAuthorizationFailed => error.remedy(format!("allow the user `Read` and `Describe` on `{topic}`")),
+        Code::InconsistentGroupProtocol => {
+            error.remedy("members of this group assign partitions in another way: name another `group`")
+        }
+        _ => error,
+    }
 }

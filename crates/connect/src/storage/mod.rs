@@ -179,6 +179,7 @@ impl From<Error> for StageError {
 /// # Errors
 /// A scheme that is not supported, or an address that cannot be right.
 pub fn open(url: &str, base: &Path) -> Result<(Arc<dyn Storage>, String), Error> {
+    no_user(url)?;
     let settings = |what: &str| Error::new(ErrorKind::Settings, url, what);
     match url.split_once("://") {
         Some(("hdfs", rest)) => {
@@ -205,12 +206,33 @@ pub fn open(url: &str, base: &Path) -> Result<(Arc<dyn Storage>, String), Error>
 /// # Errors
 /// As [`open`]; missing credentials.
 pub fn open_reading(url: &str, base: &Path, s3: &S3Settings) -> Result<(Arc<dyn Reading>, String), Error> {
+    no_user(url)?;
     match url.split_once("://") {
         Some(("s3" | "s3a", rest)) => {
             let (bucket, path) = rest.split_once('/').unwrap_or((rest, ""));
             Ok((Arc::new(S3::connect(bucket, s3)?), clean(&format!("/{path}"))))
         }
         _ => open(url, base).map(|(storage, path)| (storage as Arc<dyn Reading>, path)),
+    }
+}
+
+/// Refuses a URL that names a user, and shows nothing of it: it may hold a password, too.
+fn no_user(url: &str) -> Result<(), Error> {
+    let Some((scheme, rest)) = url.split_once("://") else { return Ok(()) };
+    let authority = rest.split('/').next().unwrap_or_default();
+    let port = authority.rsplit_once(':').map(|(_, port)| port);
+    let hidden = port.is_some_and(|port| !port.bytes().all(|b| b.is_ascii_digit())) && rest.contains('@');
+    let remedy = match scheme {
+        "hdfs" => "the user comes from the environment variable HADOOP_USER_NAME",
+        "s3" | "s3a" => "credentials come from `s3: { access_key_id: …, secret_access_key: … }` or the environment",
+        _ => "leave it out",
+    };
+    match authority.contains('@') || hidden {
+        true => {
+            let what = format!("a user or a password has no place in this URL: {remedy}");
+            Err(Error::new(ErrorKind::Settings, format!("{scheme}://…"), what))
+        }
+        false => Ok(()),
     }
 }
 
@@ -298,6 +320,22 @@ pub fn escape(text: &str) -> String {
         name.push_str(&format!("%{:08x}{:x}", sum.sum(), text.len()));
     }
     name
+}
+
+/// What [`escape`] made a name of; none where that was cut.
+pub fn unescape(name: &str) -> Option<String> {
+    let mut text = Vec::with_capacity(name.len());
+    let mut bytes = name.bytes();
+    while let Some(byte) = bytes.next() {
+        text.push(match byte {
+            b'%' => {
+                let digits = [bytes.next()?, bytes.next()?];
+                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(text).ok().filter(|text| escape(text) == name)
 }
 
 #[cfg(test)]

@@ -83,6 +83,9 @@ impl S3 {
         let client = ClientOptions::new().with_connect_timeout(CONNECT).with_timeout(REQUEST);
         let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(RETRIES);
         builder = match &settings.endpoint {
+            Some(endpoint) if endpoint.contains('@') => {
+                return Err(wrong("`endpoint` holds no user or password: they are `access_key_id` and its kin".into()));
+            }
             Some(endpoint) if endpoint.starts_with("http://") || endpoint.starts_with("https://") => {
                 builder.with_endpoint(endpoint.trim_end_matches('/'))
             }

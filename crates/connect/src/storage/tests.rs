@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{ErrorKind, Storage, clean, escape, file_name, open, parent};
+use super::{ErrorKind, S3Settings, Storage, clean, escape, file_name, open, open_reading, parent};
 
 fn places() -> Vec<(Arc<dyn Storage>, String, Option<tempfile::TempDir>)> {
     let folder = tempfile::tempdir().unwrap();
@@ -160,6 +160,13 @@ fn urls_name_a_storage_and_a_path() {
     assert_eq!(path("file:///abs/x y").unwrap(), "/abs/x y");
     for wrong in ["file://abs/x", "s3://bucket/x", "", "hdfs://user@host:1/x"] {
         assert_eq!(path(wrong).unwrap_err().kind, ErrorKind::Settings, "{wrong}");
+    }
+    // A password is shown nowhere, wherever it has a slash.
+    for url in
+        ["hdfs://u:hunter2@host:1/x", "hdfs://u:hun/ter2@host:1/x", "s3://key:hun/ter2@bucket/x", "ftp://u:hunter2@h/x"]
+    {
+        let error = open_reading(url, Path::new("/"), &S3Settings::default()).unwrap_err().to_string();
+        assert!(error.contains("no place in this URL") && !error.contains("ter2"), "{error}");
     }
     assert_eq!((parent("/a/b"), parent("/a"), file_name("/a/b")), ("/a", "/", "b"));
     assert_eq!(clean("//a/./b/"), "/a/b");

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Places, Rows};
 use crate::decode::fields::{Dialect, Span, trim_line_end};
-use crate::decode::{DECODERS, Guess, JsonGuess, JsonKind, Members, Type, is_record, reading};
+use crate::decode::{DECODERS, Guess, JsonGuess, JsonKind, MISSING, Members, Type, is_record, reading};
 
 /// How a file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,9 +41,6 @@ impl Format {
 }
 
 const CSV: Dialect = Dialect { delimiter: b',', quote: Some(b'"') };
-
-/// Fields that mean a missing value: the CSV decoder's own.
-const MISSING: [&str; 5] = ["", "NA", "N/A", "NaN", "null"];
 
 /// A table is held in memory and joined to each batch: a larger file is no table to look names up in.
 const LARGEST: usize = 256 << 20;

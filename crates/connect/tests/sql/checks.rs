@@ -123,6 +123,9 @@ pub async fn settings_that_contradict(bed: &mut Bed) {
         bed.run("ALTER TABLE result ENGINE=MyISAM").await;
         let error = refusal(bed, &["pno"], json!({})).await.to_string();
         assert!(error.contains("its engine is MyISAM, which has no transactions; `ALTER TABLE `result`"), "{error}");
+        bed.run("CREATE VIEW seen AS SELECT * FROM result").await;
+        let error = refusal(bed, &["pno"], json!({ "table": "seen" })).await.to_string();
+        assert!(error.ends_with("name the table that the view is of, or set `delivery: at_least_once`"), "{error}");
         may_not_create(bed, "GRANT SELECT, INSERT ON {db}.result TO {user}").await;
     } else if bed.server == Server::Postgres {
         may_not_create(bed, "REVOKE CREATE ON SCHEMA public FROM PUBLIC; GRANT SELECT, INSERT ON result TO {user}")
@@ -144,7 +147,7 @@ async fn may_not_create(bed: &mut Bed, grant: &str) {
     bed.run(&create).await;
     let url = bed.url.replacen("://root@", &format!("://{user}:hunter2@"), 1);
     let url = url.replacen("://postgres@", &format!("://{user}:hunter2@"), 1);
-    let settings = bed.settings(json!({ "url": url }));
+    let settings = bed.settings(json!({ "url": url.clone() }));
 
     // Without a right to write, the check says so.
     let grant_connect =
@@ -162,6 +165,12 @@ async fn may_not_create(bed: &mut Bed, grant: &str) {
     assert!(error.message.starts_with("table `foretell_plans` cannot be created: "), "{error}");
     for part in ["CREATE TABLE IF NOT EXISTS", "foretell_progress", "foretell_rejected", "`delivery: at_least_once`"] {
         assert!(error.remedy.contains(part), "{error}");
+    }
+    if bed.server == Server::Postgres {
+        let settings = json!({ "url": url, "table": "public.result" });
+        let mut sink = parse(bed.settings(settings)).open(&context(&rows.schema())).await.unwrap();
+        let error = sink.claim(&[claim(0, 0)]).await.unwrap_err();
+        assert!(error.remedy.contains("`?options=-csearch_path%3Dpublic`"), "{error}");
     }
     drop(sink);
     let drop = if bed.server == Server::Postgres { format!("DROP OWNED BY {user}; ") } else { String::new() };

@@ -8,6 +8,7 @@ use foretell_flow::Sharing;
 
 use crate::pipeline::Pipeline;
 use crate::pipeline_file::PipelineFile;
+use crate::terminal::println;
 
 /// Check a pipeline: its file, models, queries and every service it needs; move nothing
 #[derive(Debug, Args)]
@@ -25,9 +26,9 @@ pub(crate) async fn run(args: CheckArgs) -> Result<()> {
     println!("pipeline  {}", file.name);
     for entry in &file.models {
         if let Some((sha256, model)) = pipeline.models.get(&entry.name) {
-            let signature = model.0.signature();
+            let signature = model.model.signature();
             let names = signature.names().map_or_else(|| "by position".to_string(), |names| names.join(", "));
-            println!("model     {}: {} ({})", entry.name, model.0.describe().root.class, &sha256[..12]);
+            println!("model     {}: {} ({})", entry.name, model.model.describe().root.class, &sha256[..12]);
             println!("          {} features: {names}", signature.inputs.len());
         }
     }
@@ -47,16 +48,20 @@ pub(crate) async fn run(args: CheckArgs) -> Result<()> {
     let columns: Vec<String> =
         pipeline.planned.result.fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect();
     println!("query     {}: {}", pipeline.planned.kind, columns.join(", "));
-    pipeline.look_at_source("check").await?;
+    let mut source = pipeline.look_at_source("check").await?;
     println!("source    {}", file.source.settings.describe());
     for line in pipeline.report().await? {
+        println!("          {line}");
+    }
+    for line in pipeline.try_out().await? {
         println!("          {line}");
     }
     if let Some(from) = &pipeline.inferred {
         println!("decode    {}: {} (from {from})", pipeline.decode.kind, columns_of(&pipeline.decode.settings));
     }
+    let mut lanes = Vec::new();
     for (index, lane) in pipeline.lanes().iter().enumerate() {
-        pipeline.open_sink(index, "check").await?;
+        lanes.push(pipeline.open_sink(index, "check").await?);
         let traits = lane.settings.traits();
         let promise = match (traits.keeps_positions, file.source.settings.replays()) {
             (true, true) => "exactly once",
@@ -72,15 +77,21 @@ pub(crate) async fn run(args: CheckArgs) -> Result<()> {
         println!("sink      {}: {} ({promise}{sharing})", lane.name, lane.settings.describe());
     }
     pipeline.check_state().await?;
+    pipeline.recall(&mut lanes).await?;
+    foretell_flow::check_positions(&file.name, &mut *source, &mut lanes).await?;
     println!("ok        nothing moved; `foretell run {}` runs it", args.pipeline.display());
     Ok(())
+}
+
+/// A column's type, alone or among its details.
+fn type_of(spec: &serde_json::Value) -> &str {
+    spec.as_str().or_else(|| spec["type"].as_str()).unwrap_or_default()
 }
 
 /// Columns as the pipeline file writes them.
 fn columns_of(settings: &serde_json::Value) -> String {
     let columns =
         settings["columns"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_object).flatten();
-    let columns: Vec<String> =
-        columns.map(|(name, kind)| format!("{name} {}", kind.as_str().unwrap_or_default())).collect();
+    let columns: Vec<String> = columns.map(|(name, kind)| format!("{name} {}", type_of(kind))).collect();
     if columns.is_empty() { "no columns to choose".to_string() } else { columns.join(", ") }
 }

@@ -11,6 +11,8 @@ use foretell_model::{
 };
 use serde_json::{Value, json};
 
+use crate::terminal;
+
 /// Show what is in a model file, without running any of it
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -39,7 +41,7 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
     let bytes = std::fs::read(&args.model).with_context(|| format!("cannot read `{}`", args.model.display()))?;
     let options = LoadOptions { at: args.at.clone(), columns: args.columns.clone(), ..LoadOptions::default() };
     let report = inspect(&bytes, &options);
-    let text = if args.json { format!("{:#}\n", as_json(&report)) } else { as_text(&report) };
+    let text = if args.json { format!("{:#}\n", as_json(&report)) } else { terminal::lines(&as_text(&report)) };
     std::io::stdout().write_all(text.as_bytes())?;
     if let Err(error) = report.model {
         bail!("{}: {error}", args.model.display());

@@ -1,5 +1,6 @@
 //! `foretell positions`: what each sink holds, and the remedy of every loud stop.
 
+use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
@@ -8,6 +9,7 @@ use foretell_flow::{Partition, Position, Reset};
 
 use crate::pipeline::Pipeline;
 use crate::pipeline_file::{PipelineFile, list};
+use crate::terminal::println;
 
 /// Show or change how far each sink has got
 #[derive(Debug, Args)]
@@ -16,6 +18,9 @@ use crate::pipeline_file::{PipelineFile, list};
   foretell positions set pipeline.yaml --partition Pdata[2] --offset 5000
   foretell positions set pipeline.yaml --sink hdfs --partition Pdata[2] --offset 5000
   foretell positions forget pipeline.yaml --sink db
+  foretell positions adopt pipeline.yaml utime minutes       # sink `utime` is called `minutes` now
+  foretell positions adopt pipeline.yaml old/utime utime     # the pipeline was called `old`
+  foretell positions forget pipeline.yaml --yes     # asks nothing, for scripts
 
 Stop the pipeline first: a running one does not look again.")]
 pub(crate) struct PositionsArgs {
@@ -44,7 +49,7 @@ enum PositionsCommand {
         #[arg(long)]
         sink: Option<String>,
     },
-    /// Forget positions: the next start begins as a new pipeline would
+    /// Forget positions: the next start begins as a new pipeline would, so that rows which are stored come again
     Forget {
         /// The pipeline file
         pipeline: PathBuf,
@@ -54,6 +59,18 @@ enum PositionsCommand {
         /// Only in this sink; in all where it is not given
         #[arg(long)]
         sink: Option<String>,
+        /// Ask nothing
+        #[arg(long)]
+        yes: bool,
+    },
+    /// After a renaming: what is stored for a sink of the old name becomes that of the new one
+    Adopt {
+        /// The pipeline file, with the new names
+        pipeline: PathBuf,
+        /// The sink's name before; `PIPELINE/SINK` where the pipeline was renamed
+        old: String,
+        /// The sink's name in the file
+        new: String,
     },
 }
 
@@ -80,9 +97,15 @@ pub(crate) async fn run(args: PositionsArgs) -> Result<()> {
             let position = Position { partition, next: offset };
             reset(&pipeline, sink.as_deref(), &Reset::Set { position, identity: bound.identity }).await
         }
-        PositionsCommand::Forget { pipeline, partition, sink } => {
-            reset(&open(pipeline).await?, sink.as_deref(), &Reset::Forget(partition)).await
+        PositionsCommand::Forget { pipeline, partition, sink, yes } => {
+            let pipeline = open(pipeline).await?;
+            let sinks = chosen(&pipeline, sink.as_deref())?;
+            if !yes {
+                confirm(&pipeline.file.name, partition.as_ref(), &sinks)?;
+            }
+            reset(&pipeline, sink.as_deref(), &Reset::Forget(partition)).await
         }
+        PositionsCommand::Adopt { pipeline, old, new } => adopt(&open(pipeline).await?, &old, &new).await,
     }
 }
 
@@ -115,7 +138,7 @@ async fn show(pipeline: Pipeline) -> Result<()> {
     );
     for (sink, partition, next, plans) in rows {
         let position = Position { partition: partition.clone(), next };
-        let behind = source.behind(std::slice::from_ref(&position)).await?;
+        let behind = source.upkeep().behind(std::slice::from_ref(&position)).await?;
         let bound = bounds.iter().find(|bound| bound.partition == partition);
         let cell = |value: Option<i64>| value.map_or_else(|| "-".to_string(), |value| value.to_string());
         println!(
@@ -129,19 +152,81 @@ async fn show(pipeline: Pipeline) -> Result<()> {
     Ok(())
 }
 
+async fn adopt(pipeline: &Pipeline, old: &str, new: &str) -> Result<()> {
+    let lanes = pipeline.lanes();
+    let index = find(pipeline, new)?;
+    let (of, sink) = old.rsplit_once('/').unwrap_or((&pipeline.file.name, old));
+    if of == pipeline.file.name && lanes.iter().any(|lane| lane.name == sink) {
+        bail!("sink `{sink}` is in the pipeline file: its positions are its own");
+    }
+    let mut before = pipeline.open_sink_of(index, of, sink).await?;
+    let held = before.positions().await?;
+    if held.is_empty() {
+        bail!("nothing is stored for sink `{sink}` of pipeline `{of}` where `{new}` keeps its positions");
+    }
+    // A file that is appended to belongs to the old name alone, and does not open under the new one.
+    if let Ok(mut now) = pipeline.open_sink(index, "positions").await
+        && !now.sink.positions().await?.is_empty()
+    {
+        bail!("`{new}` has positions of its own; `foretell positions forget` drops them");
+    }
+    before.hand_over(&pipeline.file.name, new).await?;
+    println!("{new}: has the positions of `{old}`, of {} partitions", held.len());
+    Ok(())
+}
+
+fn find(pipeline: &Pipeline, sink: &str) -> Result<usize> {
+    let lanes = pipeline.lanes();
+    match lanes.iter().position(|lane| lane.name == sink) {
+        Some(index) => Ok(index),
+        None => bail!("no sink `{sink}`; there are {}", list(lanes.iter().map(|lane| lane.name))),
+    }
+}
+
+/// The sinks that are meant: this one, or all that keep positions.
+fn chosen(pipeline: &Pipeline, sink: Option<&str>) -> Result<Vec<String>> {
+    let lanes = pipeline.lanes();
+    if let Some(sink) = sink {
+        find(pipeline, sink)?;
+    }
+    let meant = lanes.iter().filter(|lane| sink.is_none_or(|sink| sink == lane.name));
+    Ok(meant.filter(|lane| lane.settings.traits().keeps_positions).map(|lane| lane.name.to_string()).collect())
+}
+
+/// Asks whoever sits at the terminal; where nobody does, `--yes` has to say it.
+fn confirm(pipeline: &str, partition: Option<&Partition>, sinks: &[String]) -> Result<()> {
+    let what =
+        partition.map_or_else(|| "all positions".to_string(), |partition| format!("the position of {partition}"));
+    let sinks = list(sinks.iter().map(String::as_str));
+    let question = format!(
+        "forgets {what} of pipeline `{pipeline}` in {sinks}: the next start reads from the beginning again, and rows that \
+         are stored already come a second time"
+    );
+    if !std::io::stdin().is_terminal() {
+        bail!("this {question}; `--yes` does it");
+    }
+    eprint!("This {question}.\nForget? [y/N] ");
+    std::io::stderr().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    if !matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") {
+        bail!("nothing was forgotten");
+    }
+    Ok(())
+}
+
 async fn reset(pipeline: &Pipeline, sink: Option<&str>, reset: &Reset) -> Result<()> {
     let lanes = pipeline.lanes();
-    if let Some(sink) = sink
-        && !lanes.iter().any(|lane| lane.name == sink)
-    {
-        bail!("no sink `{sink}`; there are {}", list(lanes.iter().map(|lane| lane.name)));
-    }
+    chosen(pipeline, sink)?;
     for (index, spec) in lanes.iter().enumerate().filter(|(_, lane)| sink.is_none_or(|sink| sink == lane.name)) {
         let mut lane = pipeline.open_sink(index, "positions").await?;
         if !lane.traits.keeps_positions {
             continue;
         }
         lane.sink.reset(reset).await?;
+        if *reset == Reset::Forget(None) {
+            pipeline.forget(spec.name).await?;
+        }
         match reset {
             Reset::Set { position, .. } => println!("{}: {} is at {}", spec.name, position.partition, position.next),
             Reset::Forget(Some(partition)) => println!("{}: {partition} is forgotten", spec.name),

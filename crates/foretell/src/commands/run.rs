@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
-use foretell_flow::{Snapshot, Stats, Worker};
+use foretell_flow::{Snapshot, StageError, Stats, Worker};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -21,6 +21,22 @@ pub(crate) const LEAVE_WITHIN: Duration = Duration::from_millis(9_500);
 /// Of a dry run nothing needs to be stored; the table that is being printed may end.
 const LEAVE_DRY_RUN_WITHIN: Duration = Duration::from_millis(500);
 
+/// A job over what was there, of which no record was good: it went to its end, and yet nothing came of it.
+#[derive(Debug)]
+pub(crate) struct AllBad {
+    records: u64,
+}
+
+impl std::fmt::Display for AllBad {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let records =
+            if self.records == 1 { "the only record".to_string() } else { format!("all {} records", self.records) };
+        write!(f, "{records} were bad: no result was stored; the dead letters (or the log) have the reasons")
+    }
+}
+
+impl std::error::Error for AllBad {}
+
 /// Run a pipeline: read, predict, and land every result exactly once
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -30,6 +46,7 @@ const LEAVE_DRY_RUN_WITHIN: Duration = Duration::from_millis(500);
   foretell run pipeline.yaml --console              # what would land in each sink, and nothing moves
   foretell run pipeline.yaml --console --from latest
 
+With `trigger: available_now` it ends when all that was there is stored; exit code 3 says that every record was bad.
 SIGINT or SIGTERM: finish what is under way, commit, leave within 10 seconds. A second one: leave at once; nothing is
 lost, the next start goes on from what the sinks have stored.")]
 pub(crate) struct RunArgs {
@@ -60,8 +77,8 @@ pub(crate) async fn run(args: RunArgs) -> Result<()> {
     if args.console {
         let worker = pipeline.observer(args.from, args.rows).await?;
         tokio::spawn(signals(shutdown.clone(), LEAVE_DRY_RUN_WITHIN));
-        pipeline.refresh_tables(false, &shutdown);
-        return run_workers(&pipeline, vec![worker], shutdown, started).await;
+        let tables = pipeline.refresh_tables(false, &shutdown);
+        return run_workers(&pipeline, vec![worker], tables, shutdown, started).await.map(drop);
     }
     tokio::spawn(signals(shutdown.clone(), LEAVE_WITHIN));
     let workers = args.workers.map_or_else(|| pipeline.usual_workers(), usize::from);
@@ -90,12 +107,20 @@ pub(crate) async fn run_pipeline(
     let known = open.first().map(|worker| worker.settings.known_topics.clone()).unwrap_or_default();
     open.iter_mut().for_each(|worker| worker.settings.known_topics.clone_from(&known));
     pipeline.keep().await?;
-    pipeline.refresh_tables(true, &shutdown);
+    let tables = pipeline.refresh_tables(true, &shutdown);
     ready();
-    run_workers(&pipeline, open, shutdown.clone(), started).await?;
+    let seen = pipeline.file.source.settings.seen_before().await;
+    let total = run_workers(&pipeline, open, tables, shutdown.clone(), started).await?;
     // A run that was told to stop may have left something.
     if pipeline.file.trigger.mode == TriggerMode::AvailableNow && !shutdown.is_cancelled() {
         pipeline.complete().await?;
+        if total.records == 0 && seen > 0 {
+            let files = if seen == 1 { "1 file was".to_string() } else { format!("{seen} files were") };
+            info!("nothing new: {files} read before; `foretell positions show` tells what each sink has");
+        }
+        if total.records > 0 && total.bad >= total.records {
+            return Err(AllBad { records: total.records }.into());
+        }
     }
     Ok(())
 }
@@ -103,9 +128,10 @@ pub(crate) async fn run_pipeline(
 async fn run_workers(
     pipeline: &Pipeline,
     ready: Vec<Worker>,
+    mut tables: JoinSet<()>,
     shutdown: CancellationToken,
     started: Instant,
-) -> Result<()> {
+) -> Result<Snapshot> {
     let workers = ready.len();
     let mut tasks = JoinSet::new();
     let mut stats = Vec::new();
@@ -121,20 +147,25 @@ async fn run_workers(
     let progress = tokio::spawn(report(stats.clone(), pipeline.file.progress, every));
 
     let mut outcome = Ok(());
-    while let Some(joined) = tasks.join_next().await {
-        let ended = match joined {
-            Ok(ended) => ended,
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    loop {
+        let ended = tokio::select! {
+            joined = tasks.join_next() => match joined {
+                None => break,
+                Some(Ok(ended)) => ended.map_err(anyhow::Error::from),
+                Some(Err(_)) => Err(StageError::defect("a worker").into()),
+            },
+            Some(joined) = tables.join_next() => joined.map_err(|_| StageError::defect("reading a table again").into()),
         };
         if let Err(error) = ended {
             // One worker that needs a person stops all of them.
             shutdown.cancel();
             if outcome.is_ok() {
-                outcome = Err(error.into());
+                outcome = Err(error);
             }
         }
     }
     progress.abort();
+    pipeline.models.values().for_each(|(_, model)| model.tell());
     let total = total(&stats);
     info!(
         records = total.records,
@@ -144,16 +175,16 @@ async fn run_workers(
         seconds = format!("{:.1}", started.elapsed().as_secs_f64()),
         "ended"
     );
-    outcome
+    outcome.map(|()| total)
 }
 
 /// The first signal drains, which may take so long; the second leaves at once.
 pub(crate) async fn signals(shutdown: CancellationToken, leave_within: Duration) {
-    signal().await;
+    let _ = signal().await;
     info!("stopping: finishing what is under way");
     shutdown.cancel();
     tokio::select! {
-        () = signal() => warn!("leaving at once; nothing is lost, the next start goes on from what the sinks hold"),
+        _ = signal() => warn!("leaving at once; nothing is lost, the next start goes on from what the sinks hold"),
         () = tokio::time::sleep(leave_within) => {
             warn!("a service takes too long; leaving: nothing is lost, the next start goes on from what the sinks hold");
         }
@@ -161,16 +192,20 @@ pub(crate) async fn signals(shutdown: CancellationToken, leave_within: Duration)
     std::process::exit(0);
 }
 
-async fn signal() {
+/// Resolves with the number of the signal that tells the program to stop.
+pub(crate) async fn signal() -> i32 {
     use tokio::signal::unix::{SignalKind, signal};
     match signal(SignalKind::terminate()) {
         Ok(mut terminate) => {
             tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => libc::SIGTERM,
+                _ = tokio::signal::ctrl_c() => libc::SIGINT,
             }
         }
-        Err(_) => drop(tokio::signal::ctrl_c().await),
+        Err(_) => {
+            let _ = tokio::signal::ctrl_c().await;
+            libc::SIGINT
+        }
     }
 }
 
@@ -190,7 +225,7 @@ async fn report(stats: Vec<Arc<Stats>>, interval: Duration, trigger: Option<Dura
         info!(
             rows_per_s = ((now.records - last.records) as f64 / seconds).round() as u64,
             records = now.records,
-            lag = now.lag,
+            lag = %now.lag.map_or_else(|| "unknown".to_string(), |lag| lag.to_string()),
             batches,
             batch_ms,
             bad = now.bad,
@@ -212,14 +247,14 @@ fn overlong(longest: Duration, late: u64, trigger: Option<Duration>) -> Option<S
 }
 
 fn total(stats: &[Arc<Stats>]) -> Snapshot {
-    stats.iter().map(|stats| stats.snapshot()).fold(Snapshot::default(), |a, b| Snapshot {
+    stats.iter().map(|stats| stats.snapshot()).fold(Snapshot { lag: Some(0), ..Snapshot::default() }, |a, b| Snapshot {
         records: a.records + b.records,
         bad: a.bad + b.bad,
         rejected: a.rejected + b.rejected,
         batches: a.batches + b.batches,
         late: a.late + b.late,
         busy_micros: a.busy_micros + b.busy_micros,
-        lag: a.lag + b.lag,
+        lag: a.lag.zip(b.lag).map(|(a, b)| a + b),
     })
 }
 

@@ -13,12 +13,15 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use arrow::datatypes::{Schema, SchemaRef};
+use foretell_connect::decode::MISSING;
 use foretell_connect::kind::{DecodeText, Role, SinkContext, SinkSettings, SourceContext};
 use foretell_flow::{
-    Lane, Limits, OnBadRecord, Settings, Sharing, Source, Stats, Takes, Trigger, Worker, dead_letter_schema,
+    Kitchen, Lane, Limits, OnBadRecord, Settings, Sharing, Sink, Source, Stats, Takes, Trigger, Worker,
+    dead_letter_schema,
 };
 use foretell_model::Model;
 use foretell_query::Scorer;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::pipeline_file::{self, EncodingEntry, FileError, Labels, ModelEntry, PipelineFile, TriggerMode};
@@ -63,6 +66,8 @@ pub(crate) struct LaneSpec<'a> {
     takes: Takes,
     /// Where it begins when it has no position yet.
     backfill: bool,
+    /// Whether it is known to be a new one.
+    new: bool,
 }
 
 impl Pipeline {
@@ -73,9 +78,10 @@ impl Pipeline {
         for entry in &file.models {
             let (text, sha256, model) = load_model(&file, entry)?;
             texts.insert(entry.name.clone(), text);
-            models.insert(entry.name.clone(), (sha256, Arc::new(Loaded(model))));
+            models.insert(entry.name.clone(), (sha256, Arc::new(Loaded::new(&entry.name, model))));
         }
-        let (decode, inferred) = decode(&file).await?;
+        let (mut decode, inferred) = decode(&file).await?;
+        keep_levels(&mut decode, models.values().map(|(_, loaded)| &loaded.model));
         let mut loads: BTreeMap<String, (String, Functions)> = BTreeMap::new();
         for (name, (sha256, model)) in &models {
             loads.insert(name.clone(), (sha256.clone(), vec![(name.clone(), model.clone() as Arc<dyn Scorer>)]));
@@ -101,21 +107,31 @@ impl Pipeline {
             tables.insert(entry.name.clone(), version);
         }
         let views = file.sinks.iter().filter_map(|sink| Some((sink.name.clone(), sink.query.clone()?.value)));
+        let lanes: Vec<String> = lanes(&file).into_iter().map(|lane| lane.name.to_string()).collect();
+        let mut sinks = lanes.clone();
+        sinks.sort();
         let text = Text {
+            sinks,
             decode: (decode.kind.clone(), decode.settings.clone()),
             query: file.query.value.clone(),
             views: views.collect(),
             models: texts,
             encodings: encoding_texts,
         };
-        let lanes: Vec<String> = lanes(&file).into_iter().map(|lane| lane.name.to_string()).collect();
         let functions = loads.values().flat_map(|(_, functions)| functions.iter().cloned()).collect();
         let joinable = tables.iter().map(|(name, version)| kitchen::joinable(name, version.batch.clone())).collect();
-        let (_, planned) = kitchen::prepare(&text, functions, joinable, &lanes).await.map_err(|error| {
-            let view = file.sinks.iter().find(|sink| error.to_string() == format!("sinks.{}.query", sink.name));
-            match view {
-                Some(sink) => file.error(&["sinks", &sink.name, "query"], chain(&error, 1), ""),
-                None => file.error(&["query"], chain(&error, 1), ""),
+        let (_, planned) = kitchen::prepare(&text, functions, joinable, &lanes, None).await.map_err(|error| {
+            let place = error.to_string();
+            let view = file.sinks.iter().find(|sink| place == format!("sinks.{}.query", sink.name));
+            let encoding = file.encodings.iter().find(|entry| place == format!("encodings.{}", entry.name));
+            match (view, encoding) {
+                (Some(sink), _) => file.error(&["sinks", &sink.name, "query"], causes(&error), ""),
+                (_, Some(entry)) => file.error(&["encodings", &entry.name], causes(&error), ""),
+                _ if place == "query" => file.error(&["query"], causes(&error), ""),
+                // What was found out of the source's data stands nowhere in the file.
+                _ if inferred.is_some() => file.error(&["source", file.source.kind], causes(&error), ""),
+                _ if file.decode.is_some() => file.error(&["decode"], causes(&error), ""),
+                _ => file.error(&[], causes(&error), ""),
             }
         })?;
         let state = State::open(&file.state, &file.base)?;
@@ -151,13 +167,15 @@ impl Pipeline {
     }
 
     /// Reads tables again as often as the file says, until `stop`; with `keep` where a later run finds them.
-    pub(crate) fn refresh_tables(&self, keep: bool, stop: &CancellationToken) {
+    pub(crate) fn refresh_tables(&self, keep: bool, stop: &CancellationToken) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
         for entry in &self.file.tables {
             let Some(every) = entry.refresh else { continue };
             let state = keep.then(|| self.state.clone());
             let (entry, base, pantry) = (entry.clone(), self.file.base.clone(), self.pantry.clone());
-            tokio::spawn(table::refresh(entry, every, base, state, pantry, stop.clone()));
+            tasks.spawn(table::refresh(entry, every, base, state, pantry, stop.clone()));
         }
+        tasks
     }
 
     /// Whether `state:` can be written, without leaving a trace.
@@ -245,9 +263,37 @@ impl Pipeline {
             sink,
             traits: settings.traits(),
             takes: spec.takes,
-            columns,
+            schema: context.schema,
+            chosen: columns.is_some(),
             backfill: spec.backfill,
+            new: spec.new,
+            home: settings.home(&self.file.base),
         })
+    }
+
+    /// Opens what a sink was under another name, of this pipeline or another.
+    pub(crate) async fn open_sink_of(&self, index: usize, pipeline: &str, sink: &str) -> Result<Box<dyn Sink>> {
+        let lanes = self.lanes();
+        let spec = lanes.get(index).ok_or_else(|| anyhow!("no sink {index}"))?;
+        let (mut context, _) = self.sink_context(index, "positions")?;
+        (context.pipeline, context.sink) = (pipeline.into(), sink.into());
+        spec.settings.open(&context).await.map_err(|error| self.at(&spec.path, error).into())
+    }
+
+    /// Notes that a sink's positions were forgotten on purpose.
+    pub(crate) async fn forget(&self, sink: &str) -> Result<()> {
+        self.state.forget(&self.file.name, sink).await
+    }
+
+    /// The topics that sinks have positions of; and a sink whose positions were forgotten on purpose is a new one.
+    pub(crate) async fn recall(&self, lanes: &mut [Lane]) -> Result<HashSet<String>> {
+        let mut topics = HashSet::new();
+        for lane in lanes.iter_mut().filter(|lane| lane.traits.keeps_positions) {
+            let held = lane.sink.positions().await.with_context(|| format!("sink `{}`", lane.name))?;
+            lane.new |= self.state.is_forgotten(&self.file.name, &lane.name, !held.is_empty()).await?;
+            topics.extend(held.into_iter().map(|holding| holding.partition.topic.to_string()));
+        }
+        Ok(topics)
     }
 
     fn project(&self, spec: &LaneSpec<'_>, schema: &SchemaRef, columns: Option<&[String]>) -> Result<SchemaRef> {
@@ -292,6 +338,41 @@ impl Pipeline {
         report.map_err(|error| self.at(&["source", self.file.source.kind], error).into())
     }
 
+    /// Runs the first records of what is there through decoder and query, which stores nothing; says what is bad of them.
+    pub(crate) async fn try_out(&self) -> Result<Vec<String>> {
+        let source = ["source", self.file.source.kind];
+        let heads = self.file.source.settings.head(&self.source_context("check", (0, 1))).await;
+        let heads = heads.map_err(|error| self.at(&source, error))?;
+        let (mut told, mut all) = (Vec::new(), 0);
+        if heads.is_empty() {
+            return Ok(told);
+        }
+        let mut cook = self.pantry.cook(&self.pantry.recipe())?;
+        for head in heads.iter().filter(|head| head.records.len() > 0) {
+            let now = chrono::Utc::now().timestamp_micros();
+            let bad = cook.try_out(&head.records, now).map_err(|error| self.at(&["query"], error))?;
+            let Some(first) = bad.first() else { continue };
+            let line = head.lines.get(first.row).copied().unwrap_or_default();
+            let of = head.records.len();
+            told.push(format!(
+                "{}: {} of its first {of} records {} bad, the first on line {line}: {}: {}",
+                head.file,
+                bad.len(),
+                if bad.len() == 1 { "is" } else { "are" },
+                first.stage,
+                first.reason
+            ));
+            all += usize::from(bad.len() == of);
+        }
+        let stops = self.file.on_bad_record == pipeline_file::OnBadRecord::Stop;
+        if let Some(first) = told.first().filter(|_| stops || all == heads.len()) {
+            let remedy =
+                if stops { "`on_bad_record: stop` would stop there" } else { "is `decode` right for these files?" };
+            return Err(self.file.error(&source, first, remedy).into());
+        }
+        Ok(told)
+    }
+
     /// A worker, its sinks and its source open.
     pub(crate) async fn worker(&self, name: &str, share: (usize, usize), known: &HashSet<String>) -> Result<Worker> {
         let mut lanes = Vec::new();
@@ -299,7 +380,7 @@ impl Pipeline {
             lanes.push(self.open_sink(index, name).await?);
         }
         let mut known_topics = known.clone();
-        known_topics.extend(topics(&mut lanes).await?);
+        known_topics.extend(self.recall(&mut lanes).await?);
         let source = self.file.source.settings.open(&self.source_context(name, share), false).await;
         let source = source.map_err(|error| self.at(&["source", self.file.source.kind], error))?;
         Ok(self.assemble(source, lanes, name, known_topics))
@@ -312,6 +393,7 @@ impl Pipeline {
             && lanes.iter().all(|lane| lane.traits.slices);
         let (rows, bytes) = trigger.limits(sliced);
         let settings = Settings {
+            pipeline: self.file.name.clone(),
             worker: name.to_string(),
             trigger: match trigger.mode {
                 TriggerMode::Continuous => Trigger::Continuous,
@@ -336,6 +418,38 @@ impl Pipeline {
     }
 }
 
+/// Of CSV, words that mean a missing value and are a level of a model are values in the columns of that level's name: the
+/// model can only have met them as such. Where the file says what is missing, that counts.
+fn keep_levels<'a>(decode: &mut DecodeText, models: impl Iterator<Item = &'a Model>) {
+    let names_words = decode.settings.get("missing").is_some();
+    let Some(columns) = decode.settings.get_mut("columns").and_then(serde_json::Value::as_array_mut) else { return };
+    if decode.kind != "csv" || names_words {
+        return;
+    }
+    let mut levels: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for model in models {
+        for (feature, words) in crate::levels::words(model) {
+            let name = model.signature().inputs.get(feature).and_then(|input| input.name.clone());
+            levels.entry(name.unwrap_or_default()).or_default().extend(words);
+        }
+    }
+    for column in columns.iter_mut().filter_map(serde_json::Value::as_object_mut) {
+        for (name, spec) in column.iter_mut() {
+            let Some(words) = levels.get(name.as_str()) else { continue };
+            if let Some(text) = spec.as_str() {
+                *spec = serde_json::json!({ "type": text });
+            }
+            let is_text = spec["type"].as_str().is_some_and(|found| found.starts_with("utf8"));
+            let Some(details) = spec.as_object_mut().filter(|details| is_text && !details.contains_key("missing"))
+            else {
+                continue;
+            };
+            let missing: Vec<&str> = MISSING.into_iter().filter(|word| !words.contains(word)).collect();
+            details.insert("missing".to_string(), missing.into());
+        }
+    }
+}
+
 /// How values are decoded: what the file says, completed by what the source finds.
 async fn decode(file: &PipelineFile) -> Result<(DecodeText, Option<String>)> {
     if let Some(decode) = file.decode.as_ref().filter(|_| !file.infer) {
@@ -346,16 +460,6 @@ async fn decode(file: &PipelineFile) -> Result<(DecodeText, Option<String>)> {
     Ok((inferred.decode, Some(inferred.from)))
 }
 
-/// Topics that have positions in some sink.
-pub(crate) async fn topics(lanes: &mut [Lane]) -> Result<HashSet<String>> {
-    let mut topics = HashSet::new();
-    for lane in lanes.iter_mut().filter(|lane| lane.traits.keeps_positions) {
-        let held = lane.sink.positions().await.with_context(|| format!("sink `{}`", lane.name))?;
-        topics.extend(held.into_iter().map(|holding| holding.partition.topic.to_string()));
-    }
-    Ok(topics)
-}
-
 fn lanes(file: &PipelineFile) -> Vec<LaneSpec<'_>> {
     let mut lanes: Vec<LaneSpec<'_>> = (file.sinks.iter())
         .map(|sink| LaneSpec {
@@ -364,6 +468,7 @@ fn lanes(file: &PipelineFile) -> Vec<LaneSpec<'_>> {
             path: vec!["sinks", &sink.name, sink.component.kind],
             takes: Takes::Results,
             backfill: sink.backfill,
+            new: sink.new,
         })
         .collect();
     if let Some(component) = &file.dead_letters {
@@ -373,6 +478,7 @@ fn lanes(file: &PipelineFile) -> Vec<LaneSpec<'_>> {
             path: vec![DEAD_LETTERS, component.kind],
             takes: Takes::DeadLetters,
             backfill: false,
+            new: false,
         });
     }
     lanes
@@ -435,7 +541,9 @@ fn load_model(file: &PipelineFile, entry: &ModelEntry) -> Result<(ModelText, Str
     Ok((text, sha256, model))
 }
 
-/// The causes of an error in one line, without the first `skip` of them.
-fn chain(error: &anyhow::Error, skip: usize) -> String {
-    error.chain().skip(skip).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+/// The causes of an error in one line; without the first, where there are others.
+fn causes(error: &anyhow::Error) -> String {
+    let texts: Vec<String> = error.chain().map(ToString::to_string).collect();
+    let causes = texts.get(1..).filter(|causes| !causes.is_empty()).unwrap_or(&texts);
+    causes.join(": ")
 }

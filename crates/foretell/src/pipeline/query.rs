@@ -7,16 +7,40 @@ use foretell_flow::{Provenance, Queried, Query, Refused, Scope, StageError};
 use foretell_model::{Columns, Model, Outputs, Scratch, Signature, Want};
 use foretell_query::{Context, Kind, Scorer};
 
+use crate::levels::Watch;
+
 /// A model as the query calls it.
-pub(crate) struct Loaded(pub(crate) Model);
+pub(crate) struct Loaded {
+    /// Its name in the pipeline file.
+    name: String,
+    pub(crate) model: Model,
+    unseen: Watch,
+}
+
+impl Loaded {
+    pub(crate) fn new(name: &str, model: Model) -> Loaded {
+        Loaded { name: name.to_string(), model, unseen: Watch::default() }
+    }
+
+    /// Says what was not said yet.
+    pub(crate) fn tell(&self) {
+        self.unseen.rest().iter().for_each(|what| tracing::warn!("model {}: {what}", self.name));
+    }
+}
 
 impl Scorer for Loaded {
     fn signature(&self) -> &Signature {
-        self.0.signature()
+        self.model.signature()
     }
 
     fn score(&self, columns: &Columns<'_>, want: Want) -> Outputs {
-        self.0.score(columns, want, &mut Scratch::default())
+        let outputs = self.model.score(columns, want, &mut Scratch::default());
+        // Other answers about the same rows say the same.
+        if matches!(want, Want::Predict | Want::Transform) {
+            let told = self.unseen.add(columns.rows(), &outputs.unseen);
+            told.iter().for_each(|what| tracing::warn!("model {}: {what}", self.name));
+        }
+        outputs
     }
 }
 

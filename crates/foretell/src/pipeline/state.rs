@@ -41,7 +41,7 @@ impl Thing {
 
 impl State {
     pub(crate) fn open(url: &str, base: &Path) -> Result<State> {
-        let (storage, root) = storage::open(url, base).with_context(|| format!("`state`: `{url}`"))?;
+        let (storage, root) = storage::open(url, base).context("`state`")?;
         Ok(State { storage, root })
     }
 
@@ -68,6 +68,30 @@ impl State {
             Err(error) if error.kind == ErrorKind::Exists => Ok(sha256),
             Err(error) => Err(error).context("`state`"),
         }
+    }
+
+    fn forgotten(&self, pipeline: &str, sink: &str) -> String {
+        format!("{}/forgotten/{}/{}", self.root, storage::escape(pipeline), storage::escape(sink))
+    }
+
+    /// Notes that a sink's positions were forgotten on purpose: its next start does not ask where they are.
+    pub(crate) async fn forget(&self, pipeline: &str, sink: &str) -> Result<()> {
+        let path = self.forgotten(pipeline, sink);
+        self.storage.mkdirs(storage::parent(&path)).await.context("`state`")?;
+        match self.storage.create_new(&path, Vec::new().into()).await {
+            Err(error) if error.kind != ErrorKind::Exists => Err(error).context("`state`"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a sink's positions were forgotten on purpose. Where it has some again, that is over.
+    pub(crate) async fn is_forgotten(&self, pipeline: &str, sink: &str, has_positions: bool) -> Result<bool> {
+        let path = self.forgotten(pipeline, sink);
+        let noted = self.storage.stat(&path).await.context("`state`")?.is_some();
+        if noted && has_positions {
+            self.storage.delete(&path).await.context("`state`")?;
+        }
+        Ok(noted && !has_positions)
     }
 
     /// What was kept.

@@ -113,10 +113,12 @@ pub(crate) struct SinkEntry {
     pub(crate) query: Option<Located<String>>,
     /// Where it has no position yet: whether it begins where a new pipeline would, not where the other sinks are.
     pub(crate) backfill: bool,
+    /// Whether it is known to be a new one where it has no position yet.
+    pub(crate) new: bool,
 }
 
 /// What a sink may have beside its kind.
-const SINK_KEYS: [&str; 2] = ["query", "backfill"];
+const SINK_KEYS: [&str; 3] = ["query", "backfill", "new"];
 
 const WINDOW: HumanSize = HumanSize(64 << 20);
 const PROGRESS: HumanDuration = HumanDuration(Duration::from_secs(10));
@@ -127,16 +129,22 @@ impl PipelineFile {
     /// # Errors
     /// The first thing that is wrong with it, in the order of the file.
     pub(crate) fn load(path: &Path) -> Result<PipelineFile, FileError> {
-        let text = std::fs::read_to_string(path).map_err(|error| FileError {
-            file: path.display().to_string(),
-            line: None,
-            path: String::new(),
-            message: match error.kind() {
-                std::io::ErrorKind::NotFound => "the file does not exist".to_string(),
-                std::io::ErrorKind::InvalidData => "the file is not UTF-8".to_string(),
-                _ => format!("the file cannot be read: {error}"),
-            },
-            remedy: String::new(),
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let (message, remedy) = match error.kind() {
+                std::io::ErrorKind::NotFound => ("the file does not exist".to_string(), ""),
+                std::io::ErrorKind::InvalidData => (
+                    "the file is not UTF-8, so it is no pipeline file".to_string(),
+                    "of a model file `foretell inspect` tells what is in it, and `foretell predict MODEL DATA` uses it",
+                ),
+                _ => (format!("the file cannot be read: {error}"), ""),
+            };
+            FileError {
+                file: path.display().to_string(),
+                line: None,
+                path: String::new(),
+                message,
+                remedy: remedy.to_string(),
+            }
         })?;
         PipelineFile::parse(path, &text, REGISTRY, &|name| std::env::var(name))
     }
@@ -325,6 +333,7 @@ impl Reader<'_> {
                 component: self.component(registry.sinks, &path, "sink")?,
                 query: query.map(|value| Located { value, line }),
                 backfill: self.optional(&["sinks", entry.key.as_str(), "backfill"])?.unwrap_or(false),
+                new: self.optional(&["sinks", entry.key.as_str(), "new"])?.unwrap_or(false),
             });
         }
         Ok(entries)

@@ -20,7 +20,7 @@ pub(super) fn settings_page(registry: Registry) -> String {
     for (title, kinds, skip) in [
         ("source", top("source"), &[][..]),
         ("decode", top("decode"), &[]),
-        ("sinks.NAME", &top("sinks")["additionalProperties"], &["query", "backfill"]),
+        ("sinks.NAME", &top("sinks")["additionalProperties"], &super::SINK_KEYS),
     ] {
         for (kind, settings) in properties(kinds).filter(|(kind, _)| !skip.contains(kind)) {
             let settings = resolve(&schema, settings);
@@ -30,7 +30,7 @@ pub(super) fn settings_page(registry: Registry) -> String {
     }
     let _ = write!(page, "\n## Beside a sink's kind\n");
     let sink = &top("sinks")["additionalProperties"];
-    for (name, setting) in properties(sink).filter(|(name, _)| ["query", "backfill"].contains(name)) {
+    for (name, setting) in properties(sink).filter(|(name, _)| super::SINK_KEYS.contains(name)) {
         let _ = writeln!(page, "- `{name}`: {}", description(setting));
     }
     let _ = write!(page, "\n## `dead_letters`\n{} Any kind of sink, as above.\n", description(top("dead_letters")));
@@ -56,6 +56,7 @@ fn table(page: &mut String, root: &Value, settings: &Value, skip: &[&str]) {
                 text if text.is_empty() => description(inner),
                 text => text,
             };
+            let text = format!("{text}{}", allowed(&text, inner));
             let mark = if required(name) { "**" } else { "" };
             let _ = writeln!(rows, "| {mark}`{path}`{mark} | {} |", text.replace('|', "\\|"));
             if inner["properties"].is_object() {
@@ -68,6 +69,27 @@ fn table(page: &mut String, root: &Value, settings: &Value, skip: &[&str]) {
     } else {
         let _ = write!(page, "| setting | |\n|---|---|\n{rows}");
     }
+}
+
+/// The values of a setting that has only some, so far as the text does not say them.
+fn allowed(text: &str, schema: &Value) -> String {
+    let named = schema["enum"].as_array().into_iter().flatten().map(|value| (value, String::new()));
+    let told = schema["oneOf"].as_array().into_iter().flatten();
+    let told = told.flat_map(|one| {
+        let values = one["enum"].as_array().cloned().unwrap_or_else(|| vec![one["const"].clone()]);
+        values.into_iter().map(|value| (value, description(one)))
+    });
+    let values: Vec<(String, String)> = (named.map(|(value, says)| (value.clone(), says)).chain(told))
+        .filter_map(|(value, says)| Some((value.as_str()?.to_string(), says)))
+        .collect();
+    if values.iter().all(|(value, _)| text.contains(&format!("`{value}`"))) {
+        return String::new();
+    }
+    let each = values.iter().map(|(value, says)| match says.trim_end_matches('.') {
+        "" => format!("`{value}`"),
+        says => format!("`{value}` ({says})"),
+    });
+    format!(" One of {}.", each.collect::<Vec<_>>().join(", "))
 }
 
 fn properties(schema: &Value) -> impl Iterator<Item = (&str, &Value)> {

@@ -132,7 +132,7 @@ impl<'a> Walk<'a> {
         }
         self.check_secret(node, &place, line)?;
         match &mut node.data {
-            Data::Scalar(_) => Ok(()),
+            Data::Scalar(value) => self.check_filled_in(value.as_str().unwrap_or_default(), &place, line),
             Data::List(nodes) => {
                 let items: Vec<&Value> = place.schemas.iter().filter_map(|schema| schema.get("items")).collect();
                 for (index, node) in nodes.iter_mut().enumerate() {
@@ -174,6 +174,27 @@ impl<'a> Walk<'a> {
             None => all,
         };
         self.wrong(line, format!("unknown key `{key}`"), remedy)
+    }
+
+    /// `${NAME}`, as Compose and others write it, is nothing here; a server of that name would be looked for.
+    fn check_filled_in(&self, text: &str, place: &Place<'_>, line: usize) -> Result<(), Wrong> {
+        let variable = |text: &str| {
+            let name = text.strip_prefix("${")?.split_once('}')?.0;
+            let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            (!name.is_empty() && name.chars().all(word)).then(|| name.to_string())
+        };
+        let address = |key: &String| ["brokers", "connect", "listen", "endpoint", "url"].contains(&key.as_str());
+        let is_address = place.names.contains(&"SecretUrl") || self.path.iter().rev().take(2).any(address);
+        let Some(name) = text.match_indices("${").find_map(|(at, _)| variable(&text[at..])) else { return Ok(()) };
+        if text == format!("${{{name}}}") {
+            let message = format!("`${{{name}}}` is taken as it stands: nothing is filled in");
+            return Err(self.wrong(line, message, format!("write `{{ env: {name} }}`")));
+        }
+        if is_address {
+            let message = format!("`${{{name}}}` is taken as it stands: nothing is filled in within a value");
+            return Err(self.wrong(line, message, "put the whole value into a variable, and write `{ env: NAME }`"));
+        }
+        Ok(())
     }
 
     fn check_secret(&self, node: &Node, place: &Place<'_>, line: usize) -> Result<(), Wrong> {

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::program::{fixture, foretell, good};
+use crate::program::{bad, fixture, foretell, good, text};
 
 #[test]
 fn exit_codes() {
@@ -39,7 +39,7 @@ fn inspect_shows_a_model_as_text_and_as_json() {
     for part in [
         "file       zlib, protocol 4, 4992 bytes (13883 unpacked)\n",
         "library    scikit-learn 1.9.1\n",
-        "trees      3, 81 nodes, depth at most 4\nkernel     walk (f32)\nmemory     about ",
+        "trees      3, 81 nodes, depth at most 4\nkernel     ranks (f32)\nmemory     about ",
         "\nsteps\n  sklearn.pipeline.Pipeline\n    memory = None\n",
         "\n      numbers: sklearn.pipeline.Pipeline\n        columns: AGE, POS_n\n",
         "\n    forest: sklearn.ensemble._forest.RandomForestClassifier (3 trees, 81 nodes, depth at most 4)\n",
@@ -56,7 +56,7 @@ fn inspect_shows_a_model_as_text_and_as_json() {
     assert_eq!((&json["protocol"], &json["size"], &json["unpacked"]), (&4.into(), &4992.into(), &13883.into()));
     let model = &json["model"];
     assert_eq!((&model["library"], &model["libraries"][0]["version"]), (&"scikit-learn".into(), &"1.9.1".into()));
-    assert_eq!((&model["trees"], &model["max_depth"], &model["kernel"]), (&3.into(), &4.into(), &"walk (f32)".into()));
+    assert_eq!((&model["trees"], &model["max_depth"], &model["kernel"]), (&3.into(), &4.into(), &"ranks (f32)".into()));
     assert_eq!(model["steps"]["class"], "sklearn.pipeline.Pipeline");
     assert_eq!(model["steps"]["steps"][1]["parameters"]["n_estimators"], "3");
     assert_eq!(
@@ -109,4 +109,44 @@ fn a_reader_that_leaves_early_is_no_error() {
     let output = child.wait_with_output().unwrap();
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success());
+}
+
+#[test]
+fn what_the_demo_says_comes_next_works_as_it_is_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let shell = |line: &str| Command::new("sh").args(["-c", line]).current_dir(folder.path()).output().unwrap();
+    let demo = shell(&format!("{} demo --seconds 1 --dir 'my demo'", env!("CARGO_BIN_EXE_foretell")));
+    let (shown, log) = (text(&demo.stdout), text(&demo.stderr));
+    assert!(demo.status.success(), "{log}");
+    let (_, next) = shown.split_once("\nNext:\n").expect("what comes next");
+    let lines: Vec<&str> = next.lines().filter(|line| !line.trim().is_empty()).collect();
+    assert_eq!(lines.len(), 3, "{next}");
+    for line in lines {
+        let output = shell(line);
+        assert!(output.status.success() && !output.stdout.is_empty(), "{line}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn what_stands_in_the_wrong_place_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let model = fixture("levels/model.pickle");
+    std::fs::write(path("cc.csv"), "cc,x\nDE,1\n").unwrap();
+    assert!(bad(&["predict", &path("cc.csv"), &model]).ends_with("is not: the model comes first"));
+    let error = bad(&["check", &model]);
+    assert!(error.contains("is no pipeline file; of a model file `foretell inspect` tells what is in it"), "{error}");
+    let yaml = |url: &str| {
+        let text = format!(
+            "pipeline: p\nsource: {{ file: {{ path: cc.csv }} }}\nquery: SELECT cc FROM records\n\
+             sinks: {{ db: {{ sql: {{ url: \"{url}\", table: t }} }} }}\n"
+        );
+        std::fs::write(path("p.yaml"), text).unwrap();
+        bad(&["check", &path("p.yaml")])
+    };
+    let error = yaml("${DATABASE_URL}");
+    assert!(error.contains("p.yaml:4: sinks.db.sql.url: `${DATABASE_URL}` is taken as it stands"), "{error}");
+    assert!(error.ends_with("write `{ env: DATABASE_URL }`"), "{error}");
+    let error = yaml("mysql://${HOST}/db");
+    assert!(error.contains("put the whole value into a variable"), "{error}");
 }

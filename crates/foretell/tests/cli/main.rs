@@ -2,5 +2,7 @@
 
 mod commands;
 mod evaluate;
+mod pipelines;
 mod predict;
 mod program;
+mod reading;

@@ -1,7 +1,10 @@
 //! `foretell predict` from the outside: what Python answered comes out, and errors name file, line and column.
 
+use std::io::Write as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Float32Array, Float64Array, Int64Array, RecordBatch, StringArray,
@@ -9,6 +12,7 @@ use arrow::array::{
 };
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
+use foretell_connect::decode::MISSING;
 use foretell_fixtures::Case;
 use parquet::arrow::ArrowWriter;
 use serde_json::Value;
@@ -25,6 +29,7 @@ fn batch(case: &Case, rows: &[usize]) -> RecordBatch {
 fn cell(array: &ArrayRef, row: usize) -> Option<Value> {
     (!array.is_null(row)).then(|| match array.data_type() {
         DataType::Float64 => match array.as_primitive::<Float64Type>().value(row) {
+            value if value.is_nan() => Value::Null,
             value if value.is_finite() => Value::from(value),
             value => Value::from(value.to_string()),
         },
@@ -79,14 +84,17 @@ fn read(cell: &str, data_type: &DataType) -> ArrayRef {
     }
 }
 
-/// Of these rows, those whose texts a file of texts can hold: an empty one, for instance, is a missing value there.
-fn written(case: &Case, rows: &[usize]) -> Vec<usize> {
-    let missing = |text: Option<&str>| text.is_some_and(|text| ["", "NA", "N/A", "NaN", "null"].contains(&text));
-    let told = |row: usize| {
-        let mut texts = case.columns().iter().filter_map(|(_, array)| array.as_string_opt::<i32>());
-        !texts.any(|texts| missing(texts.is_valid(row).then(|| texts.value(row))))
+/// Of these rows, those whose values the format can hold: an empty text is a missing value of CSV, and JSON has no
+/// infinity.
+fn written(case: &Case, rows: &[usize], format: &str) -> Vec<usize> {
+    let told = |array: &ArrayRef, row: usize| match (format, array.data_type()) {
+        ("csv", DataType::Utf8) => array.is_null(row) || !MISSING.contains(&array.as_string::<i32>().value(row)),
+        ("jsonl", DataType::Float64) => {
+            array.is_null(row) || !array.as_primitive::<Float64Type>().value(row).is_infinite()
+        }
+        _ => true,
     };
-    rows.iter().copied().filter(|row| told(*row)).collect()
+    rows.iter().copied().filter(|row| case.columns().iter().all(|(_, array)| told(array, *row))).collect()
 }
 
 /// Compares the lines of a CSV with what the library answered for these rows.
@@ -130,8 +138,7 @@ fn every_fixture_gives_what_its_library_gave_from_each_format_in_turn() {
     assert!(cases.len() > 1000, "{}", cases.len());
     for (case, format) in cases.iter().zip(["csv", "jsonl", "parquet"].into_iter().cycle()) {
         let data = path(&format!("data.{format}"));
-        let all = accepted(case);
-        let rows = if format == "parquet" { all } else { written(case, &all) };
+        let rows = written(case, &accepted(case), format);
         match format {
             "csv" => std::fs::write(&data, as_csv(case, &rows)).unwrap(),
             "jsonl" => std::fs::write(&data, as_jsonl(case, &rows)).unwrap(),
@@ -188,7 +195,7 @@ fn outputs_in_every_format_and_standard_input() {
         assert_eq!(values[..2], cells(expected)[..2]);
         assert_eq!(values[2].parse::<f32>().unwrap(), cells(expected)[2].parse::<f32>().unwrap());
     }
-    // A Parquet output is data again.
+    // A Parquet output is data again; `--keep` gave texts of a CSV.
     run(&path("o.parquet"));
     let model = path_of(&Case::named("xgboost-3.2/regressor"));
     let error = bad(&["predict", &model, &path("o.parquet")]);
@@ -214,7 +221,7 @@ fn wrong_data_and_wrong_models_are_named() {
     let age = names.iter().position(|name| *name == "AGE").unwrap();
     let letter: Vec<&str> = (0..names.len()).map(|n| if n == age { "x" } else { "1" }).collect();
     let lines = format!("{header}\n{}{}\n{row}\n", format!("{row}\n").repeat(15), letter.join(","));
-    assert_eq!(with("data.csv", &lines, &[]), "error: data.csv:17: column AGE: \"x\" is not a number");
+    assert_eq!(with("data.csv", &lines, &[]), "error: data.csv:17: column AGE: not a float64");
     let renamed = lines.replace("AGE", "AGGE");
     let error = with("data.csv", &renamed, &[]);
     assert!(error.starts_with("error: data.csv: column `AGE` is missing; did you mean `AGGE`? (there are "), "{error}");
@@ -233,8 +240,11 @@ fn wrong_data_and_wrong_models_are_named() {
     assert_eq!(with("data.csv", &lines, &["--columns", "AGE,AGE"]), expected);
     assert!(with("data.csv", &lines, &["--keep", "PNO"]).starts_with("error: data.csv: column `PNO` is missing"));
     assert!(with("data.csv", &lines, &["--proba"]).ends_with("the model has no probabilities; leave `--proba` out"));
-    let error = with("data.jsonl", "{\"AGE\": 1}\n{\"AGE\": 1,}\n", &[]);
-    assert_eq!(error, "error: data.jsonl:2: not JSON: trailing comma (column 11)");
+    let whole = names.iter().map(|name| format!("\"{name}\": 1")).collect::<Vec<_>>().join(", ");
+    let error = with("data.jsonl", &format!("{{{whole}}}\n{{\"AGE\": 1,}}\n"), &[]);
+    assert_eq!(error, "error: data.jsonl:2: byte 10: not JSON: trailing comma");
+    let error = with("data.jsonl", "{\"AGGE\": 1}\n", &["--columns", &names.join(",").replace("AGE", "AGGE")]);
+    assert!(error.contains("data.jsonl: column `"), "{error}");
 
     let data = folder.path().join("data.csv").display().to_string();
     let no_model = folder.path().join("data.jsonl").display().to_string();
@@ -297,4 +307,39 @@ fn many_chunks_keep_their_order_and_the_first_error_is_told() {
     let broken = text.replace(&bad_line(150_000), "1,2\n").replace(&bad_line(60_000), "1,2\n");
     std::fs::write(&data, broken).unwrap();
     assert!(bad(&["predict", &path_of(&case), &data, "-o", "/dev/null"]).contains("d.csv:60002: "), "the first of two");
+}
+
+#[test]
+fn a_signal_leaves_no_half_of_a_file() {
+    let model = path_of(&Case::named("xgboost-3.2/regressor"));
+    for signal in [15, 2] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_foretell"))
+            .args(["predict", &model, "-", "-o", "out.csv"])
+            .current_dir(folder.path())
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // It waits for more of standard input, with the unfinished file open.
+        let mut stdin = child.stdin.take().unwrap();
+        let case = Case::named("xgboost-3.2/regressor");
+        let csv = as_csv(&case, &accepted(&case));
+        let (header, body) = csv.split_once('\n').unwrap();
+        stdin.write_all(format!("{header}\n{}", body.repeat(400)).as_bytes()).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while std::fs::read_dir(folder.path()).unwrap().count() == 0 {
+            assert!(Instant::now() < deadline, "no file was begun");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(kill(child.id(), signal), 0);
+        assert_eq!(child.wait().unwrap().code(), Some(128 + signal));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "signal {signal}");
+    }
+}
+
+/// `kill`, as a shell has it.
+fn kill(process: u32, signal: i32) -> i32 {
+    let status = Command::new("kill").args([format!("-{signal}"), process.to_string()]).status().unwrap();
+    status.code().unwrap_or(-1)
 }

@@ -60,8 +60,8 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 fn classifier(view: &View<'_>, members: &[Member]) -> Result<(run::Face, Targets), Error> {
     let labels = loader::labels(&view.attr("classes_")?)?;
     let count = labels.len();
-    if count < 2 {
-        return Err(Error::unsupported(view.path(), format!("{count} classes"), "two and more"));
+    if count == 0 {
+        return Err(Error::state(view.path(), "no classes"));
     }
     let version = version(view)?.unwrap_or((0, 0));
     let is_real = match some_attr(view, "algorithm")? {
@@ -81,7 +81,8 @@ fn classifier(view: &View<'_>, members: &[Member]) -> Result<(run::Face, Targets
     // Before 0.22 probabilities came from those of the estimators.
     let shares = version < (0, 22);
     let has_proba = !shares || members.iter().all(|member| member.targets.proba.len() == count);
-    let decision = decisions(&labels);
+    // Before 1.6 there is no score of a single class.
+    let decision = if count > 1 || version >= (1, 6) { decisions(&labels) } else { Vec::new() };
     let mut targets = Targets::classes(vec![labels], DataType::Float64);
     targets.decision = decision;
     if !has_proba {
@@ -203,6 +204,13 @@ mod run {
                 return Answer::F64(Vec::new());
             };
             let (count, rows) = (*count, x.rows());
+            if count == 1 {
+                return match want {
+                    Want::Predict => Answer::Class(vec![vec![0; rows]]),
+                    Want::Proba => Answer::F64(vec![vec![1.0; rows]]),
+                    _ => Answer::F64(vec![vec![0.0; rows]]),
+                };
+            }
             let total = pairwise_sum(&self.weights);
             let mut votes = if *is_real {
                 self.logarithms(x, count, run)

@@ -276,7 +276,7 @@ mod run {
 
     use arrow_array::{ArrayRef, Float64Array};
 
-    use crate::families::encode::{Categories, MISSING};
+    use crate::families::encode::{self, Categories, MISSING};
     use crate::matrix::{Frame, Matrix};
     use crate::step::{Run, Transform};
 
@@ -340,6 +340,9 @@ mod run {
                         *code = groups.get(rare as usize).copied().unwrap_or(*code);
                     }
                 }
+                if unknown.is_some() {
+                    run.unseen(&part.label, encode::unseen(&codes));
+                }
                 for (row, code) in codes.into_iter().enumerate() {
                     let (numbers, reason) = if code == MISSING || Some(code) == learned {
                         (missing.as_ref(), "missing value")
@@ -354,7 +357,7 @@ mod run {
                 }
                 out.extend(values.into_iter().map(|column| Arc::new(Float64Array::from(column)) as ArrayRef));
             }
-            let frame = Matrix::Frame(Frame { columns: out, rows: count });
+            let frame = Matrix::Frame(Frame { columns: out, rows: count, wide: false });
             frame.clone().into_dense().map_or(frame, Matrix::Dense)
         }
     }

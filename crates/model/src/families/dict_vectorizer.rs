@@ -38,7 +38,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         let next = keys.len();
         let at = *places.entry(key).or_insert(next);
         if at == next {
-            keys.push(run::Key { number: None, values: HashMap::new() });
+            keys.push(run::Key { label: key.to_string(), number: None, values: HashMap::new() });
         }
         if let Some(key) = keys.get_mut(at) {
             match value {
@@ -79,6 +79,7 @@ mod run {
 
     #[derive(Debug)]
     pub(super) struct Key {
+        pub(super) label: String,
         /// The column of its numbers.
         pub(super) number: Option<u32>,
         /// The column of each text.
@@ -94,17 +95,19 @@ mod run {
     }
 
     impl Transform for Dicts {
-        fn transform(&self, x: Matrix, _run: &mut Run) -> Matrix {
+        fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
             let rows = x.rows();
             let mut found: Vec<Vec<(u32, f64)>> = vec![Vec::new(); rows];
             for (col, key) in self.keys.iter().enumerate() {
                 match &x {
                     Matrix::Frame(frame) if is_text(frame.columns[col].data_type()) => {
-                        texts(&frame.columns[col], |row, text| {
-                            if let Some(place) = text.and_then(|text| key.values.get(text)) {
-                                found[row].push((*place, 1.0));
-                            }
+                        let mut unseen = 0;
+                        texts(&frame.columns[col], |row, text| match text.map(|text| key.values.get(text)) {
+                            Some(Some(place)) => found[row].push((*place, 1.0)),
+                            Some(None) => unseen += 1,
+                            None => {}
                         });
+                        run.unseen(&key.label, unseen);
                     }
                     _ => {
                         let numbers = x.numbers(col).unwrap_or_default();

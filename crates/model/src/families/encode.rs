@@ -289,6 +289,11 @@ pub(crate) fn groups(view: &View<'_>, count: usize) -> Result<Vec<Option<Group>>
     mappings.into_iter().zip(rare).map(one).collect()
 }
 
+/// How many rows hold a value that is no category.
+pub(crate) fn unseen(codes: &[u32]) -> usize {
+    codes.iter().filter(|code| **code == UNSEEN).count()
+}
+
 /// The codes of one column of a table; infinity is refused, as the library's own check does.
 pub(crate) fn column_codes(
     x: &Matrix,

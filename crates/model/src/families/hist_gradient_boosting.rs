@@ -8,6 +8,7 @@ use foretell_pickle::{Entry, View};
 
 use super::Family;
 use super::finite::Finite;
+use super::lone_class;
 use super::losses::{Choice, Link, Loss};
 use super::scores::Softmax;
 use crate::loader::{self, Loaded, Loader, Out, Source, Transformer, some_attr};
@@ -43,7 +44,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     };
     let labels = if class.ends_with("Classifier") { Some(loader::labels(&view.attr("classes_")?)?) } else { None };
     let outputs = labels.as_ref().map_or(1, |labels| if labels.len() == 2 { 1 } else { labels.len() });
-    if outputs > OUTPUTS || labels.as_ref().is_some_and(|labels| labels.len() < 2) {
+    if outputs > OUTPUTS || outputs == 0 {
         return Err(Error::state(view.path(), format!("{outputs} outputs")));
     }
     let loss = match (&labels, view.attr("loss")?.as_str()?) {
@@ -93,7 +94,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     if start.len() != outputs {
         return Err(Error::state(baseline.path(), format!("{} baselines for {outputs} outputs", start.len())));
     }
-    let plan = Plan::new(&ensemble, depth, |_, value| value);
+    let plan = Plan::new(&ensemble, |_, value| value);
     report.trees = Some(TreesReport {
         trees: ensemble.trees.len(),
         nodes: ensemble.nodes(),
@@ -102,11 +103,12 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         bytes: ensemble.bytes().saturating_add(plan.bytes()),
         features: ensemble.uses(Gain::Split, order.iter().map(String::as_str)),
     });
+    let lone = labels.as_ref().is_some_and(|labels| labels.len() == 1);
     let targets = loss.targets(labels);
     let before = |first| version.is_none_or(|version| version < first);
     let choice = if before((1, 3)) { Choice::Probability } else { Choice::Score };
     let link = Link { loss, softmax: Softmax { by_logarithm: before((1, 1)), ..Softmax::BY_CLASS }, choice };
-    let scorer = Box::new(score::Boosting { plan, start, link, finite });
+    let scorer = lone_class::guarded(Box::new(score::Boosting { plan, start, link, finite }), &class, lone);
     let step = match transform {
         Some(transform) => Step::Predict(Box::new(Chain { transforms: vec![transform], last: Some(scorer) })),
         None => Step::Predict(scorer),

@@ -71,6 +71,7 @@ mod run {
         fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
             let rows = x.rows();
             let codes = encode::column_codes(&x, 0, &self.classes, "LabelBinarizer", "label", run);
+            run.unseen("label", encode::unseen(&codes));
             let mut csr = Csr::empty(self.width, rows);
             for (row, code) in codes.into_iter().enumerate() {
                 if code == MISSING {

@@ -7,6 +7,7 @@ use foretell_pickle::{Entry, View};
 
 use super::Family;
 use super::linear::decisions;
+use super::lone_class;
 use crate::labels::Labels;
 use crate::lightgbm::{self, Booster, Face, Levels, Scorer};
 use crate::loader::{self, Loaded, Loader, Out, Source, Targets, some_attr};
@@ -91,11 +92,14 @@ fn build(
         };
         loader.demand(source, kind);
     }
+    let mut lone = false;
     let (face, targets) = match labels {
         None => (Face::Value, Targets::numbers(booster.outputs, DataType::Float64)),
         Some(labels) => {
             let classes = if booster.outputs == 1 { 2 } else { booster.outputs };
-            if labels.len() != classes || booster.objective_name == "custom" {
+            // A single class is trained as the first of two.
+            lone = classes == 2 && labels.len() == 1;
+            if (labels.len() != classes && !lone) || booster.objective_name == "custom" {
                 let message = format!(
                     "{} class labels for {} outputs of the objective `{}`",
                     labels.len(),
@@ -110,7 +114,7 @@ fn build(
                 None => false,
             };
             let decision = if decides { decisions(&labels) } else { Vec::new() };
-            (Face::Class, Targets { decision, ..Targets::classes(vec![labels], DataType::Float64) })
+            (Face::Class, Targets { decision, ..lone_class::targets(labels, DataType::Float64) })
         }
     };
     let scorer = Scorer::new(&booster, face);
@@ -132,11 +136,12 @@ fn build(
     }
     let class = view.and_then(View::class).map(|class| class.to_string()).unwrap_or_default();
     let report = StepReport { class, parameters, trees: Some(trees), ..StepReport::default() };
+    let scorer = lone_class::guarded(Box::new(scorer), "LGBMClassifier", lone);
     let step = if levels.iter().all(Option::is_none) {
-        Step::Predict(Box::new(scorer))
+        Step::Predict(scorer)
     } else {
-        let recode: Box<dyn Transform> = Box::new(recode::Recode::new(&levels));
-        Step::Predict(Box::new(Chain { transforms: vec![recode], last: Some(Box::new(scorer)) }))
+        let recode: Box<dyn Transform> = Box::new(recode::Recode::new(&levels, &sources));
+        Step::Predict(Box::new(Chain { transforms: vec![recode], last: Some(scorer) }))
     };
     Ok(Loaded { step, out: Out::Answers(targets), report })
 }
@@ -158,12 +163,14 @@ mod recode {
     use crate::bind::is_text;
     use crate::families::encode;
     use crate::lightgbm::Levels;
+    use crate::loader::Source;
     use crate::matrix::{Frame, Matrix, read};
     use crate::step::{Run, Transform};
 
     #[derive(Debug)]
     pub(super) struct Recode {
-        codes: Vec<Option<Codes>>,
+        /// By column, with its name.
+        codes: Vec<Option<(String, Codes)>>,
     }
 
     #[derive(Debug)]
@@ -174,44 +181,54 @@ mod recode {
     }
 
     impl Recode {
-        pub(super) fn new(levels: &[Option<Levels>]) -> Self {
+        pub(super) fn new(levels: &[Option<Levels>], sources: &[Source]) -> Self {
             let codes = |levels: &Levels| match levels {
                 Levels::Text(all) => Codes::Text(all.iter().cloned().zip(0..).collect()),
                 Levels::Number(all) => Codes::Number(all.iter().map(|one| (one + 0.0).to_bits()).zip(0..).collect()),
             };
-            Recode { codes: levels.iter().map(|levels| levels.as_ref().map(codes)).collect() }
+            let named = |(levels, source): (&Option<Levels>, &Source)| {
+                levels.as_ref().map(|levels| (source.label.clone(), codes(levels)))
+            };
+            Recode { codes: levels.iter().zip(sources).map(named).collect() }
         }
     }
 
     impl Transform for Recode {
-        fn transform(&self, x: Matrix, _run: &mut Run) -> Matrix {
-            let Matrix::Frame(Frame { mut columns, rows }) = x else { return x };
+        fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
+            let Matrix::Frame(Frame { mut columns, rows, wide }) = x else { return x };
             for (column, codes) in columns.iter_mut().zip(&self.codes) {
-                if let Some(codes) = codes {
-                    recode(column, codes);
+                if let Some((label, codes)) = codes {
+                    run.unseen(label, recode(column, codes));
                 }
             }
-            Matrix::Frame(Frame { columns, rows })
+            Matrix::Frame(Frame { columns, rows, wide })
         }
     }
 
-    fn recode(column: &mut ArrayRef, codes: &Codes) {
-        let code = |code: Option<&usize>| code.map_or(f64::NAN, |code| *code as f64);
+    /// How many rows hold what is no level.
+    fn recode(column: &mut ArrayRef, codes: &Codes) -> usize {
+        let mut unseen = 0;
+        let mut code = |found: Option<Option<&usize>>| {
+            unseen += usize::from(found == Some(None));
+            found.flatten().map_or(f64::NAN, |code| *code as f64)
+        };
         let mut out = vec![f64::NAN; column.len()];
         match codes {
             Codes::Text(codes) if is_text(column.data_type()) => {
-                encode::texts(column, |row, text| out[row] = code(text.and_then(|text| codes.get(text))));
+                encode::texts(column, |row, text| out[row] = code(text.map(|text| codes.get(text))));
             }
             // Numbers in place of texts are codes already.
-            Codes::Text(_) => return,
+            Codes::Text(_) => return 0,
             Codes::Number(codes) => {
                 let mut numbers = vec![0.0f64; column.len()];
                 if !read(column, 0..column.len(), &mut numbers) {
-                    return;
+                    return 0;
                 }
-                out.iter_mut().zip(&numbers).for_each(|(out, x)| *out = code(codes.get(&(x + 0.0).to_bits())));
+                let found = |x: f64| (!x.is_nan()).then(|| codes.get(&(x + 0.0).to_bits()));
+                out.iter_mut().zip(&numbers).for_each(|(out, x)| *out = code(found(*x)));
             }
         }
         *column = Arc::new(Float64Array::from(out));
+        unseen
     }
 }

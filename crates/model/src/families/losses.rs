@@ -3,6 +3,7 @@
 use arrow_schema::DataType;
 use foretell_pickle::{Entry, State};
 
+use super::lone_class;
 use super::scores::{self, Softmax};
 use crate::labels::Labels;
 use crate::loader::Targets;
@@ -35,7 +36,7 @@ impl Loss {
         } else {
             vec![column("decision".to_string(), None)]
         };
-        Targets { decision, ..Targets::classes(vec![labels], DataType::Float64) }
+        Targets { decision, ..lone_class::targets(labels, DataType::Float64) }
     }
 }
 

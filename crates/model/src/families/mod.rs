@@ -69,6 +69,7 @@ mod inner;
 mod inverse;
 mod known;
 mod lists;
+mod lone_class;
 mod losses;
 mod norm;
 mod normal;

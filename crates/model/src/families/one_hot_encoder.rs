@@ -70,7 +70,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         if places.iter().flatten().any(|place| *place as usize >= first.saturating_add(width)) {
             return Err(Error::state(view.path(), "a category's column is out of range"));
         }
-        out.extend((0..width).map(|index| Source { label: format!("{}_{index}", source.label), origin: None }));
+        out.extend((0..width).map(|index| Source::made(format!("{}_{index}", source.label))));
         columns.push(run::Column { categories, places, unseen, label: source.label.clone() });
     }
     let refuses_missing = version.is_none_or(|version| version < (0, 24));
@@ -144,6 +144,9 @@ mod run {
             let mut places = vec![None; rows * self.columns.len()];
             for (index, column) in self.columns.iter().enumerate() {
                 let codes = encode::column_codes(&x, index, &column.categories, "OneHotEncoder", &column.label, run);
+                if matches!(column.unseen, Unseen::Place(_)) {
+                    run.unseen(&column.label, encode::unseen(&codes));
+                }
                 for (row, code) in codes.into_iter().enumerate() {
                     let missing = code == MISSING;
                     places[row * self.columns.len() + index] = match column.places.get(code as usize) {

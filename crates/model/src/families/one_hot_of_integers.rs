@@ -127,6 +127,7 @@ mod run {
             let x = x.into_dense().unwrap_or_else(|_| Dense::zeros(rows, cols));
             let mut csr = Csr::empty(self.width + self.rest.len(), rows);
             csr.narrow = self.narrow && self.rest.is_empty();
+            let mut unseen = vec![0; cols];
             for row in 0..rows {
                 for (col, (limit, start)) in &self.features {
                     let value = x.data[col * rows + row].trunc();
@@ -139,10 +140,12 @@ mod run {
                         if !self.ignores {
                             run.refuse(row, "OneHotEncoder", label, "unseen category");
                         }
+                        unseen[*col] += usize::from(self.ignores);
                         continue;
                     }
                     let place = start + value as u64;
                     let place = self.places.as_ref().map_or(Some(place as u32), |places| places.get(&place).copied());
+                    unseen[*col] += usize::from(place.is_none());
                     place.into_iter().for_each(|place| csr.push(place, 1.0));
                 }
                 for (index, col) in self.rest.iter().enumerate() {
@@ -153,6 +156,7 @@ mod run {
                 }
                 csr.end_row();
             }
+            self.finite.labels.iter().zip(unseen).for_each(|(label, rows)| run.unseen(label, rows));
             if self.sparse {
                 return Matrix::Csr(csr);
             }

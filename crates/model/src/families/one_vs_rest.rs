@@ -8,6 +8,7 @@ use foretell_pickle::{Entry, View};
 use super::Family;
 use super::inner::{Member, predictor};
 use super::linear::decisions;
+use super::lone_class;
 use crate::labels::Labels;
 use crate::loader::{self, Loaded, Loader, Out, Source, Targets, feature_names, version};
 use crate::step::Step;
@@ -80,8 +81,12 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         }
         rest.push(Rest::read(&estimator, constant, member)?);
     }
+    if children.is_empty() && sources.is_none() {
+        // Of a single class there is no estimator that could tell.
+        loader.own_sources(loader.width(view, given, None)?, None)?;
+    }
     let wanted = if matches!(face, run::Face::Second) { 1 } else { labels.len() };
-    if rest.len() != wanted || labels.len() < 2 || children.is_empty() {
+    if rest.len() != wanted || labels.len() == 0 || (children.is_empty() && labels.len() > 1) {
         return Err(Error::state(view.path(), format!("{} estimators for {} classes", rest.len(), labels.len())));
     }
     let narrow = |want: Want| {
@@ -89,10 +94,11 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         rest.iter().all(narrow)
     };
     let narrow = run::Narrow { proba: narrow(Want::Proba), decision: narrow(Want::Decision) };
+    let lone = labels.len() == 1 && matches!(face, run::Face::Second);
     let targets = targets(&rest, labels, &face, narrow);
-    let step = run::OneVsRest { rest, face, narrow };
+    let step = lone_class::guarded(Box::new(run::OneVsRest { rest, face, narrow }), "OneVsRestClassifier", lone);
     let report = StepReport { children, ..StepReport::default() };
-    Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report })
+    Ok(Loaded { step: Step::Predict(step), out: Out::Answers(targets), report })
 }
 
 fn targets(rest: &[Rest], labels: Labels, face: &run::Face, narrow: run::Narrow) -> Targets {
@@ -121,7 +127,7 @@ fn targets(rest: &[Rest], labels: Labels, face: &run::Face, narrow: run::Narrow)
         }
     } else {
         decision.iter_mut().for_each(|output| output.data_type = float(narrow.decision));
-        Targets::classes(vec![labels], float(narrow.proba))
+        lone_class::targets(labels, float(narrow.proba))
     };
     if !has(|targets| targets.proba.len(), 2) {
         targets.proba.clear();

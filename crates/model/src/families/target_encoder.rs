@@ -77,6 +77,7 @@ mod run {
             let classes = self.means.len();
             for (index, categories) in self.categories.iter().enumerate() {
                 let codes = encode::column_codes(&x, index, categories, "TargetEncoder", &self.labels[index], run);
+                run.unseen(&self.labels[index], encode::unseen(&codes));
                 for (class, mean) in self.means.iter().enumerate() {
                     let encoding = &self.encodings[index * classes + class];
                     let out = dense.column_mut(index * classes + class);

@@ -9,6 +9,7 @@ use foretell_pickle::{Entry, View};
 
 use super::Family;
 use super::finite::Finite;
+use super::lone_class;
 use crate::labels::Labels;
 use crate::loader::{Loaded, Loader, Out, Source, Targets, some_attr};
 use crate::step::{Chain, Step};
@@ -156,6 +157,7 @@ fn build(
 
     let finite = checked(&booster, &wrapper, &sources);
     let (face, targets) = answers(&booster, wrapper.is_classifier, wrapper.labels, &place)?;
+    let lone = targets.labels.first().is_some_and(|labels| labels.len() == 1);
     let scorer = Scorer::new(&booster, face, wrapper.missing, finite, wrapper.stops_early);
     let mut report = StepReport::default();
     if booster.linear.is_none() {
@@ -176,11 +178,9 @@ fn build(
     if let Some(view) = view {
         report.class = view.class().map(|class| class.to_string()).unwrap_or_default();
     }
-    let step = Step::Predict(if transforms.is_empty() {
-        Box::new(scorer)
-    } else {
-        Box::new(Chain { transforms, last: Some(Box::new(scorer)) })
-    });
+    let scorer = lone_class::guarded(Box::new(scorer), "XGBClassifier", lone);
+    let step =
+        Step::Predict(if transforms.is_empty() { scorer } else { Box::new(Chain { transforms, last: Some(scorer) }) });
     Ok(Loaded { step, out: Out::Answers(targets), report })
 }
 
@@ -242,13 +242,15 @@ fn answers(
     }
     let classes = booster.classes.max(2);
     let labels = labels.unwrap_or_else(|| Labels::counted(classes));
-    if labels.len() != classes {
+    // Wrappers before 1.6 trained a single class as the first of two.
+    let lone = labels.len() == 1 && booster.outputs == 1;
+    if labels.len() != classes && !lone {
         return Err(Error::state(place, format!("{} class labels for {classes} classes", labels.len())));
     }
     if booster.outputs != classes && (booster.outputs, classes) != (1, 2) {
         return Err(Error::state(place, format!("{} outputs for {classes} classes", booster.outputs)));
     }
-    let mut targets = Targets::classes(vec![labels], DataType::Float32);
+    let mut targets = lone_class::targets(labels, DataType::Float32);
     // The wrapper of 1.6 left the objective as it was given, and raises.
     if booster.objective == Objective::Softmax && booster.version.is_some_and(|version| version < [1, 7, 0]) {
         targets.proba.clear();
@@ -284,7 +286,7 @@ mod recode {
 
     impl Transform for Recode {
         fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
-            let Matrix::Frame(Frame { mut columns, rows }) = x else { return x };
+            let Matrix::Frame(Frame { mut columns, rows, wide }) = x else { return x };
             for ((column, numbers), label) in columns.iter_mut().zip(&self.numbers).zip(&self.labels) {
                 let Some(numbers) = numbers.as_ref().filter(|_| !is_text(column.data_type())) else { continue };
                 let mut codes = vec![f64::NAN; rows];
@@ -302,18 +304,24 @@ mod recode {
             for ((column, levels), label) in columns.iter_mut().zip(&self.levels).zip(&self.labels) {
                 let Some(levels) = levels.as_ref().filter(|_| is_text(column.data_type())) else { continue };
                 let mut codes = Dense::zeros(rows, 1);
+                let mut unseen = 0;
                 encode::texts(column, |row, text| {
                     let code = text.and_then(|text| levels.get(text).copied());
-                    if text.is_some() && code.is_none() && self.refuses {
-                        run.refuse(row, "XGBoost", Some(label), "unseen category");
+                    if text.is_some() && code.is_none() {
+                        if self.refuses {
+                            run.refuse(row, "XGBoost", Some(label), "unseen category");
+                        } else {
+                            unseen += 1;
+                        }
                     }
                     if let Some(slot) = codes.data.get_mut(row) {
                         *slot = code.map_or(f64::NAN, |code| code as f64);
                     }
                 });
+                run.unseen(label, unseen);
                 *column = std::sync::Arc::new(arrow_array::Float64Array::from(codes.data));
             }
-            Matrix::Frame(Frame { columns, rows })
+            Matrix::Frame(Frame { columns, rows, wide })
         }
     }
 }

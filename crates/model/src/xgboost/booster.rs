@@ -20,6 +20,8 @@ pub(crate) struct Parts {
     pub(crate) base_score: Vec<f32>,
     /// Whether `base_score` is a margin already: binaries before 1.0.
     pub(crate) base_is_margin: bool,
+    /// Whether `base_score` is still to be learned from the first round's labels.
+    pub(crate) base_to_learn: bool,
     pub(crate) objective: String,
     pub(crate) booster: String,
     pub(crate) trees: Vec<Tree>,
@@ -67,12 +69,13 @@ pub(crate) struct Booster {
 
 impl Parts {
     /// Checks what a format said.
-    pub(crate) fn build(self) -> Result<Booster, Error> {
+    pub(crate) fn build(mut self) -> Result<Booster, Error> {
         let state = |message: String| Error::state("XGBoost model", message);
         let objective = match Objective::from_name(&self.objective)? {
-            Objective::Logistic if self.version.is_none_or(|version| version < [1, 4, 0]) => Objective::OldLogistic,
+            Objective::Logistic if self.version.is_none_or(|version| version < [1, 6, 0]) => Objective::OldLogistic,
             objective => objective,
         };
+        let since = |first: [u32; 3]| self.version.is_some_and(|version| version >= first);
         let outputs = self.classes.max(self.targets).max(1);
         if self.features > FEATURES || outputs > OUTPUTS {
             return Err(state(format!(
@@ -89,11 +92,18 @@ impl Parts {
             all => return Err(state(format!("{} base scores for {outputs} outputs", all.len()))),
         };
         // From 1.3 on the raw margin is what `base_score` is given as, too.
-        let raw = objective == Objective::LogitRaw && self.version.is_some_and(|version| version >= [1, 3, 0]);
-        let margin = |base: f32| if self.base_is_margin || raw { base } else { objective.margin(base) };
+        let raw = objective == Objective::LogitRaw && since([1, 3, 0]);
+        // From 3.1 on it is nothing but a number before there is a round that it is learned with.
+        let is_margin = self.base_is_margin || raw || (self.base_to_learn && since([3, 1, 0]));
+        let margin = |base: f32| if is_margin { base } else { objective.margin(base, since([3, 2, 0])) };
         let base = base.into_iter().map(margin).collect();
         let linear = self.booster == "gblinear";
-        if linear && Some(self.linear.len()) != self.features.checked_add(1).and_then(|n| n.checked_mul(outputs)) {
+        let weights = self.features.checked_add(1).and_then(|n| n.checked_mul(outputs));
+        if linear && self.linear.is_empty() && self.base_to_learn {
+            // Written before the first round.
+            self.linear = vec![0.0; weights.unwrap_or_default()];
+        }
+        if linear && Some(self.linear.len()) != weights {
             return Err(state(format!("{} weights for {} features", self.linear.len(), self.features)));
         }
         if !self.weights.is_empty() && self.weights.len() != self.trees.len() {

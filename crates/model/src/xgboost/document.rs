@@ -40,9 +40,11 @@ pub(super) fn booster(mut root: Value, format: &'static str) -> Result<Booster, 
     parts.types = doc.texts(learner.take("feature_types"), "feature_types")?;
     let mut gradient = doc.need(&mut learner, "gradient_booster")?;
     parts.booster = doc.text(&gradient, "name")?;
+    let mut rounds = true;
     match parts.booster.as_str() {
         "gblinear" => {
             let mut model = doc.need(&mut gradient, "model")?;
+            rounds = model.get("boosted_rounds").is_none_or(|rounds| !matches!(rounds, Value::Int(0)));
             parts.linear = doc.floats_of(doc.need(&mut model, "weights")?, "weights")?;
         }
         "dart" => {
@@ -53,6 +55,9 @@ pub(super) fn booster(mut root: Value, format: &'static str) -> Result<Booster, 
         "gbtree" => doc.trees(doc.need(&mut gradient, "model")?, &mut parts)?,
         other => return Err(Error::unsupported("", format!("booster {other}"), "gbtree, dart, gblinear")),
     }
+    let rounds = if parts.booster == "gblinear" { rounds } else { !parts.trees.is_empty() };
+    let learns = matches!(param.get("boost_from_average"), Some(Value::Text(text)) if text == "1");
+    parts.base_to_learn = learns && !rounds;
     parts.build()
 }
 

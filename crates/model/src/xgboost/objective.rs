@@ -11,7 +11,7 @@ pub(crate) enum Objective {
     LogitRaw,
     /// `binary:logistic`, `reg:logistic`: the sigmoid.
     Logistic,
-    /// The same before 1.4, which had no bound below.
+    /// The same before 1.6, which had no bound below.
     OldLogistic,
     /// Poisson, gamma, Tweedie, survival: the exponential.
     Exp,
@@ -60,9 +60,12 @@ impl Objective {
         }
     }
 
-    /// `base_score` as a margin. The logit is `-logf(1 / b - 1)`, as the library computes it.
-    pub(crate) fn margin(self, base_score: f32) -> f32 {
+    /// `base_score` as a margin. The logit is `-logf(1 / b - 1)`, as the library computes it; from 3.2 on a share is
+    /// `bounded` first, so that labels that are all the same have one.
+    pub(crate) fn margin(self, base_score: f32, bounded: bool) -> f32 {
+        const LEAST: f32 = 1e-6;
         match self {
+            Objective::Logistic if bounded => -(1.0 / base_score.clamp(LEAST, 1.0 - LEAST) - 1.0).ln(),
             Objective::Logistic | Objective::OldLogistic | Objective::LogitRaw => -(1.0 / base_score - 1.0).ln(),
             Objective::Exp => base_score.ln(),
             _ => base_score,

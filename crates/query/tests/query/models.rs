@@ -62,7 +62,7 @@ pub(crate) fn mri() -> Arc<Fake> {
         });
         let prediction: Float32Array =
             values.iter().map(|value| (!value.is_infinite()).then_some(*value as f32)).collect();
-        Outputs { columns: vec![Arc::new(prediction)], refusals: refusals.collect() }
+        Outputs { columns: vec![Arc::new(prediction)], refusals: refusals.collect(), unseen: vec![] }
     })
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn two() -> Arc<Fake> {
         let (first, second) = (numbers(&columns.arrays()[0]), numbers(&columns.arrays()[1]));
         let sum: Float64Array = first.iter().zip(&second).map(|(a, b)| Some(a + 100.0 * b)).collect();
         let twice: Float64Array = first.iter().map(|a| Some(2.0 * a)).collect();
-        Outputs { columns: vec![Arc::new(sum), Arc::new(twice)], refusals: vec![] }
+        Outputs { columns: vec![Arc::new(sum), Arc::new(twice)], refusals: vec![], unseen: vec![] }
     })
 }
 
@@ -112,7 +112,7 @@ pub(crate) fn triage() -> Arc<Fake> {
             Want::Proba => vec![each(|yes| if yes { 0.25 } else { 1.0 }), each(|yes| if yes { 0.75 } else { 0.0 })],
             _ => vec![each(|yes| if yes { 1.5 } else { -1.5 })],
         };
-        Outputs { columns, refusals: refusals.collect() }
+        Outputs { columns, refusals: refusals.collect(), unseen: vec![] }
     })
 }
 
@@ -124,7 +124,7 @@ pub(crate) fn code() -> Arc<Fake> {
         let texts = cast(&columns.arrays()[0], &DataType::Utf8).unwrap();
         let codes: Float64Array =
             texts.as_string::<i32>().iter().map(|text| text.map(|text| text.len() as f64)).collect();
-        Outputs { columns: vec![Arc::new(codes)], refusals: vec![] }
+        Outputs { columns: vec![Arc::new(codes)], refusals: vec![], unseen: vec![] }
     })
 }
 

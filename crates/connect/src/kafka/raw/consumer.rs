@@ -86,6 +86,22 @@ impl Handle {
         outcome(code, KafkaError::ConsumerCommit)
     }
 
+    /// How far the client is in these partitions (their offsets in the list are of no account): behind the last message
+    /// that was taken, or the last transaction marker.
+    pub(crate) fn positions(&self, partitions: &TopicPartitionList) -> Vec<(i32, i64)> {
+        let list = partitions.clone();
+        // SAFETY: client and list are alive; the call writes offsets into the list and keeps nothing.
+        let code = unsafe { sys::rd_kafka_position(self.client.as_ptr(), list.ptr()) };
+        if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return Vec::new();
+        }
+        let position = |element: rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match element.offset() {
+            rdkafka::Offset::Offset(offset) => Some((element.partition(), offset)),
+            _ => None,
+        };
+        list.elements().into_iter().filter_map(position).collect()
+    }
+
     /// The error after which this client is of no use, if there was one.
     pub(crate) fn fatal(&self) -> Option<(RDKafkaErrorCode, String)> {
         let mut text: [c_char; 512] = [0; 512];

@@ -18,7 +18,8 @@ pub(super) enum Format {
     /// Comma-separated values, quoted where needed (RFC 4180). Times as ISO 8601, NULL as an empty field, bytes as text
     /// where they are UTF-8, else as base64, lists and structs as JSON.
     Csv,
-    /// One JSON object a line. NULL is `null`, as are NaN and infinities, which JSON does not have.
+    /// One JSON object a line. NULL is `null`; NaN and infinities, which JSON has no number for, are `"NaN"`, `"Infinity"`
+    /// and `"-Infinity"`.
     Jsonl,
     /// Apache Parquet, with the columns' own types. Not for `mode: append`.
     Parquet,

@@ -45,7 +45,7 @@ mod tests {
             r#"{"id":2,"text":null,"f32":-3.4028235e38,"f64":1.0e-300,"flag":false,"#,
             r#""at":"2019-09-11T00:00:01Z","local":"2019-09-11T00:00:01","day":"1970-01-01","bytes":"/wA=","items":[]}"#,
             "\n",
-            r#"{"id":null,"text":"","f32":null,"f64":null,"flag":null,"#,
+            r#"{"id":null,"text":"","f32":null,"f64":"NaN","flag":null,"#,
             r#""at":null,"local":null,"day":null,"bytes":null,"items":null}"#,
             "\n",
         );

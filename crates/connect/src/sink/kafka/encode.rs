@@ -5,8 +5,8 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
 };
-use arrow::compute::cast;
-use arrow::datatypes::DataType;
+use arrow::compute::{CastOptions, cast, cast_with_options};
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use chrono_tz::Tz;
 use foretell_flow::StageError;
@@ -24,6 +24,8 @@ pub(super) struct Encoder {
     key: Option<usize>,
     headers: Vec<(String, usize)>,
     value: Value,
+    /// The columns that it was made for.
+    schema: SchemaRef,
     /// For dead letters: the pipeline's name and the worker's.
     names: Arc<(String, String)>,
 }
@@ -96,7 +98,8 @@ impl Encoder {
                 let error = StageError::settings(format!("`{name}` has no meaning for dead letters"));
                 return Err(error.remedy("they keep their own key, value and headers: leave it out"));
             }
-            return Ok(Encoder { timezone, key: None, headers: Vec::new(), value: Value::DeadLetter, names });
+            let (schema, value) = (context.schema.clone(), Value::DeadLetter);
+            return Ok(Encoder { timezone, key: None, headers: Vec::new(), value, schema, names });
         }
         let key = settings.key.as_deref().map(|name| column(context, "key", name)).transpose()?;
         let headers = settings.headers.iter();
@@ -128,13 +131,17 @@ impl Encoder {
             (None, Some(Format::Csv)) => Value::Csv(columns()?),
             (None, _) => Value::Json(columns()?),
         };
-        Ok(Encoder { timezone, key, headers: headers?, value, names })
+        Ok(Encoder { timezone, key, headers: headers?, value, schema: context.schema.clone(), names })
     }
 
     /// Encodes rows.
     pub(super) fn encode(&self, rows: &RecordBatch) -> Result<Encoded, StageError> {
         if let Value::DeadLetter = self.value {
             return dead_letters(rows, self.names.clone());
+        }
+        let (given, own) = (rows.schema(), self.schema.fields().iter());
+        if !given.fields().iter().map(|field| field.name()).eq(own.map(|field| field.name())) {
+            return Err(StageError::settings("rows have other columns than the sink was opened with: a defect"));
         }
         self.results(rows).map_err(|error| StageError::settings(format!("rows do not become text: {error}")))
     }
@@ -193,7 +200,9 @@ impl Encoder {
     /// A column as text, as CSV would have it.
     fn text(&self, rows: &RecordBatch, index: usize) -> Result<StringArray, ArrowError> {
         let one = text::flat(&text::plain(&rows.project(&[index])?, self.timezone)?)?;
-        Ok(cast(one.column(0), &DataType::Utf8)?.as_string::<i32>().clone())
+        // A value that has no text is an error, and never NULL.
+        let strict = CastOptions { safe: false, ..CastOptions::default() };
+        Ok(cast_with_options(one.column(0), &DataType::Utf8, &strict)?.as_string::<i32>().clone())
     }
 
     /// A column as bytes: binary ones as they are, others as text.

@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use foretell_flow::{
-    Claim, Fault, Holding, Keep, Partition, Provenance, Range, Reset, Sink, StageError, Write, Written,
+    Claim, Fault, Holding, Keep, Partition, Provenance, Range, Reset, Sink, StageError, Trace, Write, Written,
 };
 use futures::future::join_all;
+use rdkafka::Offset;
 
 use super::encode::Encoder;
-use super::progress::{self, Entry, Ledger, Open, Owner};
-use super::writer::{Job, Mark, Writer};
-use crate::kafka::inspect::{Inspector, blocking};
+use super::progress::{self, Entry, Ledger, Limits, Open, Owner};
+use super::writer::{Job, Mark, Stop, Writer};
+use crate::kafka::inspect::{Inspector, ask, blocking};
 use crate::kafka::settings::Connection;
-use crate::kind::SinkContext;
+use crate::kind::{Role, SinkContext};
 
 /// Where records go.
 #[derive(Debug, Clone)]
@@ -23,6 +24,8 @@ pub(super) struct Target {
     pub(super) progress: String,
     pub(super) rejects: Option<String>,
     pub(super) exactly_once: bool,
+    /// Whether there is a column for the key.
+    pub(super) keyed: bool,
 }
 
 pub(super) struct KafkaSink {
@@ -32,7 +35,9 @@ pub(super) struct KafkaSink {
     encoder: Encoder,
     owner: Owner,
     by_partition: bool,
-    largest: Option<usize>,
+    role: Role,
+    /// What the target takes, as far as is known.
+    limits: Limits,
     ledger: Ledger,
     /// What is stored for the partitions that are ours.
     claimed: BTreeMap<Partition, Entry>,
@@ -57,7 +62,7 @@ impl KafkaSink {
         target: Target,
         encoder: Encoder,
         context: &SinkContext,
-        largest: Option<usize>,
+        limits: Limits,
     ) -> KafkaSink {
         let owner = Owner { pipeline: context.pipeline.clone(), sink: context.sink.clone() };
         let ledger = Ledger::new(owner.clone(), target.progress.clone());
@@ -68,7 +73,8 @@ impl KafkaSink {
             encoder,
             owner,
             by_partition: context.by_partition,
-            largest,
+            role: context.role,
+            limits,
             ledger,
             claimed: BTreeMap::new(),
             writers: HashMap::new(),
@@ -80,12 +86,44 @@ impl KafkaSink {
         let fresh = Ledger::new(self.owner.clone(), self.target.progress.clone());
         let mut ledger = std::mem::replace(&mut self.ledger, fresh);
         let (connection, inspector) = (self.connection.clone(), self.inspector.clone());
-        self.ledger = blocking(move || ledger.refresh(&connection, &inspector, open).map(|()| ledger)).await?;
-        Ok(())
+        // What was read before an error need not be read again.
+        let read = blocking(move || Ok((ledger.refresh(&connection, &inspector, open), ledger)));
+        let (outcome, ledger) = read.await?;
+        self.ledger = ledger;
+        outcome
+    }
+
+    /// What is behind a row that the broker refuses: the topic takes less than when it was looked at last, and the next
+    /// try knows that.
+    async fn looked_again(&mut self, refused: StageError) -> StageError {
+        match progress::examine(&self.connection, &self.inspector, &self.target, self.role).await {
+            Ok(limits) if limits != self.limits => {
+                self.limits = limits;
+                let topic = &self.target.topic;
+                StageError::unavailable(format!("{}; the configuration of `{topic}` has changed", refused.message))
+            }
+            Ok(_) => refused,
+            Err(error) => error,
+        }
+    }
+
+    /// What is behind an error: where it is that the topic is not there any more, it does not pass, and is said so.
+    async fn why(&self, error: StageError) -> StageError {
+        if !matches!(error.fault, Fault::Unavailable | Fault::State) {
+            return error;
+        }
+        let topics: Vec<String> =
+            [Some(&self.target.topic), self.target.rejects.as_ref()].into_iter().flatten().cloned().collect();
+        let missing =
+            ask(&self.inspector, move |inspector| topics.iter().try_for_each(|topic| inspector.topic(topic).map(drop)));
+        match missing.await {
+            Err(missing) if missing.fault != Fault::Unavailable => missing,
+            _ => error,
+        }
     }
 
     async fn open_writer(&self, id: Option<String>) -> Result<Arc<Writer>, StageError> {
-        let (connection, largest) = (self.connection.clone(), self.largest);
+        let (connection, largest) = (self.connection.clone(), self.limits.largest);
         blocking(move || Writer::open(&connection, id, largest).map(Arc::new)).await
     }
 
@@ -228,7 +266,8 @@ impl KafkaSink {
 
     async fn write_parts(&mut self, write: &Write) -> Result<Written, StageError> {
         let encoded = self.encoder.encode(&write.rows)?;
-        let job = Arc::new(Job { encoded, provenance: write.provenance.clone(), target: self.target.clone() });
+        let (provenance, target) = (write.provenance.clone(), self.target.clone());
+        let job = Arc::new(Job { encoded, provenance, target, compacted: self.limits.compacted });
         let mut running = Vec::new();
         for Part { writer: name, ranges, rows } in self.parts(write)? {
             let (entries, marks) = match self.target.exactly_once {
@@ -239,13 +278,21 @@ impl KafkaSink {
                 return Err(StageError::fenced("a partition must be claimed again"));
             };
             let job = job.clone();
-            let outcome = blocking(move || writer.write(&job, &rows, &marks));
+            let outcome = blocking(move || Ok(writer.write(&job, &rows, &marks)));
             running.push(async move { (name, entries, outcome.await) });
         }
         let mut written = Written::default();
         let mut failure: Option<StageError> = None;
+        let mut refused = None;
         for (name, entries, outcome) in join_all(running).await {
-            match outcome {
+            match outcome.and_then(|written| match written {
+                Ok(rejected) => Ok(rejected),
+                Err(Stop::Error(error)) => Err(error),
+                Err(Stop::Row(error)) => {
+                    refused = Some(error.clone());
+                    Err(error)
+                }
+            }) {
                 Ok(rejected) => {
                     written.rejected += rejected;
                     self.claimed.extend(entries);
@@ -262,7 +309,11 @@ impl KafkaSink {
                 }
             }
         }
-        failure.map_or(Ok(written), Err)
+        match (failure, refused) {
+            (None, _) => Ok(written),
+            (Some(error), Some(refused)) if error == refused => Err(self.looked_again(refused).await),
+            (Some(error), _) => Err(self.why(error).await),
+        }
     }
 }
 
@@ -319,6 +370,54 @@ impl Sink for KafkaSink {
             self.writers.insert(None, writer);
         }
         self.write_parts(write).await
+    }
+
+    async fn traces(&mut self) -> Result<Vec<Trace>, StageError> {
+        if !self.target.exactly_once {
+            return Ok(Vec::new());
+        }
+        self.refresh(Open::LeaveOut).await?;
+        let topic = self.target.topic.clone();
+        let written = ask(&self.inspector, move |inspector| {
+            let all: Vec<i32> = (0..inspector.topic(&topic)?.partitions).collect();
+            let (first, end) =
+                (inspector.offsets(&topic, &all, Offset::Beginning)?, inspector.offsets(&topic, &all, Offset::End)?);
+            Ok(first != end)
+        });
+        let written = written.await?;
+        // Pipelines share a topic for their positions; what wrote under this name wrote to the same topic, perhaps.
+        let own = &self.owner;
+        let close = |owner: &Owner| owner.pipeline == own.pipeline || written && owner.sink == own.sink;
+        let traces = self.ledger.others().filter(|(owner, _)| close(owner)).map(|(owner, logs)| Trace::Sink {
+            pipeline: owner.pipeline.clone(),
+            sink: owner.sink.clone(),
+            logs,
+        });
+        Ok(traces.collect())
+    }
+
+    async fn hand_over(&mut self, pipeline: &str, sink: &str) -> Result<(), StageError> {
+        progress::ensure(&self.connection, &self.inspector, &self.target.progress).await?;
+        let to = Owner { pipeline: pipeline.into(), sink: sink.into() };
+        self.refresh(Open::WaitFor).await?;
+        let partitions: Vec<Partition> = self.ledger.holdings().into_iter().map(|holding| holding.partition).collect();
+        self.fence(&partitions).await?;
+        self.refresh(Open::WaitFor).await?;
+        let mut marks = Vec::new();
+        for partition in partitions {
+            let Some(entry) = self.ledger.entry(&partition) else { continue };
+            let mut own = vec![to.position(&partition, entry.next, &entry.identity)?];
+            for (from, piece) in &entry.pieces {
+                own.push(to.piece(piece)?);
+                own.push(self.owner.erase(&partition, Some(*from)));
+            }
+            own.push(self.owner.erase(&partition, None));
+            marks.push((partition, own));
+        }
+        self.mark(marks).await?;
+        self.claimed.clear();
+        self.give_up().await;
+        Ok(())
     }
 
     async fn reset(&mut self, reset: &Reset) -> Result<(), StageError> {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::{
-    ArrayRef, BinaryArray, Float32Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    ArrayRef, BinaryArray, Date32Array, Float32Array, Int32Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
 };
 use arrow::datatypes::SchemaRef;
 use foretell_flow::{
@@ -12,6 +13,7 @@ use foretell_flow::{
     Reset, Sink, StageError, Write, dead_letter_schema, dead_letters,
 };
 use rdkafka::Message;
+use rdkafka::admin::{AdminOptions, ResourceSpecifier};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Headers;
@@ -19,7 +21,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 
 use crate::kafka::mock::Mock;
-use crate::kafka::testing::{brokers, create, topic, unique};
+use crate::kafka::testing::{admin, alter, brokers, create, delete, grow, topic, unique};
 use crate::kind::{Role, SinkContext};
 
 use super::KIND;
@@ -309,11 +311,14 @@ async fn a_leader_keeps_plans_until_no_one_lacks_them() {
 }
 
 fn patients() -> RecordBatch {
-    let columns: [(&str, ArrayRef); 5] = [
+    // The last is 9999-12-31T23:59:59.
+    let times = vec![1_568_160_000_123_456, 1_568_160_000_123_456, 253_402_300_799_000_000];
+    let columns: [(&str, ArrayRef); 6] = [
         ("PNO", Arc::new(StringArray::from(vec![Some("a,\"b\""), None, Some("é\nx")]))),
         ("PRETIME", Arc::new(Float32Array::from(vec![0.1, 12.0, f32::NAN]))),
         ("n", Arc::new(Int64Array::from(vec![Some(-1), Some(2), None]))),
-        ("Time", Arc::new(TimestampMicrosecondArray::from(vec![1_568_160_000_123_456; 3]).with_timezone("UTC"))),
+        ("Time", Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC"))),
+        ("day", Arc::new(Date32Array::from(vec![0, 0, 2_932_896]))),
         ("raw", Arc::new(BinaryArray::from_vec(vec![b"\xff", b"r", b""]))),
     ];
     RecordBatch::try_from_iter(columns).unwrap()
@@ -340,20 +345,27 @@ async fn values_keys_and_headers_are_written_as_said() {
     let time = "2019-09-11T08:00:00.123456+08:00";
     assert_eq!(found[0], (Some("-1"), &*format!("No. a,\"b\" {{-1}} 0.1 {time}")));
     assert_eq!(found[1], (Some("2"), &*format!("No.  {{2}} 12.0 {time}")));
-    assert_eq!(found[2], (None, &*format!("No. é\nx {{}} NaN {time}")));
+    assert_eq!(found[2], (None, "No. é\nx {} NaN +10000-01-01T07:59:59+08:00"));
 
-    let seen =
-        encoded(json!({ "format": "csv", "columns": ["n", "PNO"], "headers": { "r": "raw", "p": "PNO" } }), None);
+    let seen = encoded(
+        json!({ "format": "csv", "columns": ["n", "PNO"], "headers": { "r": "raw", "p": "PNO", "t": "Time" } }),
+        None,
+    );
     let seen = seen.await;
     let found: Vec<_> = seen.iter().map(|seen| seen.2.as_deref().unwrap()).collect();
     assert_eq!(found, ["-1,\"a,\"\"b\"\"\"", "2,", ",\"é\nx\""]);
-    assert_eq!(seen[1].3, [("p".to_owned(), None), ("r".to_owned(), Some("r".to_owned()))]);
+    let header = |name: &str, value: Option<&str>| (name.to_owned(), value.map(str::to_owned));
+    let time = header("t", Some("2019-09-11T00:00:00.123456Z"));
+    assert_eq!(seen[1].3, [header("p", None), header("r", Some("r")), time]);
+    assert_eq!(seen[2].3[2], header("t", Some("9999-12-31T23:59:59Z")));
 
-    let seen = encoded(json!({ "columns": ["PNO", "PRETIME", "Time"] }), None).await;
+    let seen = encoded(json!({ "columns": ["PNO", "PRETIME", "Time", "day"] }), None).await;
     let found: Vec<Value> = seen.iter().map(|seen| serde_json::from_str(seen.2.as_deref().unwrap()).unwrap()).collect();
-    assert_eq!(found[0], json!({ "PNO": "a,\"b\"", "PRETIME": 0.1, "Time": "2019-09-11T00:00:00.123456Z" }));
+    let first = json!({ "PNO": "a,\"b\"", "PRETIME": 0.1, "Time": "2019-09-11T00:00:00.123456Z", "day": "1970-01-01" });
+    assert_eq!(found[0], first);
+    let last = json!({ "PNO": "é\nx", "PRETIME": "NaN", "Time": "9999-12-31T23:59:59Z", "day": "9999-12-31" });
+    assert_eq!(found[2], last);
     assert_eq!(found[1]["PNO"], Value::Null);
-    assert_eq!(found[2]["PNO"], "é\nx");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -474,6 +486,224 @@ async fn at_least_once_writes_without_transactions() {
     assert_eq!(values(&bench.topic), ["0", "1", "0"]);
     assert!(sink.positions().await.unwrap().is_empty());
     assert_eq!(sink.reset(&Reset::Forget(None)).await.unwrap_err().fault, Fault::Settings);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn positions_are_kept_in_one_partition_or_not_at_all() {
+    let bench = Bench::new("parts").await;
+    let mut sink = bench.open().await;
+    sink.claim(&claims(0..8)).await.unwrap();
+    // The topic is made larger while the sink is at work: what it writes then is still found.
+    grow(&bench.progress, 3).await;
+    let mut sinks = vec![sink];
+    for sink in &mut sinks {
+        let ranges: Vec<Range> = (0..8).map(|index| range(index, 100, 110)).collect();
+        sink.write(&write(&ranges, &[])).await.unwrap();
+    }
+    let found = consume_with_keys(&bench.progress);
+    assert!(found.iter().all(|(partition, _)| *partition == 0), "{found:?}");
+
+    // From then on nothing may go on: what is in other partitions is not seen.
+    let parted = |error: StageError| {
+        assert_eq!(error.fault, Fault::Settings);
+        assert!(error.message.contains("keeps the positions, and has 3 partitions"), "{error}");
+        assert!(error.remedy.contains("`progress_topic`"), "{error}");
+    };
+    parted(sinks[0].claim(&claims(0..1)).await.unwrap_err());
+    parted(sinks[0].positions().await.unwrap_err());
+    parted(refused(bench.settings(), &bench.context).await);
+}
+
+/// Partition and key of each record.
+fn consume_with_keys(topic: &str) -> Vec<(i32, Option<String>)> {
+    consume(&brokers(), topic, "read_uncommitted").into_iter().map(|seen| (seen.0, seen.1)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_topic_that_is_created_for_positions_is_fit_for_them() {
+    let bench = Bench::new("made").await;
+    bench.open().await.claim(&claims(0..1)).await.unwrap();
+    let answer = admin().describe_configs([&ResourceSpecifier::Topic(&bench.progress)], &AdminOptions::new()).await;
+    let config = answer.unwrap().remove(0).unwrap();
+    let value = |name: &str| config.get(name).unwrap().value.clone().unwrap();
+    assert_eq!(value("cleanup.policy"), "compact");
+    assert_eq!(value("delete.retention.ms"), "900000");
+    // One broker, one replica: two in sync would let nobody write.
+    assert_eq!(value("min.insync.replicas"), "1");
+}
+
+/// Rows of `key` and `text`.
+fn keyed(rows: &[(Option<&str>, &str)]) -> RecordBatch {
+    let keys: ArrayRef = Arc::new(StringArray::from_iter(rows.iter().map(|row| row.0)));
+    let texts: ArrayRef = Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.1)));
+    RecordBatch::try_from_iter([("key", keys), ("text", texts)]).unwrap()
+}
+
+/// Three rows, of which the second has no key.
+fn one_without_key() -> Write {
+    let mut all = write(&[range(0, 100, 103)], &[(0, 100), (0, 101), (0, 102)]);
+    all.rows = keyed(&[(Some("a"), "one"), (None, "two"), (Some("c"), "three")]);
+    all
+}
+
+/// Claims and writes; after what passes, once more.
+async fn write_as_the_run_loop(sink: &mut dyn Sink, write: &Write) -> Result<foretell_flow::Written, StageError> {
+    sink.claim(&claims(0..1)).await?;
+    match sink.write(write).await {
+        Err(error) if error.fault == Fault::Unavailable => {
+            sink.claim(&claims(0..1)).await?;
+            sink.write(write).await
+        }
+        outcome => outcome,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_without_a_key_for_a_compacted_topic_goes_to_the_rejects_or_stops() {
+    let context = context(one_without_key().rows.schema(), "compacted");
+    for delivery in ["exactly_once", "at_least_once"] {
+        for early in [true, false] {
+            let name = unique("compacted");
+            let policy: &[_] = &[("cleanup.policy", "compact")];
+            create(&name, 1, if early { policy } else { &[] }).await;
+            let rejects = topic("rejects", 1).await;
+            let mut settings = json!({
+                "brokers": brokers(), "topic": name, "value": "{text}", "key": "key", "delivery": delivery,
+                "progress_topic": unique("progress"),
+            });
+            let mut stops = try_open(settings.clone(), &context).await.unwrap();
+            settings["rejects"] = json!(rejects);
+            let mut sets_aside = try_open(settings, &context).await.unwrap();
+            if !early {
+                // Nobody but the broker knows.
+                alter(&name, policy).await;
+            }
+            let error = write_as_the_run_loop(&mut *stops, &one_without_key()).await.unwrap_err();
+            assert_eq!(error.fault, Fault::Settings, "{delivery} {early}: {error}");
+            assert!(error.message.starts_with("partition 0, offset 101: "), "{error}");
+            assert!(error.message.contains("without a key"), "{error}");
+            drop(stops);
+
+            let rejected = write_as_the_run_loop(&mut *sets_aside, &one_without_key()).await.unwrap().rejected;
+            assert_eq!(rejected, 1, "{delivery} {early}");
+            let mut found = values(&name);
+            found.dedup();
+            match delivery {
+                "exactly_once" => assert_eq!(found, ["one", "three"]),
+                // What was written before the stop comes again.
+                _ => assert!(found.ends_with(&["one".into(), "three".into()]) && !found.contains(&"two".into())),
+            }
+            let seen = consume(&brokers(), &rejects, "read_committed");
+            assert_eq!(seen.iter().map(|seen| seen.2.as_deref()).collect::<Vec<_>>(), [Some("two")]);
+            assert!(seen[0].3.contains(&("__connect.errors.offset".into(), Some("101".into()))), "{:?}", seen[0].3);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_rows_that_the_broker_refuses_are_all_set_aside() {
+    let (name, rejects) = (topic("many", 4).await, topic("rejects", 1).await);
+    let rows: Vec<(Option<String>, String)> =
+        (0..5000).map(|number| ((number % 3 > 0).then(|| number.to_string()), number.to_string())).collect();
+    let rows: Vec<(Option<&str>, &str)> = rows.iter().map(|row| (row.0.as_deref(), row.1.as_str())).collect();
+    let mut all = write(&[range(0, 100, 5100)], &(100..5100).map(|offset| (0, offset)).collect::<Vec<_>>());
+    all.rows = keyed(&rows);
+    let settings = json!({
+        "brokers": brokers(), "topic": name, "value": "{text}", "key": "key", "rejects": rejects,
+        "progress_topic": unique("progress"),
+    });
+    let mut sink = try_open(settings, &context(all.rows.schema(), "many")).await.unwrap();
+    alter(&name, &[("cleanup.policy", "compact")]).await;
+    assert_eq!(write_as_the_run_loop(&mut *sink, &all).await.unwrap().rejected, 1667);
+    let count = |topic: &str| consume(&brokers(), topic, "read_committed").len();
+    assert_eq!((count(&name), count(&rejects)), (3333, 1667));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_is_not_fit_is_refused_at_open() {
+    let compacted = unique("compacted");
+    create(&compacted, 1, &[("cleanup.policy", "compact,delete")]).await;
+    let plain = topic("plain", 1).await;
+    let schema = one_without_key().rows.schema();
+    let open = |topic: &str, more: Value| {
+        let mut settings = json!({ "brokers": brokers(), "topic": topic, "progress_topic": unique("progress") });
+        settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        settings
+    };
+    let error = refused(open(&compacted, json!({})), &context(schema.clone(), "fit")).await;
+    assert!(error.message.contains("takes no record without a key, and there is no `key`"), "{error}");
+    assert_eq!(error.fault, Fault::Settings);
+    let error = refused(open(&plain, json!({ "rejects": compacted })), &context(schema.clone(), "fit")).await;
+    assert!(error.message.contains(&format!("topic `{compacted}` is compacted")), "{error}");
+    let mut letters = context(dead_letter_schema(false), "fit");
+    letters.role = Role::DeadLetters;
+    let error = refused(open(&compacted, json!({})), &letters).await;
+    assert!(error.message.contains("dead letters have their records' keys, or none"), "{error}");
+    assert!(try_open(open(&compacted, json!({ "key": "key" })), &context(schema, "fit")).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_permanent_stops_and_what_passes_is_tried_again() {
+    use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaErrorCode as Code};
+    let mock = Mock::start().unwrap();
+    mock.topic("out", 1).unwrap();
+    let settings = json!({ "brokers": mock.brokers(), "topic": "out", "value": "{id}" });
+    let context = context(rows(&[]).schema(), "permanent");
+    for (api, code, wanted) in [
+        (Api::AddPartitionsToTxn, Code::TopicAuthorizationFailed, Fault::Settings),
+        (Api::Produce, Code::TopicAuthorizationFailed, Fault::Settings),
+        (Api::Produce, Code::PolicyViolation, Fault::Settings),
+        (Api::Produce, Code::UnsupportedCompressionType, Fault::Settings),
+        (Api::Produce, Code::InvalidRecord, Fault::Settings),
+        (Api::Produce, Code::InvalidTimestamp, Fault::Settings),
+        (Api::Produce, Code::UnknownProducerId, Fault::Unavailable),
+        (Api::Produce, Code::ProducerFenced, Fault::Fenced),
+    ] {
+        let mut sink = try_open(settings.clone(), &context).await.unwrap();
+        let next = sink.claim(&claims(0..1)).await.unwrap()[0].next;
+        mock.refuse(api, code, 1);
+        let begin = Instant::now();
+        let error = sink.write(&write(&[range(0, next, next + 1)], &[(0, next)])).await.unwrap_err();
+        assert_eq!(error.fault, wanted, "{api:?} {code}: {error}");
+        assert!(begin.elapsed() < Duration::from_secs(15), "{api:?} {code}: {:?}", begin.elapsed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_is_deleted_stops_the_sink() {
+    let bench = Bench::new("deleted").await;
+    let mut sink = bench.open().await;
+    sink.claim(&claims(0..1)).await.unwrap();
+    sink.write(&write(&[range(0, 100, 101)], &[(0, 100)])).await.unwrap();
+    delete(&bench.topic).await;
+    let error = sink.write(&write(&[range(0, 101, 102)], &[(0, 101)])).await.unwrap_err();
+    assert!(matches!(error.fault, Fault::Settings | Fault::State), "{error}");
+    assert!(error.to_string().contains(&bench.topic), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_appears_a_moment_later_is_waited_for() {
+    let (name, progress) = (unique("later"), unique("progress"));
+    let settings = json!({ "brokers": brokers(), "topic": name, "value": "{id}", "progress_topic": progress });
+    let context = context(rows(&[]).schema(), "later");
+    let (opened, ()) = tokio::join!(try_open(settings, &context), async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        create(&name, 1, &[]).await;
+    });
+    assert!(opened.is_ok(), "{:?}", opened.err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_codec_is_written() {
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        let bench = Bench::new(codec).await;
+        let mut settings = bench.settings();
+        settings["options"] = json!({ "compression.codec": codec });
+        let mut sink = try_open(settings, &bench.context).await.unwrap();
+        sink.claim(&claims(0..1)).await.unwrap();
+        sink.write(&write(&[range(0, 100, 101)], &[(0, 100)])).await.unwrap();
+        assert_eq!(values(&bench.topic), ["100"], "{codec}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

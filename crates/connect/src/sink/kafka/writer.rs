@@ -1,10 +1,11 @@
 //! One producer: rows and positions in one transaction, or rows alone. All calls block.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use foretell_flow::{Provenance, StageError};
 use rdkafka::ClientContext;
+use rdkafka::Message;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
@@ -14,8 +15,9 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::encode::Encoded;
 use super::land::Target;
-use crate::kafka::client::{Context, flush};
-use crate::kafka::error;
+use crate::kafka::client::Context;
+use crate::kafka::error::{self, Cause};
+use crate::kafka::raw;
 use crate::kafka::settings::Connection;
 
 /// How long a transaction may stay open when its writer is gone: until then readers of committed records wait. Ours are
@@ -32,11 +34,36 @@ const QUEUE_KIB: usize = 64 * 1024;
 /// Marks a record whose failure is not a row's.
 const NO_ROW: usize = usize::MAX;
 
-/// What failed: row and code.
+/// A record that did not arrive.
+#[derive(Debug, Clone)]
+struct Failure {
+    row: usize,
+    topic: String,
+    code: Code,
+}
+
+impl Failure {
+    /// Whether a row is refused, and not all that is written now.
+    fn of_a_row(&self) -> bool {
+        self.row != NO_ROW && error::cause(self.code) == Cause::Row
+    }
+
+    /// Whether it was given up because of another one.
+    fn dropped(&self) -> bool {
+        matches!(self.code, Code::PurgeQueue | Code::PurgeInflight)
+    }
+}
+
 #[derive(Debug, Clone, Default)]
 struct Reports {
     context: Context,
-    failed: Arc<Mutex<Vec<(usize, Code)>>>,
+    failed: Arc<Mutex<Vec<Failure>>>,
+}
+
+impl Reports {
+    fn failed(&self) -> MutexGuard<'_, Vec<Failure>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl ClientContext for Reports {
@@ -55,9 +82,9 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, row: usize) {
-        if let Err((error, _)) = result {
+        if let Err((error, message)) = result {
             let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
-            self.failed.lock().unwrap_or_else(PoisonError::into_inner).push((row, code));
+            self.failed().push(Failure { row, topic: message.topic().to_owned(), code });
         }
     }
 }
@@ -100,6 +127,24 @@ pub(super) struct Job {
     pub(super) encoded: Encoded,
     pub(super) provenance: Option<Provenance>,
     pub(super) target: Target,
+    /// Whether the target takes no record without a key, as far as is known.
+    pub(super) compacted: bool,
+}
+
+/// Why a row cannot go into its topic, and what can be done.
+type Refusal = (String, &'static str);
+
+/// Why a write did not happen.
+pub(super) enum Stop {
+    /// The broker refuses a row.
+    Row(StageError),
+    Error(StageError),
+}
+
+impl From<StageError> for Stop {
+    fn from(error: StageError) -> Stop {
+        Stop::Error(error)
+    }
 }
 
 /// A record of the progress topic; without a value it erases its key.
@@ -151,27 +196,62 @@ impl Writer {
             Some(Code::TransactionalIdAuthorizationFailed | Code::ClusterAuthorizationFailed) => {
                 found.remedy("allow the user `Write` and `Describe` on transactional ids that begin with `foretell/`")
             }
+            Some(Code::TopicAuthorizationFailed) => {
+                found.remedy("allow the user `Write` on the topic, on that of the positions and on `rejects`")
+            }
             _ => found,
         }
     }
 
-    /// Writes rows (all where not said which) and marks; with an id in one transaction. How many rows went to the
-    /// rejects.
-    pub(super) fn write(&self, job: &Job, rows: &[usize], marks: &[Mark]) -> Result<u64, StageError> {
-        self.reports.failed.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    /// Writes rows and marks; with an id in one transaction. Rows that are known not to fit go to the rejects; how many
+    /// did.
+    pub(super) fn write(&self, job: &Job, rows: &[usize], marks: &[Mark]) -> Result<u64, Stop> {
+        self.reports.failed().clear();
         if self.id.is_some() {
             self.producer.begin_transaction().map_err(|error| self.failed(&error))?;
         }
         let mut rejected = 0;
         for row in rows {
-            if !self.row(job, *row)? {
-                self.reject(job, *row)?;
+            if let Some((reason, remedy)) = self.row(job, *row)? {
+                self.reject(job, *row, &reason, remedy)?;
                 rejected += 1;
             }
         }
         self.mark(&job.target.progress, marks)?;
-        self.end(&job.target.topic)?;
-        Ok(rejected)
+        match self.end(&job.target.topic) {
+            Ok(()) => Ok(rejected),
+            Err(error) => Err(self.refused(job).unwrap_or(Stop::Error(error))),
+        }
+    }
+
+    /// The row that the broker refuses, if that is why nothing was written.
+    fn refused(&self, job: &Job) -> Option<Stop> {
+        let failed = self.reports.failed();
+        if failed.iter().any(|failure| !failure.of_a_row() && !failure.dropped()) {
+            return None;
+        }
+        let rows: Vec<&Failure> = failed.iter().filter(|failure| failure.of_a_row()).collect();
+        // librdkafka does not always tell the one that is at fault from the others of its batch.
+        let without_key = |failure: &&&Failure| job.encoded.key(failure.row).is_none();
+        let named = |failure: &&&Failure| failure.code != Code::InvalidDifferentRecord;
+        let one = rows.iter().find(without_key).or_else(|| rows.iter().find(named)).or_else(|| rows.first())?;
+        let (topic, text) = (&job.target.topic, error::text(one.code));
+        let what = match (one.code, job.encoded.key(one.row)) {
+            (Code::MessageSizeTooLarge | Code::MessageBatchTooLarge, _) => {
+                format!("topic `{topic}` takes no batch of {} records that is so large: {text}", rows.len())
+            }
+            (_, None) => format!("topic `{topic}` refuses the record, which has no key: {text}"),
+            (_, Some(_)) => format!("topic `{topic}` refuses the record, or another of its batch: {text}"),
+        };
+        let error = StageError::settings(format!("{}: {what}", place(job, one.row)));
+        Some(Stop::Row(match one.code {
+            Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => error.remedy(
+                "allow the user `DescribeConfigs` on the topic, or give its `max.message.bytes`: `options: { \
+                 message.max.bytes: … }`",
+            ),
+            Code::InvalidTimestamp => error.remedy("compare the clocks of this machine and the broker"),
+            _ => error.remedy("a compacted topic takes no record without a key: name a `key` that is never null"),
+        }))
     }
 
     /// Writes marks alone, in a transaction.
@@ -185,6 +265,8 @@ impl Writer {
         for (key, value) in marks {
             let mut record = BaseRecord::with_opaque_to(progress, NO_ROW).key(key.as_bytes());
             record.payload = value.as_deref().map(str::as_bytes);
+            // The one that is read, whatever the topic has become.
+            record.partition = Some(0);
             if !self.send(record)? {
                 return Err(StageError::settings(format!("topic `{progress}`: a position is too large for it")));
             }
@@ -192,13 +274,16 @@ impl Writer {
         Ok(())
     }
 
-    /// Whether it fits.
-    fn row(&self, job: &Job, row: usize) -> Result<bool, StageError> {
+    /// Hands a row over, or says why it cannot go in.
+    fn row(&self, job: &Job, row: usize) -> Result<Option<Refusal>, StageError> {
         let mut record = BaseRecord::with_opaque_to(&job.target.topic, row);
         record.key = job.encoded.key(row);
+        if record.key.is_none() && job.compacted {
+            return Ok(Some(without_key(job)));
+        }
         record.payload = job.encoded.value(row);
         record.headers = job.encoded.headers(row);
-        self.send(record)
+        Ok((!self.send(record)?).then(|| too_large(job, row)))
     }
 
     /// Hands a record over. Whether it fits.
@@ -210,31 +295,36 @@ impl Writer {
                 Some(Code::QueueFull) => {
                     // Answers of records that failed are polled out; the others make room by themselves.
                     self.producer.poll(Duration::ZERO);
-                    if self.any_failed() {
-                        return Err(self.outcome(back.topic));
+                    // A transaction with a failure is void; without one the other records are written all the same.
+                    if self.hopeless() {
+                        return Ok(true);
                     }
                     std::thread::sleep(Duration::from_millis(1));
                     record = back;
                 }
+                // The transaction cannot go on. Its answers say why.
+                Some(Code::State) if self.id.is_some() => return Ok(true),
+                _ if self.hopeless() => return Ok(true),
                 _ => return Err(self.failed(&error)),
             }
         }
     }
 
-    /// A row that is too large for the topic.
-    fn reject(&self, job: &Job, row: usize) -> Result<(), StageError> {
-        let topic = &job.target.topic;
-        let size = job.encoded.value(row).map_or(0, <[u8]>::len) + job.encoded.key(row).map_or(0, <[u8]>::len);
-        let place = match &job.provenance {
-            Some(from) if row < from.offsets.len() => {
-                format!("partition {}, offset {}", from.partitions.value(row), from.offsets.value(row))
-            }
-            _ => format!("row {row} of the batch"),
-        };
-        let reason = format!("a record of {size} bytes is too large for topic `{topic}`");
+    /// Whether what is written now cannot be kept. The end says why.
+    fn hopeless(&self) -> bool {
+        let failed = self.reports.failed();
+        match self.id {
+            Some(_) => failed.iter().any(|failure| !failure.dropped()),
+            None => failed.iter().any(|failure| error::cause(failure.code) != Cause::Row),
+        }
+    }
+
+    /// Sets a row aside.
+    fn reject(&self, job: &Job, row: usize, reason: &str, remedy: &str) -> Result<(), StageError> {
+        let size = size(job, row);
         let Some(rejects) = &job.target.rejects else {
-            let error = StageError::settings(format!("{place}: {reason}"));
-            return Err(error.remedy("raise the topic's `max.message.bytes`, or name a topic for such rows: `rejects`"));
+            let error = StageError::settings(format!("{}: {reason}", place(job, row)));
+            return Err(error.remedy(remedy));
         };
         let add =
             |headers: OwnedHeaders, name: &str, value: &str| headers.insert(Header { key: name, value: Some(value) });
@@ -244,7 +334,7 @@ impl Writer {
             headers = add(headers, "__connect.errors.offset", &from.offsets.value(row).to_string());
         }
         headers = add(headers, "__connect.errors.stage", "sink kafka");
-        headers = add(headers, "__connect.errors.exception.message", &reason);
+        headers = add(headers, "__connect.errors.exception.message", reason);
         headers = add(headers, "foretell.value.size", &size.to_string());
         let cut =
             |bytes: Option<&'_ [u8]>| bytes.map(|bytes| bytes.iter().take(self.rejected).copied().collect::<Vec<u8>>());
@@ -258,14 +348,16 @@ impl Writer {
         }
     }
 
-    fn any_failed(&self) -> bool {
-        !self.reports.failed.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-
-    /// Waits for all answers; with an id, commits.
+    /// Waits for all answers, or for the first that makes the others void; with an id, commits.
     fn end(&self, target: &str) -> Result<(), StageError> {
-        let answered = flush(&self.producer, ANSWERS);
-        if self.any_failed() || !answered {
+        let deadline = Instant::now() + ANSWERS;
+        while !raw::flush(self.producer.client(), Duration::from_millis(50)) {
+            self.producer.poll(Duration::ZERO);
+            if self.hopeless() || Instant::now() >= deadline {
+                return Err(self.outcome(target));
+            }
+        }
+        if !self.reports.failed().is_empty() {
             return Err(self.outcome(target));
         }
         if self.id.is_some() {
@@ -280,10 +372,57 @@ impl Writer {
             let message = format!("{}: {text}", self.doing(target));
             return StageError { fault: error::fault(code), message, remedy: String::new() };
         }
-        let failed = self.reports.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        match failed.first() {
-            Some((_, code)) => error::of(&format!("topic `{target}`"), &KafkaError::MessageProduction(*code)),
-            None => StageError::unavailable(format!("topic `{target}`: no answer within {} s", ANSWERS.as_secs())),
+        let failed = self.reports.failed();
+        // What is not a row's comes first; a record that was dropped says nothing.
+        let failure = failed.iter().find(|failure| !failure.of_a_row() && !failure.dropped());
+        let Some(Failure { topic, code, .. }) = failure.or_else(|| failed.iter().find(|failure| !failure.dropped()))
+        else {
+            // Records are dropped where the transaction itself fails, and then none can begin: that says why.
+            if self.id.is_some()
+                && let Err(error) = self.producer.begin_transaction()
+                && error.rdkafka_error_code() != Some(Code::State)
+            {
+                return self.failed(&error);
+            }
+            return StageError::unavailable(format!("topic `{target}`: no answer within {} s", ANSWERS.as_secs()));
+        };
+        let error = error::of(&format!("topic `{topic}`"), &KafkaError::MessageProduction(*code));
+        match code {
+            Code::TopicAuthorizationFailed => error.remedy(format!("allow the user `Write` on `{topic}`")),
+            Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
+                error.remedy(format!("create topic `{topic}` again, or name another"))
+            }
+            Code::UnsupportedCompressionType => error.remedy("name another `options: { compression.codec: … }`"),
+            _ => error,
         }
     }
+}
+
+/// Where a row comes from.
+fn place(job: &Job, row: usize) -> String {
+    match &job.provenance {
+        Some(from) if row < from.offsets.len() => {
+            format!("partition {}, offset {}", from.partitions.value(row), from.offsets.value(row))
+        }
+        _ => format!("row {row} of the batch"),
+    }
+}
+
+/// The bytes of a row's key and value.
+fn size(job: &Job, row: usize) -> usize {
+    job.encoded.value(row).map_or(0, <[u8]>::len) + job.encoded.key(row).map_or(0, <[u8]>::len)
+}
+
+fn too_large(job: &Job, row: usize) -> Refusal {
+    (
+        format!("a record of {} bytes is too large for topic `{}`", size(job, row), job.target.topic),
+        "raise the topic's `max.message.bytes`, or name a topic for such rows: `rejects`",
+    )
+}
+
+fn without_key(job: &Job) -> Refusal {
+    (
+        format!("topic `{}` is compacted and takes no record without a key", job.target.topic),
+        "name a `key` that is never null, or a topic for such rows: `rejects`",
+    )
 }

@@ -62,15 +62,22 @@ pub(super) struct Failure {
 pub(super) enum Cause {
     /// A row of the statement: the others can be stored.
     Row,
+    /// The server refused the statement, for a row or for what concerns all of them: the other rows tell.
+    Unsure,
     /// The moment: a lost connection, a deadlock, a lock that was not given, a server that goes down.
     Moment,
-    /// The schema, a permission, the statement itself: only a person can change that.
+    /// The schema, a permission, the statement itself: only a person can change that. A trigger may meet it for some
+    /// rows alone.
     Settings,
 }
 
 impl Failure {
     pub(super) fn row(text: impl Into<String>) -> Self {
         Failure { cause: Cause::Row, text: text.into() }
+    }
+
+    pub(super) fn unsure(text: impl Into<String>) -> Self {
+        Failure { cause: Cause::Unsure, text: text.into() }
     }
 
     pub(super) fn moment(text: impl Into<String>) -> Self {
@@ -86,7 +93,7 @@ impl Failure {
         let message = format!("{place}: {}", self.text);
         match self.cause {
             Cause::Moment => StageError::unavailable(message),
-            Cause::Row | Cause::Settings => StageError::settings(message),
+            Cause::Row | Cause::Unsure | Cause::Settings => StageError::settings(message),
         }
     }
 }
@@ -143,6 +150,8 @@ pub(super) struct Dialect {
     pub(super) text_type: &'static str,
     /// The column type of a time in `foretell_rejected`.
     pub(super) time_type: &'static str,
+    /// The column type of a key that the database numbers by itself.
+    pub(super) id_type: &'static str,
     /// Follows `CREATE TABLE … (…)`.
     pub(super) table_options: &'static str,
     /// Column types for `create: true`.
@@ -168,8 +177,8 @@ impl Dialect {
     }
 }
 
-/// One connection; `Sync` so that a sink that holds one can be lent. After any error but [`Cause::Row`] it is dropped
-/// and a new one made.
+/// One connection; `Sync` so that a sink that holds one can be lent. An error that ends a
+/// write ends the connection, too.
 #[async_trait]
 pub(super) trait Database: Send + Sync {
     /// Its SQL.

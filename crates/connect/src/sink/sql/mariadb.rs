@@ -23,6 +23,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     name_type: "VARCHAR(249) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
     text_type: "LONGTEXT CHARACTER SET utf8mb4",
     time_type: "DATETIME(6)",
+    id_type: "BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY",
     table_options: " ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4",
     type_for,
     rules: Rules { nan: false, infinity: false, typed: true },
@@ -39,14 +40,19 @@ const MAX_BYTES: usize = 8 << 20;
 
 fn type_for(kind: &Kind) -> String {
     match kind {
-        Kind::Int => "BIGINT",
+        Kind::Int | Kind::Year => "BIGINT",
         Kind::UInt => "BIGINT UNSIGNED",
-        Kind::Float => "DOUBLE",
-        Kind::Decimal => "DECIMAL(38,10)",
+        Kind::Float { .. } => "DOUBLE",
+        // The most that it has: 65 digits, 38 of them after the point.
+        Kind::Decimal { precision, scale } => {
+            let scale = scale.unwrap_or(10).clamp(0, 38);
+            return format!("DECIMAL({},{scale})", (*precision).clamp(1, 65));
+        }
         Kind::Bool => "BOOLEAN",
         Kind::Binary => "LONGBLOB",
         Kind::Date => "DATE",
         Kind::Time { .. } => "DATETIME(6)",
+        Kind::Clock { .. } => "TIME(6)",
         Kind::Json => "JSON",
         Kind::Text | Kind::Other | Kind::Any => "LONGTEXT",
     }
@@ -75,12 +81,13 @@ impl MariaDb {
             .map_err(|_| Failure::moment(format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())))?
             .map_err(|e| failure(&e))?;
         let mut database = MariaDb { connection, packet: 0, mysql: false };
-        // Strict: a value that does not fit is an error, not a warning. Notes are no warnings.
+        // Strict: a value that does not fit is an error, and where it is a note (digits after the point, spaces at an
+        // end, a time of day cut), that is counted. A zero stays a zero where the server numbers rows by itself.
         database
             .command(&format!(
                 "SET SESSION sql_mode = 'STRICT_ALL_TABLES,STRICT_TRANS_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,\
-                 ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', sql_notes = 0, autocommit = 1, \
-                 innodb_lock_wait_timeout = {LOCK_SECONDS}"
+                 ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO', sql_notes = 1, \
+                 max_error_count = 64, autocommit = 1, sql_select_limit = DEFAULT, innodb_lock_wait_timeout = {LOCK_SECONDS}"
             ))
             .await?;
         let facts = database
@@ -112,6 +119,22 @@ impl MariaDb {
         }
     }
 
+    /// The first warning of the last statement that is about a value, as what a row was refused for. Triggers may leave
+    /// notes of other things.
+    async fn warning(&mut self) -> Result<Option<Failure>, Failure> {
+        let rows = self.connection.fetch_all(sqlx::raw_sql("SHOW WARNINGS")).await.map_err(|e| failure(&e))?;
+        for row in &rows {
+            let level: String = row.try_get_unchecked(0).unwrap_or_default();
+            let number: u32 = row.try_get_unchecked(1).unwrap_or_default();
+            let message: String = row.try_get_unchecked(2).unwrap_or_default();
+            let number = u16::try_from(number).unwrap_or_default();
+            if level != "Note" || known(number).is_some() {
+                return Ok(Some(Failure::row(reason(number, &message))));
+            }
+        }
+        Ok(None)
+    }
+
     fn sql(&self, insert: &Insert, rows: usize) -> String {
         let mut sql = format!("{} {}", insert.head(&DIALECT), insert.values(rows));
         if let Some(key) = &insert.key {
@@ -141,12 +164,14 @@ impl MariaDb {
             }
         }
         let done = self.run(self.sql(insert, rows.len()), arguments).await?;
-        if within(self.count_warnings()).await? > 0 {
-            return Err(Failure::row("stored only with a warning"));
+        if within(self.count_warnings()).await? > 0
+            && let Some(failure) = within(self.warning()).await?
+        {
+            return Err(failure);
         }
         match insert.key.is_some() || done == rows.len() as u64 {
             true => Ok(()),
-            false => Err(Failure::settings(format!("the server stored {done} of {} rows", rows.len()))),
+            false => Err(Failure::unsure("the server did not store it, and gave no error")),
         }
     }
 
@@ -213,11 +238,13 @@ impl Database for MariaDb {
             (Value::Text(engine), _) => Some(format!("its engine is {engine}")),
             _ => Some(format!("it is a {}", table_type.to_lowercase())),
         };
+        let is_view = engine == &Value::Null && table_type.to_uppercase().contains("VIEW");
         let columns = self
             .fetch(
                 "SELECT CAST(column_name AS CHAR), CAST(data_type AS CHAR), CAST(column_type AS CHAR), \
                  CAST(is_nullable AS CHAR), CAST(column_default AS CHAR), CAST(extra AS CHAR), \
-                 CAST(datetime_precision AS SIGNED) FROM information_schema.columns \
+                 CAST(datetime_precision AS SIGNED), CAST(numeric_scale AS SIGNED), \
+                 CAST(character_maximum_length AS SIGNED) FROM information_schema.columns \
                  WHERE table_schema = COALESCE(?, DATABASE()) AND table_name = ? ORDER BY ordinal_position",
                 &place,
             )
@@ -232,7 +259,7 @@ impl Database for MariaDb {
             )
             .await?;
         let unique = super::progress::grouped(&keys);
-        Ok(Some(Table { name: name.clone(), columns, unique, no_transactions, denied: Vec::new() }))
+        Ok(Some(Table { name: name.clone(), columns, unique, no_transactions, is_view, denied: Vec::new() }))
     }
 
     async fn tables(&mut self) -> Result<Vec<String>, Failure> {
@@ -275,10 +302,16 @@ impl Database for MariaDb {
 }
 
 fn bind(arguments: &mut MySqlArguments, data: &Data, row: usize) -> Result<(), sqlx::error::BoxDynError> {
-    if data.is_null(row) {
-        return arguments.add(None::<i64>);
-    }
+    // NULL has a type, too: `uuid` and its like take none from a number.
     match data {
+        Data::Int(_) | Data::Bool(_) if data.is_null(row) => arguments.add(None::<i64>),
+        Data::UInt(_) if data.is_null(row) => arguments.add(None::<u64>),
+        Data::Float32(_) if data.is_null(row) => arguments.add(None::<f32>),
+        Data::Float64(_) if data.is_null(row) => arguments.add(None::<f64>),
+        Data::Text(_) if data.is_null(row) => arguments.add(None::<&str>),
+        Data::Binary(_) if data.is_null(row) => arguments.add(None::<&[u8]>),
+        Data::Date(_) if data.is_null(row) => arguments.add(None::<chrono::NaiveDate>),
+        Data::Time(_) if data.is_null(row) => arguments.add(None::<chrono::NaiveDateTime>),
         Data::Int(a) => arguments.add(a.value(row)),
         Data::UInt(a) => arguments.add(a.value(row)),
         Data::Float32(a) => arguments.add(a.value(row)),
@@ -324,32 +357,44 @@ fn column(row: &[Value]) -> Option<Column> {
     };
     let (name, data_type, column_type, extra) = (text(0), text(1), text(2), text(5).to_lowercase());
     let unsigned = column_type.contains("unsigned");
+    let length = if let Some(Value::Int(length)) = row.get(8) { usize::try_from(*length).ok() } else { None };
+    let scale = if let Some(Value::Int(scale)) = row.get(7) { Some(*scale) } else { None };
     let digits = match row.get(6) {
         Some(Value::Int(digits)) => u8::try_from(*digits).unwrap_or(0),
         _ => 0,
     };
     let kind = match data_type.to_lowercase().as_str() {
         "tinyint" | "smallint" | "mediumint" | "int" | "bigint" if unsigned => Kind::UInt,
-        "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "year" => Kind::Int,
+        "tinyint" | "smallint" | "mediumint" | "int" | "bigint" => Kind::Int,
         "bit" => Kind::UInt,
-        "float" | "double" => Kind::Float,
-        "decimal" => Kind::Decimal,
+        "year" => Kind::Year,
+        // FLOAT(7,3): so many digits, however they are kept.
+        "float" | "double" if scale.is_some() => Kind::Decimal { precision: 0, scale },
+        "float" => Kind::Float { single: true },
+        "double" => Kind::Float { single: false },
+        "decimal" => Kind::Decimal { precision: 0, scale },
         "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" => Kind::Text,
         "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => Kind::Binary,
         "json" => Kind::Json,
         "date" => Kind::Date,
         "datetime" => Kind::Time { digits, instant: false },
         "timestamp" => Kind::Time { digits, instant: true },
+        "time" => Kind::Clock { digits },
         _ => Kind::Other,
     };
     let computed = extra.contains("generated") && !extra.contains("default_generated");
-    let filled = matches!(row.get(4), Some(Value::Text(_))) || extra.contains("auto_increment") || computed;
+    let numbered = extra.contains("auto_increment");
+    let filled = matches!(row.get(4), Some(Value::Text(_))) || numbered || computed;
     Some(Column {
         name: (!name.is_empty()).then(|| name.to_owned())?,
         type_name: column_type.to_owned(),
         kind,
         needed: text(3) == "NO" && !filled,
         computed,
+        limit: if data_type.eq_ignore_ascii_case("binary") { length } else { None },
+        by_number: matches!(data_type.to_lowercase().as_str(), "enum" | "set"),
+        // NULL in a TIMESTAMP that is NOT NULL is the time of the INSERT.
+        fills_null: numbered || (text(3) == "NO" && data_type.eq_ignore_ascii_case("timestamp")),
     })
 }
 
@@ -359,35 +404,52 @@ fn failure(error: &sqlx::Error) -> Failure {
         return transport_failure(error);
     };
     let (number, state) = (error.number(), error.code().unwrap_or_default());
-    let what = match number {
-        1048 => "NULL in a column that is NOT NULL",
-        1062 => "a key that is there already",
-        1264 | 1690 => "a number out of range",
-        1265 | 1406 => "too long",
-        1292 | 1366 | 1411 => "not a value of the column's type",
-        1452 | 1216 => "a foreign key that is not there",
-        3819 | 4025 => "a constraint does not hold",
-        1644 => "refused by a trigger",
-        _ => "",
-    };
-    if !what.is_empty() || ["22", "23", "45"].iter().any(|class| state.starts_with(class)) {
-        let what = if what.is_empty() { "refused" } else { what };
-        return Failure::row(match named(error.message()) {
-            Some(name) => format!("{what} (`{name}`, error {number})"),
-            None => format!("{what} (error {number})"),
-        });
+    if known(number).is_some() || ["22", "23", "45"].iter().any(|class| state.starts_with(class)) {
+        return Failure::row(reason(number, error.message()));
     }
     let cause = match number {
         1020 | 1021 | 1040 | 1053 | 1077 | 1080 | 1114 | 1152 | 1158..=1161 | 1203 | 1205 | 1213 | 1226 | 1290 => {
             Cause::Moment
         }
         1317 | 1836 | 1927 | 1969 | 2006 | 2013 | 3024 | 4031 => Cause::Moment,
-        _ => Cause::Settings,
+        // Names, rights, the statement's form, the engine.
+        1030 | 1044 | 1045 | 1064 | 1142 | 1143 | 1227 | 1305 | 1364 | 1370 | 1449 => Cause::Settings,
+        _ if ["08", "28", "3D", "42S"].iter().any(|class| state.starts_with(class)) => Cause::Settings,
+        _ => Cause::Unsure,
     };
-    let shown = cause == Cause::Moment || ["28", "42"].iter().any(|class| state.starts_with(class)) || number < 1060;
-    let shown = shown || number == 1364;
+    // What stands near a mistake may be a value.
+    let shown = (["28", "42"].iter().any(|class| state.starts_with(class)) && number != 1064) || number < 1060;
+    let shown = cause == Cause::Moment || (cause == Cause::Settings && (shown || number == 1364));
     let text = if shown { error.message() } else { "the statement was refused" };
     Failure { cause, text: format!("{text} (error {number})") }
+}
+
+/// What a row was refused for, of those errors that only a row can cause.
+fn known(number: u16) -> Option<&'static str> {
+    Some(match number {
+        1048 => "NULL in a column that is NOT NULL",
+        1062 => "a key that is there already",
+        1118 => "longer than a row of the table can be",
+        1242 => "a trigger's subquery gives several rows",
+        1264 | 1690 => "a number out of range",
+        1265 => "not a value of the column's type, or longer than it takes",
+        1406 => "too long",
+        1292 | 1366 | 1411 => "not a value of the column's type",
+        1452 | 1216 => "a foreign key that is not there",
+        1526 => "no partition for it",
+        3819 | 4025 => "a constraint does not hold",
+        1644 => "refused by a trigger",
+        _ => return None,
+    })
+}
+
+/// Why a row was refused, with the column or key that the server names, and no value.
+fn reason(number: u16, message: &str) -> String {
+    let what = known(number).unwrap_or("refused");
+    match named(message) {
+        Some(name) => format!("{what} (`{name}`, error {number})"),
+        None => format!("{what} (error {number})"),
+    }
 }
 
 /// The column or key that a message names: a plain identifier after these words, never a value.

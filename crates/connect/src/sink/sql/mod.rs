@@ -6,6 +6,7 @@
 mod address;
 mod database;
 mod mariadb;
+mod number;
 mod postgres;
 mod progress;
 mod protocol;
@@ -34,17 +35,21 @@ pub const KIND: Kind<dyn SinkSettings> = Kind {
 /// Rows into a table of MariaDB, MySQL, PostgreSQL or SQLite, each exactly once.
 ///
 /// Columns are matched by name, first with the same case, then without regard to it. Rows go in by many with one
-/// statement; a row that the database refuses (too long, out of range, a constraint) goes to the `rejects` table in the
-/// same transaction, and the others are stored. Beside the table, foretell keeps `foretell_progress`, `foretell_plans`
-/// and the `rejects` table; it creates them when it first runs.
+/// statement; a row that the database refuses, or would store with another value, goes to the `rejects` table in the same
+/// transaction, and the others are stored (docs/databases.md). Beside the table, foretell keeps `foretell_progress`,
+/// `foretell_plans` and the `rejects` table; it creates them when it first runs.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// The database: `mysql://user:password@host:3306/database` (or `mariadb://`), `postgres://…`, `sqlite://path`.
+    /// The database: `mysql://user:password@host:3306/database` (or `mariadb://`), `postgres://…`, `sqlite://path`. In a
+    /// user, a password or a database's name `%40` stands for `@`, `%2F` for `/`, `%3A` for `:`, `%3F` for `?`, `%23` for
+    /// `#`, `%25` for `%`.
     ///
     /// TLS is set by the URL's options. MariaDB and MySQL: `ssl-mode` (`DISABLED`, `PREFERRED`, `REQUIRED`,
     /// `VERIFY_CA`, `VERIFY_IDENTITY`), `ssl-ca`, `ssl-cert`, `ssl-key`. PostgreSQL: `sslmode` (`disable` to `verify-full`),
-    /// `sslrootcert`, `sslcert`, `sslkey`. Without them TLS is used where the server offers it, and not verified.
+    /// `sslrootcert`, `sslcert`, `sslkey`. Without them TLS is used where the server offers it, and not verified; with an
+    /// authority's file (`ssl-ca`, `sslrootcert`) the server's certificate must be of that authority. Files are relative
+    /// to the pipeline file.
     pub url: SecretUrl,
     /// The table: `table` or `schema.table`.
     pub table: String,
@@ -60,7 +65,7 @@ pub struct Settings {
     /// What is promised.
     #[serde(default)]
     pub delivery: Delivery,
-    /// The table for rows that the database refuses: where they come from, the reason, and the row as JSON.
+    /// The table for rows that are not stored as they are: where they come from, the reason, and the row as JSON.
     #[serde(default = "default_rejects")]
     pub rejects: String,
     /// Creates the table when it is missing, with types after the result's columns; of SQLite, the file too.
@@ -118,6 +123,11 @@ impl SinkSettings for Settings {
 
     fn columns(&self) -> Option<&[String]> {
         self.columns.as_deref()
+    }
+
+    fn home(&self, base: &std::path::Path) -> String {
+        let address = address::Address::read(&self.url, base).ok();
+        address.as_ref().and_then(address::Address::file).map(crate::machine::home).unwrap_or_default()
     }
 
     async fn open(&self, context: &SinkContext) -> Result<Box<dyn Sink>, StageError> {

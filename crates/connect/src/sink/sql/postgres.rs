@@ -30,6 +30,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     name_type: "TEXT COLLATE \"C\"",
     text_type: "TEXT",
     time_type: "TIMESTAMPTZ",
+    id_type: "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
     table_options: "",
     type_for,
     rules: Rules { nan: true, infinity: true, typed: true },
@@ -45,13 +46,14 @@ const EPOCH_DAYS: i32 = 10_957;
 
 fn type_for(kind: &Kind) -> String {
     match kind {
-        Kind::Int => "BIGINT",
-        Kind::UInt | Kind::Decimal => "NUMERIC",
-        Kind::Float => "DOUBLE PRECISION",
+        Kind::Int | Kind::Year => "BIGINT",
+        Kind::UInt | Kind::Decimal { .. } => "NUMERIC",
+        Kind::Float { .. } => "DOUBLE PRECISION",
         Kind::Bool => "BOOLEAN",
         Kind::Binary => "BYTEA",
         Kind::Date => "DATE",
         Kind::Time { .. } => "TIMESTAMP",
+        Kind::Clock { .. } => "TIME",
         Kind::Json => "JSONB",
         Kind::Text | Kind::Other | Kind::Any => "TEXT",
     }
@@ -75,7 +77,9 @@ impl Pg {
         database
             .command(&format!(
                 "SET lock_timeout = '{LOCK_SECONDS}s'; SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'; \
-                 SET TimeZone = 'UTC'; SET client_min_messages = 'error'; SET synchronous_commit = 'on'; \
+                 SET TimeZone = 'UTC'; SET DateStyle = 'ISO, MDY'; SET IntervalStyle = 'postgres'; \
+                 SET extra_float_digits = 1; SET bytea_output = 'hex'; \
+                 SET client_min_messages = 'error'; SET synchronous_commit = 'on'; \
                  SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED"
             ))
             .await?;
@@ -190,10 +194,13 @@ impl Database for Pg {
         let no_transactions = (relation == "f").then(|| "it is a foreign table".to_owned());
         let columns = self
             .fetch(
-                "SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), \
-                 format_type(COALESCE(NULLIF(t.typbasetype, 0), t.oid), NULL), a.attnotnull::text, \
-                 (a.atthasdef OR a.attidentity <> '')::text, a.attgenerated::text, a.attidentity::text, \
-                 a.atttypmod::int8 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
+                "SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), format_type(base.oid, NULL), \
+                 a.attnotnull::text, (a.atthasdef OR a.attidentity <> '')::text, a.attgenerated::text, \
+                 a.attidentity::text, base.modifier::int8 FROM pg_attribute a CROSS JOIN LATERAL ( \
+                 WITH RECURSIVE under(oid, modifier) AS (SELECT a.atttypid, a.atttypmod UNION ALL \
+                 SELECT t.typbasetype, t.typtypmod FROM under JOIN pg_type t ON t.oid = under.oid \
+                 WHERE t.typbasetype <> 0) SELECT under.* FROM under JOIN pg_type t ON t.oid = under.oid \
+                 WHERE t.typbasetype = 0) AS base \
                  WHERE a.attrelid = to_regclass(?) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
                 &path,
             )
@@ -213,6 +220,7 @@ impl Database for Pg {
             columns: columns.iter().filter_map(|row| column(row)).collect(),
             unique: super::progress::grouped(&keys),
             no_transactions,
+            is_view: false,
             denied,
         }))
     }
@@ -244,13 +252,9 @@ impl Database for Pg {
         }
         let query = sqlx::query_with(AssertSqlSafe(Pg::sql(insert, columns)), arguments);
         let done = within(async { query.execute(&mut self.connection).await.map_err(|e| failure(&e)) }).await?;
-        match insert.key.is_some() || done.rows_affected() == rows.len() as u64 {
+        match done.rows_affected() == rows.len() as u64 {
             true => Ok(()),
-            false => Err(Failure::settings(format!(
-                "the server stored {} of {} rows: a trigger or rule drops some",
-                done.rows_affected(),
-                rows.len()
-            ))),
+            false => Err(Failure::unsure("skipped by a trigger or rule of the table, which gave no row to store")),
         }
     }
 
@@ -400,10 +404,14 @@ fn column(row: &[Value]) -> Option<Column> {
         Some(Value::Int(digits @ 0..=6)) => u8::try_from(*digits).unwrap_or(6),
         _ => 6,
     };
+    // Others count from 4 on.
+    let modifier = if let Some(Value::Int(modifier @ 4..)) = row.get(7) { Some(modifier - 4) } else { None };
     let kind = match text(2) {
         "smallint" | "integer" | "bigint" => Kind::Int,
-        "real" | "double precision" => Kind::Float,
-        "numeric" => Kind::Decimal,
+        "real" => Kind::Float { single: true },
+        "double precision" => Kind::Float { single: false },
+        // The scale is in the last eleven bits, with a sign.
+        "numeric" => Kind::Decimal { precision: 0, scale: modifier.map(|m| ((m & 0x7ff) ^ 0x400) - 0x400) },
         "boolean" => Kind::Bool,
         "text" | "character varying" | "character" => Kind::Text,
         "json" | "jsonb" => Kind::Json,
@@ -411,6 +419,7 @@ fn column(row: &[Value]) -> Option<Column> {
         "date" => Kind::Date,
         "timestamp without time zone" => Kind::Time { digits, instant: false },
         "timestamp with time zone" => Kind::Time { digits, instant: true },
+        "time without time zone" => Kind::Clock { digits },
         _ => Kind::Other,
     };
     let computed = !text(5).is_empty() || text(6) == "a";
@@ -420,6 +429,15 @@ fn column(row: &[Value]) -> Option<Column> {
         kind,
         needed: text(3) == "true" && text(4) != "true" && !computed,
         computed,
+        limit: match text(2) {
+            "character varying" => modifier.and_then(|limit| usize::try_from(limit).ok()),
+            // These cut whatever is longer.
+            "name" => Some(63),
+            "\"char\"" => Some(1),
+            _ => None,
+        },
+        by_number: false,
+        fills_null: false,
     })
 }
 
@@ -439,18 +457,37 @@ fn failure(error: &sqlx::Error) -> Failure {
         "22001" => "too long",
         "22007" | "22008" | "22P02" | "22021" | "22P05" => "not a value of the column's type",
         "P0001" => "refused by a trigger",
+        "42501" => "refused by the table's row security",
         _ => "refused",
     };
+    // A right to the table has the same code as a policy that this row does not meet.
+    let policy = code == "42501" && error.routine() == Some("ExecWithCheckOptions");
     // 21000: two rows of one statement have one key, in the database's eyes; apart they can be stored.
-    if matches!(class, "22" | "23" | "44" | "54") || matches!(code, "P0001" | "21000") {
+    if matches!(class, "22" | "23" | "44" | "54") || matches!(code, "P0001" | "21000") || policy {
         return Failure::row(match error.column().or(error.constraint()) {
             Some(name) => format!("{what} (`{name}`, SQLSTATE {code})"),
             None => format!("{what} (SQLSTATE {code})"),
         });
     }
-    let moment = matches!(class, "08" | "40" | "53" | "57" | "58") || matches!(code, "55P03" | "25P03" | "25006");
-    let cause = if moment { Cause::Moment } else { Cause::Settings };
-    let shown = moment || matches!(class, "28" | "3D" | "3F" | "42" | "0A");
-    let text = if shown { error.message() } else { "the statement was refused" };
+    // What a trigger says in its own words is about the row, with whatever code it says it.
+    let raised = error.routine() == Some("exec_stmt_raise");
+    let passing = matches!(class, "08" | "40" | "53" | "57" | "58") || matches!(code, "55P03" | "25P03" | "25006");
+    let moment = passing && !raised;
+    let cause = match class {
+        _ if raised => Cause::Unsure,
+        _ if moment => Cause::Moment,
+        // Names, rights, the statement's form, the session's state, the server itself.
+        "0A" | "0L" | "0P" | "25" | "26" | "28" | "2B" | "34" | "3D" | "3F" | "42" | "55" | "F0" | "XX" => {
+            Cause::Settings
+        }
+        _ => Cause::Unsure,
+    };
+    // What stands near a mistake (42601) may be a value.
+    let shown = moment || (!raised && matches!(class, "28" | "3D" | "3F" | "42" | "0A") && code != "42601");
+    let text = match (shown, raised) {
+        (true, _) => error.message(),
+        (_, true) => "refused by a trigger",
+        _ => "the statement was refused",
+    };
     Failure { cause, text: format!("{text} (SQLSTATE {code})") }
 }

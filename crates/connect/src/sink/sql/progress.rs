@@ -7,19 +7,24 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
+};
+use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use chrono_tz::Tz;
 use foretell_flow::{Claim, Holding, Partition, Piece, Position, Range, Recipe, Write};
 
 use super::database::{Database, Dialect, Failure, Value};
 use super::statement::RefusedRow;
 use super::table::Name;
+use crate::sink::text;
 
 pub(super) const PROGRESS: &str = "foretell_progress";
 pub(super) const PLANS: &str = "foretell_plans";
 
 /// Whose progress: every key begins with these.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Owner {
     pub(super) pipeline: String,
     pub(super) sink: String,
@@ -49,6 +54,8 @@ pub(super) struct Statements {
     read: String,
     keep: String,
     trim: String,
+    above: String,
+    owners: String,
     plans: String,
     here: String,
 }
@@ -93,6 +100,8 @@ impl Statements {
                 ])
             ),
             trim: format!("DELETE FROM {plans} WHERE {here} AND {from} < ? AND {to} <= ?"),
+            above: format!("DELETE FROM {plans} WHERE {here} AND {to} > ?"),
+            owners: format!("SELECT DISTINCT {} FROM {progress}", columns(&["pipeline", "sink", "identity"])),
             plans: format!(
                 "SELECT {} FROM {plans} WHERE {mine} ORDER BY {from}",
                 columns(&["topic", "partition", "from_offset", "to_offset", "id", "time", "recipe"])
@@ -147,6 +156,8 @@ impl Statements {
                 ("time", d.time_type.to_owned() + " NOT NULL"),
                 ("row", text_null),
             ];
+            // Some servers take no table without a primary key. One that was made without it serves as well.
+            let columns: Vec<(&str, String)> = [("id", d.id_type.to_owned())].into_iter().chain(columns).collect();
             out.push(table(rejects, &borrowed(&columns), &[]));
         }
         out
@@ -250,6 +261,37 @@ impl Statements {
         Ok(out)
     }
 
+    /// Drops the pieces of a partition that end above an offset.
+    pub(super) async fn above(&self, db: &mut dyn Database, owner: &Owner, piece: &Piece) -> Result<(), Failure> {
+        let mut values = owner.key(&piece.range.partition);
+        values.push(piece.range.from.into());
+        db.execute(&self.above, &values).await.map(drop)
+    }
+
+    /// Whose positions are stored, and of which logs.
+    pub(super) async fn owners(&self, db: &mut dyn Database) -> Result<Vec<(Owner, String)>, Failure> {
+        let mut out = Vec::new();
+        for row in db.fetch(&self.owners, &[]).await? {
+            let [Value::Text(pipeline), Value::Text(sink), Value::Text(identity)] = row.as_slice() else {
+                return Err(foreign(PROGRESS));
+            };
+            out.push((Owner { pipeline: pipeline.clone(), sink: sink.clone() }, identity.clone()));
+        }
+        Ok(out)
+    }
+
+    /// Makes one owner's positions and plans another's; how many positions.
+    pub(super) async fn hand_over(&self, db: &mut dyn Database, from: &Owner, to: &Owner) -> Result<u64, Failure> {
+        let q = |name: &str| self.dialect.quoted(name);
+        let (pipeline, sink) = (q("pipeline"), q("sink"));
+        let mut moved = 0;
+        for table in [PLANS, PROGRESS] {
+            let sql = format!("UPDATE {} SET {pipeline} = ?, {sink} = ? WHERE {pipeline} = ? AND {sink} = ?", q(table));
+            moved = db.execute(&sql, &[to.name(), from.name()].concat()).await?;
+        }
+        Ok(moved)
+    }
+
     /// Stores pieces of a plan.
     pub(super) async fn keep(&self, db: &mut dyn Database, owner: &Owner, pieces: &[Piece]) -> Result<(), Failure> {
         // Far below every database's limit of values in a statement.
@@ -346,17 +388,14 @@ pub(super) fn rejects_schema() -> SchemaRef {
 }
 
 /// Refused rows as rows of `foretell_rejected`: where they come from, why, when the batch was, and the row as JSON.
-pub(super) fn rejects(owner: &Owner, write: &Write, refused: &[RefusedRow]) -> Result<RecordBatch, Failure> {
+pub(super) fn rejects(owner: &Owner, write: &Write, refused: &[RefusedRow], zone: Tz) -> Result<RecordBatch, Failure> {
     let no_json = |_| Failure::settings("a refused row cannot be written as JSON");
-    let mut rows = Vec::with_capacity(refused.len());
-    for refused in refused {
-        let mut writer = arrow::json::WriterBuilder::new()
-            .with_explicit_nulls(true)
-            .build::<_, arrow::json::writer::LineDelimited>(Vec::new());
-        writer.write(&write.rows.slice(refused.row, 1)).map_err(no_json)?;
-        writer.finish().map_err(no_json)?;
-        rows.push(String::from_utf8_lossy(&writer.into_inner()).trim_end().to_owned());
-    }
+    let at: UInt32Array = refused.iter().map(|r| u32::try_from(r.row).ok()).collect();
+    let rows = take_record_batch(&write.rows, &at).map_err(no_json)?;
+    let rows = text::plain(&rows, zone).and_then(|rows| text::json_lines(&rows)).map_err(no_json)?;
+    let rows = String::from_utf8_lossy(&rows);
+    // Line ends within texts are escaped.
+    let rows: StringArray = rows.lines().map(Some).collect();
     let origin = write.provenance.as_ref();
     let index = |r: &RefusedRow| origin.map(|o| o.partitions.value(r.row));
     let topic = |r: &RefusedRow| {
@@ -373,7 +412,7 @@ pub(super) fn rejects(owner: &Owner, write: &Write, refused: &[RefusedRow]) -> R
         Arc::new(refused.iter().map(|r| origin.map(|o| o.offsets.value(r.row))).collect::<Int64Array>()),
         Arc::new(refused.iter().map(|r| Some(r.reason.as_str())).collect::<StringArray>()),
         Arc::new(times),
-        Arc::new(StringArray::from(rows)),
+        Arc::new(rows),
     ];
     RecordBatch::try_new(rejects_schema(), columns).map_err(no_json)
 }

@@ -26,6 +26,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     name_type: "TEXT",
     text_type: "TEXT",
     time_type: "TIMESTAMP",
+    id_type: "INTEGER PRIMARY KEY",
     table_options: "",
     type_for,
     // It stores NaN as NULL.
@@ -39,13 +40,14 @@ const MAX_BYTES: usize = 64 << 20;
 
 fn type_for(kind: &Kind) -> String {
     match kind {
-        Kind::Int => "INTEGER",
-        Kind::Float => "REAL",
-        Kind::UInt | Kind::Decimal => "NUMERIC",
+        Kind::Int | Kind::Year => "INTEGER",
+        Kind::Float { .. } => "REAL",
+        Kind::UInt | Kind::Decimal { .. } => "NUMERIC",
         Kind::Bool => "BOOLEAN",
         Kind::Binary => "BLOB",
         Kind::Date => "DATE",
         Kind::Time { .. } => "TIMESTAMP",
+        Kind::Clock { .. } => "TIME",
         Kind::Text | Kind::Json | Kind::Other | Kind::Any => "TEXT",
     }
     .to_owned()
@@ -70,6 +72,13 @@ impl Sqlite {
 
     fn sql(insert: &Insert, rows: usize) -> String {
         format!("{} {}{}", insert.head(&DIALECT), insert.values(rows), insert.on_conflict(&DIALECT))
+    }
+
+    /// Whether a name is a view's: of what its triggers store, nothing is counted.
+    async fn is_view(&mut self, name: &Name) -> Result<bool, Failure> {
+        let schema = DIALECT.quoted(name.schema.as_deref().unwrap_or("main"));
+        let sql = format!("SELECT 1 FROM {schema}.sqlite_master WHERE type = 'view' AND name = ? COLLATE NOCASE");
+        Ok(!self.fetch(&sql, &[Value::from(name.table.as_str())]).await?.is_empty())
     }
 
     async fn run(&mut self, sql: String, arguments: SqliteArguments, keep: bool) -> Result<u64, Failure> {
@@ -164,6 +173,7 @@ impl Database for Sqlite {
             columns: columns.iter().filter_map(|row| column(row, single)).collect(),
             unique,
             no_transactions: None,
+            is_view: false,
             denied: Vec::new(),
         }))
     }
@@ -191,12 +201,17 @@ impl Database for Sqlite {
         let mut arguments = SqliteArguments::default();
         arguments.reserve(rows.len() * columns.len(), 0);
         for &row in rows {
-            for column in columns {
-                bind(&mut arguments, column, row as usize).map_err(|_| Failure::row("a value cannot be stored"))?;
+            for (column, to) in columns.iter().zip(&insert.columns) {
+                bind(&mut arguments, column, &to.kind, row as usize)
+                    .map_err(|_| Failure::row("a value cannot be stored"))?;
             }
         }
         let keep = rows.len().is_power_of_two() || rows.len() < 16 || rows.len() == self.chunk(columns.len()).0;
-        self.run(Sqlite::sql(insert, rows.len()), arguments, keep).await.map(drop)
+        let done = self.run(Sqlite::sql(insert, rows.len()), arguments, keep).await?;
+        if done == rows.len() as u64 || self.is_view(&insert.table).await? {
+            return Ok(());
+        }
+        Err(Failure::unsure("skipped by a trigger of the table"))
     }
 
     async fn close(self: Box<Self>) {
@@ -204,11 +219,19 @@ impl Database for Sqlite {
     }
 }
 
-fn bind(arguments: &mut SqliteArguments, data: &Data, row: usize) -> Result<(), sqlx::error::BoxDynError> {
+fn bind(arguments: &mut SqliteArguments, data: &Data, to: &Kind, row: usize) -> Result<(), sqlx::error::BoxDynError> {
     if data.is_null(row) {
         return arguments.add(None::<i64>);
     }
     match data {
+        // As the number that SQLite would make of it, but of all its digits.
+        Data::Text(a) if matches!(to, Kind::Decimal { .. }) => {
+            match (a.value(row).parse::<i64>(), a.value(row).parse::<f64>()) {
+                (Ok(number), _) => arguments.add(number),
+                (_, Ok(number)) => arguments.add(number),
+                _ => arguments.add(a.value(row).to_owned()),
+            }
+        }
         Data::Int(a) => arguments.add(a.value(row)),
         Data::UInt(a) => match i64::try_from(a.value(row)) {
             Ok(number) => arguments.add(number),
@@ -274,14 +297,15 @@ fn column(row: &[Value], single_key: bool) -> Option<Column> {
         () if upper.is_empty() || upper == "ANY" => Kind::Any,
         () if has(&["INT"]) => Kind::Int,
         () if has(&["JSON"]) => Kind::Json,
-        () if has(&["CHAR", "CLOB", "TEXT", "UUID"]) => Kind::Text,
+        () if has(&["CHAR", "CLOB", "TEXT"]) => Kind::Text,
         () if has(&["BLOB", "BINARY", "BYTEA"]) => Kind::Binary,
-        () if has(&["REAL", "FLOA", "DOUB"]) => Kind::Float,
+        () if has(&["REAL", "FLOA", "DOUB"]) => Kind::Float { single: false },
         () if has(&["DATETIME", "TIMESTAMP"]) => Kind::Time { digits: 6, instant: false },
         () if has(&["DATE"]) => Kind::Date,
-        () if has(&["TIME"]) => Kind::Other,
+        () if has(&["TIME"]) => Kind::Clock { digits: 6 },
         () if has(&["BOOL"]) => Kind::Bool,
-        () => Kind::Decimal,
+        () if has(&["UUID"]) => Kind::Other,
+        () => Kind::Decimal { precision: 0, scale: None },
     };
     // 2 and 3 are generated columns. The one INTEGER PRIMARY KEY is the row's own number.
     let computed = matches!(number(4), 2 | 3);
@@ -293,6 +317,9 @@ fn column(row: &[Value], single_key: bool) -> Option<Column> {
         kind,
         needed: number(2) != 0 && !filled,
         computed,
+        limit: None,
+        by_number: false,
+        fills_null: rowid,
     })
 }
 
@@ -309,6 +336,10 @@ fn failure(error: &sqlx::Error) -> Failure {
         (20, _) => Failure::row("not a value of the column's type"),
         // BUSY, LOCKED, NOMEM, INTERRUPT, IOERR, FULL, PROTOCOL, SCHEMA
         (5 | 6 | 7 | 9 | 10 | 13 | 15 | 17, _) => Failure::moment(format!("{text} (code {code})")),
+        // A function within the statement, a trigger, a CHECK; its text may hold a value, but not that of a name.
+        (1, _) if !["no such ", "table "].iter().any(|start| text.starts_with(start)) => {
+            Failure::unsure("the statement was refused (code 1)")
+        }
         (14, _) => Failure::settings(format!("{text}: is the path right, and may the file be written?")),
         _ => Failure::settings(format!("{text} (code {code})")),
     }

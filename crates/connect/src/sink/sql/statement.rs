@@ -1,6 +1,6 @@
 //! An INSERT into one table: its target, its SQL, and how rows go in by it.
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, RecordBatch};
 
 use super::database::{Cause, Database, Dialect, Failure};
 use super::table::{Column, Name};
@@ -49,11 +49,19 @@ impl Insert {
         let Some(key) = &self.key else { return String::new() };
         let names = key.iter().filter_map(|&i| self.columns.get(i)).map(|c| dialect.quoted(&c.name));
         let names: Vec<String> = names.collect();
-        let sets: Vec<String> = self.updated(dialect).iter().map(|c| format!("{c} = EXCLUDED.{c}")).collect();
-        match sets.is_empty() {
-            true => format!(" ON CONFLICT ({}) DO NOTHING", names.join(", ")),
-            false => format!(" ON CONFLICT ({}) DO UPDATE SET {}", names.join(", "), sets.join(", ")),
+        let mut updated = self.updated(dialect);
+        if updated.is_empty() {
+            // Each row is hit, so that none can be missed unseen.
+            updated = names.clone();
         }
+        let sets: Vec<String> = updated.iter().map(|c| format!("{c} = EXCLUDED.{c}")).collect();
+        format!(" ON CONFLICT ({}) DO UPDATE SET {}", names.join(", "), sets.join(", "))
+    }
+
+    /// An INSERT of no rows: it fails where no row at all could go in.
+    fn of_nothing(&self, dialect: &Dialect) -> String {
+        let nulls = vec!["NULL"; self.columns.len()].join(", ");
+        format!("{} SELECT {nulls} FROM (SELECT 1 AS n) AS none WHERE 1 = 0", self.head(dialect))
     }
 }
 
@@ -64,9 +72,16 @@ pub(super) struct RefusedRow {
     pub(super) reason: String,
 }
 
+/// So many rows that are all refused with the same words say that it is not the rows.
+const TELLING: usize = 8;
+
 /// Inserts a batch within the open transaction; returns the rows that it refused, ascending.
 ///
-/// A statement that fails for one of its rows is taken back and tried by halves, until the row is found.
+/// A statement that is refused is taken back and tried by halves, until it is known which rows go in. What a server
+/// refuses a row for has no end (types, constraints, triggers, partitions, policies), so what the other rows do decides:
+/// where some go in, the refused ones are at fault. Where none does, it is the table, the rights or the statement if the
+/// error is of that kind, if an INSERT of no rows fails too, or if many rows fail with the same words: then it is an
+/// error, and nothing is lost.
 pub(super) async fn insert_batch(
     db: &mut dyn Database,
     insert: &Insert,
@@ -77,9 +92,12 @@ pub(super) async fn insert_batch(
     let mut columns: Vec<Data> = Vec::with_capacity(insert.columns.len());
     let schema = batch.schema();
     for ((column, array), field) in insert.columns.iter().zip(batch.columns()).zip(schema.fields()) {
-        let (data, unfit) =
-            convert(field, array, &column.kind, &db.dialect().rules, zone).map_err(Failure::settings)?;
+        let (data, mut unfit) = convert(field, array, column, &db.dialect().rules, zone).map_err(Failure::settings)?;
         let name = &column.name;
+        if column.fills_null {
+            let null = (0..batch.num_rows()).filter(|row| array.is_null(*row));
+            unfit.extend(null.map(|row| (row, "NULL, for which the database would put a value of its own")));
+        }
         refused
             .extend(unfit.into_iter().map(|(row, why)| RefusedRow { row, reason: format!("column `{name}`: {why}") }));
         columns.push(data);
@@ -93,34 +111,74 @@ pub(super) async fn insert_batch(
 
     let mut todo = chunks(&rows, &columns, chunk_rows, chunk_bytes);
     todo.reverse();
+    let mut failed: Vec<(usize, Failure)> = Vec::new();
+    let (mut stored, mut asked) = (false, false);
     while let Some(part) = todo.pop() {
-        match attempt(db, insert, &columns, part).await {
-            Ok(()) => {}
-            Err(Failure { cause: Cause::Row, text }) => match part {
-                [row] => refused.push(RefusedRow { row: *row as usize, reason: text }),
-                _ => {
-                    let (head, tail) = part.split_at(part.len() / 2);
-                    todo.push(tail);
-                    todo.push(head);
-                }
-            },
-            Err(other) => return Err(other),
+        let Err(failure) = attempt(db, insert, &columns, part).await else {
+            stored = true;
+            continue;
+        };
+        if failure.cause == Cause::Moment {
+            return Err(failure);
+        }
+        if failure.cause != Cause::Row && !asked {
+            asked = true;
+            nothing(db, insert).await?;
+        }
+        match part {
+            [row] => failed.push((*row as usize, failure)),
+            _ => {
+                let (head, tail) = part.split_at(part.len() / 2);
+                todo.push(tail);
+                todo.push(head);
+            }
         }
     }
+    if let Some(failure) = (!stored).then(|| at_large(&failed)).flatten() {
+        return Err(failure);
+    }
+    refused.extend(failed.into_iter().map(|(row, failure)| RefusedRow { row, reason: failure.text }));
     refused.sort_by_key(|r| r.row);
     Ok(refused)
+}
+
+/// What is wrong with more than the rows, where none of them went in.
+fn at_large(failed: &[(usize, Failure)]) -> Option<Failure> {
+    if let Some((_, failure)) = failed.iter().find(|(_, failure)| failure.cause == Cause::Settings) {
+        return Some(failure.clone());
+    }
+    let (_, first) = failed.first()?;
+    let same = failed.iter().all(|(_, failure)| failure.cause == Cause::Unsure && failure.text == first.text);
+    let text = format!("each of the {} rows was refused: {}", failed.len(), first.text);
+    (same && failed.len() >= TELLING).then(|| Failure::settings(text))
 }
 
 /// One statement that leaves nothing behind where it fails.
 async fn attempt(db: &mut dyn Database, insert: &Insert, columns: &[Data], rows: &[u32]) -> Result<(), Failure> {
     db.command("SAVEPOINT foretell").await?;
     let result = db.insert(insert, columns, rows).await;
-    if let Err(Failure { cause: Cause::Row, .. }) = &result {
-        db.command("ROLLBACK TO SAVEPOINT foretell").await?;
+    settle(db, result).await
+}
+
+/// An INSERT of no rows.
+async fn nothing(db: &mut dyn Database, insert: &Insert) -> Result<(), Failure> {
+    db.command("SAVEPOINT foretell").await?;
+    let result = db.command(&insert.of_nothing(db.dialect())).await;
+    settle(db, result).await
+}
+
+/// Ends what a savepoint began. Where the server has forgotten the savepoint, the transaction is gone and the failure
+/// was not a row's.
+async fn settle(db: &mut dyn Database, result: Result<(), Failure>) -> Result<(), Failure> {
+    match &result {
+        Err(failure) if failure.cause == Cause::Moment => return result,
+        Err(failure) => {
+            let back = db.command("ROLLBACK TO SAVEPOINT foretell").await;
+            back.map_err(|_| Failure::moment(failure.text.clone()))?;
+        }
+        Ok(()) => {}
     }
-    if !matches!(&result, Err(failure) if failure.cause != Cause::Row) {
-        db.command("RELEASE SAVEPOINT foretell").await?;
-    }
+    db.command("RELEASE SAVEPOINT foretell").await?;
     result
 }
 

@@ -39,8 +39,20 @@ impl fmt::Display for Name {
 pub(super) enum Kind {
     Int,
     UInt,
-    Float,
-    Decimal,
+    /// A year of four digits.
+    Year,
+    /// A float.
+    Float {
+        /// Whether it is one of four bytes.
+        single: bool,
+    },
+    /// A number in digits.
+    Decimal {
+        /// How many it has, for `create: true`.
+        precision: u8,
+        /// How many of them are after the point; `None` where there is no limit.
+        scale: Option<i64>,
+    },
     Bool,
     Text,
     Json,
@@ -53,7 +65,12 @@ pub(super) enum Kind {
         /// Whether it is an instant; else a local time.
         instant: bool,
     },
-    /// A type that is written as text: `uuid`, `enum`, `time`.
+    /// A time of day.
+    Clock {
+        /// Digits after the second.
+        digits: u8,
+    },
+    /// A type that is written as text: `uuid`, `enum`.
     Other,
     /// No type at all (SQLite).
     Any,
@@ -70,6 +87,13 @@ pub(super) struct Column {
     pub(super) needed: bool,
     /// Whether the database computes it, so that an INSERT must not name it.
     pub(super) computed: bool,
+    /// How long a value may be, where the database makes another one fit and says nothing: the characters of a text whose
+    /// last spaces it would cut, the bytes of a binary one that it would fill up, those of a type that cuts.
+    pub(super) limit: Option<usize>,
+    /// Whether a text that is a number may stand for a value's number (MariaDB's `enum` and `set`).
+    pub(super) by_number: bool,
+    /// Whether a value of its own would take the place of NULL.
+    pub(super) fills_null: bool,
 }
 
 /// A table.
@@ -81,6 +105,8 @@ pub(super) struct Table {
     pub(super) unique: Vec<Vec<String>>,
     /// Why it cannot take part in transactions, e.g. its engine.
     pub(super) no_transactions: Option<String>,
+    /// Whether it is a view, of which that cannot be known.
+    pub(super) is_view: bool,
     /// What may not be done with it: `INSERT`, `UPDATE`.
     pub(super) denied: Vec<&'static str>,
 }
@@ -156,7 +182,9 @@ pub(super) fn find<'t>(table: &'t Table, name: &str) -> Result<&'t Column, Stage
 
 fn misfit(name: &str, from: &DataType, column: &Column, table: &Table) -> StageError {
     let remedy = match (from.is_floating(), column.kind) {
-        (true, Kind::Int | Kind::UInt) => "its fraction would be lost: round it in the query (`CAST(… AS BIGINT)`)",
+        (true, Kind::Int | Kind::UInt | Kind::Year) => {
+            "its fraction would be lost: round it in the query (`CAST(… AS BIGINT)`)"
+        }
         _ => "cast it in the query, or change the table's column",
     };
     StageError::settings(format!(

@@ -132,6 +132,24 @@ impl Catalog {
         self.known.borrow().clone()
     }
 
+    /// What was noted with commits.
+    pub(super) async fn notes(&self) -> Result<Vec<String>, StageError> {
+        self.manifest.lock().await.0.notes().await
+    }
+
+    /// Keeps what is noted with a commit.
+    pub(super) async fn keep_note(&self, note: &str) -> Result<(), StageError> {
+        self.manifest.lock().await.0.note(note).await
+    }
+
+    /// The lists of other pipelines in the same `state:` that have a file of ours.
+    pub(super) async fn kin(&self) -> Result<Vec<String>, StageError> {
+        let ours: HashSet<String> = self.known().files.iter().map(|file| file.url.clone()).collect();
+        let others = self.manifest.lock().await.0.others().await?;
+        let shares = |known: &Known| known.files.iter().any(|file| ours.contains(&file.url));
+        Ok(others.into_iter().filter(shares).map(|known| known.id).collect())
+    }
+
     /// Resolves when the list has grown beyond so many entries.
     pub(super) async fn grown(&self, entries: u64) {
         let mut known = self.known.subscribe();
@@ -303,6 +321,26 @@ impl Catalog {
             _ => (bytes as f64 * records as f64 / read as f64) as u64,
         };
         i64::try_from(records).unwrap_or(i64::MAX)
+    }
+
+    /// How many files earlier runs have listed.
+    pub(super) fn seen_before(&self) -> usize {
+        self.known().files.len().saturating_sub(self.new)
+    }
+
+    /// Files to look into before a run: the first of those that no run has seen, else the last of all, so far as they are
+    /// still there.
+    pub(super) async fn samples(&self, most: usize) -> Vec<Arc<Listed>> {
+        let known = self.known();
+        let (old, new) = known.files.split_at(known.files.len().saturating_sub(self.new));
+        let mut files: Vec<Arc<Listed>> = new.iter().take(most).cloned().collect();
+        for file in old.iter().rev().take(most.saturating_sub(files.len())) {
+            // What a run has read may be gone, or replaced: then that run says so.
+            if self.reader(file).await.is_ok() {
+                files.push(file.clone());
+            }
+        }
+        files
     }
 
     /// What is there, for people.

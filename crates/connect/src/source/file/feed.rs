@@ -17,6 +17,7 @@ use super::text::{Lines, Shape, Text};
 use super::unpack::Input;
 use super::whole::{begins_well, columns};
 use crate::decode::check_file;
+use crate::storage::Reader;
 
 /// Blocks that wait for the worker, beside the one at hand and the one being read.
 const AHEAD: usize = 1;
@@ -53,8 +54,37 @@ pub(super) fn start(catalog: Arc<Catalog>, positions: &BTreeMap<u64, i64>) -> Fe
     let lanes = known.lanes as u64;
     let next = positions.iter().map(|(lane, offset)| (*lane, next_entry(*offset, *lane, lanes))).collect();
     let thread = Thread { handle: Handle::current(), catalog, sender, next };
-    tokio::task::spawn_blocking(move || thread.run());
+    let unheard = thread.sender.clone();
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = StageError::guarded("the file source", || thread.run()) {
+            // Where nobody listens, nobody needs to know.
+            let _ = unheard.blocking_send(Err(error));
+        }
+    });
     receiver
+}
+
+/// The first block of a file, through the same thread that reads for a worker. `whole`: otherwise of a Parquet file only
+/// its footer is read.
+pub(super) async fn first_block(
+    catalog: Arc<Catalog>,
+    file: Arc<Listed>,
+    whole: bool,
+) -> Result<Option<Block>, StageError> {
+    let (sender, mut receiver) = mpsc::channel(1);
+    let thread = Thread { handle: Handle::current(), catalog, sender, next: BTreeMap::new() };
+    let read = tokio::task::spawn_blocking(move || {
+        if !whole && thread.catalog.how(&file).format == Format::Parquet {
+            let reader = thread.handle.block_on(thread.catalog.reader(&file))?;
+            return thread.groups(&file, reader, (0, file.size), 0).map(drop);
+        }
+        thread.entry(&file, file.first, 0, 0).map(drop)
+    });
+    let block = receiver.recv().await;
+    // Nobody listens any more: the thread ends with the next block.
+    drop(receiver);
+    read.await.map_err(|_| StageError::unavailable("the first records were not read"))??;
+    block.transpose()
 }
 
 struct Thread {
@@ -97,11 +127,7 @@ impl Thread {
         };
         let (range, how) = (file.range(entry), self.catalog.how(file));
         if how.format == Format::Parquet {
-            let names = columns(&self.catalog.decode.settings);
-            let source = (file.url.as_str(), file.size);
-            let mut groups = RowGroups::new(self.handle.clone(), reader, source, range, row, &names)?;
-            check_file(&self.catalog.decode.settings, groups.schema())
-                .map_err(|(what, remedy)| StageError::state(format!("{}: {what}", file.url)).remedy(remedy))?;
+            let mut groups = self.groups(file, reader, range, row)?;
             while let Some((rows, first)) = groups.next()? {
                 self.catalog.note(rows.num_rows(), rows.get_array_memory_size());
                 if send(Content::Columns(rows, first), false).is_err() {
@@ -150,6 +176,21 @@ impl Thread {
         }
         self.catalog.counted(entry, text.lines());
         Ok(send(Content::Nothing, true))
+    }
+
+    fn groups(
+        &self,
+        file: &Listed,
+        reader: Box<dyn Reader>,
+        range: (u64, u64),
+        row: i64,
+    ) -> Result<RowGroups, StageError> {
+        let names = columns(&self.catalog.decode.settings);
+        let source = (file.url.as_str(), file.size);
+        let groups = RowGroups::new(self.handle.clone(), reader, source, range, row, &names)?;
+        check_file(&self.catalog.decode.settings, groups.schema())
+            .map_err(|(what, remedy)| StageError::state(format!("{}: {what}", file.url)).remedy(remedy))?;
+        Ok(groups)
     }
 
     /// Checks a file's begin before an entry of its middle is read, once.

@@ -292,7 +292,7 @@ impl File {
             }
             for (at, ((name, guess), span)) in columns.iter_mut().zip(&spans).enumerate() {
                 let value = span.bytes(record, &unescaped);
-                if missing.iter().any(|text| **text == *value) {
+                if missing.has(value) {
                     continue;
                 }
                 if has_header && !trusted && value == name.as_bytes() {

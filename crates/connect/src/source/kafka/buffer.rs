@@ -6,6 +6,7 @@ use std::sync::Arc;
 use foretell_flow::{Chunk, Demand, Partition, Position, Records, RecordsBuilder};
 use rdkafka::types::RDKafkaErrorCode;
 
+use crate::kafka::error;
 use crate::kafka::raw::{Batch, Message};
 
 /// How far a partition is.
@@ -15,6 +16,8 @@ struct Progress {
     filled: i64,
     /// The next offset to hand out.
     handed: i64,
+    /// Whether an error came behind which nothing counts: after a damaged batch the client goes on in the middle of it.
+    broken: bool,
 }
 
 /// Messages in the order in which they came, and the positions of the partitions that were sought.
@@ -39,10 +42,10 @@ impl Buffer {
         self.batches.clear();
         (self.cursor, self.rows, self.bytes) = (0, 0, 0);
         for progress in self.progress.values_mut() {
-            progress.filled = progress.handed;
+            (progress.filled, progress.broken) = (progress.handed, false);
         }
         for (partition, offset) in positions {
-            self.progress.insert(*partition, Progress { filled: *offset, handed: *offset });
+            self.progress.insert(*partition, Progress { filled: *offset, handed: *offset, broken: false });
         }
     }
 
@@ -54,9 +57,12 @@ impl Buffer {
     /// Adds what was fetched.
     pub(super) fn push(&mut self, batch: Batch) {
         for message in batch.iter() {
-            if let Some(progress) = self.progress.get_mut(&message.partition()) {
-                let next = message.offset().saturating_add(i64::from(message.error().is_none()));
-                progress.filled = progress.filled.max(next);
+            if let Some(progress) = self.progress.get_mut(&message.partition()).filter(|progress| !progress.broken) {
+                match message.error() {
+                    None => progress.filled = progress.filled.max(message.offset().saturating_add(1)),
+                    Some(RDKafkaErrorCode::PartitionEOF) => progress.filled = progress.filled.max(message.offset()),
+                    Some(code) => progress.broken = error::breaks(code),
+                }
             }
             self.rows += 1;
             self.bytes += message.size();
@@ -106,18 +112,19 @@ impl Buffer {
     }
 }
 
-/// Whether the partition moved. An offset that was handed out before is dropped: each record comes once.
+/// Whether the partition moved. An offset that was handed out before is dropped: each record comes once. So is one that
+/// came behind an error.
 fn hand_out(message: &Message<'_>, progress: &mut Progress, records: &mut RecordsBuilder) -> bool {
     let offset = message.offset();
     match message.error() {
-        None if offset >= progress.handed => {
+        None if (progress.handed..progress.filled).contains(&offset) => {
             let (key, value) = (message.key(), message.value());
             records.push(message.partition(), offset, message.timestamp(), key, value, message.headers());
             progress.handed = offset.saturating_add(1);
             true
         }
         // The end: what lies between the last record and here are markers and records of aborted transactions.
-        Some(RDKafkaErrorCode::PartitionEOF) if offset > progress.handed => {
+        Some(RDKafkaErrorCode::PartitionEOF) if offset > progress.handed && offset <= progress.filled => {
             progress.handed = offset;
             true
         }

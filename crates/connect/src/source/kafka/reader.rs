@@ -1,17 +1,18 @@
 //! The thread that polls the client, and what the source and it share.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use foretell_flow::{Demand, Event, Partition, StageError};
+use foretell_flow::{Demand, Event, Fault, Partition, StageError};
 use rdkafka::Offset;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::sync::{Notify, oneshot};
 
 use super::buffer::Buffer;
-use super::{out_of_range, reading};
+use super::{out_of_range, reading, unreadable};
 use crate::kafka::client::Context;
 use crate::kafka::error;
 use crate::kafka::inspect::Inspector;
@@ -25,6 +26,8 @@ const POLL: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Messages in the buffer at most, however small they are: each costs about 150 bytes besides its own.
 const ROWS: usize = 500_000;
+/// What passes by itself is told this often while it lasts.
+const SAY: Duration = Duration::from_secs(30);
 /// For a clean end: commits on their way, and the member's goodbye.
 const GOODBYE: Duration = Duration::from_secs(3);
 
@@ -53,8 +56,9 @@ pub(super) struct Reader {
     ended: Mutex<mpsc::Receiver<()>>,
 }
 
-struct Shared {
-    topic: Arc<str>,
+/// What the thread, the source and the [watch](super::watch) share.
+pub(super) struct Shared {
+    pub(super) topic: Arc<str>,
     limit: usize,
     state: Mutex<State>,
     /// For the source: something came.
@@ -71,12 +75,27 @@ struct State {
     rebalances: Vec<Rebalance>,
     buffer: Buffer,
     seek: Option<Seek>,
+    /// Counts assignments and seeks: what was seen before one of them says nothing of what is read after it.
+    epoch: u64,
+    /// Why reading cannot go on. Nothing is fetched any more; what was read before is handed out first.
     failure: Option<StageError>,
+    /// The log that positions were said of.
+    identity: Option<String>,
     /// When the last broker was lost, as long as nothing came since.
     down: Option<Instant>,
     stop: bool,
     /// Whether nothing is fetched because the buffer is full.
     parked: bool,
+}
+
+/// What is being read at a moment.
+pub(super) struct Reading {
+    pub(super) epoch: u64,
+    pub(super) identity: Option<String>,
+    /// Whether it is fetched: not while the buffer is full.
+    pub(super) fetching: bool,
+    /// By partition the next offset to fetch.
+    pub(super) at: Vec<(i32, i64)>,
 }
 
 struct Seek {
@@ -87,6 +106,36 @@ struct Seek {
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes why reading cannot go on, and says it at once: the pipeline may be long busy with what was read before.
+    fn fail(&self, failure: StageError) {
+        let epoch = self.state().epoch;
+        self.fail_in(epoch, failure);
+    }
+
+    /// As [`fail`](Self::fail), of what was seen in this epoch.
+    pub(super) fn fail_in(&self, epoch: u64, failure: StageError) {
+        let mut state = self.state();
+        if state.epoch != epoch || state.failure.is_some() {
+            return;
+        }
+        tracing::warn!("{failure}; reading ends here, and what was read before it is stored first");
+        state.failure = Some(failure);
+        drop(state);
+        self.came.notify_one();
+        self.asked.notify_one();
+    }
+
+    /// What is being read now, for the watch.
+    pub(super) fn reading(&self) -> Reading {
+        let state = self.state();
+        Reading {
+            epoch: state.epoch,
+            identity: state.identity.clone(),
+            fetching: !state.parked && state.failure.is_none() && state.seek.is_none(),
+            at: state.buffer.wanted().collect(),
+        }
     }
 
     fn full(&self, buffer: &Buffer) -> bool {
@@ -124,6 +173,8 @@ impl Reader {
             ("auto.offset.reset", "error"),
             ("enable.partition.eof", "true"),
             ("isolation.level", options.isolation.as_str()),
+            // A damaged batch must not pass for records; what comes behind it is void, see [`Buffer`].
+            ("check.crcs", "true"),
             ("queued.max.messages.kbytes", ahead.as_str()),
             // New partitions are seen within this time.
             ("topic.metadata.refresh.interval.ms", "60000"),
@@ -155,15 +206,39 @@ impl Reader {
         });
         let handle = consumer.handle();
         let (end, ended) = mpsc::channel();
-        let thread = Thread { shared: shared.clone(), consumer, context, inspector, member, full: None };
+        let thread = Thread {
+            shared: shared.clone(),
+            consumer,
+            context,
+            inspector,
+            member,
+            full: None,
+            halted: false,
+            said: HashMap::new(),
+        };
         std::thread::Builder::new()
             .name("kafka source".into())
             .spawn(move || {
                 let _end = end;
-                thread.run();
+                let shared = thread.shared.clone();
+                // Who waits for records would wait for ever.
+                if let Err(error) = StageError::guarded("the Kafka source", || thread.run()) {
+                    shared.state().failure.get_or_insert(error);
+                    shared.came.notify_one();
+                }
             })
             .map_err(|error| StageError::unavailable(format!("no thread for the Kafka source: {error}")))?;
         Ok(Reader { shared, handle, ended: Mutex::new(ended) })
+    }
+
+    /// For the watch.
+    pub(super) fn shared(&self) -> (Arc<Shared>, Arc<Handle>) {
+        (self.shared.clone(), self.handle.clone())
+    }
+
+    /// The log that positions are said of from now on.
+    pub(super) fn identify(&self, identity: &str) {
+        self.shared.state().identity = Some(identity.to_owned());
     }
 
     /// Resolves when something came after this call.
@@ -221,13 +296,31 @@ impl Reader {
         outcome.await.map_err(|_| gone())?
     }
 
-    /// Sends the group's offsets of partitions that are ours, without waiting.
-    pub(super) fn commit(&self, positions: &[(i32, i64)]) -> Result<(), StageError> {
+    /// For commits beside the reading.
+    pub(super) fn committer(&self) -> Committer {
+        Committer { shared: self.shared.clone(), handle: self.handle.clone() }
+    }
+}
+
+/// Sends the group's offsets.
+pub(super) struct Committer {
+    shared: Arc<Shared>,
+    handle: Arc<Handle>,
+}
+
+impl Committer {
+    /// Sends those of partitions that are ours, with a note, without waiting.
+    pub(super) fn commit(&self, positions: &[(i32, i64)], note: &str) -> Result<(), StageError> {
         let owned = self.shared.state().owned.clone();
         let ours = positions.iter().filter(|(partition, _)| owned.contains(partition)).copied();
         let list = list(&self.shared.topic, ours);
         if list.count() == 0 {
             return Ok(());
+        }
+        for (partition, _) in positions {
+            if let Some(mut element) = list.find_partition(&self.shared.topic, *partition) {
+                element.set_metadata(note);
+            }
         }
         self.handle.commit(&list).map_err(|error| error::of(&format!("topic `{}`", self.shared.topic), &error))
     }
@@ -244,7 +337,7 @@ impl Drop for Reader {
     }
 }
 
-fn list(topic: &str, positions: impl IntoIterator<Item = (i32, i64)>) -> TopicPartitionList {
+pub(super) fn list(topic: &str, positions: impl IntoIterator<Item = (i32, i64)>) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
     for (partition, offset) in positions {
         // Fails only for an offset that cannot be said: a negative one, which no log has.
@@ -261,6 +354,10 @@ struct Thread {
     member: String,
     /// Since when the buffer is full.
     full: Option<Instant>,
+    /// Whether nothing is fetched because of a failure.
+    halted: bool,
+    /// When what passes by itself was told last, by partition and code.
+    said: HashMap<(i32, i32), Instant>,
 }
 
 impl Thread {
@@ -310,11 +407,13 @@ impl Thread {
             // A partition that was lost in between is another member's business now.
             positions.retain(|(partition, _)| state.owned.contains(partition));
             state.buffer.seek(&positions);
+            state.epoch += 1;
             state.failure = None;
             state.parked = false;
             list(&self.shared.topic, state.buffer.wanted())
         };
         self.full = None;
+        self.halted = false;
         let outcome = self.assign(&wanted);
         // Nobody may be waiting any more.
         let _ = done.send(outcome);
@@ -324,16 +423,25 @@ impl Thread {
         self.consumer.assign(list).map_err(|error| error::of(&format!("topic `{}`", self.shared.topic), &error))
     }
 
-    /// Whether to poll now. A buffer that stays full stops the fetching, and polling goes on.
+    /// Whether to poll now. A buffer that stays full stops the fetching, and so does a failure; polling goes on.
     fn room(&mut self) -> bool {
         let mut state = self.shared.state();
+        if state.failure.is_some() {
+            drop(state);
+            if !std::mem::replace(&mut self.halted, true)
+                && let Err(error) = self.assign(&TopicPartitionList::new())
+            {
+                tracing::debug!(%error, "fetching goes on after a failure");
+            }
+            return true;
+        }
         if state.parked {
             if self.shared.drained(&state.buffer) {
                 state.parked = false;
                 let wanted = list(&self.shared.topic, state.buffer.wanted());
                 drop(state);
                 if let Err(error) = self.assign(&wanted) {
-                    self.shared.state().failure = Some(error);
+                    self.shared.fail(error);
                 }
             }
             return true;
@@ -359,8 +467,12 @@ impl Thread {
     fn rebalanced(&mut self, rebalances: Vec<Rebalance>) {
         // Nothing is fetched until the next `seek`.
         self.full = None;
+        self.halted = false;
         let mut state = self.shared.state();
+        state.epoch += 1;
         state.parked = false;
+        // Of partitions that are another member's now. One that does not pass comes again.
+        state.failure = None;
         for rebalance in &rebalances {
             state.buffer.void();
             state.owned = match rebalance {
@@ -377,25 +489,46 @@ impl Thread {
 
     /// An error among the messages.
     fn failed(&mut self, partition: i32, offset: i64, code: Code, text: &str) {
+        if self.shared.state().failure.is_some() {
+            // What comes behind the first is of its making.
+            return;
+        }
+        let topic = self.shared.topic.clone();
         let failure = match code {
+            Code::Fatal => return self.fatal(),
             Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation => {
                 let stored = self.shared.state().buffer.wanted().find(|(index, _)| *index == partition);
                 let position = stored.map_or(offset, |(_, position)| position);
-                out_of_range(&self.inspector, &self.shared.topic, partition, position)
+                out_of_range(&self.inspector, &topic, partition, position)
             }
-            Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
-                let error = StageError::state(format!("topic `{}` is gone: {text}", self.shared.topic));
-                error.remedy("create it again and `foretell positions forget` what is stored for the old one")
+            // Whether it is gone for good is seen by the watch.
+            Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition | Code::UnknownTopicId => {
+                return self.say(partition, code, text);
+            }
+            code if partition >= 0 && offset >= 0 && error::breaks(code) => {
+                unreadable(&topic, partition, offset, code, text)
             }
             // The client goes on by itself: connections come back, a rebalance follows.
-            code if error::fault(code) == foretell_flow::Fault::Unavailable => {
-                tracing::debug!(topic = &*self.shared.topic, partition, "{text}");
-                return;
-            }
-            code => reading(&self.shared.topic, code, text),
+            code if error::fault(code) == Fault::Unavailable => return self.say(partition, code, text),
+            code => reading(&topic, code, text),
         };
-        self.shared.state().failure.get_or_insert(failure);
-        self.shared.came.notify_one();
+        self.shared.fail(failure);
+    }
+
+    /// Tells what is expected to pass by itself: once, and again while it lasts.
+    fn say(&mut self, partition: i32, code: Code, text: &str) {
+        let now = Instant::now();
+        let said = self.said.get(&(partition, code as i32));
+        if said.is_some_and(|said| now.duration_since(*said) < SAY) {
+            tracing::debug!(topic = &*self.shared.topic, partition, "{text}");
+            return;
+        }
+        self.said.insert((partition, code as i32), now);
+        let topic = &self.shared.topic;
+        match partition {
+            0.. => tracing::warn!("{topic}[{partition}]: {text}: trying again"),
+            _ => tracing::warn!("topic `{topic}`: {text}: trying again"),
+        }
     }
 
     /// An error after which this client is of no use.
@@ -409,8 +542,7 @@ impl Thread {
             }
             code => reading(topic, code, &text),
         };
-        self.shared.state().failure.get_or_insert(failure);
-        self.shared.came.notify_one();
+        self.shared.fail(failure);
     }
 
     /// Notes that all brokers are away.

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::kafka::mock::{Feed, Mock};
-use crate::kafka::testing::{admin, brokers, create, delete, topic, unique};
+use crate::kafka::testing::{admin, batch, brokers, create, delete, put, raw_batch, topic, unique};
 use crate::kind::{DecodeText, SourceContext, settings_of};
 use crate::storage::Local;
 
@@ -241,9 +241,9 @@ async fn bounds_say_identity_ends_start_and_what_was_committed() {
     let mut source = member(&topic, &topic, "0").await;
     assigned(&mut source).await;
     source.seek(&[at(&topic, 0, 0), at(&topic, 1, 0)]).await.unwrap();
-    source.commit(&[at(&topic, 0, 7)]).await.unwrap();
+    source.upkeep().commit(&[at(&topic, 0, 7)], "who").await.unwrap();
     // Lower than before: not sent.
-    source.commit(&[at(&topic, 0, 3)]).await.unwrap();
+    source.upkeep().commit(&[at(&topic, 0, 3)], "who").await.unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         let committed = source.bounds(&[part(&topic, 0)]).await.unwrap()[0].committed;
@@ -416,6 +416,171 @@ async fn headers_keys_and_times_come_along() {
     assert_eq!(found, [("a", Some(&b"1"[..])), ("b", None)]);
     use arrow::array::Array;
     assert!(records.keys.is_null(1) && records.values.is_null(1) && records.headers_of(1).is_empty());
+}
+
+/// What comes until the source fails: (partition, value), and the failure.
+async fn until_failure(source: &mut Box<dyn Source>) -> (Vec<(i32, String)>, StageError) {
+    let begin = Instant::now();
+    let mut rows = Vec::new();
+    loop {
+        assert!(begin.elapsed() < Duration::from_secs(60), "no failure within a minute");
+        match source.next(DEMAND).await {
+            Ok(Event::Records(chunk)) => {
+                let records = chunk.records;
+                for row in 0..records.len() {
+                    let value = String::from_utf8_lossy(records.values.value(row)).into_owned();
+                    rows.push((records.partitions.value(row), value));
+                }
+            }
+            Ok(Event::Idle) => {}
+            Ok(event) => panic!("{event:?}"),
+            Err(error) => return (rows, error),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_batch_ends_the_reading_behind_the_last_good_one() {
+    let mock = Mock::start().unwrap();
+    let good = |values: &[&[u8]]| batch(0, values);
+    let damaged = |mut batch: Vec<u8>| {
+        // A byte of the last value.
+        let at = batch.len() - 3;
+        batch[at] ^= 1;
+        batch
+    };
+    let damages: [(&str, Vec<u8>, &str); 3] = [
+        ("sum", damaged(good(&[b"3333", b"4444"])), "failed CRC32C check"),
+        // A checksum that fits and content that is no lz4, and a codec that nobody knows.
+        ("lz4", raw_batch(3, 2, b"no frame of lz4"), "Decompression (codec 0x3)"),
+        ("codec", raw_batch(7, 2, b"anything"), "Decompression (codec 0x7)"),
+    ];
+    for (name, damage, text) in damages {
+        let topic = format!("damage-{name}");
+        mock.topic(&topic, 2).unwrap();
+        put(&mock.brokers(), &topic, 0, &[good(&[b"1", b"2", b"3"])]);
+        put(&mock.brokers(), &topic, 1, &[good(&[b"0", b"1111"]), damage, good(&[b"55", b"66"]), good(&[b"7"])]);
+        let settings = json!({ "brokers": mock.brokers(), "topic": topic, "options": { "session.timeout.ms": 6000 } });
+        let mut source = open(settings, name, "0").await.unwrap();
+        assigned(&mut source).await;
+        source.seek(&[at(&topic, 0, 0), at(&topic, 1, 0)]).await.unwrap();
+        let (mut rows, error) = until_failure(&mut source).await;
+        rows.retain(|row| row.0 == 1);
+        assert_eq!(rows, [(1, "0".into()), (1, "1111".into())], "{name}");
+        assert_eq!(error.fault, Fault::State, "{name}: {error}");
+        assert!(error.message.starts_with(&format!("{topic}[1]: offset 2 cannot be read: ")), "{error}");
+        assert!(error.message.contains(text), "{error}");
+        assert!(error.remedy.contains("`foretell positions set`"), "{error}");
+
+        // Behind it, reading goes on.
+        source.seek(&[at(&topic, 0, 0), at(&topic, 1, 4)]).await.unwrap();
+        let rows = read(&mut source, 6).await;
+        let of: Vec<_> = rows.iter().filter(|row| row.0 == 1).map(|row| (row.1, row.2.as_str())).collect();
+        assert_eq!(of, [(4, "55"), (5, "66"), (6, "7")], "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_permanent_ends_the_reading_and_what_passes_does_not() {
+    use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaErrorCode as Code};
+    let mock = Mock::start().unwrap();
+    let options = json!({ "session.timeout.ms": 6000, "fetch.error.backoff.ms": 10 });
+    for (code, wanted) in [
+        (Code::KafkaStorageError, None),
+        (Code::UnknownTopicOrPartition, None),
+        (Code::TopicAuthorizationFailed, Some(Fault::Settings)),
+        (Code::InvalidMessage, Some(Fault::State)),
+        (Code::UnsupportedCompressionType, Some(Fault::State)),
+    ] {
+        let topic = format!("errors-{}", code as i32);
+        mock.topic(&topic, 1).unwrap();
+        mock.feed().unwrap().produce(&topic, None, [(None, &b"one"[..])]).unwrap();
+        let settings = json!({ "brokers": mock.brokers(), "topic": topic, "options": options });
+        let mut source = open(settings, &topic, "0").await.unwrap();
+        assigned(&mut source).await;
+        mock.refuse(Api::Fetch, code, 3);
+        source.seek(&[at(&topic, 0, 0)]).await.unwrap();
+        match wanted {
+            None => assert_eq!(read(&mut source, 1).await[0].2, "one", "{code}"),
+            Some(fault) => {
+                let (rows, error) = until_failure(&mut source).await;
+                assert_eq!((rows.len(), error.fault), (0, fault), "{code}: {error}");
+                assert!(!error.remedy.is_empty(), "{error}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_go_while_the_buffer_is_full_are_told_and_end_the_reading() {
+    let topic = topic("overtaken", 2).await;
+    let value = "x".repeat(1000);
+    for partition in 0..2 {
+        feed(&topic, partition, (0..6000).map(|_| value.clone()));
+    }
+    let settings = json!({ "brokers": brokers(), "topic": topic, "buffer": "1 MiB" });
+    let mut source = open(settings, &topic, "0").await.unwrap();
+    assigned(&mut source).await;
+    source.seek(&[at(&topic, 0, 0), at(&topic, 1, 0)]).await.unwrap();
+    let first = chunk(&mut source).await;
+    // Nobody takes more: the buffer fills, and what is behind it goes.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let mut below = TopicPartitionList::new();
+    below.add_partition_offset(&topic, 1, Offset::Offset(6000)).unwrap();
+    admin().delete_records(&below, &AdminOptions::new()).await.unwrap();
+    // Longer than a failure needs to be seen twice: the partition that is whole must not be read to its end first.
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    let (rows, error) = until_failure(&mut source).await;
+    assert_eq!(error.fault, Fault::State);
+    assert!(error.message.contains("is below the log's start, 6000: "), "{error}");
+    assert!(rows.len() + first.records.len() < 6000, "{} records came before it was said", rows.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_is_recreated_while_it_is_read_ends_the_reading() {
+    let name = topic("anew", 1).await;
+    feed(&name, 0, numbers(0..10));
+    let mut source = member(&name, &name, "0").await;
+    assigned(&mut source).await;
+    source.bounds(&[part(&name, 0)]).await.unwrap();
+    source.seek(&[at(&name, 0, 0)]).await.unwrap();
+    assert_eq!(read(&mut source, 10).await.len(), 10);
+    delete(&name).await;
+    create(&name, 1, &[]).await;
+    // More of them: the old position is one of the new topic's, too.
+    feed(&name, 0, numbers(0..30));
+    let (_, error) = until_failure(&mut source).await;
+    assert_eq!(error.fault, Fault::State, "{error}");
+    assert!(error.to_string().contains("foretell positions"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_appears_a_moment_later_is_waited_for() {
+    let name = unique("later");
+    let (opened, ()) = tokio::join!(open(json!({ "brokers": brokers(), "topic": name }), &name, "0"), async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        create(&name, 1, &[]).await;
+    });
+    assert!(opened.is_ok(), "{:?}", opened.err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_codec_is_read() {
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        let topic = topic(codec, 1).await;
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", brokers()).set("compression.codec", codec);
+        let producer: BaseProducer = config.create().unwrap();
+        for _ in 0..20 {
+            producer.send(BaseRecord::<(), str>::to(&topic).payload(&codec.repeat(50))).unwrap();
+        }
+        producer.flush(Duration::from_secs(20)).unwrap();
+        let mut source = member(&topic, &topic, "0").await;
+        assigned(&mut source).await;
+        source.seek(&[at(&topic, 0, 0)]).await.unwrap();
+        let rows = read(&mut source, 20).await;
+        assert!(rows.iter().all(|row| row.2 == codec.repeat(50)), "{codec}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -71,7 +71,7 @@ impl Bed {
     }
 
     async fn commit(&mut self) {
-        self.source.commit(&[Position { partition: partition(), next: self.next }]).await.unwrap();
+        self.source.upkeep().commit(&[Position { partition: partition(), next: self.next }], "").await.unwrap();
     }
 
     fn take(&mut self, records: &Records) {
@@ -279,6 +279,10 @@ async fn other_machines_are_let_in_only_on_demand() {
 fn settings_that_cannot_be_meant() {
     for (given, told) in [
         (json!({}), ": either `connect:"),
+        (
+            json!({ "connect": "user:secret@h:1" }),
+            ": an address is written `host:port`, without a user: there is no login",
+        ),
         (json!({ "connect": "h:1", "listen": "h:1" }), "listen: either `connect` or `listen`, not both"),
         (json!({ "connect": "h:1", "allow_remote": true }), "allow_remote: it is for `listen`"),
         (json!({ "listen": "h:1", "max_line": 0 }), "max_line: "),

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use tempfile::NamedTempFile;
 
+use crate::terminal;
+
 /// A place that is being written to.
 pub(crate) struct Destination {
     file: Option<(NamedTempFile, PathBuf)>,
@@ -17,7 +19,7 @@ impl Destination {
     pub(crate) fn open(path: Option<&Path>) -> Result<(Destination, Box<dyn Write + Send>)> {
         let path = path.filter(|path| *path != Path::new("-"));
         let (raw, file): (Box<dyn Write + Send>, _) = match path {
-            None => (Box::new(std::io::stdout()), None),
+            None => (terminal::output(), None),
             // A device or a pipe is written as it is: a rename would replace it.
             Some(path) if path.metadata().is_ok_and(|metadata| !metadata.is_file()) => {
                 let file = File::options().write(true).open(path);
@@ -31,6 +33,7 @@ impl Destination {
                 builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
                 let temporary = builder.tempfile_in(folder.unwrap_or(Path::new(".")));
                 let temporary = temporary.with_context(|| format!("cannot write `{}`", path.display()))?;
+                remove_when_told_to_stop(temporary.path().to_path_buf());
                 (Box::new(temporary.as_file().try_clone()?), Some((temporary, path.to_path_buf())))
             }
         };
@@ -44,4 +47,16 @@ impl Destination {
         }
         Ok(())
     }
+}
+
+/// A signal ends the program where it stands, and what is unfinished must not stay: it holds predictions of somebody's data
+/// under a name that nobody looks for.
+fn remove_when_told_to_stop(temporary: PathBuf) {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+    runtime.spawn(async move {
+        let number = crate::commands::run::signal().await;
+        // Once the file has its own name there is none of this one.
+        let _ = std::fs::remove_file(&temporary);
+        std::process::exit(128 + number);
+    });
 }

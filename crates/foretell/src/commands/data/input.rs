@@ -3,12 +3,14 @@
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use arrow::array::RecordBatch;
 use arrow::datatypes::Field;
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use foretell_connect::decode::fields::{Dialect, trim_line_end};
+use foretell_connect::decode::{MISSING, Missing};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
@@ -27,7 +29,7 @@ impl Format {
     /// The format that a file's name tells.
     pub(crate) fn of(path: &Path) -> Option<Format> {
         match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
-            "csv" => Some(Format::Csv),
+            "csv" | "tsv" => Some(Format::Csv),
             "jsonl" | "ndjson" | "json" => Some(Format::Jsonl),
             "parquet" | "pq" => Some(Format::Parquet),
             _ => None,
@@ -35,14 +37,67 @@ impl Format {
     }
 }
 
-/// How CSV files are written.
-pub(crate) const CSV: Dialect = Dialect { delimiter: b',', quote: Some(b'"') };
+/// What the command line says of how data is read.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ReadArgs {
+    /// The format of the data, where its name does not tell
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// CSV: what separates fields, one character or `tab`. Default: a comma; a tab in .tsv
+    #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
+    delimiter: Option<u8>,
+    /// CSV: fields that mean a missing value. Default: what pandas takes for one (empty, NA, N/A, NaN, None, null, …);
+    /// a word that is a level of the model's is a value; `--missing ''` leaves empty fields alone
+    #[arg(long, value_name = "WORDS", value_delimiter = ',')]
+    pub(super) missing: Option<Vec<String>>,
+}
+
+fn delimiter(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        b"tab" | b"\\t" => Ok(b'\t'),
+        [byte] if byte.is_ascii() && !matches!(byte, b'\n' | b'\r' | b'"') => Ok(*byte),
+        _ => Err("one ASCII character is needed, or `tab`".to_string()),
+    }
+}
+
+/// How a data file is read.
+#[derive(Debug, Clone)]
+pub(crate) struct How {
+    /// What errors call the file.
+    pub(crate) name: String,
+    /// Its format.
+    pub(crate) format: Format,
+    /// What separates and quotes a CSV's fields.
+    pub(crate) dialect: Dialect,
+    /// A CSV's fields that mean a missing value. In JSON and Parquet a text is a value.
+    pub(crate) missing: Missing,
+}
+
+impl How {
+    fn of(path: &Path, args: &ReadArgs) -> Result<How> {
+        let stdin = path == Path::new("-");
+        let name = if stdin { "standard input".to_string() } else { path.display().to_string() };
+        let format = match args.format.or_else(|| Format::of(path)) {
+            Some(format) => format,
+            None if stdin => Format::Csv,
+            None => bail!("{name}: its name does not tell what it is; give `--format csv`, `jsonl` or `parquet`"),
+        };
+        if format != Format::Csv && (args.delimiter.is_some() || args.missing.is_some()) {
+            let option = if args.missing.is_some() { "missing" } else { "delimiter" };
+            bail!("{name}: `--{option}` is for CSV; JSON and Parquet say themselves where a value is missing");
+        }
+        let tabs = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("tsv"));
+        let delimiter = args.delimiter.unwrap_or(if tabs { b'\t' } else { b',' });
+        let missing = args.missing.as_ref().map_or_else(|| Missing::new(&MISSING), |words| Missing::new(words));
+        Ok(How { name, format, dialect: Dialect { delimiter, quote: Some(b'"') }, missing })
+    }
+}
 
 /// Text is read in pieces of this size: enough rows for one call of the model, few enough to have several in flight.
 const CHUNK: usize = 1 << 20;
 
 /// One record may be so long. A quote that is never closed would otherwise take the whole file into memory.
-const LONGEST: usize = 64 << 20;
+pub(super) const LONGEST: usize = 64 << 20;
 
 /// Rows of a Parquet file that are read at once.
 const BATCH: usize = 16_384;
@@ -69,13 +124,12 @@ pub(crate) enum Body {
 
 /// An open data file.
 pub(crate) struct Input {
-    /// How it is called in errors.
-    pub(crate) name: String,
-    /// Its format.
-    pub(crate) format: Format,
+    /// How it is read.
+    pub(crate) how: Arc<How>,
     /// Its size, where it has one.
     pub(crate) size: Option<u64>,
-    /// The columns: a CSV's header, a Parquet file's schema; none of JSON Lines, which name them in every row.
+    /// The columns: a CSV's header, a Parquet file's schema; of JSON Lines, which name them in every row, those of the
+    /// first rows.
     pub(crate) columns: Vec<String>,
     /// The types of the columns; only of a Parquet file.
     pub(crate) fields: Vec<Field>,
@@ -92,15 +146,10 @@ enum Source {
 
 impl Input {
     /// Opens the file (`-` is standard input) and reads its header.
-    pub(crate) fn open(path: &Path, format: Option<Format>) -> Result<Input> {
-        let stdin = path == Path::new("-");
-        let name = if stdin { "standard input".to_string() } else { path.display().to_string() };
-        let format = match format.or_else(|| Format::of(path)) {
-            Some(format) => format,
-            None if stdin => Format::Csv,
-            None => bail!("{name}: its name does not tell what it is; give `--format csv`, `jsonl` or `parquet`"),
-        };
-        let file = if stdin {
+    pub(crate) fn open(path: &Path, args: &ReadArgs) -> Result<Input> {
+        let how = Arc::new(How::of(path, args)?);
+        let (name, format) = (&how.name, how.format);
+        let file = if path == Path::new("-") {
             None
         } else {
             let file = File::open(path).with_context(|| format!("cannot read `{name}`"))?;
@@ -111,8 +160,7 @@ impl Input {
         };
         let size = file.as_ref().and_then(|file| file.metadata().ok()).filter(|m| m.is_file()).map(|m| m.len());
         let mut input = Input {
-            name,
-            format,
+            how: how.clone(),
             size,
             columns: Vec::new(),
             fields: Vec::new(),
@@ -146,7 +194,7 @@ impl Input {
                     Some(mut pipe) => std::io::copy(&mut pipe, &mut spool),
                     None => std::io::copy(&mut std::io::stdin(), &mut spool),
                 }
-                .with_context(|| format!("cannot read {}", self.name))?;
+                .with_context(|| format!("cannot read {}", self.how.name))?;
                 spool
             }
         };
@@ -159,7 +207,7 @@ impl Input {
     }
 
     fn builder(&self, file: File) -> Result<ParquetRecordBatchReaderBuilder<File>> {
-        ParquetRecordBatchReaderBuilder::try_new(file).with_context(|| format!("{}: not a Parquet file", self.name))
+        ParquetRecordBatchReaderBuilder::try_new(file).with_context(|| format!("{}: not a Parquet file", self.how.name))
     }
 
     /// Tells which columns are used, before the first chunk: only these are read of a Parquet file, and they come in
@@ -182,7 +230,7 @@ impl Input {
         let body = match &mut self.source {
             Source::ParquetFile(_) => None,
             Source::Parquet(reader, order) => {
-                let broken = || format!("{}: cannot be read behind row {}", self.name, self.next - 1);
+                let broken = || format!("{}: cannot be read behind row {}", self.how.name, self.next - 1);
                 match reader.next().transpose().with_context(broken)? {
                     Some(batch) => {
                         // A projection without columns would lose the number of rows; there is always a feature.
@@ -205,7 +253,7 @@ impl Input {
 
     /// Reads until there are `size` bytes or no more.
     fn fill(&mut self, size: usize) -> Result<()> {
-        let name = &self.name;
+        let name = &self.how.name;
         let Source::Text { reader, buffer, ended } = &mut self.source else { return Ok(()) };
         while buffer.len() < size && !*ended {
             let wanted = (size - buffer.len()) as u64;
@@ -227,22 +275,25 @@ impl Input {
     }
 
     fn header(&mut self) -> Result<Vec<String>> {
-        let record = loop {
-            let Some(record) = self.cut(|data| CSV.record_end(data, 0), 1 << 13)? else {
-                bail!("{}: the file is empty; a header line with the columns' names is needed", self.name);
+        let How { name, dialect, .. } = &*self.how.clone();
+        let (record, line) = loop {
+            let Some(record) = self.cut(|data| dialect.record_end(data, 0), 1 << 13)? else {
+                bail!("{name}: the file is empty; a header line with the columns' names is needed");
             };
+            let line = self.next;
             self.next += record.iter().filter(|byte| **byte == b'\n').count() as u64;
             if !trim_line_end(&record).is_empty() {
-                break record;
+                break (record, line);
             }
         };
         let record = trim_line_end(&record);
         let (mut spans, mut unescaped) = (Vec::new(), Vec::new());
-        CSV.split(record, 0, record.len(), usize::MAX, &mut spans, &mut unescaped)
-            .map_err(|malformed| anyhow::anyhow!("{}:1: {malformed}", self.name))?;
+        dialect
+            .split(record, 0, record.len(), usize::MAX, &mut spans, &mut unescaped)
+            .map_err(|malformed| anyhow::anyhow!("{name}:{line}: {malformed}"))?;
         let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
             Ok(text) => Ok(text.to_string()),
-            Err(_) => bail!("{}:1: the header is not UTF-8: is this a CSV file?", self.name),
+            Err(_) => bail!("{name}:{line}: the header is not UTF-8: is this a CSV file?"),
         };
         spans.iter().map(|span| text(span.bytes(record, &unescaped))).collect()
     }
@@ -250,16 +301,17 @@ impl Input {
     /// Whole records, about a chunk.
     fn text(&mut self) -> Result<Option<Vec<u8>>> {
         let last_line = |data: &[u8]| data.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1);
-        if self.format == Format::Jsonl {
+        if self.how.format == Format::Jsonl {
             return self.cut(last_line, CHUNK);
         }
+        let dialect = self.how.dialect;
         let last_record = |data: &[u8]| {
             // Without a quote every line end ends a record.
             if !data.contains(&b'"') {
                 return last_line(data);
             }
             let mut last = None;
-            while let Some(end) = CSV.record_end(data, last.unwrap_or(0)) {
+            while let Some(end) = dialect.record_end(data, last.unwrap_or(0)) {
                 last = Some(end);
             }
             last
@@ -282,7 +334,7 @@ impl Input {
             }
             if size >= LONGEST {
                 let line = self.next;
-                bail!("{}:{line}: this record is longer than 64 MiB: is a quote not closed?", self.name);
+                bail!("{}:{line}: this record is longer than 64 MiB: is a quote not closed?", self.how.name);
             }
             size *= 2;
         }

@@ -1,10 +1,13 @@
 //! Which columns of the data feed the model, and which are kept.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, bail};
 use arrow::datatypes::DataType;
+use foretell_connect::decode::{Guess, JsonGuess, JsonKind, MISSING, Missing, Type, is_record};
 use foretell_model::{InputKind, Signature};
 
-use super::input::Input;
+use super::input::{Format, Input};
 use crate::pipeline_file::{list, nearest};
 
 /// The columns that are used.
@@ -27,17 +30,49 @@ pub(crate) struct Column {
     /// Which field of the data it is.
     pub(crate) index: usize,
     pub(crate) kind: ColumnKind,
+    /// What a text's values are read as, as the first rows tell it.
+    pub(crate) data_type: Type,
+    /// CSV: the fields that mean a missing value, where they are not those of every column.
+    pub(crate) missing: Option<Missing>,
 }
 
-/// How a column of text or JSON is read.
+/// What a column of text or JSON is wanted as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ColumnKind {
-    /// As float64.
+    /// A number.
     Number,
-    /// As text.
+    /// Text.
     Text,
-    /// As whichever the first rows are.
+    /// Whichever the first rows are.
     Either,
+}
+
+impl ColumnKind {
+    /// What a column of CSV is read as whose fields are like this: they may be read as anything.
+    pub(crate) fn of_text(self, guess: &Guess) -> Type {
+        match (self, guess.fits()) {
+            (ColumnKind::Text, _) => Type::Utf8,
+            (ColumnKind::Number | ColumnKind::Either, Type::Bool) => Type::Bool,
+            (ColumnKind::Number, _) => Type::Float64,
+            (ColumnKind::Either, Type::Int64 | Type::Float64) => Type::Float64,
+            (ColumnKind::Either, _) if !guess.seen() => Type::Float64,
+            (ColumnKind::Either, _) => Type::Utf8,
+        }
+    }
+
+    /// What a column of JSON is read as: a value is what it is.
+    pub(crate) fn of_json(self, guess: &JsonGuess) -> Type {
+        match (self, guess.kind()) {
+            (_, Some(_)) if guess.mixed() && self == ColumnKind::Text => Type::Utf8,
+            (_, Some(JsonKind::Bool)) => Type::Bool,
+            (ColumnKind::Text, Some(JsonKind::Number)) => guess.fits().unwrap_or(Type::Float64),
+            (_, Some(JsonKind::Number)) if guess.is_float() => Type::Float64,
+            // With more digits than a float has.
+            (_, Some(JsonKind::Number)) => guess.fits().unwrap_or(Type::Float64),
+            (ColumnKind::Number, _) | (ColumnKind::Either, None) => Type::Float64,
+            (ColumnKind::Text | ColumnKind::Either, _) => Type::Utf8,
+        }
+    }
 }
 
 impl From<&InputKind> for ColumnKind {
@@ -73,7 +108,7 @@ pub(crate) fn layout(signature: &Signature, input: &Input, request: &Request<'_>
         (None, None) => in_order.iter().map(|at| input.columns[*at].as_str()).collect(),
     };
     if let Some(name) = names.iter().find(|name| is_more(name)) {
-        bail!("{}: column `{name}` is an input of the model: it cannot tell how good the model is", input.name);
+        bail!("{}: column `{name}` is an input of the model: it cannot tell how good the model is", input.how.name);
     }
     if names.len() != signature.inputs.len() {
         let needs = signature.inputs.len();
@@ -84,8 +119,9 @@ pub(crate) fn layout(signature: &Signature, input: &Input, request: &Request<'_>
                 names.len()
             ),
         };
-        bail!("{}: the model takes {needs} columns{remedy}", input.name);
+        bail!("{}: the model takes {needs} columns{remedy}", input.how.name);
     }
+    check_header(input, &names, columns.is_some() || signature.names().is_some())?;
     let mut features = Vec::with_capacity(names.len());
     for (feature, name) in names.iter().enumerate() {
         let index = match in_order.get(feature) {
@@ -93,36 +129,98 @@ pub(crate) fn layout(signature: &Signature, input: &Input, request: &Request<'_>
             _ => find(input, name)?,
         };
         if let Some(field) = input.fields.get(index) {
-            signature.accepts(feature, field.data_type()).map_err(|error| {
-                // The query that the model's error speaks of is a pipeline's.
-                let text = error.to_string();
-                anyhow::anyhow!("{}: {}", input.name, text.split("; cast it").next().unwrap_or_default())
-            })?;
+            refuse(input, signature.accepts(feature, field.data_type()))?;
         }
         let kind = signature.inputs.get(feature).map_or(ColumnKind::Either, |input| ColumnKind::from(&input.kind));
-        features.push(Column { name: (*name).to_string(), index, kind });
+        features.push(Column::new(name, index, kind));
     }
     let mut kept: Vec<Column> = Vec::new();
     for name in keep {
         if kept.iter().any(|column| column.name == *name) {
             bail!("`--keep` names `{name}` twice");
         }
-        kept.push(Column { name: name.clone(), index: find(input, name)?, kind: ColumnKind::Text });
+        kept.push(Column::new(name, find(input, name)?, ColumnKind::Text));
     }
-    let more = more
-        .iter()
-        .map(|(name, kind)| Ok(Column { name: (*name).to_string(), index: find(input, name)?, kind: *kind }));
+    let more = more.iter().map(|(name, kind)| Ok(Column::new(name, find(input, name)?, *kind)));
     Ok(Layout { features, more: more.collect::<Result<_>>()?, keep: kept, width: input.columns.len() })
 }
 
+impl Column {
+    fn new(name: &str, index: usize, kind: ColumnKind) -> Column {
+        let data_type = if kind == ColumnKind::Number { Type::Float64 } else { Type::Utf8 };
+        Column { name: name.to_string(), index, kind, data_type, missing: None }
+    }
+}
+
+/// A CSV whose first line is no header, or is written in another way, is told apart from one that lacks a column: what
+/// stands in its first line may be a record, and is not repeated. `named`: the names that are looked for are not the
+/// file's own.
+fn check_header(input: &Input, names: &[&str], named: bool) -> Result<()> {
+    let (file, found) = (&input.how.name, &input.columns);
+    let is_there = |name: &&&str| found.iter().any(|column| column == **name);
+    if input.how.format != Format::Csv || (named && names.iter().any(|name| is_there(&name))) {
+        return Ok(());
+    }
+    if let [line] = &found[..]
+        && let Some((delimiter, shown)) = [(';', ";"), ('\t', "tab"), ('|', "|")].iter().find(|d| line.contains(d.0))
+        && input.how.dialect.delimiter != *delimiter as u8
+    {
+        bail!("{file}: the first line is one field: give `--delimiter '{shown}'`");
+    }
+    if is_record(found) {
+        let remedy = if named { "" } else { ", or name the inputs by `--columns`" };
+        bail!(
+            "{file}: the first line holds values, not the names of columns: write the names in a line before{remedy}"
+        );
+    }
+    let near = names.iter().any(|name| nearest(name, found.iter().map(String::as_str)).is_some());
+    if named && !near && !names.is_empty() {
+        let (shown, more) = (names.iter().take(8), names.len().saturating_sub(8));
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        bail!(
+            "{file}: none of the model's columns is in the first line, which has {} fields: {}{more} are needed; has the \
+             file a line with the names of its columns?",
+            found.len(),
+            list(shown.copied()),
+        );
+    }
+    Ok(())
+}
+
 impl Layout {
+    /// Words that are levels of the model, by feature, are values.
+    pub(crate) fn keep_levels(&mut self, words: &BTreeMap<usize, Vec<&'static str>>) {
+        for (feature, known) in words {
+            let missing: Vec<&str> = MISSING.into_iter().filter(|word| !known.contains(word)).collect();
+            if let Some(column) = self.features.get_mut(*feature) {
+                column.missing = Some(Missing::new(&missing));
+            }
+        }
+    }
+
+    /// Whether the model takes what the values of JSON are: a text is no number, and a number no text.
+    pub(crate) fn check(&self, signature: &Signature, input: &Input) -> Result<()> {
+        for (feature, column) in self.features.iter().enumerate() {
+            refuse(input, signature.accepts(feature, &column.data_type.arrow()))?;
+        }
+        Ok(())
+    }
+
     /// The fields that are read, in the order in which a batch holds them.
     pub(crate) fn used(&self) -> Vec<usize> {
         self.features.iter().chain(&self.more).chain(&self.keep).map(|column| column.index).collect()
     }
 }
 
-/// The field of a name; JSON Lines have no fields, and any name will do.
+fn refuse(input: &Input, accepted: Result<(), foretell_model::Error>) -> Result<()> {
+    accepted.map_err(|error| {
+        // The query that the model's error speaks of is a pipeline's.
+        let text = error.to_string();
+        anyhow::anyhow!("{}: {}", input.how.name, text.split("; cast it").next().unwrap_or_default())
+    })
+}
+
+/// The field of a name; an empty file of JSON Lines has none, and any name will do.
 fn find(input: &Input, name: &str) -> Result<usize> {
     if input.columns.is_empty() {
         return Ok(0);
@@ -130,11 +228,12 @@ fn find(input: &Input, name: &str) -> Result<usize> {
     let mut found = input.columns.iter().enumerate().filter(|(_, column)| *column == name).map(|(index, _)| index);
     match (found.next(), found.next()) {
         (Some(index), None) => Ok(index),
-        (Some(_), Some(_)) => bail!("{}: column `{name}` is there twice", input.name),
+        (Some(_), Some(_)) => bail!("{}: column `{name}` is there twice", input.how.name),
         (None, _) => {
             let columns = || input.columns.iter().map(String::as_str);
             let near = nearest(name, columns()).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-            bail!("{}: column `{name}` is missing{near} (there are {})", input.name, list(columns()))
+            let there = if input.how.format == Format::Jsonl { "the first rows have" } else { "there are" };
+            bail!("{}: column `{name}` is missing{near} ({there} {})", input.how.name, list(columns()))
         }
     }
 }

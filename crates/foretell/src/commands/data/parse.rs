@@ -1,13 +1,16 @@
-//! Text of a chunk into the columns that the model takes.
+//! Text of a chunk into the columns that the model takes, with the same cells and decoders as a pipeline's: what a value
+//! means does not depend on the command.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 
-use anyhow::{Result, bail};
-use arrow::array::{ArrayRef, Float64Builder, StringArray, StringBuilder};
+use anyhow::{Context, Result, bail};
+use arrow::array::{ArrayRef, StringArray, StringBuilder};
 use foretell_connect::decode::fields::{Span, trim_line_end};
-use serde_json::{Map, Value};
+use foretell_connect::decode::{Cells, DECODERS, Guess, JsonGuess, Members};
+use foretell_flow::RecordsBuilder;
+use serde_json::{Map, Value, json};
 
-use super::input::{Body, CSV, Chunk, Format};
+use super::input::{Body, Chunk, Format, How, LONGEST};
 use super::layout::{Column, ColumnKind, Layout};
 
 /// The rows of a chunk.
@@ -32,46 +35,44 @@ pub(crate) enum Kept {
     Array(ArrayRef),
 }
 
-/// Fields that mean a missing value.
-const MISSING: [&str; 5] = ["", "NA", "N/A", "NaN", "null"];
-
 /// Reads a chunk. Errors begin with the place, `data.csv:17: `.
-pub(crate) fn parse(chunk: &Chunk, format: Format, layout: &Layout, name: &str) -> Result<Table> {
-    match (&chunk.body, format) {
+pub(crate) fn parse(chunk: &Chunk, how: &How, layout: &Layout) -> Result<Table> {
+    match (&chunk.body, how.format) {
         (Body::Batch(batch), _) => {
             let mut columns = batch.columns().iter().cloned();
             let features = columns.by_ref().take(layout.features.len()).collect();
             let more = columns.by_ref().take(layout.more.len()).collect();
             Ok(Table { features, more, keep: columns.map(Kept::Array).collect(), rows: batch.num_rows() })
         }
-        (Body::Text(text), Format::Jsonl) => parse_jsonl(text, layout, &Place { name, chunk }),
-        (Body::Text(text), _) => parse_csv(text, layout, &Place { name, chunk }),
+        (Body::Text(text), Format::Jsonl) => parse_jsonl(text, layout, &Place { how, chunk }),
+        (Body::Text(text), _) => parse_csv(text, layout, &Place { how, chunk }),
     }
 }
 
 /// Turns the index of a row into its line.
 pub(crate) struct Place<'a> {
-    pub(crate) name: &'a str,
+    pub(crate) how: &'a How,
     pub(crate) chunk: &'a Chunk,
 }
 
 impl Place<'_> {
     /// `data.csv:17`, or `data.parquet: row 17`.
-    pub(crate) fn of(&self, row: usize, format: Format) -> String {
+    pub(crate) fn of(&self, row: usize) -> String {
+        let name = &self.how.name;
         match &self.chunk.body {
-            Body::Batch(_) => format!("{}: row {}", self.name, self.chunk.first + row as u64),
+            Body::Batch(_) => format!("{name}: row {}", self.chunk.first + row as u64),
             Body::Text(text) => {
-                let start = records(text, format).nth(row).map_or(0, |(start, _)| start);
+                let start = records(text, self.how).nth(row).map_or(0, |(start, _)| start);
                 let lines = text.iter().take(start).filter(|byte| **byte == b'\n').count();
-                format!("{}:{}", self.name, self.chunk.first + lines as u64)
+                format!("{name}:{}", self.chunk.first + lines as u64)
             }
         }
     }
 }
 
 /// The records of a text that are not blank, without their line ends: from, to.
-fn records(text: &[u8], format: Format) -> impl Iterator<Item = (usize, usize)> {
-    let quoted = format == Format::Csv && text.contains(&b'"');
+fn records<'a>(text: &'a [u8], how: &'a How) -> impl Iterator<Item = (usize, usize)> + 'a {
+    let quoted = how.format == Format::Csv && text.contains(&b'"');
     let mut at = 0;
     std::iter::from_fn(move || {
         if at >= text.len() {
@@ -79,7 +80,7 @@ fn records(text: &[u8], format: Format) -> impl Iterator<Item = (usize, usize)> 
         }
         let start = at;
         let end = if quoted {
-            CSV.record_end(text, start)
+            how.dialect.record_end(text, start)
         } else {
             text.get(start..).and_then(|rest| rest.iter().position(|byte| *byte == b'\n')).map(|at| start + at + 1)
         };
@@ -90,99 +91,80 @@ fn records(text: &[u8], format: Format) -> impl Iterator<Item = (usize, usize)> 
     .filter(|(start, end)| start < end)
 }
 
-/// Settles the columns that may be either, by the first rows.
-pub(crate) fn settle(layout: &mut Layout, chunk: &Chunk, format: Format, name: &str) -> Result<()> {
-    if layout.features.iter().all(|column| column.kind != ColumnKind::Either) {
-        return Ok(());
+/// Settles what the columns of text are read as, by the first rows; `members` are those of JSON Lines.
+pub(crate) fn settle(layout: &mut Layout, chunk: &Chunk, how: &How, members: &[(String, JsonGuess)]) {
+    let Body::Text(text) = &chunk.body else { return };
+    if how.format == Format::Jsonl {
+        for column in layout.features.iter_mut().chain(&mut layout.more) {
+            let guess = members.get(column.index).map(|(_, guess)| guess.clone()).unwrap_or_default();
+            column.data_type = column.kind.of_json(&guess);
+        }
+        return;
     }
-    let mut as_text = layout.clone();
-    as_text.features.retain(|column| column.kind == ColumnKind::Either);
-    as_text.more.clear();
-    as_text.keep.clear();
-    as_text.features.iter_mut().for_each(|column| column.kind = ColumnKind::Text);
-    let Body::Text(_) = chunk.body else { return Ok(()) };
-    let table = parse(chunk, format, &as_text, name)?;
-    let mut arrays = table.features.iter();
-    for column in layout.features.iter_mut().filter(|column| column.kind == ColumnKind::Either) {
-        let texts = arrays.next().and_then(|array| array.as_any().downcast_ref::<StringArray>());
-        let all_numbers = texts.is_none_or(|texts| texts.iter().flatten().all(|text| number(text).is_some()));
-        column.kind = if all_numbers { ColumnKind::Number } else { ColumnKind::Text };
+    let width = layout.width;
+    let mut columns: Vec<(&mut Column, Guess)> =
+        layout.features.iter_mut().chain(&mut layout.more).map(|column| (column, Guess::default())).collect();
+    let (mut spans, mut unescaped) = (Vec::new(), Vec::new());
+    for (start, end) in records(text, how).take(SAMPLE) {
+        spans.clear();
+        unescaped.clear();
+        // A record of another shape stops the command when its turn comes.
+        if how.dialect.split(text, start, end, width, &mut spans, &mut unescaped) != Ok(width) {
+            continue;
+        }
+        // A CSV's text may be anything.
+        for (column, guess) in columns.iter_mut().filter(|(column, _)| column.kind != ColumnKind::Text) {
+            let field = spans.get(column.index).map_or(&[][..], |span| span.bytes(text, &unescaped));
+            if !column.missing.as_ref().unwrap_or(&how.missing).has(field) {
+                guess.text(field);
+            }
+        }
     }
-    Ok(())
+    for (column, guess) in columns {
+        column.data_type = column.kind.of_text(&guess);
+    }
 }
 
-/// A number as pandas reads a column of them: `True` and `False` count as 1 and 0.
-fn number(text: &str) -> Option<f64> {
-    let text = text.trim_ascii();
-    match text {
-        "True" | "TRUE" | "true" => Some(1.0),
-        "False" | "FALSE" | "false" => Some(0.0),
-        _ => text.parse().ok(),
-    }
-}
-
-/// A value as an error shows it: cut where it is long, and in one line.
-fn shown(text: &str) -> String {
-    let cut: String = text.chars().take(40).collect();
-    let more = if cut.len() < text.len() { "…" } else { "" };
-    format!("{:?}", format!("{cut}{more}"))
-}
+/// So many rows tell what a column holds.
+const SAMPLE: usize = 20_000;
 
 // ---------------------------------------------------------------- CSV
 
 fn parse_csv(text: &[u8], layout: &Layout, place: &Place<'_>) -> Result<Table> {
+    let How { dialect, missing, .. } = place.how;
     let mut spans: Vec<Span> = Vec::new();
     let mut unescaped = Vec::new();
     let mut rows = 0;
-    for (start, end) in records(text, Format::Csv) {
-        let found = match CSV.split(text, start, end, layout.width, &mut spans, &mut unescaped) {
+    for (start, end) in records(text, place.how) {
+        let found = match dialect.split(text, start, end, layout.width, &mut spans, &mut unescaped) {
             Ok(found) => found,
-            Err(malformed) => bail!("{}: {malformed}", place.of(rows, Format::Csv)),
+            Err(malformed) => bail!("{}: {malformed}", place.of(rows)),
         };
         if found != layout.width {
             let expected = layout.width;
-            bail!("{}: {expected} fields expected, as in the header; {found} found", place.of(rows, Format::Csv));
+            bail!("{}: {expected} fields expected, as in the header; {found} found", place.of(rows));
         }
         rows += 1;
     }
     let field = |row: usize, column: &Column| {
-        let bytes = spans.get(row * layout.width + column.index).map_or(&[][..], |s| s.bytes(text, &unescaped));
-        match std::str::from_utf8(bytes) {
-            Ok(text) => Ok(text),
-            Err(_) => bail!("{}: column {}: not UTF-8", place.of(row, Format::Csv), column.name),
-        }
+        spans.get(row * layout.width + column.index).map_or(&[][..], |span| span.bytes(text, &unescaped))
     };
+    let wrong = |row, column: &Column, why: &str| anyhow::anyhow!("{}: column {}: {why}", place.of(row), column.name);
     let mut features: Vec<ArrayRef> = Vec::with_capacity(layout.features.len() + layout.more.len());
     for column in layout.features.iter().chain(&layout.more) {
-        if column.kind == ColumnKind::Number {
-            let mut builder = Float64Builder::with_capacity(rows);
-            for row in 0..rows {
-                let text = field(row, column)?;
-                if MISSING.contains(&text) {
-                    builder.append_null();
-                    continue;
-                }
-                let Some(value) = number(text) else {
-                    let at = place.of(row, Format::Csv);
-                    bail!("{at}: column {}: {} is not a number", column.name, shown(text));
-                };
-                builder.append_value(value);
-            }
-            features.push(Arc::new(builder.finish()));
-        } else {
-            let mut builder = StringBuilder::with_capacity(rows, rows * 8);
-            for row in 0..rows {
-                let text = field(row, column)?;
-                builder.append_option((!MISSING.contains(&text)).then_some(text));
-            }
-            features.push(Arc::new(builder.finish()));
+        let mut cells = Cells::new(column.data_type, rows);
+        let missing = column.missing.as_ref().unwrap_or(missing);
+        for row in 0..rows {
+            cells.push(field(row, column), missing).map_err(|why| wrong(row, column, &why))?;
         }
+        features.push(cells.finish());
     }
     let mut keep = Vec::with_capacity(layout.keep.len());
     for column in &layout.keep {
         let mut builder = StringBuilder::with_capacity(rows, rows * 8);
         for row in 0..rows {
-            builder.append_value(field(row, column)?);
+            let text = std::str::from_utf8(field(row, column)).map_err(|_| wrong(row, column, "not UTF-8"))?;
+            builder.append_value(text);
         }
         keep.push(Kept::Text(builder.finish()));
     }
@@ -192,111 +174,98 @@ fn parse_csv(text: &[u8], layout: &Layout, place: &Place<'_>) -> Result<Table> {
 
 // ---------------------------------------------------------------- JSON Lines
 
+/// The members of the first rows' objects, and what their values are. What is no object stops the command when its turn
+/// comes.
+pub(crate) fn members(chunk: &Chunk) -> Vec<(String, JsonGuess)> {
+    let Body::Text(text) = &chunk.body else { return Vec::new() };
+    let mut found: Vec<(String, JsonGuess)> = Vec::new();
+    let mut index: HashMap<String, usize> = HashMap::new();
+    for line in text.split(|byte| *byte == b'\n').take(SAMPLE) {
+        let object = serde_json::from_slice::<Map<String, Value>>(line).is_ok();
+        let Some(line) = std::str::from_utf8(line).ok().filter(|_| object) else { continue };
+        for (name, value) in Members::of(line) {
+            let at = *index.entry(name.into_owned()).or_insert_with_key(|name| {
+                found.push((name.clone(), JsonGuess::default()));
+                found.len() - 1
+            });
+            if let Some((_, guess)) = found.get_mut(at) {
+                guess.value(value);
+            }
+        }
+    }
+    found
+}
+
+/// Reads the columns as a pipeline's decoder reads them.
 fn parse_jsonl(text: &[u8], layout: &Layout, place: &Place<'_>) -> Result<Table> {
-    let mut objects: Vec<Map<String, Value>> = Vec::new();
-    for (start, end) in records(text, Format::Jsonl) {
-        let line = text.get(start..end).unwrap_or_default();
-        if line.trim_ascii().is_empty() {
-            // Blank, but for white space: a row of its own would shift the lines, so it is said.
-            bail!("{}: a blank line with white space", place.of(objects.len(), Format::Jsonl));
-        }
-        match serde_json::from_slice(line) {
-            Ok(Value::Object(object)) => objects.push(object),
-            Ok(_) => bail!("{}: not a JSON object", place.of(objects.len(), Format::Jsonl)),
-            Err(error) => {
-                let message = error.to_string();
-                let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
-                let at = place.of(objects.len(), Format::Jsonl);
-                bail!("{at}: not JSON: {message} (column {})", error.column());
-            }
-        }
+    let columns: Vec<&Column> = layout.features.iter().chain(&layout.more).collect();
+    let mut types: Map<String, Value> = Map::new();
+    for column in &columns {
+        types.insert(column.name.clone(), format!("{}?", column.data_type).into());
     }
-    let rows = objects.len();
-    let mut features: Vec<ArrayRef> = Vec::with_capacity(layout.features.len() + layout.more.len());
-    for column in layout.features.iter().chain(&layout.more) {
-        if column.kind == ColumnKind::Number {
-            let mut builder = Float64Builder::with_capacity(rows);
-            for (row, object) in objects.iter().enumerate() {
-                builder.append_option(json_number(object.get(&column.name)).map_err(|shown| {
-                    let at = place.of(row, Format::Jsonl);
-                    anyhow::anyhow!("{at}: column {}: {shown} is not a number", column.name)
-                })?);
-            }
-            features.push(Arc::new(builder.finish()));
-        } else {
-            let mut builder = StringBuilder::with_capacity(rows, rows * 8);
-            for (row, object) in objects.iter().enumerate() {
-                match object.get(&column.name) {
-                    None | Some(Value::Null) => builder.append_null(),
-                    Some(Value::String(text)) => {
-                        builder.append_option((!MISSING.contains(&text.as_str())).then_some(text));
-                    }
-                    Some(value @ (Value::Number(_) | Value::Bool(_))) => builder.append_value(value.to_string()),
-                    Some(_) => {
-                        let at = place.of(row, Format::Jsonl);
-                        bail!("{at}: column {}: a list or an object is not text", column.name);
-                    }
-                }
-            }
-            features.push(Arc::new(builder.finish()));
-        }
+    let listed: Vec<Value> = types.iter().map(|(name, data_type)| json!({ name: data_type })).collect();
+    let decoder = DECODERS.iter().find(|decoder| decoder.name == "json").context("no decoder of JSON")?;
+    let settings = (decoder.parse)(json!({ "columns": listed, "max_bytes": LONGEST }))
+        .map_err(|error| anyhow::anyhow!("{}: {}", place.how.name, error.message))?;
+    let mut builder = RecordsBuilder::new(place.how.name.as_str().into());
+    let lines: Vec<&[u8]> =
+        records(text, place.how).map(|(start, end)| text.get(start..end).unwrap_or_default()).collect();
+    for (line, offset) in lines.iter().zip(0..) {
+        builder.push(0, offset, None, None, Some(line), Vec::new());
     }
-    let take = |column: &Column| {
-        objects.iter().map(|object| object.get(&column.name).cloned().unwrap_or(Value::Null)).collect()
+    let decoded = settings.open()?.decode(&builder.finish());
+    if let Some(first) = decoded.bad.first() {
+        bail!("{}: {}", place.of(first.row), first.reason);
+    }
+    let array = |column: &&Column| {
+        let array = decoded.columns.column_by_name(&column.name).cloned();
+        array.with_context(|| format!("{}: column {} was not read", place.how.name, column.name))
     };
-    let keep = layout.keep.iter().map(|column| Kept::Json(take(column))).collect();
+    let mut features: Vec<ArrayRef> = columns.iter().map(array).collect::<Result<_>>()?;
+    let mut keep: Vec<Vec<Value>> = vec![Vec::new(); layout.keep.len()];
+    for line in lines.iter().filter(|_| !layout.keep.is_empty()) {
+        let object: Map<String, Value> = serde_json::from_slice(line)?;
+        for (column, kept) in layout.keep.iter().zip(&mut keep) {
+            kept.push(object.get(&column.name).cloned().unwrap_or_default());
+        }
+    }
     let more = features.split_off(layout.features.len());
-    Ok(Table { features, more, keep, rows })
-}
-
-/// A JSON value as a number; where it is none, how an error shows it.
-fn json_number(value: Option<&Value>) -> Result<Option<f64>, String> {
-    match value {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Number(value)) => Ok(value.as_f64()),
-        Some(Value::Bool(value)) => Ok(Some(f64::from(u8::from(*value)))),
-        Some(Value::String(text)) if MISSING.contains(&text.as_str()) => Ok(None),
-        Some(Value::String(text)) => number(text).map(Some).ok_or_else(|| shown(text)),
-        Some(Value::Array(_)) => Err("a list".to_string()),
-        Some(Value::Object(_)) => Err("an object".to_string()),
-    }
-}
-
-/// The keys of the first row of a JSON Lines file: its columns, where the model knows none.
-pub(crate) fn first_keys(chunk: &Chunk, name: &str) -> Result<Vec<String>> {
-    let Body::Text(text) = &chunk.body else { return Ok(Vec::new()) };
-    let Some((start, end)) = records(text, Format::Jsonl).next() else { return Ok(Vec::new()) };
-    match serde_json::from_slice(text.get(start..end).unwrap_or_default()) {
-        Ok(Value::Object(object)) => Ok(object.keys().cloned().collect()),
-        _ => bail!("{name}:{}: not a JSON object", chunk.first),
-    }
+    Ok(Table { features, more, keep: keep.into_iter().map(Kept::Json).collect(), rows: lines.len() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{Array, AsArray};
+    use arrow::array::AsArray;
     use arrow::datatypes::Float64Type;
+    use foretell_connect::decode::fields::Dialect;
+    use foretell_connect::decode::{MISSING, Missing, Type};
 
-    fn column(name: &str, index: usize, kind: ColumnKind) -> Column {
-        Column { name: name.to_string(), index, kind }
+    fn column(name: &str, index: usize, kind: ColumnKind, data_type: Type) -> Column {
+        Column { name: name.to_string(), index, kind, data_type, missing: None }
     }
 
     fn chunk(text: &str) -> Chunk {
         Chunk { number: 0, first: 2, body: Body::Text(text.as_bytes().to_vec()), bytes: 0 }
     }
 
+    fn how(name: &str, format: Format) -> How {
+        let dialect = Dialect { delimiter: b',', quote: Some(b'"') };
+        How { name: name.to_string(), format, dialect, missing: Missing::new(&MISSING) }
+    }
+
     fn layout() -> Layout {
-        let features = vec![column("AGE", 1, ColumnKind::Number), column("DEPT", 0, ColumnKind::Text)];
-        Layout { features, more: vec![], keep: vec![column("PNO", 2, ColumnKind::Text)], width: 3 }
+        let features =
+            vec![column("AGE", 1, ColumnKind::Number, Type::Float64), column("DEPT", 0, ColumnKind::Text, Type::Utf8)];
+        Layout { features, more: vec![], keep: vec![column("PNO", 2, ColumnKind::Text, Type::Utf8)], width: 3 }
     }
 
     #[test]
     fn csv_numbers_are_float64_and_missing_is_null() {
-        let text = "x,64,1\n\"a,\n\"\"b\",NA,2\r\n\nN/A, 1e400 ,007\nNaN,True,";
-        let table = parse(&chunk(text), Format::Csv, &layout(), "d.csv").unwrap();
+        let text = "x,64,1\n\"a,\n\"\"b\",NA,2\r\n\nNone, 1e400 ,007\nNaN,6.5,";
+        let table = parse(&chunk(text), &how("d.csv", Format::Csv), &layout()).unwrap();
         let ages: Vec<_> = table.features[0].as_primitive::<Float64Type>().iter().collect();
-        assert_eq!(ages, [Some(64.0), None, Some(f64::INFINITY), Some(1.0)]);
+        assert_eq!(ages, [Some(64.0), None, Some(f64::INFINITY), Some(6.5)]);
         let depts: Vec<_> = table.features[1].as_string::<i32>().iter().collect();
         assert_eq!(depts, [Some("x"), Some("a,\n\"b"), None, None]);
         let Kept::Text(kept) = &table.keep[0] else { panic!() };
@@ -304,36 +273,49 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_file_line_and_column() {
-        let csv = |text: &str| parse(&chunk(text), Format::Csv, &layout(), "d.csv").err().unwrap().to_string();
-        assert_eq!(csv("x,1,1\n\n\"a\nb\",1,2\ny,x,3\n"), "d.csv:6: column AGE: \"x\" is not a number");
+    fn errors_name_file_line_and_column_and_no_value() {
+        let wrong = |format, name: &str, text: &str| {
+            parse(&chunk(text), &how(name, format), &layout()).err().unwrap().to_string()
+        };
+        let csv = |text: &str| wrong(Format::Csv, "d.csv", text);
+        assert_eq!(csv("x,1,1\n\n\"a\nb\",1,2\ny,seventy,3\n"), "d.csv:6: column AGE: not a float64");
         assert_eq!(csv("x,1,1\nx,1\n"), "d.csv:3: 3 fields expected, as in the header; 2 found");
         assert_eq!(csv("x,1,1\n\"x\"y,1,2\n"), "d.csv:3: field 1: text after the closing quote");
-        let jsonl = |text: &str| parse(&chunk(text), Format::Jsonl, &layout(), "d.jsonl").err().unwrap().to_string();
-        assert_eq!(jsonl("{}\n{\"AGE\":[1]}\n"), "d.jsonl:3: column AGE: a list is not a number");
+        let jsonl = |text: &str| wrong(Format::Jsonl, "d.jsonl", text);
+        assert_eq!(jsonl("{}\n{\"AGE\":[1]}\n"), "d.jsonl:3: field AGE: an array where a float64 is expected");
+        assert_eq!(jsonl("{\"AGE\":\"64\"}\n"), "d.jsonl:2: field AGE: a text where a float64 is expected");
         assert_eq!(jsonl("{}\n[1]\n"), "d.jsonl:3: not a JSON object");
-        assert_eq!(jsonl("{\"AGE\":1,}"), "d.jsonl:2: not JSON: trailing comma (column 10)");
+        assert_eq!(jsonl("{\"AGE\":1,}"), "d.jsonl:2: byte 9: not JSON: trailing comma");
     }
 
     #[test]
-    fn json_values_are_taken_as_they_are() {
+    fn a_text_of_json_is_a_value_whatever_it_says() {
         let text =
-            "{\"AGE\":64,\"DEPT\":\"x\",\"PNO\":[1]}\n{\"AGE\":\"NA\",\"DEPT\":5}\n\n{\"AGE\":\"6.5\",\"PNO\":1}\n";
-        let table = parse(&chunk(text), Format::Jsonl, &layout(), "d.jsonl").unwrap();
+            "{\"AGE\":64,\"DEPT\":\"NA\",\"PNO\":[1]}\n{\"AGE\":null,\"DEPT\":\"\"}\n\n{\"AGE\":6.5,\"PNO\":1}\n";
+        let table = parse(&chunk(text), &how("d.jsonl", Format::Jsonl), &layout()).unwrap();
         let ages: Vec<_> = table.features[0].as_primitive::<Float64Type>().iter().collect();
         assert_eq!(ages, [Some(64.0), None, Some(6.5)]);
-        assert_eq!(table.features[1].as_string::<i32>().iter().collect::<Vec<_>>(), [Some("x"), Some("5"), None]);
+        assert_eq!(table.features[1].as_string::<i32>().iter().collect::<Vec<_>>(), [Some("NA"), Some(""), None]);
         let Kept::Json(kept) = &table.keep[0] else { panic!() };
         assert_eq!(Value::from(kept.clone()).to_string(), "[[1],null,1]");
     }
 
     #[test]
-    fn columns_that_may_be_either_are_settled_by_the_first_rows() {
+    fn columns_are_settled_by_the_first_rows() {
         let mut either = layout();
         either.features.iter_mut().for_each(|column| column.kind = ColumnKind::Either);
-        settle(&mut either, &chunk("x,1,1\n2,NA,1\n"), Format::Csv, "d.csv").unwrap();
-        assert_eq!(either.features[0].kind, ColumnKind::Number);
-        assert_eq!(either.features[1].kind, ColumnKind::Text);
-        assert!(parse(&chunk("x,1,1\n"), Format::Csv, &either, "d.csv").unwrap().features[1].is_valid(0));
+        let types = |layout: &Layout| layout.features.iter().map(|column| column.data_type).collect::<Vec<_>>();
+        let csv = how("d.csv", Format::Csv);
+        settle(&mut either, &chunk("x,1,1\n2,NA,1\n"), &csv, &[]);
+        assert_eq!(types(&either), [Type::Float64, Type::Utf8]);
+        settle(&mut either, &chunk("True,1.5,1\n,x,1\n"), &csv, &[]);
+        assert_eq!(types(&either), [Type::Utf8, Type::Bool]);
+        let mut known = layout();
+        settle(&mut known, &chunk("5,True,1\n5,false,1\n"), &csv, &[]);
+        assert_eq!(types(&known), [Type::Bool, Type::Utf8]);
+        let first = chunk("{\"DEPT\":5,\"AGE\":true}\n");
+        let members = members(&first);
+        settle(&mut known, &first, &how("d.jsonl", Format::Jsonl), &members);
+        assert_eq!(types(&known), [Type::Bool, Type::Int64], "JSON says what its values are");
     }
 }

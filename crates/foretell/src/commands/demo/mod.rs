@@ -18,6 +18,8 @@ const ORDERS: &str = include_str!("../../../../../examples/mri/orders.csv");
 
 /// Marks a folder as the demo's own, so that it may be written anew.
 const PIPELINE_FILE: &str = "pipeline.yaml";
+/// The orders that arrive, to score them once more.
+const ORDERS_FILE: &str = "orders.csv";
 
 /// Orders that no scanner room ever sent: they end in the dead letters, with their reasons.
 const BAD_ORDERS: [(&str, &[u8]); 3] =
@@ -94,7 +96,8 @@ fn prepare(dir: &Path) -> Result<()> {
         std::fs::remove_dir_all(dir).with_context(|| dir.display().to_string())?;
     }
     std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
-    for (name, bytes) in [(PIPELINE_FILE, PIPELINE.as_bytes()), ("mri_xgb.joblib", MODEL)] {
+    let files = [(PIPELINE_FILE, PIPELINE.as_bytes()), ("mri_xgb.joblib", MODEL), (ORDERS_FILE, ORDERS.as_bytes())];
+    for (name, bytes) in files {
         let path = dir.join(name);
         std::fs::write(&path, bytes).with_context(|| path.display().to_string())?;
     }
@@ -120,13 +123,26 @@ fn send_orders(feed: &Feed, pause: Duration, shutdown: &CancellationToken) -> Re
     Ok(())
 }
 
+/// This program as it was called, so that what is printed can be typed; it may be in no search path.
+fn program() -> String {
+    std::env::args_os().next().map_or_else(|| "foretell".to_string(), |called| shown(Path::new(&called)))
+}
+
+/// A path as a shell takes it.
+fn shown(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,=".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
 fn farewell(dir: &Path) -> Result<()> {
     let lines = |name: &str| -> Result<usize> {
         let path = dir.join(name);
         let text = std::fs::read(&path).with_context(|| path.display().to_string())?;
         Ok(text.iter().filter(|byte| **byte == b'\n').count())
     };
-    let dir = dir.display();
+    let orders = dir.join(ORDERS_FILE);
+    let (program, dir, orders) = (program(), shown(dir), shown(&orders));
     println!(
         "\nThat was it. What is left in {dir}/:\n  \
          result.db            table `result`: PNO, PRETIME, Time (SQLite)\n  \
@@ -134,9 +150,9 @@ fn farewell(dir: &Path) -> Result<()> {
          dead_letters.jsonl   {} orders that were no orders, each with its reason\n  \
          pipeline.yaml        what you just saw, in 20 lines; {} messages went to the topic `utime`\n\n\
          Next:\n  \
-         foretell inspect {dir}/mri_xgb.joblib\n  \
-         foretell predict {dir}/mri_xgb.joblib orders.csv        # any CSV with the model's columns\n  \
-         foretell check pipeline.yaml                            # with your brokers, your database, your HDFS",
+         {program} inspect {dir}/mri_xgb.joblib\n  \
+         {program} predict {dir}/mri_xgb.joblib {orders}   # any CSV with the model's columns\n  \
+         {program} run --help   # {dir}/pipeline.yaml with your brokers, your database, your HDFS",
         lines("utime.csv")?,
         lines("dead_letters.jsonl")?,
         lines("utime.csv")?,

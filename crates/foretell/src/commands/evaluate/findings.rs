@@ -175,9 +175,12 @@ fn regression(pairs: &Pairs, found: &Regression) -> Vec<Figure> {
         }),
         figure("r2", "R²", found.r2, number, |_| {
             let r2 = found.r2.unwrap_or_default();
-            match r2 > 0.0 {
-                true => format!("The model accounts for {} of how the actual values vary.", percent(r2)),
-                false => "No better than to predict the mean of the actual values every time.".to_string(),
+            if r2 > 0.0 {
+                format!("The model accounts for {} of how the actual values vary.", percent(r2))
+            } else if r2 < 0.0 {
+                "Worse than to predict the mean of the actual values every time.".to_string()
+            } else {
+                "No better than to predict the mean of the actual values every time.".to_string()
             }
         }),
         figure("bias", "Bias", found.bias, number, |_| {

@@ -16,7 +16,7 @@ mod sample;
 mod task;
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
@@ -25,10 +25,11 @@ use clap::Args;
 use foretell_model::Model;
 
 use super::data::file::Destination;
-use super::data::input::{Format, Input};
+use super::data::input::{Input, ReadArgs};
 use super::data::layout::{ColumnKind, Request};
-use super::data::{Opened, load, open, parse, work};
-use crate::pipeline_file::nearest;
+use super::data::{Opened, load, open, tell, work};
+use crate::levels::Unseen;
+use crate::terminal;
 use findings::{Findings, Outcome, Subject};
 use metrics::classification::Tally;
 use metrics::regression::Pairs;
@@ -51,7 +52,7 @@ loads nothing; it holds sums over rows and no row.")]
 pub(crate) struct EvaluateArgs {
     /// The model file
     model: PathBuf,
-    /// The data: .csv (with a header), .jsonl or .parquet; `-` is standard input
+    /// The data: .csv or .tsv (with a header), .jsonl or .parquet; `-` is standard input
     data: PathBuf,
     /// The column that holds what happened
     #[arg(long, value_name = "COLUMN")]
@@ -69,9 +70,8 @@ pub(crate) struct EvaluateArgs {
     /// where it knows none
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     columns: Option<Vec<String>>,
-    /// The format of the data, where its name does not tell
-    #[arg(long, value_enum)]
-    format: Option<Format>,
+    #[command(flatten)]
+    read: ReadArgs,
     /// Where the model is in a file that holds several things: `model`, `models[2].best`
     #[arg(long, value_name = "PATH")]
     at: Option<String>,
@@ -79,36 +79,31 @@ pub(crate) struct EvaluateArgs {
 
 /// Runs the command.
 pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
-    let model = Arc::new(load(&args.model, args.at.as_deref(), args.columns.as_deref())?);
+    let model = Arc::new(load(&args.model, args.at.as_deref(), args.columns.as_deref(), &args.data)?);
     let task = Arc::new(Task::of(&model).with_context(|| args.model.display().to_string())?);
-    if args.output.as_deref().is_some_and(|path| Format::of(path).is_some()) {
-        bail!("the report is an HTML page: end its name with .html");
+    if let Some(path) = args.output.as_deref() {
+        check_name(path)?;
     }
     let kind = if matches!(*task, Task::Numbers) { ColumnKind::Number } else { ColumnKind::Text };
     let mut more = vec![(args.target.as_str(), kind)];
     more.extend(args.weight.as_deref().map(|weight| (weight, ColumnKind::Number)));
     let request = Request { columns: args.columns.as_deref(), more: &more, ..Request::default() };
-    let Opened { input, layout, first } = open(&args.data, args.format, model.signature(), &request)?;
+    let Opened { input, layout, first } = open(&args.data, &args.read, &model, &request)?;
     for column in layout.more.iter().filter(|column| column.kind == ColumnKind::Number) {
         must_be_number(&input, column.index)?;
     }
-    // JSON Lines have no header that a name could be missing in.
-    let keys = match (&first, input.format) {
-        (Some(chunk), Format::Jsonl) => parse::first_keys(chunk, &input.name)?,
-        _ => Vec::new(),
-    };
     // Opened before the work is done, so that a name that cannot be written to costs no time.
     let report = args.output.as_deref().map(|path| Destination::open(Some(path))).transpose()?;
 
     let names: Vec<String> = layout.features.iter().map(|column| column.name.clone()).collect();
     let rarity = Arc::new(AtomicU32::new(0));
     let mut collected = Collected::new(&task, names.len(), rarity.clone());
-    let name = input.name.clone();
-    let job =
-        Job { model: model.clone(), task: task.clone(), layout, format: input.format, name: name.clone(), rarity };
+    let how = input.how.clone();
+    let job = Job { model: model.clone(), task: task.clone(), layout, how: how.clone(), rarity };
     work::run(job, input, first, |scored| collected.add(scored))?;
-    collected.check(&name, &args.target, &keys)?;
+    collected.check(&how.name, &args.target)?;
 
+    tell(&collected.unseen, &names);
     let with_plots = report.is_some();
     let findings = collected.finish(subject(args, &model), &model, &task, &names, with_plots)?;
     if let Some((destination, mut file)) = report {
@@ -117,12 +112,26 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
         file.flush()?;
         destination.finish()?;
     }
-    let text = if args.json { format!("{:#}\n", findings.json()) } else { as_text(&findings) };
+    let text = if args.json { format!("{:#}\n", findings.json()) } else { terminal::lines(&as_text(&findings)) };
     // A report that went to standard output stands there alone.
     if args.output.as_deref().is_none_or(|path| path.as_os_str() != "-") {
         std::io::stdout().write_all(text.as_bytes())?;
     }
+    // Beside the figures, which may be JSON.
+    if let Some(path) = args.output.as_deref().filter(|path| path.as_os_str() != "-") {
+        eprintln!("report: {}", terminal::lines(&path.display().to_string()));
+    }
     Ok(())
+}
+
+/// A report under a name that promises something else would open nowhere.
+fn check_name(path: &Path) -> Result<()> {
+    let device = path == Path::new("-") || path.metadata().is_ok_and(|metadata| !metadata.is_file());
+    let html = |ending: &std::ffi::OsStr| ["html", "htm"].iter().any(|known| ending.eq_ignore_ascii_case(known));
+    if device || path.extension().is_none_or(html) {
+        return Ok(());
+    }
+    bail!("`{}`: the report is an HTML page: end its name with .html (a browser prints it as PDF)", path.display());
 }
 
 fn subject(args: &EvaluateArgs, model: &Model) -> Subject {
@@ -147,13 +156,14 @@ fn must_be_number(input: &Input, index: usize) -> Result<()> {
     if data_type.is_numeric() || matches!(data_type, arrow::datatypes::DataType::Boolean) {
         return Ok(());
     }
-    bail!("{}: column `{}`: has the type {data_type}, and a number is needed", input.name, field.name())
+    bail!("{}: column `{}`: has the type {data_type}, and a number is needed", input.how.name, field.name())
 }
 
 /// What has been counted so far.
 struct Collected {
     rows: u64,
     left_out: LeftOut,
+    unseen: Unseen,
     counts: Counts,
     sample: Sample,
 }
@@ -172,11 +182,18 @@ impl Collected {
                 Counts::Classes(classes.names.clone(), Box::new(tally))
             }
         };
-        Collected { rows: 0, left_out: LeftOut::default(), counts, sample: Sample::new(features, rarity) }
+        Collected {
+            rows: 0,
+            left_out: LeftOut::default(),
+            unseen: Unseen::default(),
+            counts,
+            sample: Sample::new(features, rarity),
+        }
     }
 
     fn add(&mut self, scored: Scored) -> Result<()> {
         self.rows += scored.rows;
+        self.unseen.add(scored.rows as usize, &scored.unseen);
         self.left_out.add(scored.left_out);
         match (&mut self.counts, scored.answers) {
             (Counts::Numbers(all), Answers::Numbers(mut pairs)) => {
@@ -195,16 +212,11 @@ impl Collected {
     }
 
     /// Without a row that counts there is nothing to say of the model.
-    fn check(&self, name: &str, target: &str, keys: &[String]) -> Result<()> {
+    fn check(&self, name: &str, target: &str) -> Result<()> {
         if self.rows == 0 {
             bail!("{name}: there is no row");
         }
         if self.compared() == 0 {
-            if self.left_out.target == self.rows && !keys.is_empty() && !keys.iter().any(|key| key == target) {
-                let near = nearest(target, keys.iter().map(String::as_str));
-                let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-                bail!("{name}: no row has a column `{target}`{near}");
-            }
             let why: Vec<String> =
                 self.left_out.sentences(target).into_iter().map(|(rows, why)| format!("{rows} rows: {why}")).collect();
             bail!("{name}: no row can be compared ({})", why.join("; "));

@@ -14,7 +14,7 @@ use super::metrics::classification::Votes;
 use super::metrics::regression::Pairs;
 use super::sample::{self, Part};
 use super::task::{Classes, Task};
-use crate::commands::data::input::{Chunk, Format};
+use crate::commands::data::input::{Chunk, How};
 use crate::commands::data::layout::Layout;
 use crate::commands::data::parse::{Place, parse};
 use crate::commands::data::why;
@@ -25,8 +25,7 @@ pub(super) struct Job {
     pub(super) model: Arc<Model>,
     pub(super) task: Arc<Task>,
     pub(super) layout: Layout,
-    pub(super) format: Format,
-    pub(super) name: String,
+    pub(super) how: Arc<How>,
     /// How rare the rows of the sample are by now.
     pub(super) rarity: Arc<AtomicU32>,
 }
@@ -35,6 +34,7 @@ pub(super) struct Job {
 pub(super) struct Scored {
     pub(super) rows: u64,
     pub(super) left_out: LeftOut,
+    pub(super) unseen: Vec<(String, usize)>,
     pub(super) answers: Answers,
     pub(super) sample: Part,
 }
@@ -92,8 +92,8 @@ impl Work for Job {
     type Made = Scored;
 
     fn make(&self, chunk: &Chunk, scratch: &mut Scratch) -> Result<(Scored, usize)> {
-        let table = parse(chunk, self.format, &self.layout, &self.name)?;
-        let place = Place { name: &self.name, chunk };
+        let table = parse(chunk, &self.how, &self.layout)?;
+        let place = Place { how: &self.how, chunk };
         let mut left_out = LeftOut::default();
         let mut good = vec![true; table.rows];
         let mut more = table.more.iter();
@@ -103,9 +103,10 @@ impl Work for Job {
             None => Vec::new(),
         };
         let columns = Columns::new(&table.features, table.rows);
-        let predicted = self.model.score(&columns, Want::Predict, scratch);
+        let mut predicted = self.model.score(&columns, Want::Predict, scratch);
+        let unseen = std::mem::take(&mut predicted.unseen);
         let Some((target, answer)) = target.zip(predicted.columns.first()) else {
-            bail!("{}: the model gives no answer", self.name);
+            bail!("{}: the model gives no answer", self.how.name);
         };
 
         let all = match self.task.as_ref() {
@@ -119,7 +120,7 @@ impl Work for Job {
             let row = refusal.row as usize;
             if std::mem::replace(&mut good[row], false) {
                 let entry = left_out.refused.entry(why(refusal));
-                entry.or_insert_with(|| (0, place.of(row, self.format))).0 += 1;
+                entry.or_insert_with(|| (0, place.of(row))).0 += 1;
             }
         }
         self.finite(&all, &mut good, &mut left_out);
@@ -128,7 +129,7 @@ impl Work for Job {
         let answers = all.select(&kept, &weights);
         let rarity = self.rarity.load(Ordering::Relaxed);
         let sample = sample::pick(chunk.number, &kept, &table.features, &answers, rarity)?;
-        Ok((Scored { rows: table.rows as u64, left_out, answers, sample }, table.rows))
+        Ok((Scored { rows: table.rows as u64, left_out, unseen, answers, sample }, table.rows))
     }
 }
 
@@ -147,7 +148,7 @@ impl Job {
                 left_out.weight += 1;
             } else if !(0.0..f64::INFINITY).contains(weight) {
                 let column = self.layout.more.get(1).map_or("", |column| column.name.as_str());
-                bail!("{}: column {column}: a weight is a number from 0 on", place.of(row, self.format));
+                bail!("{}: column {column}: a weight is a number from 0 on", place.of(row));
             }
         }
         Ok(weights)

@@ -3,16 +3,18 @@
 mod output;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use foretell_model::{Columns, Model, Scratch, Want};
 
-use super::data::input::{Chunk, Format};
+use super::data::input::{Chunk, Format, How, ReadArgs};
 use super::data::layout::{self, Layout, Request};
 use super::data::parse::{Place, parse};
 use super::data::work::{self, Work};
-use super::data::{Opened, load, open, why};
+use super::data::{Opened, load, open, tell, why};
+use crate::levels::Unseen;
 use output::{Encoded, Output, Writing};
 
 /// Score a CSV, JSON Lines or Parquet file
@@ -24,12 +26,14 @@ use output::{Encoded, Output, Writing};
   foretell predict xgb.json data.parquet -o predictions.parquet --columns ITEM_n,AGE
 
 The output has one row a data row, in the same order: the kept columns, `prediction` (`prediction_0`, … where the model \
-has several outputs) and, with --proba, `proba_<class>`. Empty fields, NA, N/A, NaN and null are missing values. A row \
-that the model refuses, as Python would, stops it with the line and the reason.")]
+has several outputs) and, with --proba, `proba_<class>`. A CSV's fields that pandas takes for missing (empty, NA, NaN, \
+None, null, …) are missing, unless they are levels of the model; in JSON and Parquet a text is a value. Values that are \
+no level of training are counted and told, by column, where the model lets them pass. A row that the model refuses, as Python would, stops it \
+with the line and the reason.")]
 pub(crate) struct PredictArgs {
     /// The model file
     model: PathBuf,
-    /// The data: .csv (with a header), .jsonl or .parquet; `-` is standard input
+    /// The data: .csv or .tsv (with a header), .jsonl or .parquet; `-` is standard input
     data: PathBuf,
     /// Where predictions go; its extension says how they are written. Default: standard output, as CSV (JSON Lines for
     /// JSON Lines)
@@ -45,9 +49,8 @@ pub(crate) struct PredictArgs {
     /// knows none
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     columns: Option<Vec<String>>,
-    /// The format of the data, where its name does not tell
-    #[arg(long, value_enum)]
-    format: Option<Format>,
+    #[command(flatten)]
+    read: ReadArgs,
     /// Where the model is in a file that holds several things: `model`, `models[2].best`
     #[arg(long, value_name = "PATH")]
     at: Option<String>,
@@ -55,7 +58,7 @@ pub(crate) struct PredictArgs {
 
 /// Runs the command.
 pub(crate) fn run(args: &PredictArgs) -> Result<()> {
-    let model = load(&args.model, args.at.as_deref(), args.columns.as_deref())?;
+    let model = load(&args.model, args.at.as_deref(), args.columns.as_deref(), &args.data)?;
     let wants: &[Want] = if args.proba { &[Want::Predict, Want::Proba] } else { &[Want::Predict] };
     let signature = model.signature();
     if signature.predict.is_empty() {
@@ -66,17 +69,24 @@ pub(crate) fn run(args: &PredictArgs) -> Result<()> {
         bail!("{}: the model has no probabilities; leave `--proba` out", args.model.display());
     }
     let request = Request { columns: args.columns.as_deref(), keep: &args.keep, ..Request::default() };
-    let Opened { input, layout, first } = open(&args.data, args.format, signature, &request)?;
-    let format = output_format(args.output.as_deref(), input.format)?;
+    let Opened { input, layout, first } = open(&args.data, &args.read, &model, &request)?;
+    let format = output_format(args.output.as_deref(), input.how.format)?;
     let mut columns: Vec<_> =
         layout.keep.iter().map(|column| (column.name.clone(), layout::kept_type(&input, column))).collect();
     let outputs = wants.iter().flat_map(|want| signature.outputs(*want));
     columns.extend(outputs.map(|output| (output.name.clone(), output.data_type.clone())));
     let writing = Writing::new(format, columns)?;
+    let names: Vec<String> = layout.features.iter().map(|column| column.name.clone()).collect();
     let mut output = Output::open(args.output.as_deref(), &writing)?;
-    let job = Job { model, layout, writing, wants, format: input.format, name: input.name.clone() };
-    work::run(job, input, first, |encoded| output.write(&encoded))?;
-    output.finish()
+    let job = Job { model, layout, writing, wants, how: input.how.clone() };
+    let mut unseen = Unseen::default();
+    work::run(job, input, first, |made| {
+        unseen.add(made.rows, &made.unseen);
+        output.write(&made.encoded)
+    })?;
+    output.finish()?;
+    tell(&unseen, &names);
+    Ok(())
 }
 
 fn output_format(path: Option<&Path>, data: Format) -> Result<Format> {
@@ -98,26 +108,36 @@ struct Job {
     layout: Layout,
     writing: Writing,
     wants: &'static [Want],
-    format: Format,
-    name: String,
+    how: Arc<How>,
+}
+
+/// What becomes of a chunk.
+struct Made {
+    encoded: Encoded,
+    rows: usize,
+    unseen: Vec<(String, usize)>,
 }
 
 impl Work for Job {
-    type Made = Encoded;
+    type Made = Made;
 
     /// Parses, scores and encodes one chunk.
-    fn make(&self, chunk: &Chunk, scratch: &mut Scratch) -> Result<(Encoded, usize)> {
-        let table = parse(chunk, self.format, &self.layout, &self.name)?;
+    fn make(&self, chunk: &Chunk, scratch: &mut Scratch) -> Result<(Made, usize)> {
+        let table = parse(chunk, &self.how, &self.layout)?;
         let columns = Columns::new(&table.features, table.rows);
-        let mut outputs = Vec::new();
+        let (mut outputs, mut unseen) = (Vec::new(), Vec::new());
         for want in self.wants {
             let scored = self.model.score(&columns, *want, scratch);
             if let Some(refusal) = scored.refusals.first() {
-                let at = Place { name: &self.name, chunk }.of(refusal.row as usize, self.format);
+                let at = Place { how: &self.how, chunk }.of(refusal.row as usize);
                 bail!("{at}: the model refuses this row: {}", why(refusal));
             }
             outputs.extend(scored.columns);
+            if *want == Want::Predict {
+                unseen = scored.unseen;
+            }
         }
-        Ok((self.writing.encode(&table.keep, &outputs, table.rows)?, table.rows))
+        let encoded = self.writing.encode(&table.keep, &outputs, table.rows)?;
+        Ok((Made { encoded, rows: table.rows, unseen }, table.rows))
     }
 }
