@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::harness::case::{rows, same};
+use crate::harness::database::Database;
 use crate::harness::hdfs::{self, hdfs, local};
 use crate::harness::place::Place;
 use crate::harness::{root, s3, until};
@@ -260,6 +261,54 @@ fn compressed_files_on_s3() {
     assert_eq!(broken(&place).len(), 27);
     place.env.last_mut().unwrap().1 = "wrong".into();
     place.run(&["check"]).says(&["pipeline.yaml:3: source.file", "s3://foretell"]);
+}
+
+/// A decimal in a file, and one of a table that is joined to it, land in databases and files with all their digits.
+const EXACT: &str = "
+pipeline: ${id}
+source: { file: { path: in.jsonl } }
+decode: { json: { columns: [id: int64, d: \"decimal(38,9)?\"] } }
+tables:
+  prices: { sql: { url: { env: POSTGRES_URL }, table: prices_${id} }, key: id }
+query: SELECT id, d, d + 1 AS more, prices.p AS p FROM records LEFT JOIN prices USING (id)
+sinks:
+  out: { file: { path: out.csv } }
+  maria: { sql: { url: { env: MARIADB_URL }, table: exact_${id} } }
+  postgres: { sql: { url: { env: POSTGRES_URL }, table: exact_${id}, create: true } }
+dead_letters: { file: { path: bad.jsonl } }
+trigger: available_now
+";
+
+#[test]
+fn decimals_are_exact_from_file_and_table_to_every_sink() {
+    let place = Place::new("exact");
+    let text =
+        "{\"id\":1,\"d\":12345678901234567890.123456789}\n{\"id\":2,\"d\":\"-0.1\"}\n{\"id\":3,\"d\":0.0000000001}\n";
+    std::fs::write(place.dir.path().join("in.jsonl"), text).unwrap();
+    let (prices, exact) = (place.name("prices"), place.name("exact"));
+    Database::Postgres.execute(&format!(
+        "CREATE TABLE {prices} (id INT, p NUMERIC(30,12)); INSERT INTO {prices} VALUES (1, 123456789012345678.000000000001)"
+    ));
+    Database::MariaDb
+        .execute(&format!("CREATE TABLE {exact} (id INT, d DECIMAL(38,9), more DECIMAL(38,9), p DECIMAL(38,12))"));
+    place.pipeline(EXACT);
+    place.run(&["run"]).well();
+    let expected = [
+        "1 12345678901234567890.123456789 12345678901234567891.123456789 123456789012345678.000000000001",
+        "2 -0.100000000 0.900000000 ",
+    ];
+    let expected: Vec<String> = expected.iter().map(ToString::to_string).collect();
+    for database in [Database::MariaDb, Database::Postgres] {
+        let rows = database.select(&["id", "d", "more", "p"], &format!("{exact} ORDER BY id"));
+        let shown =
+            |row: &Vec<Option<String>>| row.iter().map(|v| v.clone().unwrap_or_default()).collect::<Vec<_>>().join(" ");
+        assert_eq!(rows.iter().map(shown).collect::<Vec<_>>(), expected, "{database:?}");
+    }
+    let written = lines(&local(&place.dir.path().join("out.csv")), true);
+    assert_eq!(written, expected.iter().map(|row| row.replace(' ', ",")).collect::<Vec<_>>());
+    let bad = lines(&local(&place.dir.path().join("bad.jsonl")), false);
+    assert_eq!(bad.len(), 1);
+    assert!(bad[0].contains("more digits behind the point than a decimal(38,9) has"), "{bad:?}");
 }
 
 #[test]

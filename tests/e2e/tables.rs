@@ -127,7 +127,7 @@ fn ids_become_names_by_tables_in_files_and_databases() {
         "table     depts: 29 rows (",
         "2 columns: id Int64, name Utf8; key id",
         "table     items: 5 rows (",
-        "4 columns: id Int64, name Utf8, price Float64, since Timestamp(µs, \"UTC\"); key id",
+        "4 columns: id Int64, name Utf8, price Decimal128(38, 2), since Timestamp(µs, \"UTC\"); key id",
         "table     doctors: 140 rows (",
         "query     row-wise: ",
     ] {
