@@ -182,6 +182,9 @@ pub async fn texts_keep_their_spaces(bed: &mut Bed) {
             // A text that is a number would become one.
             check(bed, "DATE", texts(&["2026-11-24", "20261124", "1e5"]), &[Some("2026-11-24"), None, None]).await;
             check(bed, "UUID", texts(&["a-1", "0012"]), &[Some("a-1"), None]).await;
+            check(bed, "STRING", texts(&["a", "007", "1e3"]), &[Some("a"), None, None]).await;
+            check(bed, "STRING", ints(&[7]), &[Some("7")]).await;
+            check(bed, "", texts(&["007"]), &[Some("007")]).await;
             let json = texts(&["[1.10]", "12", "18446744073709551615"]);
             check(bed, "JSON", json, &[Some("[1.10]"), Some("12"), None]).await;
         }

@@ -185,13 +185,16 @@ fn variable(text: &str) -> Option<&str> {
     (!name.is_empty() && name.chars().all(plain)).then_some(name)
 }
 
-/// A file that an option names; it must be there to be read.
+/// A file of certificates or of a key that an option names. The drivers' errors do not say which one is at fault.
 fn file(option: &str, path: &str, base: &Path) -> Result<PathBuf, StageError> {
     let path = base.join(path);
-    match std::fs::File::open(&path) {
-        Ok(_) => Ok(path),
-        Err(error) => Err(wrong(format!("`{option}`: {}: {error}", path.display()))
-            .remedy("the path is relative to the pipeline file")),
+    let place = format!("`{option}`: {}", path.display());
+    match std::fs::read(&path) {
+        Ok(bytes) if bytes.windows(11).any(|part| part == b"-----BEGIN ") => Ok(path),
+        Ok(_) => {
+            Err(wrong(format!("{place}: it holds no PEM")).remedy("write it as text that begins with `-----BEGIN`"))
+        }
+        Err(error) => Err(wrong(format!("{place}: {error}")).remedy("the path is relative to the pipeline file")),
     }
 }
 
@@ -341,7 +344,10 @@ mod tests {
     #[test]
     fn files_are_relative_to_the_pipeline_file_and_are_asked() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("ca.pem"), "").unwrap();
+        std::fs::write(folder.path().join("ca.pem"), "-----BEGIN CERTIFICATE-----\n").unwrap();
+        std::fs::write(folder.path().join("ca.der"), b"\x30\x82").unwrap();
+        let error = read("mysql://h/db?ssl-ca=ca.der", folder.path()).err().unwrap();
+        assert!(error.contains("ca.der: it holds no PEM"), "{error}");
         let error = read("postgres://h/db?sslrootcert=none.pem", folder.path()).err().unwrap();
         assert!(
             error.contains(&format!("`sslrootcert`: {}/none.pem: No such file", folder.path().display())),

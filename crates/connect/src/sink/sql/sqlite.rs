@@ -160,17 +160,21 @@ impl Database for Sqlite {
             .fetch(
                 "SELECT i.name, c.name FROM pragma_index_list(?, ?) i, pragma_index_info(i.name, ?) c \
                  WHERE i.\"unique\" AND NOT i.partial AND c.name IS NOT NULL ORDER BY i.name, c.seqno",
-                &[table, schema.clone(), schema],
+                &[table.clone(), schema.clone(), schema.clone()],
             )
             .await?;
         let mut unique = super::progress::grouped(&indexes);
         if !key.is_empty() {
             unique.push(key.iter().map(|(_, name)| name.clone()).collect());
         }
+        // Columns of a STRICT table hold their types alone.
+        let strict =
+            self.fetch("SELECT strict FROM pragma_table_list(?) WHERE schema = ?", &[table, schema.clone()]).await?;
+        let strict = matches!(strict.first().map(Vec::as_slice), Some([Value::Int(1)]));
         let single = key.len() == 1;
         Ok(Some(Table {
             name: name.clone(),
-            columns: columns.iter().filter_map(|row| column(row, single)).collect(),
+            columns: columns.iter().filter_map(|row| column(row, single, strict)).collect(),
             unique,
             no_transactions: None,
             is_view: false,
@@ -285,7 +289,7 @@ fn value(row: &SqliteRow, i: usize) -> Result<Value, Failure> {
 }
 
 /// A column by SQLite's own rules of affinity, but for the names that mean a time.
-fn column(row: &[Value], single_key: bool) -> Option<Column> {
+fn column(row: &[Value], single_key: bool, strict: bool) -> Option<Column> {
     let text = |i: usize| match row.get(i) {
         Some(Value::Text(text)) => text.as_str(),
         _ => "",
@@ -304,8 +308,9 @@ fn column(row: &[Value], single_key: bool) -> Option<Column> {
         () if has(&["DATE"]) => Kind::Date,
         () if has(&["TIME"]) => Kind::Clock { digits: 6 },
         () if has(&["BOOL"]) => Kind::Bool,
-        () if has(&["UUID"]) => Kind::Other,
-        () => Kind::Decimal { precision: 0, scale: None },
+        () if has(&["NUM", "DEC", "MONEY"]) => Kind::Decimal { precision: 0, scale: None },
+        // `UUID`, `STRING`: whatever it is given, but a text that is a number becomes one.
+        () => Kind::Any,
     };
     // 2 and 3 are generated columns. The one INTEGER PRIMARY KEY is the row's own number.
     let computed = matches!(number(4), 2 | 3);
@@ -318,7 +323,7 @@ fn column(row: &[Value], single_key: bool) -> Option<Column> {
         needed: number(2) != 0 && !filled,
         computed,
         limit: None,
-        by_number: false,
+        by_number: kind == Kind::Any && !upper.is_empty() && !strict,
         fills_null: rowid,
     })
 }

@@ -90,7 +90,8 @@ pub(super) struct Column {
     /// How long a value may be, where the database makes another one fit and says nothing: the characters of a text whose
     /// last spaces it would cut, the bytes of a binary one that it would fill up, those of a type that cuts.
     pub(super) limit: Option<usize>,
-    /// Whether a text that is a number may stand for a value's number (MariaDB's `enum` and `set`).
+    /// Whether a text that is a number becomes another value: the one of that number in MariaDB's `enum` and `set`, a
+    /// number in SQLite's columns of types that it does not know.
     pub(super) by_number: bool,
     /// Whether a value of its own would take the place of NULL.
     pub(super) fills_null: bool,

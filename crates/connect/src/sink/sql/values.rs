@@ -397,9 +397,8 @@ fn changed(text: &str, to: &Column, rules: &Rules) -> Option<&'static str> {
     {
         return Some("too long: spaces at its end would be cut");
     }
-    // A number that is none of the values would be taken for the number of one.
-    if to.by_number && text.trim().parse::<i64>().is_ok() && !to.type_name.contains(&format!("'{text}'")) {
-        return Some("none of the column's values");
+    if to.by_number && Number::read(text.trim()).is_some() && !to.type_name.contains(&format!("'{text}'")) {
+        return Some("a text that is a number, which the column would take for another value");
     }
     if rules.typed || matches!(to.kind, Kind::Text | Kind::Any | Kind::Binary) {
         return None;
