@@ -158,7 +158,7 @@ def as_file(seed, folder, made, case):
     put = questions(made).get("predict")
     if put is None or made.given or made.data.bare or not made.data.asked.columns.is_unique:
         return
-    ending = ENDINGS[seed % len(ENDINGS)]
+    ending = os.environ.get("FORETELL_FILES") or ENDINGS[seed % len(ENDINGS)]
     texts = [*made.data.words, *made.data.notes]
     frame = made.data.asked.copy()
     if ending != "parquet":
