@@ -158,7 +158,7 @@ def as_file(seed, folder, made, case):
     put = questions(made).get("predict")
     if put is None or made.given or made.data.bare or not made.data.asked.columns.is_unique:
         return
-    ending = ENDINGS[seed % len(ENDINGS)]
+    ending = os.environ.get("FORETELL_FILES") or ENDINGS[seed % len(ENDINGS)]
     texts = [*made.data.words, *made.data.notes]
     frame = made.data.asked.copy()
     if ending != "parquet":
@@ -193,7 +193,9 @@ def as_file(seed, folder, made, case):
         (folder / file).write_text("".join(json.dumps(row, default=lambda value: value.item()) + "\n" for row in rows))
     written = [{"type": kind_of(column), "values": [bits(value, kind_of(column)) for value in column], "slack": np.asarray(one).tolist()}
                for column, one in zip(columns, far)]
-    names = ["prediction"] if len(columns) == 1 else [f"prediction_{index}" for index in range(len(columns))]
+    flags = isinstance(getattr(made.model, "classes_", None), np.ndarray) and getattr(made.model, "multilabel_", False)
+    labels = made.model.classes_ if flags else range(len(columns))
+    names = ["prediction"] if len(columns) == 1 else [f"prediction_{label}" for label in labels]
     (folder / "files.json").write_text(json.dumps({"model": case["model"], "file": file, "about": case["about"], "outputs": names, "predict": written}))
 
 

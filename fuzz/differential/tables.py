@@ -97,7 +97,7 @@ def table(dice, numbers=0, words=0, notes=0, holes=0.0, bare=False, positive=Fal
 
 def typed(dice, train, asked, numbers, bare):
     """The numbers in the types that Parquet files have: float32 everywhere or only in what is asked, or any."""
-    how = dice.one(["wide"] * 5 + ["float32", "float32", "float32 asked", *([] if bare else ["any", "any"])])
+    how = dice.one(["wide"] * 3 + ["float32", "float32", "float32 asked", "float32 asked", *([] if bare else ["any", "any"])])
     with np.errstate(over="ignore"):
         for name in numbers if how != "wide" else []:
             columns = [frame[name] for frame in (train, asked)]

@@ -66,6 +66,10 @@ pub(crate) fn cos(x: f32) -> f32 {
 /// The sine some quarters of a turn on, by polynomials on an eighth of a turn around 0.
 fn wave(x: f32, quarters: i32) -> f32 {
     /// Half of pi in parts, each with so few bits that its multiples are exact.
+    #[allow(
+        clippy::approx_constant,
+        reason = "the first part is shorter than the constant, so that its multiples are exact"
+    )]
     const HALF_PI: [f32; 3] = [-1.570_796, -3.139_164_7e-7, -5.390_302_5e-15];
     const COS: [f32; 5] = [2.437_226_6e-5, -1.388_652e-3, 4.166_662e-2, -0.5, 1.0];
     const SIN: [f32; 4] = [2.840_409_7e-6, -1.985_649_1e-4, 8.333_397e-3, -0.166_666_67];

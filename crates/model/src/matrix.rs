@@ -56,6 +56,20 @@ pub(crate) fn round(value: f64, narrow: bool) -> f64 {
     if narrow { f64::from(value as f32) } else { value }
 }
 
+impl Frame {
+    /// Whether an array made of it is float32.
+    fn is_narrow(&self) -> bool {
+        let holds = |array: &ArrayRef| {
+            matches!(
+                array.data_type(),
+                DataType::Float32 | DataType::Int8 | DataType::Int16 | DataType::UInt8 | DataType::UInt16
+            )
+        };
+        let has = self.columns.iter().any(|array| array.data_type() == &DataType::Float32);
+        !self.wide && has && self.columns.iter().all(holds)
+    }
+}
+
 impl Dense {
     pub(crate) fn zeros(rows: usize, cols: usize) -> Self {
         Dense { data: vec![0.0; rows * cols], rows, cols, narrow: false }
@@ -166,6 +180,15 @@ impl Matrix {
         }
     }
 
+    /// Whether the library would hold float32.
+    pub(crate) fn is_narrow(&self) -> bool {
+        match self {
+            Matrix::Frame(frame) => frame.is_narrow(),
+            Matrix::Dense(dense) => dense.narrow,
+            Matrix::Csr(csr) => csr.narrow,
+        }
+    }
+
     /// The same to a step that takes numbers in the type that they have.
     pub(crate) fn typed(self) -> Matrix {
         match self {
@@ -219,15 +242,7 @@ impl Matrix {
             Matrix::Csr(csr) => Ok(csr.to_dense()),
             Matrix::Frame(frame) => {
                 let mut dense = Dense::zeros(frame.rows, frame.columns.len());
-                let narrow = |array: &ArrayRef| {
-                    matches!(
-                        array.data_type(),
-                        DataType::Float32 | DataType::Int8 | DataType::Int16 | DataType::UInt8 | DataType::UInt16
-                    )
-                };
-                dense.narrow = !frame.wide
-                    && frame.columns.iter().any(|array| array.data_type() == &DataType::Float32)
-                    && frame.columns.iter().all(narrow);
+                dense.narrow = frame.is_narrow();
                 for (col, array) in frame.columns.iter().enumerate() {
                     if !read(array, 0..frame.rows, dense.column_mut(col)) {
                         return Err(col);

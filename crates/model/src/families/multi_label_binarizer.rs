@@ -35,6 +35,8 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 
 #[allow(clippy::indexing_slicing, reason = "ranges are those of the lists")]
 mod run {
+    use std::ops::Range;
+
     use crate::families::encode::{self, Categories};
     use crate::families::lists::lists;
     use crate::matrix::{Csr, Matrix};
@@ -58,20 +60,19 @@ mod run {
             };
             if let Some((values, ranges)) = column.and_then(lists) {
                 let codes = self.classes.codes(values);
-                let mut unseen = 0;
+                let known = |range: &&Range<usize>| encode::unseen(&codes[(*range).clone()]) > 0;
+                run.unseen(&self.label, ranges.iter().flatten().filter(known).count());
                 for (row, range) in ranges.into_iter().enumerate() {
                     if range.is_none() {
                         run.refuse(row, "MultiLabelBinarizer", Some(&self.label), "missing value");
                     }
                     let mut known = codes[range.unwrap_or_default()].to_vec();
-                    unseen += usize::from(encode::unseen(&known) > 0);
                     known.retain(|code| (*code as usize) < count);
                     known.sort_unstable();
                     known.dedup();
                     known.into_iter().for_each(|code| csr.push(code, 1.0));
                     csr.end_row();
                 }
-                run.unseen(&self.label, unseen);
             } else {
                 run.refuse_all(rows, "MultiLabelBinarizer", Some(&self.label), "not a list of labels");
                 (0..rows).for_each(|_| csr.end_row());

@@ -66,7 +66,11 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     }
     let nan = matches!(missing, Fill::Number(number) if number.is_nan());
     let finite = Finite::new("SimpleImputer", &sources, nan, false);
-    let step = run::Imputer { columns, missing, indicated, finite, checks: !is_old };
+    // From 1.8 on what fills is of the type that was learned from.
+    let narrow = some_attr(view, "_fill_dtype")?.is_some_and(
+        |dtype| matches!(dtype.value(), Value::Dtype(dtype) if dtype.kind == Kind::Float && dtype.size == 4),
+    );
+    let step = run::Imputer { columns, missing, indicated, finite, narrow, checks: !is_old };
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
 }
 
@@ -119,7 +123,7 @@ mod run {
     use crate::bind::is_text;
     use crate::families::encode::texts;
     use crate::families::finite::Finite;
-    use crate::matrix::{Dense, Frame, Matrix, read};
+    use crate::matrix::{Dense, Frame, Matrix, read, round};
     use crate::step::{Run, Transform};
 
     #[derive(Debug)]
@@ -130,6 +134,8 @@ mod run {
         /// The columns that say whether a value was missing.
         pub(super) indicated: Vec<usize>,
         pub(super) finite: Finite,
+        /// Whether the fills are float32 whatever the numbers are.
+        pub(super) narrow: bool,
         /// Whether infinity is refused, as the old one did not.
         pub(super) checks: bool,
     }
@@ -165,7 +171,7 @@ mod run {
                         if self.missing.is_number(*value)
                             && let Some(Fill::Number(fill)) = &self.columns[*col as usize]
                         {
-                            *value = *fill;
+                            *value = round(*fill, csr.narrow || self.narrow);
                         }
                     }
                     return Matrix::Csr(csr);
@@ -173,7 +179,7 @@ mod run {
                 Matrix::Csr(csr) => Matrix::Dense(csr.to_dense()),
                 other => other,
             };
-            let rows = x.rows();
+            let (rows, narrow) = (x.rows(), x.is_narrow());
             let mut columns: Vec<ArrayRef> = Vec::new();
             let mut masks = Vec::with_capacity(self.columns.len());
             for (index, fill) in self.columns.iter().enumerate() {
@@ -192,7 +198,7 @@ mod run {
                         for (value, missing) in numbers.iter_mut().zip(&mut missing) {
                             *missing = self.missing.is_number(*value);
                             if *missing && let Some(Fill::Number(fill)) = fill {
-                                *value = *fill;
+                                *value = round(*fill, narrow || self.narrow);
                             }
                         }
                         Arc::new(Float64Array::from(numbers))
@@ -211,6 +217,7 @@ mod run {
                 return Matrix::Frame(Frame { columns, rows, wide: false });
             }
             let mut dense = Dense::zeros(rows, columns.len());
+            dense.narrow = narrow;
             for (index, column) in columns.iter().enumerate() {
                 read(column, 0..rows, dense.column_mut(index));
             }
