@@ -10,6 +10,7 @@ the `values` of an answer its `slack`, by row how far they may be off (`slack.py
 import os
 
 import argparse
+import io
 import json
 import multiprocessing
 import pathlib
@@ -29,11 +30,13 @@ os.environ.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NPY_DIS
 import joblib
 import lightgbm
 import numpy as np
+import pandas as pd
 import skops.io
 import xgboost
 from case import ask, bits, columns_of, input_column, kind_of
 
 from dice import Dice
+from files import ENDINGS
 from models import SHAPES
 from slack import slack
 
@@ -63,10 +66,20 @@ def draw(seed):
 def questions(made):
     """What the model can be asked, as functions of a model and a frame."""
 
+    booster = isinstance(made.model, (xgboost.Booster, xgboost.XGBModel))
+
+    def widened(answer):
+        """Numbers as float64, which hold those of the float32 that a float32 table makes of them."""
+        if isinstance(answer, list):
+            return [widened(one) for one in answer]
+        return answer.astype(float) if getattr(answer, "dtype", None) == np.float32 else answer
+
     def question(method):
         def put(model, frame):
             given = made.hand(frame)
             answer = getattr(model, method)(xgboost.DMatrix(given) if isinstance(model, xgboost.Booster) else given)
+            if method != "predict" or getattr(answer, "dtype", None) == np.float32:
+                answer = widened(answer) if made.data.narrow and not booster else answer
             if method == "transform":
                 # Numbers as float64, which hold those of any narrower type.
                 answer = np.asarray(answer.toarray() if hasattr(answer, "toarray") else answer)
@@ -134,7 +147,54 @@ def write(seed, folder):
     about = about.__repr__(N_CHAR_MAX=4000) if hasattr(about, "get_params") else str(about)
     case = {"model": save(d, made, folder), "about": " ".join(about.split()), "drawn": attempts + 1,
             "columns": [input_column(str(column), frame[column]) for column in frame.columns], "answers": answers}
+    if made.data.narrow and not isinstance(made.model, (xgboost.Booster, xgboost.XGBModel)):
+        case["floats"] = "any"
+    as_file(seed, folder, made, case)
     (folder / "case.json").write_text(json.dumps(case, separators=(",", ":")) + "\n")
+
+
+def as_file(seed, folder, made, case):
+    """The rows as a file of one kind, and what the library answers of what pandas reads from it (`files.py`)."""
+    put = questions(made).get("predict")
+    if put is None or made.given or made.data.bare or not made.data.asked.columns.is_unique:
+        return
+    ending = ENDINGS[seed % len(ENDINGS)]
+    texts = [*made.data.words, *made.data.notes]
+    frame = made.data.asked.copy()
+    if ending != "parquet":
+        frame = frame.astype({name: float for name in made.data.numbers if str(frame[name].dtype) == "float32"})
+    if ending == "jsonl":
+        frame = frame[~np.isinf(frame[made.data.numbers].astype(float)).any(axis=1)]
+
+    def read(rows):
+        """What pandas makes of the file."""
+        if ending != "csv":
+            return rows.reset_index(drop=True)
+        again = pd.read_csv(io.StringIO(rows.to_csv(index=False)), dtype={name: "object" for name in texts}, float_precision="round_trip")
+        return again.where(again.notna(), made.data.absent) if texts and made.data.absent is None else again
+
+    # Rows that it raises on stop the program, which says so: they are left out.
+    for _ in range(3):
+        columns, refused = ask(lambda part: put(made.model, part), read(frame))
+        if not refused:
+            break
+        frame = frame.drop(frame.index[refused])
+    if refused or len(frame) < 5:
+        return
+    far = slack(made.model, put, read(frame), columns, seed)
+    file = f"data.{ending}"
+    frame = frame.reset_index(drop=True).assign(**{"the row": np.arange(len(frame))})
+    if ending == "csv":
+        frame.to_csv(folder / file, index=False)
+    elif ending == "parquet":
+        frame.astype({name: "object" for name in texts}).to_parquet(folder / file, index=False)
+    else:
+        rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+        (folder / file).write_text("".join(json.dumps(row, default=lambda value: value.item()) + "\n" for row in rows))
+    written = [{"type": kind_of(column), "values": [bits(value, kind_of(column)) for value in column], "slack": np.asarray(one).tolist()}
+               for column, one in zip(columns, far)]
+    names = ["prediction"] if len(columns) == 1 else [f"prediction_{index}" for index in range(len(columns))]
+    (folder / "files.json").write_text(json.dumps({"model": case["model"], "file": file, "about": case["about"], "outputs": names, "predict": written}))
 
 
 def main():

@@ -116,6 +116,11 @@ def shaken(r):
             if not open_ended(self):
                 return answer
             parts = answer if isinstance(answer, list) else [answer]
+            parts = [part if sp.issparse(part) else np.asarray(part) for part in parts]
+            if isinstance(self, FunctionTransformer) and self.func not in (np.tanh, np.cbrt):
+                # numpy's float32 functions are told to the bit.
+                parts = [part if part.dtype == np.float32 else moved(part, places * np.finfo(float).eps, r) for part in parts]
+                return parts if isinstance(answer, list) else parts[0]
             eps = [np.finfo(part.dtype).eps if part.dtype.kind == "f" else 0 for part in parts]
             parts = [moved(part, places * one, r) for part, one in zip(parts, eps)]
             return parts if isinstance(answer, list) else parts[0]
@@ -126,6 +131,9 @@ def shaken(r):
         """The power of a number that is off is what is off by a power."""
 
         def call(self, x, *args, **more):
+            if getattr(x, "dtype", None) == np.float32 or set(map(str, getattr(x, "dtypes", ["?"]))) <= {"float32"}:
+                # Of float32 the last places are told.
+                return method(self, x, *args, **more)
             x = np.array(x, dtype=float)
             x = moved(x, 2.0**-50, r) + 2.0**-50 * r.choice([-1.0, 1.0], x.shape) * (self.method == "yeo-johnson")
             return method(self, x, *args, **more)

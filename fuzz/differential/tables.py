@@ -32,12 +32,18 @@ class Table:
     def given(self, frame):
         """What the library is handed."""
         if self.bare:
-            return frame.to_numpy(dtype=float)
+            return frame.to_numpy(dtype=np.float32 if set(map(str, frame.dtypes)) == {"float32"} else float)
+
         def category(name, known):
             unseen = sorted(set(frame[name].dropna()) - set(known))
             return pd.Categorical(frame[name], categories=[*known, *unseen])
 
         return frame.assign(**{name: category(name, known) for name, known in self.levels.items()})
+
+    @property
+    def narrow(self):
+        """Whether the library may answer in float32 because of what it is handed."""
+        return any("float32" in map(str, frame.dtypes) for frame in (self.train, self.asked))
 
     @property
     def holes(self):
@@ -56,6 +62,7 @@ def number(dice):
         lambda _: lambda r, n: r.choice([0.0, 0.0, 1.0, 2.5], n),
         lambda _: lambda r, n: r.randint(0, 2, n),
         lambda _: lambda r, n: r.rand(n) < 0.4,
+        lambda _: lambda r, n: np.full(n, r.choice([0.0, 2.5])),
         lambda _: lambda r, n: 1_600_000_000 + r.randint(0, 10**8, n),
     ])
 
@@ -84,7 +91,30 @@ def table(dice, numbers=0, words=0, notes=0, holes=0.0, bare=False, positive=Fal
             train[name] = train[name].astype(float) if kind == "numbers" else train[name]
             train[name].iloc[rows] = np.nan if kind == "numbers" else absent
         odd(dice, name, kind, asked, absent)
-    return Table(pd.DataFrame(train), pd.DataFrame(asked), by["numbers"], by["words"], by["notes"], bare, absent)
+    train, asked = typed(dice, pd.DataFrame(train), pd.DataFrame(asked), by["numbers"], bare)
+    return Table(train, asked, by["numbers"], by["words"], by["notes"], bare, absent)
+
+
+def typed(dice, train, asked, numbers, bare):
+    """The numbers in the types that Parquet files have: float32 everywhere or only in what is asked, or any."""
+    how = dice.one(["wide"] * 5 + ["float32", "float32", "float32 asked", *([] if bare else ["any", "any"])])
+    with np.errstate(over="ignore"):
+        for name in numbers if how != "wide" else []:
+            columns = [frame[name] for frame in (train, asked)]
+            if columns[0].dtype == bool:
+                continue
+            whole = all(column.dtype.kind == "i" for column in columns)
+            kinds = ["float32"]
+            if how == "any":
+                fits = [kind for kind in ("int8", "uint8", "int16", "int32") if whole and all(
+                    np.iinfo(kind).min <= column.min() and column.max() <= np.iinfo(kind).max for column in columns)]
+                kinds = fits or ["float32", None]
+            kind = dice.one(kinds)
+            if kind and how != "float32 asked":
+                train[name] = columns[0].astype(kind)
+            if kind:
+                asked[name] = columns[1].astype(kind)
+    return train, asked
 
 
 def word(dice, absent):
@@ -130,6 +160,11 @@ LABELS = {2: [["no", "yes"], [0, 1], [False, True], [-1, 1], ["हाँ", "Nein
 
 def classes(dice, score, count):
     labels = np.array(dice.one(LABELS[count]))
+    if dice.flip(0.06):
+        # A single class, or one that is there once.
+        lone = np.full(len(score), labels[0])
+        lone[0] = labels[-1] if dice.flip() else labels[0]
+        return lone
     return labels[np.digitize(score, np.quantile(score, np.arange(1, count) / count))]
 
 
@@ -138,6 +173,8 @@ TASKS = ["number", "number", "number", "positive", "two", "two", "two", "many", 
 
 def target(dice, data, task):
     score = signal(dice, data)
+    if task in ("number", "positive") and dice.flip(0.05):
+        return np.full(len(score), dice.one([0.0, 1.0, 7.25]))
     if task == "number":
         return score * dice.one([1, 1, 100, 1e-3])
     if task == "positive":
@@ -147,6 +184,8 @@ def target(dice, data, task):
     if task == "many":
         return classes(dice, score, dice.whole(3, 4))
     several = [score, *(signal(dice, data) for _ in range(dice.whole(1, 2)))]
+    if dice.flip(0.1):
+        several[-1] = np.full(len(score), dice.one([-1.0, 2.0]))
     if task == "numbers":
         return np.column_stack(several)
     return np.column_stack([one > np.quantile(one, 0.4) for one in several]).astype(int)

@@ -11,6 +11,7 @@ mod cases;
 mod console;
 mod crash;
 mod docs;
+mod edits;
 mod files;
 mod groups;
 mod harness;

@@ -283,6 +283,12 @@ pub trait SinkSettings: Send + Sync {
         None
     }
 
+    /// Where it writes, where one machine or one worker alone may write: [`Lane::home`](foretell_flow::Lane::home). Else
+    /// empty. `base` as in [`SinkContext`].
+    fn home(&self, _base: &Path) -> String {
+        String::new()
+    }
+
     /// Reaches the service and checks everything that can be wrong (address, credentials, table, columns and their
     /// types, folder, topic) and writes nothing: what `foretell check` does is this.
     async fn open(&self, context: &SinkContext) -> Result<Box<dyn Sink>, StageError>;

@@ -9,6 +9,7 @@ pub mod decode;
 pub mod human;
 pub mod kafka;
 pub mod kind;
+mod machine;
 pub mod sink;
 pub mod source;
 pub mod storage;

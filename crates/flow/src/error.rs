@@ -47,6 +47,20 @@ impl StageError {
         Self::new(Fault::State, message)
     }
 
+    /// A task or thread panicked, which the log tells: nothing more comes from it, and the run must end.
+    pub fn defect(who: &str) -> Self {
+        Self::settings(format!("{who} ended by a defect of this program, which is told above"))
+            .remedy("nothing is lost: the next start goes on from what the sinks hold; please report it")
+    }
+
+    /// Runs what must not end silently: a panic becomes [`defect`](StageError::defect).
+    ///
+    /// # Errors
+    /// It panicked.
+    pub fn guarded<T>(who: &str, work: impl FnOnce() -> T) -> Result<T, Self> {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).map_err(|_| Self::defect(who))
+    }
+
     fn new(fault: Fault, message: impl Into<String>) -> Self {
         StageError { fault, message: message.into(), remedy: String::new() }
     }

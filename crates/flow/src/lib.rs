@@ -21,9 +21,9 @@ pub use plan::{Partition, Piece, Plan, Position, Range, Recipe};
 pub use record::{Cut, Header, Records, RecordsBuilder};
 pub use run::{
     Cook, DecodeKeys, Keys, Kitchen, Lane, Limits, OnBadRecord, Settings, Snapshot, Stats, Takes, Trigger, Worker,
-    records_schema,
+    check_positions, records_schema,
 };
 pub use stage::{
     Bounds, Chunk, Claim, Decode, Decoded, Demand, Event, Holding, Keep, PASSING, Queried, Query, Refused, Reset,
-    Scope, Sharing, Sink, SinkTraits, Source, Write, Written,
+    Scope, Sharing, Sink, SinkTraits, Source, Trace, Upkeep, Write, Written,
 };

@@ -13,8 +13,8 @@ use crate::{Partition, Piece, Place, Plan, Position, Provenance, Range, Records,
 
 /// Where records come from. One source serves one worker; it is one member of a consumer group.
 ///
-/// Order of calls: `next` until it says [`Event::Assigned`]; then `bounds` and `seek` for those partitions; then `next`
-/// for records; `commit` now and then. After [`Event::Revoked`] everything buffered is void and `next` is called until
+/// Order of calls: `next` until it says [`Event::Assigned`]; then `notes`, `bounds` and `seek` for those partitions; then
+/// `next` for records, while its [`Upkeep`] is asked from another task. After [`Event::Revoked`] everything buffered is void and `next` is called until
 /// the next assignment.
 #[async_trait]
 pub trait Source: Send {
@@ -36,27 +36,39 @@ pub trait Source: Send {
     /// Reads on from these positions: what was buffered for these partitions is dropped.
     async fn seek(&mut self, positions: &[Position]) -> Result<(), StageError>;
 
-    /// Tells the service how far every sink is, for lag tools: advisory, monotone, never read back where a sink stores
-    /// positions. A source that keeps its records itself may let go of those below.
-    async fn commit(&mut self, positions: &[Position]) -> Result<(), StageError>;
-
-    /// How many records are between these positions and the ends of their logs; an estimate where offsets do not count
-    /// records.
-    async fn behind(&mut self, positions: &[Position]) -> Result<i64, StageError> {
-        let partitions: Vec<Partition> = positions.iter().map(|position| position.partition.clone()).collect();
-        let bounds = self.bounds(&partitions).await?;
-        let behind = |bound: &Bounds| {
-            let position = positions.iter().find(|position| position.partition == bound.partition);
-            (bound.end - position.map_or(0, |position| position.next)).max(0)
-        };
-        Ok(bounds.iter().map(behind).sum())
+    /// What was noted with commits, of every partition of the log that has such a note.
+    async fn notes(&mut self) -> Result<Vec<String>, StageError> {
+        Ok(Vec::new())
     }
+
+    /// Identities of logs of other pipelines that have the same records under another identity; none where a log is the
+    /// same whoever reads it. Asked where a sink has lost its positions, or is new.
+    async fn kin(&mut self) -> Result<Vec<String>, StageError> {
+        Ok(Vec::new())
+    }
+
+    /// What housekeeping asks, from a task of its own: neither side waits for the other.
+    fn upkeep(&mut self) -> Arc<dyn Upkeep>;
 
     /// Where a person finds the records at these places, one entry each; `None` from a source whose records have no
     /// place but their offset. The same at every replay. Asked for bad records only.
     async fn places(&mut self, _records: &Provenance) -> Result<Option<Vec<Place>>, StageError> {
         Ok(None)
     }
+}
+
+/// A source as housekeeping sees it, beside the batch loop.
+#[async_trait]
+pub trait Upkeep: Send + Sync {
+    /// How many records are between these positions and the ends of their logs; an estimate where offsets do not count
+    /// records.
+    async fn behind(&self, positions: &[Position]) -> Result<i64, StageError>;
+
+    /// Tells the service how far every sink is, for lag tools: advisory, monotone, never read back where a sink stores
+    /// positions. A source that keeps its records itself may let go of those below. The note says which sinks the
+    /// pipeline has, and is given back by [`Source::notes`], also to other processes and at other starts, as long as
+    /// the service remembers it.
+    async fn commit(&self, positions: &[Position], note: &str) -> Result<(), StageError>;
 }
 
 /// How much the run loop wants at most.
@@ -221,6 +233,19 @@ pub trait Sink: Send {
     /// [`Fenced`](crate::Fault::Fenced) and nothing is stored), and becomes `to`.
     async fn write(&mut self, write: &Write) -> Result<Written, StageError>;
 
+    /// What the place where this sink keeps its positions has beside them: positions of sinks of other names or of other
+    /// pipelines that wrote to the same target, rows that no position stands behind. Asked where nothing is stored for
+    /// this sink, before the first claim. Reads only.
+    async fn traces(&mut self) -> Result<Vec<Trace>, StageError> {
+        Ok(Vec::new())
+    }
+
+    /// What is stored for this sink becomes another's (of another pipeline, it may be), which writes to the same target
+    /// and has nothing yet: for `foretell positions`, while neither is running.
+    async fn hand_over(&mut self, _pipeline: &str, _sink: &str) -> Result<(), StageError> {
+        Err(StageError::settings("this sink keeps no positions"))
+    }
+
     /// Sets or forgets what is stored: for `foretell positions`, while the pipeline is not running; and between two
     /// claims, where what is stored is of a log that ended with its process.
     async fn reset(&mut self, reset: &Reset) -> Result<(), StageError>;
@@ -276,8 +301,24 @@ pub struct Holding {
     pub identity: String,
     /// The next offset to consume.
     pub next: i64,
-    /// The plans kept here for other sinks, by offset; only in a leader.
+    /// The plans kept here for other sinks, by offset: in a leader, and in one that led before.
     pub plans: Vec<Piece>,
+}
+
+/// What was found where a sink has nothing yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trace {
+    /// Positions of another sink.
+    Sink {
+        /// Its pipeline.
+        pipeline: String,
+        /// Its name.
+        sink: String,
+        /// The identities of the logs that they were read from.
+        logs: Vec<String>,
+    },
+    /// Rows without a position; in words: what and where.
+    Rows(String),
 }
 
 /// One atomic act.
@@ -292,16 +333,18 @@ pub struct Write {
     /// Where each row comes from, as the query says: at least its partition, but of queries that depend on the whole
     /// batch.
     pub provenance: Option<Provenance>,
-    /// In the leader: what to keep for the others.
+    /// What to keep for the others, and what of that may go.
     pub keep: Option<Keep>,
 }
 
-/// What the leader keeps for the other sinks.
+/// What a sink keeps for the other sinks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keep {
-    /// The plan's pieces, to be stored with this write.
+    /// The plan's pieces, to be stored with this write; they replace what is stored from their begin on. None where
+    /// another sink keeps them.
     pub pieces: Vec<Piece>,
-    /// By partition, the lowest position of all other sinks: stored pieces that end at or below it may go.
+    /// By partition, the lowest position that a sink may still need a plan from: stored pieces that end at or below it
+    /// go.
     pub floor: Vec<Position>,
 }
 

@@ -67,7 +67,21 @@ impl Source for Log {
         Ok(())
     }
 
-    async fn commit(&mut self, _: &[Position]) -> Result<(), StageError> {
+    fn upkeep(&mut self) -> Arc<dyn Upkeep> {
+        Arc::new(Advisory)
+    }
+}
+
+/// Nobody asks it.
+struct Advisory;
+
+#[async_trait]
+impl Upkeep for Advisory {
+    async fn behind(&self, _: &[Position]) -> Result<i64, StageError> {
+        Ok(0)
+    }
+
+    async fn commit(&self, _: &[Position], _: &str) -> Result<(), StageError> {
         Ok(())
     }
 }
@@ -180,14 +194,21 @@ fn worker(log: Log, stores: &Stores, trigger: Trigger) -> Worker {
         sink: Box::new(Table { store: stores[index].clone(), takes: Duration::ZERO }),
         traits: SinkTraits { keeps_positions: true, sharing: Sharing::Single, atomic: true, slices: false },
         takes,
-        columns: None,
+        schema: match takes {
+            Takes::Results => Query::schema(&Plain),
+            Takes::DeadLetters => dead_letter_schema(false),
+        },
+        chosen: false,
         backfill: false,
+        new: false,
+        home: String::new(),
     };
     Worker {
         source: Box::new(log),
         lanes: vec![lane(0, Takes::Results), lane(1, Takes::Results), lane(2, Takes::DeadLetters)],
         kitchen: Arc::new(Plain),
         settings: Settings {
+            pipeline: "p".into(),
             worker: "0".into(),
             trigger,
             limits: Limits { rows: 40, bytes: 1 << 20, window: 1 << 20, slice: 7 },

@@ -229,7 +229,7 @@ impl Reverse {
 
     /// Codes to labels. A code that no label has refuses its row, or is NULL where unknown labels are not refused.
     pub fn score(&self, columns: &Columns<'_>) -> Outputs {
-        let frame = Frame { columns: columns.arrays().to_vec(), rows: columns.rows() };
+        let frame = Frame { columns: columns.arrays().to_vec(), rows: columns.rows(), wide: false };
         let codes = Matrix::Frame(frame).numbers(0).unwrap_or_else(|| vec![f64::NAN; columns.rows()]);
         let mut run = Run::default();
         let places: Vec<Option<u32>> =

@@ -23,6 +23,7 @@ mod columns;
 mod encoding;
 mod error;
 mod families;
+mod float32;
 mod labels;
 mod lightgbm;
 mod load;

@@ -130,6 +130,7 @@ fn finish(mut loader: Loader<'_>, loaded: crate::loader::Loaded, bytes: &[u8]) -
             (Signature::transformer(inputs, transform), Vec::new())
         }
     };
+    let wide = loader.version().is_some_and(|version| version < (0, 22));
     let steps = loaded.report.walk();
     let trees: Vec<_> = steps.iter().filter_map(|step| step.trees.as_ref()).collect();
     let mut kernels: Vec<&str> = trees.iter().map(|trees| trees.kernel.as_str()).collect();
@@ -147,7 +148,7 @@ fn finish(mut loader: Loader<'_>, loaded: crate::loader::Loaded, bytes: &[u8]) -
         sha256: sha256(bytes),
         root: loaded.report,
     };
-    Ok(Model { step: loaded.step, labels, signature, description })
+    Ok(Model { step: loaded.step, labels, signature, description, wide })
 }
 
 /// Looks into a file whether or not it can be loaded.

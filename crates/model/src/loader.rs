@@ -16,6 +16,8 @@ pub(crate) struct Source {
     pub(crate) label: String,
     /// The model's input that it is, unchanged.
     pub(crate) origin: Option<usize>,
+    /// Whether it is float32 where the table is, and float64 where that is.
+    pub(crate) follows: bool,
 }
 
 impl Source {
@@ -26,7 +28,12 @@ impl Source {
 
     /// A column that a step makes.
     pub(crate) fn made(label: String) -> Self {
-        Source { label, origin: None }
+        Source { label, origin: None, follows: false }
+    }
+
+    /// A column that a step makes of others, in their type.
+    pub(crate) fn made_of(label: String, sources: &[Source]) -> Self {
+        Source { label, origin: None, follows: sources.iter().any(|source| source.follows) }
     }
 
     /// The output column of a transformer at the root.
@@ -222,6 +229,11 @@ impl<'o> Loader<'o> {
         self.library
     }
 
+    /// The version of scikit-learn that wrote the file, where it did.
+    pub(crate) fn version(&self) -> Option<(u32, u32)> {
+        self.version.as_deref().filter(|_| self.library == "scikit-learn").and_then(numbers)
+    }
+
     pub(crate) fn version_text(&self) -> Option<String> {
         self.version.clone()
     }
@@ -303,7 +315,7 @@ impl<'o> Loader<'o> {
         let name = |index: usize| names.as_ref().and_then(|names| names.get(index)).cloned();
         self.inputs = (0..count).map(|index| (name(index), None)).collect();
         let label = |index: usize| name(index).unwrap_or_else(|| format!("feature {index}"));
-        Ok((0..count).map(|index| Source { label: label(index), origin: Some(index) }).collect())
+        Ok((0..count).map(|index| Source { label: label(index), origin: Some(index), follows: true }).collect())
     }
 
     /// The model's own features, once an estimator has told them.
@@ -312,6 +324,7 @@ impl<'o> Loader<'o> {
         let source = |(index, (name, _)): (usize, &(Option<String>, _))| Source {
             label: label(index, name),
             origin: Some(index),
+            follows: true,
         };
         (!self.inputs.is_empty()).then(|| self.inputs.iter().enumerate().map(source).collect())
     }
@@ -363,9 +376,12 @@ pub(crate) fn version_text(view: &View<'_>) -> Result<Option<String>, Error> {
 
 /// The same as numbers: `(1, 3)`; `None` where it does not say (0.18 and older).
 pub(crate) fn version(view: &View<'_>) -> Result<Option<(u32, u32)>, Error> {
-    let Some(text) = version_text(view)? else { return Ok(None) };
-    let mut parts = text.split('.').map(|part| part.parse::<u32>().ok());
-    Ok(parts.next().flatten().zip(parts.next().flatten()))
+    Ok(version_text(view)?.and_then(|text| numbers(&text)))
+}
+
+fn numbers(version: &str) -> Option<(u32, u32)> {
+    let mut parts = version.split('.').map(|part| part.parse::<u32>().ok());
+    parts.next().flatten().zip(parts.next().flatten())
 }
 
 /// A parameter that is a text, with the default where it is not written.

@@ -25,6 +25,8 @@ pub(crate) enum Matrix {
 pub(crate) struct Frame {
     pub(crate) columns: Vec<ArrayRef>,
     pub(crate) rows: usize,
+    /// Whether an array made of it is float64 whatever its columns are: scikit-learn before 0.22 did not look at them.
+    pub(crate) wide: bool,
 }
 
 /// Column-major float64. `narrow` says that the library would hold float32: the values are rounded to it already, and
@@ -129,7 +131,7 @@ impl Matrix {
         match self {
             Matrix::Frame(frame) => {
                 let columns = picked.iter().map(|&col| frame.columns[col].clone()).collect();
-                Matrix::Frame(Frame { columns, rows: frame.rows })
+                Matrix::Frame(Frame { columns, rows: frame.rows, wide: frame.wide })
             }
             Matrix::Dense(dense) => {
                 let mut data = Vec::with_capacity(picked.len() * dense.rows);
@@ -161,6 +163,14 @@ impl Matrix {
                 }
                 Matrix::Csr(out)
             }
+        }
+    }
+
+    /// The same to a step that takes numbers in the type that they have.
+    pub(crate) fn typed(self) -> Matrix {
+        match self {
+            Matrix::Frame(frame) => Matrix::Frame(Frame { wide: false, ..frame }),
+            other => other,
         }
     }
 
@@ -215,7 +225,8 @@ impl Matrix {
                         DataType::Float32 | DataType::Int8 | DataType::Int16 | DataType::UInt8 | DataType::UInt16
                     )
                 };
-                dense.narrow = frame.columns.iter().any(|array| array.data_type() == &DataType::Float32)
+                dense.narrow = !frame.wide
+                    && frame.columns.iter().any(|array| array.data_type() == &DataType::Float32)
                     && frame.columns.iter().all(narrow);
                 for (col, array) in frame.columns.iter().enumerate() {
                     if !read(array, 0..frame.rows, dense.column_mut(col)) {

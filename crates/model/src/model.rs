@@ -19,6 +19,8 @@ pub struct Model {
     pub(crate) labels: Vec<Labels>,
     pub(crate) signature: Signature,
     pub(crate) description: Description,
+    /// Whether its library makes float64 of any table.
+    pub(crate) wide: bool,
 }
 
 /// Memory that calls may share. One a thread; any model takes any.
@@ -58,7 +60,7 @@ impl Model {
         if wanted.is_empty() {
             return Outputs::default();
         }
-        let x = Matrix::Frame(Frame { columns: columns.arrays().to_vec(), rows });
+        let x = Matrix::Frame(Frame { columns: columns.arrays().to_vec(), rows, wide: self.wide });
         let mut run = Run::default();
         let table = match &self.step {
             Step::Predict(step) if want != Want::Transform => Err(step.answer(x, want, &mut run)),

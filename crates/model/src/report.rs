@@ -17,7 +17,7 @@ pub struct Description {
     pub nodes: usize,
     /// The depth of the deepest tree (a lone leaf has depth 0).
     pub max_depth: usize,
-    /// The names of the kernels that score it, e.g. `select-4 (f32)`; `none` where there is no ensemble of trees.
+    /// The names of the kernels that score it, e.g. `ranks (f32)`; `none` where there is no ensemble of trees.
     pub kernel: String,
     /// Roughly how many bytes the loaded model holds in memory.
     pub bytes: usize,

@@ -27,27 +27,27 @@ fn kinds_of_files_with_their_libraries_trees_and_kernels() {
     let (sklearn, lightgbm) = (("scikit-learn", Some("1.9.1")), ("LightGBM", None));
     let xgboost = ("XGBoost", Some("3.2.0"));
     for (name, container, protocol, libraries, trees) in [
-        ("sklearn-1.9/pipeline-mixed/model.joblib", "zlib", Some(4), vec![sklearn], (3, 81, 4, "walk (f32)")),
-        ("skops-0.16/pipeline-mixed/model.skops", "skops", Some(2), vec![sklearn], (3, 81, 4, "walk (f32)")),
+        ("sklearn-1.9/pipeline-mixed/model.joblib", "zlib", Some(4), vec![sklearn], (3, 81, 4, "ranks (f32)")),
+        ("skops-0.16/pipeline-mixed/model.skops", "skops", Some(2), vec![sklearn], (3, 81, 4, "ranks (f32)")),
         ("sklearn-1.9/linear-logistic/model.joblib", "gzip", Some(4), vec![sklearn], (0, 0, 0, "none")),
-        ("xgboost-3.2/saved-json/model.json", "XGBoost JSON", None, vec![xgboost], (6, 182, 4, "select-4 (f32)")),
-        ("xgboost-3.2/saved-ubj/model.ubj", "XGBoost UBJSON", None, vec![xgboost], (6, 182, 4, "select-4 (f32)")),
-        ("xgboost-3.2/regressor/model.pickle", "pickle", Some(3), vec![xgboost], (20, 294, 3, "select-3 (f32)")),
+        ("xgboost-3.2/saved-json/model.json", "XGBoost JSON", None, vec![xgboost], (6, 182, 4, "ranks (f32)")),
+        ("xgboost-3.2/saved-ubj/model.ubj", "XGBoost UBJSON", None, vec![xgboost], (6, 182, 4, "ranks (f32)")),
+        ("xgboost-3.2/regressor/model.pickle", "pickle", Some(3), vec![xgboost], (20, 294, 3, "ranks (f32)")),
         (
             "xgboost-3.2/pipeline-sparse/model.joblib",
             "gzip",
             Some(4),
             vec![sklearn, xgboost],
-            (6, 182, 4, "select-4 (f32)"),
+            (6, 182, 4, "ranks (f32)"),
         ),
         (
             "xgboost-0.90/booster-saved-raw/model.bin",
             "XGBoost binary",
             None,
             vec![("XGBoost", None)],
-            (24, 168, 2, "select-2 (f32)"),
+            (24, 168, 2, "ranks (f32)"),
         ),
-        ("lightgbm-4.7/booster-text/model.txt", "LightGBM text", None, vec![lightgbm], (9, 81, 4, "select-4 (f64)")),
+        ("lightgbm-4.7/booster-text/model.txt", "LightGBM text", None, vec![lightgbm], (9, 81, 4, "ranks (f64)")),
         (
             "lightgbm-4.7/categories/model.joblib",
             "bzip2",

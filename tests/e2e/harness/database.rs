@@ -79,3 +79,24 @@ impl Database {
         usize::try_from(count).unwrap()
     }
 }
+
+/// A table of MariaDB that nobody else can write to, until this is dropped.
+pub(crate) struct Locked(Option<MySqlConnection>);
+
+impl Locked {
+    pub(crate) fn table(table: &str) -> Locked {
+        wait(async {
+            let mut connection = MySqlConnection::connect(&Database::MariaDb.url()).await.unwrap();
+            connection.execute(AssertSqlSafe(format!("LOCK TABLES {table} WRITE"))).await.unwrap();
+            Locked(Some(connection))
+        })
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        if let Some(mut connection) = self.0.take() {
+            wait(async { connection.execute("UNLOCK TABLES").await.map(drop) }).unwrap();
+        }
+    }
+}

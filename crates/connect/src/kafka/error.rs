@@ -249,7 +249,12 @@ fn listed(code: Code) -> Option<Cause> {
 
 /// Whether an error that came among a partition's records says that reading it cannot go on by itself.
 pub(crate) fn breaks(code: Code) -> bool {
-    code == Code::InvalidMessage || !matches!(cause(code), Cause::Moment | Cause::Fenced)
+    match code {
+        Code::InvalidMessage => true,
+        // A broker that does not know it any more, or not yet: whether it is gone is another question.
+        Code::UnknownPartition | Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownTopicId => false,
+        code => !matches!(cause(code), Cause::Moment | Cause::Fenced),
+    }
 }
 
 /// What librdkafka says of a code, e.g. `Broker: Producer attempted a transactional operation in an invalid state`.
@@ -309,7 +314,9 @@ mod tests {
             assert_eq!(cause(code), wanted, "{code}");
         }
         assert!([Code::BadMessage, Code::NotImplemented, Code::InvalidMessage].into_iter().all(breaks));
-        assert!(![Code::LeaderNotAvailable, Code::KafkaStorageError, Code::PartitionEOF].into_iter().any(breaks));
+        let passing =
+            [Code::LeaderNotAvailable, Code::KafkaStorageError, Code::UnknownTopicOrPartition, Code::PartitionEOF];
+        assert!(!passing.into_iter().any(breaks));
     }
 
     #[test]

@@ -251,13 +251,16 @@ impl Inspector {
         Ok(found.into_iter().zip(ends).map(|(found, end)| found.unwrap_or(end)).collect())
     }
 
-    /// What the group committed last.
-    pub(crate) fn committed(&self, topic: &str, partitions: &[i32]) -> Result<Vec<Option<i64>>, StageError> {
+    /// What the group committed last, and what it noted with that.
+    pub(crate) fn committed(&self, topic: &str, partitions: &[i32]) -> Result<Vec<Option<(i64, String)>>, StageError> {
         let answer = self.consumer.committed_offsets(list(topic, partitions, Offset::Invalid), ANSWER);
         let answer = answer.map_err(|error| error::of(&format!("topic `{topic}`: committed offsets"), &error))?;
-        let committed = |partition: &i32| match answer.find_partition(topic, *partition)?.offset() {
-            Offset::Offset(offset) => Some(offset),
-            _ => None,
+        let committed = |partition: &i32| {
+            let element = answer.find_partition(topic, *partition)?;
+            match element.offset() {
+                Offset::Offset(offset) => Some((offset, element.metadata().to_owned())),
+                _ => None,
+            }
         };
         Ok(partitions.iter().map(committed).collect())
     }

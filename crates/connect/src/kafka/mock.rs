@@ -46,6 +46,14 @@ impl Mock {
         self.cluster.create_topic(name, partitions, 1).map_err(|error| error::of(&doing(), &error))
     }
 
+    /// Answers the next requests of a kind with errors, instead of those that were given before.
+    #[cfg(test)]
+    pub(crate) fn refuse(&self, request: rdkafka::types::RDKafkaApiKey, code: RDKafkaErrorCode, times: usize) {
+        let code = rdkafka::types::RDKafkaRespErr::try_from(code as i32).unwrap();
+        self.cluster.clear_request_errors(request);
+        self.cluster.request_errors(request, &vec![code; times]);
+    }
+
     /// Writes records to it.
     ///
     /// # Errors

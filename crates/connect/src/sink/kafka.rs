@@ -74,8 +74,8 @@ pub struct Settings {
     /// replicas and `min.insync.replicas=2` where there are three brokers. Default: `foretell_progress`.
     #[serde(default)]
     pub progress_topic: Option<String>,
-    /// Topic for rows whose record the topic does not take (too large; without a key where it is compacted; refused by
-    /// the broker): the beginning of the value, with the reason in headers. Without it such a row stops the pipeline.
+    /// Topic for rows whose record the topic does not take (too large; without a key where it is compacted): the
+    /// beginning of the value, with the reason in headers. Without it such a row stops the pipeline.
     #[serde(default)]
     pub rejects: Option<String>,
     /// TLS and login.

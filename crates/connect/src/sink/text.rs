@@ -105,8 +105,11 @@ fn times(array: &dyn Array, unit: TimeUnit, timezone: Option<Tz>) -> Result<Arra
 
 fn dates(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     let text = |days: i32| {
-        let time = moment(i64::from(days) * 86_400, 0, None);
-        time.split('T').next().unwrap_or_default().to_owned()
+        let seconds = i64::from(days) * 86_400;
+        match DateTime::from_timestamp(seconds, 0) {
+            Some(time) => time.date_naive().to_string(),
+            None => moment(seconds, 0, None).split('T').next().unwrap_or_default().to_owned(),
+        }
     };
     let days = cast(array, &DataType::Int32)?;
     Ok(Arc::new(days.as_primitive::<Int32Type>().iter().map(|value| value.map(text)).collect::<StringArray>()))

@@ -1,8 +1,9 @@
 //! Records from a Kafka topic, as one static member of a consumer group (or of none, for a look).
 //!
 //! A thread of its own polls the client all the time ([`reader`]), so that a slow pipeline is never thrown out of its
-//! group, and fills a bounded buffer ([`buffer`]). Nothing is fetched between an assignment and the `seek` that says
-//! where to begin; where to begin is never the group's committed offset, and never reset by the client.
+//! group, and fills a bounded buffer ([`buffer`]). A task looks at the topic beside it ([`watch`]), for what the client
+//! does not tell. Nothing is fetched between an assignment and the `seek` that says where to begin; where to begin is
+//! never the group's committed offset, and never reset by the client.
 
 mod buffer;
 mod reader;
@@ -13,12 +14,12 @@ mod watch;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::DateTime;
-use foretell_flow::{Bounds, Demand, Event, Partition, Position, Source, StageError};
+use foretell_flow::{Bounds, Demand, Event, Fault, Partition, Position, Source, StageError, Upkeep};
 use rdkafka::Offset;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -31,7 +32,7 @@ use crate::kafka::error;
 use crate::kafka::inspect::{Inspector, Topic, ask, blocking};
 use crate::kafka::settings::{Brokers, Connection, Options, Security};
 use crate::kind::{Kind, SourceContext, SourceSettings, schema_of, settings_of};
-use reader::{Membership, Reader};
+use reader::{Committer, Membership, Reader};
 use watch::Watch;
 
 /// How the kind is listed.
@@ -160,7 +161,14 @@ impl SourceSettings for Settings {
                     Some(Reader::start(&connection, topic.clone(), options, inspector.clone())?)
                 }
             };
-            Ok(KafkaSource { topic, start: settings.start, inspector, reader, watch: None, committed: HashMap::new() })
+            let upkeep = GroupUpkeep {
+                topic: topic.clone(),
+                inspector: inspector.clone(),
+                committer: reader.as_ref().map(Reader::committer),
+                committed: Mutex::default(),
+            };
+            let upkeep = Arc::new(upkeep);
+            Ok(KafkaSource { topic, start: settings.start, inspector, reader, watch: None, upkeep })
         });
         let mut source = source.await?;
         source.watch = source.reader.as_ref().map(|reader| Watch::start(reader, source.inspector.clone()));
@@ -175,8 +183,7 @@ struct KafkaSource {
     inspector: Arc<Inspector>,
     reader: Option<Reader>,
     watch: Option<Watch>,
-    /// What was committed last, by partition.
-    committed: HashMap<i32, i64>,
+    upkeep: Arc<GroupUpkeep>,
 }
 
 impl fmt::Debug for KafkaSource {
@@ -236,17 +243,65 @@ impl Source for KafkaSource {
         self.reader()?.seek(positions).await
     }
 
-    async fn commit(&mut self, positions: &[Position]) -> Result<(), StageError> {
-        let newer = |position: &&Position| {
-            self.committed.get(&position.partition.index).is_none_or(|committed| *committed < position.next)
+    async fn notes(&mut self) -> Result<Vec<String>, StageError> {
+        let topic = self.topic.clone();
+        ask(&self.inspector, move |inspector| {
+            let all: Vec<i32> = (0..inspector.topic(&topic)?.partitions).collect();
+            match inspector.committed(&topic, &all) {
+                Ok(committed) => Ok(committed.into_iter().flatten().map(|(_, note)| note).collect()),
+                Err(error) if error.fault == Fault::Unavailable => Err(error),
+                // A group that may not be read is no reason to stop.
+                Err(error) => {
+                    tracing::debug!(topic = &*topic, %error, "the group's notes are not known");
+                    Ok(Vec::new())
+                }
+            }
+        })
+        .await
+    }
+
+    fn upkeep(&mut self) -> Arc<dyn Upkeep> {
+        self.upkeep.clone()
+    }
+}
+
+/// A commit whose answer nobody waits for is sent again after this time: a rebalance may have refused it.
+const COMMIT_AGAIN: Duration = Duration::from_secs(20);
+
+/// The group as housekeeping sees it.
+struct GroupUpkeep {
+    topic: Arc<str>,
+    inspector: Arc<Inspector>,
+    /// None where the source was opened to look only.
+    committer: Option<Committer>,
+    /// What was committed last, by partition: up to where, with which note, when.
+    committed: Mutex<HashMap<i32, (i64, String, Instant)>>,
+}
+
+#[async_trait]
+impl Upkeep for GroupUpkeep {
+    async fn behind(&self, positions: &[Position]) -> Result<i64, StageError> {
+        let (topic, positions) = (self.topic.clone(), positions.to_vec());
+        ask(&self.inspector, move |inspector| {
+            let partitions: Vec<i32> = positions.iter().map(|position| position.partition.index).collect();
+            let ends = inspector.offsets(&topic, &partitions, Offset::End)?;
+            Ok(ends.iter().zip(&positions).map(|(end, position)| (end - position.next).max(0)).sum())
+        })
+        .await
+    }
+
+    async fn commit(&self, positions: &[Position], note: &str) -> Result<(), StageError> {
+        let Some(committer) = &self.committer else { return Ok(()) };
+        let mut committed = self.committed.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = |position: &&Position| match committed.get(&position.partition.index) {
+            Some((last, _, _)) if position.next < *last => false,
+            Some((last, noted, at)) => position.next > *last || noted != note || at.elapsed() > COMMIT_AGAIN,
+            None => true,
         };
-        let newer: Vec<(i32, i64)> =
-            positions.iter().filter(newer).map(|position| (position.partition.index, position.next)).collect();
-        // Advisory: what the broker refuses (a rebalance goes on) comes with the next one.
-        match self.reader()?.commit(&newer) {
-            Ok(()) => self.committed.extend(newer),
-            Err(error) => tracing::debug!(topic = &*self.topic, %error, "the group's offsets were not committed"),
-        }
+        let due: Vec<(i32, i64)> =
+            positions.iter().filter(due).map(|position| (position.partition.index, position.next)).collect();
+        committer.commit(&due, note)?;
+        committed.extend(due.into_iter().map(|(index, next)| (index, (next, note.to_owned(), Instant::now()))));
         Ok(())
     }
 }
@@ -278,7 +333,7 @@ fn bounds(inspector: &Inspector, topic: &str, partitions: &[i32], start: Start) 
             first,
             end,
             start,
-            committed,
+            committed: committed.map(|(offset, _)| offset),
         })
         .collect())
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use foretell_flow::{Bounds, Chunk, Demand, Event, Partition, Position, Sharing, Source, StageError};
+use foretell_flow::{Bounds, Chunk, Demand, Event, Partition, Position, Sharing, Source, StageError, Upkeep};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::net::{TcpListener, lookup_host};
@@ -261,7 +261,7 @@ impl SourceSettings for Settings {
             }
             (None, None) => None,
         };
-        Ok(Box::new(SocketSource { _peers: peers, replays: self.replays(), assigned: false, at: None, keeper }))
+        Ok(Box::new(SocketSource { peers, replays: self.replays(), assigned: false, at: None, keeper }))
     }
 }
 
@@ -289,7 +289,7 @@ fn bounds(identity: String, extent: Extent) -> Bounds {
 /// The one partition of a socket.
 struct SocketSource {
     /// Dropped first: no line comes any more.
-    _peers: Option<Peers>,
+    peers: Option<Peers>,
     replays: bool,
     assigned: bool,
     /// The next line to hand out, once that is known.
@@ -317,6 +317,9 @@ impl Source for SocketSource {
         loop {
             if let Some(error) = self.keeper.failed() {
                 return Err(error);
+            }
+            if self.peers.as_ref().is_some_and(Peers::ended) {
+                return Err(StageError::defect("the socket source"));
             }
             if let Some(at) = self.at
                 && let Some(records) = block_in_place(|| self.keeper.log.read(at, demand))?
@@ -349,9 +352,24 @@ impl Source for SocketSource {
         Ok(())
     }
 
-    async fn commit(&mut self, positions: &[Position]) -> Result<(), StageError> {
-        for position in positions {
-            block_in_place(|| self.keeper.log.commit(position.next));
+    fn upkeep(&mut self) -> Arc<dyn Upkeep> {
+        Arc::new(LogUpkeep(self.keeper.log.clone()))
+    }
+}
+
+/// The log as housekeeping sees it.
+struct LogUpkeep(Arc<dyn Log>);
+
+#[async_trait]
+impl Upkeep for LogUpkeep {
+    async fn behind(&self, positions: &[Position]) -> Result<i64, StageError> {
+        let end = self.0.extent().end;
+        Ok(positions.iter().map(|position| (end - position.next).max(0)).sum())
+    }
+
+    async fn commit(&self, positions: &[Position], _: &str) -> Result<(), StageError> {
+        if let Some(lowest) = positions.iter().map(|position| position.next).min() {
+            block_in_place(|| self.0.commit(lowest));
         }
         Ok(())
     }
@@ -379,7 +397,21 @@ impl Source for Look {
         Ok(())
     }
 
-    async fn commit(&mut self, _: &[Position]) -> Result<(), StageError> {
+    fn upkeep(&mut self) -> Arc<dyn Upkeep> {
+        Arc::new(LookUpkeep(self.0.as_ref().map_or(0, |bounds| bounds.end)))
+    }
+}
+
+/// Where the log that was looked at ends.
+struct LookUpkeep(i64);
+
+#[async_trait]
+impl Upkeep for LookUpkeep {
+    async fn behind(&self, positions: &[Position]) -> Result<i64, StageError> {
+        Ok(positions.iter().map(|position| (self.0 - position.next).max(0)).sum())
+    }
+
+    async fn commit(&self, _: &[Position], _: &str) -> Result<(), StageError> {
         Ok(())
     }
 }

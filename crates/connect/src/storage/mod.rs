@@ -322,5 +322,21 @@ pub fn escape(text: &str) -> String {
     name
 }
 
+/// What [`escape`] made a name of; none where that was cut.
+pub fn unescape(name: &str) -> Option<String> {
+    let mut text = Vec::with_capacity(name.len());
+    let mut bytes = name.bytes();
+    while let Some(byte) = bytes.next() {
+        text.push(match byte {
+            b'%' => {
+                let digits = [bytes.next()?, bytes.next()?];
+                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(text).ok().filter(|text| escape(text) == name)
+}
+
 #[cfg(test)]
 mod tests;

@@ -150,6 +150,8 @@ pub async fn numbers_in_columns_of_decimals(bed: &mut Bed) {
         check(bed, "NUMERIC", decimals(38, 3, &[1_255]), &[Some("1.255")]).await;
         bed.run("CREATE DOMAIN price AS NUMERIC(5,1)").await;
         check(bed, "price", decimals(10, 2, &[120, 125]), &[Some("1.2"), None]).await;
+        bed.run("CREATE DOMAIN fee AS price CHECK (VALUE > 0)").await;
+        check(bed, "fee", decimals(10, 2, &[120, 125, -100]), &[Some("1.2"), None, None]).await;
         check(bed, "NUMERIC(3,-2)", ints(&[12_300, 12_345]), &[Some("12300"), None]).await;
     }
 }
@@ -172,6 +174,8 @@ pub async fn texts_keep_their_spaces(bed: &mut Bed) {
         Server::Postgres => {
             let long = "x".repeat(64);
             check(bed, "NAME", texts(&[&long[1..], &long]), &[Some(&long[1..]), None]).await;
+            bed.run("CREATE DOMAIN code AS VARCHAR(3); CREATE DOMAIN short AS code").await;
+            check(bed, "short", texts(&["abc", "abcd", "ab  "]), &[Some("abc"), None, None]).await;
             check(bed, "\"char\"", texts(&["a", "ab"]), &[Some("a"), None]).await;
         }
         Server::Sqlite => {

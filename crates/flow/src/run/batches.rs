@@ -1,32 +1,37 @@
 //! Batches on their way through an epoch: the replay of leftover plans, then collecting, planning, computing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::compute::{Cook, Kitchen, LaneShape, Output, concat_records};
 use super::lane::{Batch, Item, Shared};
+use super::leftover::Leftover;
 use super::reader::{End, Reader, Replay};
 use super::trigger::{Ticks, Trigger};
 use super::{OnBadRecord, Settings};
 use crate::{
-    BadRecord, Chunk, Event, Partition, Place, Plan, Position, Provenance, Range, Recipe, Records, RecordsBuilder,
-    Scope, StageError,
+    BadRecord, Chunk, Event, Partition, Place, Plan, Provenance, Range, Recipe, Records, RecordsBuilder, Scope,
+    StageError,
 };
-
-/// How often the lag is looked up and the group's offset committed.
-const HOUSEKEEPING: Duration = Duration::from_secs(2);
 
 /// Bad records named in the log, of one batch; the rest is counted.
 const NAMED_BAD_RECORDS: usize = 5;
 
 /// Decoders and queries that are kept ready: today's, and those of some leftover plans or of tables as they were.
 const COOKS: usize = 4;
+
+/// A decoder and queries, and by lane where its columns are among those that they make, or why they are not.
+pub(super) struct Ready {
+    cook: Cook,
+    fits: Vec<Result<Vec<usize>, String>>,
+}
 
 /// What was collected for a batch.
 #[derive(Default)]
@@ -73,43 +78,37 @@ pub(super) struct Batches<'a> {
     pub(super) turns: Arc<Semaphore>,
     /// Slices between here and the slowest sink.
     pub(super) room: Arc<Semaphore>,
-    pub(super) cooks: HashMap<Recipe, Cook>,
+    pub(super) cooks: HashMap<Recipe, Ready>,
     pub(super) shapes: Vec<LaneShape>,
     pub(super) dead_letters: bool,
     pub(super) shared: Arc<Shared>,
     pub(super) feed: Vec<UnboundedSender<Item>>,
     pub(super) last_time: i64,
-    pub(super) housekeeping: Instant,
+    /// Plans that some lane still lacks.
+    pub(super) leftover: Leftover,
 }
 
 impl Batches<'_> {
-    /// Replays what is left over, then runs batches until the epoch ends.
-    pub(super) async fn run(&mut self, leftover: Vec<Plan>) -> Result<End, StageError> {
-        for plan in leftover {
-            self.last_time = self.last_time.max(plan.time);
-            if self.slices() && self.lacks(&plan).is_some() {
-                match self.replay(plan).await? {
-                    Some(end) => return Ok(end),
-                    None => continue,
-                }
-            }
-            let records = match self.reader.exactly(&plan.ranges, &self.settings.limits).await? {
-                Replay::Records(records) => concat_records(records).unwrap_or_else(|| empty_records(&plan.ranges)),
-                Replay::Changed(end) => return Ok(end),
-            };
-            self.send(plan, records, false).await?;
-            if self.shared.stop.is_cancelled() || self.shutdown.is_cancelled() {
-                return Ok(End::Finished);
-            }
-        }
+    /// Runs batches until the epoch ends: each leftover plan as soon as it comes next, new ones below and above them.
+    pub(super) async fn run(&mut self) -> Result<End, StageError> {
         let mut ticks = match self.settings.trigger {
             Trigger::Every(every) => Some(Ticks::new(every)),
             Trigger::Continuous | Trigger::AvailableNow => None,
         };
-        if self.slices() && self.level() {
-            return self.sliced().await;
-        }
         loop {
+            while let Some(plan) = self.next_leftover() {
+                if let Some(end) = self.again(plan).await? {
+                    return Ok(end);
+                }
+                if self.shared.stop.is_cancelled() || self.shutdown.is_cancelled() {
+                    return Ok(End::Finished);
+                }
+            }
+            if self.slices() && self.level() {
+                self.reader.cap(HashMap::new());
+                return self.sliced().await;
+            }
+            self.reader.cap(self.caps());
             let mut collected = Collected::default();
             let turn = self.collect(&mut collected, &mut ticks).await?;
             let over = match turn {
@@ -122,7 +121,6 @@ impl Batches<'_> {
                 let (plan, records) = self.plan(collected);
                 self.send(plan, records, true).await?;
             }
-            self.keep_house().await;
             if let Some(end) = over {
                 return Ok(end);
             }
@@ -130,6 +128,58 @@ impl Batches<'_> {
                 return Ok(End::Finished);
             }
         }
+    }
+
+    /// Makes a leftover batch again. Returns how the epoch ends, if it does.
+    async fn again(&mut self, plan: Plan) -> Result<Option<End>, StageError> {
+        if self.slices() && self.lacks(&plan).is_some() {
+            return self.replay(plan).await;
+        }
+        let stop = self.shared.stop.clone();
+        let replay = tokio::select! {
+            replay = self.reader.exactly(&plan.ranges, &self.settings.limits) => replay?,
+            () = stop.cancelled() => return Ok(Some(End::Finished)),
+        };
+        let records = match replay {
+            Replay::Records(records) => concat_records(records).unwrap_or_else(|| empty_records(&plan.ranges)),
+            Replay::Changed(end) => return Ok(Some(end)),
+        };
+        self.send(plan, records, false).await?;
+        Ok(None)
+    }
+
+    /// The plan to make again next.
+    fn next_leftover(&mut self) -> Option<Plan> {
+        let waits = self.waits();
+        self.leftover.next(&self.at, &waits)
+    }
+
+    /// Partitions that wait for others, where batches are taken as a whole: a lane that is ahead lacks what comes next in
+    /// them, and would lack a part of a batch.
+    fn waits(&self) -> HashSet<Partition> {
+        let mut waits = HashSet::new();
+        if self.settings.exclusive {
+            let ahead = |(partition, next): (&Partition, &i64)| self.at.get(partition).is_some_and(|at| at < next);
+            for next in self.next.iter().filter(|next| next.iter().any(ahead)) {
+                waits.extend(next.iter().filter(|entry| !ahead(*entry)).map(|(partition, _)| partition.clone()));
+            }
+        }
+        waits
+    }
+
+    /// Where the next new batch must end in a partition: a plan has no part that a sink has already, and a leftover plan
+    /// is not cut.
+    fn caps(&self) -> HashMap<Partition, i64> {
+        let waits = self.waits();
+        let mut caps = HashMap::new();
+        for (partition, at) in &self.at {
+            let ahead = self.next.iter().filter_map(|next| next.get(partition).copied().filter(|next| next > at));
+            let waits = waits.contains(partition).then_some(*at);
+            if let Some(cap) = ahead.chain(waits).chain(self.leftover.begin(partition)).min() {
+                caps.insert(partition.clone(), cap);
+            }
+        }
+        caps
     }
 
     fn slices(&self) -> bool {
@@ -256,10 +306,25 @@ impl Batches<'_> {
             () = self.shared.stop.cancelled() => return Ok(()),
             () = self.shutdown.cancelled() => return Ok(()),
         };
-        let (plan, records) = (Arc::new(plan), records.len());
-        let batch = Arc::new(Batch { plan, ranges, outputs, records, begun, computed, _permit: permit });
+        let batch = self.batch(plan, ranges, outputs, (records.len(), begun, computed), permit);
         self.hand_on(&Item::Batch(batch, turn));
         Ok(())
+    }
+
+    /// A batch on its way. `work`: how many records, since when, and how long they took to compute.
+    pub(super) fn batch(
+        &self,
+        plan: Plan,
+        ranges: Vec<Vec<Range>>,
+        outputs: Vec<Output>,
+        (records, begun, computed): (usize, Instant, Duration),
+        permit: OwnedSemaphorePermit,
+    ) -> Arc<Batch> {
+        for (waiting, _) in self.shared.waiting.iter().zip(&ranges).filter(|(_, ranges)| !ranges.is_empty()) {
+            waiting.fetch_add(records as u64, Relaxed);
+        }
+        let plan = Arc::new(plan);
+        Arc::new(Batch { plan, ranges, outputs, records, begun, computed, _permit: permit })
     }
 
     /// What the lanes get of these records; bad ones are counted and told on the way.
@@ -272,13 +337,18 @@ impl Batches<'_> {
     ) -> Result<Vec<Output>, StageError> {
         let (mut outputs, bad) = tokio::task::block_in_place(|| self.compute(plan, records, ranges, new))?;
         self.bad_records(&bad, records).await?;
-        for (output, shape) in outputs.iter_mut().zip(&self.shapes).filter(|(_, shape)| shape.takes_dead_letters()) {
+        let letters =
+            self.shapes.iter().zip(ranges).map(|(shape, ranges)| shape.takes_dead_letters() && !ranges.is_empty());
+        let letters: Vec<bool> = letters.collect();
+        for (index, output) in outputs.iter_mut().enumerate().filter(|(index, _)| letters[*index]) {
             if let Some(provenance) = &output.provenance
                 && let Some(places) = self.reader.source().places(provenance).await?
             {
                 *output = output.clone().with_places(&places);
             }
-            *output = shape.project(output)?;
+            let shape = &self.shapes[index];
+            let found = shape.find(&output.rows.schema()).map_err(|why| misfit(shape, plan, &why))?;
+            *output = output.columns(&found)?;
         }
         Ok(outputs)
     }
@@ -316,21 +386,38 @@ impl Batches<'_> {
                 let today = self.kitchen.recipe();
                 self.cooks.retain(|recipe, _| *recipe == *today);
             }
-            self.cooks.insert((*plan.recipe).clone(), self.kitchen.cook(&plan.recipe)?);
+            let cook = self.kitchen.cook(&plan.recipe)?;
+            let made = cook.made(&self.shapes);
+            let fits = self.shapes.iter().zip(&made).map(|(shape, made)| shape.find(made)).collect();
+            self.cooks.insert((*plan.recipe).clone(), Ready { cook, fits });
         }
-        let cook = self.cooks.get_mut(&*plan.recipe).expect("it was put there");
+        let Ready { cook, fits } = self.cooks.get_mut(&*plan.recipe).expect("it was put there");
         let mut outputs: Vec<Option<Output>> = vec![None; ranges.len()];
         let mut bad = Vec::new();
         for lane in 0..ranges.len() {
             if outputs[lane].is_some() {
                 continue;
             }
+            if ranges[lane].is_empty() {
+                outputs[lane] = Some(self.shapes[lane].empty());
+                continue;
+            }
             let whole = ranges[lane] == plan.ranges;
-            if !whole && !cuts(cook.scope(), &ranges[lane], &plan.ranges) {
-                return Err(StageError::state(
-                    "a sink lacks a part of a batch whose query takes it as a whole; it cannot be replayed in part",
-                )
-                .remedy("`foretell positions set` can move that sink to the batch's begin or end"));
+            if !whole && let Some(cut) = cut(cook.scope(), &ranges[lane], &plan.ranges) {
+                return Err(StageError::state(format!(
+                    "sink `{}` is at {} in {}, in the middle of a batch from {} to {} whose query takes it as a whole: it \
+                     cannot be replayed in part",
+                    self.shapes[lane].name,
+                    self.next[lane].get(&cut.partition).copied().unwrap_or(cut.from),
+                    cut.partition,
+                    cut.from,
+                    cut.to
+                ))
+                .remedy(format!(
+                    "`foretell positions set PIPELINE --sink {} --partition {} --offset {}` moves it to the batch's end, \
+                     with {} to its begin",
+                    self.shapes[lane].name, cut.partition, cut.to, cut.from
+                )));
             }
             let computed = if whole {
                 cook.run(records, plan.time, &self.shapes)?
@@ -342,7 +429,13 @@ impl Batches<'_> {
             }
             for (other, output) in computed.outputs.into_iter().enumerate() {
                 if outputs[other].is_none() && ranges[other] == ranges[lane] {
-                    outputs[other] = Some(output);
+                    let shape = &self.shapes[other];
+                    outputs[other] = Some(match &fits[other] {
+                        // Places come later.
+                        _ if shape.takes_dead_letters() => output,
+                        Ok(columns) => output.columns(columns)?,
+                        Err(why) => return Err(misfit(shape, plan, why)),
+                    });
                 }
             }
         }
@@ -380,23 +473,21 @@ impl Batches<'_> {
         };
         Ok(format!("{place}: {}: {}", bad.stage, bad.reason))
     }
+}
 
-    /// Now and then: how far behind, and where the group is.
-    pub(super) async fn keep_house(&mut self) {
-        if self.housekeeping.elapsed() < HOUSEKEEPING {
-            return;
-        }
-        self.housekeeping = Instant::now();
-        let position = |(partition, next): (&Partition, &i64)| Position { partition: partition.clone(), next: *next };
-        let positions: Vec<Position> = self.at.iter().map(position).collect();
-        if let Ok(behind) = self.reader.source().behind(&positions).await {
-            self.shared.stats.lag(behind);
-        }
-        let lowest = self.shared.positions.lowest(None);
-        if let Err(error) = self.reader.source().commit(&lowest).await {
-            debug!("the group's offset is not committed, which only lag tools notice: {error}");
-        }
-    }
+/// A plan whose rows do not have the columns that a sink was opened with.
+fn misfit(shape: &LaneShape, plan: &Plan, why: &str) -> StageError {
+    let ranges: Vec<String> = plan.ranges.iter().map(|r| format!("{} {} to {}", r.partition, r.from, r.to)).collect();
+    StageError::state(format!(
+        "sink `{}` lacks a batch ({}) that was planned with another query, model or table, whose result {why}",
+        shape.name,
+        ranges.join(", ")
+    ))
+    .remedy(format!(
+        "run the pipeline file as it was before, until `foretell positions show` tells that every sink has caught up; \
+         or give the batch up in this sink with `foretell positions set PIPELINE --sink {}`",
+        shape.name
+    ))
 }
 
 /// From where the batch begins to where it reached, by partition.
@@ -423,12 +514,14 @@ pub(super) fn clip(ranges: &[Range], next: &HashMap<Partition, i64>) -> Vec<Rang
     clipped.filter(|range| range.from < range.to).collect()
 }
 
-/// Whether a part of a plan can be computed by itself.
-fn cuts(scope: Scope, part: &[Range], plan: &[Range]) -> bool {
+/// Which range of a plan, a part of which is lacking, cannot be computed in parts.
+fn cut<'p>(scope: Scope, part: &[Range], plan: &'p [Range]) -> Option<&'p Range> {
+    let whole = |range: &Range| part.contains(range);
+    let begun = |range: &Range| part.iter().any(|part| part.partition == range.partition);
     match scope {
-        Scope::Record => true,
-        Scope::Partition => part.iter().all(|range| plan.contains(range)),
-        Scope::Batch => part.is_empty(),
+        Scope::Record => None,
+        Scope::Partition => plan.iter().find(|range| begun(range) && !whole(range)),
+        Scope::Batch => plan.iter().find(|range| !whole(range)),
     }
 }
 

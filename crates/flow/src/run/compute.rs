@@ -89,6 +89,16 @@ impl Cook {
         views.fold(self.query.scope(), Scope::max)
     }
 
+    /// The columns that it makes for each lane.
+    pub(super) fn made(&self, lanes: &[LaneShape]) -> Vec<SchemaRef> {
+        let made = |(lane, view): (&LaneShape, &Option<Box<dyn Query>>)| match (lane.takes, view) {
+            (Takes::DeadLetters, _) => lane.schema.clone(),
+            (Takes::Results, None) => self.query.schema(),
+            (Takes::Results, Some(view)) => view.schema(),
+        };
+        lanes.iter().zip(&self.views).map(made).collect()
+    }
+
     /// What becomes of some records, for a look before anything runs: those that cannot go on.
     ///
     /// # Errors
@@ -97,7 +107,8 @@ impl Cook {
         Ok(self.run(records, time, &[])?.bad)
     }
 
-    /// Runs all stages over the records of one batch; `time` is the batch time in microseconds since the epoch.
+    /// Runs all stages over the records of one batch; `time` is the batch time in microseconds since the epoch. The
+    /// outputs have the columns that the recipe makes.
     pub(super) fn run(&mut self, records: &Records, time: i64, lanes: &[LaneShape]) -> Result<Computed, StageError> {
         let mut bad = Vec::new();
         let whole = Good { records: records.clone(), keys: Arc::new(records.keys.clone()), rows: None };
@@ -121,7 +132,7 @@ impl Cook {
         for (shape, view) in lanes.iter().zip(&mut self.views) {
             outputs.push(match (shape.takes, view) {
                 (Takes::DeadLetters, _) => None,
-                (Takes::Results, None) => Some(shape.project(&result)?),
+                (Takes::Results, None) => Some(result.clone()),
                 (Takes::Results, Some(view)) => {
                     let queried = view.run(&with_provenance(&result), time)?;
                     for refused in queried.refused {
@@ -131,7 +142,7 @@ impl Cook {
                         };
                         bad.push(BadRecord { row, stage: refused.stage, reason: refused.reason });
                     }
-                    Some(shape.project(&Output { rows: queried.rows, provenance: queried.provenance })?)
+                    Some(Output { rows: queried.rows, provenance: queried.provenance })
                 }
             });
         }
@@ -150,34 +161,47 @@ impl Cook {
 #[derive(Debug, Clone)]
 pub(super) struct LaneShape {
     takes: Takes,
-    columns: Option<Vec<String>>,
-    name: String,
+    schema: SchemaRef,
+    chosen: bool,
+    pub(super) name: String,
 }
 
 impl LaneShape {
     pub(super) fn of(lane: &Lane) -> Self {
-        LaneShape { takes: lane.takes, columns: lane.columns.clone(), name: lane.name.clone() }
+        LaneShape { takes: lane.takes, schema: lane.schema.clone(), chosen: lane.chosen, name: lane.name.clone() }
     }
 
     pub(super) fn takes_dead_letters(&self) -> bool {
         self.takes == Takes::DeadLetters
     }
 
-    /// The columns that the lane asks for.
-    pub(super) fn project(&self, output: &Output) -> Result<Output, StageError> {
-        let Some(columns) = &self.columns else { return Ok(output.clone()) };
-        let schema = output.rows.schema();
-        let indices = columns.iter().map(|column| schema.index_of(column)).collect::<Result<Vec<_>, _>>();
-        let indices = indices.map_err(|_| {
-            let names: Vec<_> = schema.fields().iter().map(|field| format!("`{}`", field.name())).collect();
-            StageError::settings(format!(
-                "sink `{}`: `columns` names a column that the result does not have (it has {})",
-                self.name,
-                names.join(", ")
-            ))
-        })?;
-        let rows = output.rows.project(&indices).expect("the indices are the schema's own");
-        Ok(Output { rows, provenance: output.provenance.clone() })
+    /// Where the lane's columns are among those that a recipe makes, by name.
+    ///
+    /// # Errors
+    /// What does not fit, in words.
+    pub(super) fn find(&self, made: &Schema) -> Result<Vec<usize>, String> {
+        let mut indices = Vec::with_capacity(self.schema.fields().len());
+        for field in self.schema.fields() {
+            let Ok(index) = made.index_of(field.name()) else {
+                return Err(format!("has no column `{}`, which the sink takes now", field.name()));
+            };
+            let before = made.field(index).data_type();
+            if before != field.data_type() {
+                let (name, now) = (field.name(), field.data_type());
+                return Err(format!("has column `{name}` as {before}, and the sink takes it as {now} now"));
+            }
+            indices.push(index);
+        }
+        let other = made.fields().iter().find(|field| self.schema.index_of(field.name()).is_err());
+        match other.filter(|_| !self.chosen) {
+            Some(field) => Err(format!("has a column `{}`, which the sink does not take any more", field.name())),
+            None => Ok(indices),
+        }
+    }
+
+    /// The lane's own columns, none of which holds a row.
+    pub(super) fn empty(&self) -> Output {
+        Output { rows: RecordBatch::new_empty(self.schema.clone()), provenance: None }
     }
 }
 
@@ -315,6 +339,14 @@ pub(super) fn concat_records(mut chunks: Vec<Records>) -> Option<Records> {
 }
 
 impl Output {
+    /// Some of its columns, in this order.
+    pub(super) fn columns(&self, indices: &[usize]) -> Result<Output, StageError> {
+        let rows = self.rows.project(indices).map_err(|_| {
+            StageError::settings("a query gives other columns than it declares: a defect of this program")
+        })?;
+        Ok(Output { rows, provenance: self.provenance.clone() })
+    }
+
     /// The same without rows.
     pub(super) fn empty(&self) -> Output {
         let provenance = self.provenance.as_ref().map(|provenance| Provenance {

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use futures::future::try_join_all;
 use tokio::sync::Semaphore;
@@ -13,12 +14,16 @@ use tracing::{debug, info, warn};
 
 use super::batches::Batches;
 use super::compute::{Kitchen, LaneShape};
-use super::lane::{Item, Lane, Runner, Shared};
+use super::housekeeping;
+use super::lane::{Item, Lane, Runner, Shared, telling};
+use super::leftover::Leftover;
 use super::progress::{Positions, Stats};
 use super::reader::{End, Reader};
+use super::roster::{Roster, note};
 use super::sliced::SLICES;
-use super::{DRAIN, Settings, start};
-use crate::{Bounds, Claim, Fault, Holding, Partition, Plan, Position, Source, StageError};
+use super::start::{self, Known};
+use super::{DRAIN, Settings};
+use crate::{Bounds, Claim, Fault, Holding, Partition, Position, Sharing, Source, StageError};
 
 /// What an epoch works with.
 pub(super) struct Epoch<'a> {
@@ -28,8 +33,17 @@ pub(super) struct Epoch<'a> {
     pub(super) stats: &'a Arc<Stats>,
     pub(super) shutdown: &'a CancellationToken,
     pub(super) partitions: &'a [Partition],
+    /// How many partitions the log had when the run began.
+    pub(super) at_begin: usize,
     /// Whether this worker has claimed nothing yet.
     pub(super) fresh: &'a mut bool,
+}
+
+/// What a claim comes to.
+enum Claimed {
+    Standing(Standing),
+    /// Another worker has a part of what must be in one hand: what comes next is another assignment.
+    Shared,
 }
 
 /// Where everyone stands after the claim.
@@ -39,26 +53,34 @@ struct Standing {
     /// By lane.
     next: Vec<HashMap<Partition, i64>>,
     leader: Option<usize>,
-    leftover: Vec<Plan>,
+    /// By lane, by partition: where the plans that are stored there end.
+    plans: Vec<HashMap<Partition, i64>>,
+    leftover: Leftover,
 }
 
 impl Epoch<'_> {
     /// Runs the epoch; the lanes come back whatever happens (but for those that a drain had to abandon).
     pub(super) async fn run(mut self, mut lanes: Vec<Lane>) -> (Vec<Lane>, Result<End, StageError>) {
         let standing = match self.claim(&mut lanes).await {
-            Ok(standing) => standing,
+            Ok(Claimed::Standing(standing)) => standing,
+            Ok(Claimed::Shared) => return (lanes, Ok(End::Revoked)),
             Err(error) => return (lanes, Err(error)),
         };
+        let note = note(&lanes);
         let shapes: Vec<LaneShape> = lanes.iter().map(LaneShape::of).collect();
         let dead_letters = shapes.iter().any(LaneShape::takes_dead_letters);
         let shared = Arc::new(Shared {
             positions: Positions::new(standing.next.clone()),
             stats: self.stats.clone(),
+            waiting: lanes.iter().map(|_| AtomicU64::new(0)).collect(),
             stop: CancellationToken::new(),
         });
+        let upkeep = self.source.upkeep();
+        // It ends with the epoch.
+        let house = housekeeping::start(upkeep.clone(), shared.clone(), note.clone());
         let (tasks, feed) = launch(lanes, &standing, &shared);
         let mut batches = Batches {
-            reader: Reader::new(self.source),
+            reader: Reader::new(self.source, lowest(&standing.next)),
             kitchen: self.kitchen,
             settings: self.settings,
             shutdown: self.shutdown,
@@ -73,21 +95,18 @@ impl Epoch<'_> {
             dead_letters,
             shared: shared.clone(),
             feed,
-            last_time: 0,
-            housekeeping: Instant::now(),
+            last_time: standing.leftover.last_time().unwrap_or_default(),
+            leftover: standing.leftover,
         };
-        let outcome = batches.run(standing.leftover).await;
-        let lowest = |shared: &Shared| shared.positions.lowest(None);
-        let Batches { mut reader, feed, .. } = batches;
-        drop(feed);
+        let outcome = batches.run().await;
+        drop(batches);
         if !matches!(outcome, Ok(End::Finished) | Err(_)) {
             shared.stop.cancel();
         }
         let (lanes, joined) = join(tasks, &shared.stop, self.shutdown).await;
-        let committed = lowest(&shared);
-        if let Err(error) = reader.source().commit(&committed).await {
-            debug!("the group's offset is not committed, which only lag tools notice: {error}");
-        }
+        let kept = house.end().await;
+        housekeeping::commit(&*upkeep, &shared, &note).await;
+        let outcome = kept.and(outcome);
         let ended = match (joined, outcome) {
             // The assignment is void: a sink that was cut short, or fenced by the next owner, is no news.
             (Err(error), Ok(end @ (End::Revoked | End::Assigned(_))))
@@ -101,19 +120,31 @@ impl Epoch<'_> {
     }
 
     /// Claims every sink and finds out what is left over.
-    async fn claim(&mut self, lanes: &mut [Lane]) -> Result<Standing, StageError> {
-        if self.settings.exclusive {
+    async fn claim(&mut self, lanes: &mut [Lane]) -> Result<Claimed, StageError> {
+        if let Some(why) = in_one_hand(self.settings, lanes) {
             let (ours, all) = (self.partitions.len(), self.source.partitions().await?);
-            if ours < all {
+            if ours < all && *self.fresh {
                 return Err(StageError::settings(format!(
-                    "the query takes a batch as a whole, but this worker has {ours} of {all} partitions: another worker \
-                     runs the same pipeline"
+                    "{why}, but this worker has {ours} of {all} partitions: another worker runs the same pipeline"
                 ))
                 .remedy("run one worker: `--workers 1`, and no second process"));
             }
+            if ours < all {
+                warn!(
+                    worker = self.settings.worker,
+                    "another worker has {} of {all} partitions, and {why}: waiting until it is gone",
+                    all - ours
+                );
+                return Ok(Claimed::Shared);
+            }
         }
+        let roster = Roster::read(&self.source.notes().await?);
         let bounds = self.source.bounds(self.partitions).await?;
-        let claims = start::claims(lanes, &bounds, &self.settings.known_topics, *self.fresh).await?;
+        let held = start::held(lanes, &bounds, *self.fresh).await?;
+        roster.check_homes(lanes, &bounds, &held)?;
+        roster.check_lost(lanes, &self.settings.pipeline, (&mut *self.source, &bounds), &held).await?;
+        let known = Known { topics: &self.settings.known_topics, partitions: self.at_begin };
+        let claims = start::claims(lanes, &bounds, &held, &known);
         let mut held = try_join_all(lanes.iter_mut().zip(&claims).map(|(lane, claims)| claim(lane, claims))).await?;
         if *self.fresh {
             for index in start::renew(lanes, &bounds, &held).await? {
@@ -126,31 +157,66 @@ impl Epoch<'_> {
             }
         }
         let leader = lanes.iter().position(|lane| lane.traits.keeps_positions);
-        let pieces: Vec<_> =
-            leader.map(|leader| held[leader].iter().flat_map(|h| h.plans.clone()).collect()).unwrap_or_default();
         let mut next: Vec<HashMap<Partition, i64>> = held.iter().map(|holdings| positions(holdings)).collect();
         let kept = lowest(&next);
+        let first = leader.and_then(|leader| held.get(leader)).map(Vec::as_slice).unwrap_or_default();
         for (index, lane) in lanes.iter().enumerate().filter(|(_, lane)| !lane.traits.keeps_positions) {
-            next[index] = without_positions(&claims[index], leader.is_some().then_some(&kept), &pieces);
+            next[index] = without_positions(&claims[index], leader.is_some().then_some(&kept), first);
             debug!(sink = lane.name, "keeps no positions: at least once");
         }
+        if self.settings.exclusive {
+            in_step(lanes, &next)?;
+        }
         let lowest = lowest(&next);
-        let leads = leader.map(|leader| next[leader].clone()).unwrap_or_default();
-        let leftover = start::leftover(pieces, &lowest, &leads);
+        let leftover = Leftover::new(&held, &lowest);
         let seek: Vec<Position> =
             lowest.iter().map(|(partition, next)| Position { partition: partition.clone(), next: *next }).collect();
         self.source.seek(&seek).await?;
         *self.fresh = false;
         info!(worker = self.settings.worker, partitions = self.partitions.len(), leftover = leftover.len(), "claimed");
-        Ok(Standing { bounds, claims, next, leader, leftover })
+        let plans = held.iter().map(|holdings| plans(holdings)).collect();
+        Ok(Claimed::Standing(Standing { bounds, claims, next, leader, plans, leftover }))
     }
+}
+
+/// Why one worker must have all partitions, where it must.
+fn in_one_hand(settings: &Settings, lanes: &[Lane]) -> Option<String> {
+    if settings.exclusive {
+        return Some("the query takes a batch as a whole".into());
+    }
+    let single = lanes.iter().find(|lane| lane.traits.keeps_positions && lane.traits.sharing == Sharing::Single)?;
+    Some(format!("sink `{}` takes one writer", single.name))
+}
+
+/// Batches that are taken as a whole move sinks from one of them to the next: of two sinks, one has all that the other
+/// has.
+fn in_step(lanes: &[Lane], next: &[HashMap<Partition, i64>]) -> Result<(), StageError> {
+    let ahead = |a: &HashMap<Partition, i64>, b: &HashMap<Partition, i64>| {
+        a.iter().find(|(partition, next)| b.get(*partition).is_some_and(|other| other < *next)).map(|(p, _)| p.clone())
+    };
+    for (index, (one, a)) in lanes.iter().zip(next).enumerate() {
+        for (other, b) in lanes.iter().zip(next).skip(index + 1) {
+            if let (Some(here), Some(there)) = (ahead(a, b), ahead(b, a)) {
+                return Err(StageError::state(format!(
+                    "the query takes a batch as a whole, and no batch leads from where one sink is to where the other is: `{}` is ahead of `{}` in {here} and behind it in {there}",
+                    one.name, other.name
+                ))
+                .remedy(
+                    "`foretell positions show` tells where they are, `foretell positions set` moves one of them to where the other is",
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn claim(lane: &mut Lane, claims: &[Claim]) -> Result<Vec<Holding>, StageError> {
     if !lane.traits.keeps_positions {
         return Ok(Vec::new());
     }
-    lane.sink.claim(claims).await.map_err(|error| lane.named(error))
+    let name = lane.name.clone();
+    let claimed = telling(&name, "claiming", String::new, lane.sink.claim(claims)).await;
+    claimed.map_err(|error| lane.named(error))
 }
 
 fn find<'b>(bounds: &'b [Bounds], partition: &Partition) -> Option<&'b Bounds> {
@@ -159,6 +225,14 @@ fn find<'b>(bounds: &'b [Bounds], partition: &Partition) -> Option<&'b Bounds> {
 
 fn positions(holdings: &[Holding]) -> HashMap<Partition, i64> {
     holdings.iter().map(|holding| (holding.partition.clone(), holding.next)).collect()
+}
+
+fn plans(holdings: &[Holding]) -> HashMap<Partition, i64> {
+    let end = |holding: &Holding| {
+        let end = holding.plans.iter().map(|piece| piece.range.to).max()?;
+        Some((holding.partition.clone(), end))
+    };
+    holdings.iter().filter_map(end).collect()
 }
 
 fn lowest(next: &[HashMap<Partition, i64>]) -> HashMap<Partition, i64> {
@@ -174,17 +248,19 @@ fn lowest(next: &[HashMap<Partition, i64>]) -> HashMap<Partition, i64> {
 fn without_positions(
     claims: &[Claim],
     kept: Option<&HashMap<Partition, i64>>,
-    pieces: &[crate::Piece],
+    leader: &[Holding],
 ) -> HashMap<Partition, i64> {
     let begin = |claim: &Claim| {
-        let oldest = pieces.iter().filter(|p| p.range.partition == claim.partition).map(|p| p.range.from).min();
+        let held = leader.iter().filter(|holding| holding.partition == claim.partition);
+        let oldest = held.flat_map(|holding| &holding.plans).map(|piece| piece.range.from).min();
         let kept = kept.and_then(|kept| kept.get(&claim.partition).copied());
         oldest.into_iter().chain(kept).min().unwrap_or(claim.start)
     };
     claims.iter().map(|claim| (claim.partition.clone(), begin(claim))).collect()
 }
 
-type Task = JoinHandle<(Lane, Result<(), StageError>)>;
+/// A lane at work, and its name.
+type Task = (String, JoinHandle<(Lane, Result<(), StageError>)>);
 
 /// Starts a task for each lane. The leader is fed, and feeds the others; where nobody leads, all are fed.
 fn launch(lanes: Vec<Lane>, standing: &Standing, shared: &Arc<Shared>) -> (Vec<Task>, Vec<UnboundedSender<Item>>) {
@@ -198,19 +274,23 @@ fn launch(lanes: Vec<Lane>, standing: &Standing, shared: &Arc<Shared>) -> (Vec<T
         }
     }
     let mut tasks = Vec::with_capacity(lanes.len());
+    let others = lanes.len() > 1;
     for ((index, lane), receiver) in lanes.into_iter().enumerate().zip(receivers) {
         let leads = standing.leader == Some(index);
+        let name = lane.name.clone();
         let runner = Runner {
             lane,
             index,
             leads,
+            plans: standing.plans[index].clone(),
+            others,
             counts: standing.leader.unwrap_or(0) == index,
             claims: standing.claims[index].clone(),
             shared: shared.clone(),
             followers: if leads { std::mem::take(&mut followers) } else { Vec::new() },
             aside: 0,
         };
-        tasks.push(tokio::spawn(runner.run(receiver)));
+        tasks.push((name, tokio::spawn(runner.run(receiver))));
     }
     (tasks, feed)
 }
@@ -228,6 +308,7 @@ async fn join(
         stop.cancel();
         tokio::time::sleep(Duration::from_secs(1)).await;
     };
+    let (names, tasks): (Vec<_>, Vec<_>) = tasks.into_iter().unzip();
     let aborts: Vec<_> = tasks.iter().map(JoinHandle::abort_handle).collect();
     let all = futures::future::join_all(tasks);
     tokio::pin!(all);
@@ -240,18 +321,19 @@ async fn join(
     };
     let mut lanes = Vec::new();
     let mut worst: Option<StageError> = None;
-    for task in joined {
-        match task {
+    for (name, task) in names.into_iter().zip(joined) {
+        let outcome = match task {
             Ok((lane, outcome)) => {
                 lanes.push(lane);
-                if let Err(error) = outcome
-                    && worst.as_ref().is_none_or(|worst| severity(&error) > severity(worst))
-                {
-                    worst = Some(error);
-                }
+                outcome
             }
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => {}
+            Err(error) if error.is_panic() => Err(StageError::defect(&format!("sink `{name}`"))),
+            Err(_) => Ok(()),
+        };
+        if let Err(error) = outcome
+            && worst.as_ref().is_none_or(|worst| severity(&error) > severity(worst))
+        {
+            worst = Some(error);
         }
     }
     (lanes, worst.map_or(Ok(()), Err))

@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::Instant;
@@ -11,13 +14,18 @@ use tracing::warn;
 
 use super::compute::Output;
 use super::progress::{Positions, Stats};
-use crate::{Claim, Fault, Holding, Keep, Partition, Plan, Range, Sink, SinkTraits, StageError, Write};
+use crate::{
+    Claim, Fault, Holding, Keep, Partition, Piece, Plan, Position, Range, Sink, SinkTraits, StageError, Write,
+};
 
 /// A sink without rows to write stores its position at least this often.
 const EMPTY_AT_MOST: Duration = Duration::from_secs(1);
 
 /// Waits between attempts while a service is away: doubled from the first to the last.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
+
+/// A sink that has not answered for so long is named in the log, and again each time so long.
+const SILENT: Duration = Duration::from_secs(30);
 
 /// Which rows a sink gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,10 +46,17 @@ pub struct Lane {
     pub traits: SinkTraits,
     /// Which rows it gets.
     pub takes: Takes,
-    /// Which columns of the result it gets, in order; all where `None`.
-    pub columns: Option<Vec<String>>,
+    /// The columns that it was opened with: it gets these, in this order, of whatever recipe's result.
+    pub schema: SchemaRef,
+    /// Whether the pipeline file chooses them: then a result may have others, which it does not get.
+    pub chosen: bool,
     /// Where it has no position yet: begin where a new pipeline would, not where the other sinks are.
     pub backfill: bool,
+    /// Whether it is known to be a new one where it has no position yet.
+    pub new: bool,
+    /// Where it writes, if one machine or one worker alone may write there: what tells machines of one name apart, a
+    /// space, and the place as people know it. Else empty.
+    pub home: String,
 }
 
 impl Lane {
@@ -49,6 +64,23 @@ impl Lane {
     pub(super) fn named(&self, mut error: StageError) -> StageError {
         error.message = format!("sink `{}`: {}", self.name, error.message);
         error
+    }
+}
+
+/// Waits for a sink, and says now and then that it is waited for. `more`: what waits behind it, for people.
+pub(super) async fn telling<T>(sink: &str, doing: &str, more: impl Fn() -> String, work: impl Future<Output = T>) -> T {
+    let since = Instant::now();
+    let mut told = tokio::time::interval_at(since + SILENT, SILENT);
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            _ = told.tick() => {
+                let seconds = since.elapsed().as_secs();
+                warn!(sink, seconds, "no answer from the sink while {doing}{}: it is waited for", more());
+            }
+        }
     }
 }
 
@@ -90,6 +122,8 @@ pub(super) enum Item {
 pub(super) struct Shared {
     pub(super) positions: Positions,
     pub(super) stats: Arc<Stats>,
+    /// By lane, the records on their way to it.
+    pub(super) waiting: Vec<AtomicU64>,
     /// The epoch is over: finish the write at hand, take no other.
     pub(super) stop: CancellationToken,
 }
@@ -99,6 +133,10 @@ pub(super) struct Runner {
     pub(super) lane: Lane,
     pub(super) index: usize,
     pub(super) leads: bool,
+    /// Where the plans that are stored here end, by partition.
+    pub(super) plans: HashMap<Partition, i64>,
+    /// Whether there is another lane.
+    pub(super) others: bool,
     /// Whether the progress line counts what this lane stores.
     pub(super) counts: bool,
     pub(super) claims: Vec<Claim>,
@@ -111,9 +149,11 @@ pub(super) struct Runner {
 impl Runner {
     /// Writes what comes until the channel closes or the epoch ends. The lane comes back whatever happens.
     pub(super) async fn run(mut self, mut batches: UnboundedReceiver<Item>) -> (Lane, Result<(), StageError>) {
+        // Whatever ends it but the end of the channel, a panic too, ends the epoch.
+        let stop = self.shared.stop.clone().drop_guard();
         let outcome = self.follow(&mut batches).await;
-        if outcome.is_err() {
-            self.shared.stop.cancel();
+        if outcome.is_ok() {
+            stop.disarm();
         }
         (self.lane, outcome)
     }
@@ -150,6 +190,7 @@ impl Runner {
                 continue;
             }
             if output.rows.num_rows() == 0 && self.aside == 0 && !self.leads {
+                self.arrived(batch.records);
                 match &mut empty {
                     Some(empty) => empty.extend(ranges),
                     None => empty = Some(Empty::new(batch.plan.clone(), ranges.clone(), output.clone())),
@@ -161,13 +202,14 @@ impl Runner {
                 ranges: ranges.clone(),
                 rows: output.rows.clone(),
                 provenance: output.provenance.clone(),
-                keep: self.keep(&batch.plan),
+                keep: self.keep(&batch.plan, ranges),
             };
             if let Some(empty) = empty.take() {
                 write.ranges = empty.before(write.ranges);
             }
             let writing = std::time::Instant::now();
             self.write(write).await?;
+            self.arrived(batch.records);
             if self.counts {
                 let work = batch.computed + writing.elapsed();
                 self.shared.stats.stored(batch.records, batch.begun.elapsed(), work);
@@ -192,10 +234,41 @@ impl Runner {
         Ok(())
     }
 
-    fn keep(&self, plan: &Plan) -> Option<Keep> {
-        let others = !self.followers.is_empty();
-        (self.leads && others && self.lane.traits.keeps_positions)
-            .then(|| Keep { pieces: plan.pieces().collect(), floor: self.shared.positions.lowest(Some(self.index)) })
+    fn arrived(&self, records: usize) {
+        if let Some(waiting) = self.shared.waiting.get(self.index) {
+            let _ = waiting.fetch_update(Relaxed, Relaxed, |waiting| Some(waiting.saturating_sub(records as u64)));
+        }
+    }
+
+    /// What is kept with a write: the plan of rows that another sink still lacks, whichever sink has them first; and what
+    /// of that may go.
+    fn keep(&mut self, plan: &Plan, ranges: &[Range]) -> Option<Keep> {
+        if !self.lane.traits.keeps_positions {
+            return None;
+        }
+        let floor: Vec<Position> = match self.others {
+            true => self.shared.positions.lowest(Some(self.index)),
+            false => ranges.iter().map(|r| Position { partition: r.partition.clone(), next: r.to }).collect(),
+        };
+        let lacking = |piece: &Piece| {
+            let here = |partition: &Partition| *partition == piece.range.partition;
+            let has_it = |floor: &Position| here(&floor.partition) && floor.next >= piece.range.to;
+            ranges.iter().any(|range| here(&range.partition)) && !floor.iter().any(has_it)
+        };
+        let pieces: Vec<_> = plan.pieces().filter(lacking).collect();
+        if pieces.is_empty() && self.plans.is_empty() {
+            return None;
+        }
+        for piece in &pieces {
+            let end = self.plans.entry(piece.range.partition.clone()).or_insert(piece.range.to);
+            *end = (*end).max(piece.range.to);
+        }
+        for floor in &floor {
+            if self.plans.get(&floor.partition).is_some_and(|end| *end <= floor.next) {
+                self.plans.remove(&floor.partition);
+            }
+        }
+        Some(Keep { pieces, floor })
     }
 
     async fn flush(&mut self, empty: &mut Option<Empty>) -> Result<(), StageError> {
@@ -215,7 +288,12 @@ impl Runner {
         let whole = todo.ranges.clone();
         let mut backoff = BACKOFF.0;
         loop {
-            let error = match self.lane.sink.write(&todo).await {
+            let waiting = || match self.shared.waiting.get(self.index).map(|waiting| waiting.load(Relaxed)) {
+                Some(records) if records > 0 => format!(", {records} records wait"),
+                _ => String::new(),
+            };
+            let writing = self.lane.sink.write(&todo);
+            let error = match telling(&self.lane.name, "writing", waiting, writing).await {
                 Ok(written) => {
                     self.shared.stats.rejected(written.rejected);
                     if written.rejected > 0 {
@@ -253,7 +331,8 @@ impl Runner {
             if !self.lane.traits.keeps_positions {
                 return Ok(Vec::new());
             }
-            match self.lane.sink.claim(&self.claims).await {
+            let claiming = self.lane.sink.claim(&self.claims);
+            match telling(&self.lane.name, "claiming", String::new, claiming).await {
                 Ok(holdings) => return Ok(holdings),
                 Err(error) if error.fault == Fault::Unavailable => warn!("{}: trying again", self.lane.named(error)),
                 Err(error) => return Err(self.lane.named(error)),

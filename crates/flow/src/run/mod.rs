@@ -7,9 +7,12 @@
 mod batches;
 mod compute;
 mod epoch;
+mod housekeeping;
 mod lane;
+mod leftover;
 mod progress;
 mod reader;
+mod roster;
 mod sliced;
 mod start;
 mod trigger;
@@ -29,6 +32,7 @@ pub use trigger::{Limits, Trigger};
 use crate::{Event, Fault, Source, StageError};
 use epoch::Epoch;
 use reader::End;
+use roster::Roster;
 
 /// How long a drain may take before what is left is abandoned; it is replayed at the next start.
 const DRAIN: Duration = Duration::from_secs(8);
@@ -54,6 +58,8 @@ pub enum OnBadRecord {
 /// How a worker runs.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// The pipeline's name.
+    pub pipeline: String,
     /// This worker's stable name.
     pub worker: String,
     /// When a batch begins.
@@ -62,13 +68,23 @@ pub struct Settings {
     pub limits: Limits,
     /// What to do with a bad record.
     pub on_bad_record: OnBadRecord,
-    /// Topics that had positions before this run began: their new partitions start at their first record.
+    /// Topics that had positions before this run began: partitions without one start at their first record.
     pub known_topics: HashSet<String>,
     /// Whether the query takes a batch as a whole: then this worker must have all partitions.
     pub exclusive: bool,
     /// Whether what is there at the start is taken in large batches, computed and handed on slice by slice. Only where
     /// every sink takes slices and each result depends on one record.
     pub sliced: bool,
+}
+
+/// Whether a start would ask where positions are, for who only looks: as far as that can be told without an assignment.
+///
+/// # Errors
+/// [`Fault::State`]: what a start would stop with; and those of the services.
+pub async fn check_positions(pipeline: &str, source: &mut dyn Source, lanes: &mut [Lane]) -> Result<(), StageError> {
+    let roster = Roster::read(&source.notes().await?);
+    let held = start::held(lanes, &[], false).await?;
+    roster.check_lost(lanes, pipeline, (source, &[]), &held).await
 }
 
 /// A member of the consumer group with its own batch loop and sinks.
@@ -95,7 +111,21 @@ impl Worker {
         let mut fenced = 0;
         let mut fresh = true;
         let mut assigned = None;
+        let mut at_begin = None;
         let outcome = loop {
+            // Before the first assignment is heard of: what comes later is new.
+            let at_begin = match at_begin {
+                Some(count) => count,
+                None => match self.source.partitions().await {
+                    Ok(count) => *at_begin.insert(count),
+                    Err(error) if error.fault == Fault::Unavailable && !shutdown.is_cancelled() => {
+                        warn!(worker = self.settings.worker, "{error}: trying again");
+                        tokio::time::sleep(AGAIN).await;
+                        continue;
+                    }
+                    Err(error) => break Err(error),
+                },
+            };
             let partitions = match assigned.take() {
                 Some(partitions) => partitions,
                 None => match self.assignment(&shutdown).await {
@@ -116,6 +146,7 @@ impl Worker {
                 stats: &self.stats,
                 shutdown: &shutdown,
                 partitions: &partitions,
+                at_begin,
                 fresh: &mut fresh,
             };
             let begun = Instant::now();
@@ -140,6 +171,7 @@ impl Worker {
                 Err(error) if error.fault == Fault::Unavailable && !shutdown.is_cancelled() => {
                     warn!(worker = self.settings.worker, "{error}: trying again");
                     tokio::time::sleep(AGAIN).await;
+                    // Partitions that are another's by now are not claimed: that would fence it off.
                     assigned = self.still(partitions).await;
                 }
                 // Told to stop while a service is away: what is left is replayed at the next start.
@@ -161,16 +193,17 @@ impl Worker {
         outcome
     }
 
-    /// What is ours by now of an assignment that is to be claimed again: to claim what another worker has would only fence
-    /// that one. None where it is void; then another comes.
-    async fn still(&mut self, partitions: Vec<crate::Partition>) -> Option<Vec<crate::Partition>> {
-        let mut ours = Some(partitions);
+    /// What the source has to say of the assignment: that of before, another one, or none; what it had for the sinks is
+    /// read again after the next claim.
+    async fn still(&mut self, before: Vec<crate::Partition>) -> Option<Vec<crate::Partition>> {
+        let mut now = Some(before);
+        let glance = crate::Demand { rows: 1, bytes: 1, wait: Duration::ZERO };
         loop {
-            match self.source.next(self.settings.limits.demand(Duration::ZERO)).await {
-                Ok(Event::Assigned(partitions)) => ours = Some(partitions).filter(|ours| !ours.is_empty()),
-                Ok(Event::Revoked) => ours = None,
-                // Records are read again after the claim, and an error comes again.
-                Ok(Event::Records(_) | Event::Idle | Event::Ended) | Err(_) => return ours,
+            match self.source.next(glance).await {
+                Ok(Event::Assigned(partitions)) if partitions.is_empty() => now = None,
+                Ok(Event::Assigned(partitions)) => now = Some(partitions),
+                Ok(Event::Revoked) => now = None,
+                Ok(Event::Records(_) | Event::Idle | Event::Ended) | Err(_) => return now,
             }
         }
     }

@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use crate::{Partition, Position, Range};
+
+/// A lag that was seen longer ago is not known any more.
+const SEEN: Duration = Duration::from_secs(15);
 
 /// Counters of one worker; each only grows, but for the lag.
 #[derive(Debug, Default)]
@@ -17,7 +20,7 @@ pub struct Stats {
     late: AtomicU64,
     busy_micros: AtomicU64,
     longest_micros: AtomicU64,
-    lag: AtomicI64,
+    lag: Mutex<Option<(i64, Instant)>>,
 }
 
 /// The counters at one moment.
@@ -35,8 +38,8 @@ pub struct Snapshot {
     pub late: u64,
     /// Microseconds from the begin of each batch until the leader had stored it, added up.
     pub busy_micros: u64,
-    /// Records between the position and the end of the log, as last seen.
-    pub lag: i64,
+    /// Records between the position of the slowest sink and the end of the log; none where that was not seen lately.
+    pub lag: Option<i64>,
 }
 
 impl Stats {
@@ -49,7 +52,7 @@ impl Stats {
             batches: self.batches.load(Relaxed),
             late: self.late.load(Relaxed),
             busy_micros: self.busy_micros.load(Relaxed),
-            lag: self.lag.load(Relaxed),
+            lag: lock(&self.lag).filter(|(_, seen)| seen.elapsed() < SEEN).map(|(records, _)| records),
         }
     }
 
@@ -79,7 +82,7 @@ impl Stats {
     }
 
     pub(super) fn lag(&self, records: i64) {
-        self.lag.store(records, Relaxed);
+        *lock(&self.lag) = Some((records, Instant::now()));
     }
 }
 

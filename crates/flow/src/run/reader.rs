@@ -1,6 +1,6 @@
 //! Reads a source either as it comes, or exactly the ranges of a plan.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use arrow::array::BooleanArray;
@@ -21,10 +21,22 @@ pub(super) enum End {
     Assigned(Vec<Partition>),
 }
 
-/// A source with what a replay read too far.
+/// What a replay reads too far is kept up to this many bytes; of partitions that go beyond it, it is read again.
+const AHEAD: usize = 16 << 20;
+
+/// A source with what was read too far, and the offsets beyond which nothing is wanted yet.
 pub(super) struct Reader<'a> {
     source: &'a mut dyn Source,
+    /// The next offset of each partition: what is below it was handed out, or waits in `ahead`.
+    read: HashMap<Partition, i64>,
     ahead: VecDeque<Chunk>,
+    /// The bytes in `ahead` that came from a replay.
+    held: usize,
+    caps: HashMap<Partition, i64>,
+    /// What of `ahead` lies beyond the caps.
+    beyond: VecDeque<Chunk>,
+    /// Partitions of which something was dropped: they are sought again, at `read`, before they are read on.
+    dropped: HashSet<Partition>,
 }
 
 /// A replay on its way.
@@ -65,20 +77,95 @@ pub(super) enum Replay {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(source: &'a mut dyn Source) -> Self {
-        Reader { source, ahead: VecDeque::new() }
+    /// A source that was sought to these offsets.
+    pub(super) fn new(source: &'a mut dyn Source, read: HashMap<Partition, i64>) -> Self {
+        Reader {
+            source,
+            read,
+            ahead: VecDeque::new(),
+            held: 0,
+            caps: HashMap::new(),
+            beyond: VecDeque::new(),
+            dropped: HashSet::new(),
+        }
     }
 
     pub(super) fn source(&mut self) -> &mut dyn Source {
         self.source
     }
 
-    /// Records as they come.
+    /// From now on `next` gives nothing beyond these offsets.
+    pub(super) fn cap(&mut self, caps: HashMap<Partition, i64>) {
+        self.caps = caps;
+        self.beyond.append(&mut self.ahead);
+        std::mem::swap(&mut self.beyond, &mut self.ahead);
+    }
+
+    /// Records as they come, up to the caps.
     pub(super) async fn next(&mut self, demand: Demand) -> Result<Event, StageError> {
-        match self.ahead.pop_front() {
-            Some(chunk) => Ok(Event::Records(chunk)),
-            None => self.source.next(demand).await,
+        let begun = Instant::now();
+        loop {
+            if let Some(chunk) = self.ahead.pop_front() {
+                self.held = self.held.saturating_sub(chunk.records.bytes());
+                if self.caps.is_empty() {
+                    return Ok(Event::Records(chunk));
+                }
+                let (inside, beyond) = split(chunk, |partition| Some(self.end(partition)));
+                if !beyond.reached.is_empty() {
+                    self.beyond.push_back(beyond);
+                }
+                if !inside.reached.is_empty() {
+                    return Ok(Event::Records(inside));
+                }
+                continue;
+            }
+            self.resume(|reader, partition| reader.read.get(partition).is_some_and(|at| *at < reader.end(partition)))
+                .await?;
+            let chunk = match self.source.next(demand).await? {
+                Event::Records(chunk) => chunk,
+                event => return Ok(event),
+            };
+            let chunk = match self.caps.is_empty() && self.dropped.is_empty() {
+                true => chunk,
+                false => {
+                    let wanted =
+                        |partition: &Partition| (!self.dropped.contains(partition)).then(|| self.end(partition));
+                    let (inside, beyond) = split(chunk, wanted);
+                    self.dropped.extend(beyond.reached.into_iter().map(|position| position.partition));
+                    inside
+                }
+            };
+            let chunk = self.accept(chunk);
+            if !chunk.reached.is_empty() {
+                return Ok(Event::Records(chunk));
+            }
+            if begun.elapsed() >= demand.wait {
+                return Ok(Event::Idle);
+            }
         }
+    }
+
+    fn end(&self, partition: &Partition) -> i64 {
+        self.caps.get(partition).copied().unwrap_or(i64::MAX)
+    }
+
+    /// Notes how far the source was read.
+    fn accept(&mut self, mut chunk: Chunk) -> Chunk {
+        chunk.reached.retain(|position| self.read.get(&position.partition).is_none_or(|read| *read < position.next));
+        self.read.extend(chunk.reached.iter().map(|position| (position.partition.clone(), position.next)));
+        chunk
+    }
+
+    /// Reads partitions on of which something was dropped.
+    async fn resume(&mut self, wanted: impl Fn(&Self, &Partition) -> bool) -> Result<(), StageError> {
+        let again = self.dropped.iter().filter(|partition| wanted(self, partition));
+        let again: Vec<Position> =
+            again.filter_map(|p| Some(Position { partition: p.clone(), next: *self.read.get(p)? })).collect();
+        if !again.is_empty() {
+            self.source.seek(&again).await?;
+            self.dropped.retain(|partition| !again.iter().any(|position| position.partition == *partition));
+        }
+        Ok(())
     }
 
     /// The records of `ranges`, where each range begins at the partition's read position; what comes with them from
@@ -98,28 +185,43 @@ impl<'a> Reader<'a> {
     /// The next records of a replay.
     pub(super) async fn part(&mut self, replay: &mut Replaying<'_>, demand: Demand) -> Result<Part, StageError> {
         if !std::mem::replace(&mut replay.begun, true) {
+            self.cap(HashMap::new());
             replay.pending = std::mem::take(&mut self.ahead);
+            self.held = 0;
         }
         loop {
             if replay.ranges.iter().all(|range| replay.reached[&range.partition] >= range.to) {
                 self.ahead.append(&mut replay.pending);
                 return Ok(Part::Over);
             }
-            let chunk = match replay.pending.pop_front() {
-                Some(chunk) => chunk,
-                None => match self.source.next(demand).await? {
-                    Event::Records(chunk) => chunk,
-                    Event::Idle | Event::Ended if replay.heard.elapsed() < PATIENCE => continue,
-                    Event::Idle | Event::Ended => {
-                        return Err(StageError::unavailable("the source does not hand out records that a plan names"));
+            let (chunk, new) = match replay.pending.pop_front() {
+                Some(chunk) => (chunk, false),
+                None => {
+                    let lacks = |range: &Range| replay.reached[&range.partition] < range.to;
+                    self.resume(|_, partition| replay.ranges.iter().any(|r| r.partition == *partition && lacks(r)))
+                        .await?;
+                    match self.source.next(demand).await? {
+                        Event::Records(chunk) => {
+                            let known = |partition: &Partition| (!self.dropped.contains(partition)).then_some(i64::MAX);
+                            let (chunk, _) = split(chunk, known);
+                            (self.accept(chunk), true)
+                        }
+                        Event::Idle | Event::Ended if replay.heard.elapsed() < PATIENCE => continue,
+                        Event::Idle | Event::Ended => {
+                            return Err(StageError::unavailable(
+                                "the source does not hand out records that a plan names",
+                            ));
+                        }
+                        Event::Assigned(partitions) => return Ok(Part::Changed(End::Assigned(partitions))),
+                        Event::Revoked => return Ok(Part::Changed(End::Revoked)),
                     }
-                    Event::Assigned(partitions) => return Ok(Part::Changed(End::Assigned(partitions))),
-                    Event::Revoked => return Ok(Part::Changed(End::Revoked)),
-                },
+                }
             };
-            let (inside, beyond) = split(chunk, replay.ranges);
+            let range = |partition: &Partition| replay.ranges.iter().find(|range| range.partition == *partition);
+            let begin = |p: &Partition| range(p).map(|range| range.to);
+            let (inside, beyond) = split(chunk, begin);
             if !beyond.reached.is_empty() {
-                self.ahead.push_back(beyond);
+                self.keep(beyond, new, begin);
             }
             if !inside.reached.is_empty() {
                 let reached = inside.reached.iter().map(|position| (position.partition.clone(), position.next));
@@ -129,26 +231,47 @@ impl<'a> Reader<'a> {
             }
         }
     }
+
+    /// Keeps what a replay read too far, or drops it where that is too much already.
+    fn keep(&mut self, beyond: Chunk, new: bool, begin: impl Fn(&Partition) -> Option<i64>) {
+        let bytes = beyond.records.bytes();
+        if !new || self.held + bytes <= AHEAD {
+            self.held += bytes;
+            self.ahead.push_back(beyond);
+            return;
+        }
+        let offsets = || beyond.records.partitions.values().iter().zip(beyond.records.offsets.values());
+        for Position { partition, next } in &beyond.reached {
+            // Where it begins: behind the range, else at its first record, else it holds none.
+            let first = offsets().find(|(index, _)| **index == partition.index).map(|(_, offset)| *offset);
+            self.read.insert(partition.clone(), begin(partition).or(first).unwrap_or(*next));
+            self.dropped.insert(partition.clone());
+        }
+    }
 }
 
-/// A chunk's part within the ranges, and its part beyond them.
-fn split(chunk: Chunk, ranges: &[Range]) -> (Chunk, Chunk) {
-    let end = |index: i32| ranges.iter().find(|r| r.partition.index == index).map(|r| r.to);
+/// A chunk's part below the ends of partitions, and its part beyond them; beyond is what has no end.
+fn split(chunk: Chunk, end: impl Fn(&Partition) -> Option<i64>) -> (Chunk, Chunk) {
     let mut inside = Vec::new();
     let mut beyond = Vec::new();
+    let mut ends: HashMap<i32, i64> = HashMap::new();
     for position in chunk.reached {
-        match end(position.partition.index) {
+        match end(&position.partition) {
             Some(to) if position.next > to => {
+                ends.insert(position.partition.index, to);
                 inside.push(Position { partition: position.partition.clone(), next: to });
                 beyond.push(position);
             }
-            Some(_) => inside.push(position),
+            Some(to) => {
+                ends.insert(position.partition.index, to);
+                inside.push(position);
+            }
             None => beyond.push(position),
         }
     }
     let records = chunk.records;
     let mask: BooleanArray = (records.partitions.values().iter().zip(records.offsets.values()))
-        .map(|(partition, offset)| Some(end(*partition).is_some_and(|to| *offset < to)))
+        .map(|(partition, offset)| Some(ends.get(partition).is_some_and(|to| offset < to)))
         .collect();
     if mask.true_count() == records.len() {
         let none = records.filter(&BooleanArray::from(vec![false; records.len()]));

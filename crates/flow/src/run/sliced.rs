@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::batches::{Batches, Collected, clip, empty_records, permit, ranges};
 use super::compute::{Output, concat_records};
-use super::lane::{Batch, Item, Slice};
+use super::lane::{Item, Slice};
 use super::reader::{End, Part, Replaying};
 use crate::{Demand, Event, Partition, Plan, StageError};
 
@@ -73,7 +73,6 @@ impl Batches<'_> {
                 return Ok(end);
             }
             self.store(batch).await;
-            self.keep_house().await;
             if matches!(turn, Turn::Last) {
                 return Ok(End::Finished);
             }
@@ -173,12 +172,10 @@ impl Batches<'_> {
         let at = self.at.iter().chain(&batch.reached).map(|(partition, at)| (partition.clone(), *at)).collect();
         let plan = Plan { ranges: ranges(&at, slice.reached.clone()), ..batch.plan.clone() };
         let records = concat_records(slice.records).unwrap_or_else(|| empty_records(&plan.ranges));
-        let lacking = vec![plan.ranges.clone(); self.next.len()];
+        let lacking = |lacks: &bool| if *lacks { plan.ranges.clone() } else { Vec::new() };
+        let lacking: Vec<_> = batch.lacks.iter().map(lacking).collect();
         let computing = Instant::now();
-        let mut outputs = self.outputs(&plan, &records, &lacking, batch.new).await?;
-        for (output, _) in outputs.iter_mut().zip(&batch.lacks).filter(|(_, lacks)| !**lacks) {
-            *output = output.empty();
-        }
+        let outputs = self.outputs(&plan, &records, &lacking, batch.new).await?;
         batch.computed += computing.elapsed();
         batch.reached.extend(slice.reached);
         batch.rows += slice.rows;
@@ -201,12 +198,12 @@ impl Batches<'_> {
         }
         let Some(outputs) = outputs.filter(|_| !plan.ranges.is_empty()) else { return };
         self.advance(&plan.ranges);
-        let lacking = lacks.into_iter().map(|lacks| if lacks { plan.ranges.clone() } else { Vec::new() }).collect();
+        let lacking: Vec<_> =
+            lacks.into_iter().map(|lacks| if lacks { plan.ranges.clone() } else { Vec::new() }).collect();
         // It holds no rows.
         let permit = permit(&self.window, 1, self.settings.limits.window).await;
-        let batch =
-            Batch { plan: Arc::new(plan), ranges: lacking, outputs, records: rows, begun, computed, _permit: permit };
-        self.hand_on(&Item::Batch(Arc::new(batch), None));
+        let batch = self.batch(plan, lacking, outputs, (rows, begun, computed), permit);
+        self.hand_on(&Item::Batch(batch, None));
     }
 }
 

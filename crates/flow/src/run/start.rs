@@ -1,24 +1,40 @@
-//! Where everyone stands when an epoch begins: what each sink must be claimed with, whether what is stored fits the
-//! log, and which plans are left over.
+//! Where everyone stands when an epoch begins: what each sink must be claimed with, and whether what is stored fits the
+//! log.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use tracing::warn;
 
-use super::lane::Lane;
-use crate::{Bounds, Claim, Holding, PASSING, Partition, Piece, Plan, Position, Reset, StageError};
+use super::lane::{Lane, telling};
+use crate::{Bounds, Claim, Holding, PASSING, Partition, Position, Reset, StageError};
 
-/// What every lane is claimed with. `fresh`: this worker has claimed nothing yet.
-pub(super) async fn claims(
-    lanes: &mut [Lane],
-    bounds: &[Bounds],
-    known_topics: &std::collections::HashSet<String>,
-    fresh: bool,
-) -> Result<Vec<Vec<Claim>>, StageError> {
-    let mut held: Vec<HashMap<Partition, Holding>> = Vec::with_capacity(lanes.len());
+/// What was known of the log when the run began: partitions that came later begin at their first record.
+pub(super) struct Known<'a> {
+    /// Topics that had positions before this run.
+    pub(super) topics: &'a HashSet<String>,
+    /// How many partitions there were.
+    pub(super) partitions: usize,
+}
+
+impl Known<'_> {
+    /// Whether a partition came to a log that was being read.
+    fn is_later(&self, partition: &Partition) -> bool {
+        self.topics.contains(&*partition.topic)
+            || usize::try_from(partition.index).is_ok_and(|index| index >= self.partitions)
+    }
+}
+
+/// By lane, what each sink holds, of whatever partition; of logs that ended with their process only where this worker
+/// has claimed already.
+pub(super) async fn held(lanes: &mut [Lane], bounds: &[Bounds], fresh: bool) -> Result<Vec<Vec<Holding>>, StageError> {
+    let mut held = Vec::with_capacity(lanes.len());
     for lane in lanes.iter_mut() {
         let mut holdings = match lane.traits.keeps_positions {
-            true => lane.sink.positions().await.map_err(|error| lane.named(error))?,
+            true => {
+                let name = lane.name.clone();
+                let positions = telling(&name, "reading its positions", String::new, lane.sink.positions());
+                positions.await.map_err(|error| lane.named(error))?
+            }
             false => Vec::new(),
         };
         if fresh {
@@ -29,27 +45,28 @@ pub(super) async fn claims(
                 check(&lane.name, holding, bound)?;
             }
         }
-        held.push(holdings.into_iter().map(|holding| (holding.partition.clone(), holding)).collect());
+        held.push(holdings);
     }
-    let keeping = |lanes: &[Lane]| lanes.iter().any(|lane| lane.traits.keeps_positions);
+    Ok(held)
+}
+
+/// What every lane is claimed with.
+pub(super) fn claims(lanes: &[Lane], bounds: &[Bounds], held: &[Vec<Holding>], known: &Known<'_>) -> Vec<Vec<Claim>> {
+    let keeping = lanes.iter().any(|lane| lane.traits.keeps_positions);
     let mut claims = vec![Vec::with_capacity(bounds.len()); lanes.len()];
     for bound in bounds {
-        let lowest = held.iter().filter_map(|holdings| holdings.get(&bound.partition)).map(|h| h.next).min();
-        let begin = match lowest {
-            Some(next) => next,
-            None if known_topics.contains(&*bound.partition.topic) => bound.first,
-            None if !keeping(lanes) => bound.committed.unwrap_or(bound.start),
-            None => bound.start,
-        };
+        let lowest = held.iter().flatten().filter(|h| h.partition == bound.partition).map(|h| h.next).min();
+        let committed = bound.committed.filter(|_| !keeping);
+        let new = if known.is_later(&bound.partition) { bound.first } else { bound.start };
         for (lane, claims) in lanes.iter().zip(&mut claims) {
             claims.push(Claim {
                 partition: bound.partition.clone(),
                 identity: bound.identity.clone(),
-                start: if lane.backfill { bound.start } else { begin },
+                start: if lane.backfill { bound.start } else { lowest.or(committed).unwrap_or(new) },
             });
         }
     }
-    Ok(claims)
+    claims
 }
 
 /// Whether a sink holds the position of a log that ended with its process.
@@ -120,36 +137,4 @@ pub(super) fn check(pipeline_sink: &str, holding: &Holding, bound: &Bounds) -> R
         .remedy(remedy));
     }
     Ok(())
-}
-
-/// The plans to replay, in order: those that some sink still lacks. Where the leader's plans do not reach down to the
-/// lowest sink (an added sink with `backfill`, a position set by hand), there is no plan to keep to: none is returned,
-/// and the records are taken as new ones by the sinks that lack them.
-pub(super) fn leftover(
-    pieces: Vec<Piece>,
-    lowest: &HashMap<Partition, i64>,
-    highest: &HashMap<Partition, i64>,
-) -> Vec<Plan> {
-    let mut wanted: HashMap<Partition, Vec<Piece>> = HashMap::new();
-    for piece in pieces {
-        if lowest.get(&piece.range.partition).is_some_and(|low| piece.range.to > *low) {
-            wanted.entry(piece.range.partition.clone()).or_default().push(piece);
-        }
-    }
-    for (partition, low) in lowest {
-        let high = highest.get(partition).copied().unwrap_or(*low);
-        let mut at = *low;
-        let mut pieces: Vec<&Piece> = wanted.get(partition).into_iter().flatten().collect();
-        pieces.sort_by_key(|piece| piece.range.from);
-        for piece in pieces {
-            if piece.range.from > at {
-                return Vec::new();
-            }
-            at = at.max(piece.range.to);
-        }
-        if at < high {
-            return Vec::new();
-        }
-    }
-    Plan::assemble(wanted.into_values().flatten())
 }

@@ -48,7 +48,7 @@ pub(crate) async fn run(args: CheckArgs) -> Result<()> {
     let columns: Vec<String> =
         pipeline.planned.result.fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect();
     println!("query     {}: {}", pipeline.planned.kind, columns.join(", "));
-    pipeline.look_at_source("check").await?;
+    let mut source = pipeline.look_at_source("check").await?;
     println!("source    {}", file.source.settings.describe());
     for line in pipeline.report().await? {
         println!("          {line}");
@@ -59,8 +59,9 @@ pub(crate) async fn run(args: CheckArgs) -> Result<()> {
     if let Some(from) = &pipeline.inferred {
         println!("decode    {}: {} (from {from})", pipeline.decode.kind, columns_of(&pipeline.decode.settings));
     }
+    let mut lanes = Vec::new();
     for (index, lane) in pipeline.lanes().iter().enumerate() {
-        pipeline.open_sink(index, "check").await?;
+        lanes.push(pipeline.open_sink(index, "check").await?);
         let traits = lane.settings.traits();
         let promise = match (traits.keeps_positions, file.source.settings.replays()) {
             (true, true) => "exactly once",
@@ -76,6 +77,8 @@ pub(crate) async fn run(args: CheckArgs) -> Result<()> {
         println!("sink      {}: {} ({promise}{sharing})", lane.name, lane.settings.describe());
     }
     pipeline.check_state().await?;
+    pipeline.recall(&mut lanes).await?;
+    foretell_flow::check_positions(&file.name, &mut *source, &mut lanes).await?;
     println!("ok        nothing moved; `foretell run {}` runs it", args.pipeline.display());
     Ok(())
 }

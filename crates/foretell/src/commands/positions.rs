@@ -18,6 +18,8 @@ use crate::terminal::println;
   foretell positions set pipeline.yaml --partition Pdata[2] --offset 5000
   foretell positions set pipeline.yaml --sink hdfs --partition Pdata[2] --offset 5000
   foretell positions forget pipeline.yaml --sink db
+  foretell positions adopt pipeline.yaml utime minutes       # sink `utime` is called `minutes` now
+  foretell positions adopt pipeline.yaml old/utime utime     # the pipeline was called `old`
   foretell positions forget pipeline.yaml --yes     # asks nothing, for scripts
 
 Stop the pipeline first: a running one does not look again.")]
@@ -61,6 +63,15 @@ enum PositionsCommand {
         #[arg(long)]
         yes: bool,
     },
+    /// After a renaming: what is stored for a sink of the old name becomes that of the new one
+    Adopt {
+        /// The pipeline file, with the new names
+        pipeline: PathBuf,
+        /// The sink's name before; `PIPELINE/SINK` where the pipeline was renamed
+        old: String,
+        /// The sink's name in the file
+        new: String,
+    },
 }
 
 fn partition(text: &str) -> Result<Partition, String> {
@@ -94,6 +105,7 @@ pub(crate) async fn run(args: PositionsArgs) -> Result<()> {
             }
             reset(&pipeline, sink.as_deref(), &Reset::Forget(partition)).await
         }
+        PositionsCommand::Adopt { pipeline, old, new } => adopt(&open(pipeline).await?, &old, &new).await,
     }
 }
 
@@ -126,7 +138,7 @@ async fn show(pipeline: Pipeline) -> Result<()> {
     );
     for (sink, partition, next, plans) in rows {
         let position = Position { partition: partition.clone(), next };
-        let behind = source.behind(std::slice::from_ref(&position)).await?;
+        let behind = source.upkeep().behind(std::slice::from_ref(&position)).await?;
         let bound = bounds.iter().find(|bound| bound.partition == partition);
         let cell = |value: Option<i64>| value.map_or_else(|| "-".to_string(), |value| value.to_string());
         println!(
@@ -140,13 +152,42 @@ async fn show(pipeline: Pipeline) -> Result<()> {
     Ok(())
 }
 
+async fn adopt(pipeline: &Pipeline, old: &str, new: &str) -> Result<()> {
+    let lanes = pipeline.lanes();
+    let index = find(pipeline, new)?;
+    let (of, sink) = old.rsplit_once('/').unwrap_or((&pipeline.file.name, old));
+    if of == pipeline.file.name && lanes.iter().any(|lane| lane.name == sink) {
+        bail!("sink `{sink}` is in the pipeline file: its positions are its own");
+    }
+    let mut before = pipeline.open_sink_of(index, of, sink).await?;
+    let held = before.positions().await?;
+    if held.is_empty() {
+        bail!("nothing is stored for sink `{sink}` of pipeline `{of}` where `{new}` keeps its positions");
+    }
+    // A file that is appended to belongs to the old name alone, and does not open under the new one.
+    if let Ok(mut now) = pipeline.open_sink(index, "positions").await
+        && !now.sink.positions().await?.is_empty()
+    {
+        bail!("`{new}` has positions of its own; `foretell positions forget` drops them");
+    }
+    before.hand_over(&pipeline.file.name, new).await?;
+    println!("{new}: has the positions of `{old}`, of {} partitions", held.len());
+    Ok(())
+}
+
+fn find(pipeline: &Pipeline, sink: &str) -> Result<usize> {
+    let lanes = pipeline.lanes();
+    match lanes.iter().position(|lane| lane.name == sink) {
+        Some(index) => Ok(index),
+        None => bail!("no sink `{sink}`; there are {}", list(lanes.iter().map(|lane| lane.name))),
+    }
+}
+
 /// The sinks that are meant: this one, or all that keep positions.
 fn chosen(pipeline: &Pipeline, sink: Option<&str>) -> Result<Vec<String>> {
     let lanes = pipeline.lanes();
-    if let Some(sink) = sink
-        && !lanes.iter().any(|lane| lane.name == sink)
-    {
-        bail!("no sink `{sink}`; there are {}", list(lanes.iter().map(|lane| lane.name)));
+    if let Some(sink) = sink {
+        find(pipeline, sink)?;
     }
     let meant = lanes.iter().filter(|lane| sink.is_none_or(|sink| sink == lane.name));
     Ok(meant.filter(|lane| lane.settings.traits().keeps_positions).map(|lane| lane.name.to_string()).collect())
@@ -183,6 +224,9 @@ async fn reset(pipeline: &Pipeline, sink: Option<&str>, reset: &Reset) -> Result
             continue;
         }
         lane.sink.reset(reset).await?;
+        if *reset == Reset::Forget(None) {
+            pipeline.forget(spec.name).await?;
+        }
         match reset {
             Reset::Set { position, .. } => println!("{}: {} is at {}", spec.name, position.partition, position.next),
             Reset::Forget(Some(partition)) => println!("{}: {partition} is forgotten", spec.name),

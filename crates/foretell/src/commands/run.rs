@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
-use foretell_flow::{Snapshot, Stats, Worker};
+use foretell_flow::{Snapshot, StageError, Stats, Worker};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -77,8 +77,8 @@ pub(crate) async fn run(args: RunArgs) -> Result<()> {
     if args.console {
         let worker = pipeline.observer(args.from, args.rows).await?;
         tokio::spawn(signals(shutdown.clone(), LEAVE_DRY_RUN_WITHIN));
-        pipeline.refresh_tables(false, &shutdown);
-        return run_workers(&pipeline, vec![worker], shutdown, started).await.map(drop);
+        let tables = pipeline.refresh_tables(false, &shutdown);
+        return run_workers(&pipeline, vec![worker], tables, shutdown, started).await.map(drop);
     }
     tokio::spawn(signals(shutdown.clone(), LEAVE_WITHIN));
     let workers = args.workers.map_or_else(|| pipeline.usual_workers(), usize::from);
@@ -107,10 +107,10 @@ pub(crate) async fn run_pipeline(
     let known = open.first().map(|worker| worker.settings.known_topics.clone()).unwrap_or_default();
     open.iter_mut().for_each(|worker| worker.settings.known_topics.clone_from(&known));
     pipeline.keep().await?;
-    pipeline.refresh_tables(true, &shutdown);
+    let tables = pipeline.refresh_tables(true, &shutdown);
     ready();
     let seen = pipeline.file.source.settings.seen_before().await;
-    let total = run_workers(&pipeline, open, shutdown.clone(), started).await?;
+    let total = run_workers(&pipeline, open, tables, shutdown.clone(), started).await?;
     // A run that was told to stop may have left something.
     if pipeline.file.trigger.mode == TriggerMode::AvailableNow && !shutdown.is_cancelled() {
         pipeline.complete().await?;
@@ -128,6 +128,7 @@ pub(crate) async fn run_pipeline(
 async fn run_workers(
     pipeline: &Pipeline,
     ready: Vec<Worker>,
+    mut tables: JoinSet<()>,
     shutdown: CancellationToken,
     started: Instant,
 ) -> Result<Snapshot> {
@@ -146,16 +147,20 @@ async fn run_workers(
     let progress = tokio::spawn(report(stats.clone(), pipeline.file.progress, every));
 
     let mut outcome = Ok(());
-    while let Some(joined) = tasks.join_next().await {
-        let ended = match joined {
-            Ok(ended) => ended,
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    loop {
+        let ended = tokio::select! {
+            joined = tasks.join_next() => match joined {
+                None => break,
+                Some(Ok(ended)) => ended.map_err(anyhow::Error::from),
+                Some(Err(_)) => Err(StageError::defect("a worker").into()),
+            },
+            Some(joined) = tables.join_next() => joined.map_err(|_| StageError::defect("reading a table again").into()),
         };
         if let Err(error) = ended {
             // One worker that needs a person stops all of them.
             shutdown.cancel();
             if outcome.is_ok() {
-                outcome = Err(error.into());
+                outcome = Err(error);
             }
         }
     }
@@ -220,7 +225,7 @@ async fn report(stats: Vec<Arc<Stats>>, interval: Duration, trigger: Option<Dura
         info!(
             rows_per_s = ((now.records - last.records) as f64 / seconds).round() as u64,
             records = now.records,
-            lag = now.lag,
+            lag = %now.lag.map_or_else(|| "unknown".to_string(), |lag| lag.to_string()),
             batches,
             batch_ms,
             bad = now.bad,
@@ -242,14 +247,14 @@ fn overlong(longest: Duration, late: u64, trigger: Option<Duration>) -> Option<S
 }
 
 fn total(stats: &[Arc<Stats>]) -> Snapshot {
-    stats.iter().map(|stats| stats.snapshot()).fold(Snapshot::default(), |a, b| Snapshot {
+    stats.iter().map(|stats| stats.snapshot()).fold(Snapshot { lag: Some(0), ..Snapshot::default() }, |a, b| Snapshot {
         records: a.records + b.records,
         bad: a.bad + b.bad,
         rejected: a.rejected + b.rejected,
         batches: a.batches + b.batches,
         late: a.late + b.late,
         busy_micros: a.busy_micros + b.busy_micros,
-        lag: a.lag + b.lag,
+        lag: a.lag.zip(b.lag).map(|(a, b)| a + b),
     })
 }
 

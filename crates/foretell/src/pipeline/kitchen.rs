@@ -22,6 +22,9 @@ use super::table::Version;
 /// What the pipeline file says about decoding and queries: the text behind a recipe's `query` hash.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Text {
+    /// The names of all sinks, sorted; none in what earlier versions kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) sinks: Vec<String>,
     /// The decoder's kind and settings.
     pub(crate) decode: (String, serde_json::Value),
     /// The query over `records`.
@@ -162,15 +165,42 @@ impl Pantry {
     }
 
     async fn cook_async(&self, recipe: &Recipe) -> Result<Cook, StageError> {
-        let text = if recipe.query == self.recipe().query {
-            self.text.clone()
-        } else {
-            let bytes = self.state.get(Thing::Recipe, &recipe.query).await?;
-            serde_json::from_slice(&bytes).map_err(|_| StageError::state("a kept recipe does not read"))?
+        let today = self.recipe();
+        if recipe.query == today.query {
+            let (functions, tables) = self.gather(recipe, &self.text).await?;
+            let prepared = prepare(&self.text, functions, tables, &self.lanes, None).await;
+            return prepared.map(|(cook, _)| cook).map_err(|error| StageError::settings(format!("{error:#}")));
+        }
+        let bytes = self.state.get(Thing::Recipe, &recipe.query).await?;
+        let text: Text =
+            serde_json::from_slice(&bytes).map_err(|_| StageError::state("a kept recipe does not read"))?;
+        let (functions, tables) = self.gather(recipe, &text).await?;
+        let newcomers = match text.newcomers(&self.text).as_slice() {
+            [] => None,
+            views => {
+                let (functions, tables) = self.gather(&today, &self.text).await?;
+                let functions =
+                    scorers(&self.text, functions).map_err(|error| StageError::settings(error.to_string()))?;
+                Some(Newcomers { views: views.iter().cloned().collect(), functions, tables })
+            }
         };
+        let prepared = prepare(&text, functions, tables, &self.lanes, newcomers.as_ref()).await;
+        prepared.map(|(cook, _)| cook).map_err(|error| {
+            StageError::state(format!(
+                "batches that some sink lacks were planned with another query, and cannot be made again: {error:#}"
+            ))
+            .remedy(
+                "run the pipeline file as it was before, until `foretell positions show` tells that every sink has \
+                 caught up; or give them up with `foretell positions set`",
+            )
+        })
+    }
+
+    /// What a recipe's queries call and join.
+    async fn gather(&self, recipe: &Recipe, text: &Text) -> Result<(Functions, Vec<Table>), StageError> {
         let mut functions = Functions::new();
         for (name, sha256) in &recipe.models {
-            functions.extend(self.load(name, sha256, &text).await?);
+            functions.extend(self.load(name, sha256, text).await?);
         }
         let mut tables = Vec::with_capacity(recipe.tables.len());
         for (name, sha256) in &recipe.tables {
@@ -186,9 +216,48 @@ impl Pantry {
             };
             tables.push(joinable(name, batch));
         }
-        let prepared = prepare(&text, functions, tables, &self.lanes).await;
-        prepared.map(|(cook, _)| cook).map_err(|error| StageError::settings(format!("{error:#}")))
+        Ok((functions, tables))
     }
+}
+
+impl Text {
+    /// The sinks that this text does not know and that have a query of their own in a later one: name and query.
+    fn newcomers(&self, later: &Text) -> Vec<(String, String)> {
+        let unknown = |name: &String| match self.sinks.is_empty() {
+            // Of an earlier version: whether a sink was there without a query is not known.
+            true => !self.views.contains_key(name),
+            false => !self.sinks.contains(name),
+        };
+        later.views.iter().filter(|(name, _)| unknown(name)).map(|(name, sql)| (name.clone(), sql.clone())).collect()
+    }
+}
+
+/// Models and encodings as queries call them, by name.
+type Scorers = BTreeMap<String, Arc<dyn Scorer>>;
+
+/// Sinks that a recipe does not know: their queries of today, over its result.
+pub(crate) struct Newcomers {
+    views: BTreeMap<String, String>,
+    functions: Scorers,
+    tables: Vec<Table>,
+}
+
+/// The functions of a recipe beside those of its own encodings.
+fn scorers(text: &Text, functions: Functions) -> Result<Scorers> {
+    let mut models = Scorers::new();
+    let mut all = functions;
+    for (name, how) in text.encodings.iter().filter(|(_, how)| !how.has_file()) {
+        let encoding = how.load(&[], Limits::default()).with_context(|| format!("encodings.{name}"))?;
+        all.extend(encoding::functions(name, encoding));
+    }
+    for (name, scorer) in all {
+        if models.contains_key(&name) {
+            let twice = anyhow!("two functions are called `{name}`: rename the model or the encoding");
+            return Err(twice.context("query"));
+        }
+        models.insert(name, scorer);
+    }
+    Ok(models)
 }
 
 impl Kitchen for Pantry {
@@ -222,27 +291,15 @@ pub(crate) fn joinable(name: &str, batch: RecordBatch) -> Table {
 }
 
 /// The decoder and the queries of a text, with these tables, and these functions beside those of its own encodings; the
-/// lanes by their sinks' names.
+/// lanes by their sinks' names. Sinks that the text does not know are `newcomers`.
 pub(crate) async fn prepare(
     text: &Text,
     functions: Functions,
     tables: Vec<Table>,
     lanes: &[String],
+    newcomers: Option<&Newcomers>,
 ) -> Result<(Cook, Planned)> {
-    let mut models: BTreeMap<String, Arc<dyn Scorer>> = BTreeMap::new();
-    let mut all = functions;
-    for (name, how) in text.encodings.iter().filter(|(_, how)| !how.has_file()) {
-        let encoding = how.load(&[], Limits::default()).with_context(|| format!("encodings.{name}"))?;
-        all.extend(encoding::functions(name, encoding));
-    }
-    for (name, scorer) in all {
-        if models.contains_key(&name) {
-            let twice = anyhow!("two functions are called `{name}`: rename the model or the encoding");
-            return Err(twice.context("query"));
-        }
-        models.insert(name, scorer);
-    }
-    let models = &models;
+    let models = &scorers(text, functions)?;
     let (kind, settings) = &text.decode;
     let decoder = DECODERS.iter().find(|decoder| decoder.name == kind).ok_or_else(|| anyhow!("no decoder `{kind}`"))?;
     let settings = (decoder.parse)(settings.clone())
@@ -266,7 +323,9 @@ pub(crate) async fn prepare(
     };
     let mut views: Vec<Option<Box<dyn Query>>> = Vec::with_capacity(lanes.len());
     for lane in lanes {
-        let Some(sql) = text.views.get(lane) else {
+        let newcomer = newcomers.and_then(|newcomers| Some((newcomers.views.get(lane)?, newcomers)));
+        let (models, tables) = newcomer.map_or((models, &tables), |(_, new)| (&new.functions, &new.tables));
+        let Some(sql) = newcomer.map(|(sql, _)| sql).or_else(|| text.views.get(lane)) else {
             planned.lanes.push(result.clone());
             views.push(None);
             continue;

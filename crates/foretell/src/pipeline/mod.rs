@@ -16,10 +16,12 @@ use arrow::datatypes::{Schema, SchemaRef};
 use foretell_connect::decode::MISSING;
 use foretell_connect::kind::{DecodeText, Role, SinkContext, SinkSettings, SourceContext};
 use foretell_flow::{
-    Kitchen, Lane, Limits, OnBadRecord, Settings, Sharing, Source, Stats, Takes, Trigger, Worker, dead_letter_schema,
+    Kitchen, Lane, Limits, OnBadRecord, Settings, Sharing, Sink, Source, Stats, Takes, Trigger, Worker,
+    dead_letter_schema,
 };
 use foretell_model::Model;
 use foretell_query::Scorer;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::pipeline_file::{self, EncodingEntry, FileError, Labels, ModelEntry, PipelineFile, TriggerMode};
@@ -64,6 +66,8 @@ pub(crate) struct LaneSpec<'a> {
     takes: Takes,
     /// Where it begins when it has no position yet.
     backfill: bool,
+    /// Whether it is known to be a new one.
+    new: bool,
 }
 
 impl Pipeline {
@@ -103,17 +107,20 @@ impl Pipeline {
             tables.insert(entry.name.clone(), version);
         }
         let views = file.sinks.iter().filter_map(|sink| Some((sink.name.clone(), sink.query.clone()?.value)));
+        let lanes: Vec<String> = lanes(&file).into_iter().map(|lane| lane.name.to_string()).collect();
+        let mut sinks = lanes.clone();
+        sinks.sort();
         let text = Text {
+            sinks,
             decode: (decode.kind.clone(), decode.settings.clone()),
             query: file.query.value.clone(),
             views: views.collect(),
             models: texts,
             encodings: encoding_texts,
         };
-        let lanes: Vec<String> = lanes(&file).into_iter().map(|lane| lane.name.to_string()).collect();
         let functions = loads.values().flat_map(|(_, functions)| functions.iter().cloned()).collect();
         let joinable = tables.iter().map(|(name, version)| kitchen::joinable(name, version.batch.clone())).collect();
-        let (_, planned) = kitchen::prepare(&text, functions, joinable, &lanes).await.map_err(|error| {
+        let (_, planned) = kitchen::prepare(&text, functions, joinable, &lanes, None).await.map_err(|error| {
             let place = error.to_string();
             let view = file.sinks.iter().find(|sink| place == format!("sinks.{}.query", sink.name));
             let encoding = file.encodings.iter().find(|entry| place == format!("encodings.{}", entry.name));
@@ -160,13 +167,15 @@ impl Pipeline {
     }
 
     /// Reads tables again as often as the file says, until `stop`; with `keep` where a later run finds them.
-    pub(crate) fn refresh_tables(&self, keep: bool, stop: &CancellationToken) {
+    pub(crate) fn refresh_tables(&self, keep: bool, stop: &CancellationToken) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
         for entry in &self.file.tables {
             let Some(every) = entry.refresh else { continue };
             let state = keep.then(|| self.state.clone());
             let (entry, base, pantry) = (entry.clone(), self.file.base.clone(), self.pantry.clone());
-            tokio::spawn(table::refresh(entry, every, base, state, pantry, stop.clone()));
+            tasks.spawn(table::refresh(entry, every, base, state, pantry, stop.clone()));
         }
+        tasks
     }
 
     /// Whether `state:` can be written, without leaving a trace.
@@ -254,9 +263,37 @@ impl Pipeline {
             sink,
             traits: settings.traits(),
             takes: spec.takes,
-            columns,
+            schema: context.schema,
+            chosen: columns.is_some(),
             backfill: spec.backfill,
+            new: spec.new,
+            home: settings.home(&self.file.base),
         })
+    }
+
+    /// Opens what a sink was under another name, of this pipeline or another.
+    pub(crate) async fn open_sink_of(&self, index: usize, pipeline: &str, sink: &str) -> Result<Box<dyn Sink>> {
+        let lanes = self.lanes();
+        let spec = lanes.get(index).ok_or_else(|| anyhow!("no sink {index}"))?;
+        let (mut context, _) = self.sink_context(index, "positions")?;
+        (context.pipeline, context.sink) = (pipeline.into(), sink.into());
+        spec.settings.open(&context).await.map_err(|error| self.at(&spec.path, error).into())
+    }
+
+    /// Notes that a sink's positions were forgotten on purpose.
+    pub(crate) async fn forget(&self, sink: &str) -> Result<()> {
+        self.state.forget(&self.file.name, sink).await
+    }
+
+    /// The topics that sinks have positions of; and a sink whose positions were forgotten on purpose is a new one.
+    pub(crate) async fn recall(&self, lanes: &mut [Lane]) -> Result<HashSet<String>> {
+        let mut topics = HashSet::new();
+        for lane in lanes.iter_mut().filter(|lane| lane.traits.keeps_positions) {
+            let held = lane.sink.positions().await.with_context(|| format!("sink `{}`", lane.name))?;
+            lane.new |= self.state.is_forgotten(&self.file.name, &lane.name, !held.is_empty()).await?;
+            topics.extend(held.into_iter().map(|holding| holding.partition.topic.to_string()));
+        }
+        Ok(topics)
     }
 
     fn project(&self, spec: &LaneSpec<'_>, schema: &SchemaRef, columns: Option<&[String]>) -> Result<SchemaRef> {
@@ -343,7 +380,7 @@ impl Pipeline {
             lanes.push(self.open_sink(index, name).await?);
         }
         let mut known_topics = known.clone();
-        known_topics.extend(topics(&mut lanes).await?);
+        known_topics.extend(self.recall(&mut lanes).await?);
         let source = self.file.source.settings.open(&self.source_context(name, share), false).await;
         let source = source.map_err(|error| self.at(&["source", self.file.source.kind], error))?;
         Ok(self.assemble(source, lanes, name, known_topics))
@@ -356,6 +393,7 @@ impl Pipeline {
             && lanes.iter().all(|lane| lane.traits.slices);
         let (rows, bytes) = trigger.limits(sliced);
         let settings = Settings {
+            pipeline: self.file.name.clone(),
             worker: name.to_string(),
             trigger: match trigger.mode {
                 TriggerMode::Continuous => Trigger::Continuous,
@@ -422,16 +460,6 @@ async fn decode(file: &PipelineFile) -> Result<(DecodeText, Option<String>)> {
     Ok((inferred.decode, Some(inferred.from)))
 }
 
-/// Topics that have positions in some sink.
-pub(crate) async fn topics(lanes: &mut [Lane]) -> Result<HashSet<String>> {
-    let mut topics = HashSet::new();
-    for lane in lanes.iter_mut().filter(|lane| lane.traits.keeps_positions) {
-        let held = lane.sink.positions().await.with_context(|| format!("sink `{}`", lane.name))?;
-        topics.extend(held.into_iter().map(|holding| holding.partition.topic.to_string()));
-    }
-    Ok(topics)
-}
-
 fn lanes(file: &PipelineFile) -> Vec<LaneSpec<'_>> {
     let mut lanes: Vec<LaneSpec<'_>> = (file.sinks.iter())
         .map(|sink| LaneSpec {
@@ -440,6 +468,7 @@ fn lanes(file: &PipelineFile) -> Vec<LaneSpec<'_>> {
             path: vec!["sinks", &sink.name, sink.component.kind],
             takes: Takes::Results,
             backfill: sink.backfill,
+            new: sink.new,
         })
         .collect();
     if let Some(component) = &file.dead_letters {
@@ -449,6 +478,7 @@ fn lanes(file: &PipelineFile) -> Vec<LaneSpec<'_>> {
             path: vec![DEAD_LETTERS, component.kind],
             takes: Takes::DeadLetters,
             backfill: false,
+            new: false,
         });
     }
     lanes

@@ -1,12 +1,13 @@
 //! A dry run: a worker that prints what each sink would get and leaves no trace.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, anyhow};
 use async_trait::async_trait;
 use clap::ValueEnum;
 use foretell_connect::sink::console;
-use foretell_flow::{Bounds, Demand, Event, Partition, Position, Source, StageError, Worker};
+use foretell_flow::{Bounds, Demand, Event, Partition, Position, Source, StageError, Upkeep, Worker};
 
 use super::Pipeline;
 
@@ -42,7 +43,7 @@ impl Pipeline {
         context.observe = true;
         let source = self.file.source.settings.open(&context, false).await;
         let source = source.map_err(|error| self.at(&["source", self.file.source.kind], error))?;
-        let source = Observed { source, begin, stored, reached: HashMap::new() };
+        let source = Observed { source, begin, stored, reached: Reached::default() };
         Ok(self.assemble(Box::new(source), lanes, WORKER, HashSet::new()))
     }
 
@@ -71,7 +72,7 @@ struct Observed {
     source: Box<dyn Source>,
     begin: Begin,
     stored: HashMap<Partition, i64>,
-    reached: HashMap<Partition, i64>,
+    reached: Reached,
 }
 
 #[async_trait]
@@ -93,7 +94,7 @@ impl Source for Observed {
                 Begin::Latest => bound.end,
                 Begin::Positions => self.stored.get(&bound.partition).copied().unwrap_or(bound.start),
             };
-            bound.committed = self.reached.get(&bound.partition).copied();
+            bound.committed = lock(&self.reached).get(&bound.partition).copied();
         }
         Ok(bounds)
     }
@@ -102,8 +103,32 @@ impl Source for Observed {
         self.source.seek(positions).await
     }
 
-    async fn commit(&mut self, positions: &[Position]) -> Result<(), StageError> {
-        self.reached.extend(positions.iter().map(|position| (position.partition.clone(), position.next)));
+    fn upkeep(&mut self) -> Arc<dyn Upkeep> {
+        Arc::new(Apart { upkeep: self.source.upkeep(), reached: self.reached.clone() })
+    }
+}
+
+/// Housekeeping of a dry run.
+struct Apart {
+    upkeep: Arc<dyn Upkeep>,
+    reached: Reached,
+}
+
+#[async_trait]
+impl Upkeep for Apart {
+    async fn behind(&self, positions: &[Position]) -> Result<i64, StageError> {
+        self.upkeep.behind(positions).await
+    }
+
+    async fn commit(&self, positions: &[Position], _: &str) -> Result<(), StageError> {
+        lock(&self.reached).extend(positions.iter().map(|position| (position.partition.clone(), position.next)));
         Ok(())
     }
+}
+
+/// What would have been committed.
+type Reached = Arc<Mutex<HashMap<Partition, i64>>>;
+
+fn lock(reached: &Reached) -> std::sync::MutexGuard<'_, HashMap<Partition, i64>> {
+    reached.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -70,6 +70,30 @@ impl State {
         }
     }
 
+    fn forgotten(&self, pipeline: &str, sink: &str) -> String {
+        format!("{}/forgotten/{}/{}", self.root, storage::escape(pipeline), storage::escape(sink))
+    }
+
+    /// Notes that a sink's positions were forgotten on purpose: its next start does not ask where they are.
+    pub(crate) async fn forget(&self, pipeline: &str, sink: &str) -> Result<()> {
+        let path = self.forgotten(pipeline, sink);
+        self.storage.mkdirs(storage::parent(&path)).await.context("`state`")?;
+        match self.storage.create_new(&path, Vec::new().into()).await {
+            Err(error) if error.kind != ErrorKind::Exists => Err(error).context("`state`"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a sink's positions were forgotten on purpose. Where it has some again, that is over.
+    pub(crate) async fn is_forgotten(&self, pipeline: &str, sink: &str, has_positions: bool) -> Result<bool> {
+        let path = self.forgotten(pipeline, sink);
+        let noted = self.storage.stat(&path).await.context("`state`")?.is_some();
+        if noted && has_positions {
+            self.storage.delete(&path).await.context("`state`")?;
+        }
+        Ok(noted && !has_positions)
+    }
+
     /// What was kept.
     pub(crate) async fn get(&self, thing: Thing, sha256: &str) -> Result<Vec<u8>, StageError> {
         let path = self.path(thing, sha256);

@@ -113,10 +113,12 @@ pub(crate) struct SinkEntry {
     pub(crate) query: Option<Located<String>>,
     /// Where it has no position yet: whether it begins where a new pipeline would, not where the other sinks are.
     pub(crate) backfill: bool,
+    /// Whether it is known to be a new one where it has no position yet.
+    pub(crate) new: bool,
 }
 
 /// What a sink may have beside its kind.
-const SINK_KEYS: [&str; 2] = ["query", "backfill"];
+const SINK_KEYS: [&str; 3] = ["query", "backfill", "new"];
 
 const WINDOW: HumanSize = HumanSize(64 << 20);
 const PROGRESS: HumanDuration = HumanDuration(Duration::from_secs(10));
@@ -331,6 +333,7 @@ impl Reader<'_> {
                 component: self.component(registry.sinks, &path, "sink")?,
                 query: query.map(|value| Located { value, line }),
                 backfill: self.optional(&["sinks", entry.key.as_str(), "backfill"])?.unwrap_or(false),
+                new: self.optional(&["sinks", entry.key.as_str(), "new"])?.unwrap_or(false),
             });
         }
         Ok(entries)

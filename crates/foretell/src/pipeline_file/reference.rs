@@ -20,7 +20,7 @@ pub(super) fn settings_page(registry: Registry) -> String {
     for (title, kinds, skip) in [
         ("source", top("source"), &[][..]),
         ("decode", top("decode"), &[]),
-        ("sinks.NAME", &top("sinks")["additionalProperties"], &["query", "backfill"]),
+        ("sinks.NAME", &top("sinks")["additionalProperties"], &super::SINK_KEYS),
     ] {
         for (kind, settings) in properties(kinds).filter(|(kind, _)| !skip.contains(kind)) {
             let settings = resolve(&schema, settings);
@@ -30,7 +30,7 @@ pub(super) fn settings_page(registry: Registry) -> String {
     }
     let _ = write!(page, "\n## Beside a sink's kind\n");
     let sink = &top("sinks")["additionalProperties"];
-    for (name, setting) in properties(sink).filter(|(name, _)| ["query", "backfill"].contains(name)) {
+    for (name, setting) in properties(sink).filter(|(name, _)| super::SINK_KEYS.contains(name)) {
         let _ = writeln!(page, "- `{name}`: {}", description(setting));
     }
     let _ = write!(page, "\n## `dead_letters`\n{} Any kind of sink, as above.\n", description(top("dead_letters")));

@@ -48,10 +48,15 @@ pub(crate) fn pipeline_schema(registry: Registry) -> Value {
     }
     let dead_letters = kinds(registry.sinks, g, "Where bad records go, with their reasons: one kind of sink.");
     let mut sink = kinds(registry.sinks, g, "One kind of sink, and a `query` of its own if need be.");
-    sink["maxProperties"] = json!(3);
+    sink["maxProperties"] = json!(4);
     sink["properties"]["backfill"] = json!({
         "description": "Where this sink has no position yet: begin where a new pipeline would (true), or where the \
             other sinks are (false, the default).",
+        "type": "boolean"
+    });
+    sink["properties"]["new"] = json!({
+        "description": "Where this sink has no position yet, and there are signs that the pipeline ran before: this one \
+            is new, and was not renamed or moved (true), or ask (false, the default).",
         "type": "boolean"
     });
     sink["properties"]["query"] = json!({

@@ -39,7 +39,7 @@ fn inspect_shows_a_model_as_text_and_as_json() {
     for part in [
         "file       zlib, protocol 4, 4992 bytes (13883 unpacked)\n",
         "library    scikit-learn 1.9.1\n",
-        "trees      3, 81 nodes, depth at most 4\nkernel     walk (f32)\nmemory     about ",
+        "trees      3, 81 nodes, depth at most 4\nkernel     ranks (f32)\nmemory     about ",
         "\nsteps\n  sklearn.pipeline.Pipeline\n    memory = None\n",
         "\n      numbers: sklearn.pipeline.Pipeline\n        columns: AGE, POS_n\n",
         "\n    forest: sklearn.ensemble._forest.RandomForestClassifier (3 trees, 81 nodes, depth at most 4)\n",
@@ -56,7 +56,7 @@ fn inspect_shows_a_model_as_text_and_as_json() {
     assert_eq!((&json["protocol"], &json["size"], &json["unpacked"]), (&4.into(), &4992.into(), &13883.into()));
     let model = &json["model"];
     assert_eq!((&model["library"], &model["libraries"][0]["version"]), (&"scikit-learn".into(), &"1.9.1".into()));
-    assert_eq!((&model["trees"], &model["max_depth"], &model["kernel"]), (&3.into(), &4.into(), &"walk (f32)".into()));
+    assert_eq!((&model["trees"], &model["max_depth"], &model["kernel"]), (&3.into(), &4.into(), &"ranks (f32)".into()));
     assert_eq!(model["steps"]["class"], "sklearn.pipeline.Pipeline");
     assert_eq!(model["steps"]["steps"][1]["parameters"]["n_estimators"], "3");
     assert_eq!(

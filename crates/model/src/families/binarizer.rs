@@ -54,7 +54,7 @@ impl Transform for Binarizer {
             }
             return Matrix::Csr(out);
         }
-        let mut dense = x.into_dense().unwrap_or_else(|_| Dense::zeros(rows, cols));
+        let mut dense = x.typed().into_dense().unwrap_or_else(|_| Dense::zeros(rows, cols));
         let threshold = round(self.threshold, dense.narrow);
         dense.data.iter_mut().for_each(|value| *value = f64::from(u8::from(*value > threshold)));
         Matrix::Dense(dense)

@@ -357,7 +357,7 @@ mod run {
                 }
                 out.extend(values.into_iter().map(|column| Arc::new(Float64Array::from(column)) as ArrayRef));
             }
-            let frame = Matrix::Frame(Frame { columns: out, rows: count });
+            let frame = Matrix::Frame(Frame { columns: out, rows: count, wide: false });
             frame.clone().into_dense().map_or(frame, Matrix::Dense)
         }
     }

@@ -27,7 +27,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let mut children = Vec::new();
     for estimator in &estimators {
         let columns = sources.as_ref().map(|sources| {
-            let before = (0..members.len()).map(|index| Source { label: format!("answer {index}"), origin: None });
+            let before = (0..members.len()).map(|index| Source::made(format!("answer {index}")));
             sources.iter().cloned().chain(before).collect::<Vec<Source>>()
         });
         let (member, report) = predictor(loader.load(estimator, columns.as_deref())?, estimator)?;

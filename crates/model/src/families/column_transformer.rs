@@ -349,7 +349,7 @@ mod run {
                     }
                 }
             }
-            return Matrix::Frame(Frame { columns, rows });
+            return Matrix::Frame(Frame { columns, rows, wide: false });
         }
         let cols = parts.iter().map(Matrix::cols).sum();
         let mut out = Dense { data: Vec::with_capacity(rows * cols), rows, cols, narrow: true };

@@ -30,6 +30,8 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let class = view.class().map(|class| class.name.clone()).unwrap_or_default();
     let components = view.attr("components_")?.array()?;
     let [count, features] = components.dims()?;
+    // Of float32 numbers a product with float64 is float64.
+    let mut narrow = components.dtype().size == 4;
     let components = components.f64s()?;
     let numbers = |name: &str, wanted: usize| -> Result<Option<Vec<f64>>, Error> {
         let Some(array) = some_attr(view, name)? else { return Ok(None) };
@@ -44,6 +46,10 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     }
     let is_svd = class == "TruncatedSVD";
     let mean = if is_svd { None } else { numbers("mean_", features)? };
+    if mean.is_some() && version(view)?.is_none_or(|version| version < (1, 5)) {
+        // Until then the mean was taken from the numbers themselves.
+        narrow &= view.attr("mean_")?.array()?.dtype().size == 4;
+    }
     let scale = if !is_svd && flag(view, "whiten", false)? {
         // A deviation of 0 would divide by 0, which versions before 1.4 did.
         let least = if version(view)?.is_some_and(|version| version >= (1, 4)) { f64::EPSILON } else { 0.0 };
@@ -57,13 +63,13 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
     loader.hold(components.len().saturating_mul(8));
     let prefix = class.to_ascii_lowercase();
-    let out = (0..count).map(|index| Source::made(format!("{prefix}{index}"))).collect();
+    let out = (0..count).map(|index| Source::made_of(format!("{prefix}{index}"), &sources)).collect();
     let takes_sparse = match class.as_str() {
         "PCA" => version(view)?.is_some_and(|version| version >= (1, 4)),
         _ => true,
     };
     let finite = Finite::new(&class, &sources, false, false);
-    let step = run::Project { components, mean, scale, features, takes_sparse, finite };
+    let step = run::Project { components, mean, scale, features, narrow, takes_sparse, finite };
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
 }
 
@@ -81,6 +87,8 @@ mod run {
         pub(super) mean: Option<Vec<f64>>,
         pub(super) scale: Option<Vec<f64>>,
         pub(super) features: usize,
+        /// Whether the answer is float32 where the numbers are.
+        pub(super) narrow: bool,
         pub(super) takes_sparse: bool,
         pub(super) finite: Finite,
     }
@@ -89,7 +97,7 @@ mod run {
         fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
             self.finite.check(&x, run);
             let rows = x.rows();
-            let (mut columns, narrow) = match x {
+            let (mut columns, is_narrow) = match x {
                 Matrix::Csr(csr) => {
                     if !self.takes_sparse {
                         run.refuse_all(rows, &self.finite.step, None, "a sparse table");
@@ -101,6 +109,7 @@ mod run {
                     (scores::products(&dense, &self.components), dense.narrow)
                 }
             };
+            let narrow = self.narrow && is_narrow;
             for (index, (column, component)) in
                 columns.iter_mut().zip(self.components.chunks_exact(self.features)).enumerate()
             {

@@ -83,7 +83,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
     let allows_nan = knows_missing && allows_nan(first, is_forest, version)?;
 
-    let plan = Plan::new(&ensemble, depth, |_, value| value);
+    let plan = Plan::new(&ensemble, |_, value| value);
     let trees = TreesReport {
         trees: ensemble.trees.len(),
         nodes: ensemble.nodes(),

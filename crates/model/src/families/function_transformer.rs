@@ -41,7 +41,10 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 /// The function of a parameter; nothing where it is none and columns pass through.
 pub(super) fn function(view: &View<'_>, func: &str, arguments: &str) -> Result<Option<functions::Function>, Error> {
     let Some(func) = some_attr(view, func)? else { return Ok(None) };
-    functions::read(&func, some_attr(view, arguments)?.as_ref()).map(Some)
+    let function = functions::read(&func, some_attr(view, arguments)?.as_ref())?;
+    // The numpy beside it tells nothing of itself.
+    let old = version(view)?.is_some_and(|version| version < (0, 22));
+    Ok(Some(if old { function.of_old() } else { function }))
 }
 
 /// Whether the input is checked; before 0.22 that was so where nothing else was said.
@@ -54,9 +57,8 @@ pub(super) fn validates(view: &View<'_>) -> Result<bool, Error> {
 
 mod run {
     use crate::families::finite::Finite;
-    use crate::families::functions::Function;
-    use crate::matrix::round;
-    use crate::matrix::{Dense, Matrix};
+    use crate::families::functions::{Function, Width};
+    use crate::matrix::{Dense, Matrix, read, round};
     use crate::step::{Run, Transform};
 
     #[derive(Debug)]
@@ -83,8 +85,24 @@ mod run {
                     csr.data.iter_mut().for_each(|value| *value = round(function.call(*value, narrow), narrow));
                     Matrix::Csr(csr)
                 }
+                // A table goes through column by column, each in its own type.
+                Matrix::Frame(frame) if self.finite.is_none() => {
+                    let mut dense = Dense::zeros(rows, cols);
+                    let widths: Vec<Width> =
+                        frame.columns.iter().map(|column| function.width(column.data_type())).collect();
+                    dense.narrow = widths.contains(&Width::Single) && !widths.contains(&Width::Double);
+                    for (col, (column, width)) in frame.columns.iter().zip(widths).enumerate() {
+                        let values = dense.column_mut(col);
+                        if !read(column, 0..rows, values) {
+                            let label = self.labels.get(col).map(String::as_str);
+                            run.refuse_all(rows, "FunctionTransformer", label, "not a number");
+                        }
+                        values.iter_mut().for_each(|value| *value = function.of_column(*value, width));
+                    }
+                    Matrix::Dense(dense)
+                }
                 other => {
-                    let dense = other.into_dense().unwrap_or_else(|col| {
+                    let dense = other.typed().into_dense().unwrap_or_else(|col| {
                         let label = self.labels.get(col).map(String::as_str);
                         run.refuse_all(rows, "FunctionTransformer", label, "not a number");
                         Dense::zeros(rows, cols)

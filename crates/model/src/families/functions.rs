@@ -3,9 +3,11 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
+use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
 use crate::Error;
+use crate::float32;
 use crate::matrix::round;
 
 /// A function of one number.
@@ -19,7 +21,8 @@ pub(super) struct Function {
 
 #[derive(Debug, Clone, Copy)]
 enum Of {
-    Number(fn(f64) -> f64),
+    /// Of a float64 and of a float32.
+    Number(fn(f64) -> f64, fn(f32) -> f32),
     Clip(Option<f64>, Option<f64>),
     /// How many decimals are left: fewer than none for tens, hundreds and so on.
     Round(i32),
@@ -27,12 +30,60 @@ enum Of {
     Finite(f64, Option<f64>, Option<f64>),
 }
 
+/// Functions that numpy makes floats with, of whole numbers as narrow as they are.
+const FLOATING: &[&str] = &[
+    "arctan", "cbrt", "cos", "deg2rad", "exp", "exp2", "expm1", "log", "log10", "log1p", "log2", "rad2deg", "sin",
+    "sinh", "sqrt", "tan", "tanh",
+];
+
+/// What numpy's result is, in a table's column of this type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Width {
+    Half,
+    Single,
+    Double,
+}
+
 impl Function {
+    /// What the function makes of a column.
+    pub(super) fn width(&self, column: &DataType) -> Width {
+        let floats = FLOATING.contains(&self.name);
+        match column {
+            DataType::Float32 => Width::Single,
+            DataType::Int16 | DataType::UInt16 if floats => Width::Single,
+            DataType::Int8 | DataType::UInt8 | DataType::Boolean if floats => Width::Half,
+            _ => Width::Double,
+        }
+    }
+
+    /// The function of a number in a column.
+    pub(super) fn of_column(&self, x: f64, width: Width) -> f64 {
+        match width {
+            Width::Double => self.call(x, false),
+            Width::Single => round(self.call(x, true), true),
+            Width::Half => half(self.call(x, true)),
+        }
+    }
+
+    /// The same as numpy had it before 1.18, which took all of them from the C library.
+    pub(super) fn of_old(self) -> Self {
+        let of = match (self.name, self.of) {
+            ("cos", Of::Number(of, _)) => Of::Number(of, f32::cos),
+            ("exp", Of::Number(of, _)) => Of::Number(of, f32::exp),
+            ("log", Of::Number(of, _)) => Of::Number(of, f32::ln),
+            ("sin", Of::Number(of, _)) => Of::Number(of, f32::sin),
+            ("tanh", Of::Number(of, _)) => Of::Number(of, f32::tanh),
+            (_, of) => of,
+        };
+        Function { of, ..self }
+    }
+
     /// The function of a number, which float32 holds where `narrow`.
     pub(super) fn call(&self, x: f64, narrow: bool) -> f64 {
         let largest = if narrow { f64::from(f32::MAX) } else { f64::MAX };
         match self.of {
-            Of::Number(of) => of(x),
+            Of::Number(_, of) if narrow => of(x as f32).into(),
+            Of::Number(of, _) => of(x),
             Of::Clip(..) if x.is_nan() => x,
             Of::Clip(low, high) => {
                 let x = low.map_or(x, |low| if x > low { x } else { low });
@@ -57,8 +108,8 @@ impl Function {
 
 /// The list with every module that has been home to each: numpy 2, numpy 1, and numpy before 1.16.
 macro_rules! functions {
-    ($($name:literal $of:expr, $sparse:literal;)*) => {
-        const FUNCTIONS: &[Function] = &[$(Function { name: $name, of: Of::Number($of), sparse: $sparse }),*];
+    ($($name:literal $of:expr, $narrow:expr, $sparse:literal;)*) => {
+        const FUNCTIONS: &[Function] = &[$(Function { name: $name, of: Of::Number($of, $narrow), sparse: $sparse }),*];
         pub(super) const ENTRIES: &[Entry] = &[
             $(
                 Entry::inert("numpy", $name),
@@ -80,40 +131,59 @@ macro_rules! functions {
 }
 
 functions! {
-    "absolute" f64::abs, true;
-    "arctan" f64::atan, true;
-    "cbrt" f64::cbrt, false;
-    "ceil" f64::ceil, true;
-    "cos" f64::cos, false;
-    "deg2rad" |x| x * (std::f64::consts::PI / 180.0), true;
-    "exp" f64::exp, false;
-    "exp2" f64::exp2, false;
-    "expm1" f64::exp_m1, true;
-    "fabs" f64::abs, false;
-    "floor" f64::floor, true;
-    "log" f64::ln, false;
-    "log10" f64::log10, false;
-    "log1p" f64::ln_1p, true;
-    "log2" f64::log2, false;
-    "negative" |x| -x, true;
-    "positive" |x| x, false;
-    "rad2deg" |x| x * (180.0 / std::f64::consts::PI), true;
-    "reciprocal" f64::recip, false;
-    "rint" f64::round_ties_even, true;
-    "sign" sign, true;
-    "sin" f64::sin, true;
-    "sinh" f64::sinh, true;
-    "sqrt" f64::sqrt, true;
-    "square" |x| x * x, false;
-    "tan" f64::tan, true;
-    "tanh" f64::tanh, true;
-    "trunc" f64::trunc, true;
+    "absolute" f64::abs, f32::abs, true;
+    "arctan" f64::atan, f32::atan, true;
+    "cbrt" f64::cbrt, f32::cbrt, false;
+    "ceil" f64::ceil, f32::ceil, true;
+    "cos" f64::cos, float32::cos, false;
+    "deg2rad" |x| x * (std::f64::consts::PI / 180.0), |x| x * (std::f32::consts::PI / 180.0), true;
+    "exp" f64::exp, float32::exp, false;
+    "exp2" f64::exp2, f32::exp2, false;
+    "expm1" f64::exp_m1, f32::exp_m1, true;
+    "fabs" f64::abs, f32::abs, false;
+    "floor" f64::floor, f32::floor, true;
+    "log" f64::ln, float32::ln, false;
+    "log10" f64::log10, f32::log10, false;
+    "log1p" f64::ln_1p, f32::ln_1p, true;
+    "log2" f64::log2, f32::log2, false;
+    "negative" |x| -x, |x| -x, true;
+    "positive" |x| x, |x| x, false;
+    "rad2deg" |x| x * (180.0 / std::f64::consts::PI), |x| x * (180.0 / std::f32::consts::PI), true;
+    "reciprocal" f64::recip, f32::recip, false;
+    "rint" f64::round_ties_even, f32::round_ties_even, true;
+    "sign" sign, |x| sign(x.into()) as f32, true;
+    "sin" f64::sin, float32::sin, true;
+    "sinh" f64::sinh, f32::sinh, true;
+    "sqrt" f64::sqrt, f32::sqrt, true;
+    "square" |x| x * x, |x| x * x, false;
+    "tan" f64::tan, f32::tan, true;
+    "tanh" f64::tanh, |x| f64::from(x).tanh() as f32, true;
+    "trunc" f64::trunc, f32::trunc, true;
 }
 
 const SCIPY: &[Function] = &[
-    Function { name: "expit", of: Of::Number(super::scores::expit), sparse: false },
-    Function { name: "logit", of: Of::Number(|x| (x / (1.0 - x)).ln()), sparse: false },
+    Function { name: "expit", of: Of::Number(super::scores::expit, expit32), sparse: false },
+    Function { name: "logit", of: Of::Number(|x| (x / (1.0 - x)).ln(), logit32), sparse: false },
 ];
+
+/// What a float16 holds of a number.
+fn half(x: f64) -> f64 {
+    if !x.is_finite() || x == 0.0 {
+        return x;
+    }
+    let order = x.abs().log2().floor().max(-14.0);
+    let step = (order - 10.0).exp2();
+    let rounded = (x / step).round_ties_even() * step;
+    if rounded.abs() >= 65_520.0 { f64::INFINITY.copysign(x) } else { rounded }
+}
+
+fn expit32(x: f32) -> f32 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+fn logit32(x: f32) -> f32 {
+    (x / (1.0 - x)).ln()
+}
 
 fn sign(x: f64) -> f64 {
     if x == 0.0 || x.is_nan() { x + 0.0 } else { x.signum() }

@@ -73,7 +73,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let (start, child) = start(loader, view, &sources, loss, outputs)?;
 
     let rate = view.attr("learning_rate")?.as_f64()?;
-    let plan = Plan::new(&ensemble, depth, |_, value| rate * value);
+    let plan = Plan::new(&ensemble, |_, value| rate * value);
     let trees = TreesReport {
         trees: ensemble.trees.len(),
         nodes: ensemble.nodes(),
@@ -144,7 +144,7 @@ fn start(
         }
         _ => {
             // It is given the float32 that the trees are given.
-            let columns: Vec<Source> = sources.iter().cloned().map(Source::changed).collect();
+            let columns: Vec<Source> = sources.iter().map(|source| Source::made(source.label.clone())).collect();
             let (member, mut report) = predictor(loader.load(&init, Some(&columns))?, &init)?;
             let classes = member.labels().map_or(0, |labels| labels.len());
             let fits = match loss {

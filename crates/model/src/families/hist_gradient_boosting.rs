@@ -94,7 +94,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     if start.len() != outputs {
         return Err(Error::state(baseline.path(), format!("{} baselines for {outputs} outputs", start.len())));
     }
-    let plan = Plan::new(&ensemble, depth, |_, value| value);
+    let plan = Plan::new(&ensemble, |_, value| value);
     report.trees = Some(TreesReport {
         trees: ensemble.trees.len(),
         nodes: ensemble.nodes(),

@@ -8,8 +8,9 @@ use super::function_transformer::{function, validates};
 use super::functions::Function;
 use super::power_transformer::{self, Power};
 use super::quantile_transformer::{self, Curves};
+use super::standard_scaler::CASTS;
 use crate::Error;
-use crate::loader::flag;
+use crate::loader::{flag, version};
 use crate::matrix::round;
 use crate::step::Run;
 
@@ -25,6 +26,11 @@ pub(super) enum Back {
     Over(Vec<f64>),
     Plus(Vec<f64>),
     Minus(Vec<f64>),
+    /// Times and plus, of numbers brought to float32 where the answers are.
+    Standard {
+        scale: Option<Vec<f64>>,
+        mean: Option<Vec<f64>>,
+    },
     Power(Power),
     Quantile(Curves),
 }
@@ -64,12 +70,9 @@ fn append(transformer: &View<'_>, class: &str, targets: usize, steps: &mut Vec<B
             let is_standard = class == "StandardScaler";
             let (scales, scale) = (if is_standard { "with_std" } else { "with_scaling" }, "scale_");
             let (shifts, shift) = if is_standard { ("with_mean", "mean_") } else { ("with_centering", "center_") };
-            if flag(transformer, scales, true)? {
-                steps.push(Back::Times(numbers(scale)?));
-            }
-            if flag(transformer, shifts, true)? {
-                steps.push(Back::Plus(numbers(shift)?));
-            }
+            let scale = if flag(transformer, scales, true)? { Some(numbers(scale)?) } else { None };
+            let shift = if flag(transformer, shifts, true)? { Some(numbers(shift)?) } else { None };
+            steps.extend(shifted(scale, shift, is_standard && casts(transformer)?));
         }
         "MinMaxScaler" => {
             steps.push(Back::Minus(numbers("min_")?));
@@ -79,8 +82,7 @@ fn append(transformer: &View<'_>, class: &str, targets: usize, steps: &mut Vec<B
         "PowerTransformer" => {
             let (power, scale) = power_transformer::read(transformer)?;
             if let Some((mean, scale)) = scale {
-                steps.push(Back::Times(scale));
-                steps.push(Back::Plus(mean));
+                steps.extend(shifted(Some(scale), Some(mean), casts(transformer)?));
             }
             checked(transformer, "lambdas_", power.lambdas.clone(), targets)?;
             steps.push(Back::Power(power));
@@ -98,6 +100,18 @@ fn append(transformer: &View<'_>, class: &str, targets: usize, steps: &mut Vec<B
         }
     }
     Ok(())
+}
+
+/// Whether a scaler brings what it learned to the type of the numbers first.
+fn casts(view: &View<'_>) -> Result<bool, Error> {
+    Ok(version(view)?.is_none_or(|version| version >= CASTS))
+}
+
+fn shifted(scale: Option<Vec<f64>>, mean: Option<Vec<f64>>, casts: bool) -> Vec<Back> {
+    if casts {
+        return vec![Back::Standard { scale, mean }];
+    }
+    scale.map(Back::Times).into_iter().chain(mean.map(Back::Plus)).collect()
 }
 
 fn checked(view: &View<'_>, name: &str, values: Vec<f64>, targets: usize) -> Result<Vec<f64>, Error> {
@@ -129,7 +143,19 @@ impl Back {
             Back::Over(values) => each(&|value| value / of(values)),
             Back::Plus(values) => each(&|value| value + of(values)),
             Back::Minus(values) => each(&|value| value - of(values)),
+            Back::Power(power) if narrow => {
+                each(&|value| power.narrow_inverse(value as f32, of(&power.lambdas)).into());
+            }
             Back::Power(power) => each(&|value| power.how.inverse(value, of(&power.lambdas))),
+            Back::Standard { scale, mean } => {
+                let learned = |values: &Option<Vec<f64>>| values.as_deref().map(|all| round(of(all), narrow));
+                if let Some(scale) = learned(scale) {
+                    each(&|value| value * scale);
+                }
+                if let Some(mean) = learned(mean) {
+                    each(&|value| value + mean);
+                }
+            }
             Back::Quantile(curves) => each(&|value| curves.inverse(target, value)),
         }
     }

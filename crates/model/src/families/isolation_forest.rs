@@ -69,7 +69,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         // Until 0.19 a score of one half was no offset of the file's, and the threshold itself an outlier.
         (None, _) => (-0.5, view.attr("threshold_")?.as_f64()?.next_up()),
     };
-    let plan = Plan::new(&ensemble, depth, |_, value| value);
+    let plan = Plan::new(&ensemble, |_, value| value);
     let trees = TreesReport {
         trees,
         nodes: ensemble.nodes(),
@@ -88,7 +88,8 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     if some_attr(view, "offset_")?.is_none() {
         targets.samples.clear();
     }
-    let depth = run::Depth { expected, trees: trees.trees as f64, by_mean: age != Age::Now };
+    let guarded = version(view)?.is_some_and(|version| version >= (1, 0));
+    let depth = run::Depth { expected, trees: trees.trees as f64, by_mean: age != Age::Now, guarded };
     let step = run::Isolation { plan, depth, offset, threshold, finite, checks };
     let report = StepReport { trees: Some(trees), ..StepReport::default() };
     Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report })
@@ -179,12 +180,14 @@ mod run {
         pub(super) trees: f64,
         /// Whether the library divided twice.
         pub(super) by_mean: bool,
+        /// Whether trees of a single row are no division by zero.
+        pub(super) guarded: bool,
     }
 
     impl Depth {
         fn share(&self, sum: f64) -> f64 {
             match self.trees * self.expected {
-                0.0 => 1.0,
+                0.0 if self.guarded => 1.0,
                 _ if self.by_mean => sum / self.trees / self.expected,
                 all => sum / all,
             }

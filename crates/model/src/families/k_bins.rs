@@ -34,6 +34,9 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
             return Err(Error::unsupported(view.path(), format!("encode={other}"), "onehot, onehot-dense, ordinal"));
         }
     };
+    let dtype = if some_attr(view, "dtype")?.is_some() { Some(is_float32(view)?) } else { None };
+    // Until 1.0 a value just below an edge counted as above it.
+    let leeway = version(view)?.is_none_or(|version| version < (1, 1));
     let mut bins = Vec::with_capacity(edges.len());
     let mut out = Vec::new();
     let mut first = 0usize;
@@ -43,7 +46,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         let inner = match edges.as_slice() {
             [_, inner @ .., _] => inner,
             // All values of training were next to each other: there is no bin, and everything is 0.
-            [_] if encode == run::Encode::Ordinal => &[],
+            [_] if encode == run::Encode::Ordinal && !leeway => &[],
             _ => return Err(Error::state(view.path(), format!("a column has {} bin edges", edges.len()))),
         };
         let count = inner.len().saturating_add(1);
@@ -51,15 +54,13 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
             return Err(Error::state(view.path(), "the edges of a column's bins are not in order, or too many"));
         }
         match encode {
+            run::Encode::Ordinal if dtype.is_some() => out.push(Source::made(source.label.clone())),
             run::Encode::Ordinal => out.push(source.clone().changed()),
             _ => out.extend((0..count).map(|bin| Source::made(format!("{}_{bin}", source.label)))),
         }
         bins.push(run::Bins { inner: inner.to_vec(), first });
         first = first.saturating_add(count);
     }
-    let dtype = if some_attr(view, "dtype")?.is_some() { Some(is_float32(view)?) } else { None };
-    // Until 1.0 a value just below an edge counted as above it.
-    let leeway = version(view)?.is_none_or(|version| version < (1, 1));
     let finite = Finite::new("KBinsDiscretizer", &sources, false, dtype == Some(true));
     let step = run::Discretizer { bins, encode, dtype, leeway, width: first, finite };
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })

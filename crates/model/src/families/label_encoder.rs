@@ -27,7 +27,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let source = sources.into_iter().next().ok_or_else(|| Error::state(view.path(), "no column"))?;
     loader.demand(&source, encoding.signature().inputs.first().map_or(InputKind::Any, |input| input.kind.clone()));
     loader.hold(encoding.bytes());
-    let out = Out::Codes(Source { label: "code".to_string(), origin: None });
+    let out = Out::Codes(Source::made("code".to_string()));
     Ok(Loaded { step: Step::Transform(Box::new(run::Label(encoding))), out, report: Default::default() })
 }
 
@@ -53,7 +53,7 @@ mod run {
             match x {
                 Matrix::Frame(frame) => {
                     let column = frame.columns.iter().take(1).map(|column| self.0.encode(column, run)).collect();
-                    Matrix::Frame(Frame { columns: column, rows })
+                    Matrix::Frame(Frame { columns: column, rows, wide: false })
                 }
                 other => {
                     run.refuse_all(rows, "LabelEncoder", None, "not a column of labels");

@@ -171,9 +171,9 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let sources = loader.sources(view, given, features, names)?;
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
     loader.hold(coef.len().saturating_mul(8));
-    // Weights of float32 were learned from float32, and a step before that made it makes it again; a table does not.
-    let narrow = narrow && sources.iter().all(|source| source.origin.is_none());
-    let float = if narrow { DataType::Float32 } else { DataType::Float64 };
+    // Weights of float32 were learned from float32. A step before that made it makes it again; a table may or may not.
+    let typed = narrow && sources.iter().all(|source| !source.follows);
+    let float = if typed { DataType::Float32 } else { DataType::Float64 };
     let (face, targets) = if is_classifier(&class) {
         if let Some(several) = several(view, &class)? {
             if several != outputs {
@@ -183,7 +183,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
             let targets = Targets { proba: Vec::new(), ..Targets::classes(vec![Labels::counted(2); outputs], float) };
             let decision = decisions(&Labels::counted(outputs.max(3))).into_iter().take(outputs);
             let finite = Finite::new(&class, &sources, false, false);
-            let step = run::Linear { coef, intercept, features, narrow, face: run::Face::Each, finite };
+            let step = run::Linear { coef, intercept, features, narrow, typed, face: run::Face::Each, finite };
             let targets = Targets { decision: decision.collect(), ..targets };
             return Ok(Loaded {
                 step: Step::Predict(Box::new(step)),
@@ -213,7 +213,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     };
     let finite = Finite::new(&class, &sources, false, false);
     let lone = targets.labels.first().is_some_and(|labels| labels.len() == 1);
-    let step = run::Linear { coef, intercept, features, narrow, face, finite };
+    let step = run::Linear { coef, intercept, features, narrow, typed, face, finite };
     let step = lone_class::guarded(Box::new(step), &class, lone);
     Ok(Loaded { step: Step::Predict(step), out: Out::Answers(targets), report: Default::default() })
 }
@@ -339,6 +339,7 @@ mod run {
     use crate::Want;
     use crate::families::finite::Finite;
     use crate::families::scores::{self, Softmax};
+    use crate::float32;
     use crate::matrix::{Dense, Matrix, round};
     use crate::step::{Answer, Predict, Run};
 
@@ -365,39 +366,49 @@ mod run {
         pub(super) coef: Vec<f64>,
         pub(super) intercept: Vec<f64>,
         pub(super) features: usize,
-        /// Whether the library computes in float32.
+        /// Whether the weights are float32: then the library computes in it where the numbers are.
         pub(super) narrow: bool,
+        /// Whether its answers are float32 as the signature tells them.
+        pub(super) typed: bool,
         pub(super) face: Face,
         pub(super) finite: Finite,
     }
 
     impl Linear {
-        fn scores(&self, x: Matrix) -> Vec<Vec<f64>> {
+        /// The scores, and whether they are float32.
+        fn scores(&self, x: Matrix) -> (Vec<Vec<f64>>, bool) {
             let rows = x.rows();
-            let products = match x {
-                Matrix::Csr(csr) => scores::sparse_products(&csr, &self.coef),
+            let (mut products, narrow) = match x {
+                Matrix::Csr(csr) => (scores::sparse_products(&csr, &self.coef), csr.narrow),
                 other => {
                     let dense = other.into_dense().unwrap_or_else(|_| Dense::zeros(rows, self.features));
-                    scores::products(&dense, &self.coef)
+                    (scores::products(&dense, &self.coef), dense.narrow)
                 }
             };
-            let mut products: Vec<Vec<f64>> = products;
+            let narrow = self.narrow && narrow;
             for (column, intercept) in products.iter_mut().zip(&self.intercept) {
-                column.iter_mut().for_each(|value| *value = round(*value + intercept, self.narrow));
+                column.iter_mut().for_each(|value| *value = round(round(*value, narrow) + intercept, narrow));
             }
-            products
+            (products, narrow)
         }
+    }
+
+    fn rounded(mut columns: Vec<Vec<f64>>, narrow: bool) -> Vec<Vec<f64>> {
+        columns.iter_mut().flatten().for_each(|value| *value = round(*value, narrow));
+        columns
     }
 
     impl Predict for Linear {
         fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
             self.finite.check(&x, run);
-            let mut scores = self.scores(x);
+            let (mut scores, narrow) = self.scores(x);
+            let floats = |columns: Vec<Vec<f64>>| Answer::floats(rounded(columns, narrow), self.typed);
             match (&self.face, want) {
-                (Face::Value, _) | (_, Want::Decision) => Answer::floats(scores, self.narrow),
+                (Face::Value, _) | (_, Want::Decision) => floats(scores),
                 (Face::Exp, _) => {
-                    scores.iter_mut().flatten().for_each(|value| *value = value.exp());
-                    Answer::floats(scores, self.narrow)
+                    let exp = |x: f64| if narrow { float32::exp(x as f32).into() } else { x.exp() };
+                    scores.iter_mut().flatten().for_each(|value| *value = exp(*value));
+                    floats(scores)
                 }
                 (Face::Class(Some(how)), Want::Proba) => {
                     let shares = match how {
@@ -405,7 +416,7 @@ mod run {
                         Proba::Softmax => Softmax::PLAIN.of(scores),
                         Proba::Huber => scores::huber(scores),
                     };
-                    Answer::floats(shares, self.narrow)
+                    floats(shares)
                 }
                 (Face::Each, _) => {
                     let above = |column: Vec<f64>| column.iter().map(|score| u32::from(*score > 0.0)).collect();

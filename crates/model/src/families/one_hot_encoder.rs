@@ -70,7 +70,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         if places.iter().flatten().any(|place| *place as usize >= first.saturating_add(width)) {
             return Err(Error::state(view.path(), "a category's column is out of range"));
         }
-        out.extend((0..width).map(|index| Source { label: format!("{}_{index}", source.label), origin: None }));
+        out.extend((0..width).map(|index| Source::made(format!("{}_{index}", source.label))));
         columns.push(run::Column { categories, places, unseen, label: source.label.clone() });
     }
     let refuses_missing = version.is_none_or(|version| version < (0, 24));

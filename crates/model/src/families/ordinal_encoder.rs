@@ -30,7 +30,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         columns.push(run::Column { values, categories, label: source.label.clone() });
     }
     let narrow = super::one_hot_encoder::is_float32(view)?;
-    let out = sources.into_iter().map(|source| Source { origin: None, ..source }).collect();
+    let out = sources.into_iter().map(|source| Source::made(source.label)).collect();
     let refuses_missing = version(view)?.is_none_or(|version| version < (1, 0));
     let step = run::Ordinal { columns, unknown, narrow, refuses_missing };
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })

@@ -50,9 +50,9 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let labels: Vec<&str> = sources.iter().map(|source| source.label.as_str()).collect();
     let mut out: Vec<Source> = Vec::with_capacity(plan.width(bias));
     if bias {
-        out.push(Source::made("1".to_string()));
+        out.push(Source::made_of("1".to_string(), &sources));
     }
-    out.extend(plan.labels(&labels).into_iter().map(Source::made));
+    out.extend(plan.labels(&labels).into_iter().map(|label| Source::made_of(label, &sources)));
     let finite = Finite::new("PolynomialFeatures", &sources, false, false);
     let forwards = version(view)?.is_none_or(|version| version < (0, 22));
     let step = run::Polynomial { plan, bias, forwards, finite };

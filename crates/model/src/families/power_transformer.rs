@@ -2,6 +2,8 @@
 //!
 //! numpy's `power`, `log1p` and `expm1` come from whichever vector library the machine has: the last places differ from
 //! one to the next, and the subtraction of the mean makes them visible. Hence within 1e-12 of the terms, not to the bit.
+//!
+//! Of float32 it is told what numpy makes of a power that is float64: before numpy 2 it counted as float32.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
@@ -9,6 +11,7 @@ use foretell_pickle::View;
 
 use super::Family;
 use super::finite::Finite;
+use super::standard_scaler::CASTS;
 use crate::loader::{Loaded, Loader, Out, Source, feature_names, flag, version, word};
 use crate::step::Step;
 use crate::{Error, InputKind};
@@ -28,7 +31,8 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let sources = loader.sources(view, given, power.lambdas.len(), names)?;
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
     let finite = Finite::new("PowerTransformer", &sources, true, false);
-    let step = run::Scaled { power, scale, finite };
+    let casts = version(view)?.is_none_or(|version| version >= CASTS);
+    let step = run::Scaled { power, scale, casts, finite };
     let out = sources.into_iter().map(Source::changed).collect();
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
 }
@@ -37,13 +41,15 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 type Scale = (Vec<f64>, Vec<f64>);
 
 pub(super) fn read(view: &View<'_>) -> Result<(Power, Option<Scale>), Error> {
-    let lambdas = match view.attr("lambdas_")?.array() {
-        Ok(lambdas) => lambdas.f64s()?,
+    let (lambdas, learned_narrow) = match view.attr("lambdas_")?.array() {
+        Ok(lambdas) => (lambdas.f64s()?, lambdas.dtype().size == 4),
         // 0.20 kept a list.
-        Err(_) => view.attr("lambdas_")?.items()?.iter().map(View::as_f64).collect::<Result<_, _>>()?,
+        Err(_) => (view.attr("lambdas_")?.items()?.iter().map(View::as_f64).collect::<Result<_, _>>()?, false),
     };
+    let with_2 = with_numpy_2(view)?;
+    let (narrow, other_narrow) = (learned_narrow || !with_2, learned_narrow && with_2);
     let how = match word(view, "method", "yeo-johnson")? {
-        "yeo-johnson" if version(view)?.is_some_and(|version| version >= (1, 7)) => run::How::YeoJohnsonByLog,
+        "yeo-johnson" if version(view)?.is_some_and(|version| version >= (1, 9)) => run::How::YeoJohnsonByLog,
         "yeo-johnson" => run::How::YeoJohnson,
         "box-cox" if version(view)?.is_some_and(|version| version >= (1, 6)) => run::How::BoxCoxByLog,
         "box-cox" => run::How::BoxCox,
@@ -59,12 +65,25 @@ pub(super) fn read(view: &View<'_>) -> Result<(Power, Option<Scale>), Error> {
     } else {
         None
     };
-    Ok((Power { lambdas, how }, scale))
+    Ok((Power { lambdas, how, narrow, other_narrow }, scale))
+}
+
+/// Whether numpy 2 wrote the file: what it names of numpy says so, else the version of scikit-learn that came with it.
+fn with_numpy_2(view: &View<'_>) -> Result<bool, Error> {
+    let named = |part: &str| view.document().globals().iter().any(|global| global.module.starts_with(part));
+    Ok(if named("numpy._core") {
+        true
+    } else if named("numpy.core") {
+        false
+    } else {
+        version(view)?.is_some_and(|version| version >= (1, 5))
+    })
 }
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
     use crate::families::finite::Finite;
+    use crate::float32;
     use crate::matrix::{Dense, Matrix, round};
     use crate::step::{Run, Transform};
 
@@ -82,6 +101,10 @@ mod run {
     pub(in crate::families) struct Power {
         pub(in crate::families) lambdas: Vec<f64>,
         pub(in crate::families) how: How,
+        /// Whether the powers are float32 beside numbers that are.
+        pub(in crate::families) narrow: bool,
+        /// Whether 2 without a power is float32 whatever the numbers are.
+        pub(in crate::families) other_narrow: bool,
     }
 
     #[derive(Debug)]
@@ -89,6 +112,8 @@ mod run {
         pub(super) power: Power,
         /// Means and deviations.
         pub(super) scale: Option<(Vec<f64>, Vec<f64>)>,
+        /// Whether both are float32 where the numbers are.
+        pub(super) casts: bool,
         pub(super) finite: Finite,
     }
 
@@ -96,7 +121,8 @@ mod run {
     const LARGEST: f64 = 709.78;
 
     impl How {
-        fn apply(self, x: f64, lambda: f64) -> f64 {
+        /// `other` is 2 without the power.
+        fn apply(self, x: f64, lambda: f64, other: f64) -> f64 {
             if x.is_nan() {
                 return x;
             }
@@ -107,7 +133,7 @@ mod run {
                     lambda.signum() * (lambda * x.ln() - lambda.abs().ln()).exp() - 1.0 / lambda
                 }
                 _ if x >= 0.0 => self.half(x, lambda),
-                _ => -self.half(-x, 2.0 - lambda),
+                _ => -self.half(-x, other),
             }
         }
 
@@ -136,6 +162,56 @@ mod run {
         }
     }
 
+    impl Power {
+        /// The way back of a float32.
+        pub(in crate::families) fn narrow_inverse(&self, x: f32, lambda: f64) -> f32 {
+            if !self.narrow || matches!(self.how, How::BoxCoxByLog) {
+                return self.how.inverse(x.into(), round(lambda, self.narrow)) as f32;
+            }
+            let power = lambda as f32;
+            match self.how {
+                How::BoxCox if lambda == 0.0 => float32::exp(x),
+                How::BoxCox => (x * power + 1.0).powf((1.0 / lambda) as f32),
+                _ if x >= 0.0 && lambda.abs() < f64::EPSILON => float32::exp(x) - 1.0,
+                _ if x >= 0.0 => (x * power + 1.0).powf((1.0 / lambda) as f32) - 1.0,
+                _ if (lambda - 2.0).abs() > f64::EPSILON => {
+                    1.0 - (-((2.0 - lambda) as f32) * x + 1.0).powf((1.0 / (2.0 - lambda)) as f32)
+                }
+                _ => 1.0 - float32::exp(-x),
+            }
+        }
+    }
+
+    /// What the power gives of a float32. Where the power is float32 too, every operation is.
+    fn narrow(how: How, x: f32, lambda: f64, all: bool) -> f32 {
+        if x.is_nan() {
+            return x;
+        }
+        match how {
+            // scipy computes in float64 either way.
+            How::BoxCox | How::BoxCoxByLog => how.apply(x.into(), round(lambda, all), 0.0) as f32,
+            _ if x >= 0.0 => narrow_half(how, x, lambda, all),
+            _ => -narrow_half(how, -x, round(2.0 - lambda, all), all),
+        }
+    }
+
+    fn narrow_half(how: How, x: f32, lambda: f64, all: bool) -> f32 {
+        let is_zero = match how {
+            How::YeoJohnsonByLog if all => lambda.abs() < f64::from(f32::EPSILON),
+            _ => lambda.abs() < f64::EPSILON,
+        };
+        if is_zero {
+            return x.ln_1p();
+        }
+        let power = lambda as f32;
+        match (how, all) {
+            (How::YeoJohnsonByLog, true) => (power * x.ln_1p()).exp_m1() / power,
+            (How::YeoJohnsonByLog, false) => ((lambda * f64::from(x.ln_1p())).exp_m1() / lambda) as f32,
+            (_, true) => ((x + 1.0).powf(power) - 1.0) / power,
+            (_, false) => ((f64::from(x + 1.0).powf(lambda) - 1.0) / lambda) as f32,
+        }
+    }
+
     impl Transform for Scaled {
         fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
             let (rows, cols) = (x.rows(), x.cols());
@@ -144,20 +220,25 @@ mod run {
                 run.refuse_all(rows, "PowerTransformer", None, "a sparse table");
             }
             let mut dense = x.into_dense().unwrap_or_else(|_| Dense::zeros(rows, cols));
-            let narrow = dense.narrow;
+            let is_narrow = dense.narrow;
             let how = self.power.how;
             for (col, lambda) in self.power.lambdas.iter().enumerate() {
                 for (row, value) in dense.column_mut(col).iter_mut().enumerate() {
                     if matches!(how, How::BoxCox | How::BoxCoxByLog) && *value <= 0.0 {
                         run.refuse(row, "PowerTransformer", Some(&self.finite.labels[col]), "not above zero");
                     }
-                    *value = round(how.apply(*value, *lambda), narrow);
+                    *value = if is_narrow {
+                        narrow(how, *value as f32, *lambda, self.power.narrow).into()
+                    } else {
+                        how.apply(*value, *lambda, round(2.0 - *lambda, self.power.other_narrow))
+                    };
                     if let Some((mean, scale)) = &self.scale {
                         // The scaler inside checks its input as every scaler does.
                         if value.is_infinite() {
                             run.refuse(row, "PowerTransformer", Some(&self.finite.labels[col]), "overflow");
                         }
-                        *value = round(round(*value - mean[col], narrow) / scale[col], narrow);
+                        let learned = |value: f64| round(value, is_narrow && self.casts);
+                        *value = round(round(*value - learned(mean[col]), is_narrow) / learned(scale[col]), is_narrow);
                     }
                 }
             }

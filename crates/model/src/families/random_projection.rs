@@ -30,7 +30,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let sources = loader.sources(view, given, features, feature_names(view)?)?;
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
     loader.hold(components.len().saturating_mul(8));
-    let out = (0..count).map(|index| Source::made(format!("gaussianrandomprojection{index}"))).collect();
+    let out = (0..count).map(|index| Source::made_of(format!("gaussianrandomprojection{index}"), &sources)).collect();
     let finite = Finite::new("GaussianRandomProjection", &sources, false, false);
     let step = run::Project { components, features, narrow, finite };
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })

@@ -62,7 +62,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let sources = loader.sources(view, given, count, names)?;
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
     let finite = Finite::new(&class, &sources, true, false);
-    let out = sources.into_iter().map(|source| Source { origin: None, ..source }).collect();
+    let out = sources.into_iter().map(Source::changed).collect();
     let step = run::Scaler { steps, finite, takes_sparse: class != "MinMaxScaler" };
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
 }

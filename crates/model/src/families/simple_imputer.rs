@@ -60,7 +60,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
             let Some(source) = sources.get(feature) else {
                 return Err(Error::state(view.path(), format!("the indicator looks at feature {feature}")));
             };
-            out.push(Source { label: format!("missing {}", source.label), origin: None });
+            out.push(Source::made_of(format!("missing {}", source.label), &sources));
             indicated.push(feature);
         }
     }
@@ -208,7 +208,7 @@ mod run {
                 columns.push(Arc::new(Float64Array::from_iter_values(mask)));
             }
             if columns.iter().any(|column| is_text(column.data_type())) {
-                return Matrix::Frame(Frame { columns, rows });
+                return Matrix::Frame(Frame { columns, rows, wide: false });
             }
             let mut dense = Dense::zeros(rows, columns.len());
             for (index, column) in columns.iter().enumerate() {

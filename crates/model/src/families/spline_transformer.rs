@@ -49,7 +49,10 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         edge = Some(spline.ends);
         loader.hold(spline.bytes());
         let width = if bias { spline.width } else { spline.width.saturating_sub(1) };
-        out.extend((0..width).map(|index| Source::made(format!("{}_sp_{index}", source.label))));
+        out.extend(
+            (0..width)
+                .map(|index| Source { label: format!("{}_sp_{index}", source.label), ..source.clone().changed() }),
+        );
         all.push(spline);
     }
     let zeros = word(view, "handle_missing", "error")? == "zeros";

@@ -6,7 +6,7 @@ use foretell_pickle::View;
 
 use super::Family;
 use super::finite::Finite;
-use crate::loader::{Loaded, Loader, Out, Source, feature_names, flag, some_attr};
+use crate::loader::{Loaded, Loader, Out, Source, feature_names, flag, some_attr, version};
 use crate::step::Step;
 use crate::{Error, InputKind};
 
@@ -16,6 +16,9 @@ pub(crate) const FAMILY: Family = Family {
     globals: &[],
     load,
 };
+
+/// The first version that brings means and scales to the type of the numbers before it uses them.
+pub(super) const CASTS: (u32, u32) = (1, 8);
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let numbers = |name: &str| -> Result<Option<Vec<f64>>, Error> {
@@ -34,21 +37,24 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let sources = loader.sources(view, given, count, names)?;
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
     let finite = Finite::new("StandardScaler", &sources, true, false);
-    let out = sources.into_iter().map(|source| Source { origin: None, ..source }).collect();
-    let step = run::Scaler { mean, scale, finite };
+    let out = sources.into_iter().map(Source::changed).collect();
+    let casts = version(view)?.is_none_or(|version| version >= CASTS);
+    let step = run::Scaler { mean, scale, casts, finite };
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
 }
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
     use crate::families::finite::Finite;
-    use crate::matrix::{Dense, Matrix};
+    use crate::matrix::{Dense, Matrix, round};
     use crate::step::{Run, Transform};
 
     #[derive(Debug)]
     pub(super) struct Scaler {
         pub(super) mean: Option<Vec<f64>>,
         pub(super) scale: Option<Vec<f64>>,
+        /// Whether both are float32 where the numbers are.
+        pub(super) casts: bool,
         pub(super) finite: Finite,
     }
 
@@ -66,20 +72,19 @@ mod run {
             let (rows, cols) = (x.rows(), x.cols());
             let mut dense = x.into_dense().unwrap_or_else(|_| Dense::zeros(rows, cols));
             let narrow = dense.narrow;
+            let learned = |value: f64| round(value, narrow && self.casts);
             for col in 0..cols {
                 let column = dense.column_mut(col);
                 if let Some(mean) = &self.mean {
-                    column.iter_mut().for_each(|value| *value = round(*value - mean[col], narrow));
+                    let mean = learned(mean[col]);
+                    column.iter_mut().for_each(|value| *value = round(*value - mean, narrow));
                 }
                 if let Some(scale) = &self.scale {
-                    column.iter_mut().for_each(|value| *value = round(*value / scale[col], narrow));
+                    let scale = learned(scale[col]);
+                    column.iter_mut().for_each(|value| *value = round(*value / scale, narrow));
                 }
             }
             Matrix::Dense(dense)
         }
-    }
-
-    fn round(value: f64, narrow: bool) -> f64 {
-        if narrow { f64::from(value as f32) } else { value }
     }
 }

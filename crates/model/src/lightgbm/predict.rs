@@ -37,7 +37,7 @@ enum Kind {
 impl Scorer {
     pub(crate) fn new(booster: &Booster, face: Face) -> Self {
         let kind = if booster.linear.is_empty() {
-            Kind::Plan(Box::new(Plan::new(&booster.ensemble, booster.depth, |_, value| value)))
+            Kind::Plan(Box::new(Plan::new(&booster.ensemble, |_, value| value)))
         } else {
             let trees = booster.ensemble.trees.iter().cloned().zip(booster.linear.iter().cloned());
             Kind::Linear { outputs: booster.outputs, trees: trees.collect() }

@@ -58,7 +58,7 @@ impl Scorer {
         };
         let kind = match &booster.linear {
             Some(weights) => Kind::Linear(weights.clone()),
-            None => Kind::Trees(Box::new(Plan::new(&booster.ensemble, booster.depth, weight))),
+            None => Kind::Trees(Box::new(Plan::new(&booster.ensemble, weight))),
         };
         Scorer {
             kind,

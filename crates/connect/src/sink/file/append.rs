@@ -96,7 +96,14 @@ impl Append {
                 state.sink,
                 state.pipeline
             ))
-            .remedy("a file that is appended to has one writer: choose another path"));
+            .remedy(format!(
+                "a file that is appended to has one writer: choose another path; or, where it was renamed, \
+                 `foretell positions adopt PIPELINE {0} {sink}` takes it over",
+                match state.pipeline == *pipeline {
+                    true => state.sink.clone(),
+                    false => format!("{}/{}", state.pipeline, state.sink),
+                }
+            )));
         }
         shape.check(state.shape.as_ref(), &storage.url(path), &storage.url(&self.setup.hidden))
     }
@@ -156,7 +163,7 @@ impl Append {
 
     /// Takes the file over and begins a sidecar with the state that `change` makes of the stored one. With `accept`, a
     /// data file that is not as it was written is taken as it is.
-    async fn begin(&mut self, accept: bool, change: impl FnOnce(&mut Progress)) -> Result<(), StageError> {
+    async fn begin(&mut self, accept: bool, change: impl FnOnce(&mut Snapshot)) -> Result<(), StageError> {
         self.open = None;
         let storage = self.setup.storage.clone();
         storage.mkdirs(&self.setup.hidden).await?;
@@ -178,7 +185,7 @@ impl Append {
         };
         state.worker = self.setup.worker.clone();
         state.shape = Some(self.setup.shape.clone());
-        change(&mut state.progress);
+        change(&mut state);
 
         let frame = encode(&Frame::Snapshot(state.clone()), &[])?;
         let written = frame.len() as u64;
@@ -375,9 +382,9 @@ impl Sink for Append {
 
     async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Holding>, StageError> {
         let claimed: Vec<Claimed> = claims.iter().map(Into::into).collect();
-        self.begin(false, |progress| {
-            progress.disown(TOKEN);
-            progress.claim(&claimed, TOKEN);
+        self.begin(false, |state| {
+            state.progress.disown(TOKEN);
+            state.progress.claim(&claimed, TOKEN);
         })
         .await?;
         let progress = self.open.as_ref().map(|open| &open.state.progress);
@@ -392,8 +399,13 @@ impl Sink for Append {
         written.map(|()| Written::default())
     }
 
+    async fn hand_over(&mut self, pipeline: &str, sink: &str) -> Result<(), StageError> {
+        self.begin(false, |state| (state.pipeline, state.sink) = (pipeline.into(), sink.into())).await?;
+        self.close().await
+    }
+
     async fn reset(&mut self, reset: &Reset) -> Result<(), StageError> {
-        self.begin(true, |progress| progress.reset(reset)).await?;
+        self.begin(true, |state| state.progress.reset(reset)).await?;
         self.close().await
     }
 

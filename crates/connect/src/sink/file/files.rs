@@ -23,13 +23,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
-use foretell_flow::{Claim, Fault, Holding, Reset, Sink, StageError, Write, Written};
+use foretell_flow::{Claim, Fault, Holding, Keep, Reset, Sink, StageError, Trace, Write, Written};
 use tokio::task::JoinSet;
 
 use super::format::Encode;
 use super::log::{Act, Log, Move, Outcome, Staged};
 use super::progress::Shape;
-use crate::storage::{ErrorKind, Storage, Writer};
+use crate::storage::{ErrorKind, Storage, Writer, escape, unescape};
 
 /// Files on their way into view at once: at half a second each, as many commits a second as make sense.
 const MOVING: usize = 32;
@@ -40,6 +40,7 @@ pub(super) struct Files {
     storage: Arc<dyn Storage>,
     folder: String,
     hidden: String,
+    owner: (String, String),
     worker: String,
     extension: String,
     header: bool,
@@ -81,6 +82,8 @@ pub(super) struct Setup {
     pub(super) folder: String,
     /// Where log and staging are.
     pub(super) hidden: String,
+    /// The pipeline and the sink.
+    pub(super) owner: (String, String),
     pub(super) worker: String,
     pub(super) extension: String,
     pub(super) header: bool,
@@ -92,13 +95,14 @@ pub(super) struct Setup {
 
 impl Files {
     pub(super) fn new(setup: Setup) -> Self {
-        let Setup { storage, folder, hidden, worker, extension, header, shape, encoder, success } = setup;
+        let Setup { storage, folder, hidden, owner, worker, extension, header, shape, encoder, success } = setup;
         let log = Log::new(storage.clone(), format!("{hidden}/log"));
         let moving = JoinSet::new();
         Files {
             storage,
             folder,
             hidden,
+            owner,
             worker,
             extension,
             header,
@@ -122,6 +126,30 @@ impl Files {
     fn check_shape(&self) -> Result<(), StageError> {
         let (folder, hidden) = (self.storage.url(&self.folder), self.storage.url(&self.hidden));
         self.shape.check(self.log.state.shape.as_ref(), &folder, &hidden)
+    }
+
+    /// The logs of all sinks that write to this folder: of which pipeline and sink.
+    async fn logs(&self) -> Result<Vec<(String, String, Log)>, StageError> {
+        let all = format!("{}/_foretell", self.folder);
+        let mut logs = Vec::new();
+        for pipeline in self.names(&all).await? {
+            for sink in self.names(&format!("{all}/{pipeline}")).await? {
+                let names = (unescape(&pipeline), unescape(&sink));
+                let (Some(of), Some(name)) = names else { continue };
+                let mut log = Log::new(self.storage.clone(), format!("{all}/{pipeline}/{sink}/log"));
+                log.refresh().await?;
+                logs.push((of, name, log));
+            }
+        }
+        Ok(logs)
+    }
+
+    async fn names(&self, folder: &str) -> Result<Vec<String>, StageError> {
+        match self.storage.list(folder).await {
+            Ok(entries) => Ok(entries.into_iter().map(|entry| entry.name).collect()),
+            Err(error) if error.kind == ErrorKind::Missing => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn staging(&self, token: &str) -> String {
@@ -308,6 +336,16 @@ impl Files {
     }
 }
 
+/// Whether a file's name is one that a log gives.
+fn is_ours(name: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let parts = name.strip_prefix("part-").and_then(|rest| rest.split_once('-'));
+    parts.is_some_and(|(number, rest)| {
+        let log = rest.split('.').next().unwrap_or_default();
+        number.len() == 10 && digits(number) && log.len() == 8 && log.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
+}
+
 /// Moves a committed file into view; someone who found its writer fenced may have done it already.
 async fn finish(storage: &dyn Storage, from: &str, to: &str) -> Result<(), StageError> {
     let moved = storage.rename_new(from, to).await;
@@ -378,6 +416,70 @@ impl Sink for Files {
             (self.claimed, self.staged) = (None, None);
         }
         written
+    }
+
+    async fn traces(&mut self) -> Result<Vec<Trace>, StageError> {
+        let mut traces = Vec::new();
+        let logs = self.logs().await?;
+        for (pipeline, sink, log) in &logs {
+            let holdings = log.state.progress.holdings();
+            if !holdings.is_empty() && (pipeline, sink) != (&self.owner.0, &self.owner.1) {
+                let logs = holdings.into_iter().map(|holding| holding.identity).collect();
+                traces.push(Trace::Sink { pipeline: pipeline.clone(), sink: sink.clone(), logs });
+            }
+        }
+        if logs.is_empty() {
+            let files = self.names(&self.folder).await?.iter().filter(|name| is_ours(name)).count();
+            if files > 0 {
+                let folder = self.storage.url(&self.folder);
+                traces.push(Trace::Rows(format!(
+                    "{files} files of foretell's in {folder}, but no `_foretell` beside them"
+                )));
+            }
+        }
+        Ok(traces)
+    }
+
+    async fn hand_over(&mut self, pipeline: &str, sink: &str) -> Result<(), StageError> {
+        let hidden = format!("{}/_foretell/{}/{}", self.folder, escape(pipeline), escape(sink));
+        let mut log = Log::new(self.storage.clone(), format!("{hidden}/log"));
+        log.refresh().await?;
+        // Whoever wrote under the old name is fenced, and what it committed comes into view.
+        let holdings = self.positions().await?;
+        let claim = |holding: &Holding| Claim {
+            partition: holding.partition.clone(),
+            identity: holding.identity.clone(),
+            start: holding.next,
+        };
+        let claims: Vec<Claim> = holdings.iter().map(claim).collect();
+        let holdings = self.claim(&claims).await?;
+        let claims: Vec<Claim> = holdings.iter().map(claim).collect();
+        let token = uuid::Uuid::new_v4().simple().to_string();
+        let claimed = Act::Claim {
+            token: token.clone(),
+            worker: self.worker.clone(),
+            claims: claims.iter().map(Into::into).collect(),
+            shape: self.shape.clone(),
+        };
+        let pieces = holdings.into_iter().flat_map(|holding| holding.plans).collect();
+        let keep = Keep { pieces, floor: Vec::new() };
+        let kept = Act::Write {
+            token,
+            batch: String::new(),
+            ranges: Vec::new(),
+            file: None,
+            keep: Some((&keep).into()),
+            settled: 0,
+            buried: Vec::new(),
+        };
+        for act in [claimed, kept] {
+            if log.commit(act).await? == Outcome::Overtaken {
+                return Err(StageError::unavailable(format!("{} is written to", self.storage.url(&hidden))));
+            }
+        }
+        self.claimed = None;
+        self.storage.delete(&self.hidden).await?;
+        Ok(())
     }
 
     async fn reset(&mut self, reset: &Reset) -> Result<(), StageError> {

@@ -34,6 +34,7 @@ use self::files::Files;
 use self::format::{Compression, Encode, Format, Options};
 use self::progress::Shape;
 use crate::kind::{Kind, SettingsError, SinkContext, SinkSettings, schema_of, settings_of};
+use crate::machine;
 use crate::storage::{self, ErrorKind, Storage, escape, file_name, parent};
 
 /// The kind `file`.
@@ -156,8 +157,18 @@ impl Settings {
                 let hidden = format!("{path}/_foretell/{}/{}", escape(&pipeline), escape(&sink));
                 let extension = format.extension(compression);
                 let success = self.success.then(|| success(&path));
-                let setup =
-                    files::Setup { storage, folder: path, hidden, worker, extension, header, shape, encoder, success };
+                let setup = files::Setup {
+                    storage,
+                    folder: path,
+                    hidden,
+                    owner: (pipeline, sink),
+                    worker,
+                    extension,
+                    header,
+                    shape,
+                    encoder,
+                    success,
+                };
                 let mut files = Files::new(setup);
                 files.check().await?;
                 Ok(Opened::Files(files))
@@ -217,6 +228,16 @@ impl SinkSettings for Settings {
 
     fn columns(&self) -> Option<&[String]> {
         self.columns.as_deref()
+    }
+
+    fn home(&self, base: &Path) -> String {
+        match (self.mode, storage::shared(&self.path)) {
+            (Mode::Files, true) => String::new(),
+            (Mode::Append, true) => machine::shared_home(&self.path),
+            (_, false) => {
+                storage::open(&self.path, base).map_or_else(|_| String::new(), |(_, p)| machine::home(Path::new(&p)))
+            }
+        }
     }
 
     async fn open(&self, context: &SinkContext) -> Result<Box<dyn Sink>, StageError> {

@@ -6,7 +6,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
 };
 use arrow::compute::{CastOptions, cast, cast_with_options};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use chrono_tz::Tz;
 use foretell_flow::StageError;
@@ -24,6 +24,8 @@ pub(super) struct Encoder {
     key: Option<usize>,
     headers: Vec<(String, usize)>,
     value: Value,
+    /// The columns that it was made for.
+    schema: SchemaRef,
     /// For dead letters: the pipeline's name and the worker's.
     names: Arc<(String, String)>,
 }
@@ -96,7 +98,8 @@ impl Encoder {
                 let error = StageError::settings(format!("`{name}` has no meaning for dead letters"));
                 return Err(error.remedy("they keep their own key, value and headers: leave it out"));
             }
-            return Ok(Encoder { timezone, key: None, headers: Vec::new(), value: Value::DeadLetter, names });
+            let (schema, value) = (context.schema.clone(), Value::DeadLetter);
+            return Ok(Encoder { timezone, key: None, headers: Vec::new(), value, schema, names });
         }
         let key = settings.key.as_deref().map(|name| column(context, "key", name)).transpose()?;
         let headers = settings.headers.iter();
@@ -128,13 +131,17 @@ impl Encoder {
             (None, Some(Format::Csv)) => Value::Csv(columns()?),
             (None, _) => Value::Json(columns()?),
         };
-        Ok(Encoder { timezone, key, headers: headers?, value, names })
+        Ok(Encoder { timezone, key, headers: headers?, value, schema: context.schema.clone(), names })
     }
 
     /// Encodes rows.
     pub(super) fn encode(&self, rows: &RecordBatch) -> Result<Encoded, StageError> {
         if let Value::DeadLetter = self.value {
             return dead_letters(rows, self.names.clone());
+        }
+        let (given, own) = (rows.schema(), self.schema.fields().iter());
+        if !given.fields().iter().map(|field| field.name()).eq(own.map(|field| field.name())) {
+            return Err(StageError::settings("rows have other columns than the sink was opened with: a defect"));
         }
         self.results(rows).map_err(|error| StageError::settings(format!("rows do not become text: {error}")))
     }

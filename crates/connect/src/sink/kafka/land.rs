@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use foretell_flow::{
-    Claim, Fault, Holding, Keep, Partition, Provenance, Range, Reset, Sink, StageError, Write, Written,
+    Claim, Fault, Holding, Keep, Partition, Provenance, Range, Reset, Sink, StageError, Trace, Write, Written,
 };
 use futures::future::join_all;
+use rdkafka::Offset;
 
 use super::encode::Encoder;
 use super::progress::{self, Entry, Ledger, Limits, Open, Owner};
@@ -106,9 +107,9 @@ impl KafkaSink {
         }
     }
 
-    /// What is behind an error that may pass: that the topic is not there any more does not.
+    /// What is behind an error: where it is that the topic is not there any more, it does not pass, and is said so.
     async fn why(&self, error: StageError) -> StageError {
-        if error.fault != Fault::Unavailable {
+        if !matches!(error.fault, Fault::Unavailable | Fault::State) {
             return error;
         }
         let topics: Vec<String> =
@@ -369,6 +370,54 @@ impl Sink for KafkaSink {
             self.writers.insert(None, writer);
         }
         self.write_parts(write).await
+    }
+
+    async fn traces(&mut self) -> Result<Vec<Trace>, StageError> {
+        if !self.target.exactly_once {
+            return Ok(Vec::new());
+        }
+        self.refresh(Open::LeaveOut).await?;
+        let topic = self.target.topic.clone();
+        let written = ask(&self.inspector, move |inspector| {
+            let all: Vec<i32> = (0..inspector.topic(&topic)?.partitions).collect();
+            let (first, end) =
+                (inspector.offsets(&topic, &all, Offset::Beginning)?, inspector.offsets(&topic, &all, Offset::End)?);
+            Ok(first != end)
+        });
+        let written = written.await?;
+        // Pipelines share a topic for their positions; what wrote under this name wrote to the same topic, perhaps.
+        let own = &self.owner;
+        let close = |owner: &Owner| owner.pipeline == own.pipeline || written && owner.sink == own.sink;
+        let traces = self.ledger.others().filter(|(owner, _)| close(owner)).map(|(owner, logs)| Trace::Sink {
+            pipeline: owner.pipeline.clone(),
+            sink: owner.sink.clone(),
+            logs,
+        });
+        Ok(traces.collect())
+    }
+
+    async fn hand_over(&mut self, pipeline: &str, sink: &str) -> Result<(), StageError> {
+        progress::ensure(&self.connection, &self.inspector, &self.target.progress).await?;
+        let to = Owner { pipeline: pipeline.into(), sink: sink.into() };
+        self.refresh(Open::WaitFor).await?;
+        let partitions: Vec<Partition> = self.ledger.holdings().into_iter().map(|holding| holding.partition).collect();
+        self.fence(&partitions).await?;
+        self.refresh(Open::WaitFor).await?;
+        let mut marks = Vec::new();
+        for partition in partitions {
+            let Some(entry) = self.ledger.entry(&partition) else { continue };
+            let mut own = vec![to.position(&partition, entry.next, &entry.identity)?];
+            for (from, piece) in &entry.pieces {
+                own.push(to.piece(piece)?);
+                own.push(self.owner.erase(&partition, Some(*from)));
+            }
+            own.push(self.owner.erase(&partition, None));
+            marks.push((partition, own));
+        }
+        self.mark(marks).await?;
+        self.claimed.clear();
+        self.give_up().await;
+        Ok(())
     }
 
     async fn reset(&mut self, reset: &Reset) -> Result<(), StageError> {

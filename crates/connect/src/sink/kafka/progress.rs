@@ -57,7 +57,7 @@ struct Stored {
 }
 
 /// Whose positions these are.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Owner {
     pub(super) pipeline: String,
     pub(super) sink: String,
@@ -105,19 +105,16 @@ impl Owner {
         (self.key(partition, piece), None)
     }
 
-    /// A key of ours: its partition, and the first offset of a piece.
-    fn read_key(&self, key: &[u8]) -> Option<(Partition, Option<i64>)> {
+    /// A key: whose it is, its partition, and the first offset of a piece.
+    fn read_key(key: &[u8]) -> Option<(Owner, Partition, Option<i64>)> {
         let parts: Vec<serde_json::Value> = serde_json::from_slice(key).ok()?;
-        let (pipeline, sink) = (parts.first()?.as_str()?, parts.get(1)?.as_str()?);
-        if pipeline != self.pipeline || sink != self.sink {
-            return None;
-        }
+        let (pipeline, sink) = (parts.first()?.as_str()?.to_owned(), parts.get(1)?.as_str()?.to_owned());
         let index = i32::try_from(parts.get(3)?.as_i64()?).ok()?;
         let piece = match parts.get(4) {
             Some(from) => Some(from.as_i64()?),
             None => None,
         };
-        Some((Partition { topic: parts.get(2)?.as_str()?.into(), index }, piece))
+        Some((Owner { pipeline, sink }, Partition { topic: parts.get(2)?.as_str()?.into(), index }, piece))
     }
 }
 
@@ -145,6 +142,8 @@ pub(super) struct Ledger {
     read: Option<Instant>,
     positions: BTreeMap<Partition, Stored>,
     pieces: BTreeMap<Partition, BTreeMap<i64, Piece>>,
+    /// Of other owners: the identities of the logs that they have positions of.
+    others: BTreeMap<Owner, BTreeMap<Partition, String>>,
 }
 
 impl std::fmt::Debug for Stored {
@@ -155,12 +154,26 @@ impl std::fmt::Debug for Stored {
 
 impl Ledger {
     pub(super) fn new(owner: Owner, topic: String) -> Ledger {
-        Ledger { owner, topic, next: 0, read: None, positions: BTreeMap::new(), pieces: BTreeMap::new() }
+        Ledger {
+            owner,
+            topic,
+            next: 0,
+            read: None,
+            positions: BTreeMap::new(),
+            pieces: BTreeMap::new(),
+            others: BTreeMap::new(),
+        }
     }
 
     /// As nothing were read yet.
     fn clear(&mut self) {
         *self = Ledger::new(self.owner.clone(), self.topic.clone());
+    }
+
+    /// Other owners of positions, each with the identities of its logs.
+    pub(super) fn others(&self) -> impl Iterator<Item = (&Owner, Vec<String>)> {
+        let named = self.others.iter().filter(|(_, logs)| !logs.is_empty());
+        named.map(|(owner, logs)| (owner, logs.values().cloned().collect()))
     }
 
     /// What is stored for a partition.
@@ -276,7 +289,17 @@ impl Ledger {
     }
 
     fn apply(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), StageError> {
-        let Some((partition, piece)) = self.owner.read_key(key) else { return Ok(()) };
+        let Some((owner, partition, piece)) = Owner::read_key(key) else { return Ok(()) };
+        if owner != self.owner {
+            if piece.is_none() {
+                let logs = self.others.entry(owner).or_default();
+                match value.and_then(|value| serde_json::from_slice::<Stored>(value).ok()) {
+                    Some(stored) => drop(logs.insert(partition, stored.identity)),
+                    None => drop(logs.remove(&partition)),
+                }
+            }
+            return Ok(());
+        }
         let unreadable = |error: serde_json::Error| {
             StageError::state(format!("topic `{}`: what is stored for {partition} is no position: {error}", self.topic))
                 .remedy("`foretell positions set` stores one")

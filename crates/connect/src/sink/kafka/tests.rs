@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::{
-    ArrayRef, BinaryArray, Float32Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    ArrayRef, BinaryArray, Date32Array, Float32Array, Int32Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
 };
 use arrow::datatypes::SchemaRef;
 use foretell_flow::{
@@ -310,11 +311,14 @@ async fn a_leader_keeps_plans_until_no_one_lacks_them() {
 }
 
 fn patients() -> RecordBatch {
-    let columns: [(&str, ArrayRef); 5] = [
+    // The last is 9999-12-31T23:59:59.
+    let times = vec![1_568_160_000_123_456, 1_568_160_000_123_456, 253_402_300_799_000_000];
+    let columns: [(&str, ArrayRef); 6] = [
         ("PNO", Arc::new(StringArray::from(vec![Some("a,\"b\""), None, Some("é\nx")]))),
         ("PRETIME", Arc::new(Float32Array::from(vec![0.1, 12.0, f32::NAN]))),
         ("n", Arc::new(Int64Array::from(vec![Some(-1), Some(2), None]))),
-        ("Time", Arc::new(TimestampMicrosecondArray::from(vec![1_568_160_000_123_456; 3]).with_timezone("UTC"))),
+        ("Time", Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC"))),
+        ("day", Arc::new(Date32Array::from(vec![0, 0, 2_932_896]))),
         ("raw", Arc::new(BinaryArray::from_vec(vec![b"\xff", b"r", b""]))),
     ];
     RecordBatch::try_from_iter(columns).unwrap()
@@ -341,20 +345,27 @@ async fn values_keys_and_headers_are_written_as_said() {
     let time = "2019-09-11T08:00:00.123456+08:00";
     assert_eq!(found[0], (Some("-1"), &*format!("No. a,\"b\" {{-1}} 0.1 {time}")));
     assert_eq!(found[1], (Some("2"), &*format!("No.  {{2}} 12.0 {time}")));
-    assert_eq!(found[2], (None, &*format!("No. é\nx {{}} NaN {time}")));
+    assert_eq!(found[2], (None, "No. é\nx {} NaN +10000-01-01T07:59:59+08:00"));
 
-    let seen =
-        encoded(json!({ "format": "csv", "columns": ["n", "PNO"], "headers": { "r": "raw", "p": "PNO" } }), None);
+    let seen = encoded(
+        json!({ "format": "csv", "columns": ["n", "PNO"], "headers": { "r": "raw", "p": "PNO", "t": "Time" } }),
+        None,
+    );
     let seen = seen.await;
     let found: Vec<_> = seen.iter().map(|seen| seen.2.as_deref().unwrap()).collect();
     assert_eq!(found, ["-1,\"a,\"\"b\"\"\"", "2,", ",\"é\nx\""]);
-    assert_eq!(seen[1].3, [("p".to_owned(), None), ("r".to_owned(), Some("r".to_owned()))]);
+    let header = |name: &str, value: Option<&str>| (name.to_owned(), value.map(str::to_owned));
+    let time = header("t", Some("2019-09-11T00:00:00.123456Z"));
+    assert_eq!(seen[1].3, [header("p", None), header("r", Some("r")), time]);
+    assert_eq!(seen[2].3[2], header("t", Some("9999-12-31T23:59:59Z")));
 
-    let seen = encoded(json!({ "columns": ["PNO", "PRETIME", "Time"] }), None).await;
+    let seen = encoded(json!({ "columns": ["PNO", "PRETIME", "Time", "day"] }), None).await;
     let found: Vec<Value> = seen.iter().map(|seen| serde_json::from_str(seen.2.as_deref().unwrap()).unwrap()).collect();
-    assert_eq!(found[0], json!({ "PNO": "a,\"b\"", "PRETIME": 0.1, "Time": "2019-09-11T00:00:00.123456Z" }));
+    let first = json!({ "PNO": "a,\"b\"", "PRETIME": 0.1, "Time": "2019-09-11T00:00:00.123456Z", "day": "1970-01-01" });
+    assert_eq!(found[0], first);
+    let last = json!({ "PNO": "é\nx", "PRETIME": "NaN", "Time": "9999-12-31T23:59:59Z", "day": "9999-12-31" });
+    assert_eq!(found[2], last);
     assert_eq!(found[1]["PNO"], Value::Null);
-    assert_eq!(found[2]["PNO"], "é\nx");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -629,6 +640,33 @@ async fn a_topic_that_is_not_fit_is_refused_at_open() {
     let error = refused(open(&compacted, json!({})), &letters).await;
     assert!(error.message.contains("dead letters have their records' keys, or none"), "{error}");
     assert!(try_open(open(&compacted, json!({ "key": "key" })), &context(schema, "fit")).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_permanent_stops_and_what_passes_is_tried_again() {
+    use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaErrorCode as Code};
+    let mock = Mock::start().unwrap();
+    mock.topic("out", 1).unwrap();
+    let settings = json!({ "brokers": mock.brokers(), "topic": "out", "value": "{id}" });
+    let context = context(rows(&[]).schema(), "permanent");
+    for (api, code, wanted) in [
+        (Api::AddPartitionsToTxn, Code::TopicAuthorizationFailed, Fault::Settings),
+        (Api::Produce, Code::TopicAuthorizationFailed, Fault::Settings),
+        (Api::Produce, Code::PolicyViolation, Fault::Settings),
+        (Api::Produce, Code::UnsupportedCompressionType, Fault::Settings),
+        (Api::Produce, Code::InvalidRecord, Fault::Settings),
+        (Api::Produce, Code::InvalidTimestamp, Fault::Settings),
+        (Api::Produce, Code::UnknownProducerId, Fault::Unavailable),
+        (Api::Produce, Code::ProducerFenced, Fault::Fenced),
+    ] {
+        let mut sink = try_open(settings.clone(), &context).await.unwrap();
+        let next = sink.claim(&claims(0..1)).await.unwrap()[0].next;
+        mock.refuse(api, code, 1);
+        let begin = Instant::now();
+        let error = sink.write(&write(&[range(0, next, next + 1)], &[(0, next)])).await.unwrap_err();
+        assert_eq!(error.fault, wanted, "{api:?} {code}: {error}");
+        assert!(begin.elapsed() < Duration::from_secs(15), "{api:?} {code}: {:?}", begin.elapsed());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

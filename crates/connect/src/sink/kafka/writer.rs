@@ -196,6 +196,9 @@ impl Writer {
             Some(Code::TransactionalIdAuthorizationFailed | Code::ClusterAuthorizationFailed) => {
                 found.remedy("allow the user `Write` and `Describe` on transactional ids that begin with `foretell/`")
             }
+            Some(Code::TopicAuthorizationFailed) => {
+                found.remedy("allow the user `Write` on the topic, on that of the positions and on `rejects`")
+            }
             _ => found,
         }
     }
@@ -299,7 +302,8 @@ impl Writer {
                     std::thread::sleep(Duration::from_millis(1));
                     record = back;
                 }
-                // What came before it in the transaction is why.
+                // The transaction cannot go on. Its answers say why.
+                Some(Code::State) if self.id.is_some() => return Ok(true),
                 _ if self.hopeless() => return Ok(true),
                 _ => return Err(self.failed(&error)),
             }
@@ -310,7 +314,7 @@ impl Writer {
     fn hopeless(&self) -> bool {
         let failed = self.reports.failed();
         match self.id {
-            Some(_) => !failed.is_empty(),
+            Some(_) => failed.iter().any(|failure| !failure.dropped()),
             None => failed.iter().any(|failure| error::cause(failure.code) != Cause::Row),
         }
     }
@@ -373,6 +377,13 @@ impl Writer {
         let failure = failed.iter().find(|failure| !failure.of_a_row() && !failure.dropped());
         let Some(Failure { topic, code, .. }) = failure.or_else(|| failed.iter().find(|failure| !failure.dropped()))
         else {
+            // Records are dropped where the transaction itself fails, and then none can begin: that says why.
+            if self.id.is_some()
+                && let Err(error) = self.producer.begin_transaction()
+                && error.rdkafka_error_code() != Some(Code::State)
+            {
+                return self.failed(&error);
+            }
             return StageError::unavailable(format!("topic `{target}`: no answer within {} s", ANSWERS.as_secs()));
         };
         let error = error::of(&format!("topic `{topic}`"), &KafkaError::MessageProduction(*code));

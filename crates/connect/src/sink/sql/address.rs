@@ -129,6 +129,14 @@ impl Address {
         matches!(self, Address::Sqlite(options) if !options.get_filename().exists())
     }
 
+    /// The file, where it is one.
+    pub(super) fn file(&self) -> Option<&Path> {
+        match self {
+            Address::Sqlite(options) => Some(options.get_filename()),
+            Address::MariaDb(_) | Address::Postgres(_) => None,
+        }
+    }
+
     /// Connects. With `create`, a SQLite file that is not there is made.
     pub(super) async fn connect(&self, create: bool) -> Result<Box<dyn Database>, Failure> {
         Ok(match self {

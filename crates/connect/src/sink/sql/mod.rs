@@ -125,6 +125,11 @@ impl SinkSettings for Settings {
         self.columns.as_deref()
     }
 
+    fn home(&self, base: &std::path::Path) -> String {
+        let address = address::Address::read(&self.url, base).ok();
+        address.as_ref().and_then(address::Address::file).map(crate::machine::home).unwrap_or_default()
+    }
+
     async fn open(&self, context: &SinkContext) -> Result<Box<dyn Sink>, StageError> {
         let address = address::Address::read(&self.url, &context.base)?;
         match (self.mode, self.key.is_empty()) {

@@ -78,7 +78,8 @@ impl Pg {
             .command(&format!(
                 "SET lock_timeout = '{LOCK_SECONDS}s'; SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'; \
                  SET TimeZone = 'UTC'; SET DateStyle = 'ISO, MDY'; SET IntervalStyle = 'postgres'; \
-                 SET extra_float_digits = 1; SET client_min_messages = 'error'; SET synchronous_commit = 'on'; \
+                 SET extra_float_digits = 1; SET bytea_output = 'hex'; \
+                 SET client_min_messages = 'error'; SET synchronous_commit = 'on'; \
                  SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED"
             ))
             .await?;
@@ -193,10 +194,13 @@ impl Database for Pg {
         let no_transactions = (relation == "f").then(|| "it is a foreign table".to_owned());
         let columns = self
             .fetch(
-                "SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), \
-                 format_type(COALESCE(NULLIF(t.typbasetype, 0), t.oid), NULL), a.attnotnull::text, \
-                 (a.atthasdef OR a.attidentity <> '')::text, a.attgenerated::text, a.attidentity::text, \
-                 CASE WHEN t.typbasetype = 0 THEN a.atttypmod ELSE t.typtypmod END::int8 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
+                "SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), format_type(base.oid, NULL), \
+                 a.attnotnull::text, (a.atthasdef OR a.attidentity <> '')::text, a.attgenerated::text, \
+                 a.attidentity::text, base.modifier::int8 FROM pg_attribute a CROSS JOIN LATERAL ( \
+                 WITH RECURSIVE under(oid, modifier) AS (SELECT a.atttypid, a.atttypmod UNION ALL \
+                 SELECT t.typbasetype, t.typtypmod FROM under JOIN pg_type t ON t.oid = under.oid \
+                 WHERE t.typbasetype <> 0) SELECT under.* FROM under JOIN pg_type t ON t.oid = under.oid \
+                 WHERE t.typbasetype = 0) AS base \
                  WHERE a.attrelid = to_regclass(?) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
                 &path,
             )

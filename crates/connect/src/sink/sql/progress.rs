@@ -24,7 +24,7 @@ pub(super) const PROGRESS: &str = "foretell_progress";
 pub(super) const PLANS: &str = "foretell_plans";
 
 /// Whose progress: every key begins with these.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Owner {
     pub(super) pipeline: String,
     pub(super) sink: String,
@@ -54,6 +54,8 @@ pub(super) struct Statements {
     read: String,
     keep: String,
     trim: String,
+    above: String,
+    owners: String,
     plans: String,
     here: String,
 }
@@ -98,6 +100,8 @@ impl Statements {
                 ])
             ),
             trim: format!("DELETE FROM {plans} WHERE {here} AND {from} < ? AND {to} <= ?"),
+            above: format!("DELETE FROM {plans} WHERE {here} AND {to} > ?"),
+            owners: format!("SELECT DISTINCT {} FROM {progress}", columns(&["pipeline", "sink", "identity"])),
             plans: format!(
                 "SELECT {} FROM {plans} WHERE {mine} ORDER BY {from}",
                 columns(&["topic", "partition", "from_offset", "to_offset", "id", "time", "recipe"])
@@ -255,6 +259,37 @@ impl Statements {
             out.entry(partition).or_default().push(piece);
         }
         Ok(out)
+    }
+
+    /// Drops the pieces of a partition that end above an offset.
+    pub(super) async fn above(&self, db: &mut dyn Database, owner: &Owner, piece: &Piece) -> Result<(), Failure> {
+        let mut values = owner.key(&piece.range.partition);
+        values.push(piece.range.from.into());
+        db.execute(&self.above, &values).await.map(drop)
+    }
+
+    /// Whose positions are stored, and of which logs.
+    pub(super) async fn owners(&self, db: &mut dyn Database) -> Result<Vec<(Owner, String)>, Failure> {
+        let mut out = Vec::new();
+        for row in db.fetch(&self.owners, &[]).await? {
+            let [Value::Text(pipeline), Value::Text(sink), Value::Text(identity)] = row.as_slice() else {
+                return Err(foreign(PROGRESS));
+            };
+            out.push((Owner { pipeline: pipeline.clone(), sink: sink.clone() }, identity.clone()));
+        }
+        Ok(out)
+    }
+
+    /// Makes one owner's positions and plans another's; how many positions.
+    pub(super) async fn hand_over(&self, db: &mut dyn Database, from: &Owner, to: &Owner) -> Result<u64, Failure> {
+        let q = |name: &str| self.dialect.quoted(name);
+        let (pipeline, sink) = (q("pipeline"), q("sink"));
+        let mut moved = 0;
+        for table in [PLANS, PROGRESS] {
+            let sql = format!("UPDATE {} SET {pipeline} = ?, {sink} = ? WHERE {pipeline} = ? AND {sink} = ?", q(table));
+            moved = db.execute(&sql, &[to.name(), from.name()].concat()).await?;
+        }
+        Ok(moved)
     }
 
     /// Stores pieces of a plan.

@@ -11,7 +11,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use chrono_tz::Tz;
-use foretell_flow::{Claim, Holding, Keep, Partition, Reset, Sink, StageError, Write, Written};
+use foretell_flow::{Claim, Holding, Keep, Partition, Reset, Sink, StageError, Trace, Write, Written};
 
 use super::address::Address;
 use super::database::{Cause, Database, Failure};
@@ -243,6 +243,12 @@ impl SqlSink {
             self.reject(db, ready, write, &refused).await.map_err(failed)?;
         }
         if let Some(keep) = write.keep.as_ref().filter(|_| self.plan.exactly_once) {
+            for piece in &keep.pieces {
+                let stored = self.kept.get(&piece.range.partition).into_iter().flatten();
+                if stored.into_iter().any(|end| *end > piece.range.from) {
+                    self.statements.above(db, owner, piece).await.map_err(failed)?;
+                }
+            }
             self.statements.keep(db, owner, &keep.pieces).await.map_err(failed)?;
             for floor in &keep.floor {
                 if self.trims(floor.next, &floor.partition, keep) {
@@ -304,6 +310,14 @@ impl SqlSink {
             }
             _ => StageError::settings(format!("{}: COMMIT was refused: {}", self.place(), failure.text)),
         })
+    }
+
+    async fn has_rows(&self, db: &mut dyn Database) -> Result<bool, StageError> {
+        if db.describe(&self.plan.table).await.map_err(|f| self.failed(f))?.is_none() {
+            return Ok(false);
+        }
+        let sql = format!("SELECT 1 FROM {} LIMIT 1", db.dialect().table(&self.plan.table));
+        Ok(!db.texts(&sql).await.map_err(|f| self.failed(f))?.rows.is_empty())
     }
 
     fn remember(&mut self, holdings: &[Holding]) {
@@ -388,7 +402,9 @@ impl Sink for SqlSink {
         self.commit(db.as_mut()).await?;
         if let Some(keep) = &write.keep {
             for piece in &keep.pieces {
-                self.kept.entry(piece.range.partition.clone()).or_default().push(piece.range.to);
+                let ends = self.kept.entry(piece.range.partition.clone()).or_default();
+                ends.retain(|end| *end <= piece.range.from);
+                ends.push(piece.range.to);
             }
             for floor in &keep.floor {
                 if let Some(ends) = self.kept.get_mut(&floor.partition) {
@@ -398,6 +414,50 @@ impl Sink for SqlSink {
         }
         self.connection = Some(db);
         Ok(written)
+    }
+
+    async fn traces(&mut self) -> Result<Vec<Trace>, StageError> {
+        if !self.plan.exactly_once || self.plan.address.absent() {
+            return Ok(Vec::new());
+        }
+        let mut db = self.connect().await?;
+        let owners = match db.describe(&Name::read(PROGRESS)).await.map_err(|f| self.failed(f))? {
+            Some(_) => self.statements.owners(db.as_mut()).await.map_err(|f| self.failed(f))?,
+            None => Vec::new(),
+        };
+        let own = &self.plan.owner;
+        let mut traces: Vec<Trace> = Vec::new();
+        for (owner, log) in owners {
+            // Pipelines share a database; what wrote under this name to a table that is empty was no one's rows here.
+            let other = owner.pipeline != own.pipeline;
+            if (other && (owner.sink != own.sink || !self.has_rows(db.as_mut()).await?)) || owner == *own {
+                continue;
+            }
+            let found = traces.iter_mut().find_map(|trace| match trace {
+                Trace::Sink { pipeline, sink, logs } if *pipeline == owner.pipeline && *sink == owner.sink => {
+                    Some(logs)
+                }
+                _ => None,
+            });
+            match found {
+                Some(logs) => logs.push(log),
+                None => traces.push(Trace::Sink { pipeline: owner.pipeline, sink: owner.sink, logs: vec![log] }),
+            }
+        }
+        self.connection = Some(db);
+        Ok(traces)
+    }
+
+    async fn hand_over(&mut self, pipeline: &str, sink: &str) -> Result<(), StageError> {
+        let (mut db, _) = self.ready().await?;
+        let to = Owner { pipeline: pipeline.into(), sink: sink.into() };
+        db.command(db.dialect().begin).await.map_err(|f| self.failed(f))?;
+        let moved = self.statements.hand_over(db.as_mut(), &self.plan.owner, &to).await;
+        moved.map_err(|f| self.failed(f))?;
+        self.commit(db.as_mut()).await?;
+        self.kept.clear();
+        self.connection = Some(db);
+        Ok(())
     }
 
     async fn reset(&mut self, reset: &Reset) -> Result<(), StageError> {

@@ -132,6 +132,24 @@ impl Catalog {
         self.known.borrow().clone()
     }
 
+    /// What was noted with commits.
+    pub(super) async fn notes(&self) -> Result<Vec<String>, StageError> {
+        self.manifest.lock().await.0.notes().await
+    }
+
+    /// Keeps what is noted with a commit.
+    pub(super) async fn keep_note(&self, note: &str) -> Result<(), StageError> {
+        self.manifest.lock().await.0.note(note).await
+    }
+
+    /// The lists of other pipelines in the same `state:` that have a file of ours.
+    pub(super) async fn kin(&self) -> Result<Vec<String>, StageError> {
+        let ours: HashSet<String> = self.known().files.iter().map(|file| file.url.clone()).collect();
+        let others = self.manifest.lock().await.0.others().await?;
+        let shares = |known: &Known| known.files.iter().any(|file| ours.contains(&file.url));
+        Ok(others.into_iter().filter(shares).map(|known| known.id).collect())
+    }
+
     /// Resolves when the list has grown beyond so many entries.
     pub(super) async fn grown(&self, entries: u64) {
         let mut known = self.known.subscribe();

@@ -54,7 +54,13 @@ pub(super) fn start(catalog: Arc<Catalog>, positions: &BTreeMap<u64, i64>) -> Fe
     let lanes = known.lanes as u64;
     let next = positions.iter().map(|(lane, offset)| (*lane, next_entry(*offset, *lane, lanes))).collect();
     let thread = Thread { handle: Handle::current(), catalog, sender, next };
-    tokio::task::spawn_blocking(move || thread.run());
+    let unheard = thread.sender.clone();
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = StageError::guarded("the file source", || thread.run()) {
+            // Where nobody listens, nobody needs to know.
+            let _ = unheard.blocking_send(Err(error));
+        }
+    });
     receiver
 }
 

@@ -12,10 +12,13 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use super::settings::How;
-use crate::storage::{ErrorKind, Storage, one_spelling};
+use crate::machine;
+use crate::storage::{ErrorKind, Storage, file_name, one_spelling, parent};
 
 /// Raised when records change their meaning.
 const FORMAT: u32 = 1;
+/// The folder of what is noted with commits.
+const NOTES: &str = "notes";
 /// Records read at once.
 const AT_ONCE: usize = 16;
 
@@ -56,9 +59,8 @@ pub(super) struct Run {
 
 impl Run {
     fn this() -> Run {
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let nonce = uuid::Uuid::new_v4().simple().to_string();
-        Run { nonce, host: host.trim().to_string(), pid: std::process::id() }
+        Run { nonce, host: machine::host(), pid: std::process::id() }
     }
 }
 
@@ -212,6 +214,53 @@ impl Manifest {
                 None => Ok(()),
             },
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The lists beside this one, of other pipelines.
+    pub(super) async fn others(&self) -> Result<Vec<Known>, StageError> {
+        let (above, own) = (parent(&self.folder), file_name(&self.folder));
+        let mut others = Vec::new();
+        let entries = match self.storage.list(above).await {
+            Ok(entries) => entries,
+            Err(error) if error.kind == ErrorKind::Missing => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        for entry in entries {
+            if entry.name != own && entry.stat.folder {
+                let folder = format!("{above}/{}", entry.name);
+                others.push(Manifest::read(self.storage.clone(), folder, self.known.lanes).await?.known);
+            }
+        }
+        Ok(others)
+    }
+
+    /// What was noted with commits.
+    pub(super) async fn notes(&self) -> Result<Vec<String>, StageError> {
+        let folder = format!("{}/{NOTES}", self.folder);
+        let entries = match self.storage.list(&folder).await {
+            Ok(entries) => entries,
+            Err(error) if error.kind == ErrorKind::Missing => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        };
+        let mut notes = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let bytes = self.storage.read(&format!("{folder}/{}", entry.name)).await?;
+            notes.push(String::from_utf8_lossy(&bytes).into_owned());
+        }
+        Ok(notes)
+    }
+
+    /// Keeps a note, once.
+    pub(super) async fn note(&self, note: &str) -> Result<(), StageError> {
+        let folder = format!("{}/{NOTES}", self.folder);
+        let mut sum = flate2::Crc::new();
+        sum.update(note.as_bytes());
+        self.storage.mkdirs(&folder).await?;
+        let path = format!("{folder}/{:08x}-{}", sum.sum(), note.len());
+        match self.storage.create_new(&path, note.to_owned().into()).await {
+            Err(error) if error.kind != ErrorKind::Exists => Err(error.into()),
+            _ => Ok(()),
         }
     }
 

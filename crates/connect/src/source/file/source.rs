@@ -1,7 +1,7 @@
 //! The lanes of one worker as a source of the run loop.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arrow::array::{BinaryArray, Int32Array, Int64Array};
@@ -9,6 +9,7 @@ use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use async_trait::async_trait;
 use foretell_flow::{
     Bounds, Chunk, Demand, Event, Partition, Place, Position, Provenance, Records, RecordsBuilder, Source, StageError,
+    Upkeep,
 };
 use tokio::time::timeout_at;
 
@@ -289,11 +290,48 @@ impl Source for FileSource {
         Ok(())
     }
 
-    async fn commit(&mut self, _: &[Position]) -> Result<(), StageError> {
-        Ok(())
+    async fn notes(&mut self) -> Result<Vec<String>, StageError> {
+        self.catalog.notes().await
     }
 
-    async fn behind(&mut self, positions: &[Position]) -> Result<i64, StageError> {
+    async fn kin(&mut self) -> Result<Vec<String>, StageError> {
+        self.catalog.kin().await
+    }
+
+    fn upkeep(&mut self) -> Arc<dyn Upkeep> {
+        Arc::new(ListUpkeep { catalog: self.catalog.clone(), noted: Mutex::default() })
+    }
+
+    async fn places(&mut self, records: &Provenance) -> Result<Option<Vec<Place>>, StageError> {
+        let mut places = Vec::with_capacity(records.offsets.len());
+        let mut known: HashMap<u64, (Arc<str>, i64)> = HashMap::new();
+        for offset in records.offsets.values() {
+            let (entry, row) = unpack(*offset);
+            let (file, before) = match known.get(&entry) {
+                Some(known) => known.clone(),
+                None => known.entry(entry).or_insert(self.entry(entry).await?).clone(),
+            };
+            places.push(Place { file, line: Some(before + row + 1) });
+        }
+        Ok(Some(places))
+    }
+}
+
+/// The list of files as housekeeping sees it.
+struct ListUpkeep {
+    catalog: Arc<Catalog>,
+    noted: Mutex<String>,
+}
+
+impl ListUpkeep {
+    fn noted(&self) -> std::sync::MutexGuard<'_, String> {
+        self.noted.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Upkeep for ListUpkeep {
+    async fn behind(&self, positions: &[Position]) -> Result<i64, StageError> {
         let known = self.catalog.known();
         let lanes = known.lanes as u64;
         let mut bytes = 0;
@@ -309,17 +347,11 @@ impl Source for FileSource {
         Ok(self.catalog.estimate(bytes))
     }
 
-    async fn places(&mut self, records: &Provenance) -> Result<Option<Vec<Place>>, StageError> {
-        let mut places = Vec::with_capacity(records.offsets.len());
-        let mut known: HashMap<u64, (Arc<str>, i64)> = HashMap::new();
-        for offset in records.offsets.values() {
-            let (entry, row) = unpack(*offset);
-            let (file, before) = match known.get(&entry) {
-                Some(known) => known.clone(),
-                None => known.entry(entry).or_insert(self.entry(entry).await?).clone(),
-            };
-            places.push(Place { file, line: Some(before + row + 1) });
+    async fn commit(&self, _: &[Position], note: &str) -> Result<(), StageError> {
+        if *self.noted() != note {
+            self.catalog.keep_note(note).await?;
+            *self.noted() = note.to_owned();
         }
-        Ok(Some(places))
+        Ok(())
     }
 }

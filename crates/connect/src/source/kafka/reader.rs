@@ -220,7 +220,12 @@ impl Reader {
             .name("kafka source".into())
             .spawn(move || {
                 let _end = end;
-                thread.run();
+                let shared = thread.shared.clone();
+                // Who waits for records would wait for ever.
+                if let Err(error) = StageError::guarded("the Kafka source", || thread.run()) {
+                    shared.state().failure.get_or_insert(error);
+                    shared.came.notify_one();
+                }
             })
             .map_err(|error| StageError::unavailable(format!("no thread for the Kafka source: {error}")))?;
         Ok(Reader { shared, handle, ended: Mutex::new(ended) })
@@ -291,13 +296,31 @@ impl Reader {
         outcome.await.map_err(|_| gone())?
     }
 
-    /// Sends the group's offsets of partitions that are ours, without waiting.
-    pub(super) fn commit(&self, positions: &[(i32, i64)]) -> Result<(), StageError> {
+    /// For commits beside the reading.
+    pub(super) fn committer(&self) -> Committer {
+        Committer { shared: self.shared.clone(), handle: self.handle.clone() }
+    }
+}
+
+/// Sends the group's offsets.
+pub(super) struct Committer {
+    shared: Arc<Shared>,
+    handle: Arc<Handle>,
+}
+
+impl Committer {
+    /// Sends those of partitions that are ours, with a note, without waiting.
+    pub(super) fn commit(&self, positions: &[(i32, i64)], note: &str) -> Result<(), StageError> {
         let owned = self.shared.state().owned.clone();
         let ours = positions.iter().filter(|(partition, _)| owned.contains(partition)).copied();
         let list = list(&self.shared.topic, ours);
         if list.count() == 0 {
             return Ok(());
+        }
+        for (partition, _) in positions {
+            if let Some(mut element) = list.find_partition(&self.shared.topic, *partition) {
+                element.set_metadata(note);
+            }
         }
         self.handle.commit(&list).map_err(|error| error::of(&format!("topic `{}`", self.shared.topic), &error))
     }
@@ -466,6 +489,10 @@ impl Thread {
 
     /// An error among the messages.
     fn failed(&mut self, partition: i32, offset: i64, code: Code, text: &str) {
+        if self.shared.state().failure.is_some() {
+            // What comes behind the first is of its making.
+            return;
+        }
         let topic = self.shared.topic.clone();
         let failure = match code {
             Code::Fatal => return self.fatal(),

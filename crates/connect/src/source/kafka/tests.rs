@@ -241,9 +241,9 @@ async fn bounds_say_identity_ends_start_and_what_was_committed() {
     let mut source = member(&topic, &topic, "0").await;
     assigned(&mut source).await;
     source.seek(&[at(&topic, 0, 0), at(&topic, 1, 0)]).await.unwrap();
-    source.commit(&[at(&topic, 0, 7)]).await.unwrap();
+    source.upkeep().commit(&[at(&topic, 0, 7)], "who").await.unwrap();
     // Lower than before: not sent.
-    source.commit(&[at(&topic, 0, 3)]).await.unwrap();
+    source.upkeep().commit(&[at(&topic, 0, 3)], "who").await.unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         let committed = source.bounds(&[part(&topic, 0)]).await.unwrap()[0].committed;
@@ -477,6 +477,37 @@ async fn a_damaged_batch_ends_the_reading_behind_the_last_good_one() {
         let rows = read(&mut source, 6).await;
         let of: Vec<_> = rows.iter().filter(|row| row.0 == 1).map(|row| (row.1, row.2.as_str())).collect();
         assert_eq!(of, [(4, "55"), (5, "66"), (6, "7")], "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_permanent_ends_the_reading_and_what_passes_does_not() {
+    use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaErrorCode as Code};
+    let mock = Mock::start().unwrap();
+    let options = json!({ "session.timeout.ms": 6000, "fetch.error.backoff.ms": 10 });
+    for (code, wanted) in [
+        (Code::KafkaStorageError, None),
+        (Code::UnknownTopicOrPartition, None),
+        (Code::TopicAuthorizationFailed, Some(Fault::Settings)),
+        (Code::InvalidMessage, Some(Fault::State)),
+        (Code::UnsupportedCompressionType, Some(Fault::State)),
+    ] {
+        let topic = format!("errors-{}", code as i32);
+        mock.topic(&topic, 1).unwrap();
+        mock.feed().unwrap().produce(&topic, None, [(None, &b"one"[..])]).unwrap();
+        let settings = json!({ "brokers": mock.brokers(), "topic": topic, "options": options });
+        let mut source = open(settings, &topic, "0").await.unwrap();
+        assigned(&mut source).await;
+        mock.refuse(Api::Fetch, code, 3);
+        source.seek(&[at(&topic, 0, 0)]).await.unwrap();
+        match wanted {
+            None => assert_eq!(read(&mut source, 1).await[0].2, "one", "{code}"),
+            Some(fault) => {
+                let (rows, error) = until_failure(&mut source).await;
+                assert_eq!((rows.len(), error.fault), (0, fault), "{code}: {error}");
+                assert!(!error.remedy.is_empty(), "{error}");
+            }
+        }
     }
 }
 

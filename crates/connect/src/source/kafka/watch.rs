@@ -18,7 +18,7 @@ use crate::kafka::raw::Handle;
 /// Between looks.
 const EVERY: Duration = Duration::from_secs(2);
 /// A topic that is not there this long is gone: brokers do not all know at once.
-const GONE: Duration = Duration::from_secs(6);
+const GONE: Duration = Duration::from_secs(15);
 /// Nothing comes of a partition that has more: this long is told, and then each time it has doubled.
 const STILL: Duration = Duration::from_secs(10);
 /// And this long ends the pipeline.
@@ -109,6 +109,7 @@ struct Still {
 /// Remembers earlier looks. Pure.
 #[derive(Debug, Default)]
 struct Judge {
+    last: Option<Instant>,
     missing: Option<Instant>,
     still: HashMap<i32, Still>,
 }
@@ -117,6 +118,10 @@ impl Judge {
     /// `seen`: `None` where the brokers did not answer, `Some(None)` where they have no such topic.
     fn judge(&mut self, topic: &str, reading: &Reading, seen: Option<Option<&Seen>>, now: Instant) -> Verdict {
         let mut verdict = Verdict::default();
+        // This process slept, or the brokers were slow: what stood still meanwhile says nothing.
+        if self.last.replace(now).is_some_and(|last| now.duration_since(last) > EVERY * 6) {
+            self.still.clear();
+        }
         let Some(seen) = seen else {
             // A broker that does not answer is another matter: it comes back, or the client says that it is away.
             *self = Judge::default();
@@ -239,6 +244,16 @@ mod tests {
     }
 
     #[test]
+    fn a_process_that_slept_blames_nobody() {
+        let (mut judge, begin) = (Judge::default(), Instant::now());
+        for after in [0, 2, 400, 402] {
+            let (reading, seen) = (reading(7, true), seen(0, 20));
+            let verdict = judge.judge("t", &reading, Some(Some(&seen)), begin + Duration::from_secs(after));
+            assert!(verdict.warnings.is_empty() && verdict.failure.is_none(), "{after}: {verdict:?}");
+        }
+    }
+
+    #[test]
     fn a_log_that_begins_behind_the_reader_ends_it_even_when_the_buffer_is_full() {
         let (_, end) = course(9, |number| (reading(7, false), Some(Some(seen(if number > 3 { 10 } else { 0 }, 20)))));
         assert_eq!(end.unwrap(), (4, "t[3]: position 7 is below the log's start, 10: 3 offsets are gone".into()));
@@ -251,8 +266,8 @@ mod tests {
         let other = || Seen { identity: "c/2".into(), bounds: HashMap::new() };
         let (_, end) = course(9, |_| (reading(7, true), Some(Some(other()))));
         assert!(end.unwrap().1.contains("was deleted and created again"));
-        let (_, end) = course(9, |number| (reading(7, true), Some((number < 2).then(|| seen(0, 7)))));
-        assert_eq!(end.unwrap(), (5, "topic `t` is gone".into()));
+        let (_, end) = course(20, |number| (reading(7, true), Some((number < 2).then(|| seen(0, 7)))));
+        assert_eq!(end.unwrap(), (10, "topic `t` is gone".into()));
         let flickering = |number: usize| (reading(7, true), Some((number % 3 != 0).then(|| seen(0, 7))));
         assert_eq!(course(50, flickering), (vec![], None));
     }

@@ -94,6 +94,13 @@ impl Keeper {
                 }
             }
         };
+        let (told, error) = (arrived.clone(), failed.clone());
+        let run = move || {
+            if let Err(fatal) = StageError::guarded("the socket's log", run) {
+                *lock(&error) = Some(fatal);
+                told.notify_one();
+            }
+        };
         let thread = std::thread::Builder::new().name("socket".into()).spawn(run)?;
         Ok(Keeper { log, arrived, failed, sender, thread: Some(thread) })
     }

@@ -46,6 +46,13 @@ pub(super) struct Limits {
 /// The tasks; dropped, every connection closes.
 pub(super) struct Peers(AbortHandle);
 
+impl Peers {
+    /// Whether they ended by themselves, which they do by a defect only, or where the log has failed.
+    pub(super) fn ended(&self) -> bool {
+        self.0.is_finished()
+    }
+}
+
 impl Drop for Peers {
     fn drop(&mut self) {
         self.0.abort();
@@ -67,7 +74,14 @@ async fn accept(listener: TcpListener, limits: Limits, lines: mpsc::Sender<Lines
     let mut connections = JoinSet::new();
     let mut refused = Refused::default();
     loop {
-        let (stream, peer) = match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(ended) = connections.join_next() => match ended {
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                _ => continue,
+            },
+        };
+        let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, most likely: others must close first.
@@ -76,7 +90,6 @@ async fn accept(listener: TcpListener, limits: Limits, lines: mpsc::Sender<Lines
                 continue;
             }
         };
-        while connections.try_join_next().is_some() {}
         let Ok(slot) = slots.clone().try_acquire_owned() else {
             refused.add(peer, limits.max_connections);
             continue;

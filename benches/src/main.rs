@@ -1,0 +1,91 @@
+//! How fast models score, one thread: `scoring DIR [NAME..]`, where DIR holds `NAME.joblib`, `NAME.X.npy` (float32 rows) and
+//! `NAME.expected.npy`. Prints a JSON line a model: rows/s at 100,000 and 1,000 rows, microseconds for 100 and 1, and how
+//! many answers differ from what is expected.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float32Type, Float64Type};
+use arrow_array::{ArrayRef, Float32Array};
+use foretell_model::{Columns, LoadOptions, Model, Scratch, Want};
+
+fn main() {
+    let mut args = std::env::args().skip(1);
+    let dir = args.next().expect("usage: scoring DIR [NAME..]");
+    let names: Vec<String> = args.collect();
+    let mut found: Vec<String> = std::fs::read_dir(&dir)
+        .expect("the folder")
+        .filter_map(|entry| Some(entry.ok()?.file_name().to_str()?.strip_suffix(".joblib")?.to_string()))
+        .filter(|name| names.is_empty() || names.contains(name))
+        .collect();
+    found.sort();
+    for name in found {
+        score(Path::new(&dir), &name);
+    }
+}
+
+fn score(dir: &Path, name: &str) {
+    let bytes = std::fs::read(dir.join(format!("{name}.joblib"))).expect("the model");
+    let begun = Instant::now();
+    let model = Model::load(&bytes, &LoadOptions::default()).expect("a model that loads");
+    let load = begun.elapsed();
+    let (shape, x) = npy(&dir.join(format!("{name}.X.npy")));
+    let (rows, columns) = (shape[0], shape[1]);
+    let take = |count: usize| -> Vec<ArrayRef> {
+        let column = |column| {
+            Arc::new(Float32Array::from_iter_values((0..count).map(|row| x[row * columns + column] as f32))) as ArrayRef
+        };
+        (0..columns).map(column).collect()
+    };
+    let want = if model.classes(0).is_empty() { Want::Predict } else { Want::Proba };
+    let mut scratch = Scratch::default();
+    let all = take(rows);
+    let answers = model.score(&Columns::new(&all, rows), want, &mut scratch);
+    let (_, expected) = npy(&dir.join(format!("{name}.expected.npy")));
+    let width = answers.columns.len();
+    let value = |column: &ArrayRef, row: usize| match column.as_primitive_opt::<Float32Type>() {
+        Some(column) => f64::from(column.value(row)),
+        None => column.as_primitive::<Float64Type>().value(row),
+    };
+    let differ = (0..rows * width).filter(|at| value(&answers.columns[at % width], at / width) != expected[*at]).count();
+    let time = |count: usize, seconds: f64| {
+        let columns = take(count);
+        let mut scratch = Scratch::default();
+        let (mut best, until) = (Duration::MAX, Instant::now() + Duration::from_secs_f64(seconds));
+        let mut runs = 0;
+        while runs < 3 || Instant::now() < until {
+            let begun = Instant::now();
+            std::hint::black_box(model.score(&Columns::new(&columns, count), want, &mut scratch));
+            best = best.min(begun.elapsed());
+            runs += 1;
+        }
+        best.as_secs_f64()
+    };
+    println!(
+        "{}",
+        serde_json::json!({
+            "model": name, "kernel": model.describe().kernel, "load_s": load.as_secs_f64(),
+            "rows_s_100k": (rows as f64 / time(rows, 2.0)) as u64,
+            "rows_s_1000": (1000.0 / time(1000, 0.7)) as u64,
+            "us_100": time(100, 0.5) * 1e6, "us_1": time(1, 0.5) * 1e6, "differ": differ,
+        })
+    );
+}
+
+/// The shape and the numbers of an array that numpy saved.
+fn npy(path: &Path) -> (Vec<usize>, Vec<f64>) {
+    let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let length = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let header = std::str::from_utf8(&bytes[10..10 + length]).expect("a header");
+    let shape = header.split_once("'shape': (").expect("a shape").1.split_once(')').expect("a shape").0;
+    let shape = shape.split(',').filter_map(|size| size.trim().parse().ok()).collect();
+    let data = &bytes[10 + length..];
+    let values = if header.contains("<f4") {
+        data.as_chunks::<4>().0.iter().map(|one| f64::from(f32::from_le_bytes(*one))).collect()
+    } else {
+        data.as_chunks::<8>().0.iter().map(|one| f64::from_le_bytes(*one)).collect()
+    };
+    (shape, values)
+}

@@ -1,0 +1,68 @@
+//! What is looked up and told beside the batch loop: how far behind the slowest sink is, and where the group is. A task
+//! of its own, so that a service that does not answer stops neither.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tracing::debug;
+
+use super::lane::Shared;
+use crate::{StageError, Upkeep};
+
+/// How often.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// An answer that takes longer is not waited for when the epoch ends.
+const LAST: Duration = Duration::from_secs(1);
+
+/// The task of an epoch.
+pub(super) struct House(JoinHandle<()>);
+
+/// Begins at once: what is noted with the first commit is there for whoever comes next.
+pub(super) fn start(upkeep: Arc<dyn Upkeep>, shared: Arc<Shared>, note: String) -> House {
+    House(tokio::spawn(async move {
+        // A panic here ends the epoch.
+        let _stop = shared.stop.clone().drop_guard();
+        let mut ticks = tokio::time::interval(EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let (behind, ()) = tokio::join!(lag(&*upkeep, &shared), commit(&*upkeep, &shared, &note));
+            if let Some(records) = behind {
+                shared.stats.lag(records);
+            }
+        }
+    }))
+}
+
+async fn lag(upkeep: &dyn Upkeep, shared: &Shared) -> Option<i64> {
+    match upkeep.behind(&shared.positions.lowest(None)).await {
+        Ok(records) => Some(records),
+        Err(error) => {
+            debug!("how far behind the sinks are is not known: {error}");
+            None
+        }
+    }
+}
+
+/// Tells the group how far every sink is.
+pub(super) async fn commit(upkeep: &dyn Upkeep, shared: &Shared, note: &str) {
+    if let Err(error) = upkeep.commit(&shared.positions.lowest(None), note).await {
+        debug!("the group's offset is not committed, which only lag tools notice: {error}");
+    }
+}
+
+impl House {
+    /// Ends it.
+    ///
+    /// # Errors
+    /// It had panicked.
+    pub(super) async fn end(self) -> Result<(), StageError> {
+        self.0.abort();
+        match tokio::time::timeout(LAST, self.0).await {
+            Ok(Err(error)) if error.is_panic() => Err(StageError::defect("housekeeping")),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Which sinks a pipeline has, noted beside the group's offsets, and what follows where that and the sinks do not agree:
+//! a sink without positions is either a new one or one that lost them, and only a person knows which.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::lane::Lane;
+use crate::{Bounds, Holding, Source, StageError, Trace};
+
+/// A note of more bytes than this is not kept by Kafka (`offset.metadata.max.bytes` is 4096).
+const LONGEST: usize = 4000;
+
+/// What is noted with a commit.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Note {
+    /// Sinks that keep positions → where they are, of those that one machine or one worker may write to.
+    sinks: BTreeMap<String, String>,
+}
+
+/// The note of a pipeline with these sinks.
+pub(super) fn note(lanes: &[Lane]) -> String {
+    let keeping = lanes.iter().filter(|lane| lane.traits.keeps_positions);
+    let sinks = keeping.map(|lane| (lane.name.clone(), lane.home.clone())).collect();
+    let note = serde_json::to_string(&Note { sinks }).unwrap_or_default();
+    if note.len() <= LONGEST { note } else { String::new() }
+}
+
+/// What earlier notes say.
+pub(super) struct Roster {
+    names: BTreeSet<String>,
+    homes: BTreeMap<String, BTreeSet<String>>,
+    /// Whether there is a note at all.
+    any: bool,
+}
+
+impl Roster {
+    /// What is no note of ours is none.
+    pub(super) fn read(notes: &[String]) -> Roster {
+        let mut roster = Roster { names: BTreeSet::new(), homes: BTreeMap::new(), any: false };
+        for note in notes.iter().filter_map(|note| serde_json::from_str::<Note>(note).ok()) {
+            roster.any = true;
+            for (name, home) in note.sinks {
+                if !home.is_empty() {
+                    roster.homes.entry(name.clone()).or_default().insert(home);
+                }
+                roster.names.insert(name);
+            }
+        }
+        roster
+    }
+
+    /// Stops where a sink of one machine or one worker is at another place than it was, and has no position here for
+    /// what it is to take over.
+    pub(super) fn check_homes(
+        &self,
+        lanes: &[Lane],
+        bounds: &[Bounds],
+        held: &[Vec<Holding>],
+    ) -> Result<(), StageError> {
+        for (lane, held) in lanes.iter().zip(held) {
+            let lacks = |bound: &Bounds| !held.iter().any(|holding| holding.partition == bound.partition);
+            let elsewhere = self.homes.get(&lane.name).filter(|homes| !homes.contains(&lane.home));
+            let (Some(homes), Some(bound)) = (elsewhere, bounds.iter().find(|bound| lacks(bound))) else { continue };
+            if lane.new || !lane.traits.keeps_positions {
+                continue;
+            }
+            let there: Vec<&str> = homes.iter().map(|home| readable(home)).collect();
+            return Err(StageError::state(format!(
+                "sink `{}`: this pipeline writes it at `{}`, and here it is `{}`, which has no position of {}: what is \
+                 written here would be there, too, or would be lacking there",
+                lane.name,
+                there.join("`, `"),
+                readable(&lane.home),
+                bound.partition
+            ))
+            .remedy(format!(
+                "run it there, or write to a place that all machines share; where that place is gone for good, \
+                 `foretell positions set` says where `{0}` goes on, and `new: true` at it that it begins anew",
+                lane.name
+            )));
+        }
+        Ok(())
+    }
+
+    /// Stops where nothing is stored for a sink and there are signs that it, or its pipeline, ran before.
+    pub(super) async fn check_lost(
+        &self,
+        lanes: &mut [Lane],
+        pipeline: &str,
+        (source, bounds): (&mut dyn Source, &[Bounds]),
+        held: &[Vec<Holding>],
+    ) -> Result<(), StageError> {
+        let keeping = lanes.iter().zip(held).filter(|(lane, _)| lane.traits.keeps_positions && !lane.new);
+        if !keeping.into_iter().any(|(lane, held)| held.is_empty() && !lane.backfill) {
+            return Ok(());
+        }
+        let kin = source.kin().await?;
+        let same = |log: &String| bounds.iter().any(|bound| bound.identity == *log);
+        let names: BTreeSet<String> = lanes.iter().map(|lane| lane.name.clone()).collect();
+        let first = held.iter().all(Vec::is_empty);
+        let beyond = bounds.iter().find(|bound| bound.committed.is_some_and(|committed| committed != bound.start));
+        for (lane, held) in lanes.iter_mut().zip(held) {
+            if !held.is_empty() || lane.new || lane.backfill || !lane.traits.keeps_positions {
+                continue;
+            }
+            let traces = lane.sink.traces().await.map_err(|error| lane.named(error))?;
+            let (sink, begin) = (&lane.name, begin_anew(&lane.name));
+            let stop = |what: String, remedy: String| Err(StageError::state(what).remedy(remedy));
+            for trace in &traces {
+                match trace {
+                    Trace::Sink { pipeline: other, sink: old, .. } if other == pipeline && !names.contains(old) => {
+                        return stop(
+                            format!(
+                                "sink `{sink}` has no positions, and in the same place are those of sink `{old}`, which \
+                                 the pipeline file does not have: was it renamed?"
+                            ),
+                            format!("`foretell positions adopt PIPELINE {old} {sink}` takes them over; {begin}"),
+                        );
+                    }
+                    Trace::Sink { pipeline: other, sink: old, logs }
+                        if other != pipeline && logs.iter().any(|log| same(log) || kin.contains(log)) =>
+                    {
+                        // A log that belongs to the pipeline's name stays behind with it.
+                        let remedy = match logs.iter().any(same) {
+                            true => format!(
+                                "`foretell positions adopt PIPELINE {other}/{old} {sink}` takes them over; {begin}"
+                            ),
+                            false => format!("call the pipeline `{other}` again; {begin}"),
+                        };
+                        return stop(
+                            format!(
+                                "sink `{sink}` has no positions, and in the same place are those of sink `{old}` of \
+                                 pipeline `{other}`, which read the same records: was the pipeline renamed?"
+                            ),
+                            remedy,
+                        );
+                    }
+                    Trace::Sink { .. } => {}
+                    Trace::Rows(rows) => {
+                        return stop(
+                            format!("sink `{sink}` has no positions, and there are {rows}: were they deleted?"),
+                            format!("put them back; {begin}"),
+                        );
+                    }
+                }
+            }
+            if self.names.contains(sink) {
+                return stop(
+                    format!(
+                        "sink `{sink}` of this pipeline had positions, and has none here: they were deleted, or it is \
+                         another database, schema, folder or `progress_topic` than before"
+                    ),
+                    format!("put them back, or name the place of before; {begin}"),
+                );
+            }
+            if let (true, Some(bound)) = (first, beyond) {
+                return stop(
+                    format!(
+                        "no sink has a position, but the consumer group has read {} up to {}, and a new pipeline begins \
+                         at {}: the pipeline or its sinks were renamed or moved, or the group is another's",
+                        bound.partition,
+                        bound.committed.unwrap_or_default(),
+                        bound.start
+                    ),
+                    format!(
+                        "another `group`; `foretell positions adopt PIPELINE OLD {sink}` after a renaming; {begin}"
+                    ),
+                );
+            }
+            if first && self.any {
+                return stop(
+                    "no sink has a position, but this pipeline ran before, with sinks of other names or in other places"
+                        .to_string(),
+                    format!("`foretell positions adopt PIPELINE OLD {sink}` after a renaming; {begin}"),
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+fn begin_anew(sink: &str) -> String {
+    format!(
+        "`foretell positions set` says where `{sink}` goes on; `new: true` at the sink, or `foretell positions forget \
+         PIPELINE --sink {sink}`, says that it begins as a new one"
+    )
+}
+
+/// A home for people: without what tells machines of one name apart.
+fn readable(home: &str) -> &str {
+    match home {
+        "" => "a place that all machines share",
+        home => home.split_once(' ').map_or(home, |(_, readable)| readable),
+    }
+}

@@ -1,0 +1,371 @@
+//! Pipeline files that change between lives: sinks that come, go, change their order, are restored from a backup; queries
+//! whose columns change.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use foretell_flow::*;
+use tokio_util::sync::CancellationToken;
+
+use super::bed::*;
+
+const SWAPPED: [&str; 4] = ["time", "recipe", "offset", "partition"];
+
+fn edition(name: &'static str, columns: &'static [&'static str], sinks: &[(&'static str, bool)]) -> Edition {
+    Edition { name, columns, scope: Scope::Record, sinks: sinks.to_vec() }
+}
+
+fn way(seed: u64) -> Way {
+    Way { seed, trigger: Trigger::AvailableNow, faults: true, sliced: false }
+}
+
+/// A life that ends somewhere, with all its tasks: another edition of the file may follow another leader.
+async fn live(world: &mut World, today: &Edition, before: &[Edition], seed: u64, dice: &mut Dice) {
+    kill(worker_of(world, today, before, way(seed)), Duration::from_millis(dice.roll(25))).await;
+}
+
+/// Runs for so long; what a crash leaves is what the stores hold.
+async fn kill(worker: Worker, after: Duration) {
+    let life = move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let _ = runtime.block_on(async { tokio::time::timeout(after, worker.run(CancellationToken::new())).await });
+    };
+    tokio::task::spawn_blocking(life).await.unwrap();
+}
+
+async fn to_the_end(world: &mut World, today: &Edition, before: &[Edition], seed: u64) {
+    let run = worker_of(world, today, before, way(seed)).run(CancellationToken::new());
+    tokio::time::timeout(Duration::from_secs(60), run).await.expect("ends").unwrap();
+}
+
+fn rows(world: &World, sink: &str, index: i32) -> Vec<(i64, String)> {
+    let store = world[sink].lock().unwrap();
+    store.rows.iter().filter(|((p, _), _)| *p == index).map(|((_, o), text)| (*o, text.clone())).collect()
+}
+
+/// Every good record from where the sink began, once, in order, each value under its own name.
+fn exactly(world: &World, sink: &str, own: bool, seed: u64) {
+    for index in 0..PARTITIONS {
+        let begin = world[sink].lock().unwrap().begin.get(&partition(index)).copied().unwrap_or(0);
+        let good: Vec<i64> = (begin..RECORDS).filter(|o| !is_bad(index, *o) && (!own || in_thirds(*o))).collect();
+        let found = rows(world, sink, index);
+        let offsets: Vec<i64> = found.iter().map(|(offset, _)| *offset).collect();
+        assert_eq!(offsets, good, "seed {seed}: {sink}, partition {index}");
+        for (offset, text) in found {
+            let named = format!("offset={offset},partition={index},recipe=");
+            assert!(text.starts_with(&named) && text.contains(",time="), "seed {seed}: {sink}: {text}");
+        }
+    }
+}
+
+fn same(world: &World, one: &str, other: &str, seed: u64) {
+    for index in 0..PARTITIONS {
+        let (a, b) = (rows(world, one, index), rows(world, other, index));
+        let other_row = a.iter().zip(&b).find(|(a, b)| a != b);
+        assert!(a.len() == b.len() && other_row.is_none(), "seed {seed}: {one} and {other}: {other_row:?}");
+    }
+}
+
+fn shuffled<T: Clone>(items: &[T], dice: &mut Dice) -> Vec<T> {
+    let mut items = items.to_vec();
+    for at in (1..items.len()).rev() {
+        items.swap(at, dice.roll(at as u64 + 1) as usize);
+    }
+    items
+}
+
+async fn many(test: impl AsyncFn(u64) + Copy + Send + 'static) {
+    for seed in 1..=12 {
+        test(seed).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sinks_in_another_order_and_columns_in_another_order_change_no_row() {
+    many(async |seed| {
+        let (mut world, mut dice) = (World::new(), Dice(seed * 1013 + 7));
+        let all = [("a", false), ("b", false), ("c", false)];
+        let editions = [edition("straight", &COLUMNS, &all), edition("swapped", &SWAPPED, &all)];
+        for life in 0..6 {
+            let today = Edition { sinks: shuffled(&all, &mut dice), ..editions[dice.roll(2) as usize].clone() };
+            live(&mut world, &today, &editions, seed * 100 + life, &mut dice).await;
+        }
+        let today = Edition { sinks: shuffled(&all, &mut dice), ..editions[0].clone() };
+        to_the_end(&mut world, &today, &editions, seed * 100 + 99).await;
+        all.iter().for_each(|(sink, _)| exactly(&world, sink, false, seed));
+        same(&world, "a", "b", seed);
+        same(&world, "a", "c", seed);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sinks_that_come_go_and_come_again_get_what_is_theirs() {
+    many(async |seed| {
+        let (mut world, mut dice) = (World::new(), Dice(seed * 4099 + 3));
+        let (kept, moving) = ([("a", false), ("b", false)], [("c", false), ("own", true)]);
+        let mut editions = Vec::new();
+        for (life, name) in ["0", "1", "2", "3", "4", "5"].into_iter().enumerate() {
+            let come = moving.into_iter().filter(|_| dice.roll(2) == 0);
+            let sinks: Vec<_> = kept.into_iter().chain(come).collect();
+            let columns: &[&str] = if dice.roll(2) == 0 { &COLUMNS } else { &SWAPPED };
+            let today = edition(name, columns, &shuffled(&sinks, &mut dice));
+            live(&mut world, &today, &editions, seed * 100 + life as u64, &mut dice).await;
+            editions.push(today);
+        }
+        let sinks: Vec<_> = kept.into_iter().chain(moving).collect();
+        to_the_end(&mut world, &edition("last", &COLUMNS, &sinks), &editions, seed * 100 + 99).await;
+        sinks.iter().for_each(|(sink, own)| exactly(&world, sink, *own, seed));
+        same(&world, "a", "b", seed);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sinks_restored_from_a_backup_get_what_they_lost_and_the_others_keep_to_their_plans() {
+    many(async |seed| {
+        let (mut world, mut dice) = (World::new(), Dice(seed * 257 + 11));
+        let all = [("a", false), ("b", false), ("c", false), ("d", false)];
+        let edition = edition("only", &COLUMNS, &all);
+        let mut backup = None;
+        for life in 0..7 {
+            // A leader's backup would lack plans, too, that the others need.
+            let sinks = [shuffled(&all[..2], &mut dice), shuffled(&all[2..], &mut dice)].concat();
+            let today = Edition { sinks, ..edition.clone() };
+            live(&mut world, &today, &[], seed * 100 + life, &mut dice).await;
+            if life == 2 {
+                backup = Some(world.get("c").map(|store| store.lock().unwrap().clone()).unwrap_or_default());
+            }
+            // One, or both from one backup: then they must be alike.
+            if let (4, Some(backup)) = (life, &backup) {
+                for sink in ["c", "d"] {
+                    *world.entry(sink).or_default().lock().unwrap() = backup.clone();
+                }
+            }
+        }
+        to_the_end(&mut world, &edition, &[], seed * 100 + 99).await;
+        all.iter().for_each(|(sink, _)| exactly(&world, sink, false, seed));
+        same(&world, "a", "b", seed);
+        same(&world, "c", "d", seed);
+    })
+    .await;
+}
+
+/// Batches that are taken as a whole: a sink that lost what it had, and one that is to have all from the beginning.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whole_batches_fill_what_a_sink_lacks_and_stop_where_the_others_are() {
+    many(async |seed| {
+        let (mut world, mut dice) = (World::new(), Dice(seed * 521 + 5));
+        let whole =
+            |sinks: &[(&'static str, bool)]| Edition { scope: Scope::Batch, ..edition("whole", &COLUMNS, sinks) };
+        let two = whole(&[("a", false), ("b", false)]);
+        let mut backup = Store::default();
+        for life in 0..4 {
+            live(&mut world, &two, &[], seed * 100 + life, &mut dice).await;
+            if life == 1 {
+                backup = world["b"].lock().unwrap().clone();
+            }
+        }
+        if backup.positions.len() == PARTITIONS as usize {
+            *world["b"].lock().unwrap() = backup;
+        }
+        let three = whole(&[("a", false), ("b", false), ("added", false)]);
+        let mut last = worker_of(&mut world, &three, &[], way(seed * 100 + 99));
+        last.lanes[2].backfill = true;
+        tokio::time::timeout(Duration::from_secs(60), last.run(CancellationToken::new())).await.expect("ends").unwrap();
+        three.sinks.iter().for_each(|(sink, _)| exactly(&world, sink, false, seed));
+        assert!(world["added"].lock().unwrap().begin.values().all(|begin| *begin == 0), "from the beginning");
+    })
+    .await;
+}
+
+/// Sink `a` has all of a few batches that the others lack, and keeps their plans.
+async fn lagging(world: &mut World, today: &Edition) {
+    let mut first = worker_of(world, today, &[], Way { faults: false, ..way(3) });
+    for lane in first.lanes.iter_mut().skip(1) {
+        lane.sink = Box::new(Away(world[lane.name.as_str()].clone()));
+    }
+    let leader = world["a"].clone();
+    let run = first.run(CancellationToken::new());
+    let run = tokio::spawn(async move {
+        tokio::select! {
+            _ = run => panic!("it waits for a sink that is away"),
+            () = async {
+                while leader.lock().unwrap().plans.len() < 2 {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+            } => {}
+        }
+    });
+    run.await.unwrap();
+}
+
+/// A sink that claims and then is away.
+struct Away(Arc<Mutex<Store>>);
+
+#[async_trait]
+impl Sink for Away {
+    async fn positions(&mut self) -> Result<Vec<Holding>, StageError> {
+        Ok(Vec::new())
+    }
+
+    async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Holding>, StageError> {
+        let mut store = self.0.lock().unwrap();
+        store.positions.extend(claims.iter().map(|claim| (claim.partition.clone(), claim.start)));
+        let holding = |claim: &Claim| Holding {
+            partition: claim.partition.clone(),
+            identity: claim.identity.clone(),
+            next: claim.start,
+            plans: Vec::new(),
+        };
+        Ok(claims.iter().map(holding).collect())
+    }
+
+    async fn write(&mut self, _: &Write) -> Result<Written, StageError> {
+        Err(StageError::unavailable("away"))
+    }
+
+    async fn reset(&mut self, _: &Reset) -> Result<(), StageError> {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leftover_batch_without_a_column_that_the_sink_has_now_stops_loudly() {
+    let sinks = [("a", false), ("b", false)];
+    let without: &[&str] = &["partition", "offset", "time"];
+    for (then, now, says) in [
+        (without, &COLUMNS[..], "has no column `recipe`, which the sink takes now"),
+        (&COLUMNS[..], without, "has a column `recipe`, which the sink does not take any more"),
+    ] {
+        let mut world = World::new();
+        let then = edition("then", then, &sinks);
+        lagging(&mut world, &then).await;
+        let now = worker_of(&mut world, &edition("now", now, &sinks), &[then.clone()], Way { faults: false, ..way(4) });
+        let error = now.run(CancellationToken::new()).await.unwrap_err();
+        assert_eq!(error.fault, Fault::State);
+        assert!(error.message.contains("sink `b` lacks a batch") && error.message.contains(says), "{error}");
+        assert!(error.remedy.contains("as it was before"), "{error}");
+        assert!(world["b"].lock().unwrap().rows.is_empty(), "nothing wrong is stored");
+        // And that is a way out.
+        to_the_end(&mut world, &then, &[], 5).await;
+        same(&world, "a", "b", 5);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sink_that_chooses_its_columns_gets_these_of_any_result() {
+    let sinks = [("a", false), ("b", false)];
+    let mut world = World::new();
+    let then = edition("then", &SWAPPED, &sinks);
+    lagging(&mut world, &then).await;
+    let today = edition("now", &["partition", "offset", "time"], &sinks);
+    let mut now = worker_of(&mut world, &today, &[then], Way { faults: false, ..way(4) });
+    now.lanes[1].chosen = true;
+    now.run(CancellationToken::new()).await.unwrap();
+    let offsets = |sink| rows(&world, sink, 0).into_iter().map(|(offset, _)| offset).collect::<Vec<_>>();
+    assert_eq!(offsets("a"), offsets("b"));
+}
+
+/// What a panic anywhere in a sink's task comes to.
+struct Panics;
+
+#[async_trait]
+impl Sink for Panics {
+    async fn positions(&mut self) -> Result<Vec<Holding>, StageError> {
+        Ok(Vec::new())
+    }
+
+    async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Holding>, StageError> {
+        Away(Arc::default()).claim(claims).await
+    }
+
+    async fn write(&mut self, _: &Write) -> Result<Written, StageError> {
+        panic!("a defect")
+    }
+
+    async fn reset(&mut self, _: &Reset) -> Result<(), StageError> {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_in_a_sinks_task_ends_the_run() {
+    let mut world = World::new();
+    let today = edition("only", &COLUMNS, &[("a", false), ("b", false)]);
+    let continuous = Way { faults: false, trigger: Trigger::Continuous, ..way(1) };
+    let mut worker = worker_of(&mut world, &today, &[], continuous);
+    worker.lanes[1].sink = Box::new(Panics);
+    let run = worker.run(CancellationToken::new());
+    let error = tokio::time::timeout(Duration::from_secs(20), run).await.expect("it ends").unwrap_err();
+    assert_eq!(error.fault, Fault::Settings);
+    assert!(error.message.contains("sink `b` ended by a defect of this program"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_that_come_later_are_read_from_their_beginning() {
+    let mut world = World::new();
+    let today = edition("only", &COLUMNS, &[("a", false)]);
+    let mut worker = worker_of(&mut world, &today, &[], Way { faults: false, ..way(1) });
+    let at = (0..PARTITIONS).map(|index| (index, 0)).collect();
+    worker.source = Box::new(MemorySource {
+        dice: Dice(1),
+        at,
+        assigned: false,
+        rebalances: false,
+        elsewhere: 0,
+        later: vec![2],
+        notes: Vec::new(),
+    });
+    worker.run(CancellationToken::new()).await.unwrap();
+    let begin: Vec<i64> = world["a"].lock().unwrap().begin.values().copied().collect();
+    assert_eq!(begin, [RECORDS, RECORDS, 0], "`latest` is for what was there");
+    assert!(rows(&world, "a", 0).is_empty());
+    assert_eq!(rows(&world, "a", 2).len(), (0..RECORDS).filter(|offset| !is_bad(2, *offset)).count());
+}
+
+/// Runs one sink that holds nothing, where these notes are found.
+async fn with_notes(notes: &[&str], home: &str, new: bool) -> Result<(), StageError> {
+    let mut world = World::new();
+    let today = edition("only", &COLUMNS, &[("a", false)]);
+    let mut worker = worker_of(&mut world, &today, &[], Way { faults: false, ..way(1) });
+    worker.lanes.iter_mut().for_each(|lane| lane.new = new);
+    worker.lanes[0].home = home.into();
+    let at = (0..PARTITIONS).map(|index| (index, 0)).collect();
+    worker.source = Box::new(MemorySource {
+        dice: Dice(1),
+        at,
+        assigned: false,
+        rebalances: false,
+        elsewhere: 0,
+        later: Vec::new(),
+        notes: notes.iter().map(|note| note.to_string()).collect(),
+    });
+    let ended = worker.run(CancellationToken::new()).await;
+    let stored: Vec<Arc<Mutex<Store>>> = world.values().cloned().collect();
+    let moved = stored.iter().any(|store| !store.lock().unwrap().positions.is_empty());
+    assert_eq!(moved, ended.is_ok(), "an error comes before anything is claimed");
+    ended
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sink_that_lost_its_positions_is_asked_for() {
+    with_notes(&[], "", false).await.unwrap();
+    with_notes(&["", "what another tool noted"], "", false).await.unwrap();
+    let error = with_notes(&[r#"{"sinks":{"a":""}}"#], "", false).await.unwrap_err();
+    assert_eq!(error.fault, Fault::State);
+    assert!(error.message.contains("sink `a` of this pipeline had positions, and has none here"), "{error}");
+    assert!(error.remedy.contains("`new: true`"), "{error}");
+    let error = with_notes(&[r#"{"sinks":{"before":""}}"#], "", false).await.unwrap_err();
+    assert!(error.remedy.contains("`foretell positions adopt PIPELINE OLD a`"), "{error}");
+    with_notes(&[r#"{"sinks":{"a":""}}"#], "", true).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sink_of_one_machine_is_not_written_on_another() {
+    let there = [r#"{"sinks":{"a":"12ab host-a:/out"}}"#];
+    let error = with_notes(&there, "34cd host-b:/out", false).await.unwrap_err();
+    assert_eq!(error.fault, Fault::State);
+    assert!(error.message.contains("writes it at `host-a:/out`, and here it is `host-b:/out`"), "{error}");
+}

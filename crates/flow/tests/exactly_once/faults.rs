@@ -1,0 +1,160 @@
+//! Sources and sinks that fail, lie dead, lose their assignment and are killed at any moment.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use foretell_flow::*;
+use tokio_util::sync::CancellationToken;
+
+use super::bed::*;
+
+type Stores = [Arc<Mutex<Store>>; 3];
+
+fn worker(seed: u64, stores: &Stores, trigger: Trigger, faults: bool, cook: &'static str) -> Worker {
+    batching(seed, stores, trigger, faults, cook, false)
+}
+
+/// A worker whose sinks take batches as a whole, or slice by slice.
+fn batching(seed: u64, stores: &Stores, trigger: Trigger, faults: bool, cook: &'static str, sliced: bool) -> Worker {
+    let edition = |name| Edition {
+        name,
+        columns: &COLUMNS,
+        scope: Scope::Record,
+        sinks: vec![("sink0", false), ("sink1", false)],
+    };
+    let names = ["sink0", "sink1", DEAD_LETTERS];
+    let mut world: World = names.into_iter().zip(stores.iter().cloned()).collect();
+    worker_of(&mut world, &edition(cook), &[edition("a"), edition("b")], Way { seed, trigger, faults, sliced })
+}
+
+/// Every good record in both result sinks, every bad one in the dead letters; once, in order, with the same stamp.
+fn verify(stores: &Stores, seed: u64) {
+    let rows = |store: usize, index: i32| -> Vec<(i64, String)> {
+        let store = stores[store].lock().unwrap();
+        store.rows.iter().filter(|((p, _), _)| *p == index).map(|((_, o), text)| (*o, text.clone())).collect()
+    };
+    for index in 0..PARTITIONS {
+        let (bad, good): (Vec<i64>, Vec<i64>) = (0..RECORDS).partition(|offset| is_bad(index, *offset));
+        let offsets = |store| rows(store, index).into_iter().map(|(offset, _)| offset).collect::<Vec<_>>();
+        assert_eq!(offsets(0), good, "seed {seed}: leader, partition {index}");
+        assert_eq!(offsets(1), good, "seed {seed}: follower, partition {index}");
+        assert_eq!(offsets(2), bad, "seed {seed}: dead letters, partition {index}");
+        assert_eq!(rows(0, index), rows(1, index), "seed {seed}: both sinks hold the same rows");
+    }
+    for store in stores {
+        let store = store.lock().unwrap();
+        assert!(store.positions.values().all(|next| *next == RECORDS), "seed {seed}: {:?}", store.positions);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quiet_run_stores_everything_once() {
+    let stores = Stores::default();
+    worker(1, &stores, Trigger::AvailableNow, false, "a").run(CancellationToken::new()).await.unwrap();
+    verify(&stores, 1);
+    assert!(stores[0].lock().unwrap().plans.len() < 12, "plans that every sink has are trimmed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quiet_run_in_slices_stores_everything_once() {
+    let stores = Stores::default();
+    batching(1, &stores, Trigger::AvailableNow, false, "a", true).run(CancellationToken::new()).await.unwrap();
+    verify(&stores, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faults_rebalances_and_kills_lose_and_double_nothing() {
+    let lives = (1..=60).map(|seed| tokio::spawn(killed_again_and_again(seed)));
+    for life in futures::future::join_all(lives).await {
+        life.unwrap();
+    }
+}
+
+/// Killed some times at any await: what a crash leaves is what the stores hold. The query changes in between, and whether
+/// batches are sliced.
+async fn killed_again_and_again(seed: u64) {
+    let stores = Stores::default();
+    let mut dice = Dice(seed * 1013 + 7);
+    for life in 0..6 {
+        let cook = if life < 3 { "a" } else { "b" };
+        let sliced = !(seed + life).is_multiple_of(3);
+        let run = batching(seed * 100 + life, &stores, Trigger::AvailableNow, true, cook, sliced);
+        let run = run.run(CancellationToken::new());
+        let _ = tokio::time::timeout(Duration::from_millis(dice.roll(25)), run).await;
+    }
+    let last = batching(seed * 100 + 99, &stores, Trigger::AvailableNow, true, "b", seed.is_multiple_of(2));
+    let last = last.run(CancellationToken::new());
+    tokio::time::timeout(Duration::from_secs(60), last).await.expect("ends").unwrap();
+    verify(&stores, seed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn told_to_stop_it_drains_and_the_next_run_goes_on() {
+    let stores = Stores::default();
+    let shutdown = CancellationToken::new();
+    let run = tokio::spawn(worker(9, &stores, Trigger::Continuous, false, "a").run(shutdown.clone()));
+    tokio::time::sleep(Duration::from_millis(8)).await;
+    shutdown.cancel();
+    run.await.unwrap().unwrap();
+    let positions: Vec<_> = stores.iter().map(|s| s.lock().unwrap().positions.clone()).collect();
+    assert_eq!(positions[0], positions[1], "a drain leaves every sink at one position");
+    assert_eq!(positions[0], positions[2]);
+    worker(10, &stores, Trigger::AvailableNow, false, "a").run(CancellationToken::new()).await.unwrap();
+    verify(&stores, 9);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_position_beyond_the_log_stops_loudly() {
+    let stores = Stores::default();
+    stores[1].lock().unwrap().positions.insert(partition(1), RECORDS + 5);
+    let error = worker(3, &stores, Trigger::AvailableNow, false, "a").run(CancellationToken::new()).await.unwrap_err();
+    assert_eq!(error.fault, Fault::State);
+    assert_eq!(error.message, "sink `sink1`: orders[1] is read up to 405, but the log ends at 400");
+    assert!(error.remedy.contains("foretell positions"), "{}", error.remedy);
+    assert!(stores[0].lock().unwrap().rows.is_empty(), "nothing moved");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_over_whole_batches_wants_all_partitions() {
+    let stores = Stores::default();
+    let mut shared = worker(8, &stores, Trigger::AvailableNow, false, "a");
+    shared.settings.exclusive = true;
+    let at = (0..PARTITIONS).map(|index| (index, 0)).collect();
+    shared.source = Box::new(MemorySource {
+        dice: Dice(1),
+        at,
+        assigned: false,
+        rebalances: false,
+        elsewhere: 2,
+        later: Vec::new(),
+        notes: Vec::new(),
+    });
+    let error = shared.run(CancellationToken::new()).await.unwrap_err();
+    assert_eq!(error.fault, Fault::Settings);
+    assert!(error.message.contains("3 of 5 partitions"), "{error}");
+    assert!(stores[0].lock().unwrap().positions.is_empty(), "nothing is claimed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_added_sink_starts_where_the_others_are() {
+    let stores = Stores::default();
+    worker(4, &stores, Trigger::AvailableNow, false, "a").run(CancellationToken::new()).await.unwrap();
+    *stores[1].lock().unwrap() = Store::default();
+    worker(5, &stores, Trigger::AvailableNow, false, "a").run(CancellationToken::new()).await.unwrap();
+    let added = stores[1].lock().unwrap();
+    assert!(added.rows.is_empty());
+    assert!(added.positions.values().all(|next| *next == RECORDS));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sink_with_backfill_gets_what_came_before() {
+    let stores = Stores::default();
+    worker(6, &stores, Trigger::AvailableNow, false, "a").run(CancellationToken::new()).await.unwrap();
+    *stores[1].lock().unwrap() = Store::default();
+    let mut again = worker(7, &stores, Trigger::AvailableNow, false, "a");
+    again.lanes[1].backfill = true;
+    again.run(CancellationToken::new()).await.unwrap();
+    let added = stores[1].lock().unwrap();
+    let good = (0..PARTITIONS).flat_map(|index| (0..RECORDS).filter(move |o| !is_bad(index, *o))).count();
+    assert_eq!(added.rows.len(), good);
+}
