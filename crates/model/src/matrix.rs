@@ -307,11 +307,22 @@ fn fill<P: ArrowPrimitiveType, T: Real>(
     }
 }
 
+/// The float that is nearest to a decimal, as Python's `float(Decimal)` gives it.
+fn nearest(number: i128, scale: i8) -> f64 {
+    /// Floats hold whole numbers up to here, and powers of ten up to this one: then one division rounds once.
+    const WHOLE: u128 = 1 << f64::MANTISSA_DIGITS;
+    const POWER: i8 = 22;
+    if number.unsigned_abs() <= WHOLE && (0..=POWER).contains(&scale) {
+        return number as f64 / 10f64.powi(i32::from(scale));
+    }
+    format!("{number}e{}", -i32::from(scale)).parse().unwrap_or(f64::NAN)
+}
+
 /// Reads rows of a column as numbers, NULL as NaN; false where the column's type is no number.
 pub(crate) fn read<T: Real>(array: &ArrayRef, rows: Range<usize>, out: &mut [T]) -> bool {
     let signed = |value: i64| T::from_i64(value);
     let unsigned = |value: u64| T::from_u64(value);
-    let scaled = |scale: i8| move |value: f64| T::narrow(value / 10f64.powi(i32::from(scale)));
+    let scaled = |scale: i8| move |value: i128| T::narrow(nearest(value, scale));
     match array.data_type() {
         DataType::Int8 => fill::<Int8Type, T>(array, rows, out, |v| signed(v.into())),
         DataType::Int16 => fill::<Int16Type, T>(array, rows, out, |v| signed(v.into())),
@@ -329,11 +340,11 @@ pub(crate) fn read<T: Real>(array: &ArrayRef, rows: Range<usize>, out: &mut [T])
         }
         DataType::Decimal64(_, scale) => {
             let scaled = scaled(*scale);
-            fill::<Decimal64Type, T>(array, rows, out, |v| scaled(v as f64));
+            fill::<Decimal64Type, T>(array, rows, out, |v| scaled(v.into()));
         }
         DataType::Decimal128(_, scale) => {
             let scaled = scaled(*scale);
-            fill::<Decimal128Type, T>(array, rows, out, |v| scaled(v as f64));
+            fill::<Decimal128Type, T>(array, rows, out, scaled);
         }
         DataType::Boolean => {
             let array = array.as_boolean();
@@ -345,4 +356,23 @@ pub(crate) fn read<T: Real>(array: &ArrayRef, rows: Range<usize>, out: &mut [T])
         _ => return false,
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_are_their_nearest_floats() {
+        // As whole numbers of more than 53 bits, divided, some would be a neighbour.
+        for (number, scale, text) in [
+            (644_461_693_100_611_747_i128, 9, "644461693.100611747"),
+            (12_345_678_901_234_567_890_123_456_789, 9, "12345678901234567890.123456789"),
+            (1250, 2, "12.5"),
+            (-1, 38, "-1e-38"),
+            (7, -2, "700"),
+        ] {
+            assert_eq!(nearest(number, scale), text.parse::<f64>().unwrap(), "{text}");
+        }
+    }
 }

@@ -10,9 +10,10 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::Field;
 use clap::{Args, ValueEnum};
 use foretell_connect::decode::fields::{Dialect, trim_line_end};
-use foretell_connect::decode::{MISSING, Missing};
+use foretell_connect::decode::{MISSING, Missing, reading};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::file::metadata::ParquetMetaDataReader;
 
 /// A kind of data file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -207,7 +208,9 @@ impl Input {
     }
 
     fn builder(&self, file: File) -> Result<ParquetRecordBatchReaderBuilder<File>> {
-        ParquetRecordBatchReaderBuilder::try_new(file).with_context(|| format!("{}: not a Parquet file", self.how.name))
+        let footer = ParquetMetaDataReader::new().parse_and_finish(&file).and_then(|footer| reading(Arc::new(footer)));
+        let footer = footer.with_context(|| format!("{}: not a Parquet file", self.how.name))?;
+        Ok(ParquetRecordBatchReaderBuilder::new_with_metadata(file, footer))
     }
 
     /// Tells which columns are used, before the first chunk: only these are read of a Parquet file, and they come in
