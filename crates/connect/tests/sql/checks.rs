@@ -171,6 +171,12 @@ async fn may_not_create(bed: &mut Bed, grant: &str) {
         let mut sink = parse(bed.settings(settings)).open(&context(&rows.schema())).await.unwrap();
         let error = sink.claim(&[claim(0, 0)]).await.unwrap_err();
         assert!(error.remedy.contains("`?options=-csearch_path%3Dpublic`"), "{error}");
+        // Somebody else's are there already.
+        let mut other = bed.open(&rows.schema(), json!({})).await.unwrap();
+        other.claim(&[claim(0, 0)]).await.unwrap();
+        let error = sink.claim(&[claim(0, 0)]).await.unwrap_err();
+        assert!(error.message.starts_with("table `foretell_plans`: the user may not "), "{error}");
+        assert!(error.remedy.contains("`?options=-csearch_path%3Dpublic`"), "{error}");
     }
     drop(sink);
     let drop = if bed.server == Server::Postgres { format!("DROP OWNED BY {user}; ") } else { String::new() };

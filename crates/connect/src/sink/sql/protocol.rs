@@ -171,6 +171,13 @@ impl SqlSink {
                         return Err(StageError::settings(format!("table `{name}`: {why}, which has no transactions"))
                             .remedy(format!("drop it, or `ALTER TABLE {name} ENGINE=InnoDB`")));
                     }
+                    let needed = |right: &&&str| name != self.plan.rejects || **right == "INSERT";
+                    if let Some(right) = table.denied.iter().find(needed).filter(|_| name != self.plan.table) {
+                        let grant =
+                            format!("`GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO …`", db.dialect().table(&name));
+                        return Err(StageError::settings(format!("table `{name}`: the user may not {right}"))
+                            .remedy(format!("{grant}{}", self.elsewhere())));
+                    }
                 }
             }
         }
@@ -185,13 +192,7 @@ impl SqlSink {
                 return Err(self.failed(failure));
             }
             let rest: Vec<&str> = missing.iter().skip(i).map(|(_, sql)| sql.as_str()).collect();
-            let elsewhere = match &self.plan.table.schema {
-                Some(schema) if db.dialect().name == super::postgres::DIALECT.name => format!(
-                    ";\nor add `?options=-csearch_path%3D{schema}` to the URL, so that they are made in the schema \
-                     `{schema}`, beside the table"
-                ),
-                _ => String::new(),
-            };
+            let elsewhere = self.elsewhere();
             return Err(failure.at(format!("table `{name}` cannot be created")).remedy(format!(
                 "run this as a user who may: {}{elsewhere};\nor set `delivery: at_least_once`, which needs no table of \
                  its own",
@@ -210,6 +211,17 @@ impl SqlSink {
             None => None,
         };
         Ok(Ready { insert, rejects })
+    }
+
+    /// Where else its own tables could be: of PostgreSQL beside a table in a schema that is not the first of the path.
+    fn elsewhere(&self) -> String {
+        match &self.plan.table.schema {
+            Some(schema) if self.plan.address.dialect().name == super::postgres::DIALECT.name => format!(
+                ";\nor add `?options=-csearch_path%3D{schema}` to the URL, so that they are made in the schema `{schema}`, \
+                 beside the table"
+            ),
+            _ => String::new(),
+        }
     }
 
     /// A connection to a database whose tables are there.
