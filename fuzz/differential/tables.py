@@ -184,7 +184,7 @@ def target(dice, data, task):
     if task == "many":
         return classes(dice, score, dice.whole(3, 4))
     several = [score, *(signal(dice, data) for _ in range(dice.whole(1, 2)))]
-    if dice.flip(0.1):
+    if task == "numbers" and dice.flip(0.1):
         several[-1] = np.full(len(score), dice.one([-1.0, 2.0]))
     if task == "numbers":
         return np.column_stack(several)
