@@ -1,5 +1,7 @@
 //! The query crate's query as a stage of the run loop.
 
+use std::sync::OnceLock;
+
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use chrono::DateTime;
@@ -15,11 +17,13 @@ pub(crate) struct Loaded {
     name: String,
     pub(crate) model: Model,
     unseen: Watch,
+    /// Of which answer unknown levels are counted: the first that the query asks for.
+    counted: OnceLock<Want>,
 }
 
 impl Loaded {
     pub(crate) fn new(name: &str, model: Model) -> Loaded {
-        Loaded { name: name.to_string(), model, unseen: Watch::default() }
+        Loaded { name: name.to_string(), model, unseen: Watch::default(), counted: OnceLock::new() }
     }
 
     /// Says what was not said yet.
@@ -36,7 +40,7 @@ impl Scorer for Loaded {
     fn score(&self, columns: &Columns<'_>, want: Want) -> Outputs {
         let outputs = self.model.score(columns, want, &mut Scratch::default());
         // Other answers about the same rows say the same.
-        if matches!(want, Want::Predict | Want::Transform) {
+        if *self.counted.get_or_init(|| want) == want {
             let told = self.unseen.add(columns.rows(), &outputs.unseen);
             told.iter().for_each(|what| tracing::warn!("model {}: {what}", self.name));
         }
