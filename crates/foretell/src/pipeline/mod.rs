@@ -348,7 +348,7 @@ impl Pipeline {
             return Ok(told);
         }
         let mut cook = self.pantry.cook(&self.pantry.recipe())?;
-        for head in heads.iter().filter(|head| head.records.len() > 0) {
+        for head in heads.iter().filter(|head| !head.records.is_empty()) {
             let now = chrono::Utc::now().timestamp_micros();
             let bad = cook.try_out(&head.records, now).map_err(|error| self.at(&["query"], error))?;
             let Some(first) = bad.first() else { continue };
