@@ -156,7 +156,9 @@ pub(crate) fn read(topic: &str) -> Vec<Record> {
 pub(crate) fn notes(group: &str, topic: &str) -> Vec<String> {
     let consumer: BaseConsumer = config().set("group.id", group).create().unwrap();
     let mut list = TopicPartitionList::new();
-    (0..3).for_each(|partition| drop(list.add_partition(topic, partition)));
+    for partition in 0..3 {
+        list.add_partition(topic, partition);
+    }
     let committed = consumer.committed_offsets(list, Duration::from_secs(10)).unwrap();
     let notes = committed.elements().iter().map(|element| element.metadata().to_string()).collect::<Vec<_>>();
     notes.into_iter().filter(|note| !note.is_empty()).collect()

@@ -242,7 +242,12 @@ async fn a_leftover_batch_without_a_column_that_the_sink_has_now_stops_loudly() 
         let mut world = World::new();
         let then = edition("then", then, &sinks);
         lagging(&mut world, &then).await;
-        let now = worker_of(&mut world, &edition("now", now, &sinks), &[then.clone()], Way { faults: false, ..way(4) });
+        let now = worker_of(
+            &mut world,
+            &edition("now", now, &sinks),
+            std::slice::from_ref(&then),
+            Way { faults: false, ..way(4) },
+        );
         let error = now.run(CancellationToken::new()).await.unwrap_err();
         assert_eq!(error.fault, Fault::State);
         assert!(error.message.contains("sink `b` lacks a batch") && error.message.contains(says), "{error}");

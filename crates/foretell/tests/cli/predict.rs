@@ -39,6 +39,12 @@ fn cell(array: &ArrayRef, row: usize) -> Option<Value> {
     })
 }
 
+/// Whether all columns have a type that a text format has, too: float32 and narrow integers only Parquet keeps.
+fn has_types_of_texts(case: &Case) -> bool {
+    let of_texts = [DataType::Float64, DataType::Int64, DataType::Boolean, DataType::Utf8];
+    case.columns().iter().all(|(_, array)| of_texts.contains(array.data_type()))
+}
+
 fn as_csv(case: &Case, rows: &[usize]) -> String {
     let names: Vec<&str> = case.columns().iter().map(|(name, _)| name.as_str()).collect();
     let mut text = names.join(",") + "\n";
@@ -137,6 +143,7 @@ fn every_fixture_gives_what_its_library_gave_from_each_format_in_turn() {
     let cases: Vec<Case> = Case::all().into_iter().filter(|case| case.answer("predict").is_some()).collect();
     assert!(cases.len() > 1000, "{}", cases.len());
     for (case, format) in cases.iter().zip(["csv", "jsonl", "parquet"].into_iter().cycle()) {
+        let format = if has_types_of_texts(case) { format } else { "parquet" };
         let data = path(&format!("data.{format}"));
         let rows = written(case, &accepted(case), format);
         match format {
