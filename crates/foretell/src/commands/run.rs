@@ -29,9 +29,11 @@ pub(crate) struct AllBad {
 
 impl std::fmt::Display for AllBad {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let records =
-            if self.records == 1 { "the only record".to_string() } else { format!("all {} records", self.records) };
-        write!(f, "{records} were bad: no result was stored; the dead letters (or the log) have the reasons")
+        let records = match self.records {
+            1 => "the only record was".to_string(),
+            records => format!("all {records} records were"),
+        };
+        write!(f, "{records} bad: no result was stored; the dead letters (or the log) have the reasons")
     }
 }
 

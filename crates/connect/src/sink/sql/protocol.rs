@@ -167,16 +167,12 @@ impl SqlSink {
             match db.describe(&name).await.map_err(|f| self.failed(f))? {
                 None => missing.push((name, sql)),
                 Some(table) => {
-                    if let Some(why) = table.no_transactions.filter(|_| self.plan.exactly_once) {
+                    if let Some(why) = table.no_transactions.as_ref().filter(|_| self.plan.exactly_once) {
                         return Err(StageError::settings(format!("table `{name}`: {why}, which has no transactions"))
                             .remedy(format!("drop it, or `ALTER TABLE {name} ENGINE=InnoDB`")));
                     }
-                    let needed = |right: &&&str| name != self.plan.rejects || **right == "INSERT";
-                    if let Some(right) = table.denied.iter().find(needed).filter(|_| name != self.plan.table) {
-                        let grant =
-                            format!("`GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO …`", db.dialect().table(&name));
-                        return Err(StageError::settings(format!("table `{name}`: the user may not {right}"))
-                            .remedy(format!("{grant}{}", self.elsewhere())));
+                    if name != self.plan.table {
+                        self.may_use(db, &table)?;
                     }
                 }
             }
@@ -211,6 +207,16 @@ impl SqlSink {
             None => None,
         };
         Ok(Ready { insert, rejects })
+    }
+
+    /// Refuses a table of its own that the user has not every right to.
+    fn may_use(&self, db: &dyn Database, table: &Table) -> Result<(), StageError> {
+        let name = &table.name;
+        let needed = |right: &&&str| *name != self.plan.rejects || **right == "INSERT";
+        let Some(right) = table.denied.iter().find(needed) else { return Ok(()) };
+        let grant = format!("`GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO …`", db.dialect().table(name));
+        Err(StageError::settings(format!("table `{name}`: the user may not {right}"))
+            .remedy(format!("{grant}{}", self.elsewhere())))
     }
 
     /// Where else its own tables could be: of PostgreSQL beside a table in a schema that is not the first of the path.
@@ -379,7 +385,10 @@ impl Sink for SqlSink {
         let mut db = self.connect().await?;
         let table = db.describe(&Name::read(PROGRESS)).await.map_err(|f| self.failed(f))?;
         let holdings = match table {
-            Some(_) => self.statements.positions(db.as_mut(), &self.plan.owner).await.map_err(|f| self.failed(f))?,
+            Some(table) => {
+                self.may_use(db.as_ref(), &table)?;
+                self.statements.positions(db.as_mut(), &self.plan.owner).await.map_err(|f| self.failed(f))?
+            }
             None => Vec::new(),
         };
         self.connection = Some(db);
