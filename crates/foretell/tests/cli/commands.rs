@@ -131,7 +131,7 @@ fn what_the_demo_says_comes_next_works_as_it_is_printed() {
 fn what_stands_in_the_wrong_place_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
-    let model = fixture("levels/model.pickle");
+    let model = fixture("containers/countries.pickle");
     std::fs::write(path("cc.csv"), "cc,x\nDE,1\n").unwrap();
     assert!(bad(&["predict", &path("cc.csv"), &model]).ends_with("is not: the model comes first"));
     let error = bad(&["check", &model]);

@@ -182,7 +182,7 @@ fn a_file_without_a_header_is_told_and_no_value_of_it() {
 }
 
 /// `cc` is a country, `NA` (Namibia) among them, and `x` a number; what it does not know it lets pass.
-const COUNTRIES: &str = "levels/model.pickle";
+const COUNTRIES: &str = "containers/countries.pickle";
 
 #[test]
 fn a_word_that_is_a_level_of_the_model_is_a_value_whoever_reads() {
