@@ -171,5 +171,6 @@ fn damaged_files_are_refused_or_predict_in_bounds() {
     });
     let total = total.into_inner().unwrap();
     println!("{count} fixtures: {total:?}");
+    assert!(count > 100 && total.models > 1_000, "{count} fixtures, {} files that load", total.models);
     assert!(total.failures.is_empty(), "{} fixtures failed:\n{}", total.failures.len(), total.failures.join("\n"));
 }
