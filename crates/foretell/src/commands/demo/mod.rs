@@ -1,5 +1,6 @@
 //! `foretell demo`: the whole job with nothing installed and nothing left running.
 
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -43,7 +44,8 @@ pub(crate) async fn run(args: DemoArgs) -> Result<()> {
     let started = Instant::now();
     let dir = args.dir;
     prepare(&dir)?;
-    let mock = Mock::start()?;
+    // It ends with the process: a client that outlives the run by a moment would complain of a broker that is gone.
+    let mock = ManuallyDrop::new(Mock::start()?);
     mock.topic("Pdata", 3)?;
     mock.topic("utime", 1)?;
     let brokers = mock.brokers();
