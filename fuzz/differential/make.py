@@ -170,7 +170,13 @@ def as_file(seed, folder, made, case):
         """What pandas makes of the file."""
         if ending != "csv":
             return rows.reset_index(drop=True)
-        again = pd.read_csv(io.StringIO(rows.to_csv(index=False)), dtype={name: "object" for name in texts}, float_precision="round_trip")
+        # A missing value alone in its line is a blank line, and a row.
+        again = pd.read_csv(
+            io.StringIO(rows.to_csv(index=False)),
+            dtype={name: "object" for name in texts},
+            float_precision="round_trip",
+            skip_blank_lines=False,
+        )
         return again.where(again.notna(), made.data.absent) if texts and made.data.absent is None else again
 
     # Rows that it raises on stop the program, which says so: they are left out.

@@ -11,11 +11,11 @@ pub enum Error {
     /// The bytes are none of the kinds of file that are known.
     #[error(
         "not a model file that is known: it is neither a pickle, a joblib file, a skops file, an XGBoost model (JSON, \
-         UBJSON, binary), nor a LightGBM model text; it starts with the bytes `{start}`"
+         UBJSON, binary), nor a LightGBM model text; {}", begins(.start)
     )]
     UnknownFile {
-        /// The first bytes, in hexadecimal.
-        start: String,
+        /// The first bytes, in hexadecimal; none where the file begins as a text, which may be somebody's data.
+        start: Option<String>,
     },
 
     /// The text or binary model inside breaks its own format.
@@ -86,6 +86,14 @@ pub enum Error {
         /// How many columns were given.
         given: usize,
     },
+}
+
+fn begins(start: &Option<String>) -> String {
+    match start.as_deref() {
+        None => "it begins as a text, as data and pointers of git LFS do".into(),
+        Some("") => "it is empty".into(),
+        Some(start) => format!("it starts with the bytes `{start}`"),
+    }
 }
 
 fn prefix(place: &str) -> String {

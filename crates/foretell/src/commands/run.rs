@@ -194,20 +194,30 @@ pub(crate) async fn signals(shutdown: CancellationToken, leave_within: Duration)
     std::process::exit(0);
 }
 
-/// Resolves with the number of the signal that tells the program to stop.
+/// Resolves with the number of the signal that tells the program to stop. A terminal that goes away says so by a hangup.
 pub(crate) async fn signal() -> i32 {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = terminate.recv() => libc::SIGTERM,
-                _ = tokio::signal::ctrl_c() => libc::SIGINT,
-            }
-        }
-        Err(_) => {
-            let _ = tokio::signal::ctrl_c().await;
-            libc::SIGINT
-        }
+    tokio::select! {
+        () = one(libc::SIGTERM) => libc::SIGTERM,
+        () = one(libc::SIGINT) => libc::SIGINT,
+        () = one(libc::SIGHUP), if !is_ignored(libc::SIGHUP) => libc::SIGHUP,
+    }
+}
+
+async fn one(number: libc::c_int) {
+    match tokio::signal::unix::signal(number.into()) {
+        Ok(mut signals) => _ = signals.recv().await,
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// Whether whoever started the program wants it to take no notice of a signal, as `nohup` does.
+#[expect(unsafe_code, reason = "the system is asked through C")]
+fn is_ignored(number: libc::c_int) -> bool {
+    let mut now = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: asks only, into a place of the right size; zeros are a valid value of it.
+    unsafe {
+        libc::sigaction(number, std::ptr::null(), now.as_mut_ptr()) == 0
+            && now.assume_init().sa_sigaction == libc::SIG_IGN
     }
 }
 

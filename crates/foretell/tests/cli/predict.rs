@@ -319,9 +319,11 @@ fn many_chunks_keep_their_order_and_the_first_error_is_told() {
 #[test]
 fn a_signal_leaves_no_half_of_a_file() {
     let model = path_of(&Case::named("xgboost-3.2/regressor"));
-    for signal in [15, 2] {
+    for (signal, told) in [(15, "default"), (2, "default"), (1, "default"), (1, "ignore")] {
         let folder = tempfile::tempdir().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_foretell"))
+        // Whoever runs the tests may have told their programs to ignore a hangup.
+        let mut child = Command::new("env")
+            .args([&format!("--{told}-signal=HUP"), env!("CARGO_BIN_EXE_foretell")])
             .args(["predict", &model, "-", "-o", "out.csv"])
             .current_dir(folder.path())
             .stdin(Stdio::piped())
@@ -340,6 +342,12 @@ fn a_signal_leaves_no_half_of_a_file() {
             std::thread::sleep(Duration::from_millis(20));
         }
         assert_eq!(kill(child.id(), signal), 0);
+        if told == "ignore" {
+            drop(stdin);
+            assert_eq!(child.wait().unwrap().code(), Some(0), "nohup");
+            assert!(folder.path().join("out.csv").exists());
+            continue;
+        }
         assert_eq!(child.wait().unwrap().code(), Some(128 + signal));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "signal {signal}");
     }

@@ -77,7 +77,12 @@ impl Machine<'_> {
         if module.len().max(name.len()) > NAME {
             return Err(ErrorKind::Limit { what: "bytes in the name of a global", limit: wide(NAME) });
         }
-        let text = |line: &[u8]| String::from_utf8(line.to_vec()).map_err(|_| ErrorKind::NotUtf8);
+        let text = |line: &[u8]| {
+            let text = str::from_utf8(line).map_err(|_| ErrorKind::NotUtf8)?;
+            // A table whose header begins with a `c` is no pickle, and its second line somebody's record: not to be told.
+            let is_name = text.chars().all(|char| char.is_alphanumeric() || "._<>".contains(char));
+            if is_name { Ok(text.to_owned()) } else { Err(ErrorKind::Literal("name of a global")) }
+        };
         Ok((text(module)?, text(name)?))
     }
 

@@ -25,6 +25,7 @@ fn cases() -> Vec<(Vec<u8>, &'static str)> {
         (b"N1".into(), "byte 3 (POP_MARK): there is no mark"),
         (b"N(2".into(), "byte 4 (DUP): the stack is empty"),
         (b"Fone\n".into(), "byte 2 (FLOAT): this is no float"),
+        (b"city,name\nBern,9001\n".into(), "byte 2 (GLOBAL): this is no name of a global"),
         (b"G\0\0\0".into(), "byte 2 (BINFLOAT): 8 bytes are needed and 3 are left in the file"),
         (b"I1_0\n".into(), "byte 2 (INT): this is no integer"),
         (b"I1".into(), "byte 2 (INT): the line has no end"),
