@@ -6,6 +6,7 @@ use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 
 use crate::Role;
+use crate::function::ScoreError;
 
 /// A row of the input batch that gives no output row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +75,7 @@ impl Reason {
         match error {
             DataFusionError::ArrowError(error, _) => Reason::of_arrow(error),
             DataFusionError::Execution(_) => Some(Reason::Computation),
+            DataFusionError::External(error) => Reason::of_other(error.as_ref()),
             DataFusionError::Context(_, error) | DataFusionError::Diagnostic(_, error) => Reason::of(error),
             DataFusionError::Shared(error) => Reason::of(error),
             DataFusionError::Collection(errors) => errors.first().and_then(Reason::of),
@@ -89,9 +91,23 @@ impl Reason {
             ArrowError::ParseError(_) => Some(Reason::Parse),
             ArrowError::InvalidArgumentError(_) => Some(Reason::Argument),
             ArrowError::ComputeError(_) => Some(Reason::Computation),
-            ArrowError::ExternalError(error) => error.downcast_ref::<DataFusionError>().and_then(Reason::of),
+            ArrowError::OffsetOverflowError(_) => Some(Reason::Overflow),
+            ArrowError::JsonError(_) => Some(Reason::Parse),
+            ArrowError::ExternalError(error) => Reason::of_other(error.as_ref()),
             _ => None,
         }
+    }
+
+    /// Of an error that the engine hands on: a library's own, such as that of a pattern that a record gives, is about the
+    /// value; a model's is told elsewhere.
+    fn of_other(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<Reason> {
+        if let Some(error) = error.downcast_ref::<DataFusionError>() {
+            return Reason::of(error);
+        }
+        if let Some(error) = error.downcast_ref::<ArrowError>() {
+            return Reason::of_arrow(error);
+        }
+        (!error.is::<ScoreError>()).then_some(Reason::Computation)
     }
 }
 

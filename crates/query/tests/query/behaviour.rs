@@ -206,6 +206,16 @@ async fn failing_rows_are_found_among_many() {
 }
 
 #[tokio::test]
+async fn a_pattern_that_a_record_gives_is_the_records_fault() {
+    let mut query = prepare("SELECT regexp_replace('a', raw, 'b') AS n FROM records").await;
+    let batch = numbered(10, |row| if row == 4 { "(".into() } else { row.to_string() });
+    let answer = query.run(&batch, &context()).await.unwrap();
+    assert_eq!(answer.rows.num_rows(), 9);
+    assert_eq!(answer.refused.iter().map(|failure| failure.row).collect::<Vec<_>>(), [4]);
+    assert!(matches!(&answer.refused[0].failure, Failure::Query { reason: Reason::Computation, .. }));
+}
+
+#[tokio::test]
 async fn rows_refused_by_a_model_and_by_the_query_are_told_apart() {
     let mut query = prepare("SELECT mri(*) AS p, CAST(raw AS BIGINT) AS n, triage(*) AS t FROM records").await;
     let answer = query.run(&batch(), &context()).await.unwrap();
