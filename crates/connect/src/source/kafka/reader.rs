@@ -443,7 +443,7 @@ impl Thread {
             drop(state);
             return self.shared.came.notify_one();
         }
-        tracing::info!(topic = &*self.shared.topic, "nobody in the group has the new partitions: joining it again");
+        tracing::info!(topic = &*self.shared.topic, "some partitions are nobody's in the group yet: joining it again");
         if let Err(error) = self.consumer.subscribe(&self.shared.topic) {
             self.shared.fail(error::of(&format!("topic `{}`", self.shared.topic), &error));
         }
