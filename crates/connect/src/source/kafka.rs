@@ -168,7 +168,7 @@ impl SourceSettings for Settings {
                 committed: Mutex::default(),
             };
             let upkeep = Arc::new(upkeep);
-            Ok(KafkaSource { topic, start: settings.start, inspector, reader, watch: None, upkeep })
+            Ok(KafkaSource { topic, start: settings.start, inspector, reader, watch: None, upkeep, dealt: false })
         });
         let mut source = source.await?;
         source.watch = source.reader.as_ref().map(|reader| Watch::start(reader, source.inspector.clone()));
@@ -184,6 +184,8 @@ struct KafkaSource {
     reader: Option<Reader>,
     watch: Option<Watch>,
     upkeep: Arc<GroupUpkeep>,
+    /// Whether the first assignment was looked at.
+    dealt: bool,
 }
 
 impl fmt::Debug for KafkaSource {
@@ -197,6 +199,26 @@ impl KafkaSource {
         let error = || StageError::settings(format!("topic `{}` was opened to look only", self.topic));
         self.reader.as_ref().ok_or_else(error)
     }
+
+    /// Whether this is the first assignment, and some partition is neither in it nor was ever another member's: who comes
+    /// back under its name within its session gets what it had before, also where the topic has grown meanwhile.
+    async fn is_short(&mut self, event: &Event) -> bool {
+        let Event::Assigned(ours) = event else { return false };
+        if ours.is_empty() || std::mem::replace(&mut self.dealt, true) {
+            return false;
+        }
+        let (topic, ours) = (self.topic.clone(), ours.iter().map(|partition| partition.index).collect::<Vec<_>>());
+        let short = ask(&self.inspector, move |inspector| {
+            let all = 0..inspector.topic(&topic)?.partitions;
+            let others: Vec<i32> = all.filter(|index| !ours.contains(index)).collect();
+            Ok(!others.is_empty() && inspector.committed(&topic, &others)?.iter().any(Option::is_none))
+        });
+        // A group that may not be read is no reason to stop.
+        short.await.unwrap_or_else(|error| {
+            tracing::debug!(topic = &*self.topic, %error, "whether all partitions are somebody's is not known");
+            false
+        })
+    }
 }
 
 #[async_trait]
@@ -207,6 +229,11 @@ impl Source for KafkaSource {
             let reader = self.reader()?;
             let changed = reader.changed();
             if let Some(event) = reader.take(demand)? {
+                drop(changed);
+                if self.is_short(&event).await {
+                    self.reader()?.deal();
+                    continue;
+                }
                 return Ok(event);
             }
             if reader.down_for() > Duration::from_secs(60) {
@@ -320,11 +347,16 @@ fn bounds(inspector: &Inspector, topic: &str, partitions: &[i32], start: Start) 
         Start::Latest => end.clone(),
         Start::Time(millis) => inspector.offsets(topic, partitions, Offset::Offset(millis.max(0)))?,
     };
-    // For lag tools only: a group that may not be read is no reason to stop.
-    let committed = inspector.committed(topic, partitions).unwrap_or_else(|error| {
-        tracing::debug!(topic, %error, "the group's offsets are not known");
-        vec![None; partitions.len()]
-    });
+    let committed = match inspector.committed(topic, partitions) {
+        Ok(committed) => committed,
+        // Where sinks keep no positions, the group does.
+        Err(error) if error.fault == Fault::Unavailable => return Err(error),
+        // A group that may not be read is no reason to stop.
+        Err(error) => {
+            tracing::debug!(topic, %error, "the group's offsets are not known");
+            vec![None; partitions.len()]
+        }
+    };
     let rows = partitions.iter().zip(first).zip(end).zip(start).zip(committed);
     Ok(rows
         .map(|((((index, first), end), start), committed)| Bounds {

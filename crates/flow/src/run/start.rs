@@ -59,7 +59,9 @@ pub(super) fn claims(lanes: &[Lane], bounds: &[Bounds], held: &[Vec<Holding>], k
     for bound in bounds {
         let lowest = held.iter().flatten().filter(|h| h.partition == bound.partition).map(|h| h.next).min();
         let committed = bound.committed.filter(|_| !keeping);
-        let new = if known.is_later(&bound.partition) { bound.first } else { bound.start };
+        // Where the group tells where it is, it does so of each partition that was there.
+        let later = known.is_later(&bound.partition) || (known.in_group && bound.committed.is_none());
+        let new = if later { bound.first } else { bound.start };
         for (lane, claims) in lanes.iter().zip(&mut claims) {
             claims.push(Claim {
                 partition: bound.partition.clone(),

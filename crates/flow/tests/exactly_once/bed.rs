@@ -45,6 +45,8 @@ pub(crate) struct MemorySource {
     pub(crate) later: Vec<i32>,
     /// What was noted with commits.
     pub(crate) notes: Vec<String>,
+    /// Where the group is.
+    pub(crate) committed: HashMap<i32, i64>,
     /// How often it was asked how far behind positions are.
     pub(crate) asked: Arc<AtomicU64>,
 }
@@ -60,6 +62,7 @@ impl MemorySource {
             elsewhere: 0,
             later: Vec::new(),
             notes: Vec::new(),
+            committed: HashMap::new(),
             asked: Arc::default(),
         }
     }
@@ -108,9 +111,9 @@ impl Source for MemorySource {
             identity: "log".into(),
             first: 0,
             end: RECORDS,
-            // `start: latest` where partitions come later.
-            start: if self.later.is_empty() { 0 } else { RECORDS },
-            committed: None,
+            // `start: latest` where partitions come later, or the group is somewhere.
+            start: if self.later.is_empty() && self.committed.is_empty() { 0 } else { RECORDS },
+            committed: self.committed.get(&partition.index).copied(),
         };
         Ok(partitions.iter().map(bound).collect())
     }

@@ -321,6 +321,19 @@ async fn partitions_that_come_later_are_read_from_their_beginning() {
     assert_eq!(rows(&world, "a", 2).len(), (0..RECORDS).filter(|offset| !is_bad(2, *offset)).count());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_that_came_while_it_was_stopped_are_read_from_their_beginning() {
+    let mut world = World::new();
+    let today = edition("only", &COLUMNS, &[("a", false)]);
+    let mut worker = worker_of(&mut world, &today, &[], Way { faults: false, ..way(1) });
+    // It ran with sinks that keep no positions.
+    let notes = vec![r#"{"sinks":{}}"#.to_string()];
+    worker.source = Box::new(MemorySource { notes, committed: [(0, 3), (1, 5)].into(), ..MemorySource::quiet() });
+    worker.run(CancellationToken::new()).await.unwrap();
+    let begin: Vec<i64> = world["a"].lock().unwrap().begin.values().copied().collect();
+    assert_eq!(begin, [3, 5, 0]);
+}
+
 /// Runs one sink that holds nothing, where these notes are found.
 async fn with_notes(notes: &[&str], home: &str, new: bool) -> Result<(), StageError> {
     let mut world = World::new();

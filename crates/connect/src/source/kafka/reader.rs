@@ -75,6 +75,8 @@ struct State {
     rebalances: Vec<Rebalance>,
     buffer: Buffer,
     seek: Option<Seek>,
+    /// Whether the group is to deal its partitions again.
+    deal: bool,
     /// Counts assignments and seeks: what was seen before one of them says nothing of what is read after it.
     epoch: u64,
     /// Why reading cannot go on. Nothing is fetched any more; what was read before is handed out first.
@@ -296,6 +298,13 @@ impl Reader {
         outcome.await.map_err(|_| gone())?
     }
 
+    /// Has the group deal its partitions again: an assignment follows.
+    pub(super) fn deal(&self) {
+        self.shared.state().deal = true;
+        self.shared.asked.notify_one();
+        self.handle.wake();
+    }
+
     /// For commits beside the reading.
     pub(super) fn committer(&self) -> Committer {
         Committer { shared: self.shared.clone(), handle: self.handle.clone() }
@@ -364,6 +373,7 @@ impl Thread {
     fn run(mut self) {
         while !self.stopped() {
             self.seek();
+            self.deal();
             if !self.room() {
                 continue;
             }
@@ -417,6 +427,26 @@ impl Thread {
         let outcome = self.assign(&wanted);
         // Nobody may be waiting any more.
         let _ = done.send(outcome);
+    }
+
+    /// Joins its group once more. Of the group's leader that makes the coordinator deal anew; of another member it
+    /// changes nothing.
+    fn deal(&self) {
+        if !std::mem::take(&mut self.shared.state().deal) {
+            return;
+        }
+        if self.member.is_empty() {
+            // It has what it took.
+            let mut state = self.shared.state();
+            let owned = Rebalance::Assigned(state.owned.clone());
+            state.rebalances.push(owned);
+            drop(state);
+            return self.shared.came.notify_one();
+        }
+        tracing::info!(topic = &*self.shared.topic, "some partitions are nobody's in the group yet: joining it again");
+        if let Err(error) = self.consumer.subscribe(&self.shared.topic) {
+            self.shared.fail(error::of(&format!("topic `{}`", self.shared.topic), &error));
+        }
     }
 
     fn assign(&self, list: &TopicPartitionList) -> Result<(), StageError> {

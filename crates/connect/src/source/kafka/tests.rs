@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::kafka::mock::{Feed, Mock};
-use crate::kafka::testing::{admin, batch, brokers, create, delete, put, raw_batch, topic, unique};
+use crate::kafka::testing::{admin, batch, brokers, create, delete, grow, put, raw_batch, topic, unique};
 use crate::kind::{DecodeText, SourceContext, settings_of};
 use crate::storage::Local;
 
@@ -282,6 +282,23 @@ async fn two_members_share_and_a_killed_one_returns_at_once() {
     };
     assert_eq!(error.fault, Fault::Settings);
     assert!(error.message.contains(&format!("`{topic}-1`")), "{error}");
+}
+
+/// The group gives who comes back within its session what it had before.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_back_to_a_topic_that_has_grown_gets_the_new_partitions_too() {
+    let topic = topic("grown", 2).await;
+    let mut before = member(&topic, &topic, "0").await;
+    assert_eq!(assigned(&mut before).await, [0, 1]);
+    before.upkeep().commit(&[at(&topic, 0, 0), at(&topic, 1, 0)], "who").await.unwrap();
+    drop(before);
+    grow(&topic, 4).await;
+    let mut again = member(&topic, &topic, "0").await;
+    let mut had = assigned(&mut again).await;
+    while had.len() < 4 {
+        had = assigned(&mut again).await;
+    }
+    assert_eq!(had, [0, 1, 2, 3]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
