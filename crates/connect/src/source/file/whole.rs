@@ -94,11 +94,18 @@ pub(super) fn line_ends(begin: &[u8]) -> Result<(), Wrong> {
     Err(("its lines end with CR alone, as on old Macs".to_string(), "`tr '\\r' '\\n'` converts it"))
 }
 
-/// Why a file that begins like this is no CSV or JSON Lines in UTF-8, and what would help. `ended` where that is all.
+/// Why a file that begins like this is no CSV or JSON Lines in UTF-8, and what would help where its name says what it is
+/// and nothing is unpacked. `ended` where that is all.
 pub fn no_records(begin: &[u8], json: bool, ended: bool) -> Option<Wrong> {
     let text = no_text(begin.get(..HEAD).unwrap_or(begin)).and_then(|()| line_ends(begin));
     let lines = || no_lines(begin.split(|byte| *byte == b'\n'), ended).filter(|_| json);
-    text.err().or_else(lines)
+    let (what, remedy) = text.err().or_else(lines)?;
+    let remedy = match remedy {
+        remedy if remedy.starts_with("say `compression") => "unpack it",
+        remedy if remedy.starts_with("say `format") => "end its name with `.parquet`",
+        remedy => remedy,
+    };
+    Some((what, remedy))
 }
 
 /// Checks what a file begins with: its header, or the shape of its first records. `ended` where these are all.

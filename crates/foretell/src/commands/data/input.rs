@@ -288,11 +288,6 @@ impl Input {
         let Source::Text { buffer, ended, .. } = &self.source else { return Ok(()) };
         let How { name, format, .. } = &*self.how;
         let Some((what, remedy)) = no_records(buffer, *format == Format::Jsonl, *ended) else { return Ok(()) };
-        let remedy = match remedy {
-            remedy if remedy.starts_with("say `compression") => "unpack it",
-            remedy if remedy.starts_with("say `format") => "give `--format parquet`",
-            remedy => remedy,
-        };
         bail!("{name}: {what}; {remedy}")
     }
 
