@@ -27,7 +27,8 @@ struct Settings {
     /// The fields, in order: `[AGE: int64, NAME: utf8?, PRICE: "decimal(10,2)"]`. Of files they may be left out: the header
     /// and samples of several files tell them.
     columns: Columns,
-    /// What separates fields: one ASCII character. Default: a comma.
+    /// What separates fields: one ASCII character. Default: a comma; a tab in `.tsv` files, where `columns` is
+    /// left out.
     #[serde(default = "comma")]
     delimiter: String,
     /// What stands around fields that hold delimiters: one ASCII character, or empty for none. Default: `"`.

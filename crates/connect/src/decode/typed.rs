@@ -94,6 +94,8 @@ fn widens(from: &DataType, to: &DataType) -> bool {
 pub(super) fn convert(found: &ArrayRef, column: &Column) -> (ArrayRef, Wrongs) {
     let wished = column.data_type.arrow();
     let nulls = || new_null_array(&wished, found.len());
+    // Where all are NULL the type may be none, whose array does not count them.
+    let found = if *found.data_type() == DataType::Null { &nulls() } else { found };
     let (array, mut wrongs) = if found.null_count() == found.len() {
         (nulls(), Vec::new())
     } else if let DataType::Dictionary(_, values) = found.data_type() {
@@ -341,7 +343,7 @@ mod tests {
 
     use arrow::array::{
         BinaryArray, BooleanArray, Date32Array, Date64Array, DictionaryArray, Float32Array, Float64Array, Int32Array,
-        Int64Array, LargeStringArray, StringArray, TimestampMillisecondArray, TimestampNanosecondArray,
+        Int64Array, LargeStringArray, NullArray, StringArray, TimestampMillisecondArray, TimestampNanosecondArray,
         TimestampSecondArray, UInt64Array,
     };
     use arrow::datatypes::Int32Type as Index;
@@ -469,6 +471,12 @@ mod tests {
         let missing: ArrayRef = Arc::new(Float64Array::from(vec![None, Some(1.0)]));
         assert_eq!(converted(missing.clone(), json!("int64?")).unwrap(), ["", "1"]);
         assert_eq!(converted(missing, json!("int64")).unwrap(), ["missing (`int64?` would take it as NULL)", "1"]);
+        for wished in ["int64", "utf8", "timestamp", "decimal(5,2)", "bool"] {
+            let untyped: ArrayRef = Arc::new(NullArray::new(1));
+            assert_eq!(converted(untyped.clone(), json!(format!("{wished}?"))).unwrap(), [""], "{wished}");
+            let missing = format!("missing (`{wished}?` would take it as NULL)");
+            assert_eq!(converted(untyped, json!(wished)).unwrap(), [missing]);
+        }
     }
 
     #[test]

@@ -35,6 +35,7 @@ use tokio::sync::Mutex;
 use self::catalog::{Catalog, Session};
 use self::settings::Settings;
 use self::source::FileSource;
+pub use self::whole::no_records;
 use crate::kind::{
     DecodeText, Head, Inferred, Kind, SettingsError, SourceContext, SourceSettings, schema_of, settings_of,
 };

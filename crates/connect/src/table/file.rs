@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 use super::{Places, Rows};
 use crate::decode::fields::{Dialect, Span, trim_line_end};
 use crate::decode::{DECODERS, Guess, JsonGuess, JsonKind, MISSING, Members, Type, is_record, reading};
+use crate::source::file::no_records;
 
 /// How a file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +98,9 @@ impl Text<'_> {
     }
 
     fn csv(&self) -> Result<Rows, StageError> {
+        if let Some((what, remedy)) = no_records(self.bytes, false, true) {
+            return Err(self.wrong(1, what).remedy(remedy));
+        }
         let records = self.records(true);
         let Some((header, rows)) = records.split_first() else {
             return Err(self.wrong(1, "the file is empty: its first line names the columns"));
@@ -308,6 +312,8 @@ mod tests {
             (Format::Csv, "", json!({}), "depts.csv:1: the file is empty: its first line names the columns"),
             (Format::Csv, "id,id\n", json!({}), "depts.csv:1: column `id` is there twice"),
             (Format::Csv, "id,\n", json!({}), "depts.csv:1: column 2 has no name"),
+            (Format::Csv, "i\0d\0,\0n\0\n\0", json!({}), "depts.csv:1: it is UTF-16, not a text in UTF-8"),
+            (Format::Csv, "id,n\r1,2\r", json!({}), "depts.csv:1: its lines end with CR alone, as on old Macs"),
             (
                 Format::Csv,
                 "1,a\n2,b\n",

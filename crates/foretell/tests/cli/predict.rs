@@ -253,6 +253,21 @@ fn wrong_data_and_wrong_models_are_named() {
     let error = with("data.jsonl", "{\"AGGE\": 1}\n", &["--columns", &names.join(",").replace("AGE", "AGGE")]);
     assert!(error.contains("data.jsonl: column `"), "{error}");
 
+    for (name, content, what) in [
+        (
+            "whole.jsonl",
+            format!("[{{{whole}}},\n{{{whole}}}]\n"),
+            "it is one JSON list, not an object a line; `jq -c '.[]'",
+        ),
+        ("whole.jsonl", format!("{{\n{whole}\n}}\n"), "its objects stand on several lines each"),
+        ("whole.csv", lines.replace('\n', "\r"), "its lines end with CR alone, as on old Macs; `tr"),
+        ("whole.csv", "PAR1\u{15}\0\u{15}".into(), "it is Parquet, not a text in UTF-8; end its name with `.parquet`"),
+        ("whole.csv", lines.replace("", "\0"), "it is UTF-16, not a text in UTF-8; `iconv"),
+    ] {
+        let error = with(name, &content, &[]);
+        assert!(error.starts_with(&format!("error: {name}: {what}")), "{error}");
+    }
+
     let data = folder.path().join("data.csv").display().to_string();
     let no_model = folder.path().join("data.jsonl").display().to_string();
     std::fs::write(&no_model, "no model").unwrap();

@@ -4,13 +4,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::datatypes::{DataType, Field};
 use foretell_flow::StageError;
 use serde_json::{Map, Value, json};
 use tokio::runtime::Handle;
 
 use super::find::find;
 use super::parquet::footer;
-use super::settings::{Format, How, Settings, dialect};
+use super::settings::{Format, How, Settings, dialect, is_tabbed};
 use super::text::{Lines, Shape, Text};
 use super::unpack::Input;
 use super::whole::{begins_well, records};
@@ -59,7 +60,13 @@ pub(super) async fn infer(
             Some((given, _, sight, first)) => (given, sight, first),
             None => {
                 let plain = || DecodeText { kind: how.format.decoder().into(), settings: json!({}) };
-                (given.cloned().unwrap_or_else(plain), Sight::default(), url.clone())
+                let mut given = given.cloned().unwrap_or_else(plain);
+                if let (Some(settings), true) =
+                    (given.settings.as_object_mut(), how.format == Format::Csv && is_tabbed(&url))
+                {
+                    settings.entry("delimiter").or_insert_with(|| json!("\t"));
+                }
+                (given, Sight::default(), url.clone())
             }
         };
         let reader = storage.reader(path, stat).await?;
@@ -129,7 +136,8 @@ enum Sight {
     Nothing,
     Csv(Vec<(String, Guess)>),
     Json(Vec<(String, JsonGuess)>),
-    Parquet(Found),
+    /// Without a type where all values are NULL so far.
+    Parquet(Vec<(String, Option<Type>)>),
     Lines,
 }
 
@@ -167,7 +175,9 @@ impl Sight {
                 };
                 flat.map(typed).collect::<Result<_, _>>()?
             }
-            Sight::Parquet(columns) => columns,
+            Sight::Parquet(columns) => {
+                columns.into_iter().map(|(name, found)| (name, found.unwrap_or(Type::Utf8))).collect()
+            }
         };
         if found.is_empty() { Err(wrong(url, "no column was found")) } else { Ok(found) }
     }
@@ -206,21 +216,23 @@ impl File {
 
     fn parquet(self, sight: Sight) -> Result<Sight, StageError> {
         let footer = footer(&self.handle, &*self.reader, &self.url, self.size)?;
-        let column = |field: &Arc<arrow::datatypes::Field>| match type_of(field.data_type()) {
-            Some(found) => Ok((field.name().clone(), found)),
+        let column = |field: &Arc<Field>| match type_of(field.data_type()) {
+            None if *field.data_type() == DataType::Null => Ok((field.name().clone(), None)),
+            Some(found) => Ok((field.name().clone(), Some(found))),
             None => {
                 let what = format!("column `{}` is a {}, which cannot be read", field.name(), field.data_type());
                 Err(wrong(&self.url, &what))
             }
         };
-        let found = footer.schema().fields().iter().map(column).collect::<Result<Found, _>>()?;
+        let found = footer.schema().fields().iter().map(column).collect::<Result<Vec<_>, _>>()?;
         let Sight::Parquet(mut known) = sight else { return Ok(Sight::Parquet(found)) };
         for (name, data_type) in &mut known {
             // One that is missing stops the pipeline when the file is read.
-            let Some((_, other)) = found.iter().find(|(found, _)| found == name) else { continue };
-            *data_type = wider(*data_type, *other).ok_or_else(|| {
-                wrong(&self.url, &format!("column `{name}` is {other} here and {data_type} in files before"))
-            })?;
+            let Some((_, Some(other))) = found.iter().find(|(found, _)| found == name) else { continue };
+            let before = data_type.unwrap_or(*other);
+            *data_type = Some(wider(before, *other).ok_or_else(|| {
+                wrong(&self.url, &format!("column `{name}` is {other} here and {before} in files before"))
+            })?);
         }
         Ok(Sight::Parquet(known))
     }

@@ -139,8 +139,7 @@ impl Format {
     }
 
     fn of_name(name: &str) -> Option<Format> {
-        let name = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(name);
-        match name.rsplit_once('.')?.1 {
+        match unpacked(name).rsplit_once('.')?.1 {
             "csv" | "tsv" => Some(Format::Csv),
             "jsonl" | "ndjson" | "json" => Some(Format::Jsonl),
             "parquet" => Some(Format::Parquet),
@@ -239,6 +238,16 @@ impl Settings {
     pub(super) fn places(&self, base: &Path) -> Result<Vec<Found>, storage::Error> {
         self.paths().iter().map(|path| storage::open_reading(path, base, &self.s3)).collect()
     }
+}
+
+/// A file's name without the ending that says how it is packed.
+fn unpacked(name: &str) -> &str {
+    name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(name)
+}
+
+/// Whether the file's name says that tabs separate its fields.
+pub(super) fn is_tabbed(url: &str) -> bool {
+    unpacked(file_name(url)).ends_with(".tsv")
 }
 
 /// The dialect by which quoted line ends are found.

@@ -281,6 +281,10 @@ async fn columns_are_found_out() {
     assert!(found.from.starts_with("the header and a sample of"), "{}", found.from);
     let found = infer("in/a.csv", semicolon(), false).await.unwrap();
     assert_eq!(found.decode.settings["columns"][3], json!({ "column_4": "utf8?" }));
+    bed.write("d.tsv", "n\tt\n1\tx,y\n");
+    let found = infer("in/d.tsv", None, true).await.unwrap();
+    let columns = json!([{ "n": "int64?" }, { "t": "utf8?" }]);
+    assert_eq!(found.decode.settings, json!({ "delimiter": "\t", "columns": columns }));
     let found = infer("in/b.jsonl", None, false).await.unwrap();
     assert_eq!(found.decode.settings, json!({ "columns": [{ "n": "float64?" }, { "t": "utf8?" }, { "b": "bool?" }] }));
     let found = infer("in/c.txt", None, false).await.unwrap();

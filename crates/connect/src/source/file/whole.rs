@@ -94,6 +94,20 @@ pub(super) fn line_ends(begin: &[u8]) -> Result<(), Wrong> {
     Err(("its lines end with CR alone, as on old Macs".to_string(), "`tr '\\r' '\\n'` converts it"))
 }
 
+/// Why a file that begins like this is no CSV or JSON Lines in UTF-8, and what would help where its name says what it is
+/// and nothing is unpacked. `ended` where that is all.
+pub fn no_records(begin: &[u8], json: bool, ended: bool) -> Option<Wrong> {
+    let text = no_text(begin.get(..HEAD).unwrap_or(begin)).and_then(|()| line_ends(begin));
+    let lines = || no_lines(begin.split(|byte| *byte == b'\n'), ended).filter(|_| json);
+    let (what, remedy) = text.err().or_else(lines)?;
+    let remedy = match remedy {
+        remedy if remedy.starts_with("say `compression") => "unpack it",
+        remedy if remedy.starts_with("say `format") => "end its name with `.parquet`",
+        remedy => remedy,
+    };
+    Some((what, remedy))
+}
+
 /// Checks what a file begins with: its header, or the shape of its first records. `ended` where these are all.
 pub(super) fn begins_well(
     url: &str,
@@ -109,7 +123,7 @@ pub(super) fn begins_well(
     if format != Format::Jsonl || decode.kind != "json" {
         return Ok(());
     }
-    match lines.and_then(|lines| no_lines(lines, ended)) {
+    match lines.and_then(|lines| no_lines(records(lines), ended)) {
         None => Ok(()),
         Some((what, remedy)) => Err(StageError::state(format!("{url}: {what}")).remedy(remedy)),
     }
@@ -137,8 +151,8 @@ fn check_header(url: &str, format: Format, decode: &DecodeText, header: Option<&
 }
 
 /// Why a JSON text is no JSON Lines: its first lines tell.
-fn no_lines(lines: &Lines, ended: bool) -> Option<Wrong> {
-    let mut records = records(lines).map(<[u8]>::trim_ascii).filter(|record| !record.is_empty());
+fn no_lines<'a>(lines: impl Iterator<Item = &'a [u8]>, ended: bool) -> Option<Wrong> {
+    let mut records = lines.map(<[u8]>::trim_ascii).filter(|record| !record.is_empty());
     let (first, second) = (records.next()?, records.next());
     let read = serde_json::from_slice::<IgnoredAny>(first);
     let unfinished = read.as_ref().is_err_and(serde_json::Error::is_eof);

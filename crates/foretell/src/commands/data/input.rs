@@ -11,6 +11,7 @@ use arrow::datatypes::Field;
 use clap::{Args, ValueEnum};
 use foretell_connect::decode::fields::{Dialect, trim_line_end};
 use foretell_connect::decode::{MISSING, Missing, reading};
+use foretell_connect::source::file::no_records;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::ParquetMetaDataReader;
@@ -97,6 +98,9 @@ impl How {
 /// Text is read in pieces of this size: enough rows for one call of the model, few enough to have several in flight.
 const CHUNK: usize = 1 << 20;
 
+/// So much is read before anything is said of a text.
+const HEAD: usize = 1 << 13;
+
 /// One record may be so long. A quote that is never closed would otherwise take the whole file into memory.
 pub(super) const LONGEST: usize = 64 << 20;
 
@@ -178,6 +182,7 @@ impl Input {
             };
             input.source = Source::Text { reader, buffer: Vec::new(), ended: false };
             input.skip_mark()?;
+            input.check_begin()?;
             if format == Format::Csv {
                 input.columns = input.header()?;
             }
@@ -277,10 +282,19 @@ impl Input {
         Ok(())
     }
 
+    /// What a file is instead, where it begins so.
+    fn check_begin(&mut self) -> Result<()> {
+        self.fill(HEAD)?;
+        let Source::Text { buffer, ended, .. } = &self.source else { return Ok(()) };
+        let How { name, format, .. } = &*self.how;
+        let Some((what, remedy)) = no_records(buffer, *format == Format::Jsonl, *ended) else { return Ok(()) };
+        bail!("{name}: {what}; {remedy}")
+    }
+
     fn header(&mut self) -> Result<Vec<String>> {
         let How { name, dialect, .. } = &*self.how.clone();
         let (record, line) = loop {
-            let Some(record) = self.cut(|data| dialect.record_end(data, 0), 1 << 13)? else {
+            let Some(record) = self.cut(|data| dialect.record_end(data, 0), HEAD)? else {
                 bail!("{name}: the file is empty; a header line with the columns' names is needed");
             };
             let line = self.next;

@@ -126,6 +126,15 @@ async fn types_are_told_by_several_files() {
     let error = infer(&bed, json!({})).await.unwrap_err();
     assert!(error.message.contains("column `n` is utf8 here and float64 in files before"), "{error}");
 
+    // pandas writes a column of nothing but None so.
+    let bed = Bed::new();
+    let untyped = || ("n", Arc::new(arrow::array::NullArray::new(1)) as arrow::array::ArrayRef);
+    bed.write("a.parquet", parquet(vec![untyped()]));
+    assert_eq!(infer(&bed, json!({})).await.unwrap(), json!([{ "n": "utf8?" }]));
+    bed.write("b.parquet", parquet(vec![("n", Arc::new(Int64Array::from(vec![1])))]));
+    bed.write("c.parquet", parquet(vec![untyped()]));
+    assert_eq!(infer(&bed, json!({})).await.unwrap(), json!([{ "n": "int64?" }]));
+
     let bed = Bed::new();
     bed.write("a.csv", "id,name\n1,x\n");
     bed.write("b.csv", "name,id\nx,1\n");
