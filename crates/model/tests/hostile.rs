@@ -107,7 +107,11 @@ fn flipped_bits_never_panic() {
         for at in (0..bytes.len()).step_by(step) {
             for change in [1 << (at % 8), 0xff] {
                 bytes[at] ^= change;
-                if try_out(&bytes) { loaded += 1 } else { refused += 1 }
+                if try_out(&bytes) {
+                    loaded += 1
+                } else {
+                    refused += 1
+                }
                 bytes[at] ^= change;
             }
         }

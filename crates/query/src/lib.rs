@@ -33,6 +33,7 @@ mod filters;
 mod function;
 mod in_order;
 mod kind;
+mod mixed;
 mod parse;
 mod plan;
 mod query;

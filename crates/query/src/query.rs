@@ -23,7 +23,7 @@ use crate::kind::{Kind, analyse};
 use crate::parse::{Names, parse};
 use crate::rows::{Rows, with_row};
 use crate::slot::{RunState, TableSlot};
-use crate::{Error, Scorer, clock, plan};
+use crate::{Error, Scorer, clock, mixed, plan};
 
 /// How many rows the engine handles at a time, after a filter or an aggregate.
 const BATCH_ROWS: usize = 8192;
@@ -129,10 +129,13 @@ impl Query {
         if let Some(field) = logical.schema().fields().iter().find(|field| !seen.insert(field.name().clone())) {
             return Err(Error::DuplicateColumn { column: field.name().clone() });
         }
+        let planned = |error: DataFusionError| plan::plan_error(&error);
+        if let Some(error) = mixed::check(&session, &logical).map_err(planned)? {
+            return Err(error);
+        }
         let tagged = with_row(&input.schema);
         let records = TableSlot::new(Arc::clone(&tagged), Vec::new());
         let rows = Rows { table: &input.table, source: plan::provider(&records)? };
-        let planned = |error: DataFusionError| plan::plan_error(&error);
         let logical = rows.rewrite(&logical, wise.kind.is_row_wise()).map_err(planned)?;
         let engine = Engine::prepare(&session, &logical).await.map_err(planned)?;
 

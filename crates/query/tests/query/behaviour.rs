@@ -426,3 +426,35 @@ async fn decimals_stay_exact_and_models_take_their_nearest_float() {
     let nearest: Vec<f64> = texts.iter().map(|text| 2.0 * text.parse::<f64>().unwrap()).collect();
     assert_eq!(floats.values().to_vec(), nearest);
 }
+
+#[tokio::test]
+async fn a_float_becomes_a_decimal_only_where_a_cast_says_so() {
+    let decimals = Decimal128Array::from(vec![None, Some(15)]).with_precision_and_scale(20, 1).unwrap();
+    let floats = Float64Array::from(vec![Some(1e-20), None]);
+    let columns = [("d", Arc::new(decimals) as ArrayRef), ("f", Arc::new(floats) as ArrayRef)];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let input = Input { table: "records".into(), schema: batch.schema(), decoded: vec!["d".into(), "f".into()] };
+    for expr in [
+        "COALESCE(d, f)",
+        "CASE WHEN f > 0 THEN f ELSE d END",
+        "greatest(d, f)",
+        "COALESCE(d, f) + CAST(f AS DECIMAL(31, 15))",
+    ] {
+        let error = Query::prepare(&format!("SELECT {expr} AS v FROM records"), &input, &models(), vec![]).await;
+        let error = error.err().unwrap_or_else(|| panic!("{expr} is taken")).to_string();
+        assert!(error.contains("a float and a decimal meet here"), "{expr}: {error}");
+    }
+    for (expr, expected) in [
+        ("COALESCE(CAST(d AS DOUBLE), f)", ["1e-20", "1.5"]),
+        ("COALESCE(d, CAST(f AS DECIMAL(20, 1)))", ["0.0", "1.5"]),
+        ("COALESCE(d, 0.25)", ["0.25", "1.50"]),
+        ("COALESCE(d, 7)", ["7.0", "1.5"]),
+    ] {
+        let sql = format!("SELECT {expr} AS v FROM records");
+        let mut query = Query::prepare(&sql, &input, &models(), vec![]).await.unwrap();
+        let rows = query.run(&batch, &Context::default()).await.unwrap().rows;
+        let texts: Vec<f64> =
+            (0..2).map(|row| array_value_to_string(rows.column(0), row).unwrap().parse().unwrap()).collect();
+        assert_eq!(texts, expected.map(|text| text.parse::<f64>().unwrap()), "{expr}");
+    }
+}
