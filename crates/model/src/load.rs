@@ -69,7 +69,7 @@ fn nothing_else(format: &str, options: &LoadOptions) -> Result<(), Error> {
 /// The objects of a pickle, joblib or skops file.
 pub(crate) fn unpickle(bytes: &[u8], options: &LoadOptions) -> Result<foretell_pickle::Document, Error> {
     if Container::sniff(bytes).is_none() {
-        let start = &bytes[..bytes.len().min(8)];
+        let start = bytes.get(..8).unwrap_or(bytes);
         let is_text = !start.is_empty() && start.iter().all(|byte| *byte >= b' ' || b"\t\r\n".contains(byte));
         let start = start.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
         return Err(Error::UnknownFile { start: (!is_text).then_some(start) });
