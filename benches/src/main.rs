@@ -80,12 +80,16 @@ fn npy(path: &Path) -> (Vec<usize>, Vec<f64>) {
     let length = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
     let header = std::str::from_utf8(&bytes[10..10 + length]).expect("a header");
     let shape = header.split_once("'shape': (").expect("a shape").1.split_once(')').expect("a shape").0;
-    let shape = shape.split(',').filter_map(|size| size.trim().parse().ok()).collect();
+    let shape: Vec<usize> = shape.split(',').filter_map(|size| size.trim().parse().ok()).collect();
     let data = &bytes[10 + length..];
-    let values = if header.contains("<f4") {
+    let values: Vec<f64> = if header.contains("<f4") {
         data.as_chunks::<4>().0.iter().map(|one| f64::from(f32::from_le_bytes(*one))).collect()
     } else {
         data.as_chunks::<8>().0.iter().map(|one| f64::from_le_bytes(*one)).collect()
     };
+    if header.contains("'fortran_order': True") {
+        let (rows, columns) = (shape[0], shape[1]);
+        return (shape, (0..rows * columns).map(|at| values[at % columns * rows + at / columns]).collect());
+    }
     (shape, values)
 }
