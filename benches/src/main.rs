@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Float64Type};
 use arrow_array::{ArrayRef, Float32Array};
-use foretell_model::{Columns, LoadOptions, Model, Scratch, Want};
+use foretell_model::{Columns, LoadOptions, Method, Model, Scratch};
 
 fn main() {
     let mut args = std::env::args().skip(1);
@@ -39,7 +39,7 @@ fn score(dir: &Path, name: &str) {
         };
         (0..columns).map(column).collect()
     };
-    let want = if model.classes(0).is_empty() { Want::Predict } else { Want::Proba };
+    let want = if model.classes(0).is_empty() { Method::Predict } else { Method::Proba };
     let mut scratch = Scratch::default();
     let all = take(rows);
     let answers = model.score(&Columns::new(&all, rows), want, &mut scratch);
@@ -49,7 +49,8 @@ fn score(dir: &Path, name: &str) {
         Some(column) => f64::from(column.value(row)),
         None => column.as_primitive::<Float64Type>().value(row),
     };
-    let differ = (0..rows * width).filter(|at| value(&answers.columns[at % width], at / width) != expected[*at]).count();
+    let differ =
+        (0..rows * width).filter(|at| value(&answers.columns[at % width], at / width) != expected[*at]).count();
     let time = |count: usize, seconds: f64| {
         let columns = take(count);
         let mut scratch = Scratch::default();

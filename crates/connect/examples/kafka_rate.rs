@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch};
 use foretell_connect::kafka::mock::Feed;
-use foretell_connect::kind::{DecodeText, Role, SinkContext, SourceContext};
+use foretell_connect::kind::{DecodeText, SinkContext, SourceContext};
 use foretell_connect::storage::Local;
 use foretell_connect::{sink, source};
-use foretell_flow::{Claim, Demand, Event, Partition, Plan, Position, Provenance, Range, Recipe, Write};
+use foretell_flow::{Claim, Demand, Event, Partition, Plan, Position, Provenance, Range, Recipe, SinkInput, Write};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
@@ -94,7 +94,7 @@ async fn write(brokers: &str, topic: &str, name: &str, rows: usize) -> Result<()
         schema: batch.schema(),
         leader: true,
         by_partition: true,
-        role: Role::Results,
+        input: SinkInput::Results,
         timezone: None,
         base: ".".into(),
     };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use foretell_flow::{Decode, Records, Sharing, Sink, SinkTraits, Source, StageError};
+use foretell_flow::{Decode, Records, Sharing, Sink, SinkInput, SinkTraits, Source, StageError};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
@@ -180,20 +180,11 @@ pub struct SinkContext {
     /// Whether each row comes from one partition, and says from which: then it can be written by partition.
     pub by_partition: bool,
     /// What the rows are: results, or dead letters (the columns of `dead_letter_schema`).
-    pub role: Role,
+    pub input: SinkInput,
     /// How UTC times are written where a sink's type has no time zone: an IANA name such as `Asia/Shanghai`.
     pub timezone: Option<String>,
     /// Relative paths in settings are relative to this folder (the pipeline file's).
     pub base: PathBuf,
-}
-
-/// What rows a sink gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// The query's rows.
-    Results,
-    /// Bad records.
-    DeadLetters,
 }
 
 /// Settings of a source, resolved by `open`.

@@ -28,7 +28,7 @@ pub struct BadRecord {
 
 /// Where a person finds a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct Location {
     /// The file.
     pub file: Arc<str>,
     /// The line on which the record begins, from 1; none where the file has no lines.
@@ -104,7 +104,7 @@ pub fn dead_letter_schema(places: bool) -> SchemaRef {
 }
 
 /// Dead letters with the places of their records.
-pub(crate) fn with_places(letters: &RecordBatch, places: &[Place]) -> RecordBatch {
+pub(crate) fn with_places(letters: &RecordBatch, places: &[Location]) -> RecordBatch {
     let mut columns = letters.columns().to_vec();
     columns.push(Arc::new(StringArray::from_iter_values(places.iter().map(|place| &*place.file))));
     columns.push(Arc::new(places.iter().map(|place| place.line).collect::<Int64Array>()));

@@ -15,15 +15,15 @@ mod record;
 mod run;
 mod stage;
 
-pub use dead_letter::{BadRecord, Place, Provenance, dead_letter_schema, dead_letters};
+pub use dead_letter::{BadRecord, Location, Provenance, dead_letter_schema, dead_letters};
 pub use error::{Fault, StageError};
-pub use plan::{Partition, Piece, Plan, Position, Range, Recipe};
+pub use plan::{Partition, Plan, PlanPart, Position, Range, Recipe};
 pub use record::{Cut, Header, Records, RecordsBuilder};
 pub use run::{
-    Cook, DecodeKeys, Keys, Kitchen, Lane, Limits, OnBadRecord, Settings, Snapshot, Stats, Takes, Trigger, Worker,
-    check_positions, records_schema,
+    DecodeKeys, Keys, Lane, Limits, OnBadRecord, Settings, SinkInput, Snapshot, StageFactory, Stages, Stats, Trigger,
+    Worker, check_positions, records_schema,
 };
 pub use stage::{
-    Bounds, Chunk, Claim, Decode, Decoded, Demand, Event, Holding, Keep, PASSING, Queried, Query, Refused, Reset,
-    Scope, Sharing, Sink, SinkTraits, Source, Trace, Upkeep, Write, Written,
+    Bounds, Checkpoint, Chunk, Claim, Decode, Decoded, Demand, Event, PASSING, PlanRetention, Queried, Query, Refused,
+    Reset, Scope, Sharing, Sink, SinkTraits, Source, Trace, Upkeep, Write, Written,
 };

@@ -70,7 +70,7 @@ pub struct Plan {
 
 /// One partition's part of a plan: what the leader stores, so that any worker can replay any partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Piece {
+pub struct PlanPart {
     /// The plan's id.
     pub id: String,
     /// The batch time in microseconds since the epoch (UTC).
@@ -83,8 +83,8 @@ pub struct Piece {
 
 impl Plan {
     /// The plan cut by partition.
-    pub fn pieces(&self) -> impl Iterator<Item = Piece> + '_ {
-        self.ranges.iter().map(|range| Piece {
+    pub fn pieces(&self) -> impl Iterator<Item = PlanPart> + '_ {
+        self.ranges.iter().map(|range| PlanPart {
             id: self.id.clone(),
             time: self.time,
             recipe: (*self.recipe).clone(),
@@ -93,7 +93,7 @@ impl Plan {
     }
 
     /// Plans put together again from pieces, in the order in which they must be replayed: by time, then by id.
-    pub fn assemble(pieces: impl IntoIterator<Item = Piece>) -> Vec<Plan> {
+    pub fn assemble(pieces: impl IntoIterator<Item = PlanPart>) -> Vec<Plan> {
         let mut plans: BTreeMap<(i64, String), Plan> = BTreeMap::new();
         for piece in pieces {
             plans

@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 
-use crate::{Partition, Piece, Place, Plan, Position, Provenance, Range, Records, StageError};
+use crate::{Location, Partition, Plan, PlanPart, Position, Provenance, Range, Records, StageError};
 
 // ---------------------------------------------------------------- source
 
@@ -52,7 +52,7 @@ pub trait Source: Send {
 
     /// Where a person finds the records at these places, one entry each; `None` from a source whose records have no
     /// place but their offset. The same at every replay. Asked for bad records only.
-    async fn places(&mut self, _records: &Provenance) -> Result<Option<Vec<Place>>, StageError> {
+    async fn places(&mut self, _records: &Provenance) -> Result<Option<Vec<Location>>, StageError> {
         Ok(None)
     }
 }
@@ -215,12 +215,12 @@ pub struct Queried {
 pub trait Sink: Send {
     /// Every position that is stored for this pipeline and sink, of whatever partition, with the plans kept there.
     /// Reads only; nothing stored yet (not even the place for it) is an empty list.
-    async fn positions(&mut self) -> Result<Vec<Holding>, StageError>;
+    async fn positions(&mut self) -> Result<Vec<Checkpoint>, StageError>;
 
     /// Takes the partitions over: fences earlier owners, waits out or settles their writes in flight, finishes what a
     /// crash left half done, stores `start` where no position is stored yet, and returns what is stored then, one entry
     /// a claim. Partitions claimed earlier and not named now are given up.
-    async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Holding>, StageError>;
+    async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Checkpoint>, StageError>;
 
     /// Sets rows of the batch that is under way aside, where nobody sees them: the next `write` stores them with its own,
     /// in the order in which they came. An error or a claim makes void what was set aside. Called only where
@@ -294,7 +294,7 @@ pub struct Claim {
 
 /// What a sink has stored for one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Holding {
+pub struct Checkpoint {
     /// Which.
     pub partition: Partition,
     /// The identity of the log it was read from.
@@ -302,7 +302,7 @@ pub struct Holding {
     /// The next offset to consume.
     pub next: i64,
     /// The plans kept here for other sinks, by offset: in a leader, and in one that led before.
-    pub plans: Vec<Piece>,
+    pub plans: Vec<PlanPart>,
 }
 
 /// What was found where a sink has nothing yet.
@@ -334,15 +334,15 @@ pub struct Write {
     /// batch.
     pub provenance: Option<Provenance>,
     /// What to keep for the others, and what of that may go.
-    pub keep: Option<Keep>,
+    pub keep: Option<PlanRetention>,
 }
 
 /// What a sink keeps for the other sinks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Keep {
+pub struct PlanRetention {
     /// The plan's pieces, to be stored with this write; they replace what is stored from their begin on. None where
     /// another sink keeps them.
-    pub pieces: Vec<Piece>,
+    pub pieces: Vec<PlanPart>,
     /// By partition, the lowest position that a sink may still need a plan from: stored pieces that end at or below it
     /// go.
     pub floor: Vec<Position>,

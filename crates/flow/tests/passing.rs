@@ -89,7 +89,7 @@ impl Upkeep for Advisory {
 /// What a sink has stored.
 #[derive(Default)]
 struct Store {
-    holding: Option<Holding>,
+    holding: Option<Checkpoint>,
     offsets: Vec<i64>,
     sizes: Vec<i64>,
 }
@@ -97,23 +97,25 @@ struct Store {
 struct Table {
     store: Arc<Mutex<Store>>,
     /// How long a write takes.
-    takes: Duration,
+    input: Duration,
 }
 
 #[async_trait]
 impl Sink for Table {
-    async fn positions(&mut self) -> Result<Vec<Holding>, StageError> {
+    async fn positions(&mut self) -> Result<Vec<Checkpoint>, StageError> {
         Ok(self.store.lock().unwrap().holding.iter().cloned().collect())
     }
 
-    async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Holding>, StageError> {
+    async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Checkpoint>, StageError> {
         let Claim { partition, identity, start } = claims[0].clone();
         let mut store = self.store.lock().unwrap();
-        Ok(vec![store.holding.get_or_insert(Holding { partition, identity, next: start, plans: Vec::new() }).clone()])
+        Ok(vec![
+            store.holding.get_or_insert(Checkpoint { partition, identity, next: start, plans: Vec::new() }).clone(),
+        ])
     }
 
     async fn write(&mut self, write: &Write) -> Result<Written, StageError> {
-        tokio::time::sleep(self.takes).await;
+        tokio::time::sleep(self.input).await;
         let mut store = self.store.lock().unwrap();
         let holding = store.holding.as_mut().unwrap();
         if holding.next != write.ranges[0].from {
@@ -131,7 +133,7 @@ impl Sink for Table {
     async fn reset(&mut self, reset: &Reset) -> Result<(), StageError> {
         let Reset::Set { position, identity } = reset.clone() else { panic!("only ever set") };
         let Position { partition, next } = position;
-        self.store.lock().unwrap().holding = Some(Holding { partition, identity, next, plans: Vec::new() });
+        self.store.lock().unwrap().holding = Some(Checkpoint { partition, identity, next, plans: Vec::new() });
         Ok(())
     }
 }
@@ -173,15 +175,15 @@ impl Query for Plain {
     }
 }
 
-impl Kitchen for Plain {
+impl StageFactory for Plain {
     fn recipe(&self) -> Arc<Recipe> {
         Arc::default()
     }
 
-    fn cook(&self, _: &Recipe) -> Result<Cook, StageError> {
+    fn stages(&self, _: &Recipe) -> Result<Stages, StageError> {
         let keys = |keys: &BinaryArray| (Arc::new(keys.clone()) as ArrayRef, Vec::new());
         let keys = Keys { data_type: DataType::Binary, decode: Box::new(keys) };
-        Ok(Cook { decode: Box::new(Plain), keys, query: Box::new(Plain), views: vec![None, None, None] })
+        Ok(Stages { decode: Box::new(Plain), keys, query: Box::new(Plain), views: vec![None, None, None] })
     }
 }
 
@@ -191,12 +193,12 @@ type Stores = [Arc<Mutex<Store>>; 3];
 fn worker(log: Log, stores: &Stores, trigger: Trigger) -> Worker {
     let lane = |index: usize, takes| Lane {
         name: format!("sink{index}"),
-        sink: Box::new(Table { store: stores[index].clone(), takes: Duration::ZERO }),
+        sink: Box::new(Table { store: stores[index].clone(), input: Duration::ZERO }),
         traits: SinkTraits { keeps_positions: true, sharing: Sharing::Single, atomic: true, slices: false },
-        takes,
+        input: takes,
         schema: match takes {
-            Takes::Results => Query::schema(&Plain),
-            Takes::DeadLetters => dead_letter_schema(false),
+            SinkInput::Results => Query::schema(&Plain),
+            SinkInput::DeadLetters => dead_letter_schema(false),
         },
         chosen: false,
         backfill: false,
@@ -205,8 +207,8 @@ fn worker(log: Log, stores: &Stores, trigger: Trigger) -> Worker {
     };
     Worker {
         source: Box::new(log),
-        lanes: vec![lane(0, Takes::Results), lane(1, Takes::Results), lane(2, Takes::DeadLetters)],
-        kitchen: Arc::new(Plain),
+        lanes: vec![lane(0, SinkInput::Results), lane(1, SinkInput::Results), lane(2, SinkInput::DeadLetters)],
+        factory: Arc::new(Plain),
         settings: Settings {
             pipeline: "p".into(),
             worker: "0".into(),
@@ -276,7 +278,7 @@ async fn a_log_that_lasts_is_never_given_up_for_another() {
 async fn another_process_on_the_same_sinks_stops_the_first_one() {
     let stores = Stores::default();
     let mut first = worker(Log::new(&passing("a"), 1000, 1_000_000), &stores, Trigger::Continuous);
-    first.lanes[0].sink = Box::new(Table { store: stores[0].clone(), takes: Duration::from_millis(20) });
+    first.lanes[0].sink = Box::new(Table { store: stores[0].clone(), input: Duration::from_millis(20) });
     let first = tokio::spawn(first.run(CancellationToken::new()));
     while stores[0].lock().unwrap().offsets.is_empty() {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -302,7 +304,7 @@ async fn batches_longer_than_the_interval_follow_at_once_and_nothing_piles_up() 
     const EVERY: Duration = Duration::from_millis(100);
     let stores = Stores::default();
     let mut worker = worker(Log::new("log", 0, 400), &stores, Trigger::Every(EVERY));
-    worker.lanes[0].sink = Box::new(Table { store: stores[0].clone(), takes: 3 * EVERY });
+    worker.lanes[0].sink = Box::new(Table { store: stores[0].clone(), input: 3 * EVERY });
     let (stats, shutdown) = (worker.stats.clone(), CancellationToken::new());
     let begun = Instant::now();
     let running = tokio::spawn(worker.run(shutdown.clone()));

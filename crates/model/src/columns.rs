@@ -4,7 +4,7 @@ use arrow_array::ArrayRef;
 
 /// What to ask a model for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Want {
+pub enum Method {
     /// `predict`.
     Predict,
     /// `predict_proba`.

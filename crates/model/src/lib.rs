@@ -6,13 +6,13 @@
 //! starts no thread: callers split the rows.
 //!
 //! ```no_run
-//! use foretell_model::{Columns, LoadOptions, Model, Scratch, Want};
+//! use foretell_model::{Columns, LoadOptions, Model, Scratch, Method};
 //!
 //! # fn columns() -> Vec<arrow_array::ArrayRef> { vec![] }
 //! let model = Model::load(&std::fs::read("model.joblib")?, &LoadOptions::default())?;
 //! let arrays = columns(); // in the order of model.signature().inputs
 //! let rows = arrays.first().map_or(0, |array| array.len());
-//! let outputs = model.score(&Columns::new(&arrays, rows), Want::Predict, &mut Scratch::default());
+//! let outputs = model.score(&Columns::new(&arrays, rows), Method::Predict, &mut Scratch::default());
 //! println!("{:?}, {} rows refused", outputs.columns, outputs.refusals.len());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -38,7 +38,7 @@ mod text;
 mod trees;
 mod xgboost;
 
-pub use columns::{Columns, Outputs, Refusal, Want};
+pub use columns::{Columns, Method, Outputs, Refusal};
 pub use encoding::{Encoding, Reverse, Unknown};
 pub use error::Error;
 pub use families::{FAMILIES, Family, allow};

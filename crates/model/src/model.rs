@@ -10,7 +10,7 @@ use crate::families::encode::texts;
 use crate::labels::Labels;
 use crate::matrix::{Frame, Matrix, read};
 use crate::step::{Answer, Run, Step};
-use crate::{Columns, Description, Output, Outputs, Refusal, Signature, Want};
+use crate::{Columns, Description, Method, Output, Outputs, Refusal, Signature};
 
 /// A model, ready to be scored: immutable, `Send` and `Sync`, without threads of its own.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Model {
     ///
     /// # Panics
     /// If the number of columns is not the number of features: a bug in the caller, never in the data.
-    pub fn score(&self, columns: &Columns<'_>, want: Want, _scratch: &mut Scratch) -> Outputs {
+    pub fn score(&self, columns: &Columns<'_>, want: Method, _scratch: &mut Scratch) -> Outputs {
         let wanted = self.signature.outputs(want);
         let rows = columns.rows();
         assert_eq!(columns.arrays().len(), self.signature.inputs.len(), "one column a feature");
@@ -63,7 +63,7 @@ impl Model {
         let x = Matrix::Frame(Frame { columns: columns.arrays().to_vec(), rows, wide: self.wide });
         let mut run = Run::default();
         let table = match &self.step {
-            Step::Predict(step) if want != Want::Transform => Err(step.answer(x, want, &mut run)),
+            Step::Predict(step) if want != Method::Transform => Err(step.answer(x, want, &mut run)),
             Step::Predict(step) => Ok(step.table(x, &mut run)),
             Step::Transform(step) => Ok(step.transform(x, &mut run)),
         };

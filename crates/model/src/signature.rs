@@ -2,7 +2,7 @@
 
 use arrow_schema::DataType;
 
-use crate::Want;
+use crate::Method;
 
 /// The inputs and outputs of a model.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,13 +66,13 @@ impl Signature {
     }
 
     /// The outputs for one kind of answer; empty where the model has none.
-    pub fn outputs(&self, want: Want) -> &[Output] {
+    pub fn outputs(&self, want: Method) -> &[Output] {
         match want {
-            Want::Predict => &self.predict,
-            Want::Proba => &self.proba,
-            Want::Decision => &self.decision,
-            Want::Samples => &self.samples,
-            Want::Transform => &self.transform,
+            Method::Predict => &self.predict,
+            Method::Proba => &self.proba,
+            Method::Decision => &self.decision,
+            Method::Samples => &self.samples,
+            Method::Transform => &self.transform,
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use crate::matrix::Matrix;
-use crate::{Outputs, Refusal, Want};
+use crate::{Method, Outputs, Refusal};
 
 /// Gives a table for a table. Never fails: rows that the library would raise on are refused in `run`, and whatever
 /// value stands in them afterwards is not looked at.
@@ -14,7 +14,7 @@ pub(crate) trait Transform: Send + Sync + Debug {
 
 /// Gives an answer a row. Asked only for what its targets declare.
 pub(crate) trait Predict: Send + Sync + Debug {
-    fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer;
+    fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer;
 
     /// What it hands on as a transformer, where its targets declare a table.
     fn table(&self, x: Matrix, _run: &mut Run) -> Matrix {
@@ -116,7 +116,7 @@ impl Transform for Chain {
 }
 
 impl Predict for Chain {
-    fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
+    fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
         let x = self.transform(x, run);
         match &self.last {
             Some(last) => last.answer(x, want, run),

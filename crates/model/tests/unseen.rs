@@ -1,14 +1,14 @@
 //! Values that an encoder did not know and let pass are counted by column.
 
 use foretell_fixtures::Case;
-use foretell_model::{Columns, LoadOptions, Model, Scratch, Want};
+use foretell_model::{Columns, LoadOptions, Method, Model, Scratch};
 
 /// What a fixture's own rows have of unknown values, by column.
 fn unseen(name: &str) -> Vec<(String, usize)> {
     let case = Case::named(name);
     let model = Model::load(&std::fs::read(case.model()).unwrap(), &LoadOptions::default()).unwrap();
     let columns: Vec<_> = case.columns().iter().map(|(_, array)| array.clone()).collect();
-    let want = if model.signature().transform.is_empty() { Want::Predict } else { Want::Transform };
+    let want = if model.signature().transform.is_empty() { Method::Predict } else { Method::Transform };
     model.score(&Columns::new(&columns, case.rows()), want, &mut Scratch::default()).unseen
 }
 

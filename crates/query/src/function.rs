@@ -9,7 +9,7 @@ use arrow::array::{Array, ArrayRef, AsArray, StructArray, UInt32Array, new_empty
 use arrow::datatypes::{DataType, Field, Fields, UInt32Type};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
-use foretell_model::{Columns, Outputs, Refusal, Want};
+use foretell_model::{Columns, Method, Outputs, Refusal};
 
 use crate::failure::Failure;
 use crate::slot::RunState;
@@ -23,15 +23,15 @@ pub(crate) struct ModelCall {
     /// The function's name, in lower case.
     pub(crate) function: String,
     pub(crate) scorer: Arc<dyn Scorer>,
-    pub(crate) want: Want,
+    pub(crate) want: Method,
 }
 
 /// What a suffix asks for, and how to say that a model has none.
-const SUFFIXES: &[(&str, Want, &str)] = &[
-    ("_proba", Want::Proba, "probabilities"),
-    ("_decision", Want::Decision, "decision values"),
-    ("_score_samples", Want::Samples, "scores of samples"),
-    ("_transform", Want::Transform, "transformed columns"),
+const SUFFIXES: &[(&str, Method, &str)] = &[
+    ("_proba", Method::Proba, "probabilities"),
+    ("_decision", Method::Decision, "decision values"),
+    ("_score_samples", Method::Samples, "scores of samples"),
+    ("_transform", Method::Transform, "transformed columns"),
 ];
 
 /// The functions of all models, and the functions that they could have but have not.
@@ -49,7 +49,7 @@ pub(crate) fn calls(models: &BTreeMap<String, Arc<dyn Scorer>>, sql: &BTreeSet<S
             return refuse("a name is letters, digits and `_`, and begins with a letter".into());
         }
         let signature = scorer.signature();
-        let own = if signature.predict.is_empty() { Want::Transform } else { Want::Predict };
+        let own = if signature.predict.is_empty() { Method::Transform } else { Method::Predict };
         let mut wants = vec![("", own, "predictions")];
         wants.extend_from_slice(SUFFIXES);
         for (suffix, want, output) in wants {
@@ -75,7 +75,7 @@ impl ModelCall {
     /// One output is a column of its own type; several are a STRUCT, and so are probabilities.
     fn return_type(&self) -> DataType {
         match self.scorer.signature().outputs(self.want) {
-            [one] if self.want != Want::Proba => one.data_type.clone(),
+            [one] if self.want != Method::Proba => one.data_type.clone(),
             _ => DataType::Struct(self.fields()),
         }
     }
@@ -128,7 +128,7 @@ impl ModelCall {
         run.refuse(refusals);
         let mut columns = outputs.columns;
         match columns.pop() {
-            Some(one) if columns.is_empty() && self.want != Want::Proba => Ok(one),
+            Some(one) if columns.is_empty() && self.want != Method::Proba => Ok(one),
             Some(last) => {
                 columns.push(last);
                 let array = StructArray::try_new(self.fields(), columns, None);

@@ -1,6 +1,6 @@
 //! What a query asks of a model.
 
-use foretell_model::{Columns, Outputs, Signature, Want};
+use foretell_model::{Columns, Method, Outputs, Signature};
 
 /// What a function that scores rows is, for texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,5 +33,5 @@ pub trait Scorer: Send + Sync {
 
     /// One answer a row. `columns` are in the order of `signature().inputs`; the columns of the answer must be those of
     /// `signature().outputs(want)`. A row that the model refuses is NULL in every column and listed.
-    fn score(&self, columns: &Columns<'_>, want: Want) -> Outputs;
+    fn score(&self, columns: &Columns<'_>, want: Method) -> Outputs;
 }

@@ -11,7 +11,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use arrow::util::pretty::pretty_format_batches;
 use async_trait::async_trait;
 use chrono::{DateTime, SecondsFormat, Utc};
-use foretell_flow::{Claim, Holding, Reset, Sharing, Sink, SinkTraits, StageError, Write, Written};
+use foretell_flow::{Checkpoint, Claim, Reset, Sharing, Sink, SinkTraits, StageError, Write, Written};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -135,12 +135,12 @@ fn print(text: &str) -> io::Result<()> {
 
 #[async_trait]
 impl Sink for Console {
-    async fn positions(&mut self) -> Result<Vec<Holding>, StageError> {
+    async fn positions(&mut self) -> Result<Vec<Checkpoint>, StageError> {
         Ok(Vec::new())
     }
 
-    async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Holding>, StageError> {
-        let holding = |claim: &Claim| Holding {
+    async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Checkpoint>, StageError> {
+        let holding = |claim: &Claim| Checkpoint {
             partition: claim.partition.clone(),
             identity: claim.identity.clone(),
             next: claim.start,

@@ -142,7 +142,7 @@ impl SinkSettings for Settings {
         };
         // Properties that librdkafka does not take are an error here, not at the first claim.
         writer::config(&connection, None, None)?;
-        let limits = progress::examine(&connection, &inspector, &target, context.role).await?;
+        let limits = progress::examine(&connection, &inspector, &target, context.input).await?;
         Ok(Box::new(KafkaSink::new(connection, inspector, target, encoder, context, limits)))
     }
 }

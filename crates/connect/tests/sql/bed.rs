@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch};
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use foretell_connect::kind::{Role, SinkContext, SinkSettings};
+use foretell_connect::kind::{SinkContext, SinkSettings};
 use foretell_connect::sink::SINKS;
-use foretell_flow::{Claim, Partition, Plan, Provenance, Range, Recipe, Sink, StageError, Write};
+use foretell_flow::{Claim, Partition, Plan, Provenance, Range, Recipe, Sink, SinkInput, StageError, Write};
 use serde_json::{Value, json};
 use sqlx::mysql::MySqlConnection;
 use sqlx::postgres::PgConnection;
@@ -158,7 +158,7 @@ pub fn context(schema: &SchemaRef) -> SinkContext {
         schema: schema.clone(),
         leader: true,
         by_partition: true,
-        role: Role::Results,
+        input: SinkInput::Results,
         timezone: None,
         base: std::env::temp_dir(),
     }

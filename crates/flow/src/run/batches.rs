@@ -10,14 +10,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::compute::{Cook, Kitchen, LaneShape, Output, concat_records};
-use super::lane::{Batch, Item, Shared};
+use super::compute::{LaneShape, Output, StageFactory, Stages, concat_records};
 use super::leftover::Leftover;
 use super::reader::{End, Reader, Replay};
+use super::sink_task::{Batch, Item, Shared};
 use super::trigger::{Ticks, Trigger};
 use super::{OnBadRecord, Settings};
 use crate::{
-    BadRecord, Chunk, Event, Partition, Place, Plan, Provenance, Range, Recipe, Records, RecordsBuilder, Scope,
+    BadRecord, Chunk, Event, Location, Partition, Plan, Provenance, Range, Recipe, Records, RecordsBuilder, Scope,
     StageError,
 };
 
@@ -25,11 +25,11 @@ use crate::{
 const NAMED_BAD_RECORDS: usize = 5;
 
 /// Decoders and queries that are kept ready: today's, and those of some leftover plans or of tables as they were.
-const COOKS: usize = 4;
+const STAGES_KEPT: usize = 4;
 
 /// A decoder and queries, and by lane where its columns are among those that they make, or why they are not.
 pub(super) struct Ready {
-    cook: Cook,
+    stages: Stages,
     fits: Vec<Result<Vec<usize>, String>>,
 }
 
@@ -64,7 +64,7 @@ enum Turn {
 /// Batches on their way through an epoch.
 pub(super) struct Batches<'a> {
     pub(super) reader: Reader<'a>,
-    pub(super) kitchen: &'a dyn Kitchen,
+    pub(super) factory: &'a dyn StageFactory,
     pub(super) settings: &'a Settings,
     pub(super) shutdown: &'a CancellationToken,
     /// The next offset that no batch has yet.
@@ -78,7 +78,7 @@ pub(super) struct Batches<'a> {
     pub(super) turns: Arc<Semaphore>,
     /// Slices between here and the slowest sink.
     pub(super) room: Arc<Semaphore>,
-    pub(super) cooks: HashMap<Recipe, Ready>,
+    pub(super) stages_by_recipe: HashMap<Recipe, Ready>,
     pub(super) shapes: Vec<LaneShape>,
     pub(super) dead_letters: bool,
     pub(super) shared: Arc<Shared>,
@@ -279,7 +279,7 @@ impl Batches<'_> {
         Plan {
             id: format!("{}-{}", self.settings.worker, self.last_time),
             time: self.last_time,
-            recipe: self.kitchen.recipe(),
+            recipe: self.factory.recipe(),
             ranges: Vec::new(),
         }
     }
@@ -381,17 +381,17 @@ impl Batches<'_> {
         ranges: &[Vec<Range>],
         new: bool,
     ) -> Result<(Vec<Output>, Vec<BadRecord>), StageError> {
-        if !self.cooks.contains_key(&*plan.recipe) {
-            if self.cooks.len() >= COOKS {
-                let today = self.kitchen.recipe();
-                self.cooks.retain(|recipe, _| *recipe == *today);
+        if !self.stages_by_recipe.contains_key(&*plan.recipe) {
+            if self.stages_by_recipe.len() >= STAGES_KEPT {
+                let today = self.factory.recipe();
+                self.stages_by_recipe.retain(|recipe, _| *recipe == *today);
             }
-            let cook = self.kitchen.cook(&plan.recipe)?;
-            let made = cook.made(&self.shapes);
+            let stages = self.factory.stages(&plan.recipe)?;
+            let made = stages.made(&self.shapes);
             let fits = self.shapes.iter().zip(&made).map(|(shape, made)| shape.find(made)).collect();
-            self.cooks.insert((*plan.recipe).clone(), Ready { cook, fits });
+            self.stages_by_recipe.insert((*plan.recipe).clone(), Ready { stages, fits });
         }
-        let Ready { cook, fits } = self.cooks.get_mut(&*plan.recipe).expect("it was put there");
+        let Ready { stages, fits } = self.stages_by_recipe.get_mut(&*plan.recipe).expect("it was put there");
         let mut outputs: Vec<Option<Output>> = vec![None; ranges.len()];
         let mut bad = Vec::new();
         for lane in 0..ranges.len() {
@@ -403,7 +403,7 @@ impl Batches<'_> {
                 continue;
             }
             let whole = ranges[lane] == plan.ranges;
-            if !whole && let Some(cut) = cut(cook.scope(), &ranges[lane], &plan.ranges) {
+            if !whole && let Some(cut) = cut(stages.scope(), &ranges[lane], &plan.ranges) {
                 return Err(StageError::state(format!(
                     "sink `{}` is at {} in {}, in the middle of a batch from {} to {} whose query takes it as a whole: it \
                      cannot be replayed in part",
@@ -420,9 +420,9 @@ impl Batches<'_> {
                 )));
             }
             let computed = if whole {
-                cook.run(records, plan.time, &self.shapes)?
+                stages.run(records, plan.time, &self.shapes)?
             } else {
-                cook.run(&records.filter(&inside(records, &ranges[lane])), plan.time, &self.shapes)?
+                stages.run(&records.filter(&inside(records, &ranges[lane])), plan.time, &self.shapes)?
             };
             if whole && new {
                 bad = computed.bad;
@@ -467,8 +467,8 @@ impl Batches<'_> {
         let (partition, offset) = (partitions.value(0), offsets.value(0));
         let places = self.reader.source().places(&Provenance { partitions, offsets }).await?;
         let place = match places.as_deref() {
-            Some([Place { file, line: Some(line) }]) => format!("{file} line {line}"),
-            Some([Place { file, line: None }]) => format!("{file}[{partition}] offset {offset}"),
+            Some([Location { file, line: Some(line) }]) => format!("{file} line {line}"),
+            Some([Location { file, line: None }]) => format!("{file}[{partition}] offset {offset}"),
             _ => format!("{}[{partition}] offset {offset}", records.topic),
         };
         Ok(format!("{place}: {}: {}", bad.stage, bad.reason))

@@ -9,14 +9,14 @@ use arrow::buffer::{Buffer, OffsetBuffer};
 use arrow::compute::{concat, concat_batches, filter};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
 
-use super::lane::{Lane, Takes};
+use super::sink_task::{Lane, SinkInput};
 use crate::dead_letter::{headers_array, headers_type, no_headers, with_places};
 use crate::{
-    BadRecord, Cut, Decode, Place, Provenance, Query, Recipe, Records, Refused, Scope, StageError, dead_letters,
+    BadRecord, Cut, Decode, Location, Provenance, Query, Recipe, Records, Refused, Scope, StageError, dead_letters,
 };
 
 /// Gives what rows are made with.
-pub trait Kitchen: Send + Sync {
+pub trait StageFactory: Send + Sync {
     /// What new batches are made with.
     fn recipe(&self) -> Arc<Recipe>;
 
@@ -24,11 +24,11 @@ pub trait Kitchen: Send + Sync {
     ///
     /// # Errors
     /// [`Fault::State`](crate::Fault::State) when a model or a query of an old plan is gone.
-    fn cook(&self, recipe: &Recipe) -> Result<Cook, StageError>;
+    fn stages(&self, recipe: &Recipe) -> Result<Stages, StageError>;
 }
 
 /// A decoder and the queries behind it.
-pub struct Cook {
+pub struct Stages {
     /// Values to columns.
     pub decode: Box<dyn Decode>,
     /// Keys to `_key`.
@@ -82,7 +82,7 @@ pub(super) struct Computed {
     pub(super) bad: Vec<BadRecord>,
 }
 
-impl Cook {
+impl Stages {
     /// What rows depend on, of the query or of a lane's own: the most of them.
     pub(super) fn scope(&self) -> Scope {
         let views = self.views.iter().flatten().map(|view| view.scope());
@@ -91,10 +91,10 @@ impl Cook {
 
     /// The columns that it makes for each lane.
     pub(super) fn made(&self, lanes: &[LaneShape]) -> Vec<SchemaRef> {
-        let made = |(lane, view): (&LaneShape, &Option<Box<dyn Query>>)| match (lane.takes, view) {
-            (Takes::DeadLetters, _) => lane.schema.clone(),
-            (Takes::Results, None) => self.query.schema(),
-            (Takes::Results, Some(view)) => view.schema(),
+        let made = |(lane, view): (&LaneShape, &Option<Box<dyn Query>>)| match (lane.input, view) {
+            (SinkInput::DeadLetters, _) => lane.schema.clone(),
+            (SinkInput::Results, None) => self.query.schema(),
+            (SinkInput::Results, Some(view)) => view.schema(),
         };
         lanes.iter().zip(&self.views).map(made).collect()
     }
@@ -130,10 +130,10 @@ impl Cook {
 
         let mut outputs = Vec::with_capacity(lanes.len());
         for (shape, view) in lanes.iter().zip(&mut self.views) {
-            outputs.push(match (shape.takes, view) {
-                (Takes::DeadLetters, _) => None,
-                (Takes::Results, None) => Some(result.clone()),
-                (Takes::Results, Some(view)) => {
+            outputs.push(match (shape.input, view) {
+                (SinkInput::DeadLetters, _) => None,
+                (SinkInput::Results, None) => Some(result.clone()),
+                (SinkInput::Results, Some(view)) => {
                     let queried = view.run(&with_provenance(&result), time)?;
                     for refused in queried.refused {
                         let row = match self.query.scope() {
@@ -160,7 +160,7 @@ impl Cook {
 /// What the computation must know of a lane.
 #[derive(Debug, Clone)]
 pub(super) struct LaneShape {
-    takes: Takes,
+    input: SinkInput,
     schema: SchemaRef,
     chosen: bool,
     pub(super) name: String,
@@ -168,11 +168,11 @@ pub(super) struct LaneShape {
 
 impl LaneShape {
     pub(super) fn of(lane: &Lane) -> Self {
-        LaneShape { takes: lane.takes, schema: lane.schema.clone(), chosen: lane.chosen, name: lane.name.clone() }
+        LaneShape { input: lane.input, schema: lane.schema.clone(), chosen: lane.chosen, name: lane.name.clone() }
     }
 
     pub(super) fn takes_dead_letters(&self) -> bool {
-        self.takes == Takes::DeadLetters
+        self.input == SinkInput::DeadLetters
     }
 
     /// Where the lane's columns are among those that a recipe makes, by name.
@@ -357,7 +357,7 @@ impl Output {
     }
 
     /// Dead letters with the places of their records.
-    pub(super) fn with_places(self, places: &[Place]) -> Output {
+    pub(super) fn with_places(self, places: &[Location]) -> Output {
         Output { rows: with_places(&self.rows, places), ..self }
     }
 

@@ -13,22 +13,22 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::batches::Batches;
-use super::compute::{Kitchen, LaneShape};
+use super::compute::{LaneShape, StageFactory};
 use super::housekeeping;
-use super::lane::{Item, Lane, Runner, Shared, telling};
 use super::leftover::Leftover;
 use super::progress::{Positions, Stats};
 use super::reader::{End, Reader};
 use super::roster::{Roster, note};
+use super::sink_task::{Item, Lane, Runner, Shared, telling};
 use super::sliced::SLICES;
 use super::start::{self, Known};
 use super::{DRAIN, Settings};
-use crate::{Bounds, Claim, Fault, Holding, Partition, Position, Sharing, Source, StageError};
+use crate::{Bounds, Checkpoint, Claim, Fault, Partition, Position, Sharing, Source, StageError};
 
 /// What an epoch works with.
 pub(super) struct Epoch<'a> {
     pub(super) source: &'a mut dyn Source,
-    pub(super) kitchen: &'a dyn Kitchen,
+    pub(super) factory: &'a dyn StageFactory,
     pub(super) settings: &'a Settings,
     pub(super) stats: &'a Arc<Stats>,
     pub(super) shutdown: &'a CancellationToken,
@@ -81,7 +81,7 @@ impl Epoch<'_> {
         let (tasks, feed) = launch(lanes, &standing, &shared);
         let mut batches = Batches {
             reader: Reader::new(self.source, lowest(&standing.next)),
-            kitchen: self.kitchen,
+            factory: self.factory,
             settings: self.settings,
             shutdown: self.shutdown,
             at: lowest(&standing.next),
@@ -90,7 +90,7 @@ impl Epoch<'_> {
             window: Arc::new(Semaphore::new(self.settings.limits.window)),
             turns: Arc::new(Semaphore::new(2)),
             room: Arc::new(Semaphore::new(SLICES)),
-            cooks: HashMap::new(),
+            stages_by_recipe: HashMap::new(),
             shapes,
             dead_letters,
             shared: shared.clone(),
@@ -214,7 +214,7 @@ fn in_step(lanes: &[Lane], next: &[HashMap<Partition, i64>]) -> Result<(), Stage
     Ok(())
 }
 
-async fn claim(lane: &mut Lane, claims: &[Claim]) -> Result<Vec<Holding>, StageError> {
+async fn claim(lane: &mut Lane, claims: &[Claim]) -> Result<Vec<Checkpoint>, StageError> {
     if !lane.traits.keeps_positions {
         return Ok(Vec::new());
     }
@@ -227,12 +227,12 @@ fn find<'b>(bounds: &'b [Bounds], partition: &Partition) -> Option<&'b Bounds> {
     bounds.iter().find(|bound| bound.partition == *partition)
 }
 
-fn positions(holdings: &[Holding]) -> HashMap<Partition, i64> {
+fn positions(holdings: &[Checkpoint]) -> HashMap<Partition, i64> {
     holdings.iter().map(|holding| (holding.partition.clone(), holding.next)).collect()
 }
 
-fn plans(holdings: &[Holding]) -> HashMap<Partition, i64> {
-    let end = |holding: &Holding| {
+fn plans(holdings: &[Checkpoint]) -> HashMap<Partition, i64> {
+    let end = |holding: &Checkpoint| {
         let end = holding.plans.iter().map(|piece| piece.range.to).max()?;
         Some((holding.partition.clone(), end))
     };
@@ -252,7 +252,7 @@ fn lowest(next: &[HashMap<Partition, i64>]) -> HashMap<Partition, i64> {
 fn without_positions(
     claims: &[Claim],
     kept: Option<&HashMap<Partition, i64>>,
-    leader: &[Holding],
+    leader: &[Checkpoint],
 ) -> HashMap<Partition, i64> {
     let begin = |claim: &Claim| {
         let held = leader.iter().filter(|holding| holding.partition == claim.partition);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tracing::debug;
 
-use super::lane::Shared;
+use super::sink_task::Shared;
 use crate::{StageError, Upkeep};
 
 /// How often.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
-use crate::{Holding, Partition, Piece, Plan};
+use crate::{Checkpoint, Partition, Plan, PlanPart};
 
 /// The time and the id of a plan.
 type Name = (i64, String);
@@ -10,24 +10,24 @@ type Name = (i64, String);
 /// By partition, the pieces that lie above the lowest sink; none overlaps another.
 #[derive(Debug, Default)]
 pub(super) struct Leftover {
-    pending: BTreeMap<Partition, VecDeque<Piece>>,
+    pending: BTreeMap<Partition, VecDeque<PlanPart>>,
     /// How many pieces of each plan wait.
     waiting: HashMap<Name, usize>,
 }
 
-fn name(piece: &Piece) -> Name {
+fn name(piece: &PlanPart) -> Name {
     (piece.time, piece.id.clone())
 }
 
 impl Leftover {
     /// What is kept above the lowest positions, by whichever sink; of pieces that contradict each other the one that
     /// begins first, or is kept by the first sink, counts.
-    pub(super) fn new(held: &[Vec<Holding>], lowest: &HashMap<Partition, i64>) -> Self {
+    pub(super) fn new(held: &[Vec<Checkpoint>], lowest: &HashMap<Partition, i64>) -> Self {
         let mut leftover = Leftover::default();
         for (partition, low) in lowest {
             let held = held.iter().flatten().filter(|holding| holding.partition == *partition);
             let kept = held.flat_map(|holding| holding.plans.iter().filter(|piece| piece.range.to <= holding.next));
-            let mut pieces: Vec<&Piece> =
+            let mut pieces: Vec<&PlanPart> =
                 kept.filter(|piece| piece.range.to > *low && piece.range.from < piece.range.to).collect();
             pieces.sort_by_key(|piece| piece.range.from);
             let mut end = i64::MIN;
@@ -81,11 +81,11 @@ impl Leftover {
         let whole = ready.iter().find(|(name, at)| self.waiting.get(*name).is_some_and(|all| *all == at.len()));
         // Plans that wait for each other are of sinks whose histories differ: they are replayed in parts.
         let (_, partitions) = whole.or_else(|| if gaps { None } else { ready.iter().next() })?;
-        let pieces: Vec<Piece> = partitions.clone().iter().filter_map(|partition| self.pop(partition)).collect();
+        let pieces: Vec<PlanPart> = partitions.clone().iter().filter_map(|partition| self.pop(partition)).collect();
         Plan::assemble(pieces).into_iter().next()
     }
 
-    fn pop(&mut self, partition: &Partition) -> Option<Piece> {
+    fn pop(&mut self, partition: &Partition) -> Option<PlanPart> {
         let pieces = self.pending.get_mut(partition)?;
         let piece = pieces.pop_front()?;
         if pieces.is_empty() {

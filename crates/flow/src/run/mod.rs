@@ -8,11 +8,11 @@ mod batches;
 mod compute;
 mod epoch;
 mod housekeeping;
-mod lane;
 mod leftover;
 mod progress;
 mod reader;
 mod roster;
+mod sink_task;
 mod sliced;
 mod start;
 mod trigger;
@@ -24,9 +24,9 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-pub use compute::{Cook, DecodeKeys, Keys, Kitchen, records_schema};
-pub use lane::{Lane, Takes};
+pub use compute::{DecodeKeys, Keys, StageFactory, Stages, records_schema};
 pub use progress::{Snapshot, Stats};
+pub use sink_task::{Lane, SinkInput};
 pub use trigger::{Limits, Trigger};
 
 use crate::{Event, Fault, Source, StageError};
@@ -94,7 +94,7 @@ pub struct Worker {
     /// The sinks, in the order of the pipeline file; dead letters last.
     pub lanes: Vec<Lane>,
     /// Gives the decoder and the query, of today and of leftover plans.
-    pub kitchen: Arc<dyn Kitchen>,
+    pub factory: Arc<dyn StageFactory>,
     /// How to run.
     pub settings: Settings,
     /// What the progress line reads.
@@ -141,7 +141,7 @@ impl Worker {
             };
             let epoch = Epoch {
                 source: &mut *self.source,
-                kitchen: &*self.kitchen,
+                factory: &*self.factory,
                 settings: &self.settings,
                 stats: &self.stats,
                 shutdown: &shutdown,

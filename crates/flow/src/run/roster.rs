@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::lane::Lane;
-use crate::{Bounds, Holding, Source, StageError, Trace};
+use super::sink_task::Lane;
+use crate::{Bounds, Checkpoint, Source, StageError, Trace};
 
 /// A note of more bytes than this is not kept by Kafka (`offset.metadata.max.bytes` is 4096).
 const LONGEST: usize = 4000;
@@ -63,7 +63,7 @@ impl Roster {
         &self,
         lanes: &[Lane],
         bounds: &[Bounds],
-        held: &[Vec<Holding>],
+        held: &[Vec<Checkpoint>],
     ) -> Result<(), StageError> {
         for (lane, held) in lanes.iter().zip(held) {
             let lacks = |bound: &Bounds| !held.iter().any(|holding| holding.partition == bound.partition);
@@ -96,7 +96,7 @@ impl Roster {
         lanes: &mut [Lane],
         pipeline: &str,
         (source, bounds): (&mut dyn Source, &[Bounds]),
-        held: &[Vec<Holding>],
+        held: &[Vec<Checkpoint>],
     ) -> Result<(), StageError> {
         let keeping = lanes.iter().zip(held).filter(|(lane, _)| lane.traits.keeps_positions && !lane.new);
         if !keeping.into_iter().any(|(lane, held)| held.is_empty() && !lane.backfill) {

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::batches::{Batches, Collected, clip, empty_records, permit, ranges};
 use super::compute::{Output, concat_records};
-use super::lane::{Item, Slice};
 use super::reader::{End, Part, Replaying};
+use super::sink_task::{Item, Slice};
 use crate::{Demand, Event, Partition, Plan, StageError};
 
 /// Slices between the computation and the slowest sink.

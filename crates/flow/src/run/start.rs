@@ -5,8 +5,8 @@ use std::collections::HashSet;
 
 use tracing::warn;
 
-use super::lane::{Lane, telling};
-use crate::{Bounds, Claim, Holding, PASSING, Partition, Position, Reset, StageError};
+use super::sink_task::{Lane, telling};
+use crate::{Bounds, Checkpoint, Claim, PASSING, Partition, Position, Reset, StageError};
 
 /// What was known of the log when the run began: partitions that came later begin at their first record.
 pub(super) struct Known<'a> {
@@ -28,7 +28,11 @@ impl Known<'_> {
 
 /// By lane, what each sink holds, of whatever partition; of logs that ended with their process only where this worker
 /// has claimed already.
-pub(super) async fn held(lanes: &mut [Lane], bounds: &[Bounds], fresh: bool) -> Result<Vec<Vec<Holding>>, StageError> {
+pub(super) async fn held(
+    lanes: &mut [Lane],
+    bounds: &[Bounds],
+    fresh: bool,
+) -> Result<Vec<Vec<Checkpoint>>, StageError> {
     let mut held = Vec::with_capacity(lanes.len());
     for lane in lanes.iter_mut() {
         let mut holdings = match lane.traits.keeps_positions {
@@ -53,7 +57,12 @@ pub(super) async fn held(lanes: &mut [Lane], bounds: &[Bounds], fresh: bool) -> 
 }
 
 /// What every lane is claimed with.
-pub(super) fn claims(lanes: &[Lane], bounds: &[Bounds], held: &[Vec<Holding>], known: &Known<'_>) -> Vec<Vec<Claim>> {
+pub(super) fn claims(
+    lanes: &[Lane],
+    bounds: &[Bounds],
+    held: &[Vec<Checkpoint>],
+    known: &Known<'_>,
+) -> Vec<Vec<Claim>> {
     let keeping = !known.in_group && lanes.iter().any(|lane| lane.traits.keeps_positions);
     let mut claims = vec![Vec::with_capacity(bounds.len()); lanes.len()];
     for bound in bounds {
@@ -74,7 +83,7 @@ pub(super) fn claims(lanes: &[Lane], bounds: &[Bounds], held: &[Vec<Holding>], k
 }
 
 /// Whether a sink holds the position of a log that ended with its process.
-fn is_past(holding: &Holding, bound: &Bounds) -> bool {
+fn is_past(holding: &Checkpoint, bound: &Bounds) -> bool {
     holding.partition == bound.partition && holding.identity != bound.identity && holding.identity.starts_with(PASSING)
 }
 
@@ -83,11 +92,12 @@ fn is_past(holding: &Holding, bound: &Bounds) -> bool {
 pub(super) async fn renew(
     lanes: &mut [Lane],
     bounds: &[Bounds],
-    held: &[Vec<Holding>],
+    held: &[Vec<Checkpoint>],
 ) -> Result<Vec<usize>, StageError> {
     let mut renewed = Vec::new();
     for bound in bounds {
-        let past = |lane: &[Holding]| lane.iter().find(|holding| is_past(holding, bound)).map(|holding| holding.next);
+        let past =
+            |lane: &[Checkpoint]| lane.iter().find(|holding| is_past(holding, bound)).map(|holding| holding.next);
         let highest = held.iter().filter_map(|lane| past(lane)).max();
         for (index, (lane, holdings)) in lanes.iter_mut().zip(held).enumerate() {
             let (Some(next), Some(highest)) = (past(holdings), highest) else { continue };
@@ -109,7 +119,7 @@ pub(super) async fn renew(
 }
 
 /// Stops loudly where what a sink has stored cannot go on with the log that is there.
-pub(super) fn check(pipeline_sink: &str, holding: &Holding, bound: &Bounds) -> Result<(), StageError> {
+pub(super) fn check(pipeline_sink: &str, holding: &Checkpoint, bound: &Bounds) -> Result<(), StageError> {
     let remedy = format!(
         "`foretell positions show` tells what is stored, `foretell positions set` or `forget` of partition {} changes it",
         bound.partition

@@ -1,4 +1,4 @@
-//! A source, sinks, a kitchen and a worker in memory.
+//! A source, sinks, a factory and a worker in memory.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -255,17 +255,17 @@ impl Query for Thirds {
 }
 
 /// Today's edition, and those of before.
-pub(crate) struct Cookbook {
+pub(crate) struct Editions {
     pub(crate) today: Edition,
     pub(crate) editions: Vec<Edition>,
 }
 
-impl Kitchen for Cookbook {
+impl StageFactory for Editions {
     fn recipe(&self) -> Arc<Recipe> {
         recipe(self.today.name)
     }
 
-    fn cook(&self, recipe: &Recipe) -> Result<Cook, StageError> {
+    fn stages(&self, recipe: &Recipe) -> Result<Stages, StageError> {
         let edition = self.editions.iter().chain([&self.today]).find(|edition| edition.name == recipe.query).unwrap();
         let keys = |keys: &BinaryArray| (Arc::new(keys.clone()) as ArrayRef, Vec::new());
         let keys = Keys { data_type: DataType::Binary, decode: Box::new(keys) };
@@ -275,7 +275,7 @@ impl Kitchen for Cookbook {
             then.then(|| Box::new(Thirds) as Box<dyn Query>)
         };
         let views = self.today.sinks.iter().map(own).chain([None]).collect();
-        Ok(Cook { decode: Box::new(Numbers), keys, query: Box::new(Stamp(edition.clone())), views })
+        Ok(Stages { decode: Box::new(Numbers), keys, query: Box::new(Stamp(edition.clone())), views })
     }
 }
 
@@ -285,7 +285,7 @@ pub(crate) struct Store {
     pub(crate) positions: BTreeMap<Partition, i64>,
     /// Where it began.
     pub(crate) begin: BTreeMap<Partition, i64>,
-    pub(crate) plans: Vec<Piece>,
+    pub(crate) plans: Vec<PlanPart>,
     /// (partition, offset) → the row's text, in the order of arrival.
     pub(crate) rows: Vec<((i32, i64), String)>,
     pub(crate) owner: u64,
@@ -304,9 +304,9 @@ struct MemorySink {
 }
 
 impl MemorySink {
-    fn holdings(&self, store: &Store) -> Vec<Holding> {
+    fn holdings(&self, store: &Store) -> Vec<Checkpoint> {
         let plans = |p: &Partition| store.plans.iter().filter(|piece| piece.range.partition == *p).cloned().collect();
-        let holding = |(p, next): (&Partition, &i64)| Holding {
+        let holding = |(p, next): (&Partition, &i64)| Checkpoint {
             partition: p.clone(),
             identity: "log".into(),
             next: *next,
@@ -360,11 +360,11 @@ impl MemorySink {
 
 #[async_trait]
 impl Sink for MemorySink {
-    async fn positions(&mut self) -> Result<Vec<Holding>, StageError> {
+    async fn positions(&mut self) -> Result<Vec<Checkpoint>, StageError> {
         Ok(self.holdings(&self.store.lock().unwrap()))
     }
 
-    async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Holding>, StageError> {
+    async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Checkpoint>, StageError> {
         if self.faults && self.dice.roll(10) == 0 {
             return Err(StageError::unavailable("away"));
         }
@@ -459,7 +459,7 @@ pub(crate) fn worker_of(world: &mut World, today: &Edition, editions: &[Edition]
                 aside: Vec::new(),
             }),
             traits: SinkTraits { keeps_positions: true, sharing: Sharing::Shared, atomic, slices: sliced },
-            takes: if own.is_some() { Takes::Results } else { Takes::DeadLetters },
+            input: if own.is_some() { SinkInput::Results } else { SinkInput::DeadLetters },
             schema,
             chosen: false,
             backfill: false,
@@ -472,7 +472,7 @@ pub(crate) fn worker_of(world: &mut World, today: &Edition, editions: &[Edition]
     Worker {
         source: Box::new(source),
         lanes,
-        kitchen: Arc::new(Cookbook { today: today.clone(), editions: editions.to_vec() }),
+        factory: Arc::new(Editions { today: today.clone(), editions: editions.to_vec() }),
         settings: Settings {
             pipeline: "p".into(),
             worker: "0".into(),

@@ -206,14 +206,14 @@ struct Away(Arc<Mutex<Store>>);
 
 #[async_trait]
 impl Sink for Away {
-    async fn positions(&mut self) -> Result<Vec<Holding>, StageError> {
+    async fn positions(&mut self) -> Result<Vec<Checkpoint>, StageError> {
         Ok(Vec::new())
     }
 
-    async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Holding>, StageError> {
+    async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Checkpoint>, StageError> {
         let mut store = self.0.lock().unwrap();
         store.positions.extend(claims.iter().map(|claim| (claim.partition.clone(), claim.start)));
-        let holding = |claim: &Claim| Holding {
+        let holding = |claim: &Claim| Checkpoint {
             partition: claim.partition.clone(),
             identity: claim.identity.clone(),
             next: claim.start,
@@ -278,11 +278,11 @@ struct Panics;
 
 #[async_trait]
 impl Sink for Panics {
-    async fn positions(&mut self) -> Result<Vec<Holding>, StageError> {
+    async fn positions(&mut self) -> Result<Vec<Checkpoint>, StageError> {
         Ok(Vec::new())
     }
 
-    async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Holding>, StageError> {
+    async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Checkpoint>, StageError> {
         Away(Arc::default()).claim(claims).await
     }
 

@@ -10,12 +10,19 @@ use super::bed::*;
 
 type Stores = [Arc<Mutex<Store>>; 3];
 
-fn worker(seed: u64, stores: &Stores, trigger: Trigger, faults: bool, cook: &'static str) -> Worker {
-    batching(seed, stores, trigger, faults, cook, false)
+fn worker(seed: u64, stores: &Stores, trigger: Trigger, faults: bool, edition_name: &'static str) -> Worker {
+    batching(seed, stores, trigger, faults, edition_name, false)
 }
 
 /// A worker whose sinks take batches as a whole, or slice by slice.
-fn batching(seed: u64, stores: &Stores, trigger: Trigger, faults: bool, cook: &'static str, sliced: bool) -> Worker {
+fn batching(
+    seed: u64,
+    stores: &Stores,
+    trigger: Trigger,
+    faults: bool,
+    edition_name: &'static str,
+    sliced: bool,
+) -> Worker {
     let edition = |name| Edition {
         name,
         columns: &COLUMNS,
@@ -24,7 +31,7 @@ fn batching(seed: u64, stores: &Stores, trigger: Trigger, faults: bool, cook: &'
     };
     let names = ["sink0", "sink1", DEAD_LETTERS];
     let mut world: World = names.into_iter().zip(stores.iter().cloned()).collect();
-    worker_of(&mut world, &edition(cook), &[edition("a"), edition("b")], Way { seed, trigger, faults, sliced })
+    worker_of(&mut world, &edition(edition_name), &[edition("a"), edition("b")], Way { seed, trigger, faults, sliced })
 }
 
 /// Every good record in both result sinks, every bad one in the dead letters; once, in order, with the same stamp.
@@ -76,9 +83,9 @@ async fn killed_again_and_again(seed: u64) {
     let stores = Stores::default();
     let mut dice = Dice(seed * 1013 + 7);
     for life in 0..6 {
-        let cook = if life < 3 { "a" } else { "b" };
+        let edition_name = if life < 3 { "a" } else { "b" };
         let sliced = !(seed + life).is_multiple_of(3);
-        let run = batching(seed * 100 + life, &stores, Trigger::AvailableNow, true, cook, sliced);
+        let run = batching(seed * 100 + life, &stores, Trigger::AvailableNow, true, edition_name, sliced);
         let run = run.run(CancellationToken::new());
         let _ = tokio::time::timeout(Duration::from_millis(dice.roll(25)), run).await;
     }

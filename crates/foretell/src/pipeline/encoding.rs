@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use foretell_connect::decode::fields::{Dialect, trim_line_end};
-use foretell_model::{Columns, Encoding, Limits, LoadOptions, Outputs, Reverse, Signature, Unknown, Want};
+use foretell_model::{Columns, Encoding, Limits, LoadOptions, Method, Outputs, Reverse, Signature, Unknown};
 use foretell_query::{Role, Scorer};
 use serde::{Deserialize, Serialize};
 
-use super::kitchen::Functions;
+use super::recipes::Functions;
 use crate::pipeline_file::{EncodingEntry, Labels};
 
 /// How an encoding is read, as far as it decides what it says.
@@ -127,7 +127,7 @@ impl Scorer for There {
         self.0.signature()
     }
 
-    fn score(&self, columns: &Columns<'_>, _: Want) -> Outputs {
+    fn score(&self, columns: &Columns<'_>, _: Method) -> Outputs {
         self.0.score(columns)
     }
 }
@@ -143,7 +143,7 @@ impl Scorer for Back {
         self.0.signature()
     }
 
-    fn score(&self, columns: &Columns<'_>, _: Want) -> Outputs {
+    fn score(&self, columns: &Columns<'_>, _: Method) -> Outputs {
         self.0.score(columns)
     }
 }

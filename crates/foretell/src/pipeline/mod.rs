@@ -1,9 +1,9 @@
 //! From a pipeline file to a running pipeline: models are loaded, queries planned, sinks and the source opened.
 
 mod encoding;
-mod kitchen;
 mod observe;
 mod query;
+mod recipes;
 mod state;
 mod table;
 
@@ -14,9 +14,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow};
 use arrow::datatypes::{Schema, SchemaRef};
 use foretell_connect::decode::MISSING;
-use foretell_connect::kind::{DecodeText, Role, SinkContext, SinkSettings, SourceContext};
+use foretell_connect::kind::{DecodeText, SinkContext, SinkSettings, SourceContext};
 use foretell_flow::{
-    Kitchen, Lane, Limits, OnBadRecord, Settings, Sharing, Sink, Source, Stats, Takes, Trigger, Worker,
+    Lane, Limits, OnBadRecord, Settings, Sharing, Sink, SinkInput, Source, StageFactory, Stats, Trigger, Worker,
     dead_letter_schema,
 };
 use foretell_model::Model;
@@ -28,8 +28,8 @@ use crate::pipeline_file::{self, EncodingEntry, FileError, Labels, ModelEntry, P
 pub(crate) use observe::Begin;
 
 use encoding::EncodingText;
-use kitchen::{Functions, ModelText, Pantry, Planned, Text};
 use query::Loaded;
+use recipes::{Functions, ModelText, Planned, RecipeStore, Text};
 use state::{State, Thing};
 use table::Version;
 
@@ -50,7 +50,7 @@ pub(crate) struct Pipeline {
     pub(crate) models: BTreeMap<String, (String, Arc<Loaded>)>,
     /// Of each encoding, in the file's order: what it is, how many labels it has, and its file's sha256.
     pub(crate) encodings: Vec<(&'static str, usize, Option<String>)>,
-    pantry: Arc<Pantry>,
+    recipes: Arc<RecipeStore>,
     state: State,
 }
 
@@ -63,7 +63,7 @@ pub(crate) struct LaneSpec<'a> {
     /// Where in the file.
     path: Vec<&'a str>,
     /// Which rows it gets.
-    takes: Takes,
+    input: SinkInput,
     /// Where it begins when it has no position yet.
     backfill: bool,
     /// Whether it is known to be a new one.
@@ -119,8 +119,8 @@ impl Pipeline {
             encodings: encoding_texts,
         };
         let functions = loads.values().flat_map(|(_, functions)| functions.iter().cloned()).collect();
-        let joinable = tables.iter().map(|(name, version)| kitchen::joinable(name, version.batch.clone())).collect();
-        let (_, planned) = kitchen::prepare(&text, functions, joinable, &lanes, None).await.map_err(|error| {
+        let joinable = tables.iter().map(|(name, version)| recipes::joinable(name, version.batch.clone())).collect();
+        let (_, planned) = recipes::prepare(&text, functions, joinable, &lanes, None).await.map_err(|error| {
             let place = error.to_string();
             let view = file.sinks.iter().find(|sink| place == format!("sinks.{}.query", sink.name));
             let encoding = file.encodings.iter().find(|entry| place == format!("encodings.{}", entry.name));
@@ -138,8 +138,8 @@ impl Pipeline {
         let of_models = file.models.iter().map(|entry| (&entry.name, &entry.settings.limits));
         let of_encodings = file.encodings.iter().map(|entry| (&entry.name, &entry.settings.limits));
         let limits = of_models.chain(of_encodings).map(|(name, limits)| (name.clone(), limits.reader()));
-        let pantry = Pantry::new(text, loads, tables, limits.collect(), lanes, state.clone())?;
-        Ok(Pipeline { file, decode, inferred, planned, models, encodings, pantry: Arc::new(pantry), state })
+        let recipes = RecipeStore::new(text, loads, tables, limits.collect(), lanes, state.clone())?;
+        Ok(Pipeline { file, decode, inferred, planned, models, encodings, recipes: Arc::new(recipes), state })
     }
 
     /// The sinks, in the file's order; dead letters last.
@@ -158,12 +158,12 @@ impl Pipeline {
             let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
             self.state.keep(thing, bytes).await?;
         }
-        self.pantry.keep().await
+        self.recipes.keep().await
     }
 
     /// A reference table as it is now.
     pub(crate) fn table(&self, name: &str) -> Option<Version> {
-        self.pantry.table(name)
+        self.recipes.table(name)
     }
 
     /// Reads tables again as often as the file says, until `stop`; with `keep` where a later run finds them.
@@ -172,8 +172,8 @@ impl Pipeline {
         for entry in &self.file.tables {
             let Some(every) = entry.refresh else { continue };
             let state = keep.then(|| self.state.clone());
-            let (entry, base, pantry) = (entry.clone(), self.file.base.clone(), self.pantry.clone());
-            tasks.spawn(table::refresh(entry, every, base, state, pantry, stop.clone()));
+            let (entry, base, recipes) = (entry.clone(), self.file.base.clone(), self.recipes.clone());
+            tasks.spawn(table::refresh(entry, every, base, state, recipes, stop.clone()));
         }
         tasks
     }
@@ -227,9 +227,9 @@ impl Pipeline {
         let lanes = self.lanes();
         let leader = lanes.iter().position(|lane| lane.settings.traits().keeps_positions);
         let spec = lanes.get(index).ok_or_else(|| anyhow!("no sink {index}"))?;
-        let schema = match spec.takes {
-            Takes::DeadLetters => dead_letter_schema(self.file.source.settings.places()),
-            Takes::Results => self.planned.lanes[index].clone(),
+        let schema = match spec.input {
+            SinkInput::DeadLetters => dead_letter_schema(self.file.source.settings.places()),
+            SinkInput::Results => self.planned.lanes[index].clone(),
         };
         let columns = spec.settings.columns().map(<[String]>::to_vec);
         let context = SinkContext {
@@ -239,7 +239,7 @@ impl Pipeline {
             schema: self.project(spec, &schema, columns.as_deref())?,
             leader: leader == Some(index),
             by_partition: self.planned.by_partition,
-            role: if spec.takes == Takes::DeadLetters { Role::DeadLetters } else { Role::Results },
+            input: spec.input,
             timezone: self.file.timezone.clone(),
             base: self.file.base.clone(),
         };
@@ -262,7 +262,7 @@ impl Pipeline {
             name: spec.name.to_string(),
             sink,
             traits: settings.traits(),
-            takes: spec.takes,
+            input: spec.input,
             schema: context.schema,
             chosen: columns.is_some(),
             backfill: spec.backfill,
@@ -347,10 +347,10 @@ impl Pipeline {
         if heads.is_empty() {
             return Ok(told);
         }
-        let mut cook = self.pantry.cook(&self.pantry.recipe())?;
+        let mut stages = self.recipes.stages(&self.recipes.recipe())?;
         for head in heads.iter().filter(|head| !head.records.is_empty()) {
             let now = chrono::Utc::now().timestamp_micros();
-            let bad = cook.try_out(&head.records, now).map_err(|error| self.at(&["query"], error))?;
+            let bad = stages.try_out(&head.records, now).map_err(|error| self.at(&["query"], error))?;
             let Some(first) = bad.first() else { continue };
             let line = head.lines.get(first.row).copied().unwrap_or_default();
             let of = head.records.len();
@@ -409,7 +409,7 @@ impl Pipeline {
             exclusive: !self.planned.by_partition,
             sliced,
         };
-        Worker { source, lanes, kitchen: self.pantry.clone(), settings, stats: Arc::new(Stats::default()) }
+        Worker { source, lanes, factory: self.recipes.clone(), settings, stats: Arc::new(Stats::default()) }
     }
 
     /// A stage's error at its place in the file.
@@ -466,7 +466,7 @@ fn lanes(file: &PipelineFile) -> Vec<LaneSpec<'_>> {
             name: &sink.name,
             settings: &*sink.component.settings,
             path: vec!["sinks", &sink.name, sink.component.kind],
-            takes: Takes::Results,
+            input: SinkInput::Results,
             backfill: sink.backfill,
             new: sink.new,
         })
@@ -476,7 +476,7 @@ fn lanes(file: &PipelineFile) -> Vec<LaneSpec<'_>> {
             name: DEAD_LETTERS,
             settings: &*component.settings,
             path: vec![DEAD_LETTERS, component.kind],
-            takes: Takes::DeadLetters,
+            input: SinkInput::DeadLetters,
             backfill: false,
             new: false,
         });

@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use chrono::DateTime;
 use foretell_flow::{Provenance, Queried, Query, Refused, Scope, StageError};
-use foretell_model::{Columns, Model, Outputs, Scratch, Signature, Want};
+use foretell_model::{Columns, Method, Model, Outputs, Scratch, Signature};
 use foretell_query::{Context, Kind, Scorer};
 
 use crate::levels::Watch;
@@ -18,7 +18,7 @@ pub(crate) struct Loaded {
     pub(crate) model: Model,
     unseen: Watch,
     /// Of which answer unknown levels are counted: the first that the query asks for.
-    counted: OnceLock<Want>,
+    counted: OnceLock<Method>,
 }
 
 impl Loaded {
@@ -37,7 +37,7 @@ impl Scorer for Loaded {
         self.model.signature()
     }
 
-    fn score(&self, columns: &Columns<'_>, want: Want) -> Outputs {
+    fn score(&self, columns: &Columns<'_>, want: Method) -> Outputs {
         let outputs = self.model.score(columns, want, &mut Scratch::default());
         // Other answers about the same rows say the same.
         if *self.counted.get_or_init(|| want) == want {

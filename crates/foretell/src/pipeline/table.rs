@@ -11,7 +11,7 @@ use foretell_flow::StageError;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::kitchen::Pantry;
+use super::recipes::RecipeStore;
 use super::state::{State, Thing, sha256};
 use crate::pipeline_file::{TableEntry, TableSource};
 
@@ -62,7 +62,7 @@ pub(super) async fn refresh(
     every: Duration,
     base: std::path::PathBuf,
     state: Option<State>,
-    pantry: Arc<Pantry>,
+    recipes: Arc<RecipeStore>,
     stop: CancellationToken,
 ) {
     loop {
@@ -70,7 +70,7 @@ pub(super) async fn refresh(
             () = tokio::time::sleep(every) => {}
             () = stop.cancelled() => return,
         }
-        match renew(&entry, &base, state.as_ref(), &pantry).await {
+        match renew(&entry, &base, state.as_ref(), &recipes).await {
             Ok(None) => {}
             Ok(Some(rows)) => info!(table = entry.name, rows, "read again: other rows than before"),
             Err(error) => warn!(table = entry.name, "not read again, the rows of before stay: {error:#}"),
@@ -79,9 +79,9 @@ pub(super) async fn refresh(
 }
 
 /// How many rows a table has now, if they are others than before.
-async fn renew(entry: &TableEntry, base: &Path, state: Option<&State>, pantry: &Pantry) -> Result<Option<usize>> {
+async fn renew(entry: &TableEntry, base: &Path, state: Option<&State>, recipes: &RecipeStore) -> Result<Option<usize>> {
     let mut version = read(entry, base).await?;
-    let Some(before) = pantry.table(&entry.name) else { return Ok(None) };
+    let Some(before) = recipes.table(&entry.name) else { return Ok(None) };
     if before.batch.schema() != version.batch.schema() {
         let fitted = table::sql::refit(&version.batch, &before.batch.schema());
         let Some(batch) = fitted else {
@@ -99,6 +99,6 @@ async fn renew(entry: &TableEntry, base: &Path, state: Option<&State>, pantry: &
         state.keep(Thing::Table, version.bytes.to_vec()).await?;
     }
     let rows = version.batch.num_rows();
-    pantry.renew(&entry.name, version);
+    recipes.renew(&entry.name, version);
     Ok(Some(rows))
 }

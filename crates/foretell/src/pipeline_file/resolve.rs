@@ -37,7 +37,7 @@ struct Walk<'a> {
     path: Vec<String>,
 }
 
-/// What a place takes: the alternatives of its schema, and the names by which they were reached.
+/// What a place input: the alternatives of its schema, and the names by which they were reached.
 #[derive(Default)]
 struct Place<'a> {
     schemas: Vec<&'a Value>,

@@ -11,7 +11,7 @@ use super::inner::{Member, array, nameless, places, predictor};
 use super::linear::decisions;
 use crate::loader::{self, Loaded, Loader, Out, Source, Targets, some_attr, version};
 use crate::step::Step;
-use crate::{Error, StepReport, Want};
+use crate::{Error, Method, StepReport};
 
 pub(crate) const FAMILY: Family = Family {
     name: "AdaBoost",
@@ -46,7 +46,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         if members.iter().any(|member| member.targets.predict.len() != 1 || !member.targets.labels.is_empty()) {
             return Err(Error::state(view.path(), "an estimator does not give one number a row"));
         }
-        let narrow = members.iter().all(|member| member.is_narrow(Want::Predict));
+        let narrow = members.iter().all(|member| member.is_narrow(Method::Predict));
         (run::Face::Median { narrow }, Targets::numbers(1, if narrow { DataType::Float32 } else { DataType::Float64 }))
     } else {
         classifier(view, &members)?
@@ -95,7 +95,7 @@ fn classifier(view: &View<'_>, members: &[Member]) -> Result<(run::Face, Targets
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
-    use crate::Want;
+    use crate::Method;
     use crate::families::finite::Finite;
     use crate::families::inner::Member;
     use crate::families::scores::{self, Softmax, pairwise_sum};
@@ -134,7 +134,7 @@ mod run {
             let answers: Vec<Vec<f64>> = self
                 .members
                 .iter()
-                .map(|member| member.numbers(x.clone(), Want::Predict, run).pop().unwrap_or_default())
+                .map(|member| member.numbers(x.clone(), Method::Predict, run).pop().unwrap_or_default())
                 .collect();
             let median = |row: usize| self.median(answers.iter().map(|answer| answer[row]).collect());
             (0..x.rows()).map(median).collect()
@@ -174,7 +174,7 @@ mod run {
             let mut sums = vec![vec![0.0; rows]; count];
             let mut logs = vec![0.0; count];
             for member in &self.members {
-                let proba = member.numbers(x.clone(), Want::Proba, run);
+                let proba = member.numbers(x.clone(), Method::Proba, run);
                 for row in 0..rows {
                     for (log, column) in logs.iter_mut().zip(&proba) {
                         *log = column[row].max(f64::EPSILON).ln();
@@ -191,7 +191,7 @@ mod run {
         fn weighted(&self, x: &Matrix, count: usize, run: &mut Run) -> Vec<Vec<f64>> {
             let mut sums = vec![vec![0.0; x.rows()]; count];
             for (member, weight) in self.members.iter().zip(&self.weights) {
-                let proba = member.numbers(x.clone(), Want::Proba, run);
+                let proba = member.numbers(x.clone(), Method::Proba, run);
                 for (sum, value) in sums.iter_mut().flatten().zip(proba.iter().flatten()) {
                     *sum += value * weight;
                 }
@@ -199,36 +199,36 @@ mod run {
             sums
         }
 
-        fn class(&self, x: &Matrix, want: Want, run: &mut Run) -> Answer {
+        fn class(&self, x: &Matrix, want: Method, run: &mut Run) -> Answer {
             let Face::Class { places, count, is_real, against, shares } = &self.face else {
                 return Answer::F64(Vec::new());
             };
             let (count, rows) = (*count, x.rows());
             if count == 1 {
                 return match want {
-                    Want::Predict => Answer::Class(vec![vec![0; rows]]),
-                    Want::Proba => Answer::F64(vec![vec![1.0; rows]]),
+                    Method::Predict => Answer::Class(vec![vec![0; rows]]),
+                    Method::Proba => Answer::F64(vec![vec![1.0; rows]]),
                     _ => Answer::F64(vec![vec![0.0; rows]]),
                 };
             }
             let total = pairwise_sum(&self.weights);
             let mut votes = if *is_real {
                 self.logarithms(x, count, run)
-            } else if *shares && want == Want::Proba {
+            } else if *shares && want == Method::Proba {
                 self.weighted(x, count, run)
             } else {
                 self.votes(x, places, count, *against, run)
             };
             votes.iter_mut().flatten().for_each(|vote| *vote /= total);
-            if *shares && want == Want::Proba {
+            if *shares && want == Method::Proba {
                 return Answer::F64(shared(votes, rows));
             }
             if let [first, second] = votes.as_slice() {
                 votes = vec![first.iter().zip(second).map(|(first, second)| -first + second).collect()];
             }
             match want {
-                Want::Decision => Answer::F64(votes),
-                Want::Proba => {
+                Method::Decision => Answer::F64(votes),
+                Method::Proba => {
                     let divisor = if count == 2 { 2.0 } else { count as f64 - 1.0 };
                     if let [decision] = votes.as_slice() {
                         votes.insert(0, decision.iter().map(|value| -value).collect());
@@ -257,7 +257,7 @@ mod run {
     }
 
     impl Predict for AdaBoost {
-        fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
+        fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
             self.finite.check(&x, run);
             match self.face {
                 Face::Median { narrow } => Answer::floats(vec![self.medians(&x, run)], narrow),

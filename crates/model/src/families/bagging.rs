@@ -10,7 +10,7 @@ use super::inner::{Member, codes, predictor, sized_array};
 use super::linear::decisions;
 use crate::loader::{self, Loaded, Loader, Out, Source, Targets};
 use crate::step::Step;
-use crate::{Error, StepReport, Want};
+use crate::{Error, Method, StepReport};
 
 pub(crate) const FAMILY: Family = Family {
     name: "bagging",
@@ -70,7 +70,7 @@ fn regressor(view: &View<'_>, members: &[Member]) -> Result<(run::Face, Targets)
     if members.iter().any(|member| member.targets.predict.len() != width || !member.targets.labels.is_empty()) {
         return Err(Error::state(view.path(), "the estimators do not give the same numbers a row"));
     }
-    let narrow = members.iter().all(|member| member.is_narrow(Want::Predict));
+    let narrow = members.iter().all(|member| member.is_narrow(Method::Predict));
     let targets = Targets::numbers(width, if narrow { DataType::Float32 } else { DataType::Float64 });
     Ok((run::Face::Number { narrow }, targets))
 }
@@ -98,7 +98,7 @@ fn classifier(view: &View<'_>, members: &[Member]) -> Result<(run::Face, Targets
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
-    use crate::Want;
+    use crate::Method;
     use crate::families::inner::Member;
     use crate::families::scores::{self, Average};
     use crate::matrix::Matrix;
@@ -129,7 +129,7 @@ mod run {
             self.picked[index].as_ref().map_or_else(|| x.clone(), |picked| x.select(picked))
         }
 
-        fn mean(&self, x: &Matrix, want: Want, narrow: bool, run: &mut Run) -> Vec<Vec<f64>> {
+        fn mean(&self, x: &Matrix, want: Method, narrow: bool, run: &mut Run) -> Vec<Vec<f64>> {
             let mut average = Average::new(None, narrow);
             for (index, member) in self.members.iter().enumerate() {
                 average.add(member.numbers(self.given(x, index), want, run));
@@ -149,7 +149,7 @@ mod run {
                     }
                     continue;
                 }
-                for (column, code) in member.numbers(x, Want::Proba, run).iter().zip(codes) {
+                for (column, code) in member.numbers(x, Method::Proba, run).iter().zip(codes) {
                     proba[*code as usize].iter_mut().zip(column).for_each(|(sum, value)| *sum += value);
                 }
             }
@@ -160,12 +160,12 @@ mod run {
     }
 
     impl Predict for Bagging {
-        fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
+        fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
             let rows = x.rows();
             match (&self.face, want) {
                 (Face::Number { narrow }, _) => Answer::floats(self.mean(&x, want, *narrow, run), *narrow),
-                (Face::Class { .. }, Want::Decision) => Answer::F64(self.mean(&x, want, false, run)),
-                (Face::Class { codes, count }, Want::Predict) => {
+                (Face::Class { .. }, Method::Decision) => Answer::F64(self.mean(&x, want, false, run)),
+                (Face::Class { codes, count }, Method::Predict) => {
                     Answer::Class(vec![scores::first_largest(&self.proba(&x, codes, *count, run), rows)])
                 }
                 (Face::Class { codes, count }, _) => Answer::F64(self.proba(&x, codes, *count, run)),

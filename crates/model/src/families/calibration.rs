@@ -12,7 +12,7 @@ use super::isotonic;
 use crate::labels::Labels;
 use crate::loader::{self, Loaded, Loader, Out, Source, Targets, some_attr};
 use crate::step::Step;
-use crate::{Error, StepReport, Want};
+use crate::{Error, Method, StepReport};
 
 pub(crate) const FAMILY: Family = Family {
     name: "calibrated classifiers",
@@ -59,13 +59,13 @@ fn part(fold: &View<'_>, member: Member, labels: &Labels) -> Result<run::Part, E
     let Some(known) = member.labels() else {
         return Err(Error::state(fold.path(), "the classifier does not give one class a row"));
     };
-    let want = if member.targets.decision.is_empty() { Want::Proba } else { Want::Decision };
+    let want = if member.targets.decision.is_empty() { Method::Proba } else { Method::Decision };
     let width = member.outputs(want).len();
     if width == 0 {
         return Err(Error::state(fold.path(), "the classifier gives neither scores nor probabilities"));
     }
     // Of two classes it is the second one's score that is bent.
-    let skip = usize::from(want == Want::Proba && width == 2);
+    let skip = usize::from(want == Method::Proba && width == 2);
     let calibrators = match some_attr(fold, "calibrators")? {
         Some(calibrators) => calibrators,
         None => fold.attr("calibrators_")?,
@@ -98,7 +98,7 @@ fn curve(view: &View<'_>) -> Result<run::Curve, Error> {
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
-    use crate::Want;
+    use crate::Method;
     use crate::families::inner::Member;
     use crate::families::isotonic;
     use crate::families::scores::{self, Softmax, expit, pairwise_sum};
@@ -132,7 +132,7 @@ mod run {
     #[derive(Debug)]
     pub(super) struct Part {
         pub(super) member: Member,
-        pub(super) want: Want,
+        pub(super) want: Method,
         /// Columns of scores that are left out.
         pub(super) skip: usize,
         pub(super) how: How,
@@ -163,7 +163,7 @@ mod run {
             if let (1, [first, second]) = (self.skip, scores.as_mut_slice()) {
                 first.iter_mut().zip(second).for_each(|(first, second)| *first = 1.0 - *second);
             }
-            if self.want == Want::Proba {
+            if self.want == Method::Proba {
                 scores.iter_mut().flatten().for_each(|value| *value = (*value + 1e-12).ln());
             } else if let [second] = scores.as_slice() {
                 scores.insert(0, second.iter().map(|score| -score).collect());
@@ -198,12 +198,12 @@ mod run {
     }
 
     impl Predict for Calibrated {
-        fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
+        fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
             let rows = x.rows();
             let mut average = scores::Average::new(None, false);
             self.parts.iter().for_each(|part| average.add(part.proba(x.clone(), self.count, run)));
             let proba = average.finish();
-            if want == Want::Predict {
+            if want == Method::Predict {
                 return Answer::Class(vec![scores::first_largest(&proba, rows)]);
             }
             Answer::F64(proba)

@@ -10,7 +10,7 @@ use super::finite::Finite;
 use super::inner::{Member, array, predictor};
 use crate::loader::{Loaded, Loader, Out, Source, Targets, some_attr, version};
 use crate::step::Step;
-use crate::{Error, Output, StepReport, Want};
+use crate::{Error, Method, Output, StepReport};
 
 pub(crate) const FAMILY: Family = Family {
     name: "chains of estimators",
@@ -43,20 +43,20 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let Some(sources) = sources else { return Err(Error::state(view.path(), "has no estimator inside")) };
     let order = order(view, members.len())?;
     let hands_on = match some_attr(view, "chain_method_")? {
-        None => Want::Predict,
+        None => Method::Predict,
         Some(method) => match method.as_str()? {
-            "predict" => Want::Predict,
-            "predict_proba" => Want::Proba,
-            "decision_function" => Want::Decision,
+            "predict" => Method::Predict,
+            "predict_proba" => Method::Proba,
+            "decision_function" => Method::Decision,
             other => {
                 let supported = "predict, predict_proba, decision_function";
                 return Err(Error::unsupported(method.path(), format!("chain_method {other}"), supported));
             }
         },
     };
-    let has = |want: Want, width: usize| members.iter().all(|member| member.outputs(want).len() == width);
-    let (proba, decision) = (has(Want::Proba, 2), has(Want::Decision, 1));
-    if (hands_on == Want::Proba && !proba) || (hands_on == Want::Decision && !decision) {
+    let has = |want: Method, width: usize| members.iter().all(|member| member.outputs(want).len() == width);
+    let (proba, decision) = (has(Method::Proba, 2), has(Method::Decision, 1));
+    if (hands_on == Method::Proba && !proba) || (hands_on == Method::Decision && !decision) {
         return Err(Error::state(view.path(), "an estimator has not what the next one is given"));
     }
     let column = |stem: &str, index: usize| Output {
@@ -95,7 +95,7 @@ fn order(view: &View<'_>, count: usize) -> Result<Vec<usize>, Error> {
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
-    use crate::Want;
+    use crate::Method;
     use crate::families::column_transformer::side_by_side;
     use crate::families::finite::Finite;
     use crate::families::inner::Member;
@@ -107,14 +107,14 @@ mod run {
         pub(super) members: Vec<Member>,
         pub(super) order: Vec<usize>,
         /// The answer that the next estimators are given.
-        pub(super) hands_on: Want,
+        pub(super) hands_on: Method,
         pub(super) finite: Finite,
         pub(super) checks_decisions: bool,
     }
 
     impl Predict for Chained {
-        fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
-            if want != Want::Decision || self.checks_decisions {
+        fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
+            if want != Method::Decision || self.checks_decisions {
                 self.finite.check(&x, run);
             }
             let rows = x.rows();

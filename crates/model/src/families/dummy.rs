@@ -117,7 +117,7 @@ fn class(constant: &View<'_>, labels: &Labels) -> Option<usize> {
 }
 
 mod run {
-    use crate::Want;
+    use crate::Method;
     use crate::matrix::Matrix;
     use crate::step::{Answer, Predict, Run};
 
@@ -130,9 +130,9 @@ mod run {
     }
 
     impl Predict for Dummy {
-        fn answer(&self, x: Matrix, want: Want, _run: &mut Run) -> Answer {
+        fn answer(&self, x: Matrix, want: Method, _run: &mut Run) -> Answer {
             let rows = x.rows();
-            if want == Want::Predict && !self.classes.is_empty() {
+            if want == Method::Predict && !self.classes.is_empty() {
                 return Answer::Class(self.classes.iter().map(|class| vec![*class; rows]).collect());
             }
             Answer::F64(self.values.iter().map(|value| vec![*value; rows]).collect())

@@ -240,7 +240,7 @@ pub(super) fn read_tree(tree: &View<'_>, width: usize) -> Result<(Tree, bool), E
 /// What runs.
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod score {
-    use crate::Want;
+    use crate::Method;
     use crate::families::finite::Finite;
     use crate::matrix::Matrix;
     use crate::step::{Answer, Predict, Run};
@@ -259,7 +259,7 @@ mod score {
     }
 
     impl Predict for Forest {
-        fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
+        fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
             // NaN is never allowed in a sparse table.
             if matches!(x, Matrix::Csr(_)) && self.finite.allows_nan {
                 Finite { allows_nan: false, ..self.finite.clone() }.check(&x, run);
@@ -276,7 +276,7 @@ mod score {
                 return Answer::F64(sums);
             }
             let targets = sums.chunks(self.stride).zip(&self.classes);
-            if want == Want::Predict {
+            if want == Method::Predict {
                 return Answer::Class(targets.map(|(sums, count)| first_largest(&sums[..*count])).collect());
             }
             Answer::F64(targets.flat_map(|(sums, count)| sums[..*count].to_vec()).collect())

@@ -197,7 +197,7 @@ fn logit(p: f64) -> f64 {
 /// What runs.
 mod score {
     use super::prior;
-    use crate::Want;
+    use crate::Method;
     use crate::families::finite::Finite;
     use crate::families::inner::Member;
     use crate::families::losses::{Link, Loss};
@@ -226,9 +226,9 @@ mod score {
             let outputs = self.plan.outputs();
             let x = x.clone().narrowed();
             if self.link.loss == Loss::Identity {
-                return member.numbers(x, Want::Predict, run);
+                return member.numbers(x, Method::Predict, run);
             }
-            let shares = member.numbers(x, Want::Proba, run);
+            let shares = member.numbers(x, Method::Proba, run);
             let rows = shares.first().map_or(0, Vec::len);
             let mut raw = vec![vec![0.0; rows]; outputs];
             for row in 0..rows {
@@ -245,7 +245,7 @@ mod score {
     }
 
     impl Predict for Boosting {
-        fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
+        fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
             self.finite.check(&x, run);
             let raw = match &self.start {
                 Start::Same(start) => self.plan.sum(&x, start, 0.0, None),

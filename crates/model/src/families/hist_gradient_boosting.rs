@@ -258,7 +258,7 @@ fn read_tree(predictor: &View<'_>, known: &[Option<[u32; WORDS]>]) -> Result<Tre
 
 /// What runs.
 mod score {
-    use crate::Want;
+    use crate::Method;
     use crate::families::finite::Finite;
     use crate::families::losses::Link;
     use crate::matrix::{Dense, Matrix};
@@ -274,7 +274,7 @@ mod score {
     }
 
     impl Predict for Boosting {
-        fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
+        fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
             if let Some(finite) = &self.finite {
                 finite.check(&x, run);
             }

@@ -11,7 +11,7 @@ use crate::labels::{Key, Labels};
 use crate::loader::{Loaded, Loader, Out, Source, Targets, feature_names, some_attr};
 use crate::matrix::Matrix;
 use crate::step::{Answer, Predict, Run, Step};
-use crate::{Error, Output, StepReport, Want};
+use crate::{Error, Method, Output, StepReport};
 
 /// A predictor inside another estimator.
 #[derive(Debug)]
@@ -21,18 +21,18 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn outputs(&self, want: Want) -> &[Output] {
+    pub(super) fn outputs(&self, want: Method) -> &[Output] {
         match want {
-            Want::Predict => &self.targets.predict,
-            Want::Proba => &self.targets.proba,
-            Want::Decision => &self.targets.decision,
-            Want::Samples => &self.targets.samples,
-            Want::Transform => &[],
+            Method::Predict => &self.targets.predict,
+            Method::Proba => &self.targets.proba,
+            Method::Decision => &self.targets.decision,
+            Method::Samples => &self.targets.samples,
+            Method::Transform => &[],
         }
     }
 
     /// Whether the library would hold float32 in this answer.
-    pub(super) fn is_narrow(&self, want: Want) -> bool {
+    pub(super) fn is_narrow(&self, want: Method) -> bool {
         self.outputs(want).iter().all(|output| output.data_type == DataType::Float32)
     }
 
@@ -45,7 +45,7 @@ impl Member {
     }
 
     /// An answer as numbers: classes that are numbers stand for themselves.
-    pub(super) fn numbers(&self, x: Matrix, want: Want, run: &mut Run) -> Vec<Vec<f64>> {
+    pub(super) fn numbers(&self, x: Matrix, want: Method, run: &mut Run) -> Vec<Vec<f64>> {
         match self.step.answer(x, want, run) {
             Answer::F64(all) => all,
             Answer::F32(all) => all.into_iter().map(|one| one.into_iter().map(f64::from).collect()).collect(),
@@ -62,7 +62,7 @@ impl Member {
     /// The predicted classes of the only target, as indices into its labels.
     pub(super) fn classes(&self, x: Matrix, run: &mut Run) -> Vec<u32> {
         let rows = x.rows();
-        match self.step.answer(x, Want::Predict, run) {
+        match self.step.answer(x, Method::Predict, run) {
             Answer::Class(mut all) if all.len() == 1 => all.pop().unwrap_or_default(),
             _ => vec![0; rows],
         }

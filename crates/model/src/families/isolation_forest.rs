@@ -166,7 +166,7 @@ impl Age {
 }
 
 mod run {
-    use crate::Want;
+    use crate::Method;
     use crate::families::finite::Finite;
     use crate::matrix::Matrix;
     use crate::step::{Answer, Predict, Run};
@@ -206,7 +206,7 @@ mod run {
     }
 
     impl Predict for Isolation {
-        fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
+        fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
             if self.checks {
                 self.finite.check(&x, run);
             }
@@ -214,11 +214,11 @@ mod run {
             for depth in scores.iter_mut().flatten() {
                 *depth = -(2.0_f64.powf(-self.depth.share(*depth)));
             }
-            if want == Want::Samples {
+            if want == Method::Samples {
                 return Answer::F64(scores);
             }
             scores.iter_mut().flatten().for_each(|score| *score -= self.offset);
-            if want == Want::Decision {
+            if want == Method::Decision {
                 return Answer::F64(scores);
             }
             let class = |score: &f64| u32::from(*score >= self.threshold || score.is_nan());

@@ -60,7 +60,7 @@ pub(super) fn read(view: &View<'_>) -> Result<Curve, Error> {
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
-    use crate::Want;
+    use crate::Method;
     use crate::matrix::round;
     use crate::matrix::{Dense, Matrix};
     use crate::step::{Answer, Predict, Run};
@@ -154,7 +154,7 @@ mod run {
     }
 
     impl Predict for Isotonic {
-        fn answer(&self, x: Matrix, _want: Want, run: &mut Run) -> Answer {
+        fn answer(&self, x: Matrix, _want: Method, run: &mut Run) -> Answer {
             Answer::floats(vec![self.values(&x, run)], self.curve.narrow)
         }
 

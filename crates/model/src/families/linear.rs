@@ -336,7 +336,7 @@ const OUTPUTS: usize = 1 << 16;
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
-    use crate::Want;
+    use crate::Method;
     use crate::families::finite::Finite;
     use crate::families::scores::{self, Softmax};
     use crate::float32;
@@ -399,18 +399,18 @@ mod run {
     }
 
     impl Predict for Linear {
-        fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
+        fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
             self.finite.check(&x, run);
             let (mut scores, narrow) = self.scores(x);
             let floats = |columns: Vec<Vec<f64>>| Answer::floats(rounded(columns, narrow), self.typed);
             match (&self.face, want) {
-                (Face::Value, _) | (_, Want::Decision) => floats(scores),
+                (Face::Value, _) | (_, Method::Decision) => floats(scores),
                 (Face::Exp, _) => {
                     let exp = |x: f64| if narrow { float32::exp(x as f32).into() } else { x.exp() };
                     scores.iter_mut().flatten().for_each(|value| *value = exp(*value));
                     floats(scores)
                 }
-                (Face::Class(Some(how)), Want::Proba) => {
+                (Face::Class(Some(how)), Method::Proba) => {
                     let shares = match how {
                         Proba::Each => scores::logistic(scores),
                         Proba::Softmax => Softmax::PLAIN.of(scores),

@@ -9,7 +9,7 @@ use crate::labels::Labels;
 use crate::loader::Targets;
 use crate::matrix::Matrix;
 use crate::step::{Answer, Predict, Run};
-use crate::{Output, Want};
+use crate::{Method, Output};
 
 /// What a classifier answers; of a single class the probability of the other one stands behind it.
 pub(super) fn targets(labels: Labels, float: DataType) -> Targets {
@@ -33,7 +33,7 @@ struct Guarded {
 }
 
 impl Predict for Guarded {
-    fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
+    fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
         let mut answer = self.step.answer(x, want, run);
         if let Answer::Class(columns) = &mut answer {
             for (row, class) in columns.iter_mut().flat_map(|column| column.iter_mut().enumerate()) {

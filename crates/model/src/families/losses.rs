@@ -8,7 +8,7 @@ use super::scores::{self, Softmax};
 use crate::labels::Labels;
 use crate::loader::Targets;
 use crate::step::Answer;
-use crate::{Output, Want};
+use crate::{Method, Output};
 
 /// What a raw score is turned into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,15 +61,15 @@ pub(super) struct Link {
 
 impl Link {
     /// The answer from raw scores, one vector an output.
-    pub(super) fn answer(&self, mut raw: Vec<Vec<f64>>, want: Want) -> Answer {
-        if want == Want::Decision || self.loss == Loss::Identity {
+    pub(super) fn answer(&self, mut raw: Vec<Vec<f64>>, want: Method) -> Answer {
+        if want == Method::Decision || self.loss == Loss::Identity {
             return Answer::F64(raw);
         }
         if self.loss == Loss::Log {
             raw.iter_mut().flatten().for_each(|x| *x = x.exp());
             return Answer::F64(raw);
         }
-        if want != Want::Predict {
+        if want != Method::Predict {
             return Answer::F64(self.shares(raw));
         }
         let rows = raw.first().map_or(0, Vec::len);

@@ -10,7 +10,7 @@ use super::inner::{Members, members, nameless};
 use crate::labels::Labels;
 use crate::loader::{Loaded, Loader, Out, Source, Targets};
 use crate::step::Step;
-use crate::{Error, StepReport, Want};
+use crate::{Error, Method, StepReport};
 
 pub(crate) const FAMILY: Family = Family {
     name: "an estimator for each target",
@@ -26,12 +26,12 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         return Err(Error::state(view.path(), "an estimator does not give one answer a row"));
     }
     let labels: Vec<Labels> = members.iter().flat_map(|member| member.targets.labels.iter().cloned()).collect();
-    let narrow = |want: Want| members.iter().all(|member| member.is_narrow(want));
+    let narrow = |want: Method| members.iter().all(|member| member.is_narrow(want));
     let float = |narrow: bool| if narrow { DataType::Float32 } else { DataType::Float64 };
     let targets = if labels.is_empty() {
-        Targets::numbers(members.len(), float(narrow(Want::Predict)))
+        Targets::numbers(members.len(), float(narrow(Method::Predict)))
     } else if labels.len() == members.len() {
-        let mut targets = Targets::classes(labels, float(narrow(Want::Proba)));
+        let mut targets = Targets::classes(labels, float(narrow(Method::Proba)));
         if members.iter().any(|member| member.targets.proba.is_empty()) {
             targets.proba.clear();
         }
@@ -46,7 +46,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 }
 
 mod run {
-    use crate::Want;
+    use crate::Method;
     use crate::families::inner::Member;
     use crate::matrix::Matrix;
     use crate::step::{Answer, Predict, Run};
@@ -58,8 +58,8 @@ mod run {
     }
 
     impl Predict for MultiOutput {
-        fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
-            if want == Want::Predict && self.members.iter().any(|member| !member.targets.labels.is_empty()) {
+        fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
+            if want == Method::Predict && self.members.iter().any(|member| !member.targets.labels.is_empty()) {
                 return Answer::Class(self.members.iter().map(|member| member.classes(x.clone(), run)).collect());
             }
             let numbers = |member: &Member, run: &mut Run| member.numbers(x.clone(), want, run);

@@ -50,7 +50,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
-    use crate::Want;
+    use crate::Method;
     use crate::families::one_vs_rest::Rest;
     use crate::families::scores;
     use crate::matrix::Matrix;
@@ -95,10 +95,10 @@ mod run {
     }
 
     impl Predict for OneVsOne {
-        fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
+        fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
             let rows = x.rows();
             let decision = self.decision(&x, run);
-            if want == Want::Decision {
+            if want == Method::Decision {
                 return Answer::F64(decision);
             }
             Answer::Class(vec![match decision.as_slice() {

@@ -12,7 +12,7 @@ use super::lone_class;
 use crate::labels::Labels;
 use crate::loader::{self, Loaded, Loader, Out, Source, Targets, feature_names, version};
 use crate::step::Step;
-use crate::{Error, Output, StepReport, Want};
+use crate::{Error, Method, Output, StepReport};
 
 pub(crate) const FAMILY: Family = Family {
     name: "one against the rest",
@@ -89,11 +89,11 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     if rest.len() != wanted || labels.len() == 0 || (children.is_empty() && labels.len() > 1) {
         return Err(Error::state(view.path(), format!("{} estimators for {} classes", rest.len(), labels.len())));
     }
-    let narrow = |want: Want| {
+    let narrow = |want: Method| {
         let narrow = |one: &Rest| matches!(one, Rest::Estimator(member) if member.is_narrow(want));
         rest.iter().all(narrow)
     };
-    let narrow = run::Narrow { proba: narrow(Want::Proba), decision: narrow(Want::Decision) };
+    let narrow = run::Narrow { proba: narrow(Method::Proba), decision: narrow(Method::Decision) };
     let lone = labels.len() == 1 && matches!(face, run::Face::Second);
     let targets = targets(&rest, labels, &face, narrow);
     let step = lone_class::guarded(Box::new(run::OneVsRest { rest, face, narrow }), "OneVsRestClassifier", lone);
@@ -141,7 +141,7 @@ fn targets(rest: &[Rest], labels: Labels, face: &run::Face, narrow: run::Narrow)
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
     use super::Rest;
-    use crate::Want;
+    use crate::Method;
     use crate::matrix::Matrix;
     use crate::matrix::round;
     use crate::step::{Answer, Predict, Run};
@@ -178,11 +178,11 @@ mod run {
                 Rest::Constant(value) => vec![*value; x.rows()],
                 Rest::Estimator(member) => {
                     let want = if !member.targets.decision.is_empty() {
-                        Want::Decision
+                        Method::Decision
                     } else if member.targets.proba.is_empty() {
-                        Want::Predict
+                        Method::Predict
                     } else {
-                        Want::Proba
+                        Method::Proba
                     };
                     member.numbers(x.clone(), want, run).pop().unwrap_or_default()
                 }
@@ -197,7 +197,7 @@ mod run {
             }
         }
 
-        fn answer(&self, x: &Matrix, want: Want, run: &mut Run) -> Vec<f64> {
+        fn answer(&self, x: &Matrix, want: Method, run: &mut Run) -> Vec<f64> {
             match self {
                 Rest::Constant(value) => vec![*value; x.rows()],
                 Rest::Estimator(member) => member.numbers(x.clone(), want, run).pop().unwrap_or_default(),
@@ -220,7 +220,7 @@ mod run {
         }
 
         fn proba(&self, x: &Matrix, run: &mut Run) -> Vec<Vec<f64>> {
-            let mut all: Vec<Vec<f64>> = self.rest.iter().map(|rest| rest.answer(x, Want::Proba, run)).collect();
+            let mut all: Vec<Vec<f64>> = self.rest.iter().map(|rest| rest.answer(x, Method::Proba, run)).collect();
             let narrow = self.narrow.proba;
             let zero_stays = match self.face {
                 Face::Each => return all,
@@ -241,11 +241,11 @@ mod run {
     }
 
     impl Predict for OneVsRest {
-        fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
+        fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
             match (want, &self.face) {
-                (Want::Proba, _) => Answer::floats(self.proba(&x, run), self.narrow.proba),
-                (Want::Decision, _) => {
-                    let scores = self.rest.iter().map(|rest| rest.answer(&x, Want::Decision, run));
+                (Method::Proba, _) => Answer::floats(self.proba(&x, run), self.narrow.proba),
+                (Method::Decision, _) => {
+                    let scores = self.rest.iter().map(|rest| rest.answer(&x, Method::Decision, run));
                     Answer::floats(scores.collect(), self.narrow.decision)
                 }
                 (_, Face::Largest { first, .. }) => Answer::Class(vec![self.largest(&x, *first, run)]),

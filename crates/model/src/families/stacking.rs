@@ -11,7 +11,7 @@ use super::inner::{Member, Members, codes, members, named, names, predictor};
 use crate::labels::Labels;
 use crate::loader::{self, Loaded, Loader, Out, Source, Targets, flag};
 use crate::step::Step;
-use crate::{Error, Output, StepReport, Want};
+use crate::{Error, Method, Output, StepReport};
 
 pub(crate) const FAMILY: Family = Family {
     name: "stacking",
@@ -41,7 +41,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     for ((member, method), child) in members.into_iter().zip(&methods).zip(&children) {
         let want = want(method)?;
         let outputs = member.outputs(want);
-        if outputs.is_empty() || (want == Want::Predict && member.targets.labels.iter().any(is_text)) {
+        if outputs.is_empty() || (want == Method::Predict && member.targets.labels.iter().any(is_text)) {
             return Err(Error::state(method.path(), "the estimator has no such answer that is a number"));
         }
         let left_out = left_out(&member, want, &labels);
@@ -111,22 +111,22 @@ fn firsts(labels: &[Labels]) -> Vec<usize> {
 /// Columns of an estimator's answer that the last one is not given: the first class's probability tells nothing that
 /// those of the others do not. Of probabilities by target that is so for each; of those in one table only where there
 /// are two classes, for which the library takes two targets as well.
-fn left_out(member: &Member, want: Want, labels: &[Labels]) -> Vec<usize> {
+fn left_out(member: &Member, want: Method, labels: &[Labels]) -> Vec<usize> {
     let of_member = &member.targets.labels;
     let columns: usize = of_member.iter().map(Labels::len).fold(0, usize::saturating_add);
     let count = if let [only] = labels { only.len() } else { labels.len() };
     match want {
-        Want::Proba if labels.len() > 1 && member.targets.proba.len() == columns => firsts(of_member),
-        Want::Proba if count == 2 => vec![0],
+        Method::Proba if labels.len() > 1 && member.targets.proba.len() == columns => firsts(of_member),
+        Method::Proba if count == 2 => vec![0],
         _ => Vec::new(),
     }
 }
 
-fn want(method: &View<'_>) -> Result<Want, Error> {
+fn want(method: &View<'_>) -> Result<Method, Error> {
     match method.as_str()? {
-        "predict" => Ok(Want::Predict),
-        "predict_proba" => Ok(Want::Proba),
-        "decision_function" => Ok(Want::Decision),
+        "predict" => Ok(Method::Predict),
+        "predict_proba" => Ok(Method::Proba),
+        "decision_function" => Ok(Method::Decision),
         other => {
             let supported = "predict, predict_proba, decision_function";
             Err(Error::unsupported(method.path(), format!("stack_method {other}"), supported))
@@ -168,7 +168,7 @@ fn classifiers(view: &View<'_>, last: &Member, labels: Vec<Labels>) -> Result<(V
     }
     let all = known.iter().zip(&labels).map(|(known, labels)| codes(view, known, labels.len()));
     let all = all.collect::<Result<Vec<_>, _>>()?;
-    let narrow = last.is_narrow(Want::Proba);
+    let narrow = last.is_narrow(Method::Proba);
     let (firsts, columns) = (firsts(known), known.iter().map(Labels::len).fold(0, usize::saturating_add));
     let by_target = last.targets.proba.len() == columns;
     let mut targets = Targets::classes(labels, if narrow { DataType::Float32 } else { DataType::Float64 });
@@ -183,7 +183,7 @@ fn classifiers(view: &View<'_>, last: &Member, labels: Vec<Labels>) -> Result<(V
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
-    use crate::Want;
+    use crate::Method;
     use crate::families::column_transformer::side_by_side;
     use crate::families::inner::Member;
     use crate::matrix::{Dense, Matrix};
@@ -192,7 +192,7 @@ mod run {
     #[derive(Debug)]
     pub(super) struct Part {
         pub(super) member: Member,
-        pub(super) want: Want,
+        pub(super) want: Method,
         /// Columns of the answer that are not handed on.
         pub(super) left_out: Vec<usize>,
     }
@@ -226,7 +226,7 @@ mod run {
             side_by_side(parts, rows, sparse)
         }
 
-        fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
+        fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
             let answer = self.last.step.answer(self.table(x, run), want, run);
             match answer {
                 Answer::Class(all) if !self.codes.is_empty() => {
@@ -235,7 +235,7 @@ mod run {
                     };
                     Answer::Class(all.into_iter().zip(&self.codes).map(code).collect())
                 }
-                answer if want != Want::Proba || self.firsts.is_empty() => answer,
+                answer if want != Method::Proba || self.firsts.is_empty() => answer,
                 Answer::F32(all) => Answer::F32(self.firsts.iter().map(|first| all[*first].clone()).collect()),
                 Answer::F64(all) => Answer::F64(self.firsts.iter().map(|first| all[*first].clone()).collect()),
                 answer => answer,

@@ -10,7 +10,7 @@ use super::inner::{Members, members};
 use crate::labels::{Key, Labels};
 use crate::loader::{Loaded, Loader, Out, Source, Targets, some_attr};
 use crate::step::Step;
-use crate::{Error, StepReport, Want};
+use crate::{Error, Method, StepReport};
 
 pub(crate) const FAMILY: Family = Family {
     name: "thresholds",
@@ -34,15 +34,15 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     };
     let response = view.attr("response_method")?;
     let want = match response.as_str()? {
-        "auto" if member.targets.proba.is_empty() => Want::Decision,
-        "auto" | "predict_proba" => Want::Proba,
-        "decision_function" => Want::Decision,
+        "auto" if member.targets.proba.is_empty() => Method::Decision,
+        "auto" | "predict_proba" => Method::Proba,
+        "decision_function" => Method::Decision,
         other => {
             let supported = "auto, predict_proba, decision_function";
             return Err(Error::unsupported(response.path(), format!("response_method={other}"), supported));
         }
     };
-    if member.outputs(want).len() != if want == Want::Proba { 2 } else { 1 } {
+    if member.outputs(want).len() != if want == Method::Proba { 2 } else { 1 } {
         return Err(Error::state(view.path(), "the estimator has no such answer"));
     }
     let (threshold, positive) = match some_attr(view, "best_threshold_")? {
@@ -50,7 +50,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         None => {
             let threshold = view.attr("threshold")?;
             let threshold = match threshold.as_str() {
-                Ok(_) if want == Want::Proba => 0.5,
+                Ok(_) if want == Method::Proba => 0.5,
                 Ok(_) => 0.0,
                 Err(_) => threshold.as_f64()?,
             };
@@ -99,7 +99,7 @@ fn class(label: &View<'_>, labels: &Labels) -> Result<usize, Error> {
 }
 
 mod run {
-    use crate::Want;
+    use crate::Method;
     use crate::families::inner::Member;
     use crate::matrix::Matrix;
     use crate::step::{Answer, Predict, Run};
@@ -108,15 +108,15 @@ mod run {
     pub(super) struct Threshold {
         pub(super) member: Member,
         /// The answer that is compared.
-        pub(super) want: Want,
+        pub(super) want: Method,
         pub(super) threshold: f64,
         /// Whether the first class is the positive one.
         pub(super) first: bool,
     }
 
     impl Predict for Threshold {
-        fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
-            if want != Want::Predict {
+        fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
+            if want != Method::Predict {
                 return self.member.step.answer(x, want, run);
             }
             let mut scores = self.member.numbers(x, self.want, run);

@@ -9,7 +9,7 @@ use super::inner::{Members, members};
 use super::{Family, inverse};
 use crate::loader::{Loaded, Loader, Out, Source, Targets};
 use crate::step::Step;
-use crate::{Error, StepReport, Want};
+use crate::{Error, Method, StepReport};
 
 pub(crate) const FAMILY: Family = Family {
     name: "regressions of transformed targets",
@@ -30,7 +30,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     };
     let count = member.targets.predict.len();
     let back = inverse::read(&view.attr("transformer_")?, count)?;
-    let narrow = member.is_narrow(Want::Predict);
+    let narrow = member.is_narrow(Method::Predict);
     let targets = Targets::numbers(count, if narrow { DataType::Float32 } else { DataType::Float64 });
     let step = run::Transformed { member, back, narrow };
     let report = StepReport { children, ..StepReport::default() };
@@ -38,7 +38,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 }
 
 mod run {
-    use crate::Want;
+    use crate::Method;
     use crate::families::inner::Member;
     use crate::families::inverse::Back;
     use crate::matrix::Matrix;
@@ -52,7 +52,7 @@ mod run {
     }
 
     impl Predict for Transformed {
-        fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
+        fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
             let mut columns = self.member.numbers(x, want, run);
             for (target, column) in columns.iter_mut().enumerate() {
                 for back in &self.back {

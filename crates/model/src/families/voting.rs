@@ -9,7 +9,7 @@ use super::Family;
 use super::inner::{Members, codes, members, named, names, weights};
 use crate::loader::{self, Loaded, Loader, Out, Source, Targets};
 use crate::step::Step;
-use crate::{Error, StepReport, Want};
+use crate::{Error, Method, StepReport};
 
 pub(crate) const FAMILY: Family = Family {
     name: "voting",
@@ -36,7 +36,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         if members.iter().any(|member| member.targets.predict.len() != 1 || !member.targets.labels.is_empty()) {
             return Err(Error::state(view.path(), "an estimator does not give one number a row"));
         }
-        let narrow = weights.is_none() && members.iter().all(|member| member.is_narrow(Want::Predict));
+        let narrow = weights.is_none() && members.iter().all(|member| member.is_narrow(Method::Predict));
         let mut targets = Targets::numbers(1, if narrow { DataType::Float32 } else { DataType::Float64 });
         targets.table = children.iter().flat_map(|child| names(view, name(child), 1)).collect();
         let step = run::Voting { members, weights, narrow, vote: run::Vote::Mean };
@@ -56,7 +56,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
             return Err(Error::state(view.path(), "an estimator does not give a probability for each class"));
         }
     }
-    let narrow = weights.is_none() && members.iter().all(|member| member.is_narrow(Want::Proba));
+    let narrow = weights.is_none() && members.iter().all(|member| member.is_narrow(Method::Proba));
     let mut targets = Targets::classes(vec![labels], if narrow { DataType::Float32 } else { DataType::Float64 });
     // Without `flatten_transform` the library makes a cube of them: of each row it is the same columns.
     let columns = if is_soft { count } else { 1 };
@@ -78,7 +78,7 @@ fn name(child: &StepReport) -> &str {
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
-    use crate::Want;
+    use crate::Method;
     use crate::families::inner::Member;
     use crate::families::scores::{self, Average};
     use crate::matrix::{Dense, Matrix};
@@ -103,7 +103,7 @@ mod run {
     }
 
     impl Voting {
-        fn mean(&self, x: &Matrix, want: Want, run: &mut Run) -> Vec<Vec<f64>> {
+        fn mean(&self, x: &Matrix, want: Method, run: &mut Run) -> Vec<Vec<f64>> {
             let mut average = Average::new(self.weights.as_deref(), self.narrow);
             self.members.iter().for_each(|member| average.add(member.numbers(x.clone(), want, run)));
             average.finish()
@@ -126,7 +126,7 @@ mod run {
         fn table(&self, x: Matrix, run: &mut Run) -> Matrix {
             let rows = x.rows();
             let mut columns = Vec::new();
-            let want = if matches!(self.vote, Vote::Soft) { Want::Proba } else { Want::Predict };
+            let want = if matches!(self.vote, Vote::Soft) { Method::Proba } else { Method::Predict };
             for (index, member) in self.members.iter().enumerate() {
                 match &self.vote {
                     Vote::Hard(codes, _) => {
@@ -140,12 +140,12 @@ mod run {
             Matrix::Dense(Dense { data: columns.concat(), rows, cols: columns.len(), narrow })
         }
 
-        fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
+        fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
             let rows = x.rows();
             match (&self.vote, want) {
                 (Vote::Hard(codes, count), _) => Answer::Class(vec![self.majority(&x, codes, *count, run)]),
-                (Vote::Soft, Want::Predict) => {
-                    let proba = self.mean(&x, Want::Proba, run);
+                (Vote::Soft, Method::Predict) => {
+                    let proba = self.mean(&x, Method::Proba, run);
                     Answer::Class(vec![scores::first_largest(&proba, rows)])
                 }
                 _ => Answer::floats(self.mean(&x, want, run), self.narrow),

@@ -41,7 +41,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 }
 
 mod run {
-    use crate::Want;
+    use crate::Method;
     use crate::matrix::Matrix;
     use crate::step::{Answer, Predict, Run, Transform};
 
@@ -52,7 +52,7 @@ mod run {
     }
 
     impl Predict for Refitted {
-        fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
+        fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
             let x = self.select.transform(x, run);
             self.last.answer(x, want, run)
         }

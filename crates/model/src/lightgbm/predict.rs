@@ -3,7 +3,7 @@
 use super::objective::Objective;
 use super::text::Booster;
 use super::tree::{Linear, ZERO};
-use crate::Want;
+use crate::Method;
 use crate::matrix::{Dense, Matrix};
 use crate::step::{Answer, Predict, Run};
 use crate::trees::{NONE, Plan, Tree};
@@ -136,10 +136,10 @@ fn leaf_value(tree: &Tree, linear: Option<&Linear>, leaf: usize, values: &[f64])
 }
 
 impl Predict for Scorer {
-    fn answer(&self, x: Matrix, want: Want, _run: &mut Run) -> Answer {
+    fn answer(&self, x: Matrix, want: Method, _run: &mut Run) -> Answer {
         let mut outputs = self.sums(x);
         // The raw score of a forest is its sum, not its mean.
-        if want == Want::Decision {
+        if want == Method::Decision {
             return Answer::F64(outputs);
         }
         if let Some(count) = self.divide {
@@ -148,8 +148,8 @@ impl Predict for Scorer {
         self.objective.transform(&mut outputs);
         match (want, self.face) {
             (_, Face::Value) => Answer::F64(outputs),
-            (Want::Predict, Face::Class) if outputs.len() > 1 => Answer::Class(vec![largest(&outputs)]),
-            (Want::Predict, Face::Class) => {
+            (Method::Predict, Face::Class) if outputs.len() > 1 => Answer::Class(vec![largest(&outputs)]),
+            (Method::Predict, Face::Class) => {
                 let yes = |column: &Vec<f64>| column.iter().map(|p| u32::from(*p > 1.0 - p)).collect();
                 Answer::Class(outputs.iter().map(yes).collect())
             }

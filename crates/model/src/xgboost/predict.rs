@@ -3,7 +3,7 @@
 use super::booster::Booster;
 use super::objective::Objective;
 use super::softmax::softmax;
-use crate::Want;
+use crate::Method;
 use crate::families::finite::Finite;
 use crate::matrix::{Matrix, read};
 use crate::step::{Answer, Predict, Run};
@@ -134,24 +134,24 @@ impl Scorer {
 }
 
 impl Predict for Scorer {
-    fn answer(&self, x: Matrix, want: Want, run: &mut Run) -> Answer {
+    fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
         if let Some(finite) = &self.finite {
             finite.check(&x, run);
         }
         let mut outputs = self.margins(&x);
         match (want, self.face) {
-            (Want::Decision, _) => return Answer::F32(outputs),
-            (Want::Proba, _) if self.objective == Objective::Softmax => softmax(&mut outputs),
+            (Method::Decision, _) => return Answer::F32(outputs),
+            (Method::Proba, _) if self.objective == Objective::Softmax => softmax(&mut outputs),
             _ => self.objective.transform(&mut outputs),
         }
         match (want, self.face) {
-            (Want::Predict, Face::Value) if self.objective == Objective::Softmax => {
+            (Method::Predict, Face::Value) if self.objective == Objective::Softmax => {
                 let classes = largest(&outputs);
                 Answer::F32(vec![classes.into_iter().map(|class| class as f32).collect()])
             }
-            (Want::Predict, Face::Value) => Answer::F32(outputs),
-            (Want::Predict, Face::Class) if outputs.len() > 1 => Answer::Class(vec![largest(&outputs)]),
-            (Want::Predict, Face::Class | Face::Labels) => {
+            (Method::Predict, Face::Value) => Answer::F32(outputs),
+            (Method::Predict, Face::Class) if outputs.len() > 1 => Answer::Class(vec![largest(&outputs)]),
+            (Method::Predict, Face::Class | Face::Labels) => {
                 let half = |column: &Vec<f32>| column.iter().map(|p| u32::from(*p > 0.5)).collect();
                 Answer::Class(outputs.iter().map(half).collect())
             }

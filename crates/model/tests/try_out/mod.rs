@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::builder::{ListBuilder, StringBuilder};
 use arrow_array::{Array, ArrayRef, Float64Array, StringArray};
-use foretell_model::{Columns, InputKind, LoadOptions, Model, Scratch, Want};
+use foretell_model::{Columns, InputKind, LoadOptions, Method, Model, Scratch};
 
 /// A model of more features is loaded and not asked.
 const FEATURES: usize = 1000;
@@ -30,7 +30,7 @@ pub(crate) fn try_out(bytes: &[u8]) -> bool {
         return true;
     }
     let columns: Vec<ArrayRef> = model.signature().inputs.iter().map(|input| column(&input.kind)).collect();
-    for want in [Want::Predict, Want::Proba, Want::Decision, Want::Samples, Want::Transform] {
+    for want in [Method::Predict, Method::Proba, Method::Decision, Method::Samples, Method::Transform] {
         let outputs = model.score(&Columns::new(&columns, rows), want, &mut Scratch::default());
         assert_eq!(outputs.columns.len(), model.signature().outputs(want).len());
         assert!(outputs.columns.iter().all(|column| column.len() == rows));

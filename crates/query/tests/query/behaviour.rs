@@ -338,7 +338,7 @@ impl Scorer for Broken {
         self.0.signature()
     }
 
-    fn score(&self, columns: &foretell_model::Columns<'_>, want: foretell_model::Want) -> foretell_model::Outputs {
+    fn score(&self, columns: &foretell_model::Columns<'_>, want: foretell_model::Method) -> foretell_model::Outputs {
         let mut outputs = self.0.score(columns, want);
         (self.1)(&mut outputs);
         outputs

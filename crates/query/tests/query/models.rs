@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
-use foretell_model::{Columns, Input, InputKind, Output, Outputs, Refusal, Signature, Want};
+use foretell_model::{Columns, Input, InputKind, Method, Output, Outputs, Refusal, Signature};
 use foretell_query::Scorer;
 
 /// One model: its signature, what it computes, and how many rows it was asked for.
 pub(crate) struct Fake {
     signature: Signature,
-    score: fn(&Columns<'_>, Want) -> Outputs,
+    score: fn(&Columns<'_>, Method) -> Outputs,
     pub(crate) rows: AtomicUsize,
 }
 
@@ -22,7 +22,7 @@ impl Scorer for Fake {
         &self.signature
     }
 
-    fn score(&self, columns: &Columns<'_>, want: Want) -> Outputs {
+    fn score(&self, columns: &Columns<'_>, want: Method) -> Outputs {
         self.rows.fetch_add(columns.rows(), Ordering::Relaxed);
         (self.score)(columns, want)
     }
@@ -40,7 +40,7 @@ fn signature(inputs: Vec<Input>, predict: Vec<Output>) -> Signature {
     Signature { inputs, predict, proba: vec![], decision: vec![], samples: vec![], transform: vec![] }
 }
 
-fn fake(signature: Signature, score: fn(&Columns<'_>, Want) -> Outputs) -> Arc<Fake> {
+fn fake(signature: Signature, score: fn(&Columns<'_>, Method) -> Outputs) -> Arc<Fake> {
     Arc::new(Fake { signature, score, rows: AtomicUsize::new(0) })
 }
 
@@ -105,11 +105,11 @@ pub(crate) fn triage() -> Arc<Fake> {
         let each =
             |of: fn(bool) -> f64| -> ArrayRef { Arc::new(yes.iter().map(|yes| yes.map(of)).collect::<Float64Array>()) };
         let columns: Vec<ArrayRef> = match want {
-            Want::Predict => {
+            Method::Predict => {
                 let label = |yes: bool| if yes { "yes" } else { "no" };
                 vec![Arc::new(yes.iter().map(|yes| yes.map(label)).collect::<StringArray>())]
             }
-            Want::Proba => vec![each(|yes| if yes { 0.25 } else { 1.0 }), each(|yes| if yes { 0.75 } else { 0.0 })],
+            Method::Proba => vec![each(|yes| if yes { 0.25 } else { 1.0 }), each(|yes| if yes { 0.75 } else { 0.0 })],
             _ => vec![each(|yes| if yes { 1.5 } else { -1.5 })],
         };
         Outputs { columns, refusals: refusals.collect(), unseen: vec![] }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use foretell_flow::{Claim, Fault, Holding, Reset, Sink, StageError, Write, Written};
+use foretell_flow::{Checkpoint, Claim, Fault, Reset, Sink, StageError, Write, Written};
 use tokio::time::{Duration, Instant, sleep};
 
 use super::format::Encode;
@@ -373,14 +373,14 @@ fn encode(frame: &Frame, data: &[u8]) -> Result<Bytes, StageError> {
 
 #[async_trait]
 impl Sink for Append {
-    async fn positions(&mut self) -> Result<Vec<Holding>, StageError> {
+    async fn positions(&mut self) -> Result<Vec<Checkpoint>, StageError> {
         match &self.open {
             Some(open) => Ok(open.state.progress.holdings()),
             None => Ok(self.stored(None).await?.map_or_else(Vec::new, |(state, _)| state.progress.holdings())),
         }
     }
 
-    async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Holding>, StageError> {
+    async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Checkpoint>, StageError> {
         let claimed: Vec<Claimed> = claims.iter().map(Into::into).collect();
         self.begin(false, |state| {
             state.progress.disown(TOKEN);

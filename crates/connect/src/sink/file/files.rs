@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
-use foretell_flow::{Claim, Fault, Holding, Keep, Reset, Sink, StageError, Trace, Write, Written};
+use foretell_flow::{Checkpoint, Claim, Fault, PlanRetention, Reset, Sink, StageError, Trace, Write, Written};
 use tokio::task::JoinSet;
 
 use super::format::Encode;
@@ -366,12 +366,12 @@ async fn finish(storage: &dyn Storage, from: &str, to: &str) -> Result<(), Stage
 
 #[async_trait]
 impl Sink for Files {
-    async fn positions(&mut self) -> Result<Vec<Holding>, StageError> {
+    async fn positions(&mut self) -> Result<Vec<Checkpoint>, StageError> {
         self.log.refresh().await?;
         Ok(self.log.state.progress.holdings())
     }
 
-    async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Holding>, StageError> {
+    async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Checkpoint>, StageError> {
         // Our own moves first: they are about to be finished for us otherwise.
         while self.moving.join_next().await.is_some() {}
         (self.claimed, self.staged) = (None, None);
@@ -446,7 +446,7 @@ impl Sink for Files {
         log.refresh().await?;
         // Whoever wrote under the old name is fenced, and what it committed comes into view.
         let holdings = self.positions().await?;
-        let claim = |holding: &Holding| Claim {
+        let claim = |holding: &Checkpoint| Claim {
             partition: holding.partition.clone(),
             identity: holding.identity.clone(),
             start: holding.next,
@@ -462,7 +462,7 @@ impl Sink for Files {
             shape: self.shape.clone(),
         };
         let pieces = holdings.into_iter().flat_map(|holding| holding.plans).collect();
-        let keep = Keep { pieces, floor: Vec::new() };
+        let keep = PlanRetention { pieces, floor: Vec::new() };
         let kept = Act::Write {
             token,
             batch: String::new(),

@@ -1,6 +1,6 @@
 //! Positions and plans as file sinks keep them: one entry a partition, changed by the same few acts in both modes.
 
-use foretell_flow::{Claim, Fault, Holding, Keep, Partition, Piece, Position, Range, Reset, StageError};
+use foretell_flow::{Checkpoint, Claim, Fault, Partition, PlanPart, PlanRetention, Position, Range, Reset, StageError};
 use serde::{Deserialize, Serialize};
 
 /// What is stored for every partition, ordered by partition.
@@ -17,7 +17,7 @@ struct Held {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     owner: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    plans: Vec<Piece>,
+    plans: Vec<PlanPart>,
 }
 
 /// [`Claim`], stored.
@@ -34,15 +34,15 @@ impl From<&Claim> for Claimed {
     }
 }
 
-/// [`Keep`], stored.
+/// [`PlanRetention`], stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Kept {
-    pieces: Vec<Piece>,
+    pieces: Vec<PlanPart>,
     floor: Vec<Position>,
 }
 
-impl From<&Keep> for Kept {
-    fn from(keep: &Keep) -> Self {
+impl From<&PlanRetention> for Kept {
+    fn from(keep: &PlanRetention) -> Self {
         Kept { pieces: keep.pieces.clone(), floor: keep.floor.clone() }
     }
 }
@@ -53,12 +53,12 @@ impl Progress {
     }
 
     /// What is stored for one partition.
-    pub(super) fn holding(&self, partition: &Partition) -> Option<Holding> {
+    pub(super) fn holding(&self, partition: &Partition) -> Option<Checkpoint> {
         self.find(partition).ok().and_then(|at| self.0.get(at)).map(Held::holding)
     }
 
     /// All that is stored.
-    pub(super) fn holdings(&self) -> Vec<Holding> {
+    pub(super) fn holdings(&self) -> Vec<Checkpoint> {
         self.0.iter().map(Held::holding).collect()
     }
 
@@ -154,8 +154,8 @@ impl Progress {
 }
 
 impl Held {
-    fn holding(&self) -> Holding {
-        Holding {
+    fn holding(&self) -> Checkpoint {
+        Checkpoint {
             partition: self.partition.clone(),
             identity: self.identity.clone(),
             next: self.next,

@@ -9,12 +9,12 @@ use arrow::compute::{CastOptions, cast, cast_with_options};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use chrono_tz::Tz;
-use foretell_flow::StageError;
+use foretell_flow::{SinkInput, StageError};
 use rdkafka::message::{Header, OwnedHeaders};
 
 use super::template::{self, Part};
 use super::{Format, Settings, column};
-use crate::kind::{Role, SinkContext};
+use crate::kind::SinkContext;
 use crate::sink::text;
 
 /// How rows become records.
@@ -86,7 +86,7 @@ impl Encoder {
                 .map_err(|_| StageError::settings(format!("`timezone`: `{name}` is not a time zone's name")))?,
         };
         let names = Arc::new((context.pipeline.clone(), context.worker.clone()));
-        if context.role == Role::DeadLetters {
+        if context.input == SinkInput::DeadLetters {
             let given = [
                 ("key", settings.key.is_some()),
                 ("value", settings.value.is_some()),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use foretell_flow::{
-    Claim, Fault, Holding, Keep, Partition, Provenance, Range, Reset, Sink, StageError, Trace, Write, Written,
+    Checkpoint, Claim, Fault, Partition, PlanRetention, Provenance, Range, Reset, Sink, SinkInput, StageError, Trace,
+    Write, Written,
 };
 use futures::future::join_all;
 use rdkafka::Offset;
@@ -15,7 +16,7 @@ use super::progress::{self, Entry, Ledger, Limits, Open, Owner};
 use super::writer::{Job, Mark, Stop, Writer};
 use crate::kafka::inspect::{Inspector, ask, blocking};
 use crate::kafka::settings::Connection;
-use crate::kind::{Role, SinkContext};
+use crate::kind::SinkContext;
 
 /// Where records go.
 #[derive(Debug, Clone)]
@@ -35,7 +36,7 @@ pub(super) struct KafkaSink {
     encoder: Encoder,
     owner: Owner,
     by_partition: bool,
-    role: Role,
+    input: SinkInput,
     /// What the target takes, as far as is known.
     limits: Limits,
     ledger: Ledger,
@@ -73,7 +74,7 @@ impl KafkaSink {
             encoder,
             owner,
             by_partition: context.by_partition,
-            role: context.role,
+            input: context.input,
             limits,
             ledger,
             claimed: BTreeMap::new(),
@@ -96,7 +97,7 @@ impl KafkaSink {
     /// What is behind a row that the broker refuses: the topic takes less than when it was looked at last, and the next
     /// try knows that.
     async fn looked_again(&mut self, refused: StageError) -> StageError {
-        match progress::examine(&self.connection, &self.inspector, &self.target, self.role).await {
+        match progress::examine(&self.connection, &self.inspector, &self.target, self.input).await {
             Ok(limits) if limits != self.limits => {
                 self.limits = limits;
                 let topic = &self.target.topic;
@@ -236,7 +237,7 @@ impl KafkaSink {
     }
 
     /// The entries as they are after a part is written, and the records that say so.
-    fn advance(&self, ranges: &[Range], keep: Option<&Keep>) -> Result<(Entries, Vec<Mark>), StageError> {
+    fn advance(&self, ranges: &[Range], keep: Option<&PlanRetention>) -> Result<(Entries, Vec<Mark>), StageError> {
         let (mut entries, mut marks) = (Vec::with_capacity(ranges.len()), Vec::with_capacity(ranges.len()));
         for Range { partition, to, .. } in ranges {
             let Some(mut entry) = self.claimed.get(partition).cloned() else { continue };
@@ -319,7 +320,7 @@ impl KafkaSink {
 
 #[async_trait]
 impl Sink for KafkaSink {
-    async fn positions(&mut self) -> Result<Vec<Holding>, StageError> {
+    async fn positions(&mut self) -> Result<Vec<Checkpoint>, StageError> {
         if !self.target.exactly_once {
             return Ok(Vec::new());
         }
@@ -327,11 +328,11 @@ impl Sink for KafkaSink {
         Ok(self.ledger.holdings())
     }
 
-    async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Holding>, StageError> {
+    async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Checkpoint>, StageError> {
         self.claimed.clear();
         if !self.target.exactly_once {
             self.give_up().await;
-            let holding = |claim: &Claim| Holding {
+            let holding = |claim: &Claim| Checkpoint {
                 partition: claim.partition.clone(),
                 identity: claim.identity.clone(),
                 next: claim.start,

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use foretell_flow::{Fault, Holding, Partition, Piece, StageError};
+use foretell_flow::{Checkpoint, Fault, Partition, PlanPart, SinkInput, StageError};
 use rdkafka::Offset;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::error::KafkaError;
@@ -24,7 +24,6 @@ use crate::kafka::error;
 use crate::kafka::inspect::{Inspector, Topic, ask};
 use crate::kafka::raw::{Consumer, Polled};
 use crate::kafka::settings::Connection;
-use crate::kind::Role;
 
 /// Nothing comes for this long while it is read: an open transaction of another writer whose process died ends within
 /// 30 s.
@@ -47,7 +46,7 @@ pub(super) struct Entry {
     pub(super) identity: String,
     pub(super) next: i64,
     /// By first offset.
-    pub(super) pieces: BTreeMap<i64, Piece>,
+    pub(super) pieces: BTreeMap<i64, PlanPart>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -96,7 +95,7 @@ impl Owner {
     }
 
     /// The record that keeps a piece of a plan.
-    pub(super) fn piece(&self, piece: &Piece) -> Result<Mark, StageError> {
+    pub(super) fn piece(&self, piece: &PlanPart) -> Result<Mark, StageError> {
         Ok((self.key(&piece.range.partition, Some(piece.range.from)), Some(json(piece)?)))
     }
 
@@ -141,7 +140,7 @@ pub(super) struct Ledger {
     /// When all of it was read last.
     read: Option<Instant>,
     positions: BTreeMap<Partition, Stored>,
-    pieces: BTreeMap<Partition, BTreeMap<i64, Piece>>,
+    pieces: BTreeMap<Partition, BTreeMap<i64, PlanPart>>,
     /// Of other owners: the identities of the logs that they have positions of.
     others: BTreeMap<Owner, BTreeMap<Partition, String>>,
 }
@@ -184,7 +183,7 @@ impl Ledger {
     }
 
     /// Everything that is stored.
-    pub(super) fn holdings(&self) -> Vec<Holding> {
+    pub(super) fn holdings(&self) -> Vec<Checkpoint> {
         let holding = |partition: &Partition| Some(self.entry(partition)?.holding(partition.clone()));
         self.positions.keys().filter_map(holding).collect()
     }
@@ -356,9 +355,9 @@ fn one_partition(topic: &str, partitions: i32) -> Result<(), StageError> {
 }
 
 impl Entry {
-    pub(super) fn holding(&self, partition: Partition) -> Holding {
+    pub(super) fn holding(&self, partition: Partition) -> Checkpoint {
         let plans = self.pieces.values().cloned().collect();
-        Holding { partition, identity: self.identity.clone(), next: self.next, plans }
+        Checkpoint { partition, identity: self.identity.clone(), next: self.next, plans }
     }
 }
 
@@ -445,7 +444,7 @@ pub(super) async fn examine(
     connection: &Connection,
     inspector: &Arc<Inspector>,
     target: &Target,
-    role: Role,
+    input: SinkInput,
 ) -> Result<Limits, StageError> {
     let (topic, rejects) = (target.topic.clone(), target.rejects.clone());
     let progress = target.exactly_once.then(|| target.progress.clone());
@@ -474,9 +473,11 @@ pub(super) async fn examine(
         return Err(compacted(rejects, "rows that are set aside keep their key, or have none"));
     }
     let Some(config) = config(&target.topic) else { return Ok(Limits::default()) };
-    match (config.compacted(), role) {
-        (true, Role::DeadLetters) => Err(compacted(&target.topic, "dead letters have their records' keys, or none")),
-        (true, Role::Results) if !target.keyed => {
+    match (config.compacted(), input) {
+        (true, SinkInput::DeadLetters) => {
+            Err(compacted(&target.topic, "dead letters have their records' keys, or none"))
+        }
+        (true, SinkInput::Results) if !target.keyed => {
             let error = StageError::settings(format!(
                 "topic `{}` is compacted (`cleanup.policy={}`) and takes no record without a key, and there is no `key`",
                 target.topic, config.policy

@@ -9,8 +9,8 @@ use arrow::array::{
 };
 use arrow::datatypes::SchemaRef;
 use foretell_flow::{
-    BadRecord, Claim, Fault, Header, Keep, Partition, Piece, Plan, Position, Provenance, Range, Recipe, RecordsBuilder,
-    Reset, Sink, StageError, Write, dead_letter_schema, dead_letters,
+    BadRecord, Claim, Fault, Header, Partition, Plan, PlanPart, PlanRetention, Position, Provenance, Range, Recipe,
+    RecordsBuilder, Reset, Sink, SinkInput, StageError, Write, dead_letter_schema, dead_letters,
 };
 use rdkafka::Message;
 use rdkafka::admin::{AdminOptions, ResourceSpecifier};
@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use crate::kafka::mock::Mock;
 use crate::kafka::testing::{admin, alter, brokers, create, delete, grow, topic, unique};
-use crate::kind::{Role, SinkContext};
+use crate::kind::SinkContext;
 
 use super::KIND;
 
@@ -82,7 +82,7 @@ fn context(schema: SchemaRef, pipeline: &str) -> SinkContext {
         schema,
         leader: true,
         by_partition: true,
-        role: Role::Results,
+        input: SinkInput::Results,
         timezone: None,
         base: ".".into(),
     }
@@ -149,7 +149,7 @@ fn write(ranges: &[Range], from: &[(i32, i64)]) -> Write {
     }
 }
 
-fn next(holdings: &[foretell_flow::Holding]) -> Vec<(i32, i64)> {
+fn next(holdings: &[foretell_flow::Checkpoint]) -> Vec<(i32, i64)> {
     holdings.iter().map(|holding| (holding.partition.index, holding.next)).collect()
 }
 
@@ -280,15 +280,15 @@ async fn a_leader_keeps_plans_until_no_one_lacks_them() {
     let mut sink = bench.open().await;
     sink.claim(&claims(0..2)).await.unwrap();
     let keep = |write: &mut Write, floor: i64| {
-        let pieces: Vec<Piece> = write.plan.pieces().collect();
-        write.keep = Some(Keep { pieces, floor: vec![Position { partition: part(0), next: floor }] });
+        let pieces: Vec<PlanPart> = write.plan.pieces().collect();
+        write.keep = Some(PlanRetention { pieces, floor: vec![Position { partition: part(0), next: floor }] });
     };
     for (from, floor) in [(100, 100), (110, 100), (120, 120)] {
         let mut write = write(&[range(0, from, from + 10)], &[]);
         keep(&mut write, floor);
         sink.write(&write).await.unwrap();
     }
-    let kept = |holdings: &[foretell_flow::Holding]| -> Vec<(i64, i64, String)> {
+    let kept = |holdings: &[foretell_flow::Checkpoint]| -> Vec<(i64, i64, String)> {
         let plans = holdings.iter().flat_map(|holding| holding.plans.clone());
         plans.map(|piece| (piece.range.from, piece.time, piece.recipe.query)).collect()
     };
@@ -406,7 +406,7 @@ async fn dead_letters_look_like_kafka_connects() {
     let bad = |row| BadRecord { row, stage: "decode csv".into(), reason: format!("field {row}") };
     let (rows, provenance) = dead_letters(&records.finish(), &[bad(0), bad(1), bad(2)]);
     let mut context = context(dead_letter_schema(false), "dead");
-    context.role = Role::DeadLetters;
+    context.input = SinkInput::DeadLetters;
     let settings = json!({ "brokers": brokers(), "topic": topic, "progress_topic": unique("progress") });
     let mut sink = try_open(settings, &context).await.unwrap();
     sink.claim(&claims(1..3)).await.unwrap();
@@ -636,7 +636,7 @@ async fn a_topic_that_is_not_fit_is_refused_at_open() {
     let error = refused(open(&plain, json!({ "rejects": compacted })), &context(schema.clone(), "fit")).await;
     assert!(error.message.contains(&format!("topic `{compacted}` is compacted")), "{error}");
     let mut letters = context(dead_letter_schema(false), "fit");
-    letters.role = Role::DeadLetters;
+    letters.input = SinkInput::DeadLetters;
     let error = refused(open(&compacted, json!({})), &letters).await;
     assert!(error.message.contains("dead letters have their records' keys, or none"), "{error}");
     assert!(try_open(open(&compacted, json!({ "key": "key" })), &context(schema, "fit")).await.is_ok());

@@ -13,7 +13,7 @@ use arrow::array::{
 use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use chrono_tz::Tz;
-use foretell_flow::{Claim, Holding, Partition, Piece, Position, Range, Recipe, Write};
+use foretell_flow::{Checkpoint, Claim, Partition, PlanPart, Position, Range, Recipe, Write};
 
 use super::database::{Database, Dialect, Failure, Value};
 use super::statement::RefusedRow;
@@ -190,7 +190,7 @@ impl Statements {
         db: &mut dyn Database,
         owner: &Owner,
         claims: &[Claim],
-    ) -> Result<Vec<Holding>, Failure> {
+    ) -> Result<Vec<Checkpoint>, Failure> {
         let mut ordered: Vec<&Claim> = claims.iter().collect();
         ordered.sort_by(|a, b| a.partition.cmp(&b.partition));
         let mut stored = BTreeMap::new();
@@ -214,13 +214,13 @@ impl Statements {
         let holding = |claim: &Claim| {
             let (next, identity) = stored.get(&claim.partition)?.clone();
             let partition = claim.partition.clone();
-            Some(Holding { plans: plans.remove(&partition).unwrap_or_default(), partition, identity, next })
+            Some(Checkpoint { plans: plans.remove(&partition).unwrap_or_default(), partition, identity, next })
         };
         Ok(claims.iter().filter_map(holding).collect())
     }
 
     /// Everything that is stored.
-    pub(super) async fn positions(&self, db: &mut dyn Database, owner: &Owner) -> Result<Vec<Holding>, Failure> {
+    pub(super) async fn positions(&self, db: &mut dyn Database, owner: &Owner) -> Result<Vec<Checkpoint>, Failure> {
         let rows = db.fetch(&self.read, &owner.name()).await?;
         let mut plans = self.plans(db, owner).await?;
         let mut out = Vec::new();
@@ -231,14 +231,14 @@ impl Statements {
             };
             let partition = partition(topic, *index)?;
             let plans = plans.remove(&partition).unwrap_or_default();
-            out.push(Holding { partition, identity: identity.clone(), next: *next, plans });
+            out.push(Checkpoint { partition, identity: identity.clone(), next: *next, plans });
         }
         out.sort_by(|a, b| a.partition.cmp(&b.partition));
         Ok(out)
     }
 
-    async fn plans(&self, db: &mut dyn Database, owner: &Owner) -> Result<BTreeMap<Partition, Vec<Piece>>, Failure> {
-        let mut out: BTreeMap<Partition, Vec<Piece>> = BTreeMap::new();
+    async fn plans(&self, db: &mut dyn Database, owner: &Owner) -> Result<BTreeMap<Partition, Vec<PlanPart>>, Failure> {
+        let mut out: BTreeMap<Partition, Vec<PlanPart>> = BTreeMap::new();
         for row in db.fetch(&self.plans, &owner.name()).await? {
             let [
                 Value::Text(topic),
@@ -255,14 +255,14 @@ impl Statements {
             let recipe: Recipe = serde_json::from_str(recipe).map_err(|_| foreign(PLANS))?;
             let partition = partition(topic, *index)?;
             let range = Range { partition: partition.clone(), from: *from, to: *to };
-            let piece = Piece { id: id.clone(), time: *time, recipe, range };
+            let piece = PlanPart { id: id.clone(), time: *time, recipe, range };
             out.entry(partition).or_default().push(piece);
         }
         Ok(out)
     }
 
     /// Drops the pieces of a partition that end above an offset.
-    pub(super) async fn above(&self, db: &mut dyn Database, owner: &Owner, piece: &Piece) -> Result<(), Failure> {
+    pub(super) async fn above(&self, db: &mut dyn Database, owner: &Owner, piece: &PlanPart) -> Result<(), Failure> {
         let mut values = owner.key(&piece.range.partition);
         values.push(piece.range.from.into());
         db.execute(&self.above, &values).await.map(drop)
@@ -293,7 +293,7 @@ impl Statements {
     }
 
     /// Stores pieces of a plan.
-    pub(super) async fn keep(&self, db: &mut dyn Database, owner: &Owner, pieces: &[Piece]) -> Result<(), Failure> {
+    pub(super) async fn keep(&self, db: &mut dyn Database, owner: &Owner, pieces: &[PlanPart]) -> Result<(), Failure> {
         // Far below every database's limit of values in a statement.
         for pieces in pieces.chunks(64) {
             let mut values = Vec::with_capacity(pieces.len() * 9);

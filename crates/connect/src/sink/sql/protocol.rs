@@ -11,7 +11,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use chrono_tz::Tz;
-use foretell_flow::{Claim, Holding, Keep, Partition, Reset, Sink, StageError, Trace, Write, Written};
+use foretell_flow::{Checkpoint, Claim, Partition, PlanRetention, Reset, Sink, StageError, Trace, Write, Written};
 
 use super::address::Address;
 use super::database::{Cause, Database, Failure};
@@ -277,7 +277,7 @@ impl SqlSink {
         Ok(Written { rejected: refused.len() as u64 })
     }
 
-    fn trims(&self, floor: i64, partition: &Partition, keep: &Keep) -> bool {
+    fn trims(&self, floor: i64, partition: &Partition, keep: &PlanRetention) -> bool {
         let stored = self.kept.get(partition).into_iter().flatten().copied();
         let new = keep.pieces.iter().map(|p| &p.range).filter(|r| r.partition == *partition).map(|r| r.to);
         stored.chain(new).any(|end| end <= floor)
@@ -338,8 +338,8 @@ impl SqlSink {
         Ok(!db.texts(&sql).await.map_err(|f| self.failed(f))?.rows.is_empty())
     }
 
-    fn remember(&mut self, holdings: &[Holding]) {
-        let ends = |h: &Holding| (h.partition.clone(), h.plans.iter().map(|p| p.range.to).collect());
+    fn remember(&mut self, holdings: &[Checkpoint]) {
+        let ends = |h: &Checkpoint| (h.partition.clone(), h.plans.iter().map(|p| p.range.to).collect());
         self.kept = holdings.iter().map(ends).collect();
     }
 }
@@ -378,7 +378,7 @@ fn check_key(table: &Table, insert: &Insert, key: &[usize], dialect: &str) -> Re
 
 #[async_trait]
 impl Sink for SqlSink {
-    async fn positions(&mut self) -> Result<Vec<Holding>, StageError> {
+    async fn positions(&mut self) -> Result<Vec<Checkpoint>, StageError> {
         if !self.plan.exactly_once || self.plan.address.absent() {
             return Ok(Vec::new());
         }
@@ -395,11 +395,11 @@ impl Sink for SqlSink {
         Ok(holdings)
     }
 
-    async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Holding>, StageError> {
+    async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Checkpoint>, StageError> {
         let (mut db, _) = self.ready().await?;
         if !self.plan.exactly_once {
             self.connection = Some(db);
-            let holding = |c: &Claim| Holding {
+            let holding = |c: &Claim| Checkpoint {
                 partition: c.partition.clone(),
                 identity: c.identity.clone(),
                 next: c.start,

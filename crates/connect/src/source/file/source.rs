@@ -8,8 +8,8 @@ use arrow::array::{BinaryArray, Int32Array, Int64Array};
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use async_trait::async_trait;
 use foretell_flow::{
-    Bounds, Chunk, Demand, Event, Partition, Place, Position, Provenance, Records, RecordsBuilder, Source, StageError,
-    Upkeep,
+    Bounds, Chunk, Demand, Event, Location, Partition, Position, Provenance, Records, RecordsBuilder, Source,
+    StageError, Upkeep,
 };
 use tokio::time::timeout_at;
 
@@ -302,7 +302,7 @@ impl Source for FileSource {
         Arc::new(ListUpkeep { catalog: self.catalog.clone(), noted: Mutex::default() })
     }
 
-    async fn places(&mut self, records: &Provenance) -> Result<Option<Vec<Place>>, StageError> {
+    async fn places(&mut self, records: &Provenance) -> Result<Option<Vec<Location>>, StageError> {
         let mut places = Vec::with_capacity(records.offsets.len());
         let mut known: HashMap<u64, (Arc<str>, i64)> = HashMap::new();
         for offset in records.offsets.values() {
@@ -311,7 +311,7 @@ impl Source for FileSource {
                 Some(known) => known.clone(),
                 None => known.entry(entry).or_insert(self.entry(entry).await?).clone(),
             };
-            places.push(Place { file, line: Some(before + row + 1) });
+            places.push(Location { file, line: Some(before + row + 1) });
         }
         Ok(Some(places))
     }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use arrow::array::UInt32Array;
-use foretell_model::{Columns, Model, Scratch, Want};
+use foretell_model::{Columns, Method, Model, Scratch};
 
 use super::rows::floats;
 use super::sample::{Part, scramble};
@@ -99,12 +99,12 @@ fn error(model: &Model, task: &Task, sample: &Part) -> Result<f64> {
     };
     match task {
         Task::Numbers => {
-            let predicted = score(Want::Predict).columns;
+            let predicted = score(Method::Predict).columns;
             let predicted = predicted.first().map_or(Ok(Vec::new()), floats)?;
             Ok(mean(&mut predicted.iter().zip(&sample.actual).map(|(p, a)| (p - a).abs())))
         }
-        Task::Classes(classes) if classes.scores == Some(Want::Proba) => {
-            let proba = score(Want::Proba).columns.iter().map(floats).collect::<Result<Vec<_>>>()?;
+        Task::Classes(classes) if classes.scores == Some(Method::Proba) => {
+            let proba = score(Method::Proba).columns.iter().map(floats).collect::<Result<Vec<_>>>()?;
             let losses = sample.actual.iter().enumerate().map(|(row, actual)| {
                 let own = proba.get(*actual as usize).map_or(f64::NAN, |column| column[row]);
                 -own.clamp(classes.clip, 1.0 - classes.clip).ln()
@@ -112,7 +112,7 @@ fn error(model: &Model, task: &Task, sample: &Part) -> Result<f64> {
             Ok(mean(&mut { losses }))
         }
         Task::Classes(classes) => {
-            let predicted = score(Want::Predict).columns;
+            let predicted = score(Method::Predict).columns;
             let Some(labels) = predicted.first() else { return Ok(f64::NAN) };
             let indices = classes.indices(labels)?;
             let wrong = |(index, actual): (&Option<u32>, &f64)| match index {

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use arrow::array::{ArrayRef, AsArray, UInt32Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
-use foretell_model::{Columns, Model, Scratch, Want};
+use foretell_model::{Columns, Method, Model, Scratch};
 
 use super::metrics::classification::Votes;
 use super::metrics::regression::Pairs;
@@ -103,7 +103,7 @@ impl Work for Job {
             None => Vec::new(),
         };
         let columns = Columns::new(&table.features, table.rows);
-        let mut predicted = self.model.score(&columns, Want::Predict, scratch);
+        let mut predicted = self.model.score(&columns, Method::Predict, scratch);
         let unseen = std::mem::take(&mut predicted.unseen);
         let Some((target, answer)) = target.zip(predicted.columns.first()) else {
             bail!("{}: the model gives no answer", self.how.name);
@@ -189,7 +189,7 @@ impl Job {
         }
         let columns = scores.unwrap_or_default().iter().map(floats).collect::<Result<Vec<_>>>()?;
         let (proba, decision) = match classes.scores {
-            Some(Want::Decision) => (Vec::new(), columns.into_iter().next()),
+            Some(Method::Decision) => (Vec::new(), columns.into_iter().next()),
             _ => (columns, None),
         };
         Ok(Answers::Classes(Votes {

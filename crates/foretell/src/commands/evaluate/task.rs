@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use arrow::array::{ArrayRef, AsArray, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
-use foretell_model::{Model, Want};
+use foretell_model::{Method, Model};
 
 /// A regression or a classification.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(super) struct Classes {
     index: HashMap<String, u32>,
     data_type: DataType,
     /// What ranks rows beside the prediction.
-    pub(super) scores: Option<Want>,
+    pub(super) scores: Option<Method>,
     /// The precision of the probabilities' type.
     pub(super) clip: f64,
 }
@@ -50,8 +50,8 @@ impl Task {
             bail!("the model knows {} classes; at most {CLASSES} can be evaluated", names.len());
         }
         let scores = match (&signature.proba[..], &signature.decision[..]) {
-            ([_, ..], _) => Some(Want::Proba),
-            (_, [_]) if names.len() == 2 => Some(Want::Decision),
+            ([_, ..], _) => Some(Method::Proba),
+            (_, [_]) if names.len() == 2 => Some(Method::Decision),
             _ => None,
         };
         let narrow = signature.proba.first().is_some_and(|output| output.data_type == DataType::Float32);

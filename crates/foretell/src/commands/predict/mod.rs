@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use foretell_model::{Columns, Model, Scratch, Want};
+use foretell_model::{Columns, Method, Model, Scratch};
 
 use super::data::input::{Chunk, Format, How, ReadArgs};
 use super::data::layout::{self, Layout, Request};
@@ -59,7 +59,7 @@ pub(crate) struct PredictArgs {
 /// Runs the command.
 pub(crate) fn run(args: &PredictArgs) -> Result<()> {
     let model = load(&args.model, args.at.as_deref(), args.columns.as_deref(), &args.data)?;
-    let wants: &[Want] = if args.proba { &[Want::Predict, Want::Proba] } else { &[Want::Predict] };
+    let wants: &[Method] = if args.proba { &[Method::Predict, Method::Proba] } else { &[Method::Predict] };
     let signature = model.signature();
     if signature.predict.is_empty() {
         let class = &model.describe().root.class;
@@ -107,7 +107,7 @@ struct Job {
     model: Model,
     layout: Layout,
     writing: Writing,
-    wants: &'static [Want],
+    wants: &'static [Method],
     how: Arc<How>,
 }
 
@@ -133,7 +133,7 @@ impl Work for Job {
                 bail!("{at}: the model refuses this row: {}", why(refusal));
             }
             outputs.extend(scored.columns);
-            if *want == Want::Predict {
+            if *want == Method::Predict {
                 unseen = scored.unseen;
             }
         }

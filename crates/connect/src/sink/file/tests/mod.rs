@@ -17,11 +17,12 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Fields, Int32Type, Int64Type};
 use bytes::Bytes;
-use foretell_flow::{Claim, Holding, Keep, Partition, Piece, Plan, Position, Range, Sink, StageError, Write};
+use foretell_flow::{
+    Checkpoint, Claim, Partition, Plan, PlanPart, PlanRetention, Position, Range, Sink, SinkInput, StageError, Write,
+};
 use serde_json::json;
 
 use super::*;
-use crate::kind::Role;
 use crate::storage::Storage;
 
 /// A row of every type that formats treat differently, one of other values, one of NULLs.
@@ -131,7 +132,7 @@ pub(super) fn context(worker: &str) -> SinkContext {
         schema: rows(&[]).schema(),
         leader: true,
         by_partition: true,
-        role: Role::Results,
+        input: SinkInput::Results,
         timezone: None,
         base: "/".into(),
     }
@@ -195,12 +196,12 @@ pub(super) async fn write_sliced(case: Case, sink: &mut Box<dyn Sink>, ranges: &
 
 /// Keeps the plan of a write, with the others' position in partition 0.
 pub(super) fn keeping(mut write: Write, floor: i64) -> Write {
-    let pieces: Vec<Piece> = write.plan.pieces().collect();
-    write.keep = Some(Keep { pieces, floor: vec![Position { partition: partition(0), next: floor }] });
+    let pieces: Vec<PlanPart> = write.plan.pieces().collect();
+    write.keep = Some(PlanRetention { pieces, floor: vec![Position { partition: partition(0), next: floor }] });
     write
 }
 
-pub(super) fn next_of(holdings: &[Holding], index: i32) -> i64 {
+pub(super) fn next_of(holdings: &[Checkpoint], index: i32) -> i64 {
     holdings.iter().find(|h| h.partition == partition(index)).unwrap().next
 }
 

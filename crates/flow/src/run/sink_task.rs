@@ -15,7 +15,8 @@ use tracing::warn;
 use super::compute::Output;
 use super::progress::{Positions, Stats};
 use crate::{
-    Claim, Fault, Holding, Keep, Partition, Piece, Plan, Position, Range, Sink, SinkTraits, StageError, Write,
+    Checkpoint, Claim, Fault, Partition, Plan, PlanPart, PlanRetention, Position, Range, Sink, SinkTraits, StageError,
+    Write,
 };
 
 /// A sink without rows to write stores its position at least this often.
@@ -29,7 +30,7 @@ const SILENT: Duration = Duration::from_secs(30);
 
 /// Which rows a sink gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Takes {
+pub enum SinkInput {
     /// The query's.
     Results,
     /// Bad records.
@@ -45,7 +46,7 @@ pub struct Lane {
     /// How it behaves.
     pub traits: SinkTraits,
     /// Which rows it gets.
-    pub takes: Takes,
+    pub input: SinkInput,
     /// The columns that it was opened with: it gets these, in this order, of whatever recipe's result.
     pub schema: SchemaRef,
     /// Whether the pipeline file chooses them: then a result may have others, which it does not get.
@@ -242,7 +243,7 @@ impl Runner {
 
     /// What is kept with a write: the plan of rows that another sink still lacks, whichever sink has them first; and what
     /// of that may go.
-    fn keep(&mut self, plan: &Plan, ranges: &[Range]) -> Option<Keep> {
+    fn keep(&mut self, plan: &Plan, ranges: &[Range]) -> Option<PlanRetention> {
         if !self.lane.traits.keeps_positions {
             return None;
         }
@@ -250,7 +251,7 @@ impl Runner {
             true => self.shared.positions.lowest(Some(self.index)),
             false => ranges.iter().map(|r| Position { partition: r.partition.clone(), next: r.to }).collect(),
         };
-        let lacking = |piece: &Piece| {
+        let lacking = |piece: &PlanPart| {
             let here = |partition: &Partition| *partition == piece.range.partition;
             let has_it = |floor: &Position| here(&floor.partition) && floor.next >= piece.range.to;
             ranges.iter().any(|range| here(&range.partition)) && !floor.iter().any(has_it)
@@ -268,7 +269,7 @@ impl Runner {
                 self.plans.remove(&floor.partition);
             }
         }
-        Some(Keep { pieces, floor })
+        Some(PlanRetention { pieces, floor })
     }
 
     async fn flush(&mut self, empty: &mut Option<Empty>) -> Result<(), StageError> {
@@ -321,7 +322,7 @@ impl Runner {
         Ok(())
     }
 
-    async fn claim_again(&mut self, backoff: &mut Duration) -> Result<Vec<Holding>, StageError> {
+    async fn claim_again(&mut self, backoff: &mut Duration) -> Result<Vec<Checkpoint>, StageError> {
         loop {
             tokio::select! {
                 () = self.shared.stop.cancelled() => return Err(StageError::unavailable("stopped while the service was away")),
@@ -342,7 +343,7 @@ impl Runner {
 }
 
 /// What of a write is still to be done, by what the sink says it holds; none when all of it is stored.
-fn outstanding(write: &Write, holdings: &[Holding], sink: &str) -> Result<Option<Write>, StageError> {
+fn outstanding(write: &Write, holdings: &[Checkpoint], sink: &str) -> Result<Option<Write>, StageError> {
     let held: HashMap<&Partition, i64> = holdings.iter().map(|h| (&h.partition, h.next)).collect();
     let mut rest = Vec::new();
     for range in &write.ranges {
@@ -373,7 +374,7 @@ fn outstanding(write: &Write, holdings: &[Holding], sink: &str) -> Result<Option
         ))
         .remedy("`foretell positions show` tells what is stored"));
     };
-    let keep = write.keep.as_ref().map(|keep| Keep {
+    let keep = write.keep.as_ref().map(|keep| PlanRetention {
         pieces: keep.pieces.iter().filter(|p| indexes.contains(&p.range.partition.index)).cloned().collect(),
         floor: keep.floor.clone(),
     });

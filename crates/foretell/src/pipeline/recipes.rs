@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use foretell_connect::decode::{DECODERS, decode_key};
 use foretell_connect::table;
-use foretell_flow::{Cook, Keys, Kitchen, Query, Recipe, StageError, records_schema};
+use foretell_flow::{Keys, Query, Recipe, StageError, StageFactory, Stages, records_schema};
 use foretell_model::{Limits, LoadOptions, Model};
 use foretell_query::{Input, Scorer, Table};
 use serde::{Deserialize, Serialize};
@@ -72,7 +72,7 @@ impl ModelText {
 type Loads = Mutex<BTreeMap<(String, String), Functions>>;
 
 /// Today's recipe, and a way back to older ones.
-pub(crate) struct Pantry {
+pub(crate) struct RecipeStore {
     today: Mutex<Today>,
     text: Text,
     limits: BTreeMap<String, Limits>,
@@ -90,7 +90,7 @@ struct Today {
     before: BTreeMap<String, Version>,
 }
 
-impl Pantry {
+impl RecipeStore {
     /// `loads`: of each model and encoding in a file its name → the file's sha256 and what it gives.
     pub(crate) fn new(
         text: Text,
@@ -99,14 +99,14 @@ impl Pantry {
         limits: BTreeMap<String, Limits>,
         lanes: Vec<String>,
         state: State,
-    ) -> Result<Pantry> {
+    ) -> Result<RecipeStore> {
         let query = sha256(&serde_json::to_vec(&text)?);
         let hashes = loads.iter().map(|(name, (sha256, _))| (name.clone(), sha256.clone())).collect();
         let of_tables = tables.iter().map(|(name, version)| (name.clone(), version.sha256.clone())).collect();
         let recipe = Arc::new(Recipe { query, models: hashes, tables: of_tables });
         let today = Mutex::new(Today { recipe, tables, before: BTreeMap::new() });
         let cached = loads.into_iter().map(|(name, (sha256, functions))| ((name, sha256), functions)).collect();
-        Ok(Pantry { today, text, limits, lanes, state, loads: Mutex::new(cached) })
+        Ok(RecipeStore { today, text, limits, lanes, state, loads: Mutex::new(cached) })
     }
 
     /// A table as it is now.
@@ -164,12 +164,12 @@ impl Pantry {
         self.loads.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    async fn cook_async(&self, recipe: &Recipe) -> Result<Cook, StageError> {
+    async fn stages_async(&self, recipe: &Recipe) -> Result<Stages, StageError> {
         let today = self.recipe();
         if recipe.query == today.query {
             let (functions, tables) = self.gather(recipe, &self.text).await?;
             let prepared = prepare(&self.text, functions, tables, &self.lanes, None).await;
-            return prepared.map(|(cook, _)| cook).map_err(|error| StageError::settings(format!("{error:#}")));
+            return prepared.map(|(stages, _)| stages).map_err(|error| StageError::settings(format!("{error:#}")));
         }
         let bytes = self.state.get(Thing::Recipe, &recipe.query).await?;
         let text: Text =
@@ -185,7 +185,7 @@ impl Pantry {
             }
         };
         let prepared = prepare(&text, functions, tables, &self.lanes, newcomers.as_ref()).await;
-        prepared.map(|(cook, _)| cook).map_err(|error| {
+        prepared.map(|(stages, _)| stages).map_err(|error| {
             StageError::state(format!(
                 "batches that some sink lacks were planned with another query, and cannot be made again: {error:#}"
             ))
@@ -260,13 +260,13 @@ fn scorers(text: &Text, functions: Functions) -> Result<Scorers> {
     Ok(models)
 }
 
-impl Kitchen for Pantry {
+impl StageFactory for RecipeStore {
     fn recipe(&self) -> Arc<Recipe> {
         self.today().recipe.clone()
     }
 
-    fn cook(&self, recipe: &Recipe) -> Result<Cook, StageError> {
-        wait(self.cook_async(recipe))
+    fn stages(&self, recipe: &Recipe) -> Result<Stages, StageError> {
+        wait(self.stages_async(recipe))
     }
 }
 
@@ -298,7 +298,7 @@ pub(crate) async fn prepare(
     tables: Vec<Table>,
     lanes: &[String],
     newcomers: Option<&Newcomers>,
-) -> Result<(Cook, Planned)> {
+) -> Result<(Stages, Planned)> {
     let models = &scorers(text, functions)?;
     let (kind, settings) = &text.decode;
     let decoder = DECODERS.iter().find(|decoder| decoder.name == kind).ok_or_else(|| anyhow!("no decoder `{kind}`"))?;
@@ -343,7 +343,7 @@ pub(crate) async fn prepare(
         planned.lanes.push(view.output_schema().clone());
         views.push(Some(Box::new(Stage(view))));
     }
-    Ok((Cook { decode, keys, query: Box::new(Stage(query)), views }, planned))
+    Ok((Stages { decode, keys, query: Box::new(Stage(query)), views }, planned))
 }
 
 /// The result as a sink's own query sees it.
