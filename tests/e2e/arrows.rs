@@ -11,17 +11,25 @@ const OURS: &[(&str, &[&str])] = &[
     ("model", &["pickle"]),
     ("query", &["model"]),
     ("connect", &["flow"]),
-    ("foretell", &["model", "flow", "query", "connect"]),
+    ("decode", &["connect", "flow"]),
+    ("storage", &["connect"]),
+    ("socket", &["connect", "flow"]),
+    ("files", &["connect", "decode", "flow", "storage"]),
+    ("kafka", &["connect", "flow"]),
+    ("sql", &["connect", "decode", "flow"]),
+    ("foretell", &["model", "flow", "query", "connect", "decode", "storage", "socket", "files", "kafka", "sql"]),
 ];
 
 /// Dependencies that are for some crates only.
 const RESERVED: &[(&str, &[&str])] = &[
     ("datafusion", &["query"]),
-    ("rdkafka", &["connect", "tests"]),
-    ("rdkafka-sys", &["connect"]),
-    ("sqlx", &["connect", "tests"]),
-    ("hdfs-native", &["connect", "tests"]),
-    ("object_store", &["connect", "tests"]),
+    ("rdkafka", &["kafka", "tests"]),
+    ("rdkafka-sys", &["kafka"]),
+    ("sqlx", &["sql", "tests"]),
+    ("hdfs-native", &["storage", "tests"]),
+    // Of `files` the tests put objects where it reads them.
+    ("object_store", &["storage", "files", "tests"]),
+    ("parquet", &["files", "foretell", "tests"]),
     ("clap", &["foretell"]),
     ("clap_complete", &["foretell"]),
     ("anyhow", &["foretell"]),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
-use foretell_connect::decode::fields::{Dialect, trim_line_end};
+use foretell_decode::fields::{Dialect, trim_line_end};
 use foretell_model::{Columns, Encoding, Limits, LoadOptions, Method, Outputs, Reverse, Signature, Unknown};
 use foretell_query::{Role, Scorer};
 use serde::{Deserialize, Serialize};
@@ -99,7 +99,7 @@ fn pair(dialect: &Dialect, record: &[u8]) -> Result<(String, f64)> {
     if found != 2 {
         bail!("two fields are needed, label and code; {found} found");
     }
-    let text = |span: &foretell_connect::decode::fields::Span| {
+    let text = |span: &foretell_decode::fields::Span| {
         std::str::from_utf8(span.bytes(record, &unescaped)).map(str::to_string).context("not UTF-8")
     };
     let code = text(code)?;

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use arrow::datatypes::{Schema, SchemaRef};
-use foretell_connect::decode::MISSING;
 use foretell_connect::kind::{DecodeText, SinkContext, SinkSettings, SourceContext};
+use foretell_decode::MISSING;
 use foretell_flow::{
     Lane, Limits, OnBadRecord, Settings, Sharing, Sink, SinkInput, Source, StageFactory, Stats, Trigger, Worker,
     dead_letter_schema,

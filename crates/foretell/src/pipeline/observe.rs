@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context, Result, anyhow};
 use async_trait::async_trait;
 use clap::ValueEnum;
-use foretell_connect::sink::console;
+use foretell_connect::console;
 use foretell_flow::{Bounds, Demand, Event, Partition, Position, Source, StageError, Upkeep, Worker};
 
 use super::Pipeline;

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context, Result, anyhow};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use foretell_connect::decode::{DECODERS, decode_key};
-use foretell_connect::table;
+use foretell_decode::{DECODERS, decode_key};
+use foretell_files::keep;
 use foretell_flow::{Keys, Query, Recipe, StageError, StageFactory, Stages, records_schema};
 use foretell_model::{Limits, LoadOptions, Model};
 use foretell_query::{Input, Scorer, Table};
@@ -212,7 +212,7 @@ impl RecipeStore {
             };
             let batch = match at_hand {
                 Some(batch) => batch,
-                None => table::decode(self.state.get(Thing::Table, sha256).await?)?,
+                None => keep::decode(self.state.get(Thing::Table, sha256).await?)?,
             };
             tables.push(joinable(name, batch));
         }

@@ -41,7 +41,7 @@ impl Thing {
 
 impl State {
     pub(crate) fn open(url: &str, base: &Path) -> Result<State> {
-        let (storage, root) = storage::open(url, base).context("`state`")?;
+        let (storage, root) = foretell_storage::open(url, base).context("`state`")?;
         Ok(State { storage, root })
     }
 

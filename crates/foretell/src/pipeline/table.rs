@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use arrow::array::RecordBatch;
-use foretell_connect::table::{self, Rows, check_key, file};
+use foretell_connect::table::{Rows, check_key};
+use foretell_files::{keep, table as file};
 use foretell_flow::StageError;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -51,7 +52,7 @@ fn version(rows: Rows, key: &[String]) -> Result<Version, StageError> {
 
 impl Version {
     fn of(batch: RecordBatch) -> Result<Version, StageError> {
-        let bytes = table::encode(&batch)?;
+        let bytes = keep::encode(&batch)?;
         Ok(Version { sha256: sha256(&bytes), bytes: Arc::new(bytes), batch })
     }
 }
@@ -83,7 +84,7 @@ async fn renew(entry: &TableEntry, base: &Path, state: Option<&State>, recipes: 
     let mut version = read(entry, base).await?;
     let Some(before) = recipes.table(&entry.name) else { return Ok(None) };
     if before.batch.schema() != version.batch.schema() {
-        let fitted = table::sql::refit(&version.batch, &before.batch.schema());
+        let fitted = foretell_sql::table::refit(&version.batch, &before.batch.schema());
         let Some(batch) = fitted else {
             let message = "its columns are others than when the pipeline started, or its decimals have more digits; a new \
                            start takes them";
