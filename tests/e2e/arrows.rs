@@ -11,7 +11,8 @@ const OURS: &[(&str, &[&str])] = &[
     ("model", &["pickle"]),
     ("query", &["model"]),
     ("connect", &["flow"]),
-    ("foretell", &["model", "flow", "query", "connect"]),
+    ("evaluate", &[]),
+    ("foretell", &["model", "flow", "query", "connect", "evaluate"]),
 ];
 
 /// Dependencies that are for some crates only.

@@ -6,15 +6,17 @@ use super::{Sum, weight};
 
 /// What is known of some rows. A class is its index; an actual one that the model does not know is `classes`.
 #[derive(Debug, Default)]
-pub(crate) struct Votes {
-    pub(crate) actual: Vec<u32>,
-    pub(crate) predicted: Vec<u32>,
+pub struct ClassAnswers {
+    /// The class that each row is of.
+    pub actual: Vec<u32>,
+    /// The class that was predicted.
+    pub predicted: Vec<u32>,
     /// Of each class a column; empty where the model has no probabilities.
-    pub(crate) proba: Vec<Vec<f64>>,
+    pub proba: Vec<Vec<f64>>,
     /// What ranks the rows where there are no probabilities: the decision for the second of two classes.
-    pub(crate) decision: Option<Vec<f64>>,
+    pub decision: Option<Vec<f64>>,
     /// Empty where all rows count alike.
-    pub(crate) weight: Vec<f64>,
+    pub weight: Vec<f64>,
 }
 
 /// Scores that are kept to be ranked: 1 GiB of them.
@@ -22,7 +24,7 @@ const SCORES: usize = 1 << 27;
 
 /// Counts classes. What needs no order of the rows is summed up at once; the scores alone are kept.
 #[derive(Debug)]
-pub(crate) struct Tally {
+pub struct Tally {
     classes: usize,
     /// Probabilities are clipped so far from 0 and 1: the precision of the model's own type.
     clip: f64,
@@ -42,47 +44,53 @@ pub(crate) struct Tally {
 
 /// The figures of one class.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct ClassFigures {
-    /// Weight of the rows that are of this class, and of those predicted to be.
-    pub(crate) actual: f64,
-    pub(crate) predicted: f64,
+pub struct ClassFigures {
+    /// Weight of the rows that are of this class.
+    pub actual: f64,
+    /// Weight of the rows that are predicted to be.
+    pub predicted: f64,
     /// Of the rows predicted to be of the class, the share that is; 0 where none is predicted.
-    pub(crate) precision: f64,
+    pub precision: f64,
     /// Of the rows of the class, the share that is predicted; 0 where there are none.
-    pub(crate) recall: f64,
+    pub recall: f64,
     /// The harmonic mean of the two.
-    pub(crate) f1: f64,
+    pub f1: f64,
     /// Against all others; `None` where they cannot be ranked.
-    pub(crate) ranking: Option<Ranking>,
+    pub ranking: Option<Ranking>,
 }
 
 /// The figures of a classification; none of those that need probabilities where the model has none.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Classification {
-    pub(crate) accuracy: f64,
+pub struct Classification {
+    /// The share of the predictions that is right.
+    pub accuracy: f64,
     /// The mean recall of the classes that occur.
-    pub(crate) balanced_accuracy: f64,
+    pub balanced_accuracy: f64,
     /// Of the second of two classes.
-    pub(crate) f1: Option<f64>,
+    pub f1: Option<f64>,
     /// The mean over the classes that occur or are predicted.
-    pub(crate) f1_macro: f64,
-    pub(crate) log_loss: Option<f64>,
+    pub f1_macro: f64,
+    /// `-mean(ln p)`, where `p` is the probability of the class that happened.
+    pub log_loss: Option<f64>,
     /// Of the second of two classes `mean((p - y)²)`; of more the squares of all classes are added up.
-    pub(crate) brier: Option<f64>,
+    pub brier: Option<f64>,
     /// Of the second of two classes; of more the mean over the classes that occur, each against the rest.
-    pub(crate) auc: Option<f64>,
-    pub(crate) average_precision: Option<f64>,
-    pub(crate) calibration: Option<Calibration>,
-    pub(crate) classes: Vec<ClassFigures>,
+    pub auc: Option<f64>,
+    /// As `auc`: the precision over all thresholds.
+    pub average_precision: Option<f64>,
+    /// How often probabilities come true.
+    pub calibration: Option<Calibration>,
+    /// The figures of each class.
+    pub classes: Vec<ClassFigures>,
     /// Weight by actual and predicted class; the last row is of classes that the model does not know.
-    pub(crate) confusion: Vec<Vec<f64>>,
+    pub confusion: Vec<Vec<f64>>,
     /// Whether there were too many scores to rank them.
-    pub(crate) too_many: bool,
+    pub too_many: bool,
 }
 
 impl Tally {
     /// For so many classes.
-    pub(crate) fn new(classes: usize, clip: f64) -> Self {
+    pub fn new(classes: usize, clip: f64) -> Self {
         Tally {
             classes,
             clip,
@@ -100,67 +108,67 @@ impl Tally {
     }
 
     /// Counts rows.
-    pub(crate) fn add(&mut self, votes: &Votes) {
-        for (row, (actual, predicted)) in votes.actual.iter().zip(&votes.predicted).enumerate() {
-            self.confusion[*actual as usize * self.classes + *predicted as usize] += weight(&votes.weight, row);
+    pub fn add(&mut self, answers: &ClassAnswers) {
+        for (row, (actual, predicted)) in answers.actual.iter().zip(&answers.predicted).enumerate() {
+            self.confusion[*actual as usize * self.classes + *predicted as usize] += weight(&answers.weight, row);
         }
-        if !votes.proba.is_empty() {
+        if !answers.proba.is_empty() {
             self.scored = true;
-            (0..votes.actual.len()).for_each(|row| self.add_probabilities(votes, row));
+            (0..answers.actual.len()).for_each(|row| self.add_probabilities(answers, row));
         }
-        self.keep(votes);
+        self.keep(answers);
     }
 
     /// A row whose class the model does not know says nothing about its probabilities.
-    fn add_probabilities(&mut self, votes: &Votes, row: usize) {
-        let (actual, weight) = (votes.actual[row] as usize, weight(&votes.weight, row));
-        let Some(own) = votes.proba.get(actual) else { return };
+    fn add_probabilities(&mut self, answers: &ClassAnswers, row: usize) {
+        let (actual, weight) = (answers.actual[row] as usize, weight(&answers.weight, row));
+        let Some(own) = answers.proba.get(actual) else { return };
         self.known.add(weight);
         self.log_loss.add(-weight * own[row].clamp(self.clip, 1.0 - self.clip).ln());
-        let squares = votes.proba.iter().enumerate().map(|(class, column)| {
+        let squares = answers.proba.iter().enumerate().map(|(class, column)| {
             let miss = f64::from(u8::from(class == actual)) - column[row];
             miss * miss
         });
         self.brier.add(weight * squares.sum::<f64>());
         let (sure_of, happened) = match self.classes {
             2 => (1, actual == 1),
-            _ => (votes.predicted[row] as usize, votes.predicted[row] as usize == actual),
+            _ => (answers.predicted[row] as usize, answers.predicted[row] as usize == actual),
         };
-        self.calibration.add(votes.proba[sure_of][row], happened, weight);
+        self.calibration.add(answers.proba[sure_of][row], happened, weight);
     }
 
     /// Keeps what ranks the rows.
-    fn keep(&mut self, votes: &Votes) {
-        let columns: Vec<&Vec<f64>> = match (&votes.decision, self.classes) {
+    fn keep(&mut self, answers: &ClassAnswers) {
+        let columns: Vec<&Vec<f64>> = match (&answers.decision, self.classes) {
             (Some(decision), 2) => vec![decision],
-            (_, 2) => votes.proba.iter().skip(1).collect(),
-            _ => votes.proba.iter().collect(),
+            (_, 2) => answers.proba.iter().skip(1).collect(),
+            _ => answers.proba.iter().collect(),
         };
-        let after = self.actual.len() + votes.actual.len();
+        let after = self.actual.len() + answers.actual.len();
         if self.too_many || columns.is_empty() || after.saturating_mul(columns.len()) > SCORES {
             self.too_many |= !columns.is_empty();
             (self.actual, self.weight, self.scores) = Default::default();
             return;
         }
         self.scores.resize(columns.len(), Vec::new());
-        let known = |row: &usize| (votes.actual[*row] as usize) < self.classes;
-        let rows: Vec<usize> = (0..votes.actual.len()).filter(known).collect();
+        let known = |row: &usize| (answers.actual[*row] as usize) < self.classes;
+        let rows: Vec<usize> = (0..answers.actual.len()).filter(known).collect();
         for (kept, column) in self.scores.iter_mut().zip(columns) {
             kept.extend(rows.iter().map(|row| column[*row]));
         }
-        self.actual.extend(rows.iter().map(|row| votes.actual[*row]));
-        if !votes.weight.is_empty() {
-            self.weight.extend(rows.iter().map(|row| votes.weight[*row]));
+        self.actual.extend(rows.iter().map(|row| answers.actual[*row]));
+        if !answers.weight.is_empty() {
+            self.weight.extend(rows.iter().map(|row| answers.weight[*row]));
         }
     }
 
     /// The weight of all rows.
-    pub(crate) fn weight(&self) -> f64 {
+    pub fn weight(&self) -> f64 {
         self.confusion.iter().sum()
     }
 
     /// The figures of all that was counted; there must be weight.
-    pub(crate) fn figures(&self) -> Classification {
+    pub fn figures(&self) -> Classification {
         let classes: Vec<ClassFigures> = (0..self.classes).map(|class| self.class(class)).collect();
         let total = self.weight();
         let right: f64 = (0..self.classes).map(|class| self.at(class, class)).sum();

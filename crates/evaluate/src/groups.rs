@@ -2,34 +2,37 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 
-use super::format::number;
-use super::rows::floats;
-use super::sample::Part;
+use crate::answers::floats;
+use crate::error::Error;
+use crate::format::number;
+use crate::sample::SampleRows;
 
 /// A feature with its groups.
 #[derive(Debug, PartialEq)]
-pub(super) struct Feature {
-    pub(super) name: String,
+pub struct Feature {
+    /// Its name.
+    pub name: String,
     /// Numbers ascend; texts come with the most frequent first.
-    pub(super) groups: Vec<Group>,
+    pub groups: Vec<Group>,
     /// How far the groups' errors are apart, as a standard deviation over the rows, less what chance does.
-    pub(super) spread: f64,
+    pub spread: f64,
 }
 
 /// Rows that are alike in a feature.
 #[derive(Debug, PartialEq)]
-pub(super) struct Group {
-    pub(super) label: String,
-    pub(super) rows: usize,
+pub struct Group {
+    /// What they have in common: `up to 33`.
+    pub label: String,
+    /// How many rows.
+    pub rows: usize,
     /// The mean of their absolute errors, or the share that is wrong.
-    pub(super) error: f64,
+    pub error: f64,
     /// The mean of their errors; of a regression alone.
-    pub(super) bias: f64,
+    pub bias: f64,
 }
 
 /// Parts of a number's range, each with as many rows.
@@ -43,7 +46,7 @@ const MISSING: &str = "missing";
 const OTHERS: &str = "all others";
 
 /// The features whose groups differ, those that differ most first.
-pub(super) fn by_feature(sample: &Part, names: &[String], are_classes: bool) -> Result<Vec<Feature>> {
+pub(crate) fn by_feature(sample: &SampleRows, names: &[String], are_classes: bool) -> Result<Vec<Feature>, Error> {
     let errors: Vec<f64> = match are_classes {
         true => sample.actual.iter().zip(&sample.predicted).map(|(a, p)| f64::from(u8::from(a != p))).collect(),
         false => sample.actual.iter().zip(&sample.predicted).map(|(a, p)| p - a).collect(),
@@ -69,7 +72,7 @@ struct Labels {
     of: Vec<usize>,
 }
 
-fn texts(column: &ArrayRef) -> Result<Labels> {
+fn texts(column: &ArrayRef) -> Result<Labels, Error> {
     let column = cast(column, &DataType::Utf8)?;
     let column: &StringArray = column.as_string();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
@@ -176,12 +179,12 @@ mod tests {
 
     use super::*;
 
-    fn sample(features: Vec<ArrayRef>, errors: Vec<f64>) -> Part {
-        Part {
+    fn sample(features: Vec<ArrayRef>, errors: Vec<f64>) -> SampleRows {
+        SampleRows {
             features,
             actual: vec![100.0; errors.len()],
             predicted: errors.iter().map(|e| 100.0 + e).collect(),
-            ..Part::default()
+            ..SampleRows::default()
         }
     }
 

@@ -1,9 +1,9 @@
 //! How good predictions are: pure functions of what was predicted and what happened, equal to scikit-learn's.
 
-pub(super) mod calibration;
-pub(super) mod classification;
-pub(super) mod ranking;
-pub(super) mod regression;
+pub mod calibration;
+pub mod classification;
+pub mod ranking;
+pub mod regression;
 mod sum;
 #[cfg(test)]
 mod tests;

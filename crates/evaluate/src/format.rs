@@ -1,7 +1,7 @@
 //! Numbers as people read them.
 
 /// Four significant digits, thousands apart: `1,234`, `0.1522`, `3.2e-7`.
-pub(super) fn number(x: f64) -> String {
+pub(crate) fn number(x: f64) -> String {
     if !x.is_finite() {
         return if x.is_nan() { "–".to_string() } else { format!("{}∞", minus(x < 0.0)) };
     }
@@ -17,7 +17,7 @@ pub(super) fn number(x: f64) -> String {
 }
 
 /// With at most so many decimals, thousands apart.
-pub(super) fn fixed(x: f64, decimals: usize) -> String {
+pub(crate) fn fixed(x: f64, decimals: usize) -> String {
     let text = format!("{:.decimals$}", x.abs());
     let text = trim(&text);
     let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
@@ -32,7 +32,7 @@ pub(super) fn fixed(x: f64, decimals: usize) -> String {
 }
 
 /// `15.2 %`, of a share.
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     if !share.is_finite() {
         return number(share);
     }
@@ -43,7 +43,7 @@ pub(super) fn percent(share: f64) -> String {
 }
 
 /// `1,234 rows`; weights may be no whole numbers.
-pub(super) fn count(many: f64, one: &str) -> String {
+pub fn count(many: f64, one: &str) -> String {
     let number = if many.fract() == 0.0 { fixed(many, 0) } else { number(many) };
     format!("{number} {one}{}", if many == 1.0 { "" } else { "s" })
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::classification::{Tally, Votes};
+use super::classification::{ClassAnswers, Tally};
 use super::regression::Pairs;
 
 fn cases(name: &str) -> Vec<Value> {
@@ -61,7 +61,7 @@ fn classifications_have_the_figures_of_scikit_learn() {
     assert!(all.len() >= 10);
     for case in &all {
         let columns = case["proba"].as_array().unwrap().iter().map(floats);
-        let votes = Votes {
+        let answers = ClassAnswers {
             actual: indices(&case["actual"]),
             predicted: indices(&case["predicted"]),
             proba: columns.collect(),
@@ -71,7 +71,7 @@ fn classifications_have_the_figures_of_scikit_learn() {
         let clip = case["clip"].as_f64().unwrap();
         let mut tally = Tally::new(case["classes"].as_u64().unwrap() as usize, clip);
         // In two pieces, as a file comes in chunks.
-        let (first, second) = halves(votes);
+        let (first, second) = halves(answers);
         tally.add(&first);
         tally.add(&second);
         let figures = tally.figures();
@@ -109,16 +109,16 @@ fn classifications_have_the_figures_of_scikit_learn() {
     }
 }
 
-fn halves(mut votes: Votes) -> (Votes, Votes) {
-    let at = votes.actual.len() / 2;
-    let second = Votes {
-        actual: votes.actual.split_off(at),
-        predicted: votes.predicted.split_off(at),
-        proba: votes.proba.iter_mut().map(|column| column.split_off(at)).collect(),
-        decision: votes.decision.as_mut().map(|scores| scores.split_off(at)),
-        weight: votes.weight.split_off(at.min(votes.weight.len())),
+fn halves(mut answers: ClassAnswers) -> (ClassAnswers, ClassAnswers) {
+    let at = answers.actual.len() / 2;
+    let second = ClassAnswers {
+        actual: answers.actual.split_off(at),
+        predicted: answers.predicted.split_off(at),
+        proba: answers.proba.iter_mut().map(|column| column.split_off(at)).collect(),
+        decision: answers.decision.as_mut().map(|scores| scores.split_off(at)),
+        weight: answers.weight.split_off(at.min(answers.weight.len())),
     };
-    (votes, second)
+    (answers, second)
 }
 
 #[test]

@@ -4,41 +4,43 @@ use super::{Sum, mean, weight};
 
 /// What happened and what was predicted, row by row; 16 bytes a row. The median needs them all.
 #[derive(Debug, Default)]
-pub(crate) struct Pairs {
-    pub(crate) actual: Vec<f64>,
-    pub(crate) predicted: Vec<f64>,
+pub struct Pairs {
+    /// What happened.
+    pub actual: Vec<f64>,
+    /// What was predicted.
+    pub predicted: Vec<f64>,
     /// Empty where all rows count alike.
-    pub(crate) weight: Vec<f64>,
+    pub weight: Vec<f64>,
 }
 
 /// The figures of a regression. The error of a row is predicted minus actual.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Regression {
+pub struct Regression {
     /// `mean(|error| / max(|actual|, 2.2e-16))`, a share: 0.15 is 15 %.
-    pub(crate) mape: f64,
+    pub mape: f64,
     /// `mean(|error|)`.
-    pub(crate) mae: f64,
+    pub mae: f64,
     /// `sqrt(mean(error²))`.
-    pub(crate) rmse: f64,
+    pub rmse: f64,
     /// `1 - Σ error² / Σ (actual - mean)²`; where all actual values are equal 1 without any error, else 0; none of one
     /// row.
-    pub(crate) r2: Option<f64>,
+    pub r2: Option<f64>,
     /// The median of `|error|`.
-    pub(crate) median: f64,
+    pub median: f64,
     /// The largest `|error|`.
-    pub(crate) max: f64,
+    pub max: f64,
     /// `mean(error)`: above zero where the model predicts too much.
-    pub(crate) bias: f64,
+    pub bias: f64,
 }
 
 impl Pairs {
     /// The error of each row.
-    pub(crate) fn errors(&self) -> impl Iterator<Item = f64> + Clone {
+    pub fn errors(&self) -> impl Iterator<Item = f64> + Clone {
         self.predicted.iter().zip(&self.actual).map(|(predicted, actual)| predicted - actual)
     }
 
     /// The figures; there must be a row.
-    pub(crate) fn figures(&self) -> Regression {
+    pub fn figures(&self) -> Regression {
         let weights = &self.weight[..];
         let absolute = || self.errors().map(f64::abs);
         let shares = absolute().zip(&self.actual).map(|(error, actual)| error / actual.abs().max(f64::EPSILON));

@@ -4,23 +4,23 @@ use super::weight;
 
 /// The figures and curves of one class against the rest.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Ranking {
+pub struct Ranking {
     /// The area under the ROC curve: the probability that a row of the class has a higher score than another one,
     /// equal scores counting half.
-    pub(crate) auc: f64,
+    pub auc: f64,
     /// `Σ (recall - recall before) · precision` over all thresholds.
-    pub(crate) average_precision: f64,
+    pub average_precision: f64,
     /// Share of the others that are above the threshold, share of the class that is; thinned for drawing.
-    pub(crate) roc: Vec<(f64, f64)>,
+    pub roc: Vec<(f64, f64)>,
     /// Recall and precision; thinned for drawing.
-    pub(crate) precision_recall: Vec<(f64, f64)>,
+    pub precision_recall: Vec<(f64, f64)>,
 }
 
 /// Points of a drawn curve are at least so far apart.
 const STEP: f64 = 1.0 / 256.0;
 
 /// Ranks rows by their score; `None` where the class or the rest does not occur.
-pub(crate) fn rank(scores: &[f64], is_class: impl Fn(usize) -> bool, weights: &[f64]) -> Option<Ranking> {
+pub fn rank(scores: &[f64], is_class: impl Fn(usize) -> bool, weights: &[f64]) -> Option<Ranking> {
     let (mut positive, mut negative) = (0.0, 0.0);
     for row in 0..scores.len() {
         *(if is_class(row) { &mut positive } else { &mut negative }) += weight(weights, row);

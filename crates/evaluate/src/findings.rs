@@ -2,56 +2,71 @@
 
 use serde_json::{Map, Value, json};
 
-use super::format::{count, number, percent};
-use super::groups::Feature;
-use super::importance::{Importance, Measure};
-use super::metrics::classification::Classification;
-use super::metrics::regression::{Pairs, Regression};
-use super::rows::LeftOut;
+use crate::format::{count, number, percent};
+use crate::groups::Feature;
+use crate::importance::{Importance, Measure};
+use crate::left_out::LeftOut;
+use crate::metrics::classification::Classification;
+use crate::metrics::regression::{Pairs, Regression};
+use crate::report;
 
 /// What is compared with what.
-pub(super) struct Subject {
+#[derive(Debug, Clone, Default)]
+pub struct Subject {
     /// The model's file.
-    pub(super) model: String,
+    pub model: String,
     /// What is in it: `XGBRegressor (XGBoost 3.2.0)`.
-    pub(super) class: String,
-    pub(super) sha256: String,
-    pub(super) data: String,
-    pub(super) target: String,
-    pub(super) weight: Option<String>,
+    pub class: String,
+    /// The SHA-256 of the model's file.
+    pub sha256: String,
+    /// The data's file.
+    pub data: String,
+    /// The column of outcomes.
+    pub target: String,
+    /// The column of weights.
+    pub weight: Option<String>,
 }
 
 /// Everything that is told of a model.
-pub(super) struct Findings {
-    pub(super) subject: Subject,
-    /// Rows of the data, and those that were compared.
-    pub(super) rows: u64,
-    pub(super) compared: u64,
-    pub(super) left_out: LeftOut,
-    pub(super) outcome: Outcome,
-    /// The features by how much the error differs in them, seen in so many rows; made for the report.
-    pub(super) features: Vec<Feature>,
-    pub(super) sampled: usize,
-    pub(super) importance: Option<Importance>,
+pub struct Findings {
+    /// What is compared with what.
+    pub subject: Subject,
+    /// Rows of the data.
+    pub rows: u64,
+    /// Rows that were compared.
+    pub compared: u64,
+    /// Rows that were not.
+    pub left_out: LeftOut,
+    /// The figures.
+    pub outcome: Outcome,
+    /// The features by how much the error differs in them; empty unless they were asked for.
+    pub features: Vec<Feature>,
+    /// How many rows the features were seen in.
+    pub sampled: usize,
+    /// What the model looks at.
+    pub importance: Option<Importance>,
 }
 
 /// How it came out.
-pub(super) enum Outcome {
-    Numbers(Pairs, Regression),
-    /// The names of the classes.
-    Classes(Vec<String>, Box<Classification>),
+pub enum Outcome {
+    /// Numbers: what was predicted and what happened, and the figures.
+    Regression(Pairs, Regression),
+    /// Classes: their names, and the figures.
+    Classification(Vec<String>, Box<Classification>),
 }
 
 /// One figure.
-pub(super) struct Figure {
+pub struct Figure {
     /// Its name in JSON.
-    pub(super) key: &'static str,
-    pub(super) name: &'static str,
-    pub(super) value: Option<f64>,
+    pub key: &'static str,
+    /// Its name for people.
+    pub name: &'static str,
+    /// The value; `None` where there is none.
+    pub value: Option<f64>,
     /// The value as people read it.
-    pub(super) shown: String,
+    pub shown: String,
     /// What it says, in a sentence.
-    pub(super) means: String,
+    pub means: String,
 }
 
 fn figure(
@@ -69,23 +84,23 @@ fn figure(
 
 impl Findings {
     /// The figures, the most telling first. Those that there are none of are left out.
-    pub(super) fn figures(&self) -> Vec<Figure> {
+    pub fn figures(&self) -> Vec<Figure> {
         let all = match &self.outcome {
-            Outcome::Numbers(pairs, figures) => regression(pairs, figures),
-            Outcome::Classes(names, figures) => classification(names, figures),
+            Outcome::Regression(pairs, figures) => regression(pairs, figures),
+            Outcome::Classification(names, figures) => classification(names, figures),
         };
         all.into_iter().filter(|figure| figure.value.is_some()).collect()
     }
 
     /// What a reader must know to trust the figures.
-    pub(super) fn notes(&self) -> Vec<String> {
+    pub fn notes(&self) -> Vec<String> {
         let mut notes: Vec<String> = self
             .left_out
             .sentences(&self.subject.target)
             .into_iter()
             .map(|(many, why)| format!("{} left out: {why}", count(many as f64, "row")))
             .collect();
-        if let Outcome::Numbers(pairs, _) = &self.outcome {
+        if let Outcome::Regression(pairs, _) = &self.outcome {
             let zeros = pairs.actual.iter().filter(|actual| **actual == 0.0).count();
             if zeros > 0 {
                 notes.push(format!(
@@ -94,7 +109,7 @@ impl Findings {
                 ));
             }
         }
-        if let Outcome::Classes(names, figures) = &self.outcome {
+        if let Outcome::Classification(names, figures) = &self.outcome {
             let strange: f64 = figures.confusion.get(names.len()).into_iter().flatten().sum();
             if strange > 0.0 {
                 notes.push(format!(
@@ -110,8 +125,13 @@ impl Findings {
         notes
     }
 
+    /// One HTML page that needs nothing else; `when` is written as the time of the evaluation.
+    pub fn page(&self, when: &str) -> String {
+        report::page(self, when)
+    }
+
     /// Everything, for machines.
-    pub(super) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         let subject = &self.subject;
         let figures: Map<String, Value> =
             self.figures().iter().map(|figure| (figure.key.to_string(), Value::from(figure.value))).collect();
@@ -121,10 +141,10 @@ impl Findings {
         let mut all = json!({
             "model": subject.model, "class": subject.class, "sha256": subject.sha256, "data": subject.data,
             "target": subject.target, "weight": subject.weight,
-            "task": match &self.outcome { Outcome::Numbers(..) => "regression", Outcome::Classes(..) => "classification" },
+            "task": match &self.outcome { Outcome::Regression(..) => "regression", Outcome::Classification(..) => "classification" },
             "rows": self.rows, "compared": self.compared, "left_out": left_out, "figures": figures,
         });
-        if let Outcome::Classes(names, found) = &self.outcome {
+        if let Outcome::Classification(names, found) = &self.outcome {
             let classes = names.iter().zip(&found.classes).map(|(name, class)| {
                 json!({
                     "class": name, "actual": class.actual, "predicted": class.predicted, "precision": class.precision,
@@ -135,7 +155,7 @@ impl Findings {
             let (known, unknown) = found.confusion.split_at(names.len());
             all["confusion"] = json!({ "actual_by_predicted": known, "unknown_classes": unknown.first() });
             let bins = found.calibration.iter().flat_map(|calibration| calibration.bins());
-            let bin = |bin: &super::metrics::calibration::Bin| json!({ "rows": bin.weight, "predicted": bin.predicted(), "happened": bin.happened() });
+            let bin = |bin: &crate::metrics::calibration::Bin| json!({ "rows": bin.weight, "predicted": bin.predicted(), "happened": bin.happened() });
             all["calibration"] = bins.map(bin).collect();
         }
         if let Some(Importance { measure, features }) = &self.importance {

@@ -1,11 +1,11 @@
 //! What is shown of features: where the model is wrong, and what it looks at.
 
 use super::{Section, folded, plot, plots, table};
-use crate::commands::evaluate::findings::{Findings, Outcome};
-use crate::commands::evaluate::format::{count, fixed, number, percent};
-use crate::commands::evaluate::groups::{Feature, Group};
-use crate::commands::evaluate::importance::{Importance, Measure};
-use crate::commands::evaluate::plots::{Bar, bars, cut};
+use crate::findings::{Findings, Outcome};
+use crate::format::{count, fixed, number, percent};
+use crate::groups::{Feature, Group};
+use crate::importance::{Importance, Measure};
+use crate::plots::{Bar, bars, cut};
 
 /// Features whose errors are shown.
 const SHOWN: usize = 6;
@@ -14,7 +14,7 @@ const IMPORTANT: usize = 15;
 
 pub(super) fn sections(findings: &Findings) -> Vec<Section> {
     let mut sections = Vec::new();
-    let are_classes = matches!(findings.outcome, Outcome::Classes(..));
+    let are_classes = matches!(findings.outcome, Outcome::Classification(..));
     if !findings.features.is_empty() {
         let mut body = format!("<p class=\"quiet\">{}</p>", explanation(findings, are_classes));
         let shown = findings.features.iter().take(SHOWN);

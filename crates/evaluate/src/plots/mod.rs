@@ -6,14 +6,14 @@ mod hexagons;
 mod lines;
 mod scale;
 
-pub(super) use bars::{Bar, bars, histogram};
-pub(super) use frame::{Axis, Frame, clip};
-pub(super) use hexagons::{Hexagons, hexagons};
-pub(super) use lines::{Dot, curve, dots, reference};
-pub(super) use scale::{Scale, inner_range};
+pub(crate) use bars::{Bar, bars, histogram};
+pub(crate) use frame::{Axis, Frame, clip};
+pub(crate) use hexagons::{Hexagons, hexagons};
+pub(crate) use lines::{Dot, curve, dots, reference};
+pub(crate) use scale::{Scale, inner_range};
 
 /// Text as HTML and SVG take it, wherever it stands.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {
@@ -37,7 +37,7 @@ fn is_direction(letter: char) -> bool {
 }
 
 /// A text cut to so many characters.
-pub(super) fn cut(text: &str, most: usize) -> String {
+pub(crate) fn cut(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_string();
     }

@@ -1,11 +1,9 @@
 //! What is shown of numbers: predicted against actual, and the errors.
 
 use super::{Section, plot, plots, shades};
-use crate::commands::evaluate::format::{count, number, percent};
-use crate::commands::evaluate::metrics::regression::Pairs;
-use crate::commands::evaluate::plots::{
-    Axis, Dot, Frame, Scale, curve, dots, hexagons, histogram, inner_range, reference,
-};
+use crate::format::{count, number, percent};
+use crate::metrics::regression::Pairs;
+use crate::plots::{Axis, Dot, Frame, Scale, curve, dots, hexagons, histogram, inner_range, reference};
 
 /// The share of rows at each end that does not widen an axis.
 const OUTSIDE: f64 = 0.005;

@@ -2,68 +2,91 @@
 
 use std::collections::HashMap;
 
-use anyhow::{Result, bail};
 use arrow::array::{ArrayRef, AsArray, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
-use foretell_model::{Method, Model};
+
+use crate::answers::floats;
+use crate::error::Error;
 
 /// A regression or a classification.
-#[derive(Debug)]
-pub(super) enum Task {
-    Numbers,
-    Classes(Classes),
+#[derive(Debug, Clone)]
+pub enum Task {
+    /// Numbers are predicted.
+    Regression,
+    /// Classes are predicted.
+    Classification(Classes),
 }
 
 /// The classes of a model.
-#[derive(Debug)]
-pub(super) struct Classes {
-    /// In the order of their probabilities.
-    pub(super) names: Vec<String>,
+#[derive(Debug, Clone)]
+pub struct Classes {
+    pub(crate) names: Vec<String>,
     index: HashMap<String, u32>,
-    data_type: DataType,
-    /// What ranks rows beside the prediction.
-    pub(super) scores: Option<Method>,
-    /// The precision of the probabilities' type.
-    pub(super) clip: f64,
+    label_type: DataType,
+    pub(crate) scores: Option<Scores>,
+    pub(crate) clip: f64,
+}
+
+/// What ranks rows beside the predicted class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scores {
+    /// A probability for each class, in their order.
+    Probabilities,
+    /// A number that grows with how likely the second of two classes is.
+    Decision,
 }
 
 /// With more classes no confusion matrix fits.
 const CLASSES: usize = 2048;
 
 impl Task {
-    /// What the model does.
-    pub(super) fn of(model: &Model) -> Result<Task> {
-        let signature = model.signature();
-        let [output] = &signature.predict[..] else {
-            if signature.predict.is_empty() {
-                let class = &model.describe().root.class;
-                bail!("a `{class}` transforms and does not predict; name the model with `--at`");
-            }
-            bail!("the model predicts {} targets; only models of one can be evaluated", signature.predict.len());
-        };
-        let names = model.classes(0);
-        if names.is_empty() {
-            return Ok(Task::Numbers);
-        }
+    /// A classification. `names` are the classes as Python's `str` writes them, in the order of their probabilities,
+    /// `label_type` is the type of the labels, and probabilities are clipped `clip` away from 0 and 1: the precision
+    /// of their type, as scikit-learn's log loss has it.
+    ///
+    /// # Errors
+    /// When there are too many classes.
+    pub fn classification(
+        names: Vec<String>,
+        label_type: DataType,
+        scores: Option<Scores>,
+        clip: f64,
+    ) -> Result<Task, Error> {
         if names.len() > CLASSES {
-            bail!("the model knows {} classes; at most {CLASSES} can be evaluated", names.len());
+            return Err(Error::TooManyClasses { classes: names.len(), most: CLASSES });
         }
-        let scores = match (&signature.proba[..], &signature.decision[..]) {
-            ([_, ..], _) => Some(Method::Proba),
-            (_, [_]) if names.len() == 2 => Some(Method::Decision),
-            _ => None,
-        };
-        let narrow = signature.proba.first().is_some_and(|output| output.data_type == DataType::Float32);
-        let clip = if narrow { f64::from(f32::EPSILON) } else { f64::EPSILON };
         let index = names.iter().cloned().zip(0..).collect();
-        Ok(Task::Classes(Classes { names, index, data_type: output.data_type.clone(), scores, clip }))
+        Ok(Task::Classification(Classes { names, index, label_type, scores, clip }))
     }
 }
 
 impl Classes {
+    /// Their names, in the order of their probabilities.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// What ranks rows; `None` where only classes are predicted.
+    pub fn scores(&self) -> Option<Scores> {
+        self.scores
+    }
+
+    /// The scores as numbers, a column each.
+    pub(crate) fn score_columns(&self, scores: &[ArrayRef]) -> Result<Vec<Vec<f64>>, Error> {
+        let expected = match self.scores {
+            None => 0,
+            Some(Scores::Probabilities) => self.names.len(),
+            Some(Scores::Decision) => 1,
+        };
+        if scores.len() != expected {
+            return Err(Error::ScoreColumns { columns: scores.len(), expected });
+        }
+        scores.iter().map(floats).collect()
+    }
+
     /// The index of each label; `None` where it is missing, the number of classes where the model does not know it.
-    pub(super) fn indices(&self, labels: &ArrayRef) -> Result<Vec<Option<u32>>> {
+    pub(crate) fn indices(&self, labels: &ArrayRef) -> Result<Vec<Option<u32>>, Error> {
         let labels = cast(labels, &DataType::Utf8)?;
         let labels: &StringArray = labels.as_string();
         // Labels come again and again: each is understood once.
@@ -74,7 +97,7 @@ impl Classes {
 
     fn index_of(&self, text: &str) -> u32 {
         let written = self.index.get(text);
-        let found = written.or_else(|| self.index.get(&as_python(text, &self.data_type)?));
+        let found = written.or_else(|| self.index.get(&as_python(text, &self.label_type)?));
         found.copied().unwrap_or(self.names.len() as u32)
     }
 }

@@ -6,9 +6,9 @@ mod regression;
 
 use std::fmt::Write as _;
 
-use super::findings::{Findings, Outcome};
-use super::format::count;
 use super::plots::{Hexagons, clip, escape};
+use crate::findings::{Findings, Outcome};
+use crate::format::count;
 
 const STYLE: &str = include_str!("style.css");
 
@@ -20,11 +20,11 @@ struct Section {
 }
 
 /// The page. `when` is written as the time of the evaluation.
-pub(super) fn page(findings: &Findings, when: &str) -> String {
+pub(crate) fn page(findings: &Findings, when: &str) -> String {
     let mut sections = vec![Section { id: "figures", title: "Figures", body: cards(findings) }];
     match &findings.outcome {
-        Outcome::Numbers(pairs, _) => sections.extend(regression::sections(pairs)),
-        Outcome::Classes(names, figures) => sections.extend(classification::sections(names, figures)),
+        Outcome::Regression(pairs, _) => sections.extend(regression::sections(pairs)),
+        Outcome::Classification(names, figures) => sections.extend(classification::sections(names, figures)),
     }
     sections.extend(features::sections(findings));
 
@@ -99,7 +99,7 @@ fn head(findings: &Findings, when: &str) -> String {
 }
 
 fn cards(findings: &Findings) -> String {
-    let card = |figure: super::findings::Figure| {
+    let card = |figure: crate::findings::Figure| {
         let (shown, means) = (escape(&figure.shown), escape(&figure.means));
         format!(r#"<div class="card"><h3>{}</h3><p class="value">{shown}</p><p>{means}</p></div>"#, figure.name)
     };
@@ -167,7 +167,7 @@ fn shades(hexagons: &Hexagons, rows: usize) -> String {
         outside => format!(
             " {} ({}) outside of the frame.",
             count(outside as f64, "row"),
-            super::format::percent(outside as f64 / rows as f64)
+            crate::format::percent(outside as f64 / rows as f64)
         ),
     };
     format!(r#"{outside}<ul class="legend" aria-label="Rows in a cell">{list}</ul>"#)
@@ -175,12 +175,12 @@ fn shades(hexagons: &Hexagons, rows: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::findings::Subject;
-    use super::super::groups::{Feature, Group};
-    use super::super::importance::{Importance, Measure};
-    use super::super::metrics::classification::{Tally, Votes};
-    use super::super::rows::LeftOut;
     use super::*;
+    use crate::findings::Subject;
+    use crate::groups::{Feature, Group};
+    use crate::importance::{Importance, Measure};
+    use crate::left_out::LeftOut;
+    use crate::metrics::classification::{ClassAnswers, Tally};
 
     const HOSTILE: &str = "</title></style><script>alert(\"x\")</script>'";
 
@@ -192,7 +192,7 @@ mod tests {
         let proba =
             (0..classes).map(|class| (0..300).map(|row| f64::from((row + class) % 9) / 9.0).collect()).collect();
         let mut tally = Tally::new(classes as usize, f64::EPSILON);
-        tally.add(&Votes { actual, predicted, proba, ..Votes::default() });
+        tally.add(&ClassAnswers { actual, predicted, proba, ..ClassAnswers::default() });
         let group = |rows| Group { label: HOSTILE.to_string(), rows, error: 0.5, bias: 0.0 };
         let name = HOSTILE.to_string();
         let left_out = LeftOut { refused: [(name.clone(), (1, name.clone()))].into(), ..LeftOut::default() };
@@ -208,7 +208,7 @@ mod tests {
             rows: 301,
             compared: 300,
             left_out,
-            outcome: Outcome::Classes(names, Box::new(tally.figures())),
+            outcome: Outcome::Classification(names, Box::new(tally.figures())),
             features: vec![Feature { name: name.clone(), groups: vec![group(9), group(8)], spread: 1.0 }],
             sampled: 17,
             importance: Some(Importance { measure: Measure::Gain, features: vec![(name, 1.0)] }),

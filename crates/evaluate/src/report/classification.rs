@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use super::{Section, folded, plot, plots, scrolling, table};
-use crate::commands::evaluate::format::{count, fixed, number, percent};
-use crate::commands::evaluate::metrics::classification::{ClassFigures, Classification};
-use crate::commands::evaluate::metrics::ranking::Ranking;
-use crate::commands::evaluate::plots::{Axis, Dot, Frame, Scale, curve, cut, dots, escape, reference};
+use crate::format::{count, fixed, number, percent};
+use crate::metrics::classification::{ClassFigures, Classification};
+use crate::metrics::ranking::Ranking;
+use crate::plots::{Axis, Dot, Frame, Scale, curve, cut, dots, escape, reference};
 
 /// Classes that are shown one by one, the most frequent first; all others in one.
 const SHOWN: usize = 10;

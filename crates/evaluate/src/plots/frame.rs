@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::super::format::{fixed, number, percent};
 use super::{Scale, escape};
+use crate::format::{fixed, number, percent};
 
 pub(super) const WIDTH: f64 = 440.0;
 const HEIGHT: f64 = 330.0;

@@ -6,19 +6,19 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::Result;
 use arrow::array::ArrayRef;
 
-use super::rows::{Answers, take_rows};
+use crate::answers::{Answers, take_rows};
+use crate::error::Error;
 
-/// Rows of a sample that grows.
+/// Some rows with their features and what became of them.
 #[derive(Debug, Default)]
-pub(super) struct Part {
-    pub(super) numbers: Vec<u64>,
-    pub(super) features: Vec<ArrayRef>,
+pub struct SampleRows {
+    pub(crate) numbers: Vec<u64>,
+    pub(crate) features: Vec<ArrayRef>,
     /// The target; the index of a class.
-    pub(super) actual: Vec<f64>,
-    pub(super) predicted: Vec<f64>,
+    pub(crate) actual: Vec<f64>,
+    pub(crate) predicted: Vec<f64>,
 }
 
 /// More rows tell nothing more about a mean.
@@ -27,16 +27,22 @@ const ROWS: usize = 50_000;
 const VALUES: usize = 1 << 22;
 
 /// The sample of all chunks so far.
-pub(super) struct Sample {
-    parts: Vec<Part>,
+pub(crate) struct Sample {
+    parts: Vec<SampleRows>,
     rows: usize,
     most: usize,
     rarity: Arc<AtomicU32>,
 }
 
 /// The rows of a chunk that are rare enough. `rows` are those that the answers are of.
-pub(super) fn pick(chunk: u64, rows: &[u32], features: &[ArrayRef], answers: &Answers, rarity: u32) -> Result<Part> {
-    let mut part = Part::default();
+pub(crate) fn pick(
+    chunk: u64,
+    rows: &[u32],
+    features: &[ArrayRef],
+    answers: &Answers,
+    rarity: u32,
+) -> Result<SampleRows, Error> {
+    let mut part = SampleRows::default();
     let mut picked = Vec::new();
     for (at, row) in rows.iter().enumerate() {
         let number = scramble(chunk << 32 | u64::from(*row));
@@ -46,8 +52,8 @@ pub(super) fn pick(chunk: u64, rows: &[u32], features: &[ArrayRef], answers: &An
         part.numbers.push(number);
         picked.push(*row);
         let (actual, predicted) = match answers {
-            Answers::Numbers(pairs) => (pairs.actual[at], pairs.predicted[at]),
-            Answers::Classes(votes) => (f64::from(votes.actual[at]), f64::from(votes.predicted[at])),
+            Answers::Regression(pairs) => (pairs.actual[at], pairs.predicted[at]),
+            Answers::Classification(answers) => (f64::from(answers.actual[at]), f64::from(answers.predicted[at])),
         };
         part.actual.push(actual);
         part.predicted.push(predicted);
@@ -57,7 +63,7 @@ pub(super) fn pick(chunk: u64, rows: &[u32], features: &[ArrayRef], answers: &An
 }
 
 /// A random number of a number (the finalizer of SplitMix64).
-pub(super) fn scramble(number: u64) -> u64 {
+pub(crate) fn scramble(number: u64) -> u64 {
     let x = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -66,13 +72,13 @@ pub(super) fn scramble(number: u64) -> u64 {
 
 impl Sample {
     /// Of rows with so many features. `rarity` is told to those who pick.
-    pub(super) fn new(features: usize, rarity: Arc<AtomicU32>) -> Self {
+    pub(crate) fn new(features: usize, rarity: Arc<AtomicU32>) -> Self {
         let most = (VALUES / features.max(1)).clamp(500, ROWS);
         Sample { parts: Vec::new(), rows: 0, most, rarity }
     }
 
     /// Takes in the rows of the next chunk.
-    pub(super) fn add(&mut self, part: Part) -> Result<()> {
+    pub(crate) fn add(&mut self, part: SampleRows) -> Result<(), Error> {
         let mut rarity = self.rarity.load(Ordering::Relaxed);
         let part = part.thin(rarity)?;
         self.rows += part.numbers.len();
@@ -80,7 +86,7 @@ impl Sample {
         while self.rows > self.most {
             rarity += 1;
             let parts = std::mem::take(&mut self.parts);
-            self.parts = parts.into_iter().map(|part| part.thin(rarity)).collect::<Result<_>>()?;
+            self.parts = parts.into_iter().map(|part| part.thin(rarity)).collect::<Result<_, Error>>()?;
             self.rows = self.parts.iter().map(|part| part.numbers.len()).sum();
         }
         self.rarity.store(rarity, Ordering::Relaxed);
@@ -88,8 +94,8 @@ impl Sample {
     }
 
     /// All of it, the rarest first: the beginning of a sample is a sample.
-    pub(super) fn finish(self) -> Result<Part> {
-        let mut whole = Part::default();
+    pub(crate) fn finish(self) -> Result<SampleRows, Error> {
+        let mut whole = SampleRows::default();
         let count = self.parts.iter().map(|part| part.features.len()).max().unwrap_or(0);
         for feature in 0..count {
             let pieces: Vec<_> = self.parts.iter().map(|part| part.features[feature].as_ref()).collect();
@@ -106,16 +112,21 @@ impl Sample {
     }
 }
 
-impl Part {
-    /// How many rows.
-    pub(super) fn len(&self) -> usize {
+impl SampleRows {
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
         self.actual.len()
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.actual.is_empty()
+    }
+
     /// These rows.
-    pub(super) fn select(&self, rows: &[u32]) -> Result<Part> {
+    pub(crate) fn select(&self, rows: &[u32]) -> Result<SampleRows, Error> {
         let of = |values: &[f64]| rows.iter().map(|row| values[*row as usize]).collect();
-        Ok(Part {
+        Ok(SampleRows {
             numbers: rows.iter().map(|row| self.numbers[*row as usize]).collect(),
             features: take_rows(&self.features, rows)?,
             actual: of(&self.actual),
@@ -123,7 +134,7 @@ impl Part {
         })
     }
 
-    fn thin(self, rarity: u32) -> Result<Part> {
+    fn thin(self, rarity: u32) -> Result<SampleRows, Error> {
         let is_rare = |row: &u32| self.numbers[*row as usize].trailing_zeros() >= rarity;
         let rows: Vec<u32> = (0..self.numbers.len() as u32).filter(is_rare).collect();
         if rows.len() == self.numbers.len() { Ok(self) } else { self.select(&rows) }
@@ -134,8 +145,8 @@ impl Part {
 mod tests {
     use arrow::array::Float64Array;
 
-    use super::super::metrics::regression::Pairs;
     use super::*;
+    use crate::metrics::regression::Pairs;
 
     #[test]
     fn a_sample_is_even_and_does_not_depend_on_who_knew_what() {
@@ -145,7 +156,7 @@ mod tests {
             for chunk in 0..40 {
                 let actual: Vec<f64> = (0..10_000).map(|row| f64::from(chunk * 10_000 + row)).collect();
                 let features: Vec<ArrayRef> = vec![Arc::new(Float64Array::from(actual.clone()))];
-                let answers = Answers::Numbers(Pairs { predicted: actual.clone(), actual, weight: vec![] });
+                let answers = Answers::Regression(Pairs { predicted: actual.clone(), actual, weight: vec![] });
                 let rows: Vec<u32> = (0..10_000).collect();
                 let known = if knows { rarity.load(Ordering::Relaxed) } else { 0 };
                 sample.add(pick(chunk as u64, &rows, &features, &answers, known).unwrap()).unwrap();
