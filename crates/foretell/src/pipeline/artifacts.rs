@@ -8,16 +8,16 @@ use foretell_connect::storage::{self, ErrorKind, Storage};
 use foretell_flow::StageError;
 use sha2::{Digest, Sha256};
 
-/// A folder of immutable things by their sha256.
+/// A folder of what never changes, by its sha256.
 #[derive(Debug, Clone)]
-pub(crate) struct State {
+pub(crate) struct ArtifactStore {
     storage: Arc<dyn Storage>,
     root: String,
 }
 
-/// What kinds of things are kept.
+/// What is kept.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Thing {
+pub(crate) enum Artifact {
     /// A model file's bytes.
     Model,
     /// The bytes of an encoding's file.
@@ -28,30 +28,30 @@ pub(crate) enum Thing {
     Recipe,
 }
 
-impl Thing {
+impl Artifact {
     fn folder(self) -> &'static str {
         match self {
-            Thing::Model => "models",
-            Thing::Encoding => "encodings",
-            Thing::Table => "tables",
-            Thing::Recipe => "recipes",
+            Artifact::Model => "models",
+            Artifact::Encoding => "encodings",
+            Artifact::Table => "tables",
+            Artifact::Recipe => "recipes",
         }
     }
 }
 
-impl State {
-    pub(crate) fn open(url: &str, base: &Path) -> Result<State> {
+impl ArtifactStore {
+    pub(crate) fn open(url: &str, base: &Path) -> Result<ArtifactStore> {
         let (storage, root) = storage::open(url, base).context("`state`")?;
-        Ok(State { storage, root })
+        Ok(ArtifactStore { storage, root })
     }
 
-    /// Where it is, for those who keep other things there.
-    pub(crate) fn place(&self) -> (Arc<dyn Storage>, String) {
+    /// Where it is, for those who keep something else there.
+    pub(crate) fn location(&self) -> (Arc<dyn Storage>, String) {
         (self.storage.clone(), self.root.clone())
     }
 
-    fn path(&self, thing: Thing, sha256: &str) -> String {
-        format!("{}/{}/{sha256}", self.root, thing.folder())
+    fn path(&self, artifact: Artifact, sha256: &str) -> String {
+        format!("{}/{}/{sha256}", self.root, artifact.folder())
     }
 
     /// Whether it can be written, without leaving a trace.
@@ -60,10 +60,10 @@ impl State {
     }
 
     /// Keeps bytes; what is there already stays.
-    pub(crate) async fn keep(&self, thing: Thing, bytes: Vec<u8>) -> Result<String> {
+    pub(crate) async fn keep(&self, artifact: Artifact, bytes: Vec<u8>) -> Result<String> {
         let sha256 = sha256(&bytes);
-        self.storage.mkdirs(&format!("{}/{}", self.root, thing.folder())).await.context("`state`")?;
-        match self.storage.create_new(&self.path(thing, &sha256), bytes.into()).await {
+        self.storage.mkdirs(&format!("{}/{}", self.root, artifact.folder())).await.context("`state`")?;
+        match self.storage.create_new(&self.path(artifact, &sha256), bytes.into()).await {
             Ok(()) => Ok(sha256),
             Err(error) if error.kind == ErrorKind::Exists => Ok(sha256),
             Err(error) => Err(error).context("`state`"),
@@ -95,8 +95,8 @@ impl State {
     }
 
     /// What was kept.
-    pub(crate) async fn get(&self, thing: Thing, sha256: &str) -> Result<Vec<u8>, StageError> {
-        let path = self.path(thing, sha256);
+    pub(crate) async fn get(&self, artifact: Artifact, sha256: &str) -> Result<Vec<u8>, StageError> {
+        let path = self.path(artifact, sha256);
         let bytes = self.storage.read(&path).await.map_err(|error| match error.kind {
             ErrorKind::Missing => StageError::state(format!(
                 "{} is gone: a batch that some sink still lacks was planned with it, and can only be replayed with it",
