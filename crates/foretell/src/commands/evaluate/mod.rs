@@ -16,9 +16,9 @@ use foretell_evaluate::{Evaluation, Figure, Findings, Importance, SampleRows, Sc
 use foretell_model::{Method, Model};
 
 use super::data::file::Destination;
-use super::data::input::{Input, ReadArgs};
+use super::data::input::Input;
 use super::data::layout::{ColumnKind, Request};
-use super::data::{Opened, load, open, tell, work};
+use super::data::{DataArgs, Opened, load, open, tell, work};
 use crate::levels::Unseen;
 use crate::terminal;
 use rows::{Job, Scored, predictions};
@@ -36,10 +36,6 @@ Classifications: accuracy, balanced accuracy, ROC AUC, average precision, F1, lo
 Rows without a target, and rows that the model refuses, are left out and counted. The report is one HTML page that \
 loads nothing; it holds sums over rows and no row.")]
 pub(crate) struct EvaluateArgs {
-    /// The model file
-    model: PathBuf,
-    /// The data: .csv or .tsv (with a header), .jsonl or .parquet; `-` is standard input
-    data: PathBuf,
     /// The column that holds what happened
     #[arg(long, value_name = "COLUMN")]
     target: String,
@@ -52,29 +48,22 @@ pub(crate) struct EvaluateArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// The model's inputs, in its order. Default: by the names that the model knows, or all other columns in order
-    /// where it knows none
-    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
-    columns: Option<Vec<String>>,
     #[command(flatten)]
-    read: ReadArgs,
-    /// Where the model is in a file that holds several things: `model`, `models[2].best`
-    #[arg(long, value_name = "PATH")]
-    at: Option<String>,
+    data: DataArgs,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
-    let model = Arc::new(load(&args.model, args.at.as_deref(), args.columns.as_deref(), &args.data)?);
-    let task = task(&model).with_context(|| args.model.display().to_string())?;
+    let model = Arc::new(load(&args.data)?);
+    let task = task(&model).with_context(|| args.data.model.display().to_string())?;
     if let Some(path) = args.output.as_deref() {
         check_name(path)?;
     }
     let kind = if matches!(task, Task::Regression) { ColumnKind::Number } else { ColumnKind::Text };
     let mut more = vec![(args.target.as_str(), kind)];
     more.extend(args.weight.as_deref().map(|weight| (weight, ColumnKind::Number)));
-    let request = Request { columns: args.columns.as_deref(), more: &more, ..Request::default() };
-    let Opened { input, layout, first } = open(&args.data, &args.read, &model, &request)?;
+    let request = Request { columns: args.data.columns.as_deref(), more: &more, ..Request::default() };
+    let Opened { input, layout, first } = open(&args.data, &model, &request)?;
     for column in layout.more.iter().filter(|column| column.kind == ColumnKind::Number) {
         must_be_number(&input, column.index)?;
     }
@@ -183,10 +172,10 @@ fn subject(args: &EvaluateArgs, model: &Model) -> Subject {
     let class = description.root.class.rsplit('.').next().unwrap_or_default();
     let version = description.version.as_deref().map(|version| format!(" {version}")).unwrap_or_default();
     Subject {
-        model: file(&args.model),
+        model: file(&args.data.model),
         class: format!("{class} ({}{version})", description.library),
         sha256: description.sha256.clone(),
-        data: if args.data.as_os_str() == "-" { "standard input".to_string() } else { file(&args.data) },
+        data: if args.data.data.as_os_str() == "-" { "standard input".to_string() } else { file(&args.data.data) },
         target: args.target.clone(),
         weight: args.weight.clone(),
     }
