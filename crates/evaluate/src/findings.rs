@@ -8,7 +8,6 @@ use crate::importance::{Importance, Measure};
 use crate::left_out::LeftOut;
 use crate::metrics::classification::Classification;
 use crate::metrics::regression::{Pairs, Regression};
-use crate::report;
 
 /// What is compared with what.
 #[derive(Debug, Clone, Default)]
@@ -123,11 +122,6 @@ impl Findings {
             }
         }
         notes
-    }
-
-    /// One HTML page that needs nothing else; `when` is written as the time of the evaluation.
-    pub fn page(&self, when: &str) -> String {
-        report::page(self, when)
     }
 
     /// Everything, for machines.

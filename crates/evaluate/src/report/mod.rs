@@ -19,8 +19,14 @@ struct Section {
     body: String,
 }
 
-/// The page. `when` is written as the time of the evaluation.
-pub(crate) fn page(findings: &Findings, when: &str) -> String {
+impl Findings {
+    /// One HTML page that needs nothing else; `when` is written as the time of the evaluation.
+    pub fn page(&self, when: &str) -> String {
+        page(self, when)
+    }
+}
+
+fn page(findings: &Findings, when: &str) -> String {
     let mut sections = vec![Section { id: "figures", title: "Figures", body: cards(findings) }];
     match &findings.outcome {
         Outcome::Regression(pairs, _) => sections.extend(regression::sections(pairs)),

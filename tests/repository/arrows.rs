@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::harness::root;
+use crate::root;
 
 /// Our own crates that each of ours may use.
 const OURS: &[(&str, &[&str])] = &[

@@ -1,6 +1,6 @@
 //! The pages that people copy from.
 
-use crate::harness::root;
+use crate::root;
 
 /// Examples whose pipeline stands in `docs/from-pyspark.md`, in its order.
 const PROGRAMS: &[&str] = &["batch-dataframe", "batch-lines", "socket", "forest-console", "mri"];
