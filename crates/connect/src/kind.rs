@@ -224,7 +224,7 @@ pub trait SinkSettings: Send + Sync {
         None
     }
 
-    /// Where it writes, where one machine or one worker alone may write: [`Lane::home`](foretell_flow::Lane::home). Else
+    /// Where it writes, where one machine or one worker alone may write: [`SinkStage::home`](foretell_flow::SinkStage::home). Else
     /// empty. `base` as in [`SinkContext`].
     fn home(&self, _base: &Path) -> String {
         String::new()

@@ -20,8 +20,8 @@ pub use error::{Fault, StageError};
 pub use plan::{Partition, Plan, PlanPart, Position, Range, Recipe};
 pub use record::{Cut, Header, Records, RecordsBuilder};
 pub use run::{
-    DecodeKeys, Keys, Lane, Limits, OnBadRecord, Settings, SinkInput, Snapshot, StageFactory, Stages, Stats, Trigger,
-    Worker, check_positions, records_schema,
+    DecodeKeys, Keys, Limits, OnBadRecord, Settings, SinkInput, SinkStage, Snapshot, StageFactory, Stages, Stats,
+    Trigger, Worker, check_positions, records_schema,
 };
 pub use stage::{
     Bounds, Checkpoint, Chunk, Claim, Decode, Decoded, Demand, Event, PASSING, PlanRetention, Queried, Query, Refused,

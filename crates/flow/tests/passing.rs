@@ -191,9 +191,9 @@ type Stores = [Arc<Mutex<Store>>; 3];
 
 /// A leader, a follower and dead letters.
 fn worker(log: Log, stores: &Stores, trigger: Trigger) -> Worker {
-    let lane = |index: usize, takes| Lane {
+    let sink = |index: usize, takes| SinkStage {
         name: format!("sink{index}"),
-        sink: Box::new(Table { store: stores[index].clone(), input: Duration::ZERO }),
+        inner: Box::new(Table { store: stores[index].clone(), input: Duration::ZERO }),
         traits: SinkTraits { keeps_positions: true, sharing: Sharing::Single, atomic: true, slices: false },
         input: takes,
         schema: match takes {
@@ -207,7 +207,7 @@ fn worker(log: Log, stores: &Stores, trigger: Trigger) -> Worker {
     };
     Worker {
         source: Box::new(log),
-        lanes: vec![lane(0, SinkInput::Results), lane(1, SinkInput::Results), lane(2, SinkInput::DeadLetters)],
+        sinks: vec![sink(0, SinkInput::Results), sink(1, SinkInput::Results), sink(2, SinkInput::DeadLetters)],
         factory: Arc::new(Plain),
         settings: Settings {
             pipeline: "p".into(),
@@ -278,7 +278,7 @@ async fn a_log_that_lasts_is_never_given_up_for_another() {
 async fn another_process_on_the_same_sinks_stops_the_first_one() {
     let stores = Stores::default();
     let mut first = worker(Log::new(&passing("a"), 1000, 1_000_000), &stores, Trigger::Continuous);
-    first.lanes[0].sink = Box::new(Table { store: stores[0].clone(), input: Duration::from_millis(20) });
+    first.sinks[0].inner = Box::new(Table { store: stores[0].clone(), input: Duration::from_millis(20) });
     let first = tokio::spawn(first.run(CancellationToken::new()));
     while stores[0].lock().unwrap().offsets.is_empty() {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -304,7 +304,7 @@ async fn batches_longer_than_the_interval_follow_at_once_and_nothing_piles_up() 
     const EVERY: Duration = Duration::from_millis(100);
     let stores = Stores::default();
     let mut worker = worker(Log::new("log", 0, 400), &stores, Trigger::Every(EVERY));
-    worker.lanes[0].sink = Box::new(Table { store: stores[0].clone(), input: 3 * EVERY });
+    worker.sinks[0].inner = Box::new(Table { store: stores[0].clone(), input: 3 * EVERY });
     let (stats, shutdown) = (worker.stats.clone(), CancellationToken::new());
     let begun = Instant::now();
     let running = tokio::spawn(worker.run(shutdown.clone()));

@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::compute::{LaneShape, Output, StageFactory, Stages, concat_records};
+use super::compute::{Output, SinkShape, StageFactory, Stages, concat_records};
 use super::leftover::Leftover;
 use super::reader::{End, Reader, Replay};
 use super::sink_task::{Batch, Item, Shared};
@@ -27,7 +27,7 @@ const NAMED_BAD_RECORDS: usize = 5;
 /// Decoders and queries that are kept ready: today's, and those of some leftover plans or of tables as they were.
 const STAGES_KEPT: usize = 4;
 
-/// A decoder and queries, and by lane where its columns are among those that they make, or why they are not.
+/// A decoder and queries, and by sink where its columns are among those that they make, or why they are not.
 pub(super) struct Ready {
     stages: Stages,
     fits: Vec<Result<Vec<usize>, String>>,
@@ -69,7 +69,7 @@ pub(super) struct Batches<'a> {
     pub(super) shutdown: &'a CancellationToken,
     /// The next offset that no batch has yet.
     pub(super) at: HashMap<Partition, i64>,
-    /// By lane, the next offset that it lacks, counting batches under way.
+    /// By sink, the next offset that it lacks, counting batches under way.
     pub(super) next: Vec<HashMap<Partition, i64>>,
     /// Where the log ended when the epoch began.
     pub(super) ends: HashMap<Partition, i64>,
@@ -79,12 +79,12 @@ pub(super) struct Batches<'a> {
     /// Slices between here and the slowest sink.
     pub(super) room: Arc<Semaphore>,
     pub(super) stages_by_recipe: HashMap<Recipe, Ready>,
-    pub(super) shapes: Vec<LaneShape>,
+    pub(super) shapes: Vec<SinkShape>,
     pub(super) dead_letters: bool,
     pub(super) shared: Arc<Shared>,
     pub(super) feed: Vec<UnboundedSender<Item>>,
     pub(super) last_time: i64,
-    /// Plans that some lane still lacks.
+    /// Plans that some sink still lacks.
     pub(super) leftover: Leftover,
 }
 
@@ -154,7 +154,7 @@ impl Batches<'_> {
         self.leftover.next(&self.at, &waits)
     }
 
-    /// Partitions that wait for others, where batches are taken as a whole: a lane that is ahead lacks what comes next in
+    /// Partitions that wait for others, where batches are taken as a whole: a sink that is ahead lacks what comes next in
     /// them, and would lack a part of a batch.
     fn waits(&self) -> HashSet<Partition> {
         let mut waits = HashSet::new();
@@ -186,7 +186,7 @@ impl Batches<'_> {
         self.settings.sliced && self.settings.trigger == Trigger::AvailableNow
     }
 
-    /// Whether all lanes lack the same.
+    /// Whether all sinks lack the same.
     fn level(&self) -> bool {
         self.next.iter().all(|next| *next == self.next[0])
     }
@@ -327,7 +327,7 @@ impl Batches<'_> {
         Arc::new(Batch { plan, ranges, outputs, records, begun, computed, _permit: permit })
     }
 
-    /// What the lanes get of these records; bad ones are counted and told on the way.
+    /// What the sinks get of these records; bad ones are counted and told on the way.
     pub(super) async fn outputs(
         &mut self,
         plan: &Plan,
@@ -364,15 +364,15 @@ impl Batches<'_> {
         }
     }
 
-    /// Hands something to the leader, or, where nobody leads, to all lanes.
+    /// Hands something to the leader, or, where nobody leads, to all sinks.
     pub(super) fn hand_on(&self, item: &Item) {
         for sender in &self.feed {
-            // A lane that is gone has failed; its task says why.
+            // A sink that is gone has failed; its task says why.
             let _ = sender.send(item.clone());
         }
     }
 
-    /// One output a lane, and, of a new batch, the records that could not go on. Lanes that lack the same ranges share
+    /// One output a sink, and, of a new batch, the records that could not go on. Sinks that lack the same ranges share
     /// one computation.
     fn compute(
         &mut self,
@@ -394,21 +394,21 @@ impl Batches<'_> {
         let Ready { stages, fits } = self.stages_by_recipe.get_mut(&*plan.recipe).expect("it was put there");
         let mut outputs: Vec<Option<Output>> = vec![None; ranges.len()];
         let mut bad = Vec::new();
-        for lane in 0..ranges.len() {
-            if outputs[lane].is_some() {
+        for sink in 0..ranges.len() {
+            if outputs[sink].is_some() {
                 continue;
             }
-            if ranges[lane].is_empty() {
-                outputs[lane] = Some(self.shapes[lane].empty());
+            if ranges[sink].is_empty() {
+                outputs[sink] = Some(self.shapes[sink].empty());
                 continue;
             }
-            let whole = ranges[lane] == plan.ranges;
-            if !whole && let Some(cut) = cut(stages.scope(), &ranges[lane], &plan.ranges) {
+            let whole = ranges[sink] == plan.ranges;
+            if !whole && let Some(cut) = cut(stages.scope(), &ranges[sink], &plan.ranges) {
                 return Err(StageError::state(format!(
                     "sink `{}` is at {} in {}, in the middle of a batch from {} to {} whose query takes it as a whole: it \
                      cannot be replayed in part",
-                    self.shapes[lane].name,
-                    self.next[lane].get(&cut.partition).copied().unwrap_or(cut.from),
+                    self.shapes[sink].name,
+                    self.next[sink].get(&cut.partition).copied().unwrap_or(cut.from),
                     cut.partition,
                     cut.from,
                     cut.to
@@ -416,19 +416,19 @@ impl Batches<'_> {
                 .remedy(format!(
                     "`foretell positions set PIPELINE --sink {} --partition {} --offset {}` moves it to the batch's end, \
                      with {} to its begin",
-                    self.shapes[lane].name, cut.partition, cut.to, cut.from
+                    self.shapes[sink].name, cut.partition, cut.to, cut.from
                 )));
             }
             let computed = if whole {
                 stages.run(records, plan.time, &self.shapes)?
             } else {
-                stages.run(&records.filter(&inside(records, &ranges[lane])), plan.time, &self.shapes)?
+                stages.run(&records.filter(&inside(records, &ranges[sink])), plan.time, &self.shapes)?
             };
             if whole && new {
                 bad = computed.bad;
             }
             for (other, output) in computed.outputs.into_iter().enumerate() {
-                if outputs[other].is_none() && ranges[other] == ranges[lane] {
+                if outputs[other].is_none() && ranges[other] == ranges[sink] {
                     let shape = &self.shapes[other];
                     outputs[other] = Some(match &fits[other] {
                         // Places come later.
@@ -476,7 +476,7 @@ impl Batches<'_> {
 }
 
 /// A plan whose rows do not have the columns that a sink was opened with.
-fn misfit(shape: &LaneShape, plan: &Plan, why: &str) -> StageError {
+fn misfit(shape: &SinkShape, plan: &Plan, why: &str) -> StageError {
     let ranges: Vec<String> = plan.ranges.iter().map(|r| format!("{} {} to {}", r.partition, r.from, r.to)).collect();
     StageError::state(format!(
         "sink `{}` lacks a batch ({}) that was planned with another query, model or table, whose result {why}",
@@ -505,7 +505,7 @@ pub(super) async fn permit(window: &Arc<Semaphore>, bytes: usize, whole: usize) 
     window.clone().acquire_many_owned(permits).await.expect("the window is never closed")
 }
 
-/// What of these ranges a lane lacks.
+/// What of these ranges a sink lacks.
 pub(super) fn clip(ranges: &[Range], next: &HashMap<Partition, i64>) -> Vec<Range> {
     let clipped = ranges.iter().map(|range| {
         let from = next.get(&range.partition).map_or(range.from, |next| range.from.max(*next));

@@ -1,4 +1,4 @@
-//! Records in, one output a lane: decoding, the query, the lanes' own queries, and what could not go on.
+//! Records in, one output a sink: decoding, the query, the sinks' own queries, and what could not go on.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use arrow::buffer::{Buffer, OffsetBuffer};
 use arrow::compute::{concat, concat_batches, filter};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
 
-use super::sink_task::{Lane, SinkInput};
+use super::sink_task::{SinkInput, SinkStage};
 use crate::dead_letter::{headers_array, headers_type, no_headers, with_places};
 use crate::{
     BadRecord, Cut, Decode, Location, Provenance, Query, Recipe, Records, Refused, Scope, StageError, dead_letters,
@@ -35,7 +35,7 @@ pub struct Stages {
     pub keys: Keys,
     /// `records` to `result`.
     pub query: Box<dyn Query>,
-    /// By lane: its own query over the result.
+    /// By sink: its own query over the result.
     pub views: Vec<Option<Box<dyn Query>>>,
 }
 
@@ -67,7 +67,7 @@ pub fn records_schema(decoded: &Schema, key: &DataType) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// What one lane gets of a batch.
+/// What one sink gets of a batch.
 #[derive(Debug, Clone)]
 pub(super) struct Output {
     pub(super) rows: RecordBatch,
@@ -76,27 +76,27 @@ pub(super) struct Output {
 
 /// What a batch became.
 pub(super) struct Computed {
-    /// By lane.
+    /// By sink.
     pub(super) outputs: Vec<Output>,
     /// Every record that could not go on, ascending.
     pub(super) bad: Vec<BadRecord>,
 }
 
 impl Stages {
-    /// What rows depend on, of the query or of a lane's own: the most of them.
+    /// What rows depend on, of the query or of a sink's own: the most of them.
     pub(super) fn scope(&self) -> Scope {
         let views = self.views.iter().flatten().map(|view| view.scope());
         views.fold(self.query.scope(), Scope::max)
     }
 
-    /// The columns that it makes for each lane.
-    pub(super) fn made(&self, lanes: &[LaneShape]) -> Vec<SchemaRef> {
-        let made = |(lane, view): (&LaneShape, &Option<Box<dyn Query>>)| match (lane.input, view) {
-            (SinkInput::DeadLetters, _) => lane.schema.clone(),
+    /// The columns that it makes for each sink.
+    pub(super) fn made(&self, sinks: &[SinkShape]) -> Vec<SchemaRef> {
+        let made = |(sink, view): (&SinkShape, &Option<Box<dyn Query>>)| match (sink.input, view) {
+            (SinkInput::DeadLetters, _) => sink.schema.clone(),
             (SinkInput::Results, None) => self.query.schema(),
             (SinkInput::Results, Some(view)) => view.schema(),
         };
-        lanes.iter().zip(&self.views).map(made).collect()
+        sinks.iter().zip(&self.views).map(made).collect()
     }
 
     /// What becomes of some records, for a look before anything runs: those that cannot go on.
@@ -109,7 +109,7 @@ impl Stages {
 
     /// Runs all stages over the records of one batch; `time` is the batch time in microseconds since the epoch. The
     /// outputs have the columns that the recipe makes.
-    pub(super) fn run(&mut self, records: &Records, time: i64, lanes: &[LaneShape]) -> Result<Computed, StageError> {
+    pub(super) fn run(&mut self, records: &Records, time: i64, sinks: &[SinkShape]) -> Result<Computed, StageError> {
         let mut bad = Vec::new();
         let whole = Good { records: records.clone(), keys: Arc::new(records.keys.clone()), rows: None };
         let cut = |cut: &Cut| Refused { row: cut.row, stage: cut.stage.to_string(), reason: cut.reason.clone() };
@@ -128,8 +128,8 @@ impl Stages {
         bad.extend(queried.refused.into_iter().map(|refused| good.bad(refused)));
         let result = Output { rows: queried.rows, provenance: queried.provenance };
 
-        let mut outputs = Vec::with_capacity(lanes.len());
-        for (shape, view) in lanes.iter().zip(&mut self.views) {
+        let mut outputs = Vec::with_capacity(sinks.len());
+        for (shape, view) in sinks.iter().zip(&mut self.views) {
             outputs.push(match (shape.input, view) {
                 (SinkInput::DeadLetters, _) => None,
                 (SinkInput::Results, None) => Some(result.clone()),
@@ -157,25 +157,25 @@ impl Stages {
     }
 }
 
-/// What the computation must know of a lane.
+/// What the computation must know of a sink.
 #[derive(Debug, Clone)]
-pub(super) struct LaneShape {
+pub(super) struct SinkShape {
     input: SinkInput,
     schema: SchemaRef,
     chosen: bool,
     pub(super) name: String,
 }
 
-impl LaneShape {
-    pub(super) fn of(lane: &Lane) -> Self {
-        LaneShape { input: lane.input, schema: lane.schema.clone(), chosen: lane.chosen, name: lane.name.clone() }
+impl SinkShape {
+    pub(super) fn of(sink: &SinkStage) -> Self {
+        SinkShape { input: sink.input, schema: sink.schema.clone(), chosen: sink.chosen, name: sink.name.clone() }
     }
 
     pub(super) fn takes_dead_letters(&self) -> bool {
         self.input == SinkInput::DeadLetters
     }
 
-    /// Where the lane's columns are among those that a recipe makes, by name.
+    /// Where the sink's columns are among those that a recipe makes, by name.
     ///
     /// # Errors
     /// What does not fit, in words.
@@ -199,7 +199,7 @@ impl LaneShape {
         }
     }
 
-    /// The lane's own columns, none of which holds a row.
+    /// The sink's own columns, none of which holds a row.
     pub(super) fn empty(&self) -> Output {
         Output { rows: RecordBatch::new_empty(self.schema.clone()), provenance: None }
     }
@@ -270,7 +270,7 @@ fn assemble(
         .map_err(|_| StageError::settings("the decoder gives other columns than it declares: a defect of this program"))
 }
 
-/// The result as a lane's own query sees it: with `_partition` and `_offset` where rows have them.
+/// The result as a sink's own query sees it: with `_partition` and `_offset` where rows have them.
 fn with_provenance(result: &Output) -> RecordBatch {
     let Some(provenance) = &result.provenance else { return result.rows.clone() };
     let mut fields: Vec<_> = result.rows.schema().fields().iter().cloned().collect();

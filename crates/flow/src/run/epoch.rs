@@ -13,13 +13,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::batches::Batches;
-use super::compute::{LaneShape, StageFactory};
+use super::compute::{SinkShape, StageFactory};
 use super::housekeeping;
 use super::leftover::Leftover;
 use super::progress::{Positions, Stats};
 use super::reader::{End, Reader};
 use super::roster::{Roster, note};
-use super::sink_task::{Item, Lane, Runner, Shared, telling};
+use super::sink_task::{Item, Runner, Shared, SinkStage, telling};
 use super::sliced::SLICES;
 use super::start::{self, Known};
 use super::{DRAIN, Settings};
@@ -50,35 +50,35 @@ enum Claimed {
 struct Standing {
     bounds: Vec<Bounds>,
     claims: Vec<Vec<Claim>>,
-    /// By lane.
+    /// By sink.
     next: Vec<HashMap<Partition, i64>>,
     leader: Option<usize>,
-    /// By lane, by partition: where the plans that are stored there end.
+    /// By sink, by partition: where the plans that are stored there end.
     plans: Vec<HashMap<Partition, i64>>,
     leftover: Leftover,
 }
 
 impl Epoch<'_> {
-    /// Runs the epoch; the lanes come back whatever happens (but for those that a drain had to abandon).
-    pub(super) async fn run(mut self, mut lanes: Vec<Lane>) -> (Vec<Lane>, Result<End, StageError>) {
-        let standing = match self.claim(&mut lanes).await {
+    /// Runs the epoch; the sinks come back whatever happens (but for those that a drain had to abandon).
+    pub(super) async fn run(mut self, mut sinks: Vec<SinkStage>) -> (Vec<SinkStage>, Result<End, StageError>) {
+        let standing = match self.claim(&mut sinks).await {
             Ok(Claimed::Standing(standing)) => standing,
-            Ok(Claimed::Shared) => return (lanes, Ok(End::Revoked)),
-            Err(error) => return (lanes, Err(error)),
+            Ok(Claimed::Shared) => return (sinks, Ok(End::Revoked)),
+            Err(error) => return (sinks, Err(error)),
         };
-        let note = note(&lanes);
-        let shapes: Vec<LaneShape> = lanes.iter().map(LaneShape::of).collect();
-        let dead_letters = shapes.iter().any(LaneShape::takes_dead_letters);
+        let note = note(&sinks);
+        let shapes: Vec<SinkShape> = sinks.iter().map(SinkShape::of).collect();
+        let dead_letters = shapes.iter().any(SinkShape::takes_dead_letters);
         let shared = Arc::new(Shared {
             positions: Positions::new(standing.next.clone()),
             stats: self.stats.clone(),
-            waiting: lanes.iter().map(|_| AtomicU64::new(0)).collect(),
+            waiting: sinks.iter().map(|_| AtomicU64::new(0)).collect(),
             stop: CancellationToken::new(),
         });
         let upkeep = self.source.upkeep();
         // It ends with the epoch.
         let house = housekeeping::start(upkeep.clone(), shared.clone(), note.clone());
-        let (tasks, feed) = launch(lanes, &standing, &shared);
+        let (tasks, feed) = launch(sinks, &standing, &shared);
         let mut batches = Batches {
             reader: Reader::new(self.source, lowest(&standing.next)),
             factory: self.factory,
@@ -103,7 +103,7 @@ impl Epoch<'_> {
         if !matches!(outcome, Ok(End::Finished) | Err(_)) {
             shared.stop.cancel();
         }
-        let (lanes, joined) = join(tasks, &shared.stop, self.shutdown).await;
+        let (sinks, joined) = join(tasks, &shared.stop, self.shutdown).await;
         let kept = house.end().await;
         housekeeping::commit(&*upkeep, &shared, &note).await;
         let outcome = kept.and(outcome);
@@ -116,12 +116,12 @@ impl Epoch<'_> {
             }
             (joined, outcome) => joined.and(outcome),
         };
-        (lanes, ended)
+        (sinks, ended)
     }
 
     /// Claims every sink and finds out what is left over.
-    async fn claim(&mut self, lanes: &mut [Lane]) -> Result<Claimed, StageError> {
-        if let Some(why) = in_one_hand(self.settings, lanes) {
+    async fn claim(&mut self, sinks: &mut [SinkStage]) -> Result<Claimed, StageError> {
+        if let Some(why) = in_one_hand(self.settings, sinks) {
             let (ours, all) = (self.partitions.len(), self.source.partitions().await?);
             if ours < all && *self.fresh {
                 return Err(StageError::settings(format!(
@@ -140,36 +140,36 @@ impl Epoch<'_> {
         }
         let roster = Roster::read(&self.source.notes().await?);
         let bounds = self.source.bounds(self.partitions).await?;
-        let held = start::held(lanes, &bounds, *self.fresh).await?;
-        roster.check_homes(lanes, &bounds, &held)?;
-        roster.check_lost(lanes, &self.settings.pipeline, (&mut *self.source, &bounds), &held).await?;
+        let held = start::held(sinks, &bounds, *self.fresh).await?;
+        roster.check_homes(sinks, &bounds, &held)?;
+        roster.check_lost(sinks, &self.settings.pipeline, (&mut *self.source, &bounds), &held).await?;
         let known = Known {
             topics: &self.settings.known_topics,
             partitions: self.at_begin,
             in_group: roster.without_positions(),
         };
-        let claims = start::claims(lanes, &bounds, &held, &known);
-        let mut held = try_join_all(lanes.iter_mut().zip(&claims).map(|(lane, claims)| claim(lane, claims))).await?;
+        let claims = start::claims(sinks, &bounds, &held, &known);
+        let mut held = try_join_all(sinks.iter_mut().zip(&claims).map(|(sink, claims)| claim(sink, claims))).await?;
         if *self.fresh {
-            for index in start::renew(lanes, &bounds, &held).await? {
-                held[index] = claim(&mut lanes[index], &claims[index]).await?;
+            for index in start::renew(sinks, &bounds, &held).await? {
+                held[index] = claim(&mut sinks[index], &claims[index]).await?;
             }
         }
-        for (lane, holdings) in lanes.iter().zip(&held) {
+        for (sink, holdings) in sinks.iter().zip(&held) {
             for (holding, bound) in holdings.iter().filter_map(|h| Some((h, find(&bounds, &h.partition)?))) {
-                start::check(&lane.name, holding, bound)?;
+                start::check(&sink.name, holding, bound)?;
             }
         }
-        let leader = lanes.iter().position(|lane| lane.traits.keeps_positions);
+        let leader = sinks.iter().position(|sink| sink.traits.keeps_positions);
         let mut next: Vec<HashMap<Partition, i64>> = held.iter().map(|holdings| positions(holdings)).collect();
         let kept = lowest(&next);
         let first = leader.and_then(|leader| held.get(leader)).map(Vec::as_slice).unwrap_or_default();
-        for (index, lane) in lanes.iter().enumerate().filter(|(_, lane)| !lane.traits.keeps_positions) {
+        for (index, sink) in sinks.iter().enumerate().filter(|(_, sink)| !sink.traits.keeps_positions) {
             next[index] = without_positions(&claims[index], leader.is_some().then_some(&kept), first);
-            debug!(sink = lane.name, "keeps no positions: at least once");
+            debug!(sink = sink.name, "keeps no positions: at least once");
         }
         if self.settings.exclusive {
-            in_step(lanes, &next)?;
+            in_step(sinks, &next)?;
         }
         let lowest = lowest(&next);
         let leftover = Leftover::new(&held, &lowest);
@@ -184,22 +184,22 @@ impl Epoch<'_> {
 }
 
 /// Why one worker must have all partitions, where it must.
-fn in_one_hand(settings: &Settings, lanes: &[Lane]) -> Option<String> {
+fn in_one_hand(settings: &Settings, sinks: &[SinkStage]) -> Option<String> {
     if settings.exclusive {
         return Some("the query takes a batch as a whole".into());
     }
-    let single = lanes.iter().find(|lane| lane.traits.keeps_positions && lane.traits.sharing == Sharing::Single)?;
+    let single = sinks.iter().find(|sink| sink.traits.keeps_positions && sink.traits.sharing == Sharing::Single)?;
     Some(format!("sink `{}` takes one writer", single.name))
 }
 
 /// Batches that are taken as a whole move sinks from one of them to the next: of two sinks, one has all that the other
 /// has.
-fn in_step(lanes: &[Lane], next: &[HashMap<Partition, i64>]) -> Result<(), StageError> {
+fn in_step(sinks: &[SinkStage], next: &[HashMap<Partition, i64>]) -> Result<(), StageError> {
     let ahead = |a: &HashMap<Partition, i64>, b: &HashMap<Partition, i64>| {
         a.iter().find(|(partition, next)| b.get(*partition).is_some_and(|other| other < *next)).map(|(p, _)| p.clone())
     };
-    for (index, (one, a)) in lanes.iter().zip(next).enumerate() {
-        for (other, b) in lanes.iter().zip(next).skip(index + 1) {
+    for (index, (one, a)) in sinks.iter().zip(next).enumerate() {
+        for (other, b) in sinks.iter().zip(next).skip(index + 1) {
             if let (Some(here), Some(there)) = (ahead(a, b), ahead(b, a)) {
                 return Err(StageError::state(format!(
                     "the query takes a batch as a whole, and no batch leads from where one sink is to where the other is: `{}` is ahead of `{}` in {here} and behind it in {there}",
@@ -214,13 +214,13 @@ fn in_step(lanes: &[Lane], next: &[HashMap<Partition, i64>]) -> Result<(), Stage
     Ok(())
 }
 
-async fn claim(lane: &mut Lane, claims: &[Claim]) -> Result<Vec<Checkpoint>, StageError> {
-    if !lane.traits.keeps_positions {
+async fn claim(sink: &mut SinkStage, claims: &[Claim]) -> Result<Vec<Checkpoint>, StageError> {
+    if !sink.traits.keeps_positions {
         return Ok(Vec::new());
     }
-    let name = lane.name.clone();
-    let claimed = telling(&name, "claiming", String::new, lane.sink.claim(claims)).await;
-    claimed.map_err(|error| lane.named(error))
+    let name = sink.name.clone();
+    let claimed = telling(&name, "claiming", String::new, sink.inner.claim(claims)).await;
+    claimed.map_err(|error| sink.named(error))
 }
 
 fn find<'b>(bounds: &'b [Bounds], partition: &Partition) -> Option<&'b Bounds> {
@@ -263,12 +263,12 @@ fn without_positions(
     claims.iter().map(|claim| (claim.partition.clone(), begin(claim))).collect()
 }
 
-/// A lane at work, and its name.
-type Task = (String, JoinHandle<(Lane, Result<(), StageError>)>);
+/// A sink at work, and its name.
+type Task = (String, JoinHandle<(SinkStage, Result<(), StageError>)>);
 
-/// Starts a task for each lane. The leader is fed, and feeds the others; where nobody leads, all are fed.
-fn launch(lanes: Vec<Lane>, standing: &Standing, shared: &Arc<Shared>) -> (Vec<Task>, Vec<UnboundedSender<Item>>) {
-    let (senders, receivers): (Vec<_>, Vec<_>) = lanes.iter().map(|_| unbounded_channel()).unzip();
+/// Starts a task for each sink. The leader is fed, and feeds the others; where nobody leads, all are fed.
+fn launch(sinks: Vec<SinkStage>, standing: &Standing, shared: &Arc<Shared>) -> (Vec<Task>, Vec<UnboundedSender<Item>>) {
+    let (senders, receivers): (Vec<_>, Vec<_>) = sinks.iter().map(|_| unbounded_channel()).unzip();
     let mut feed = Vec::new();
     let mut followers = Vec::new();
     for (index, sender) in senders.into_iter().enumerate() {
@@ -277,13 +277,13 @@ fn launch(lanes: Vec<Lane>, standing: &Standing, shared: &Arc<Shared>) -> (Vec<T
             _ => feed.push(sender),
         }
     }
-    let mut tasks = Vec::with_capacity(lanes.len());
-    let others = lanes.len() > 1;
-    for ((index, lane), receiver) in lanes.into_iter().enumerate().zip(receivers) {
+    let mut tasks = Vec::with_capacity(sinks.len());
+    let others = sinks.len() > 1;
+    for ((index, sink), receiver) in sinks.into_iter().enumerate().zip(receivers) {
         let leads = standing.leader == Some(index);
-        let name = lane.name.clone();
+        let name = sink.name.clone();
         let runner = Runner {
-            lane,
+            sink,
             index,
             leads,
             plans: standing.plans[index].clone(),
@@ -299,12 +299,12 @@ fn launch(lanes: Vec<Lane>, standing: &Standing, shared: &Arc<Shared>) -> (Vec<T
     (tasks, feed)
 }
 
-/// Waits for the lanes. While the worker is told to stop, no longer than a drain may take.
+/// Waits for the sinks. While the worker is told to stop, no longer than a drain may take.
 async fn join(
     tasks: Vec<Task>,
     stop: &CancellationToken,
     shutdown: &CancellationToken,
-) -> (Vec<Lane>, Result<(), StageError>) {
+) -> (Vec<SinkStage>, Result<(), StageError>) {
     let overdue = async {
         shutdown.cancelled().await;
         tokio::time::sleep(DRAIN).await;
@@ -323,12 +323,12 @@ async fn join(
             all.await
         }
     };
-    let mut lanes = Vec::new();
+    let mut sinks = Vec::new();
     let mut worst: Option<StageError> = None;
     for (name, task) in names.into_iter().zip(joined) {
         let outcome = match task {
-            Ok((lane, outcome)) => {
-                lanes.push(lane);
+            Ok((sink, outcome)) => {
+                sinks.push(sink);
                 outcome
             }
             Err(error) if error.is_panic() => Err(StageError::defect(&format!("sink `{name}`"))),
@@ -340,7 +340,7 @@ async fn join(
             worst = Some(error);
         }
     }
-    (lanes, worst.map_or(Ok(()), Err))
+    (sinks, worst.map_or(Ok(()), Err))
 }
 
 fn severity(error: &StageError) -> u8 {

@@ -26,7 +26,7 @@ use tracing::{info, warn};
 
 pub use compute::{DecodeKeys, Keys, StageFactory, Stages, records_schema};
 pub use progress::{Snapshot, Stats};
-pub use sink_task::{Lane, SinkInput};
+pub use sink_task::{SinkInput, SinkStage};
 pub use trigger::{Limits, Trigger};
 
 use crate::{Event, Fault, Source, StageError};
@@ -81,10 +81,14 @@ pub struct Settings {
 ///
 /// # Errors
 /// [`Fault::State`]: what a start would stop with; and those of the services.
-pub async fn check_positions(pipeline: &str, source: &mut dyn Source, lanes: &mut [Lane]) -> Result<(), StageError> {
+pub async fn check_positions(
+    pipeline: &str,
+    source: &mut dyn Source,
+    sinks: &mut [SinkStage],
+) -> Result<(), StageError> {
     let roster = Roster::read(&source.notes().await?);
-    let held = start::held(lanes, &[], false).await?;
-    roster.check_lost(lanes, pipeline, (source, &[]), &held).await
+    let held = start::held(sinks, &[], false).await?;
+    roster.check_lost(sinks, pipeline, (source, &[]), &held).await
 }
 
 /// A member of the consumer group with its own batch loop and sinks.
@@ -92,7 +96,7 @@ pub struct Worker {
     /// Where records come from.
     pub source: Box<dyn Source>,
     /// The sinks, in the order of the pipeline file; dead letters last.
-    pub lanes: Vec<Lane>,
+    pub sinks: Vec<SinkStage>,
     /// Gives the decoder and the query, of today and of leftover plans.
     pub factory: Arc<dyn StageFactory>,
     /// How to run.
@@ -107,7 +111,7 @@ impl Worker {
     /// # Errors
     /// [`Fault::Settings`] and [`Fault::State`]: a person must act; the text says how.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), StageError> {
-        let mut lanes = std::mem::take(&mut self.lanes);
+        let mut sinks = std::mem::take(&mut self.sinks);
         let mut fenced = 0;
         let mut fresh = true;
         let mut assigned = None;
@@ -150,8 +154,8 @@ impl Worker {
                 fresh: &mut fresh,
             };
             let begun = Instant::now();
-            let (returned, end) = epoch.run(lanes).await;
-            lanes = returned;
+            let (returned, end) = epoch.run(sinks).await;
+            sinks = returned;
             if begun.elapsed() > QUIET {
                 fenced = 0;
             }
@@ -185,9 +189,9 @@ impl Worker {
                 break Ok(());
             }
         };
-        for lane in &mut lanes {
-            if let Err(error) = lane.sink.close().await {
-                warn!(sink = lane.name, "{error}; nothing is lost, the next start recovers it");
+        for sink in &mut sinks {
+            if let Err(error) = sink.inner.close().await {
+                warn!(sink = sink.name, "{error}; nothing is lost, the next start recovers it");
             }
         }
         outcome

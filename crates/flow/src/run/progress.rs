@@ -86,30 +86,30 @@ impl Stats {
     }
 }
 
-/// Where each sink stands: by lane, by partition.
+/// Where each sink stands: by sink, by partition.
 #[derive(Debug)]
 pub(super) struct Positions {
-    lanes: Vec<Mutex<HashMap<Partition, i64>>>,
+    sinks: Vec<Mutex<HashMap<Partition, i64>>>,
 }
 
 impl Positions {
-    pub(super) fn new(lanes: Vec<HashMap<Partition, i64>>) -> Self {
-        Positions { lanes: lanes.into_iter().map(Mutex::new).collect() }
+    pub(super) fn new(sinks: Vec<HashMap<Partition, i64>>) -> Self {
+        Positions { sinks: sinks.into_iter().map(Mutex::new).collect() }
     }
 
-    /// A lane has stored these ranges.
-    pub(super) fn advance(&self, lane: usize, ranges: &[Range]) {
-        let mut positions = lock(&self.lanes[lane]);
+    /// A sink has stored these ranges.
+    pub(super) fn advance(&self, sink: usize, ranges: &[Range]) {
+        let mut positions = lock(&self.sinks[sink]);
         for range in ranges {
             positions.insert(range.partition.clone(), range.to);
         }
     }
 
-    /// By partition the lowest position of all lanes but `except`.
+    /// By partition the lowest position of all sinks but `except`.
     pub(super) fn lowest(&self, except: Option<usize>) -> Vec<Position> {
         let mut lowest: HashMap<Partition, i64> = HashMap::new();
-        for (_, lane) in self.lanes.iter().enumerate().filter(|(index, _)| Some(*index) != except) {
-            for (partition, next) in lock(lane).iter() {
+        for (_, sink) in self.sinks.iter().enumerate().filter(|(index, _)| Some(*index) != except) {
+            for (partition, next) in lock(sink).iter() {
                 lowest.entry(partition.clone()).and_modify(|low| *low = (*low).min(*next)).or_insert(*next);
             }
         }

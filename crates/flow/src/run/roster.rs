@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::sink_task::Lane;
+use super::sink_task::SinkStage;
 use crate::{Bounds, Checkpoint, Source, StageError, Trace};
 
 /// A note of more bytes than this is not kept by Kafka (`offset.metadata.max.bytes` is 4096).
@@ -19,9 +19,9 @@ struct Note {
 }
 
 /// The note of a pipeline with these sinks.
-pub(super) fn note(lanes: &[Lane]) -> String {
-    let keeping = lanes.iter().filter(|lane| lane.traits.keeps_positions);
-    let sinks = keeping.map(|lane| (lane.name.clone(), lane.home.clone())).collect();
+pub(super) fn note(sinks: &[SinkStage]) -> String {
+    let keeping = sinks.iter().filter(|sink| sink.traits.keeps_positions);
+    let sinks = keeping.map(|sink| (sink.name.clone(), sink.home.clone())).collect();
     let note = serde_json::to_string(&Note { sinks }).unwrap_or_default();
     if note.len() <= LONGEST { note } else { String::new() }
 }
@@ -61,30 +61,30 @@ impl Roster {
     /// what it is to take over.
     pub(super) fn check_homes(
         &self,
-        lanes: &[Lane],
+        sinks: &[SinkStage],
         bounds: &[Bounds],
         held: &[Vec<Checkpoint>],
     ) -> Result<(), StageError> {
-        for (lane, held) in lanes.iter().zip(held) {
+        for (sink, held) in sinks.iter().zip(held) {
             let lacks = |bound: &Bounds| !held.iter().any(|holding| holding.partition == bound.partition);
-            let elsewhere = self.homes.get(&lane.name).filter(|homes| !homes.contains(&lane.home));
+            let elsewhere = self.homes.get(&sink.name).filter(|homes| !homes.contains(&sink.home));
             let (Some(homes), Some(bound)) = (elsewhere, bounds.iter().find(|bound| lacks(bound))) else { continue };
-            if lane.new || !lane.traits.keeps_positions {
+            if sink.new || !sink.traits.keeps_positions {
                 continue;
             }
             let there: Vec<&str> = homes.iter().map(|home| readable(home)).collect();
             return Err(StageError::state(format!(
                 "sink `{}`: this pipeline writes it at `{}`, and here it is `{}`, which has no position of {}: what is \
                  written here would be there, too, or would be lacking there",
-                lane.name,
+                sink.name,
                 there.join("`, `"),
-                readable(&lane.home),
+                readable(&sink.home),
                 bound.partition
             ))
             .remedy(format!(
                 "run it there, or write to a place that all machines share; where that place is gone for good, \
                  `foretell positions set` says where `{0}` goes on, and `new: true` at it that it begins anew",
-                lane.name
+                sink.name
             )));
         }
         Ok(())
@@ -93,26 +93,26 @@ impl Roster {
     /// Stops where nothing is stored for a sink and there are signs that it, or its pipeline, ran before.
     pub(super) async fn check_lost(
         &self,
-        lanes: &mut [Lane],
+        sinks: &mut [SinkStage],
         pipeline: &str,
         (source, bounds): (&mut dyn Source, &[Bounds]),
         held: &[Vec<Checkpoint>],
     ) -> Result<(), StageError> {
-        let keeping = lanes.iter().zip(held).filter(|(lane, _)| lane.traits.keeps_positions && !lane.new);
-        if !keeping.into_iter().any(|(lane, held)| held.is_empty() && !lane.backfill) {
+        let keeping = sinks.iter().zip(held).filter(|(sink, _)| sink.traits.keeps_positions && !sink.new);
+        if !keeping.into_iter().any(|(sink, held)| held.is_empty() && !sink.backfill) {
             return Ok(());
         }
         let kin = source.kin().await?;
         let same = |log: &String| bounds.iter().any(|bound| bound.identity == *log);
-        let names: BTreeSet<String> = lanes.iter().map(|lane| lane.name.clone()).collect();
+        let names: BTreeSet<String> = sinks.iter().map(|sink| sink.name.clone()).collect();
         let first = held.iter().all(Vec::is_empty);
         let beyond = bounds.iter().find(|bound| bound.committed.is_some_and(|committed| committed != bound.start));
-        for (lane, held) in lanes.iter_mut().zip(held) {
-            if !held.is_empty() || lane.new || lane.backfill || !lane.traits.keeps_positions {
+        for (sink, held) in sinks.iter_mut().zip(held) {
+            if !held.is_empty() || sink.new || sink.backfill || !sink.traits.keeps_positions {
                 continue;
             }
-            let traces = lane.sink.traces().await.map_err(|error| lane.named(error))?;
-            let (sink, begin) = (&lane.name, begin_anew(&lane.name));
+            let traces = sink.inner.traces().await.map_err(|error| sink.named(error))?;
+            let (sink, begin) = (&sink.name, begin_anew(&sink.name));
             let stop = |what: String, remedy: String| Err(StageError::state(what).remedy(remedy));
             for trace in &traces {
                 match trace {

@@ -38,11 +38,11 @@ pub enum SinkInput {
 }
 
 /// A sink and its place in the pipeline.
-pub struct Lane {
+pub struct SinkStage {
     /// Its name in the pipeline file.
     pub name: String,
     /// The sink.
-    pub sink: Box<dyn Sink>,
+    pub inner: Box<dyn Sink>,
     /// How it behaves.
     pub traits: SinkTraits,
     /// Which rows it gets.
@@ -60,7 +60,7 @@ pub struct Lane {
     pub home: String,
 }
 
-impl Lane {
+impl SinkStage {
     /// An error of this sink, with its name.
     pub(super) fn named(&self, mut error: StageError) -> StageError {
         error.message = format!("sink `{}`: {}", self.name, error.message);
@@ -88,9 +88,9 @@ pub(super) async fn telling<T>(sink: &str, doing: &str, more: impl Fn() -> Strin
 /// A batch on its way to the sinks.
 pub(super) struct Batch {
     pub(super) plan: Arc<Plan>,
-    /// By lane: what it lacks of the plan; empty where it has all of it.
+    /// By sink: what it lacks of the plan; empty where it has all of it.
     pub(super) ranges: Vec<Vec<Range>>,
-    /// By lane.
+    /// By sink.
     pub(super) outputs: Vec<Output>,
     /// How many records it holds.
     pub(super) records: usize,
@@ -104,41 +104,41 @@ pub(super) struct Batch {
 
 /// Rows of the batch that is under way, computed before it is whole.
 pub(super) struct Slice {
-    /// By lane.
+    /// By sink.
     pub(super) outputs: Vec<Output>,
     /// Given back when every sink has set it aside.
     pub(super) _room: tokio::sync::OwnedSemaphorePermit,
 }
 
-/// What is handed to a lane.
+/// What is handed to a sink.
 #[derive(Clone)]
 pub(super) enum Item {
     /// A slice of the batch that comes next.
     Slice(Arc<Slice>),
-    /// A batch, with the turn that is free again when the first lane has it.
+    /// A batch, with the turn that is free again when the first sink has it.
     Batch(Arc<Batch>, Option<Arc<tokio::sync::OwnedSemaphorePermit>>),
 }
 
-/// What the lanes of an epoch share.
+/// What the sinks of an epoch share.
 pub(super) struct Shared {
     pub(super) positions: Positions,
     pub(super) stats: Arc<Stats>,
-    /// By lane, the records on their way to it.
+    /// By sink, the records on their way to it.
     pub(super) waiting: Vec<AtomicU64>,
     /// The epoch is over: finish the write at hand, take no other.
     pub(super) stop: CancellationToken,
 }
 
-/// A lane at work: the task that owns the sink for an epoch.
+/// A sink at work: the task that owns the sink for an epoch.
 pub(super) struct Runner {
-    pub(super) lane: Lane,
+    pub(super) sink: SinkStage,
     pub(super) index: usize,
     pub(super) leads: bool,
     /// Where the plans that are stored here end, by partition.
     pub(super) plans: HashMap<Partition, i64>,
-    /// Whether there is another lane.
+    /// Whether there is another sink.
     pub(super) others: bool,
-    /// Whether the progress line counts what this lane stores.
+    /// Whether the progress line counts what this sink stores.
     pub(super) counts: bool,
     pub(super) claims: Vec<Claim>,
     pub(super) shared: Arc<Shared>,
@@ -148,15 +148,15 @@ pub(super) struct Runner {
 }
 
 impl Runner {
-    /// Writes what comes until the channel closes or the epoch ends. The lane comes back whatever happens.
-    pub(super) async fn run(mut self, mut batches: UnboundedReceiver<Item>) -> (Lane, Result<(), StageError>) {
+    /// Writes what comes until the channel closes or the epoch ends. The sink comes back whatever happens.
+    pub(super) async fn run(mut self, mut batches: UnboundedReceiver<Item>) -> (SinkStage, Result<(), StageError>) {
         // Whatever ends it but the end of the channel, a panic too, ends the epoch.
         let stop = self.shared.stop.clone().drop_guard();
         let outcome = self.follow(&mut batches).await;
         if outcome.is_ok() {
             stop.disarm();
         }
-        (self.lane, outcome)
+        (self.sink, outcome)
     }
 
     async fn follow(&mut self, batches: &mut UnboundedReceiver<Item>) -> Result<(), StageError> {
@@ -229,7 +229,7 @@ impl Runner {
     async fn set_aside(&mut self, slice: &Slice) -> Result<(), StageError> {
         let rows = &slice.outputs[self.index].rows;
         if rows.num_rows() > 0 {
-            self.lane.sink.slice(rows).await.map_err(|error| self.lane.named(error))?;
+            self.sink.inner.slice(rows).await.map_err(|error| self.sink.named(error))?;
             self.aside += rows.num_rows();
         }
         Ok(())
@@ -244,7 +244,7 @@ impl Runner {
     /// What is kept with a write: the plan of rows that another sink still lacks, whichever sink has them first; and what
     /// of that may go.
     fn keep(&mut self, plan: &Plan, ranges: &[Range]) -> Option<PlanRetention> {
-        if !self.lane.traits.keeps_positions {
+        if !self.sink.traits.keeps_positions {
             return None;
         }
         let floor: Vec<Position> = match self.others {
@@ -274,7 +274,7 @@ impl Runner {
 
     async fn flush(&mut self, empty: &mut Option<Empty>) -> Result<(), StageError> {
         let Some(empty) = empty.take() else { return Ok(()) };
-        if !self.lane.traits.keeps_positions {
+        if !self.sink.traits.keeps_positions {
             self.shared.positions.advance(self.index, &empty.ranges);
             return Ok(());
         }
@@ -293,25 +293,25 @@ impl Runner {
                 Some(records) if records > 0 => format!(", {records} records wait"),
                 _ => String::new(),
             };
-            let writing = self.lane.sink.write(&todo);
-            let error = match telling(&self.lane.name, "writing", waiting, writing).await {
+            let writing = self.sink.inner.write(&todo);
+            let error = match telling(&self.sink.name, "writing", waiting, writing).await {
                 Ok(written) => {
                     self.shared.stats.rejected(written.rejected);
                     if written.rejected > 0 {
                         warn!(
-                            sink = self.lane.name,
+                            sink = self.sink.name,
                             rows = written.rejected,
                             "rows that this sink refused are in its rejects"
                         );
                     }
                     break;
                 }
-                Err(error) if error.fault == Fault::Unavailable => self.lane.named(error),
-                Err(error) => return Err(self.lane.named(error)),
+                Err(error) if error.fault == Fault::Unavailable => self.sink.named(error),
+                Err(error) => return Err(self.sink.named(error)),
             };
             warn!(batch = todo.plan.id, "{error}: trying again");
             let holdings = self.claim_again(&mut backoff).await?;
-            match outstanding(&todo, &holdings, &self.lane.name)? {
+            match outstanding(&todo, &holdings, &self.sink.name)? {
                 // Its rows are gone: the next epoch makes them again.
                 Some(_) if aside > 0 => return Err(error),
                 Some(rest) => todo = rest,
@@ -329,14 +329,14 @@ impl Runner {
                 () = tokio::time::sleep(*backoff) => {}
             }
             *backoff = (*backoff * 2).min(BACKOFF.1);
-            if !self.lane.traits.keeps_positions {
+            if !self.sink.traits.keeps_positions {
                 return Ok(Vec::new());
             }
-            let claiming = self.lane.sink.claim(&self.claims);
-            match telling(&self.lane.name, "claiming", String::new, claiming).await {
+            let claiming = self.sink.inner.claim(&self.claims);
+            match telling(&self.sink.name, "claiming", String::new, claiming).await {
                 Ok(holdings) => return Ok(holdings),
-                Err(error) if error.fault == Fault::Unavailable => warn!("{}: trying again", self.lane.named(error)),
-                Err(error) => return Err(self.lane.named(error)),
+                Err(error) if error.fault == Fault::Unavailable => warn!("{}: trying again", self.sink.named(error)),
+                Err(error) => return Err(self.sink.named(error)),
             }
         }
     }

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// A batch that is under way.
 struct Growing {
     plan: Plan,
-    /// By lane, whether it lacks the batch.
+    /// By sink, whether it lacks the batch.
     lacks: Vec<bool>,
     /// Whether it is no replay.
     new: bool,
@@ -33,7 +33,7 @@ struct Growing {
     rows: usize,
     bytes: usize,
     computed: Duration,
-    /// By lane, without rows.
+    /// By sink, without rows.
     outputs: Option<Vec<Output>>,
 }
 
@@ -79,7 +79,7 @@ impl Batches<'_> {
         }
     }
 
-    /// By lane whether it lacks a plan; none where one has a part of it.
+    /// By sink whether it lacks a plan; none where one has a part of it.
     pub(super) fn lacks(&self, plan: &Plan) -> Option<Vec<bool>> {
         let lacks = |next| match clip(&plan.ranges, next) {
             rest if rest.is_empty() => Some(false),

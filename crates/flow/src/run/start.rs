@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use tracing::warn;
 
-use super::sink_task::{Lane, telling};
+use super::sink_task::{SinkStage, telling};
 use crate::{Bounds, Checkpoint, Claim, PASSING, Partition, Position, Reset, StageError};
 
 /// What was known of the log when the run began: partitions that came later begin at their first record.
@@ -26,20 +26,20 @@ impl Known<'_> {
     }
 }
 
-/// By lane, what each sink holds, of whatever partition; of logs that ended with their process only where this worker
+/// By sink, what each sink holds, of whatever partition; of logs that ended with their process only where this worker
 /// has claimed already.
 pub(super) async fn held(
-    lanes: &mut [Lane],
+    sinks: &mut [SinkStage],
     bounds: &[Bounds],
     fresh: bool,
 ) -> Result<Vec<Vec<Checkpoint>>, StageError> {
-    let mut held = Vec::with_capacity(lanes.len());
-    for lane in lanes.iter_mut() {
-        let mut holdings = match lane.traits.keeps_positions {
+    let mut held = Vec::with_capacity(sinks.len());
+    for sink in sinks.iter_mut() {
+        let mut holdings = match sink.traits.keeps_positions {
             true => {
-                let name = lane.name.clone();
-                let positions = telling(&name, "reading its positions", String::new, lane.sink.positions());
-                positions.await.map_err(|error| lane.named(error))?
+                let name = sink.name.clone();
+                let positions = telling(&name, "reading its positions", String::new, sink.inner.positions());
+                positions.await.map_err(|error| sink.named(error))?
             }
             false => Vec::new(),
         };
@@ -48,7 +48,7 @@ pub(super) async fn held(
         }
         for holding in &holdings {
             if let Some(bound) = bounds.iter().find(|bound| bound.partition == holding.partition) {
-                check(&lane.name, holding, bound)?;
+                check(&sink.name, holding, bound)?;
             }
         }
         held.push(holdings);
@@ -56,26 +56,26 @@ pub(super) async fn held(
     Ok(held)
 }
 
-/// What every lane is claimed with.
+/// What every sink is claimed with.
 pub(super) fn claims(
-    lanes: &[Lane],
+    sinks: &[SinkStage],
     bounds: &[Bounds],
     held: &[Vec<Checkpoint>],
     known: &Known<'_>,
 ) -> Vec<Vec<Claim>> {
-    let keeping = !known.in_group && lanes.iter().any(|lane| lane.traits.keeps_positions);
-    let mut claims = vec![Vec::with_capacity(bounds.len()); lanes.len()];
+    let keeping = !known.in_group && sinks.iter().any(|sink| sink.traits.keeps_positions);
+    let mut claims = vec![Vec::with_capacity(bounds.len()); sinks.len()];
     for bound in bounds {
         let lowest = held.iter().flatten().filter(|h| h.partition == bound.partition).map(|h| h.next).min();
         let committed = bound.committed.filter(|_| !keeping);
         // Where the group tells where it is, it does so of each partition that was there.
         let later = known.is_later(&bound.partition) || (known.in_group && bound.committed.is_none());
         let new = if later { bound.first } else { bound.start };
-        for (lane, claims) in lanes.iter().zip(&mut claims) {
+        for (sink, claims) in sinks.iter().zip(&mut claims) {
             claims.push(Claim {
                 partition: bound.partition.clone(),
                 identity: bound.identity.clone(),
-                start: if lane.backfill { bound.start } else { lowest.or(committed).unwrap_or(new) },
+                start: if sink.backfill { bound.start } else { lowest.or(committed).unwrap_or(new) },
             });
         }
     }
@@ -88,29 +88,29 @@ fn is_past(holding: &Checkpoint, bound: &Bounds) -> bool {
 }
 
 /// Replaces what claimed sinks hold of logs that ended with their process, and says what can no longer reach them.
-/// Returns which lanes must be claimed again.
+/// Returns which sinks must be claimed again.
 pub(super) async fn renew(
-    lanes: &mut [Lane],
+    sinks: &mut [SinkStage],
     bounds: &[Bounds],
     held: &[Vec<Checkpoint>],
 ) -> Result<Vec<usize>, StageError> {
     let mut renewed = Vec::new();
     for bound in bounds {
         let past =
-            |lane: &[Checkpoint]| lane.iter().find(|holding| is_past(holding, bound)).map(|holding| holding.next);
-        let highest = held.iter().filter_map(|lane| past(lane)).max();
-        for (index, (lane, holdings)) in lanes.iter_mut().zip(held).enumerate() {
+            |sink: &[Checkpoint]| sink.iter().find(|holding| is_past(holding, bound)).map(|holding| holding.next);
+        let highest = held.iter().filter_map(|sink| past(sink)).max();
+        for (index, (sink, holdings)) in sinks.iter_mut().zip(held).enumerate() {
             let (Some(next), Some(highest)) = (past(holdings), highest) else { continue };
             if next < highest {
                 warn!(
-                    sink = lane.name,
+                    sink = sink.name,
                     records = highest - next,
                     "records that another sink has will not come: they ended with the process that read them"
                 );
             }
             let position = Position { partition: bound.partition.clone(), next: bound.start };
             let reset = Reset::Set { position, identity: bound.identity.clone() };
-            lane.sink.reset(&reset).await.map_err(|error| lane.named(error))?;
+            sink.inner.reset(&reset).await.map_err(|error| sink.named(error))?;
             renewed.push(index);
         }
     }

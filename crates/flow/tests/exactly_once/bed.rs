@@ -439,7 +439,7 @@ pub(crate) fn worker_of(world: &mut World, today: &Edition, editions: &[Edition]
     let exclusive = today.scope == Scope::Batch;
     let names: Vec<(&'static str, Option<bool>)> =
         today.sinks.iter().map(|(name, own)| (*name, Some(*own))).chain([(DEAD_LETTERS, None)]).collect();
-    let lane = |(index, (name, own)): (usize, (&'static str, Option<bool>))| {
+    let sink = |(index, (name, own)): (usize, (&'static str, Option<bool>))| {
         // A sink that takes slices stores a batch as a whole; so must one of batches that are whole.
         let atomic = sliced || exclusive || index != 1;
         let schema = match own {
@@ -447,9 +447,9 @@ pub(crate) fn worker_of(world: &mut World, today: &Edition, editions: &[Edition]
             Some(true) => Thirds.schema(),
             Some(false) => schema_of(today.columns),
         };
-        Lane {
+        SinkStage {
             name: name.into(),
-            sink: Box::new(MemorySink {
+            inner: Box::new(MemorySink {
                 store: world.entry(name).or_default().clone(),
                 schema: schema.clone(),
                 dice: Dice(seed * 31 + index as u64 + 1),
@@ -467,11 +467,11 @@ pub(crate) fn worker_of(world: &mut World, today: &Edition, editions: &[Edition]
             home: String::new(),
         }
     };
-    let lanes = names.into_iter().enumerate().map(lane).collect();
+    let sinks = names.into_iter().enumerate().map(sink).collect();
     let source = MemorySource { dice: Dice(seed * 77 + 5), rebalances: faults, ..MemorySource::quiet() };
     Worker {
         source: Box::new(source),
-        lanes,
+        sinks,
         factory: Arc::new(Editions { today: today.clone(), editions: editions.to_vec() }),
         settings: Settings {
             pipeline: "p".into(),

@@ -172,7 +172,7 @@ async fn whole_batches_fill_what_a_sink_lacks_and_stop_where_the_others_are() {
         }
         let three = whole(&[("a", false), ("b", false), ("added", false)]);
         let mut last = worker_of(&mut world, &three, &[], way(seed * 100 + 99));
-        last.lanes[2].backfill = true;
+        last.sinks[2].backfill = true;
         tokio::time::timeout(Duration::from_secs(60), last.run(CancellationToken::new())).await.expect("ends").unwrap();
         three.sinks.iter().for_each(|(sink, _)| exactly(&world, sink, false, seed));
         assert!(world["added"].lock().unwrap().begin.values().all(|begin| *begin == 0), "from the beginning");
@@ -183,8 +183,8 @@ async fn whole_batches_fill_what_a_sink_lacks_and_stop_where_the_others_are() {
 /// Sink `a` has all of a few batches that the others lack, and keeps their plans.
 async fn lagging(world: &mut World, today: &Edition) {
     let mut first = worker_of(world, today, &[], Way { faults: false, ..way(3) });
-    for lane in first.lanes.iter_mut().skip(1) {
-        lane.sink = Box::new(Away(world[lane.name.as_str()].clone()));
+    for sink in first.sinks.iter_mut().skip(1) {
+        sink.inner = Box::new(Away(world[sink.name.as_str()].clone()));
     }
     let leader = world["a"].clone();
     let run = first.run(CancellationToken::new());
@@ -267,7 +267,7 @@ async fn a_sink_that_chooses_its_columns_gets_these_of_any_result() {
     lagging(&mut world, &then).await;
     let today = edition("now", &["partition", "offset", "time"], &sinks);
     let mut now = worker_of(&mut world, &today, &[then], Way { faults: false, ..way(4) });
-    now.lanes[1].chosen = true;
+    now.sinks[1].chosen = true;
     now.run(CancellationToken::new()).await.unwrap();
     let offsets = |sink| rows(&world, sink, 0).into_iter().map(|(offset, _)| offset).collect::<Vec<_>>();
     assert_eq!(offsets("a"), offsets("b"));
@@ -301,7 +301,7 @@ async fn a_panic_in_a_sinks_task_ends_the_run() {
     let today = edition("only", &COLUMNS, &[("a", false), ("b", false)]);
     let continuous = Way { faults: false, trigger: Trigger::Continuous, ..way(1) };
     let mut worker = worker_of(&mut world, &today, &[], continuous);
-    worker.lanes[1].sink = Box::new(Panics);
+    worker.sinks[1].inner = Box::new(Panics);
     let run = worker.run(CancellationToken::new());
     let error = tokio::time::timeout(Duration::from_secs(20), run).await.expect("it ends").unwrap_err();
     assert_eq!(error.fault, Fault::Settings);
@@ -339,8 +339,8 @@ async fn with_notes(notes: &[&str], home: &str, new: bool) -> Result<(), StageEr
     let mut world = World::new();
     let today = edition("only", &COLUMNS, &[("a", false)]);
     let mut worker = worker_of(&mut world, &today, &[], Way { faults: false, ..way(1) });
-    worker.lanes.iter_mut().for_each(|lane| lane.new = new);
-    worker.lanes[0].home = home.into();
+    worker.sinks.iter_mut().for_each(|sink| sink.new = new);
+    worker.sinks[0].home = home.into();
     worker.source =
         Box::new(MemorySource { notes: notes.iter().map(|note| note.to_string()).collect(), ..MemorySource::quiet() });
     let ended = worker.run(CancellationToken::new()).await;
@@ -379,7 +379,7 @@ async fn the_lag_is_that_of_the_slowest_sink() {
     let today = edition("only", &COLUMNS, &[("a", false), ("b", false)]);
     let mut worker = worker_of(&mut world, &today, &[], Way { faults: false, trigger: Trigger::Continuous, ..way(1) });
     worker.settings.limits.window = 1 << 20;
-    worker.lanes[1].sink = Box::new(Away(world["b"].clone()));
+    worker.sinks[1].inner = Box::new(Away(world["b"].clone()));
     let asked = Arc::new(std::sync::atomic::AtomicU64::new(0));
     worker.source = Box::new(MemorySource { asked: asked.clone(), ..MemorySource::quiet() });
     let stats = worker.stats.clone();

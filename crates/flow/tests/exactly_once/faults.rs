@@ -150,7 +150,7 @@ async fn a_sink_with_backfill_gets_what_came_before() {
     worker(6, &stores, Trigger::AvailableNow, false, "a").run(CancellationToken::new()).await.unwrap();
     *stores[1].lock().unwrap() = Store::default();
     let mut again = worker(7, &stores, Trigger::AvailableNow, false, "a");
-    again.lanes[1].backfill = true;
+    again.sinks[1].backfill = true;
     again.run(CancellationToken::new()).await.unwrap();
     let added = stores[1].lock().unwrap();
     let good = (0..PARTITIONS).flat_map(|index| (0..RECORDS).filter(move |o| !is_bad(index, *o))).count();

@@ -59,9 +59,9 @@ pub(crate) async fn run(args: CheckArgs) -> Result<()> {
     if let Some(from) = &pipeline.inferred {
         println!("decode    {}: {} (from {from})", pipeline.decode.kind, columns_of(&pipeline.decode.settings));
     }
-    let mut lanes = Vec::new();
+    let mut sinks = Vec::new();
     for (index, sink) in pipeline.sinks().iter().enumerate() {
-        lanes.push(pipeline.open_sink(index, "check").await?);
+        sinks.push(pipeline.open_sink(index, "check").await?);
         let traits = sink.settings.traits();
         let promise = match (traits.keeps_positions, file.source.settings.replays()) {
             (true, true) => "exactly once",
@@ -77,8 +77,8 @@ pub(crate) async fn run(args: CheckArgs) -> Result<()> {
         println!("sink      {}: {} ({promise}{sharing})", sink.name, sink.settings.describe());
     }
     pipeline.check_state().await?;
-    pipeline.recall(&mut lanes).await?;
-    foretell_flow::check_positions(&file.name, &mut *source, &mut lanes).await?;
+    pipeline.recall(&mut sinks).await?;
+    foretell_flow::check_positions(&file.name, &mut *source, &mut sinks).await?;
     println!("ok        nothing moved; `foretell run {}` runs it", args.pipeline.display());
     Ok(())
 }

@@ -116,10 +116,10 @@ async fn open(path: PathBuf) -> Result<Pipeline> {
 async fn show(pipeline: Pipeline) -> Result<()> {
     let mut rows: Vec<(String, Partition, i64, usize)> = Vec::new();
     for index in 0..pipeline.sinks().len() {
-        let mut lane = pipeline.open_sink(index, "positions").await?;
-        if lane.traits.keeps_positions {
-            for holding in lane.sink.positions().await? {
-                rows.push((lane.name.clone(), holding.partition, holding.next, holding.plans.len()));
+        let mut sink = pipeline.open_sink(index, "positions").await?;
+        if sink.traits.keeps_positions {
+            for holding in sink.inner.positions().await? {
+                rows.push((sink.name.clone(), holding.partition, holding.next, holding.plans.len()));
             }
         }
     }
@@ -166,7 +166,7 @@ async fn adopt(pipeline: &Pipeline, old: &str, new: &str) -> Result<()> {
     }
     // A file that is appended to belongs to the old name alone, and does not open under the new one.
     if let Ok(mut now) = pipeline.open_sink(index, "positions").await
-        && !now.sink.positions().await?.is_empty()
+        && !now.inner.positions().await?.is_empty()
     {
         bail!("`{new}` has positions of its own; `foretell positions forget` drops them");
     }
@@ -219,11 +219,11 @@ async fn reset(pipeline: &Pipeline, sink: Option<&str>, reset: &Reset) -> Result
     let sinks = pipeline.sinks();
     chosen(pipeline, sink)?;
     for (index, spec) in sinks.iter().enumerate().filter(|(_, one)| sink.is_none_or(|sink| sink == one.name)) {
-        let mut lane = pipeline.open_sink(index, "positions").await?;
-        if !lane.traits.keeps_positions {
+        let mut sink = pipeline.open_sink(index, "positions").await?;
+        if !sink.traits.keeps_positions {
             continue;
         }
-        lane.sink.reset(reset).await?;
+        sink.inner.reset(reset).await?;
         if *reset == Reset::Forget(None) {
             pipeline.forget(spec.name).await?;
         }

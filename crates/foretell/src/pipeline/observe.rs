@@ -31,9 +31,9 @@ impl Pipeline {
     /// A worker that reads without a group and prints so many rows of each batch instead of storing them.
     pub(crate) async fn observer(&self, begin: Begin, rows: usize) -> Result<Worker> {
         let console = (console::KIND.parse)(serde_json::json!({ "rows": rows })).map_err(|e| anyhow!(e.message))?;
-        let mut lanes = Vec::new();
+        let mut sinks = Vec::new();
         for index in 0..self.sinks().len() {
-            lanes.push(self.open_sink_as(index, WORKER, Some(&*console)).await?);
+            sinks.push(self.open_sink_as(index, WORKER, Some(&*console)).await?);
         }
         let stored = match begin {
             Begin::Positions => self.lowest().await?,
@@ -44,18 +44,18 @@ impl Pipeline {
         let source = self.file.source.settings.open(&context, false).await;
         let source = source.map_err(|error| self.at(&["source", self.file.source.kind], error))?;
         let source = Observed { source, begin, stored, reached: Reached::default() };
-        Ok(self.assemble(Box::new(source), lanes, WORKER, HashSet::new()))
+        Ok(self.assemble(Box::new(source), sinks, WORKER, HashSet::new()))
     }
 
     /// By partition, the lowest position that a sink holds.
     async fn lowest(&self) -> Result<HashMap<Partition, i64>> {
         let mut lowest: HashMap<Partition, i64> = HashMap::new();
         for index in 0..self.sinks().len() {
-            let mut lane = self.open_sink(index, WORKER).await?;
-            if !lane.traits.keeps_positions {
+            let mut sink = self.open_sink(index, WORKER).await?;
+            if !sink.traits.keeps_positions {
                 continue;
             }
-            for holding in lane.sink.positions().await.with_context(|| format!("sink `{}`", lane.name))? {
+            for holding in sink.inner.positions().await.with_context(|| format!("sink `{}`", sink.name))? {
                 lowest
                     .entry(holding.partition)
                     .and_modify(|low| *low = (*low).min(holding.next))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow};
 use arrow::datatypes::{Schema, SchemaRef};
 use foretell_connect::kind::{SinkContext, SinkSettings};
-use foretell_flow::{Lane, Sink, SinkInput, dead_letter_schema};
+use foretell_flow::{Sink, SinkInput, SinkStage, dead_letter_schema};
 
 use super::Pipeline;
 use crate::pipeline_file::{self, PipelineFile};
@@ -69,7 +69,7 @@ impl Pipeline {
     }
 
     /// Opens one sink; writes nothing.
-    pub(crate) async fn open_sink(&self, index: usize, worker: &str) -> Result<Lane> {
+    pub(crate) async fn open_sink(&self, index: usize, worker: &str) -> Result<SinkStage> {
         self.open_sink_as(index, worker, None).await
     }
 
@@ -79,15 +79,15 @@ impl Pipeline {
         index: usize,
         worker: &str,
         other: Option<&dyn SinkSettings>,
-    ) -> Result<Lane> {
+    ) -> Result<SinkStage> {
         let sinks = self.sinks();
         let spec = sinks.get(index).ok_or_else(|| anyhow!("no sink {index}"))?;
         let (context, columns) = self.sink_context(index, worker)?;
         let settings = other.unwrap_or(spec.settings);
         let sink = settings.open(&context).await.map_err(|error| self.at(&spec.path, error))?;
-        Ok(Lane {
+        Ok(SinkStage {
             name: spec.name.to_string(),
-            sink,
+            inner: sink,
             traits: settings.traits(),
             input: spec.input,
             schema: context.schema,
@@ -113,11 +113,11 @@ impl Pipeline {
     }
 
     /// The topics that sinks have positions of; and a sink whose positions were forgotten on purpose is a new one.
-    pub(crate) async fn recall(&self, lanes: &mut [Lane]) -> Result<HashSet<String>> {
+    pub(crate) async fn recall(&self, sinks: &mut [SinkStage]) -> Result<HashSet<String>> {
         let mut topics = HashSet::new();
-        for lane in lanes.iter_mut().filter(|lane| lane.traits.keeps_positions) {
-            let held = lane.sink.positions().await.with_context(|| format!("sink `{}`", lane.name))?;
-            lane.new |= self.artifacts.is_forgotten(&self.file.name, &lane.name, !held.is_empty()).await?;
+        for sink in sinks.iter_mut().filter(|sink| sink.traits.keeps_positions) {
+            let held = sink.inner.positions().await.with_context(|| format!("sink `{}`", sink.name))?;
+            sink.new |= self.artifacts.is_forgotten(&self.file.name, &sink.name, !held.is_empty()).await?;
             topics.extend(held.into_iter().map(|holding| holding.partition.topic.to_string()));
         }
         Ok(topics)

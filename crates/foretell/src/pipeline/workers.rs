@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use anyhow::Result;
-use foretell_flow::{Lane, Limits, OnBadRecord, Settings, Sharing, Source, Stats, Trigger, Worker};
+use foretell_flow::{Limits, OnBadRecord, Settings, Sharing, SinkStage, Source, Stats, Trigger, Worker};
 
 use super::Pipeline;
 use crate::pipeline_file::{self, TriggerMode};
@@ -43,28 +43,28 @@ impl Pipeline {
 
     /// A worker, its sinks and its source open.
     pub(crate) async fn worker(&self, name: &str, share: (usize, usize), known: &HashSet<String>) -> Result<Worker> {
-        let mut lanes = Vec::new();
+        let mut sinks = Vec::new();
         for index in 0..self.sinks().len() {
-            lanes.push(self.open_sink(index, name).await?);
+            sinks.push(self.open_sink(index, name).await?);
         }
         let mut known_topics = known.clone();
-        known_topics.extend(self.recall(&mut lanes).await?);
+        known_topics.extend(self.recall(&mut sinks).await?);
         let source = self.file.source.settings.open(&self.source_context(name, share), false).await;
         let source = source.map_err(|error| self.at(&["source", self.file.source.kind], error))?;
-        Ok(self.assemble(source, lanes, name, known_topics))
+        Ok(self.assemble(source, sinks, name, known_topics))
     }
 
     pub(super) fn assemble(
         &self,
         source: Box<dyn Source>,
-        lanes: Vec<Lane>,
+        sinks: Vec<SinkStage>,
         name: &str,
         known_topics: HashSet<String>,
     ) -> Worker {
         let trigger = &self.file.trigger;
         let sliced = trigger.mode == TriggerMode::AvailableNow
             && self.planned.row_wise
-            && lanes.iter().all(|lane| lane.traits.slices);
+            && sinks.iter().all(|sink| sink.traits.slices);
         let (rows, bytes) = trigger.limits(sliced);
         let settings = Settings {
             pipeline: self.file.name.clone(),
@@ -83,6 +83,6 @@ impl Pipeline {
             exclusive: !self.planned.by_partition,
             sliced,
         };
-        Worker { source, lanes, factory: self.recipes.clone(), settings, stats: Arc::new(Stats::default()) }
+        Worker { source, sinks, factory: self.recipes.clone(), settings, stats: Arc::new(Stats::default()) }
     }
 }
