@@ -2,18 +2,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray, new_null_array,
-};
+use arrow::array::{Array, ArrayRef, BinaryArray, BooleanArray, RecordBatch, StringArray, new_null_array};
 use arrow::buffer::{Buffer, OffsetBuffer};
 use arrow::compute::{concat, concat_batches, filter};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
 
+use super::output::Output;
 use super::sink_task::{SinkInput, SinkStage};
-use crate::dead_letter::{headers_array, headers_type, no_headers, with_places};
-use crate::{
-    BadRecord, Cut, Decode, Location, Provenance, Query, Recipe, Records, Refused, Scope, StageError, dead_letters,
-};
+use crate::dead_letter::{headers_array, headers_type, no_headers};
+use crate::{BadRecord, Cut, Decode, Query, Recipe, Records, Refused, Scope, StageError, dead_letters};
 
 /// Gives what rows are made with.
 pub trait StageFactory: Send + Sync {
@@ -65,13 +62,6 @@ pub fn records_schema(decoded: &Schema, key: &DataType) -> SchemaRef {
     ];
     fields.extend(own.into_iter().map(Arc::new));
     Arc::new(Schema::new(fields))
-}
-
-/// What one sink gets of a batch.
-#[derive(Debug, Clone)]
-pub(super) struct Output {
-    pub(super) rows: RecordBatch,
-    pub(super) provenance: Option<Provenance>,
 }
 
 /// What a batch became.
@@ -336,40 +326,4 @@ pub(super) fn concat_records(mut chunks: Vec<Records>) -> Option<Records> {
         headers,
         cut,
     })
-}
-
-impl Output {
-    /// Some of its columns, in this order.
-    pub(super) fn columns(&self, indices: &[usize]) -> Result<Output, StageError> {
-        let rows = self.rows.project(indices).map_err(|_| {
-            StageError::settings("a query gives other columns than it declares: a defect of this program")
-        })?;
-        Ok(Output { rows, provenance: self.provenance.clone() })
-    }
-
-    /// The same without rows.
-    pub(super) fn empty(&self) -> Output {
-        let provenance = self.provenance.as_ref().map(|provenance| Provenance {
-            partitions: provenance.partitions.slice(0, 0),
-            offsets: provenance.offsets.slice(0, 0),
-        });
-        Output { rows: RecordBatch::new_empty(self.rows.schema()), provenance }
-    }
-
-    /// Dead letters with the places of their records.
-    pub(super) fn with_places(self, places: &[Location]) -> Output {
-        Output { rows: with_places(&self.rows, places), ..self }
-    }
-
-    /// The rows that come from one of these partitions.
-    pub(super) fn of_partitions(&self, partitions: &[i32]) -> Option<Output> {
-        let provenance = self.provenance.as_ref()?;
-        let mask: BooleanArray = provenance.partitions.values().iter().map(|p| Some(partitions.contains(p))).collect();
-        let rows = arrow::compute::filter_record_batch(&self.rows, &mask).expect("one entry a row");
-        let keep = |array: &dyn Array| filter(array, &mask).expect("one entry a row");
-        let partitions = keep(&provenance.partitions).as_any().downcast_ref::<Int32Array>().cloned();
-        let offsets = keep(&provenance.offsets).as_any().downcast_ref::<Int64Array>().cloned();
-        let provenance = Provenance { partitions: partitions?, offsets: offsets? };
-        Some(Output { rows, provenance: Some(provenance) })
-    }
 }

@@ -6,21 +6,23 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use futures::future::try_join_all;
-use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::batches::Batches;
+use super::batches::BatchLoop;
+use super::collector::Collector;
 use super::compute::{SinkShape, StageFactory};
+use super::dispatcher::Dispatcher;
 use super::housekeeping;
 use super::leftover::Leftover;
+use super::operators::Operators;
+use super::planner::Planner;
 use super::progress::{Positions, Stats};
 use super::reader::{End, Reader};
 use super::roster::{Roster, note};
-use super::sink_task::{Item, Runner, Shared, SinkStage, telling};
-use super::sliced::SLICES;
+use super::sink_task::{Item, Runner, Shared, SinkStage, warn_while_waiting};
 use super::start::{self, Known};
 use super::{DRAIN, Settings};
 use crate::{Bounds, Checkpoint, Claim, Fault, Partition, Position, Sharing, Source, StageError};
@@ -68,7 +70,6 @@ impl Epoch<'_> {
         };
         let note = note(&sinks);
         let shapes: Vec<SinkShape> = sinks.iter().map(SinkShape::of).collect();
-        let dead_letters = shapes.iter().any(SinkShape::takes_dead_letters);
         let shared = Arc::new(Shared {
             positions: Positions::new(standing.next.clone()),
             stats: self.stats.clone(),
@@ -79,24 +80,29 @@ impl Epoch<'_> {
         // It ends with the epoch.
         let house = housekeeping::start(upkeep.clone(), shared.clone(), note.clone());
         let (tasks, feed) = launch(sinks, &standing, &shared);
-        let mut batches = Batches {
-            reader: Reader::new(self.source, lowest(&standing.next)),
-            factory: self.factory,
+        let dispatcher = Dispatcher::new(self.settings.limits.window, feed, shared.clone(), self.shutdown);
+        let mut batches = BatchLoop {
+            collector: Collector {
+                reader: Reader::new(self.source, lowest(&standing.next)),
+                settings: self.settings,
+                shutdown: self.shutdown,
+                turns: dispatcher.turns.clone(),
+                shared: shared.clone(),
+            },
+            planner: Planner {
+                factory: self.factory,
+                settings: self.settings,
+                at: lowest(&standing.next),
+                next: standing.next,
+                ends: standing.bounds.iter().map(|bound| (bound.partition.clone(), bound.end)).collect(),
+                last_time: standing.leftover.last_time().unwrap_or_default(),
+                leftover: standing.leftover,
+            },
+            operators: Operators::new(self.factory, self.settings, shapes, self.stats.clone()),
+            dispatcher,
             settings: self.settings,
             shutdown: self.shutdown,
-            at: lowest(&standing.next),
-            next: standing.next,
-            ends: standing.bounds.iter().map(|bound| (bound.partition.clone(), bound.end)).collect(),
-            window: Arc::new(Semaphore::new(self.settings.limits.window)),
-            turns: Arc::new(Semaphore::new(2)),
-            room: Arc::new(Semaphore::new(SLICES)),
-            stages_by_recipe: HashMap::new(),
-            shapes,
-            dead_letters,
             shared: shared.clone(),
-            feed,
-            last_time: standing.leftover.last_time().unwrap_or_default(),
-            leftover: standing.leftover,
         };
         let outcome = batches.run().await;
         drop(batches);
@@ -219,7 +225,7 @@ async fn claim(sink: &mut SinkStage, claims: &[Claim]) -> Result<Vec<Checkpoint>
         return Ok(Vec::new());
     }
     let name = sink.name.clone();
-    let claimed = telling(&name, "claiming", String::new, sink.inner.claim(claims)).await;
+    let claimed = warn_while_waiting(&name, "claiming", String::new, sink.inner.claim(claims)).await;
     claimed.map_err(|error| sink.named(error))
 }
 

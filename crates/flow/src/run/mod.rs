@@ -5,10 +5,15 @@
 //! the next epoch begins from what the sinks say; nothing is patched up in between.
 
 mod batches;
+mod collector;
 mod compute;
+mod dispatcher;
 mod epoch;
 mod housekeeping;
 mod leftover;
+mod operators;
+mod output;
+mod planner;
 mod progress;
 mod reader;
 mod roster;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::compute::Output;
+use super::output::Output;
 use super::progress::{Positions, Stats};
 use crate::{
     Checkpoint, Claim, Fault, Partition, Plan, PlanPart, PlanRetention, Position, Range, Sink, SinkTraits, StageError,
@@ -69,7 +69,12 @@ impl SinkStage {
 }
 
 /// Waits for a sink, and says now and then that it is waited for. `more`: what waits behind it, for people.
-pub(super) async fn telling<T>(sink: &str, doing: &str, more: impl Fn() -> String, work: impl Future<Output = T>) -> T {
+pub(super) async fn warn_while_waiting<T>(
+    sink: &str,
+    doing: &str,
+    more: impl Fn() -> String,
+    work: impl Future<Output = T>,
+) -> T {
     let since = Instant::now();
     let mut told = tokio::time::interval_at(since + SILENT, SILENT);
     tokio::pin!(work);
@@ -294,7 +299,7 @@ impl Runner {
                 _ => String::new(),
             };
             let writing = self.sink.inner.write(&todo);
-            let error = match telling(&self.sink.name, "writing", waiting, writing).await {
+            let error = match warn_while_waiting(&self.sink.name, "writing", waiting, writing).await {
                 Ok(written) => {
                     self.shared.stats.rejected(written.rejected);
                     if written.rejected > 0 {
@@ -333,7 +338,7 @@ impl Runner {
                 return Ok(Vec::new());
             }
             let claiming = self.sink.inner.claim(&self.claims);
-            match telling(&self.sink.name, "claiming", String::new, claiming).await {
+            match warn_while_waiting(&self.sink.name, "claiming", String::new, claiming).await {
                 Ok(holdings) => return Ok(holdings),
                 Err(error) if error.fault == Fault::Unavailable => warn!("{}: trying again", self.sink.named(error)),
                 Err(error) => return Err(self.sink.named(error)),

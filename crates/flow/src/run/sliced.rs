@@ -3,13 +3,15 @@
 //! nothing behind: the records are read again.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::batches::{Batches, Collected, clip, empty_records, permit, ranges};
-use super::compute::{Output, concat_records};
+use super::batches::BatchLoop;
+use super::collector::Collected;
+use super::compute::concat_records;
+use super::output::Output;
+use super::planner::{empty_records, ranges};
 use super::reader::{End, Part, Replaying};
-use super::sink_task::{Item, Slice};
+use super::sink_task::Item;
 use crate::{Demand, Event, Partition, Plan, StageError};
 
 /// Slices between the computation and the slowest sink.
@@ -54,7 +56,7 @@ impl Growing {
 }
 
 /// Why a batch ends.
-enum Turn {
+enum BatchEnd {
     /// It is full, or the source is silent.
     Batch,
     /// All is taken, or the worker was told to stop: what was set aside is stored.
@@ -63,34 +65,25 @@ enum Turn {
     End(End),
 }
 
-impl Batches<'_> {
+impl BatchLoop<'_> {
     /// Runs batches until the epoch ends.
     pub(super) async fn sliced(&mut self) -> Result<End, StageError> {
         loop {
-            let mut batch = Growing::new(self.begin(), vec![true; self.next.len()], true);
+            let mut batch = Growing::new(self.planner.begin(), vec![true; self.planner.next.len()], true);
             let turn = self.grow(&mut batch).await?;
-            if let Turn::End(end) = turn {
+            if let BatchEnd::End(end) = turn {
                 return Ok(end);
             }
             self.store(batch).await;
-            if matches!(turn, Turn::Last) {
+            if matches!(turn, BatchEnd::Last) {
                 return Ok(End::Finished);
             }
         }
     }
 
-    /// By sink whether it lacks a plan; none where one has a part of it.
-    pub(super) fn lacks(&self, plan: &Plan) -> Option<Vec<bool>> {
-        let lacks = |next| match clip(&plan.ranges, next) {
-            rest if rest.is_empty() => Some(false),
-            rest => (rest == plan.ranges).then_some(true),
-        };
-        self.next.iter().map(lacks).collect()
-    }
-
     /// Makes a leftover batch again. Returns how the epoch ends, if it does.
     pub(super) async fn replay(&mut self, plan: Plan) -> Result<Option<End>, StageError> {
-        let Some(lacks) = self.lacks(&plan) else { return Ok(None) };
+        let Some(lacks) = self.planner.lacks(&plan) else { return Ok(None) };
         let (limits, shared, ranges) = (self.settings.limits, self.shared.clone(), plan.ranges.clone());
         let mut replaying = Replaying::new(&ranges);
         let mut batch = Growing::new(plan, lacks, false);
@@ -98,7 +91,7 @@ impl Batches<'_> {
         loop {
             let demand = Demand { rows: limits.slice, bytes: BYTES, wait: PATIENCE };
             let part = tokio::select! {
-                part = self.reader.part(&mut replaying, demand) => part?,
+                part = self.collector.reader.part(&mut replaying, demand) => part?,
                 () = self.shutdown.cancelled() => return Ok(Some(End::Finished)),
                 () = shared.stop.cancelled() => return Ok(Some(End::Finished)),
             };
@@ -123,43 +116,43 @@ impl Batches<'_> {
     }
 
     /// Slice after slice, until the batch ends.
-    async fn grow(&mut self, batch: &mut Growing) -> Result<Turn, StageError> {
+    async fn grow(&mut self, batch: &mut Growing) -> Result<BatchEnd, StageError> {
         let (limits, stop) = (self.settings.limits, self.shared.stop.clone());
         let mut slice = Collected::default();
         loop {
-            let taken = Collected { reached: with(&batch.reached, &slice.reached), ..Collected::default() };
-            let (all, room) = (self.taken(&taken), limits.rows.saturating_sub(batch.rows + slice.rows));
+            let reached = with(&batch.reached, &slice.reached);
+            let (all, room) = (self.planner.taken(&reached), limits.rows.saturating_sub(batch.rows + slice.rows));
             let full = room == 0 || batch.bytes + slice.bytes >= limits.bytes;
             if slice.rows >= limits.slice || slice.bytes >= BYTES || all || full {
                 let slice = std::mem::take(&mut slice);
                 if !self.hand_on_slice(batch, slice).await? {
-                    return Ok(Turn::End(End::Finished));
+                    return Ok(BatchEnd::End(End::Finished));
                 }
             }
             match (all, full) {
-                (true, _) => return Ok(Turn::Last),
-                (false, true) => return Ok(Turn::Batch),
+                (true, _) => return Ok(BatchEnd::Last),
+                (false, true) => return Ok(BatchEnd::Batch),
                 (false, false) => {}
             }
             let demand = Demand { rows: limits.slice.min(room), bytes: BYTES, wait: PATIENCE };
             let event = tokio::select! {
-                event = self.reader.next(demand) => event?,
-                () = self.shutdown.cancelled() => return Ok(Turn::Last),
-                () = stop.cancelled() => return Ok(Turn::End(End::Finished)),
+                event = self.collector.reader.next(demand) => event?,
+                () = self.shutdown.cancelled() => return Ok(BatchEnd::Last),
+                () = stop.cancelled() => return Ok(BatchEnd::End(End::Finished)),
             };
             let turn = match event {
                 Event::Records(chunk) => {
                     slice.add(chunk);
                     continue;
                 }
-                Event::Idle => Turn::Batch,
-                Event::Ended => Turn::Last,
-                Event::Revoked => return Ok(Turn::End(End::Revoked)),
-                Event::Assigned(partitions) => return Ok(Turn::End(End::Assigned(partitions))),
+                Event::Idle => BatchEnd::Batch,
+                Event::Ended => BatchEnd::Last,
+                Event::Revoked => return Ok(BatchEnd::End(End::Revoked)),
+                Event::Assigned(partitions) => return Ok(BatchEnd::End(End::Assigned(partitions))),
             };
             return match self.hand_on_slice(batch, slice).await? {
                 true => Ok(turn),
-                false => Ok(Turn::End(End::Finished)),
+                false => Ok(BatchEnd::End(End::Finished)),
             };
         }
     }
@@ -169,7 +162,7 @@ impl Batches<'_> {
         if slice.reached.is_empty() {
             return Ok(true);
         }
-        let at = self.at.iter().chain(&batch.reached).map(|(partition, at)| (partition.clone(), *at)).collect();
+        let at = self.planner.at.iter().chain(&batch.reached).map(|(partition, at)| (partition.clone(), *at)).collect();
         let plan = Plan { ranges: ranges(&at, slice.reached.clone()), ..batch.plan.clone() };
         let records = concat_records(slice.records).unwrap_or_else(|| empty_records(&plan.ranges));
         let lacking = |lacks: &bool| if *lacks { plan.ranges.clone() } else { Vec::new() };
@@ -181,29 +174,23 @@ impl Batches<'_> {
         batch.rows += slice.rows;
         batch.bytes += slice.bytes;
         batch.outputs.get_or_insert_with(|| outputs.iter().map(Output::empty).collect());
-        let stop = self.shared.stop.clone();
-        let room = tokio::select! {
-            room = self.room.clone().acquire_owned() => room.expect("it is never closed"),
-            () = stop.cancelled() => return Ok(false),
-        };
-        self.hand_on(&Item::Slice(Arc::new(Slice { outputs, _room: room })));
-        Ok(true)
+        Ok(self.dispatcher.slice(outputs).await)
     }
 
     /// The batch is whole: what the sinks have set aside is to be stored.
     async fn store(&mut self, batch: Growing) {
         let Growing { mut plan, lacks, new, begun, reached, rows, computed, outputs, .. } = batch;
         if new {
-            plan.ranges = ranges(&self.at, reached);
+            plan.ranges = ranges(&self.planner.at, reached);
         }
         let Some(outputs) = outputs.filter(|_| !plan.ranges.is_empty()) else { return };
-        self.advance(&plan.ranges);
+        self.planner.advance(&plan.ranges);
         let lacking: Vec<_> =
             lacks.into_iter().map(|lacks| if lacks { plan.ranges.clone() } else { Vec::new() }).collect();
         // It holds no rows.
-        let permit = permit(&self.window, 1, self.settings.limits.window).await;
-        let batch = self.batch(plan, lacking, outputs, (rows, begun, computed), permit);
-        self.hand_on(&Item::Batch(batch, None));
+        let permit = self.dispatcher.reserve(1).await;
+        let batch = self.dispatcher.batch(plan, lacking, outputs, (rows, begun, computed), permit);
+        self.dispatcher.hand_on(&Item::Batch(batch, None));
     }
 }
 

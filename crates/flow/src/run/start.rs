@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use tracing::warn;
 
-use super::sink_task::{SinkStage, telling};
+use super::sink_task::{SinkStage, warn_while_waiting};
 use crate::{Bounds, Checkpoint, Claim, PASSING, Partition, Position, Reset, StageError};
 
 /// What was known of the log when the run began: partitions that came later begin at their first record.
@@ -38,7 +38,7 @@ pub(super) async fn held(
         let mut holdings = match sink.traits.keeps_positions {
             true => {
                 let name = sink.name.clone();
-                let positions = telling(&name, "reading its positions", String::new, sink.inner.positions());
+                let positions = warn_while_waiting(&name, "reading its positions", String::new, sink.inner.positions());
                 positions.await.map_err(|error| sink.named(error))?
             }
             false => Vec::new(),

@@ -1,0 +1,130 @@
+//! The first third of the batch loop: records become the content of a batch.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::Settings;
+use super::planner::Planner;
+use super::reader::{End, Reader};
+use super::sink_task::Shared;
+use super::trigger::{Ticks, Trigger};
+use crate::{Chunk, Event, Partition, Records, StageError};
+
+/// What was collected for a batch.
+#[derive(Default)]
+pub(super) struct Collected {
+    pub(super) records: Vec<Records>,
+    pub(super) rows: usize,
+    pub(super) bytes: usize,
+    pub(super) reached: HashMap<Partition, i64>,
+}
+
+impl Collected {
+    pub(super) fn add(&mut self, chunk: Chunk) {
+        self.rows += chunk.records.len();
+        self.bytes += chunk.records.bytes();
+        self.reached.extend(chunk.reached.into_iter().map(|p| (p.partition, p.next)));
+        self.records.push(chunk.records);
+    }
+}
+
+/// Why collecting stopped.
+pub(super) enum CollectEnd {
+    /// A batch is due.
+    Batch,
+    /// The epoch ends.
+    End(End),
+    /// A sink failed: its task says why.
+    Failed,
+}
+
+/// Alone decides when a batch is due, and how much is asked of the source for it.
+pub(super) struct Collector<'a> {
+    pub(super) reader: Reader<'a>,
+    pub(super) settings: &'a Settings,
+    pub(super) shutdown: &'a CancellationToken,
+    /// The dispatcher's: asking as late as possible gives the largest batch.
+    pub(super) turns: Arc<Semaphore>,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Collector<'_> {
+    /// Collects records until a batch is due.
+    pub(super) async fn collect(
+        &mut self,
+        planner: &Planner<'_>,
+        collected: &mut Collected,
+        ticks: &mut Option<Ticks>,
+    ) -> Result<CollectEnd, StageError> {
+        let limits = self.settings.limits;
+        if self.settings.trigger == Trigger::AvailableNow && planner.taken(&collected.reached) {
+            return Ok(CollectEnd::End(End::Finished));
+        }
+        let stop = self.shared.stop.clone();
+        if let Some(ticks) = ticks {
+            tokio::select! {
+                () = tokio::time::sleep_until(ticks.due().into()) => {}
+                () = self.shutdown.cancelled() => return Ok(CollectEnd::End(End::Finished)),
+                () = stop.cancelled() => return Ok(CollectEnd::Failed),
+            }
+        }
+        // The largest batch comes from asking as late as possible.
+        tokio::select! {
+            turn = self.turns.acquire() => drop(turn),
+            () = self.shutdown.cancelled() => return Ok(CollectEnd::End(End::Finished)),
+            () = stop.cancelled() => return Ok(CollectEnd::Failed),
+        }
+        let patience = if ticks.is_some() { Duration::from_millis(20) } else { Duration::from_secs(1) };
+        let begun = Instant::now();
+        loop {
+            let mut demand = limits.demand(patience);
+            demand.rows -= collected.rows.min(demand.rows - 1);
+            demand.bytes -= collected.bytes.min(demand.bytes - 1);
+            let event = tokio::select! {
+                event = self.reader.next(demand) => event?,
+                () = self.shutdown.cancelled() => return Ok(CollectEnd::End(End::Finished)),
+                () = stop.cancelled() => return Ok(CollectEnd::Failed),
+            };
+            match event {
+                Event::Records(chunk) => {
+                    let quiet = chunk.records.is_empty();
+                    collected.add(chunk);
+                    let full = collected.rows >= limits.rows || collected.bytes >= limits.bytes;
+                    let due = match ticks {
+                        Some(ticks) if full || begun.elapsed() > ticks.every() / 2 => {
+                            if ticks.begin(Instant::now(), full) {
+                                self.shared.stats.late();
+                            }
+                            true
+                        }
+                        Some(_) => false,
+                        // Positions that move without records wait for records, or for a quiet moment.
+                        None => {
+                            !quiet
+                                || self.settings.trigger == Trigger::AvailableNow && planner.taken(&collected.reached)
+                        }
+                    };
+                    if due {
+                        return Ok(CollectEnd::Batch);
+                    }
+                }
+                Event::Idle => {
+                    if let Some(ticks) = ticks
+                        && ticks.begin(Instant::now(), false)
+                        && collected.rows > 0
+                    {
+                        self.shared.stats.late();
+                    }
+                    return Ok(CollectEnd::Batch);
+                }
+                Event::Ended => return Ok(CollectEnd::End(End::Finished)),
+                Event::Revoked => return Ok(CollectEnd::End(End::Revoked)),
+                Event::Assigned(partitions) => return Ok(CollectEnd::End(End::Assigned(partitions))),
+            }
+        }
+    }
+}

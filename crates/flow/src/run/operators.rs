@@ -1,0 +1,216 @@
+//! Between the planner and the dispatcher: records become what each sink gets.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tracing::warn;
+
+use super::compute::{SinkShape, StageFactory, Stages};
+use super::output::Output;
+use super::progress::Stats;
+use super::{OnBadRecord, Settings};
+use crate::{BadRecord, Location, Partition, Plan, Provenance, Range, Recipe, Records, Scope, Source, StageError};
+
+/// Bad records named in the log, of one batch; the rest is counted.
+const NAMED_BAD_RECORDS: usize = 5;
+
+/// Decoders and queries that are kept ready: today's, and those of some leftover plans or of tables as they were.
+const STAGES_KEPT: usize = 4;
+
+/// A decoder and queries, and by sink where its columns are among those that they make, or why they are not.
+struct Ready {
+    stages: Stages,
+    fits: Vec<Result<Vec<usize>, String>>,
+}
+
+/// Decoders and queries at work: alone decides which of them a batch runs through, and what each sink gets of it.
+pub(super) struct Operators<'a> {
+    factory: &'a dyn StageFactory,
+    settings: &'a Settings,
+    stages_by_recipe: HashMap<Recipe, Ready>,
+    shapes: Vec<SinkShape>,
+    dead_letters: bool,
+    stats: Arc<Stats>,
+}
+
+impl<'a> Operators<'a> {
+    pub(super) fn new(
+        factory: &'a dyn StageFactory,
+        settings: &'a Settings,
+        shapes: Vec<SinkShape>,
+        stats: Arc<Stats>,
+    ) -> Self {
+        let dead_letters = shapes.iter().any(SinkShape::takes_dead_letters);
+        Operators { factory, settings, stages_by_recipe: HashMap::new(), shapes, dead_letters, stats }
+    }
+
+    /// What the sinks get of these records; bad ones are counted and told on the way.
+    pub(super) async fn outputs(
+        &mut self,
+        plan: &Plan,
+        records: &Records,
+        ranges: &[Vec<Range>],
+        new: bool,
+        (next, source): (&[HashMap<Partition, i64>], &mut dyn Source),
+    ) -> Result<Vec<Output>, StageError> {
+        let (mut outputs, bad) = tokio::task::block_in_place(|| self.compute((plan, records), ranges, new, next))?;
+        self.bad_records(&bad, records, source).await?;
+        let letters =
+            self.shapes.iter().zip(ranges).map(|(shape, ranges)| shape.takes_dead_letters() && !ranges.is_empty());
+        let letters: Vec<bool> = letters.collect();
+        for (index, output) in outputs.iter_mut().enumerate().filter(|(index, _)| letters[*index]) {
+            if let Some(provenance) = &output.provenance
+                && let Some(places) = source.places(provenance).await?
+            {
+                *output = output.clone().with_places(&places);
+            }
+            let shape = &self.shapes[index];
+            let found = shape.find(&output.rows.schema()).map_err(|why| misfit(shape, plan, &why))?;
+            *output = output.columns(&found)?;
+        }
+        Ok(outputs)
+    }
+
+    /// One output a sink, and, of a new batch, the records that could not go on. Sinks that lack the same ranges share
+    /// one computation.
+    fn compute(
+        &mut self,
+        (plan, records): (&Plan, &Records),
+        ranges: &[Vec<Range>],
+        new: bool,
+        next: &[HashMap<Partition, i64>],
+    ) -> Result<(Vec<Output>, Vec<BadRecord>), StageError> {
+        if !self.stages_by_recipe.contains_key(&*plan.recipe) {
+            if self.stages_by_recipe.len() >= STAGES_KEPT {
+                let today = self.factory.recipe();
+                self.stages_by_recipe.retain(|recipe, _| *recipe == *today);
+            }
+            let stages = self.factory.stages(&plan.recipe)?;
+            let made = stages.made(&self.shapes);
+            let fits = self.shapes.iter().zip(&made).map(|(shape, made)| shape.find(made)).collect();
+            self.stages_by_recipe.insert((*plan.recipe).clone(), Ready { stages, fits });
+        }
+        let Ready { stages, fits } = self.stages_by_recipe.get_mut(&*plan.recipe).expect("it was put there");
+        let mut outputs: Vec<Option<Output>> = vec![None; ranges.len()];
+        let mut bad = Vec::new();
+        for sink in 0..ranges.len() {
+            if outputs[sink].is_some() {
+                continue;
+            }
+            if ranges[sink].is_empty() {
+                outputs[sink] = Some(self.shapes[sink].empty());
+                continue;
+            }
+            let whole = ranges[sink] == plan.ranges;
+            if !whole && let Some(cut) = cut(stages.scope(), &ranges[sink], &plan.ranges) {
+                return Err(StageError::state(format!(
+                    "sink `{}` is at {} in {}, in the middle of a batch from {} to {} whose query takes it as a whole: it \
+                     cannot be replayed in part",
+                    self.shapes[sink].name,
+                    next[sink].get(&cut.partition).copied().unwrap_or(cut.from),
+                    cut.partition,
+                    cut.from,
+                    cut.to
+                ))
+                .remedy(format!(
+                    "`foretell positions set PIPELINE --sink {} --partition {} --offset {}` moves it to the batch's end, \
+                     with {} to its begin",
+                    self.shapes[sink].name, cut.partition, cut.to, cut.from
+                )));
+            }
+            let computed = if whole {
+                stages.run(records, plan.time, &self.shapes)?
+            } else {
+                stages.run(&records.filter(&inside(records, &ranges[sink])), plan.time, &self.shapes)?
+            };
+            if whole && new {
+                bad = computed.bad;
+            }
+            for (other, output) in computed.outputs.into_iter().enumerate() {
+                if outputs[other].is_none() && ranges[other] == ranges[sink] {
+                    let shape = &self.shapes[other];
+                    outputs[other] = Some(match &fits[other] {
+                        // Places come later.
+                        _ if shape.takes_dead_letters() => output,
+                        Ok(columns) => output.columns(columns)?,
+                        Err(why) => return Err(misfit(shape, plan, why)),
+                    });
+                }
+            }
+        }
+        Ok((outputs.into_iter().flatten().collect(), bad))
+    }
+
+    /// Counts bad records, names the first few where nobody else keeps them, and stops where that is asked for.
+    async fn bad_records(
+        &mut self,
+        bad: &[BadRecord],
+        records: &Records,
+        source: &mut dyn Source,
+    ) -> Result<(), StageError> {
+        let Some(first) = bad.first() else { return Ok(()) };
+        if self.settings.on_bad_record == OnBadRecord::Stop {
+            let place = place(first, records, source).await?;
+            return Err(StageError::state(place).remedy("`on_bad_record: continue` and `dead_letters:` set it aside"));
+        }
+        self.stats.bad(bad.len());
+        if !self.dead_letters {
+            for b in bad.iter().take(NAMED_BAD_RECORDS) {
+                warn!("bad record: {}", place(b, records, source).await?);
+            }
+            if bad.len() > NAMED_BAD_RECORDS {
+                warn!("and {} more bad records in this batch", bad.len() - NAMED_BAD_RECORDS);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where a bad record is and what is wrong with it, in a line.
+async fn place(bad: &BadRecord, records: &Records, source: &mut dyn Source) -> Result<String, StageError> {
+    let (partitions, offsets) = (records.partitions.slice(bad.row, 1), records.offsets.slice(bad.row, 1));
+    let (partition, offset) = (partitions.value(0), offsets.value(0));
+    let places = source.places(&Provenance { partitions, offsets }).await?;
+    let place = match places.as_deref() {
+        Some([Location { file, line: Some(line) }]) => format!("{file} line {line}"),
+        Some([Location { file, line: None }]) => format!("{file}[{partition}] offset {offset}"),
+        _ => format!("{}[{partition}] offset {offset}", records.topic),
+    };
+    Ok(format!("{place}: {}: {}", bad.stage, bad.reason))
+}
+
+/// A plan whose rows do not have the columns that a sink was opened with.
+fn misfit(shape: &SinkShape, plan: &Plan, why: &str) -> StageError {
+    let ranges: Vec<String> = plan.ranges.iter().map(|r| format!("{} {} to {}", r.partition, r.from, r.to)).collect();
+    StageError::state(format!(
+        "sink `{}` lacks a batch ({}) that was planned with another query, model or table, whose result {why}",
+        shape.name,
+        ranges.join(", ")
+    ))
+    .remedy(format!(
+        "run the pipeline file as it was before, until `foretell positions show` tells that every sink has caught up; \
+         or give the batch up in this sink with `foretell positions set PIPELINE --sink {}`",
+        shape.name
+    ))
+}
+
+/// Which range of a plan, a part of which is lacking, cannot be computed in parts.
+fn cut<'p>(scope: Scope, part: &[Range], plan: &'p [Range]) -> Option<&'p Range> {
+    let whole = |range: &Range| part.contains(range);
+    let begun = |range: &Range| part.iter().any(|part| part.partition == range.partition);
+    match scope {
+        Scope::Record => None,
+        Scope::Partition => plan.iter().find(|range| begun(range) && !whole(range)),
+        Scope::Batch => plan.iter().find(|range| !whole(range)),
+    }
+}
+
+/// Which records lie in these ranges.
+fn inside(records: &Records, ranges: &[Range]) -> arrow::array::BooleanArray {
+    let pairs = records.partitions.values().iter().zip(records.offsets.values());
+    pairs
+        .map(|(index, offset)| {
+            Some(ranges.iter().any(|r| r.partition.index == *index && (r.from..r.to).contains(offset)))
+        })
+        .collect()
+}
