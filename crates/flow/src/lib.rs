@@ -8,6 +8,8 @@
 //! each source partition, and the pipeline's first such sink (the leader) also stores the plans that the others still
 //! lack, so that whatever dies in between is replayed with the same records, the same time and the same models.
 
+#![forbid(unsafe_code)]
+
 mod dead_letter;
 mod error;
 mod plan;

@@ -176,7 +176,7 @@ pub trait Query: Send {
     /// Runs the query over one batch; `time` is what `now()` says, in microseconds since the epoch.
     ///
     /// # Errors
-    /// Only where no single row is at fault: a failing aggregate. It names the expression.
+    /// [`Data`](crate::Fault::Data), only where no single row is at fault: a failing aggregate. It names the expression.
     fn run(&mut self, batch: &RecordBatch, time: i64) -> Result<Queried, StageError>;
 }
 
@@ -226,7 +226,7 @@ pub trait Sink: Send {
     /// in the order in which they came. An error or a claim makes void what was set aside. Called only where
     /// [`SinkTraits::slices`] says so.
     async fn slice(&mut self, _rows: &RecordBatch) -> Result<(), StageError> {
-        Err(StageError::settings("this sink takes batches as a whole: a defect of this program"))
+        Err(StageError::defect("this sink takes batches as a whole"))
     }
 
     /// Stores rows and positions in one atomic act: each range's `from` must be the stored position (else

@@ -271,11 +271,7 @@ pub(crate) fn of(doing: &str, error: &KafkaError) -> StageError {
         KafkaError::Transaction(error) => error.string(),
         error => code.map_or_else(|| error.to_string(), text),
     };
-    StageError {
-        fault: code.map_or(Fault::Unavailable, fault),
-        message: format!("{doing}: {text}"),
-        remedy: String::new(),
-    }
+    StageError::new(code.map_or(Fault::Unavailable, fault), format!("{doing}: {text}"))
 }
 
 #[cfg(test)]

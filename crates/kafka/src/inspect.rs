@@ -281,11 +281,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 ) -> Result<T, StageError> {
     match tokio::task::spawn_blocking(call).await {
         Ok(answer) => answer,
-        Err(_) => Err(StageError {
-            fault: Fault::Unavailable,
-            message: "a Kafka call did not end".into(),
-            remedy: String::new(),
-        }),
+        Err(_) => Err(StageError::new(Fault::Unavailable, "a Kafka call did not end")),
     }
 }
 

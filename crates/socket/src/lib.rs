@@ -318,7 +318,7 @@ impl Source for SocketSource {
                 return Err(error);
             }
             if self.peers.as_ref().is_some_and(Peers::ended) {
-                return Err(StageError::defect("the socket source"));
+                return Err(StageError::panicked("the socket source"));
             }
             if let Some(at) = self.at
                 && let Some(records) = block_in_place(|| self.keeper.log.read(at, demand))?

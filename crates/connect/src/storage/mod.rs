@@ -167,6 +167,6 @@ impl From<Error> for StageError {
             ErrorKind::Changed => Fault::State,
             ErrorKind::Exists | ErrorKind::Missing | ErrorKind::Unavailable => Fault::Unavailable,
         };
-        StageError { fault, message: error.to_string(), remedy: String::new() }
+        StageError::new(fault, error.to_string()).caused_by(error)
     }
 }

@@ -102,7 +102,7 @@ impl Progress {
             }
             if range.to < range.from {
                 let text = format!("{partition}: the range {}..{} goes backwards", range.from, range.to);
-                return Err(StageError { fault: Fault::State, message: text, remedy: String::new() });
+                return Err(StageError::new(Fault::State, text));
             }
         }
         Ok(())

@@ -257,7 +257,7 @@ fn assemble(
         Arc::new(times),
     ]);
     RecordBatch::try_new(records_schema(&decoded.schema(), keys.data_type()), columns)
-        .map_err(|_| StageError::settings("the decoder gives other columns than it declares: a defect of this program"))
+        .map_err(|_| StageError::defect("the decoder gives other columns than it declares"))
 }
 
 /// The result as a sink's own query sees it: with `_partition` and `_offset` where rows have them.
@@ -282,9 +282,7 @@ fn origin(result: &Output, records: &Records, row: usize) -> Result<usize, Stage
     let (partition, offset) = (provenance.partitions.value(row), provenance.offsets.value(row));
     (0..records.len())
         .find(|i| records.partitions.value(*i) == partition && records.offsets.value(*i) == offset)
-        .ok_or_else(|| {
-            StageError::settings("a row names a record that its batch does not have: a defect of this program")
-        })
+        .ok_or_else(|| StageError::defect("a row names a record that its batch does not have"))
 }
 
 /// Several chunks as one batch.

@@ -337,7 +337,7 @@ async fn join(
                 sinks.push(sink);
                 outcome
             }
-            Err(error) if error.is_panic() => Err(StageError::defect(&format!("sink `{name}`"))),
+            Err(error) if error.is_panic() => Err(StageError::panicked(&format!("sink `{name}`"))),
             Err(_) => Ok(()),
         };
         if let Err(error) = outcome
@@ -353,7 +353,9 @@ fn severity(error: &StageError) -> u8 {
     match error.fault {
         Fault::Unavailable => 0,
         Fault::Fenced => 1,
-        Fault::State => 2,
-        Fault::Settings => 3,
+        Fault::Data => 2,
+        Fault::State => 3,
+        Fault::Settings => 4,
+        Fault::Defect => 5,
     }
 }

@@ -61,7 +61,7 @@ impl House {
     pub(super) async fn end(self) -> Result<(), StageError> {
         self.0.abort();
         match tokio::time::timeout(LAST, self.0).await {
-            Ok(Err(error)) if error.is_panic() => Err(StageError::defect("housekeeping")),
+            Ok(Err(error)) if error.is_panic() => Err(StageError::panicked("housekeeping")),
             _ => Ok(()),
         }
     }

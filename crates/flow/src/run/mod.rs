@@ -26,6 +26,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::RuntimeFlavor;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -114,8 +115,14 @@ impl Worker {
     /// Runs until `shutdown` is cancelled (drains first), the source ends, or an error that trying again cannot mend.
     ///
     /// # Errors
-    /// [`Fault::Settings`] and [`Fault::State`]: a person must act; the text says how.
+    /// [`Fault::Settings`], [`Fault::State`] and [`Fault::Data`]: a person must act; the text says how. [`Fault::Defect`]: a
+    /// defect of this program. On a runtime of one thread it refuses to start: it computes batches in place, on a thread
+    /// that the others must be able to do without.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), StageError> {
+        if tokio::runtime::Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
+            return Err(StageError::settings("a worker does not run on a current-thread runtime of tokio")
+                .remedy("`Builder::new_multi_thread()` or `#[tokio::main]` makes one with threads"));
+        }
         let mut sinks = std::mem::take(&mut self.sinks);
         let mut fenced = 0;
         let mut fresh = true;

@@ -16,9 +16,10 @@ pub(super) struct Output {
 impl Output {
     /// Some of its columns, in this order.
     pub(super) fn columns(&self, indices: &[usize]) -> Result<Output, StageError> {
-        let rows = self.rows.project(indices).map_err(|_| {
-            StageError::settings("a query gives other columns than it declares: a defect of this program")
-        })?;
+        let rows = self
+            .rows
+            .project(indices)
+            .map_err(|_| StageError::defect("a query gives other columns than it declares"))?;
         Ok(Output { rows, provenance: self.provenance.clone() })
     }
 

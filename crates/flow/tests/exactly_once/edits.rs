@@ -304,7 +304,7 @@ async fn a_panic_in_a_sinks_task_ends_the_run() {
     worker.sinks[1].inner = Box::new(Panics);
     let run = worker.run(CancellationToken::new());
     let error = tokio::time::timeout(Duration::from_secs(20), run).await.expect("it ends").unwrap_err();
-    assert_eq!(error.fault, Fault::Settings);
+    assert_eq!(error.fault, Fault::Defect);
     assert!(error.message.contains("sink `b` ended by a defect of this program"), "{error}");
 }
 

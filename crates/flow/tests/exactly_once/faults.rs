@@ -156,3 +156,12 @@ async fn a_sink_with_backfill_gets_what_came_before() {
     let good = (0..PARTITIONS).flat_map(|index| (0..RECORDS).filter(move |o| !is_bad(index, *o))).count();
     assert_eq!(added.rows.len(), good);
 }
+
+#[tokio::test]
+async fn a_runtime_of_one_thread_is_refused() {
+    let stores = Stores::default();
+    let worker = worker(3, &stores, Trigger::AvailableNow, false, "a");
+    let error = worker.run(CancellationToken::new()).await.unwrap_err();
+    assert_eq!(error.fault, Fault::Settings);
+    assert!(error.message.contains("current-thread") && error.remedy.contains("new_multi_thread"), "{error}");
+}

@@ -154,9 +154,9 @@ async fn run_workers(
             joined = tasks.join_next() => match joined {
                 None => break,
                 Some(Ok(ended)) => ended.map_err(anyhow::Error::from),
-                Some(Err(_)) => Err(StageError::defect("a worker").into()),
+                Some(Err(_)) => Err(StageError::panicked("a worker").into()),
             },
-            Some(joined) = tables.join_next() => joined.map_err(|_| StageError::defect("reading a table again").into()),
+            Some(joined) = tables.join_next() => joined.map_err(|_| StageError::panicked("reading a table again").into()),
         };
         if let Err(error) = ended {
             // One worker that needs a person stops all of them.

@@ -78,7 +78,8 @@ impl Query for Stage {
         let context =
             Context { batch_time: DateTime::from_timestamp_micros(time).unwrap_or_default(), provenance: None };
         // The engine's futures wait for nothing outside; the worker's thread is set aside for this.
-        let answer = wait(self.0.run(batch, &context)).map_err(|error| StageError::state(format!("query: {error}")))?;
+        let answer = wait(self.0.run(batch, &context))
+            .map_err(|error| StageError::data(format!("query: {error}")).caused_by(error))?;
         let provenance = answer.provenance.map(|p| Provenance { partitions: p.partition, offsets: p.offset });
         let refused = answer.refused.into_iter().map(|refused| Refused {
             row: refused.row,

@@ -141,7 +141,7 @@ impl Encoder {
         }
         let (given, own) = (rows.schema(), self.schema.fields().iter());
         if !given.fields().iter().map(|field| field.name()).eq(own.map(|field| field.name())) {
-            return Err(StageError::settings("rows have other columns than the sink was opened with: a defect"));
+            return Err(StageError::defect("rows have other columns than the sink was opened with"));
         }
         self.results(rows).map_err(|error| StageError::settings(format!("rows do not become text: {error}")))
     }

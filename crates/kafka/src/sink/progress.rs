@@ -264,7 +264,7 @@ impl Ledger {
                         Some(code) if message.partition() == 0 && error::breaks(code) => {
                             let (at, text) = (message.offset(), message.error_text());
                             let message = format!("topic `{}`: offset {at} cannot be read: {text}", self.topic);
-                            return Err(StageError { fault: error::fault(code), message, remedy: String::new() });
+                            return Err(StageError::new(error::fault(code), message));
                         }
                         // It passes, or is of the group, which is not ours to join.
                         Some(_) => tracing::debug!(topic = self.topic, "{}", message.error_text()),

@@ -370,7 +370,7 @@ impl Writer {
     fn outcome(&self, target: &str) -> StageError {
         if let Some((code, text)) = self.producer.client().fatal_error() {
             let message = format!("{}: {text}", self.doing(target));
-            return StageError { fault: error::fault(code), message, remedy: String::new() };
+            return StageError::new(error::fault(code), message);
         }
         let failed = self.reports.failed();
         // What is not a row's comes first; a record that was dropped says nothing.

@@ -415,8 +415,7 @@ fn unreadable(topic: &str, partition: i32, offset: i64, code: Code, text: &str) 
 
 /// The fault of an error that the group or a partition reports while reading.
 fn reading(topic: &str, code: Code, text: &str) -> StageError {
-    let error =
-        StageError { fault: error::fault(code), message: format!("topic `{topic}`: {text}"), remedy: String::new() };
+    let error = StageError::new(error::fault(code), format!("topic `{topic}`: {text}"));
     match code {
         Code::GroupAuthorizationFailed => {
             error.remedy("allow the user `Read` on the consumer group: `group`, or the pipeline's name")
