@@ -16,6 +16,7 @@ mod plan;
 mod record;
 mod run;
 mod stage;
+pub mod testing;
 
 pub use dead_letter::{BadRecord, Location, Provenance, dead_letter_schema, dead_letters};
 pub use error::{Fault, StageError};

@@ -1,0 +1,7 @@
+//! What every sink and every source must hold to, as tests that each of them runs.
+//!
+//! An implementation says how it is opened and how what landed is read; [`sinks::run`] and [`sources::run`] do the rest,
+//! and panic where the contract of [`Sink`](crate::Sink) or [`Source`](crate::Source) is broken.
+
+pub mod sinks;
+pub mod sources;

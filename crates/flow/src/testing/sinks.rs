@@ -1,0 +1,338 @@
+//! The suite for sinks: claims, fences, resets, plans kept and trimmed, ranges that do not fit, slices, deaths.
+
+use std::sync::Arc;
+
+use arrow::array::{Int32Array, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use async_trait::async_trait;
+
+use crate::{
+    Checkpoint, Claim, Fault, Partition, Plan, PlanPart, PlanRetention, Position, Provenance, Range, Recipe, Reset,
+    Sink, SinkTraits, StageError, Trace, Write, Written,
+};
+
+/// A kind of sink, as the suite needs it. All sinks are opened with [`schema`].
+#[async_trait]
+pub trait Place: Send {
+    /// How the sink behaves.
+    fn traits(&self) -> SinkTraits;
+
+    /// From now on sinks are opened at another place, where nothing is.
+    async fn renew(&mut self);
+
+    /// Opens the sink at the place, as a new process would.
+    async fn open(&mut self) -> Box<dyn Sink>;
+
+    /// Opens a sink that dies, as a process does, at its `nth` change of what is stored, from 0: half of these before the
+    /// change, half behind it, if possible. `None` where there is no means for that.
+    async fn open_mortal(&mut self, _nth: usize) -> Option<Box<dyn Sink>> {
+        None
+    }
+
+    /// Opens a sink of another pipeline and name that writes to the same target. `None` where none can.
+    async fn open_as(&mut self, _pipeline: &str, _sink: &str) -> Option<Box<dyn Sink>> {
+        None
+    }
+
+    /// The rows that a reader sees, as (partition, offset), in the order of arrival within a partition. Called while no
+    /// sink is open, or none has more to do before its rows are seen.
+    async fn landed(&mut self) -> Vec<(i32, i64)>;
+}
+
+/// The columns of the suite's rows: `partition` and `offset`.
+pub fn schema() -> SchemaRef {
+    let columns = vec![Field::new("partition", DataType::Int32, false), Field::new("offset", DataType::Int64, false)];
+    Arc::new(Schema::new(columns))
+}
+
+/// Deaths that are tried at most; more changes than that no single write makes.
+const DEATHS: usize = 64;
+
+/// Runs the whole suite.
+///
+/// # Panics
+/// Where the sink breaks its contract.
+pub async fn run(place: &mut dyn Place) {
+    nothing_is_stored_at_first(place).await;
+    a_claim_stores_where_it_starts_and_keeps_what_is_there(place).await;
+    what_is_written_is_there_for_the_next_process(place).await;
+    ranges_that_do_not_fit_store_nothing(place).await;
+    an_earlier_owner_is_fenced(place).await;
+    plans_are_kept_replaced_and_trimmed(place).await;
+    resets_set_and_forget(place).await;
+    slices_land_with_their_batch_or_not_at_all(place).await;
+    another_sink_leaves_traces_and_takes_over(place).await;
+    deaths_lose_and_double_nothing(place).await;
+}
+
+fn partition(index: i32) -> Partition {
+    Partition { topic: "orders".into(), index }
+}
+
+fn claim(index: i32, start: i64) -> Claim {
+    Claim { partition: partition(index), identity: "log".into(), start }
+}
+
+fn claims() -> Vec<Claim> {
+    vec![claim(0, 0), claim(1, 100)]
+}
+
+fn range(index: i32, from: i64, to: i64) -> Range {
+    Range { partition: partition(index), from, to }
+}
+
+fn rows(ranges: &[Range]) -> (RecordBatch, Provenance) {
+    let all = || ranges.iter().flat_map(|range| (range.from..range.to).map(|offset| (range.partition.index, offset)));
+    let partitions: Int32Array = all().map(|(index, _)| Some(index)).collect();
+    let offsets: Int64Array = all().map(|(_, offset)| Some(offset)).collect();
+    let rows = RecordBatch::try_new(schema(), vec![Arc::new(partitions.clone()), Arc::new(offsets.clone())]);
+    (rows.expect("two columns of one length"), Provenance { partitions, offsets })
+}
+
+/// A write of one row an offset.
+fn write(ranges: &[Range]) -> Write {
+    let time = 1_700_000_000_000_000 + ranges.iter().map(|range| range.from).sum::<i64>();
+    let recipe = Arc::new(Recipe { query: "query".into(), ..Recipe::default() });
+    let (rows, provenance) = rows(ranges);
+    let plan = Arc::new(Plan { id: format!("w-{time}"), time, recipe, ranges: ranges.to_vec() });
+    Write { plan, ranges: ranges.to_vec(), rows, provenance: Some(provenance), keep: None }
+}
+
+/// The same without rows.
+fn empty(ranges: &[Range]) -> Write {
+    let (rows, provenance) = rows(&[]);
+    Write { rows, provenance: Some(provenance), ..write(ranges) }
+}
+
+fn next(held: &[Checkpoint]) -> Vec<(i32, i64)> {
+    let mut next: Vec<_> = held.iter().map(|held| (held.partition.index, held.next)).collect();
+    next.sort_unstable();
+    next
+}
+
+async fn claimed(place: &mut dyn Place, claims: &[Claim]) -> Box<dyn Sink> {
+    let mut sink = place.open().await;
+    let held = sink.claim(claims).await.expect("it is claimed");
+    assert_eq!(held.len(), claims.len(), "one entry a claim");
+    sink
+}
+
+async fn close(mut sink: Box<dyn Sink>) {
+    sink.close().await.expect("it closes");
+}
+
+/// What is stored and what landed, as a process that comes later sees it; it leaves the claims as they are.
+async fn seen(place: &mut dyn Place, claims: &[Claim]) -> (Vec<Checkpoint>, Vec<(i32, i64)>) {
+    let mut sink = place.open().await;
+    let held = sink.claim(claims).await.expect("it is claimed");
+    let mut stored = sink.positions().await.expect("positions are read");
+    stored.sort_by(|a, b| a.partition.cmp(&b.partition));
+    let mut held_sorted = held;
+    held_sorted.sort_by(|a, b| a.partition.cmp(&b.partition));
+    assert_eq!(stored, held_sorted, "`claim` and `positions` say the same");
+    close(sink).await;
+    let mut landed = place.landed().await;
+    landed.sort_by_key(|(index, _)| *index);
+    (stored, landed)
+}
+
+fn offsets(index: i32, from: i64, to: i64) -> impl Iterator<Item = (i32, i64)> {
+    (from..to).map(move |offset| (index, offset))
+}
+
+async fn nothing_is_stored_at_first(place: &mut dyn Place) {
+    place.renew().await;
+    let mut sink = place.open().await;
+    assert_eq!(sink.positions().await.expect("positions are read"), [], "a new place holds no positions");
+    assert_eq!(sink.traces().await.expect("traces are read"), [], "nor traces of others");
+    close(sink).await;
+}
+
+async fn a_claim_stores_where_it_starts_and_keeps_what_is_there(place: &mut dyn Place) {
+    place.renew().await;
+    let mut sink = place.open().await;
+    let held = sink.claim(&claims()).await.expect("it is claimed");
+    assert_eq!(next(&held), [(0, 0), (1, 100)]);
+    assert!(held.iter().all(|held| held.identity == "log" && held.plans.is_empty()), "{held:?}");
+    close(sink).await;
+    let (held, _) = seen(place, &[claim(0, 7), claim(1, 7)]).await;
+    assert_eq!(next(&held), [(0, 0), (1, 100)], "a later claim changes no position");
+}
+
+async fn what_is_written_is_there_for_the_next_process(place: &mut dyn Place) {
+    place.renew().await;
+    let mut sink = claimed(place, &claims()).await;
+    let written = sink.write(&write(&[range(0, 0, 3), range(1, 100, 102)])).await.expect("it is stored");
+    assert_eq!(written, Written::default());
+    sink.write(&empty(&[range(0, 3, 10)])).await.expect("positions move without rows");
+    sink.write(&write(&[range(0, 10, 12)])).await.expect("it is stored");
+    // No close: a process that is gone leaves what it stored.
+    drop(sink);
+    let (held, landed) = seen(place, &claims()).await;
+    assert_eq!(next(&held), [(0, 12), (1, 102)]);
+    let expected: Vec<_> = offsets(0, 0, 3).chain(offsets(0, 10, 12)).chain(offsets(1, 100, 102)).collect();
+    assert_eq!(landed, expected);
+}
+
+async fn ranges_that_do_not_fit_store_nothing(place: &mut dyn Place) {
+    for wrong in [range(0, 2, 5), range(0, 4, 6), range(1, 100, 101)] {
+        place.renew().await;
+        let mut sink = claimed(place, &[claim(0, 0)]).await;
+        sink.write(&write(&[range(0, 0, 3)])).await.expect("it is stored");
+        let error = sink.write(&write(std::slice::from_ref(&wrong))).await.expect_err("it does not fit");
+        if wrong.partition.index == 0 {
+            assert_eq!(error.fault, Fault::Fenced, "{error}");
+        }
+        drop(sink);
+        let (held, landed) = seen(place, &[claim(0, 0)]).await;
+        assert_eq!(next(&held), [(0, 3)], "{wrong:?}");
+        assert_eq!(landed, offsets(0, 0, 3).collect::<Vec<_>>(), "{wrong:?}");
+    }
+}
+
+async fn an_earlier_owner_is_fenced(place: &mut dyn Place) {
+    place.renew().await;
+    let mut first = claimed(place, &[claim(0, 0)]).await;
+    first.write(&write(&[range(0, 0, 3)])).await.expect("it is stored");
+    let mut second = claimed(place, &[claim(0, 0)]).await;
+    let error = first.write(&write(&[range(0, 3, 6)])).await.expect_err("it is another's now");
+    assert_eq!(error.fault, Fault::Fenced, "{error}");
+    second.write(&write(&[range(0, 3, 5)])).await.expect("the new owner writes");
+    drop(first);
+    close(second).await;
+    let (held, landed) = seen(place, &[claim(0, 0)]).await;
+    assert_eq!((next(&held), landed), (vec![(0, 5)], offsets(0, 0, 5).collect()));
+}
+
+/// A write that keeps its plan, and what of the plans ends at or below `floor` goes.
+fn keeping(ranges: &[Range], floor: i64) -> Write {
+    let mut write = write(ranges);
+    let pieces: Vec<PlanPart> = write.plan.pieces().collect();
+    write.keep = Some(PlanRetention { pieces, floor: vec![Position { partition: partition(0), next: floor }] });
+    write
+}
+
+async fn plans_are_kept_replaced_and_trimmed(place: &mut dyn Place) {
+    let kept = |held: &[Checkpoint]| -> Vec<(i64, i64)> {
+        held[0].plans.iter().map(|part| (part.range.from, part.range.to)).collect()
+    };
+    place.renew().await;
+    let mut sink = claimed(place, &[claim(0, 0)]).await;
+    let first = keeping(&[range(0, 0, 3)], 0);
+    sink.write(&first).await.expect("it is stored");
+    sink.write(&keeping(&[range(0, 3, 5)], 0)).await.expect("it is stored");
+    drop(sink);
+    let (held, _) = seen(place, &[claim(0, 0)]).await;
+    assert_eq!(kept(&held), [(0, 3), (3, 5)], "plans are kept, by offset");
+    assert_eq!(held[0].plans[0], first.plan.pieces().next().expect("one range"), "as they were given");
+    let mut sink = claimed(place, &[claim(0, 0)]).await;
+    sink.write(&keeping(&[range(0, 5, 6)], 3)).await.expect("it is stored");
+    let trim = Write {
+        keep: Some(PlanRetention { pieces: Vec::new(), floor: vec![Position { partition: partition(0), next: 4 }] }),
+        ..empty(&[range(0, 6, 7)])
+    };
+    sink.write(&trim).await.expect("it is stored");
+    drop(sink);
+    let (held, _) = seen(place, &[claim(0, 0)]).await;
+    assert_eq!(kept(&held), [(3, 5), (5, 6)], "what ends at or below the floor goes, what lies across it stays");
+}
+
+async fn resets_set_and_forget(place: &mut dyn Place) {
+    place.renew().await;
+    let mut sink = claimed(place, &claims()).await;
+    sink.write(&keeping(&[range(0, 0, 3)], 0)).await.expect("it is stored");
+    close(sink).await;
+    let mut sink = place.open().await;
+    let position = Position { partition: partition(0), next: 2 };
+    sink.reset(&Reset::Set { position, identity: "another".into() }).await.expect("it is set");
+    close(sink).await;
+    let mut sink = place.open().await;
+    let held = sink.positions().await.expect("positions are read");
+    assert_eq!(next(&held), [(0, 2), (1, 100)]);
+    let set = held.iter().find(|held| held.partition.index == 0).expect("it is there");
+    assert_eq!((set.identity.as_str(), set.plans.len()), ("another", 0), "a new log, and no plans of the old one");
+    sink.reset(&Reset::Forget(Some(partition(0)))).await.expect("it is forgotten");
+    assert_eq!(next(&sink.positions().await.expect("positions are read")), [(1, 100)]);
+    sink.reset(&Reset::Forget(None)).await.expect("all is forgotten");
+    assert_eq!(sink.positions().await.expect("positions are read"), []);
+    close(sink).await;
+}
+
+async fn slices_land_with_their_batch_or_not_at_all(place: &mut dyn Place) {
+    let mut sink = match place.traits().slices {
+        true => {
+            place.renew().await;
+            claimed(place, &[claim(0, 0)]).await
+        }
+        false => return,
+    };
+    sink.slice(&rows(&[range(0, 0, 9)]).0).await.expect("it is set aside");
+    sink.claim(&[claim(0, 0)]).await.expect("it is claimed, and what was set aside is void");
+    sink.slice(&rows(&[range(0, 0, 2)]).0).await.expect("it is set aside");
+    sink.slice(&rows(&[range(0, 2, 4)]).0).await.expect("it is set aside");
+    sink.write(&empty(&[range(0, 0, 4)])).await.expect("it is stored");
+    sink.slice(&rows(&[range(0, 4, 6)]).0).await.expect("it is set aside");
+    drop(sink);
+    let (held, landed) = seen(place, &[claim(0, 0)]).await;
+    assert_eq!((next(&held), landed), (vec![(0, 4)], offsets(0, 0, 4).collect()));
+}
+
+async fn another_sink_leaves_traces_and_takes_over(place: &mut dyn Place) {
+    place.renew().await;
+    let mut sink = claimed(place, &[claim(0, 0)]).await;
+    sink.write(&write(&[range(0, 0, 3)])).await.expect("it is stored");
+    close(sink).await;
+    let Some(mut other) = place.open_as("renamed", "other").await else { return };
+    let traces = other.traces().await.expect("traces are read");
+    let of_sink = |trace: &Trace| matches!(trace, Trace::Sink { logs, .. } if logs.as_slice() == ["log"]);
+    assert!(traces.iter().any(of_sink), "{traces:?}");
+    close(other).await;
+    let mut sink = place.open().await;
+    sink.hand_over("renamed", "other").await.expect("it is handed over");
+    assert_eq!(sink.positions().await.expect("positions are read"), [], "nothing stays behind");
+    close(sink).await;
+    let mut other = place.open_as("renamed", "other").await.expect("it was there before");
+    assert_eq!(next(&other.positions().await.expect("positions are read")), [(0, 3)]);
+    close(other).await;
+}
+
+/// Dies at each change in turn, then goes on as the run loop does: it claims, believes, and writes what is lacking.
+async fn deaths_lose_and_double_nothing(place: &mut dyn Place) {
+    let whole = [range(0, 0, 3), range(1, 100, 102)];
+    for nth in 0..DEATHS {
+        place.renew().await;
+        let Some(mut mortal) = place.open_mortal(nth).await else { return };
+        let life: Result<Written, StageError> = match mortal.claim(&claims()).await {
+            Ok(_) => mortal.write(&write(&whole)).await,
+            Err(error) => Err(error),
+        };
+        drop(mortal);
+        let (held, landed) = seen(place, &claims()).await;
+        let mut rest = Vec::new();
+        for range in &whole {
+            let next = held.iter().find(|held| held.partition == range.partition).expect("it was claimed").next;
+            let stored = landed.iter().filter(|(index, _)| *index == range.partition.index).count() as i64;
+            assert!(next == range.from || next == range.to, "death {nth}: {range:?} is stored in part: {next}");
+            assert_eq!(stored, next - range.from, "death {nth}: rows and position of {range:?} differ");
+            if next == range.from {
+                rest.push(range.clone());
+            }
+        }
+        if life.is_ok() {
+            assert!(rest.is_empty(), "death {nth}: what was told to be stored is lost");
+            assert!(nth > 1, "no death was died");
+            return;
+        }
+        if place.traits().atomic {
+            assert!(rest.is_empty() || rest.len() == whole.len(), "death {nth}: one write, stored in part");
+        }
+        if !rest.is_empty() {
+            let mut sink = claimed(place, &claims()).await;
+            sink.write(&write(&rest)).await.expect("what is lacking is stored");
+            close(sink).await;
+        }
+        let (_, landed) = seen(place, &claims()).await;
+        assert_eq!(landed, offsets(0, 0, 3).chain(offsets(1, 100, 102)).collect::<Vec<_>>(), "death {nth}");
+    }
+    panic!("a write still dies at its change {DEATHS}");
+}
