@@ -27,6 +27,6 @@ pub use run::{
     Trigger, Worker, check_positions, records_schema,
 };
 pub use stage::{
-    Bounds, Checkpoint, Chunk, Claim, Decode, Decoded, Demand, Event, PASSING, PlanRetention, Queried, Query, Refused,
-    Reset, Scope, Sharing, Sink, SinkTraits, Source, Trace, Upkeep, Write, Written,
+    Bounds, Checkpoint, Chunk, Claim, Decode, Decoded, Demand, EPHEMERAL_LOG, Event, PlanRetention, Queried, Query,
+    Refused, Reset, Scope, Sharing, Sink, SinkTraits, Source, Trace, Upkeep, Write, Written,
 };

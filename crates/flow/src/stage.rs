@@ -109,7 +109,7 @@ pub struct Chunk {
 
 /// Begins the identity of a log that ends with its process. What a sink holds of an earlier such log can never be read
 /// again: when a worker starts, its first claim replaces it (position and plans), and the log says what is lacking.
-pub const PASSING: &str = "passing ";
+pub const EPHEMERAL_LOG: &str = "passing ";
 
 /// What a service says of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,7 +117,7 @@ pub struct Bounds {
     /// Which.
     pub partition: Partition,
     /// Names the log for ever: cluster id and topic id. Another identity under the same name is another log. That of a
-    /// log that ends with its process begins with [`PASSING`].
+    /// log that ends with its process begins with [`EPHEMERAL_LOG`].
     pub identity: String,
     /// The first offset that is still there.
     pub first: i64,

@@ -234,7 +234,7 @@ fn holding(stores: &Stores, sink: usize) -> (String, i64) {
 }
 
 fn passing(name: &str) -> String {
-    format!("{PASSING}{name}")
+    format!("{EPHEMERAL_LOG}{name}")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

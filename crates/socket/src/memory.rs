@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use foretell_flow::{Demand, PASSING, Records, RecordsBuilder, StageError};
+use foretell_flow::{Demand, EPHEMERAL_LOG, Records, RecordsBuilder, StageError};
 
 use super::lines::Lines;
 use super::log::{Extent, Log, TOPIC, lock};
@@ -35,7 +35,7 @@ impl Memory {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
         let begin = i64::try_from(now).unwrap_or_default();
         Memory {
-            identity: format!("{PASSING}socket {}", uuid::Uuid::new_v4()),
+            identity: format!("{EPHEMERAL_LOG}socket {}", uuid::Uuid::new_v4()),
             room,
             state: Mutex::new(State { groups: VecDeque::new(), memory: 0, first: begin, end: begin, closed: false }),
             freed: Condvar::new(),

@@ -257,7 +257,7 @@ async fn a_spooled_source_goes_on_where_the_sinks_are() {
 async fn every_start_without_a_spool_is_another_log() {
     let first = Bed::listen(json!({})).await.source.bounds(&[partition()]).await.unwrap().remove(0);
     let second = Bed::listen(json!({})).await.source.bounds(&[partition()]).await.unwrap().remove(0);
-    assert!(first.identity.starts_with(foretell_flow::PASSING) && first.identity != second.identity);
+    assert!(first.identity.starts_with(foretell_flow::EPHEMERAL_LOG) && first.identity != second.identity);
     assert!(first.start < second.start, "no offset comes twice");
 }
 

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use tracing::warn;
 
 use super::sink_task::{SinkStage, warn_while_waiting};
-use crate::{Bounds, Checkpoint, Claim, PASSING, Partition, Position, Reset, StageError};
+use crate::{Bounds, Checkpoint, Claim, EPHEMERAL_LOG, Partition, Position, Reset, StageError};
 
 /// What was known of the log when the run began: partitions that came later begin at their first record.
 pub(super) struct Known<'a> {
@@ -84,7 +84,9 @@ pub(super) fn claims(
 
 /// Whether a sink holds the position of a log that ended with its process.
 fn is_past(holding: &Checkpoint, bound: &Bounds) -> bool {
-    holding.partition == bound.partition && holding.identity != bound.identity && holding.identity.starts_with(PASSING)
+    holding.partition == bound.partition
+        && holding.identity != bound.identity
+        && holding.identity.starts_with(EPHEMERAL_LOG)
 }
 
 /// Replaces what claimed sinks hold of logs that ended with their process, and says what can no longer reach them.

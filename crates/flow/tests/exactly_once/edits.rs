@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use foretell_flow::*;
 use tokio_util::sync::CancellationToken;
 
-use super::bed::*;
+use super::memory::*;
 
 const SWAPPED: [&str; 4] = ["time", "recipe", "offset", "partition"];
 

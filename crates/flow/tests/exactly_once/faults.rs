@@ -6,7 +6,7 @@ use std::time::Duration;
 use foretell_flow::*;
 use tokio_util::sync::CancellationToken;
 
-use super::bed::*;
+use super::memory::*;
 
 type Stores = [Arc<Mutex<Store>>; 3];
 
