@@ -10,6 +10,7 @@ use arrow::array::{Int64Array, RecordBatch, StringArray};
 use foretell_flow::{Demand, Event, Fault, Partition, Position, Provenance, Source, StageError};
 use serde_json::{Value, json};
 
+mod conformance;
 mod whole;
 
 use super::KIND;
