@@ -77,12 +77,11 @@ def run(folder, foretell, case):
     work = folder / "run"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
-    names = [f"m['{output}'] AS out_{index}" for index, output in enumerate(case["outputs"])] if len(case["outputs"]) > 1 else ["m AS out_0"]
     pipeline = f"""pipeline: fuzz
 source: {{ file: {{ path: ../{case['file']} }} }}
 models: {{ m: {{ file: ../{case['model']} }} }}
 query: |
-  SELECT {', '.join(names)}, row_number_of_file FROM (SELECT m(*) AS m, "the row" AS row_number_of_file FROM records)
+  SELECT m, row_number_of_file FROM (SELECT m(*) AS m, "the row" AS row_number_of_file FROM records)
 sinks: {{ out: {{ file: {{ path: out, format: parquet }} }} }}
 on_bad_record: stop
 trigger: available_now
@@ -93,7 +92,9 @@ trigger: available_now
     tables = [pyarrow.parquet.read_table(path) for path in files]
     rows = [row for table in tables for row in table.to_pylist()]
     rows.sort(key=lambda row: row["row_number_of_file"])
-    return [[row[f"out_{index}"] for row in rows] for index in range(len(case["outputs"]))]
+    # Several outputs are one column of fields, whatever those are called.
+    answers = [list(row["m"].values()) if isinstance(row["m"], dict) else [row["m"]] for row in rows]
+    return [list(column) for column in zip(*answers)]
 
 
 def columns(path):

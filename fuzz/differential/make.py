@@ -199,10 +199,7 @@ def as_file(seed, folder, made, case):
         (folder / file).write_text("".join(json.dumps(row, default=lambda value: value.item()) + "\n" for row in rows))
     written = [{"type": kind_of(column), "values": [bits(value, kind_of(column)) for value in column], "slack": np.asarray(one).tolist()}
                for column, one in zip(columns, far)]
-    flags = isinstance(getattr(made.model, "classes_", None), np.ndarray) and getattr(made.model, "multilabel_", False)
-    labels = made.model.classes_ if flags else range(len(columns))
-    names = ["prediction"] if len(columns) == 1 else [f"prediction_{label}" for label in labels]
-    (folder / "files.json").write_text(json.dumps({"model": case["model"], "file": file, "about": case["about"], "outputs": names, "predict": written}))
+    (folder / "files.json").write_text(json.dumps({"model": case["model"], "file": file, "about": case["about"], "predict": written}))
 
 
 def main():

@@ -19,7 +19,7 @@ use crate::families::ordinal_encoder::{self, Learned};
 use crate::labels::Labels;
 use crate::load::unpickle;
 use crate::loader::feature_names;
-use crate::matrix::{Frame, Matrix};
+use crate::matrix::{ArrayRule, Frame, Matrix};
 use crate::step::Run;
 use crate::{Columns, Error, Input, InputKind, LoadOptions, Output, Outputs, Signature};
 
@@ -229,7 +229,7 @@ impl Reverse {
 
     /// Codes to labels. A code that no label has refuses its row, or is NULL where unknown labels are not refused.
     pub fn score(&self, columns: &Columns<'_>) -> Outputs {
-        let frame = Frame { columns: columns.arrays().to_vec(), rows: columns.rows(), wide: false };
+        let frame = Frame { columns: columns.arrays().to_vec(), rows: columns.rows(), rule: ArrayRule::default() };
         let codes = Matrix::Frame(frame).numbers(0).unwrap_or_else(|| vec![f64::NAN; columns.rows()]);
         let mut run = Run::default();
         let places: Vec<Option<u32>> =

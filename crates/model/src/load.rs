@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::at::choose;
 use crate::families::{self, allow};
 use crate::loader::{Loader, Out, Source};
+use crate::matrix::ArrayRule;
 use crate::xgboost::Form;
 use crate::{Description, Error, Input, InputKind, Model, Output, Report, Signature, lightgbm};
 
@@ -132,7 +133,7 @@ fn finish(mut loader: Loader<'_>, loaded: crate::loader::Loaded, bytes: &[u8]) -
             (Signature::transformer(inputs, transform), Vec::new())
         }
     };
-    let wide = loader.version().is_some_and(|version| version < (0, 22));
+    let rule = ArrayRule::of(loader.version());
     let steps = loaded.report.walk();
     let trees: Vec<_> = steps.iter().filter_map(|step| step.trees.as_ref()).collect();
     let mut kernels: Vec<&str> = trees.iter().map(|trees| trees.kernel.as_str()).collect();
@@ -150,7 +151,7 @@ fn finish(mut loader: Loader<'_>, loaded: crate::loader::Loaded, bytes: &[u8]) -
         sha256: sha256(bytes),
         root: loaded.report,
     };
-    Ok(Model { step: loaded.step, labels, signature, description, wide })
+    Ok(Model { step: loaded.step, labels, signature, description, rule })
 }
 
 /// Looks into a file whether or not it can be loaded.

@@ -25,8 +25,30 @@ pub(crate) enum Matrix {
 pub(crate) struct Frame {
     pub(crate) columns: Vec<ArrayRef>,
     pub(crate) rows: usize,
-    /// Whether an array made of it is float64 whatever its columns are: scikit-learn before 0.22 did not look at them.
-    pub(crate) wide: bool,
+    pub(crate) rule: ArrayRule,
+}
+
+/// Which type the library gives to an array that it makes of a DataFrame's columns, some of them float32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum ArrayRule {
+    /// float64: scikit-learn before 0.22 does not look at the columns.
+    Float64,
+    /// float32 where all columns are float32 or smaller integers: bools become objects before scikit-learn 1.1.
+    Numbers,
+    /// The same, and bools count as the smallest of integers, as numpy has it.
+    #[default]
+    Common,
+}
+
+impl ArrayRule {
+    /// The rule of a version of scikit-learn; where a file names none, that of today.
+    pub(crate) fn of(version: Option<(u32, u32)>) -> Self {
+        match version {
+            Some(version) if version < (0, 22) => ArrayRule::Float64,
+            Some(version) if version < (1, 1) => ArrayRule::Numbers,
+            _ => ArrayRule::Common,
+        }
+    }
 }
 
 /// Column-major float64. `narrow` says that the library would hold float32: the values are rounded to it already, and
@@ -59,14 +81,13 @@ pub(crate) fn round(value: f64, narrow: bool) -> f64 {
 impl Frame {
     /// Whether an array made of it is float32.
     fn is_narrow(&self) -> bool {
-        let holds = |array: &ArrayRef| {
-            matches!(
-                array.data_type(),
-                DataType::Float32 | DataType::Int8 | DataType::Int16 | DataType::UInt8 | DataType::UInt16
-            )
+        let holds = |array: &ArrayRef| match array.data_type() {
+            DataType::Float32 | DataType::Int8 | DataType::Int16 | DataType::UInt8 | DataType::UInt16 => true,
+            DataType::Boolean => self.rule == ArrayRule::Common,
+            _ => false,
         };
         let has = self.columns.iter().any(|array| array.data_type() == &DataType::Float32);
-        !self.wide && has && self.columns.iter().all(holds)
+        self.rule != ArrayRule::Float64 && has && self.columns.iter().all(holds)
     }
 }
 
@@ -145,7 +166,7 @@ impl Matrix {
         match self {
             Matrix::Frame(frame) => {
                 let columns = picked.iter().map(|&col| frame.columns[col].clone()).collect();
-                Matrix::Frame(Frame { columns, rows: frame.rows, wide: frame.wide })
+                Matrix::Frame(Frame { columns, rows: frame.rows, rule: frame.rule })
             }
             Matrix::Dense(dense) => {
                 let mut data = Vec::with_capacity(picked.len() * dense.rows);
@@ -192,7 +213,9 @@ impl Matrix {
     /// The same to a step that takes numbers in the type that they have.
     pub(crate) fn typed(self) -> Matrix {
         match self {
-            Matrix::Frame(frame) => Matrix::Frame(Frame { wide: false, ..frame }),
+            Matrix::Frame(frame) if frame.rule == ArrayRule::Float64 => {
+                Matrix::Frame(Frame { rule: ArrayRule::Numbers, ..frame })
+            }
             other => other,
         }
     }

@@ -8,7 +8,7 @@ use arrow_schema::DataType;
 
 use crate::families::encode::texts;
 use crate::labels::Labels;
-use crate::matrix::{Frame, Matrix, read};
+use crate::matrix::{ArrayRule, Frame, Matrix, read};
 use crate::step::{Answer, Run, Step};
 use crate::{Columns, Description, Method, Output, Outputs, Refusal, Signature};
 
@@ -19,8 +19,7 @@ pub struct Model {
     pub(crate) labels: Vec<Labels>,
     pub(crate) signature: Signature,
     pub(crate) description: Description,
-    /// Whether its library makes float64 of any table.
-    pub(crate) wide: bool,
+    pub(crate) rule: ArrayRule,
 }
 
 /// Memory that calls may share. One a thread; any model takes any.
@@ -60,7 +59,7 @@ impl Model {
         if wanted.is_empty() {
             return Outputs::default();
         }
-        let x = Matrix::Frame(Frame { columns: columns.arrays().to_vec(), rows, wide: self.wide });
+        let x = Matrix::Frame(Frame { columns: columns.arrays().to_vec(), rows, rule: self.rule });
         let mut run = Run::default();
         let table = match &self.step {
             Step::Predict(step) if want != Method::Transform => Err(step.answer(x, want, &mut run)),

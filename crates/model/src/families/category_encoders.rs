@@ -277,7 +277,7 @@ mod run {
     use arrow_array::{ArrayRef, Float64Array};
 
     use crate::families::encode::{self, Categories, MISSING};
-    use crate::matrix::{Frame, Matrix};
+    use crate::matrix::{ArrayRule, Frame, Matrix};
     use crate::step::{Run, Transform};
 
     #[derive(Debug)]
@@ -357,7 +357,7 @@ mod run {
                 }
                 out.extend(values.into_iter().map(|column| Arc::new(Float64Array::from(column)) as ArrayRef));
             }
-            let frame = Matrix::Frame(Frame { columns: out, rows: count, wide: false });
+            let frame = Matrix::Frame(Frame { columns: out, rows: count, rule: ArrayRule::default() });
             frame.clone().into_dense().map_or(frame, Matrix::Dense)
         }
     }

@@ -235,7 +235,7 @@ mod run {
 
     use crate::bind::is_text;
     use crate::families::feature_union::times;
-    use crate::matrix::{Csr, Dense, Frame, Matrix};
+    use crate::matrix::{ArrayRule, Csr, Dense, Frame, Matrix};
     use crate::step::{Run, Transform};
 
     #[derive(Debug)]
@@ -349,7 +349,7 @@ mod run {
                     }
                 }
             }
-            return Matrix::Frame(Frame { columns, rows, wide: false });
+            return Matrix::Frame(Frame { columns, rows, rule: ArrayRule::default() });
         }
         let cols = parts.iter().map(Matrix::cols).sum();
         let mut out = Dense { data: Vec::with_capacity(rows * cols), rows, cols, narrow: true };

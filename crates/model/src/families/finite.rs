@@ -13,6 +13,8 @@ pub(crate) struct Finite {
     pub(crate) allows_nan: bool,
     /// Whether numbers become float32 first, so that a large one becomes infinite.
     pub(crate) narrows: bool,
+    /// Whether the numbers of a sparse table are looked at.
+    pub(crate) sparse: bool,
 }
 
 impl Transform for Finite {
@@ -25,7 +27,7 @@ impl Transform for Finite {
 impl Finite {
     pub(crate) fn new(step: &str, sources: &[Source], allows_nan: bool, narrows: bool) -> Self {
         let labels = sources.iter().map(|source| source.label.clone()).collect();
-        Finite { step: step.to_string(), labels, allows_nan, narrows }
+        Finite { step: step.to_string(), labels, allows_nan, narrows, sparse: true }
     }
 
     fn verdict(&self, value: f64) -> Option<&'static str> {
@@ -62,6 +64,7 @@ impl Finite {
                     self.column(dense.column(col), label, run);
                 }
             }
+            Matrix::Csr(_) if !self.sparse => {}
             Matrix::Csr(csr) => {
                 for row in 0..csr.rows() {
                     for (col, value) in csr.row(row) {

@@ -41,7 +41,7 @@ pub(crate) fn read(view: &View<'_>, unknown: Unknown) -> Result<Encoding, Error>
 
 mod run {
     use crate::encoding::Encoding;
-    use crate::matrix::{Frame, Matrix};
+    use crate::matrix::{ArrayRule, Frame, Matrix};
     use crate::step::{Run, Transform};
 
     #[derive(Debug)]
@@ -53,7 +53,7 @@ mod run {
             match x {
                 Matrix::Frame(frame) => {
                     let column = frame.columns.iter().take(1).map(|column| self.0.encode(column, run)).collect();
-                    Matrix::Frame(Frame { columns: column, rows, wide: false })
+                    Matrix::Frame(Frame { columns: column, rows, rule: ArrayRule::default() })
                 }
                 other => {
                     run.refuse_all(rows, "LabelEncoder", None, "not a column of labels");

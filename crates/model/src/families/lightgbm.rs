@@ -195,13 +195,13 @@ mod recode {
 
     impl Transform for Recode {
         fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
-            let Matrix::Frame(Frame { mut columns, rows, wide }) = x else { return x };
+            let Matrix::Frame(Frame { mut columns, rows, rule }) = x else { return x };
             for (column, codes) in columns.iter_mut().zip(&self.codes) {
                 if let Some((label, codes)) = codes {
                     run.unseen(label, recode(column, codes));
                 }
             }
-            Matrix::Frame(Frame { columns, rows, wide })
+            Matrix::Frame(Frame { columns, rows, rule })
         }
     }
 

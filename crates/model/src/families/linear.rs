@@ -211,7 +211,9 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         let face = if exponential(view, &class)? { run::Face::Exp } else { run::Face::Value };
         (face, Targets::numbers(outputs, float))
     };
-    let finite = Finite::new(&class, &sources, false, false);
+    let mut finite = Finite::new(&class, &sources, false, false);
+    // The elastic net multiplies a sparse table without a look at it.
+    finite.sparse = !matches!(class.as_str(), "ElasticNet" | "Lasso" | "MultiTaskElasticNet" | "MultiTaskLasso");
     let lone = targets.labels.first().is_some_and(|labels| labels.len() == 1);
     let step = run::Linear { coef, intercept, features, narrow, typed, face, finite };
     let step = lone_class::guarded(Box::new(step), &class, lone);

@@ -123,7 +123,7 @@ mod run {
     use crate::bind::is_text;
     use crate::families::encode::texts;
     use crate::families::finite::Finite;
-    use crate::matrix::{Dense, Frame, Matrix, read, round};
+    use crate::matrix::{ArrayRule, Csr, Dense, Frame, Matrix, read, round};
     use crate::step::{Run, Transform};
 
     #[derive(Debug)]
@@ -158,27 +158,50 @@ mod run {
             });
             Arc::new(StringArray::from(out))
         }
+
+        /// A sparse table stays one: what is not stored is 0 and there.
+        fn sparse(&self, csr: Csr, run: &mut Run) -> Matrix {
+            let x = Matrix::Csr(csr);
+            if self.checks {
+                self.finite.check(&x, run);
+            }
+            let Matrix::Csr(mut csr) = x else { return x };
+            let mut missing = vec![Vec::new(); csr.rows()];
+            for (row, missing) in missing.iter_mut().enumerate() {
+                for place in csr.starts[row]..csr.starts[row + 1] {
+                    let col = csr.indices[place] as usize;
+                    if !self.missing.is_number(csr.data[place]) {
+                        continue;
+                    }
+                    if let Some(Fill::Number(fill)) = &self.columns[col] {
+                        csr.data[place] = round(*fill, csr.narrow || self.narrow);
+                    }
+                    missing.extend(self.indicated.iter().position(|feature| *feature == col));
+                }
+                missing.sort_unstable();
+            }
+            let kept: Vec<usize> = (0..self.columns.len()).filter(|col| self.columns[*col].is_some()).collect();
+            let all_kept = kept.len() == self.columns.len();
+            if all_kept && self.indicated.is_empty() {
+                return Matrix::Csr(csr);
+            }
+            let Matrix::Csr(csr) = Matrix::Csr(csr).select(&kept) else { return Matrix::Dense(Dense::zeros(0, 0)) };
+            let mut out = Csr::empty(kept.len() + self.indicated.len(), csr.rows());
+            out.narrow = csr.narrow;
+            for (row, missing) in missing.iter().enumerate() {
+                csr.row(row).for_each(|(col, value)| out.push(col, value));
+                missing.iter().for_each(|index| out.push((kept.len() + index) as u32, 1.0));
+                out.end_row();
+            }
+            Matrix::Csr(out)
+        }
     }
 
     impl Transform for Imputer {
         fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
-            let x = match x {
-                Matrix::Csr(mut csr) if self.indicated.is_empty() && self.columns.iter().all(Option::is_some) => {
-                    if self.checks {
-                        self.finite.check(&Matrix::Csr(csr.clone()), run);
-                    }
-                    for (value, col) in csr.data.iter_mut().zip(&csr.indices) {
-                        if self.missing.is_number(*value)
-                            && let Some(Fill::Number(fill)) = &self.columns[*col as usize]
-                        {
-                            *value = round(*fill, csr.narrow || self.narrow);
-                        }
-                    }
-                    return Matrix::Csr(csr);
-                }
-                Matrix::Csr(csr) => Matrix::Dense(csr.to_dense()),
-                other => other,
-            };
+            if let Matrix::Csr(csr) = x {
+                return self.sparse(csr, run);
+            }
             let (rows, narrow) = (x.rows(), x.is_narrow());
             let mut columns: Vec<ArrayRef> = Vec::new();
             let mut masks = Vec::with_capacity(self.columns.len());
@@ -214,7 +237,7 @@ mod run {
                 columns.push(Arc::new(Float64Array::from_iter_values(mask)));
             }
             if columns.iter().any(|column| is_text(column.data_type())) {
-                return Matrix::Frame(Frame { columns, rows, wide: false });
+                return Matrix::Frame(Frame { columns, rows, rule: ArrayRule::default() });
             }
             let mut dense = Dense::zeros(rows, columns.len());
             dense.narrow = narrow;

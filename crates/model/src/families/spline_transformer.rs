@@ -83,10 +83,11 @@ fn read(view: &View<'_>, beyond: run::Beyond, edge: Option<usize>) -> Result<run
     // Around a period a few splines may follow each other more than once.
     let narrow = if beyond == run::Beyond::Periodic { width == 0 } else { width <= degree };
     let needed = count.checked_add(degree).and_then(|sum| sum.checked_add(1));
-    if needed != Some(knots.len()) || count <= degree || narrow || !knots.is_sorted() {
+    if needed != Some(knots.len()) || count <= degree || narrow || !knots.windows(2).all(ascends) {
         let message = format!("{} knots for {count} coefficients of degree {degree}", knots.len());
         return Err(Error::state(view.path(), message));
     }
+    let sorted = knots.is_sorted();
     let edge = edge.unwrap_or(degree);
     let ends = if beyond == run::Beyond::Linear && edge <= 1 { edge.saturating_add(1) } else { edge };
     let upper = knots.len().checked_sub(edge).and_then(|at| at.checked_sub(1)).and_then(|at| knots.get(at));
@@ -94,7 +95,18 @@ fn read(view: &View<'_>, beyond: run::Beyond, edge: Option<usize>) -> Result<run
         return Err(Error::state(view.path(), format!("{} knots, and an edge at {edge}", knots.len())));
     };
     let range = (*low, *high);
-    Ok(run::Spline { knots, coefficients: coefficients.f64s()?, width, degree, range, ends })
+    Ok(run::Spline { knots, coefficients: coefficients.f64s()?, width, degree, range, ends, sorted })
+}
+
+/// Whether the second of two knots is not below the first by more than rounding: the knots of a period are moved by its
+/// length, which may put one of two equal knots before the other.
+fn ascends(pair: &[f64]) -> bool {
+    /// A few units in the last place of the larger.
+    const ROUNDING: f64 = 8.0 * f64::EPSILON;
+    match *pair {
+        [low, high] => low <= high || low - high <= ROUNDING * low.abs().max(high.abs()),
+        _ => true,
+    }
 }
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
@@ -124,6 +136,8 @@ mod run {
         pub(super) range: (f64, f64),
         /// How many splines on each side go on beyond.
         pub(super) ends: usize,
+        /// Whether the knots ascend, without a step back by rounding.
+        pub(super) sorted: bool,
     }
 
     impl Spline {
@@ -135,8 +149,13 @@ mod run {
         fn at(&self, x: f64, derivative: bool, out: &mut [f64]) {
             let (degree, knots) = (self.degree, &self.knots);
             let last = knots.len() - degree - 2;
-            let after = knots[..=last].partition_point(|knot| *knot <= x);
-            let interval = after.saturating_sub(1).clamp(degree, last);
+            let interval = if self.sorted {
+                let after = knots[..=last].partition_point(|knot| *knot <= x);
+                after.saturating_sub(1).clamp(degree, last)
+            } else {
+                // scipy goes up from the first interval.
+                degree + knots[degree + 1..=last].iter().take_while(|knot| **knot <= x).count()
+            };
             let mut basis = vec![0.0; degree + 1];
             basis[0] = 1.0;
             for order in 1..=degree {

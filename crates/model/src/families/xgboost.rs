@@ -286,7 +286,7 @@ mod recode {
 
     impl Transform for Recode {
         fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
-            let Matrix::Frame(Frame { mut columns, rows, wide }) = x else { return x };
+            let Matrix::Frame(Frame { mut columns, rows, rule }) = x else { return x };
             for ((column, numbers), label) in columns.iter_mut().zip(&self.numbers).zip(&self.labels) {
                 let Some(numbers) = numbers.as_ref().filter(|_| !is_text(column.data_type())) else { continue };
                 let mut codes = vec![f64::NAN; rows];
@@ -321,7 +321,7 @@ mod recode {
                 run.unseen(label, unseen);
                 *column = std::sync::Arc::new(arrow_array::Float64Array::from(codes.data));
             }
-            Matrix::Frame(Frame { columns, rows, wide })
+            Matrix::Frame(Frame { columns, rows, rule })
         }
     }
 }
