@@ -5,7 +5,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::error::{list, nearest};
+use foretell_suggest::nearest;
+
+use super::error::list;
 use super::node::{Data, Node, Reference, scalar};
 
 /// Something wrong at a place of the file.
