@@ -97,7 +97,7 @@ fn a_batch_of_lines_with_the_bad_ones_set_aside() {
 
 const MINUTES: &str = "
 pipeline: ${id}
-source: { file: { path: \"PATH\", format: csv, header: false, split: 20000, lanes: 5, poll: 100ms } }
+source: { file: { path: \"PATH\", format: csv, header: false, split: 20000, partitions: 5, poll: 100ms } }
 decode: { csv: { columns: [PNO: utf8, ITEM_n: int64, ORDERDR_n: int64, DEPT_n: int64, SEX_n: int64, AGE: int64, POS_n: int64, IO_n: int64] } }
 models: { mri: { file: \"${root}/examples/mri/models/mri_xgb.joblib\" } }
 query: |

@@ -7,20 +7,24 @@ use crate::root;
 /// Our own crates that each of ours may use.
 const OURS: &[(&str, &[&str])] = &[
     ("pickle", &[]),
+    ("suggest", &[]),
     ("flow", &[]),
     ("model", &["pickle"]),
-    ("query", &["model"]),
+    ("query", &["model", "suggest"]),
     ("connect", &["flow"]),
     ("decode", &["connect", "flow"]),
     ("storage", &["connect"]),
     ("socket", &["connect", "flow"]),
     ("files", &["connect", "decode", "flow", "storage"]),
-    ("kafka", &["connect", "flow"]),
-    ("sql", &["connect", "decode", "flow"]),
+    ("kafka", &["connect", "flow", "suggest"]),
+    ("sql", &["connect", "decode", "flow", "suggest"]),
     ("evaluate", &[]),
     (
         "foretell",
-        &["model", "flow", "query", "connect", "decode", "storage", "socket", "files", "kafka", "sql", "evaluate"],
+        &[
+            "model", "flow", "query", "connect", "decode", "storage", "socket", "files", "kafka", "sql", "evaluate",
+            "suggest",
+        ],
     ),
 ];
 
@@ -34,6 +38,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     // Of `files` the tests put objects where it reads them.
     ("object_store", &["storage", "files", "tests"]),
     ("parquet", &["files", "foretell", "tests"]),
+    ("strsim", &["suggest"]),
     ("clap", &["foretell"]),
     ("clap_complete", &["foretell"]),
     ("anyhow", &["foretell"]),

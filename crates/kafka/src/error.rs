@@ -4,15 +4,9 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::{RDKafkaConfRes, RDKafkaErrorCode as Code};
 
 use foretell_flow::{Fault, StageError};
+use foretell_suggest::nearest;
 
 use crate::raw;
-
-/// The name among these that was probably meant.
-pub(crate) fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let distance = |other: &str| strsim::osa_distance(&name.to_lowercase(), &other.to_lowercase());
-    let best = names.into_iter().map(|other| (distance(other), other)).min()?;
-    (best.0 <= 1 + name.chars().count() / 3).then_some(best.1)
-}
 
 /// `did you mean …?`, where a near name is there.
 pub(crate) fn meant<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> String {

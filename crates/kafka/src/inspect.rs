@@ -85,7 +85,7 @@ impl Inspector {
         self.awaited(topic)?.ok_or_else(|| {
             let all = self.topics().unwrap_or_default();
             let error = StageError::settings(format!("brokers `{}` have no topic `{topic}`", self.brokers));
-            match error::nearest(topic, all.iter().map(String::as_str)) {
+            match foretell_suggest::nearest(topic, all.iter().map(String::as_str)) {
                 Some(near) => error.remedy(format!("did you mean `{near}`?")),
                 None if all.is_empty() => error.remedy("create it; the cluster has no topic yet"),
                 None => error.remedy("create it, or correct the name"),

@@ -71,17 +71,9 @@ pub(crate) fn function_name(function: &Function) -> Option<String> {
     }
 }
 
-/// The name most similar to `name`, if any is similar; the first of several.
+/// The name most similar to `name`, if any is similar.
 pub(crate) fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    let lower = name.to_lowercase();
-    let letters = name.chars().count();
-    let most = if letters < 3 { 0 } else { letters.div_ceil(3) };
-    names
-        .into_iter()
-        .map(|candidate| (strsim::osa_distance(&lower, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, _)| *distance <= most)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate.to_owned())
+    foretell_suggest::nearest(name, names).map(str::to_owned)
 }
 
 /// Parses one query and nothing else.

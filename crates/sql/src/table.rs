@@ -11,7 +11,9 @@ use foretell_flow::StageError;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::sink::read::{self, Texts, What};
+use crate::sink::databases;
+use crate::sink::read::{self, What};
+use crate::sink::schema::Texts;
 use foretell_connect::secret::SecretUrl;
 use foretell_connect::table::{Places, Rows};
 use foretell_decode::{MOST_DIGITS, parse_decimal};
@@ -35,7 +37,7 @@ impl Settings {
     /// Where the rows are, without secrets.
     pub fn describe(&self) -> String {
         let what = self.table.as_ref().map_or_else(|| "a query".to_string(), |table| format!("table {table}"));
-        format!("{what} ({})", read::scheme(&self.url))
+        format!("{what} ({})", databases::scheme(&self.url))
     }
 
     /// Reads the rows; they are put in order, so that the same rows are the same table however the database gives them.

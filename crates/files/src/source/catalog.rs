@@ -93,7 +93,7 @@ impl Catalog {
         let manifest = Manifest::read(storage.clone(), folder, settings.lanes()).await?;
         if let Some(lanes) = settings.lanes_given().filter(|lanes| *lanes != manifest.known.lanes) {
             let message = format!(
-                "`lanes` is {lanes}, but {} was begun with {}: positions are stored by lane",
+                "`partitions` is {lanes}, but {} was begun with {}: positions are stored by partition",
                 manifest.place(),
                 manifest.known.lanes
             );
@@ -348,7 +348,7 @@ impl Catalog {
         let known = self.known();
         let bytes: u64 = known.files.iter().map(|file| file.size).sum();
         let mut lines = vec![format!(
-            "{} files, {}, in {} parts for {} lanes; {} of them not seen before",
+            "{} files, {}, in {} parts for {} partitions; {} of them not seen before",
             known.files.len(),
             HumanSize(bytes as usize),
             known.entries,

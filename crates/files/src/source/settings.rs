@@ -47,7 +47,7 @@ pub(super) struct Settings {
     /// How many partitions the files are dealt to: most workers that can read at once. Kept in `state`; it cannot be
     /// changed later. Default: 16.
     #[serde(default)]
-    lanes: Option<u16>,
+    partitions: Option<u16>,
     /// Files are cut into parts of this size, which are read in parallel. Default: 8 MiB.
     #[serde(default = "split")]
     split: HumanSize,
@@ -157,8 +157,8 @@ impl Settings {
         if self.paths().is_empty() || self.paths().iter().any(|path| path.is_empty()) {
             return Err(wrong("path", "is empty"));
         }
-        if self.lanes.is_some_and(|lanes| !(1..=MOST_LANES).contains(&lanes)) {
-            return Err(wrong("lanes", &format!("1 to {MOST_LANES} are possible")));
+        if self.partitions.is_some_and(|lanes| !(1..=MOST_LANES).contains(&lanes)) {
+            return Err(wrong("partitions", &format!("1 to {MOST_LANES} are possible")));
         }
         if self.split.0 < LEAST_SPLIT {
             return Err(wrong("split", &format!("{LEAST_SPLIT} bytes at least")));
@@ -185,12 +185,12 @@ impl Settings {
     }
 
     pub(super) fn lanes(&self) -> usize {
-        usize::from(self.lanes.unwrap_or(LANES))
+        usize::from(self.partitions.unwrap_or(LANES))
     }
 
     /// What the pipeline file itself says of lanes.
     pub(super) fn lanes_given(&self) -> Option<usize> {
-        self.lanes.map(usize::from)
+        self.partitions.map(usize::from)
     }
 
     /// Whether the pipeline file itself says that the first line names the columns.

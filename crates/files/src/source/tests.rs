@@ -159,7 +159,7 @@ async fn a_text_in_many_parts_gives_each_line_once_with_its_number() {
         bed.write("a.txt", &text);
         // Without a line end at its end.
         bed.write("b.txt", "one\r\n\nthree");
-        let source = settings(json!({ "split": split, "lanes": lanes }));
+        let source = settings(json!({ "split": split, "partitions": lanes }));
         let seen = read(&bed, &*source, &lines(), workers).await.unwrap();
         let expected: Vec<(i64, &str)> = (1..).zip(text.lines()).chain([(1, "one"), (2, ""), (3, "three")]).collect();
         assert_eq!(values(&seen), expected, "parts of {split}");
@@ -170,7 +170,7 @@ async fn a_text_in_many_parts_gives_each_line_once_with_its_number() {
 async fn reading_goes_on_at_any_offset() {
     let bed = Bed::new();
     bed.write("a.csv", format!("n,x\n{}\n\n7,y\n", text()));
-    let source = settings(json!({ "split": 20_000, "lanes": 4 }));
+    let source = settings(json!({ "split": 20_000, "partitions": 4 }));
     let decode = csv(&["n", "x"]);
     let all = read(&bed, &*source, &decode, 1).await.unwrap();
     assert_eq!((all.len(), all[0].line, all.last().unwrap().line), (4001, 2, 4004), "header and blank lines are none");
@@ -250,7 +250,7 @@ async fn parquet_by_row_groups_and_only_the_columns_that_are_wanted() {
     (0..5).for_each(|part| file.write(&rows(part * 1000)).unwrap());
     bed.write("a.parquet", file.into_inner().unwrap());
 
-    let source = settings(json!({ "split": 4096, "lanes": 4 }));
+    let source = settings(json!({ "split": 4096, "partitions": 4 }));
     let given = DecodeText { kind: "parquet".into(), settings: json!({ "columns": [{ "n": "int64" }] }) };
     let seen = read(&bed, &*source, &given, 2).await.unwrap();
     let expected: Vec<(i64, String)> = (0..5000).map(|n| (n + 1, n.to_string())).collect();
@@ -368,14 +368,14 @@ async fn what_cannot_be_is_refused_by_name() {
     open(json!({ "path": "in/*.tsv" }), &csv(&["a"]), false).await.unwrap();
 
     // A header in another order would feed one column as another.
-    let source = settings(json!({ "lanes": 2 }));
+    let source = settings(json!({ "partitions": 2 }));
     let error = read(&bed, &*source, &csv(&["a", "b"]), 1).await.unwrap_err();
     assert!(error.message.contains("the first line is not `a, b`"), "{error}");
     assert_eq!(read(&bed, &*source, &csv(&["b", "a"]), 1).await.unwrap().len(), 1);
 
-    let error = settings(json!({ "lanes": 3 })).open(&bed.context(&csv(&["b", "a"]), (0, 1), true), false).await;
+    let error = settings(json!({ "partitions": 3 })).open(&bed.context(&csv(&["b", "a"]), (0, 1), true), false).await;
     let error = error.err().unwrap();
-    assert!(error.message.contains("`lanes` is 3, but") && error.message.contains("was begun with 2"), "{error}");
+    assert!(error.message.contains("`partitions` is 3, but") && error.message.contains("was begun with 2"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -409,7 +409,7 @@ async fn a_second_process_is_refused() {
 fn settings_that_contradict_are_refused() {
     let cases = [
         (json!({ "path": "" }), "path: is empty"),
-        (json!({ "path": "x", "lanes": 0 }), "lanes: 1 to 1024 are possible"),
+        (json!({ "path": "x", "partitions": 0 }), "partitions: 1 to 1024 are possible"),
         (json!({ "path": "x", "split": 10 }), "split: 1024 bytes at least"),
         (json!({ "path": "x", "format": "jsonl", "multiline": true }), "multiline: is for CSV"),
         (json!({ "path": "x", "format": "parquet", "header": true }), "header: is for CSV and lines"),
@@ -437,7 +437,7 @@ async fn files_and_state_on_hdfs() {
     writer.close().await.unwrap();
 
     let bed = Bed::new();
-    let path = json!({ "path": format!("{root}/in"), "split": 50_000, "lanes": 4 });
+    let path = json!({ "path": format!("{root}/in"), "split": 50_000, "partitions": 4 });
     let context = |share| {
         let state = (hdfs.clone(), format!("{folder}/state"));
         SourceContext { state, ..bed.context(&lines(), share, true) }

@@ -36,28 +36,7 @@ impl fmt::Display for FileError {
 
 impl std::error::Error for FileError {}
 
-/// The known name that is most like a misspelt one, if any is near.
-pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let lower = name.to_lowercase();
-    let score = |candidate: &str| strsim::jaro_winkler(&lower, &candidate.to_lowercase());
-    let best = known.into_iter().map(|candidate| (score(candidate), candidate)).max_by(|a, b| a.0.total_cmp(&b.0))?;
-    (best.0 >= 0.75).then_some(best.1)
-}
-
 /// Names as a sentence lists them: `` `a`, `b` ``.
 pub(crate) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_misspelt_name_finds_its_neighbour() {
-        let known = ["kafka", "file", "sql", "console"];
-        assert_eq!(nearest("kafak", known), Some("kafka"));
-        assert_eq!(nearest("SQL", known), Some("sql"));
-        assert_eq!(nearest("xyzzy", known), None);
-    }
 }

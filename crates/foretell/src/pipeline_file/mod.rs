@@ -27,7 +27,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub(crate) use encodings::{EncodingEntry, Labels};
-pub(crate) use error::{FileError, list, nearest};
+pub(crate) use error::{FileError, list};
+pub(crate) use foretell_suggest::nearest;
 use node::{Data, Node};
 use resolve::{Surroundings, resolve};
 pub(crate) use schema::{REGISTRY, Registry, editor_schema, pipeline_schema};

@@ -5,8 +5,13 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::error::{list, nearest};
+use foretell_suggest::nearest;
+
+use super::error::list;
 use super::node::{Data, Node, Reference, scalar};
+
+/// Keys that had another name once.
+const RENAMED: &[(&str, &str)] = &[("lanes", "partitions")];
 
 /// Something wrong at a place of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,7 +174,8 @@ impl<'a> Walk<'a> {
         } else {
             format!("known here: {}", list(known.iter().copied()))
         };
-        let remedy = match nearest(key, known.iter().copied()) {
+        let renamed = RENAMED.iter().find(|(old, new)| *old == key && known.contains(new)).map(|(_, new)| *new);
+        let remedy = match renamed.or_else(|| nearest(key, known.iter().copied())) {
             Some(near) => format!("did you mean `{near}`? ({all})"),
             None => all,
         };

@@ -23,7 +23,6 @@ use foretell_flow::{Sharing, Sink, SinkTraits, StageError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::error;
 use crate::inspect::Inspector;
 use crate::settings::{Brokers, Connection, Options, Security};
 use encode::Encoder;
@@ -153,7 +152,7 @@ fn column(context: &SinkContext, setting: &str, name: &str) -> Result<usize, Sta
         let names = || context.schema.fields().iter().map(|field| field.name().as_str());
         let all: Vec<&str> = names().collect();
         let error = StageError::settings(format!("`{setting}`: there is no column `{name}`"));
-        match error::nearest(name, names()) {
+        match foretell_suggest::nearest(name, names()) {
             Some(near) => error.remedy(format!("did you mean `{near}`?")),
             None => error.remedy(format!("the columns are `{}`", all.join("`, `"))),
         }

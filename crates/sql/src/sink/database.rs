@@ -1,4 +1,4 @@
-//! What the protocol asks of a database: one connection, and what its SQL looks like.
+//! What the protocol asks of a connection to a database, and what a failure means.
 
 use std::fmt;
 use std::future::Future;
@@ -7,10 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use foretell_flow::StageError;
 
-use super::read::Texts;
-use super::statement::Insert;
-use super::table::{Kind, Name, Table};
-use super::values::{Data, Rules};
+use super::dialect::Dialect;
+use super::insert::Insert;
+use super::schema::{Name, Table, Texts};
+use super::values::Data;
 
 /// A statement that has no answer by then is given up with its connection. Above the databases' own lock timeouts.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -130,50 +130,11 @@ pub(super) async fn close(closing: impl Future<Output = Result<(), sqlx::Error>>
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, closing).await;
 }
 
-/// What a database's SQL looks like, and what it can hold.
-pub(super) struct Dialect {
-    /// The name in texts.
-    pub(super) name: &'static str,
-    /// The character around identifiers; doubled within.
-    pub(super) quote: char,
-    /// Starts a transaction that will write.
-    pub(super) begin: &'static str,
-    /// Starts a transaction that cannot write.
-    pub(super) begin_reading: &'static str,
-    /// Follows a SELECT of rows that shall be locked.
-    pub(super) for_update: &'static str,
-    /// Follows `INSERT … VALUES (…)` where an existing key shall stay as it is.
-    pub(super) if_absent: &'static str,
-    /// The column type of names in the progress tables: compared byte by byte, short enough for a key.
-    pub(super) name_type: &'static str,
-    /// The column type of long text.
-    pub(super) text_type: &'static str,
-    /// The column type of a time in `foretell_rejected`.
-    pub(super) time_type: &'static str,
-    /// The column type of a key that the database numbers by itself.
-    pub(super) id_type: &'static str,
-    /// Follows `CREATE TABLE … (…)`.
-    pub(super) table_options: &'static str,
-    /// Column types for `create: true`.
-    pub(super) type_for: fn(&Kind) -> String,
-    /// What values it takes.
-    pub(super) rules: Rules,
-}
-
-impl Dialect {
-    /// An identifier in quotes.
-    pub(super) fn quoted(&self, identifier: &str) -> String {
-        let q = self.quote;
-        let doubled: String = [q, q].iter().collect();
-        format!("{q}{}{q}", identifier.replace(q, &doubled))
-    }
-
-    /// A table's name in quotes.
-    pub(super) fn table(&self, name: &Name) -> String {
-        match &name.schema {
-            Some(schema) => format!("{}.{}", self.quoted(schema), self.quoted(&name.table)),
-            None => self.quoted(&name.table),
-        }
+/// Begins a transaction that will write, where a statement does that.
+pub(super) async fn begin(db: &mut dyn Database) -> Result<(), Failure> {
+    match db.dialect().begin() {
+        Some(statement) => db.command(statement).await,
+        None => Ok(()),
     }
 }
 
@@ -182,7 +143,7 @@ impl Dialect {
 #[async_trait]
 pub(super) trait Database: Send + Sync {
     /// Its SQL.
-    fn dialect(&self) -> &'static Dialect;
+    fn dialect(&self) -> &'static dyn Dialect;
 
     /// Runs a statement without values: BEGIN, SAVEPOINT, DDL.
     async fn command(&mut self, sql: &str) -> Result<(), Failure>;
@@ -205,10 +166,11 @@ pub(super) trait Database: Send + Sync {
     /// Checks what only the database can check of an INSERT, and writes nothing.
     async fn probe(&mut self, insert: &Insert, columns: &[Data]) -> Result<(), Failure>;
 
-    /// How many rows of so many columns go into one statement, and how many bytes of values.
+    /// How many rows of so many columns go into one statement, and how many bytes of values. A database without
+    /// multi-row `VALUES` answers 1, or sends its rows as a prepared batch.
     fn chunk(&self, columns: usize) -> (usize, usize);
 
-    /// Inserts rows with one statement.
+    /// Inserts rows, all or none of them.
     async fn insert(&mut self, insert: &Insert, columns: &[Data], rows: &[u32]) -> Result<(), Failure>;
 
     /// Says goodbye; a server that does not answer is left.

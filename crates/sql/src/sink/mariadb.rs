@@ -1,33 +1,208 @@
 //! MariaDB and MySQL.
 
+use std::path::Path;
+use std::str::FromStr;
+
 use async_trait::async_trait;
-use sqlx::mysql::{MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlRow};
+use foretell_flow::{Sharing, StageError};
+use sqlx::mysql::{MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlRow, MySqlSslMode};
 use sqlx::{Arguments, AssertSqlSafe, Column as _, ConnectOptions, Connection, Executor, Row, Statement, TypeInfo};
+use url::Url;
 
+use super::address::{Address, DatabaseKind, check_options, file, parse, reason_of, wrong};
 use super::database::{
-    CONNECT_TIMEOUT, Cause, Database, Dialect, Failure, IDLE_SECONDS, LOCK_SECONDS, Value, transport_failure, within,
+    CONNECT_TIMEOUT, Cause, Database, Failure, IDLE_SECONDS, LOCK_SECONDS, Value, transport_failure, within,
 };
-use super::read::Texts;
-use super::statement::Insert;
-use super::table::{Column, Kind, Name, Table};
-use super::values::{Data, Rules, naive};
+use super::dialect::Dialect;
+use super::insert::Insert;
+use super::schema::{Column, ColumnKind, Name, Table, Texts};
+use super::values::{Data, naive};
 
-pub(super) static DIALECT: Dialect = Dialect {
-    name: "MariaDB",
-    quote: '`',
-    begin: "START TRANSACTION",
-    begin_reading: "START TRANSACTION READ ONLY",
-    for_update: " FOR UPDATE",
-    // IGNORE would turn every other error into a warning.
-    if_absent: " ON DUPLICATE KEY UPDATE `next` = `next`",
-    name_type: "VARCHAR(249) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
-    text_type: "LONGTEXT CHARACTER SET utf8mb4",
-    time_type: "DATETIME(6)",
-    id_type: "BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY",
-    table_options: " ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4",
-    type_for,
-    rules: Rules { nan: false, infinity: false, typed: true },
+/// MariaDB and MySQL.
+pub(super) const KIND: DatabaseKind = DatabaseKind {
+    name: "MariaDB, MySQL",
+    schemes: &[("mysql", "mysql"), ("mariadb", "mariadb")],
+    form: "mysql://user:password@host:3306/database",
+    sharing: Sharing::Shared,
+    address: |text, base| Ok(Box::new(options(text, base)?)),
 };
+
+const OPTIONS: &[&str] = &[
+    "ssl-mode",
+    "sslmode",
+    "ssl-ca",
+    "sslca",
+    "ssl-cert",
+    "sslcert",
+    "ssl-key",
+    "sslkey",
+    "charset",
+    "collation",
+    "socket",
+    "statement-cache-capacity",
+];
+
+pub(super) fn options(text: &str, base: &Path) -> Result<MySqlConnectOptions, StageError> {
+    let url = parse(text, KIND.form)?;
+    check_options(&url, OPTIONS)?;
+    let options = MySqlConnectOptions::from_str(text).map_err(|e| wrong(reason_of(e)))?;
+    if options.get_database().is_none_or(str::is_empty) {
+        return Err(wrong("it names no database").remedy(format!("write {}", KIND.form)));
+    }
+    files(options, &url, base)
+}
+
+fn files(mut options: MySqlConnectOptions, url: &Url, base: &Path) -> Result<MySqlConnectOptions, StageError> {
+    let (mut ca, mut mode) = (false, false);
+    for (key, value) in url.query_pairs() {
+        options = match &*key {
+            "ssl-ca" | "sslca" => {
+                ca = true;
+                options.ssl_ca(file(&key, &value, base)?)
+            }
+            "ssl-cert" | "sslcert" => options.ssl_client_cert(file(&key, &value, base)?),
+            "ssl-key" | "sslkey" => options.ssl_client_key(file(&key, &value, base)?),
+            "socket" => options.socket(base.join(&*value)),
+            "charset" if value != "utf8mb4" => {
+                return Err(
+                    wrong("`charset`: texts are sent as utf8mb4").remedy("leave `charset` out; the server converts")
+                );
+            }
+            "collation" if !value.starts_with("utf8mb4_") => {
+                return Err(
+                    wrong("`collation`: texts are sent as utf8mb4").remedy("name one of utf8mb4, or leave it out")
+                );
+            }
+            "ssl-mode" | "sslmode" => {
+                mode = true;
+                options
+            }
+            _ => options,
+        };
+    }
+    // Whoever names an authority wants it asked.
+    let unverified = match options.get_ssl_mode() {
+        MySqlSslMode::Required => true,
+        MySqlSslMode::Preferred => !mode,
+        _ => false,
+    };
+    Ok(if ca && unverified { options.ssl_mode(MySqlSslMode::VerifyCa) } else { options })
+}
+
+#[async_trait]
+impl Address for MySqlConnectOptions {
+    fn dialect(&self) -> &'static dyn Dialect {
+        &Sql::MARIADB
+    }
+
+    fn place(&self) -> String {
+        format!("{}:{}/{}", self.get_host(), self.get_port(), self.get_database().unwrap_or_default())
+    }
+
+    async fn connect(&self, _create: bool) -> Result<Box<dyn Database>, Failure> {
+        Ok(Box::new(MariaDb::connect(self).await?))
+    }
+}
+
+/// The SQL of both; they differ in how the values of an INSERT are named.
+pub(super) struct Sql {
+    mysql: bool,
+}
+
+impl Sql {
+    const MARIADB: Sql = Sql { mysql: false };
+    const MYSQL: Sql = Sql { mysql: true };
+}
+
+impl Dialect for Sql {
+    fn name(&self) -> &'static str {
+        "MariaDB"
+    }
+
+    fn quote(&self) -> char {
+        '`'
+    }
+
+    fn begin(&self) -> Option<&'static str> {
+        Some("START TRANSACTION")
+    }
+
+    fn begin_reading(&self) -> Option<&'static str> {
+        Some("START TRANSACTION READ ONLY")
+    }
+
+    fn insert_if_absent(&self, table: &str, columns: &[&str], key: &[&str]) -> String {
+        // IGNORE would turn every other error into a warning.
+        let same: Vec<String> =
+            key.first().map(|column| self.quoted(column)).map(|c| format!("{c} = {c}")).into_iter().collect();
+        let head = self.insert_head(table, columns);
+        format!("{head} {} ON DUPLICATE KEY UPDATE {}", self.values(columns.len(), 1), same.join(", "))
+    }
+
+    fn on_conflict(&self, insert: &Insert) -> String {
+        if insert.key.is_none() {
+            return String::new();
+        }
+        let updated = insert.updated();
+        let updated = updated.iter().map(|column| self.quoted(&column.name));
+        // MySQL warns of VALUES(), MariaDB does not know the alias.
+        let (alias, sets): (&str, Vec<String>) = match self.mysql {
+            true => (" AS `new`", updated.map(|c| format!("{c} = `new`.{c}")).collect()),
+            false => ("", updated.map(|c| format!("{c} = VALUES({c})")).collect()),
+        };
+        format!("{alias} ON DUPLICATE KEY UPDATE {}", sets.join(", "))
+    }
+
+    fn create_table(&self, table: &Name, parts: &[String]) -> String {
+        let options = "ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4";
+        format!("CREATE TABLE IF NOT EXISTS {} ({}) {options}", self.table(table), parts.join(", "))
+    }
+
+    fn name_type(&self) -> &'static str {
+        "VARCHAR(249) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+    }
+
+    fn text_type(&self) -> &'static str {
+        "LONGTEXT CHARACTER SET utf8mb4"
+    }
+
+    fn time_type(&self) -> &'static str {
+        "DATETIME(6)"
+    }
+
+    fn id_type(&self) -> &'static str {
+        "BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY"
+    }
+
+    fn type_for(&self, kind: &ColumnKind) -> String {
+        match kind {
+            ColumnKind::Int | ColumnKind::Year => "BIGINT",
+            ColumnKind::UInt => "BIGINT UNSIGNED",
+            ColumnKind::Float { .. } => "DOUBLE",
+            // The most that it has: 65 digits, 38 of them after the point.
+            ColumnKind::Decimal { precision, scale } => {
+                let scale = scale.unwrap_or(10).clamp(0, 38);
+                return format!("DECIMAL({},{scale})", (*precision).clamp(1, 65));
+            }
+            ColumnKind::Bool => "BOOLEAN",
+            ColumnKind::Binary => "LONGBLOB",
+            ColumnKind::Date => "DATE",
+            ColumnKind::Time { .. } => "DATETIME(6)",
+            ColumnKind::Clock { .. } => "TIME(6)",
+            ColumnKind::Json => "JSON",
+            ColumnKind::Text | ColumnKind::Other | ColumnKind::Any => "LONGTEXT",
+        }
+        .to_owned()
+    }
+
+    fn upserts_by_any_index(&self) -> bool {
+        true
+    }
+
+    fn give_transactions(&self, table: &str) -> Option<String> {
+        Some(format!("`ALTER TABLE {table} ENGINE=InnoDB`"))
+    }
+}
 
 /// More placeholders than the protocol can count make no statement.
 const MAX_PLACEHOLDERS: usize = 65_535;
@@ -37,27 +212,6 @@ const MAX_ROWS: usize = 2_048;
 
 /// Statements of that many bytes are long enough, whatever the server would allow.
 const MAX_BYTES: usize = 8 << 20;
-
-fn type_for(kind: &Kind) -> String {
-    match kind {
-        Kind::Int | Kind::Year => "BIGINT",
-        Kind::UInt => "BIGINT UNSIGNED",
-        Kind::Float { .. } => "DOUBLE",
-        // The most that it has: 65 digits, 38 of them after the point.
-        Kind::Decimal { precision, scale } => {
-            let scale = scale.unwrap_or(10).clamp(0, 38);
-            return format!("DECIMAL({},{scale})", (*precision).clamp(1, 65));
-        }
-        Kind::Bool => "BOOLEAN",
-        Kind::Binary => "LONGBLOB",
-        Kind::Date => "DATE",
-        Kind::Time { .. } => "DATETIME(6)",
-        Kind::Clock { .. } => "TIME(6)",
-        Kind::Json => "JSON",
-        Kind::Text | Kind::Other | Kind::Any => "LONGTEXT",
-    }
-    .to_owned()
-}
 
 /// A connection to MariaDB or MySQL.
 pub(super) struct MariaDb {
@@ -135,23 +289,6 @@ impl MariaDb {
         Ok(None)
     }
 
-    fn sql(&self, insert: &Insert, rows: usize) -> String {
-        let mut sql = format!("{} {}", insert.head(&DIALECT), insert.values(rows));
-        if let Some(key) = &insert.key {
-            let mut updated = insert.updated(&DIALECT);
-            if updated.is_empty() {
-                updated.extend(key.iter().filter_map(|&i| insert.columns.get(i)).map(|c| DIALECT.quoted(&c.name)));
-            }
-            // MySQL warns of VALUES(), MariaDB does not know the alias.
-            let (alias, sets): (&str, Vec<String>) = match self.mysql {
-                true => (" AS `new`", updated.iter().map(|c| format!("{c} = `new`.{c}")).collect()),
-                false => ("", updated.iter().map(|c| format!("{c} = VALUES({c})")).collect()),
-            };
-            sql.push_str(&format!("{alias} ON DUPLICATE KEY UPDATE {}", sets.join(", ")));
-        }
-        sql
-    }
-
     /// Inserts a power of two of rows: a dozen statements serve all batches and stay prepared. Preparing is costly (the
     /// server answers with a packet a placeholder), and closing a statement costs the next one 40 ms, since Nagle's
     /// algorithm holds it back until the close, which has no answer, is acknowledged.
@@ -163,7 +300,7 @@ impl MariaDb {
                 bind(&mut arguments, column, row as usize).map_err(|_| Failure::row("a value cannot be sent"))?;
             }
         }
-        let done = self.run(self.sql(insert, rows.len()), arguments).await?;
+        let done = self.run(self.dialect().insert_rows(insert, rows.len()), arguments).await?;
         if within(self.count_warnings()).await? > 0
             && let Some(failure) = within(self.warning()).await?
         {
@@ -184,8 +321,8 @@ impl MariaDb {
 
 #[async_trait]
 impl Database for MariaDb {
-    fn dialect(&self) -> &'static Dialect {
-        &DIALECT
+    fn dialect(&self) -> &'static dyn Dialect {
+        if self.mysql { &Sql::MYSQL } else { &Sql::MARIADB }
     }
 
     async fn command(&mut self, sql: &str) -> Result<(), Failure> {
@@ -274,7 +411,7 @@ impl Database for MariaDb {
 
     async fn probe(&mut self, insert: &Insert, _columns: &[Data]) -> Result<(), Failure> {
         // Preparing checks names and privileges.
-        let sql = AssertSqlSafe(self.sql(insert, 1));
+        let sql = AssertSqlSafe(self.dialect().insert_rows(insert, 1));
         let prepared =
             async { self.connection.prepare(sqlx::SqlSafeStr::into_sql_str(sql)).await.map_err(|e| failure(&e)) };
         within(prepared).await.map(|statement| drop(statement.into_sql()))
@@ -364,23 +501,23 @@ fn column(row: &[Value]) -> Option<Column> {
         _ => 0,
     };
     let kind = match data_type.to_lowercase().as_str() {
-        "tinyint" | "smallint" | "mediumint" | "int" | "bigint" if unsigned => Kind::UInt,
-        "tinyint" | "smallint" | "mediumint" | "int" | "bigint" => Kind::Int,
-        "bit" => Kind::UInt,
-        "year" => Kind::Year,
+        "tinyint" | "smallint" | "mediumint" | "int" | "bigint" if unsigned => ColumnKind::UInt,
+        "tinyint" | "smallint" | "mediumint" | "int" | "bigint" => ColumnKind::Int,
+        "bit" => ColumnKind::UInt,
+        "year" => ColumnKind::Year,
         // FLOAT(7,3): so many digits, however they are kept.
-        "float" | "double" if scale.is_some() => Kind::Decimal { precision: 0, scale },
-        "float" => Kind::Float { single: true },
-        "double" => Kind::Float { single: false },
-        "decimal" => Kind::Decimal { precision: 0, scale },
-        "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" => Kind::Text,
-        "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => Kind::Binary,
-        "json" => Kind::Json,
-        "date" => Kind::Date,
-        "datetime" => Kind::Time { digits, instant: false },
-        "timestamp" => Kind::Time { digits, instant: true },
-        "time" => Kind::Clock { digits },
-        _ => Kind::Other,
+        "float" | "double" if scale.is_some() => ColumnKind::Decimal { precision: 0, scale },
+        "float" => ColumnKind::Float { single: true },
+        "double" => ColumnKind::Float { single: false },
+        "decimal" => ColumnKind::Decimal { precision: 0, scale },
+        "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" => ColumnKind::Text,
+        "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => ColumnKind::Binary,
+        "json" => ColumnKind::Json,
+        "date" => ColumnKind::Date,
+        "datetime" => ColumnKind::Time { digits, instant: false },
+        "timestamp" => ColumnKind::Time { digits, instant: true },
+        "time" => ColumnKind::Clock { digits },
+        _ => ColumnKind::Other,
     };
     let computed = extra.contains("generated") && !extra.contains("default_generated");
     let numbered = extra.contains("auto_increment");

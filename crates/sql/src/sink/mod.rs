@@ -5,12 +5,16 @@
 
 mod address;
 mod database;
+pub(crate) mod databases;
+mod dialect;
+mod insert;
 mod mariadb;
 mod number;
 mod postgres;
 mod progress;
 mod protocol;
 pub(crate) mod read;
+pub(crate) mod schema;
 mod sqlite;
 mod statement;
 mod table;
@@ -18,7 +22,7 @@ mod values;
 
 use async_trait::async_trait;
 use chrono_tz::Tz;
-use foretell_flow::{Sharing, Sink, SinkTraits, StageError};
+use foretell_flow::{Sink, SinkTraits, StageError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -101,25 +105,19 @@ fn default_rejects() -> String {
     "foretell_rejected".to_owned()
 }
 
-impl Settings {
-    fn scheme(&self) -> &str {
-        read::scheme(&self.url)
-    }
-}
-
 #[async_trait]
 impl SinkSettings for Settings {
     fn traits(&self) -> SinkTraits {
         SinkTraits {
             keeps_positions: self.delivery == Delivery::ExactlyOnce,
-            sharing: if self.scheme() == "sqlite" { Sharing::Single } else { Sharing::Shared },
+            sharing: databases::sharing(&self.url),
             atomic: true,
             slices: false,
         }
     }
 
     fn describe(&self) -> String {
-        format!("table {} ({})", self.table, self.scheme())
+        format!("table {} ({})", self.table, databases::scheme(&self.url))
     }
 
     fn columns(&self) -> Option<&[String]> {
@@ -127,12 +125,12 @@ impl SinkSettings for Settings {
     }
 
     fn home(&self, base: &std::path::Path) -> String {
-        let address = address::Address::read(&self.url, base).ok();
-        address.as_ref().and_then(address::Address::file).map(foretell_connect::machine::home).unwrap_or_default()
+        let address = databases::address(&self.url, base).ok();
+        address.as_ref().and_then(|address| address.file()).map(foretell_connect::machine::home).unwrap_or_default()
     }
 
     async fn open(&self, context: &SinkContext) -> Result<Box<dyn Sink>, StageError> {
-        let address = address::Address::read(&self.url, &context.base)?;
+        let address = databases::address(&self.url, &context.base)?;
         match (self.mode, self.key.is_empty()) {
             (Mode::Upsert, true) => {
                 return Err(StageError::settings("`mode: upsert` needs a `key`")
@@ -154,9 +152,9 @@ impl SinkSettings for Settings {
         let plan = protocol::Plan {
             address,
             owner: progress::Owner { pipeline: context.pipeline.clone(), sink: context.sink.clone() },
-            table: table::Name::read(&self.table),
+            table: schema::Name::read(&self.table),
             key: self.key.clone(),
-            rejects: table::Name::read(&self.rejects),
+            rejects: schema::Name::read(&self.rejects),
             exactly_once: self.delivery == Delivery::ExactlyOnce,
             create: self.create,
             schema: context.schema.clone(),

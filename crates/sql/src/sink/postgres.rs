@@ -1,40 +1,157 @@
 //! PostgreSQL.
 
+use std::path::Path;
+use std::str::FromStr;
+
 use async_trait::async_trait;
+use foretell_flow::{Sharing, StageError};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{
-    PgArgumentBuffer, PgArguments, PgConnectOptions, PgConnection, PgDatabaseError, PgRow, PgTypeInfo,
+    PgArgumentBuffer, PgArguments, PgConnectOptions, PgConnection, PgDatabaseError, PgRow, PgSslMode, PgTypeInfo,
 };
 use sqlx::{
     Arguments, AssertSqlSafe, Column as _, ConnectOptions, Connection, Encode, Executor, Postgres, Row, Statement,
     Type, TypeInfo,
 };
+use url::Url;
 
+use super::address::{Address, DatabaseKind, check_options, file, parse, reason_of, wrong};
 use super::database::{
-    CONNECT_TIMEOUT, Cause, Database, Dialect, Failure, IDLE_SECONDS, LOCK_SECONDS, Value, transport_failure, within,
+    CONNECT_TIMEOUT, Cause, Database, Failure, IDLE_SECONDS, LOCK_SECONDS, Value, transport_failure, within,
 };
-use super::read::Texts;
-use super::statement::Insert;
-use super::table::{Column, Kind, Name, Table};
+use super::dialect::Dialect;
+use super::insert::Insert;
+use super::schema::{Column, ColumnKind, Name, Table, Texts};
 use super::values::{Data, Rules};
 
-pub(super) static DIALECT: Dialect = Dialect {
+/// PostgreSQL.
+pub(super) const KIND: DatabaseKind = DatabaseKind {
     name: "PostgreSQL",
-    quote: '"',
-    // Constraints that would be checked at COMMIT are checked by each statement, so that a row can be found.
-    begin: "BEGIN; SET CONSTRAINTS ALL IMMEDIATE",
-    begin_reading: "BEGIN READ ONLY",
-    for_update: " FOR UPDATE",
-    if_absent: " ON CONFLICT DO NOTHING",
-    name_type: "TEXT COLLATE \"C\"",
-    text_type: "TEXT",
-    time_type: "TIMESTAMPTZ",
-    id_type: "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
-    table_options: "",
-    type_for,
-    rules: Rules { nan: true, infinity: true, typed: true },
+    schemes: &[("postgres", "postgres"), ("postgresql", "postgres")],
+    form: "postgres://user:password@host:5432/database",
+    sharing: Sharing::Shared,
+    address: |text, base| Ok(Box::new(options(text, base)?)),
 };
+
+const OPTIONS: &[&str] = &[
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+    "statement-cache-capacity",
+];
+
+pub(super) fn options(text: &str, base: &Path) -> Result<PgConnectOptions, StageError> {
+    let url = parse(text, KIND.form)?;
+    check_options(&url, OPTIONS)?;
+    let options = PgConnectOptions::from_str(text).map_err(|e| wrong(reason_of(e)))?;
+    files(options, &url, base)
+}
+
+fn files(mut options: PgConnectOptions, url: &Url, base: &Path) -> Result<PgConnectOptions, StageError> {
+    let (mut ca, mut mode) = (false, false);
+    for (key, value) in url.query_pairs() {
+        options = match &*key {
+            "sslrootcert" | "ssl-root-cert" | "ssl-ca" => {
+                ca = true;
+                options.ssl_root_cert(file(&key, &value, base)?)
+            }
+            "sslcert" | "ssl-cert" => options.ssl_client_cert(file(&key, &value, base)?),
+            "sslkey" | "ssl-key" => options.ssl_client_key(file(&key, &value, base)?),
+            "sslmode" | "ssl-mode" => {
+                mode = true;
+                options
+            }
+            _ => options,
+        };
+    }
+    // As libpq takes `require` beside an authority.
+    let unverified = match options.get_ssl_mode() {
+        PgSslMode::Require => true,
+        PgSslMode::Prefer => !mode,
+        _ => false,
+    };
+    Ok(if ca && unverified { options.ssl_mode(PgSslMode::VerifyCa) } else { options })
+}
+
+#[async_trait]
+impl Address for PgConnectOptions {
+    fn dialect(&self) -> &'static dyn Dialect {
+        &Sql
+    }
+
+    fn place(&self) -> String {
+        format!("{}:{}/{}", self.get_host(), self.get_port(), self.get_database().unwrap_or_default())
+    }
+
+    async fn connect(&self, _create: bool) -> Result<Box<dyn Database>, Failure> {
+        Ok(Box::new(Pg::connect(self).await?))
+    }
+}
+
+/// Its SQL.
+pub(super) struct Sql;
+
+impl Dialect for Sql {
+    fn name(&self) -> &'static str {
+        "PostgreSQL"
+    }
+
+    fn placeholder(&self, n: usize) -> String {
+        format!("${n}")
+    }
+
+    fn begin(&self) -> Option<&'static str> {
+        // Constraints that would be checked at COMMIT are checked by each statement, so that a row can be found.
+        Some("BEGIN; SET CONSTRAINTS ALL IMMEDIATE")
+    }
+
+    fn name_type(&self) -> &'static str {
+        "TEXT COLLATE \"C\""
+    }
+
+    fn time_type(&self) -> &'static str {
+        "TIMESTAMPTZ"
+    }
+
+    fn type_for(&self, kind: &ColumnKind) -> String {
+        match kind {
+            ColumnKind::Int | ColumnKind::Year => "BIGINT",
+            ColumnKind::UInt | ColumnKind::Decimal { .. } => "NUMERIC",
+            ColumnKind::Float { .. } => "DOUBLE PRECISION",
+            ColumnKind::Bool => "BOOLEAN",
+            ColumnKind::Binary => "BYTEA",
+            ColumnKind::Date => "DATE",
+            ColumnKind::Time { .. } => "TIMESTAMP",
+            ColumnKind::Clock { .. } => "TIME",
+            ColumnKind::Json => "JSONB",
+            ColumnKind::Text | ColumnKind::Other | ColumnKind::Any => "TEXT",
+        }
+        .to_owned()
+    }
+
+    fn rules(&self) -> Rules {
+        Rules { nan: true, infinity: true, typed: true }
+    }
+
+    fn own_tables_in(&self, schema: &str) -> Option<String> {
+        Some(format!("add `?options=-csearch_path%3D{schema}` to the URL"))
+    }
+}
 
 /// One array a column carries any number of rows; this bounds memory and what is tried again for one bad row.
 const MAX_ROWS: usize = 16_384;
@@ -43,22 +160,6 @@ const MAX_BYTES: usize = 16 << 20;
 /// Microseconds and days from 1970 to 2000, where PostgreSQL's time begins.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
 const EPOCH_DAYS: i32 = 10_957;
-
-fn type_for(kind: &Kind) -> String {
-    match kind {
-        Kind::Int | Kind::Year => "BIGINT",
-        Kind::UInt | Kind::Decimal { .. } => "NUMERIC",
-        Kind::Float { .. } => "DOUBLE PRECISION",
-        Kind::Bool => "BOOLEAN",
-        Kind::Binary => "BYTEA",
-        Kind::Date => "DATE",
-        Kind::Time { .. } => "TIMESTAMP",
-        Kind::Clock { .. } => "TIME",
-        Kind::Json => "JSONB",
-        Kind::Text | Kind::Other | Kind::Any => "TEXT",
-    }
-    .to_owned()
-}
 
 /// A connection to PostgreSQL.
 pub(super) struct Pg {
@@ -89,7 +190,7 @@ impl Pg {
     fn sql(insert: &Insert, columns: &[Data]) -> String {
         let (mut out, mut arrays, mut names) = (Vec::new(), Vec::new(), Vec::new());
         for (i, (column, data)) in insert.columns.iter().zip(columns).enumerate() {
-            let textual = matches!(column.kind, Kind::Text);
+            let textual = matches!(column.kind, ColumnKind::Text);
             // Text becomes another type only when asked; into a text column a cast would cut silently.
             let cast = match data {
                 Data::Text(_) if !textual => format!("::{}", cast_type(&column.type_name)),
@@ -101,11 +202,11 @@ impl Pg {
         }
         format!(
             "{} SELECT {} FROM UNNEST({}) AS r({}){}",
-            insert.head(&DIALECT),
+            Sql.insert_into(insert),
             out.join(", "),
             arrays.join(", "),
             names.join(", "),
-            insert.on_conflict(&DIALECT)
+            Sql.on_conflict(insert)
         )
     }
 }
@@ -138,8 +239,8 @@ fn element(data: &Data) -> &'static str {
 
 #[async_trait]
 impl Database for Pg {
-    fn dialect(&self) -> &'static Dialect {
-        &DIALECT
+    fn dialect(&self) -> &'static dyn Dialect {
+        &Sql
     }
 
     async fn command(&mut self, sql: &str) -> Result<(), Failure> {
@@ -148,13 +249,13 @@ impl Database for Pg {
     }
 
     async fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, Failure> {
-        let query = sqlx::query_with(AssertSqlSafe(numbered(sql)), arguments(values)?);
+        let query = sqlx::query_with(AssertSqlSafe(Sql.with_placeholders(sql)), arguments(values)?);
         let done = within(async { query.execute(&mut self.connection).await.map_err(|e| failure(&e)) }).await?;
         Ok(done.rows_affected())
     }
 
     async fn fetch(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Vec<Value>>, Failure> {
-        let query = sqlx::query_with(AssertSqlSafe(numbered(sql)), arguments(values)?);
+        let query = sqlx::query_with(AssertSqlSafe(Sql.with_placeholders(sql)), arguments(values)?);
         let rows = within(async { query.fetch_all(&mut self.connection).await.map_err(|e| failure(&e)) }).await?;
         rows.iter().map(|row| (0..row.len()).map(|i| value(row, i)).collect()).collect()
     }
@@ -177,7 +278,7 @@ impl Database for Pg {
     }
 
     async fn describe(&mut self, name: &Name) -> Result<Option<Table>, Failure> {
-        let path = [Value::Text(DIALECT.table(name))];
+        let path = [Value::Text(Sql.table(name))];
         let found = self
             .fetch(
                 "SELECT c.oid::int8, c.relkind::text, has_table_privilege(c.oid, 'INSERT')::text, \
@@ -349,25 +450,6 @@ fn put(buffer: &mut PgArgumentBuffer, bytes: &[u8]) -> Result<(), BoxDynError> {
     Ok(())
 }
 
-/// `?` as PostgreSQL writes it: `$1`, `$2`; not within quoted identifiers.
-fn numbered(sql: &str) -> String {
-    let mut out = String::with_capacity(sql.len() + 16);
-    let (mut quoted, mut count) = (false, 0);
-    for c in sql.chars() {
-        match c {
-            '?' if !quoted => {
-                count += 1;
-                out.push_str(&format!("${count}"));
-            }
-            _ => {
-                quoted ^= c == '"';
-                out.push(c);
-            }
-        }
-    }
-    out
-}
-
 fn arguments(values: &[Value]) -> Result<PgArguments, Failure> {
     let mut arguments = PgArguments::default();
     for value in values {
@@ -407,20 +489,20 @@ fn column(row: &[Value]) -> Option<Column> {
     // Others count from 4 on.
     let modifier = if let Some(Value::Int(modifier @ 4..)) = row.get(7) { Some(modifier - 4) } else { None };
     let kind = match text(2) {
-        "smallint" | "integer" | "bigint" => Kind::Int,
-        "real" => Kind::Float { single: true },
-        "double precision" => Kind::Float { single: false },
+        "smallint" | "integer" | "bigint" => ColumnKind::Int,
+        "real" => ColumnKind::Float { single: true },
+        "double precision" => ColumnKind::Float { single: false },
         // The scale is in the last eleven bits, with a sign.
-        "numeric" => Kind::Decimal { precision: 0, scale: modifier.map(|m| ((m & 0x7ff) ^ 0x400) - 0x400) },
-        "boolean" => Kind::Bool,
-        "text" | "character varying" | "character" => Kind::Text,
-        "json" | "jsonb" => Kind::Json,
-        "bytea" => Kind::Binary,
-        "date" => Kind::Date,
-        "timestamp without time zone" => Kind::Time { digits, instant: false },
-        "timestamp with time zone" => Kind::Time { digits, instant: true },
-        "time without time zone" => Kind::Clock { digits },
-        _ => Kind::Other,
+        "numeric" => ColumnKind::Decimal { precision: 0, scale: modifier.map(|m| ((m & 0x7ff) ^ 0x400) - 0x400) },
+        "boolean" => ColumnKind::Bool,
+        "text" | "character varying" | "character" => ColumnKind::Text,
+        "json" | "jsonb" => ColumnKind::Json,
+        "bytea" => ColumnKind::Binary,
+        "date" => ColumnKind::Date,
+        "timestamp without time zone" => ColumnKind::Time { digits, instant: false },
+        "timestamp with time zone" => ColumnKind::Time { digits, instant: true },
+        "time without time zone" => ColumnKind::Clock { digits },
+        _ => ColumnKind::Other,
     };
     let computed = !text(5).is_empty() || text(6) == "a";
     Some(Column {

@@ -15,13 +15,17 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use chrono_tz::Tz;
 use foretell_flow::{Checkpoint, Claim, Partition, PlanPart, Position, Range, Recipe, Write};
 
-use super::database::{Database, Dialect, Failure, Value};
+use super::database::{Database, Failure, Value};
+use super::dialect::Dialect;
+use super::schema::Name;
 use super::statement::RefusedRow;
-use super::table::Name;
 use foretell_connect::text;
 
 pub(super) const PROGRESS: &str = "foretell_progress";
 pub(super) const PLANS: &str = "foretell_plans";
+
+const PLAN_COLUMNS: [&str; 9] =
+    ["pipeline", "sink", "topic", "partition", "from_offset", "to_offset", "id", "time", "recipe"];
 
 /// Whose progress: every key begins with these.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +51,7 @@ impl Owner {
 
 /// The progress tables' SQL in one dialect.
 pub(super) struct Statements {
-    dialect: &'static Dialect,
+    dialect: &'static dyn Dialect,
     advance: String,
     lock: String,
     start: String,
@@ -61,7 +65,7 @@ pub(super) struct Statements {
 }
 
 impl Statements {
-    pub(super) fn new(dialect: &'static Dialect) -> Self {
+    pub(super) fn new(dialect: &'static dyn Dialect) -> Self {
         let q = |name: &str| dialect.quoted(name);
         let (progress, plans) = (q(PROGRESS), q(PLANS));
         let columns = |names: &[&str]| names.iter().map(|n| q(n)).collect::<Vec<_>>().join(", ");
@@ -71,34 +75,17 @@ impl Statements {
         Statements {
             dialect,
             advance: format!("UPDATE {progress} SET {next} = ? WHERE {here} AND {next} = ?"),
-            lock: format!(
-                "SELECT {} FROM {progress} WHERE {here}{}",
-                columns(&["next", "identity"]),
-                dialect.for_update
-            ),
-            start: format!(
-                "INSERT INTO {progress} ({}) VALUES (?, ?, ?, ?, ?, ?){}",
-                columns(&["pipeline", "sink", "topic", "partition", "next", "identity"]),
-                dialect.if_absent
+            lock: dialect.select_locked(&columns(&["next", "identity"]), &progress, &here),
+            start: dialect.insert_if_absent(
+                &progress,
+                &["pipeline", "sink", "topic", "partition", "next", "identity"],
+                &["pipeline", "sink", "topic", "partition"],
             ),
             read: format!(
                 "SELECT {} FROM {progress} WHERE {mine}",
                 columns(&["topic", "partition", "next", "identity"])
             ),
-            keep: format!(
-                "INSERT INTO {plans} ({}) VALUES ",
-                columns(&[
-                    "pipeline",
-                    "sink",
-                    "topic",
-                    "partition",
-                    "from_offset",
-                    "to_offset",
-                    "id",
-                    "time",
-                    "recipe"
-                ])
-            ),
+            keep: dialect.insert_head(&plans, &PLAN_COLUMNS),
             trim: format!("DELETE FROM {plans} WHERE {here} AND {from} < ? AND {to} <= ?"),
             above: format!("DELETE FROM {plans} WHERE {here} AND {to} > ?"),
             owners: format!("SELECT DISTINCT {} FROM {progress}", columns(&["pipeline", "sink", "identity"])),
@@ -113,22 +100,21 @@ impl Statements {
     /// The tables' DDL, by name, in the order in which they are made: who sees the positions' table may read the plans'.
     pub(super) fn tables(&self, rejects: Option<&Name>) -> Vec<(Name, String)> {
         let d = self.dialect;
-        let (name, text) = (d.name_type, d.text_type);
-        let key = [("pipeline", name), ("sink", name), ("topic", name), ("partition", "INTEGER")];
+        let (name, text) = (d.name_type(), d.text_type());
+        let key = [("pipeline", name), ("sink", name), ("topic", name), ("partition", d.int_type())];
         let table = |at: &Name, columns: &[(&str, &str)], key: &[&str]| {
             let mut parts: Vec<String> = columns.iter().map(|(n, t)| format!("{} {t}", d.quoted(n))).collect();
             if !key.is_empty() {
                 let key: Vec<String> = key.iter().map(|n| d.quoted(n)).collect();
                 parts.push(format!("PRIMARY KEY ({})", key.join(", ")));
             }
-            let sql = format!("CREATE TABLE IF NOT EXISTS {} ({}){}", d.table(at), parts.join(", "), d.table_options);
-            (at.clone(), sql)
+            (at.clone(), d.create_table(at, &parts))
         };
         let not_null: Vec<(&str, String)> = key.iter().map(|(n, t)| (*n, format!("{t} NOT NULL"))).collect();
         let with = |more: &[(&'static str, String)]| -> Vec<(&str, String)> {
             not_null.iter().cloned().chain(more.iter().cloned()).collect()
         };
-        let (long, text_null) = ("BIGINT NOT NULL".to_owned(), text.to_owned());
+        let (long, text_null) = (format!("{} NOT NULL", d.long_type()), text.to_owned());
         let text = format!("{text} NOT NULL");
         let progress = with(&[("next", long.clone()), ("identity", text.clone())]);
         let plans = with(&[
@@ -150,14 +136,14 @@ impl Statements {
                 ("pipeline", text.clone()),
                 ("sink", text.clone()),
                 ("topic", text_null.clone()),
-                ("partition", "INTEGER".to_owned()),
-                ("offset", "BIGINT".to_owned()),
+                ("partition", d.int_type().to_owned()),
+                ("offset", d.long_type().to_owned()),
                 ("reason", text),
-                ("time", d.time_type.to_owned() + " NOT NULL"),
+                ("time", d.time_type().to_owned() + " NOT NULL"),
                 ("row", text_null),
             ];
             // Some servers take no table without a primary key. One that was made without it serves as well.
-            let columns: Vec<(&str, String)> = [("id", d.id_type.to_owned())].into_iter().chain(columns).collect();
+            let columns: Vec<(&str, String)> = [("id", d.id_type().to_owned())].into_iter().chain(columns).collect();
             out.push(table(rejects, &borrowed(&columns), &[]));
         }
         out
@@ -295,8 +281,9 @@ impl Statements {
     /// Stores pieces of a plan.
     pub(super) async fn keep(&self, db: &mut dyn Database, owner: &Owner, pieces: &[PlanPart]) -> Result<(), Failure> {
         // Far below every database's limit of values in a statement.
-        for pieces in pieces.chunks(64) {
-            let mut values = Vec::with_capacity(pieces.len() * 9);
+        let most = if self.dialect.many_rows() { 64 } else { 1 };
+        for pieces in pieces.chunks(most) {
+            let mut values = Vec::with_capacity(pieces.len() * PLAN_COLUMNS.len());
             for piece in pieces {
                 let recipe = serde_json::to_string(&piece.recipe)
                     .map_err(|_| Failure::settings("the plan's recipe cannot be written as JSON"))?;
@@ -304,8 +291,8 @@ impl Statements {
                 values.extend([piece.range.from.into(), piece.range.to.into()]);
                 values.extend([piece.id.as_str().into(), piece.time.into(), Value::Text(recipe)]);
             }
-            let rows = vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?)"; pieces.len()].join(", ");
-            db.execute(&format!("{}{rows}", self.keep), &values).await?;
+            let rows = self.dialect.values(PLAN_COLUMNS.len(), pieces.len());
+            db.execute(&format!("{} {rows}", self.keep), &values).await?;
         }
         Ok(())
     }

@@ -12,17 +12,21 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use chrono_tz::Tz;
 use foretell_flow::{Checkpoint, Claim, Partition, PlanRetention, Reset, Sink, StageError, Trace, Write, Written};
+use foretell_suggest::nearest;
 
 use super::address::Address;
-use super::database::{Cause, Database, Failure};
+use super::database::{Cause, Database, Failure, begin};
+use super::dialect::Dialect;
+use super::insert::Insert;
 use super::progress::{Owner, PROGRESS, Statements, rejects, rejects_schema};
-use super::statement::{Insert, RefusedRow, insert_batch};
-use super::table::{Name, Table, create, find, fit, nearest};
+use super::schema::{Name, Table};
+use super::statement::{RefusedRow, insert_batch};
+use super::table::{create, find, fit};
 use super::values::convert;
 
 /// What the settings and the context say.
 pub(super) struct Plan {
-    pub(super) address: Address,
+    pub(super) address: Box<dyn Address>,
     pub(super) owner: Owner,
     pub(super) table: Name,
     /// The key's columns in the result; empty without `mode: upsert`.
@@ -76,7 +80,7 @@ impl SqlSink {
     }
 
     fn place(&self) -> String {
-        format!("table `{}` ({}, {})", self.plan.table, self.plan.address.dialect().name, self.plan.address.place())
+        format!("table `{}` ({}, {})", self.plan.table, self.plan.address.dialect().name(), self.plan.address.place())
     }
 
     fn failed(&self, failure: Failure) -> StageError {
@@ -111,10 +115,11 @@ impl SqlSink {
                     "name the table that the view is of, or set `delivery: at_least_once`".to_owned(),
                 ),
                 false => {
-                    let alter = format!("`ALTER TABLE {} ENGINE=InnoDB`", dialect.table(&table.name));
+                    let alter = dialect.give_transactions(&dialect.table(&table.name));
+                    let alter = alter.map(|alter| format!("{alter}, or ")).unwrap_or_default();
                     (
                         format!("{place}: {why}, which has no transactions"),
-                        format!("{alter}, or set `delivery: at_least_once`"),
+                        format!("{alter}set `delivery: at_least_once`"),
                     )
                 }
             };
@@ -137,7 +142,7 @@ impl SqlSink {
         }
         let insert = Insert { table: table.name.clone(), columns, key: upsert.then_some(key) };
         if let Some(key) = &insert.key {
-            check_key(&table, &insert, key, dialect.name)?;
+            check_key(&table, &insert, key, dialect)?;
         }
         let empty = RecordBatch::new_empty(self.plan.schema.clone());
         let sample: Result<Vec<_>, String> = insert
@@ -145,7 +150,7 @@ impl SqlSink {
             .iter()
             .zip(empty.columns())
             .zip(self.plan.schema.fields())
-            .map(|((c, a), f)| convert(f, a, c, &dialect.rules, self.plan.zone).map(|(data, _)| data))
+            .map(|((c, a), f)| convert(f, a, c, &dialect.rules(), self.plan.zone).map(|(data, _)| data))
             .collect();
         let sample = sample.map_err(|text| self.failed(Failure::settings(text)))?;
         db.probe(&insert, &sample).await.map_err(|f| self.failed(f))?;
@@ -169,7 +174,10 @@ impl SqlSink {
                 Some(table) => {
                     if let Some(why) = table.no_transactions.as_ref().filter(|_| self.plan.exactly_once) {
                         return Err(StageError::settings(format!("table `{name}`: {why}, which has no transactions"))
-                            .remedy(format!("drop it, or `ALTER TABLE {name} ENGINE=InnoDB`")));
+                            .remedy(match db.dialect().give_transactions(&name.to_string()) {
+                                Some(alter) => format!("drop it, or {alter}"),
+                                None => "drop it".to_owned(),
+                            }));
                     }
                     if name != self.plan.table {
                         self.may_use(db, &table)?;
@@ -219,15 +227,13 @@ impl SqlSink {
             .remedy(format!("{grant}{}", self.elsewhere())))
     }
 
-    /// Where else its own tables could be: of PostgreSQL beside a table in a schema that is not the first of the path.
+    /// Where else its own tables could be: beside a table in a schema that is not the first of the path.
     fn elsewhere(&self) -> String {
-        match &self.plan.table.schema {
-            Some(schema) if self.plan.address.dialect().name == super::postgres::DIALECT.name => format!(
-                ";\nor add `?options=-csearch_path%3D{schema}` to the URL, so that they are made in the schema `{schema}`, \
-                 beside the table"
-            ),
-            _ => String::new(),
-        }
+        let schema = self.plan.table.schema.as_ref();
+        let other = schema.and_then(|schema| Some((schema, self.plan.address.dialect().own_tables_in(schema)?)));
+        other.map_or_else(String::new, |(schema, how)| {
+            format!(";\nor {how}, so that they are made in the schema `{schema}`, beside the table")
+        })
     }
 
     /// A connection to a database whose tables are there.
@@ -245,7 +251,7 @@ impl SqlSink {
     async fn transact(&self, db: &mut dyn Database, ready: &Ready, write: &Write) -> Result<Written, StageError> {
         let failed = |failure: Failure| self.failed(failure);
         let owner = &self.plan.owner;
-        db.command(db.dialect().begin).await.map_err(failed)?;
+        begin(db).await.map_err(failed)?;
         if self.plan.exactly_once
             && let Some(range) = self.statements.advance(db, owner, &write.ranges).await.map_err(failed)?
         {
@@ -334,7 +340,7 @@ impl SqlSink {
         if db.describe(&self.plan.table).await.map_err(|f| self.failed(f))?.is_none() {
             return Ok(false);
         }
-        let sql = format!("SELECT 1 FROM {} LIMIT 1", db.dialect().table(&self.plan.table));
+        let sql = db.dialect().select_any(&db.dialect().table(&self.plan.table));
         Ok(!db.texts(&sql).await.map_err(|f| self.failed(f))?.rows.is_empty())
     }
 
@@ -345,7 +351,7 @@ impl SqlSink {
 }
 
 /// That the database itself holds the key unique.
-fn check_key(table: &Table, insert: &Insert, key: &[usize], dialect: &str) -> Result<(), StageError> {
+fn check_key(table: &Table, insert: &Insert, key: &[usize], dialect: &dyn Dialect) -> Result<(), StageError> {
     let name = |&i: &usize| insert.columns.get(i).map(|c| c.name.clone());
     let mut wanted: Vec<String> = key.iter().filter_map(name).collect();
     wanted.sort();
@@ -364,12 +370,13 @@ fn check_key(table: &Table, insert: &Insert, key: &[usize], dialect: &str) -> Re
     }
     let given = |column: &String| insert.columns.iter().any(|c| c.name == *column);
     let other = table.unique.iter().find(|columns| sorted(columns) != wanted && columns.iter().all(given));
-    match other.filter(|_| dialect == super::mariadb::DIALECT.name) {
+    match other.filter(|_| dialect.upserts_by_any_index()) {
         Some(columns) => Err(StageError::settings(format!(
-            "`mode: upsert`: table `{}` has another unique index, on {}; {dialect} would replace the row that any of \
-             them finds",
+            "`mode: upsert`: table `{}` has another unique index, on {}; {} would replace the row that any of them \
+             finds",
             table.name,
-            columns.join(", ")
+            columns.join(", "),
+            dialect.name()
         ))
         .remedy("drop that index, or leave its columns out of the sink's `columns`")),
         None => Ok(()),
@@ -407,7 +414,7 @@ impl Sink for SqlSink {
             };
             return Ok(claims.iter().map(holding).collect());
         }
-        db.command(db.dialect().begin).await.map_err(|f| self.failed(f))?;
+        begin(db.as_mut()).await.map_err(|f| self.failed(f))?;
         let holdings =
             self.statements.claim(db.as_mut(), &self.plan.owner, claims).await.map_err(|f| self.failed(f))?;
         self.commit(db.as_mut()).await?;
@@ -472,7 +479,7 @@ impl Sink for SqlSink {
     async fn hand_over(&mut self, pipeline: &str, sink: &str) -> Result<(), StageError> {
         let (mut db, _) = self.ready().await?;
         let to = Owner { pipeline: pipeline.into(), sink: sink.into() };
-        db.command(db.dialect().begin).await.map_err(|f| self.failed(f))?;
+        begin(db.as_mut()).await.map_err(|f| self.failed(f))?;
         let moved = self.statements.hand_over(db.as_mut(), &self.plan.owner, &to).await;
         moved.map_err(|f| self.failed(f))?;
         self.commit(db.as_mut()).await?;
@@ -490,7 +497,7 @@ impl Sink for SqlSink {
         }
         let (mut db, _) = self.ready().await?;
         let owner = &self.plan.owner;
-        db.command(db.dialect().begin).await.map_err(|f| self.failed(f))?;
+        begin(db.as_mut()).await.map_err(|f| self.failed(f))?;
         match reset {
             Reset::Set { position, identity } => self.statements.set(db.as_mut(), owner, position, identity).await,
             Reset::Forget(partition) => self.statements.forget(db.as_mut(), owner, partition.as_ref()).await,

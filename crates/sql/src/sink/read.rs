@@ -3,20 +3,11 @@
 use std::path::Path;
 
 use foretell_flow::StageError;
+use foretell_suggest::nearest;
 
-use super::address::Address;
-use super::database::Dialect;
-use super::table::{Name, nearest};
+use super::databases;
+use super::schema::{Name, Texts};
 use foretell_connect::secret::SecretUrl;
-
-/// The rows of a query.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Texts {
-    /// Name and type of each column, as the database spells them.
-    pub(crate) columns: Vec<(String, String)>,
-    /// Values as texts; `None` is NULL.
-    pub(crate) rows: Vec<Vec<Option<String>>>,
-}
 
 /// What to read.
 #[derive(Debug, Clone)]
@@ -27,24 +18,15 @@ pub(crate) enum What {
     Query(String),
 }
 
-/// The scheme of a URL, for texts: it holds no secret.
-pub(crate) fn scheme(url: &SecretUrl) -> &str {
-    match url.reveal().split(':').next().unwrap_or_default() {
-        scheme @ ("mysql" | "mariadb" | "sqlite") => scheme,
-        "postgres" | "postgresql" => "postgres",
-        _ => "sql",
-    }
-}
-
 /// Reads rows in a transaction that cannot write.
 pub(crate) async fn read(url: &SecretUrl, base: &Path, what: &What) -> Result<Texts, StageError> {
-    let address = Address::read(url, base)?;
+    let address = databases::address(url, base)?;
     let place = address.place();
     if address.absent() {
         return Err(StageError::settings(format!("{place}: the file does not exist")));
     }
     let mut database = address.connect(false).await.map_err(|failure| failure.at(&place))?;
-    let dialect: &Dialect = database.dialect();
+    let dialect = database.dialect();
     let sql = match what {
         What::Table(table) => {
             let name = Name::read(table);
@@ -60,7 +42,9 @@ pub(crate) async fn read(url: &SecretUrl, base: &Path, what: &What) -> Result<Te
         }
         What::Query(query) => query.clone(),
     };
-    database.command(dialect.begin_reading).await.map_err(|failure| failure.at(&place))?;
+    if let Some(begin) = dialect.begin_reading() {
+        database.command(begin).await.map_err(|failure| failure.at(&place))?;
+    }
     let texts = database.texts(&sql).await.map_err(|failure| failure.at(&place));
     database.close().await;
     texts

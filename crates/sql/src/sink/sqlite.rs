@@ -1,57 +1,126 @@
 //! SQLite.
 
+use std::path::Path;
+use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use foretell_flow::{Sharing, StageError};
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{
     Arguments, AssertSqlSafe, Column as _, ConnectOptions, Connection, Executor, Row, Statement, TypeInfo, ValueRef,
 };
 
-use super::database::{CONNECT_TIMEOUT, Database, Dialect, Failure, LOCK_SECONDS, Value, transport_failure, within};
-use super::read::Texts;
-use super::statement::Insert;
-use super::table::{Column, Kind, Name, Table};
+use super::address::{Address, DatabaseKind, check_keys, reason_of, wrong};
+use super::database::{CONNECT_TIMEOUT, Database, Failure, LOCK_SECONDS, Value, transport_failure, within};
+use super::dialect::Dialect;
+use super::insert::Insert;
+use super::schema::{Column, ColumnKind, Name, Table, Texts};
 use super::values::{Data, Rules, naive, time_text};
 
-pub(super) static DIALECT: Dialect = Dialect {
+/// SQLite.
+pub(super) const KIND: DatabaseKind = DatabaseKind {
     name: "SQLite",
-    quote: '"',
-    // At once a writer: a transaction that becomes one later can fail for good.
-    begin: "BEGIN IMMEDIATE",
-    begin_reading: "PRAGMA query_only = ON",
-    // There is one writer; BEGIN IMMEDIATE has waited for it.
-    for_update: "",
-    if_absent: " ON CONFLICT DO NOTHING",
-    name_type: "TEXT",
-    text_type: "TEXT",
-    time_type: "TIMESTAMP",
-    id_type: "INTEGER PRIMARY KEY",
-    table_options: "",
-    type_for,
-    // It stores NaN as NULL.
-    rules: Rules { nan: false, infinity: true, typed: false },
+    schemes: &[("sqlite", "sqlite")],
+    form: "sqlite://path",
+    sharing: Sharing::Single,
+    address: |text, base| Ok(Box::new(options(text, base)?)),
 };
+
+const OPTIONS: &[&str] = &["mode", "cache", "immutable", "vfs"];
+
+fn options(text: &str, base: &Path) -> Result<SqliteConnectOptions, StageError> {
+    let query = text.split_once('?').map(|(_, query)| query).unwrap_or_default();
+    let keys = query.split('&').filter_map(|p| p.split('=').next()).filter(|k| !k.is_empty());
+    check_keys(keys.map(str::to_owned), OPTIONS)?;
+    let options = SqliteConnectOptions::from_str(text).map_err(|e| wrong(reason_of(e)))?;
+    let path = options.get_filename().to_owned();
+    if path.as_os_str().is_empty() || text.contains(":memory:") || query.contains("mode=memory") {
+        return Err(wrong("it names no file")
+            .remedy("write sqlite://path: what is in memory alone is gone with its connection"));
+    }
+    Ok(options.filename(base.join(path)))
+}
+
+#[async_trait]
+impl Address for SqliteConnectOptions {
+    fn dialect(&self) -> &'static dyn Dialect {
+        &Sql
+    }
+
+    fn place(&self) -> String {
+        self.get_filename().display().to_string()
+    }
+
+    fn file(&self) -> Option<&Path> {
+        Some(self.get_filename())
+    }
+
+    async fn connect(&self, create: bool) -> Result<Box<dyn Database>, Failure> {
+        Ok(Box::new(match create {
+            true => Sqlite::connect(&self.clone().create_if_missing(true)).await?,
+            false => Sqlite::connect(self).await?,
+        }))
+    }
+}
+
+/// Its SQL.
+pub(super) struct Sql;
+
+impl Dialect for Sql {
+    fn name(&self) -> &'static str {
+        "SQLite"
+    }
+
+    fn begin(&self) -> Option<&'static str> {
+        // At once a writer: a transaction that becomes one later can fail for good.
+        Some(BEGIN)
+    }
+
+    fn begin_reading(&self) -> Option<&'static str> {
+        Some("PRAGMA query_only = ON")
+    }
+
+    fn select_locked(&self, columns: &str, table: &str, filter: &str) -> String {
+        // There is one writer; BEGIN IMMEDIATE has waited for it.
+        format!("SELECT {columns} FROM {table} WHERE {filter}")
+    }
+
+    fn name_type(&self) -> &'static str {
+        "TEXT"
+    }
+
+    fn id_type(&self) -> &'static str {
+        "INTEGER PRIMARY KEY"
+    }
+
+    fn type_for(&self, kind: &ColumnKind) -> String {
+        match kind {
+            ColumnKind::Int | ColumnKind::Year => "INTEGER",
+            ColumnKind::Float { .. } => "REAL",
+            ColumnKind::UInt | ColumnKind::Decimal { .. } => "NUMERIC",
+            ColumnKind::Bool => "BOOLEAN",
+            ColumnKind::Binary => "BLOB",
+            ColumnKind::Date => "DATE",
+            ColumnKind::Time { .. } => "TIMESTAMP",
+            ColumnKind::Clock { .. } => "TIME",
+            ColumnKind::Text | ColumnKind::Json | ColumnKind::Other | ColumnKind::Any => "TEXT",
+        }
+        .to_owned()
+    }
+
+    fn rules(&self) -> Rules {
+        // It stores NaN as NULL.
+        Rules { nan: false, infinity: true, typed: false }
+    }
+}
+
+const BEGIN: &str = "BEGIN IMMEDIATE";
 
 /// SQLite's own limit of variables in a statement, as it is built here.
 const MAX_VARIABLES: usize = 32_766;
 const MAX_ROWS: usize = 1_024;
 const MAX_BYTES: usize = 64 << 20;
-
-fn type_for(kind: &Kind) -> String {
-    match kind {
-        Kind::Int | Kind::Year => "INTEGER",
-        Kind::Float { .. } => "REAL",
-        Kind::UInt | Kind::Decimal { .. } => "NUMERIC",
-        Kind::Bool => "BOOLEAN",
-        Kind::Binary => "BLOB",
-        Kind::Date => "DATE",
-        Kind::Time { .. } => "TIMESTAMP",
-        Kind::Clock { .. } => "TIME",
-        Kind::Text | Kind::Json | Kind::Other | Kind::Any => "TEXT",
-    }
-    .to_owned()
-}
 
 /// A connection to a SQLite file.
 pub(super) struct Sqlite {
@@ -70,13 +139,9 @@ impl Sqlite {
         Ok(Sqlite { connection })
     }
 
-    fn sql(insert: &Insert, rows: usize) -> String {
-        format!("{} {}{}", insert.head(&DIALECT), insert.values(rows), insert.on_conflict(&DIALECT))
-    }
-
     /// Whether a name is a view's: of what its triggers store, nothing is counted.
     async fn is_view(&mut self, name: &Name) -> Result<bool, Failure> {
-        let schema = DIALECT.quoted(name.schema.as_deref().unwrap_or("main"));
+        let schema = Sql.quoted(name.schema.as_deref().unwrap_or("main"));
         let sql = format!("SELECT 1 FROM {schema}.sqlite_master WHERE type = 'view' AND name = ? COLLATE NOCASE");
         Ok(!self.fetch(&sql, &[Value::from(name.table.as_str())]).await?.is_empty())
     }
@@ -90,8 +155,8 @@ impl Sqlite {
 
 #[async_trait]
 impl Database for Sqlite {
-    fn dialect(&self) -> &'static Dialect {
-        &DIALECT
+    fn dialect(&self) -> &'static dyn Dialect {
+        &Sql
     }
 
     async fn command(&mut self, sql: &str) -> Result<(), Failure> {
@@ -188,12 +253,12 @@ impl Database for Sqlite {
     }
 
     async fn probe(&mut self, insert: &Insert, _columns: &[Data]) -> Result<(), Failure> {
-        let sql = AssertSqlSafe(Sqlite::sql(insert, 1));
+        let sql = AssertSqlSafe(Sql.insert_rows(insert, 1));
         let prepared =
             async { self.connection.prepare(sqlx::SqlSafeStr::into_sql_str(sql)).await.map_err(|e| failure(&e)) };
         within(prepared).await.map(|statement| drop(statement.into_sql()))?;
         // A writer's lock, which a file that may only be read does not give.
-        self.command(DIALECT.begin).await?;
+        self.command(BEGIN).await?;
         self.command("ROLLBACK").await
     }
 
@@ -211,7 +276,7 @@ impl Database for Sqlite {
             }
         }
         let keep = rows.len().is_power_of_two() || rows.len() < 16 || rows.len() == self.chunk(columns.len()).0;
-        let done = self.run(Sqlite::sql(insert, rows.len()), arguments, keep).await?;
+        let done = self.run(Sql.insert_rows(insert, rows.len()), arguments, keep).await?;
         if done == rows.len() as u64 || self.is_view(&insert.table).await? {
             return Ok(());
         }
@@ -223,13 +288,18 @@ impl Database for Sqlite {
     }
 }
 
-fn bind(arguments: &mut SqliteArguments, data: &Data, to: &Kind, row: usize) -> Result<(), sqlx::error::BoxDynError> {
+fn bind(
+    arguments: &mut SqliteArguments,
+    data: &Data,
+    to: &ColumnKind,
+    row: usize,
+) -> Result<(), sqlx::error::BoxDynError> {
     if data.is_null(row) {
         return arguments.add(None::<i64>);
     }
     match data {
         // As the number that SQLite would make of it, but of all its digits.
-        Data::Text(a) if matches!(to, Kind::Decimal { .. }) => {
+        Data::Text(a) if matches!(to, ColumnKind::Decimal { .. }) => {
             match (a.value(row).parse::<i64>(), a.value(row).parse::<f64>()) {
                 (Ok(number), _) => arguments.add(number),
                 (_, Ok(number)) => arguments.add(number),
@@ -298,19 +368,19 @@ fn column(row: &[Value], single_key: bool, strict: bool) -> Option<Column> {
     let upper = text(1).to_uppercase();
     let has = |words: &[&str]| words.iter().any(|w| upper.contains(w));
     let kind = match () {
-        () if upper.is_empty() || upper == "ANY" => Kind::Any,
-        () if has(&["INT"]) => Kind::Int,
-        () if has(&["JSON"]) => Kind::Json,
-        () if has(&["CHAR", "CLOB", "TEXT"]) => Kind::Text,
-        () if has(&["BLOB", "BINARY", "BYTEA"]) => Kind::Binary,
-        () if has(&["REAL", "FLOA", "DOUB"]) => Kind::Float { single: false },
-        () if has(&["DATETIME", "TIMESTAMP"]) => Kind::Time { digits: 6, instant: false },
-        () if has(&["DATE"]) => Kind::Date,
-        () if has(&["TIME"]) => Kind::Clock { digits: 6 },
-        () if has(&["BOOL"]) => Kind::Bool,
-        () if has(&["NUM", "DEC", "MONEY"]) => Kind::Decimal { precision: 0, scale: None },
+        () if upper.is_empty() || upper == "ANY" => ColumnKind::Any,
+        () if has(&["INT"]) => ColumnKind::Int,
+        () if has(&["JSON"]) => ColumnKind::Json,
+        () if has(&["CHAR", "CLOB", "TEXT"]) => ColumnKind::Text,
+        () if has(&["BLOB", "BINARY", "BYTEA"]) => ColumnKind::Binary,
+        () if has(&["REAL", "FLOA", "DOUB"]) => ColumnKind::Float { single: false },
+        () if has(&["DATETIME", "TIMESTAMP"]) => ColumnKind::Time { digits: 6, instant: false },
+        () if has(&["DATE"]) => ColumnKind::Date,
+        () if has(&["TIME"]) => ColumnKind::Clock { digits: 6 },
+        () if has(&["BOOL"]) => ColumnKind::Bool,
+        () if has(&["NUM", "DEC", "MONEY"]) => ColumnKind::Decimal { precision: 0, scale: None },
         // `UUID`, `STRING`: whatever it is given, but a text that is a number becomes one.
-        () => Kind::Any,
+        () => ColumnKind::Any,
     };
     // 2 and 3 are generated columns. The one INTEGER PRIMARY KEY is the row's own number.
     let computed = matches!(number(4), 2 | 3);
@@ -323,7 +393,7 @@ fn column(row: &[Value], single_key: bool, strict: bool) -> Option<Column> {
         needed: number(2) != 0 && !filled,
         computed,
         limit: None,
-        by_number: kind == Kind::Any && !upper.is_empty() && !strict,
+        by_number: kind == ColumnKind::Any && !upper.is_empty() && !strict,
         fills_null: rowid,
     })
 }

@@ -1,69 +1,10 @@
-//! An INSERT into one table: its target, its SQL, and how rows go in by it.
+//! How the rows of a batch go in, and which the database refuses.
 
 use arrow::array::{Array, RecordBatch};
 
-use super::database::{Cause, Database, Dialect, Failure};
-use super::table::{Column, Name};
+use super::database::{Cause, Database, Failure};
+use super::insert::Insert;
 use super::values::{Data, convert};
-
-/// Where rows go, and how.
-#[derive(Debug, Clone)]
-pub(super) struct Insert {
-    pub(super) table: Name,
-    /// In the order of the result's columns.
-    pub(super) columns: Vec<Column>,
-    /// With `mode: upsert`: indices into `columns` of the key.
-    pub(super) key: Option<Vec<usize>>,
-}
-
-impl Insert {
-    /// `INSERT INTO t (a, b)`.
-    pub(super) fn head(&self, dialect: &Dialect) -> String {
-        let columns: Vec<String> = self.columns.iter().map(|c| dialect.quoted(&c.name)).collect();
-        format!("INSERT INTO {} ({})", dialect.table(&self.table), columns.join(", "))
-    }
-
-    /// `VALUES (?, ?), (?, ?)`.
-    pub(super) fn values(&self, rows: usize) -> String {
-        let row = format!("({})", vec!["?"; self.columns.len()].join(","));
-        let mut sql = String::with_capacity(8 + rows * (row.len() + 1));
-        sql.push_str("VALUES ");
-        for i in 0..rows {
-            if i > 0 {
-                sql.push(',');
-            }
-            sql.push_str(&row);
-        }
-        sql
-    }
-
-    /// The columns that are not the key, in quotes.
-    pub(super) fn updated(&self, dialect: &Dialect) -> Vec<String> {
-        let key = self.key.as_deref().unwrap_or_default();
-        let others = self.columns.iter().enumerate().filter(|(i, _)| !key.contains(i));
-        others.map(|(_, c)| dialect.quoted(&c.name)).collect()
-    }
-
-    /// The standard's `ON CONFLICT … DO …`; empty without a key.
-    pub(super) fn on_conflict(&self, dialect: &Dialect) -> String {
-        let Some(key) = &self.key else { return String::new() };
-        let names = key.iter().filter_map(|&i| self.columns.get(i)).map(|c| dialect.quoted(&c.name));
-        let names: Vec<String> = names.collect();
-        let mut updated = self.updated(dialect);
-        if updated.is_empty() {
-            // Each row is hit, so that none can be missed unseen.
-            updated = names.clone();
-        }
-        let sets: Vec<String> = updated.iter().map(|c| format!("{c} = EXCLUDED.{c}")).collect();
-        format!(" ON CONFLICT ({}) DO UPDATE SET {}", names.join(", "), sets.join(", "))
-    }
-
-    /// An INSERT of no rows: it fails where no row at all could go in.
-    fn of_nothing(&self, dialect: &Dialect) -> String {
-        let nulls = vec!["NULL"; self.columns.len()].join(", ");
-        format!("{} SELECT {nulls} FROM (SELECT 1 AS n) AS none WHERE 1 = 0", self.head(dialect))
-    }
-}
 
 /// A row that the database does not take, and why (without its values).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +33,8 @@ pub(super) async fn insert_batch(
     let mut columns: Vec<Data> = Vec::with_capacity(insert.columns.len());
     let schema = batch.schema();
     for ((column, array), field) in insert.columns.iter().zip(batch.columns()).zip(schema.fields()) {
-        let (data, mut unfit) = convert(field, array, column, &db.dialect().rules, zone).map_err(Failure::settings)?;
+        let (data, mut unfit) =
+            convert(field, array, column, &db.dialect().rules(), zone).map_err(Failure::settings)?;
         let name = &column.name;
         if column.fills_null {
             let null = (0..batch.num_rows()).filter(|row| array.is_null(*row));
@@ -155,15 +97,15 @@ fn at_large(failed: &[(usize, Failure)]) -> Option<Failure> {
 
 /// One statement that leaves nothing behind where it fails.
 async fn attempt(db: &mut dyn Database, insert: &Insert, columns: &[Data], rows: &[u32]) -> Result<(), Failure> {
-    db.command("SAVEPOINT foretell").await?;
+    db.command(db.dialect().savepoint()).await?;
     let result = db.insert(insert, columns, rows).await;
     settle(db, result).await
 }
 
 /// An INSERT of no rows.
 async fn nothing(db: &mut dyn Database, insert: &Insert) -> Result<(), Failure> {
-    db.command("SAVEPOINT foretell").await?;
-    let result = db.command(&insert.of_nothing(db.dialect())).await;
+    db.command(db.dialect().savepoint()).await?;
+    let result = db.command(&db.dialect().insert_of_nothing(insert)).await;
     settle(db, result).await
 }
 
@@ -173,12 +115,14 @@ async fn settle(db: &mut dyn Database, result: Result<(), Failure>) -> Result<()
     match &result {
         Err(failure) if failure.cause == Cause::Moment => return result,
         Err(failure) => {
-            let back = db.command("ROLLBACK TO SAVEPOINT foretell").await;
+            let back = db.command(db.dialect().back_to_savepoint()).await;
             back.map_err(|_| Failure::moment(failure.text.clone()))?;
         }
         Ok(()) => {}
     }
-    db.command("RELEASE SAVEPOINT foretell").await?;
+    if let Some(release) = db.dialect().release_savepoint() {
+        db.command(release).await?;
+    }
     result
 }
 

@@ -1,119 +1,15 @@
-//! A database's table, and how the result's columns fit it.
-
-use std::fmt;
+//! How the result's columns fit a database's table, and the table that is made for them.
 
 use arrow::datatypes::{DataType, SchemaRef};
 use foretell_flow::StageError;
+use foretell_suggest::nearest;
 
-use super::database::Dialect;
+use super::dialect::Dialect;
+use super::schema::{Column, ColumnKind, Name, Table};
 use super::values::{fits, kind_for};
 
-/// A table's name, perhaps with its schema's (in MariaDB: database's).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Name {
-    pub(super) schema: Option<String>,
-    pub(super) table: String,
-}
-
-impl Name {
-    /// Reads `table` or `schema.table`.
-    pub(super) fn read(text: &str) -> Self {
-        match text.split_once('.') {
-            Some((schema, table)) => Name { schema: Some(schema.to_owned()), table: table.to_owned() },
-            None => Name { schema: None, table: text.to_owned() },
-        }
-    }
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(schema) = &self.schema {
-            write!(f, "{schema}.")?;
-        }
-        f.write_str(&self.table)
-    }
-}
-
-/// What a table's column can hold, as far as it decides how values are sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Int,
-    UInt,
-    /// A year of four digits.
-    Year,
-    /// A float.
-    Float {
-        /// Whether it is one of four bytes.
-        single: bool,
-    },
-    /// A number in digits.
-    Decimal {
-        /// How many it has, for `create: true`.
-        precision: u8,
-        /// How many of them are after the point; `None` where there is no limit.
-        scale: Option<i64>,
-    },
-    Bool,
-    Text,
-    Json,
-    Binary,
-    Date,
-    /// A date with a time of day.
-    Time {
-        /// Digits after the second.
-        digits: u8,
-        /// Whether it is an instant; else a local time.
-        instant: bool,
-    },
-    /// A time of day.
-    Clock {
-        /// Digits after the second.
-        digits: u8,
-    },
-    /// A type that is written as text: `uuid`, `enum`.
-    Other,
-    /// No type at all (SQLite).
-    Any,
-}
-
-/// A table's column.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Column {
-    pub(super) name: String,
-    /// As the database spells it.
-    pub(super) type_name: String,
-    pub(super) kind: Kind,
-    /// Whether an INSERT must name it: NOT NULL, no default, not filled by the database.
-    pub(super) needed: bool,
-    /// Whether the database computes it, so that an INSERT must not name it.
-    pub(super) computed: bool,
-    /// How long a value may be, where the database makes another one fit and says nothing: the characters of a text whose
-    /// last spaces it would cut, the bytes of a binary one that it would fill up, those of a type that cuts.
-    pub(super) limit: Option<usize>,
-    /// Whether a text that is a number becomes another value: the one of that number in MariaDB's `enum` and `set`, a
-    /// number in SQLite's columns of types that it does not know.
-    pub(super) by_number: bool,
-    /// Whether a value of its own would take the place of NULL.
-    pub(super) fills_null: bool,
-}
-
-/// A table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Table {
-    pub(super) name: Name,
-    pub(super) columns: Vec<Column>,
-    /// Column names by unique index or primary key.
-    pub(super) unique: Vec<Vec<String>>,
-    /// Why it cannot take part in transactions, e.g. its engine.
-    pub(super) no_transactions: Option<String>,
-    /// Whether it is a view, of which that cannot be known.
-    pub(super) is_view: bool,
-    /// What may not be done with it: `INSERT`, `UPDATE`.
-    pub(super) denied: Vec<&'static str>,
-}
-
 /// The table's columns for the result's, in the result's order.
-pub(super) fn fit(table: &Table, schema: &SchemaRef, dialect: &Dialect) -> Result<Vec<Column>, StageError> {
+pub(super) fn fit(table: &Table, schema: &SchemaRef, dialect: &dyn Dialect) -> Result<Vec<Column>, StageError> {
     let mut taken: Vec<Column> = Vec::new();
     for field in schema.fields() {
         let column = find(table, field.name())?;
@@ -183,7 +79,7 @@ pub(super) fn find<'t>(table: &'t Table, name: &str) -> Result<&'t Column, Stage
 
 fn misfit(name: &str, from: &DataType, column: &Column, table: &Table) -> StageError {
     let remedy = match (from.is_floating(), column.kind) {
-        (true, Kind::Int | Kind::UInt | Kind::Year) => {
+        (true, ColumnKind::Int | ColumnKind::UInt | ColumnKind::Year) => {
             "its fraction would be lost: round it in the query (`CAST(… AS BIGINT)`)"
         }
         _ => "cast it in the query, or change the table's column",
@@ -195,18 +91,13 @@ fn misfit(name: &str, from: &DataType, column: &Column, table: &Table) -> StageE
     .remedy(remedy)
 }
 
-/// The name that is nearest, if it is near.
-pub(super) fn nearest<'n>(name: &str, among: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    let folded = name.to_lowercase();
-    among
-        .map(|n| (strsim::damerau_levenshtein(&folded, &n.to_lowercase()), n))
-        .filter(|(distance, n)| *distance <= 1 + n.chars().count().max(name.chars().count()) / 4)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, n)| n)
-}
-
 /// `CREATE TABLE` for the result's columns; those of `key` are NOT NULL and its primary key.
-pub(super) fn create(name: &Name, schema: &SchemaRef, key: &[String], dialect: &Dialect) -> Result<String, StageError> {
+pub(super) fn create(
+    name: &Name,
+    schema: &SchemaRef,
+    key: &[String],
+    dialect: &dyn Dialect,
+) -> Result<String, StageError> {
     let mut parts = Vec::new();
     for field in schema.fields() {
         let kind = kind_for(field.data_type()).ok_or_else(|| {
@@ -215,8 +106,8 @@ pub(super) fn create(name: &Name, schema: &SchemaRef, key: &[String], dialect: &
         })?;
         let is_key = key.contains(field.name());
         let type_name = match (is_key, kind) {
-            (true, Kind::Text) => dialect.name_type.to_owned(),
-            _ => (dialect.type_for)(&kind),
+            (true, ColumnKind::Text) => dialect.name_type().to_owned(),
+            _ => dialect.type_for(&kind),
         };
         let null = if is_key { " NOT NULL" } else { "" };
         parts.push(format!("{} {type_name}{null}", dialect.quoted(field.name())));
@@ -225,5 +116,5 @@ pub(super) fn create(name: &Name, schema: &SchemaRef, key: &[String], dialect: &
         let key: Vec<String> = key.iter().map(|k| dialect.quoted(k)).collect();
         parts.push(format!("PRIMARY KEY ({})", key.join(", ")));
     }
-    Ok(format!("CREATE TABLE IF NOT EXISTS {} ({}){}", dialect.table(name), parts.join(", "), dialect.table_options))
+    Ok(dialect.create_table(name, &parts))
 }

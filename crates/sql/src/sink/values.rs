@@ -15,7 +15,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Utc};
 use chrono_tz::Tz;
 
 use super::number::Number;
-use super::table::{Column, Kind};
+use super::schema::{Column, ColumnKind};
 use foretell_connect::text;
 
 /// A column's values, ready to be bound.
@@ -142,7 +142,7 @@ fn is_float(kind: &DataType) -> bool {
 }
 
 /// How a result column fits a table's column; `None` where it does not.
-fn take(from: &DataType, to: &Kind) -> Option<Take> {
+fn take(from: &DataType, to: &ColumnKind) -> Option<Take> {
     use DataType as D;
     let from = plain(from);
     let text = matches!(from, D::Utf8 | D::LargeUtf8 | D::Utf8View);
@@ -160,26 +160,26 @@ fn take(from: &DataType, to: &Kind) -> Option<Take> {
     let date = matches!(from, D::Date32 | D::Date64);
     let null = matches!(from, D::Null);
     match *to {
-        Kind::Int if whole || text || null || matches!(from, D::Boolean) => Some(Take::Int),
-        Kind::UInt if whole || text || null || matches!(from, D::Boolean) => Some(Take::UInt),
-        Kind::Year if whole || text || null => Some(Take::Year),
-        Kind::Float { single } if number || text || null => Some(Take::Float { single }),
-        Kind::Decimal { scale, .. } if number || text || null => Some(Take::Decimal { scale }),
-        Kind::Bool if text || null || matches!(from, D::Boolean) => Some(Take::Bool),
-        Kind::Text | Kind::Json if nested => Some(Take::Json),
-        Kind::Text if number || text || binary || date || timestamp || clock || null => Some(Take::Text),
-        Kind::Text if matches!(from, D::Boolean) => Some(Take::Text),
-        Kind::Json if number || matches!(from, D::Boolean) => Some(Take::Json),
-        Kind::Json if text || binary || null => Some(Take::Text),
-        Kind::Binary if binary || text || null => Some(Take::Binary),
-        Kind::Date if date || null => Some(Take::Date),
-        Kind::Date if text => Some(Take::DateText),
-        Kind::Time { digits, instant } if timestamp || date => Some(Take::Time { digits, instant }),
-        Kind::Time { digits, instant } if text || null => Some(Take::TimeText { digits, instant }),
-        Kind::Clock { digits } if clock || text || null => Some(Take::Clock { digits }),
-        Kind::Other if text || null => Some(Take::Text),
+        ColumnKind::Int if whole || text || null || matches!(from, D::Boolean) => Some(Take::Int),
+        ColumnKind::UInt if whole || text || null || matches!(from, D::Boolean) => Some(Take::UInt),
+        ColumnKind::Year if whole || text || null => Some(Take::Year),
+        ColumnKind::Float { single } if number || text || null => Some(Take::Float { single }),
+        ColumnKind::Decimal { scale, .. } if number || text || null => Some(Take::Decimal { scale }),
+        ColumnKind::Bool if text || null || matches!(from, D::Boolean) => Some(Take::Bool),
+        ColumnKind::Text | ColumnKind::Json if nested => Some(Take::Json),
+        ColumnKind::Text if number || text || binary || date || timestamp || clock || null => Some(Take::Text),
+        ColumnKind::Text if matches!(from, D::Boolean) => Some(Take::Text),
+        ColumnKind::Json if number || matches!(from, D::Boolean) => Some(Take::Json),
+        ColumnKind::Json if text || binary || null => Some(Take::Text),
+        ColumnKind::Binary if binary || text || null => Some(Take::Binary),
+        ColumnKind::Date if date || null => Some(Take::Date),
+        ColumnKind::Date if text => Some(Take::DateText),
+        ColumnKind::Time { digits, instant } if timestamp || date => Some(Take::Time { digits, instant }),
+        ColumnKind::Time { digits, instant } if text || null => Some(Take::TimeText { digits, instant }),
+        ColumnKind::Clock { digits } if clock || text || null => Some(Take::Clock { digits }),
+        ColumnKind::Other if text || null => Some(Take::Text),
         // A column without a type holds what it is given.
-        Kind::Any => match from {
+        ColumnKind::Any => match from {
             D::Boolean => Some(Take::Bool),
             _ if from.is_floating() => Some(Take::Float { single: false }),
             _ if from.is_integer() => Some(Take::Int),
@@ -193,29 +193,29 @@ fn take(from: &DataType, to: &Kind) -> Option<Take> {
 }
 
 /// Whether a result column fits a table's column.
-pub(super) fn fits(from: &DataType, to: &Kind) -> bool {
+pub(super) fn fits(from: &DataType, to: &ColumnKind) -> bool {
     take(from, to).is_some()
 }
 
 /// The natural kind of table column for a result column, for `create: true`; `None` where there is none.
-pub(super) fn kind_for(from: &DataType) -> Option<Kind> {
+pub(super) fn kind_for(from: &DataType) -> Option<ColumnKind> {
     use DataType as D;
     Some(match plain(from) {
-        D::Boolean => Kind::Bool,
-        D::UInt64 => Kind::UInt,
-        other if other.is_integer() => Kind::Int,
-        other if other.is_floating() => Kind::Float { single: false },
+        D::Boolean => ColumnKind::Bool,
+        D::UInt64 => ColumnKind::UInt,
+        other if other.is_integer() => ColumnKind::Int,
+        other if other.is_floating() => ColumnKind::Float { single: false },
         D::Decimal32(p, s) | D::Decimal64(p, s) | D::Decimal128(p, s) | D::Decimal256(p, s) => {
             // A scale below 0 stands for zeros before the point.
-            Kind::Decimal {
+            ColumnKind::Decimal {
                 precision: p.saturating_add_signed(s.saturating_neg().max(0)),
                 scale: Some((*s).max(0).into()),
             }
         }
-        D::Date32 | D::Date64 => Kind::Date,
-        D::Timestamp(..) => Kind::Time { digits: 6, instant: false },
-        D::Binary | D::LargeBinary | D::BinaryView | D::FixedSizeBinary(_) => Kind::Binary,
-        other if fits(other, &Kind::Text) => Kind::Text,
+        D::Date32 | D::Date64 => ColumnKind::Date,
+        D::Timestamp(..) => ColumnKind::Time { digits: 6, instant: false },
+        D::Binary | D::LargeBinary | D::BinaryView | D::FixedSizeBinary(_) => ColumnKind::Binary,
+        other if fits(other, &ColumnKind::Text) => ColumnKind::Text,
         _ => return None,
     })
 }
@@ -238,7 +238,7 @@ pub(super) fn convert(
     let array = unpacked(array).ok_or_else(no_fit)?;
     let from = array.data_type().clone();
     let mut unfit: Unfit = if is_float(&from) { not_finite(&array, rules) } else { Vec::new() };
-    if matches!(to.kind, Kind::Text) {
+    if matches!(to.kind, ColumnKind::Text) {
         unfit.clear();
     }
     let cast_to = |to: DataType| safe(&array, &to).ok_or_else(no_fit);
@@ -294,7 +294,7 @@ pub(super) fn convert(
             let dates = dates(&array, &array);
             Data::Text((0..dates.len()).map(|row| dates.value_as_date(row).map(|d| d.to_string())).collect())
         }
-        Take::Text if is_float(&from) && matches!(to.kind, Kind::Text) => Data::Text(texts()?),
+        Take::Text if is_float(&from) && matches!(to.kind, ColumnKind::Text) => Data::Text(texts()?),
         Take::DateText if rules.typed => {
             let texts = texts()?;
             let midnight = |text: &&str| match written(text) {
@@ -386,7 +386,7 @@ fn decimals(texts: &StringArray, float: bool, scale: Option<i64>, rules: &Rules)
 
 /// Why a text would not be the same in the column, where the database does not say so itself.
 fn changed(text: &str, to: &Column, rules: &Rules) -> Option<&'static str> {
-    if to.limit.is_some_and(|limit| to.kind == Kind::Other && text.len() > limit) {
+    if to.limit.is_some_and(|limit| to.kind == ColumnKind::Other && text.len() > limit) {
         return Some("too long");
     }
     if let Some(limit) = to.limit
@@ -400,15 +400,15 @@ fn changed(text: &str, to: &Column, rules: &Rules) -> Option<&'static str> {
     if to.by_number && Number::read(text.trim()).is_some() && !to.type_name.contains(&format!("'{text}'")) {
         return Some("a text that is a number, which the column would take for another value");
     }
-    if rules.typed || matches!(to.kind, Kind::Text | Kind::Any | Kind::Binary) {
+    if rules.typed || matches!(to.kind, ColumnKind::Text | ColumnKind::Any | ColumnKind::Binary) {
         return None;
     }
     let number = Number::read(text.trim())?;
     let kept = text.trim().parse::<i64>().is_ok()
         || text.trim().parse::<f64>().is_ok_and(|value| number.is_float(value, false));
     match to.kind {
-        Kind::Decimal { .. } | Kind::Json if kept => None,
-        Kind::Decimal { .. } | Kind::Json => {
+        ColumnKind::Decimal { .. } | ColumnKind::Json if kept => None,
+        ColumnKind::Decimal { .. } | ColumnKind::Json => {
             Some("a number of more digits than the column keeps; a TEXT column keeps them")
         }
         _ => Some("a text that SQLite would turn into a number"),

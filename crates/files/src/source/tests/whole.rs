@@ -72,7 +72,7 @@ async fn no_part_of_a_file_is_read_before_its_header_is_right() {
     let bed = Bed::new();
     let rows: String = (0..5000).map(|row| format!("{row},{row}\n")).collect();
     bed.write("a.csv", format!("b,a\n{rows}"));
-    let source = settings(json!({ "split": 2000, "lanes": 4 }));
+    let source = settings(json!({ "split": 2000, "partitions": 4 }));
     let decode = csv(&["a", "b"]);
     // A worker that has only parts from the middle.
     let mut open = source.open(&bed.context(&decode, (1, 4), true), false).await.unwrap();
