@@ -17,33 +17,42 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod at;
+mod attributes;
 mod bind;
+mod categories;
 mod columns;
 mod encoding;
 mod error;
 mod families;
-mod float32;
+mod family;
+mod finite;
 mod labels;
 mod lightgbm;
 mod load;
+mod loaded;
 mod loader;
+mod math;
 mod matrix;
 mod model;
+mod options;
 mod pandas;
+mod parameters;
 mod report;
 mod signature;
 mod step;
 mod text;
 mod trees;
+mod types;
 mod xgboost;
 
 pub use columns::{Columns, Method, Outputs, Refusal};
 pub use encoding::{Encoding, Reverse, Unknown};
 pub use error::Error;
-pub use families::{FAMILIES, Family, allow};
+pub use families::{FAMILIES, allow};
+pub use family::Family;
 pub use foretell_pickle::Limits;
-pub use load::{LoadOptions, inspect};
+pub use load::{GlobalReport, Report, inspect};
 pub use model::{Model, Scratch};
-pub use report::{Description, FeatureUse, GlobalReport, Report, StepReport, TreesReport};
+pub use options::LoadOptions;
+pub use report::{Description, FeatureUse, StepReport, TreesReport};
 pub use signature::{Input, InputKind, Output, Signature};

@@ -6,7 +6,7 @@ use arrow_array::{Array, ArrayRef, Float32Array, Float64Array, StringArray, make
 use arrow_buffer::{BooleanBufferBuilder, NullBuffer};
 use arrow_schema::DataType;
 
-use crate::families::encode::texts;
+use crate::categories::texts;
 use crate::labels::Labels;
 use crate::matrix::{ArrayRule, Frame, Matrix, read};
 use crate::step::{Answer, Run, Step};

@@ -5,11 +5,13 @@
 use arrow_schema::DataType;
 use foretell_pickle::View;
 
-use super::Family;
-use super::finite::Finite;
-use super::inner::{Member, array, nameless, places, predictor};
-use super::linear::decisions;
-use crate::loader::{self, Loaded, Loader, Out, Source, Targets, some_attr, version};
+use crate::attributes::{self, some_attr, version};
+use crate::families::shared::members::{Member, array, nameless, places, predictor};
+use crate::family::Family;
+use crate::finite::Finite;
+use crate::loaded::decisions;
+use crate::loaded::{Loaded, Out, Source, Targets};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, Method, StepReport};
 
@@ -58,7 +60,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 }
 
 fn classifier(view: &View<'_>, members: &[Member]) -> Result<(run::Face, Targets), Error> {
-    let labels = loader::labels(&view.attr("classes_")?)?;
+    let labels = attributes::labels(&view.attr("classes_")?)?;
     let count = labels.len();
     if count == 0 {
         return Err(Error::state(view.path(), "no classes"));
@@ -96,9 +98,9 @@ fn classifier(view: &View<'_>, members: &[Member]) -> Result<(run::Face, Targets
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
     use crate::Method;
-    use crate::families::finite::Finite;
-    use crate::families::inner::Member;
-    use crate::families::scores::{self, Softmax, pairwise_sum};
+    use crate::families::shared::members::Member;
+    use crate::finite::Finite;
+    use crate::math::scores::{self, Softmax, pairwise_sum};
     use crate::matrix::Matrix;
     use crate::step::{Answer, Predict, Run};
 

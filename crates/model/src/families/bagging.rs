@@ -5,10 +5,12 @@
 use arrow_schema::DataType;
 use foretell_pickle::View;
 
-use super::Family;
-use super::inner::{Member, codes, predictor, sized_array};
-use super::linear::decisions;
-use crate::loader::{self, Loaded, Loader, Out, Source, Targets};
+use crate::attributes::{self};
+use crate::families::shared::members::{Member, codes, predictor, sized_array};
+use crate::family::Family;
+use crate::loaded::decisions;
+use crate::loaded::{Loaded, Out, Source, Targets};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, Method, StepReport};
 
@@ -76,7 +78,7 @@ fn regressor(view: &View<'_>, members: &[Member]) -> Result<(run::Face, Targets)
 }
 
 fn classifier(view: &View<'_>, members: &[Member]) -> Result<(run::Face, Targets), Error> {
-    let labels = loader::labels(&view.attr("classes_")?)?;
+    let labels = attributes::labels(&view.attr("classes_")?)?;
     let count = labels.len();
     let mut all_codes = Vec::new();
     for member in members {
@@ -99,8 +101,8 @@ fn classifier(view: &View<'_>, members: &[Member]) -> Result<(run::Face, Targets
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
     use crate::Method;
-    use crate::families::inner::Member;
-    use crate::families::scores::{self, Average};
+    use crate::families::shared::members::Member;
+    use crate::math::scores::{self, Average};
     use crate::matrix::Matrix;
     use crate::step::{Answer, Predict, Run};
 

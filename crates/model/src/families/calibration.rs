@@ -6,11 +6,13 @@
 use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
-use super::Family;
-use super::inner::{Member, Members, members, places};
 use super::isotonic;
+use crate::attributes::{self, some_attr};
+use crate::families::shared::members::{Member, Members, members, places};
+use crate::family::Family;
 use crate::labels::Labels;
-use crate::loader::{self, Loaded, Loader, Out, Source, Targets, some_attr};
+use crate::loaded::{Loaded, Out, Source, Targets};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, Method, StepReport};
 
@@ -28,7 +30,7 @@ pub(crate) const FAMILY: Family = Family {
 };
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
-    let labels = loader::labels(&view.attr("classes_")?)?;
+    let labels = attributes::labels(&view.attr("classes_")?)?;
     let count = labels.len();
     if count < 2 {
         return Err(Error::state(view.path(), format!("{count} classes")));
@@ -99,9 +101,9 @@ fn curve(view: &View<'_>) -> Result<run::Curve, Error> {
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
     use crate::Method;
-    use crate::families::inner::Member;
     use crate::families::isotonic;
-    use crate::families::scores::{self, Softmax, expit, pairwise_sum};
+    use crate::families::shared::members::Member;
+    use crate::math::scores::{self, Softmax, expit, pairwise_sum};
     use crate::matrix::Matrix;
     use crate::step::{Answer, Predict, Run};
 

@@ -4,9 +4,11 @@
 
 use foretell_pickle::{Value, View};
 
-use super::Family;
-use super::encode::Categories;
-use crate::loader::{Loaded, Loader, Out, Source, flag, some_attr, word};
+use crate::attributes::{flag, some_attr, word};
+use crate::categories::Categories;
+use crate::family::Family;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::pandas::Table;
 use crate::step::Step;
 use crate::{Error, InputKind};
@@ -276,7 +278,7 @@ mod run {
 
     use arrow_array::{ArrayRef, Float64Array};
 
-    use crate::families::encode::{self, Categories, MISSING};
+    use crate::categories::{self, Categories, MISSING};
     use crate::matrix::{ArrayRule, Frame, Matrix};
     use crate::step::{Run, Transform};
 
@@ -341,7 +343,7 @@ mod run {
                     }
                 }
                 if unknown.is_some() {
-                    run.unseen(&part.label, encode::unseen(&codes));
+                    run.unseen(&part.label, categories::unseen(&codes));
                 }
                 for (row, code) in codes.into_iter().enumerate() {
                     let (numbers, reason) = if code == MISSING || Some(code) == learned {

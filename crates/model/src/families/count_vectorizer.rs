@@ -7,10 +7,12 @@ use std::collections::HashMap;
 
 use foretell_pickle::View;
 
-use super::Family;
-use super::one_hot_encoder::is_float32;
 use super::tfidf_transformer::Weights;
-use crate::loader::{Loaded, Loader, Out, Source, flag, some_attr};
+use crate::attributes::is_float32;
+use crate::attributes::{flag, some_attr};
+use crate::family::Family;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::text::Analyzer;
 use crate::{Error, InputKind};
@@ -88,11 +90,11 @@ mod run {
     use std::collections::HashMap;
 
     use super::Weights;
-    use crate::bind::is_text;
-    use crate::families::encode::texts;
+    use crate::categories::texts;
     use crate::matrix::{Csr, Matrix};
     use crate::step::{Run, Transform};
     use crate::text::Analyzer;
+    use crate::types::is_text;
 
     #[derive(Debug)]
     pub(super) struct Counts {

@@ -5,8 +5,10 @@
 
 use foretell_pickle::View;
 
-use super::Family;
-use crate::loader::{Loaded, Loader, Out, Source, flag, some_attr};
+use crate::attributes::{flag, some_attr};
+use crate::family::Family;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, StepReport};
 
@@ -100,7 +102,7 @@ fn part(
 }
 
 mod run {
-    use crate::families::column_transformer::side_by_side;
+    use crate::families::shared::side_by_side::side_by_side;
     use crate::matrix::Matrix;
     use crate::step::{Run, Transform};
 

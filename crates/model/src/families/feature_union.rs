@@ -4,16 +4,16 @@
 
 use foretell_pickle::View;
 
-use super::Family;
-use super::inner::{is_dropped, load_all};
-use crate::loader::{Loaded, Loader, Out, Source, some_attr};
+use crate::families::shared::members::{is_dropped, load_all};
+use crate::families::shared::side_by_side::weight;
+use crate::family::Family;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::step::{Step, Transform};
 use crate::{Error, StepReport};
 
 pub(crate) const FAMILY: Family =
     Family { name: "FeatureUnion", classes: &[("sklearn.pipeline", "FeatureUnion")], globals: &[], load };
-
-pub(super) use run::times;
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let mut names = Vec::new();
@@ -62,17 +62,9 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     Ok(Loaded { step: Step::Transform(Box::new(run::Union { parts })), out: Out::Table(out), report })
 }
 
-/// What the columns of a transformer are multiplied by.
-pub(super) fn weight(view: &View<'_>, name: &str) -> Result<Option<f64>, Error> {
-    let Some(weights) = some_attr(view, "transformer_weights")? else { return Ok(None) };
-    let weight = weights.get(name)?.and_then(View::some);
-    Ok(weight.map(|weight| weight.as_f64()).transpose()?)
-}
-
 mod run {
-    use crate::families::column_transformer::side_by_side;
-    use crate::matrix::round;
-    use crate::matrix::{Dense, Matrix};
+    use crate::families::shared::side_by_side::{side_by_side, times};
+    use crate::matrix::Matrix;
     use crate::step::{Run, Transform};
 
     #[derive(Debug)]
@@ -103,22 +95,6 @@ mod run {
             let parts: Vec<Matrix> = self.parts.iter().map(|one| part(one, run)).collect();
             let sparse = parts.iter().any(|part| matches!(part, Matrix::Csr(_)));
             side_by_side(parts, rows, sparse)
-        }
-    }
-
-    /// A table multiplied by a number.
-    pub(in crate::families) fn times(x: Matrix, weight: f64) -> Matrix {
-        let (rows, cols) = (x.rows(), x.cols());
-        match x {
-            Matrix::Csr(mut csr) => {
-                csr.data.iter_mut().for_each(|value| *value = round(*value * weight, csr.narrow));
-                Matrix::Csr(csr)
-            }
-            other => {
-                let mut dense = other.into_dense().unwrap_or_else(|_| Dense::zeros(rows, cols));
-                dense.data.iter_mut().for_each(|value| *value = round(*value * weight, dense.narrow));
-                Matrix::Dense(dense)
-            }
         }
     }
 }

@@ -5,12 +5,14 @@
 use arrow_schema::DataType;
 use foretell_pickle::View;
 
-use super::Family;
-use super::finite::Finite;
 use super::forest::{Shape, read_tree};
-use super::inner::sized_array;
+use crate::attributes::{some_attr, version};
+use crate::families::shared::members::sized_array;
+use crate::family::Family;
+use crate::finite::Finite;
 use crate::labels::Labels;
-use crate::loader::{Loaded, Loader, Out, Source, Targets, some_attr, version};
+use crate::loaded::{Loaded, Out, Source, Targets};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::trees::{Ensemble, Gain, Plan, Rule, Tree};
 use crate::{Error, InputKind, Output, StepReport, TreesReport};
@@ -167,7 +169,7 @@ impl Age {
 
 mod run {
     use crate::Method;
-    use crate::families::finite::Finite;
+    use crate::finite::Finite;
     use crate::matrix::Matrix;
     use crate::step::{Answer, Predict, Run};
     use crate::trees::Plan;

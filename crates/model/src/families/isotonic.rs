@@ -5,8 +5,10 @@
 use arrow_schema::DataType;
 use foretell_pickle::{Kind, View};
 
-use super::Family;
-use crate::loader::{Loaded, Loader, Out, Source, Targets, feature_names, some_attr};
+use crate::attributes::{feature_names, some_attr};
+use crate::family::Family;
+use crate::loaded::{Loaded, Out, Source, Targets};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, InputKind};
 

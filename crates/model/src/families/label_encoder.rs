@@ -4,10 +4,12 @@
 
 use foretell_pickle::View;
 
-use super::Family;
+use crate::attributes::labels;
+use crate::categories::Categories;
 use crate::encoding::{Codes, Encoding, Unknown};
-use crate::families::encode::Categories;
-use crate::loader::{Loaded, Loader, Out, Source, labels};
+use crate::family::Family;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, InputKind};
 

@@ -5,12 +5,14 @@
 use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
-use super::Family;
-use super::linear::decisions;
-use super::lone_class;
+use crate::attributes::{self, some_attr};
+use crate::families::shared::lone_class;
+use crate::family::Family;
 use crate::labels::Labels;
 use crate::lightgbm::{self, Booster, Face, Levels, Scorer};
-use crate::loader::{self, Loaded, Loader, Out, Source, Targets, some_attr};
+use crate::loaded::decisions;
+use crate::loaded::{Loaded, Out, Source, Targets};
+use crate::loader::Loader;
 use crate::step::{Chain, Step, Transform};
 use crate::trees::Gain;
 use crate::{Error, InputKind, StepReport, TreesReport};
@@ -57,7 +59,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         parsed.keep_iterations(0, best);
     }
     let labels = match some_attr(view, "_le")? {
-        Some(encoder) if name == "LGBMClassifier" => Some(loader::labels(&encoder.attr("classes_")?)?),
+        Some(encoder) if name == "LGBMClassifier" => Some(attributes::labels(&encoder.attr("classes_")?)?),
         None if name == "LGBMClassifier" => {
             return Err(Error::state(view.path(), "the classifier has no `_le`, so that its classes are not known"));
         }
@@ -160,12 +162,12 @@ mod recode {
 
     use arrow_array::{Array, ArrayRef, Float64Array};
 
-    use crate::bind::is_text;
-    use crate::families::encode;
+    use crate::categories;
     use crate::lightgbm::Levels;
-    use crate::loader::Source;
+    use crate::loaded::Source;
     use crate::matrix::{Frame, Matrix, read};
     use crate::step::{Run, Transform};
+    use crate::types::is_text;
 
     #[derive(Debug)]
     pub(super) struct Recode {
@@ -215,7 +217,7 @@ mod recode {
         let mut out = vec![f64::NAN; column.len()];
         match codes {
             Codes::Text(codes) if is_text(column.data_type()) => {
-                encode::texts(column, |row, text| out[row] = code(text.map(|text| codes.get(text))));
+                categories::texts(column, |row, text| out[row] = code(text.map(|text| codes.get(text))));
             }
             // Numbers in place of texts are codes already.
             Codes::Text(_) => return 0,

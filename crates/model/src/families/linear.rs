@@ -9,13 +9,16 @@
 use arrow_schema::DataType;
 use foretell_pickle::{ArrayView, Entry, Kind, State, View};
 
-use super::Family;
-use super::finite::Finite;
-use super::lone_class;
+use crate::attributes::{self, feature_names, some_attr};
+use crate::families::shared::lone_class;
+use crate::family::Family;
+use crate::finite::Finite;
 use crate::labels::Labels;
-use crate::loader::{self, Loaded, Loader, Out, Source, Targets, feature_names, some_attr};
+use crate::loaded::decisions;
+use crate::loaded::{Loaded, Out, Source, Targets};
+use crate::loader::Loader;
 use crate::step::Step;
-use crate::{Error, InputKind, Output};
+use crate::{Error, InputKind};
 
 const CYTHON: State = State::DICT.or(State::EMPTY).or(State::TUPLE);
 const LINK: State = State::DICT.or(State::SLOTS).or(State::TUPLE);
@@ -224,22 +227,12 @@ fn is_classifier(class: &str) -> bool {
     class.contains("Classifier") || class.starts_with("Logistic") || matches!(class, "LinearSVC" | "Perceptron")
 }
 
-/// One column a class, or a single one for the second of two.
-pub(super) fn decisions(labels: &Labels) -> Vec<Output> {
-    let column = |name: String, class: Option<String>| Output { name, data_type: DataType::Float64, class };
-    if labels.len() <= 2 {
-        return vec![column("decision".to_string(), None)];
-    }
-    let texts = (0..labels.len()).map(|class| labels.text(class));
-    texts.map(|class| column(format!("decision_{class}"), Some(class))).collect()
-}
-
 fn classes(view: &View<'_>, class: &str) -> Result<Labels, Error> {
     if !class.starts_with("RidgeClassifier") {
-        return loader::labels(&view.attr("classes_")?);
+        return attributes::labels(&view.attr("classes_")?);
     }
     // Ridge learns numbers; its binarizer knows what they stand for.
-    loader::labels(&view.attr("_label_binarizer")?.attr("classes_")?)
+    attributes::labels(&view.attr("_label_binarizer")?.attr("classes_")?)
 }
 
 /// How many labels a row may have at once, where it may have more than one.
@@ -339,9 +332,9 @@ const OUTPUTS: usize = 1 << 16;
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
     use crate::Method;
-    use crate::families::finite::Finite;
-    use crate::families::scores::{self, Softmax};
-    use crate::float32;
+    use crate::finite::Finite;
+    use crate::math::float32;
+    use crate::math::scores::{self, Softmax};
     use crate::matrix::{Dense, Matrix, round};
     use crate::step::{Answer, Predict, Run};
 

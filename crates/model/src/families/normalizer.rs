@@ -4,10 +4,12 @@
 
 use foretell_pickle::View;
 
-use super::Family;
-use super::finite::Finite;
-use super::norm::Norm;
-use crate::loader::{Loaded, Loader, Out, Source, feature_names, version};
+use crate::attributes::{feature_names, version};
+use crate::families::shared::norm::Norm;
+use crate::family::Family;
+use crate::finite::Finite;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::matrix::{Dense, Matrix};
 use crate::step::{Run, Step, Transform};
 use crate::{Error, InputKind};

@@ -5,12 +5,14 @@
 use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
-use super::Family;
-use super::inner::{Member, predictor};
-use super::linear::decisions;
-use super::lone_class;
+use crate::attributes::{self, feature_names, version};
+use crate::families::shared::lone_class;
+use crate::families::shared::members::{Member, predictor};
+use crate::family::Family;
 use crate::labels::Labels;
-use crate::loader::{self, Loaded, Loader, Out, Source, Targets, feature_names, version};
+use crate::loaded::decisions;
+use crate::loaded::{Loaded, Out, Source, Targets};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, Method, Output, StepReport};
 
@@ -52,7 +54,7 @@ impl Rest {
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let binarizer = view.attr("label_binarizer_")?;
-    let labels = loader::labels(&binarizer.attr("classes_")?)?;
+    let labels = attributes::labels(&binarizer.attr("classes_")?)?;
     let kind = binarizer.attr("y_type_")?;
     let face = match kind.as_str()? {
         "multiclass" => {

@@ -5,9 +5,11 @@
 
 use foretell_pickle::View;
 
-use super::Family;
-use super::encode::Categories;
-use crate::loader::{Loaded, Loader, Out, Source, feature_names, some_attr};
+use crate::attributes::{feature_names, some_attr};
+use crate::categories::Categories;
+use crate::family::Family;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, InputKind, StepReport};
 
@@ -149,10 +151,10 @@ mod run {
 
     use arrow_array::{Array, ArrayRef, Float64Array};
 
-    use crate::bind::is_text;
-    use crate::families::encode::{Categories, UNSEEN, texts};
+    use crate::categories::{Categories, UNSEEN, texts};
     use crate::matrix::Matrix;
     use crate::step::{Run, Transform};
+    use crate::types::is_text;
 
     #[derive(Debug)]
     pub(super) enum Valid {

@@ -9,10 +9,12 @@
 
 use foretell_pickle::View;
 
-use super::Family;
-use super::finite::Finite;
-use super::standard_scaler::CASTS;
-use crate::loader::{Loaded, Loader, Out, Source, feature_names, flag, version, word};
+use crate::attributes::{feature_names, flag, version, word};
+use crate::families::scalers::CASTS;
+use crate::family::Family;
+use crate::finite::Finite;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, InputKind};
 
@@ -82,8 +84,8 @@ fn with_numpy_2(view: &View<'_>) -> Result<bool, Error> {
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
-    use crate::families::finite::Finite;
-    use crate::float32;
+    use crate::finite::Finite;
+    use crate::math::float32;
     use crate::matrix::{Dense, Matrix, round};
     use crate::step::{Run, Transform};
 

@@ -4,9 +4,10 @@
 
 use foretell_pickle::{Entry, View};
 
-use super::Family;
 use crate::Error;
-use crate::loader::{Loaded, Loader, Source};
+use crate::family::Family;
+use crate::loaded::{Loaded, Source};
+use crate::loader::Loader;
 
 pub(crate) const FAMILY: Family = Family {
     name: "samplers of imbalanced-learn (skipped)",

@@ -6,10 +6,12 @@
 use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
-use super::Family;
-use super::inner::{Member, Members, codes, members, named, names, predictor};
+use crate::attributes::{self, flag};
+use crate::families::shared::members::{Member, Members, codes, members, named, names, predictor};
+use crate::family::Family;
 use crate::labels::Labels;
-use crate::loader::{self, Loaded, Loader, Out, Source, Targets, flag};
+use crate::loaded::{Loaded, Out, Source, Targets};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, Method, Output, StepReport};
 
@@ -89,8 +91,8 @@ fn labels(view: &View<'_>) -> Result<Vec<Labels>, Error> {
     }
     let classes = view.attr("classes_")?;
     let all = match classes.array() {
-        Ok(_) => vec![loader::labels(&classes)?],
-        Err(_) => classes.items()?.iter().map(loader::labels).collect::<Result<_, _>>()?,
+        Ok(_) => vec![attributes::labels(&classes)?],
+        Err(_) => classes.items()?.iter().map(attributes::labels).collect::<Result<_, _>>()?,
     };
     if all.is_empty() {
         return Err(Error::state(classes.path(), "there is no target"));
@@ -184,8 +186,8 @@ fn classifiers(view: &View<'_>, last: &Member, labels: Vec<Labels>) -> Result<(V
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
     use crate::Method;
-    use crate::families::column_transformer::side_by_side;
-    use crate::families::inner::Member;
+    use crate::families::shared::members::Member;
+    use crate::families::shared::side_by_side::side_by_side;
     use crate::matrix::{Dense, Matrix};
     use crate::step::{Answer, Predict, Run};
 

@@ -7,11 +7,13 @@ use std::collections::HashMap;
 use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
-use super::Family;
-use super::finite::Finite;
-use super::lone_class;
+use crate::attributes::some_attr;
+use crate::families::shared::lone_class;
+use crate::family::Family;
+use crate::finite::Finite;
 use crate::labels::Labels;
-use crate::loader::{Loaded, Loader, Out, Source, Targets, some_attr};
+use crate::loaded::{Loaded, Out, Source, Targets};
+use crate::loader::Loader;
 use crate::step::{Chain, Step};
 use crate::trees::Gain;
 use crate::xgboost::{self, Booster, Face, Form, Objective, Scorer};
@@ -103,7 +105,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 fn wrapper(view: &View<'_>, class: &str) -> Result<Wrapper, Error> {
     let is_classifier = matches!(class, "XGBClassifier" | "XGBRFClassifier");
     let labels = match some_attr(view, "_le")? {
-        Some(encoder) => Some(crate::loader::labels(&encoder.attr("classes_")?)?),
+        Some(encoder) => Some(crate::attributes::labels(&encoder.attr("classes_")?)?),
         None => None,
     };
     let tree_limit = match some_attr(view, "best_ntree_limit")? {
@@ -268,10 +270,10 @@ fn codes(numbers: &[f64]) -> HashMap<u64, usize> {
 mod recode {
     use std::collections::HashMap;
 
-    use crate::bind::is_text;
-    use crate::families::encode;
+    use crate::categories;
     use crate::matrix::{Dense, Frame, Matrix, read};
     use crate::step::{Run, Transform};
+    use crate::types::is_text;
 
     #[derive(Debug)]
     pub(super) struct Recode {
@@ -305,7 +307,7 @@ mod recode {
                 let Some(levels) = levels.as_ref().filter(|_| is_text(column.data_type())) else { continue };
                 let mut codes = Dense::zeros(rows, 1);
                 let mut unseen = 0;
-                encode::texts(column, |row, text| {
+                categories::texts(column, |row, text| {
                     let code = text.and_then(|text| levels.get(text).copied());
                     if text.is_some() && code.is_none() {
                         if self.refuses {

@@ -4,12 +4,13 @@
 
 use foretell_pickle::{Value, View};
 
+pub(crate) mod index;
 mod names;
 
 pub(crate) use names::GLOBALS;
 
 use crate::Error;
-use crate::families::Categories;
+use crate::categories::Categories;
 
 /// Rows of numbers by the value of their index.
 #[derive(Debug)]

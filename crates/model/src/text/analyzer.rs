@@ -13,7 +13,7 @@ use super::pattern::Pattern;
 use super::stop_words::ENGLISH;
 use super::words::{is_space, is_word};
 use crate::Error;
-use crate::loader::{flag, some_attr, version, word};
+use crate::attributes::{flag, some_attr, version, word};
 
 /// What a vectorizer does with each text.
 #[derive(Debug)]

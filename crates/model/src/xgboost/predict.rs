@@ -4,7 +4,8 @@ use super::booster::Booster;
 use super::objective::Objective;
 use super::softmax::softmax;
 use crate::Method;
-use crate::families::finite::Finite;
+use crate::finite::Finite;
+use crate::math::scores::first_largest;
 use crate::matrix::{Matrix, read};
 use crate::step::{Answer, Predict, Run};
 use crate::trees::Plan;
@@ -138,6 +139,7 @@ impl Predict for Scorer {
         if let Some(finite) = &self.finite {
             finite.check(&x, run);
         }
+        let rows = x.rows();
         let mut outputs = self.margins(&x);
         match (want, self.face) {
             (Method::Decision, _) => return Answer::F32(outputs),
@@ -146,11 +148,11 @@ impl Predict for Scorer {
         }
         match (want, self.face) {
             (Method::Predict, Face::Value) if self.objective == Objective::Softmax => {
-                let classes = largest(&outputs);
+                let classes = first_largest(&outputs, rows);
                 Answer::F32(vec![classes.into_iter().map(|class| class as f32).collect()])
             }
             (Method::Predict, Face::Value) => Answer::F32(outputs),
-            (Method::Predict, Face::Class) if outputs.len() > 1 => Answer::Class(vec![largest(&outputs)]),
+            (Method::Predict, Face::Class) if outputs.len() > 1 => Answer::Class(vec![first_largest(&outputs, rows)]),
             (Method::Predict, Face::Class | Face::Labels) => {
                 let half = |column: &Vec<f32>| column.iter().map(|p| u32::from(*p > 0.5)).collect();
                 Answer::Class(outputs.iter().map(half).collect())
@@ -164,18 +166,4 @@ impl Predict for Scorer {
             _ => Answer::F32(outputs),
         }
     }
-}
-
-/// The index of the largest value of each row; of equal ones the first.
-fn largest(columns: &[Vec<f32>]) -> Vec<u32> {
-    let rows = columns.first().map_or(0, Vec::len);
-    let mut best = vec![0u32; rows];
-    for (row, best) in best.iter_mut().enumerate() {
-        for (index, column) in columns.iter().enumerate() {
-            if column[row] > columns[*best as usize][row] {
-                *best = index as u32;
-            }
-        }
-    }
-    best
 }

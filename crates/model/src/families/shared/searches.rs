@@ -4,7 +4,7 @@
 use foretell_pickle::{Entry, State};
 
 /// Scorers and their functions, splitters, and the distributions of scipy that parameters were drawn from.
-pub(super) const SEARCHES: &[Entry] = &[
+pub(in crate::families) const SEARCHES: &[Entry] = &[
     Entry::inert("sklearn.metrics._classification", "accuracy_score"),
     Entry::inert("sklearn.metrics._classification", "balanced_accuracy_score"),
     Entry::inert("sklearn.metrics._classification", "brier_score_loss"),

@@ -7,16 +7,16 @@ use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
 use crate::Error;
-use crate::float32;
+use crate::math::float32;
 use crate::matrix::round;
 
 /// A function of one number.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Function {
-    pub(super) name: &'static str,
+pub(in crate::families) struct Function {
+    pub(in crate::families) name: &'static str,
     of: Of,
     /// Whether scipy applies it to what a sparse table stores.
-    pub(super) sparse: bool,
+    pub(in crate::families) sparse: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +38,7 @@ const FLOATING: &[&str] = &[
 
 /// What numpy's result is, in a table's column of this type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Width {
+pub(in crate::families) enum Width {
     Half,
     Single,
     Double,
@@ -46,7 +46,7 @@ pub(super) enum Width {
 
 impl Function {
     /// What the function makes of a column.
-    pub(super) fn width(&self, column: &DataType) -> Width {
+    pub(in crate::families) fn width(&self, column: &DataType) -> Width {
         let floats = FLOATING.contains(&self.name);
         match column {
             DataType::Float32 => Width::Single,
@@ -57,7 +57,7 @@ impl Function {
     }
 
     /// The function of a number in a column.
-    pub(super) fn of_column(&self, x: f64, width: Width) -> f64 {
+    pub(in crate::families) fn of_column(&self, x: f64, width: Width) -> f64 {
         match width {
             Width::Double => self.call(x, false),
             Width::Single => round(self.call(x, true), true),
@@ -66,7 +66,7 @@ impl Function {
     }
 
     /// The same as numpy had it before 1.18, which took all of them from the C library.
-    pub(super) fn of_old(self) -> Self {
+    pub(in crate::families) fn of_old(self) -> Self {
         let of = match (self.name, self.of) {
             ("cos", Of::Number(of, _)) => Of::Number(of, f32::cos),
             ("exp", Of::Number(of, _)) => Of::Number(of, f32::exp),
@@ -79,7 +79,7 @@ impl Function {
     }
 
     /// The function of a number, which float32 holds where `narrow`.
-    pub(super) fn call(&self, x: f64, narrow: bool) -> f64 {
+    pub(in crate::families) fn call(&self, x: f64, narrow: bool) -> f64 {
         let largest = if narrow { f64::from(f32::MAX) } else { f64::MAX };
         match self.of {
             Of::Number(_, of) if narrow => of(x as f32).into(),
@@ -110,7 +110,7 @@ impl Function {
 macro_rules! functions {
     ($($name:literal $of:expr, $narrow:expr, $sparse:literal;)*) => {
         const FUNCTIONS: &[Function] = &[$(Function { name: $name, of: Of::Number($of, $narrow), sparse: $sparse }),*];
-        pub(super) const ENTRIES: &[Entry] = &[
+        pub(in crate::families) const ENTRIES: &[Entry] = &[
             $(
                 Entry::inert("numpy", $name),
                 Entry::inert("numpy.core._multiarray_umath", $name),
@@ -162,7 +162,7 @@ functions! {
 }
 
 const SCIPY: &[Function] = &[
-    Function { name: "expit", of: Of::Number(super::scores::expit, expit32), sparse: false },
+    Function { name: "expit", of: Of::Number(crate::math::scores::expit, expit32), sparse: false },
     Function { name: "logit", of: Of::Number(|x| (x / (1.0 - x)).ln(), logit32), sparse: false },
 ];
 
@@ -219,7 +219,7 @@ fn with_arguments(name: &str, arguments: Option<&View<'_>>) -> Result<Option<Fun
 }
 
 /// The function that a parameter names, with the arguments that stand beside it.
-pub(super) fn read(view: &View<'_>, arguments: Option<&View<'_>>) -> Result<Function, Error> {
+pub(in crate::families) fn read(view: &View<'_>, arguments: Option<&View<'_>>) -> Result<Function, Error> {
     let Some(class) = view.class() else { return Err(view.expected("a function").into()) };
     let (module, name) = if view.is("numpy.core", "_ufunc_reconstruct") {
         (view.arg(0)?.as_str()?, view.arg(1)?.as_str()?)

@@ -10,9 +10,9 @@ use arrow_array::{Array, ArrayRef, Float64Array};
 use arrow_schema::DataType;
 use foretell_pickle::{Kind, Value, View};
 
-use crate::bind::is_text;
 use crate::matrix::{Matrix, read};
 use crate::step::Run;
+use crate::types::is_text;
 use crate::{Error, InputKind};
 
 /// The categories of one column, by code.
@@ -268,7 +268,7 @@ impl Group {
 
 /// The groups of each column of an encoder (from 1.1 on, where `min_frequency` or `max_categories` was given).
 pub(crate) fn groups(view: &View<'_>, count: usize) -> Result<Vec<Option<Group>>, Error> {
-    if !crate::loader::flag(view, "_infrequent_enabled", false)? {
+    if !crate::attributes::flag(view, "_infrequent_enabled", false)? {
         return Ok(vec![None; count]);
     }
     let mappings = view.attr("_default_to_infrequent_mappings")?.items()?;

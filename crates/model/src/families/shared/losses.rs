@@ -3,16 +3,16 @@
 use arrow_schema::DataType;
 use foretell_pickle::{Entry, State};
 
-use super::lone_class;
-use super::scores::{self, Softmax};
+use crate::families::shared::lone_class;
 use crate::labels::Labels;
-use crate::loader::Targets;
+use crate::loaded::Targets;
+use crate::math::scores::{self, Softmax};
 use crate::step::Answer;
 use crate::{Method, Output};
 
 /// What a raw score is turned into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Loss {
+pub(in crate::families) enum Loss {
     /// Regressions on the scale of the target.
     Identity,
     /// Poisson, gamma: the exponential.
@@ -27,7 +27,7 @@ pub(super) enum Loss {
 
 impl Loss {
     /// What a booster with these labels (none for a regression) answers.
-    pub(super) fn targets(self, labels: Option<Labels>) -> Targets {
+    pub(in crate::families) fn targets(self, labels: Option<Labels>) -> Targets {
         let Some(labels) = labels else { return Targets::numbers(1, DataType::Float64) };
         let column = |name: String, class| Output { name, data_type: DataType::Float64, class };
         let decision = if self == Loss::Multinomial {
@@ -42,7 +42,7 @@ impl Loss {
 
 /// What decides which class is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Choice {
+pub(in crate::families) enum Choice {
     /// The largest score; of two classes the second where its score is above 0.
     Score,
     /// The same, and 0 is the second class.
@@ -53,15 +53,15 @@ pub(super) enum Choice {
 
 /// What becomes of raw scores in a version of the library.
 #[derive(Debug)]
-pub(super) struct Link {
-    pub(super) loss: Loss,
-    pub(super) softmax: Softmax,
-    pub(super) choice: Choice,
+pub(in crate::families) struct Link {
+    pub(in crate::families) loss: Loss,
+    pub(in crate::families) softmax: Softmax,
+    pub(in crate::families) choice: Choice,
 }
 
 impl Link {
     /// The answer from raw scores, one vector an output.
-    pub(super) fn answer(&self, mut raw: Vec<Vec<f64>>, want: Method) -> Answer {
+    pub(in crate::families) fn answer(&self, mut raw: Vec<Vec<f64>>, want: Method) -> Answer {
         if want == Method::Decision || self.loss == Loss::Identity {
             return Answer::F64(raw);
         }
@@ -97,7 +97,7 @@ impl Link {
 const ANY: State = State::DICT.or(State::TUPLE).or(State::EMPTY).or(State::SLOTS);
 
 /// The losses in every home they have had. They are read and never asked: the estimator's parameters say the same.
-pub(super) const ENTRIES: &[Entry] = &[
+pub(in crate::families) const ENTRIES: &[Entry] = &[
     Entry::class("_loss", "CyAbsoluteError").with_state(ANY),
     Entry::function("_loss", "__pyx_unpickle_CyAbsoluteError"),
     Entry::class("_loss", "CyExponentialLoss").with_state(ANY),

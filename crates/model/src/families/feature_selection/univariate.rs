@@ -2,45 +2,13 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
-use foretell_pickle::{Entry, View};
+use foretell_pickle::View;
 
-use super::{Family, select};
 use crate::Error;
-use crate::loader::{Loaded, Loader, Source};
+use crate::loaded::{Loaded, Source};
+use crate::loader::Loader;
 
-pub(crate) const FAMILY: Family = Family {
-    name: "selection by scores",
-    classes: &[
-        ("sklearn.feature_selection._univariate_selection", "GenericUnivariateSelect"),
-        ("sklearn.feature_selection._univariate_selection", "SelectFdr"),
-        ("sklearn.feature_selection._univariate_selection", "SelectFpr"),
-        ("sklearn.feature_selection._univariate_selection", "SelectFwe"),
-        ("sklearn.feature_selection._univariate_selection", "SelectKBest"),
-        ("sklearn.feature_selection._univariate_selection", "SelectPercentile"),
-        ("sklearn.feature_selection.univariate_selection", "GenericUnivariateSelect"),
-        ("sklearn.feature_selection.univariate_selection", "SelectFdr"),
-        ("sklearn.feature_selection.univariate_selection", "SelectFpr"),
-        ("sklearn.feature_selection.univariate_selection", "SelectFwe"),
-        ("sklearn.feature_selection.univariate_selection", "SelectKBest"),
-        ("sklearn.feature_selection.univariate_selection", "SelectPercentile"),
-    ],
-    globals: &[
-        Entry::inert("sklearn.feature_selection._univariate_selection", "chi2"),
-        Entry::inert("sklearn.feature_selection._univariate_selection", "f_classif"),
-        Entry::inert("sklearn.feature_selection._univariate_selection", "f_regression"),
-        Entry::inert("sklearn.feature_selection._univariate_selection", "r_regression"),
-        Entry::inert("sklearn.feature_selection.univariate_selection", "chi2"),
-        Entry::inert("sklearn.feature_selection.univariate_selection", "f_classif"),
-        Entry::inert("sklearn.feature_selection.univariate_selection", "f_regression"),
-        Entry::inert("sklearn.feature_selection._mutual_info", "mutual_info_classif"),
-        Entry::inert("sklearn.feature_selection._mutual_info", "mutual_info_regression"),
-        Entry::inert("sklearn.feature_selection.mutual_info_", "mutual_info_classif"),
-        Entry::inert("sklearn.feature_selection.mutual_info_", "mutual_info_regression"),
-    ],
-    load,
-};
-
-fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+pub(super) fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let class = view.class().map(|class| class.name.as_str()).unwrap_or_default();
     let mask = match class {
         "SelectKBest" => best(view, &view.attr("k")?)?,
@@ -61,7 +29,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
             }
         }
     };
-    select::columns(loader, view, given, &mask, false)
+    super::keep(loader, view, given, &mask, false)
 }
 
 /// The scores, NaN as the lowest of all.

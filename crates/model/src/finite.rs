@@ -1,6 +1,6 @@
 //! scikit-learn's check of its input: no infinity, and no NaN where it is not allowed.
 
-use crate::loader::Source;
+use crate::loaded::Source;
 use crate::matrix::{Matrix, read};
 use crate::step::{Run, Transform};
 

@@ -3,7 +3,7 @@
 use foretell_pickle::View;
 
 use crate::Error;
-use crate::loader::some_attr;
+use crate::attributes::some_attr;
 use crate::matrix::{Csr, Dense, round};
 
 /// Which norm.

@@ -6,13 +6,13 @@
 use arrow_schema::DataType;
 
 use crate::labels::Labels;
-use crate::loader::Targets;
+use crate::loaded::Targets;
 use crate::matrix::Matrix;
 use crate::step::{Answer, Predict, Run};
 use crate::{Method, Output};
 
 /// What a classifier answers; of a single class the probability of the other one stands behind it.
-pub(super) fn targets(labels: Labels, float: DataType) -> Targets {
+pub(in crate::families) fn targets(labels: Labels, float: DataType) -> Targets {
     let lone = labels.len() == 1;
     let mut targets = Targets::classes(vec![labels], float.clone());
     if lone {
@@ -22,7 +22,7 @@ pub(super) fn targets(labels: Labels, float: DataType) -> Targets {
 }
 
 /// Refuses the rows that such a classifier finds to be of the other class, as the library raises on them.
-pub(super) fn guarded(step: Box<dyn Predict>, name: &str, lone: bool) -> Box<dyn Predict> {
+pub(in crate::families) fn guarded(step: Box<dyn Predict>, name: &str, lone: bool) -> Box<dyn Predict> {
     if lone { Box::new(Guarded { step, name: name.to_string() }) } else { step }
 }
 

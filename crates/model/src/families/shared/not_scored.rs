@@ -6,7 +6,7 @@ use foretell_pickle::{Entry, State};
 /// Cython's classes bring any state or none.
 const ANY: State = State::DICT.or(State::TUPLE).or(State::EMPTY).or(State::SLOTS);
 
-pub(super) const ENTRIES: &[Entry] = &[
+pub(in crate::families) const ENTRIES: &[Entry] = &[
     Entry::class("sklearn.cluster._agglomerative", "AgglomerativeClustering"),
     Entry::class("sklearn.cluster._birch", "Birch"),
     Entry::class("sklearn.cluster._birch", "_CFNode"),

@@ -43,7 +43,7 @@ pub(crate) fn best(scores: &[Vec<f64>]) -> Vec<u32> {
 }
 
 /// The index of the largest score of each row, of equal ones the first, even where there is a single column.
-pub(crate) fn first_largest(scores: &[Vec<f64>], rows: usize) -> Vec<u32> {
+pub(crate) fn first_largest<T: PartialOrd>(scores: &[Vec<T>], rows: usize) -> Vec<u32> {
     let mut best = vec![0u32; rows];
     for (row, best) in best.iter_mut().enumerate() {
         for (class, column) in scores.iter().enumerate() {

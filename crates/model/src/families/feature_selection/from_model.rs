@@ -4,22 +4,14 @@
 
 use foretell_pickle::View;
 
-use super::scores::pairwise_sum;
-use super::{Family, importance, select};
+use super::importance;
 use crate::Error;
-use crate::loader::{Loaded, Loader, Source, some_attr, version, word};
+use crate::attributes::{some_attr, version, word};
+use crate::loaded::{Loaded, Source};
+use crate::loader::Loader;
+use crate::math::scores::pairwise_sum;
 
-pub(crate) const FAMILY: Family = Family {
-    name: "SelectFromModel",
-    classes: &[
-        ("sklearn.feature_selection._from_model", "SelectFromModel"),
-        ("sklearn.feature_selection.from_model", "SelectFromModel"),
-    ],
-    globals: &[],
-    load,
-};
-
-fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+pub(super) fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let estimator = match some_attr(view, "estimator_")? {
         Some(estimator) => estimator,
         None => view.attr("estimator")?,
@@ -50,7 +42,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     // What is not below is kept: a NaN threshold keeps all.
     mask.iter_mut().zip(&scores).filter(|(_, score)| **score < threshold).for_each(|(kept, _)| *kept = false);
     let allows_nan = importance::allows_nan(&view.attr("estimator")?)?;
-    select::columns(loader, view, given, &mask, allows_nan)
+    super::keep(loader, view, given, &mask, allows_nan)
 }
 
 fn threshold(view: &View<'_>, estimator: &View<'_>, scores: &[f64]) -> Result<f64, Error> {

@@ -5,30 +5,19 @@
 
 use foretell_pickle::View;
 
-use super::inner::predictor;
-use super::{Family, importance, select};
-use crate::loader::{Loaded, Loader, Out, Source, Targets, Transformer, some_attr};
+use super::importance;
+use crate::attributes::some_attr;
+use crate::families::shared::members::predictor;
+use crate::loaded::{Loaded, Out, Source, Targets, Transformer};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, StepReport};
 
-pub(crate) const FAMILY: Family = Family {
-    name: "selection by fitting again",
-    classes: &[
-        ("sklearn.feature_selection._rfe", "RFE"),
-        ("sklearn.feature_selection._rfe", "RFECV"),
-        ("sklearn.feature_selection._sequential", "SequentialFeatureSelector"),
-        ("sklearn.feature_selection.rfe", "RFE"),
-        ("sklearn.feature_selection.rfe", "RFECV"),
-    ],
-    globals: &[],
-    load,
-};
-
-fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
-    let hands_on = loader.hands_on();
+pub(super) fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let hands_on = loader.is_transformer();
     let mask = view.attr("support_")?.array()?.bools()?;
     let allows_nan = importance::allows_nan(&view.attr("estimator")?)?;
-    let selected = select::columns(loader, view, given, &mask, allows_nan)?;
+    let selected = super::keep(loader, view, given, &mask, allows_nan)?;
     let Some(estimator) = some_attr(view, "estimator_")?.filter(|_| !hands_on) else {
         return Ok(selected);
     };

@@ -4,13 +4,13 @@
 
 use foretell_pickle::View;
 
-use super::function_transformer::{function, validates};
-use super::functions::Function;
-use super::power_transformer::{self, Power};
-use super::quantile_transformer::{self, Curves};
-use super::standard_scaler::CASTS;
 use crate::Error;
-use crate::loader::{flag, version};
+use crate::attributes::{flag, version};
+use crate::families::function_transformer::{function, validates};
+use crate::families::power_transformer::{self, Power};
+use crate::families::quantile_transformer::{self, Curves};
+use crate::families::scalers::CASTS;
+use crate::families::shared::functions::Function;
 use crate::matrix::round;
 use crate::step::Run;
 

@@ -2,36 +2,24 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
-use std::collections::BTreeMap;
-use std::ops::Range;
+mod at;
+mod encoding;
+mod inspect;
 
 use arrow_schema::DataType;
-use foretell_pickle::{Container, Limits};
+use foretell_pickle::Container;
 use sha2::{Digest, Sha256};
 
-use crate::at::choose;
-use crate::families::{self, allow};
-use crate::loader::{Loader, Out, Source};
-use crate::matrix::ArrayRule;
-use crate::xgboost::Form;
-use crate::{Description, Error, Input, InputKind, Model, Output, Report, Signature, lightgbm};
+use at::choose;
+pub use inspect::{GlobalReport, Report, inspect};
 
-/// How a file is read.
-#[derive(Debug, Clone, Default)]
-pub struct LoadOptions {
-    /// Where the model is in a file that holds several things: `model`, `models[2].best`, `stores["St. Gallen"]`. A
-    /// text key or an attribute stands after a dot, and where it is no plain word in brackets and quotes; in brackets
-    /// too stand the place in a list or tuple, counted from 0, and a key that is no text.
-    pub at: Option<String>,
-    /// Budgets of the pickle reader.
-    pub limits: Limits,
-    /// Names of the inputs, in their order, for files that tell none. What hashes names takes its inputs from here.
-    pub columns: Vec<String>,
-    /// Levels of categorical columns by feature name, for boosters that store none.
-    pub categories: BTreeMap<String, Vec<String>>,
-    /// Which boosting rounds are scored; the default is what the library's `predict` takes.
-    pub iterations: Option<Range<usize>>,
-}
+use crate::families::{self, allow};
+use crate::loaded::{Out, Source};
+use crate::loader::Loader;
+use crate::matrix::ArrayRule;
+use crate::options::LoadOptions;
+use crate::xgboost::Form;
+use crate::{Description, Error, Input, InputKind, Model, Output, Signature, lightgbm};
 
 impl Model {
     /// Reads a model: a pickle, joblib or skops file of a supported estimator, an XGBoost model in JSON, UBJSON or its old
@@ -43,18 +31,18 @@ impl Model {
     pub fn load(bytes: &[u8], options: &LoadOptions) -> Result<Model, Error> {
         if let Some(form) = booster_form(bytes) {
             nothing_else(form.name(), options)?;
-            let mut loader = Loader::new(options);
+            let mut loader = Loader::new(options, families::LOOKUP);
             let loaded = families::xgboost::raw(&mut loader, bytes, form)?;
             return finish(loader, loaded, bytes);
         }
         if lightgbm::looks_like(bytes) {
             nothing_else(lightgbm::FORMAT, options)?;
-            let mut loader = Loader::new(options);
+            let mut loader = Loader::new(options, families::LOOKUP);
             let loaded = families::lightgbm::raw(&mut loader, bytes)?;
             return finish(loader, loaded, bytes);
         }
         let document = unpickle(bytes, options)?;
-        let mut loader = Loader::new(options);
+        let mut loader = Loader::new(options, families::LOOKUP);
         let root = choose(document.root(), options.at.as_deref())?;
         let loaded = loader.load(&root, None)?;
         finish(loader, loaded, bytes)
@@ -105,7 +93,7 @@ fn shown(table: &[Source], inputs: &[Input]) -> Vec<Output> {
     if table.len() > ANSWERED { Vec::new() } else { table.iter().map(output).collect() }
 }
 
-fn finish(mut loader: Loader<'_>, loaded: crate::loader::Loaded, bytes: &[u8]) -> Result<Model, Error> {
+fn finish(mut loader: Loader<'_>, loaded: crate::loaded::Loaded, bytes: &[u8]) -> Result<Model, Error> {
     if let Out::Table(table) = &loaded.out {
         loader.let_through(table);
     }
@@ -152,27 +140,4 @@ fn finish(mut loader: Loader<'_>, loaded: crate::loader::Loaded, bytes: &[u8]) -
         root: loaded.report,
     };
     Ok(Model { step: loaded.step, labels, signature, description, rule })
-}
-
-/// Looks into a file whether or not it can be loaded.
-pub fn inspect(bytes: &[u8], options: &LoadOptions) -> Report {
-    let model = Model::load(bytes, options);
-    let report = |container: String| Report {
-        size: bytes.len(),
-        sha256: sha256(bytes),
-        container,
-        protocol: None,
-        unpacked: None,
-        globals: Vec::new(),
-        stopped: None,
-        model,
-    };
-    match booster_form(bytes) {
-        Some(form) => report(form.name().to_string()),
-        None if lightgbm::looks_like(bytes) => report(lightgbm::FORMAT.to_string()),
-        None => {
-            let container = Container::sniff(bytes).map_or("unknown".to_string(), |container| container.to_string());
-            families::scan(bytes, options, report(container))
-        }
-    }
 }

@@ -2,12 +2,15 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
+mod inverse;
+
 use arrow_schema::DataType;
 use foretell_pickle::View;
 
-use super::inner::{Members, members};
-use super::{Family, inverse};
-use crate::loader::{Loaded, Loader, Out, Source, Targets};
+use crate::families::shared::members::{Members, members};
+use crate::family::Family;
+use crate::loaded::{Loaded, Out, Source, Targets};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, Method, StepReport};
 
@@ -38,9 +41,9 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 }
 
 mod run {
+    use super::inverse::Back;
     use crate::Method;
-    use crate::families::inner::Member;
-    use crate::families::inverse::Back;
+    use crate::families::shared::members::Member;
     use crate::matrix::Matrix;
     use crate::step::{Answer, Predict, Run};
 

@@ -4,9 +4,9 @@
 
 use foretell_pickle::View;
 
-use super::forest;
-use super::scores::pairwise_sum;
-use crate::loader::{some_attr, version};
+use crate::attributes::{some_attr, version};
+use crate::families::forest;
+use crate::math::scores::pairwise_sum;
 use crate::trees::{Node, Tree};
 use crate::{Error, lightgbm, xgboost};
 

@@ -7,7 +7,7 @@ use foretell_pickle::{Entry, Value, View};
 use crate::Error;
 
 /// Indexes of pandas 0.25 to 3, and the arrays of pyarrow that newer ones keep texts in.
-pub(super) const ENTRIES: &[Entry] = &[
+pub(crate) const ENTRIES: &[Entry] = &[
     Entry::function("pandas.core.indexes.base", "_new_Index"),
     Entry::inert("pandas", "Index"),
     Entry::inert("pandas", "RangeIndex"),
@@ -27,7 +27,7 @@ pub(super) const ENTRIES: &[Entry] = &[
 
 /// What an index holds.
 #[derive(Debug, PartialEq)]
-pub(super) enum Index {
+pub(crate) enum Index {
     Names(Vec<String>),
     Positions(Vec<i64>),
 }
@@ -36,7 +36,7 @@ pub(super) enum Index {
 const COLUMNS: usize = 1 << 22;
 
 /// The index that a value is; nothing where it is something else.
-pub(super) fn read(view: &View<'_>) -> Result<Option<Index>, Error> {
+pub(crate) fn read(view: &View<'_>) -> Result<Option<Index>, Error> {
     if !view.is("pandas.core.indexes.base", "_new_Index") {
         return Ok(None);
     }

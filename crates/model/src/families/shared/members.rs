@@ -7,21 +7,23 @@ use std::collections::HashMap;
 use arrow_schema::DataType;
 use foretell_pickle::View;
 
+use crate::attributes::{feature_names, some_attr};
 use crate::labels::{Key, Labels};
-use crate::loader::{Loaded, Loader, Out, Source, Targets, feature_names, some_attr};
+use crate::loaded::{Loaded, Out, Source, Targets};
+use crate::loader::Loader;
 use crate::matrix::Matrix;
 use crate::step::{Answer, Predict, Run, Step};
 use crate::{Error, Method, Output, StepReport};
 
 /// A predictor inside another estimator.
 #[derive(Debug)]
-pub(super) struct Member {
-    pub(super) step: Box<dyn Predict>,
-    pub(super) targets: Targets,
+pub(in crate::families) struct Member {
+    pub(in crate::families) step: Box<dyn Predict>,
+    pub(in crate::families) targets: Targets,
 }
 
 impl Member {
-    pub(super) fn outputs(&self, want: Method) -> &[Output] {
+    pub(in crate::families) fn outputs(&self, want: Method) -> &[Output] {
         match want {
             Method::Predict => &self.targets.predict,
             Method::Proba => &self.targets.proba,
@@ -32,12 +34,12 @@ impl Member {
     }
 
     /// Whether the library would hold float32 in this answer.
-    pub(super) fn is_narrow(&self, want: Method) -> bool {
+    pub(in crate::families) fn is_narrow(&self, want: Method) -> bool {
         self.outputs(want).iter().all(|output| output.data_type == DataType::Float32)
     }
 
     /// The classes, where there is one target with classes.
-    pub(super) fn labels(&self) -> Option<&Labels> {
+    pub(in crate::families) fn labels(&self) -> Option<&Labels> {
         match self.targets.labels.as_slice() {
             [only] => Some(only),
             _ => None,
@@ -45,7 +47,7 @@ impl Member {
     }
 
     /// An answer as numbers: classes that are numbers stand for themselves.
-    pub(super) fn numbers(&self, x: Matrix, want: Method, run: &mut Run) -> Vec<Vec<f64>> {
+    pub(in crate::families) fn numbers(&self, x: Matrix, want: Method, run: &mut Run) -> Vec<Vec<f64>> {
         match self.step.answer(x, want, run) {
             Answer::F64(all) => all,
             Answer::F32(all) => all.into_iter().map(|one| one.into_iter().map(f64::from).collect()).collect(),
@@ -60,7 +62,7 @@ impl Member {
     }
 
     /// The predicted classes of the only target, as indices into its labels.
-    pub(super) fn classes(&self, x: Matrix, run: &mut Run) -> Vec<u32> {
+    pub(in crate::families) fn classes(&self, x: Matrix, run: &mut Run) -> Vec<u32> {
         let rows = x.rows();
         match self.step.answer(x, Method::Predict, run) {
             Answer::Class(mut all) if all.len() == 1 => all.pop().unwrap_or_default(),
@@ -70,14 +72,14 @@ impl Member {
 }
 
 /// Where each class of `inner` stands among the classes of `outer`.
-pub(super) fn places(view: &View<'_>, inner: &Labels, outer: &Labels) -> Result<Vec<u32>, Error> {
+pub(in crate::families) fn places(view: &View<'_>, inner: &Labels, outer: &Labels) -> Result<Vec<u32>, Error> {
     let known: HashMap<Key<'_>, u32> = (0..outer.len()).map(|class| outer.key(class)).zip(0..).collect();
     let all: Option<Vec<u32>> = (0..inner.len()).map(|class| known.get(&inner.key(class)).copied()).collect();
     all.ok_or_else(|| Error::state(view.path(), "knows a class that the estimator around it does not know"))
 }
 
 /// For estimators that were trained on codes: the code that each class of `inner` is, below `count`.
-pub(super) fn codes(view: &View<'_>, inner: &Labels, count: usize) -> Result<Vec<u32>, Error> {
+pub(in crate::families) fn codes(view: &View<'_>, inner: &Labels, count: usize) -> Result<Vec<u32>, Error> {
     places(view, inner, &Labels::counted(count))
 }
 
@@ -95,7 +97,7 @@ fn columns(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -
 
 /// The columns of an estimator that makes an array of them: those given, or at the root its own, whose number it
 /// knows.
-pub(super) fn array(
+pub(in crate::families) fn array(
     loader: &mut Loader<'_>,
     view: &View<'_>,
     given: Option<&[Source]>,
@@ -112,7 +114,7 @@ pub(super) fn array(
 }
 
 /// The same where no estimator inside could tell it.
-pub(super) fn sized_array(
+pub(in crate::families) fn sized_array(
     loader: &mut Loader<'_>,
     view: &View<'_>,
     given: Option<&[Source]>,
@@ -124,7 +126,7 @@ pub(super) fn sized_array(
 }
 
 /// Loads estimators that are all given the columns of the one around them.
-pub(super) fn load_all<'o, T>(
+pub(in crate::families) fn load_all<'o, T>(
     loader: &mut Loader<'o>,
     view: &View<'_>,
     given: Option<&[Source]>,
@@ -145,15 +147,15 @@ pub(super) fn load_all<'o, T>(
 
 /// Predictors that are all given the same columns.
 #[derive(Debug)]
-pub(super) struct Members {
-    pub(super) all: Vec<Member>,
-    pub(super) reports: Vec<StepReport>,
+pub(in crate::families) struct Members {
+    pub(in crate::families) all: Vec<Member>,
+    pub(in crate::families) reports: Vec<StepReport>,
     /// The columns that each of them is given.
-    pub(super) sources: Vec<Source>,
+    pub(in crate::families) sources: Vec<Source>,
 }
 
 /// The same as [`load_all`] for predictors; what they are called stands in the reports.
-pub(super) fn members(
+pub(in crate::families) fn members(
     loader: &mut Loader<'_>,
     view: &View<'_>,
     given: Option<&[Source]>,
@@ -171,7 +173,7 @@ pub(super) fn members(
 }
 
 /// A loaded estimator that must predict.
-pub(super) fn predictor(loaded: Loaded, view: &View<'_>) -> Result<(Member, StepReport), Error> {
+pub(in crate::families) fn predictor(loaded: Loaded, view: &View<'_>) -> Result<(Member, StepReport), Error> {
     match (loaded.step, loaded.out) {
         (Step::Predict(step), Out::Answers(targets)) => Ok((Member { step, targets }, loaded.report)),
         _ => Err(Error::state(view.path(), "transforms, where a predictor is needed")),
@@ -179,12 +181,12 @@ pub(super) fn predictor(loaded: Loaded, view: &View<'_>) -> Result<(Member, Step
 }
 
 /// Estimators without names of their own.
-pub(super) fn nameless<'a>(estimators: Vec<View<'a>>) -> Vec<(Option<String>, View<'a>)> {
+pub(in crate::families) fn nameless<'a>(estimators: Vec<View<'a>>) -> Vec<(Option<String>, View<'a>)> {
     estimators.into_iter().map(|estimator| (None, estimator)).collect()
 }
 
 /// The fitted estimators of `estimators_` beside the names of `estimators`, those dropped left out.
-pub(super) fn named<'a>(view: &View<'a>) -> Result<Vec<(Option<String>, View<'a>)>, Error> {
+pub(in crate::families) fn named<'a>(view: &View<'a>) -> Result<Vec<(Option<String>, View<'a>)>, Error> {
     let fitted = view.attr("estimators_")?.items()?;
     let mut names = Vec::new();
     for pair in view.attr("estimators")?.items()? {
@@ -199,7 +201,7 @@ pub(super) fn named<'a>(view: &View<'a>) -> Result<Vec<(Option<String>, View<'a>
 }
 
 /// What the library calls the columns that an estimator gives to the table of the one around it.
-pub(super) fn names(view: &View<'_>, estimator: &str, count: usize) -> Vec<Source> {
+pub(in crate::families) fn names(view: &View<'_>, estimator: &str, count: usize) -> Vec<Source> {
     let class = view.class().map(|class| class.name.to_lowercase()).unwrap_or_default();
     let name = |index: usize| match count {
         1 => format!("{class}_{estimator}"),
@@ -209,12 +211,12 @@ pub(super) fn names(view: &View<'_>, estimator: &str, count: usize) -> Vec<Sourc
 }
 
 /// Whether a place for an estimator was left empty: `'drop'`, or `None` in old versions.
-pub(super) fn is_dropped(view: &View<'_>) -> bool {
+pub(in crate::families) fn is_dropped(view: &View<'_>) -> bool {
     view.is_none() || view.as_str().is_ok_and(|word| word == "drop")
 }
 
 /// The weights of those estimators that were not dropped.
-pub(super) fn weights(view: &View<'_>, count: usize) -> Result<Option<Vec<f64>>, Error> {
+pub(in crate::families) fn weights(view: &View<'_>, count: usize) -> Result<Option<Vec<f64>>, Error> {
     let Some(weights) = some_attr(view, "weights")? else { return Ok(None) };
     let all: Vec<f64> = match weights.array() {
         Ok(array) => array.f64s()?,
