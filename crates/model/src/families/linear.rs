@@ -18,7 +18,7 @@ use crate::loaded::decisions;
 use crate::loaded::{Loaded, Out, Source, Targets};
 use crate::loader::Loader;
 use crate::step::Step;
-use crate::{Error, InputKind};
+use crate::{Error, InputKind, Output};
 
 const CYTHON: State = State::DICT.or(State::EMPTY).or(State::TUPLE);
 const LINK: State = State::DICT.or(State::SLOTS).or(State::TUPLE);
@@ -169,7 +169,7 @@ pub(crate) const FAMILY: Family = Family {
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let class = view.class().map(|class| class.name.clone()).unwrap_or_default();
-    let Weights { coef, intercept, features, outputs, narrow } = Weights::read(view)?;
+    let Weights { coef, intercept, features, outputs, narrow_coef, narrow } = Weights::read(view)?;
     let names = feature_names(view)?;
     let sources = loader.sources(view, given, features, names)?;
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
@@ -183,11 +183,14 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
                 let message = format!("{outputs} rows of coefficients for {several} labels");
                 return Err(Error::state(view.path(), message));
             }
-            let targets = Targets { proba: Vec::new(), ..Targets::classes(vec![Labels::counted(2); outputs], float) };
+            let targets =
+                Targets { proba: Vec::new(), ..Targets::classes(vec![Labels::counted(2); outputs], float.clone()) };
             let decision = decisions(&Labels::counted(outputs.max(3))).into_iter().take(outputs);
             let finite = Finite::new(&class, &sources, false, false);
-            let step = run::Linear { coef, intercept, features, narrow, typed, face: run::Face::Each, finite };
-            let targets = Targets { decision: decision.collect(), ..targets };
+            let step =
+                run::Linear { coef, intercept, features, narrow_coef, narrow, typed, face: run::Face::Each, finite };
+            let decision = decision.map(|output| Output { data_type: float.clone(), ..output }).collect();
+            let targets = Targets { decision, ..targets };
             return Ok(Loaded {
                 step: Step::Predict(Box::new(step)),
                 out: Out::Answers(targets),
@@ -218,7 +221,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     // The elastic net multiplies a sparse table without a look at it.
     finite.sparse = !matches!(class.as_str(), "ElasticNet" | "Lasso" | "MultiTaskElasticNet" | "MultiTaskLasso");
     let lone = targets.labels.first().is_some_and(|labels| labels.len() == 1);
-    let step = run::Linear { coef, intercept, features, narrow, typed, face, finite };
+    let step = run::Linear { coef, intercept, features, narrow_coef, narrow, typed, face, finite };
     let step = lone_class::guarded(Box::new(step), &class, lone);
     Ok(Loaded { step: Step::Predict(step), out: Out::Answers(targets), report: Default::default() })
 }
@@ -292,7 +295,9 @@ struct Weights {
     intercept: Vec<f64>,
     features: usize,
     outputs: usize,
-    /// Whether both are float32.
+    /// Whether the coefficients are float32.
+    narrow_coef: bool,
+    /// Whether the intercepts are, too.
     narrow: bool,
 }
 
@@ -305,7 +310,8 @@ impl Weights {
             _ => return Err(coef.view().expected("an array of one or two dimensions").into()),
         };
         let is_narrow = |array: &ArrayView<'_>| array.dtype().kind == Kind::Float && array.dtype().size == 4;
-        let mut narrow = is_narrow(&coef);
+        let narrow_coef = is_narrow(&coef);
+        let mut narrow = narrow_coef;
         let coef = coef.f64s()?;
         let intercept = view.attr("intercept_")?;
         let mut intercept = match intercept.array() {
@@ -322,7 +328,7 @@ impl Weights {
             let message = format!("{outputs} rows of {features} coefficients with {} intercepts", intercept.len());
             return Err(Error::state(view.path(), message));
         }
-        Ok(Weights { coef, intercept, features, outputs, narrow })
+        Ok(Weights { coef, intercept, features, outputs, narrow_coef, narrow })
     }
 }
 
@@ -361,7 +367,9 @@ mod run {
         pub(super) coef: Vec<f64>,
         pub(super) intercept: Vec<f64>,
         pub(super) features: usize,
-        /// Whether the weights are float32: then the library computes in it where the numbers are.
+        /// Whether the coefficients are float32: then the library multiplies in it where the numbers are.
+        pub(super) narrow_coef: bool,
+        /// Whether the intercepts are, too: then it adds in it as well.
         pub(super) narrow: bool,
         /// Whether its answers are float32 as the signature tells them.
         pub(super) typed: bool,
@@ -380,9 +388,9 @@ mod run {
                     (scores::products(&dense, &self.coef), dense.narrow)
                 }
             };
-            let narrow = self.narrow && narrow;
+            let (multiplies, narrow) = (self.narrow_coef && narrow, self.narrow && narrow);
             for (column, intercept) in products.iter_mut().zip(&self.intercept) {
-                column.iter_mut().for_each(|value| *value = round(round(*value, narrow) + intercept, narrow));
+                column.iter_mut().for_each(|value| *value = round(round(*value, multiplies) + intercept, narrow));
             }
             (products, narrow)
         }
