@@ -80,7 +80,7 @@ def questions(made):
             answer = getattr(model, method)(xgboost.DMatrix(given) if isinstance(model, xgboost.Booster) else given)
             if method != "predict" or getattr(answer, "dtype", None) == np.float32:
                 answer = widened(answer) if made.data.narrow and not booster else answer
-            if method == "decision_function" and answer.dtype.kind in "iub":
+            if method == "decision_function" and answer.dtype.kind in "iubO":
                 # The zeros of a single class.
                 answer = answer.astype(float)
             if method == "transform":

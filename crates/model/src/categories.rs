@@ -1,5 +1,7 @@
 //! Categories of encoders: what they are, and which of them a column's values are.
 
+#![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "codes are of columns that are there")]
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;

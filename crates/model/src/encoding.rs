@@ -3,8 +3,6 @@
 //! Read from a fitted `LabelEncoder` or `OrdinalEncoder`, or given as pairs. Raw labels become codes by
 //! [`Encoding::score`], and codes labels again by its [`Reverse`].
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use std::collections::HashMap;
 use std::sync::Arc;
 

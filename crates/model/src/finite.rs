@@ -1,5 +1,11 @@
 //! scikit-learn's check of its input: no infinity, and no NaN where it is not allowed.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "rows and columns of a table that is there"
+)]
+
 use crate::loaded::Source;
 use crate::matrix::{Matrix, read};
 use crate::step::{Run, Transform};

@@ -1,8 +1,6 @@
 //! The state of one load, which the families' loaders share: the features they are given, the version, and what they
 //! may take.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
 use crate::attributes::{numbers, some_attr, version_text};
@@ -201,7 +199,7 @@ impl<'o> Loader<'o> {
             (None, Some(given), _) => Ok(given.len()),
             (None, None, Some(count)) => Ok(count.as_usize()?),
             (None, None, None) if told > 0 => Ok(told),
-            (None, None, None) => Err(Error::state(view.path(), WIDTH)),
+            (None, None, None) => Err(Error::UnknownWidth { place: view.path() }),
         }
     }
 
@@ -269,6 +267,3 @@ impl<'o> Loader<'o> {
 /// No table of this world has as many columns; text features of scikit-learn come as one. A file names the number in
 /// four bytes, and each feature takes some 300 bytes here.
 const FEATURES: usize = 1 << 17;
-
-const WIDTH: &str = "does not tell how many features it has: name them (`columns` in a pipeline file, `--columns` of a \
-                     command)";

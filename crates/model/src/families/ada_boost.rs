@@ -1,7 +1,5 @@
 //! `AdaBoostClassifier` (SAMME and SAMME.R) and `AdaBoostRegressor` (the weighted median).
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use arrow_schema::DataType;
 use foretell_pickle::View;
 

@@ -1,7 +1,5 @@
 //! `BaggingClassifier` and `BaggingRegressor`: estimators that each saw some rows and some columns, averaged.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use arrow_schema::DataType;
 use foretell_pickle::View;
 

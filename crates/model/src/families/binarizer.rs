@@ -1,7 +1,5 @@
 //! `Binarizer`: 1 above the threshold, 0 elsewhere.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
 use crate::attributes::{feature_names, some_attr};

@@ -1,8 +1,6 @@
 //! `CalibratedClassifierCV`: the scores of one or more classifiers, bent into probabilities by a curve learned for
 //! each class.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 

@@ -1,7 +1,5 @@
 //! The encoders of category_encoders: each category a number, or a row of them. Other columns pass through.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::{Value, View};
 
 use crate::attributes::{flag, some_attr, word};

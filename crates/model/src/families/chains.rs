@@ -1,7 +1,5 @@
 //! `ClassifierChain` and `RegressorChain`: each estimator is given what those before it answered.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use arrow_schema::DataType;
 use foretell_pickle::View;
 

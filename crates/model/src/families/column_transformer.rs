@@ -1,8 +1,6 @@
 //! `ColumnTransformer`: columns picked by name, position, slice or mask, each group through its own transformer, and
 //! all put side by side again, sparse or dense as it was decided when fitting.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::{Entry, Kind, Value, View};
 
 use crate::attributes::{feature_names, flag, some_attr};

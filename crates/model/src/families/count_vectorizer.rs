@@ -1,8 +1,6 @@
 //! `CountVectorizer` and `TfidfVectorizer`: a text becomes the counts of its terms, weighted where asked for. The table
 //! is sparse and stays so, however many words there are.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use std::collections::HashMap;
 
 use foretell_pickle::View;

@@ -1,8 +1,6 @@
 //! sklearn-pandas' `DataFrameMapper`: columns picked by name, each group through its transformers, and all put side
 //! by side.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
 use crate::attributes::{flag, some_attr};

@@ -1,8 +1,6 @@
 //! `DictVectorizer`: a column for each number, and for each value that a text was seen with. The keys of the dicts that it
 //! learned from are the model's inputs.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use std::collections::HashMap;
 
 use foretell_pickle::View;

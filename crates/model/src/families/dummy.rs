@@ -1,7 +1,5 @@
 //! `DummyClassifier` and `DummyRegressor`: the same answer for every row, whatever is in it.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use arrow_schema::DataType;
 use foretell_pickle::View;
 

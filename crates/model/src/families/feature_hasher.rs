@@ -1,8 +1,6 @@
 //! `FeatureHasher`: features at the places that the hashes of their names give. The library takes a dict a row; here that
 //! is a row of columns by name, or a list of texts where texts alone are hashed.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
 use super::hashing_vectorizer::places;

@@ -1,7 +1,5 @@
 //! `FeatureUnion`: several transformers are given the same columns, and what they give stands side by side.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
 use crate::families::shared::members::{is_dropped, load_all};

@@ -3,8 +3,6 @@
 //! X is cast to float32 and compared with float64 thresholds. A forest sums its trees in order in float64 and divides
 //! by their number; a class is the first of the largest probabilities.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 

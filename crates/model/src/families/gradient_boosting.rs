@@ -2,8 +2,6 @@
 //!
 //! The raw score starts at what the initial estimator says and adds `learning_rate * leaf` in the order of the trees.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
 use super::forest::{Shape, read_tree};

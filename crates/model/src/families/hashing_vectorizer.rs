@@ -1,7 +1,5 @@
 //! `HashingVectorizer`: the terms of a text counted at the places that their hashes give.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
 use super::count_vectorizer::text_source;

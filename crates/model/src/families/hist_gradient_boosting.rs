@@ -2,8 +2,6 @@
 //!
 //! Values stay float64. What is missing, and a category that is unknown, goes the way that the node says.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::{Entry, View};
 
 use crate::attributes::{self, some_attr};

@@ -1,7 +1,5 @@
 //! `IsolationForest`: how deep a row falls, against how deep rows of the training fall; what is isolated early is -1.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use arrow_schema::DataType;
 use foretell_pickle::View;
 

@@ -1,7 +1,5 @@
 //! `IsotonicRegression`: a line from point to point, by one number a row.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use arrow_schema::DataType;
 use foretell_pickle::{Kind, View};
 

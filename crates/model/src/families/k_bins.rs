@@ -1,7 +1,5 @@
 //! `KBinsDiscretizer`: the bin that a value falls into, as a number or as a column of its own.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
 use crate::attributes::is_float32;

@@ -1,7 +1,5 @@
 //! `LabelBinarizer`: a column a class, or a single one for the second of two.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
 use crate::Error;

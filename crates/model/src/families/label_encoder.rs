@@ -1,7 +1,5 @@
 //! `LabelEncoder`: each label of one column an integer.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
 use crate::attributes::labels;

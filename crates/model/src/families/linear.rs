@@ -4,8 +4,6 @@
 //! Sums run over the features in order. The library's go through BLAS, which sums in an order of its own: both lie
 //! within 1e-12 of the sum of the terms' magnitudes.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use arrow_schema::DataType;
 use foretell_pickle::{ArrayView, Entry, Kind, State, View};
 

@@ -1,7 +1,5 @@
 //! `MissingIndicator`: a column for each feature that says whether its value is missing.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
 use super::simple_imputer::{Fill, fill};

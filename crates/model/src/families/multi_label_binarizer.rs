@@ -1,7 +1,5 @@
 //! `MultiLabelBinarizer`: a column a label, for rows that have a list of them. Labels that are not known count nothing.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
 use crate::attributes::{flag, labels};

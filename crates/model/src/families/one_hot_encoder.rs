@@ -1,7 +1,5 @@
 //! `OneHotEncoder`: each category its own column of zeros and ones, sparse unless told otherwise.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
 use crate::Error;

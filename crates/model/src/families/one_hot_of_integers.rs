@@ -1,8 +1,6 @@
 //! `OneHotEncoder` as it was until 0.19, and in the legacy mode of 0.20 and 0.21: columns of small whole numbers, some of
 //! them chosen by `categorical_features`. The encoded columns come first, the others behind them.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use std::collections::HashMap;
 
 use foretell_pickle::{Kind, View};

@@ -1,7 +1,5 @@
 //! `OneVsOneClassifier`: an estimator for each pair of classes, votes counted and scores for a tie.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use arrow_schema::DataType;
 use foretell_pickle::View;
 

@@ -1,7 +1,5 @@
 //! `OneVsRestClassifier`: an estimator for each class, the surest one wins.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 

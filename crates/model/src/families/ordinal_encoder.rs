@@ -1,7 +1,5 @@
 //! `OrdinalEncoder`: each category a number.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
 use crate::Error;

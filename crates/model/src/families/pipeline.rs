@@ -1,7 +1,5 @@
 //! `Pipeline`: transformers one after the other, and a predictor at the end where there is one.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
 use super::samplers::is_sampler;

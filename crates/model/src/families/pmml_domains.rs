@@ -1,8 +1,6 @@
 //! sklearn2pmml's decorators: domains let what was seen in training through as it is, and refuse the rest where they say
 //! so; aliases only give names.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
 use crate::attributes::{feature_names, some_attr};

@@ -1,7 +1,5 @@
 //! `PolynomialFeatures`: products of features up to a degree, in the library's order of columns and of multiplications.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::{Value, View};
 
 use crate::attributes::{feature_names, flag, some_attr, version};

@@ -5,8 +5,6 @@
 //!
 //! Of float32 it is told what numpy makes of a power that is float64: before numpy 2 it counted as float32.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
 use crate::attributes::{feature_names, flag, version, word};

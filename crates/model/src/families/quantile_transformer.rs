@@ -2,8 +2,6 @@
 //!
 //! Uniform output is equal to the bit. Normal output goes through `log`, whose last place differs between machines.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
 use crate::attributes::{feature_names, flag, word};

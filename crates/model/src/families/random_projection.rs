@@ -2,8 +2,6 @@
 //!
 //! The library leaves the products to BLAS, which adds in an order of its own: within 1e-12 of the terms, not to the bit.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::{Kind, View};
 
 use crate::attributes::feature_names;

@@ -1,7 +1,5 @@
 //! imbalanced-learn's samplers: they change what is trained on, and a pipeline skips them when it predicts.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::{Entry, View};
 
 use crate::Error;

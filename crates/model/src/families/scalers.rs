@@ -1,8 +1,6 @@
 //! `StandardScaler`, `MinMaxScaler`, `MaxAbsScaler` and `RobustScaler`: one or two operations a column, in the library's
 //! own order. Sparse tables are multiplied by the reciprocal of a divisor, as the library does.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
 use crate::attributes::{feature_names, flag, some_attr, version};

@@ -1,7 +1,5 @@
 //! `GridSearchCV` and its kin, and `FrozenEstimator`: what they found or hold answers for them.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
 use crate::Error;

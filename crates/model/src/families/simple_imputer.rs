@@ -1,7 +1,5 @@
 //! `SimpleImputer`, and `Imputer` before it: what is missing becomes what was learned.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::{Kind, Value, View};
 
 use crate::attributes::{feature_names, flag, some_attr};

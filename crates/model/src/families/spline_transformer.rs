@@ -1,7 +1,5 @@
 //! `SplineTransformer`: the B-splines of each feature, by de Boor's recursion in scipy's order of operations.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::{Entry, View};
 
 use crate::attributes::{feature_names, flag, word};

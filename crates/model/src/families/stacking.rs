@@ -1,8 +1,6 @@
 //! `StackingClassifier` and `StackingRegressor`: the answers of several estimators are the columns of a last one, the
 //! input behind them where it passes through.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 

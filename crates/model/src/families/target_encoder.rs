@@ -1,7 +1,5 @@
 //! `TargetEncoder`: each category the mean of the target that was learned for it.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
 use crate::Error;

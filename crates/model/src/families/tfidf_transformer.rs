@@ -2,8 +2,6 @@
 //!
 //! Equal to the bit but behind `sublinear_tf`, whose logarithm numpy takes from the machine's vector library.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
 use crate::attributes::{feature_names, flag, some_attr};

@@ -1,7 +1,5 @@
 //! `FixedThresholdClassifier` and `TunedThresholdClassifierCV`: of two classes, the one that a threshold says.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
 use crate::attributes::some_attr;

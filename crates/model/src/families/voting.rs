@@ -1,7 +1,5 @@
 //! `VotingClassifier` and `VotingRegressor`: several estimators answer, weighted or not.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 

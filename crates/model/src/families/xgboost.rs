@@ -1,7 +1,5 @@
 //! XGBoost: boosters, their scikit-learn wrappers, and the files of `save_model`.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use std::collections::HashMap;
 
 use arrow_schema::DataType;

@@ -1,5 +1,7 @@
 //! Scoring a booster, alone or inside its scikit-learn wrapper.
 
+#![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "the model was checked before")]
+
 use super::objective::Objective;
 use super::text::Booster;
 use super::tree::{Linear, ZERO};

@@ -4,8 +4,6 @@
 //! too stand places in a list and keys that are no text, as Python shows them. Every path that an error lists can be
 //! given back as it is.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::{Value, View};
 
 use crate::{Error, families};

@@ -1,7 +1,5 @@
 //! pandas' `Index`, as `frame.columns` leaves it in a file: names or positions of columns.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::{Entry, Value, View};
 
 use crate::Error;

@@ -1,7 +1,5 @@
 //! Columns of pandas as pickles hold them: the values of a Series or DataFrame by their index. Nothing of pandas runs.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::{Value, View};
 
 pub(crate) mod index;

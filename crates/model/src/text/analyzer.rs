@@ -1,7 +1,5 @@
 //! The way from a text to its terms: lower case, accents, tokens, stop words, n-grams.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use std::borrow::Cow;
 use std::collections::HashSet;
 

@@ -1,5 +1,7 @@
 //! Scoring a booster, alone or inside its scikit-learn wrapper.
 
+#![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "the booster was checked before")]
+
 use super::booster::Booster;
 use super::objective::Objective;
 use super::softmax::softmax;

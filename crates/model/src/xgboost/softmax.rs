@@ -1,5 +1,7 @@
 //! The probabilities that the scikit-learn wrapper makes of `multi:softmax`'s margins: scipy's softmax, in float32.
 
+#![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "columns of equal lengths")]
+
 use crate::math::float32::exp;
 use crate::math::scores::pairwise_sum;
 

@@ -1,7 +1,5 @@
 //! `SelectFromModel`: the features that matter enough to an estimator.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
 use super::importance;

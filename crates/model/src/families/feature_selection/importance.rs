@@ -1,7 +1,5 @@
 //! How much each feature matters to a fitted estimator, as `coef_` and `feature_importances_` say it.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
 use crate::attributes::{some_attr, version};

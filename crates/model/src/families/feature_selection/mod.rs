@@ -1,7 +1,5 @@
 //! Feature selectors: which columns each of them keeps, and the step that keeps them.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 mod from_model;
 mod importance;
 mod refitted;

@@ -1,8 +1,6 @@
 //! `RFE`, `RFECV` and `SequentialFeatureSelector`: the features that fitting again and again left over. As the
 //! model itself or a pipeline's last step an `RFE` predicts with the estimator that was fitted last.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
 use super::importance;

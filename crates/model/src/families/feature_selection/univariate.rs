@@ -1,7 +1,5 @@
 //! `SelectKBest` and its kin: the features whose scores or p-values are good enough, ties broken as the library does.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
 use crate::Error;

@@ -1,8 +1,6 @@
 //! numpy's functions of one number, as `FunctionTransformer` and `TransformedTargetRegressor` name them, and the few that
 //! take arguments beside it.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 

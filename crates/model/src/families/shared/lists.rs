@@ -1,5 +1,7 @@
 //! Columns of lists: which part of the values is each row's.
 
+#![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "offsets that Arrow checked")]
+
 use std::ops::Range;
 
 use arrow_array::cast::AsArray;

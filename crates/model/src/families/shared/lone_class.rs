@@ -1,8 +1,6 @@
 //! Classifiers that are made for two classes and met a single one in training: their score says how surely it is not
 //! the other, which has no label.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use arrow_schema::DataType;
 
 use crate::labels::Labels;

@@ -1,5 +1,7 @@
 //! The losses of scikit-learn's boosting: what their files name, and what becomes of raw scores.
 
+#![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "columns of equal lengths")]
+
 use arrow_schema::DataType;
 use foretell_pickle::{Entry, State};
 

@@ -1,7 +1,5 @@
 //! Estimators inside estimators: loaded with the same columns, and asked for numbers or classes.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use std::collections::HashMap;
 
 use arrow_schema::DataType;

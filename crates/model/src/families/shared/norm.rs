@@ -1,5 +1,7 @@
 //! Rows divided by their norm.
 
+#![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "positions are of tables of known sizes")]
+
 use foretell_pickle::View;
 
 use crate::Error;

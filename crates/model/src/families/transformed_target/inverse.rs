@@ -1,7 +1,5 @@
 //! The way back through the transformers that targets are bent by: their `inverse_transform`, a column a target.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
 use crate::Error;
