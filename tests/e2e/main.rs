@@ -6,11 +6,9 @@
 
 #![forbid(unsafe_code)]
 
-mod arrows;
 mod cases;
 mod console;
 mod crash;
-mod docs;
 mod edits;
 mod files;
 mod groups;

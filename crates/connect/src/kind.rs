@@ -10,7 +10,7 @@ use foretell_flow::{Decode, Records, Sharing, Sink, SinkInput, SinkTraits, Sourc
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
-use crate::decode::KeyType;
+use crate::key_type::KeyType;
 use crate::storage::Storage;
 
 /// A kind of component: its name in the pipeline file and how its settings are read. `S` is what the settings become.
@@ -60,56 +60,6 @@ fn segment(segment: &serde_path_to_error::Segment) -> Option<String> {
         Segment::Unknown => None,
     }
 }
-
-/// A value that must come by reference in the pipeline file (`{ env: NAME }` or `{ file: PATH }`): a password. It never
-/// prints. Whether it came by reference is checked where the pipeline file is read, by its schema's name.
-#[derive(Clone, PartialEq, Eq, serde::Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-/// A URL that may hold a password; then it must come by reference. It never prints.
-#[derive(Clone, PartialEq, Eq, serde::Deserialize)]
-#[serde(transparent)]
-pub struct SecretUrl(String);
-
-macro_rules! secret {
-    ($type:ident, $name:literal, $schema:expr) => {
-        impl $type {
-            /// Wraps a value.
-            pub fn new(value: impl Into<String>) -> Self {
-                $type(value.into())
-            }
-
-            /// The value, for the one call that needs it.
-            pub fn reveal(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl std::fmt::Debug for $type {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("***")
-            }
-        }
-
-        impl JsonSchema for $type {
-            fn schema_name() -> std::borrow::Cow<'static, str> {
-                $name.into()
-            }
-
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                $schema
-            }
-        }
-    };
-}
-
-secret!(Secret, "Secret", schemars::json_schema!({ "description": "A secret, by reference.", "type": "string" }));
-secret!(
-    SecretUrl,
-    "SecretUrl",
-    schemars::json_schema!({ "description": "A URL; by reference where it holds a password.", "type": "string" })
-);
 
 /// How a record's bytes become columns, as the pipeline file says it: a decoder's kind and settings.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -256,7 +206,7 @@ pub trait DecodeSettings: Send + Sync {
     /// Settings that contradict each other.
     fn open(&self) -> Result<Box<dyn Decode>, StageError>;
 
-    /// How keys are read, for [`decode_key`](crate::decode::decode_key): the type of `_key`.
+    /// How keys are read, for `decode_key`: the type of `_key`.
     fn key(&self) -> KeyType;
 }
 

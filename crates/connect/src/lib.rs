@@ -1,16 +1,16 @@
-//! Where from, where to?
+//! What is a component?
 //!
-//! Sources, decoders, sinks and the storage beneath them: one file (or folder) a component, listed in
-//! [`source::SOURCES`], [`decode::DECODERS`] and [`sink::SINKS`]. A component is its settings (what the pipeline file
-//! says), `open()` (which resolves them against the real service) and the stage trait of `foretell-flow` that it
-//! implements. This crate knows no SQL query, no model and no command line.
+//! The seam between the run loop and everything that it reads from and writes to. A component is its settings (what the
+//! pipeline file says), `open()` (which resolves them against the real service) and the stage trait of `foretell-flow`
+//! that it implements; its [`kind::Kind`] stands in a list where all components meet. This crate knows no service, no
+//! client library, no SQL, no model and no command line.
 
-pub mod decode;
+pub mod console;
 pub mod human;
-pub mod kafka;
+pub mod key_type;
 pub mod kind;
-mod machine;
-pub mod sink;
-pub mod source;
+pub mod machine;
+pub mod secret;
 pub mod storage;
 pub mod table;
+pub mod text;

@@ -3,19 +3,19 @@
 use std::path::Path;
 
 /// The machine's name, for people.
-pub(crate) fn host() -> String {
+pub fn host() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_string()
 }
 
 /// A path on this machine as a sink's home: a checksum of machine and path, and both as people know them.
-pub(crate) fn home(path: &Path) -> String {
+pub fn home(path: &Path) -> String {
     let machine = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
     let host = host();
     format_home(&[machine.trim(), &host], &host, &real(path))
 }
 
 /// A place that is the same for all machines as a sink's home.
-pub(crate) fn shared_home(url: &str) -> String {
+pub fn shared_home(url: &str) -> String {
     format_home(&[], "", url)
 }
 

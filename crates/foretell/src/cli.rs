@@ -1,7 +1,7 @@
 //! The command line: what there is to say, and which command hears it.
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands;
 use crate::log::LogArgs;
@@ -53,15 +53,13 @@ impl Cli {
             Command::Evaluate(args) => commands::evaluate::run(&args),
             Command::Inspect(args) => commands::inspect::run(&args),
             Command::Schema(args) => commands::schema::run(&args),
-            Command::Completions(args) => commands::completions::run(&args),
+            Command::Completions(args) => commands::completions::run(&args, Cli::command()),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, Float64Array, NullArray, StringArray};
-use foretell_connect::decode::MISSING;
+use foretell_decode::MISSING;
 use foretell_model::{Columns, InputKind, Method, Model, Scratch};
 
 /// A text that is no level of anything.

@@ -5,6 +5,7 @@
 
 mod cli;
 mod commands;
+mod components;
 mod levels;
 mod log;
 mod memory;

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use foretell_flow::Sharing;
 
-use crate::pipeline::Pipeline;
+use crate::pipeline::{EncodingFacts, Pipeline};
 use crate::pipeline_file::PipelineFile;
 use crate::terminal::println;
 
@@ -32,7 +32,7 @@ pub(crate) async fn run(args: CheckArgs) -> Result<()> {
             println!("          {} features: {names}", signature.inputs.len());
         }
     }
-    for (entry, (class, labels, sha256)) in file.encodings.iter().zip(&pipeline.encodings) {
+    for (entry, EncodingFacts { class, labels, sha256 }) in file.encodings.iter().zip(&pipeline.encodings) {
         let sha256 = sha256.as_ref().map_or_else(|| "in this file".to_string(), |sha256| sha256[..12].to_string());
         println!("encoding  {}: {class}, {labels} labels ({sha256})", entry.name);
     }
@@ -60,9 +60,9 @@ pub(crate) async fn run(args: CheckArgs) -> Result<()> {
         println!("decode    {}: {} (from {from})", pipeline.decode.kind, columns_of(&pipeline.decode.settings));
     }
     let mut lanes = Vec::new();
-    for (index, lane) in pipeline.lanes().iter().enumerate() {
+    for (index, sink) in pipeline.sinks().iter().enumerate() {
         lanes.push(pipeline.open_sink(index, "check").await?);
-        let traits = lane.settings.traits();
+        let traits = sink.settings.traits();
         let promise = match (traits.keeps_positions, file.source.settings.replays()) {
             (true, true) => "exactly once",
             (true, false) => "at most once",
@@ -74,7 +74,7 @@ pub(crate) async fn run(args: CheckArgs) -> Result<()> {
             Sharing::Machine => ", one machine",
             Sharing::Shared => "",
         };
-        println!("sink      {}: {} ({promise}{sharing})", lane.name, lane.settings.describe());
+        println!("sink      {}: {} ({promise}{sharing})", sink.name, sink.settings.describe());
     }
     pipeline.check_state().await?;
     pipeline.recall(&mut lanes).await?;

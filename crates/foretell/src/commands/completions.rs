@@ -3,10 +3,8 @@
 use std::io::Write;
 
 use anyhow::Result;
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::{Shell, generate};
-
-use crate::cli::Cli;
 
 /// Print completions for a shell
 #[derive(Debug, Args)]
@@ -20,10 +18,10 @@ pub(crate) struct CompletionsArgs {
     shell: Shell,
 }
 
-/// Runs the command.
-pub(crate) fn run(args: &CompletionsArgs) -> Result<()> {
+/// Runs the command; `program` is what is to be completed.
+pub(crate) fn run(args: &CompletionsArgs, mut program: Command) -> Result<()> {
     let mut script = Vec::new();
-    generate(args.shell, &mut Cli::command(), "foretell", &mut script);
+    generate(args.shell, &mut program, "foretell", &mut script);
     std::io::stdout().write_all(&script)?;
     Ok(())
 }

@@ -115,7 +115,7 @@ async fn open(path: PathBuf) -> Result<Pipeline> {
 
 async fn show(pipeline: Pipeline) -> Result<()> {
     let mut rows: Vec<(String, Partition, i64, usize)> = Vec::new();
-    for index in 0..pipeline.lanes().len() {
+    for index in 0..pipeline.sinks().len() {
         let mut lane = pipeline.open_sink(index, "positions").await?;
         if lane.traits.keeps_positions {
             for holding in lane.sink.positions().await? {
@@ -153,10 +153,10 @@ async fn show(pipeline: Pipeline) -> Result<()> {
 }
 
 async fn adopt(pipeline: &Pipeline, old: &str, new: &str) -> Result<()> {
-    let lanes = pipeline.lanes();
+    let sinks = pipeline.sinks();
     let index = find(pipeline, new)?;
     let (of, sink) = old.rsplit_once('/').unwrap_or((&pipeline.file.name, old));
-    if of == pipeline.file.name && lanes.iter().any(|lane| lane.name == sink) {
+    if of == pipeline.file.name && sinks.iter().any(|one| one.name == sink) {
         bail!("sink `{sink}` is in the pipeline file: its positions are its own");
     }
     let mut before = pipeline.open_sink_of(index, of, sink).await?;
@@ -176,21 +176,21 @@ async fn adopt(pipeline: &Pipeline, old: &str, new: &str) -> Result<()> {
 }
 
 fn find(pipeline: &Pipeline, sink: &str) -> Result<usize> {
-    let lanes = pipeline.lanes();
-    match lanes.iter().position(|lane| lane.name == sink) {
+    let sinks = pipeline.sinks();
+    match sinks.iter().position(|one| one.name == sink) {
         Some(index) => Ok(index),
-        None => bail!("no sink `{sink}`; there are {}", list(lanes.iter().map(|lane| lane.name))),
+        None => bail!("no sink `{sink}`; there are {}", list(sinks.iter().map(|sink| sink.name))),
     }
 }
 
 /// The sinks that are meant: this one, or all that keep positions.
 fn chosen(pipeline: &Pipeline, sink: Option<&str>) -> Result<Vec<String>> {
-    let lanes = pipeline.lanes();
+    let sinks = pipeline.sinks();
     if let Some(sink) = sink {
         find(pipeline, sink)?;
     }
-    let meant = lanes.iter().filter(|lane| sink.is_none_or(|sink| sink == lane.name));
-    Ok(meant.filter(|lane| lane.settings.traits().keeps_positions).map(|lane| lane.name.to_string()).collect())
+    let meant = sinks.iter().filter(|one| sink.is_none_or(|sink| sink == one.name));
+    Ok(meant.filter(|one| one.settings.traits().keeps_positions).map(|sink| sink.name.to_string()).collect())
 }
 
 /// Asks whoever sits at the terminal; where nobody does, `--yes` has to say it.
@@ -216,9 +216,9 @@ fn confirm(pipeline: &str, partition: Option<&Partition>, sinks: &[String]) -> R
 }
 
 async fn reset(pipeline: &Pipeline, sink: Option<&str>, reset: &Reset) -> Result<()> {
-    let lanes = pipeline.lanes();
+    let sinks = pipeline.sinks();
     chosen(pipeline, sink)?;
-    for (index, spec) in lanes.iter().enumerate().filter(|(_, lane)| sink.is_none_or(|sink| sink == lane.name)) {
+    for (index, spec) in sinks.iter().enumerate().filter(|(_, one)| sink.is_none_or(|sink| sink == one.name)) {
         let mut lane = pipeline.open_sink(index, "positions").await?;
         if !lane.traits.keeps_positions {
             continue;

@@ -1,21 +1,17 @@
-//! Encodings as functions of the query: `dept(DEPT)` and, where there is a way back, `dept_label(DEPT_n)`.
-
-use std::sync::Arc;
+//! How an encoding is read: from pairs in the pipeline file, a file of pairs, or a fitted encoder.
 
 use anyhow::{Context, Result, anyhow, bail};
-use foretell_connect::decode::fields::{Dialect, trim_line_end};
-use foretell_model::{Columns, Encoding, Limits, LoadOptions, Method, Outputs, Reverse, Signature, Unknown};
-use foretell_query::{Role, Scorer};
+use foretell_decode::fields::{Dialect, trim_line_end};
+use foretell_model::{Encoding, Limits, LoadOptions, Unknown};
 use serde::{Deserialize, Serialize};
 
-use super::recipes::Functions;
 use crate::pipeline_file::{EncodingEntry, Labels};
 
 /// How an encoding is read, as far as it decides what it says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct EncodingText {
+pub(crate) struct EncodingSpec {
     source: Source,
-    unknown: Option<UnknownText>,
+    unknown: Option<UnknownSpec>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,25 +25,25 @@ enum Source {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-enum UnknownText {
+enum UnknownSpec {
     Null,
     Code(f64),
 }
 
-impl EncodingText {
+impl EncodingSpec {
     /// What the pipeline file says.
-    pub(crate) fn of(entry: &EncodingEntry) -> EncodingText {
+    pub(crate) fn of(entry: &EncodingEntry) -> EncodingSpec {
         let source = match &entry.labels {
             Labels::Here(pairs) => Source::Here(pairs.clone()),
             Labels::File(path) if path.extension().is_some_and(|end| end.eq_ignore_ascii_case("csv")) => Source::Csv,
             Labels::File(_) => Source::Encoder { column: entry.settings.column.clone(), at: entry.settings.at.clone() },
         };
         let unknown = entry.settings.unknown.0.and_then(|unknown| match unknown {
-            Unknown::Null => Some(UnknownText::Null),
-            Unknown::Code(code) => Some(UnknownText::Code(code)),
+            Unknown::Null => Some(UnknownSpec::Null),
+            Unknown::Code(code) => Some(UnknownSpec::Code(code)),
             Unknown::Refuse => None,
         });
-        EncodingText { source, unknown }
+        EncodingSpec { source, unknown }
     }
 
     /// Whether its labels are in a file.
@@ -58,8 +54,8 @@ impl EncodingText {
     /// The encoding; `bytes` are its file's.
     pub(crate) fn load(&self, bytes: &[u8], limits: Limits) -> Result<Encoding> {
         let unknown = self.unknown.map(|unknown| match unknown {
-            UnknownText::Null => Unknown::Null,
-            UnknownText::Code(code) => Unknown::Code(code),
+            UnknownSpec::Null => Unknown::Null,
+            UnknownSpec::Code(code) => Unknown::Code(code),
         });
         let pairs = match &self.source {
             Source::Here(pairs) => pairs.clone(),
@@ -99,53 +95,12 @@ fn pair(dialect: &Dialect, record: &[u8]) -> Result<(String, f64)> {
     if found != 2 {
         bail!("two fields are needed, label and code; {found} found");
     }
-    let text = |span: &foretell_connect::decode::fields::Span| {
+    let text = |span: &foretell_decode::fields::Span| {
         std::str::from_utf8(span.bytes(record, &unescaped)).map(str::to_string).context("not UTF-8")
     };
     let code = text(code)?;
     let code = code.trim().parse().map_err(|_| anyhow!("field 2: the code is not a number"))?;
     Ok((text(label)?, code))
-}
-
-/// The functions that an encoding gives to the query.
-pub(crate) fn functions(name: &str, encoding: Encoding) -> Functions {
-    let reverse =
-        encoding.reverse().map(|reverse| (format!("{name}_label"), Arc::new(Back(reverse)) as Arc<dyn Scorer>));
-    let mut functions: Functions = vec![(name.to_string(), Arc::new(There(encoding)))];
-    functions.extend(reverse);
-    functions
-}
-
-struct There(Encoding);
-
-impl Scorer for There {
-    fn role(&self) -> Role {
-        Role::Encoding
-    }
-
-    fn signature(&self) -> &Signature {
-        self.0.signature()
-    }
-
-    fn score(&self, columns: &Columns<'_>, _: Method) -> Outputs {
-        self.0.score(columns)
-    }
-}
-
-struct Back(Reverse);
-
-impl Scorer for Back {
-    fn role(&self) -> Role {
-        Role::Encoding
-    }
-
-    fn signature(&self) -> &Signature {
-        self.0.signature()
-    }
-
-    fn score(&self, columns: &Columns<'_>, _: Method) -> Outputs {
-        self.0.score(columns)
-    }
 }
 
 #[cfg(test)]

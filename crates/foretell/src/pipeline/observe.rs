@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context, Result, anyhow};
 use async_trait::async_trait;
 use clap::ValueEnum;
-use foretell_connect::sink::console;
+use foretell_connect::console;
 use foretell_flow::{Bounds, Demand, Event, Partition, Position, Source, StageError, Upkeep, Worker};
 
 use super::Pipeline;
@@ -32,7 +32,7 @@ impl Pipeline {
     pub(crate) async fn observer(&self, begin: Begin, rows: usize) -> Result<Worker> {
         let console = (console::KIND.parse)(serde_json::json!({ "rows": rows })).map_err(|e| anyhow!(e.message))?;
         let mut lanes = Vec::new();
-        for index in 0..self.lanes().len() {
+        for index in 0..self.sinks().len() {
             lanes.push(self.open_sink_as(index, WORKER, Some(&*console)).await?);
         }
         let stored = match begin {
@@ -50,7 +50,7 @@ impl Pipeline {
     /// By partition, the lowest position that a sink holds.
     async fn lowest(&self) -> Result<HashMap<Partition, i64>> {
         let mut lowest: HashMap<Partition, i64> = HashMap::new();
-        for index in 0..self.lanes().len() {
+        for index in 0..self.sinks().len() {
             let mut lane = self.open_sink(index, WORKER).await?;
             if !lane.traits.keeps_positions {
                 continue;

@@ -1,6 +1,6 @@
 //! The query crate's query as a stage of the run loop.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -9,10 +9,11 @@ use foretell_flow::{Provenance, Queried, Query, Refused, Scope, StageError};
 use foretell_model::{Columns, Method, Model, Outputs, Scratch, Signature};
 use foretell_query::{Context, Kind, Scorer};
 
+use super::functions::Functions;
 use crate::levels::Watch;
 
 /// A model as the query calls it.
-pub(crate) struct Loaded {
+pub(crate) struct LoadedModel {
     /// Its name in the pipeline file.
     name: String,
     pub(crate) model: Model,
@@ -21,9 +22,14 @@ pub(crate) struct Loaded {
     counted: OnceLock<Method>,
 }
 
-impl Loaded {
-    pub(crate) fn new(name: &str, model: Model) -> Loaded {
-        Loaded { name: name.to_string(), model, unseen: Watch::default(), counted: OnceLock::new() }
+impl LoadedModel {
+    pub(crate) fn new(name: &str, model: Model) -> LoadedModel {
+        LoadedModel { name: name.to_string(), model, unseen: Watch::default(), counted: OnceLock::new() }
+    }
+
+    /// The function that it gives.
+    pub(crate) fn functions(name: &str, model: &Arc<LoadedModel>) -> Functions {
+        vec![(name.to_string(), model.clone())]
     }
 
     /// Says what was not said yet.
@@ -32,7 +38,7 @@ impl Loaded {
     }
 }
 
-impl Scorer for Loaded {
+impl Scorer for LoadedModel {
     fn signature(&self) -> &Signature {
         self.model.signature()
     }

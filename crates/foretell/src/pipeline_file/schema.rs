@@ -1,10 +1,9 @@
 //! The JSON Schema of the pipeline file, made from the settings types of all components.
 
-use foretell_connect::decode::DECODERS;
+use crate::components::{SINKS, SOURCES};
 use foretell_connect::human::{HumanDuration, HumanSize};
 use foretell_connect::kind::{DecodeSettings, Kind, SinkSettings, SourceSettings};
-use foretell_connect::sink::SINKS;
-use foretell_connect::source::SOURCES;
+use foretell_decode::DECODERS;
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};

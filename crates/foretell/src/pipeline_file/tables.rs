@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use foretell_connect::human::HumanDuration;
-use foretell_connect::table::{file::Format, sql};
+use foretell_files::table::Format;
+use foretell_sql::table as sql;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};

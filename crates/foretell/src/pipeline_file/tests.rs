@@ -3,8 +3,9 @@
 use std::env::VarError;
 
 use async_trait::async_trait;
-use foretell_connect::decode::DECODERS;
-use foretell_connect::kind::{Secret, SecretUrl, SinkContext, SourceContext, schema_of};
+use foretell_connect::kind::{SinkContext, SourceContext, schema_of};
+use foretell_connect::secret::{Secret, SecretUrl};
+use foretell_decode::DECODERS;
 use foretell_flow::{Sharing, Sink, SinkTraits, Source, StageError};
 use schemars::JsonSchema;
 use serde::Deserialize;

@@ -12,7 +12,7 @@ use arrow::array::{
 };
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
-use foretell_connect::decode::MISSING;
+use foretell_decode::MISSING;
 use foretell_fixtures::Case;
 use parquet::arrow::ArrowWriter;
 use serde_json::Value;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use foretell_connect::decode::MISSING;
+use foretell_decode::MISSING;
 use serde_json::{Value, json};
 
 use crate::program::{bad, fixture, foretell, good, text};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 use arrow::datatypes::DataType;
-use foretell_connect::decode::{Guess, JsonGuess, JsonKind, MISSING, Missing, Type, is_record};
+use foretell_decode::{Guess, JsonGuess, JsonKind, MISSING, Missing, Type, is_record};
 use foretell_model::{InputKind, Signature};
 
 use super::input::{Format, Input};

@@ -9,9 +9,10 @@ pub(crate) mod layout;
 pub(crate) mod parse;
 pub(crate) mod work;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use clap::Args;
 use foretell_model::{LoadOptions, Model, Refusal};
 
 use input::{Chunk, Format, Input, ReadArgs};
@@ -20,8 +21,27 @@ use layout::{Layout, Request};
 use crate::levels::{self, Unseen};
 use crate::terminal;
 
-/// Reads a model file; `columns` names the inputs of one that does not. `data` is what it is to be used on.
-pub(crate) fn load(path: &Path, at: Option<&str>, columns: Option<&[String]>, data: &Path) -> Result<Model> {
+/// A model and the data that it is used on: the flags of every command that reads both.
+#[derive(Debug, Args)]
+pub(crate) struct DataArgs {
+    /// The model file
+    pub(crate) model: PathBuf,
+    /// The data: .csv or .tsv (with a header), .jsonl or .parquet; `-` is standard input
+    pub(crate) data: PathBuf,
+    /// The model's inputs, in its order. Default: by the names that the model knows, or all other columns in order
+    /// where it knows none
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub(crate) columns: Option<Vec<String>>,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+    /// Where the model is in a file that holds several things: `model`, `models[2].best`
+    #[arg(long, value_name = "PATH")]
+    pub(crate) at: Option<String>,
+}
+
+/// Reads the model file.
+pub(crate) fn load(args: &DataArgs) -> Result<Model> {
+    let (path, data) = (args.model.as_path(), args.data.as_path());
     // A model may be called `.json`, too.
     let is_data = |path: &Path| Format::of(path).is_some() && path.extension().is_none_or(|ending| ending != "json");
     if is_data(path) && !is_data(data) && data.extension().is_some() {
@@ -29,8 +49,8 @@ pub(crate) fn load(path: &Path, at: Option<&str>, columns: Option<&[String]>, da
     }
     let bytes = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
     let options = LoadOptions {
-        at: at.map(String::from),
-        columns: columns.unwrap_or_default().to_vec(),
+        at: args.at.clone(),
+        columns: args.columns.clone().unwrap_or_default(),
         ..LoadOptions::default()
     };
     Model::load(&bytes, &options).with_context(|| path.display().to_string())
@@ -44,10 +64,10 @@ pub(crate) struct Opened {
     pub(crate) first: Option<Chunk>,
 }
 
-/// Opens a data file for a model.
-pub(crate) fn open(path: &Path, args: &ReadArgs, model: &Model, request: &Request<'_>) -> Result<Opened> {
+/// Opens the data for the model.
+pub(crate) fn open(args: &DataArgs, model: &Model, request: &Request<'_>) -> Result<Opened> {
     let signature = model.signature();
-    let mut input = Input::open(path, args)?;
+    let mut input = Input::open(&args.data, &args.read)?;
     // JSON Lines name their columns in the rows; and which type a column has may show in the rows alone.
     let mut first = if input.how.format == Format::Parquet { None } else { input.next_chunk()? };
     let mut members = Vec::new();
@@ -56,7 +76,7 @@ pub(crate) fn open(path: &Path, args: &ReadArgs, model: &Model, request: &Reques
         input.columns = members.iter().map(|(name, _)| name.clone()).collect();
     }
     let mut layout = layout::layout(signature, &input, request)?;
-    if input.how.format == Format::Csv && args.missing.is_none() {
+    if input.how.format == Format::Csv && args.read.missing.is_none() {
         layout.keep_levels(&levels::words(model));
     }
     if let Some(chunk) = &first {

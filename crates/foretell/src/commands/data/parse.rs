@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use anyhow::{Context, Result, bail};
 use arrow::array::{ArrayRef, StringArray, StringBuilder};
-use foretell_connect::decode::fields::{Span, trim_line_end};
-use foretell_connect::decode::{Cells, DECODERS, Guess, JsonGuess, Members};
+use foretell_decode::fields::{Span, trim_line_end};
+use foretell_decode::{Cells, DECODERS, Guess, JsonGuess, Members};
 use foretell_flow::RecordsBuilder;
 use serde_json::{Map, Value, json};
 
@@ -238,8 +238,8 @@ mod tests {
     use super::*;
     use arrow::array::AsArray;
     use arrow::datatypes::Float64Type;
-    use foretell_connect::decode::fields::Dialect;
-    use foretell_connect::decode::{MISSING, Missing, Type};
+    use foretell_decode::fields::Dialect;
+    use foretell_decode::{MISSING, Missing, Type};
 
     fn column(name: &str, index: usize, kind: ColumnKind, data_type: Type) -> Column {
         Column { name: name.to_string(), index, kind, data_type, missing: None }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use foretell_connect::kafka::mock::{Feed, Mock};
+use foretell_kafka::mock::{Feed, Mock};
 use tokio_util::sync::CancellationToken;
 
 use super::run::{LEAVE_WITHIN, run_pipeline, signals};

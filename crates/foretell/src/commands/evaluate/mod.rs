@@ -1,41 +1,27 @@
 //! `foretell evaluate`: is the model any good on what really happened?
 //!
-//! `rows` compares a chunk, on any thread; what it finds is counted in the order of the file (`metrics`), and some rows
-//! are kept with their features (`sample`) to see where the model is wrong (`groups`) and what it looks at
-//! (`importance`). `findings` says it in words, `report` draws it.
+//! The figures and the report are made by the crate `foretell_evaluate`; here are the command's flags, and its rows and
+//! predictions (`rows`).
 
-mod findings;
-mod format;
-mod groups;
-mod importance;
-mod metrics;
-mod plots;
-mod report;
 mod rows;
-mod sample;
-mod task;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 
 use anyhow::{Context, Result, bail};
+use arrow::datatypes::DataType;
 use clap::Args;
-use foretell_model::Model;
+use foretell_evaluate::{Evaluation, Figure, Findings, Importance, SampleRows, Scores, Subject, Task, count};
+use foretell_model::{Method, Model};
 
 use super::data::file::Destination;
-use super::data::input::{Input, ReadArgs};
+use super::data::input::Input;
 use super::data::layout::{ColumnKind, Request};
-use super::data::{Opened, load, open, tell, work};
+use super::data::{DataArgs, Opened, load, open, tell, work};
 use crate::levels::Unseen;
 use crate::terminal;
-use findings::{Findings, Outcome, Subject};
-use metrics::classification::Tally;
-use metrics::regression::Pairs;
-use rows::{Answers, Job, LeftOut, Scored};
-use sample::Sample;
-use task::Task;
+use rows::{Job, Scored, predictions};
 
 /// Compare a model's predictions with what happened
 #[derive(Debug, Args)]
@@ -50,10 +36,6 @@ Classifications: accuracy, balanced accuracy, ROC AUC, average precision, F1, lo
 Rows without a target, and rows that the model refuses, are left out and counted. The report is one HTML page that \
 loads nothing; it holds sums over rows and no row.")]
 pub(crate) struct EvaluateArgs {
-    /// The model file
-    model: PathBuf,
-    /// The data: .csv or .tsv (with a header), .jsonl or .parquet; `-` is standard input
-    data: PathBuf,
     /// The column that holds what happened
     #[arg(long, value_name = "COLUMN")]
     target: String,
@@ -66,29 +48,22 @@ pub(crate) struct EvaluateArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// The model's inputs, in its order. Default: by the names that the model knows, or all other columns in order
-    /// where it knows none
-    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
-    columns: Option<Vec<String>>,
     #[command(flatten)]
-    read: ReadArgs,
-    /// Where the model is in a file that holds several things: `model`, `models[2].best`
-    #[arg(long, value_name = "PATH")]
-    at: Option<String>,
+    data: DataArgs,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
-    let model = Arc::new(load(&args.model, args.at.as_deref(), args.columns.as_deref(), &args.data)?);
-    let task = Arc::new(Task::of(&model).with_context(|| args.model.display().to_string())?);
+    let model = Arc::new(load(&args.data)?);
+    let task = task(&model).with_context(|| args.data.model.display().to_string())?;
     if let Some(path) = args.output.as_deref() {
         check_name(path)?;
     }
-    let kind = if matches!(*task, Task::Numbers) { ColumnKind::Number } else { ColumnKind::Text };
+    let kind = if matches!(task, Task::Regression) { ColumnKind::Number } else { ColumnKind::Text };
     let mut more = vec![(args.target.as_str(), kind)];
     more.extend(args.weight.as_deref().map(|weight| (weight, ColumnKind::Number)));
-    let request = Request { columns: args.columns.as_deref(), more: &more, ..Request::default() };
-    let Opened { input, layout, first } = open(&args.data, &args.read, &model, &request)?;
+    let request = Request { columns: args.data.columns.as_deref(), more: &more, ..Request::default() };
+    let Opened { input, layout, first } = open(&args.data, &model, &request)?;
     for column in layout.more.iter().filter(|column| column.kind == ColumnKind::Number) {
         must_be_number(&input, column.index)?;
     }
@@ -96,19 +71,26 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
     let report = args.output.as_deref().map(|path| Destination::open(Some(path))).transpose()?;
 
     let names: Vec<String> = layout.features.iter().map(|column| column.name.clone()).collect();
-    let rarity = Arc::new(AtomicU32::new(0));
-    let mut collected = Collected::new(&task, names.len(), rarity.clone());
-    let how = input.how.clone();
-    let job = Job { model: model.clone(), task: task.clone(), layout, how: how.clone(), rarity };
-    work::run(job, input, first, |scored| collected.add(scored))?;
-    collected.check(&how.name, &args.target)?;
+    let mut evaluation = Evaluation::new(task, names.len());
+    let (comparer, how) = (evaluation.comparer(), input.how.clone());
+    let job = Job { model: model.clone(), comparer: comparer.clone(), layout, how: how.clone() };
+    let mut unseen = Unseen::default();
+    work::run(job, input, first, |scored: Scored| {
+        unseen.add(scored.rows, &scored.unseen);
+        Ok(evaluation.add(scored.compared)?)
+    })?;
+    evaluation.check(&args.target).with_context(|| how.name.clone())?;
 
-    tell(&collected.unseen, &names);
-    let with_plots = report.is_some();
-    let findings = collected.finish(subject(args, &model), &model, &task, &names, with_plots)?;
+    tell(&unseen, &names);
+    let subject = subject(args, &model);
+    let findings = match report {
+        None => evaluation.finish(subject)?,
+        Some(_) => evaluation
+            .finish_with_features(subject, &names, |sample| importance(&model, comparer.task(), sample, &names))?,
+    };
     if let Some((destination, mut file)) = report {
         let when = chrono::Utc::now().format("%Y-%m-%d %H:%M UTC").to_string();
-        file.write_all(report::page(&findings, &when).as_bytes())?;
+        file.write_all(findings.page(&when).as_bytes())?;
         file.flush()?;
         destination.finish()?;
     }
@@ -122,6 +104,56 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
         eprintln!("report: {}", terminal::lines(&path.display().to_string()));
     }
     Ok(())
+}
+
+/// What the model does.
+fn task(model: &Model) -> Result<Task> {
+    let signature = model.signature();
+    let [output] = &signature.predict[..] else {
+        if signature.predict.is_empty() {
+            let class = &model.describe().root.class;
+            bail!("a `{class}` transforms and does not predict; name the model with `--at`");
+        }
+        bail!("the model predicts {} targets; only models of one can be evaluated", signature.predict.len());
+    };
+    let names = model.classes(0);
+    if names.is_empty() {
+        return Ok(Task::Regression);
+    }
+    let scores = match (&signature.proba[..], &signature.decision[..]) {
+        ([_, ..], _) => Some(Scores::Probabilities),
+        (_, [_]) if names.len() == 2 => Some(Scores::Decision),
+        _ => None,
+    };
+    let narrow = signature.proba.first().is_some_and(|output| output.data_type == DataType::Float32);
+    let clip = if narrow { f64::from(f32::EPSILON) } else { f64::EPSILON };
+    Ok(Task::classification(names.to_vec(), output.data_type.clone(), scores, clip)?)
+}
+
+/// The response method that gives the scores.
+fn method(scores: Scores) -> Method {
+    match scores {
+        Scores::Probabilities => Method::Proba,
+        Scores::Decision => Method::Decision,
+    }
+}
+
+/// Of the trees, where the model is one ensemble of them, else by shuffling the sample.
+fn importance(
+    model: &Model,
+    task: &Task,
+    sample: &SampleRows,
+    names: &[String],
+) -> Result<Option<Importance>, foretell_evaluate::Error> {
+    let steps = model.describe().root.walk();
+    let ensembles: Vec<_> = steps.iter().filter_map(|step| step.trees.as_ref()).collect();
+    if let [trees] = &ensembles[..]
+        && !trees.features.is_empty()
+    {
+        let uses: Vec<_> = trees.features.iter().map(|one| (one.name.as_str(), one.gain, one.splits)).collect();
+        return Ok(Some(Importance::of_splits(&uses)));
+    }
+    Importance::by_shuffling(task, sample, names, |features, rows| Ok(predictions(model, task, features, rows)?.0))
 }
 
 /// A report under a name that promises something else would open nowhere.
@@ -140,10 +172,10 @@ fn subject(args: &EvaluateArgs, model: &Model) -> Subject {
     let class = description.root.class.rsplit('.').next().unwrap_or_default();
     let version = description.version.as_deref().map(|version| format!(" {version}")).unwrap_or_default();
     Subject {
-        model: file(&args.model),
+        model: file(&args.data.model),
         class: format!("{class} ({}{version})", description.library),
         sha256: description.sha256.clone(),
-        data: if args.data.as_os_str() == "-" { "standard input".to_string() } else { file(&args.data) },
+        data: if args.data.data.as_os_str() == "-" { "standard input".to_string() } else { file(&args.data.data) },
         target: args.target.clone(),
         weight: args.weight.clone(),
     }
@@ -159,120 +191,19 @@ fn must_be_number(input: &Input, index: usize) -> Result<()> {
     bail!("{}: column `{}`: has the type {data_type}, and a number is needed", input.how.name, field.name())
 }
 
-/// What has been counted so far.
-struct Collected {
-    rows: u64,
-    left_out: LeftOut,
-    unseen: Unseen,
-    counts: Counts,
-    sample: Sample,
-}
-
-enum Counts {
-    Numbers(Pairs),
-    Classes(Vec<String>, Box<Tally>),
-}
-
-impl Collected {
-    fn new(task: &Task, features: usize, rarity: Arc<AtomicU32>) -> Self {
-        let counts = match task {
-            Task::Numbers => Counts::Numbers(Pairs::default()),
-            Task::Classes(classes) => {
-                let tally = Tally::new(classes.names.len(), classes.clip);
-                Counts::Classes(classes.names.clone(), Box::new(tally))
-            }
-        };
-        Collected {
-            rows: 0,
-            left_out: LeftOut::default(),
-            unseen: Unseen::default(),
-            counts,
-            sample: Sample::new(features, rarity),
-        }
-    }
-
-    fn add(&mut self, scored: Scored) -> Result<()> {
-        self.rows += scored.rows;
-        self.unseen.add(scored.rows as usize, &scored.unseen);
-        self.left_out.add(scored.left_out);
-        match (&mut self.counts, scored.answers) {
-            (Counts::Numbers(all), Answers::Numbers(mut pairs)) => {
-                all.actual.append(&mut pairs.actual);
-                all.predicted.append(&mut pairs.predicted);
-                all.weight.append(&mut pairs.weight);
-            }
-            (Counts::Classes(_, tally), Answers::Classes(votes)) => tally.add(&votes),
-            _ => {}
-        }
-        self.sample.add(scored.sample)
-    }
-
-    fn compared(&self) -> u64 {
-        self.rows - self.left_out.sentences("").iter().map(|(rows, _)| rows).sum::<u64>()
-    }
-
-    /// Without a row that counts there is nothing to say of the model.
-    fn check(&self, name: &str, target: &str) -> Result<()> {
-        if self.rows == 0 {
-            bail!("{name}: there is no row");
-        }
-        if self.compared() == 0 {
-            let why: Vec<String> =
-                self.left_out.sentences(target).into_iter().map(|(rows, why)| format!("{rows} rows: {why}")).collect();
-            bail!("{name}: no row can be compared ({})", why.join("; "));
-        }
-        let weight = match &self.counts {
-            Counts::Numbers(pairs) if pairs.weight.is_empty() => 1.0,
-            Counts::Numbers(pairs) => pairs.weight.iter().sum(),
-            Counts::Classes(_, tally) => tally.weight(),
-        };
-        if weight <= 0.0 {
-            bail!("{name}: every row has the weight 0");
-        }
-        Ok(())
-    }
-
-    fn finish(
-        self,
-        subject: Subject,
-        model: &Model,
-        task: &Task,
-        names: &[String],
-        with_plots: bool,
-    ) -> Result<Findings> {
-        let compared = self.compared();
-        let outcome = match self.counts {
-            Counts::Numbers(pairs) => {
-                let figures = pairs.figures();
-                Outcome::Numbers(pairs, figures)
-            }
-            Counts::Classes(names, tally) => Outcome::Classes(names, Box::new(tally.figures())),
-        };
-        let (mut features, mut importance, mut sampled) = (Vec::new(), None, 0);
-        if with_plots {
-            let sample = self.sample.finish()?;
-            sampled = sample.len();
-            features = groups::by_feature(&sample, names, matches!(task, Task::Classes(_)))?;
-            importance = importance::importance(model, task, &sample, names)?;
-        }
-        let (rows, left_out) = (self.rows, self.left_out);
-        Ok(Findings { subject, rows, compared, left_out, outcome, features, sampled, importance })
-    }
-}
-
 /// A short table: each figure with what it means.
 fn as_text(findings: &Findings) -> String {
     let subject = &findings.subject;
     let mut lines = vec![
         ("model".to_string(), format!("{}: {}", subject.model, subject.class)),
-        ("data".to_string(), format!("{}: {}", subject.data, format::count(findings.rows as f64, "row"))),
+        ("data".to_string(), format!("{}: {}", subject.data, count(findings.rows as f64, "row"))),
         ("target".to_string(), subject.target.clone()),
     ];
     lines.extend(findings.notes().into_iter().map(|note| ("note".to_string(), note)));
     let mut out: String = lines.iter().map(|(name, value)| format!("{name:<8} {value}\n")).collect();
     out.push('\n');
     let figures = findings.figures();
-    let width = |of: fn(&findings::Figure) -> usize| figures.iter().map(of).max().unwrap_or(0);
+    let width = |of: fn(&Figure) -> usize| figures.iter().map(of).max().unwrap_or(0);
     let (names, values) = (width(|f| f.name.chars().count()), width(|f| f.shown.chars().count()));
     for figure in &figures {
         out += &format!("{:<names$}  {:>values$}  {}\n", figure.name, figure.shown, figure.means);

@@ -9,11 +9,11 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use foretell_model::{Columns, Method, Model, Scratch};
 
-use super::data::input::{Chunk, Format, How, ReadArgs};
+use super::data::input::{Chunk, Format, How};
 use super::data::layout::{self, Layout, Request};
 use super::data::parse::{Place, parse};
 use super::data::work::{self, Work};
-use super::data::{Opened, load, open, tell, why};
+use super::data::{DataArgs, Opened, load, open, tell, why};
 use crate::levels::Unseen;
 use output::{Encoded, Output, Writing};
 
@@ -31,10 +31,6 @@ None, null, …) are missing, unless they are levels of the model; in JSON and P
 no level of training are counted and told, by column, where the model lets them pass. A row that the model refuses, as Python would, stops it \
 with the line and the reason.")]
 pub(crate) struct PredictArgs {
-    /// The model file
-    model: PathBuf,
-    /// The data: .csv or .tsv (with a header), .jsonl or .parquet; `-` is standard input
-    data: PathBuf,
     /// Where predictions go; its extension says how they are written. Default: standard output, as CSV (JSON Lines for
     /// JSON Lines)
     #[arg(short, long, value_name = "OUT")]
@@ -45,31 +41,24 @@ pub(crate) struct PredictArgs {
     /// Columns of the data to put before the predictions, as they are (a CSV's are text in Parquet)
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     keep: Vec<String>,
-    /// The model's inputs, in its order. Default: by the names that the model knows, or all columns in order where it
-    /// knows none
-    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
-    columns: Option<Vec<String>>,
     #[command(flatten)]
-    read: ReadArgs,
-    /// Where the model is in a file that holds several things: `model`, `models[2].best`
-    #[arg(long, value_name = "PATH")]
-    at: Option<String>,
+    data: DataArgs,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &PredictArgs) -> Result<()> {
-    let model = load(&args.model, args.at.as_deref(), args.columns.as_deref(), &args.data)?;
+    let model = load(&args.data)?;
     let wants: &[Method] = if args.proba { &[Method::Predict, Method::Proba] } else { &[Method::Predict] };
     let signature = model.signature();
     if signature.predict.is_empty() {
         let class = &model.describe().root.class;
-        bail!("{}: a `{class}` transforms and does not predict; name the model with `--at`", args.model.display());
+        bail!("{}: a `{class}` transforms and does not predict; name the model with `--at`", args.data.model.display());
     }
     if args.proba && signature.proba.is_empty() {
-        bail!("{}: the model has no probabilities; leave `--proba` out", args.model.display());
+        bail!("{}: the model has no probabilities; leave `--proba` out", args.data.model.display());
     }
-    let request = Request { columns: args.columns.as_deref(), keep: &args.keep, ..Request::default() };
-    let Opened { input, layout, first } = open(&args.data, &args.read, &model, &request)?;
+    let request = Request { columns: args.data.columns.as_deref(), keep: &args.keep, ..Request::default() };
+    let Opened { input, layout, first } = open(&args.data, &model, &request)?;
     let format = output_format(args.output.as_deref(), input.how.format)?;
     let mut columns: Vec<_> =
         layout.keep.iter().map(|column| (column.name.clone(), layout::kept_type(&input, column))).collect();

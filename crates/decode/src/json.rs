@@ -1,0 +1,613 @@
+//! JSON: one object a value, as `{"AGE": 64, "NAME": "Ann"}`.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::fmt;
+
+use arrow::array::Array;
+use arrow::datatypes::SchemaRef;
+use foretell_flow::{Decode, Decoded, Records, StageError};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::build::{Cell, Float, Rows, Wrong};
+use super::column::{Column, Columns, Type};
+use super::csv::{max_bytes, refuse_missing, set_timezone, unusable};
+use super::decimal;
+use super::field::{parse_signed, parse_unsigned};
+use super::members::Members;
+use super::time::TimeFormat;
+use foretell_connect::human::HumanSize;
+use foretell_connect::key_type::KeyType;
+use foretell_connect::kind::{DecodeSettings, Kind, SettingsError, schema_of, settings_of};
+
+/// The kind `json`.
+pub(super) const KIND: Kind<dyn DecodeSettings> =
+    Kind { name: "json", inherits: &[], schema: schema_of::<Settings>, parse };
+
+/// Values are JSON objects. Members that no column names are ignored; a member that is missing or null is NULL where
+/// the column's type ends with `?`, and makes a bad record elsewhere. Types are not converted: `"5"` is no int64; only a
+/// decimal may come as a text.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// The columns, in order: `[AGE: int64, CITY: { type: utf8?, path: address.city }]`. Of files they may be left out:
+    /// samples of several files tell them.
+    columns: Columns,
+    /// How the records' keys are read. Default: `utf8`.
+    #[serde(default)]
+    key: KeyType,
+    /// The zone of times that are written without one, e.g. `Asia/Shanghai`. A time that its clocks show twice is the
+    /// first of the two; one that they skip makes a bad record. Default: UTC.
+    #[serde(default)]
+    timezone: Option<String>,
+    /// Longer values are bad records. Default: 1 MiB.
+    #[serde(default = "max_bytes")]
+    max_bytes: HumanSize,
+}
+
+fn parse(value: serde_json::Value) -> Result<Box<dyn DecodeSettings>, SettingsError> {
+    let mut settings: Settings = settings_of(value)?;
+    set_timezone(&mut settings.columns, settings.timezone.as_deref())?;
+    refuse_missing(&settings.columns)?;
+    let mut tree = Tree::default();
+    for (number, column) in settings.columns.iter().enumerate() {
+        let path = if column.path.is_empty() { std::slice::from_ref(&column.name) } else { &column.path };
+        tree.insert(path, number)
+            .map_err(|message| SettingsError { path: vec!["columns".to_string(), number.to_string()], message })?;
+    }
+    let Settings { columns, key, max_bytes, .. } = settings;
+    let decimals = columns.iter().any(|column| matches!(column.data_type, Type::Decimal(..)));
+    Ok(Box::new(Checked { columns, tree, key, max_bytes: max_bytes.0, decimals }))
+}
+
+/// Which member feeds which column: a tree, since a path may lead into objects.
+#[derive(Debug, Clone, Default)]
+struct Tree {
+    members: Vec<(String, Member)>,
+}
+
+#[derive(Debug, Clone)]
+enum Member {
+    Column(usize),
+    Object(Tree),
+}
+
+impl Tree {
+    fn insert(&mut self, path: &[String], column: usize) -> Result<(), String> {
+        let Some((key, rest)) = path.split_first() else {
+            return Err("the path is empty".to_string());
+        };
+        let at = self.members.iter().position(|(name, _)| name == key);
+        match (at.and_then(|at| self.members.get_mut(at)), rest) {
+            (None, []) => self.members.push((key.clone(), Member::Column(column))),
+            (None, _) => {
+                let mut tree = Tree::default();
+                tree.insert(rest, column)?;
+                self.members.push((key.clone(), Member::Object(tree)));
+            }
+            (Some((_, Member::Object(tree))), [_, ..]) => tree.insert(rest, column)?,
+            (Some(_), _) => return Err(format!("another column already reads `{key}` there")),
+        }
+        Ok(())
+    }
+
+    fn find(&self, key: &str) -> Option<&Member> {
+        self.members.iter().find(|(name, _)| name == key).map(|(_, member)| member)
+    }
+}
+
+/// The settings as they are used.
+#[derive(Debug, Clone)]
+struct Checked {
+    columns: Columns,
+    tree: Tree,
+    key: KeyType,
+    max_bytes: usize,
+    /// Whether some column is a decimal.
+    decimals: bool,
+}
+
+impl DecodeSettings for Checked {
+    fn open(&self) -> Result<Box<dyn Decode>, StageError> {
+        Ok(Box::new(Decoder { schema: self.columns.schema(), settings: self.clone() }))
+    }
+
+    fn key(&self) -> KeyType {
+        self.key
+    }
+}
+
+struct Decoder {
+    settings: Checked,
+    schema: SchemaRef,
+}
+
+impl Decode for Decoder {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn decode(&mut self, records: &Records) -> Decoded {
+        let values = &records.values;
+        let mut rows = Rows::new("decode json", &self.settings.columns, values.len());
+        let mut slots: Vec<Slot<'_>> = Vec::new();
+        for row in 0..values.len() {
+            let value = without_mark(values.value(row));
+            if is_framed(value) {
+                rows.refuse(row, FRAMED.to_string());
+                continue;
+            }
+            if let Some(reason) = unusable(values.is_null(row), value, self.settings.max_bytes) {
+                rows.refuse(row, reason);
+                continue;
+            }
+            slots.clear();
+            slots.resize(self.settings.columns.len(), Slot::Absent);
+            match object(&self.settings.tree, value, &mut slots) {
+                Ok(()) => {
+                    if self.settings.decimals || slots.iter().any(Slot::lacks_digits) {
+                        digits(&self.settings.tree, value, &mut slots);
+                    }
+                    rows.push(row, slots.iter(), |_, column| column.name.clone());
+                }
+                Err(reason) => rows.refuse(row, reason),
+            }
+        }
+        rows.finish(&self.schema)
+    }
+}
+
+/// Some writers begin a text with this mark, as files do.
+fn without_mark(value: &[u8]) -> &[u8] {
+    value.strip_prefix(b"\xef\xbb\xbf").unwrap_or(value)
+}
+
+/// Whether a value begins as those do whose schema is in a registry: a zero byte and the schema's number. No JSON does.
+fn is_framed(value: &[u8]) -> bool {
+    value.len() >= 5 && value.first() == Some(&0)
+}
+
+const FRAMED: &str = "byte 0: not JSON: schema registry framing (a zero byte and a schema's number), which is not read; the \
+                      producer must write plain JSON";
+
+/// Reads one object's members into their slots.
+fn object<'de>(tree: &Tree, value: &'de [u8], slots: &mut [Slot<'de>]) -> Result<(), String> {
+    let text = std::str::from_utf8(value).map_err(|error| format!("byte {}: not UTF-8", error.valid_up_to()))?;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let read = Root { tree, slots }.deserialize(&mut deserializer).and_then(|()| deserializer.end());
+    read.map_err(|error| match error.classify() {
+        // The only such error is our own: the value is no object.
+        serde_json::error::Category::Data => "not a JSON object".to_string(),
+        _ => {
+            let message = error.to_string();
+            let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
+            format!("byte {}: not JSON: {message}", byte_of(text, error.line(), error.column()))
+        }
+    })
+}
+
+/// Gives the numbers of an object that was read all the digits that they are written with.
+fn digits<'de>(tree: &Tree, value: &'de [u8], slots: &mut [Slot<'de>]) {
+    let mut open = VecDeque::from([(tree, std::str::from_utf8(value).unwrap_or_default())]);
+    while let Some((tree, object)) = open.pop_front() {
+        for (key, text) in Members::of(object) {
+            match tree.find(&key) {
+                Some(Member::Column(column)) => match slots.get_mut(*column) {
+                    Some(slot @ (Slot::Signed(_) | Slot::Unsigned(_) | Slot::Float(_) | Slot::Digits(_)))
+                        if text.starts_with(|first: char| first.is_ascii_digit() || first == '-') =>
+                    {
+                        *slot = Slot::Digits(text);
+                    }
+                    _ => {}
+                },
+                Some(Member::Object(tree)) if text.starts_with('{') => open.push_back((tree, text)),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The index of a byte that is given by line and column (both from 1).
+fn byte_of(text: &str, line: usize, column: usize) -> usize {
+    let lines = text.split_inclusive('\n').take(line.saturating_sub(1));
+    lines.map(str::len).sum::<usize>() + column.saturating_sub(1)
+}
+
+/// One member's value.
+#[derive(Debug, Clone, PartialEq)]
+enum Slot<'de> {
+    Absent,
+    Null,
+    Signed(i64),
+    Unsigned(u64),
+    Float(f64),
+    /// A number as it is written.
+    Digits(&'de str),
+    Bool(bool),
+    Text(Cow<'de, str>),
+    Object,
+    Array,
+}
+
+impl Slot<'_> {
+    /// Whether a number may be a whole one, which the parser gives as a float since it is too large for it.
+    fn lacks_digits(&self) -> bool {
+        matches!(self, Slot::Float(number) if number.abs() >= u64::MAX as f64)
+    }
+
+    /// A number that is no whole one is a float here.
+    fn unless_range(&self, wrong: Wrong) -> Wrong {
+        if wrong == Wrong::Range { wrong } else { self.instead() }
+    }
+
+    fn instead(&self) -> Wrong {
+        Wrong::Kind(Some(match self {
+            Slot::Absent | Slot::Null => "nothing",
+            Slot::Signed(_) | Slot::Unsigned(_) => "an integer",
+            Slot::Digits(text) if !text.contains(['.', 'e', 'E']) => "an integer",
+            Slot::Float(_) | Slot::Digits(_) => "a float",
+            Slot::Bool(_) => "a bool",
+            Slot::Text(_) => "a text",
+            Slot::Object => "an object",
+            Slot::Array => "an array",
+        }))
+    }
+}
+
+impl Cell for &Slot<'_> {
+    fn missing(&self, _: &Column) -> bool {
+        matches!(self, Slot::Absent | Slot::Null)
+    }
+
+    fn signed(&self) -> Result<i64, Wrong> {
+        match self {
+            Slot::Signed(value) => Ok(*value),
+            Slot::Unsigned(value) => (*value).try_into().map_err(|_| Wrong::Range),
+            Slot::Digits(text) => parse_signed(text.as_bytes()).map_err(|wrong| self.unless_range(wrong)),
+            other => Err(other.instead()),
+        }
+    }
+
+    fn unsigned(&self) -> Result<u64, Wrong> {
+        match self {
+            Slot::Signed(value) => (*value).try_into().map_err(|_| Wrong::Range),
+            Slot::Unsigned(value) => Ok(*value),
+            Slot::Digits(text) => parse_unsigned(text.as_bytes()).map_err(|wrong| self.unless_range(wrong)),
+            other => Err(other.instead()),
+        }
+    }
+
+    fn float(&self) -> Result<Float, Wrong> {
+        match self {
+            Slot::Signed(value) => Float::whole((*value).into()),
+            Slot::Unsigned(value) => Float::whole((*value).into()),
+            Slot::Float(value) => Ok(Float::fraction(*value)),
+            Slot::Digits(text) => Float::text(text),
+            other => Err(other.instead()),
+        }
+    }
+
+    fn decimal(&self, digits: u8, behind: u8) -> Result<i128, Wrong> {
+        match self {
+            Slot::Digits(text) => decimal::parse(text, digits, behind),
+            Slot::Text(text) => decimal::parse(text.trim(), digits, behind),
+            other => Err(other.instead()),
+        }
+    }
+
+    fn text(&self) -> Result<&str, Wrong> {
+        match self {
+            Slot::Text(text) => Ok(text),
+            other => Err(other.instead()),
+        }
+    }
+
+    fn boolean(&self) -> Result<bool, Wrong> {
+        match self {
+            Slot::Bool(value) => Ok(*value),
+            other => Err(other.instead()),
+        }
+    }
+
+    fn date(&self, format: &TimeFormat) -> Result<i32, Wrong> {
+        format.date(Cell::text(self)?.trim())
+    }
+
+    fn timestamp(&self, format: &TimeFormat) -> Result<i64, Wrong> {
+        match self {
+            Slot::Signed(_) | Slot::Unsigned(_) | Slot::Digits(_) => format.epoch(self.signed()?),
+            _ => format.timestamp(Cell::text(self)?.trim()),
+        }
+    }
+}
+
+// ---------------------------------------------------------------- visitors
+
+/// Reads an object's members into slots; anything else is an error.
+struct Root<'t, 's, 'de> {
+    tree: &'t Tree,
+    slots: &'s mut [Slot<'de>],
+}
+
+impl<'de> DeserializeSeed<'de> for Root<'_, '_, 'de> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Root<'_, '_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        members(self.tree, self.slots, map)
+    }
+}
+
+fn members<'de, A: MapAccess<'de>>(tree: &Tree, slots: &mut [Slot<'de>], mut map: A) -> Result<(), A::Error> {
+    while let Some(member) = map.next_key_seed(Key(tree))? {
+        match member {
+            None => {
+                map.next_value::<IgnoredAny>()?;
+            }
+            Some(Member::Column(column)) => {
+                let value = map.next_value_seed(Value)?;
+                if let Some(slot) = slots.get_mut(*column) {
+                    *slot = value;
+                }
+            }
+            Some(Member::Object(tree)) => map.next_value_seed(Inner { tree, slots })?,
+        }
+    }
+    Ok(())
+}
+
+/// Finds a key's member.
+struct Key<'t>(&'t Tree);
+
+impl<'de, 't> DeserializeSeed<'de> for Key<'t> {
+    type Value = Option<&'t Member>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'t> Visitor<'_> for Key<'t> {
+    type Value = Option<&'t Member>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<Self::Value, E> {
+        Ok(self.0.find(key))
+    }
+}
+
+/// Implements the visits of everything that is no container, each as a slot.
+macro_rules! scalars {
+    ($give:expr) => {
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a value")
+        }
+
+        fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+            Ok($give(self, Slot::Null))
+        }
+
+        fn visit_bool<E: Error>(self, value: bool) -> Result<Self::Value, E> {
+            Ok($give(self, Slot::Bool(value)))
+        }
+
+        fn visit_i64<E: Error>(self, value: i64) -> Result<Self::Value, E> {
+            Ok($give(self, Slot::Signed(value)))
+        }
+
+        fn visit_u64<E: Error>(self, value: u64) -> Result<Self::Value, E> {
+            Ok($give(self, Slot::Unsigned(value)))
+        }
+
+        fn visit_f64<E: Error>(self, value: f64) -> Result<Self::Value, E> {
+            Ok($give(self, Slot::Float(value)))
+        }
+
+        fn visit_borrowed_str<E: Error>(self, value: &'de str) -> Result<Self::Value, E> {
+            Ok($give(self, Slot::Text(Cow::Borrowed(value))))
+        }
+
+        fn visit_str<E: Error>(self, value: &str) -> Result<Self::Value, E> {
+            Ok($give(self, Slot::Text(Cow::Owned(value.to_string()))))
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            Ok($give(self, Slot::Array))
+        }
+    };
+}
+
+/// A column's value.
+struct Value;
+
+impl<'de> DeserializeSeed<'de> for Value {
+    type Value = Slot<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Slot<'de>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Value {
+    type Value = Slot<'de>;
+
+    scalars!(|_, slot| slot);
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Slot<'de>, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Slot::Object)
+    }
+}
+
+/// An object on the way to columns. Where something else stands, the columns within are absent.
+struct Inner<'t, 's, 'de> {
+    tree: &'t Tree,
+    slots: &'s mut [Slot<'de>],
+}
+
+impl<'de> DeserializeSeed<'de> for Inner<'_, '_, 'de> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Inner<'_, '_, 'de> {
+    type Value = ();
+
+    scalars!(|_, _| ());
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        members(self.tree, self.slots, map)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{decode, decode_records, records, refusals, settings_error};
+    use super::*;
+    use arrow::array::AsArray;
+    use arrow::datatypes::{Decimal128Type, Float32Type, Float64Type, Int64Type, TimestampMicrosecondType, UInt64Type};
+    use serde_json::json;
+
+    #[test]
+    fn objects_become_columns_exactly() {
+        let settings = json!({ "columns": [
+            { "id": "int64" }, { "big": "uint64?" }, { "x": "float64?" }, { "f": "float32?" }, { "name": "utf8?" },
+            { "ok": "bool?" }, { "city": { "type": "utf8?", "path": "address.city" } },
+            { "at": { "type": "timestamp?", "format": "epoch_ms" } },
+        ] });
+        let values = [
+            r#"{"id": 9007199254740993, "big": 18446744073709551615, "x": 0.1, "f": 0.1, "name": "A\u00e9\n", "ok": true,
+                "address": {"zip": [1, {"a": 2}], "city": "Wuhan"}, "at": 1568197230000, "other": {"deep": [[]]}}"#,
+            r#"{"id": -1, "x": 5, "address": null, "name": null}"#,
+            r#"{"id": 1, "id": 2, "address": "none"}"#,
+        ];
+        let decoded = decode(&KIND, settings, &values);
+        assert!(decoded.bad.is_empty(), "{:?}", decoded.bad);
+        let column = |n: usize| decoded.columns.column(n);
+        assert_eq!(column(0).as_primitive::<Int64Type>().values().to_vec(), [9_007_199_254_740_993, -1, 2]);
+        assert_eq!(column(1).as_primitive::<UInt64Type>().value(0), u64::MAX);
+        assert_eq!(column(2).as_primitive::<Float64Type>().values()[..2].to_vec(), [0.1, 5.0]);
+        assert_eq!(column(3).as_primitive::<Float32Type>().value(0), 0.1);
+        assert_eq!(column(4).as_string::<i32>().iter().collect::<Vec<_>>(), [Some("Aé\n"), None, None]);
+        assert!(column(5).as_boolean().value(0));
+        assert_eq!(column(6).as_string::<i32>().iter().collect::<Vec<_>>(), [Some("Wuhan"), None, None]);
+        assert_eq!(column(7).as_primitive::<TimestampMicrosecondType>().value(0), 1_568_197_230_000_000);
+    }
+
+    #[test]
+    fn numbers_keep_all_their_digits() {
+        let settings = json!({ "columns": [
+            { "d": "decimal(38,9)?" }, { "in": { "type": "decimal(5,2)?", "path": "a.b" } }, { "id": "int64?" },
+            { "x": "float64?" }, { "t": { "type": "timestamp?", "format": "epoch_s" } },
+        ] });
+        let good = [
+            r#"{"d": 12345678901234567890.123456789, "a": {"b": 1.10}, "id": 7, "x": 1e2, "t": 1}"#,
+            r#"{"d": "0.5", "a": {"b": -1, "b": 1e1}, "d": -0.000000001}"#,
+            r#"{"\u0064": 5, "x": 123456789012345680000, "a": {"b": 999.99}, "a": {"c": {}}}"#,
+            r#"{"d": null, "a": [], "x": 9007199254740992}"#,
+        ];
+        let decoded = decode(&KIND, settings.clone(), &good);
+        assert!(decoded.bad.is_empty(), "{:?}", decoded.bad);
+        let decimals = |n: usize| decoded.columns.column(n).as_primitive::<Decimal128Type>().iter().collect::<Vec<_>>();
+        let expected = [Some(12_345_678_901_234_567_890_123_456_789), Some(-1), Some(5_000_000_000), None];
+        assert_eq!(decimals(0), expected);
+        assert_eq!(decimals(1), [Some(110), Some(1000), Some(99_999), None]);
+        let bad = [
+            (r#"{"d": 1e-10}"#, "field d: more digits behind the point than a decimal(38,9) has"),
+            (r#"{"d": 100000000000000000000000000000}"#, "field d: out of the range of a decimal(38,9)"),
+            (r#"{"d": true}"#, "field d: a bool where a decimal(38,9) is expected"),
+            (r#"{"d": "x"}"#, "field d: not a decimal(38,9)"),
+            (r#"{"id": 12345678901234567891234}"#, "field id: out of the range of an int64"),
+            (r#"{"id": 64.0}"#, "field id: a float where an int64 is expected"),
+            (r#"{"x": 9007199254740993}"#, "field x: a whole number that a float64 does not hold exactly"),
+            (r#"{"x": 12345678901234567891234}"#, "field x: a whole number that a float64 does not hold exactly"),
+            (r#"{"t": 9223372036854775807}"#, "field t: out of the range of a timestamp"),
+        ];
+        let decoded = decode(&KIND, settings, &bad.map(|(record, _)| record));
+        let expected: Vec<_> = bad.iter().enumerate().map(|(row, (_, reason))| (row, reason.to_string())).collect();
+        assert_eq!(refusals(&decoded), expected);
+    }
+
+    #[test]
+    fn every_bad_record_is_refused_with_its_reason_and_without_its_value() {
+        let settings = json!({ "columns": [{ "AGE": "int8" }, { "name": "utf8?" }], "max_bytes": 40 });
+        let bad: &[(&[u8], &str)] = &[
+            (br#"{"AGE": "64"}"#, "field AGE: a text where an int8 is expected"),
+            (br#"{"AGE": 64.0}"#, "field AGE: a float where an int8 is expected"),
+            (br#"{"AGE": [1]}"#, "field AGE: an array where an int8 is expected"),
+            (br#"{"AGE": {"x": 1}}"#, "field AGE: an object where an int8 is expected"),
+            (br#"{"AGE": 640}"#, "field AGE: out of the range of an int8"),
+            (br#"{"AGE": null}"#, "field AGE: missing (`int8?` would take it as NULL)"),
+            (br#"{"age": 64}"#, "field AGE: missing (`int8?` would take it as NULL)"),
+            (br#"{"AGE": 6, "name": 5}"#, "field name: an integer where a utf8 is expected"),
+            (br#"{"AGE": 6,}"#, "byte 10: not JSON: trailing comma"),
+            (b"{\"AGE\":\n x}", "byte 9: not JSON: expected value"),
+            (br#"{"AGE": 6"#, "byte 8: not JSON: EOF while parsing an object"),
+            (br#"{"AGE": 6} {}"#, "byte 11: not JSON: trailing characters"),
+            (br"[1]", "not a JSON object"),
+            (b"{\"AGE\": 6, \"name\": \"\xff\"}", "byte 20: not UTF-8"),
+            (b"", "empty value"),
+            (b"{\"AGE\": 6, \"x\": \"0123456789012345678901\"}", "41 bytes, which is more than `max_bytes` (40)"),
+        ];
+        let mut values: Vec<Option<&[u8]>> = bad.iter().map(|(value, _)| Some(*value)).collect();
+        values.push(None);
+        values.push(Some(br#"{"AGE": -128}"#));
+        let decoded = decode_records(&KIND, settings, &records(&values));
+        let mut expected: Vec<(usize, String)> =
+            bad.iter().enumerate().map(|(row, (_, reason))| (row, reason.to_string())).collect();
+        expected.push((bad.len(), "the record has no value".to_string()));
+        assert_eq!(refusals(&decoded), expected);
+        assert_eq!(decoded.columns.num_rows(), 1);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_passed_over_and_a_registrys_framing_is_named() {
+        let settings = json!({ "columns": [{ "AGE": "int8" }] });
+        let values: [&[u8]; 3] = [b"\xef\xbb\xbf{\"AGE\": 6}", b"\0\0\0\0\x07{\"AGE\": 6}", b"\0"];
+        let decoded = decode_records(&KIND, settings, &records(&values.map(Some)));
+        assert_eq!(decoded.columns.num_rows(), 1);
+        let reasons = refusals(&decoded);
+        assert_eq!((reasons.len(), reasons[0].0, reasons[1].0), (2, 1, 2));
+        assert!(reasons[0].1.contains("schema registry framing"), "{}", reasons[0].1);
+        assert!(!reasons[1].1.contains("schema registry framing"), "{}", reasons[1].1);
+    }
+
+    #[test]
+    fn deep_nesting_is_no_crash() {
+        let deep = format!("{{\"a\": {}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
+        let ignored = decode(&KIND, json!({ "columns": [{ "b": "int8?" }] }), &[&deep]);
+        assert_eq!(ignored.columns.num_rows(), 1);
+        let taken = decode(&KIND, json!({ "columns": [{ "a": "int8?" }] }), &[&deep]);
+        assert_eq!(taken.bad[0].reason, "field a: an array where an int8 is expected");
+        let objects = format!("{}1{}", "{\"a\":".repeat(100_000), "}".repeat(100_000));
+        let through = decode(&KIND, json!({ "columns": [{ "b": { "type": "int8?", "path": "a.a.b" } }] }), &[&objects]);
+        assert_eq!(through.columns.num_rows(), 1);
+    }
+
+    #[test]
+    fn two_columns_of_one_member_are_refused() {
+        let columns = json!([{ "a": "int8" }, { "b": { "type": "int8", "path": ["a", "c"] } }]);
+        let error = settings_error(&KIND, json!({ "columns": columns }));
+        assert_eq!(error, "columns.1: another column already reads `a` there");
+    }
+}

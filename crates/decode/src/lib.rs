@@ -1,0 +1,100 @@
+//! Bytes to columns.
+//!
+//! A decoder turns the values of a batch of records into typed columns. What does not decode is
+//! refused with a reason that names the field and never shows the value. Keys are decoded apart, by [`decode_key`].
+
+use foretell_connect::kind::{DecodeSettings, Kind};
+
+mod build;
+mod cells;
+mod column;
+mod csv;
+mod decimal;
+mod field;
+pub mod fields;
+mod guess;
+mod json;
+mod key;
+mod line;
+mod members;
+mod parquet;
+mod plain;
+mod scan;
+mod time;
+mod typed;
+mod values;
+
+pub use cells::Cells;
+pub use column::{Column, Columns, Type};
+pub use csv::{Outline, outline};
+pub use decimal::{MOST_DIGITS, parse_decimal};
+pub use field::{MISSING, Missing};
+pub use guess::{Guess, JsonGuess, JsonKind, is_record};
+pub use key::decode_key;
+pub use members::Members;
+pub use parquet::check_file;
+pub use typed::type_of;
+
+/// Every kind of decoder.
+pub const DECODERS: &[Kind<dyn DecodeSettings>] = &[csv::KIND, json::KIND, line::KIND, parquet::KIND];
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use foretell_flow::{Decoded, Records, RecordsBuilder};
+
+    use super::*;
+
+    pub(super) fn records(values: &[Option<&[u8]>]) -> Records {
+        let mut builder = RecordsBuilder::new(Arc::from("orders"));
+        for (offset, value) in values.iter().enumerate() {
+            builder.push(0, offset as i64, None, None, *value, Vec::new());
+        }
+        builder.finish()
+    }
+
+    pub(super) fn decode_records(
+        kind: &Kind<dyn DecodeSettings>,
+        settings: serde_json::Value,
+        records: &Records,
+    ) -> Decoded {
+        let mut decoder = (kind.parse)(settings).unwrap().open().unwrap();
+        let decoded = decoder.decode(records);
+        assert_eq!(decoded.columns.schema(), decoder.schema());
+        assert_eq!(decoded.columns.num_rows() + decoded.bad.len(), records.len(), "no record is lost or doubled");
+        let again = decoder.decode(records);
+        assert_eq!(
+            (again.columns, &again.bad),
+            (decoded.columns.clone(), &decoded.bad),
+            "a batch leaves nothing behind"
+        );
+        decoded
+    }
+
+    pub(super) fn decode(kind: &Kind<dyn DecodeSettings>, settings: serde_json::Value, values: &[&str]) -> Decoded {
+        let values: Vec<_> = values.iter().map(|value| Some(value.as_bytes())).collect();
+        decode_records(kind, settings, &records(&values))
+    }
+
+    pub(super) fn refusals(decoded: &Decoded) -> Vec<(usize, String)> {
+        decoded.bad.iter().map(|refused| (refused.row, refused.reason.clone())).collect()
+    }
+
+    pub(super) fn settings_error(kind: &Kind<dyn DecodeSettings>, settings: serde_json::Value) -> String {
+        let error = (kind.parse)(settings).err().unwrap();
+        format!("{}: {}", error.path.join("."), error.message)
+    }
+
+    #[test]
+    fn an_empty_batch_has_the_columns_and_no_rows() {
+        for kind in DECODERS {
+            let settings = match kind.name {
+                "line" => serde_json::json!({}),
+                _ => serde_json::json!({ "columns": [{ "a": "timestamp" }] }),
+            };
+            let decoded = decode_records(kind, settings, &records(&[]));
+            assert_eq!((decoded.columns.num_rows(), decoded.columns.num_columns()), (0, 1), "{}", kind.name);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Columns that come as such: of Parquet files, which bring their own types.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{Schema, SchemaRef};
+use foretell_flow::{Decode, Decoded, Records, Refused, StageError};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::build::describe;
+use super::column::{Columns, Type};
+use super::csv::refuse_missing;
+use super::typed::{convert, takes};
+use foretell_connect::key_type::KeyType;
+use foretell_connect::kind::{DecodeSettings, Kind, SettingsError, schema_of, settings_of};
+
+/// The kind `parquet`.
+pub(super) const KIND: Kind<dyn DecodeSettings> =
+    Kind { name: "parquet", inherits: &[], schema: schema_of::<Settings>, parse };
+
+/// Columns of Parquet files, found by name. A file brings its own types; here they are pinned. Values of others are
+/// converted where nothing is lost, and make bad records where something would be; a file whose column is missing or of a
+/// type that never fits stops the pipeline.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// The columns to read, in order: `[AGE: int64, NAME: utf8?]`. Left out: all that the first file has,
+    /// with types that hold what several files have.
+    columns: Columns,
+}
+
+fn parse(value: serde_json::Value) -> Result<Box<dyn DecodeSettings>, SettingsError> {
+    let settings: Settings = settings_of(value)?;
+    if let Some(at) = settings.columns.iter().position(|column| !column.path.is_empty()) {
+        let path = vec!["columns".to_string(), at.to_string()];
+        return Err(SettingsError { path, message: "`path` is for JSON".to_string() });
+    }
+    refuse_missing(&settings.columns)?;
+    Ok(Box::new(settings))
+}
+
+impl DecodeSettings for Settings {
+    fn open(&self) -> Result<Box<dyn Decode>, StageError> {
+        Ok(Box::new(Decoder { schema: self.columns.schema(), columns: self.columns.clone() }))
+    }
+
+    fn key(&self) -> KeyType {
+        KeyType::default()
+    }
+}
+
+/// Why a file with these columns cannot be read as `settings` say: what is true of all its rows.
+///
+/// # Errors
+/// For people, with what would help.
+pub fn check_file(settings: &serde_json::Value, found: &Schema) -> Result<(), (String, String)> {
+    let settings: Settings = settings_of(settings.clone()).map_err(|error| (error.message, String::new()))?;
+    for column in settings.columns.iter() {
+        let Some((_, field)) = found.column_with_name(&column.name) else {
+            let near = found.fields().iter().find(|field| field.name().eq_ignore_ascii_case(&column.name));
+            return Err(match near {
+                Some(near) => (
+                    format!("the file has no column `{}`, but one `{}`", column.name, near.name()),
+                    "case matters: write the name as the file does".to_string(),
+                ),
+                None => (
+                    format!("the file has no column `{}`", column.name),
+                    "correct `decode`'s columns, or leave the file out".to_string(),
+                ),
+            });
+        };
+        if !takes(field.data_type(), column) {
+            let is_number = field.data_type().is_integer() && column.data_type == Type::Timestamp;
+            let remedy = match is_number {
+                true => format!(
+                    "say what the numbers count: `{}: {{ type: timestamp, format: epoch_us }}`, or `epoch_ms`, `epoch_s`",
+                    column.name
+                ),
+                false => "give it another type, or leave the column out".to_string(),
+            };
+            return Err((
+                format!("column `{}` is {}, which is never a {}", column.name, field.data_type(), column.data_type),
+                remedy,
+            ));
+        }
+    }
+    Ok(())
+}
+
+struct Decoder {
+    schema: SchemaRef,
+    columns: Columns,
+}
+
+impl Decode for Decoder {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn decode(&mut self, records: &Records) -> Decoded {
+        let rows = records.len();
+        let mut reasons: BTreeMap<usize, String> = BTreeMap::new();
+        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
+        for (column, field) in self.columns.iter().zip(self.schema.fields()) {
+            let found = records.columns.as_ref().and_then(|columns| columns.column_by_name(&column.name));
+            let Some(found) = found.filter(|found| takes(found.data_type(), column)) else {
+                // The source stops at such a file.
+                let reason = match found {
+                    Some(found) => format!("column `{}` is {}", column.name, found.data_type()),
+                    None => format!("the file has no column `{}`", column.name),
+                };
+                for row in 0..rows {
+                    reasons.entry(row).or_insert_with(|| reason.clone());
+                }
+                arrays.push(new_null_array(field.data_type(), rows));
+                continue;
+            };
+            let (array, wrongs) = convert(found, column);
+            for (row, wrong) in wrongs {
+                reasons.entry(row).or_insert_with(|| format!("column `{}`: {}", column.name, describe(column, wrong)));
+            }
+            arrays.push(array);
+        }
+        let refused = |(row, reason)| Refused { row, stage: "decode parquet".to_string(), reason };
+        let keep: Option<BooleanArray> =
+            (!reasons.is_empty()).then(|| (0..rows).map(|row| Some(!reasons.contains_key(&row))).collect());
+        Decoded {
+            columns: batch(&self.schema, arrays, rows, keep.as_ref()),
+            bad: reasons.into_iter().map(refused).collect(),
+        }
+    }
+}
+
+/// The rows that are kept. Before that, a refused row leaves a NULL also in columns that have none.
+fn batch(schema: &SchemaRef, arrays: Vec<ArrayRef>, rows: usize, keep: Option<&BooleanArray>) -> RecordBatch {
+    let build = |schema: &SchemaRef, arrays, rows| {
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(schema.clone(), arrays, &options).expect("the columns fit their schema")
+    };
+    let Some(keep) = keep else { return build(schema, arrays, rows) };
+    let nullable: Vec<_> = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
+    let all = build(&Arc::new(Schema::new(nullable)), arrays, rows);
+    let kept = filter_record_batch(&all, keep).expect("mask and columns have one length");
+    build(schema, kept.columns().to_vec(), kept.num_rows())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{decode_records, records, refusals, settings_error};
+    use super::*;
+    use arrow::array::{AsArray, Float64Array, Int32Array, StringArray};
+    use arrow::datatypes::{Int8Type, Int64Type};
+    use serde_json::json;
+
+    #[test]
+    fn columns_are_found_by_name_and_converted() {
+        let mut given = records(&[None, None, None, None]);
+        given.columns = Some(
+            RecordBatch::try_from_iter([
+                ("text", Arc::new(StringArray::from(vec!["x", "y", "z", "w"])) as ArrayRef),
+                ("a", Arc::new(Int32Array::from(vec![Some(1), Some(300), None, Some(4)])) as ArrayRef),
+                ("b", Arc::new(Float64Array::from(vec![Some(1.0), Some(2.0), Some(3.0), None])) as ArrayRef),
+            ])
+            .unwrap(),
+        );
+        let settings = json!({ "columns": [{ "b": "int64?" }, { "a": "int8" }] });
+        let decoded = decode_records(&KIND, settings, &given);
+        assert_eq!(decoded.columns.column(1).as_primitive::<Int8Type>().values().to_vec(), [1, 4]);
+        let b: Vec<_> = decoded.columns.column(0).as_primitive::<Int64Type>().iter().collect();
+        assert_eq!(b, [Some(1), None]);
+        let reasons = [
+            (1, "column `a`: out of the range of an int8".to_string()),
+            (2, "column `a`: missing (`int8?` would take it as NULL)".to_string()),
+        ];
+        assert_eq!(refusals(&decoded), reasons);
+
+        let decoded = decode_records(&KIND, json!({ "columns": [{ "c": "utf8?" }] }), &given);
+        assert_eq!(decoded.columns.num_rows(), 0);
+        assert_eq!(decoded.bad[0].reason, "the file has no column `c`");
+        let schema = given.columns.as_ref().unwrap().schema();
+        for (columns, says) in [
+            (json!([{ "c": "utf8?" }]), "the file has no column `c`"),
+            (json!([{ "A": "int8" }]), "the file has no column `A`, but one `a`"),
+            (json!([{ "a": "timestamp" }]), "column `a` is Int32, which is never a timestamp"),
+            (json!([{ "b": "date" }]), "column `b` is Float64, which is never a date"),
+        ] {
+            let (error, remedy) = check_file(&json!({ "columns": columns }), &schema).unwrap_err();
+            assert_eq!(error, says);
+            assert!(!remedy.is_empty());
+        }
+        let columns = json!([{ "a": { "type": "timestamp", "format": "epoch_s" } }, { "text": "float64" }]);
+        assert_eq!(check_file(&json!({ "columns": columns }), &schema), Ok(()));
+        let error = settings_error(&KIND, json!({ "columns": [{ "a": { "type": "int8", "path": "b" } }] }));
+        assert_eq!(error, "columns.0: `path` is for JSON");
+    }
+}

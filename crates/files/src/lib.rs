@@ -1,0 +1,14 @@
+//! Files as a source, as a sink and as reference tables: CSV, JSON Lines, Parquet and lines, local, on HDFS and on S3.
+//! The only crate that knows Parquet's format.
+
+pub mod footer;
+pub mod keep;
+pub mod sink;
+pub mod source;
+pub mod table;
+
+/// Files as a source.
+pub use source::KIND as SOURCE;
+
+/// Files as a sink.
+pub use sink::KIND as SINK;

@@ -1,0 +1,259 @@
+//! One suite for every place, format and mode; the places are a temporary folder and a real HDFS.
+
+mod crash;
+mod exact;
+mod hdfs;
+mod settings;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use arrow::array::{
+    ArrayRef, AsArray, BinaryArray, BinaryBuilder, BooleanArray, Date32Array, Float32Array, Float64Array, Int32Array,
+    Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder, StructBuilder, TimestampMicrosecondArray,
+    TimestampSecondArray,
+};
+use arrow::datatypes::{DataType, Field, Fields, Int32Type, Int64Type};
+use bytes::Bytes;
+use foretell_flow::{
+    Checkpoint, Claim, Partition, Plan, PlanPart, PlanRetention, Position, Range, Sink, SinkInput, StageError, Write,
+};
+use serde_json::json;
+
+use super::*;
+use foretell_connect::storage::Storage;
+
+/// A row of every type that formats treat differently, one of other values, one of NULLs.
+pub(super) fn sample() -> RecordBatch {
+    let fields =
+        Fields::from(vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Binary, true)]);
+    let item = StructBuilder::new(fields, vec![Box::new(StringBuilder::new()), Box::new(BinaryBuilder::new())]);
+    let mut items = ListBuilder::new(item);
+    items.values().field_builder::<StringBuilder>(0).unwrap().append_value("k");
+    items.values().field_builder::<BinaryBuilder>(1).unwrap().append_value(b"v");
+    items.values().append(true);
+    items.append(true);
+    items.append(true);
+    items.append(false);
+    let at = [Some(1_568_160_000_123_456), Some(1_568_160_001_000_000), None];
+    RecordBatch::try_from_iter_with_nullable([
+        ("id", Arc::new(Int64Array::from(vec![Some(1), Some(2), None])) as ArrayRef, true),
+        ("text", Arc::new(StringArray::from(vec![Some("a,\"b\"\nc"), None, Some("")])), true),
+        ("f32", Arc::new(Float32Array::from(vec![Some(0.1), Some(f32::MIN), None])), true),
+        ("f64", Arc::new(Float64Array::from(vec![0.1 + 0.2, 1e-300, f64::NAN])), true),
+        ("flag", Arc::new(BooleanArray::from(vec![Some(true), Some(false), None])), true),
+        ("at", Arc::new(TimestampMicrosecondArray::from(at.to_vec()).with_timezone("UTC")), true),
+        ("local", Arc::new(TimestampSecondArray::from(vec![Some(1_568_160_000), Some(1_568_160_001), None])), true),
+        ("day", Arc::new(Date32Array::from(vec![Some(18150), Some(0), None])), true),
+        ("bytes", Arc::new(BinaryArray::from(vec![Some(&b"plain"[..]), Some(&b"\xff\x00"[..]), None])), true),
+        ("items", Arc::new(items.finish()), true),
+    ])
+    .unwrap()
+}
+
+/// A Parquet file's rows.
+pub(super) fn read_parquet(bytes: impl Into<Bytes>) -> RecordBatch {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes.into()).unwrap();
+    let schema = reader.schema().clone();
+    let batches: Vec<RecordBatch> = reader.build().unwrap().map(Result::unwrap).collect();
+    arrow::compute::concat_batches(&schema, &batches).unwrap()
+}
+
+/// Where a test writes: its own folder.
+pub(super) struct Place {
+    pub(super) storage: Arc<dyn Storage>,
+    pub(super) root: String,
+    _temporary: Option<tempfile::TempDir>,
+}
+
+impl Place {
+    pub(super) fn local() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (storage, root) = foretell_storage::open(folder.path().to_str().unwrap(), Path::new("/")).unwrap();
+        Place { storage, root, _temporary: Some(folder) }
+    }
+
+    /// A new folder on the real service. A missing service fails the test.
+    pub(super) fn hdfs() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let url = std::env::var("FORETELL_HDFS")
+            .expect("FORETELL_HDFS is not set: start the services with `dev/services up` and use what it prints");
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let url = format!("{}/test-{}-{count}", url.trim_end_matches('/'), uuid::Uuid::new_v4().simple());
+        let (storage, root) = foretell_storage::open(&url, Path::new("/")).unwrap();
+        Place { storage, root, _temporary: None }
+    }
+}
+
+/// The settings of one run of the suite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Case {
+    CsvFiles,
+    JsonlFiles,
+    ParquetFiles,
+    CsvAppend,
+    JsonlAppend,
+}
+
+pub(super) const CASES: [Case; 5] =
+    [Case::CsvFiles, Case::JsonlFiles, Case::ParquetFiles, Case::CsvAppend, Case::JsonlAppend];
+
+impl Case {
+    pub(super) fn append(self) -> bool {
+        matches!(self, Case::CsvAppend | Case::JsonlAppend)
+    }
+
+    fn format(self) -> Format {
+        match self {
+            Case::CsvFiles | Case::CsvAppend => Format::Csv,
+            Case::JsonlFiles | Case::JsonlAppend => Format::Jsonl,
+            Case::ParquetFiles => Format::Parquet,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        if self.append() { "utime" } else { "out" }
+    }
+
+    pub(super) fn settings(self) -> Settings {
+        let mode = if self.append() { "append" } else { "files" };
+        settings_of(json!({ "path": "unused", "format": self.format().name(), "mode": mode })).unwrap()
+    }
+}
+
+/// A sink's context; the columns are those of [`rows`].
+pub(super) fn context(worker: &str) -> SinkContext {
+    SinkContext {
+        pipeline: "mri / Köln".into(),
+        sink: "../out".into(),
+        worker: worker.into(),
+        schema: rows(&[]).schema(),
+        leader: true,
+        by_partition: true,
+        input: SinkInput::Results,
+        timezone: None,
+        base: "/".into(),
+    }
+}
+
+pub(super) async fn open_with(
+    case: Case,
+    storage: Arc<dyn Storage>,
+    root: &str,
+    worker: &str,
+) -> Result<Box<dyn Sink>, StageError> {
+    let path = format!("{root}/{}", case.name());
+    Ok(case.settings().open_in(&context(worker), storage, path).await?.boxed())
+}
+
+pub(super) async fn open(case: Case, place: &Place, worker: &str) -> Box<dyn Sink> {
+    open_with(case, place.storage.clone(), &place.root, worker).await.unwrap()
+}
+
+pub(super) fn partition(index: i32) -> Partition {
+    Partition { topic: "Pdata".into(), index }
+}
+
+pub(super) fn range(index: i32, from: i64, to: i64) -> Range {
+    Range { partition: partition(index), from, to }
+}
+
+pub(super) fn claims(indexes: &[i32]) -> Vec<Claim> {
+    let claim = |index: &i32| Claim { partition: partition(*index), identity: "cluster/topic".into(), start: 0 };
+    indexes.iter().map(claim).collect()
+}
+
+/// One row for each offset.
+pub(super) fn rows(ranges: &[Range]) -> RecordBatch {
+    let all: Vec<(i32, i64)> = ranges.iter().flat_map(|r| (r.from..r.to).map(|at| (r.partition.index, at))).collect();
+    let text = all.iter().map(|(p, o)| if o % 7 == 3 { None } else { Some(format!("row, \"{p}\"/{o}")) });
+    RecordBatch::try_from_iter_with_nullable([
+        ("part", Arc::new(Int32Array::from_iter_values(all.iter().map(|r| r.0))) as ArrayRef, false),
+        ("off", Arc::new(Int64Array::from_iter_values(all.iter().map(|r| r.1))), false),
+        ("text", Arc::new(text.collect::<StringArray>()), true),
+    ])
+    .unwrap()
+}
+
+pub(super) fn batch(ranges: &[Range]) -> Write {
+    let plan = Plan { id: uuid::Uuid::new_v4().to_string(), time: 1, recipe: Arc::default(), ranges: ranges.to_vec() };
+    Write { plan: Arc::new(plan), ranges: ranges.to_vec(), rows: rows(ranges), provenance: None, keep: None }
+}
+
+/// Writes a batch, a slice for each range where the sink takes slices.
+pub(super) async fn write_sliced(case: Case, sink: &mut Box<dyn Sink>, ranges: &[Range]) -> Result<(), StageError> {
+    let mut write = batch(ranges);
+    if case.settings().traits().slices {
+        for range in ranges {
+            sink.slice(&rows(std::slice::from_ref(range))).await?;
+        }
+        write.rows = rows(&[]);
+    }
+    sink.write(&write).await.map(|_| ())
+}
+
+/// Keeps the plan of a write, with the others' position in partition 0.
+pub(super) fn keeping(mut write: Write, floor: i64) -> Write {
+    let pieces: Vec<PlanPart> = write.plan.pieces().collect();
+    write.keep = Some(PlanRetention { pieces, floor: vec![Position { partition: partition(0), next: floor }] });
+    write
+}
+
+pub(super) fn next_of(holdings: &[Checkpoint], index: i32) -> i64 {
+    holdings.iter().find(|h| h.partition == partition(index)).unwrap().next
+}
+
+/// The names in view, as a reader that passes over `_…` and `.…` sees them.
+pub(super) async fn in_view(case: Case, place: &Place) -> Vec<String> {
+    let folder = if case.append() { place.root.clone() } else { format!("{}/{}", place.root, case.name()) };
+    let entries = place.storage.list(&folder).await.unwrap();
+    let names = entries.into_iter().map(|entry| entry.name);
+    names.filter(|name| !name.starts_with(['_', '.'])).collect()
+}
+
+/// Every row in view, and how often.
+pub(super) async fn landed(case: Case, place: &Place) -> BTreeMap<(i32, i64), u32> {
+    let mut found = BTreeMap::new();
+    for name in in_view(case, place).await {
+        let folder = if case.append() { place.root.clone() } else { format!("{}/{}", place.root, case.name()) };
+        let bytes = place.storage.read(&format!("{folder}/{name}")).await.unwrap();
+        for (row, text) in decode(case, bytes) {
+            let expected = if row.1 % 7 == 3 { None } else { Some(format!("row, \"{}\"/{}", row.0, row.1)) };
+            assert_eq!(text, expected, "{case:?} {name} {row:?}");
+            *found.entry(row).or_default() += 1;
+        }
+    }
+    found
+}
+
+type Row = ((i32, i64), Option<String>);
+
+fn decode(case: Case, bytes: Bytes) -> Vec<Row> {
+    let schema = rows(&[]).schema();
+    let batch = match case.format() {
+        Format::Parquet => read_parquet(bytes),
+        Format::Csv => {
+            let header = !case.append();
+            let reader = arrow::csv::ReaderBuilder::new(schema.clone()).with_header(header).build(&bytes[..]).unwrap();
+            let batches: Vec<RecordBatch> = reader.map(Result::unwrap).collect();
+            arrow::compute::concat_batches(&schema, &batches).unwrap()
+        }
+        Format::Jsonl => {
+            let reader = arrow::json::ReaderBuilder::new(schema.clone()).build(&bytes[..]).unwrap();
+            let batches: Vec<RecordBatch> = reader.map(Result::unwrap).collect();
+            arrow::compute::concat_batches(&schema, &batches).unwrap()
+        }
+    };
+    let (parts, offsets) = (batch.column(0).as_primitive::<Int32Type>(), batch.column(1).as_primitive::<Int64Type>());
+    let texts = batch.column(2).as_string::<i32>();
+    (0..batch.num_rows())
+        .map(|row| ((parts.value(row), offsets.value(row)), texts.iter().nth(row).unwrap().map(str::to_string)))
+        .collect()
+}
+
+/// Each offset of each range once.
+pub(super) fn once(ranges: &[Range]) -> BTreeMap<(i32, i64), u32> {
+    ranges.iter().flat_map(|r| (r.from..r.to).map(|at| ((r.partition.index, at), 1))).collect()
+}

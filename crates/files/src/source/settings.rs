@@ -1,0 +1,261 @@
+//! What the pipeline file says of files.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use foretell_connect::human::{HumanDuration, HumanSize};
+use foretell_connect::kind::{DecodeText, SettingsError};
+use foretell_connect::storage::{Reading, file_name};
+use foretell_storage::S3Settings;
+
+/// More would make plans and positions large, and no machine has as many cores.
+const MOST_LANES: u16 = 1024;
+const LANES: u16 = 16;
+/// Large enough that the search for its first line costs nothing, small enough that a file of some ten MB keeps all
+/// cores busy.
+const SPLIT: HumanSize = HumanSize(8 << 20);
+const LEAST_SPLIT: usize = 1024;
+const POLL: HumanDuration = HumanDuration(std::time::Duration::from_secs(1));
+
+/// Reads files: local, on HDFS or S3. With `trigger: available_now` those that are there, then the pipeline ends;
+/// otherwise also those that come, for ever. Each file is read once; it must not change after it was seen.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Settings {
+    /// A file, a folder (the files in it) or a glob (`*`, `?`, `[a-z]`, `**`), or a list of these: a local path (relative
+    /// to the pipeline file), `hdfs://host:port/path` or `s3://bucket/path`. Names that begin with `_` or `.` are passed
+    /// over.
+    path: Paths,
+    /// What is in them. Default: what `decode` says, else what the names end with (`.csv`, `.tsv`, `.jsonl`, `.ndjson`,
+    /// `.json`, `.parquet`, `.txt`, `.log`).
+    #[serde(default)]
+    format: Option<Format>,
+    /// Whether the first line of a file names its columns. Of CSV by default yes: then it must have the names of `decode`'s
+    /// columns, in their order.
+    #[serde(default)]
+    header: Option<bool>,
+    /// CSV: whether quoted fields may hold line ends. Then a file is not split, so that one worker reads it. Default: no: a
+    /// record is a line.
+    #[serde(default)]
+    multiline: bool,
+    /// How files are compressed. Default: what the names end with (`.gz`, `.zst`). A compressed file is not split.
+    #[serde(default)]
+    compression: Option<Packing>,
+    /// How many partitions the files are dealt to: most workers that can read at once. Kept in `state`; it cannot be
+    /// changed later. Default: 16.
+    #[serde(default)]
+    lanes: Option<u16>,
+    /// Files are cut into parts of this size, which are read in parallel. Default: 8 MiB.
+    #[serde(default = "split")]
+    split: HumanSize,
+    /// How often new files are looked for. Default: `1s`.
+    #[serde(default = "poll")]
+    pub(super) poll: HumanDuration,
+    /// How S3 is reached.
+    #[serde(default)]
+    pub(super) s3: S3Settings,
+}
+
+/// One path, or several.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected a path, or a list of paths")]
+enum Paths {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// A storage, and a path or pattern there.
+pub(super) type Found = (Arc<dyn Reading>, String);
+
+/// What is in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Format {
+    /// Comma-separated values.
+    Csv,
+    /// One JSON object a line.
+    Jsonl,
+    /// One record a line, whatever is in it.
+    Lines,
+    /// Apache Parquet.
+    Parquet,
+}
+
+/// How a file is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Packing {
+    /// Not at all.
+    None,
+    /// gzip.
+    Gzip,
+    /// Zstandard.
+    Zstd,
+}
+
+/// How a file is read. What its rows' numbers depend on is kept with it, so that they mean the same for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct How {
+    pub(super) format: Format,
+    /// A header is a line like others, which is passed over: whether there is one may be corrected.
+    #[serde(skip)]
+    pub(super) header: bool,
+    pub(super) multiline: bool,
+    pub(super) packing: Packing,
+}
+
+fn split() -> HumanSize {
+    SPLIT
+}
+
+fn poll() -> HumanDuration {
+    POLL
+}
+
+impl Format {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Format::Csv => "csv",
+            Format::Jsonl => "jsonl",
+            Format::Lines => "lines",
+            Format::Parquet => "parquet",
+        }
+    }
+
+    /// The decoder that fits.
+    pub(super) fn decoder(self) -> &'static str {
+        match self {
+            Format::Csv => "csv",
+            Format::Jsonl => "json",
+            Format::Lines => "line",
+            Format::Parquet => "parquet",
+        }
+    }
+
+    fn of_decoder(kind: &str) -> Option<Format> {
+        [Format::Csv, Format::Jsonl, Format::Lines, Format::Parquet].into_iter().find(|format| format.decoder() == kind)
+    }
+
+    fn of_name(name: &str) -> Option<Format> {
+        match unpacked(name).rsplit_once('.')?.1 {
+            "csv" | "tsv" => Some(Format::Csv),
+            "jsonl" | "ndjson" | "json" => Some(Format::Jsonl),
+            "parquet" => Some(Format::Parquet),
+            "txt" | "log" => Some(Format::Lines),
+            _ => None,
+        }
+    }
+}
+
+impl Settings {
+    /// What contradicts itself whatever the files are.
+    pub(super) fn check(&self) -> Result<(), SettingsError> {
+        let wrong = |field: &str, message: &str| SettingsError { path: vec![field.into()], message: message.into() };
+        if self.paths().is_empty() || self.paths().iter().any(|path| path.is_empty()) {
+            return Err(wrong("path", "is empty"));
+        }
+        if self.lanes.is_some_and(|lanes| !(1..=MOST_LANES).contains(&lanes)) {
+            return Err(wrong("lanes", &format!("1 to {MOST_LANES} are possible")));
+        }
+        if self.split.0 < LEAST_SPLIT {
+            return Err(wrong("split", &format!("{LEAST_SPLIT} bytes at least")));
+        }
+        if self.multiline && self.format.is_some_and(|format| format != Format::Csv) {
+            return Err(wrong("multiline", "is for CSV"));
+        }
+        let plain = matches!(self.format, Some(Format::Parquet | Format::Jsonl));
+        if self.header == Some(true) && plain {
+            return Err(wrong("header", "is for CSV and lines"));
+        }
+        let packed = matches!(self.compression, Some(Packing::Gzip | Packing::Zstd));
+        if packed && self.format == Some(Format::Parquet) {
+            return Err(wrong("compression", "a Parquet file says itself how it is compressed"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn paths(&self) -> &[String] {
+        match &self.path {
+            Paths::One(path) => std::slice::from_ref(path),
+            Paths::Many(paths) => paths,
+        }
+    }
+
+    pub(super) fn lanes(&self) -> usize {
+        usize::from(self.lanes.unwrap_or(LANES))
+    }
+
+    /// What the pipeline file itself says of lanes.
+    pub(super) fn lanes_given(&self) -> Option<usize> {
+        self.lanes.map(usize::from)
+    }
+
+    /// Whether the pipeline file itself says that the first line names the columns.
+    pub(super) fn names_columns(&self) -> bool {
+        self.header == Some(true)
+    }
+
+    pub(super) fn describe(&self) -> String {
+        format!("files {}", self.paths().join(", "))
+    }
+
+    /// How a file of this name is read; `decoder` is `decode`'s kind, if there is one.
+    ///
+    /// # Errors
+    /// What is wrong, for people.
+    pub(super) fn how(&self, url: &str, decoder: Option<&str>) -> Result<How, String> {
+        let name = file_name(url);
+        let packing = self.compression.unwrap_or(match name.rsplit_once('.') {
+            Some((_, "gz")) => Packing::Gzip,
+            Some((_, "zst")) => Packing::Zstd,
+            _ => Packing::None,
+        });
+        let decoded = decoder.and_then(Format::of_decoder);
+        let Some(format) = self.format.or(decoded).or_else(|| Format::of_name(name)) else {
+            return Err(format!("{url}: the name's ending does not tell what is in it: give `format`"));
+        };
+        if (format == Format::Parquet) != (decoder.unwrap_or(format.decoder()) == "parquet") {
+            let decoder = decoder.unwrap_or_default();
+            return Err(format!("{url} is read as {}, which `decode: {decoder}` does not take", format.name()));
+        }
+        if self.multiline && format != Format::Csv {
+            return Err(format!("`multiline` is for CSV, but {url} is read as {}", format.name()));
+        }
+        let header = self.header.unwrap_or(format == Format::Csv);
+        let packing = if format == Format::Parquet { Packing::None } else { packing };
+        Ok(How { format, header, multiline: self.multiline, packing })
+    }
+
+    /// How large the parts of a file are that is read like this.
+    pub(super) fn split(&self, how: How) -> Option<u64> {
+        let whole = how.multiline || how.packing != Packing::None;
+        (!whole).then_some(self.split.0 as u64)
+    }
+
+    /// The storage and path of each pattern.
+    pub(super) fn places(&self, base: &Path) -> Result<Vec<Found>, foretell_connect::storage::Error> {
+        self.paths().iter().map(|path| foretell_storage::open_reading(path, base, &self.s3)).collect()
+    }
+}
+
+/// A file's name without the ending that says how it is packed.
+fn unpacked(name: &str) -> &str {
+    name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(name)
+}
+
+/// Whether the file's name says that tabs separate its fields.
+pub(super) fn is_tabbed(url: &str) -> bool {
+    unpacked(file_name(url)).ends_with(".tsv")
+}
+
+/// The dialect by which quoted line ends are found.
+pub(super) fn dialect(decode: &DecodeText) -> foretell_decode::fields::Dialect {
+    let comma = foretell_decode::fields::Dialect { delimiter: b',', quote: Some(b'"') };
+    match decode.kind.as_str() {
+        "csv" => foretell_decode::outline(&decode.settings).map_or(comma, |outline| outline.dialect),
+        _ => comma,
+    }
+}

@@ -1,0 +1,224 @@
+//! What is true of a whole file: its kind by its first bytes, its header, whether a JSON text has one object a line. It
+//! stops the pipeline, where it would make every record of the file a bad one, or a wrong one.
+
+use foretell_flow::StageError;
+use serde::de::IgnoredAny;
+
+use super::infer::fields;
+use super::settings::{Format, Packing, dialect};
+use super::text::Lines;
+use foretell_connect::kind::DecodeText;
+use foretell_decode::fields::trim_line_end;
+
+/// So many first bytes tell what a file is.
+pub(super) const HEAD: usize = 64;
+
+/// What is wrong with a file, and what would help.
+type Wrong = (String, &'static str);
+
+/// Where a kind's magic number stands, and what it is.
+const KINDS: &[(&[u8], &str, &str)] = &[
+    (b"\xff\xfe\0\0", "UTF-32", "`iconv -f UTF-32 -t UTF-8` converts it"),
+    (b"\0\0\xfe\xff", "UTF-32", "`iconv -f UTF-32 -t UTF-8` converts it"),
+    (b"\xff\xfe", UTF_16, CONVERT),
+    (b"\xfe\xff", UTF_16, CONVERT),
+    (b"\x1f\x8b", "gzip data", "say `compression: gzip`, or end its name with `.gz`"),
+    (b"\x28\xb5\x2f\xfd", "Zstandard data", "say `compression: zstd`, or end its name with `.zst`"),
+    (b"BZh", "bzip2 data", "unpack it, or pack it with gzip"),
+    (b"\xfd7zXZ\0", "xz data", "unpack it, or pack it with gzip"),
+    (b"7z\xbc\xaf", "a 7z archive", "unpack it"),
+    (b"PK\x03\x04", "a zip archive, as .xlsx files are", "unpack it, or save it as CSV"),
+    (b"PAR1", "Parquet", "say `format: parquet`"),
+    (b"Obj\x01", "Avro", "convert it to Parquet or JSON Lines"),
+    (b"ORC", "ORC", "convert it to Parquet"),
+    (b"SQLite format 3\0", "an SQLite database", "read its table by `tables`, or export it"),
+];
+const UTF_16: &str = "UTF-16";
+const CONVERT: &str = "`iconv -f UTF-16 -t UTF-8` converts it";
+
+/// What a file is by its first bytes, where it is no text.
+pub(super) fn no_text(head: &[u8]) -> Result<(), Wrong> {
+    let (_, what, remedy) = match KINDS.iter().find(|(magic, _, _)| is(head, magic)) {
+        Some(kind) => *kind,
+        None if is_wide(head) => (&b""[..], UTF_16, CONVERT),
+        None => return Ok(()),
+    };
+    Err((format!("it is {what}, not a text in UTF-8"), remedy))
+}
+
+/// A magic number of letters may begin a text, too: then a letter follows.
+fn is(head: &[u8], magic: &[u8]) -> bool {
+    let letters = magic.iter().all(u8::is_ascii_graphic);
+    let more = head.get(magic.len()..).unwrap_or_default();
+    let binary = match magic {
+        b"BZh" => more.get(1..5) == Some(b"1AY&"),
+        _ => more.iter().any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace()),
+    };
+    head.starts_with(magic) && (!letters || binary)
+}
+
+/// Letters of 16 bits without a mark before them: every other byte is zero.
+fn is_wide(head: &[u8]) -> bool {
+    const PAIRS: usize = 4;
+    let pairs = || head.chunks_exact(2).take(PAIRS);
+    let zero = |at: usize| pairs().all(|pair| pair.get(at) == Some(&0) && pair.get(1 - at) != Some(&0));
+    pairs().count() == PAIRS && (zero(0) || zero(1))
+}
+
+/// Whether packed bytes are packed like this.
+pub(super) fn packed(head: &[u8], packing: Packing) -> Result<(), Wrong> {
+    let (right, name) = match packing {
+        Packing::None => return Ok(()),
+        Packing::Gzip => (head.starts_with(b"\x1f\x8b"), "gzip"),
+        // A frame that is to be passed over may come first.
+        Packing::Zstd => {
+            let passed_over = head.first().is_some_and(|byte| byte & 0xf0 == 0x50) && head.get(1..4) == Some(b"*M\x18");
+            (head.starts_with(b"\x28\xb5\x2f\xfd") || passed_over, "Zstandard")
+        }
+    };
+    if right {
+        return Ok(());
+    }
+    Err((
+        format!("it is not {name} data, as its name or `compression` says"),
+        "`compression: none` where it is not packed; or correct its name",
+    ))
+}
+
+/// Lines that end as on old Macs are one line here.
+pub(super) fn line_ends(begin: &[u8]) -> Result<(), Wrong> {
+    let one_line = !begin.contains(&b'\n') && begin.trim_ascii_end().contains(&b'\r');
+    if !one_line {
+        return Ok(());
+    }
+    Err(("its lines end with CR alone, as on old Macs".to_string(), "`tr '\\r' '\\n'` converts it"))
+}
+
+/// Why a file that begins like this is no CSV or JSON Lines in UTF-8, and what would help where its name says what it is
+/// and nothing is unpacked. `ended` where that is all.
+pub fn no_records(begin: &[u8], json: bool, ended: bool) -> Option<Wrong> {
+    let text = no_text(begin.get(..HEAD).unwrap_or(begin)).and_then(|()| line_ends(begin));
+    let lines = || no_lines(begin.split(|byte| *byte == b'\n'), ended).filter(|_| json);
+    let (what, remedy) = text.err().or_else(lines)?;
+    let remedy = match remedy {
+        remedy if remedy.starts_with("say `compression") => "unpack it",
+        remedy if remedy.starts_with("say `format") => "end its name with `.parquet`",
+        remedy => remedy,
+    };
+    Some((what, remedy))
+}
+
+/// Checks what a file begins with: its header, or the shape of its first records. `ended` where these are all.
+pub(super) fn begins_well(
+    url: &str,
+    format: Format,
+    decode: &DecodeText,
+    header: Option<Option<&[u8]>>,
+    lines: Option<&Lines>,
+    ended: bool,
+) -> Result<(), StageError> {
+    if let Some(header) = header {
+        check_header(url, format, decode, header)?;
+    }
+    if format != Format::Jsonl || decode.kind != "json" {
+        return Ok(());
+    }
+    match lines.and_then(|lines| no_lines(records(lines), ended)) {
+        None => Ok(()),
+        Some((what, remedy)) => Err(StageError::state(format!("{url}: {what}")).remedy(remedy)),
+    }
+}
+
+/// A header with other names, or the same in another order, would feed one column as another.
+fn check_header(url: &str, format: Format, decode: &DecodeText, header: Option<&[u8]>) -> Result<(), StageError> {
+    if format != Format::Csv || decode.kind != "csv" {
+        return Ok(());
+    }
+    let wanted = columns(&decode.settings);
+    let found = header.and_then(|header| fields(header, dialect(decode)));
+    let same = found.as_ref().is_some_and(|found| {
+        found.len() == wanted.len() && found.iter().zip(&wanted).all(|(found, wanted)| found.trim() == wanted)
+    });
+    if same {
+        return Ok(());
+    }
+    let fields = found.map_or(0, |found| found.len());
+    Err(StageError::state(format!(
+        "{url}: the first line is not `{}`: its {fields} fields have other names, or another order",
+        wanted.join(", ")
+    ))
+    .remedy("`header: false` where files begin with a record; else give `decode`'s columns in the files' order"))
+}
+
+/// Why a JSON text is no JSON Lines: its first lines tell.
+fn no_lines<'a>(lines: impl Iterator<Item = &'a [u8]>, ended: bool) -> Option<Wrong> {
+    let mut records = lines.map(<[u8]>::trim_ascii).filter(|record| !record.is_empty());
+    let (first, second) = (records.next()?, records.next());
+    let read = serde_json::from_slice::<IgnoredAny>(first);
+    let unfinished = read.as_ref().is_err_and(serde_json::Error::is_eof);
+    let alone = second.is_none() && ended;
+    match first.first()? {
+        b'[' if unfinished || (read.is_ok() && alone) => {
+            Some(("it is one JSON list, not an object a line".to_string(), "`jq -c '.[]' FILE` makes JSON Lines of it"))
+        }
+        b'{' if unfinished && second.is_some_and(|second| !second.starts_with(b"{")) => {
+            let what = "its objects stand on several lines each, not one a line".to_string();
+            Some((what, "`jq -c . FILE` makes JSON Lines of it"))
+        }
+        _ => None,
+    }
+}
+
+/// Records without their line ends.
+pub(super) fn records(lines: &Lines) -> impl Iterator<Item = &[u8]> {
+    lines.offsets.windows(2).map(|bounds| match bounds {
+        [begin, end] => trim_line_end(lines.data.get(*begin as usize..*end as usize).unwrap_or_default()),
+        _ => &[],
+    })
+}
+
+/// The names of a decoder's columns.
+pub(super) fn columns(settings: &serde_json::Value) -> Vec<String> {
+    let columns = settings.get("columns").and_then(serde_json::Value::as_array);
+    columns.into_iter().flatten().filter_map(|column| column.as_object()?.keys().next().cloned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_known_by_their_first_bytes() {
+        let told = |head: &[u8]| no_text(head).err().map(|(what, _)| what).unwrap_or_default();
+        for (head, what) in [
+            (&b"\xff\xfea\0,\0"[..], "UTF-16"),
+            (b"\xfe\xff\0a", "UTF-16"),
+            (b"a\0,\0b\0\n\0", "UTF-16"),
+            (b"\0a\0,\0b\0\n", "UTF-16"),
+            (b"\x1f\x8b\x08\0", "gzip"),
+            (b"\x28\xb5\x2f\xfd\x04", "Zstandard"),
+            (b"PK\x03\x04\x14\0", "zip archive"),
+            (b"PAR1\x15\x04\x15", "Parquet"),
+            (b"BZh91AY&SY", "bzip2"),
+            (b"ORC\x0a\x03\0", "ORC"),
+        ] {
+            assert!(told(head).contains(what), "{head:?}: {}", told(head));
+        }
+        for text in
+            ["", "a", "id,name\n", "PAR1,PAR2\n1,2\n", "ORC,x\n", "BZh9,1\n", "Obj,x\n", "\u{feff}id", "数据,值\n"]
+        {
+            assert_eq!(told(text.as_bytes()), "", "{text}");
+        }
+        assert!(told(b"a\0b,c\0\n").is_empty(), "some zeros make no UTF-16");
+    }
+
+    #[test]
+    fn packed_files_are_packed_as_they_say() {
+        assert!(packed(b"\x1f\x8b\x08", Packing::Gzip).is_ok() && packed(b"id,name", Packing::Gzip).is_err());
+        assert!(packed(b"\x28\xb5\x2f\xfd", Packing::Zstd).is_ok() && packed(b"\x50*M\x18", Packing::Zstd).is_ok());
+        assert!(packed(b"\x1f\x8b\x08", Packing::Zstd).is_err() && packed(b"x", Packing::None).is_ok());
+        assert!(
+            line_ends(b"a,b\r1,2\r").is_err() && line_ends(b"a,b\r\n1,2\r\n").is_ok() && line_ends(b"a,b\r").is_ok()
+        );
+    }
+}

@@ -1,0 +1,112 @@
+//! Decoder and queries are made from a spec.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::anyhow;
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use foretell_decode::{DECODERS, decode_key};
+use foretell_flow::{Keys, Query, Stages, records_schema};
+use foretell_query::{Input, Table};
+
+use super::error::{PlanError, SpecPart};
+use super::functions::{Functions, Scorers, scorers};
+use super::query::Stage;
+use super::spec::PipelineSpec;
+
+/// What is known of a pipeline's queries once they are planned.
+#[derive(Debug, Clone)]
+pub(crate) struct QueryPlan {
+    /// The result's columns.
+    pub(crate) result: SchemaRef,
+    /// By sink: what its own query gives, or the result.
+    pub(crate) sinks: Vec<SchemaRef>,
+    /// `row-wise`, or what makes it otherwise, for people.
+    pub(crate) kind: String,
+    /// Whether each row of every sink comes from one partition.
+    pub(crate) by_partition: bool,
+    /// Whether each row of every sink comes from one record.
+    pub(crate) row_wise: bool,
+}
+
+/// Sinks that a recipe does not know: their queries of today, over its result.
+pub(crate) struct NewSinks {
+    pub(super) views: BTreeMap<String, String>,
+    pub(super) functions: Scorers,
+    pub(super) tables: Vec<Table>,
+}
+
+/// The decoder and the queries of a spec, with these tables, and these functions beside those of its own encodings; one
+/// query for each of `sinks`. Of sinks that the spec does not know, `new_sinks` says what they get.
+pub(super) async fn plan(
+    spec: &PipelineSpec,
+    functions: Functions,
+    tables: Vec<Table>,
+    sinks: &[String],
+    new_sinks: Option<&NewSinks>,
+) -> Result<(Stages, QueryPlan), PlanError> {
+    let models = &scorers(spec, functions)?;
+    let (kind, settings) = &spec.decode;
+    let undecoded = |cause| PlanError { part: SpecPart::Decode, cause };
+    let decoder = DECODERS.iter().find(|decoder| decoder.name == kind);
+    let decoder = decoder.ok_or_else(|| undecoded(anyhow!("no decoder `{kind}`")))?;
+    let settings = (decoder.parse)(settings.clone())
+        .map_err(|error| undecoded(anyhow!("decode: {kind}: {}: {}", error.path.join("."), error.message)))?;
+    let decode = settings.open().map_err(|error| undecoded(error.into()))?;
+    let key = settings.key();
+    let keys = Keys { data_type: key.arrow(), decode: Box::new(move |keys| decode_key(key, keys)) };
+    let input = Input {
+        table: "records".into(),
+        schema: records_schema(&decode.schema(), &keys.data_type),
+        decoded: decode.schema().fields().iter().map(|field| field.name().clone()).collect(),
+    };
+    let query = foretell_query::Query::prepare(&spec.query, &input, models, tables.clone()).await;
+    let query = query.map_err(|error| PlanError { part: SpecPart::Query, cause: error.into() })?;
+    let result = query.output_schema().clone();
+    let mut planned = QueryPlan {
+        result: result.clone(),
+        sinks: Vec::new(),
+        kind: query.kind().to_string(),
+        by_partition: query.kind().is_by_partition(),
+        row_wise: query.kind().is_row_wise(),
+    };
+    let mut views: Vec<Option<Box<dyn Query>>> = Vec::with_capacity(sinks.len());
+    for sink in sinks {
+        let new_sink = new_sinks.and_then(|new_sinks| Some((new_sinks.views.get(sink)?, new_sinks)));
+        let (models, tables) = new_sink.map_or((models, &tables), |(_, new)| (&new.functions, &new.tables));
+        let Some(sql) = new_sink.map(|(sql, _)| sql).or_else(|| spec.views.get(sink)) else {
+            planned.sinks.push(result.clone());
+            views.push(None);
+            continue;
+        };
+        let input = Input {
+            table: "result".into(),
+            schema: view_schema(&result, query.kind().is_by_partition()),
+            decoded: result.fields().iter().map(|field| field.name().clone()).collect(),
+        };
+        let view = foretell_query::Query::prepare(sql, &input, models, tables.clone()).await;
+        let view = view.map_err(|error| PlanError { part: SpecPart::Sink(sink.clone()), cause: error.into() })?;
+        planned.by_partition &= view.kind().is_by_partition();
+        planned.row_wise &= view.kind().is_row_wise();
+        planned.sinks.push(view.output_schema().clone());
+        views.push(Some(Box::new(Stage(view))));
+    }
+    Ok((Stages { decode, keys, query: Box::new(Stage(query)), views }, planned))
+}
+
+/// The result as a sink's own query sees it.
+fn view_schema(result: &SchemaRef, by_partition: bool) -> SchemaRef {
+    if !by_partition {
+        return result.clone();
+    }
+    let mut fields: Vec<_> = result.fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new("_partition", DataType::Int32, false)));
+    fields.push(Arc::new(Field::new("_offset", DataType::Int64, false)));
+    Arc::new(Schema::new(fields))
+}
+
+/// A table as the queries take it.
+pub(crate) fn joinable(name: &str, batch: RecordBatch) -> Table {
+    Table { name: name.to_string(), schema: batch.schema(), batches: vec![batch] }
+}

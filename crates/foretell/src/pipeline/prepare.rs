@@ -1,0 +1,88 @@
+//! From a pipeline file to a pipeline: files are loaded, and queries planned.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::Result;
+use foretell_connect::kind::DecodeText;
+
+use super::artifacts::ArtifactStore;
+use super::error::{PlanError, SpecPart};
+use super::functions::Functions;
+use super::load::{self, LoadedEncoding};
+use super::plan::{joinable, plan};
+use super::query::LoadedModel;
+use super::recipes::RecipeStore;
+use super::sinks::of_file;
+use super::spec::PipelineSpec;
+use super::{EncodingFacts, Pipeline};
+use crate::pipeline_file::{FileError, PipelineFile};
+
+impl Pipeline {
+    /// Loads the models and plans the queries; no sink is reached, and of the source only what says how to decode it.
+    pub(crate) async fn prepare(file: PipelineFile) -> Result<Pipeline> {
+        let models = load::models(&file)?;
+        let (mut decode, inferred) = load::decode(&file).await?;
+        load::keep_levels(&mut decode, models.values().map(|loaded| &loaded.model.model));
+        let encodings = load::encodings(&file)?;
+        let mut loads = BTreeMap::new();
+        for (name, loaded) in &models {
+            loads.insert(name.clone(), (loaded.sha256.clone(), LoadedModel::functions(name, &loaded.model)));
+        }
+        for loaded in &encodings {
+            let Some(sha256) = &loaded.facts.sha256 else { continue };
+            if loads.insert(loaded.name.clone(), (sha256.clone(), loaded.functions.clone())).is_some() {
+                let message = format!("`{}` is a model, too", loaded.name);
+                return Err(file.error(&["encodings", &loaded.name], message, "rename one of them").into());
+            }
+        }
+        let tables = load::tables(&file).await?;
+
+        let sinks: Vec<String> = of_file(&file).into_iter().map(|sink| sink.name.to_string()).collect();
+        let specs = models.iter().map(|(name, loaded)| (name.clone(), loaded.spec.clone()));
+        let spec = PipelineSpec { models: specs.collect(), ..spec(&file, &decode, &sinks, &encodings) };
+        let functions: Functions = loads.values().flat_map(|(_, functions)| functions.iter().cloned()).collect();
+        let joinable = tables.iter().map(|(name, version)| joinable(name, version.batch.clone())).collect();
+        let planned = plan(&spec, functions, joinable, &sinks, None).await;
+        let (_, planned) = planned.map_err(|error| at_fault(&file, inferred.is_some(), &error))?;
+
+        let artifacts = ArtifactStore::open(&file.state, &file.base)?;
+        let of_models = file.models.iter().map(|entry| (&entry.name, &entry.settings.limits));
+        let of_encodings = file.encodings.iter().map(|entry| (&entry.name, &entry.settings.limits));
+        let limits = of_models.chain(of_encodings).map(|(name, limits)| (name.clone(), limits.reader()));
+        let recipes = RecipeStore::new(spec, loads, tables, limits.collect(), sinks, artifacts.clone())?;
+        let models = models.into_iter().map(|(name, loaded)| (name, (loaded.sha256, loaded.model))).collect();
+        let encodings: Vec<EncodingFacts> = encodings.into_iter().map(|loaded| loaded.facts).collect();
+        Ok(Pipeline { file, decode, inferred, planned, models, encodings, recipes: Arc::new(recipes), artifacts })
+    }
+}
+
+/// What the file says, without its models.
+fn spec(file: &PipelineFile, decode: &DecodeText, sinks: &[String], encodings: &[LoadedEncoding]) -> PipelineSpec {
+    let views = file.sinks.iter().filter_map(|sink| Some((sink.name.clone(), sink.query.clone()?.value)));
+    let mut sinks = sinks.to_vec();
+    sinks.sort();
+    PipelineSpec {
+        sinks,
+        decode: (decode.kind.clone(), decode.settings.clone()),
+        query: file.query.value.clone(),
+        views: views.collect(),
+        models: BTreeMap::new(),
+        encodings: encodings.iter().map(|loaded| (loaded.name.clone(), loaded.spec.clone())).collect(),
+    }
+}
+
+/// What cannot be planned, at its place in the file.
+fn at_fault(file: &PipelineFile, inferred: bool, error: &PlanError) -> FileError {
+    let source = ["source", file.source.kind];
+    let place: &[&str] = match &error.part {
+        SpecPart::Query => &["query"],
+        SpecPart::Sink(name) => &["sinks", name, "query"],
+        SpecPart::Encoding(name) => &["encodings", name],
+        // What was found out of the source's data stands nowhere in the file.
+        SpecPart::Decode if inferred => &source,
+        SpecPart::Decode if file.decode.is_some() => &["decode"],
+        SpecPart::Decode => &[],
+    };
+    file.error(place, format!("{:#}", error.cause), "")
+}

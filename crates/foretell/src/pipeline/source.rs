@@ -1,0 +1,72 @@
+//! The source of a pipeline: opened to be read, or to be looked at.
+
+use anyhow::Result;
+use foretell_connect::kind::SourceContext;
+use foretell_flow::{Source, StageFactory};
+
+use super::Pipeline;
+use crate::pipeline_file::{self, TriggerMode};
+
+impl Pipeline {
+    /// What the source is opened with by one of several workers.
+    pub(super) fn source_context(&self, worker: &str, (index, workers): (usize, usize)) -> SourceContext {
+        SourceContext {
+            pipeline: self.file.name.clone(),
+            worker: worker.to_string(),
+            index,
+            workers,
+            ends: self.file.trigger.mode == TriggerMode::AvailableNow,
+            decode: self.decode.clone(),
+            state: self.artifacts.location(),
+            base: self.file.base.clone(),
+            observe: false,
+        }
+    }
+
+    /// Opens the source to look only: it joins nothing.
+    pub(crate) async fn look_at_source(&self, who: &str) -> Result<Box<dyn Source>> {
+        let opened = self.file.source.settings.open(&self.source_context(who, (0, 1)), true).await;
+        opened.map_err(|error| self.at(&["source", self.file.source.kind], error).into())
+    }
+
+    /// What the source has, for people.
+    pub(crate) async fn report(&self) -> Result<Vec<String>> {
+        let report = self.file.source.settings.report(&self.source_context("report", (0, 1))).await;
+        report.map_err(|error| self.at(&["source", self.file.source.kind], error).into())
+    }
+
+    /// Runs the first records of what is there through decoder and query, which stores nothing; says what is bad of them.
+    pub(crate) async fn try_out(&self) -> Result<Vec<String>> {
+        let source = ["source", self.file.source.kind];
+        let heads = self.file.source.settings.head(&self.source_context("check", (0, 1))).await;
+        let heads = heads.map_err(|error| self.at(&source, error))?;
+        let (mut told, mut all) = (Vec::new(), 0);
+        if heads.is_empty() {
+            return Ok(told);
+        }
+        let mut stages = self.recipes.stages(&self.recipes.recipe())?;
+        for head in heads.iter().filter(|head| !head.records.is_empty()) {
+            let now = chrono::Utc::now().timestamp_micros();
+            let bad = stages.try_out(&head.records, now).map_err(|error| self.at(&["query"], error))?;
+            let Some(first) = bad.first() else { continue };
+            let line = head.lines.get(first.row).copied().unwrap_or_default();
+            let of = head.records.len();
+            told.push(format!(
+                "{}: {} of its first {of} records {} bad, the first on line {line}: {}: {}",
+                head.file,
+                bad.len(),
+                if bad.len() == 1 { "is" } else { "are" },
+                first.stage,
+                first.reason
+            ));
+            all += usize::from(bad.len() == of);
+        }
+        let stops = self.file.on_bad_record == pipeline_file::OnBadRecord::Stop;
+        if let Some(first) = told.first().filter(|_| stops || all == heads.len()) {
+            let remedy =
+                if stops { "`on_bad_record: stop` would stop there" } else { "is `decode` right for these files?" };
+            return Err(self.file.error(&source, first, remedy).into());
+        }
+        Ok(told)
+    }
+}

@@ -1,0 +1,88 @@
+//! The workers of a pipeline: how many it takes, and one with its source and sinks open.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use anyhow::Result;
+use foretell_flow::{Lane, Limits, OnBadRecord, Settings, Sharing, Source, Stats, Trigger, Worker};
+
+use super::Pipeline;
+use crate::pipeline_file::{self, TriggerMode};
+
+impl Pipeline {
+    /// Refuses more workers than sinks and queries allow.
+    pub(crate) fn allow_workers(&self, workers: usize) -> Result<()> {
+        if workers < 2 {
+            return Ok(());
+        }
+        let source = &self.file.source;
+        if source.settings.sharing() == Sharing::Single {
+            let message = format!("a {} source takes one worker, so {workers} workers cannot share it", source.kind);
+            return Err(self.file.error(&["source", source.kind], message, "run with `--workers 1`").into());
+        }
+        if let Some(sink) = self.sinks().iter().find(|sink| sink.settings.traits().sharing == Sharing::Single) {
+            let message =
+                format!("{} takes one writer, so {workers} workers cannot share it", sink.settings.describe());
+            return Err(self.file.error(&sink.path, message, "run with `--workers 1`").into());
+        }
+        if !self.planned.by_partition {
+            let message =
+                format!("the query is {}, so the batch cannot be shared by {workers} workers", self.planned.kind);
+            return Err(self.file.error(&["query"], message, "run with `--workers 1`").into());
+        }
+        Ok(())
+    }
+
+    /// How many workers run where nobody says it: of a source that one process reads alone as many as there are cores,
+    /// where sinks and query allow it.
+    pub(crate) fn usual_workers(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = cores.min(self.file.source.settings.spreads());
+        if self.allow_workers(workers).is_ok() { workers } else { 1 }
+    }
+
+    /// A worker, its sinks and its source open.
+    pub(crate) async fn worker(&self, name: &str, share: (usize, usize), known: &HashSet<String>) -> Result<Worker> {
+        let mut lanes = Vec::new();
+        for index in 0..self.sinks().len() {
+            lanes.push(self.open_sink(index, name).await?);
+        }
+        let mut known_topics = known.clone();
+        known_topics.extend(self.recall(&mut lanes).await?);
+        let source = self.file.source.settings.open(&self.source_context(name, share), false).await;
+        let source = source.map_err(|error| self.at(&["source", self.file.source.kind], error))?;
+        Ok(self.assemble(source, lanes, name, known_topics))
+    }
+
+    pub(super) fn assemble(
+        &self,
+        source: Box<dyn Source>,
+        lanes: Vec<Lane>,
+        name: &str,
+        known_topics: HashSet<String>,
+    ) -> Worker {
+        let trigger = &self.file.trigger;
+        let sliced = trigger.mode == TriggerMode::AvailableNow
+            && self.planned.row_wise
+            && lanes.iter().all(|lane| lane.traits.slices);
+        let (rows, bytes) = trigger.limits(sliced);
+        let settings = Settings {
+            pipeline: self.file.name.clone(),
+            worker: name.to_string(),
+            trigger: match trigger.mode {
+                TriggerMode::Continuous => Trigger::Continuous,
+                TriggerMode::Every(every) => Trigger::Every(every),
+                TriggerMode::AvailableNow => Trigger::AvailableNow,
+            },
+            limits: Limits { rows, bytes, window: self.file.window.max(bytes), ..Limits::default() },
+            on_bad_record: match self.file.on_bad_record {
+                pipeline_file::OnBadRecord::Continue => OnBadRecord::Continue,
+                pipeline_file::OnBadRecord::Stop => OnBadRecord::Stop,
+            },
+            known_topics,
+            exclusive: !self.planned.by_partition,
+            sliced,
+        };
+        Worker { source, lanes, factory: self.recipes.clone(), settings, stats: Arc::new(Stats::default()) }
+    }
+}

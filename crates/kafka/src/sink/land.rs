@@ -1,0 +1,460 @@
+//! The sink itself: claims, writes, positions.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use foretell_flow::{
+    Checkpoint, Claim, Fault, Partition, PlanRetention, Provenance, Range, Reset, Sink, SinkInput, StageError, Trace,
+    Write, Written,
+};
+use futures::future::join_all;
+use rdkafka::Offset;
+
+use super::encode::Encoder;
+use super::progress::{self, Entry, Ledger, Limits, Open, Owner};
+use super::writer::{Job, Mark, Stop, Writer};
+use crate::inspect::{Inspector, ask, blocking};
+use crate::settings::Connection;
+use foretell_connect::kind::SinkContext;
+
+/// Where records go.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    pub(super) topic: String,
+    pub(super) progress: String,
+    pub(super) rejects: Option<String>,
+    pub(super) exactly_once: bool,
+    /// Whether there is a column for the key.
+    pub(super) keyed: bool,
+}
+
+pub(super) struct KafkaSink {
+    connection: Connection,
+    inspector: Arc<Inspector>,
+    target: Target,
+    encoder: Encoder,
+    owner: Owner,
+    by_partition: bool,
+    input: SinkInput,
+    /// What the target takes, as far as is known.
+    limits: Limits,
+    ledger: Ledger,
+    /// What is stored for the partitions that are ours.
+    claimed: BTreeMap<Partition, Entry>,
+    /// One by partition; for batches that cannot be cut, and without positions, one under `None`.
+    writers: HashMap<Option<Partition>, Arc<Writer>>,
+}
+
+/// What is stored for partitions once a write is.
+type Entries = Vec<(Partition, Entry)>;
+
+/// A write of one writer.
+struct Part {
+    writer: Option<Partition>,
+    ranges: Vec<Range>,
+    rows: Vec<usize>,
+}
+
+impl KafkaSink {
+    pub(super) fn new(
+        connection: Connection,
+        inspector: Arc<Inspector>,
+        target: Target,
+        encoder: Encoder,
+        context: &SinkContext,
+        limits: Limits,
+    ) -> KafkaSink {
+        let owner = Owner { pipeline: context.pipeline.clone(), sink: context.sink.clone() };
+        let ledger = Ledger::new(owner.clone(), target.progress.clone());
+        KafkaSink {
+            connection,
+            inspector,
+            target,
+            encoder,
+            owner,
+            by_partition: context.by_partition,
+            input: context.input,
+            limits,
+            ledger,
+            claimed: BTreeMap::new(),
+            writers: HashMap::new(),
+        }
+    }
+
+    /// Reads the positions anew.
+    async fn refresh(&mut self, open: Open) -> Result<(), StageError> {
+        let fresh = Ledger::new(self.owner.clone(), self.target.progress.clone());
+        let mut ledger = std::mem::replace(&mut self.ledger, fresh);
+        let (connection, inspector) = (self.connection.clone(), self.inspector.clone());
+        // What was read before an error need not be read again.
+        let read = blocking(move || Ok((ledger.refresh(&connection, &inspector, open), ledger)));
+        let (outcome, ledger) = read.await?;
+        self.ledger = ledger;
+        outcome
+    }
+
+    /// What is behind a row that the broker refuses: the topic takes less than when it was looked at last, and the next
+    /// try knows that.
+    async fn looked_again(&mut self, refused: StageError) -> StageError {
+        match progress::examine(&self.connection, &self.inspector, &self.target, self.input).await {
+            Ok(limits) if limits != self.limits => {
+                self.limits = limits;
+                let topic = &self.target.topic;
+                StageError::unavailable(format!("{}; the configuration of `{topic}` has changed", refused.message))
+            }
+            Ok(_) => refused,
+            Err(error) => error,
+        }
+    }
+
+    /// What is behind an error: where it is that the topic is not there any more, it does not pass, and is said so.
+    async fn why(&self, error: StageError) -> StageError {
+        if !matches!(error.fault, Fault::Unavailable | Fault::State) {
+            return error;
+        }
+        let topics: Vec<String> =
+            [Some(&self.target.topic), self.target.rejects.as_ref()].into_iter().flatten().cloned().collect();
+        let missing =
+            ask(&self.inspector, move |inspector| topics.iter().try_for_each(|topic| inspector.topic(topic).map(drop)));
+        match missing.await {
+            Err(missing) if missing.fault != Fault::Unavailable => missing,
+            _ => error,
+        }
+    }
+
+    async fn open_writer(&self, id: Option<String>) -> Result<Arc<Writer>, StageError> {
+        let (connection, largest) = (self.connection.clone(), self.limits.largest);
+        blocking(move || Writer::open(&connection, id, largest).map(Arc::new)).await
+    }
+
+    /// Ends producers where that may block.
+    async fn give_up(&mut self) {
+        let writers: Vec<_> = self.writers.drain().collect();
+        if !writers.is_empty() {
+            let _ = tokio::task::spawn_blocking(move || drop(writers)).await;
+        }
+    }
+
+    /// The writers of these partitions, each of which has fenced the owner before. The ids that the other kind of query
+    /// uses are fenced, too: the query may have changed since.
+    async fn fence(&mut self, partitions: &[Partition]) -> Result<(), StageError> {
+        self.give_up().await;
+        let ids = partitions.iter().cloned().map(Some).chain([None]);
+        let opened = join_all(ids.map(|partition| async {
+            let opened = self.open_writer(Some(self.owner.id(partition.as_ref()))).await;
+            (partition, opened)
+        }));
+        let mut unused = Vec::new();
+        let mut writers = HashMap::new();
+        for (partition, opened) in opened.await {
+            let used = partition.is_some() == self.by_partition;
+            match opened {
+                Ok(writer) if used => drop(writers.insert(partition, writer)),
+                Ok(writer) => unused.push(writer),
+                // Another worker fences the same id at this moment: that does as well.
+                Err(error) if !used && error.fault == Fault::Fenced => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.writers = writers;
+        let _ = tokio::task::spawn_blocking(move || drop(unused)).await;
+        Ok(())
+    }
+
+    /// Writes positions alone.
+    async fn mark(&self, marks: Vec<(Partition, Vec<Mark>)>) -> Result<(), StageError> {
+        let mut by_writer: BTreeMap<Option<Partition>, Vec<Mark>> = BTreeMap::new();
+        for (partition, marks) in marks {
+            by_writer.entry(self.by_partition.then_some(partition)).or_default().extend(marks);
+        }
+        let tasks = by_writer.into_iter().filter(|(_, marks)| !marks.is_empty()).map(|(writer, marks)| {
+            let writer = self.writers.get(&writer).cloned();
+            let topic = self.target.progress.clone();
+            blocking(move || match writer {
+                Some(writer) => writer.only_marks(&topic, &marks),
+                None => Err(StageError::fenced("a partition is not claimed")),
+            })
+        });
+        join_all(tasks).await.into_iter().collect()
+    }
+
+    /// Compares each range's start with what is stored.
+    fn check(&self, ranges: &[Range]) -> Result<(), StageError> {
+        for Range { partition, from, .. } in ranges {
+            match self.claimed.get(partition) {
+                Some(entry) if entry.next == *from => {}
+                Some(entry) => {
+                    return Err(StageError::fenced(format!(
+                        "topic `{}`: {partition} is at {}, and the rows begin at {from}",
+                        self.target.topic, entry.next
+                    )));
+                }
+                None => return Err(StageError::fenced(format!("{partition} is not claimed"))),
+            }
+        }
+        Ok(())
+    }
+
+    /// The write cut by writer.
+    fn parts(&self, write: &Write) -> Result<Vec<Part>, StageError> {
+        let all = || (0..write.rows.num_rows()).collect();
+        if !self.by_partition || !self.target.exactly_once {
+            return Ok(vec![Part { writer: None, ranges: write.ranges.clone(), rows: all() }]);
+        }
+        match (&write.provenance, write.ranges.as_slice()) {
+            (Some(Provenance { partitions, .. }), ranges) => {
+                let mut rows: HashMap<i32, Vec<usize>> = HashMap::new();
+                for (row, partition) in partitions.values().iter().enumerate() {
+                    rows.entry(*partition).or_default().push(row);
+                }
+                let part = |range: &Range| Part {
+                    writer: Some(range.partition.clone()),
+                    ranges: vec![range.clone()],
+                    rows: rows.remove(&range.partition.index).unwrap_or_default(),
+                };
+                let parts: Vec<Part> = ranges.iter().map(part).collect();
+                match rows.keys().next() {
+                    None => Ok(parts),
+                    Some(stray) => {
+                        Err(StageError::state(format!("rows of partition {stray}, which this write does not cover")))
+                    }
+                }
+            }
+            (None, [range]) => {
+                Ok(vec![Part { writer: Some(range.partition.clone()), ranges: vec![range.clone()], rows: all() }])
+            }
+            (None, _) if write.rows.num_rows() == 0 => {
+                let part = |range: &Range| Part {
+                    writer: Some(range.partition.clone()),
+                    ranges: vec![range.clone()],
+                    rows: Vec::new(),
+                };
+                Ok(write.ranges.iter().map(part).collect())
+            }
+            (None, _) => Err(StageError::state("rows of several partitions that do not say which is whose")),
+        }
+    }
+
+    /// The entries as they are after a part is written, and the records that say so.
+    fn advance(&self, ranges: &[Range], keep: Option<&PlanRetention>) -> Result<(Entries, Vec<Mark>), StageError> {
+        let (mut entries, mut marks) = (Vec::with_capacity(ranges.len()), Vec::with_capacity(ranges.len()));
+        for Range { partition, to, .. } in ranges {
+            let Some(mut entry) = self.claimed.get(partition).cloned() else { continue };
+            entry.next = *to;
+            marks.push(self.owner.position(partition, *to, &entry.identity)?);
+            if let Some(keep) = keep {
+                for piece in keep.pieces.iter().filter(|piece| piece.range.partition == *partition) {
+                    marks.push(self.owner.piece(piece)?);
+                    entry.pieces.insert(piece.range.from, piece.clone());
+                }
+                let floor = keep.floor.iter().find(|position| position.partition == *partition).map(|p| p.next);
+                let done: Vec<i64> = entry
+                    .pieces
+                    .iter()
+                    .filter(|(_, piece)| floor.is_some_and(|floor| piece.range.to <= floor))
+                    .map(|(from, _)| *from)
+                    .collect();
+                for from in done {
+                    marks.push(self.owner.erase(partition, Some(from)));
+                    entry.pieces.remove(&from);
+                }
+            }
+            entries.push((partition.clone(), entry));
+        }
+        Ok((entries, marks))
+    }
+
+    async fn write_parts(&mut self, write: &Write) -> Result<Written, StageError> {
+        let encoded = self.encoder.encode(&write.rows)?;
+        let (provenance, target) = (write.provenance.clone(), self.target.clone());
+        let job = Arc::new(Job { encoded, provenance, target, compacted: self.limits.compacted });
+        let mut running = Vec::new();
+        for Part { writer: name, ranges, rows } in self.parts(write)? {
+            let (entries, marks) = match self.target.exactly_once {
+                true => self.advance(&ranges, write.keep.as_ref())?,
+                false => (Vec::new(), Vec::new()),
+            };
+            let Some(writer) = self.writers.get(&name).cloned() else {
+                return Err(StageError::fenced("a partition must be claimed again"));
+            };
+            let job = job.clone();
+            let outcome = blocking(move || Ok(writer.write(&job, &rows, &marks)));
+            running.push(async move { (name, entries, outcome.await) });
+        }
+        let mut written = Written::default();
+        let mut failure: Option<StageError> = None;
+        let mut refused = None;
+        for (name, entries, outcome) in join_all(running).await {
+            match outcome.and_then(|written| match written {
+                Ok(rejected) => Ok(rejected),
+                Err(Stop::Error(error)) => Err(error),
+                Err(Stop::Row(error)) => {
+                    refused = Some(error.clone());
+                    Err(error)
+                }
+            }) {
+                Ok(rejected) => {
+                    written.rejected += rejected;
+                    self.claimed.extend(entries);
+                }
+                Err(error) => {
+                    // Whether its transaction ended is unknown: only a new claim tells.
+                    if let Some(spoiled) = self.writers.remove(&name) {
+                        tokio::task::spawn_blocking(move || drop(spoiled));
+                    }
+                    // A person's business comes before what passes.
+                    if failure.as_ref().is_none_or(|earlier| earlier.fault == Fault::Unavailable) {
+                        failure = Some(error);
+                    }
+                }
+            }
+        }
+        match (failure, refused) {
+            (None, _) => Ok(written),
+            (Some(error), Some(refused)) if error == refused => Err(self.looked_again(refused).await),
+            (Some(error), _) => Err(self.why(error).await),
+        }
+    }
+}
+
+#[async_trait]
+impl Sink for KafkaSink {
+    async fn positions(&mut self) -> Result<Vec<Checkpoint>, StageError> {
+        if !self.target.exactly_once {
+            return Ok(Vec::new());
+        }
+        self.refresh(Open::LeaveOut).await?;
+        Ok(self.ledger.holdings())
+    }
+
+    async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Checkpoint>, StageError> {
+        self.claimed.clear();
+        if !self.target.exactly_once {
+            self.give_up().await;
+            let holding = |claim: &Claim| Checkpoint {
+                partition: claim.partition.clone(),
+                identity: claim.identity.clone(),
+                next: claim.start,
+                plans: Vec::new(),
+            };
+            return Ok(claims.iter().map(holding).collect());
+        }
+        progress::ensure(&self.connection, &self.inspector, &self.target.progress).await?;
+        let partitions: Vec<Partition> = claims.iter().map(|claim| claim.partition.clone()).collect();
+        // The fence comes first: what is read after it cannot be changed by anyone before us.
+        self.fence(&partitions).await?;
+        self.refresh(Open::WaitFor).await?;
+        let mut new = Vec::new();
+        let mut claimed = BTreeMap::new();
+        for Claim { partition, identity, start } in claims {
+            let entry = match self.ledger.entry(partition) {
+                Some(entry) => entry,
+                None => {
+                    new.push((partition.clone(), vec![self.owner.position(partition, *start, identity)?]));
+                    Entry { identity: identity.clone(), next: *start, pieces: BTreeMap::new() }
+                }
+            };
+            claimed.insert(partition.clone(), entry);
+        }
+        self.mark(new).await?;
+        self.claimed = claimed;
+        let holding = |claim: &Claim| Some(self.claimed.get(&claim.partition)?.holding(claim.partition.clone()));
+        Ok(claims.iter().filter_map(holding).collect())
+    }
+
+    async fn write(&mut self, write: &Write) -> Result<Written, StageError> {
+        if self.target.exactly_once {
+            self.check(&write.ranges)?;
+        } else if self.writers.is_empty() {
+            let writer = self.open_writer(None).await?;
+            self.writers.insert(None, writer);
+        }
+        self.write_parts(write).await
+    }
+
+    async fn traces(&mut self) -> Result<Vec<Trace>, StageError> {
+        if !self.target.exactly_once {
+            return Ok(Vec::new());
+        }
+        self.refresh(Open::LeaveOut).await?;
+        let topic = self.target.topic.clone();
+        let written = ask(&self.inspector, move |inspector| {
+            let all: Vec<i32> = (0..inspector.topic(&topic)?.partitions).collect();
+            let (first, end) =
+                (inspector.offsets(&topic, &all, Offset::Beginning)?, inspector.offsets(&topic, &all, Offset::End)?);
+            Ok(first != end)
+        });
+        let written = written.await?;
+        // Pipelines share a topic for their positions; what wrote under this name wrote to the same topic, perhaps.
+        let own = &self.owner;
+        let close = |owner: &Owner| owner.pipeline == own.pipeline || written && owner.sink == own.sink;
+        let traces = self.ledger.others().filter(|(owner, _)| close(owner)).map(|(owner, logs)| Trace::Sink {
+            pipeline: owner.pipeline.clone(),
+            sink: owner.sink.clone(),
+            logs,
+        });
+        Ok(traces.collect())
+    }
+
+    async fn hand_over(&mut self, pipeline: &str, sink: &str) -> Result<(), StageError> {
+        progress::ensure(&self.connection, &self.inspector, &self.target.progress).await?;
+        let to = Owner { pipeline: pipeline.into(), sink: sink.into() };
+        self.refresh(Open::WaitFor).await?;
+        let partitions: Vec<Partition> = self.ledger.holdings().into_iter().map(|holding| holding.partition).collect();
+        self.fence(&partitions).await?;
+        self.refresh(Open::WaitFor).await?;
+        let mut marks = Vec::new();
+        for partition in partitions {
+            let Some(entry) = self.ledger.entry(&partition) else { continue };
+            let mut own = vec![to.position(&partition, entry.next, &entry.identity)?];
+            for (from, piece) in &entry.pieces {
+                own.push(to.piece(piece)?);
+                own.push(self.owner.erase(&partition, Some(*from)));
+            }
+            own.push(self.owner.erase(&partition, None));
+            marks.push((partition, own));
+        }
+        self.mark(marks).await?;
+        self.claimed.clear();
+        self.give_up().await;
+        Ok(())
+    }
+
+    async fn reset(&mut self, reset: &Reset) -> Result<(), StageError> {
+        if !self.target.exactly_once {
+            let error = StageError::settings(format!("topic `{}` is written at least once", self.target.topic));
+            return Err(error.remedy("its sink keeps no positions that could be changed"));
+        }
+        progress::ensure(&self.connection, &self.inspector, &self.target.progress).await?;
+        self.refresh(Open::WaitFor).await?;
+        let named: BTreeSet<Partition> = match reset {
+            Reset::Set { position, .. } => [position.partition.clone()].into(),
+            Reset::Forget(Some(partition)) => [partition.clone()].into(),
+            Reset::Forget(None) => self.ledger.holdings().into_iter().map(|holding| holding.partition).collect(),
+        };
+        let named: Vec<Partition> = named.into_iter().collect();
+        self.fence(&named).await?;
+        self.refresh(Open::WaitFor).await?;
+        let mut marks = Vec::new();
+        for partition in &named {
+            let pieces = self.ledger.entry(partition).map(|entry| entry.pieces).unwrap_or_default();
+            let mut own: Vec<Mark> = pieces.keys().map(|from| self.owner.erase(partition, Some(*from))).collect();
+            own.push(match reset {
+                Reset::Set { position, identity } => self.owner.position(partition, position.next, identity)?,
+                Reset::Forget(_) => self.owner.erase(partition, None),
+            });
+            marks.push((partition.clone(), own));
+        }
+        self.mark(marks).await?;
+        self.claimed.clear();
+        self.give_up().await;
+        Ok(())
+    }
+
+    async fn close(&mut self) -> Result<(), StageError> {
+        self.claimed.clear();
+        self.give_up().await;
+        Ok(())
+    }
+}

@@ -1,0 +1,161 @@
+//! Rows as records of a Kafka topic.
+//!
+//! Exactly once: the rows of each source partition and the position that they reach are written in one transaction, the
+//! position as a record of a compacted topic ([`progress`]). The transactional id names the source's partition, so that
+//! a new owner fences the one before; only then does it read what is stored. That works for any cluster, the source's
+//! own or another. Rows of a query over whole batches go into one transaction with all positions.
+//!
+//! Consumers must read with `isolation.level=read_committed`, which Java's do not by default.
+
+mod encode;
+mod land;
+mod progress;
+mod template;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use foretell_flow::{Sharing, Sink, SinkTraits, StageError};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::error;
+use crate::inspect::Inspector;
+use crate::settings::{Brokers, Connection, Options, Security};
+use encode::Encoder;
+use foretell_connect::kind::{Kind, SinkContext, SinkSettings, schema_of, settings_of};
+use land::{KafkaSink, Target};
+
+/// How the kind is listed.
+pub const KIND: Kind<dyn SinkSettings> = Kind {
+    name: "kafka",
+    inherits: &["brokers", "security"],
+    schema: schema_of::<Settings>,
+    parse: |value| Ok(Box::new(settings_of::<Settings>(value)?)),
+};
+
+/// The topic in which positions are kept where the pipeline file does not say.
+pub const DEFAULT_PROGRESS_TOPIC: &str = "foretell_progress";
+
+/// Writes rows to a Kafka topic.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Where the cluster is: `host:port`, several by commas or as a list. Default: the source's, with its `security`.
+    pub brokers: Brokers,
+    /// The topic. It must exist.
+    pub topic: String,
+    /// Column that gives the key; its hash chooses the partition, as Java's producer does it. Without it records have
+    /// no key and are spread; a compacted topic takes none of those.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// The value as a text in which `{Column}` stands for that column's value, e.g. `Patient {PNO}: {PRETIME} minutes`.
+    /// `{{` and `}}` are braces. Instead of `format`.
+    #[serde(default)]
+    pub value: Option<String>,
+    /// The value as a JSON object (default) or as a line of CSV.
+    #[serde(default)]
+    pub format: Option<Format>,
+    /// Columns of the value, in this order, for `format`. Default: all.
+    #[serde(default)]
+    pub columns: Option<Vec<String>>,
+    /// Headers: name → column.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// `exactly_once` (default): in transactions, for consumers that read committed records only. `at_least_once`:
+    /// without, quicker; after a crash some records come twice.
+    #[serde(default)]
+    pub delivery: Delivery,
+    /// The compacted topic that keeps the positions, in its one partition; created where it is missing, with three
+    /// replicas and `min.insync.replicas=2` where there are three brokers. Default: `foretell_progress`.
+    #[serde(default)]
+    pub progress_topic: Option<String>,
+    /// Topic for rows whose record the topic does not take (too large; without a key where it is compacted): the
+    /// beginning of the value, with the reason in headers. Without it such a row stops the pipeline.
+    #[serde(default)]
+    pub rejects: Option<String>,
+    /// TLS and login.
+    #[serde(default)]
+    pub security: Security,
+    /// Further properties of the Kafka client, by librdkafka's names, e.g. `compression.codec: zstd` (default: lz4).
+    #[serde(default)]
+    pub options: Options,
+}
+
+/// What a value looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// An object by column names.
+    Json,
+    /// A line of CSV without its end.
+    Csv,
+}
+
+/// What is promised.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    /// Each row once, for consumers that read committed records only.
+    #[default]
+    ExactlyOnce,
+    /// No row is lost; after a crash some come twice.
+    AtLeastOnce,
+}
+
+#[async_trait]
+impl SinkSettings for Settings {
+    fn traits(&self) -> SinkTraits {
+        SinkTraits {
+            keeps_positions: self.delivery == Delivery::ExactlyOnce,
+            sharing: Sharing::Shared,
+            // Known only with the query: rows of one over whole batches do go into one transaction.
+            atomic: false,
+            slices: false,
+        }
+    }
+
+    fn describe(&self) -> String {
+        format!("topic {} at {}", self.topic, self.brokers.0)
+    }
+
+    async fn open(&self, context: &SinkContext) -> Result<Box<dyn Sink>, StageError> {
+        let encoder = Encoder::new(self, context)?;
+        let connection = Connection {
+            brokers: self.brokers.clone(),
+            security: self.security.clone(),
+            options: self.options.clone(),
+            base: context.base.clone(),
+        };
+        // The end of the progress topic that counts is the one behind transactions that are still open.
+        let inspector = Arc::new(Inspector::new(&connection, None, "read_uncommitted")?);
+        let target = Target {
+            topic: self.topic.clone(),
+            progress: self.progress_topic.clone().unwrap_or_else(|| DEFAULT_PROGRESS_TOPIC.into()),
+            rejects: self.rejects.clone(),
+            exactly_once: self.delivery == Delivery::ExactlyOnce,
+            keyed: self.key.is_some(),
+        };
+        // Properties that librdkafka does not take are an error here, not at the first claim.
+        writer::config(&connection, None, None)?;
+        let limits = progress::examine(&connection, &inspector, &target, context.input).await?;
+        Ok(Box::new(KafkaSink::new(connection, inspector, target, encoder, context, limits)))
+    }
+}
+
+/// Where a column is in the rows, or an error with the nearest name.
+fn column(context: &SinkContext, setting: &str, name: &str) -> Result<usize, StageError> {
+    context.schema.index_of(name).map_err(|_| {
+        let names = || context.schema.fields().iter().map(|field| field.name().as_str());
+        let all: Vec<&str> = names().collect();
+        let error = StageError::settings(format!("`{setting}`: there is no column `{name}`"));
+        match error::nearest(name, names()) {
+            Some(near) => error.remedy(format!("did you mean `{near}`?")),
+            None => error.remedy(format!("the columns are `{}`", all.join("`, `"))),
+        }
+    })
+}

@@ -1,0 +1,642 @@
+//! The compacted topic that keeps positions and plans.
+//!
+//! A position's key is `["pipeline","sink","topic",0]`, its value `{"next":120,"identity":"…"}`. A plan's piece has the
+//! piece's first offset behind that in its key. A record without value erases. What a key says last is true once its
+//! transaction is committed; a reader therefore reads committed records only, up to the end that there was when it
+//! began, behind transactions of others that are still open.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use foretell_flow::{Checkpoint, Fault, Partition, PlanPart, SinkInput, StageError};
+use rdkafka::Offset;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::types::RDKafkaErrorCode as Code;
+use serde::{Deserialize, Serialize};
+
+use super::land::Target;
+use super::writer::Mark;
+use crate::client::Context;
+use crate::error;
+use crate::inspect::{Inspector, Topic, ask};
+use crate::raw::{Consumer, Polled};
+use crate::settings::Connection;
+
+/// Nothing comes for this long while it is read: an open transaction of another writer whose process died ends within
+/// 30 s.
+const SILENCE: Duration = Duration::from_secs(60);
+/// A reading that lasts is told this often.
+const SAY: Duration = Duration::from_secs(5);
+/// How long a tombstone stays at least; all of the topic is read at each start, and most of it would be these.
+const TOMBSTONES: &str = "900000";
+/// What was read longer ago than this is read again from the beginning: tombstones behind it may be gone by now.
+const FRESH: Duration = Duration::from_secs(450);
+/// Replicas of a topic that is created, where there are as many brokers.
+const REPLICAS: usize = 3;
+const ANSWER: Duration = Duration::from_secs(5);
+/// Compaction never touches the newest segment, and all of it is read at each start: a small one is quick.
+const SEGMENT: &str = "16777216";
+
+/// What is stored for one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) identity: String,
+    pub(super) next: i64,
+    /// By first offset.
+    pub(super) pieces: BTreeMap<i64, PlanPart>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    next: i64,
+    identity: String,
+}
+
+/// Whose positions these are.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Owner {
+    pub(super) pipeline: String,
+    pub(super) sink: String,
+}
+
+/// `%` and `/` are escaped, so that two owners never share an id.
+fn escaped(name: &str) -> String {
+    name.replace('%', "%25").replace('/', "%2F")
+}
+
+impl Owner {
+    /// The transactional id for a partition, or for batches that cannot be cut by partition.
+    pub(super) fn id(&self, partition: Option<&Partition>) -> String {
+        let (pipeline, sink) = (escaped(&self.pipeline), escaped(&self.sink));
+        match partition {
+            Some(Partition { topic, index }) => format!("foretell/{pipeline}/{sink}/{}/{index}", escaped(topic)),
+            None => format!("foretell/{pipeline}/{sink}"),
+        }
+    }
+
+    fn key(&self, partition: &Partition, piece: Option<i64>) -> String {
+        let mut parts: Vec<serde_json::Value> = vec![
+            self.pipeline.as_str().into(),
+            self.sink.as_str().into(),
+            (*partition.topic).into(),
+            partition.index.into(),
+        ];
+        parts.extend(piece.map(serde_json::Value::from));
+        serde_json::Value::from(parts).to_string()
+    }
+
+    /// The record that sets a position.
+    pub(super) fn position(&self, partition: &Partition, next: i64, identity: &str) -> Result<Mark, StageError> {
+        let stored = Stored { next, identity: identity.to_owned() };
+        Ok((self.key(partition, None), Some(json(&stored)?)))
+    }
+
+    /// The record that keeps a piece of a plan.
+    pub(super) fn piece(&self, piece: &PlanPart) -> Result<Mark, StageError> {
+        Ok((self.key(&piece.range.partition, Some(piece.range.from)), Some(json(piece)?)))
+    }
+
+    /// The record that erases a position, or a piece by its first offset.
+    pub(super) fn erase(&self, partition: &Partition, piece: Option<i64>) -> Mark {
+        (self.key(partition, piece), None)
+    }
+
+    /// A key: whose it is, its partition, and the first offset of a piece.
+    fn read_key(key: &[u8]) -> Option<(Owner, Partition, Option<i64>)> {
+        let parts: Vec<serde_json::Value> = serde_json::from_slice(key).ok()?;
+        let (pipeline, sink) = (parts.first()?.as_str()?.to_owned(), parts.get(1)?.as_str()?.to_owned());
+        let index = i32::try_from(parts.get(3)?.as_i64()?).ok()?;
+        let piece = match parts.get(4) {
+            Some(from) => Some(from.as_i64()?),
+            None => None,
+        };
+        Some((Owner { pipeline, sink }, Partition { topic: parts.get(2)?.as_str()?.into(), index }, piece))
+    }
+}
+
+fn json<T: Serialize>(value: &T) -> Result<String, StageError> {
+    serde_json::to_string(value).map_err(|error| StageError::state(format!("a position is no JSON: {error}")))
+}
+
+/// What becomes of transactions that are open while the topic is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Open {
+    /// Their end is waited for: after a fence, when those that are left are not ours and end soon.
+    WaitFor,
+    /// What they hold is left out. Before a fence: it may be our own that died, which only the fence ends.
+    LeaveOut,
+}
+
+/// What the topic says of one owner, as far as it was read.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    owner: Owner,
+    topic: String,
+    /// The next offset to read.
+    next: i64,
+    /// When all of it was read last.
+    read: Option<Instant>,
+    positions: BTreeMap<Partition, Stored>,
+    pieces: BTreeMap<Partition, BTreeMap<i64, PlanPart>>,
+    /// Of other owners: the identities of the logs that they have positions of.
+    others: BTreeMap<Owner, BTreeMap<Partition, String>>,
+}
+
+impl std::fmt::Debug for Stored {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of {}", self.next, self.identity)
+    }
+}
+
+impl Ledger {
+    pub(super) fn new(owner: Owner, topic: String) -> Ledger {
+        Ledger {
+            owner,
+            topic,
+            next: 0,
+            read: None,
+            positions: BTreeMap::new(),
+            pieces: BTreeMap::new(),
+            others: BTreeMap::new(),
+        }
+    }
+
+    /// As nothing were read yet.
+    fn clear(&mut self) {
+        *self = Ledger::new(self.owner.clone(), self.topic.clone());
+    }
+
+    /// Other owners of positions, each with the identities of its logs.
+    pub(super) fn others(&self) -> impl Iterator<Item = (&Owner, Vec<String>)> {
+        let named = self.others.iter().filter(|(_, logs)| !logs.is_empty());
+        named.map(|(owner, logs)| (owner, logs.values().cloned().collect()))
+    }
+
+    /// What is stored for a partition.
+    pub(super) fn entry(&self, partition: &Partition) -> Option<Entry> {
+        let Stored { next, identity } = self.positions.get(partition)?;
+        let pieces = self.pieces.get(partition).cloned().unwrap_or_default();
+        Some(Entry { identity: identity.clone(), next: *next, pieces })
+    }
+
+    /// Everything that is stored.
+    pub(super) fn holdings(&self) -> Vec<Checkpoint> {
+        let holding = |partition: &Partition| Some(self.entry(partition)?.holding(partition.clone()));
+        self.positions.keys().filter_map(holding).collect()
+    }
+
+    /// Reads what was added, up to the end that there is now. Blocks. No topic, nothing stored. What was read before an
+    /// error stays read.
+    pub(super) fn refresh(
+        &mut self,
+        connection: &Connection,
+        inspector: &Inspector,
+        open: Open,
+    ) -> Result<(), StageError> {
+        match (inspector.awaited(&self.topic)?, open) {
+            (Some(found), _) => one_partition(&self.topic, found.partitions)?,
+            (None, Open::LeaveOut) => {
+                self.clear();
+                return Ok(());
+            }
+            // It was there before the fence: to take it for empty would be to begin anew.
+            (None, Open::WaitFor) => {
+                return Err(StageError::unavailable(format!("topic `{}` is not there just now", self.topic)));
+            }
+        }
+        let at = |at| {
+            let found = inspector.offsets(&self.topic, &[0], at)?;
+            found.first().copied().ok_or_else(|| StageError::unavailable(format!("topic `{}`: no answer", self.topic)))
+        };
+        let (first, end) = (at(Offset::Beginning)?, at(Offset::End)?);
+        // Another topic of the same name, or one whose tombstones were not all seen.
+        if end < self.next || self.read.is_some_and(|read| read.elapsed() > FRESH) {
+            self.clear();
+        }
+        self.next = self.next.max(first);
+        if self.next < end {
+            self.read(connection, end, open)?;
+        }
+        self.read = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Reads up to `end`.
+    fn read(&mut self, connection: &Connection, end: i64, open: Open) -> Result<(), StageError> {
+        let config = connection.config(&[
+            ("client.id", "foretell"),
+            // Needed for an assignment by hand; it is never joined and nothing is committed.
+            ("group.id", &self.owner.pipeline),
+            ("isolation.level", "read_committed"),
+            ("enable.partition.eof", "true"),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("auto.offset.reset", "error"),
+            ("check.crcs", "true"),
+        ])?;
+        let mut consumer = Consumer::new(&config, Context::default()).map_err(error::config)?;
+        let mut from = TopicPartitionList::with_capacity(1);
+        let doing = || format!("topic `{}`", self.topic);
+        let added = from.add_partition_offset(&self.topic, 0, Offset::Offset(self.next));
+        added.and_then(|()| consumer.assign(&from)).map_err(|error| error::of(&doing(), &error))?;
+        let (mut heard, mut said) = (Instant::now(), Instant::now());
+        // Where an open transaction begins, as far as the broker has said.
+        let mut stable = None;
+        while self.next < end {
+            let before = self.next;
+            if let Polled::Batch(batch) = consumer.poll(Duration::from_millis(500)) {
+                for message in batch.iter() {
+                    match message.error() {
+                        None => {
+                            self.apply(message.key().unwrap_or_default(), message.value())?;
+                            self.next = message.offset().saturating_add(1);
+                        }
+                        Some(Code::PartitionEOF) => {
+                            self.next = self.next.max(message.offset());
+                            stable = Some(self.next);
+                            if open == Open::LeaveOut {
+                                return Ok(());
+                            }
+                        }
+                        Some(code) if message.partition() == 0 && error::breaks(code) => {
+                            let (at, text) = (message.offset(), message.error_text());
+                            let message = format!("topic `{}`: offset {at} cannot be read: {text}", self.topic);
+                            return Err(StageError { fault: error::fault(code), message, remedy: String::new() });
+                        }
+                        // It passes, or is of the group, which is not ours to join.
+                        Some(_) => tracing::debug!(topic = self.topic, "{}", message.error_text()),
+                    }
+                }
+            }
+            if self.next > before {
+                heard = Instant::now();
+            }
+            let (at, waits) = (self.next, stable == Some(self.next));
+            if said.elapsed() > SAY {
+                said = Instant::now();
+                let doing = if waits { "waiting for an open transaction to end" } else { "reading the positions" };
+                tracing::info!(topic = self.topic, at, end, "{doing}");
+            }
+            if heard.elapsed() > SILENCE {
+                return Err(silent(&self.topic, at, end, waits));
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), StageError> {
+        let Some((owner, partition, piece)) = Owner::read_key(key) else { return Ok(()) };
+        if owner != self.owner {
+            if piece.is_none() {
+                let logs = self.others.entry(owner).or_default();
+                match value.and_then(|value| serde_json::from_slice::<Stored>(value).ok()) {
+                    Some(stored) => drop(logs.insert(partition, stored.identity)),
+                    None => drop(logs.remove(&partition)),
+                }
+            }
+            return Ok(());
+        }
+        let unreadable = |error: serde_json::Error| {
+            StageError::state(format!("topic `{}`: what is stored for {partition} is no position: {error}", self.topic))
+                .remedy("`foretell positions set` stores one")
+        };
+        match (piece, value) {
+            (None, Some(value)) => {
+                let stored = serde_json::from_slice(value).map_err(unreadable)?;
+                self.positions.insert(partition, stored);
+            }
+            (None, None) => drop(self.positions.remove(&partition)),
+            (Some(from), Some(value)) => {
+                let piece = serde_json::from_slice(value).map_err(unreadable)?;
+                self.pieces.entry(partition).or_default().insert(from, piece);
+            }
+            (Some(from), None) => {
+                if let Some(pieces) = self.pieces.get_mut(&partition) {
+                    pieces.remove(&from);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Nothing came for long.
+fn silent(topic: &str, at: i64, end: i64, waits: bool) -> StageError {
+    let seconds = SILENCE.as_secs();
+    match waits {
+        true => StageError::unavailable(format!(
+            "topic `{topic}`: a transaction that is open at offset {at} has not ended for {seconds} s, and what is behind \
+             it cannot be read"
+        ))
+        .remedy(format!(
+            "`kafka-transactions.sh find-hanging` and `abort --topic {topic} --partition 0 --start-offset {at}` end one \
+             that hangs"
+        )),
+        false => StageError::unavailable(format!(
+            "topic `{topic}`: nothing came for {seconds} s at offset {at}, and it goes on to {end}"
+        )),
+    }
+}
+
+/// Positions are kept in one partition: what a key says last is only true within one.
+fn one_partition(topic: &str, partitions: i32) -> Result<(), StageError> {
+    if partitions == 1 {
+        return Ok(());
+    }
+    let error = StageError::settings(format!("topic `{topic}` keeps the positions, and has {partitions} partitions"));
+    Err(error.remedy(format!(
+        "positions are kept in one partition, and those in others are not found: create a topic with one partition and \
+         `cleanup.policy=compact`, name it (`progress_topic`), and give it the positions by `foretell positions set` before \
+         the next run; `{topic}` itself cannot be cut back"
+    )))
+}
+
+impl Entry {
+    pub(super) fn holding(&self, partition: Partition) -> Checkpoint {
+        let plans = self.pieces.values().cloned().collect();
+        Checkpoint { partition, identity: self.identity.clone(), next: self.next, plans }
+    }
+}
+
+fn admin(connection: &Connection) -> Result<AdminClient<Context>, StageError> {
+    let config = connection.config(&[("client.id", "foretell")])?;
+    config.create_with_context(Context::default()).map_err(error::config)
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(ANSWER)).operation_timeout(Some(ANSWER))
+}
+
+/// Creates the topic where it is missing.
+pub(super) async fn ensure(connection: &Connection, inspector: &Arc<Inspector>, topic: &str) -> Result<(), StageError> {
+    let name = topic.to_owned();
+    if let Some(found) = ask(inspector, move |inspector| inspector.find(&name)).await? {
+        return one_partition(topic, found.partitions);
+    }
+    let name = topic.to_owned();
+    let brokers = ask(inspector, move |inspector| inspector.brokers(&name)).await?;
+    let failed = |code: Code| {
+        let why = error::text(code);
+        let error =
+            StageError::settings(format!("topic `{topic}`, which keeps the positions, cannot be created: {why}"));
+        error.remedy(format!(
+            "create it with one partition and `cleanup.policy=compact`, name another (`progress_topic`), or use \
+             `delivery: at_least_once`; foretell needs `Read`, `Write` and `Describe` on `{topic}`"
+        ))
+    };
+    // A position that one disk alone has is lost with it, and rows come again.
+    let replicas = brokers.min(REPLICAS);
+    let safe = i32::try_from(replicas).unwrap_or(1);
+    let mut outcome = create(connection, topic, TopicReplication::Fixed(safe), replicas >= REPLICAS).await?;
+    if matches!(outcome, Err(Code::PolicyViolation | Code::InvalidReplicationFactor | Code::InvalidConfig)) {
+        outcome = create(connection, topic, TopicReplication::Fixed(-1), false).await?;
+    }
+    match outcome {
+        Ok(()) | Err(Code::TopicAlreadyExists) => {}
+        Err(code) if error::fault(code) == Fault::Unavailable => {
+            return Err(error::of(&format!("topic `{topic}`: create"), &KafkaError::AdminOp(code)));
+        }
+        Err(code) => return Err(failed(code)),
+    }
+    let name = topic.to_owned();
+    match ask(inspector, move |inspector| inspector.awaited(&name)).await? {
+        Some(found) => one_partition(topic, found.partitions),
+        None => Err(StageError::unavailable(format!("topic `{topic}` was created and is not there yet"))),
+    }
+}
+
+async fn create(
+    connection: &Connection,
+    topic: &str,
+    replication: TopicReplication<'_>,
+    two_in_sync: bool,
+) -> Result<Result<(), Code>, StageError> {
+    let mut new = NewTopic::new(topic, 1, replication)
+        .set("cleanup.policy", "compact")
+        .set("segment.bytes", SEGMENT)
+        .set("delete.retention.ms", TOMBSTONES)
+        .set("min.cleanable.dirty.ratio", "0.1");
+    if two_in_sync {
+        new = new.set("min.insync.replicas", "2");
+    }
+    let answer = admin(connection)?.create_topics([&new], &options()).await;
+    let answer = answer.map_err(|error| error::of(&format!("topic `{topic}`: create"), &error))?;
+    Ok(match answer.into_iter().next() {
+        Some(Err((_, code))) => Err(code),
+        _ => Ok(()),
+    })
+}
+
+/// What the cluster says of the target.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// The largest record that it takes, where the cluster says.
+    pub(super) largest: Option<usize>,
+    /// Whether it takes no record without a key.
+    pub(super) compacted: bool,
+}
+
+/// Whether the topics are fit for what they are to hold, and what the target takes. Nothing is changed.
+pub(super) async fn examine(
+    connection: &Connection,
+    inspector: &Arc<Inspector>,
+    target: &Target,
+    input: SinkInput,
+) -> Result<Limits, StageError> {
+    let (topic, rejects) = (target.topic.clone(), target.rejects.clone());
+    let progress = target.exactly_once.then(|| target.progress.clone());
+    let asked = ask(inspector, move |inspector| {
+        let found = inspector.topic(&topic)?;
+        rejects.map(|rejects| inspector.topic(&rejects)).transpose()?;
+        // Not created here: a check moves nothing.
+        let progress = progress.map(|progress| inspector.find(&progress)).transpose()?.flatten();
+        Ok((found.is_mock(), progress))
+    });
+    let (mock, progress) = asked.await?;
+    if let Some(found) = &progress {
+        one_partition(&target.progress, found.partitions)?;
+    }
+    if mock {
+        return Ok(Limits::default());
+    }
+    let kept = progress.as_ref().map(|_| &target.progress);
+    let names: Vec<&String> = [Some(&target.topic), target.rejects.as_ref(), kept].into_iter().flatten().collect();
+    let configs = describe(connection, &names).await?;
+    let config = |topic: &str| configs.iter().find(|(name, _)| name == topic).map(|(_, config)| config);
+    if let (Some(found), Some(config)) = (&progress, config(&target.progress)) {
+        fit_to_keep(&target.progress, found, config)?;
+    }
+    if let Some(rejects) = target.rejects.as_ref().filter(|topic| config(topic).is_some_and(Config::compacted)) {
+        return Err(compacted(rejects, "rows that are set aside keep their key, or have none"));
+    }
+    let Some(config) = config(&target.topic) else { return Ok(Limits::default()) };
+    match (config.compacted(), input) {
+        (true, SinkInput::DeadLetters) => {
+            Err(compacted(&target.topic, "dead letters have their records' keys, or none"))
+        }
+        (true, SinkInput::Results) if !target.keyed => {
+            let error = StageError::settings(format!(
+                "topic `{}` is compacted (`cleanup.policy={}`) and takes no record without a key, and there is no `key`",
+                target.topic, config.policy
+            ));
+            Err(error.remedy("name the column that is the key: `key: …`; or write to a topic that is not compacted"))
+        }
+        (compacted, _) => Ok(Limits { largest: config.largest, compacted }),
+    }
+}
+
+fn compacted(topic: &str, why: &str) -> StageError {
+    let error = StageError::settings(format!(
+        "topic `{topic}` is compacted: it takes no record without a key, and keeps one of each key; {why}"
+    ));
+    error.remedy("name a topic with `cleanup.policy=delete`")
+}
+
+/// What is of account in a topic's configuration.
+#[derive(Debug, Default)]
+struct Config {
+    policy: String,
+    largest: Option<usize>,
+    in_sync: Option<usize>,
+}
+
+impl Config {
+    fn compacted(&self) -> bool {
+        self.policy.split(',').any(|policy| policy.trim() == "compact")
+    }
+}
+
+/// The configurations of topics, by name; without those that may not be read, which is told.
+async fn describe(connection: &Connection, topics: &[&String]) -> Result<Vec<(String, Config)>, StageError> {
+    let specifiers: Vec<_> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
+    let doing = || {
+        format!("the configuration of topics `{}`", topics.iter().map(|t| t.as_str()).collect::<Vec<_>>().join("`, `"))
+    };
+    let answer = match admin(connection)?.describe_configs(&specifiers, &options()).await {
+        Ok(answer) => answer,
+        Err(error) => match error.rdkafka_error_code() {
+            Some(Code::UnsupportedFeature | Code::UnsupportedVersion) => return Ok(Vec::new()),
+            _ => return Err(error::of(&doing(), &error)),
+        },
+    };
+    let mut configs = Vec::with_capacity(topics.len());
+    for (topic, found) in topics.iter().zip(answer) {
+        let found = match found {
+            Ok(found) => found,
+            Err(code) if error::fault(code) == Fault::Unavailable => {
+                return Err(error::of(&doing(), &KafkaError::AdminOp(code)));
+            }
+            Err(code) => {
+                let why = error::text(code);
+                tracing::warn!(
+                    "topic `{topic}`: its configuration cannot be read ({why}), so whether it is fit is not checked; allow \
+                     the user `DescribeConfigs` on it"
+                );
+                continue;
+            }
+        };
+        let value = |name: &str| found.get(name).and_then(|entry| entry.value.clone());
+        let number = |name: &str| value(name)?.parse().ok();
+        let policy = value("cleanup.policy").unwrap_or_default();
+        let config = Config { policy, largest: number("max.message.bytes"), in_sync: number("min.insync.replicas") };
+        configs.push(((*topic).clone(), config));
+    }
+    Ok(configs)
+}
+
+/// Stops where positions would be lost by themselves; tells where one disk may lose them.
+fn fit_to_keep(topic: &str, found: &Topic, config: &Config) -> Result<(), StageError> {
+    if config.policy != "compact" {
+        let error = StageError::settings(format!(
+            "topic `{topic}` keeps the positions, and its cleanup.policy is `{}`",
+            config.policy
+        ));
+        return Err(error.remedy("set `cleanup.policy=compact`: positions must not be deleted with age"));
+    }
+    let (replicas, in_sync) = (found.replicas, config.in_sync.unwrap_or(1));
+    if in_sync > replicas {
+        let error = StageError::settings(format!(
+            "topic `{topic}` keeps the positions, and cannot be written: it has {replicas} replicas, and \
+             `min.insync.replicas={in_sync}`"
+        ));
+        return Err(error.remedy("lower `min.insync.replicas`, or add replicas"));
+    }
+    if let Some(warning) = frail(replicas, in_sync, found.brokers) {
+        tracing::warn!("topic `{topic}` keeps the positions: {warning}");
+    }
+    Ok(())
+}
+
+/// What may lose positions although the cluster has more brokers.
+fn frail(replicas: usize, in_sync: usize, brokers: usize) -> Option<String> {
+    let wanted = brokers.min(REPLICAS);
+    if replicas < wanted {
+        return Some(format!(
+            "it has {replicas} replicas in a cluster of {brokers} brokers; when they are lost, rows come again; raise them \
+             to {wanted}"
+        ));
+    }
+    (replicas >= REPLICAS && in_sync < 2).then(|| {
+        format!(
+            "with `min.insync.replicas={in_sync}` one broker that fails may lose some, and rows come again; set it to 2"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_with_slashes_do_not_share_ids_or_keys() {
+        let owner = |pipeline: &str, sink: &str| Owner { pipeline: pipeline.into(), sink: sink.into() };
+        let partition = Partition { topic: "Pdata".into(), index: 2 };
+        assert_eq!(owner("mri", "utime").id(Some(&partition)), "foretell/mri/utime/Pdata/2");
+        assert_ne!(owner("a/b", "c").id(Some(&partition)), owner("a", "b/c").id(Some(&partition)));
+        let key = owner("m\"ri", "utime").key(&partition, Some(7));
+        assert_eq!(key, r#"["m\"ri","utime","Pdata",2,7]"#);
+        assert_eq!(Owner::read_key(key.as_bytes()), Some((owner("m\"ri", "utime"), partition, Some(7))));
+        assert_eq!(Owner::read_key(b"[1,2]"), None);
+    }
+
+    #[test]
+    fn what_one_disk_may_lose_is_told_where_there_are_more() {
+        for (replicas, in_sync, brokers, frail_too) in
+            [(1, 1, 1, false), (1, 1, 3, true), (2, 1, 2, false), (2, 2, 5, true), (3, 1, 3, true), (3, 2, 3, false)]
+        {
+            assert_eq!(frail(replicas, in_sync, brokers).is_some(), frail_too, "{replicas} {in_sync} {brokers}");
+        }
+        let found = Topic { partitions: 1, identity: "c/1".into(), replicas: 1, brokers: 1 };
+        let config = Config { policy: "compact".into(), largest: None, in_sync: Some(2) };
+        let error = fit_to_keep("p", &found, &config).unwrap_err();
+        assert!(error.message.contains("it has 1 replicas, and `min.insync.replicas=2`"), "{error}");
+    }
+
+    #[test]
+    fn silence_names_its_cause() {
+        let error = silent("p", 7, 20, true);
+        assert!(error.message.contains("a transaction that is open at offset 7 has not ended for 60 s"), "{error}");
+        let error = silent("p", 7, 20, false);
+        assert_eq!(error.message, "topic `p`: nothing came for 60 s at offset 7, and it goes on to 20");
+    }
+
+    #[test]
+    fn what_a_key_says_last_is_true_and_no_value_erases() {
+        let owner = Owner { pipeline: "p".into(), sink: "s".into() };
+        let partition = Partition { topic: "t".into(), index: 0 };
+        let mut ledger = Ledger::new(owner.clone(), "progress".into());
+        let mut say = |(key, value): Mark| ledger.apply(key.as_bytes(), value.as_deref().map(str::as_bytes));
+        say(owner.position(&partition, 5, "c/1").unwrap()).unwrap();
+        say(owner.position(&partition, 9, "c/1").unwrap()).unwrap();
+        say(("not json".into(), None)).unwrap();
+        let error = say((owner.key(&partition, None), Some("{}".into()))).unwrap_err();
+        assert_eq!(error.fault, foretell_flow::Fault::State);
+        assert_eq!(ledger.holdings()[0].next, 9);
+        let (key, _) = owner.erase(&partition, None);
+        ledger.apply(key.as_bytes(), None).unwrap();
+        assert_eq!(ledger.holdings(), []);
+    }
+}

@@ -1,0 +1,428 @@
+//! One producer: rows and positions in one transaction, or rows alone. All calls block.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use foretell_flow::{Provenance, StageError};
+use rdkafka::ClientContext;
+use rdkafka::Message;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::statistics::Statistics;
+use rdkafka::types::RDKafkaErrorCode as Code;
+
+use super::encode::Encoded;
+use super::land::Target;
+use crate::client::Context;
+use crate::error::{self, Cause};
+use crate::raw;
+use crate::settings::Connection;
+
+/// How long a transaction may stay open when its writer is gone: until then readers of committed records wait. Ours are
+/// open for one write, and a new owner ends the one before at once.
+const OPEN: &str = "20000";
+/// For the end of one before: it may be open as long as [`OPEN`], and the coordinator looks every 10 s.
+const INIT: Duration = Duration::from_secs(60);
+/// For all answers to one write.
+const ANSWERS: Duration = Duration::from_secs(30);
+/// Of a value that is too large, this many bytes go to the rejects at most.
+const REJECTED_BYTES: usize = 16 * 1024;
+/// Records on their way to the broker, in KiB: a write that is larger waits.
+const QUEUE_KIB: usize = 64 * 1024;
+/// Marks a record whose failure is not a row's.
+const NO_ROW: usize = usize::MAX;
+
+/// A record that did not arrive.
+#[derive(Debug, Clone)]
+struct Failure {
+    row: usize,
+    topic: String,
+    code: Code,
+}
+
+impl Failure {
+    /// Whether a row is refused, and not all that is written now.
+    fn of_a_row(&self) -> bool {
+        self.row != NO_ROW && error::cause(self.code) == Cause::Row
+    }
+
+    /// Whether it was given up because of another one.
+    fn dropped(&self) -> bool {
+        matches!(self.code, Code::PurgeQueue | Code::PurgeInflight)
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+struct Reports {
+    context: Context,
+    failed: Arc<Mutex<Vec<Failure>>>,
+}
+
+impl Reports {
+    fn failed(&self) -> MutexGuard<'_, Vec<Failure>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        self.context.log(level, facility, text);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.context.error(error, reason);
+    }
+
+    fn stats(&self, _: Statistics) {}
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, row: usize) {
+        if let Err((error, message)) = result {
+            let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
+            self.failed().push(Failure { row, topic: message.topic().to_owned(), code });
+        }
+    }
+}
+
+/// The producer's settings: transactional with an id.
+pub(super) fn config(
+    connection: &Connection,
+    id: Option<&str>,
+    largest: Option<usize>,
+) -> Result<ClientConfig, StageError> {
+    // What librdkafka takes for a size.
+    let largest = largest.map(|bytes| bytes.clamp(1000, 1_000_000_000));
+    // One record always fits.
+    let queue = largest.map_or(QUEUE_KIB, |bytes| QUEUE_KIB.max(bytes / 512)).to_string();
+    let largest = largest.map(|bytes| bytes.to_string());
+    let mut own = vec![
+        ("client.id", "foretell"),
+        ("partitioner", "murmur2_random"),
+        // Half the bytes or fewer for a few percent of a core; every client reads it.
+        ("compression.codec", "lz4"),
+        // A flush does not wait for it.
+        ("linger.ms", "5"),
+        ("enable.idempotence", "true"),
+        ("delivery.report.only.error", "true"),
+        ("queue.buffering.max.kbytes", &queue),
+        // The next transaction meets the end of the one before: trying again at once is quicker than the default 100 ms.
+        ("retry.backoff.ms", "1"),
+    ];
+    own.extend(largest.as_deref().map(|largest| ("message.max.bytes", largest)));
+    match id {
+        Some(id) => own.extend([("transactional.id", id), ("transaction.timeout.ms", OPEN)]),
+        None => own.push(("message.timeout.ms", "30000")),
+    }
+    connection.config(&own)
+}
+
+/// Rows to write, encoded once and written by several writers.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) encoded: Encoded,
+    pub(super) provenance: Option<Provenance>,
+    pub(super) target: Target,
+    /// Whether the target takes no record without a key, as far as is known.
+    pub(super) compacted: bool,
+}
+
+/// Why a row cannot go into its topic, and what can be done.
+type Refusal = (String, &'static str);
+
+/// Why a write did not happen.
+pub(super) enum Stop {
+    /// The broker refuses a row.
+    Row(StageError),
+    Error(StageError),
+}
+
+impl From<StageError> for Stop {
+    fn from(error: StageError) -> Stop {
+        Stop::Error(error)
+    }
+}
+
+/// A record of the progress topic; without a value it erases its key.
+pub(super) type Mark = (String, Option<String>);
+
+/// A producer. After an error it must not be used again: whether its transaction ended is unknown.
+pub(super) struct Writer {
+    producer: BaseProducer<Reports>,
+    reports: Reports,
+    id: Option<String>,
+    /// Of a rejected row's key and value, this many bytes are kept each.
+    rejected: usize,
+}
+
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "writer {}", self.id.as_deref().unwrap_or("without transactions"))
+    }
+}
+
+impl Writer {
+    /// With an id: fences every earlier producer of that id and waits until its transaction has ended.
+    pub(super) fn open(
+        connection: &Connection,
+        id: Option<String>,
+        largest: Option<usize>,
+    ) -> Result<Writer, StageError> {
+        let reports = Reports::default();
+        let config = config(connection, id.as_deref(), largest)?;
+        let producer: BaseProducer<Reports> = config.create_with_context(reports.clone()).map_err(error::config)?;
+        let rejected = largest.map_or(REJECTED_BYTES, |largest| REJECTED_BYTES.min(largest / 4));
+        let writer = Writer { producer, reports, id, rejected };
+        if writer.id.is_some() {
+            writer.producer.init_transactions(INIT).map_err(|error| writer.failed(&error))?;
+        }
+        Ok(writer)
+    }
+
+    fn doing(&self, target: &str) -> String {
+        match &self.id {
+            Some(id) => format!("transactional id `{id}`"),
+            None => format!("topic `{target}`"),
+        }
+    }
+
+    fn failed(&self, error: &KafkaError) -> StageError {
+        let found = error::of(&self.doing(""), error);
+        match error.rdkafka_error_code() {
+            Some(Code::TransactionalIdAuthorizationFailed | Code::ClusterAuthorizationFailed) => {
+                found.remedy("allow the user `Write` and `Describe` on transactional ids that begin with `foretell/`")
+            }
+            Some(Code::TopicAuthorizationFailed) => {
+                found.remedy("allow the user `Write` on the topic, on that of the positions and on `rejects`")
+            }
+            _ => found,
+        }
+    }
+
+    /// Writes rows and marks; with an id in one transaction. Rows that are known not to fit go to the rejects; how many
+    /// did.
+    pub(super) fn write(&self, job: &Job, rows: &[usize], marks: &[Mark]) -> Result<u64, Stop> {
+        self.reports.failed().clear();
+        if self.id.is_some() {
+            self.producer.begin_transaction().map_err(|error| self.failed(&error))?;
+        }
+        let mut rejected = 0;
+        for row in rows {
+            if let Some((reason, remedy)) = self.row(job, *row)? {
+                self.reject(job, *row, &reason, remedy)?;
+                rejected += 1;
+            }
+        }
+        self.mark(&job.target.progress, marks)?;
+        match self.end(&job.target.topic) {
+            Ok(()) => Ok(rejected),
+            Err(error) => Err(self.refused(job).unwrap_or(Stop::Error(error))),
+        }
+    }
+
+    /// The row that the broker refuses, if that is why nothing was written.
+    fn refused(&self, job: &Job) -> Option<Stop> {
+        let failed = self.reports.failed();
+        if failed.iter().any(|failure| !failure.of_a_row() && !failure.dropped()) {
+            return None;
+        }
+        let rows: Vec<&Failure> = failed.iter().filter(|failure| failure.of_a_row()).collect();
+        // librdkafka does not always tell the one that is at fault from the others of its batch.
+        let without_key = |failure: &&&Failure| job.encoded.key(failure.row).is_none();
+        let named = |failure: &&&Failure| failure.code != Code::InvalidDifferentRecord;
+        let one = rows.iter().find(without_key).or_else(|| rows.iter().find(named)).or_else(|| rows.first())?;
+        let (topic, text) = (&job.target.topic, error::text(one.code));
+        let what = match (one.code, job.encoded.key(one.row)) {
+            (Code::MessageSizeTooLarge | Code::MessageBatchTooLarge, _) => {
+                format!("topic `{topic}` takes no batch of {} records that is so large: {text}", rows.len())
+            }
+            (_, None) => format!("topic `{topic}` refuses the record, which has no key: {text}"),
+            (_, Some(_)) => format!("topic `{topic}` refuses the record, or another of its batch: {text}"),
+        };
+        let error = StageError::settings(format!("{}: {what}", place(job, one.row)));
+        Some(Stop::Row(match one.code {
+            Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => error.remedy(
+                "allow the user `DescribeConfigs` on the topic, or give its `max.message.bytes`: `options: { \
+                 message.max.bytes: … }`",
+            ),
+            Code::InvalidTimestamp => error.remedy("compare the clocks of this machine and the broker"),
+            _ => error.remedy("a compacted topic takes no record without a key: name a `key` that is never null"),
+        }))
+    }
+
+    /// Writes marks alone, in a transaction.
+    pub(super) fn only_marks(&self, progress: &str, marks: &[Mark]) -> Result<(), StageError> {
+        self.producer.begin_transaction().map_err(|error| self.failed(&error))?;
+        self.mark(progress, marks)?;
+        self.end(progress)
+    }
+
+    fn mark(&self, progress: &str, marks: &[Mark]) -> Result<(), StageError> {
+        for (key, value) in marks {
+            let mut record = BaseRecord::with_opaque_to(progress, NO_ROW).key(key.as_bytes());
+            record.payload = value.as_deref().map(str::as_bytes);
+            // The one that is read, whatever the topic has become.
+            record.partition = Some(0);
+            if !self.send(record)? {
+                return Err(StageError::settings(format!("topic `{progress}`: a position is too large for it")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands a row over, or says why it cannot go in.
+    fn row(&self, job: &Job, row: usize) -> Result<Option<Refusal>, StageError> {
+        let mut record = BaseRecord::with_opaque_to(&job.target.topic, row);
+        record.key = job.encoded.key(row);
+        if record.key.is_none() && job.compacted {
+            return Ok(Some(without_key(job)));
+        }
+        record.payload = job.encoded.value(row);
+        record.headers = job.encoded.headers(row);
+        Ok((!self.send(record)?).then(|| too_large(job, row)))
+    }
+
+    /// Hands a record over. Whether it fits.
+    fn send(&self, mut record: BaseRecord<'_, [u8], [u8], usize>) -> Result<bool, StageError> {
+        loop {
+            let Err((error, back)) = self.producer.send(record) else { return Ok(true) };
+            match error.rdkafka_error_code() {
+                Some(Code::MessageSizeTooLarge) => return Ok(false),
+                Some(Code::QueueFull) => {
+                    // Answers of records that failed are polled out; the others make room by themselves.
+                    self.producer.poll(Duration::ZERO);
+                    // A transaction with a failure is void; without one the other records are written all the same.
+                    if self.hopeless() {
+                        return Ok(true);
+                    }
+                    std::thread::sleep(Duration::from_millis(1));
+                    record = back;
+                }
+                // The transaction cannot go on. Its answers say why.
+                Some(Code::State) if self.id.is_some() => return Ok(true),
+                _ if self.hopeless() => return Ok(true),
+                _ => return Err(self.failed(&error)),
+            }
+        }
+    }
+
+    /// Whether what is written now cannot be kept. The end says why.
+    fn hopeless(&self) -> bool {
+        let failed = self.reports.failed();
+        match self.id {
+            Some(_) => failed.iter().any(|failure| !failure.dropped()),
+            None => failed.iter().any(|failure| error::cause(failure.code) != Cause::Row),
+        }
+    }
+
+    /// Sets a row aside.
+    fn reject(&self, job: &Job, row: usize, reason: &str, remedy: &str) -> Result<(), StageError> {
+        let size = size(job, row);
+        let Some(rejects) = &job.target.rejects else {
+            let error = StageError::settings(format!("{}: {reason}", place(job, row)));
+            return Err(error.remedy(remedy));
+        };
+        let add =
+            |headers: OwnedHeaders, name: &str, value: &str| headers.insert(Header { key: name, value: Some(value) });
+        let mut headers = OwnedHeaders::new_with_capacity(6);
+        if let Some(from) = job.provenance.as_ref().filter(|from| row < from.offsets.len()) {
+            headers = add(headers, "__connect.errors.partition", &from.partitions.value(row).to_string());
+            headers = add(headers, "__connect.errors.offset", &from.offsets.value(row).to_string());
+        }
+        headers = add(headers, "__connect.errors.stage", "sink kafka");
+        headers = add(headers, "__connect.errors.exception.message", reason);
+        headers = add(headers, "foretell.value.size", &size.to_string());
+        let cut =
+            |bytes: Option<&'_ [u8]>| bytes.map(|bytes| bytes.iter().take(self.rejected).copied().collect::<Vec<u8>>());
+        let (key, value) = (cut(job.encoded.key(row)), cut(job.encoded.value(row)));
+        let mut record = BaseRecord::with_opaque_to(rejects, NO_ROW).headers(headers);
+        record.key = key.as_deref();
+        record.payload = value.as_deref();
+        match self.send(record)? {
+            true => Ok(()),
+            false => Err(StageError::settings(format!("topic `{rejects}`: not even {} bytes fit", self.rejected))),
+        }
+    }
+
+    /// Waits for all answers, or for the first that makes the others void; with an id, commits.
+    fn end(&self, target: &str) -> Result<(), StageError> {
+        let deadline = Instant::now() + ANSWERS;
+        while !raw::flush(self.producer.client(), Duration::from_millis(50)) {
+            self.producer.poll(Duration::ZERO);
+            if self.hopeless() || Instant::now() >= deadline {
+                return Err(self.outcome(target));
+            }
+        }
+        if !self.reports.failed().is_empty() {
+            return Err(self.outcome(target));
+        }
+        if self.id.is_some() {
+            self.producer.commit_transaction(ANSWERS).map_err(|error| self.failed(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Why records did not arrive.
+    fn outcome(&self, target: &str) -> StageError {
+        if let Some((code, text)) = self.producer.client().fatal_error() {
+            let message = format!("{}: {text}", self.doing(target));
+            return StageError { fault: error::fault(code), message, remedy: String::new() };
+        }
+        let failed = self.reports.failed();
+        // What is not a row's comes first; a record that was dropped says nothing.
+        let failure = failed.iter().find(|failure| !failure.of_a_row() && !failure.dropped());
+        let Some(Failure { topic, code, .. }) = failure.or_else(|| failed.iter().find(|failure| !failure.dropped()))
+        else {
+            // Records are dropped where the transaction itself fails, and then none can begin: that says why.
+            if self.id.is_some()
+                && let Err(error) = self.producer.begin_transaction()
+                && error.rdkafka_error_code() != Some(Code::State)
+            {
+                return self.failed(&error);
+            }
+            return StageError::unavailable(format!("topic `{target}`: no answer within {} s", ANSWERS.as_secs()));
+        };
+        let error = error::of(&format!("topic `{topic}`"), &KafkaError::MessageProduction(*code));
+        match code {
+            Code::TopicAuthorizationFailed => error.remedy(format!("allow the user `Write` on `{topic}`")),
+            Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
+                error.remedy(format!("create topic `{topic}` again, or name another"))
+            }
+            Code::UnsupportedCompressionType => error.remedy("name another `options: { compression.codec: … }`"),
+            _ => error,
+        }
+    }
+}
+
+/// Where a row comes from.
+fn place(job: &Job, row: usize) -> String {
+    match &job.provenance {
+        Some(from) if row < from.offsets.len() => {
+            format!("partition {}, offset {}", from.partitions.value(row), from.offsets.value(row))
+        }
+        _ => format!("row {row} of the batch"),
+    }
+}
+
+/// The bytes of a row's key and value.
+fn size(job: &Job, row: usize) -> usize {
+    job.encoded.value(row).map_or(0, <[u8]>::len) + job.encoded.key(row).map_or(0, <[u8]>::len)
+}
+
+fn too_large(job: &Job, row: usize) -> Refusal {
+    (
+        format!("a record of {} bytes is too large for topic `{}`", size(job, row), job.target.topic),
+        "raise the topic's `max.message.bytes`, or name a topic for such rows: `rejects`",
+    )
+}
+
+fn without_key(job: &Job) -> Refusal {
+    (
+        format!("topic `{}` is compacted and takes no record without a key", job.target.topic),
+        "name a `key` that is never null, or a topic for such rows: `rejects`",
+    )
+}

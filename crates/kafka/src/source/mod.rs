@@ -1,0 +1,430 @@
+//! Records from a Kafka topic, as one static member of a consumer group (or of none, for a look).
+//!
+//! A thread of its own polls the client all the time ([`reader`]), so that a slow pipeline is never thrown out of its
+//! group, and fills a bounded buffer ([`buffer`]). A task looks at the topic beside it ([`watch`]), for what the client
+//! does not tell. Nothing is fetched between an assignment and the `seek` that says where to begin; where to begin is
+//! never the group's committed offset, and never reset by the client.
+
+mod buffer;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::DateTime;
+use foretell_flow::{Bounds, Demand, Event, Fault, Partition, Position, Source, StageError, Upkeep};
+use rdkafka::Offset;
+use rdkafka::types::RDKafkaErrorCode as Code;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
+use tokio::time::Instant;
+
+use crate::error;
+use crate::inspect::{Inspector, Topic, ask, blocking};
+use crate::settings::{Brokers, Connection, Options, Security};
+use foretell_connect::human::HumanSize;
+use foretell_connect::kind::{Kind, SourceContext, SourceSettings, schema_of, settings_of};
+use reader::{Committer, Membership, Reader};
+use watch::Watch;
+
+/// How the kind is listed.
+pub const KIND: Kind<dyn SourceSettings> = Kind {
+    name: "kafka",
+    inherits: &[],
+    schema: schema_of::<Settings>,
+    parse: |value| Ok(Box::new(settings_of::<Settings>(value)?)),
+};
+
+/// The buffer of all workers of a process, where the pipeline file does not say.
+const BUFFER: usize = 128 * 1024 * 1024;
+/// Less than this holds no batch worth the name.
+const LEAST_BUFFER: usize = 1024 * 1024;
+
+/// Reads a Kafka topic.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Where the cluster is: `host:port`, several by commas or as a list.
+    pub brokers: Brokers,
+    /// The topic.
+    pub topic: String,
+    /// The consumer group. Default: the pipeline's name. Its committed offsets are for lag tools: where a pipeline goes
+    /// on is stored with its results.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// Where a pipeline begins that has no position yet: `earliest` (default), `latest`, or a time such as
+    /// `2026-01-31T08:00:00Z`.
+    #[serde(default)]
+    pub start: Start,
+    /// Memory for records that were fetched but not yet processed, shared by all workers of this process. Default:
+    /// `128 MiB`.
+    #[serde(default)]
+    pub buffer: Option<HumanSize>,
+    /// TLS and login.
+    #[serde(default)]
+    pub security: Security,
+    /// Further properties of the Kafka client, by librdkafka's names, e.g. `fetch.min.bytes: 1000`.
+    #[serde(default)]
+    pub options: Options,
+}
+
+/// Where a pipeline begins that has no position yet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Start {
+    /// At the oldest record that is still there.
+    #[default]
+    Earliest,
+    /// At the next record.
+    Latest,
+    /// At the first record written at or after this time, in milliseconds since the epoch.
+    Time(i64),
+}
+
+impl<'de> Deserialize<'de> for Start {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.as_str() {
+            "earliest" => Ok(Start::Earliest),
+            "latest" => Ok(Start::Latest),
+            text => match DateTime::parse_from_rfc3339(text) {
+                Ok(time) => Ok(Start::Time(time.timestamp_millis())),
+                Err(_) => Err(D::Error::custom(format!(
+                    "`{text}` is not `earliest`, `latest` or a time such as `2026-01-31T08:00:00Z`"
+                ))),
+            },
+        }
+    }
+}
+
+impl JsonSchema for Start {
+    fn schema_name() -> Cow<'static, str> {
+        "Start".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "`earliest`, `latest`, or a time such as `2026-01-31T08:00:00Z`.",
+            "anyOf": [{ "enum": ["earliest", "latest"] }, { "type": "string", "format": "date-time" }],
+            "default": "earliest",
+        })
+    }
+}
+
+impl Settings {
+    fn connection(&self, context: &SourceContext) -> Connection {
+        Connection {
+            brokers: self.brokers.clone(),
+            security: self.security.clone(),
+            options: self.options.clone(),
+            base: context.base.clone(),
+        }
+    }
+}
+
+#[async_trait]
+impl SourceSettings for Settings {
+    fn describe(&self) -> String {
+        let group = self.group.as_deref().unwrap_or("the pipeline's name");
+        format!("topic {} at {} (group {group})", self.topic, self.brokers.0)
+    }
+
+    async fn open(&self, context: &SourceContext, probe: bool) -> Result<Box<dyn Source>, StageError> {
+        let group = self.group.clone().unwrap_or_else(|| context.pipeline.clone());
+        let connection = self.connection(context);
+        let isolation = self.options.get("isolation.level").unwrap_or_else(|| "read_committed".into());
+        let (settings, context) = (self.clone(), context.clone());
+        let source = blocking(move || {
+            let inspector = Arc::new(Inspector::new(&connection, Some(&group), &isolation)?);
+            let found = inspector.topic(&settings.topic)?;
+            let topic: Arc<str> = settings.topic.as_str().into();
+            let reader = match probe {
+                true => None,
+                false => {
+                    let buffer = settings.buffer.map_or(BUFFER, |size| size.0) / context.workers.max(1);
+                    let options = reader::Options {
+                        membership: match context.observe {
+                            true => Membership::None { partitions: (0..found.partitions).collect() },
+                            false => Membership::Static { name: format!("{group}-{}", context.worker) },
+                        },
+                        group,
+                        isolation,
+                        buffer: buffer.max(LEAST_BUFFER),
+                    };
+                    Some(Reader::start(&connection, topic.clone(), options, inspector.clone())?)
+                }
+            };
+            let upkeep = GroupUpkeep {
+                topic: topic.clone(),
+                inspector: inspector.clone(),
+                committer: reader.as_ref().map(Reader::committer),
+                committed: Mutex::default(),
+            };
+            let upkeep = Arc::new(upkeep);
+            Ok(KafkaSource { topic, start: settings.start, inspector, reader, watch: None, upkeep, dealt: false })
+        });
+        let mut source = source.await?;
+        source.watch = source.reader.as_ref().map(|reader| Watch::start(reader, source.inspector.clone()));
+        Ok(Box::new(source))
+    }
+}
+
+/// One member of a group. Without a reader it was opened to look only.
+struct KafkaSource {
+    topic: Arc<str>,
+    start: Start,
+    inspector: Arc<Inspector>,
+    reader: Option<Reader>,
+    watch: Option<Watch>,
+    upkeep: Arc<GroupUpkeep>,
+    /// Whether the first assignment was looked at.
+    dealt: bool,
+}
+
+impl fmt::Debug for KafkaSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "topic {}", self.topic)
+    }
+}
+
+impl KafkaSource {
+    fn reader(&self) -> Result<&Reader, StageError> {
+        let error = || StageError::settings(format!("topic `{}` was opened to look only", self.topic));
+        self.reader.as_ref().ok_or_else(error)
+    }
+
+    /// Whether this is the first assignment, and some partition is neither in it nor was ever another member's: who comes
+    /// back under its name within its session gets what it had before, also where the topic has grown meanwhile.
+    async fn is_short(&mut self, event: &Event) -> bool {
+        let Event::Assigned(ours) = event else { return false };
+        if ours.is_empty() || std::mem::replace(&mut self.dealt, true) {
+            return false;
+        }
+        let (topic, ours) = (self.topic.clone(), ours.iter().map(|partition| partition.index).collect::<Vec<_>>());
+        let short = ask(&self.inspector, move |inspector| {
+            let all = 0..inspector.topic(&topic)?.partitions;
+            let others: Vec<i32> = all.filter(|index| !ours.contains(index)).collect();
+            Ok(!others.is_empty() && inspector.committed(&topic, &others)?.iter().any(Option::is_none))
+        });
+        // A group that may not be read is no reason to stop.
+        short.await.unwrap_or_else(|error| {
+            tracing::debug!(topic = &*self.topic, %error, "whether all partitions are somebody's is not known");
+            false
+        })
+    }
+}
+
+#[async_trait]
+impl Source for KafkaSource {
+    async fn next(&mut self, demand: Demand) -> Result<Event, StageError> {
+        let deadline = Instant::now() + demand.wait;
+        loop {
+            let reader = self.reader()?;
+            let changed = reader.changed();
+            if let Some(event) = reader.take(demand)? {
+                drop(changed);
+                if self.is_short(&event).await {
+                    self.reader()?.deal();
+                    continue;
+                }
+                return Ok(event);
+            }
+            if reader.down_for() > Duration::from_secs(60) {
+                let topic = self.topic.clone();
+                // Either it answers, and was just silent, or this says why not.
+                ask(&self.inspector, move |inspector| inspector.find(&topic).map(drop)).await?;
+                self.reader()?.answered();
+                continue;
+            }
+            if tokio::time::timeout_at(deadline, changed).await.is_err() {
+                return Ok(Event::Idle);
+            }
+        }
+    }
+
+    async fn partitions(&mut self) -> Result<usize, StageError> {
+        let topic = self.topic.clone();
+        let found = ask(&self.inspector, move |inspector| inspector.topic(&topic)).await?;
+        Ok(usize::try_from(found.partitions).unwrap_or_default())
+    }
+
+    async fn bounds(&mut self, partitions: &[Partition]) -> Result<Vec<Bounds>, StageError> {
+        let numbers: Vec<i32> = partitions.iter().map(|partition| partition.index).collect();
+        let (topic, start) = (self.topic.clone(), self.start);
+        let answer = ask(&self.inspector, move |inspector| bounds(inspector, &topic, &numbers, start)).await?;
+        if let (Some(reader), Some(bound)) = (&self.reader, answer.first()) {
+            reader.identify(&bound.identity);
+        }
+        Ok(answer)
+    }
+
+    async fn seek(&mut self, positions: &[Position]) -> Result<(), StageError> {
+        let positions = positions.iter().map(|position| (position.partition.index, position.next)).collect();
+        self.reader()?.seek(positions).await
+    }
+
+    async fn notes(&mut self) -> Result<Vec<String>, StageError> {
+        let topic = self.topic.clone();
+        ask(&self.inspector, move |inspector| {
+            let all: Vec<i32> = (0..inspector.topic(&topic)?.partitions).collect();
+            match inspector.committed(&topic, &all) {
+                Ok(committed) => Ok(committed.into_iter().flatten().map(|(_, note)| note).collect()),
+                Err(error) if error.fault == Fault::Unavailable => Err(error),
+                // A group that may not be read is no reason to stop.
+                Err(error) => {
+                    tracing::debug!(topic = &*topic, %error, "the group's notes are not known");
+                    Ok(Vec::new())
+                }
+            }
+        })
+        .await
+    }
+
+    fn upkeep(&mut self) -> Arc<dyn Upkeep> {
+        self.upkeep.clone()
+    }
+}
+
+/// A commit whose answer nobody waits for is sent again after this time: a rebalance may have refused it.
+const COMMIT_AGAIN: Duration = Duration::from_secs(20);
+
+/// The group as housekeeping sees it.
+struct GroupUpkeep {
+    topic: Arc<str>,
+    inspector: Arc<Inspector>,
+    /// None where the source was opened to look only.
+    committer: Option<Committer>,
+    /// What was committed last, by partition: up to where, with which note, when.
+    committed: Mutex<HashMap<i32, (i64, String, Instant)>>,
+}
+
+#[async_trait]
+impl Upkeep for GroupUpkeep {
+    async fn behind(&self, positions: &[Position]) -> Result<i64, StageError> {
+        let (topic, positions) = (self.topic.clone(), positions.to_vec());
+        ask(&self.inspector, move |inspector| {
+            let partitions: Vec<i32> = positions.iter().map(|position| position.partition.index).collect();
+            let ends = inspector.offsets(&topic, &partitions, Offset::End)?;
+            Ok(ends.iter().zip(&positions).map(|(end, position)| (end - position.next).max(0)).sum())
+        })
+        .await
+    }
+
+    async fn commit(&self, positions: &[Position], note: &str) -> Result<(), StageError> {
+        let Some(committer) = &self.committer else { return Ok(()) };
+        let mut committed = self.committed.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = |position: &&Position| match committed.get(&position.partition.index) {
+            Some((last, _, _)) if position.next < *last => false,
+            Some((last, noted, at)) => position.next > *last || noted != note || at.elapsed() > COMMIT_AGAIN,
+            None => true,
+        };
+        let due: Vec<(i32, i64)> =
+            positions.iter().filter(due).map(|position| (position.partition.index, position.next)).collect();
+        committer.commit(&due, note)?;
+        committed.extend(due.into_iter().map(|(index, next)| (index, (next, note.to_owned(), Instant::now()))));
+        Ok(())
+    }
+}
+
+fn bounds(inspector: &Inspector, topic: &str, partitions: &[i32], start: Start) -> Result<Vec<Bounds>, StageError> {
+    let Topic { partitions: count, identity, .. } = inspector.topic(topic)?;
+    if let Some(missing) = partitions.iter().find(|partition| !(0..count).contains(*partition)) {
+        let error =
+            StageError::state(format!("topic `{topic}` has {count} partitions, and none with number {missing}"));
+        return Err(error.remedy("`foretell positions forget` drops what is stored for it"));
+    }
+    let first = inspector.offsets(topic, partitions, Offset::Beginning)?;
+    let end = inspector.offsets(topic, partitions, Offset::End)?;
+    let start = match start {
+        Start::Earliest => first.clone(),
+        Start::Latest => end.clone(),
+        Start::Time(millis) => inspector.offsets(topic, partitions, Offset::Offset(millis.max(0)))?,
+    };
+    let committed = match inspector.committed(topic, partitions) {
+        Ok(committed) => committed,
+        // Where sinks keep no positions, the group does.
+        Err(error) if error.fault == Fault::Unavailable => return Err(error),
+        // A group that may not be read is no reason to stop.
+        Err(error) => {
+            tracing::debug!(topic, %error, "the group's offsets are not known");
+            vec![None; partitions.len()]
+        }
+    };
+    let rows = partitions.iter().zip(first).zip(end).zip(start).zip(committed);
+    Ok(rows
+        .map(|((((index, first), end), start), committed)| Bounds {
+            partition: Partition { topic: topic.into(), index: *index },
+            identity: identity.clone(),
+            first,
+            end,
+            start,
+            committed: committed.map(|(offset, _)| offset),
+        })
+        .collect())
+}
+
+/// The loud stop for a position that the log does not have.
+fn out_of_range(inspector: &Inspector, topic: &str, partition: i32, position: i64) -> StageError {
+    let ends = |at| inspector.offsets(topic, &[partition], at).ok().and_then(|found| found.first().copied());
+    let message = match (ends(Offset::Beginning), ends(Offset::End)) {
+        (Some(first), _) if position < first => return below_start(topic, partition, position, first),
+        (_, Some(end)) if position > end => {
+            format!(
+                "{topic}[{partition}]: position {position} is beyond the log's end, {end}: was the topic recreated?"
+            )
+        }
+        _ => format!("{topic}[{partition}]: position {position} is not in the log"),
+    };
+    StageError::state(message).remedy(ELSEWHERE)
+}
+
+const ELSEWHERE: &str =
+    "`foretell positions show` says what each sink holds; `foretell positions set` or `forget` goes on elsewhere";
+
+/// Records went before they were read.
+fn below_start(topic: &str, partition: i32, position: i64, first: i64) -> StageError {
+    let gone = first.saturating_sub(position);
+    StageError::state(format!(
+        "{topic}[{partition}]: position {position} is below the log's start, {first}: {gone} offsets are gone"
+    ))
+    .remedy(ELSEWHERE)
+}
+
+/// A part of the log that cannot be read.
+fn unreadable(topic: &str, partition: i32, offset: i64, code: Code, text: &str) -> StageError {
+    let place = format!("{topic}[{partition}]: offset {offset}");
+    match code {
+        Code::TopicAuthorizationFailed => {
+            StageError::settings(format!("{topic}[{partition}]: {text}")).remedy(format!("allow the user `Read` on `{topic}`"))
+        }
+        Code::MessageSizeTooLarge => StageError::settings(format!("{place}: {text}"))
+            .remedy("`options: { receive.message.max.bytes: …, fetch.message.max.bytes: … }` lets larger records in"),
+        _ => StageError::state(format!("{place} cannot be read: {text}")).remedy(
+                "where it is damaged on the broker's disk, another replica may have it whole; `foretell positions set` to an \
+                 offset behind that batch goes on without its records",
+            ),
+    }
+}
+
+/// The fault of an error that the group or a partition reports while reading.
+fn reading(topic: &str, code: Code, text: &str) -> StageError {
+    let error =
+        StageError { fault: error::fault(code), message: format!("topic `{topic}`: {text}"), remedy: String::new() };
+    match code {
+        Code::GroupAuthorizationFailed => {
+            error.remedy("allow the user `Read` on the consumer group: `group`, or the pipeline's name")
+        }
+        Code::TopicAuthorizationFailed => error.remedy(format!("allow the user `Read` and `Describe` on `{topic}`")),
+        Code::InconsistentGroupProtocol => {
+            error.remedy("members of this group assign partitions in another way: name another `group`")
+        }
+        _ => error,
+    }
+}

@@ -1,0 +1,587 @@
+//! The thread that polls the client, and what the source and it share.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+use foretell_flow::{Demand, Event, Fault, Partition, StageError};
+use rdkafka::Offset;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::types::RDKafkaErrorCode as Code;
+use tokio::sync::{Notify, oneshot};
+
+use super::buffer::Buffer;
+use super::{out_of_range, reading, unreadable};
+use crate::client::Context;
+use crate::error;
+use crate::inspect::Inspector;
+use crate::raw::{Consumer, Handle, Polled, Rebalance};
+use crate::settings::Connection;
+
+/// Between polls of a quiet topic; requests wake the thread earlier.
+const POLL: Duration = Duration::from_millis(200);
+/// A full buffer is waited on this long before fetching stops and polling goes on, so that a pipeline that is just the
+/// slower side costs no fetch twice. Rebalances are seen this much later at most.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Messages in the buffer at most, however small they are: each costs about 150 bytes besides its own.
+const ROWS: usize = 500_000;
+/// What passes by itself is told this often while it lasts.
+const SAY: Duration = Duration::from_secs(30);
+/// For a clean end: commits on their way, and the member's goodbye.
+const GOODBYE: Duration = Duration::from_secs(3);
+
+/// How the reader gets its partitions.
+pub(super) enum Membership {
+    /// From its group, as a member of this stable name.
+    Static { name: String },
+    /// It takes these, and no group hears of it.
+    None { partitions: Vec<i32> },
+}
+
+/// How the reader behaves.
+pub(super) struct Options {
+    pub(super) group: String,
+    pub(super) membership: Membership,
+    pub(super) isolation: String,
+    /// Bytes of buffered messages.
+    pub(super) buffer: usize,
+}
+
+/// The source's end of the thread.
+pub(super) struct Reader {
+    shared: Arc<Shared>,
+    handle: Arc<Handle>,
+    /// Closed by the thread when it has left the group.
+    ended: Mutex<mpsc::Receiver<()>>,
+}
+
+/// What the thread, the source and the [watch](super::watch) share.
+pub(super) struct Shared {
+    pub(super) topic: Arc<str>,
+    limit: usize,
+    state: Mutex<State>,
+    /// For the source: something came.
+    came: Notify,
+    /// For the thread: something was asked or taken.
+    asked: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// Our partitions by number.
+    owned: Vec<i32>,
+    /// What the source has not been told.
+    rebalances: Vec<Rebalance>,
+    buffer: Buffer,
+    seek: Option<Seek>,
+    /// Whether the group is to deal its partitions again.
+    deal: bool,
+    /// Counts assignments and seeks: what was seen before one of them says nothing of what is read after it.
+    epoch: u64,
+    /// Why reading cannot go on. Nothing is fetched any more; what was read before is handed out first.
+    failure: Option<StageError>,
+    /// The log that positions were said of.
+    identity: Option<String>,
+    /// When the last broker was lost, as long as nothing came since.
+    down: Option<Instant>,
+    stop: bool,
+    /// Whether nothing is fetched because the buffer is full.
+    parked: bool,
+}
+
+/// What is being read at a moment.
+pub(super) struct Reading {
+    pub(super) epoch: u64,
+    pub(super) identity: Option<String>,
+    /// Whether it is fetched: not while the buffer is full.
+    pub(super) fetching: bool,
+    /// By partition the next offset to fetch.
+    pub(super) at: Vec<(i32, i64)>,
+}
+
+struct Seek {
+    positions: Vec<(i32, i64)>,
+    done: oneshot::Sender<Result<(), StageError>>,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes why reading cannot go on, and says it at once: the pipeline may be long busy with what was read before.
+    fn fail(&self, failure: StageError) {
+        let epoch = self.state().epoch;
+        self.fail_in(epoch, failure);
+    }
+
+    /// As [`fail`](Self::fail), of what was seen in this epoch.
+    pub(super) fn fail_in(&self, epoch: u64, failure: StageError) {
+        let mut state = self.state();
+        if state.epoch != epoch || state.failure.is_some() {
+            return;
+        }
+        tracing::warn!("{failure}; reading ends here, and what was read before it is stored first");
+        state.failure = Some(failure);
+        drop(state);
+        self.came.notify_one();
+        self.asked.notify_one();
+    }
+
+    /// What is being read now, for the watch.
+    pub(super) fn reading(&self) -> Reading {
+        let state = self.state();
+        Reading {
+            epoch: state.epoch,
+            identity: state.identity.clone(),
+            fetching: !state.parked && state.failure.is_none() && state.seek.is_none(),
+            at: state.buffer.wanted().collect(),
+        }
+    }
+
+    fn full(&self, buffer: &Buffer) -> bool {
+        buffer.bytes() >= self.limit || buffer.rows() >= ROWS
+    }
+
+    fn drained(&self, buffer: &Buffer) -> bool {
+        buffer.bytes() <= self.limit / 2 && buffer.rows() <= ROWS / 2
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "reader of {}", self.shared.topic)
+    }
+}
+
+impl Reader {
+    /// Joins the group, where it is to join one, and starts polling.
+    pub(super) fn start(
+        connection: &Connection,
+        topic: Arc<str>,
+        options: Options,
+        inspector: Arc<Inspector>,
+    ) -> Result<Reader, StageError> {
+        // What librdkafka fetches ahead comes on top of our buffer; an eighth of it keeps the brokers busy.
+        let ahead = (options.buffer / 8 / 1024).clamp(1024, 64 * 1024).to_string();
+        let mut settings = vec![
+            ("client.id", "foretell"),
+            // The client consumes under no other; as long as it does not subscribe, the group does not know of it.
+            ("group.id", options.group.as_str()),
+            ("session.timeout.ms", "20000"),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("auto.offset.reset", "error"),
+            ("enable.partition.eof", "true"),
+            ("isolation.level", options.isolation.as_str()),
+            // A damaged batch must not pass for records; what comes behind it is void, see [`Buffer`].
+            ("check.crcs", "true"),
+            ("queued.max.messages.kbytes", ahead.as_str()),
+            // New partitions are seen within this time.
+            ("topic.metadata.refresh.interval.ms", "60000"),
+        ];
+        if let Membership::Static { name } = &options.membership {
+            settings.push(("group.instance.id", name.as_str()));
+        }
+        let config = connection.config(&settings)?;
+        let context = Context::default();
+        let consumer = Consumer::new(&config, context.clone()).map_err(error::config)?;
+        let mut state = State::default();
+        let member = match options.membership {
+            Membership::Static { name } => {
+                consumer.subscribe(&topic).map_err(|error| error::of(&format!("topic `{topic}`"), &error))?;
+                name
+            }
+            Membership::None { partitions } => {
+                state.owned.clone_from(&partitions);
+                state.rebalances.push(Rebalance::Assigned(partitions));
+                String::new()
+            }
+        };
+        let shared = Arc::new(Shared {
+            topic,
+            limit: options.buffer,
+            state: Mutex::new(state),
+            came: Notify::new(),
+            asked: Condvar::new(),
+        });
+        let handle = consumer.handle();
+        let (end, ended) = mpsc::channel();
+        let thread = Thread {
+            shared: shared.clone(),
+            consumer,
+            context,
+            inspector,
+            member,
+            full: None,
+            halted: false,
+            said: HashMap::new(),
+        };
+        std::thread::Builder::new()
+            .name("kafka source".into())
+            .spawn(move || {
+                let _end = end;
+                let shared = thread.shared.clone();
+                // Who waits for records would wait for ever.
+                if let Err(error) = StageError::guarded("the Kafka source", || thread.run()) {
+                    shared.state().failure.get_or_insert(error);
+                    shared.came.notify_one();
+                }
+            })
+            .map_err(|error| StageError::unavailable(format!("no thread for the Kafka source: {error}")))?;
+        Ok(Reader { shared, handle, ended: Mutex::new(ended) })
+    }
+
+    /// For the watch.
+    pub(super) fn shared(&self) -> (Arc<Shared>, Arc<Handle>) {
+        (self.shared.clone(), self.handle.clone())
+    }
+
+    /// The log that positions are said of from now on.
+    pub(super) fn identify(&self, identity: &str) {
+        self.shared.state().identity = Some(identity.to_owned());
+    }
+
+    /// Resolves when something came after this call.
+    pub(super) fn changed(&self) -> impl Future<Output = ()> + '_ {
+        let mut changed = Box::pin(self.shared.came.notified());
+        changed.as_mut().enable();
+        changed
+    }
+
+    /// What there is to say now.
+    pub(super) fn take(&self, demand: Demand) -> Result<Option<Event>, StageError> {
+        let shared = &self.shared;
+        let mut state = shared.state();
+        if !state.rebalances.is_empty() {
+            return Ok(Some(match state.rebalances.remove(0) {
+                Rebalance::Revoked => Event::Revoked,
+                Rebalance::Assigned(numbers) => {
+                    let partition = |index| Partition { topic: shared.topic.clone(), index };
+                    Event::Assigned(numbers.into_iter().map(partition).collect())
+                }
+            }));
+        }
+        let chunk = state.buffer.take(&shared.topic, demand);
+        let rows = state.buffer.rows();
+        let resume = state.parked && shared.drained(&state.buffer);
+        // The records before a failure come first.
+        if let (true, Some(failure)) = (chunk.is_none() && rows == 0, &state.failure) {
+            return Err(failure.clone());
+        }
+        drop(state);
+        shared.asked.notify_one();
+        if resume {
+            self.handle.wake();
+        }
+        Ok(chunk.map(Event::Records))
+    }
+
+    /// For how long no broker has been there; zero where one answered since.
+    pub(super) fn down_for(&self) -> Duration {
+        self.shared.state().down.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// A broker answered.
+    pub(super) fn answered(&self) {
+        self.shared.state().down = None;
+    }
+
+    /// Reads on from these offsets.
+    pub(super) async fn seek(&self, positions: Vec<(i32, i64)>) -> Result<(), StageError> {
+        let (done, outcome) = oneshot::channel();
+        self.shared.state().seek = Some(Seek { positions, done });
+        self.shared.asked.notify_one();
+        self.handle.wake();
+        let gone = || StageError::unavailable(format!("topic `{}`: the reader has ended", self.shared.topic));
+        outcome.await.map_err(|_| gone())?
+    }
+
+    /// Has the group deal its partitions again: an assignment follows.
+    pub(super) fn deal(&self) {
+        self.shared.state().deal = true;
+        self.shared.asked.notify_one();
+        self.handle.wake();
+    }
+
+    /// For commits beside the reading.
+    pub(super) fn committer(&self) -> Committer {
+        Committer { shared: self.shared.clone(), handle: self.handle.clone() }
+    }
+}
+
+/// Sends the group's offsets.
+pub(super) struct Committer {
+    shared: Arc<Shared>,
+    handle: Arc<Handle>,
+}
+
+impl Committer {
+    /// Sends those of partitions that are ours, with a note, without waiting.
+    pub(super) fn commit(&self, positions: &[(i32, i64)], note: &str) -> Result<(), StageError> {
+        let owned = self.shared.state().owned.clone();
+        let ours = positions.iter().filter(|(partition, _)| owned.contains(partition)).copied();
+        let list = list(&self.shared.topic, ours);
+        if list.count() == 0 {
+            return Ok(());
+        }
+        for (partition, _) in positions {
+            if let Some(mut element) = list.find_partition(&self.shared.topic, *partition) {
+                element.set_metadata(note);
+            }
+        }
+        self.handle.commit(&list).map_err(|error| error::of(&format!("topic `{}`", self.shared.topic), &error))
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.shared.state().stop = true;
+        self.shared.asked.notify_one();
+        self.handle.wake();
+        // What is not committed by then is not lost: the group's offset is advisory.
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = ended.recv_timeout(GOODBYE);
+    }
+}
+
+pub(super) fn list(topic: &str, positions: impl IntoIterator<Item = (i32, i64)>) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for (partition, offset) in positions {
+        // Fails only for an offset that cannot be said: a negative one, which no log has.
+        let _ = list.add_partition_offset(topic, partition, Offset::Offset(offset.max(0)));
+    }
+    list
+}
+
+struct Thread {
+    shared: Arc<Shared>,
+    consumer: Consumer,
+    context: Context,
+    inspector: Arc<Inspector>,
+    member: String,
+    /// Since when the buffer is full.
+    full: Option<Instant>,
+    /// Whether nothing is fetched because of a failure.
+    halted: bool,
+    /// When what passes by itself was told last, by partition and code.
+    said: HashMap<(i32, i32), Instant>,
+}
+
+impl Thread {
+    fn run(mut self) {
+        while !self.stopped() {
+            self.seek();
+            self.deal();
+            if !self.room() {
+                continue;
+            }
+            match self.consumer.poll(POLL) {
+                Polled::Nothing => self.fatal(),
+                Polled::Rebalanced(rebalances) => self.rebalanced(rebalances),
+                Polled::Batch(batch) => {
+                    let errors: Vec<(i32, i64, Code, String)> = batch
+                        .iter()
+                        .filter_map(|message| {
+                            let code = message.error().filter(|code| *code != Code::PartitionEOF)?;
+                            Some((message.partition(), message.offset(), code, message.error_text()))
+                        })
+                        .collect();
+                    let mut state = self.shared.state();
+                    state.buffer.push(batch);
+                    if errors.is_empty() {
+                        state.down = None;
+                    }
+                    drop(state);
+                    for (partition, offset, code, text) in errors {
+                        self.failed(partition, offset, code, &text);
+                    }
+                    self.shared.came.notify_one();
+                }
+            }
+            self.watch();
+        }
+        self.consumer.close();
+    }
+
+    fn stopped(&self) -> bool {
+        self.shared.state().stop
+    }
+
+    /// Does what `seek` asked for.
+    fn seek(&mut self) {
+        let Some(Seek { mut positions, done }) = self.shared.state().seek.take() else { return };
+        let wanted = {
+            let mut state = self.shared.state();
+            // A partition that was lost in between is another member's business now.
+            positions.retain(|(partition, _)| state.owned.contains(partition));
+            state.buffer.seek(&positions);
+            state.epoch += 1;
+            state.failure = None;
+            state.parked = false;
+            list(&self.shared.topic, state.buffer.wanted())
+        };
+        self.full = None;
+        self.halted = false;
+        let outcome = self.assign(&wanted);
+        // Nobody may be waiting any more.
+        let _ = done.send(outcome);
+    }
+
+    /// Joins its group once more. Of the group's leader that makes the coordinator deal anew; of another member it
+    /// changes nothing.
+    fn deal(&self) {
+        if !std::mem::take(&mut self.shared.state().deal) {
+            return;
+        }
+        if self.member.is_empty() {
+            // It has what it took.
+            let mut state = self.shared.state();
+            let owned = Rebalance::Assigned(state.owned.clone());
+            state.rebalances.push(owned);
+            drop(state);
+            return self.shared.came.notify_one();
+        }
+        tracing::info!(topic = &*self.shared.topic, "some partitions are nobody's in the group yet: joining it again");
+        if let Err(error) = self.consumer.subscribe(&self.shared.topic) {
+            self.shared.fail(error::of(&format!("topic `{}`", self.shared.topic), &error));
+        }
+    }
+
+    fn assign(&self, list: &TopicPartitionList) -> Result<(), StageError> {
+        self.consumer.assign(list).map_err(|error| error::of(&format!("topic `{}`", self.shared.topic), &error))
+    }
+
+    /// Whether to poll now. A buffer that stays full stops the fetching, and so does a failure; polling goes on.
+    fn room(&mut self) -> bool {
+        let mut state = self.shared.state();
+        if state.failure.is_some() {
+            drop(state);
+            if !std::mem::replace(&mut self.halted, true)
+                && let Err(error) = self.assign(&TopicPartitionList::new())
+            {
+                tracing::debug!(%error, "fetching goes on after a failure");
+            }
+            return true;
+        }
+        if state.parked {
+            if self.shared.drained(&state.buffer) {
+                state.parked = false;
+                let wanted = list(&self.shared.topic, state.buffer.wanted());
+                drop(state);
+                if let Err(error) = self.assign(&wanted) {
+                    self.shared.fail(error);
+                }
+            }
+            return true;
+        }
+        if !self.shared.full(&state.buffer) {
+            self.full = None;
+            return true;
+        }
+        let since = *self.full.get_or_insert_with(Instant::now);
+        if since.elapsed() < PATIENCE {
+            drop(self.shared.asked.wait_timeout(state, Duration::from_millis(50)));
+            return false;
+        }
+        state.parked = true;
+        drop(state);
+        self.full = None;
+        if let Err(error) = self.assign(&TopicPartitionList::new()) {
+            tracing::debug!(%error, "fetching goes on with a full buffer");
+        }
+        true
+    }
+
+    fn rebalanced(&mut self, rebalances: Vec<Rebalance>) {
+        // Nothing is fetched until the next `seek`.
+        self.full = None;
+        self.halted = false;
+        let mut state = self.shared.state();
+        state.epoch += 1;
+        state.parked = false;
+        // Of partitions that are another member's now. One that does not pass comes again.
+        state.failure = None;
+        for rebalance in &rebalances {
+            state.buffer.void();
+            state.owned = match rebalance {
+                Rebalance::Assigned(numbers) => numbers.clone(),
+                Rebalance::Revoked => Vec::new(),
+            };
+        }
+        tracing::debug!(topic = &*self.shared.topic, member = self.member, owned = ?state.owned, "assignment");
+        state.down = None;
+        state.rebalances.extend(rebalances);
+        drop(state);
+        self.shared.came.notify_one();
+    }
+
+    /// An error among the messages.
+    fn failed(&mut self, partition: i32, offset: i64, code: Code, text: &str) {
+        if self.shared.state().failure.is_some() {
+            // What comes behind the first is of its making.
+            return;
+        }
+        let topic = self.shared.topic.clone();
+        let failure = match code {
+            Code::Fatal => return self.fatal(),
+            Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation => {
+                let stored = self.shared.state().buffer.wanted().find(|(index, _)| *index == partition);
+                let position = stored.map_or(offset, |(_, position)| position);
+                out_of_range(&self.inspector, &topic, partition, position)
+            }
+            // Whether it is gone for good is seen by the watch.
+            Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition | Code::UnknownTopicId => {
+                return self.say(partition, code, text);
+            }
+            code if partition >= 0 && offset >= 0 && error::breaks(code) => {
+                unreadable(&topic, partition, offset, code, text)
+            }
+            // The client goes on by itself: connections come back, a rebalance follows.
+            code if error::fault(code) == Fault::Unavailable => return self.say(partition, code, text),
+            code => reading(&topic, code, text),
+        };
+        self.shared.fail(failure);
+    }
+
+    /// Tells what is expected to pass by itself: once, and again while it lasts.
+    fn say(&mut self, partition: i32, code: Code, text: &str) {
+        let now = Instant::now();
+        let said = self.said.get(&(partition, code as i32));
+        if said.is_some_and(|said| now.duration_since(*said) < SAY) {
+            tracing::debug!(topic = &*self.shared.topic, partition, "{text}");
+            return;
+        }
+        self.said.insert((partition, code as i32), now);
+        let topic = &self.shared.topic;
+        match partition {
+            0.. => tracing::warn!("{topic}[{partition}]: {text}: trying again"),
+            _ => tracing::warn!("topic `{topic}`: {text}: trying again"),
+        }
+    }
+
+    /// An error after which this client is of no use.
+    fn fatal(&mut self) {
+        let Some((code, text)) = self.consumer.handle().fatal() else { return };
+        let topic = &self.shared.topic;
+        let failure = match code {
+            Code::FencedInstanceId => {
+                StageError::settings(format!("topic `{topic}`: another process joined the group as `{}`", self.member))
+                    .remedy("each worker needs an id of its own: `--worker-id`; or this is an old process: let it end")
+            }
+            code => reading(topic, code, &text),
+        };
+        self.shared.fail(failure);
+    }
+
+    /// Notes that all brokers are away.
+    fn watch(&self) {
+        let Some(last) = self.context.errors().into_iter().rfind(|report| report.code == Code::AllBrokersDown) else {
+            return;
+        };
+        self.context.forget();
+        self.shared.state().down.get_or_insert(last.at);
+        self.shared.came.notify_one();
+    }
+}

@@ -1,0 +1,7 @@
+//! SQL databases as a sink and as reference tables. The only crate that knows their clients.
+
+pub mod sink;
+pub mod table;
+
+/// Tables as a sink.
+pub use sink::KIND as SINK;

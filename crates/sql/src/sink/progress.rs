@@ -1,0 +1,418 @@
+//! The tables beside the user's: positions, plans and refused rows.
+//!
+//! `foretell_progress` has one row a partition, whose `next` only a compare-and-set moves. `foretell_plans` has the
+//! plans that other sinks still lack. Rows that this database alone refuses go to `foretell_rejected`. All three are
+//! written in the same transaction as the rows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
+};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use chrono_tz::Tz;
+use foretell_flow::{Checkpoint, Claim, Partition, PlanPart, Position, Range, Recipe, Write};
+
+use super::database::{Database, Dialect, Failure, Value};
+use super::statement::RefusedRow;
+use super::table::Name;
+use foretell_connect::text;
+
+pub(super) const PROGRESS: &str = "foretell_progress";
+pub(super) const PLANS: &str = "foretell_plans";
+
+/// Whose progress: every key begins with these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Owner {
+    pub(super) pipeline: String,
+    pub(super) sink: String,
+}
+
+impl Owner {
+    fn key(&self, partition: &Partition) -> Vec<Value> {
+        vec![
+            self.pipeline.as_str().into(),
+            self.sink.as_str().into(),
+            (*partition.topic).into(),
+            partition.index.into(),
+        ]
+    }
+
+    fn name(&self) -> Vec<Value> {
+        vec![self.pipeline.as_str().into(), self.sink.as_str().into()]
+    }
+}
+
+/// The progress tables' SQL in one dialect.
+pub(super) struct Statements {
+    dialect: &'static Dialect,
+    advance: String,
+    lock: String,
+    start: String,
+    read: String,
+    keep: String,
+    trim: String,
+    above: String,
+    owners: String,
+    plans: String,
+    here: String,
+}
+
+impl Statements {
+    pub(super) fn new(dialect: &'static Dialect) -> Self {
+        let q = |name: &str| dialect.quoted(name);
+        let (progress, plans) = (q(PROGRESS), q(PLANS));
+        let columns = |names: &[&str]| names.iter().map(|n| q(n)).collect::<Vec<_>>().join(", ");
+        let mine = format!("{} = ? AND {} = ?", q("pipeline"), q("sink"));
+        let here = format!("{mine} AND {} = ? AND {} = ?", q("topic"), q("partition"));
+        let (next, from, to) = (q("next"), q("from_offset"), q("to_offset"));
+        Statements {
+            dialect,
+            advance: format!("UPDATE {progress} SET {next} = ? WHERE {here} AND {next} = ?"),
+            lock: format!(
+                "SELECT {} FROM {progress} WHERE {here}{}",
+                columns(&["next", "identity"]),
+                dialect.for_update
+            ),
+            start: format!(
+                "INSERT INTO {progress} ({}) VALUES (?, ?, ?, ?, ?, ?){}",
+                columns(&["pipeline", "sink", "topic", "partition", "next", "identity"]),
+                dialect.if_absent
+            ),
+            read: format!(
+                "SELECT {} FROM {progress} WHERE {mine}",
+                columns(&["topic", "partition", "next", "identity"])
+            ),
+            keep: format!(
+                "INSERT INTO {plans} ({}) VALUES ",
+                columns(&[
+                    "pipeline",
+                    "sink",
+                    "topic",
+                    "partition",
+                    "from_offset",
+                    "to_offset",
+                    "id",
+                    "time",
+                    "recipe"
+                ])
+            ),
+            trim: format!("DELETE FROM {plans} WHERE {here} AND {from} < ? AND {to} <= ?"),
+            above: format!("DELETE FROM {plans} WHERE {here} AND {to} > ?"),
+            owners: format!("SELECT DISTINCT {} FROM {progress}", columns(&["pipeline", "sink", "identity"])),
+            plans: format!(
+                "SELECT {} FROM {plans} WHERE {mine} ORDER BY {from}",
+                columns(&["topic", "partition", "from_offset", "to_offset", "id", "time", "recipe"])
+            ),
+            here,
+        }
+    }
+
+    /// The tables' DDL, by name, in the order in which they are made: who sees the positions' table may read the plans'.
+    pub(super) fn tables(&self, rejects: Option<&Name>) -> Vec<(Name, String)> {
+        let d = self.dialect;
+        let (name, text) = (d.name_type, d.text_type);
+        let key = [("pipeline", name), ("sink", name), ("topic", name), ("partition", "INTEGER")];
+        let table = |at: &Name, columns: &[(&str, &str)], key: &[&str]| {
+            let mut parts: Vec<String> = columns.iter().map(|(n, t)| format!("{} {t}", d.quoted(n))).collect();
+            if !key.is_empty() {
+                let key: Vec<String> = key.iter().map(|n| d.quoted(n)).collect();
+                parts.push(format!("PRIMARY KEY ({})", key.join(", ")));
+            }
+            let sql = format!("CREATE TABLE IF NOT EXISTS {} ({}){}", d.table(at), parts.join(", "), d.table_options);
+            (at.clone(), sql)
+        };
+        let not_null: Vec<(&str, String)> = key.iter().map(|(n, t)| (*n, format!("{t} NOT NULL"))).collect();
+        let with = |more: &[(&'static str, String)]| -> Vec<(&str, String)> {
+            not_null.iter().cloned().chain(more.iter().cloned()).collect()
+        };
+        let (long, text_null) = ("BIGINT NOT NULL".to_owned(), text.to_owned());
+        let text = format!("{text} NOT NULL");
+        let progress = with(&[("next", long.clone()), ("identity", text.clone())]);
+        let plans = with(&[
+            ("from_offset", long.clone()),
+            ("to_offset", long.clone()),
+            ("id", text.clone()),
+            ("time", long),
+            ("recipe", text.clone()),
+        ]);
+        fn borrowed<'a>(columns: &'a [(&'a str, String)]) -> Vec<(&'a str, &'a str)> {
+            columns.iter().map(|(n, t)| (*n, t.as_str())).collect()
+        }
+        let mut out = vec![
+            table(&Name::read(PLANS), &borrowed(&plans), &["pipeline", "sink", "topic", "partition", "from_offset"]),
+            table(&Name::read(PROGRESS), &borrowed(&progress), &["pipeline", "sink", "topic", "partition"]),
+        ];
+        if let Some(rejects) = rejects {
+            let columns = vec![
+                ("pipeline", text.clone()),
+                ("sink", text.clone()),
+                ("topic", text_null.clone()),
+                ("partition", "INTEGER".to_owned()),
+                ("offset", "BIGINT".to_owned()),
+                ("reason", text),
+                ("time", d.time_type.to_owned() + " NOT NULL"),
+                ("row", text_null),
+            ];
+            // Some servers take no table without a primary key. One that was made without it serves as well.
+            let columns: Vec<(&str, String)> = [("id", d.id_type.to_owned())].into_iter().chain(columns).collect();
+            out.push(table(rejects, &borrowed(&columns), &[]));
+        }
+        out
+    }
+
+    /// Moves the positions of all ranges; the first one that is not where it should be is returned.
+    pub(super) async fn advance<'r>(
+        &self,
+        db: &mut dyn Database,
+        owner: &Owner,
+        ranges: &'r [Range],
+    ) -> Result<Option<&'r Range>, Failure> {
+        // One order for all workers, so that they wait for each other instead of dying in a deadlock.
+        let mut ordered: Vec<&Range> = ranges.iter().collect();
+        ordered.sort_by(|a, b| a.partition.cmp(&b.partition));
+        for range in ordered {
+            let mut values = vec![Value::Int(range.to)];
+            values.extend(owner.key(&range.partition));
+            values.push(range.from.into());
+            if db.execute(&self.advance, &values).await? != 1 {
+                return Ok(Some(range));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Stores starts where nothing is stored, and reads what is stored with a lock: it waits for a commit in flight.
+    pub(super) async fn claim(
+        &self,
+        db: &mut dyn Database,
+        owner: &Owner,
+        claims: &[Claim],
+    ) -> Result<Vec<Checkpoint>, Failure> {
+        let mut ordered: Vec<&Claim> = claims.iter().collect();
+        ordered.sort_by(|a, b| a.partition.cmp(&b.partition));
+        let mut stored = BTreeMap::new();
+        for claim in ordered {
+            let key = owner.key(&claim.partition);
+            let mut rows = db.fetch(&self.lock, &key).await?;
+            if rows.is_empty() {
+                let mut values = key.clone();
+                values.extend([claim.start.into(), claim.identity.as_str().into()]);
+                db.execute(&self.start, &values).await?;
+                rows = db.fetch(&self.lock, &key).await?;
+            }
+            match rows.first().map(Vec::as_slice) {
+                Some([Value::Int(next), Value::Text(identity)]) => {
+                    stored.insert(claim.partition.clone(), (*next, identity.clone()));
+                }
+                _ => return Err(Failure::moment(format!("the position of {} cannot be read", claim.partition))),
+            }
+        }
+        let mut plans = self.plans(db, owner).await?;
+        let holding = |claim: &Claim| {
+            let (next, identity) = stored.get(&claim.partition)?.clone();
+            let partition = claim.partition.clone();
+            Some(Checkpoint { plans: plans.remove(&partition).unwrap_or_default(), partition, identity, next })
+        };
+        Ok(claims.iter().filter_map(holding).collect())
+    }
+
+    /// Everything that is stored.
+    pub(super) async fn positions(&self, db: &mut dyn Database, owner: &Owner) -> Result<Vec<Checkpoint>, Failure> {
+        let rows = db.fetch(&self.read, &owner.name()).await?;
+        let mut plans = self.plans(db, owner).await?;
+        let mut out = Vec::new();
+        for row in &rows {
+            let [Value::Text(topic), Value::Int(index), Value::Int(next), Value::Text(identity)] = row.as_slice()
+            else {
+                return Err(foreign(PROGRESS));
+            };
+            let partition = partition(topic, *index)?;
+            let plans = plans.remove(&partition).unwrap_or_default();
+            out.push(Checkpoint { partition, identity: identity.clone(), next: *next, plans });
+        }
+        out.sort_by(|a, b| a.partition.cmp(&b.partition));
+        Ok(out)
+    }
+
+    async fn plans(&self, db: &mut dyn Database, owner: &Owner) -> Result<BTreeMap<Partition, Vec<PlanPart>>, Failure> {
+        let mut out: BTreeMap<Partition, Vec<PlanPart>> = BTreeMap::new();
+        for row in db.fetch(&self.plans, &owner.name()).await? {
+            let [
+                Value::Text(topic),
+                Value::Int(index),
+                Value::Int(from),
+                Value::Int(to),
+                Value::Text(id),
+                Value::Int(time),
+                Value::Text(recipe),
+            ] = row.as_slice()
+            else {
+                return Err(foreign(PLANS));
+            };
+            let recipe: Recipe = serde_json::from_str(recipe).map_err(|_| foreign(PLANS))?;
+            let partition = partition(topic, *index)?;
+            let range = Range { partition: partition.clone(), from: *from, to: *to };
+            let piece = PlanPart { id: id.clone(), time: *time, recipe, range };
+            out.entry(partition).or_default().push(piece);
+        }
+        Ok(out)
+    }
+
+    /// Drops the pieces of a partition that end above an offset.
+    pub(super) async fn above(&self, db: &mut dyn Database, owner: &Owner, piece: &PlanPart) -> Result<(), Failure> {
+        let mut values = owner.key(&piece.range.partition);
+        values.push(piece.range.from.into());
+        db.execute(&self.above, &values).await.map(drop)
+    }
+
+    /// Whose positions are stored, and of which logs.
+    pub(super) async fn owners(&self, db: &mut dyn Database) -> Result<Vec<(Owner, String)>, Failure> {
+        let mut out = Vec::new();
+        for row in db.fetch(&self.owners, &[]).await? {
+            let [Value::Text(pipeline), Value::Text(sink), Value::Text(identity)] = row.as_slice() else {
+                return Err(foreign(PROGRESS));
+            };
+            out.push((Owner { pipeline: pipeline.clone(), sink: sink.clone() }, identity.clone()));
+        }
+        Ok(out)
+    }
+
+    /// Makes one owner's positions and plans another's; how many positions.
+    pub(super) async fn hand_over(&self, db: &mut dyn Database, from: &Owner, to: &Owner) -> Result<u64, Failure> {
+        let q = |name: &str| self.dialect.quoted(name);
+        let (pipeline, sink) = (q("pipeline"), q("sink"));
+        let mut moved = 0;
+        for table in [PLANS, PROGRESS] {
+            let sql = format!("UPDATE {} SET {pipeline} = ?, {sink} = ? WHERE {pipeline} = ? AND {sink} = ?", q(table));
+            moved = db.execute(&sql, &[to.name(), from.name()].concat()).await?;
+        }
+        Ok(moved)
+    }
+
+    /// Stores pieces of a plan.
+    pub(super) async fn keep(&self, db: &mut dyn Database, owner: &Owner, pieces: &[PlanPart]) -> Result<(), Failure> {
+        // Far below every database's limit of values in a statement.
+        for pieces in pieces.chunks(64) {
+            let mut values = Vec::with_capacity(pieces.len() * 9);
+            for piece in pieces {
+                let recipe = serde_json::to_string(&piece.recipe)
+                    .map_err(|_| Failure::settings("the plan's recipe cannot be written as JSON"))?;
+                values.extend(owner.key(&piece.range.partition));
+                values.extend([piece.range.from.into(), piece.range.to.into()]);
+                values.extend([piece.id.as_str().into(), piece.time.into(), Value::Text(recipe)]);
+            }
+            let rows = vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?)"; pieces.len()].join(", ");
+            db.execute(&format!("{}{rows}", self.keep), &values).await?;
+        }
+        Ok(())
+    }
+
+    /// Drops the pieces of a partition that end at or below a position.
+    pub(super) async fn trim(&self, db: &mut dyn Database, owner: &Owner, floor: &Position) -> Result<(), Failure> {
+        let mut values = owner.key(&floor.partition);
+        values.extend([floor.next.into(), floor.next.into()]);
+        db.execute(&self.trim, &values).await.map(drop)
+    }
+
+    /// Stores a position whatever was there; its plans go.
+    pub(super) async fn set(
+        &self,
+        db: &mut dyn Database,
+        owner: &Owner,
+        position: &Position,
+        identity: &str,
+    ) -> Result<(), Failure> {
+        self.forget(db, owner, Some(&position.partition)).await?;
+        let mut values = owner.key(&position.partition);
+        values.extend([position.next.into(), identity.into()]);
+        db.execute(&self.start, &values).await.map(drop)
+    }
+
+    /// Forgets positions and plans.
+    pub(super) async fn forget(
+        &self,
+        db: &mut dyn Database,
+        owner: &Owner,
+        partition: Option<&Partition>,
+    ) -> Result<(), Failure> {
+        let mine = format!("{} = ? AND {} = ?", self.dialect.quoted("pipeline"), self.dialect.quoted("sink"));
+        let (filter, values) = match partition {
+            Some(partition) => (&self.here, owner.key(partition)),
+            None => (&mine, owner.name()),
+        };
+        for table in [PROGRESS, PLANS] {
+            db.execute(&format!("DELETE FROM {} WHERE {filter}", self.dialect.quoted(table)), &values).await?;
+        }
+        Ok(())
+    }
+}
+
+fn partition(topic: &str, index: i64) -> Result<Partition, Failure> {
+    let index = i32::try_from(index).map_err(|_| foreign(PROGRESS))?;
+    Ok(Partition { topic: topic.into(), index })
+}
+
+fn foreign(table: &str) -> Failure {
+    Failure::settings(format!("table `{table}` holds what foretell did not write"))
+}
+
+/// Pairs of group and member, in order, as lists of members.
+pub(super) fn grouped(rows: &[Vec<Value>]) -> Vec<Vec<String>> {
+    let mut out: Vec<(&str, Vec<String>)> = Vec::new();
+    for row in rows {
+        let [Value::Text(group), Value::Text(member)] = row.as_slice() else { continue };
+        match out.last_mut() {
+            Some((last, members)) if last == group => members.push(member.clone()),
+            _ => out.push((group, vec![member.clone()])),
+        }
+    }
+    out.into_iter().map(|(_, members)| members).collect()
+}
+
+/// The columns of `foretell_rejected`.
+pub(super) fn rejects_schema() -> SchemaRef {
+    let text = |name: &str| Field::new(name, DataType::Utf8, true);
+    Arc::new(Schema::new(vec![
+        text("pipeline"),
+        text("sink"),
+        text("topic"),
+        Field::new("partition", DataType::Int32, true),
+        Field::new("offset", DataType::Int64, true),
+        text("reason"),
+        Field::new("time", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
+        text("row"),
+    ]))
+}
+
+/// Refused rows as rows of `foretell_rejected`: where they come from, why, when the batch was, and the row as JSON.
+pub(super) fn rejects(owner: &Owner, write: &Write, refused: &[RefusedRow], zone: Tz) -> Result<RecordBatch, Failure> {
+    let no_json = |_| Failure::settings("a refused row cannot be written as JSON");
+    let at: UInt32Array = refused.iter().map(|r| u32::try_from(r.row).ok()).collect();
+    let rows = take_record_batch(&write.rows, &at).map_err(no_json)?;
+    let rows = text::plain(&rows, zone).and_then(|rows| text::json_lines(&rows)).map_err(no_json)?;
+    let rows = String::from_utf8_lossy(&rows);
+    // Line ends within texts are escaped.
+    let rows: StringArray = rows.lines().map(Some).collect();
+    let origin = write.provenance.as_ref();
+    let index = |r: &RefusedRow| origin.map(|o| o.partitions.value(r.row));
+    let topic = |r: &RefusedRow| {
+        let index = index(r)?;
+        write.ranges.iter().map(|range| &range.partition).find(|p| p.index == index).map(|p| p.topic.to_string())
+    };
+    let same = |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![text; refused.len()])) };
+    let times = TimestampMicrosecondArray::from(vec![write.plan.time; refused.len()]).with_timezone("UTC");
+    let columns: Vec<ArrayRef> = vec![
+        same(&owner.pipeline),
+        same(&owner.sink),
+        Arc::new(refused.iter().map(topic).collect::<StringArray>()),
+        Arc::new(refused.iter().map(index).collect::<Int32Array>()),
+        Arc::new(refused.iter().map(|r| origin.map(|o| o.offsets.value(r.row))).collect::<Int64Array>()),
+        Arc::new(refused.iter().map(|r| Some(r.reason.as_str())).collect::<StringArray>()),
+        Arc::new(times),
+        Arc::new(rows),
+    ];
+    RecordBatch::try_new(rejects_schema(), columns).map_err(no_json)
+}
