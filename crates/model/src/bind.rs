@@ -16,35 +16,23 @@ impl Signature {
     /// (text where a number is needed).
     pub fn bind(&self, schema: &Schema) -> Result<Vec<usize>, Error> {
         let fields = schema.fields();
-        let indices = self.places(fields.len(), |name| fields.iter().position(|field| field.name() == name));
-        let indices = indices.map_err(|unbound| match unbound {
-            Unbound::Count { takes, given } => Error::ColumnCount { takes, given },
-            Unbound::Missing { feature } => Error::missing_column(feature, fields.iter().map(|field| field.name())),
-        })?;
+        let indices: Vec<usize> = match self.names() {
+            Some(names) => {
+                let place = |name: &str| {
+                    let found = fields.iter().position(|field| field.name() == name);
+                    found.ok_or_else(|| Error::missing_column(name, fields.iter().map(|field| field.name())))
+                };
+                names.into_iter().map(place).collect::<Result<_, _>>()?
+            }
+            None if fields.len() != self.inputs.len() => {
+                return Err(Error::ColumnCount { takes: self.inputs.len(), given: fields.len() });
+            }
+            None => (0..fields.len()).collect(),
+        };
         for (feature, field) in indices.iter().filter_map(|index| fields.get(*index)).enumerate() {
             self.accepts(feature, field.data_type())?;
         }
         Ok(indices)
-    }
-
-    /// The same for columns of which only names are known: how many there are, and where the one of a name is.
-    ///
-    /// # Errors
-    /// The first feature that has no column, or the number of columns, where that decides.
-    pub fn places<'s>(
-        &'s self,
-        columns: usize,
-        mut find: impl FnMut(&'s str) -> Option<usize>,
-    ) -> Result<Vec<usize>, Unbound<'s>> {
-        match self.names() {
-            Some(names) => {
-                names.into_iter().map(|feature| find(feature).ok_or(Unbound::Missing { feature })).collect()
-            }
-            None if columns != self.inputs.len() => {
-                Err(Unbound::Count { takes: self.inputs.len(), given: columns })
-            }
-            None => Ok((0..columns).collect()),
-        }
     }
 
     /// Checks that a feature takes columns of this type.
@@ -70,23 +58,6 @@ impl Signature {
         let column = input.name.clone().unwrap_or_else(|| format!("feature {feature}"));
         Err(Error::ColumnType { column, data_type: data_type.clone(), takes })
     }
-}
-
-/// Why columns do not feed a model's features.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unbound<'s> {
-    /// A feature of this name has no column.
-    Missing {
-        /// Its name.
-        feature: &'s str,
-    },
-    /// The model knows no names, and this is not the number of its features.
-    Count {
-        /// How many features it has.
-        takes: usize,
-        /// How many columns there are.
-        given: usize,
-    },
 }
 
 #[cfg(test)]

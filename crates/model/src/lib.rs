@@ -11,7 +11,7 @@
 //! use foretell_model::arrow_array::{ArrayRef, Float64Array, RecordBatch};
 //! use foretell_model::{LoadOptions, Model};
 //!
-//! # let bytes = include_bytes!("../README.model.pickle");
+//! # let bytes = include_bytes!("../examples/model.pickle");
 //! let model = Model::load(bytes, &LoadOptions::default())?;
 //! let column = |values: [f64; 2]| Arc::new(Float64Array::from_iter_values(values)) as ArrayRef;
 //! let batch = RecordBatch::try_from_iter([("dose", column([1.5, 0.2])), ("age", column([41.0, 67.0]))])?;
@@ -54,7 +54,6 @@ mod xgboost;
 
 pub use arrow_array;
 pub use arrow_schema;
-pub use bind::Unbound;
 pub use columns::{Columns, Method, Outputs, Refusal};
 pub use encoding::{Encoding, Reverse, Unknown};
 pub use error::Error;
