@@ -34,6 +34,8 @@ mod families;
 mod family;
 mod finite;
 mod labels;
+#[cfg(test)]
+mod layers;
 mod lightgbm;
 mod load;
 mod loaded;
