@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use chrono::DateTime;
 use foretell_flow::{Provenance, Queried, Query, Refused, Scope, StageError};
 use foretell_model::{Columns, Method, Model, Outputs, Signature};
-use foretell_query::{Context, Kind, Scorer};
+use foretell_query::{Context, QueryScope, Scorer};
 
 use super::functions::Functions;
 use crate::levels::Watch;
@@ -63,10 +63,10 @@ impl Query for Stage {
     }
 
     fn scope(&self) -> Scope {
-        match self.0.kind() {
-            Kind::RowWise => Scope::Record,
-            Kind::PerPartition { .. } => Scope::Partition,
-            Kind::BatchWise { .. } => Scope::Batch,
+        match self.0.scope() {
+            QueryScope::RowWise => Scope::Record,
+            QueryScope::PerPartition { .. } => Scope::Partition,
+            QueryScope::BatchWise { .. } => Scope::Batch,
         }
     }
 

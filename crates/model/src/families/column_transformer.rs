@@ -74,7 +74,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         let name = name.as_str()?;
         child.name = Some(name.to_string());
         report.children.push(child);
-        parts.push(run::Part { picked, step, weight: weight(view, name)? });
+        parts.push(run::ColumnPart { picked, step, weight: weight(view, name)? });
     }
     report.class = view.class().map(|class| class.to_string()).unwrap_or_default();
     let sparse = flag(view, "sparse_output_", false)?;
@@ -232,7 +232,7 @@ mod run {
     use crate::step::{Run, Transform};
 
     #[derive(Debug)]
-    pub(super) struct Part {
+    pub(super) struct ColumnPart {
         pub(super) picked: Vec<usize>,
         /// Nothing where the columns pass through.
         pub(super) step: Option<Box<dyn Transform>>,
@@ -242,14 +242,14 @@ mod run {
 
     #[derive(Debug)]
     pub(super) struct Columns {
-        pub(super) parts: Vec<Part>,
+        pub(super) parts: Vec<ColumnPart>,
         pub(super) sparse: bool,
     }
 
     impl Transform for Columns {
         fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
             let rows = x.rows();
-            let part = |part: &Part, run: &mut Run| {
+            let part = |part: &ColumnPart, run: &mut Run| {
                 let picked = x.select(&part.picked);
                 let out = match &part.step {
                     Some(step) => step.transform(picked, run),

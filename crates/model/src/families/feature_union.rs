@@ -50,7 +50,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
             loader.charge(view, sources.len())?;
             out.extend(sources.iter().cloned());
         }
-        parts.push(run::Part { step, weight: weight(view, name)? });
+        parts.push(run::UnionPart { step, weight: weight(view, name)? });
     }
     // What was multiplied is not the input itself.
     if parts.iter().any(|part| part.weight.is_some()) {
@@ -66,7 +66,7 @@ mod run {
     use crate::step::{Run, Transform};
 
     #[derive(Debug)]
-    pub(super) struct Part {
+    pub(super) struct UnionPart {
         /// Nothing where the columns pass through.
         pub(super) step: Option<Box<dyn Transform>>,
         pub(super) weight: Option<f64>,
@@ -74,13 +74,13 @@ mod run {
 
     #[derive(Debug)]
     pub(super) struct Union {
-        pub(super) parts: Vec<Part>,
+        pub(super) parts: Vec<UnionPart>,
     }
 
     impl Transform for Union {
         fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
             let rows = x.rows();
-            let part = |part: &Part, run: &mut Run| {
+            let part = |part: &UnionPart, run: &mut Run| {
                 let out = match &part.step {
                     Some(step) => step.transform(x.clone(), run),
                     None => x.clone(),

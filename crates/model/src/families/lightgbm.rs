@@ -7,7 +7,7 @@ use crate::attributes::{self, some_attr};
 use crate::families::shared::lone_class;
 use crate::family::Family;
 use crate::labels::Labels;
-use crate::lightgbm::{self, Booster, Face, Levels, Scorer};
+use crate::lightgbm::{self, Booster, Levels, OutputForm, Scorer};
 use crate::loaded::decisions;
 use crate::loaded::{Loaded, Out, Source, Targets};
 use crate::loader::Loader;
@@ -93,8 +93,8 @@ fn build(
         loader.demand(source, kind);
     }
     let mut lone = false;
-    let (face, targets) = match labels {
-        None => (Face::Value, Targets::numbers(booster.outputs, DataType::Float64)),
+    let (form, targets) = match labels {
+        None => (OutputForm::Value, Targets::numbers(booster.outputs, DataType::Float64)),
         Some(labels) => {
             let classes = if booster.outputs == 1 { 2 } else { booster.outputs };
             // A single class is trained as the first of two.
@@ -114,10 +114,10 @@ fn build(
                 None => false,
             };
             let decision = if decides { decisions(&labels) } else { Vec::new() };
-            (Face::Class, Targets { decision, ..lone_class::targets(labels, DataType::Float64) })
+            (OutputForm::Class, Targets { decision, ..lone_class::targets(labels, DataType::Float64) })
         }
     };
-    let scorer = Scorer::new(&booster, face);
+    let scorer = Scorer::new(&booster, form);
     let trees = TreesReport {
         trees: booster.ensemble.trees.len(),
         nodes: booster.ensemble.nodes(),

@@ -175,7 +175,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     // Weights of float32 were learned from float32. A step before that made it makes it again; a table may or may not.
     let typed = narrow && sources.iter().all(|source| !source.follows);
     let float = if typed { DataType::Float32 } else { DataType::Float64 };
-    let (face, targets) = if is_classifier(&class) {
+    let (form, targets) = if is_classifier(&class) {
         if let Some(several) = several(view, &class)? {
             if several != outputs {
                 let message = format!("{outputs} rows of coefficients for {several} labels");
@@ -185,8 +185,16 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
                 Targets { proba: Vec::new(), ..Targets::classes(vec![Labels::counted(2); outputs], float.clone()) };
             let decision = decisions(&Labels::counted(outputs.max(3))).into_iter().take(outputs);
             let finite = Finite::new(&class, &sources, false, false);
-            let step =
-                run::Linear { coef, intercept, features, narrow_coef, narrow, typed, face: run::Face::Each, finite };
+            let step = run::Linear {
+                coef,
+                intercept,
+                features,
+                narrow_coef,
+                narrow,
+                typed,
+                form: run::LinearForm::Each,
+                finite,
+            };
             let decision = decision.map(|output| Output { data_type: float.clone(), ..output }).collect();
             let targets = Targets { decision, ..targets };
             return Ok(Loaded {
@@ -210,16 +218,16 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         }
         targets.decision = decisions(&labels);
         targets.decision.iter_mut().for_each(|output| output.data_type = float.clone());
-        (run::Face::Class(proba), targets)
+        (run::LinearForm::Class(proba), targets)
     } else {
-        let face = if exponential(view, &class)? { run::Face::Exp } else { run::Face::Value };
-        (face, Targets::numbers(outputs, float))
+        let form = if exponential(view, &class)? { run::LinearForm::Exp } else { run::LinearForm::Value };
+        (form, Targets::numbers(outputs, float))
     };
     let mut finite = Finite::new(&class, &sources, false, false);
     // The elastic net multiplies a sparse table without a look at it.
     finite.sparse = !matches!(class.as_str(), "ElasticNet" | "Lasso" | "MultiTaskElasticNet" | "MultiTaskLasso");
     let lone = targets.labels.first().is_some_and(|labels| labels.len() == 1);
-    let step = run::Linear { coef, intercept, features, narrow_coef, narrow, typed, face, finite };
+    let step = run::Linear { coef, intercept, features, narrow_coef, narrow, typed, form, finite };
     let step = lone_class::guarded(Box::new(step), &class, lone);
     Ok(Loaded { step: Step::Predict(step), out: Out::Answers(targets), report: Default::default() })
 }
@@ -343,7 +351,7 @@ mod run {
     use crate::step::{Answer, Predict, Run};
 
     #[derive(Debug)]
-    pub(super) enum Face {
+    pub(super) enum LinearForm {
         Value,
         Exp,
         Class(Option<Proba>),
@@ -371,7 +379,7 @@ mod run {
         pub(super) narrow: bool,
         /// Whether its answers are float32 as the signature tells them.
         pub(super) typed: bool,
-        pub(super) face: Face,
+        pub(super) form: LinearForm,
         pub(super) finite: Finite,
     }
 
@@ -404,14 +412,14 @@ mod run {
             self.finite.check(&x, run);
             let (mut scores, narrow) = self.scores(x);
             let floats = |columns: Vec<Vec<f64>>| Answer::floats(rounded(columns, narrow), self.typed);
-            match (&self.face, want) {
-                (Face::Value, _) | (_, Method::Decision) => floats(scores),
-                (Face::Exp, _) => {
+            match (&self.form, want) {
+                (LinearForm::Value, _) | (_, Method::Decision) => floats(scores),
+                (LinearForm::Exp, _) => {
                     let exp = |x: f64| if narrow { float32::exp(x as f32).into() } else { x.exp() };
                     scores.iter_mut().flatten().for_each(|value| *value = exp(*value));
                     floats(scores)
                 }
-                (Face::Class(Some(how)), Method::Proba) => {
+                (LinearForm::Class(Some(how)), Method::Proba) => {
                     let shares = match how {
                         Proba::Each => scores::logistic(scores),
                         Proba::Softmax => Softmax::PLAIN.of(scores),
@@ -419,11 +427,11 @@ mod run {
                     };
                     floats(shares)
                 }
-                (Face::Each, _) => {
+                (LinearForm::Each, _) => {
                     let above = |column: Vec<f64>| column.iter().map(|score| u32::from(*score > 0.0)).collect();
                     Answer::Class(scores.into_iter().map(above).collect())
                 }
-                (Face::Class(_), _) => Answer::Class(vec![scores::best(&scores)]),
+                (LinearForm::Class(_), _) => Answer::Class(vec![scores::best(&scores)]),
             }
         }
     }

@@ -54,7 +54,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
             .collect();
         table.extend(names(view, &stem, kept.len()));
         columns.extend(kept.into_iter().map(|output| Source::made(format!("{stem}_{}", output.name))));
-        parts.push(run::Part { member, want, left_out });
+        parts.push(run::StackPart { member, want, left_out });
     }
     let passes = flag(view, "passthrough", false)?;
     if passes {
@@ -190,7 +190,7 @@ mod run {
     use crate::step::{Answer, Predict, Run};
 
     #[derive(Debug)]
-    pub(super) struct Part {
+    pub(super) struct StackPart {
         pub(super) member: Member,
         pub(super) want: Method,
         /// Columns of the answer that are not handed on.
@@ -199,7 +199,7 @@ mod run {
 
     #[derive(Debug)]
     pub(super) struct Stacking {
-        pub(super) parts: Vec<Part>,
+        pub(super) parts: Vec<StackPart>,
         pub(super) passes: bool,
         pub(super) last: Member,
         /// The class that each class of the last estimator stands for, by target; none for regressions.

@@ -14,7 +14,7 @@ use crate::loaded::{Loaded, Out, Source, Targets};
 use crate::loader::Loader;
 use crate::step::{Chain, Step};
 use crate::trees::Gain;
-use crate::xgboost::{self, Booster, Face, Form, Objective, Scorer};
+use crate::xgboost::{self, Booster, Form, Objective, OutputForm, Scorer};
 use crate::{Error, InputKind, StepReport, TreesReport};
 
 pub(crate) const FAMILY: Family = Family {
@@ -156,9 +156,9 @@ fn build(
     }
 
     let finite = checked(&booster, &wrapper, &sources);
-    let (face, targets) = answers(&booster, wrapper.is_classifier, wrapper.labels, &place)?;
+    let (output_form, targets) = answers(&booster, wrapper.is_classifier, wrapper.labels, &place)?;
     let lone = targets.labels.first().is_some_and(|labels| labels.len() == 1);
-    let scorer = Scorer::new(&booster, face, wrapper.missing, finite, wrapper.stops_early);
+    let scorer = Scorer::new(&booster, output_form, wrapper.missing, finite, wrapper.stops_early);
     let mut report = StepReport::default();
     if booster.linear.is_none() {
         report.trees = Some(TreesReport {
@@ -225,11 +225,11 @@ fn answers(
     is_classifier: bool,
     labels: Option<Labels>,
     place: &str,
-) -> Result<(Face, Targets), Error> {
+) -> Result<(OutputForm, Targets), Error> {
     if !is_classifier {
         let softmax = booster.objective_name.ends_with("multi:softmax");
         let count = if softmax { 1 } else { booster.outputs };
-        return Ok((Face::Value, Targets::numbers(count, DataType::Float32)));
+        return Ok((OutputForm::Value, Targets::numbers(count, DataType::Float32)));
     }
     if booster.classes <= 1 && booster.outputs > 1 {
         // Several yes-or-no targets at once: a probability of yes for each.
@@ -238,7 +238,7 @@ fn answers(
         // The library says yes with a 1.0.
         targets.labels = vec![Labels::Float(vec![0.0, 1.0]); booster.outputs];
         targets.predict.iter_mut().for_each(|output| output.data_type = DataType::Float64);
-        return Ok((Face::Labels, targets));
+        return Ok((OutputForm::Labels, targets));
     }
     let classes = booster.classes.max(2);
     let labels = labels.unwrap_or_else(|| Labels::counted(classes));
@@ -255,7 +255,7 @@ fn answers(
     if booster.objective == Objective::Softmax && booster.version.is_some_and(|version| version < [1, 7, 0]) {
         targets.proba.clear();
     }
-    Ok((Face::Class, targets))
+    Ok((OutputForm::Class, targets))
 }
 
 /// Levels that are numbers, with their codes.

@@ -32,14 +32,14 @@ const COUNT: usize = 100_000;
 
 /// The objects of known families in dicts, lists, tuples and arrays of objects.
 #[derive(Default)]
-struct Found {
+struct Candidates {
     /// Paths and classes.
     paths: Vec<(String, String)>,
     /// Whether the search ended before all was seen.
     more: bool,
 }
 
-impl Found {
+impl Candidates {
     fn listed(&self) -> String {
         let path = |(path, class): &(String, String)| format!("`{path}` ({class})");
         let listed = self.paths.iter().map(path).collect::<Vec<_>>().join(", ");
@@ -47,8 +47,8 @@ impl Found {
     }
 }
 
-fn candidates(root: &View<'_>) -> Result<Found, Error> {
-    let mut found = Found::default();
+fn candidates(root: &View<'_>) -> Result<Candidates, Error> {
+    let mut found = Candidates::default();
     let mut open = vec![(root.clone(), String::new(), 0usize)];
     let mut seen = 0usize;
     while let Some((view, path, depth)) = open.pop() {

@@ -10,7 +10,7 @@ use arrow::array::{
 use arrow::datatypes::{Float32Type, Float64Type, Int32Type, Int64Type};
 use arrow::util::display::array_value_to_string;
 use chrono::TimeDelta;
-use foretell_query::{Context, Error, Failure, Input, Kind, Provenance, Query, Reason, Scorer};
+use foretell_query::{Context, Error, Failure, Input, Provenance, Query, QueryScope, Reason, Scorer};
 
 use crate::data::{batch, context, input, sexes, show, tables, time};
 use crate::models::{Fake, models, mri};
@@ -325,7 +325,7 @@ async fn an_empty_batch_gives_what_sql_says() {
     let mut query = prepare("SELECT count(*) AS n FROM records").await;
     let answer = query.run(&empty, &context()).await.unwrap();
     assert_eq!(answer.rows.column(0).as_primitive::<Int64Type>().values(), &[0]);
-    assert!(matches!(query.kind(), Kind::BatchWise { .. }));
+    assert!(matches!(query.scope(), QueryScope::BatchWise { .. }));
 }
 
 /// A model that breaks its contract.

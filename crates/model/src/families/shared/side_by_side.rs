@@ -42,7 +42,7 @@ pub(crate) fn side_by_side(parts: Vec<Matrix>, rows: usize, as_sparse: bool) -> 
 
 /// Side by side in rows; zeros of dense parts are not stored, NaN is.
 fn sparse(parts: Vec<Matrix>, rows: usize) -> Csr {
-    enum Part {
+    enum Block {
         Csr(Csr),
         Dense(Dense),
     }
@@ -53,15 +53,15 @@ fn sparse(parts: Vec<Matrix>, rows: usize) -> Csr {
         let first = cols as u32;
         cols += part.cols();
         let part = match part {
-            Matrix::Csr(csr) => Part::Csr(csr),
+            Matrix::Csr(csr) => Block::Csr(csr),
             other => {
                 let width = other.cols();
-                Part::Dense(other.into_dense().unwrap_or_else(|_| Dense::zeros(rows, width)))
+                Block::Dense(other.into_dense().unwrap_or_else(|_| Dense::zeros(rows, width)))
             }
         };
         narrow &= match &part {
-            Part::Csr(csr) => csr.narrow,
-            Part::Dense(dense) => dense.narrow,
+            Block::Csr(csr) => csr.narrow,
+            Block::Dense(dense) => dense.narrow,
         };
         all.push((first, part));
     }
@@ -70,13 +70,13 @@ fn sparse(parts: Vec<Matrix>, rows: usize) -> Csr {
     for row in 0..rows {
         for (first, part) in &all {
             match part {
-                Part::Csr(csr) => {
+                Block::Csr(csr) => {
                     for (col, value) in csr.row(row) {
                         out.indices.push(first + col);
                         out.data.push(value);
                     }
                 }
-                Part::Dense(dense) => {
+                Block::Dense(dense) => {
                     for col in 0..dense.cols {
                         let value = dense.data[col * rows + row];
                         if value != 0.0 {

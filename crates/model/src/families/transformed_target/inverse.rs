@@ -14,7 +14,7 @@ use crate::step::Run;
 
 /// One operation of the way back; of numbers there is one a target.
 #[derive(Debug)]
-pub(super) enum Back {
+pub(super) enum Inverse {
     /// Refuses infinities, and what is not a number where it is set.
     Check {
         nan: bool,
@@ -37,7 +37,7 @@ const SUPPORTED: &str = "FunctionTransformer, MaxAbsScaler, MinMaxScaler, PowerT
                          RobustScaler, StandardScaler, Pipeline of those";
 
 /// The operations of a transformer's `inverse_transform` for so many targets, in their order.
-pub(super) fn read(transformer: &View<'_>, targets: usize) -> Result<Vec<Back>, Error> {
+pub(super) fn read(transformer: &View<'_>, targets: usize) -> Result<Vec<Inverse>, Error> {
     let mut steps = Vec::new();
     let class = transformer.class().map(|class| class.name.as_str()).unwrap_or_default();
     if class != "Pipeline" {
@@ -53,16 +53,16 @@ pub(super) fn read(transformer: &View<'_>, targets: usize) -> Result<Vec<Back>, 
     Ok(steps)
 }
 
-fn append(transformer: &View<'_>, class: &str, targets: usize, steps: &mut Vec<Back>) -> Result<(), Error> {
+fn append(transformer: &View<'_>, class: &str, targets: usize, steps: &mut Vec<Inverse>) -> Result<(), Error> {
     let numbers = |name: &str| checked(transformer, name, transformer.attr(name)?.array()?.f64s()?, targets);
     if class == "FunctionTransformer" {
         if validates(transformer)? {
-            steps.push(Back::Check { nan: true });
+            steps.push(Inverse::Check { nan: true });
         }
-        steps.extend(function(transformer, "inverse_func", "inv_kw_args")?.map(Back::Function));
+        steps.extend(function(transformer, "inverse_func", "inv_kw_args")?.map(Inverse::Function));
         return Ok(());
     }
-    steps.push(Back::Check { nan: false });
+    steps.push(Inverse::Check { nan: false });
     match class {
         "StandardScaler" | "RobustScaler" => {
             let is_standard = class == "StandardScaler";
@@ -73,17 +73,17 @@ fn append(transformer: &View<'_>, class: &str, targets: usize, steps: &mut Vec<B
             steps.extend(shifted(scale, shift, is_standard && casts(transformer)?));
         }
         "MinMaxScaler" => {
-            steps.push(Back::Minus(numbers("min_")?));
-            steps.push(Back::Over(numbers("scale_")?));
+            steps.push(Inverse::Minus(numbers("min_")?));
+            steps.push(Inverse::Over(numbers("scale_")?));
         }
-        "MaxAbsScaler" => steps.push(Back::Times(numbers("scale_")?)),
+        "MaxAbsScaler" => steps.push(Inverse::Times(numbers("scale_")?)),
         "PowerTransformer" => {
             let (power, scale) = power_transformer::read(transformer)?;
             if let Some((mean, scale)) = scale {
                 steps.extend(shifted(Some(scale), Some(mean), casts(transformer)?));
             }
             checked(transformer, "lambdas_", power.lambdas.clone(), targets)?;
-            steps.push(Back::Power(power));
+            steps.push(Inverse::Power(power));
         }
         "QuantileTransformer" => {
             let curves = quantile_transformer::read(transformer)?;
@@ -91,7 +91,7 @@ fn append(transformer: &View<'_>, class: &str, targets: usize, steps: &mut Vec<B
                 let message = format!("quantiles of {} targets for {targets}", curves.width());
                 return Err(Error::state(transformer.path(), message));
             }
-            steps.push(Back::Quantile(curves));
+            steps.push(Inverse::Quantile(curves));
         }
         other => {
             return Err(Error::unsupported(transformer.path(), format!("a target transformed by {other}"), SUPPORTED));
@@ -105,11 +105,11 @@ fn casts(view: &View<'_>) -> Result<bool, Error> {
     Ok(version(view)?.is_none_or(|version| version >= CASTS))
 }
 
-fn shifted(scale: Option<Vec<f64>>, mean: Option<Vec<f64>>, casts: bool) -> Vec<Back> {
+fn shifted(scale: Option<Vec<f64>>, mean: Option<Vec<f64>>, casts: bool) -> Vec<Inverse> {
     if casts {
-        return vec![Back::Standard { scale, mean }];
+        return vec![Inverse::Standard { scale, mean }];
     }
-    scale.map(Back::Times).into_iter().chain(mean.map(Back::Plus)).collect()
+    scale.map(Inverse::Times).into_iter().chain(mean.map(Inverse::Plus)).collect()
 }
 
 fn checked(view: &View<'_>, name: &str, values: Vec<f64>, targets: usize) -> Result<Vec<f64>, Error> {
@@ -119,7 +119,7 @@ fn checked(view: &View<'_>, name: &str, values: Vec<f64>, targets: usize) -> Res
     Err(Error::state(view.path(), format!("`{name}` has {} numbers for {targets} targets", values.len())))
 }
 
-impl Back {
+impl Inverse {
     /// Changes the answers for one target; `step` is who refuses.
     pub(super) fn apply(&self, target: usize, column: &mut [f64], narrow: bool, step: &str, run: &mut Run) {
         let of = |values: &[f64]| values.get(target).copied().unwrap_or(f64::NAN);
@@ -127,7 +127,7 @@ impl Back {
             column.iter_mut().for_each(|value| *value = round(change(*value), narrow));
         };
         match self {
-            Back::Check { nan } => {
+            Inverse::Check { nan } => {
                 for (row, value) in column.iter().enumerate() {
                     if value.is_infinite() {
                         run.refuse(row, step, None, "the answer is infinite");
@@ -136,16 +136,16 @@ impl Back {
                     }
                 }
             }
-            Back::Function(function) => each(&|value| function.call(value, narrow)),
-            Back::Times(values) => each(&|value| value * of(values)),
-            Back::Over(values) => each(&|value| value / of(values)),
-            Back::Plus(values) => each(&|value| value + of(values)),
-            Back::Minus(values) => each(&|value| value - of(values)),
-            Back::Power(power) if narrow => {
+            Inverse::Function(function) => each(&|value| function.call(value, narrow)),
+            Inverse::Times(values) => each(&|value| value * of(values)),
+            Inverse::Over(values) => each(&|value| value / of(values)),
+            Inverse::Plus(values) => each(&|value| value + of(values)),
+            Inverse::Minus(values) => each(&|value| value - of(values)),
+            Inverse::Power(power) if narrow => {
                 each(&|value| power.narrow_inverse(value as f32, of(&power.lambdas)).into());
             }
-            Back::Power(power) => each(&|value| power.how.inverse(value, of(&power.lambdas))),
-            Back::Standard { scale, mean } => {
+            Inverse::Power(power) => each(&|value| power.how.inverse(value, of(&power.lambdas))),
+            Inverse::Standard { scale, mean } => {
                 let learned = |values: &Option<Vec<f64>>| values.as_deref().map(|all| round(of(all), narrow));
                 if let Some(scale) = learned(scale) {
                     each(&|value| value * scale);
@@ -154,7 +154,7 @@ impl Back {
                     each(&|value| value + mean);
                 }
             }
-            Back::Quantile(curves) => each(&|value| curves.inverse(target, value)),
+            Inverse::Quantile(curves) => each(&|value| curves.inverse(target, value)),
         }
     }
 }

@@ -39,7 +39,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 }
 
 mod run {
-    use super::inverse::Back;
+    use super::inverse::Inverse;
     use crate::Method;
     use crate::families::shared::members::Member;
     use crate::matrix::Matrix;
@@ -48,7 +48,7 @@ mod run {
     #[derive(Debug)]
     pub(super) struct Transformed {
         pub(super) member: Member,
-        pub(super) back: Vec<Back>,
+        pub(super) back: Vec<Inverse>,
         pub(super) narrow: bool,
     }
 

@@ -12,7 +12,7 @@ pub(crate) const PARTITION: &str = "_partition";
 
 /// What may be done with a query's batches.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub enum QueryScope {
     /// Each output row comes from one input row and depends on no other.
     RowWise,
     /// Output rows depend on several input rows, all of one partition.
@@ -29,34 +29,34 @@ pub enum Kind {
     },
 }
 
-impl Kind {
+impl QueryScope {
     /// Whether each output row comes from one input row.
     pub fn is_row_wise(&self) -> bool {
-        *self == Kind::RowWise
+        *self == QueryScope::RowWise
     }
 
     /// Whether each output row comes from one partition, so that batches may be cut by partition.
     pub fn is_by_partition(&self) -> bool {
-        !matches!(self, Kind::BatchWise { .. })
+        !matches!(self, QueryScope::BatchWise { .. })
     }
 
     /// The less free of two; the first where they are equal.
-    fn worst(self, other: Kind) -> Kind {
-        let rank = |kind: &Kind| match kind {
-            Kind::RowWise => 0,
-            Kind::PerPartition { .. } => 1,
-            Kind::BatchWise { .. } => 2,
+    fn worst(self, other: QueryScope) -> QueryScope {
+        let rank = |kind: &QueryScope| match kind {
+            QueryScope::RowWise => 0,
+            QueryScope::PerPartition { .. } => 1,
+            QueryScope::BatchWise { .. } => 2,
         };
         if rank(&other) > rank(&self) { other } else { self }
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for QueryScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Kind::RowWise => f.write_str("row-wise"),
-            Kind::PerPartition { operator } => write!(f, "per partition, because of {operator} by `{PARTITION}`"),
-            Kind::BatchWise { operator, reason } => write!(f, "batch-wise, because of {operator}: {reason}"),
+            QueryScope::RowWise => f.write_str("row-wise"),
+            QueryScope::PerPartition { operator } => write!(f, "per partition, because of {operator} by `{PARTITION}`"),
+            QueryScope::BatchWise { operator, reason } => write!(f, "batch-wise, because of {operator}: {reason}"),
         }
     }
 }
@@ -66,8 +66,8 @@ const WINDOWED: &str = "it takes rows of all partitions together; PARTITION BY `
 const ORDERED: &str = "it depends on all rows of a batch";
 
 /// What is known of a plan's rows.
-pub(crate) struct Wise {
-    pub(crate) kind: Kind,
+pub(crate) struct PlanScope {
+    pub(crate) kind: QueryScope,
     /// Whether it reads the main table at all.
     pub(crate) reads: bool,
     /// Which output columns are the main table's `_partition`.
@@ -75,24 +75,24 @@ pub(crate) struct Wise {
 }
 
 /// How the plan of a query over `table` treats its rows.
-pub(crate) fn analyse(plan: &LogicalPlan, table: &str) -> Wise {
-    let inputs: Vec<Wise> = plan.inputs().into_iter().map(|input| analyse(input, table)).collect();
-    let mut wise = Wise {
-        kind: inputs.iter().fold(Kind::RowWise, |kind, input| kind.worst(input.kind.clone())),
+pub(crate) fn analyse(plan: &LogicalPlan, table: &str) -> PlanScope {
+    let inputs: Vec<PlanScope> = plan.inputs().into_iter().map(|input| analyse(input, table)).collect();
+    let mut wise = PlanScope {
+        kind: inputs.iter().fold(QueryScope::RowWise, |kind, input| kind.worst(input.kind.clone())),
         reads: inputs.iter().any(|input| input.reads),
         partition: vec![false; plan.schema().fields().len()],
     };
     let reads = wise.reads;
-    let mut limit = |kind: Kind| {
+    let mut limit = |kind: QueryScope| {
         if reads {
-            wise.kind = std::mem::replace(&mut wise.kind, Kind::RowWise).worst(kind);
+            wise.kind = std::mem::replace(&mut wise.kind, QueryScope::RowWise).worst(kind);
         }
     };
     let by = |column: bool, operator: &str, reason: &'static str| {
         let operator = operator.to_owned();
-        if column { Kind::PerPartition { operator } } else { Kind::BatchWise { operator, reason } }
+        if column { QueryScope::PerPartition { operator } } else { QueryScope::BatchWise { operator, reason } }
     };
-    let batch = |operator: &str, reason: &'static str| Kind::BatchWise { operator: operator.to_owned(), reason };
+    let batch = |operator: &str, reason: &'static str| QueryScope::BatchWise { operator: operator.to_owned(), reason };
     match (plan, inputs.as_slice()) {
         (LogicalPlan::TableScan(scan), _) if scan.table_name.table() == table => {
             wise.reads = true;
@@ -172,7 +172,7 @@ pub(crate) fn analyse(plan: &LogicalPlan, table: &str) -> Wise {
     wise
 }
 
-impl Wise {
+impl PlanScope {
     fn is_partition(&self, expr: &Expr, schema: &DFSchema) -> bool {
         let index = |column: &Column| schema.maybe_index_of_column(column);
         match expr {
@@ -184,7 +184,7 @@ impl Wise {
 }
 
 /// Whether every grouping has the partition.
-fn grouped(aggregate: &Aggregate, input: &Wise) -> bool {
+fn grouped(aggregate: &Aggregate, input: &PlanScope) -> bool {
     let schema = aggregate.input.schema();
     let has = |exprs: &[Expr]| exprs.iter().any(|expr| input.is_partition(expr, schema));
     match aggregate.group_expr.as_slice() {
@@ -195,7 +195,7 @@ fn grouped(aggregate: &Aggregate, input: &Wise) -> bool {
 }
 
 /// Whether every window is within one partition.
-fn windowed(window: &Window, input: &Wise) -> bool {
+fn windowed(window: &Window, input: &PlanScope) -> bool {
     let schema = window.input.schema();
     window.window_expr.iter().all(|expr| match window_function(expr) {
         Some(function) => function.params.partition_by.iter().any(|expr| input.is_partition(expr, schema)),
