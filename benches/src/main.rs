@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Float64Type};
 use arrow_array::{ArrayRef, Float32Array};
-use foretell_model::{Columns, LoadOptions, Method, Model, Scratch};
+use foretell_model::{Columns, LoadOptions, Method, Model};
 
 fn main() {
     let mut args = std::env::args().skip(1);
@@ -40,9 +40,8 @@ fn score(dir: &Path, name: &str) {
         (0..columns).map(column).collect()
     };
     let want = if model.classes(0).is_empty() { Method::Predict } else { Method::Proba };
-    let mut scratch = Scratch::default();
     let all = take(rows);
-    let answers = model.score(&Columns::new(&all, rows), want, &mut scratch);
+    let answers = model.score(&Columns::new(&all, rows), want);
     let (_, expected) = npy(&dir.join(format!("{name}.expected.npy")));
     let width = answers.columns.len();
     let value = |column: &ArrayRef, row: usize| match column.as_primitive_opt::<Float32Type>() {
@@ -53,12 +52,11 @@ fn score(dir: &Path, name: &str) {
         (0..rows * width).filter(|at| value(&answers.columns[at % width], at / width) != expected[*at]).count();
     let time = |count: usize, seconds: f64| {
         let columns = take(count);
-        let mut scratch = Scratch::default();
         let (mut best, until) = (Duration::MAX, Instant::now() + Duration::from_secs_f64(seconds));
         let mut runs = 0;
         while runs < 3 || Instant::now() < until {
             let begun = Instant::now();
-            std::hint::black_box(model.score(&Columns::new(&columns, count), want, &mut scratch));
+            std::hint::black_box(model.score(&Columns::new(&columns, count), want));
             best = best.min(begun.elapsed());
             runs += 1;
         }

@@ -80,6 +80,9 @@ def questions(made):
             answer = getattr(model, method)(xgboost.DMatrix(given) if isinstance(model, xgboost.Booster) else given)
             if method != "predict" or getattr(answer, "dtype", None) == np.float32:
                 answer = widened(answer) if made.data.narrow and not booster else answer
+            if method == "decision_function" and answer.dtype.kind in "iubO":
+                # The zeros of a single class.
+                answer = answer.astype(float)
             if method == "transform":
                 # Numbers as float64, which hold those of any narrower type.
                 answer = np.asarray(answer.toarray() if hasattr(answer, "toarray") else answer)

@@ -21,15 +21,6 @@ const CIRCLES: &[(&str, &[&str])] = &[
     ("kafka/sink", &["land", "progress", "writer"]),
     ("flow/run", &["compute", "sink_task"]),
     ("query", &["error", "failure", "function", "parse", "slot"]),
-    (
-        "model",
-        &[
-            "at", "encoding", "families", "lightgbm", "load", "loader", "model", "pandas", "report", "text", "trees",
-            "xgboost",
-        ],
-    ),
-    ("model/families", &["column_transformer", "feature_union"]),
-    ("model/families", &["one_hot_encoder", "one_hot_of_integers"]),
     ("model/trees", &["kernel", "plan"]),
     ("pickle", &["allow", "builtin"]),
     ("pickle", &["array", "container", "error", "literal", "stream", "value", "view"]),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, Float64Array, NullArray, StringArray};
 use foretell_decode::MISSING;
-use foretell_model::{Columns, InputKind, Method, Model, Scratch};
+use foretell_model::{Columns, InputKind, Method, Model};
 
 /// A text that is no level of anything.
 const NOBODYS: &str = "\u{1}";
@@ -84,7 +84,7 @@ fn ask(model: &Model, feature: usize, texts: &[&str]) -> Said {
     };
     let columns: Vec<ArrayRef> = signature.inputs.iter().enumerate().map(column).collect();
     let want = if signature.predict.is_empty() { Method::Transform } else { Method::Predict };
-    let scored = model.score(&Columns::new(&columns, texts.len()), want, &mut Scratch::default());
+    let scored = model.score(&Columns::new(&columns, texts.len()), want);
     let name = signature.inputs.get(feature).and_then(|input| input.name.clone());
     let name = name.unwrap_or_else(|| format!("feature {feature}"));
     let mut refused = vec![false; texts.len()];

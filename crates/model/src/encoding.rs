@@ -3,8 +3,6 @@
 //! Read from a fitted `LabelEncoder` or `OrdinalEncoder`, or given as pairs. Raw labels become codes by
 //! [`Encoding::score`], and codes labels again by its [`Reverse`].
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -12,16 +10,11 @@ use arrow_array::{ArrayRef, Float64Array, Int64Array};
 use arrow_buffer::{BooleanBuffer, NullBuffer};
 use arrow_schema::DataType;
 
-use crate::at::choose;
-use crate::families::encode::{Categories, MISSING};
-use crate::families::label_encoder;
-use crate::families::ordinal_encoder::{self, Learned};
+use crate::categories::{Categories, MISSING};
 use crate::labels::Labels;
-use crate::load::unpickle;
-use crate::loader::feature_names;
 use crate::matrix::{ArrayRule, Frame, Matrix};
 use crate::step::Run;
-use crate::{Columns, Error, Input, InputKind, LoadOptions, Output, Outputs, Signature};
+use crate::{Columns, Error, Input, InputKind, Output, Outputs, Signature};
 
 /// What a label becomes that the encoding does not have, a missing one included.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -53,52 +46,6 @@ pub struct Encoding {
 }
 
 impl Encoding {
-    /// Reads a `LabelEncoder`, or one column of an `OrdinalEncoder`: by its name, or by its number where it has none.
-    /// `unknown` overrules what the encoder itself says.
-    ///
-    /// # Errors
-    /// The file is broken or holds something else, the column is not there or not named where there are several, or
-    /// `unknown` is no whole number where the codes are.
-    pub fn load(
-        bytes: &[u8],
-        options: &LoadOptions,
-        column: Option<&str>,
-        unknown: Option<Unknown>,
-    ) -> Result<Encoding, Error> {
-        let document = unpickle(bytes, options)?;
-        let view = choose(document.root(), options.at.as_deref())?;
-        let Some(class) = view.class() else { return Err(view.expected("an encoder").into()) };
-        let is = |classes: &[(&str, &str)]| classes.iter().any(|(module, name)| view.is(module, name));
-        if is(label_encoder::FAMILY.classes) {
-            if let Some(column) = column {
-                let message = format!("there is no column `{column}`: a LabelEncoder has one, without a name");
-                return Err(Error::At { message });
-            }
-            return label_encoder::read(&view, unknown.unwrap_or(Unknown::Refuse));
-        }
-        if !is(ordinal_encoder::FAMILY.classes) {
-            return Err(Error::unsupported(view.path(), class.to_string(), "LabelEncoder, OrdinalEncoder"));
-        }
-        let learned = ordinal_encoder::learned(&view)?;
-        let names = feature_names(&view)?.unwrap_or_else(|| (0..learned.len()).map(|n| n.to_string()).collect());
-        let all = || names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        let index = match column {
-            None if learned.len() == 1 => Some(0),
-            None => {
-                let message = format!("the encoder has several columns; give one as `column`: {}", all());
-                return Err(Error::At { message });
-            }
-            Some(column) => names.iter().position(|name| name == column),
-        };
-        let Some(Learned { categories, labels, values }) = index.and_then(|index| learned.into_iter().nth(index))
-        else {
-            let message = format!("there is no column `{}`: the encoder has {}", column.unwrap_or_default(), all());
-            return Err(Error::At { message });
-        };
-        let own = ordinal_encoder::unknown(&view)?.map_or(Unknown::Refuse, Unknown::Code);
-        Encoding::new("OrdinalEncoder", categories, labels, Codes::Float(values), unknown.unwrap_or(own))
-    }
-
     /// Pairs of label and code; the codes are integers where all of them are whole.
     ///
     /// # Errors

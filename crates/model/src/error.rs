@@ -1,5 +1,7 @@
 //! Why a model could not be loaded, or does not fit its inputs.
 
+use arrow_schema::DataType;
+
 /// What went wrong, and where.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -69,13 +71,33 @@ pub enum Error {
         message: String,
     },
 
-    /// A column that the model needs is missing or has a type that it does not take.
-    #[error("column `{column}`: {message}")]
-    Column {
+    /// A column that the model needs is not there.
+    #[error("column `{column}`: the model needs it, {}", instead(.nearest, .columns))]
+    MissingColumn {
+        /// The feature's name.
+        column: String,
+        /// A column that differs from it in case only.
+        nearest: Option<String>,
+        /// The columns that there are.
+        columns: Vec<String>,
+    },
+
+    /// A column has a type that the model does not take.
+    #[error("column `{column}`: has the type {data_type}, but the model takes {takes}")]
+    ColumnType {
         /// The feature's name, or `feature 3`.
         column: String,
-        /// What is wrong with it.
-        message: String,
+        /// The column's type.
+        data_type: DataType,
+        /// What the model takes: `a number`, `text`.
+        takes: &'static str,
+    },
+
+    /// The file does not tell how many features the model has: [`LoadOptions::columns`](crate::LoadOptions) can.
+    #[error("{}does not tell how many features it has", prefix(.place))]
+    UnknownWidth {
+        /// Path of the object; empty at the root.
+        place: String,
     },
 
     /// The number of columns is not the number of features.
@@ -96,6 +118,14 @@ fn begins(start: &Option<String>) -> String {
     }
 }
 
+fn instead(nearest: &Option<String>, columns: &[String]) -> String {
+    if let Some(nearest) = nearest {
+        return format!("and there is only `{nearest}` (case matters)");
+    }
+    let all: Vec<String> = columns.iter().map(|column| format!("`{column}`")).collect();
+    format!("but it is not there; there are: {}", all.join(", "))
+}
+
 fn prefix(place: &str) -> String {
     if place.is_empty() { String::new() } else { format!("{place}: ") }
 }
@@ -103,6 +133,12 @@ fn prefix(place: &str) -> String {
 impl Error {
     pub(crate) fn state(place: impl Into<String>, message: impl Into<String>) -> Self {
         Error::State { place: place.into(), message: message.into() }
+    }
+
+    pub(crate) fn missing_column<'a>(feature: &str, columns: impl Iterator<Item = &'a String>) -> Self {
+        let columns: Vec<String> = columns.cloned().collect();
+        let nearest = columns.iter().find(|column| column.eq_ignore_ascii_case(feature)).cloned();
+        Error::MissingColumn { column: feature.to_string(), nearest, columns }
     }
 
     pub(crate) fn unsupported(place: impl Into<String>, what: impl Into<String>, supported: impl Into<String>) -> Self {

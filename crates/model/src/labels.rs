@@ -1,5 +1,7 @@
 //! Class labels in their own type.
 
+#![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "classes were counted while loading")]
+
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray};

@@ -1,131 +1,24 @@
-//! What the families' loaders share: the features they are given, the version, and readers for common attributes.
+//! The state of one load, which the families' loaders share: the features they are given, the version, and what they
+//! may take.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+use foretell_pickle::View;
 
-use arrow_schema::DataType;
-use foretell_pickle::{Kind, Value, View};
+use crate::attributes::{numbers, some_attr, version_text};
+use crate::loaded::{Loaded, Source, Transformer};
+use crate::options::LoadOptions;
+use crate::parameters::parameters;
+use crate::{Error, Input, InputKind};
 
-use crate::labels::Labels;
-use crate::step::{Step, Table, Transform};
-use crate::{Error, Input, InputKind, LoadOptions, Output, StepReport, families};
+/// Loads an estimator from its object, given the columns that its parent feeds it.
+pub(crate) type Load = fn(&mut Loader<'_>, &View<'_>, Option<&[Source]>) -> Result<Loaded, Error>;
 
-/// A column that a step is given.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Source {
-    /// The feature's name, or `feature 3`.
-    pub(crate) label: String,
-    /// The model's input that it is, unchanged.
-    pub(crate) origin: Option<usize>,
-    /// Whether it is float32 where the table is, and float64 where that is.
-    pub(crate) follows: bool,
-}
-
-impl Source {
-    /// The same column with other values in it.
-    pub(crate) fn changed(self) -> Self {
-        Source { origin: None, ..self }
-    }
-
-    /// A column that a step makes.
-    pub(crate) fn made(label: String) -> Self {
-        Source { label, origin: None, follows: false }
-    }
-
-    /// A column that a step makes of others, in their type.
-    pub(crate) fn made_of(label: String, sources: &[Source]) -> Self {
-        Source { label, origin: None, follows: sources.iter().any(|source| source.follows) }
-    }
-
-    /// The output column of a transformer at the root.
-    pub(crate) fn output(&self) -> Output {
-        Output { name: self.label.clone(), data_type: DataType::Float64, class: None }
-    }
-}
-
-/// What a step gives.
-#[derive(Debug)]
-pub(crate) enum Out {
-    Table(Vec<Source>),
-    /// One column of integers, which no other step takes.
-    Codes(Source),
-    Answers(Targets),
-}
-
-/// What a predictor answers, as the signature tells it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Targets {
-    pub(crate) predict: Vec<Output>,
-    pub(crate) proba: Vec<Output>,
-    pub(crate) decision: Vec<Output>,
-    /// What `score_samples` gives.
-    pub(crate) samples: Vec<Output>,
-    /// What `transform` gives; empty where it is no transformer besides.
-    pub(crate) table: Vec<Source>,
-    /// The classes of each target; empty for regressions.
-    pub(crate) labels: Vec<Labels>,
-}
-
-impl Targets {
-    /// `count` numbers.
-    pub(crate) fn numbers(count: usize, data_type: DataType) -> Self {
-        let predict = (0..count).map(|index| Output {
-            name: name("prediction", index, count),
-            data_type: data_type.clone(),
-            class: None,
-        });
-        Targets { predict: predict.collect(), ..Targets::default() }
-    }
-
-    /// One class a target, with a probability for each.
-    pub(crate) fn classes(labels: Vec<Labels>, proba: DataType) -> Self {
-        let count = labels.len();
-        let mut targets = Targets::default();
-        for (target, labels) in labels.iter().enumerate() {
-            let predict = name("prediction", target, count);
-            targets.predict.push(Output { name: predict, data_type: labels.data_type(), class: None });
-            let prefix = name("proba", target, count);
-            for class in 0..labels.len() {
-                let class = labels.text(class);
-                let name = format!("{prefix}_{class}");
-                targets.proba.push(Output { name, data_type: proba.clone(), class: Some(class) });
-            }
-        }
-        targets.labels = labels;
-        targets
-    }
-}
-
-fn name(stem: &str, index: usize, count: usize) -> String {
-    if count == 1 { stem.to_string() } else { format!("{stem}_{index}") }
-}
-
-/// A step with what it gives and what `inspect` says of it.
-#[derive(Debug)]
-pub(crate) struct Loaded {
-    pub(crate) step: Step,
-    pub(crate) out: Out,
-    pub(crate) report: StepReport,
-}
-
-/// A step that hands a table on, with its columns.
-pub(crate) struct Transformer {
-    pub(crate) step: Box<dyn Transform>,
-    pub(crate) out: Vec<Source>,
-    pub(crate) report: StepReport,
-}
-
-impl Loaded {
-    /// The step as one that others follow.
-    pub(crate) fn transformer(self, view: &View<'_>) -> Result<Transformer, Error> {
-        let (step, out): (Box<dyn Transform>, _) = match (self.step, self.out) {
-            (Step::Transform(step), Out::Table(out)) => (step, out),
-            (Step::Predict(step), Out::Answers(targets)) if !targets.table.is_empty() => {
-                (Box::new(Table(step)), targets.table)
-            }
-            _ => return Err(Error::state(view.path(), "predicts, where a transformer is needed")),
-        };
-        Ok(Transformer { step, out, report: self.report })
-    }
+/// How the loader finds who loads a class; the families are above it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lookup {
+    /// By module and name.
+    pub(crate) find: fn(&str, &str) -> Option<Load>,
+    /// The names of all classes that are supported.
+    pub(crate) supported: fn() -> String,
 }
 
 /// Estimators inside estimators: more are an attack on the stack.
@@ -134,10 +27,20 @@ const NESTING: usize = 48;
 /// Estimators in one file, each counted as often as it is reached: a few that hold each other twice are millions.
 const ESTIMATORS: usize = 1 << 16;
 
+/// Of which estimators only the table is wanted.
+#[derive(Debug, Clone, Copy, Default)]
+struct AsTransformer {
+    /// Of the one being loaded.
+    current: bool,
+    /// Of the one that is loaded next.
+    next: bool,
+}
+
 /// The state of one load.
 #[derive(Debug)]
 pub(crate) struct Loader<'o> {
     pub(crate) options: &'o LoadOptions,
+    lookup: Lookup,
     inputs: Vec<(Option<String>, Option<InputKind>)>,
     library: &'static str,
     version: Option<String>,
@@ -147,14 +50,14 @@ pub(crate) struct Loader<'o> {
     estimators: usize,
     columns: usize,
     bytes: usize,
-    /// Whether only the table is wanted: of the estimator that is loaded next, and of the one being loaded.
-    hands_on: (bool, bool),
+    as_transformer: AsTransformer,
 }
 
 impl<'o> Loader<'o> {
-    pub(crate) fn new(options: &'o LoadOptions) -> Self {
+    pub(crate) fn new(options: &'o LoadOptions, lookup: Lookup) -> Self {
         Loader {
             options,
+            lookup,
             inputs: Vec::new(),
             library: "scikit-learn",
             version: None,
@@ -163,7 +66,7 @@ impl<'o> Loader<'o> {
             estimators: 0,
             columns: 0,
             bytes: 0,
-            hands_on: (false, false),
+            as_transformer: AsTransformer::default(),
         }
     }
 
@@ -171,8 +74,8 @@ impl<'o> Loader<'o> {
     /// estimator itself tells what features the model has.
     pub(crate) fn load(&mut self, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
         let Some(class) = view.class() else { return Err(view.expected("an estimator").into()) };
-        let Some(family) = families::find(&class.module, &class.name) else {
-            return Err(Error::unsupported(view.path(), class.to_string(), families::supported()));
+        let Some(load) = (self.lookup.find)(&class.module, &class.name) else {
+            return Err(Error::unsupported(view.path(), class.to_string(), (self.lookup.supported)()));
         };
         if self.depth >= NESTING {
             return Err(Error::state(view.path(), format!("more than {NESTING} estimators inside each other")));
@@ -185,8 +88,8 @@ impl<'o> Loader<'o> {
             self.version = version_text(view)?;
         }
         self.depth = self.depth.saturating_add(1);
-        self.hands_on = (false, self.hands_on.0);
-        let loaded = (family.load)(self, view, given);
+        self.as_transformer = AsTransformer { current: self.as_transformer.next, next: false };
+        let loaded = load(self, view, given);
         self.depth = self.depth.saturating_sub(1);
         let mut loaded = loaded?;
         let report = &mut loaded.report;
@@ -204,14 +107,14 @@ impl<'o> Loader<'o> {
 
     /// Loads an estimator of which only the table is wanted.
     pub(crate) fn transformer(&mut self, view: &View<'_>, given: Option<&[Source]>) -> Result<Transformer, Error> {
-        self.hands_on.0 = true;
+        self.as_transformer.next = true;
         self.load(view, given)?.transformer(view)
     }
 
     /// Whether only the table is wanted of the estimator that is being loaded. To be asked before what is inside of it
     /// is loaded.
-    pub(crate) fn hands_on(&self) -> bool {
-        self.hands_on.1
+    pub(crate) fn is_transformer(&self) -> bool {
+        self.as_transformer.current
     }
 
     pub(crate) fn set_library(&mut self, library: &'static str, version: Option<String>) {
@@ -296,7 +199,7 @@ impl<'o> Loader<'o> {
             (None, Some(given), _) => Ok(given.len()),
             (None, None, Some(count)) => Ok(count.as_usize()?),
             (None, None, None) if told > 0 => Ok(told),
-            (None, None, None) => Err(Error::state(view.path(), WIDTH)),
+            (None, None, None) => Err(Error::UnknownWidth { place: view.path() }),
         }
     }
 
@@ -364,134 +267,3 @@ impl<'o> Loader<'o> {
 /// No table of this world has as many columns; text features of scikit-learn come as one. A file names the number in
 /// four bytes, and each feature takes some 300 bytes here.
 const FEATURES: usize = 1 << 17;
-
-const WIDTH: &str = "does not tell how many features it has: name them (`columns` in a pipeline file, `--columns` of a \
-                     command)";
-
-/// The version of scikit-learn that an estimator says it was saved by.
-pub(crate) fn version_text(view: &View<'_>) -> Result<Option<String>, Error> {
-    let version = view.get_attr("_sklearn_version")?;
-    Ok(version.and_then(|version| version.as_str().ok().map(str::to_string)))
-}
-
-/// The same as numbers: `(1, 3)`; `None` where it does not say (0.18 and older).
-pub(crate) fn version(view: &View<'_>) -> Result<Option<(u32, u32)>, Error> {
-    Ok(version_text(view)?.and_then(|text| numbers(&text)))
-}
-
-fn numbers(version: &str) -> Option<(u32, u32)> {
-    let mut parts = version.split('.').map(|part| part.parse::<u32>().ok());
-    parts.next().flatten().zip(parts.next().flatten())
-}
-
-/// A parameter that is a text, with the default where it is not written.
-pub(crate) fn word<'a>(view: &View<'a>, name: &str, default: &'a str) -> Result<&'a str, Error> {
-    match some_attr(view, name)? {
-        Some(value) => Ok(value.as_str()?),
-        None => Ok(default),
-    }
-}
-
-/// An attribute that is there and not `None`.
-pub(crate) fn some_attr<'a>(view: &View<'a>, name: &str) -> Result<Option<View<'a>>, Error> {
-    Ok(view.get_attr(name)?.and_then(View::some))
-}
-
-/// A parameter that is a bool, with the default where it is not written.
-pub(crate) fn flag(view: &View<'_>, name: &str, default: bool) -> Result<bool, Error> {
-    match some_attr(view, name)? {
-        Some(value) => Ok(value.as_bool()?),
-        None => Ok(default),
-    }
-}
-
-/// `feature_names_in_`.
-pub(crate) fn feature_names(view: &View<'_>) -> Result<Option<Vec<String>>, Error> {
-    match some_attr(view, "feature_names_in_")? {
-        Some(names) => Ok(Some(names.array()?.strings()?.into_iter().map(|name| name.into_owned()).collect())),
-        None => Ok(None),
-    }
-}
-
-/// Class labels: an array (or list) of numbers, bools or texts.
-pub(crate) fn labels(view: &View<'_>) -> Result<Labels, Error> {
-    let array = view.array()?;
-    Ok(match array.dtype().kind {
-        Kind::Bool => Labels::Bool(array.bools()?),
-        Kind::Int | Kind::Uint => Labels::Int(array.i64s()?),
-        Kind::Float => Labels::Float(array.f64s()?),
-        Kind::Text | Kind::Bytes => Labels::Text(array.strings()?.into_iter().map(|text| text.into_owned()).collect()),
-        Kind::Object => {
-            let objects = array.objects()?;
-            match objects.first().map(View::value) {
-                Some(Value::Bool(_)) => Labels::Bool(objects.iter().map(View::as_bool).collect::<Result<_, _>>()?),
-                Some(Value::Int(_)) => Labels::Int(objects.iter().map(View::as_i64).collect::<Result<_, _>>()?),
-                Some(Value::Float(_)) => Labels::Float(objects.iter().map(View::as_f64).collect::<Result<_, _>>()?),
-                _ => {
-                    let texts: Result<_, _> = objects.iter().map(|one| one.as_str().map(str::to_string)).collect();
-                    Labels::Text(texts?)
-                }
-            }
-        }
-        Kind::Record | Kind::Moment | Kind::Duration => {
-            return Err(view.expected("an array of class labels").into());
-        }
-    })
-}
-
-/// The parameters of an estimator: what its constructor took, as Python writes it.
-fn parameters(view: &View<'_>) -> Vec<(String, String)> {
-    let mut all = Vec::new();
-    for (name, value) in view.attrs().unwrap_or_default() {
-        if !name.starts_with('_')
-            && !name.ends_with('_')
-            && let Some(text) = literal(&value)
-        {
-            all.push((name.to_string(), text));
-        }
-    }
-    all
-}
-
-/// Longer texts are no parameter that a person wants to read.
-const LITERAL: usize = 80;
-
-/// A simple value, or a few of them, as Python writes them; `None` for all else.
-fn literal(view: &View<'_>) -> Option<String> {
-    let (open, close) = match view.value() {
-        Value::Tuple(items) if items.len() == 1 => ("(", ",)"),
-        Value::Tuple(items) if items.len() <= LITERAL => ("(", ")"),
-        Value::List(items) if items.len() <= LITERAL => ("[", "]"),
-        _ => return scalar(view),
-    };
-    let items: Option<Vec<String>> = view.items().ok()?.iter().map(scalar).collect();
-    let text = format!("{open}{}{close}", items?.join(", "));
-    (text.len() <= LITERAL).then_some(text)
-}
-
-fn scalar(view: &View<'_>) -> Option<String> {
-    match view.value() {
-        Value::None => Some("None".to_string()),
-        Value::Bool(true) => Some("True".to_string()),
-        Value::Bool(false) => Some("False".to_string()),
-        Value::Int(int) => Some(int.to_string()),
-        Value::Float(float) => Some(python_float(*float)),
-        Value::Str(_) | Value::OldStr(_) => {
-            let text = view.as_str().ok()?;
-            (text.len() <= LITERAL).then(|| format!("'{}'", text.escape_debug()))
-        }
-        Value::Global(_) => view.class().map(|class| class.to_string()),
-        Value::Array(array) if array.shape.is_empty() => view.as_f64().ok().map(python_float),
-        _ => None,
-    }
-}
-
-fn python_float(float: f64) -> String {
-    if float.is_nan() {
-        "nan".to_string()
-    } else if float.is_infinite() {
-        if float > 0.0 { "inf".to_string() } else { "-inf".to_string() }
-    } else {
-        format!("{float:?}")
-    }
-}

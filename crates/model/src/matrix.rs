@@ -1,5 +1,7 @@
 //! What goes from step to step: columns as they came, a dense table, or a sparse one, as scikit-learn would pass it.
 
+#![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "positions are of tables of known sizes")]
+
 use std::ops::Range;
 
 use arrow_array::cast::AsArray;

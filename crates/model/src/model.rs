@@ -1,16 +1,18 @@
 //! A loaded model.
 
+#![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "columns of equal lengths")]
+
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, Float32Array, Float64Array, StringArray, make_array};
+use arrow_array::{Array, ArrayRef, Float32Array, Float64Array, RecordBatch, StringArray, make_array};
 use arrow_buffer::{BooleanBufferBuilder, NullBuffer};
 use arrow_schema::DataType;
 
-use crate::families::encode::texts;
+use crate::categories::texts;
 use crate::labels::Labels;
 use crate::matrix::{ArrayRule, Frame, Matrix, read};
 use crate::step::{Answer, Run, Step};
-use crate::{Columns, Description, Method, Output, Outputs, Refusal, Signature};
+use crate::{Columns, Description, Error, Method, Output, Outputs, Refusal, Signature};
 
 /// A model, ready to be scored: immutable, `Send` and `Sync`, without threads of its own.
 #[derive(Debug)]
@@ -20,12 +22,6 @@ pub struct Model {
     pub(crate) signature: Signature,
     pub(crate) description: Description,
     pub(crate) rule: ArrayRule,
-}
-
-/// Memory that calls may share. One a thread; any model takes any.
-#[derive(Debug, Default)]
-pub struct Scratch {
-    _private: (),
 }
 
 impl Model {
@@ -45,6 +41,27 @@ impl Model {
         self.labels.get(target).map_or_else(Vec::new, |labels| (0..labels.len()).map(|at| labels.text(at)).collect())
     }
 
+    /// What the model says of each row of a batch, whose columns are matched by name, or by position where the model
+    /// knows no names: `predict`, or `transform` of a model that does nothing else. Everything else is
+    /// [`Model::answer`]'s.
+    ///
+    /// # Errors
+    /// The batch lacks a column, or has one of a type that the model does not take.
+    pub fn predict(&self, batch: &RecordBatch) -> Result<Outputs, Error> {
+        let own = if self.signature.predict.is_empty() { Method::Transform } else { Method::Predict };
+        self.answer(batch, own)
+    }
+
+    /// The same for any response method; no columns where the model does not have it.
+    ///
+    /// # Errors
+    /// The batch lacks a column, or has one of a type that the model does not take.
+    pub fn answer(&self, batch: &RecordBatch, method: Method) -> Result<Outputs, Error> {
+        let bound = self.signature.bind(batch.schema_ref())?;
+        let arrays: Vec<ArrayRef> = bound.iter().map(|index| batch.column(*index).clone()).collect();
+        Ok(self.score(&Columns::new(&arrays, batch.num_rows()), method))
+    }
+
     /// Scores rows. The columns are the features in the signature's order, of types that [`Signature::bind`] lets
     /// through; a column of another type has its rows refused.
     ///
@@ -52,7 +69,7 @@ impl Model {
     ///
     /// # Panics
     /// If the number of columns is not the number of features: a bug in the caller, never in the data.
-    pub fn score(&self, columns: &Columns<'_>, want: Method, _scratch: &mut Scratch) -> Outputs {
+    pub fn score(&self, columns: &Columns<'_>, want: Method) -> Outputs {
         let wanted = self.signature.outputs(want);
         let rows = columns.rows();
         assert_eq!(columns.arrays().len(), self.signature.inputs.len(), "one column a feature");

@@ -84,39 +84,3 @@ impl StepReport {
         all
     }
 }
-
-/// What a file holds, whether or not it can be scored.
-#[derive(Debug)]
-pub struct Report {
-    /// The file's size in bytes.
-    pub size: usize,
-    /// SHA-256 of the file, in hexadecimal.
-    pub sha256: String,
-    /// The kind of file: `pickle`, `joblib (zlib)`, `XGBoost JSON`, …
-    pub container: String,
-    /// The pickle protocol, where it is a pickle.
-    pub protocol: Option<u8>,
-    /// Bytes after decompression, where it is a pickle or skops file that can be unpacked.
-    pub unpacked: Option<u64>,
-    /// Every global that the file names, in the order of the bytes.
-    pub globals: Vec<GlobalReport>,
-    /// Why the search for globals ended before the file does; more may follow.
-    pub stopped: Option<String>,
-    /// The model, or why it is refused.
-    pub model: Result<crate::Model, crate::Error>,
-}
-
-/// A global (a class or function) that a pickle names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GlobalReport {
-    /// Its module.
-    pub module: String,
-    /// Its name in the module.
-    pub name: String,
-    /// The byte (after decompression) of the opcode that names it.
-    pub byte: u64,
-    /// How often it is named.
-    pub times: u64,
-    /// Whether the reader allows it.
-    pub allowed: bool,
-}

@@ -145,8 +145,7 @@ fn the_place_in_an_error_is_a_path_that_can_be_given() {
 #[test]
 fn a_file_that_does_not_tell_how_many_columns_it_takes_asks_for_their_names() {
     let error = load("../sklearn-1.9/function-alone/model.joblib", None).unwrap_err();
-    let remedy = "name them (`columns` in a pipeline file, `--columns` of a command)";
-    assert_eq!(error, format!("does not tell how many features it has: {remedy}"));
+    assert_eq!(error, "does not tell how many features it has");
 }
 
 #[test]

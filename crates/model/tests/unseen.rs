@@ -1,7 +1,7 @@
 //! Values that an encoder did not know and let pass are counted by column.
 
 use foretell_fixtures::Case;
-use foretell_model::{Columns, LoadOptions, Method, Model, Scratch};
+use foretell_model::{Columns, LoadOptions, Method, Model};
 
 /// What a fixture's own rows have of unknown values, by column.
 fn unseen(name: &str) -> Vec<(String, usize)> {
@@ -9,7 +9,7 @@ fn unseen(name: &str) -> Vec<(String, usize)> {
     let model = Model::load(&std::fs::read(case.model()).unwrap(), &LoadOptions::default()).unwrap();
     let columns: Vec<_> = case.columns().iter().map(|(_, array)| array.clone()).collect();
     let want = if model.signature().transform.is_empty() { Method::Predict } else { Method::Transform };
-    model.score(&Columns::new(&columns, case.rows()), want, &mut Scratch::default()).unseen
+    model.score(&Columns::new(&columns, case.rows()), want).unseen
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::meter::Meter;
 
 /// What a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum TokenKind {
     Null,
     True,
     False,
@@ -23,7 +23,7 @@ pub(crate) enum Kind {
 /// One value: where its text is, and which token follows what it contains.
 #[derive(Debug, Clone, Copy)]
 struct Token {
-    kind: Kind,
+    kind: TokenKind,
     start: u32,
     end: u32,
     next: u32,
@@ -69,7 +69,7 @@ impl<'d> Json<'d> {
     }
 
     fn token(&self, at: At) -> Token {
-        let end = Token { kind: Kind::Null, start: 0, end: 0, next: u32::MAX };
+        let end = Token { kind: TokenKind::Null, start: 0, end: 0, next: u32::MAX };
         usize::try_from(at.0).ok().and_then(|index| self.tokens.get(index)).copied().unwrap_or(end)
     }
 
@@ -77,7 +77,7 @@ impl<'d> Json<'d> {
         usize::try_from(at.0).unwrap_or(usize::MAX)
     }
 
-    pub(crate) fn kind(&self, at: At) -> Kind {
+    pub(crate) fn kind(&self, at: At) -> TokenKind {
         self.token(at).kind
     }
 
@@ -97,7 +97,7 @@ impl<'d> Json<'d> {
     pub(crate) fn plain(&self, at: At) -> Option<Range<u64>> {
         let token = self.token(at);
         let inner = u64::from(token.start).saturating_add(1)..u64::from(token.end).saturating_sub(1);
-        (token.kind == Kind::Text && !self.text(at).contains('\\')).then_some(inner)
+        (token.kind == TokenKind::Text && !self.text(at).contains('\\')).then_some(inner)
     }
 
     /// A text without its quotes and escapes; nothing where it is none, or has half a character.
@@ -107,13 +107,13 @@ impl<'d> Json<'d> {
     }
 
     pub(crate) fn int(&self, at: At) -> Option<i64> {
-        if self.kind(at) == Kind::Number { self.text(at).parse().ok() } else { None }
+        if self.kind(at) == TokenKind::Number { self.text(at).parse().ok() } else { None }
     }
 
     /// The items of an array, or the keys and values of an object in turns.
     pub(crate) fn inside(&self, at: At) -> impl Iterator<Item = At> {
         let token = self.token(at);
-        let open = matches!(token.kind, Kind::Array | Kind::Object);
+        let open = matches!(token.kind, TokenKind::Array | TokenKind::Object);
         let end = if open { token.next } else { 0 };
         let mut next = at.0.saturating_add(1);
         std::iter::from_fn(move || {
@@ -127,7 +127,7 @@ impl<'d> Json<'d> {
 
     /// The members of an object.
     pub(crate) fn members(&self, at: At) -> impl Iterator<Item = (At, At)> {
-        let mut inside = if self.kind(at) == Kind::Object { Some(self.inside(at)) } else { None };
+        let mut inside = if self.kind(at) == TokenKind::Object { Some(self.inside(at)) } else { None };
         std::iter::from_fn(move || {
             let inside = inside.as_mut()?;
             inside.next().zip(inside.next())
@@ -202,7 +202,7 @@ impl Parser<'_> {
         while let Some(container) = self.open.last().copied() {
             let (kind, first) = self.container(container)?;
             match (self.peek(), kind) {
-                (Some(b']'), Kind::Array) | (Some(b'}'), Kind::Object) => {
+                (Some(b']'), TokenKind::Array) | (Some(b'}'), TokenKind::Object) => {
                     self.at = self.at.saturating_add(1);
                     self.open.pop();
                     self.close(container)?;
@@ -215,7 +215,7 @@ impl Parser<'_> {
                 _ if first => {}
                 _ => return Err(WRONG),
             }
-            if kind == Kind::Object {
+            if kind == TokenKind::Object {
                 if self.peek() != Some(b'"') {
                     return Err(WRONG);
                 }
@@ -231,7 +231,7 @@ impl Parser<'_> {
     }
 
     /// The kind of an open container, and whether nothing is in it yet.
-    fn container(&self, index: u32) -> Result<(Kind, bool), ErrorKind> {
+    fn container(&self, index: u32) -> Result<(TokenKind, bool), ErrorKind> {
         let at = usize::try_from(index).unwrap_or(usize::MAX);
         let token = self.tokens.get(at).ok_or(WRONG)?;
         Ok((token.kind, self.tokens.len() == at.saturating_add(1)))
@@ -265,19 +265,19 @@ impl Parser<'_> {
             b'[' | b'{' => {
                 self.at = self.at.saturating_add(1);
                 meter.push(&mut self.open, index)?;
-                if first == b'[' { Kind::Array } else { Kind::Object }
+                if first == b'[' { TokenKind::Array } else { TokenKind::Object }
             }
             b'"' => {
                 self.string()?;
-                Kind::Text
+                TokenKind::Text
             }
             b'-' | b'0'..=b'9' | b'N' | b'I' => {
                 self.number()?;
-                Kind::Number
+                TokenKind::Number
             }
-            b'n' => self.word(b"null", Kind::Null)?,
-            b't' => self.word(b"true", Kind::True)?,
-            b'f' => self.word(b"false", Kind::False)?,
+            b'n' => self.word(b"null", TokenKind::Null)?,
+            b't' => self.word(b"true", TokenKind::True)?,
+            b'f' => self.word(b"false", TokenKind::False)?,
             _ => return Err(WRONG),
         };
         let place = |at: usize| u32::try_from(at).map_err(|_| WRONG);
@@ -285,7 +285,7 @@ impl Parser<'_> {
         meter.push(&mut self.tokens, token)
     }
 
-    fn word(&mut self, word: &[u8], kind: Kind) -> Result<Kind, ErrorKind> {
+    fn word(&mut self, word: &[u8], kind: TokenKind) -> Result<TokenKind, ErrorKind> {
         let end = self.at.saturating_add(word.len());
         if self.bytes.get(self.at..end) != Some(word) {
             return Err(WRONG);

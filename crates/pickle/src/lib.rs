@@ -52,7 +52,7 @@ pub use container::Container;
 pub use dtype::{Dtype, Field, Kind};
 pub use error::{Error, ErrorKind, Place};
 pub use limits::Limits;
-pub use scan::{Found, Scan, scan};
+pub use scan::{NamedGlobal, Scan, scan};
 pub use value::{Blob, Document, Global, Id, Object, Value};
 pub use view::View;
 

@@ -6,7 +6,7 @@ use crate::{Allow, Container, Error, ErrorKind, Limits, skops};
 
 /// One global of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct NamedGlobal {
     /// The byte of the opcode that names it first.
     pub at: u64,
     /// As the file writes it.
@@ -29,7 +29,7 @@ pub struct Scan {
     /// Opcodes up to the end, or to where the scan stopped.
     pub opcodes: u64,
     /// Every global, in the order of first use.
-    pub globals: Vec<Found>,
+    pub globals: Vec<NamedGlobal>,
     /// Bytes after the pickle's end.
     pub trailing: u64,
     /// Why the scan stopped before the end; globals may follow that it did not see.

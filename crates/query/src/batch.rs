@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 
 use crate::Error;
 use crate::failure::RowFailure;
-use crate::kind::PARTITION;
 use crate::rows::ROW;
+use crate::scope::PARTITION;
 
 /// The main table's column that holds a record's offset.
 const OFFSET: &str = "_offset";
@@ -86,14 +86,14 @@ impl Provenance {
 }
 
 /// One partition's rows of a batch, and what is said of the output rows that come of them.
-pub(crate) struct Part {
+pub(crate) struct PartitionRows {
     pub(crate) rows: RecordBatch,
     /// The partition, and its last offset.
     pub(crate) place: Option<(i32, i64)>,
 }
 
 /// A batch cut by partition, in the order of the partitions.
-pub(crate) fn by_partition(batch: &RecordBatch, from: &Provenance) -> Result<Vec<Part>, Error> {
+pub(crate) fn by_partition(batch: &RecordBatch, from: &Provenance) -> Result<Vec<PartitionRows>, Error> {
     let mut last: BTreeMap<i32, i64> = BTreeMap::new();
     for (partition, offset) in from.partition.values().iter().zip(from.offset.values()) {
         let known = last.entry(*partition).or_insert(*offset);
@@ -102,7 +102,7 @@ pub(crate) fn by_partition(batch: &RecordBatch, from: &Provenance) -> Result<Vec
     let part = |(partition, offset): (i32, i64)| {
         let mask: BooleanArray = from.partition.values().iter().map(|found| Some(*found == partition)).collect();
         let rows = filter_record_batch(batch, &mask).map_err(internal)?;
-        Ok(Part { rows, place: Some((partition, offset)) })
+        Ok(PartitionRows { rows, place: Some((partition, offset)) })
     };
     last.into_iter().map(part).collect()
 }

@@ -14,16 +14,16 @@ use datafusion::logical_expr::{
 use crate::slot::RunState;
 
 /// The functions' names, and what each gives.
-const NAMES: &[(&str, Part)] = &[
-    ("now", Part::Instant),
-    ("current_timestamp", Part::Instant),
-    ("current_date", Part::Date),
-    ("today", Part::Date),
-    ("current_time", Part::Time),
+const NAMES: &[(&str, ClockReading)] = &[
+    ("now", ClockReading::Instant),
+    ("current_timestamp", ClockReading::Instant),
+    ("current_date", ClockReading::Date),
+    ("today", ClockReading::Date),
+    ("current_time", ClockReading::Time),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Part {
+enum ClockReading {
     Instant,
     Date,
     Time,
@@ -51,21 +51,21 @@ pub(crate) fn functions(run: &Arc<RunState>) -> Vec<Arc<ScalarUDF>> {
 #[derive(Debug)]
 struct Clock {
     name: &'static str,
-    part: Part,
+    part: ClockReading,
     run: Arc<RunState>,
     signature: Signature,
 }
 
 impl Clock {
-    fn new(name: &'static str, part: Part, run: Arc<RunState>) -> Self {
+    fn new(name: &'static str, part: ClockReading, run: Arc<RunState>) -> Self {
         Clock { name, part, run, signature: Signature::nullary(Volatility::Volatile) }
     }
 
     fn data_type(&self) -> DataType {
         match self.part {
-            Part::Instant => instant_type(),
-            Part::Date => DataType::Date32,
-            Part::Time => DataType::Time64(TimeUnit::Microsecond),
+            ClockReading::Instant => instant_type(),
+            ClockReading::Date => DataType::Date32,
+            ClockReading::Time => DataType::Time64(TimeUnit::Microsecond),
         }
     }
 }
@@ -104,12 +104,14 @@ impl ScalarUDFImpl for Clock {
     fn invoke_with_args(&self, _arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let time = self.run.batch_time();
         Ok(ColumnarValue::Scalar(match self.part {
-            Part::Instant => ScalarValue::TimestampMicrosecond(Some(time.timestamp_micros()), Some("UTC".into())),
-            Part::Date => {
+            ClockReading::Instant => {
+                ScalarValue::TimestampMicrosecond(Some(time.timestamp_micros()), Some("UTC".into()))
+            }
+            ClockReading::Date => {
                 let days = time.timestamp().div_euclid(24 * 60 * 60);
                 ScalarValue::Date32(i32::try_from(days).ok())
             }
-            Part::Time => ScalarValue::Time64Microsecond(Some(micros_of_day(time.time()))),
+            ClockReading::Time => ScalarValue::Time64Microsecond(Some(micros_of_day(time.time()))),
         }))
     }
 }

@@ -28,7 +28,7 @@ pub(crate) struct Features<'a> {
 }
 
 /// A column of a FROM.
-struct Found {
+struct FromColumn {
     table: Option<TableReference>,
     name: String,
 }
@@ -80,7 +80,7 @@ impl Features<'_> {
 
     /// Expands the calls that belong to this SELECT itself.
     fn calls<T: VisitMut>(&self, node: &mut T, from: &[TableWithJoins], scope: &[Cte]) -> Result<(), Error> {
-        let mut found: Option<Vec<Found>> = None;
+        let mut found: Option<Vec<FromColumn>> = None;
         own_calls(node, &mut |function| {
             let Some(call) = function_name(function).and_then(|name| self.models.get(&name)) else { return Ok(()) };
             // Models are registered in lower case; a quoted name keeps its case.
@@ -90,7 +90,7 @@ impl Features<'_> {
                 found = Some(self.columns(from, scope)?);
             }
             let columns = found.as_deref().unwrap_or_default();
-            let columns: Vec<&Found> = match &table {
+            let columns: Vec<&FromColumn> = match &table {
                 None => columns.iter().collect(),
                 Some(table) => of_table(columns, table)?,
             };
@@ -99,7 +99,7 @@ impl Features<'_> {
     }
 
     /// The columns of a FROM, as `SELECT *` would list them.
-    fn columns(&self, from: &[TableWithJoins], scope: &[Cte]) -> Result<Vec<Found>, Error> {
+    fn columns(&self, from: &[TableWithJoins], scope: &[Cte]) -> Result<Vec<FromColumn>, Error> {
         if from.is_empty() {
             return Ok(Vec::new());
         }
@@ -107,11 +107,11 @@ impl Features<'_> {
         Ok(plan
             .schema()
             .iter()
-            .map(|(table, field)| Found { table: table.cloned(), name: field.name().clone() })
+            .map(|(table, field)| FromColumn { table: table.cloned(), name: field.name().clone() })
             .collect())
     }
 
-    fn fill(&self, function: &mut Function, call: &ModelCall, columns: &[&Found]) -> Result<(), Error> {
+    fn fill(&self, function: &mut Function, call: &ModelCall, columns: &[&FromColumn]) -> Result<(), Error> {
         let arguments = match call.scorer.signature().names() {
             Some(names) => {
                 names.into_iter().map(|name| by_name(&call.model, name, columns)).collect::<Result<Vec<_>, _>>()?
@@ -133,7 +133,7 @@ impl Features<'_> {
     }
 }
 
-impl Found {
+impl FromColumn {
     fn is_of(&self, table: &str) -> bool {
         self.table.as_ref().is_some_and(|found| found.table() == table)
     }
@@ -152,8 +152,8 @@ impl Found {
     }
 }
 
-fn of_table<'a>(columns: &'a [Found], table: &str) -> Result<Vec<&'a Found>, Error> {
-    let found: Vec<&Found> = columns.iter().filter(|column| column.is_of(table)).collect();
+fn of_table<'a>(columns: &'a [FromColumn], table: &str) -> Result<Vec<&'a FromColumn>, Error> {
+    let found: Vec<&FromColumn> = columns.iter().filter(|column| column.is_of(table)).collect();
     if !found.is_empty() {
         return Ok(found);
     }
@@ -165,7 +165,7 @@ fn of_table<'a>(columns: &'a [Found], table: &str) -> Result<Vec<&'a Found>, Err
     })
 }
 
-fn by_name(model: &str, feature: &str, columns: &[&Found]) -> Result<Expr, Error> {
+fn by_name(model: &str, feature: &str, columns: &[&FromColumn]) -> Result<Expr, Error> {
     let mut found = columns.iter().filter(|column| column.name == feature);
     match (found.next(), found.next()) {
         (Some(column), None) => Ok(column.expr()),

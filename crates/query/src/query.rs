@@ -12,16 +12,16 @@ use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
 use crate::batch::{
-    Answer, Context, Input, Part, Provenance, Table, by_partition, check_batches, check_columns, internal, numbers,
-    order, without,
+    Answer, Context, Input, PartitionRows, Provenance, Table, by_partition, check_batches, check_columns, internal,
+    numbers, order, without,
 };
 use crate::engine::Engine;
 use crate::failure::{Failure, Reason, RowFailure};
 use crate::features::Features;
 use crate::function::{ModelFunction, ScoreError, calls};
-use crate::kind::{Kind, analyse};
 use crate::parse::{Names, parse};
 use crate::rows::{Rows, with_row};
+use crate::scope::{QueryScope, analyse};
 use crate::slot::{RunState, TableSlot};
 use crate::{Error, Scorer, clock, mixed, plan};
 
@@ -37,7 +37,7 @@ pub struct Query {
     schema: SchemaRef,
     tagged: SchemaRef,
     output: SchemaRef,
-    kind: Kind,
+    kind: QueryScope,
     engine: Engine,
     reads: BTreeSet<String>,
     records: Arc<TableSlot>,
@@ -167,7 +167,7 @@ impl Query {
     }
 
     /// Whether output rows belong to single records.
-    pub fn kind(&self) -> &Kind {
+    pub fn scope(&self) -> &QueryScope {
         &self.kind
     }
 
@@ -194,8 +194,8 @@ impl Query {
         let from = context.provenance.clone().or_else(|| Provenance::of(batch));
         let live = self.tag(batch)?;
         let parts = match (&self.kind, &from) {
-            (Kind::PerPartition { .. }, Some(from)) if batch.num_rows() > 0 => by_partition(&live, from)?,
-            _ => vec![Part { rows: live, place: None }],
+            (QueryScope::PerPartition { .. }, Some(from)) if batch.num_rows() > 0 => by_partition(&live, from)?,
+            _ => vec![PartitionRows { rows: live, place: None }],
         };
         let (mut outputs, mut places, mut refused) = (Vec::new(), Vec::new(), Vec::new());
         for part in parts {
@@ -207,12 +207,12 @@ impl Query {
         self.records.put(Vec::new());
         refused.sort_by_key(|failure| failure.row);
         let from = match self.kind {
-            Kind::RowWise => from,
-            Kind::PerPartition { .. } => from.map(|_| Provenance {
+            QueryScope::RowWise => from,
+            QueryScope::PerPartition { .. } => from.map(|_| Provenance {
                 partition: places.iter().map(|(partition, _)| *partition).collect(),
                 offset: places.iter().map(|(_, offset)| *offset).collect(),
             }),
-            Kind::BatchWise { .. } => None,
+            QueryScope::BatchWise { .. } => None,
         };
         self.answer(&outputs, refused, from)
     }

@@ -1,6 +1,6 @@
 //! What a query asks of a model.
 
-use foretell_model::{Columns, Method, Outputs, Signature};
+use foretell_model::{Columns, Method, Model, Outputs, Signature};
 
 /// What a function that scores rows is, for texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,4 +34,14 @@ pub trait Scorer: Send + Sync {
     /// One answer a row. `columns` are in the order of `signature().inputs`; the columns of the answer must be those of
     /// `signature().outputs(want)`. A row that the model refuses is NULL in every column and listed.
     fn score(&self, columns: &Columns<'_>, want: Method) -> Outputs;
+}
+
+impl Scorer for Model {
+    fn signature(&self) -> &Signature {
+        Model::signature(self)
+    }
+
+    fn score(&self, columns: &Columns<'_>, want: Method) -> Outputs {
+        Model::score(self, columns, want)
+    }
 }

@@ -44,7 +44,7 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
     let text = if args.json { format!("{:#}\n", as_json(&report)) } else { terminal::lines(&as_text(&report)) };
     std::io::stdout().write_all(text.as_bytes())?;
     if let Err(error) = report.model {
-        bail!("{}: {error}", args.model.display());
+        bail!("{}: {:#}", args.model.display(), crate::commands::data::unnamed(error));
     }
     Ok(())
 }

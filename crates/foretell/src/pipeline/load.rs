@@ -108,7 +108,12 @@ fn load_model(file: &PipelineFile, entry: &ModelEntry) -> Result<ModelOfFile, Fi
         columns: settings.columns.clone(),
     };
     let model = spec.load(&bytes, settings.limits.reader()).map_err(|error| {
-        let remedy = format!("`foretell inspect {shown}` tells what is in it");
+        let remedy = match error {
+            foretell_model::Error::UnknownWidth { .. } => {
+                "name them, in their order: `columns: [COLUMN, …]`".to_string()
+            }
+            _ => format!("`foretell inspect {shown}` tells what is in it"),
+        };
         wrong(format!("{shown}: {error}"), &remedy)
     })?;
     Ok(ModelOfFile { spec, sha256, model: Arc::new(LoadedModel::new(&entry.name, model)) })

@@ -67,9 +67,9 @@ pub(super) async fn plan(
     let mut planned = QueryPlan {
         result: result.clone(),
         sinks: Vec::new(),
-        kind: query.kind().to_string(),
-        by_partition: query.kind().is_by_partition(),
-        row_wise: query.kind().is_row_wise(),
+        kind: query.scope().to_string(),
+        by_partition: query.scope().is_by_partition(),
+        row_wise: query.scope().is_row_wise(),
     };
     let mut views: Vec<Option<Box<dyn Query>>> = Vec::with_capacity(sinks.len());
     for sink in sinks {
@@ -82,13 +82,13 @@ pub(super) async fn plan(
         };
         let input = Input {
             table: "result".into(),
-            schema: view_schema(&result, query.kind().is_by_partition()),
+            schema: view_schema(&result, query.scope().is_by_partition()),
             decoded: result.fields().iter().map(|field| field.name().clone()).collect(),
         };
         let view = foretell_query::Query::prepare(sql, &input, models, tables.clone()).await;
         let view = view.map_err(|error| PlanError { part: SpecPart::Sink(sink.clone()), cause: error.into() })?;
-        planned.by_partition &= view.kind().is_by_partition();
-        planned.row_wise &= view.kind().is_row_wise();
+        planned.by_partition &= view.scope().is_by_partition();
+        planned.row_wise &= view.scope().is_row_wise();
         planned.sinks.push(view.output_schema().clone());
         views.push(Some(Box::new(Stage(view))));
     }

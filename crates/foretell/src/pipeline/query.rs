@@ -6,8 +6,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use chrono::DateTime;
 use foretell_flow::{Provenance, Queried, Query, Refused, Scope, StageError};
-use foretell_model::{Columns, Method, Model, Outputs, Scratch, Signature};
-use foretell_query::{Context, Kind, Scorer};
+use foretell_model::{Columns, Method, Model, Outputs, Signature};
+use foretell_query::{Context, QueryScope, Scorer};
 
 use super::functions::Functions;
 use crate::levels::Watch;
@@ -44,7 +44,7 @@ impl Scorer for LoadedModel {
     }
 
     fn score(&self, columns: &Columns<'_>, want: Method) -> Outputs {
-        let outputs = self.model.score(columns, want, &mut Scratch::default());
+        let outputs = self.model.score(columns, want);
         // Other answers about the same rows say the same.
         if *self.counted.get_or_init(|| want) == want {
             let told = self.unseen.add(columns.rows(), &outputs.unseen);
@@ -63,10 +63,10 @@ impl Query for Stage {
     }
 
     fn scope(&self) -> Scope {
-        match self.0.kind() {
-            Kind::RowWise => Scope::Record,
-            Kind::PerPartition { .. } => Scope::Partition,
-            Kind::BatchWise { .. } => Scope::Batch,
+        match self.0.scope() {
+            QueryScope::RowWise => Scope::Record,
+            QueryScope::PerPartition { .. } => Scope::Partition,
+            QueryScope::BatchWise { .. } => Scope::Batch,
         }
     }
 

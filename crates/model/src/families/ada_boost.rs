@@ -1,15 +1,15 @@
 //! `AdaBoostClassifier` (SAMME and SAMME.R) and `AdaBoostRegressor` (the weighted median).
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use arrow_schema::DataType;
 use foretell_pickle::View;
 
-use super::Family;
-use super::finite::Finite;
-use super::inner::{Member, array, nameless, places, predictor};
-use super::linear::decisions;
-use crate::loader::{self, Loaded, Loader, Out, Source, Targets, some_attr, version};
+use crate::attributes::{self, some_attr, version};
+use crate::families::shared::members::{Member, array, nameless, places, predictor};
+use crate::family::Family;
+use crate::finite::Finite;
+use crate::loaded::decisions;
+use crate::loaded::{Loaded, Out, Source, Targets};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, Method, StepReport};
 
@@ -42,23 +42,26 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         let message = format!("{} weights for {} estimators", weights.len(), members.len());
         return Err(Error::state(view.path(), message));
     };
-    let (face, targets) = if class == "AdaBoostRegressor" {
+    let (form, targets) = if class == "AdaBoostRegressor" {
         if members.iter().any(|member| member.targets.predict.len() != 1 || !member.targets.labels.is_empty()) {
             return Err(Error::state(view.path(), "an estimator does not give one number a row"));
         }
         let narrow = members.iter().all(|member| member.is_narrow(Method::Predict));
-        (run::Face::Median { narrow }, Targets::numbers(1, if narrow { DataType::Float32 } else { DataType::Float64 }))
+        (
+            run::AdaBoostForm::Median { narrow },
+            Targets::numbers(1, if narrow { DataType::Float32 } else { DataType::Float64 }),
+        )
     } else {
         classifier(view, &members)?
     };
     let finite = Finite::new(&class, &sources, false, false);
-    let step = run::AdaBoost { members, weights, face, finite };
+    let step = run::AdaBoost { members, weights, form, finite };
     let report = StepReport { children, ..StepReport::default() };
     Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report })
 }
 
-fn classifier(view: &View<'_>, members: &[Member]) -> Result<(run::Face, Targets), Error> {
-    let labels = loader::labels(&view.attr("classes_")?)?;
+fn classifier(view: &View<'_>, members: &[Member]) -> Result<(run::AdaBoostForm, Targets), Error> {
+    let labels = attributes::labels(&view.attr("classes_")?)?;
     let count = labels.len();
     if count == 0 {
         return Err(Error::state(view.path(), "no classes"));
@@ -90,20 +93,20 @@ fn classifier(view: &View<'_>, members: &[Member]) -> Result<(run::Face, Targets
     }
     // From 1.3 on the classes that are not told lose what the one that is gains.
     let against = if version < (1, 3) { 0.0 } else { -1.0 / (count as f64 - 1.0) };
-    Ok((run::Face::Class { places: all_places, count, is_real, against, shares }, targets))
+    Ok((run::AdaBoostForm::Class { places: all_places, count, is_real, against, shares }, targets))
 }
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
     use crate::Method;
-    use crate::families::finite::Finite;
-    use crate::families::inner::Member;
-    use crate::families::scores::{self, Softmax, pairwise_sum};
+    use crate::families::shared::members::Member;
+    use crate::finite::Finite;
+    use crate::math::scores::{self, Softmax, pairwise_sum};
     use crate::matrix::Matrix;
     use crate::step::{Answer, Predict, Run};
 
     #[derive(Debug)]
-    pub(super) enum Face {
+    pub(super) enum AdaBoostForm {
         Median {
             narrow: bool,
         },
@@ -124,7 +127,7 @@ mod run {
     pub(super) struct AdaBoost {
         pub(super) members: Vec<Member>,
         pub(super) weights: Vec<f64>,
-        pub(super) face: Face,
+        pub(super) form: AdaBoostForm,
         pub(super) finite: Finite,
     }
 
@@ -200,7 +203,7 @@ mod run {
         }
 
         fn class(&self, x: &Matrix, want: Method, run: &mut Run) -> Answer {
-            let Face::Class { places, count, is_real, against, shares } = &self.face else {
+            let AdaBoostForm::Class { places, count, is_real, against, shares } = &self.form else {
                 return Answer::F64(Vec::new());
             };
             let (count, rows) = (*count, x.rows());
@@ -259,9 +262,9 @@ mod run {
     impl Predict for AdaBoost {
         fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
             self.finite.check(&x, run);
-            match self.face {
-                Face::Median { narrow } => Answer::floats(vec![self.medians(&x, run)], narrow),
-                Face::Class { .. } => self.class(&x, want, run),
+            match self.form {
+                AdaBoostForm::Median { narrow } => Answer::floats(vec![self.medians(&x, run)], narrow),
+                AdaBoostForm::Class { .. } => self.class(&x, want, run),
             }
         }
     }

@@ -1,14 +1,14 @@
 //! `BaggingClassifier` and `BaggingRegressor`: estimators that each saw some rows and some columns, averaged.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use arrow_schema::DataType;
 use foretell_pickle::View;
 
-use super::Family;
-use super::inner::{Member, codes, predictor, sized_array};
-use super::linear::decisions;
-use crate::loader::{self, Loaded, Loader, Out, Source, Targets};
+use crate::attributes::{self};
+use crate::families::shared::members::{Member, codes, predictor, sized_array};
+use crate::family::Family;
+use crate::loaded::decisions;
+use crate::loaded::{Loaded, Out, Source, Targets};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, Method, StepReport};
 
@@ -41,14 +41,14 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         children.push(report);
     }
     let report = StepReport { children, ..StepReport::default() };
-    let (face, targets) = if view.class().is_some_and(|class| class.name == "BaggingRegressor") {
+    let (form, targets) = if view.class().is_some_and(|class| class.name == "BaggingRegressor") {
         regressor(view, &members)?
     } else {
         classifier(view, &members)?
     };
     let whole = (0..sources.len()).collect::<Vec<usize>>();
     let picked = picked.into_iter().map(|picked| (picked != whole).then_some(picked)).collect();
-    let step = run::Bagging { members, picked, face };
+    let step = run::Bagging { members, picked, form };
     Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report })
 }
 
@@ -65,18 +65,18 @@ fn picks(view: &View<'_>, count: usize) -> Result<Vec<Vec<usize>>, Error> {
     Ok(all)
 }
 
-fn regressor(view: &View<'_>, members: &[Member]) -> Result<(run::Face, Targets), Error> {
+fn regressor(view: &View<'_>, members: &[Member]) -> Result<(run::BaggingForm, Targets), Error> {
     let width = members.first().map_or(0, |member| member.targets.predict.len());
     if members.iter().any(|member| member.targets.predict.len() != width || !member.targets.labels.is_empty()) {
         return Err(Error::state(view.path(), "the estimators do not give the same numbers a row"));
     }
     let narrow = members.iter().all(|member| member.is_narrow(Method::Predict));
     let targets = Targets::numbers(width, if narrow { DataType::Float32 } else { DataType::Float64 });
-    Ok((run::Face::Number { narrow }, targets))
+    Ok((run::BaggingForm::Number { narrow }, targets))
 }
 
-fn classifier(view: &View<'_>, members: &[Member]) -> Result<(run::Face, Targets), Error> {
-    let labels = loader::labels(&view.attr("classes_")?)?;
+fn classifier(view: &View<'_>, members: &[Member]) -> Result<(run::BaggingForm, Targets), Error> {
+    let labels = attributes::labels(&view.attr("classes_")?)?;
     let count = labels.len();
     let mut all_codes = Vec::new();
     for member in members {
@@ -93,19 +93,19 @@ fn classifier(view: &View<'_>, members: &[Member]) -> Result<(run::Face, Targets
     if members.iter().all(|member| member.targets.decision.len() == decisions.len()) {
         targets.decision = decisions;
     }
-    Ok((run::Face::Class { codes: all_codes, count }, targets))
+    Ok((run::BaggingForm::Class { codes: all_codes, count }, targets))
 }
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
     use crate::Method;
-    use crate::families::inner::Member;
-    use crate::families::scores::{self, Average};
+    use crate::families::shared::members::Member;
+    use crate::math::scores::{self, Average};
     use crate::matrix::Matrix;
     use crate::step::{Answer, Predict, Run};
 
     #[derive(Debug)]
-    pub(super) enum Face {
+    pub(super) enum BaggingForm {
         Number {
             narrow: bool,
         },
@@ -121,7 +121,7 @@ mod run {
         pub(super) members: Vec<Member>,
         /// The columns of each estimator; nothing where it takes all of them in order.
         pub(super) picked: Vec<Option<Vec<usize>>>,
-        pub(super) face: Face,
+        pub(super) form: BaggingForm,
     }
 
     impl Bagging {
@@ -162,13 +162,13 @@ mod run {
     impl Predict for Bagging {
         fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
             let rows = x.rows();
-            match (&self.face, want) {
-                (Face::Number { narrow }, _) => Answer::floats(self.mean(&x, want, *narrow, run), *narrow),
-                (Face::Class { .. }, Method::Decision) => Answer::F64(self.mean(&x, want, false, run)),
-                (Face::Class { codes, count }, Method::Predict) => {
+            match (&self.form, want) {
+                (BaggingForm::Number { narrow }, _) => Answer::floats(self.mean(&x, want, *narrow, run), *narrow),
+                (BaggingForm::Class { .. }, Method::Decision) => Answer::F64(self.mean(&x, want, false, run)),
+                (BaggingForm::Class { codes, count }, Method::Predict) => {
                     Answer::Class(vec![scores::first_largest(&self.proba(&x, codes, *count, run), rows)])
                 }
-                (Face::Class { codes, count }, _) => Answer::F64(self.proba(&x, codes, *count, run)),
+                (BaggingForm::Class { codes, count }, _) => Answer::F64(self.proba(&x, codes, *count, run)),
             }
         }
     }

@@ -1,12 +1,12 @@
 //! `Binarizer`: 1 above the threshold, 0 elsewhere.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
-use super::Family;
-use super::finite::Finite;
-use crate::loader::{Loaded, Loader, Out, Source, feature_names, some_attr};
+use crate::attributes::{feature_names, some_attr};
+use crate::family::Family;
+use crate::finite::Finite;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::matrix::{Csr, Dense, Matrix, round};
 use crate::step::{Run, Step, Transform};
 use crate::{Error, InputKind};

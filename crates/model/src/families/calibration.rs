@@ -1,16 +1,16 @@
 //! `CalibratedClassifierCV`: the scores of one or more classifiers, bent into probabilities by a curve learned for
 //! each class.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
-use super::Family;
-use super::inner::{Member, Members, members, places};
 use super::isotonic;
+use crate::attributes::{self, some_attr};
+use crate::families::shared::members::{Member, Members, members, places};
+use crate::family::Family;
 use crate::labels::Labels;
-use crate::loader::{self, Loaded, Loader, Out, Source, Targets, some_attr};
+use crate::loaded::{Loaded, Out, Source, Targets};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, Method, StepReport};
 
@@ -28,7 +28,7 @@ pub(crate) const FAMILY: Family = Family {
 };
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
-    let labels = loader::labels(&view.attr("classes_")?)?;
+    let labels = attributes::labels(&view.attr("classes_")?)?;
     let count = labels.len();
     if count < 2 {
         return Err(Error::state(view.path(), format!("{count} classes")));
@@ -54,7 +54,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 }
 
 /// One classifier with its curves.
-fn part(fold: &View<'_>, member: Member, labels: &Labels) -> Result<run::Part, Error> {
+fn part(fold: &View<'_>, member: Member, labels: &Labels) -> Result<run::CalibratedMember, Error> {
     let count = labels.len();
     let Some(known) = member.labels() else {
         return Err(Error::state(fold.path(), "the classifier does not give one class a row"));
@@ -77,13 +77,13 @@ fn part(fold: &View<'_>, member: Member, labels: &Labels) -> Result<run::Part, E
         if known.len() != count || width != if skip == 0 && count == 2 { 1 } else { count } {
             return Err(Error::state(fold.path(), format!("{width} scores for {count} classes")));
         }
-        run::How::Temperature(only.attr("beta_")?.as_f64()?)
+        run::Calibrator::Temperature(only.attr("beta_")?.as_f64()?)
     } else {
         let places = if count == 2 { vec![1] } else { places(fold, known, labels)? };
         let curves: Result<Vec<run::Curve>, Error> = calibrators.iter().map(curve).collect();
-        run::How::Curves(places.into_iter().zip(curves?).collect())
+        run::Calibrator::Curves(places.into_iter().zip(curves?).collect())
     };
-    Ok(run::Part { member, want, skip, how })
+    Ok(run::CalibratedMember { member, want, skip, how })
 }
 
 fn curve(view: &View<'_>) -> Result<run::Curve, Error> {
@@ -99,9 +99,9 @@ fn curve(view: &View<'_>) -> Result<run::Curve, Error> {
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
     use crate::Method;
-    use crate::families::inner::Member;
     use crate::families::isotonic;
-    use crate::families::scores::{self, Softmax, expit, pairwise_sum};
+    use crate::families::shared::members::Member;
+    use crate::math::scores::{self, Softmax, expit, pairwise_sum};
     use crate::matrix::Matrix;
     use crate::step::{Answer, Predict, Run};
 
@@ -122,7 +122,7 @@ mod run {
     }
 
     #[derive(Debug)]
-    pub(super) enum How {
+    pub(super) enum Calibrator {
         /// A curve for each column of scores, with the class that it is about.
         Curves(Vec<(u32, Curve)>),
         /// Scores or logarithms times this, through the softmax.
@@ -130,21 +130,21 @@ mod run {
     }
 
     #[derive(Debug)]
-    pub(super) struct Part {
+    pub(super) struct CalibratedMember {
         pub(super) member: Member,
         pub(super) want: Method,
         /// Columns of scores that are left out.
         pub(super) skip: usize,
-        pub(super) how: How,
+        pub(super) how: Calibrator,
     }
 
-    impl Part {
+    impl CalibratedMember {
         fn proba(&self, x: Matrix, count: usize, run: &mut Run) -> Vec<Vec<f64>> {
             let rows = x.rows();
             let mut scores = self.member.numbers(x, self.want, run);
             let mut proba = match &self.how {
-                How::Temperature(beta) => self.temperature(scores, *beta),
-                How::Curves(curves) => {
+                Calibrator::Temperature(beta) => self.temperature(scores, *beta),
+                Calibrator::Curves(curves) => {
                     let mut proba = vec![vec![0.0; rows]; count];
                     for (column, (class, curve)) in scores.iter_mut().skip(self.skip).zip(curves) {
                         curve.bend(column, run);
@@ -193,7 +193,7 @@ mod run {
 
     #[derive(Debug)]
     pub(super) struct Calibrated {
-        pub(super) parts: Vec<Part>,
+        pub(super) parts: Vec<CalibratedMember>,
         pub(super) count: usize,
     }
 

@@ -1,12 +1,12 @@
 //! The encoders of category_encoders: each category a number, or a row of them. Other columns pass through.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::{Value, View};
 
-use super::Family;
-use super::encode::Categories;
-use crate::loader::{Loaded, Loader, Out, Source, flag, some_attr, word};
+use crate::attributes::{flag, some_attr, word};
+use crate::categories::Categories;
+use crate::family::Family;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::pandas::Table;
 use crate::step::Step;
 use crate::{Error, InputKind};
@@ -71,7 +71,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         let name = names.get(index).map(String::as_str).unwrap_or_default();
         let Some(at) = encoded.iter().position(|(place, _)| *place == index) else {
             let kept = !dropped.iter().any(|dropped| dropped == name);
-            parts.push(run::Part { label: source.label.clone(), how: run::How::Pass(kept) });
+            parts.push(run::EncodedColumn { label: source.label.clone(), how: run::ColumnEncoding::Pass(kept) });
             out.extend(kept.then(|| source.clone()));
             continue;
         };
@@ -88,8 +88,9 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         }
         let groups = groups(view, name, &map.categories)?;
         let Map { categories, rows, unknown, missing, .. } = map;
-        let how = run::How::Encode(Box::new(run::Encode { categories, groups, rows, unknown, missing, kept }));
-        parts.push(run::Part { label: source.label.clone(), how });
+        let how =
+            run::ColumnEncoding::Encode(Box::new(run::Encode { categories, groups, rows, unknown, missing, kept }));
+        parts.push(run::EncodedColumn { label: source.label.clone(), how });
     }
     let step = run::Encoder { class, parts };
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
@@ -276,18 +277,18 @@ mod run {
 
     use arrow_array::{ArrayRef, Float64Array};
 
-    use crate::families::encode::{self, Categories, MISSING};
+    use crate::categories::{self, Categories, MISSING};
     use crate::matrix::{ArrayRule, Frame, Matrix};
     use crate::step::{Run, Transform};
 
     #[derive(Debug)]
-    pub(super) struct Part {
+    pub(super) struct EncodedColumn {
         pub(super) label: String,
-        pub(super) how: How,
+        pub(super) how: ColumnEncoding,
     }
 
     #[derive(Debug)]
-    pub(super) enum How {
+    pub(super) enum ColumnEncoding {
         /// Goes on as it is, or is left out.
         Pass(bool),
         Encode(Box<Encode>),
@@ -313,7 +314,7 @@ mod run {
     #[derive(Debug)]
     pub(super) struct Encoder {
         pub(super) class: String,
-        pub(super) parts: Vec<Part>,
+        pub(super) parts: Vec<EncodedColumn>,
     }
 
     impl Transform for Encoder {
@@ -326,11 +327,11 @@ mod run {
                     other => Arc::new(Float64Array::from(other.numbers(index).unwrap_or_default())),
                 };
                 let Encode { categories, groups, rows, unknown, missing, kept } = match &part.how {
-                    How::Pass(kept) => {
+                    ColumnEncoding::Pass(kept) => {
                         out.extend(kept.then_some(column));
                         continue;
                     }
-                    How::Encode(encode) => &**encode,
+                    ColumnEncoding::Encode(encode) => &**encode,
                 };
                 let mut values = vec![vec![f64::NAN; count]; kept.len()];
                 let learned = categories.missing();
@@ -341,7 +342,7 @@ mod run {
                     }
                 }
                 if unknown.is_some() {
-                    run.unseen(&part.label, encode::unseen(&codes));
+                    run.unseen(&part.label, categories::unseen(&codes));
                 }
                 for (row, code) in codes.into_iter().enumerate() {
                     let (numbers, reason) = if code == MISSING || Some(code) == learned {

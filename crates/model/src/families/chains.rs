@@ -1,14 +1,14 @@
 //! `ClassifierChain` and `RegressorChain`: each estimator is given what those before it answered.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use arrow_schema::DataType;
 use foretell_pickle::View;
 
-use super::Family;
-use super::finite::Finite;
-use super::inner::{Member, array, predictor};
-use crate::loader::{Loaded, Loader, Out, Source, Targets, some_attr, version};
+use crate::attributes::{some_attr, version};
+use crate::families::shared::members::{Member, array, predictor};
+use crate::family::Family;
+use crate::finite::Finite;
+use crate::loaded::{Loaded, Out, Source, Targets};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, Method, Output, StepReport};
 
@@ -96,9 +96,9 @@ fn order(view: &View<'_>, count: usize) -> Result<Vec<usize>, Error> {
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
     use crate::Method;
-    use crate::families::column_transformer::side_by_side;
-    use crate::families::finite::Finite;
-    use crate::families::inner::Member;
+    use crate::families::shared::members::Member;
+    use crate::families::shared::side_by_side::side_by_side;
+    use crate::finite::Finite;
     use crate::matrix::{Dense, Matrix};
     use crate::step::{Answer, Predict, Run};
 

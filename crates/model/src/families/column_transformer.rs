@@ -1,14 +1,14 @@
 //! `ColumnTransformer`: columns picked by name, position, slice or mask, each group through its own transformer, and
 //! all put side by side again, sparse or dense as it was decided when fitting.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::{Entry, Kind, Value, View};
 
-use super::Family;
-use super::feature_union::weight;
-use super::index::{self, Index};
-use crate::loader::{Loaded, Loader, Out, Source, feature_names, flag, some_attr};
+use crate::attributes::{feature_names, flag, some_attr};
+use crate::families::shared::side_by_side::weight;
+use crate::family::Family;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
+use crate::pandas::index::{self, Index};
 use crate::step::{Step, Transform};
 use crate::{Error, StepReport};
 
@@ -21,8 +21,6 @@ pub(crate) const FAMILY: Family = Family {
     ],
     load,
 };
-
-pub(super) use run::side_by_side;
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let transformers = view.attr("transformers_")?.items()?;
@@ -76,7 +74,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         let name = name.as_str()?;
         child.name = Some(name.to_string());
         report.children.push(child);
-        parts.push(run::Part { picked, step, weight: weight(view, name)? });
+        parts.push(run::ColumnPart { picked, step, weight: weight(view, name)? });
     }
     report.class = view.class().map(|class| class.to_string()).unwrap_or_default();
     let sparse = flag(view, "sparse_output_", false)?;
@@ -229,17 +227,12 @@ fn slice(
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
-    use std::sync::Arc;
-
-    use arrow_array::{ArrayRef, Float64Array};
-
-    use crate::bind::is_text;
-    use crate::families::feature_union::times;
-    use crate::matrix::{ArrayRule, Csr, Dense, Frame, Matrix};
+    use crate::families::shared::side_by_side::{side_by_side, times};
+    use crate::matrix::Matrix;
     use crate::step::{Run, Transform};
 
     #[derive(Debug)]
-    pub(super) struct Part {
+    pub(super) struct ColumnPart {
         pub(super) picked: Vec<usize>,
         /// Nothing where the columns pass through.
         pub(super) step: Option<Box<dyn Transform>>,
@@ -249,14 +242,14 @@ mod run {
 
     #[derive(Debug)]
     pub(super) struct Columns {
-        pub(super) parts: Vec<Part>,
+        pub(super) parts: Vec<ColumnPart>,
         pub(super) sparse: bool,
     }
 
     impl Transform for Columns {
         fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
             let rows = x.rows();
-            let part = |part: &Part, run: &mut Run| {
+            let part = |part: &ColumnPart, run: &mut Run| {
                 let picked = x.select(&part.picked);
                 let out = match &part.step {
                     Some(step) => step.transform(picked, run),
@@ -270,96 +263,5 @@ mod run {
             let parts: Vec<Matrix> = self.parts.iter().map(|one| part(one, run)).collect();
             side_by_side(parts, rows, self.sparse)
         }
-    }
-
-    /// Tables side by side, as a sparse one or not.
-    pub(in crate::families) fn side_by_side(parts: Vec<Matrix>, rows: usize, as_sparse: bool) -> Matrix {
-        if as_sparse { Matrix::Csr(sparse(parts, rows)) } else { dense(parts, rows) }
-    }
-
-    /// Side by side in rows; zeros of dense parts are not stored, NaN is.
-    fn sparse(parts: Vec<Matrix>, rows: usize) -> Csr {
-        enum Part {
-            Csr(Csr),
-            Dense(Dense),
-        }
-        let mut narrow = true;
-        let mut cols = 0;
-        let mut all = Vec::with_capacity(parts.len());
-        for part in parts {
-            let first = cols as u32;
-            cols += part.cols();
-            let part = match part {
-                Matrix::Csr(csr) => Part::Csr(csr),
-                other => {
-                    let width = other.cols();
-                    Part::Dense(other.into_dense().unwrap_or_else(|_| Dense::zeros(rows, width)))
-                }
-            };
-            narrow &= match &part {
-                Part::Csr(csr) => csr.narrow,
-                Part::Dense(dense) => dense.narrow,
-            };
-            all.push((first, part));
-        }
-        let mut out = Csr { starts: Vec::with_capacity(rows + 1), indices: vec![], data: vec![], cols, narrow };
-        out.starts.push(0);
-        for row in 0..rows {
-            for (first, part) in &all {
-                match part {
-                    Part::Csr(csr) => {
-                        for (col, value) in csr.row(row) {
-                            out.indices.push(first + col);
-                            out.data.push(value);
-                        }
-                    }
-                    Part::Dense(dense) => {
-                        for col in 0..dense.cols {
-                            let value = dense.data[col * rows + row];
-                            if value != 0.0 {
-                                out.indices.push(first + col as u32);
-                                out.data.push(value);
-                            }
-                        }
-                    }
-                }
-            }
-            out.starts.push(out.indices.len());
-        }
-        out
-    }
-
-    /// Side by side in columns: numbers as one table, or columns where some are text.
-    fn dense(parts: Vec<Matrix>, rows: usize) -> Matrix {
-        let has_text = |part: &Matrix| match part {
-            Matrix::Frame(frame) => frame.columns.iter().any(|column| is_text(column.data_type())),
-            _ => false,
-        };
-        if parts.iter().any(has_text) {
-            let mut columns: Vec<ArrayRef> = Vec::new();
-            for part in parts {
-                match part {
-                    Matrix::Frame(frame) => columns.extend(frame.columns),
-                    other => {
-                        let width = other.cols();
-                        let dense = other.into_dense().unwrap_or_else(|_| Dense::zeros(rows, width));
-                        for col in 0..dense.cols {
-                            columns.push(Arc::new(Float64Array::from(dense.column(col).to_vec())));
-                        }
-                    }
-                }
-            }
-            return Matrix::Frame(Frame { columns, rows, rule: ArrayRule::default() });
-        }
-        let cols = parts.iter().map(Matrix::cols).sum();
-        let mut out = Dense { data: Vec::with_capacity(rows * cols), rows, cols, narrow: true };
-        for part in parts {
-            let width = part.cols();
-            let dense = part.into_dense().unwrap_or_else(|_| Dense::zeros(rows, width));
-            out.narrow &= dense.narrow;
-            out.data.extend_from_slice(&dense.data);
-        }
-        out.narrow &= cols > 0;
-        Matrix::Dense(out)
     }
 }

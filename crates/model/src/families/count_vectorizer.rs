@@ -1,16 +1,16 @@
 //! `CountVectorizer` and `TfidfVectorizer`: a text becomes the counts of its terms, weighted where asked for. The table
 //! is sparse and stays so, however many words there are.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use std::collections::HashMap;
 
 use foretell_pickle::View;
 
-use super::Family;
-use super::one_hot_encoder::is_float32;
 use super::tfidf_transformer::Weights;
-use crate::loader::{Loaded, Loader, Out, Source, flag, some_attr};
+use crate::attributes::is_float32;
+use crate::attributes::{flag, some_attr};
+use crate::family::Family;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::text::Analyzer;
 use crate::{Error, InputKind};
@@ -88,11 +88,11 @@ mod run {
     use std::collections::HashMap;
 
     use super::Weights;
-    use crate::bind::is_text;
-    use crate::families::encode::texts;
+    use crate::categories::texts;
     use crate::matrix::{Csr, Matrix};
     use crate::step::{Run, Transform};
     use crate::text::Analyzer;
+    use crate::types::is_text;
 
     #[derive(Debug)]
     pub(super) struct Counts {

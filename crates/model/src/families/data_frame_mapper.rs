@@ -1,12 +1,12 @@
 //! sklearn-pandas' `DataFrameMapper`: columns picked by name, each group through its transformers, and all put side
 //! by side.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
-use super::Family;
-use crate::loader::{Loaded, Loader, Out, Source, flag, some_attr};
+use crate::attributes::{flag, some_attr};
+use crate::family::Family;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, StepReport};
 
@@ -81,7 +81,7 @@ fn part(
     sources: &[Source],
     names: Vec<String>,
     transformer: &View<'_>,
-) -> Result<(run::Part, Vec<Source>, StepReport), Error> {
+) -> Result<(run::MappedColumns, Vec<Source>, StepReport), Error> {
     let mut picked = Vec::new();
     for name in &names {
         let found = sources.iter().position(|source| source.label == *name);
@@ -91,21 +91,21 @@ fn part(
     let given: Vec<Source> = picked.iter().filter_map(|index| sources.get(*index)).cloned().collect();
     if transformer.is_none() || transformer.id() == view.id() {
         let report = StepReport { class: "passthrough".to_string(), columns: names, ..StepReport::default() };
-        return Ok((run::Part { picked, step: None }, given, report));
+        return Ok((run::MappedColumns { picked, step: None }, given, report));
     }
     let mut loaded = loader.transformer(transformer, Some(&given))?;
     loaded.report.columns = names;
     loader.charge(view, loaded.out.len())?;
-    Ok((run::Part { picked, step: Some(loaded.step) }, loaded.out, loaded.report))
+    Ok((run::MappedColumns { picked, step: Some(loaded.step) }, loaded.out, loaded.report))
 }
 
 mod run {
-    use crate::families::column_transformer::side_by_side;
+    use crate::families::shared::side_by_side::side_by_side;
     use crate::matrix::Matrix;
     use crate::step::{Run, Transform};
 
     #[derive(Debug)]
-    pub(super) struct Part {
+    pub(super) struct MappedColumns {
         pub(super) picked: Vec<usize>,
         /// Nothing where the columns pass through.
         pub(super) step: Option<Box<dyn Transform>>,
@@ -113,7 +113,7 @@ mod run {
 
     #[derive(Debug)]
     pub(super) struct Mapper {
-        pub(super) parts: Vec<Part>,
+        pub(super) parts: Vec<MappedColumns>,
         /// Whether a sparse part makes the whole sparse.
         pub(super) sparse: bool,
     }
@@ -121,7 +121,7 @@ mod run {
     impl Transform for Mapper {
         fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
             let rows = x.rows();
-            let part = |part: &Part, run: &mut Run| {
+            let part = |part: &MappedColumns, run: &mut Run| {
                 let picked = x.select(&part.picked);
                 match &part.step {
                     Some(step) => step.transform(picked, run),

@@ -2,13 +2,13 @@
 //!
 //! The library leaves the products to BLAS, which adds in an order of its own: within 1e-12 of the terms, not to the bit.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
-use super::Family;
-use super::finite::Finite;
-use crate::loader::{Loaded, Loader, Out, Source, feature_names, flag, some_attr, version};
+use crate::attributes::{feature_names, flag, some_attr, version};
+use crate::family::Family;
+use crate::finite::Finite;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, InputKind};
 
@@ -75,8 +75,8 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
-    use crate::families::finite::Finite;
-    use crate::families::scores;
+    use crate::finite::Finite;
+    use crate::math::scores;
     use crate::matrix::{Dense, Matrix, round};
     use crate::step::{Run, Transform};
 

@@ -1,15 +1,15 @@
 //! `DictVectorizer`: a column for each number, and for each value that a text was seen with. The keys of the dicts that it
 //! learned from are the model's inputs.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use std::collections::HashMap;
 
 use foretell_pickle::View;
 
-use super::Family;
-use super::one_hot_encoder::is_float32;
-use crate::loader::{Loaded, Loader, Out, Source, flag, word};
+use crate::attributes::is_float32;
+use crate::attributes::{flag, word};
+use crate::family::Family;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, InputKind};
 
@@ -72,10 +72,10 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 mod run {
     use std::collections::HashMap;
 
-    use crate::bind::is_text;
-    use crate::families::encode::texts;
+    use crate::categories::texts;
     use crate::matrix::{Csr, Matrix, round};
     use crate::step::{Run, Transform};
+    use crate::types::is_text;
 
     #[derive(Debug)]
     pub(super) struct Key {

@@ -1,14 +1,14 @@
 //! `DummyClassifier` and `DummyRegressor`: the same answer for every row, whatever is in it.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use arrow_schema::DataType;
 use foretell_pickle::View;
 
-use super::Family;
 use crate::Error;
+use crate::attributes::{self, feature_names};
+use crate::family::Family;
 use crate::labels::Labels;
-use crate::loader::{self, Loaded, Loader, Out, Source, Targets, feature_names};
+use crate::loaded::{Loaded, Out, Source, Targets};
+use crate::loader::Loader;
 use crate::step::Step;
 
 pub(crate) const FAMILY: Family = Family {
@@ -41,7 +41,7 @@ fn classifier(view: &View<'_>) -> Result<(run::Dummy, Targets), Error> {
         let value = view.attr(name)?;
         Ok(if several { value.items()? } else { vec![value] })
     };
-    let labels = by_target("classes_")?.iter().map(loader::labels).collect::<Result<Vec<_>, _>>()?;
+    let labels = by_target("classes_")?.iter().map(attributes::labels).collect::<Result<Vec<_>, _>>()?;
     let priors = by_target("class_prior_")?;
     if priors.len() != labels.len() {
         return Err(Error::state(view.path(), format!("shares of {} targets for {}", priors.len(), labels.len())));

@@ -1,14 +1,14 @@
 //! `FeatureHasher`: features at the places that the hashes of their names give. The library takes a dict a row; here that
 //! is a row of columns by name, or a list of texts where texts alone are hashed.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
-use super::Family;
 use super::hashing_vectorizer::places;
-use super::one_hot_encoder::is_float32;
-use crate::loader::{Loaded, Loader, Out, Source, flag, word};
+use crate::attributes::is_float32;
+use crate::attributes::{flag, word};
+use crate::family::Family;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, InputKind};
 
@@ -60,12 +60,12 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 mod run {
     use arrow_array::ArrayRef;
 
-    use crate::bind::is_text;
-    use crate::families::encode::texts;
-    use crate::families::lists::lists;
+    use crate::categories::texts;
+    use crate::families::shared::lists::lists;
     use crate::matrix::{Csr, Matrix, round};
     use crate::step::{Run, Transform};
     use crate::text::{murmur3, place};
+    use crate::types::is_text;
 
     #[derive(Debug)]
     pub(super) struct Hasher {

@@ -1,19 +1,17 @@
 //! `FeatureUnion`: several transformers are given the same columns, and what they give stands side by side.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
-use super::Family;
-use super::inner::{is_dropped, load_all};
-use crate::loader::{Loaded, Loader, Out, Source, some_attr};
+use crate::families::shared::members::{is_dropped, load_all};
+use crate::families::shared::side_by_side::weight;
+use crate::family::Family;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::step::{Step, Transform};
 use crate::{Error, StepReport};
 
 pub(crate) const FAMILY: Family =
     Family { name: "FeatureUnion", classes: &[("sklearn.pipeline", "FeatureUnion")], globals: &[], load };
-
-pub(super) use run::times;
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let mut names = Vec::new();
@@ -52,7 +50,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
             loader.charge(view, sources.len())?;
             out.extend(sources.iter().cloned());
         }
-        parts.push(run::Part { step, weight: weight(view, name)? });
+        parts.push(run::UnionPart { step, weight: weight(view, name)? });
     }
     // What was multiplied is not the input itself.
     if parts.iter().any(|part| part.weight.is_some()) {
@@ -62,21 +60,13 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     Ok(Loaded { step: Step::Transform(Box::new(run::Union { parts })), out: Out::Table(out), report })
 }
 
-/// What the columns of a transformer are multiplied by.
-pub(super) fn weight(view: &View<'_>, name: &str) -> Result<Option<f64>, Error> {
-    let Some(weights) = some_attr(view, "transformer_weights")? else { return Ok(None) };
-    let weight = weights.get(name)?.and_then(View::some);
-    Ok(weight.map(|weight| weight.as_f64()).transpose()?)
-}
-
 mod run {
-    use crate::families::column_transformer::side_by_side;
-    use crate::matrix::round;
-    use crate::matrix::{Dense, Matrix};
+    use crate::families::shared::side_by_side::{side_by_side, times};
+    use crate::matrix::Matrix;
     use crate::step::{Run, Transform};
 
     #[derive(Debug)]
-    pub(super) struct Part {
+    pub(super) struct UnionPart {
         /// Nothing where the columns pass through.
         pub(super) step: Option<Box<dyn Transform>>,
         pub(super) weight: Option<f64>,
@@ -84,13 +74,13 @@ mod run {
 
     #[derive(Debug)]
     pub(super) struct Union {
-        pub(super) parts: Vec<Part>,
+        pub(super) parts: Vec<UnionPart>,
     }
 
     impl Transform for Union {
         fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
             let rows = x.rows();
-            let part = |part: &Part, run: &mut Run| {
+            let part = |part: &UnionPart, run: &mut Run| {
                 let out = match &part.step {
                     Some(step) => step.transform(x.clone(), run),
                     None => x.clone(),
@@ -103,22 +93,6 @@ mod run {
             let parts: Vec<Matrix> = self.parts.iter().map(|one| part(one, run)).collect();
             let sparse = parts.iter().any(|part| matches!(part, Matrix::Csr(_)));
             side_by_side(parts, rows, sparse)
-        }
-    }
-
-    /// A table multiplied by a number.
-    pub(in crate::families) fn times(x: Matrix, weight: f64) -> Matrix {
-        let (rows, cols) = (x.rows(), x.cols());
-        match x {
-            Matrix::Csr(mut csr) => {
-                csr.data.iter_mut().for_each(|value| *value = round(*value * weight, csr.narrow));
-                Matrix::Csr(csr)
-            }
-            other => {
-                let mut dense = other.into_dense().unwrap_or_else(|_| Dense::zeros(rows, cols));
-                dense.data.iter_mut().for_each(|value| *value = round(*value * weight, dense.narrow));
-                Matrix::Dense(dense)
-            }
         }
     }
 }

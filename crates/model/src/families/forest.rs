@@ -3,16 +3,16 @@
 //! X is cast to float32 and compared with float64 thresholds. A forest sums its trees in order in float64 and divides
 //! by their number; a class is the first of the largest probabilities.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
-use super::Family;
-use super::finite::Finite;
-use super::scores::pairwise_sum;
+use crate::attributes::{self, some_attr};
+use crate::family::Family;
+use crate::finite::Finite;
 use crate::labels::Labels;
-use crate::loader::{self, Loaded, Loader, Out, Source, Targets, some_attr};
+use crate::loaded::{Loaded, Out, Source, Targets};
+use crate::loader::Loader;
+use crate::math::scores::pairwise_sum;
 use crate::step::Step;
 use crate::trees::{Ensemble, Gain, NONE, Node, Plan, Rule, Tree};
 use crate::{Error, InputKind, StepReport, TreesReport};
@@ -61,7 +61,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         return Err(Error::state(view.path(), "the classes are not those of the trees"));
     }
 
-    let version = loader::version(view)?;
+    let version = attributes::version(view)?;
     let mut ensemble =
         Ensemble { trees: Vec::new(), width, outputs: width, features: shape.features, rule: Rule::LessEqual };
     let mut knows_missing = true;
@@ -78,7 +78,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         ensemble.trees.push(read);
     }
     let depth = ensemble.check(&view.path())?;
-    let names = loader::feature_names(view)?;
+    let names = attributes::feature_names(view)?;
     let sources = loader.sources(view, given, shape.features, names)?;
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
     let allows_nan = knows_missing && allows_nan(first, is_forest, version)?;
@@ -144,9 +144,9 @@ impl Shape {
 fn labels(view: &View<'_>, outputs: usize) -> Result<Vec<Labels>, Error> {
     let classes = view.attr("classes_")?;
     if outputs == 1 && classes.array().is_ok() {
-        return Ok(vec![loader::labels(&classes)?]);
+        return Ok(vec![attributes::labels(&classes)?]);
     }
-    let all: Result<Vec<Labels>, Error> = classes.items()?.iter().map(loader::labels).collect();
+    let all: Result<Vec<Labels>, Error> = classes.items()?.iter().map(attributes::labels).collect();
     let all = all?;
     if all.len() != outputs {
         return Err(Error::state(view.path(), format!("class labels of {} targets for {outputs}", all.len())));
@@ -241,7 +241,8 @@ pub(super) fn read_tree(tree: &View<'_>, width: usize) -> Result<(Tree, bool), E
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod score {
     use crate::Method;
-    use crate::families::finite::Finite;
+    use crate::finite::Finite;
+    use crate::math::scores::first_largest;
     use crate::matrix::Matrix;
     use crate::step::{Answer, Predict, Run};
     use crate::trees::Plan;
@@ -260,6 +261,7 @@ mod score {
 
     impl Predict for Forest {
         fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
+            let rows = x.rows();
             // NaN is never allowed in a sparse table.
             if matches!(x, Matrix::Csr(_)) && self.finite.allows_nan {
                 Finite { allows_nan: false, ..self.finite.clone() }.check(&x, run);
@@ -277,22 +279,9 @@ mod score {
             }
             let targets = sums.chunks(self.stride).zip(&self.classes);
             if want == Method::Predict {
-                return Answer::Class(targets.map(|(sums, count)| first_largest(&sums[..*count])).collect());
+                return Answer::Class(targets.map(|(sums, count)| first_largest(&sums[..*count], rows)).collect());
             }
             Answer::F64(targets.flat_map(|(sums, count)| sums[..*count].to_vec()).collect())
         }
-    }
-
-    fn first_largest(columns: &[Vec<f64>]) -> Vec<u32> {
-        let rows = columns.first().map_or(0, Vec::len);
-        let mut best = vec![0u32; rows];
-        for (row, best) in best.iter_mut().enumerate() {
-            for (index, column) in columns.iter().enumerate() {
-                if column[row] > columns[*best as usize][row] {
-                    *best = index as u32;
-                }
-            }
-        }
-        best
     }
 }

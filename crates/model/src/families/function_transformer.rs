@@ -1,13 +1,13 @@
 //! `FunctionTransformer`: a function of one number on every column, or none.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
-use super::Family;
-use super::finite::Finite;
-use super::functions;
-use crate::loader::{Loaded, Loader, Out, Source, feature_names, some_attr, version};
+use crate::attributes::{feature_names, some_attr, version};
+use crate::families::shared::functions;
+use crate::family::Family;
+use crate::finite::Finite;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, InputKind};
 
@@ -56,8 +56,8 @@ pub(super) fn validates(view: &View<'_>) -> Result<bool, Error> {
 }
 
 mod run {
-    use crate::families::finite::Finite;
-    use crate::families::functions::{Function, Width};
+    use crate::families::shared::functions::{Function, Width};
+    use crate::finite::Finite;
     use crate::matrix::{Dense, Matrix, read, round};
     use crate::step::{Run, Transform};
 

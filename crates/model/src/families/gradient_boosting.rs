@@ -2,17 +2,17 @@
 //!
 //! The raw score starts at what the initial estimator says and adds `learning_rate * leaf` in the order of the trees.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
-use super::Family;
-use super::finite::Finite;
 use super::forest::{Shape, read_tree};
-use super::inner::predictor;
-use super::losses::{self, Choice, Link, Loss};
-use super::scores::{Softmax, pairwise_sum};
-use crate::loader::{self, Loaded, Loader, Out, Source};
+use crate::attributes::{self};
+use crate::families::shared::losses::{self, Choice, Link, Loss};
+use crate::families::shared::members::predictor;
+use crate::family::Family;
+use crate::finite::Finite;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
+use crate::math::scores::{Softmax, pairwise_sum};
 use crate::step::Step;
 use crate::trees::{Ensemble, Gain, Plan, Rule};
 use crate::{Error, InputKind, StepReport, TreesReport};
@@ -34,13 +34,13 @@ const OUTPUTS: usize = 1 << 16;
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let class = view.class().map(|class| class.name.clone()).unwrap_or_default();
-    let version = loader::version(view)?;
+    let version = attributes::version(view)?;
     let grid = view.attr("estimators_")?.array()?;
     let [_, outputs] = grid.dims::<2>()?;
     let trees = grid.objects()?;
     let Some(first) = trees.first() else { return Err(Error::state(view.path(), "there is no tree")) };
     let shape = Shape::read(first)?;
-    let labels = if class.ends_with("Classifier") { Some(loader::labels(&view.attr("classes_")?)?) } else { None };
+    let labels = if class.ends_with("Classifier") { Some(attributes::labels(&view.attr("classes_")?)?) } else { None };
     let expected = labels.as_ref().map_or(1, |labels| if labels.len() == 2 { 1 } else { labels.len() });
     if outputs != expected || outputs == 0 || outputs > OUTPUTS {
         return Err(Error::state(view.path(), format!("{outputs} trees an iteration instead of {expected}")));
@@ -67,7 +67,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         ensemble.trees.push(read);
     }
     let depth = ensemble.check(&view.path())?;
-    let names = loader::feature_names(view)?;
+    let names = attributes::feature_names(view)?;
     let sources = loader.sources(view, given, shape.features, names)?;
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
     let (start, child) = start(loader, view, &sources, loss, outputs)?;
@@ -101,7 +101,7 @@ fn start(
     loss: Loss,
     outputs: usize,
 ) -> Result<(score::Start, Option<StepReport>), Error> {
-    let version = loader::version(view)?;
+    let version = attributes::version(view)?;
     let init = view.attr("init_")?;
     if init.as_str().is_ok_and(|text| text == "zero") {
         return Ok((score::Start::Same(vec![0.0; outputs]), None));
@@ -198,9 +198,9 @@ fn logit(p: f64) -> f64 {
 mod score {
     use super::prior;
     use crate::Method;
-    use crate::families::finite::Finite;
-    use crate::families::inner::Member;
-    use crate::families::losses::{Link, Loss};
+    use crate::families::shared::losses::{Link, Loss};
+    use crate::families::shared::members::Member;
+    use crate::finite::Finite;
     use crate::matrix::Matrix;
     use crate::step::{Answer, Predict, Run};
     use crate::trees::Plan;

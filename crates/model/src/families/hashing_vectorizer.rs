@@ -1,15 +1,15 @@
 //! `HashingVectorizer`: the terms of a text counted at the places that their hashes give.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
-use super::Family;
 use super::count_vectorizer::text_source;
-use super::norm::Norm;
-use super::one_hot_encoder::is_float32;
 use crate::Error;
-use crate::loader::{Loaded, Loader, Out, Source, flag};
+use crate::attributes::flag;
+use crate::attributes::is_float32;
+use crate::families::shared::norm::Norm;
+use crate::family::Family;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::text::Analyzer;
 
@@ -55,7 +55,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
     use crate::families::count_vectorizer::documents;
-    use crate::families::norm::Norm;
+    use crate::families::shared::norm::Norm;
     use crate::matrix::{Csr, Matrix};
     use crate::step::{Run, Transform};
     use crate::text::{Analyzer, murmur3, place};

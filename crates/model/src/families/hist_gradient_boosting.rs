@@ -2,16 +2,16 @@
 //!
 //! Values stay float64. What is missing, and a category that is unknown, goes the way that the node says.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::{Entry, View};
 
-use super::Family;
-use super::finite::Finite;
-use super::lone_class;
-use super::losses::{Choice, Link, Loss};
-use super::scores::Softmax;
-use crate::loader::{self, Loaded, Loader, Out, Source, Transformer, some_attr};
+use crate::attributes::{self, some_attr};
+use crate::families::shared::lone_class;
+use crate::families::shared::losses::{Choice, Link, Loss};
+use crate::family::Family;
+use crate::finite::Finite;
+use crate::loaded::{Loaded, Out, Source, Transformer};
+use crate::loader::Loader;
+use crate::math::scores::Softmax;
 use crate::step::{Chain, Step};
 use crate::trees::{Ensemble, Gain, NONE, Node, Plan, Rule, Tree};
 use crate::{Error, InputKind, StepReport, TreesReport};
@@ -37,12 +37,12 @@ const OUTPUTS: usize = 1 << 16;
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let class = view.class().map(|class| class.name.clone()).unwrap_or_default();
-    let version = loader::version(view)?;
+    let version = attributes::version(view)?;
     let features = match view.get_attr("_n_features")? {
         Some(count) => count.as_usize()?,
         None => view.attr("n_features_")?.as_usize()?,
     };
-    let labels = if class.ends_with("Classifier") { Some(loader::labels(&view.attr("classes_")?)?) } else { None };
+    let labels = if class.ends_with("Classifier") { Some(attributes::labels(&view.attr("classes_")?)?) } else { None };
     let outputs = labels.as_ref().map_or(1, |labels| if labels.len() == 2 { 1 } else { labels.len() });
     if outputs > OUTPUTS || outputs == 0 {
         return Err(Error::state(view.path(), format!("{outputs} outputs")));
@@ -64,7 +64,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
             return Err(Error::unsupported(view.path(), format!("loss={other}"), known));
         }
     };
-    let names = loader::feature_names(view)?;
+    let names = attributes::feature_names(view)?;
     let sources = loader.sources(view, given, features, names)?;
     // The first version took finite numbers only.
     let finite = version
@@ -259,8 +259,8 @@ fn read_tree(predictor: &View<'_>, known: &[Option<[u32; WORDS]>]) -> Result<Tre
 /// What runs.
 mod score {
     use crate::Method;
-    use crate::families::finite::Finite;
-    use crate::families::losses::Link;
+    use crate::families::shared::losses::Link;
+    use crate::finite::Finite;
     use crate::matrix::{Dense, Matrix};
     use crate::step::{Answer, Predict, Run, Transform};
     use crate::trees::Plan;

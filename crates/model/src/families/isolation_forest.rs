@@ -1,16 +1,16 @@
 //! `IsolationForest`: how deep a row falls, against how deep rows of the training fall; what is isolated early is -1.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use arrow_schema::DataType;
 use foretell_pickle::View;
 
-use super::Family;
-use super::finite::Finite;
 use super::forest::{Shape, read_tree};
-use super::inner::sized_array;
+use crate::attributes::{some_attr, version};
+use crate::families::shared::members::sized_array;
+use crate::family::Family;
+use crate::finite::Finite;
 use crate::labels::Labels;
-use crate::loader::{Loaded, Loader, Out, Source, Targets, some_attr, version};
+use crate::loaded::{Loaded, Out, Source, Targets};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::trees::{Ensemble, Gain, Plan, Rule, Tree};
 use crate::{Error, InputKind, Output, StepReport, TreesReport};
@@ -167,7 +167,7 @@ impl Age {
 
 mod run {
     use crate::Method;
-    use crate::families::finite::Finite;
+    use crate::finite::Finite;
     use crate::matrix::Matrix;
     use crate::step::{Answer, Predict, Run};
     use crate::trees::Plan;

@@ -1,12 +1,12 @@
 //! `IsotonicRegression`: a line from point to point, by one number a row.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use arrow_schema::DataType;
 use foretell_pickle::{Kind, View};
 
-use super::Family;
-use crate::loader::{Loaded, Loader, Out, Source, Targets, feature_names, some_attr};
+use crate::attributes::{feature_names, some_attr};
+use crate::family::Family;
+use crate::loaded::{Loaded, Out, Source, Targets};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, InputKind};
 

@@ -1,13 +1,13 @@
 //! `KBinsDiscretizer`: the bin that a value falls into, as a number or as a column of its own.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
-use super::Family;
-use super::finite::Finite;
-use super::one_hot_encoder::is_float32;
-use crate::loader::{Loaded, Loader, Out, Source, feature_names, some_attr, version, word};
+use crate::attributes::is_float32;
+use crate::attributes::{feature_names, some_attr, version, word};
+use crate::family::Family;
+use crate::finite::Finite;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, InputKind};
 
@@ -68,7 +68,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
-    use crate::families::finite::Finite;
+    use crate::finite::Finite;
     use crate::matrix::{Csr, Dense, Matrix, round};
     use crate::step::{Run, Transform};
 

@@ -1,13 +1,13 @@
 //! `LabelBinarizer`: a column a class, or a single one for the second of two.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
-use super::Family;
-use super::encode::Categories;
 use crate::Error;
-use crate::loader::{Loaded, Loader, Out, Source, flag, labels, some_attr, word};
+use crate::attributes::{flag, labels, some_attr, word};
+use crate::categories::Categories;
+use crate::family::Family;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::step::Step;
 
 pub(crate) const FAMILY: Family = Family {
@@ -52,7 +52,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
-    use crate::families::encode::{self, Categories, MISSING};
+    use crate::categories::{self, Categories, MISSING};
     use crate::matrix::{Csr, Dense, Matrix};
     use crate::step::{Run, Transform};
 
@@ -70,8 +70,8 @@ mod run {
     impl Transform for Binarizer {
         fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
             let rows = x.rows();
-            let codes = encode::column_codes(&x, 0, &self.classes, "LabelBinarizer", "label", run);
-            run.unseen("label", encode::unseen(&codes));
+            let codes = categories::column_codes(&x, 0, &self.classes, "LabelBinarizer", "label", run);
+            run.unseen("label", categories::unseen(&codes));
             let mut csr = Csr::empty(self.width, rows);
             for (row, code) in codes.into_iter().enumerate() {
                 if code == MISSING {

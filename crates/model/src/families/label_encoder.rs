@@ -1,13 +1,13 @@
 //! `LabelEncoder`: each label of one column an integer.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
-use super::Family;
+use crate::attributes::labels;
+use crate::categories::Categories;
 use crate::encoding::{Codes, Encoding, Unknown};
-use crate::families::encode::Categories;
-use crate::loader::{Loaded, Loader, Out, Source, labels};
+use crate::family::Family;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, InputKind};
 

@@ -1,16 +1,16 @@
 //! LightGBM: boosters, their scikit-learn wrappers, and model texts.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
-use super::Family;
-use super::linear::decisions;
-use super::lone_class;
+use crate::attributes::{self, some_attr};
+use crate::families::shared::lone_class;
+use crate::family::Family;
 use crate::labels::Labels;
-use crate::lightgbm::{self, Booster, Face, Levels, Scorer};
-use crate::loader::{self, Loaded, Loader, Out, Source, Targets, some_attr};
+use crate::lightgbm::{self, Booster, Levels, OutputForm, Scorer};
+use crate::loaded::decisions;
+use crate::loaded::{Loaded, Out, Source, Targets};
+use crate::loader::Loader;
 use crate::step::{Chain, Step, Transform};
 use crate::trees::Gain;
 use crate::{Error, InputKind, StepReport, TreesReport};
@@ -57,7 +57,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         parsed.keep_iterations(0, best);
     }
     let labels = match some_attr(view, "_le")? {
-        Some(encoder) if name == "LGBMClassifier" => Some(loader::labels(&encoder.attr("classes_")?)?),
+        Some(encoder) if name == "LGBMClassifier" => Some(attributes::labels(&encoder.attr("classes_")?)?),
         None if name == "LGBMClassifier" => {
             return Err(Error::state(view.path(), "the classifier has no `_le`, so that its classes are not known"));
         }
@@ -93,8 +93,8 @@ fn build(
         loader.demand(source, kind);
     }
     let mut lone = false;
-    let (face, targets) = match labels {
-        None => (Face::Value, Targets::numbers(booster.outputs, DataType::Float64)),
+    let (form, targets) = match labels {
+        None => (OutputForm::Value, Targets::numbers(booster.outputs, DataType::Float64)),
         Some(labels) => {
             let classes = if booster.outputs == 1 { 2 } else { booster.outputs };
             // A single class is trained as the first of two.
@@ -114,10 +114,10 @@ fn build(
                 None => false,
             };
             let decision = if decides { decisions(&labels) } else { Vec::new() };
-            (Face::Class, Targets { decision, ..lone_class::targets(labels, DataType::Float64) })
+            (OutputForm::Class, Targets { decision, ..lone_class::targets(labels, DataType::Float64) })
         }
     };
-    let scorer = Scorer::new(&booster, face);
+    let scorer = Scorer::new(&booster, form);
     let trees = TreesReport {
         trees: booster.ensemble.trees.len(),
         nodes: booster.ensemble.nodes(),
@@ -160,12 +160,12 @@ mod recode {
 
     use arrow_array::{Array, ArrayRef, Float64Array};
 
-    use crate::bind::is_text;
-    use crate::families::encode;
+    use crate::categories;
     use crate::lightgbm::Levels;
-    use crate::loader::Source;
+    use crate::loaded::Source;
     use crate::matrix::{Frame, Matrix, read};
     use crate::step::{Run, Transform};
+    use crate::types::is_text;
 
     #[derive(Debug)]
     pub(super) struct Recode {
@@ -215,7 +215,7 @@ mod recode {
         let mut out = vec![f64::NAN; column.len()];
         match codes {
             Codes::Text(codes) if is_text(column.data_type()) => {
-                encode::texts(column, |row, text| out[row] = code(text.map(|text| codes.get(text))));
+                categories::texts(column, |row, text| out[row] = code(text.map(|text| codes.get(text))));
             }
             // Numbers in place of texts are codes already.
             Codes::Text(_) => return 0,

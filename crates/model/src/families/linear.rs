@@ -4,16 +4,17 @@
 //! Sums run over the features in order. The library's go through BLAS, which sums in an order of its own: both lie
 //! within 1e-12 of the sum of the terms' magnitudes.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use arrow_schema::DataType;
 use foretell_pickle::{ArrayView, Entry, Kind, State, View};
 
-use super::Family;
-use super::finite::Finite;
-use super::lone_class;
+use crate::attributes::{self, feature_names, some_attr};
+use crate::families::shared::lone_class;
+use crate::family::Family;
+use crate::finite::Finite;
 use crate::labels::Labels;
-use crate::loader::{self, Loaded, Loader, Out, Source, Targets, feature_names, some_attr};
+use crate::loaded::decisions;
+use crate::loaded::{Loaded, Out, Source, Targets};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, InputKind, Output};
 
@@ -166,7 +167,7 @@ pub(crate) const FAMILY: Family = Family {
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let class = view.class().map(|class| class.name.clone()).unwrap_or_default();
-    let Weights { coef, intercept, features, outputs, narrow } = Weights::read(view)?;
+    let Weights { coef, intercept, features, outputs, narrow_coef, narrow } = Weights::read(view)?;
     let names = feature_names(view)?;
     let sources = loader.sources(view, given, features, names)?;
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
@@ -174,17 +175,28 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     // Weights of float32 were learned from float32. A step before that made it makes it again; a table may or may not.
     let typed = narrow && sources.iter().all(|source| !source.follows);
     let float = if typed { DataType::Float32 } else { DataType::Float64 };
-    let (face, targets) = if is_classifier(&class) {
+    let (form, targets) = if is_classifier(&class) {
         if let Some(several) = several(view, &class)? {
             if several != outputs {
                 let message = format!("{outputs} rows of coefficients for {several} labels");
                 return Err(Error::state(view.path(), message));
             }
-            let targets = Targets { proba: Vec::new(), ..Targets::classes(vec![Labels::counted(2); outputs], float) };
+            let targets =
+                Targets { proba: Vec::new(), ..Targets::classes(vec![Labels::counted(2); outputs], float.clone()) };
             let decision = decisions(&Labels::counted(outputs.max(3))).into_iter().take(outputs);
             let finite = Finite::new(&class, &sources, false, false);
-            let step = run::Linear { coef, intercept, features, narrow, typed, face: run::Face::Each, finite };
-            let targets = Targets { decision: decision.collect(), ..targets };
+            let step = run::Linear {
+                coef,
+                intercept,
+                features,
+                narrow_coef,
+                narrow,
+                typed,
+                form: run::LinearForm::Each,
+                finite,
+            };
+            let decision = decision.map(|output| Output { data_type: float.clone(), ..output }).collect();
+            let targets = Targets { decision, ..targets };
             return Ok(Loaded {
                 step: Step::Predict(Box::new(step)),
                 out: Out::Answers(targets),
@@ -206,16 +218,16 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         }
         targets.decision = decisions(&labels);
         targets.decision.iter_mut().for_each(|output| output.data_type = float.clone());
-        (run::Face::Class(proba), targets)
+        (run::LinearForm::Class(proba), targets)
     } else {
-        let face = if exponential(view, &class)? { run::Face::Exp } else { run::Face::Value };
-        (face, Targets::numbers(outputs, float))
+        let form = if exponential(view, &class)? { run::LinearForm::Exp } else { run::LinearForm::Value };
+        (form, Targets::numbers(outputs, float))
     };
     let mut finite = Finite::new(&class, &sources, false, false);
     // The elastic net multiplies a sparse table without a look at it.
     finite.sparse = !matches!(class.as_str(), "ElasticNet" | "Lasso" | "MultiTaskElasticNet" | "MultiTaskLasso");
     let lone = targets.labels.first().is_some_and(|labels| labels.len() == 1);
-    let step = run::Linear { coef, intercept, features, narrow, typed, face, finite };
+    let step = run::Linear { coef, intercept, features, narrow_coef, narrow, typed, form, finite };
     let step = lone_class::guarded(Box::new(step), &class, lone);
     Ok(Loaded { step: Step::Predict(step), out: Out::Answers(targets), report: Default::default() })
 }
@@ -224,22 +236,12 @@ fn is_classifier(class: &str) -> bool {
     class.contains("Classifier") || class.starts_with("Logistic") || matches!(class, "LinearSVC" | "Perceptron")
 }
 
-/// One column a class, or a single one for the second of two.
-pub(super) fn decisions(labels: &Labels) -> Vec<Output> {
-    let column = |name: String, class: Option<String>| Output { name, data_type: DataType::Float64, class };
-    if labels.len() <= 2 {
-        return vec![column("decision".to_string(), None)];
-    }
-    let texts = (0..labels.len()).map(|class| labels.text(class));
-    texts.map(|class| column(format!("decision_{class}"), Some(class))).collect()
-}
-
 fn classes(view: &View<'_>, class: &str) -> Result<Labels, Error> {
     if !class.starts_with("RidgeClassifier") {
-        return loader::labels(&view.attr("classes_")?);
+        return attributes::labels(&view.attr("classes_")?);
     }
     // Ridge learns numbers; its binarizer knows what they stand for.
-    loader::labels(&view.attr("_label_binarizer")?.attr("classes_")?)
+    attributes::labels(&view.attr("_label_binarizer")?.attr("classes_")?)
 }
 
 /// How many labels a row may have at once, where it may have more than one.
@@ -299,7 +301,9 @@ struct Weights {
     intercept: Vec<f64>,
     features: usize,
     outputs: usize,
-    /// Whether both are float32.
+    /// Whether the coefficients are float32.
+    narrow_coef: bool,
+    /// Whether the intercepts are, too.
     narrow: bool,
 }
 
@@ -312,7 +316,8 @@ impl Weights {
             _ => return Err(coef.view().expected("an array of one or two dimensions").into()),
         };
         let is_narrow = |array: &ArrayView<'_>| array.dtype().kind == Kind::Float && array.dtype().size == 4;
-        let mut narrow = is_narrow(&coef);
+        let narrow_coef = is_narrow(&coef);
+        let mut narrow = narrow_coef;
         let coef = coef.f64s()?;
         let intercept = view.attr("intercept_")?;
         let mut intercept = match intercept.array() {
@@ -329,7 +334,7 @@ impl Weights {
             let message = format!("{outputs} rows of {features} coefficients with {} intercepts", intercept.len());
             return Err(Error::state(view.path(), message));
         }
-        Ok(Weights { coef, intercept, features, outputs, narrow })
+        Ok(Weights { coef, intercept, features, outputs, narrow_coef, narrow })
     }
 }
 
@@ -339,14 +344,14 @@ const OUTPUTS: usize = 1 << 16;
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
     use crate::Method;
-    use crate::families::finite::Finite;
-    use crate::families::scores::{self, Softmax};
-    use crate::float32;
+    use crate::finite::Finite;
+    use crate::math::float32;
+    use crate::math::scores::{self, Softmax};
     use crate::matrix::{Dense, Matrix, round};
     use crate::step::{Answer, Predict, Run};
 
     #[derive(Debug)]
-    pub(super) enum Face {
+    pub(super) enum LinearForm {
         Value,
         Exp,
         Class(Option<Proba>),
@@ -368,11 +373,13 @@ mod run {
         pub(super) coef: Vec<f64>,
         pub(super) intercept: Vec<f64>,
         pub(super) features: usize,
-        /// Whether the weights are float32: then the library computes in it where the numbers are.
+        /// Whether the coefficients are float32: then the library multiplies in it where the numbers are.
+        pub(super) narrow_coef: bool,
+        /// Whether the intercepts are, too: then it adds in it as well.
         pub(super) narrow: bool,
         /// Whether its answers are float32 as the signature tells them.
         pub(super) typed: bool,
-        pub(super) face: Face,
+        pub(super) form: LinearForm,
         pub(super) finite: Finite,
     }
 
@@ -387,9 +394,9 @@ mod run {
                     (scores::products(&dense, &self.coef), dense.narrow)
                 }
             };
-            let narrow = self.narrow && narrow;
+            let (multiplies, narrow) = (self.narrow_coef && narrow, self.narrow && narrow);
             for (column, intercept) in products.iter_mut().zip(&self.intercept) {
-                column.iter_mut().for_each(|value| *value = round(round(*value, narrow) + intercept, narrow));
+                column.iter_mut().for_each(|value| *value = round(round(*value, multiplies) + intercept, narrow));
             }
             (products, narrow)
         }
@@ -405,14 +412,14 @@ mod run {
             self.finite.check(&x, run);
             let (mut scores, narrow) = self.scores(x);
             let floats = |columns: Vec<Vec<f64>>| Answer::floats(rounded(columns, narrow), self.typed);
-            match (&self.face, want) {
-                (Face::Value, _) | (_, Method::Decision) => floats(scores),
-                (Face::Exp, _) => {
+            match (&self.form, want) {
+                (LinearForm::Value, _) | (_, Method::Decision) => floats(scores),
+                (LinearForm::Exp, _) => {
                     let exp = |x: f64| if narrow { float32::exp(x as f32).into() } else { x.exp() };
                     scores.iter_mut().flatten().for_each(|value| *value = exp(*value));
                     floats(scores)
                 }
-                (Face::Class(Some(how)), Method::Proba) => {
+                (LinearForm::Class(Some(how)), Method::Proba) => {
                     let shares = match how {
                         Proba::Each => scores::logistic(scores),
                         Proba::Softmax => Softmax::PLAIN.of(scores),
@@ -420,11 +427,11 @@ mod run {
                     };
                     floats(shares)
                 }
-                (Face::Each, _) => {
+                (LinearForm::Each, _) => {
                     let above = |column: Vec<f64>| column.iter().map(|score| u32::from(*score > 0.0)).collect();
                     Answer::Class(scores.into_iter().map(above).collect())
                 }
-                (Face::Class(_), _) => Answer::Class(vec![scores::best(&scores)]),
+                (LinearForm::Class(_), _) => Answer::Class(vec![scores::best(&scores)]),
             }
         }
     }

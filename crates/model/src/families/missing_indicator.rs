@@ -1,14 +1,14 @@
 //! `MissingIndicator`: a column for each feature that says whether its value is missing.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
-use super::Family;
-use super::finite::Finite;
 use super::simple_imputer::{Fill, fill};
 use crate::Error;
-use crate::loader::{Loaded, Loader, Out, Source, feature_names, flag, some_attr, word};
+use crate::attributes::{feature_names, flag, some_attr, word};
+use crate::family::Family;
+use crate::finite::Finite;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::step::Step;
 
 pub(crate) const FAMILY: Family = Family {
@@ -47,12 +47,12 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
-    use crate::bind::is_text;
-    use crate::families::encode::texts;
-    use crate::families::finite::Finite;
+    use crate::categories::texts;
     use crate::families::simple_imputer::Fill;
+    use crate::finite::Finite;
     use crate::matrix::{Csr, Matrix};
     use crate::step::{Run, Transform};
+    use crate::types::is_text;
 
     #[derive(Debug)]
     pub(super) struct Indicator {

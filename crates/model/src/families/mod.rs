@@ -13,6 +13,7 @@ pub(crate) mod decomposition;
 pub(crate) mod dict_vectorizer;
 pub(crate) mod dummy;
 pub(crate) mod feature_hasher;
+pub(crate) mod feature_selection;
 pub(crate) mod feature_union;
 pub(crate) mod forest;
 pub(crate) mod function_transformer;
@@ -44,45 +45,26 @@ pub(crate) mod random_projection;
 pub(crate) mod samplers;
 pub(crate) mod scalers;
 pub(crate) mod search;
-pub(crate) mod select_from_model;
 pub(crate) mod simple_imputer;
 pub(crate) mod spline_transformer;
 pub(crate) mod stacking;
-pub(crate) mod standard_scaler;
 pub(crate) mod target_encoder;
 pub(crate) mod tfidf_transformer;
 pub(crate) mod thresholds;
 pub(crate) mod transformed_target;
-pub(crate) mod univariate_selection;
-pub(crate) mod variance_threshold;
 pub(crate) mod voting;
-pub(crate) mod wrapper_selection;
 pub(crate) mod xgboost;
 
-pub(crate) mod encode;
-pub(crate) mod finite;
-mod functions;
-mod importance;
-mod index;
-mod inert;
-mod inner;
-mod inverse;
-mod known;
-mod lists;
-mod lone_class;
-mod losses;
-mod norm;
-mod normal;
-pub(crate) mod scores;
-mod select;
+mod shared;
 
 use std::sync::LazyLock;
 
-pub(crate) use encode::Categories;
-use foretell_pickle::{Allow, Container, Entry, View};
+use foretell_pickle::{Allow, Entry};
 
-use crate::loader::{Loaded, Loader, Source};
-use crate::{Error, GlobalReport, LoadOptions, Report, pandas};
+use crate::family::Family;
+use crate::loader::Lookup;
+use crate::pandas;
+use shared::not_scored;
 
 /// Every family of estimators.
 pub const FAMILIES: &[Family] = &[
@@ -99,6 +81,7 @@ pub const FAMILIES: &[Family] = &[
     dict_vectorizer::FAMILY,
     dummy::FAMILY,
     feature_hasher::FAMILY,
+    feature_selection::FAMILY,
     feature_union::FAMILY,
     forest::FAMILY,
     function_transformer::FAMILY,
@@ -130,36 +113,16 @@ pub const FAMILIES: &[Family] = &[
     samplers::FAMILY,
     scalers::FAMILY,
     search::FAMILY,
-    select_from_model::FAMILY,
     simple_imputer::FAMILY,
     spline_transformer::FAMILY,
     stacking::FAMILY,
-    standard_scaler::FAMILY,
     target_encoder::FAMILY,
     tfidf_transformer::FAMILY,
     thresholds::FAMILY,
     transformed_target::FAMILY,
-    univariate_selection::FAMILY,
-    variance_threshold::FAMILY,
     voting::FAMILY,
-    wrapper_selection::FAMILY,
     xgboost::FAMILY,
 ];
-
-/// Estimators that one loader reads.
-#[derive(Debug, Clone, Copy)]
-pub struct Family {
-    /// What people call it: `random forests and trees`.
-    pub name: &'static str,
-    /// Every path its classes have had: module and name.
-    pub classes: &'static [(&'static str, &'static str)],
-    /// What their files name beside the classes.
-    pub globals: &'static [Entry],
-    pub(crate) load: Load,
-}
-
-/// Loads an estimator from its object, given the columns that its parent feeds it.
-pub(crate) type Load = fn(&mut Loader<'_>, &View<'_>, Option<&[Source]>) -> Result<Loaded, Error>;
 
 /// Names that occur in many estimators and mean nothing to prediction: random states, dtypes given as parameters.
 const COMMON: &[Entry] = &[
@@ -191,6 +154,10 @@ const COMMON: &[Entry] = &[
     Entry::inert("__builtin__", "bool"),
 ];
 
+/// How the loader finds the family of a class.
+pub(crate) const LOOKUP: Lookup =
+    Lookup { find: |module, name| find(module, name).map(|family| family.load), supported };
+
 /// The family of a class.
 pub(crate) fn find(module: &str, name: &str) -> Option<&'static Family> {
     FAMILIES.iter().find(|family| family.classes.contains(&(module, name)))
@@ -212,34 +179,10 @@ pub fn allow() -> &'static Allow {
         let classes = FAMILIES.iter().flat_map(|family| family.classes.iter());
         let classes: Vec<Entry> = classes.map(|(module, name)| Entry::class(module, name)).collect();
         let globals = FAMILIES.iter().flat_map(|family| family.globals.iter());
-        let known = known::ENTRIES.iter().chain(pandas::GLOBALS).chain(index::ENTRIES);
+        let known = not_scored::ENTRIES.iter().chain(pandas::GLOBALS).chain(pandas::index::ENTRIES);
         Allow::new(COMMON.iter().chain(known).chain(globals).chain(&classes))
     });
     &ALLOW
-}
-
-/// Adds what a pickle is packed with, its protocol, and every global it names.
-pub(crate) fn scan(bytes: &[u8], options: &LoadOptions, report: Report) -> Report {
-    let scan = match foretell_pickle::scan(bytes.to_vec(), &options.limits) {
-        Ok(scan) => scan,
-        Err(_) if Container::sniff(bytes).is_none() => return report,
-        Err(error) => return Report { stopped: Some(error.to_string()), ..report },
-    };
-    let allow = allow();
-    let globals = scan.globals.into_iter().map(|found| GlobalReport {
-        allowed: allow.role(&found.module, &found.name).is_some(),
-        module: found.module,
-        name: found.name,
-        byte: found.at,
-        times: found.times,
-    });
-    Report {
-        protocol: Some(scan.protocol),
-        unpacked: Some(scan.unpacked),
-        globals: globals.collect(),
-        stopped: scan.stopped.map(|error| error.to_string()),
-        ..report
-    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! `MultiLabelBinarizer`: a column a label, for rows that have a list of them. Labels that are not known count nothing.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
-use super::Family;
-use super::encode::Categories;
-use crate::loader::{Loaded, Loader, Out, Source, flag, labels};
+use crate::attributes::{flag, labels};
+use crate::categories::Categories;
+use crate::family::Family;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, InputKind};
 
@@ -37,8 +37,8 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 mod run {
     use std::ops::Range;
 
-    use crate::families::encode::{self, Categories};
-    use crate::families::lists::lists;
+    use crate::categories::{self, Categories};
+    use crate::families::shared::lists::lists;
     use crate::matrix::{Csr, Matrix};
     use crate::step::{Run, Transform};
 
@@ -60,7 +60,7 @@ mod run {
             };
             if let Some((values, ranges)) = column.and_then(lists) {
                 let codes = self.classes.codes(values);
-                let known = |range: &&Range<usize>| encode::unseen(&codes[(*range).clone()]) > 0;
+                let known = |range: &&Range<usize>| categories::unseen(&codes[(*range).clone()]) > 0;
                 run.unseen(&self.label, ranges.iter().flatten().filter(known).count());
                 for (row, range) in ranges.into_iter().enumerate() {
                     if range.is_none() {

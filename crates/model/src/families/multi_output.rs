@@ -1,14 +1,13 @@
 //! `MultiOutputClassifier` and `MultiOutputRegressor`: an estimator for each target.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use arrow_schema::DataType;
 use foretell_pickle::View;
 
-use super::Family;
-use super::inner::{Members, members, nameless};
+use crate::families::shared::members::{Members, members, nameless};
+use crate::family::Family;
 use crate::labels::Labels;
-use crate::loader::{Loaded, Loader, Out, Source, Targets};
+use crate::loaded::{Loaded, Out, Source, Targets};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, Method, StepReport};
 
@@ -47,7 +46,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 
 mod run {
     use crate::Method;
-    use crate::families::inner::Member;
+    use crate::families::shared::members::Member;
     use crate::matrix::Matrix;
     use crate::step::{Answer, Predict, Run};
 

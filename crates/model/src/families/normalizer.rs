@@ -1,13 +1,13 @@
 //! `Normalizer`: each row divided by its norm.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
-use super::Family;
-use super::finite::Finite;
-use super::norm::Norm;
-use crate::loader::{Loaded, Loader, Out, Source, feature_names, version};
+use crate::attributes::{feature_names, version};
+use crate::families::shared::norm::Norm;
+use crate::family::Family;
+use crate::finite::Finite;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::matrix::{Dense, Matrix};
 use crate::step::{Run, Step, Transform};
 use crate::{Error, InputKind};

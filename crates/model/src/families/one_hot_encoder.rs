@@ -1,13 +1,13 @@
 //! `OneHotEncoder`: each category its own column of zeros and ones, sparse unless told otherwise.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
-use super::Family;
-use super::encode::Categories;
 use crate::Error;
-use crate::loader::{Loaded, Loader, Out, Source, feature_names, flag, some_attr, version};
+use crate::attributes::{feature_names, flag, is_float32, some_attr, version};
+use crate::categories::Categories;
+use crate::family::Family;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::step::Step;
 
 pub(crate) const FAMILY: Family = Family {
@@ -36,7 +36,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let old = view.get_attr("sparse_output")?.is_none();
     let sparse = flag(view, if old { "sparse" } else { "sparse_output" }, true)?;
     let narrow = is_float32(view)?;
-    let groups = super::encode::groups(view, categories.len())?;
+    let groups = crate::categories::groups(view, categories.len())?;
     let dropped = dropped(view, categories.len())?;
 
     let mut columns = Vec::with_capacity(categories.len());
@@ -47,7 +47,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         loader.hold(categories.bytes());
         let first = out.len();
         let group = group.filter(|_| !matches!(handling, "never"));
-        let count = group.as_ref().map_or(categories.len(), super::encode::Group::count);
+        let count = group.as_ref().map_or(categories.len(), crate::categories::Group::count);
         let place = |index: usize| -> Option<u32> {
             let index = match drop {
                 Some(drop) if index == drop => return None,
@@ -78,15 +78,6 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
 }
 
-/// Whether the `dtype` parameter is float32: the class, or a dtype object.
-pub(super) fn is_float32(view: &View<'_>) -> Result<bool, Error> {
-    let Some(dtype) = some_attr(view, "dtype")? else { return Ok(false) };
-    if let foretell_pickle::Value::Dtype(dtype) = dtype.value() {
-        return Ok(dtype.kind == foretell_pickle::Kind::Float && dtype.size == 4);
-    }
-    Ok(dtype.is("numpy", "float32") || dtype.as_str().is_ok_and(|name| name == "float32"))
-}
-
 /// For each column the category (after grouping) that has no column of its own.
 fn dropped(view: &View<'_>, count: usize) -> Result<Vec<Option<usize>>, Error> {
     let grouped = some_attr(view, "_drop_idx_after_grouping")?;
@@ -108,7 +99,7 @@ fn dropped(view: &View<'_>, count: usize) -> Result<Vec<Option<usize>>, Error> {
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
-    use crate::families::encode::{self, Categories, MISSING, UNSEEN};
+    use crate::categories::{self, Categories, MISSING, UNSEEN};
     use crate::matrix::{Csr, Matrix};
     use crate::step::{Run, Transform};
 
@@ -143,9 +134,10 @@ mod run {
             let rows = x.rows();
             let mut places = vec![None; rows * self.columns.len()];
             for (index, column) in self.columns.iter().enumerate() {
-                let codes = encode::column_codes(&x, index, &column.categories, "OneHotEncoder", &column.label, run);
+                let codes =
+                    categories::column_codes(&x, index, &column.categories, "OneHotEncoder", &column.label, run);
                 if matches!(column.unseen, Unseen::Place(_)) {
-                    run.unseen(&column.label, encode::unseen(&codes));
+                    run.unseen(&column.label, categories::unseen(&codes));
                 }
                 for (row, code) in codes.into_iter().enumerate() {
                     let missing = code == MISSING;

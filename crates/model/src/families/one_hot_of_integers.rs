@@ -1,16 +1,16 @@
 //! `OneHotEncoder` as it was until 0.19, and in the legacy mode of 0.20 and 0.21: columns of small whole numbers, some of
 //! them chosen by `categorical_features`. The encoded columns come first, the others behind them.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use std::collections::HashMap;
 
 use foretell_pickle::{Kind, View};
 
-use super::Family;
-use super::finite::Finite;
-use super::one_hot_encoder::is_float32;
-use crate::loader::{Loaded, Loader, Out, Source, flag, some_attr, word};
+use crate::attributes::is_float32;
+use crate::attributes::{flag, some_attr, word};
+use crate::family::Family;
+use crate::finite::Finite;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, InputKind};
 
@@ -101,7 +101,7 @@ fn chosen(view: &View<'_>, given: Option<&[Source]>, encoded: usize) -> Result<(
 mod run {
     use std::collections::HashMap;
 
-    use crate::families::finite::Finite;
+    use crate::finite::Finite;
     use crate::matrix::{Csr, Dense, Matrix};
     use crate::step::{Run, Transform};
 

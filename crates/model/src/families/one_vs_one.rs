@@ -1,15 +1,15 @@
 //! `OneVsOneClassifier`: an estimator for each pair of classes, votes counted and scores for a tie.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use arrow_schema::DataType;
 use foretell_pickle::View;
 
-use super::Family;
-use super::inner::{array, codes, predictor};
-use super::linear::decisions;
 use super::one_vs_rest::Rest;
-use crate::loader::{self, Loaded, Loader, Out, Source, Targets, some_attr, version};
+use crate::attributes::{self, some_attr, version};
+use crate::families::shared::members::{array, codes, predictor};
+use crate::family::Family;
+use crate::loaded::decisions;
+use crate::loaded::{Loaded, Out, Source, Targets};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, StepReport};
 
@@ -20,7 +20,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     if some_attr(view, "pairwise_indices_")?.is_some() {
         return Err(Error::unsupported(view.path(), "estimators of kernels", "estimators of features"));
     }
-    let labels = loader::labels(&view.attr("classes_")?)?;
+    let labels = attributes::labels(&view.attr("classes_")?)?;
     let count = labels.len();
     let estimators = view.attr("estimators_")?.items()?;
     if count < 2 || estimators.len().checked_mul(2) != count.checked_mul(count.saturating_sub(1)) {
@@ -52,7 +52,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 mod run {
     use crate::Method;
     use crate::families::one_vs_rest::Rest;
-    use crate::families::scores;
+    use crate::math::scores;
     use crate::matrix::Matrix;
     use crate::step::{Answer, Predict, Run};
 

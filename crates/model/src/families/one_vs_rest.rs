@@ -1,16 +1,16 @@
 //! `OneVsRestClassifier`: an estimator for each class, the surest one wins.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
-use super::Family;
-use super::inner::{Member, predictor};
-use super::linear::decisions;
-use super::lone_class;
+use crate::attributes::{self, feature_names, version};
+use crate::families::shared::lone_class;
+use crate::families::shared::members::{Member, predictor};
+use crate::family::Family;
 use crate::labels::Labels;
-use crate::loader::{self, Loaded, Loader, Out, Source, Targets, feature_names, version};
+use crate::loaded::decisions;
+use crate::loaded::{Loaded, Out, Source, Targets};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, Method, Output, StepReport};
 
@@ -52,15 +52,15 @@ impl Rest {
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let binarizer = view.attr("label_binarizer_")?;
-    let labels = loader::labels(&binarizer.attr("classes_")?)?;
+    let labels = attributes::labels(&binarizer.attr("classes_")?)?;
     let kind = binarizer.attr("y_type_")?;
-    let face = match kind.as_str()? {
+    let form = match kind.as_str()? {
         "multiclass" => {
             let version = version(view)?.unwrap_or((0, 0));
-            run::Face::Largest { first: version >= (1, 8), zero_stays: version >= (1, 7) }
+            run::OneVsRestForm::Largest { first: version >= (1, 8), zero_stays: version >= (1, 7) }
         }
-        "binary" => run::Face::Second,
-        kind if kind.starts_with("multilabel") => run::Face::Each,
+        "binary" => run::OneVsRestForm::Second,
+        kind if kind.starts_with("multilabel") => run::OneVsRestForm::Each,
         other => return Err(Error::unsupported(kind.path(), format!("targets that are {other}"), "classes")),
     };
     let mut sources = match (given, feature_names(view)?) {
@@ -85,7 +85,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         // Of a single class there is no estimator that could tell.
         loader.own_sources(loader.width(view, given, None)?, None)?;
     }
-    let wanted = if matches!(face, run::Face::Second) { 1 } else { labels.len() };
+    let wanted = if matches!(form, run::OneVsRestForm::Second) { 1 } else { labels.len() };
     if rest.len() != wanted || labels.len() == 0 || (children.is_empty() && labels.len() > 1) {
         return Err(Error::state(view.path(), format!("{} estimators for {} classes", rest.len(), labels.len())));
     }
@@ -94,14 +94,14 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         rest.iter().all(narrow)
     };
     let narrow = run::Narrow { proba: narrow(Method::Proba), decision: narrow(Method::Decision) };
-    let lone = labels.len() == 1 && matches!(face, run::Face::Second);
-    let targets = targets(&rest, labels, &face, narrow);
-    let step = lone_class::guarded(Box::new(run::OneVsRest { rest, face, narrow }), "OneVsRestClassifier", lone);
+    let lone = labels.len() == 1 && matches!(form, run::OneVsRestForm::Second);
+    let targets = targets(&rest, labels, &form, narrow);
+    let step = lone_class::guarded(Box::new(run::OneVsRest { rest, form, narrow }), "OneVsRestClassifier", lone);
     let report = StepReport { children, ..StepReport::default() };
     Ok(Loaded { step: Step::Predict(step), out: Out::Answers(targets), report })
 }
 
-fn targets(rest: &[Rest], labels: Labels, face: &run::Face, narrow: run::Narrow) -> Targets {
+fn targets(rest: &[Rest], labels: Labels, form: &run::OneVsRestForm, narrow: run::Narrow) -> Targets {
     let float = |narrow: bool| if narrow { DataType::Float32 } else { DataType::Float64 };
     let mut decision = decisions(&labels);
     let has = |of: fn(&Targets) -> usize, count: usize| {
@@ -110,7 +110,7 @@ fn targets(rest: &[Rest], labels: Labels, face: &run::Face, narrow: run::Narrow)
             Rest::Constant(_) => true,
         })
     };
-    let mut targets = if matches!(face, run::Face::Each) {
+    let mut targets = if matches!(form, run::OneVsRestForm::Each) {
         // Each class is there or not: a column of zeros and ones for each.
         let names: Vec<String> = (0..labels.len()).map(|class| labels.text(class)).collect();
         let column = |stem: &str, name: &String, data_type: DataType| Output {
@@ -147,7 +147,7 @@ mod run {
     use crate::step::{Answer, Predict, Run};
 
     #[derive(Debug)]
-    pub(super) enum Face {
+    pub(super) enum OneVsRestForm {
         /// One of several classes: of equal scores the first or the last, and whether probabilities that are all zero
         /// stay so.
         Largest { first: bool, zero_stays: bool },
@@ -167,7 +167,7 @@ mod run {
     #[derive(Debug)]
     pub(super) struct OneVsRest {
         pub(super) rest: Vec<Rest>,
-        pub(super) face: Face,
+        pub(super) form: OneVsRestForm,
         pub(super) narrow: Narrow,
     }
 
@@ -222,13 +222,13 @@ mod run {
         fn proba(&self, x: &Matrix, run: &mut Run) -> Vec<Vec<f64>> {
             let mut all: Vec<Vec<f64>> = self.rest.iter().map(|rest| rest.answer(x, Method::Proba, run)).collect();
             let narrow = self.narrow.proba;
-            let zero_stays = match self.face {
-                Face::Each => return all,
-                Face::Second => {
+            let zero_stays = match self.form {
+                OneVsRestForm::Each => return all,
+                OneVsRestForm::Second => {
                     all.insert(0, all[0].iter().map(|second| round(1.0 - second, narrow)).collect());
                     true
                 }
-                Face::Largest { zero_stays, .. } => zero_stays,
+                OneVsRestForm::Largest { zero_stays, .. } => zero_stays,
             };
             for row in 0..x.rows() {
                 let sum = all.iter().fold(0.0, |sum, column| round(sum + column[row], narrow));
@@ -242,13 +242,13 @@ mod run {
 
     impl Predict for OneVsRest {
         fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
-            match (want, &self.face) {
+            match (want, &self.form) {
                 (Method::Proba, _) => Answer::floats(self.proba(&x, run), self.narrow.proba),
                 (Method::Decision, _) => {
                     let scores = self.rest.iter().map(|rest| rest.answer(&x, Method::Decision, run));
                     Answer::floats(scores.collect(), self.narrow.decision)
                 }
-                (_, Face::Largest { first, .. }) => Answer::Class(vec![self.largest(&x, *first, run)]),
+                (_, OneVsRestForm::Largest { first, .. }) => Answer::Class(vec![self.largest(&x, *first, run)]),
                 _ => {
                     let threshold = self.rest[0].threshold();
                     let yes = |score: f64| u32::from(score > threshold);

@@ -1,14 +1,14 @@
 //! `OrdinalEncoder`: each category a number.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
-use super::Family;
-use super::encode::{self, Categories};
 use crate::Error;
+use crate::attributes::{feature_names, labels, some_attr, version};
+use crate::categories::{self, Categories};
+use crate::family::Family;
 use crate::labels::Labels;
-use crate::loader::{Loaded, Loader, Out, Source, feature_names, labels, some_attr, version};
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::step::Step;
 
 pub(crate) const FAMILY: Family = Family {
@@ -29,7 +29,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         loader.hold(categories.bytes());
         columns.push(run::Column { values, categories, label: source.label.clone() });
     }
-    let narrow = super::one_hot_encoder::is_float32(view)?;
+    let narrow = crate::attributes::is_float32(view)?;
     let out = sources.into_iter().map(|source| Source::made(source.label)).collect();
     let refuses_missing = version(view)?.is_none_or(|version| version < (1, 0));
     let step = run::Ordinal { columns, unknown, narrow, refuses_missing };
@@ -52,8 +52,8 @@ pub(crate) fn learned(view: &View<'_>) -> Result<Vec<Learned>, Error> {
         Some(value) => value.as_f64()?,
         None => f64::NAN,
     };
-    let groups = encode::groups(view, arrays.len())?;
-    let one = |(array, group): (View<'_>, Option<encode::Group>)| {
+    let groups = categories::groups(view, arrays.len())?;
+    let one = |(array, group): (View<'_>, Option<categories::Group>)| {
         let categories = Categories::read(&array)?;
         // None is a category like any other.
         let code = |code: usize| match categories.nan() {
@@ -79,7 +79,7 @@ pub(crate) fn unknown(view: &View<'_>) -> Result<Option<f64>, Error> {
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
-    use crate::families::encode::{self, Categories, MISSING};
+    use crate::categories::{self, Categories, MISSING};
     use crate::matrix::{Dense, Matrix};
     use crate::step::{Run, Transform};
 
@@ -106,9 +106,10 @@ mod run {
             let mut dense = Dense::zeros(x.rows(), self.columns.len());
             dense.narrow = self.narrow;
             for (index, column) in self.columns.iter().enumerate() {
-                let codes = encode::column_codes(&x, index, &column.categories, "OrdinalEncoder", &column.label, run);
+                let codes =
+                    categories::column_codes(&x, index, &column.categories, "OrdinalEncoder", &column.label, run);
                 if self.unknown.is_some() {
-                    run.unseen(&column.label, encode::unseen(&codes));
+                    run.unseen(&column.label, categories::unseen(&codes));
                 }
                 let out = dense.column_mut(index);
                 for (row, code) in codes.into_iter().enumerate() {

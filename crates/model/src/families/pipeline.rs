@@ -1,12 +1,11 @@
 //! `Pipeline`: transformers one after the other, and a predictor at the end where there is one.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
-use super::Family;
 use super::samplers::is_sampler;
-use crate::loader::{Loaded, Loader, Out, Source};
+use crate::family::Family;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::step::{Chain, Step};
 use crate::{Error, StepReport};
 
@@ -27,7 +26,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let mut sources = given.map(<[Source]>::to_vec);
     let mut report = StepReport::default();
     let mut chain = Chain { transforms: Vec::new(), last: None };
-    let hands_on = loader.hands_on();
+    let hands_on = loader.is_transformer();
     let mut steps = Vec::new();
     for pair in view.attr("steps")?.items()? {
         let (name, estimator) = (pair.item(0)?, pair.item(1)?);

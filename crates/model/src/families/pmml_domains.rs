@@ -1,13 +1,13 @@
 //! sklearn2pmml's decorators: domains let what was seen in training through as it is, and refuse the rest where they say
 //! so; aliases only give names.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
-use super::Family;
-use super::encode::Categories;
-use crate::loader::{Loaded, Loader, Out, Source, feature_names, some_attr};
+use crate::attributes::{feature_names, some_attr};
+use crate::categories::Categories;
+use crate::family::Family;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, InputKind, StepReport};
 
@@ -149,10 +149,10 @@ mod run {
 
     use arrow_array::{Array, ArrayRef, Float64Array};
 
-    use crate::bind::is_text;
-    use crate::families::encode::{Categories, UNSEEN, texts};
+    use crate::categories::{Categories, UNSEEN, texts};
     use crate::matrix::Matrix;
     use crate::step::{Run, Transform};
+    use crate::types::is_text;
 
     #[derive(Debug)]
     pub(super) enum Valid {

@@ -1,12 +1,12 @@
 //! `PolynomialFeatures`: products of features up to a degree, in the library's order of columns and of multiplications.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::{Value, View};
 
-use super::Family;
-use super::finite::Finite;
-use crate::loader::{Loaded, Loader, Out, Source, feature_names, flag, some_attr, version};
+use crate::attributes::{feature_names, flag, some_attr, version};
+use crate::family::Family;
+use crate::finite::Finite;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, InputKind};
 
@@ -61,7 +61,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
-    use crate::families::finite::Finite;
+    use crate::finite::Finite;
     use crate::matrix::{Csr, Dense, Matrix, round};
     use crate::step::{Run, Transform};
 

@@ -5,14 +5,14 @@
 //!
 //! Of float32 it is told what numpy makes of a power that is float64: before numpy 2 it counted as float32.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
-use super::Family;
-use super::finite::Finite;
-use super::standard_scaler::CASTS;
-use crate::loader::{Loaded, Loader, Out, Source, feature_names, flag, version, word};
+use crate::attributes::{feature_names, flag, version, word};
+use crate::families::scalers::CASTS;
+use crate::family::Family;
+use crate::finite::Finite;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, InputKind};
 
@@ -49,10 +49,10 @@ pub(super) fn read(view: &View<'_>) -> Result<(Power, Option<Scale>), Error> {
     let with_2 = with_numpy_2(view)?;
     let (narrow, other_narrow) = (learned_narrow || !with_2, learned_narrow && with_2);
     let how = match word(view, "method", "yeo-johnson")? {
-        "yeo-johnson" if version(view)?.is_some_and(|version| version >= (1, 9)) => run::How::YeoJohnsonByLog,
-        "yeo-johnson" => run::How::YeoJohnson,
-        "box-cox" if version(view)?.is_some_and(|version| version >= (1, 6)) => run::How::BoxCoxByLog,
-        "box-cox" => run::How::BoxCox,
+        "yeo-johnson" if version(view)?.is_some_and(|version| version >= (1, 9)) => run::PowerMethod::YeoJohnsonByLog,
+        "yeo-johnson" => run::PowerMethod::YeoJohnson,
+        "box-cox" if version(view)?.is_some_and(|version| version >= (1, 6)) => run::PowerMethod::BoxCoxByLog,
+        "box-cox" => run::PowerMethod::BoxCox,
         other => return Err(Error::unsupported(view.path(), format!("method={other}"), "yeo-johnson, box-cox")),
     };
     let scale = if flag(view, "standardize", true)? {
@@ -82,13 +82,13 @@ fn with_numpy_2(view: &View<'_>) -> Result<bool, Error> {
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
-    use crate::families::finite::Finite;
-    use crate::float32;
+    use crate::finite::Finite;
+    use crate::math::float32;
     use crate::matrix::{Dense, Matrix, round};
     use crate::step::{Run, Transform};
 
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub(in crate::families) enum How {
+    pub(in crate::families) enum PowerMethod {
         YeoJohnson,
         /// By logarithm and exponential, as scipy does it.
         YeoJohnsonByLog,
@@ -100,7 +100,7 @@ mod run {
     #[derive(Debug)]
     pub(in crate::families) struct Power {
         pub(in crate::families) lambdas: Vec<f64>,
-        pub(in crate::families) how: How,
+        pub(in crate::families) how: PowerMethod,
         /// Whether the powers are float32 beside numbers that are.
         pub(in crate::families) narrow: bool,
         /// Whether 2 without a power is float32 whatever the numbers are.
@@ -120,16 +120,18 @@ mod run {
     /// Above this `exp` overflows.
     const LARGEST: f64 = 709.78;
 
-    impl How {
+    impl PowerMethod {
         /// `other` is 2 without the power.
         fn apply(self, x: f64, lambda: f64, other: f64) -> f64 {
             if x.is_nan() {
                 return x;
             }
             match self {
-                How::BoxCox | How::BoxCoxByLog if lambda.abs() < 1e-19 => x.ln(),
-                How::BoxCox | How::BoxCoxByLog if lambda * x.ln() < LARGEST => (lambda * x.ln()).exp_m1() / lambda,
-                How::BoxCox | How::BoxCoxByLog => {
+                PowerMethod::BoxCox | PowerMethod::BoxCoxByLog if lambda.abs() < 1e-19 => x.ln(),
+                PowerMethod::BoxCox | PowerMethod::BoxCoxByLog if lambda * x.ln() < LARGEST => {
+                    (lambda * x.ln()).exp_m1() / lambda
+                }
+                PowerMethod::BoxCox | PowerMethod::BoxCoxByLog => {
                     lambda.signum() * (lambda * x.ln() - lambda.abs().ln()).exp() - 1.0 / lambda
                 }
                 _ if x >= 0.0 => self.half(x, lambda),
@@ -139,9 +141,9 @@ mod run {
 
         pub(in crate::families) fn inverse(self, x: f64, lambda: f64) -> f64 {
             match self {
-                How::BoxCox | How::BoxCoxByLog if lambda == 0.0 => x.exp(),
-                How::BoxCox => (x * lambda + 1.0).powf(1.0 / lambda),
-                How::BoxCoxByLog => ((lambda * x).ln_1p() / lambda).exp(),
+                PowerMethod::BoxCox | PowerMethod::BoxCoxByLog if lambda == 0.0 => x.exp(),
+                PowerMethod::BoxCox => (x * lambda + 1.0).powf(1.0 / lambda),
+                PowerMethod::BoxCoxByLog => ((lambda * x).ln_1p() / lambda).exp(),
                 _ if x >= 0.0 && lambda.abs() < f64::EPSILON => x.exp() - 1.0,
                 _ if x >= 0.0 => (x * lambda + 1.0).powf(1.0 / lambda) - 1.0,
                 _ if (lambda - 2.0).abs() > f64::EPSILON => {
@@ -154,7 +156,7 @@ mod run {
         fn half(self, x: f64, lambda: f64) -> f64 {
             if lambda.abs() < f64::EPSILON {
                 x.ln_1p()
-            } else if self == How::YeoJohnsonByLog {
+            } else if self == PowerMethod::YeoJohnsonByLog {
                 (lambda * x.ln_1p()).exp_m1() / lambda
             } else {
                 ((x + 1.0).powf(lambda) - 1.0) / lambda
@@ -165,13 +167,13 @@ mod run {
     impl Power {
         /// The way back of a float32.
         pub(in crate::families) fn narrow_inverse(&self, x: f32, lambda: f64) -> f32 {
-            if !self.narrow || matches!(self.how, How::BoxCoxByLog) {
+            if !self.narrow || matches!(self.how, PowerMethod::BoxCoxByLog) {
                 return self.how.inverse(x.into(), round(lambda, self.narrow)) as f32;
             }
             let power = lambda as f32;
             match self.how {
-                How::BoxCox if lambda == 0.0 => float32::exp(x),
-                How::BoxCox => (x * power + 1.0).powf((1.0 / lambda) as f32),
+                PowerMethod::BoxCox if lambda == 0.0 => float32::exp(x),
+                PowerMethod::BoxCox => (x * power + 1.0).powf((1.0 / lambda) as f32),
                 _ if x >= 0.0 && lambda.abs() < f64::EPSILON => float32::exp(x) - 1.0,
                 _ if x >= 0.0 => (x * power + 1.0).powf((1.0 / lambda) as f32) - 1.0,
                 _ if (lambda - 2.0).abs() > f64::EPSILON => {
@@ -183,21 +185,21 @@ mod run {
     }
 
     /// What the power gives of a float32. Where the power is float32 too, every operation is.
-    fn narrow(how: How, x: f32, lambda: f64, all: bool) -> f32 {
+    fn narrow(how: PowerMethod, x: f32, lambda: f64, all: bool) -> f32 {
         if x.is_nan() {
             return x;
         }
         match how {
             // scipy computes in float64 either way.
-            How::BoxCox | How::BoxCoxByLog => how.apply(x.into(), round(lambda, all), 0.0) as f32,
+            PowerMethod::BoxCox | PowerMethod::BoxCoxByLog => how.apply(x.into(), round(lambda, all), 0.0) as f32,
             _ if x >= 0.0 => narrow_half(how, x, lambda, all),
             _ => -narrow_half(how, -x, round(2.0 - lambda, all), all),
         }
     }
 
-    fn narrow_half(how: How, x: f32, lambda: f64, all: bool) -> f32 {
+    fn narrow_half(how: PowerMethod, x: f32, lambda: f64, all: bool) -> f32 {
         let is_zero = match how {
-            How::YeoJohnsonByLog if all => lambda.abs() < f64::from(f32::EPSILON),
+            PowerMethod::YeoJohnsonByLog if all => lambda.abs() < f64::from(f32::EPSILON),
             _ => lambda.abs() < f64::EPSILON,
         };
         if is_zero {
@@ -205,8 +207,8 @@ mod run {
         }
         let power = lambda as f32;
         match (how, all) {
-            (How::YeoJohnsonByLog, true) => (power * x.ln_1p()).exp_m1() / power,
-            (How::YeoJohnsonByLog, false) => ((lambda * f64::from(x.ln_1p())).exp_m1() / lambda) as f32,
+            (PowerMethod::YeoJohnsonByLog, true) => (power * x.ln_1p()).exp_m1() / power,
+            (PowerMethod::YeoJohnsonByLog, false) => ((lambda * f64::from(x.ln_1p())).exp_m1() / lambda) as f32,
             (_, true) => ((x + 1.0).powf(power) - 1.0) / power,
             (_, false) => ((f64::from(x + 1.0).powf(lambda) - 1.0) / lambda) as f32,
         }
@@ -224,7 +226,7 @@ mod run {
             let how = self.power.how;
             for (col, lambda) in self.power.lambdas.iter().enumerate() {
                 for (row, value) in dense.column_mut(col).iter_mut().enumerate() {
-                    if matches!(how, How::BoxCox | How::BoxCoxByLog) && *value <= 0.0 {
+                    if matches!(how, PowerMethod::BoxCox | PowerMethod::BoxCoxByLog) && *value <= 0.0 {
                         run.refuse(row, "PowerTransformer", Some(&self.finite.labels[col]), "not above zero");
                     }
                     *value = if is_narrow {

@@ -2,13 +2,13 @@
 //!
 //! Uniform output is equal to the bit. Normal output goes through `log`, whose last place differs between machines.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
-use super::Family;
-use super::finite::Finite;
-use crate::loader::{Loaded, Loader, Out, Source, feature_names, flag, word};
+use crate::attributes::{feature_names, flag, word};
+use crate::family::Family;
+use crate::finite::Finite;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, InputKind};
 
@@ -60,8 +60,8 @@ pub(super) fn read(view: &View<'_>) -> Result<Curves, Error> {
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
-    use crate::families::finite::Finite;
-    use crate::families::normal::{deviate, share_below};
+    use crate::finite::Finite;
+    use crate::math::normal::{deviate, share_below};
     use crate::matrix::{Dense, Matrix, round};
     use crate::step::{Run, Transform};
 

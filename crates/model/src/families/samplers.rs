@@ -1,12 +1,11 @@
 //! imbalanced-learn's samplers: they change what is trained on, and a pipeline skips them when it predicts.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::{Entry, View};
 
-use super::Family;
 use crate::Error;
-use crate::loader::{Loaded, Loader, Source};
+use crate::family::Family;
+use crate::loaded::{Loaded, Source};
+use crate::loader::Loader;
 
 pub(crate) const FAMILY: Family = Family {
     name: "samplers of imbalanced-learn (skipped)",

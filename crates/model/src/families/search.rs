@@ -1,13 +1,13 @@
 //! `GridSearchCV` and its kin, and `FrozenEstimator`: what they found or hold answers for them.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
-use super::Family;
-use super::inert::SEARCHES;
 use crate::Error;
-use crate::loader::{Loaded, Loader, Source, feature_names, some_attr};
+use crate::attributes::{feature_names, some_attr};
+use crate::families::shared::searches::SEARCHES;
+use crate::family::Family;
+use crate::loaded::{Loaded, Source};
+use crate::loader::Loader;
 
 pub(crate) const FAMILY: Family = Family {
     name: "searches and frozen estimators",

@@ -1,12 +1,12 @@
 //! `SimpleImputer`, and `Imputer` before it: what is missing becomes what was learned.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::{Kind, Value, View};
 
-use super::Family;
-use super::finite::Finite;
-use crate::loader::{Loaded, Loader, Out, Source, feature_names, flag, some_attr};
+use crate::attributes::{feature_names, flag, some_attr};
+use crate::family::Family;
+use crate::finite::Finite;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, InputKind};
 
@@ -120,11 +120,11 @@ mod run {
     use arrow_array::{Array, ArrayRef, Float64Array, StringArray};
 
     use super::Fill;
-    use crate::bind::is_text;
-    use crate::families::encode::texts;
-    use crate::families::finite::Finite;
+    use crate::categories::texts;
+    use crate::finite::Finite;
     use crate::matrix::{ArrayRule, Csr, Dense, Frame, Matrix, read, round};
     use crate::step::{Run, Transform};
+    use crate::types::is_text;
 
     #[derive(Debug)]
     pub(super) struct Imputer {

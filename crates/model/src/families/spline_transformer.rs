@@ -1,12 +1,12 @@
 //! `SplineTransformer`: the B-splines of each feature, by de Boor's recursion in scipy's order of operations.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::{Entry, View};
 
-use super::Family;
-use super::finite::Finite;
-use crate::loader::{Loaded, Loader, Out, Source, feature_names, flag, word};
+use crate::attributes::{feature_names, flag, word};
+use crate::family::Family;
+use crate::finite::Finite;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, InputKind};
 
@@ -111,7 +111,7 @@ fn ascends(pair: &[f64]) -> bool {
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
-    use crate::families::finite::Finite;
+    use crate::finite::Finite;
     use crate::matrix::{Csr, Dense, Matrix, round};
     use crate::step::{Run, Transform};
 

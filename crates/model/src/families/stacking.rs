@@ -1,15 +1,15 @@
 //! `StackingClassifier` and `StackingRegressor`: the answers of several estimators are the columns of a last one, the
 //! input behind them where it passes through.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
-use super::Family;
-use super::inner::{Member, Members, codes, members, named, names, predictor};
+use crate::attributes::{self, flag};
+use crate::families::shared::members::{Member, Members, codes, members, named, names, predictor};
+use crate::family::Family;
 use crate::labels::Labels;
-use crate::loader::{self, Loaded, Loader, Out, Source, Targets, flag};
+use crate::loaded::{Loaded, Out, Source, Targets};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, Method, Output, StepReport};
 
@@ -54,7 +54,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
             .collect();
         table.extend(names(view, &stem, kept.len()));
         columns.extend(kept.into_iter().map(|output| Source::made(format!("{stem}_{}", output.name))));
-        parts.push(run::Part { member, want, left_out });
+        parts.push(run::StackPart { member, want, left_out });
     }
     let passes = flag(view, "passthrough", false)?;
     if passes {
@@ -89,8 +89,8 @@ fn labels(view: &View<'_>) -> Result<Vec<Labels>, Error> {
     }
     let classes = view.attr("classes_")?;
     let all = match classes.array() {
-        Ok(_) => vec![loader::labels(&classes)?],
-        Err(_) => classes.items()?.iter().map(loader::labels).collect::<Result<_, _>>()?,
+        Ok(_) => vec![attributes::labels(&classes)?],
+        Err(_) => classes.items()?.iter().map(attributes::labels).collect::<Result<_, _>>()?,
     };
     if all.is_empty() {
         return Err(Error::state(classes.path(), "there is no target"));
@@ -184,13 +184,13 @@ fn classifiers(view: &View<'_>, last: &Member, labels: Vec<Labels>) -> Result<(V
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
     use crate::Method;
-    use crate::families::column_transformer::side_by_side;
-    use crate::families::inner::Member;
+    use crate::families::shared::members::Member;
+    use crate::families::shared::side_by_side::side_by_side;
     use crate::matrix::{Dense, Matrix};
     use crate::step::{Answer, Predict, Run};
 
     #[derive(Debug)]
-    pub(super) struct Part {
+    pub(super) struct StackPart {
         pub(super) member: Member,
         pub(super) want: Method,
         /// Columns of the answer that are not handed on.
@@ -199,7 +199,7 @@ mod run {
 
     #[derive(Debug)]
     pub(super) struct Stacking {
-        pub(super) parts: Vec<Part>,
+        pub(super) parts: Vec<StackPart>,
         pub(super) passes: bool,
         pub(super) last: Member,
         /// The class that each class of the last estimator stands for, by target; none for regressions.

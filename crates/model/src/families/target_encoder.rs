@@ -1,13 +1,13 @@
 //! `TargetEncoder`: each category the mean of the target that was learned for it.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
-use super::Family;
-use super::encode::Categories;
 use crate::Error;
-use crate::loader::{Loaded, Loader, Out, Source, feature_names, word};
+use crate::attributes::{feature_names, word};
+use crate::categories::Categories;
+use crate::family::Family;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::step::Step;
 
 pub(crate) const FAMILY: Family = Family {
@@ -57,7 +57,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
-    use crate::families::encode::{self, Categories};
+    use crate::categories::{self, Categories};
     use crate::matrix::{Dense, Matrix};
     use crate::step::{Run, Transform};
 
@@ -76,8 +76,8 @@ mod run {
             let mut dense = Dense::zeros(x.rows(), self.encodings.len());
             let classes = self.means.len();
             for (index, categories) in self.categories.iter().enumerate() {
-                let codes = encode::column_codes(&x, index, categories, "TargetEncoder", &self.labels[index], run);
-                run.unseen(&self.labels[index], encode::unseen(&codes));
+                let codes = categories::column_codes(&x, index, categories, "TargetEncoder", &self.labels[index], run);
+                run.unseen(&self.labels[index], categories::unseen(&codes));
                 for (class, mean) in self.means.iter().enumerate() {
                     let encoding = &self.encodings[index * classes + class];
                     let out = dense.column_mut(index * classes + class);

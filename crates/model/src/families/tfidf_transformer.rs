@@ -2,14 +2,14 @@
 //!
 //! Equal to the bit but behind `sublinear_tf`, whose logarithm numpy takes from the machine's vector library.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
-use super::Family;
-use super::finite::Finite;
-use super::norm::Norm;
-use crate::loader::{Loaded, Loader, Out, Source, feature_names, flag, some_attr};
+use crate::attributes::{feature_names, flag, some_attr};
+use crate::families::shared::norm::Norm;
+use crate::family::Family;
+use crate::finite::Finite;
+use crate::loaded::{Loaded, Out, Source};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, InputKind};
 
@@ -67,7 +67,7 @@ impl Weights {
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
     use super::Weights;
-    use crate::families::finite::Finite;
+    use crate::finite::Finite;
     use crate::matrix::{Csr, Dense, Matrix, round};
     use crate::step::{Run, Transform};
 

@@ -1,14 +1,14 @@
 //! `FixedThresholdClassifier` and `TunedThresholdClassifierCV`: of two classes, the one that a threshold says.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::View;
 
-use super::Family;
-use super::inert::SEARCHES;
-use super::inner::{Members, members};
+use crate::attributes::some_attr;
+use crate::families::shared::members::{Members, members};
+use crate::families::shared::searches::SEARCHES;
+use crate::family::Family;
 use crate::labels::{Key, Labels};
-use crate::loader::{Loaded, Loader, Out, Source, Targets, some_attr};
+use crate::loaded::{Loaded, Out, Source, Targets};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, Method, StepReport};
 
@@ -100,7 +100,7 @@ fn class(label: &View<'_>, labels: &Labels) -> Result<usize, Error> {
 
 mod run {
     use crate::Method;
-    use crate::families::inner::Member;
+    use crate::families::shared::members::Member;
     use crate::matrix::Matrix;
     use crate::step::{Answer, Predict, Run};
 

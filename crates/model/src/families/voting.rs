@@ -1,13 +1,13 @@
 //! `VotingClassifier` and `VotingRegressor`: several estimators answer, weighted or not.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
-use super::Family;
-use super::inner::{Members, codes, members, named, names, weights};
-use crate::loader::{self, Loaded, Loader, Out, Source, Targets};
+use crate::attributes::{self};
+use crate::families::shared::members::{Members, codes, members, named, names, weights};
+use crate::family::Family;
+use crate::loaded::{Loaded, Out, Source, Targets};
+use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, Method, StepReport};
 
@@ -43,7 +43,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         let report = StepReport { children, ..StepReport::default() };
         return Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report });
     }
-    let labels = loader::labels(&view.attr("classes_")?)?;
+    let labels = attributes::labels(&view.attr("classes_")?)?;
     let count = labels.len();
     let is_soft = view.attr("voting")?.as_str()? == "soft";
     let mut all_codes = Vec::new();
@@ -79,8 +79,8 @@ fn name(child: &StepReport) -> &str {
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
     use crate::Method;
-    use crate::families::inner::Member;
-    use crate::families::scores::{self, Average};
+    use crate::families::shared::members::Member;
+    use crate::math::scores::{self, Average};
     use crate::matrix::{Dense, Matrix};
     use crate::step::{Answer, Predict, Run};
 

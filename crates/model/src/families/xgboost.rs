@@ -1,20 +1,20 @@
 //! XGBoost: boosters, their scikit-learn wrappers, and the files of `save_model`.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use std::collections::HashMap;
 
 use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
-use super::Family;
-use super::finite::Finite;
-use super::lone_class;
+use crate::attributes::some_attr;
+use crate::families::shared::lone_class;
+use crate::family::Family;
+use crate::finite::Finite;
 use crate::labels::Labels;
-use crate::loader::{Loaded, Loader, Out, Source, Targets, some_attr};
+use crate::loaded::{Loaded, Out, Source, Targets};
+use crate::loader::Loader;
 use crate::step::{Chain, Step};
 use crate::trees::Gain;
-use crate::xgboost::{self, Booster, Face, Form, Objective, Scorer};
+use crate::xgboost::{self, Booster, Form, Objective, OutputForm, Scorer};
 use crate::{Error, InputKind, StepReport, TreesReport};
 
 pub(crate) const FAMILY: Family = Family {
@@ -103,7 +103,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 fn wrapper(view: &View<'_>, class: &str) -> Result<Wrapper, Error> {
     let is_classifier = matches!(class, "XGBClassifier" | "XGBRFClassifier");
     let labels = match some_attr(view, "_le")? {
-        Some(encoder) => Some(crate::loader::labels(&encoder.attr("classes_")?)?),
+        Some(encoder) => Some(crate::attributes::labels(&encoder.attr("classes_")?)?),
         None => None,
     };
     let tree_limit = match some_attr(view, "best_ntree_limit")? {
@@ -156,9 +156,9 @@ fn build(
     }
 
     let finite = checked(&booster, &wrapper, &sources);
-    let (face, targets) = answers(&booster, wrapper.is_classifier, wrapper.labels, &place)?;
+    let (output_form, targets) = answers(&booster, wrapper.is_classifier, wrapper.labels, &place)?;
     let lone = targets.labels.first().is_some_and(|labels| labels.len() == 1);
-    let scorer = Scorer::new(&booster, face, wrapper.missing, finite, wrapper.stops_early);
+    let scorer = Scorer::new(&booster, output_form, wrapper.missing, finite, wrapper.stops_early);
     let mut report = StepReport::default();
     if booster.linear.is_none() {
         report.trees = Some(TreesReport {
@@ -225,11 +225,11 @@ fn answers(
     is_classifier: bool,
     labels: Option<Labels>,
     place: &str,
-) -> Result<(Face, Targets), Error> {
+) -> Result<(OutputForm, Targets), Error> {
     if !is_classifier {
         let softmax = booster.objective_name.ends_with("multi:softmax");
         let count = if softmax { 1 } else { booster.outputs };
-        return Ok((Face::Value, Targets::numbers(count, DataType::Float32)));
+        return Ok((OutputForm::Value, Targets::numbers(count, DataType::Float32)));
     }
     if booster.classes <= 1 && booster.outputs > 1 {
         // Several yes-or-no targets at once: a probability of yes for each.
@@ -238,7 +238,7 @@ fn answers(
         // The library says yes with a 1.0.
         targets.labels = vec![Labels::Float(vec![0.0, 1.0]); booster.outputs];
         targets.predict.iter_mut().for_each(|output| output.data_type = DataType::Float64);
-        return Ok((Face::Labels, targets));
+        return Ok((OutputForm::Labels, targets));
     }
     let classes = booster.classes.max(2);
     let labels = labels.unwrap_or_else(|| Labels::counted(classes));
@@ -255,7 +255,7 @@ fn answers(
     if booster.objective == Objective::Softmax && booster.version.is_some_and(|version| version < [1, 7, 0]) {
         targets.proba.clear();
     }
-    Ok((Face::Class, targets))
+    Ok((OutputForm::Class, targets))
 }
 
 /// Levels that are numbers, with their codes.
@@ -268,10 +268,10 @@ fn codes(numbers: &[f64]) -> HashMap<u64, usize> {
 mod recode {
     use std::collections::HashMap;
 
-    use crate::bind::is_text;
-    use crate::families::encode;
+    use crate::categories;
     use crate::matrix::{Dense, Frame, Matrix, read};
     use crate::step::{Run, Transform};
+    use crate::types::is_text;
 
     #[derive(Debug)]
     pub(super) struct Recode {
@@ -305,7 +305,7 @@ mod recode {
                 let Some(levels) = levels.as_ref().filter(|_| is_text(column.data_type())) else { continue };
                 let mut codes = Dense::zeros(rows, 1);
                 let mut unseen = 0;
-                encode::texts(column, |row, text| {
+                categories::texts(column, |row, text| {
                     let code = text.and_then(|text| levels.get(text).copied());
                     if text.is_some() && code.is_none() {
                         if self.refuses {

@@ -5,7 +5,7 @@ mod predict;
 mod text;
 mod tree;
 
-pub(crate) use predict::{Face, Scorer};
+pub(crate) use predict::{OutputForm, Scorer};
 pub(crate) use text::{Booster, Levels, read};
 
 /// The name of the format, for reports and errors.

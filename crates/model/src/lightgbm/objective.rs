@@ -1,5 +1,7 @@
 //! What an objective does to the sums of the leaves.
 
+#![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "floats")]
+
 use crate::Error;
 
 /// The built-in objectives, by what they do to a sum.

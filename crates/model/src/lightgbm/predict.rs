@@ -1,5 +1,7 @@
 //! Scoring a booster, alone or inside its scikit-learn wrapper.
 
+#![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "the model was checked before")]
+
 use super::objective::Objective;
 use super::text::Booster;
 use super::tree::{Linear, ZERO};
@@ -10,7 +12,7 @@ use crate::trees::{NONE, Plan, Tree};
 
 /// What `predict` makes of the booster's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Face {
+pub(crate) enum OutputForm {
     /// The booster's answer as it is.
     Value,
     /// The index of the likeliest class.
@@ -20,56 +22,56 @@ pub(crate) enum Face {
 /// A booster, ready to be scored.
 #[derive(Debug)]
 pub(crate) struct Scorer {
-    kind: Kind,
+    evaluation: Evaluation,
     /// The number of iterations, where they are averaged.
     divide: Option<f64>,
     objective: Objective,
     zero_missing: Vec<u32>,
-    face: Face,
+    form: OutputForm,
 }
 
 #[derive(Debug)]
-enum Kind {
+enum Evaluation {
     Plan(Box<Plan<f64, f64>>),
     Linear { outputs: usize, trees: Vec<(Tree, Option<Linear>)> },
 }
 
 impl Scorer {
-    pub(crate) fn new(booster: &Booster, face: Face) -> Self {
-        let kind = if booster.linear.is_empty() {
-            Kind::Plan(Box::new(Plan::new(&booster.ensemble, |_, value| value)))
+    pub(crate) fn new(booster: &Booster, form: OutputForm) -> Self {
+        let evaluation = if booster.linear.is_empty() {
+            Evaluation::Plan(Box::new(Plan::new(&booster.ensemble, |_, value| value)))
         } else {
             let trees = booster.ensemble.trees.iter().cloned().zip(booster.linear.iter().cloned());
-            Kind::Linear { outputs: booster.outputs, trees: trees.collect() }
+            Evaluation::Linear { outputs: booster.outputs, trees: trees.collect() }
         };
         Scorer {
-            kind,
+            evaluation,
             divide: booster.averages.then_some(booster.rounds() as f64),
             objective: booster.objective,
             zero_missing: booster.zero_missing.clone(),
-            face,
+            form,
         }
     }
 
     pub(crate) fn kernel(&self) -> String {
-        match &self.kind {
-            Kind::Plan(plan) => plan.kernel(),
-            Kind::Linear { .. } => "walk to linear leaves (f64)".to_string(),
+        match &self.evaluation {
+            Evaluation::Plan(plan) => plan.kernel(),
+            Evaluation::Linear { .. } => "walk to linear leaves (f64)".to_string(),
         }
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        match &self.kind {
-            Kind::Plan(plan) => plan.bytes(),
-            Kind::Linear { trees, .. } => trees.iter().map(|(tree, _)| tree.nodes.len() * 64).sum(),
+        match &self.evaluation {
+            Evaluation::Plan(plan) => plan.bytes(),
+            Evaluation::Linear { trees, .. } => trees.iter().map(|(tree, _)| tree.nodes.len() * 64).sum(),
         }
     }
 
     #[allow(clippy::needless_range_loop, reason = "the row indexes columns of several tables")]
     fn sums(&self, x: Matrix) -> Vec<Vec<f64>> {
         let (rows, cols) = (x.rows(), x.cols());
-        match &self.kind {
-            Kind::Plan(plan) => {
+        match &self.evaluation {
+            Evaluation::Plan(plan) => {
                 let start = vec![0.0; plan.outputs()];
                 if self.zero_missing.is_empty() {
                     return plan.sum(&x, &start, 0.0, None);
@@ -81,7 +83,7 @@ impl Scorer {
                 }
                 plan.sum(&Matrix::Dense(dense), &start, 0.0, None)
             }
-            Kind::Linear { outputs, trees } => {
+            Evaluation::Linear { outputs, trees } => {
                 let mut sums = vec![vec![0.0; rows]; *outputs];
                 let dense = x.into_dense().unwrap_or_else(|_| Dense::zeros(rows, cols));
                 let mut values = vec![0.0; cols];
@@ -146,14 +148,14 @@ impl Predict for Scorer {
             outputs.iter_mut().flatten().for_each(|sum| *sum /= count);
         }
         self.objective.transform(&mut outputs);
-        match (want, self.face) {
-            (_, Face::Value) => Answer::F64(outputs),
-            (Method::Predict, Face::Class) if outputs.len() > 1 => Answer::Class(vec![largest(&outputs)]),
-            (Method::Predict, Face::Class) => {
+        match (want, self.form) {
+            (_, OutputForm::Value) => Answer::F64(outputs),
+            (Method::Predict, OutputForm::Class) if outputs.len() > 1 => Answer::Class(vec![largest(&outputs)]),
+            (Method::Predict, OutputForm::Class) => {
                 let yes = |column: &Vec<f64>| column.iter().map(|p| u32::from(*p > 1.0 - p)).collect();
                 Answer::Class(outputs.iter().map(yes).collect())
             }
-            (_, Face::Class) if outputs.len() == 1 => {
+            (_, OutputForm::Class) if outputs.len() == 1 => {
                 let no = outputs[0].iter().map(|yes| 1.0 - yes).collect();
                 outputs.insert(0, no);
                 Answer::F64(outputs)

@@ -1,7 +1,5 @@
 //! The model text: a header, the trees, the parameters, and the categories that pandas had.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use std::collections::HashMap;
 
 use serde_json::Value;

@@ -1,7 +1,5 @@
 //! One tree of a model text.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use std::collections::HashMap;
 
 use crate::trees::{NONE, Node, Tree};

@@ -1,15 +1,14 @@
 //! Columns of pandas as pickles hold them: the values of a Series or DataFrame by their index. Nothing of pandas runs.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use foretell_pickle::{Value, View};
 
+pub(crate) mod index;
 mod names;
 
 pub(crate) use names::GLOBALS;
 
 use crate::Error;
-use crate::families::Categories;
+use crate::categories::Categories;
 
 /// Rows of numbers by the value of their index.
 #[derive(Debug)]

@@ -1,7 +1,5 @@
 //! The way from a text to its terms: lower case, accents, tokens, stop words, n-grams.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use std::borrow::Cow;
 use std::collections::HashSet;
 
@@ -13,7 +11,7 @@ use super::pattern::Pattern;
 use super::stop_words::ENGLISH;
 use super::words::{is_space, is_word};
 use crate::Error;
-use crate::loader::{flag, some_attr, version, word};
+use crate::attributes::{flag, some_attr, version, word};
 
 /// What a vectorizer does with each text.
 #[derive(Debug)]

@@ -1,5 +1,7 @@
 //! MurmurHash3 of 32 bits, by which the hashing vectorizers place their terms.
 
+#![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "wraps by intent")]
+
 /// The hash of some bytes with seed 0, as a signed number.
 pub(crate) fn murmur3(bytes: &[u8]) -> i32 {
     const FIRST: u32 = 0xcc9e_2d51;

@@ -4,8 +4,6 @@
 //! which cannot be written out: for such patterns the text is read with stand-ins, characters of the same length that
 //! both sides agree on, in place of those that they do not.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use std::borrow::Cow;
 use std::iter::Peekable;
 use std::str::Chars;

@@ -1,6 +1,12 @@
 //! Ensembles of decision trees of every library: what a file says (`ir`), whether that can be scored (`check`), the
 //! shape it is scored in (`plan`), the loops that do it (`kernel`), and what each feature did in training (`uses`).
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "trees are checked before they are lowered"
+)]
+
 mod check;
 mod ir;
 mod kernel;

@@ -1,7 +1,5 @@
 //! What each feature did for an ensemble while it was trained, from the gains that the file keeps.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use super::ir::{Ensemble, Tree};
 use crate::FeatureUse;
 

@@ -3,8 +3,6 @@
 //! In pickles of 1.0 to 1.2 `CONFIG-offset:` and the length of the raw part come first; from 1.1 on the raw part
 //! starts with `binf`. Before 1.0 there is neither magic nor version.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use super::booster::{Booster, Parts};
 use crate::Error;
 use crate::trees::{NONE, Node, Tree};

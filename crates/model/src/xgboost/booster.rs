@@ -1,7 +1,5 @@
 //! A booster as its file describes it, checked.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use super::objective::Objective;
 use crate::Error;
 use crate::trees::{Ensemble, Rule, Tree};

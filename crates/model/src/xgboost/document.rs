@@ -1,8 +1,6 @@
 //! The document that JSON and UBJSON share: `{"learner": …, "version": …}`, or `{"Config": …, "Model": …}` around it
 //! in pickles.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use super::booster::{Booster, Parts};
 use super::value::Value;
 use crate::Error;

@@ -1,7 +1,5 @@
 //! JSON as XGBoost writes it: fractions are float32, and `NaN`, `Infinity` and `-Infinity` may stand for numbers.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use super::value::{Builder, Value};
 use crate::Error;
 

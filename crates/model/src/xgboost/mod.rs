@@ -12,7 +12,7 @@ mod value;
 
 pub(crate) use booster::Booster;
 pub(crate) use objective::Objective;
-pub(crate) use predict::{Face, Scorer};
+pub(crate) use predict::{OutputForm, Scorer};
 
 use crate::Error;
 

@@ -1,5 +1,7 @@
 //! What an objective does to `base_score` and to the margins.
 
+#![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "floats")]
+
 use crate::Error;
 
 /// The built-in objectives, by what they do to a margin.

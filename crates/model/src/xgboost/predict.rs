@@ -1,17 +1,20 @@
 //! Scoring a booster, alone or inside its scikit-learn wrapper.
 
+#![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "the booster was checked before")]
+
 use super::booster::Booster;
 use super::objective::Objective;
 use super::softmax::softmax;
 use crate::Method;
-use crate::families::finite::Finite;
+use crate::finite::Finite;
+use crate::math::scores::first_largest;
 use crate::matrix::{Matrix, read};
 use crate::step::{Answer, Predict, Run};
 use crate::trees::Plan;
 
 /// What `predict` makes of the booster's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Face {
+pub(crate) enum OutputForm {
     /// The booster's answer as it is: `Booster.predict`, `XGBRegressor`, `XGBRanker`.
     Value,
     /// The index of the likeliest class.
@@ -23,11 +26,11 @@ pub(crate) enum Face {
 /// A booster, ready to be scored.
 #[derive(Debug)]
 pub(crate) struct Scorer {
-    kind: Kind,
+    evaluation: Evaluation,
     base: Vec<f32>,
     base_last: bool,
     objective: Objective,
-    face: Face,
+    form: OutputForm,
     /// What stands for a missing value beside NaN.
     missing: Option<f32>,
     /// The check of its numbers, where the library makes one.
@@ -35,7 +38,7 @@ pub(crate) struct Scorer {
 }
 
 #[derive(Debug)]
-enum Kind {
+enum Evaluation {
     Trees(Box<Plan<f32, f32>>),
     /// `features + 1` rows of one weight an output, the last the bias.
     Linear(Vec<f32>),
@@ -43,7 +46,13 @@ enum Kind {
 
 impl Scorer {
     /// `in_place` is how wrappers ask their booster, without a DMatrix.
-    pub(crate) fn new(booster: &Booster, face: Face, missing: f64, finite: Option<Finite>, in_place: bool) -> Self {
+    pub(crate) fn new(
+        booster: &Booster,
+        form: OutputForm,
+        missing: f64,
+        finite: Option<Finite>,
+        in_place: bool,
+    ) -> Self {
         // There dart, from 1.4 on, scores each tree with the base margin, takes the base off again and scales what is
         // left.
         let base_last = booster.adds_base_last();
@@ -56,46 +65,46 @@ impl Scorer {
             let base = booster.base[booster.ensemble.trees[tree].offset as usize];
             ((base + value) - base) * weight
         };
-        let kind = match &booster.linear {
-            Some(weights) => Kind::Linear(weights.clone()),
-            None => Kind::Trees(Box::new(Plan::new(&booster.ensemble, weight))),
+        let evaluation = match &booster.linear {
+            Some(weights) => Evaluation::Linear(weights.clone()),
+            None => Evaluation::Trees(Box::new(Plan::new(&booster.ensemble, weight))),
         };
         Scorer {
-            kind,
+            evaluation,
             base: booster.base.clone(),
             base_last,
             objective: booster.objective,
-            face,
+            form,
             missing: (!missing.is_nan()).then_some(missing as f32),
             finite,
         }
     }
 
     pub(crate) fn kernel(&self) -> String {
-        match &self.kind {
-            Kind::Trees(plan) => plan.kernel(),
-            Kind::Linear(_) => "linear (f32)".to_string(),
+        match &self.evaluation {
+            Evaluation::Trees(plan) => plan.kernel(),
+            Evaluation::Linear(_) => "linear (f32)".to_string(),
         }
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        match &self.kind {
-            Kind::Trees(plan) => plan.bytes(),
-            Kind::Linear(weights) => size_of_val(&weights[..]),
+        match &self.evaluation {
+            Evaluation::Trees(plan) => plan.bytes(),
+            Evaluation::Linear(weights) => size_of_val(&weights[..]),
         }
     }
 
     fn margins(&self, x: &Matrix) -> Vec<Vec<f32>> {
-        match &self.kind {
-            Kind::Trees(plan) if self.base_last => {
+        match &self.evaluation {
+            Evaluation::Trees(plan) if self.base_last => {
                 let mut sums = plan.sum(x, &vec![0.0; self.base.len()], f32::NAN, self.missing);
                 for (sums, base) in sums.iter_mut().zip(&self.base) {
                     sums.iter_mut().for_each(|sum| *sum += base);
                 }
                 sums
             }
-            Kind::Trees(plan) => plan.sum(x, &self.base, f32::NAN, self.missing),
-            Kind::Linear(weights) => self.linear(x, weights),
+            Evaluation::Trees(plan) => plan.sum(x, &self.base, f32::NAN, self.missing),
+            Evaluation::Linear(weights) => self.linear(x, weights),
         }
     }
 
@@ -138,24 +147,27 @@ impl Predict for Scorer {
         if let Some(finite) = &self.finite {
             finite.check(&x, run);
         }
+        let rows = x.rows();
         let mut outputs = self.margins(&x);
-        match (want, self.face) {
+        match (want, self.form) {
             (Method::Decision, _) => return Answer::F32(outputs),
             (Method::Proba, _) if self.objective == Objective::Softmax => softmax(&mut outputs),
             _ => self.objective.transform(&mut outputs),
         }
-        match (want, self.face) {
-            (Method::Predict, Face::Value) if self.objective == Objective::Softmax => {
-                let classes = largest(&outputs);
+        match (want, self.form) {
+            (Method::Predict, OutputForm::Value) if self.objective == Objective::Softmax => {
+                let classes = first_largest(&outputs, rows);
                 Answer::F32(vec![classes.into_iter().map(|class| class as f32).collect()])
             }
-            (Method::Predict, Face::Value) => Answer::F32(outputs),
-            (Method::Predict, Face::Class) if outputs.len() > 1 => Answer::Class(vec![largest(&outputs)]),
-            (Method::Predict, Face::Class | Face::Labels) => {
+            (Method::Predict, OutputForm::Value) => Answer::F32(outputs),
+            (Method::Predict, OutputForm::Class) if outputs.len() > 1 => {
+                Answer::Class(vec![first_largest(&outputs, rows)])
+            }
+            (Method::Predict, OutputForm::Class | OutputForm::Labels) => {
                 let half = |column: &Vec<f32>| column.iter().map(|p| u32::from(*p > 0.5)).collect();
                 Answer::Class(outputs.iter().map(half).collect())
             }
-            (_, Face::Labels) => Answer::F32(outputs),
+            (_, OutputForm::Labels) => Answer::F32(outputs),
             _ if outputs.len() == 1 => {
                 let no = outputs[0].iter().map(|yes| 1.0 - yes).collect();
                 outputs.insert(0, no);
@@ -164,18 +176,4 @@ impl Predict for Scorer {
             _ => Answer::F32(outputs),
         }
     }
-}
-
-/// The index of the largest value of each row; of equal ones the first.
-fn largest(columns: &[Vec<f32>]) -> Vec<u32> {
-    let rows = columns.first().map_or(0, Vec::len);
-    let mut best = vec![0u32; rows];
-    for (row, best) in best.iter_mut().enumerate() {
-        for (index, column) in columns.iter().enumerate() {
-            if column[row] > columns[*best as usize][row] {
-                *best = index as u32;
-            }
-        }
-    }
-    best
 }

@@ -1,7 +1,9 @@
 //! The probabilities that the scikit-learn wrapper makes of `multi:softmax`'s margins: scipy's softmax, in float32.
 
-use crate::families::scores::pairwise_sum;
-use crate::float32::exp;
+#![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "columns of equal lengths")]
+
+use crate::math::float32::exp;
+use crate::math::scores::pairwise_sum;
 
 /// Margins, one vector a class, become probabilities.
 pub(super) fn softmax(margins: &mut [Vec<f32>]) {

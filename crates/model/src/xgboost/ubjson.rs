@@ -1,7 +1,5 @@
 //! UBJSON (draft 12) as XGBoost writes it: big-endian, typed arrays, keys without a marker.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use super::value::{Builder, Value};
 use crate::Error;
 

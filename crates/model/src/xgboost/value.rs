@@ -1,7 +1,5 @@
 //! What JSON and UBJSON have in common: values, and the builder that nests them without recursion.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
-
 use crate::Error;
 
 /// A value of a document. Arrays of numbers are kept packed: they are nearly all there is.

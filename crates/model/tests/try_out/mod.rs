@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::builder::{ListBuilder, StringBuilder};
 use arrow_array::{Array, ArrayRef, Float64Array, StringArray};
-use foretell_model::{Columns, InputKind, LoadOptions, Method, Model, Scratch};
+use foretell_model::{Columns, InputKind, LoadOptions, Method, Model};
 
 /// A model of more features is loaded and not asked.
 const FEATURES: usize = 1000;
@@ -31,7 +31,7 @@ pub(crate) fn try_out(bytes: &[u8]) -> bool {
     }
     let columns: Vec<ArrayRef> = model.signature().inputs.iter().map(|input| column(&input.kind)).collect();
     for want in [Method::Predict, Method::Proba, Method::Decision, Method::Samples, Method::Transform] {
-        let outputs = model.score(&Columns::new(&columns, rows), want, &mut Scratch::default());
+        let outputs = model.score(&Columns::new(&columns, rows), want);
         assert_eq!(outputs.columns.len(), model.signature().outputs(want).len());
         assert!(outputs.columns.iter().all(|column| column.len() == rows));
     }

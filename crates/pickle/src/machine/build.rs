@@ -6,7 +6,7 @@ use crate::{Builtin, ErrorKind, Id, Object, Role, State, Value};
 
 /// How a class or function is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum How {
+pub(super) enum CalledAs {
     /// As a function: `REDUCE`.
     Function,
     /// As a class: `NEWOBJ`, `INST`, `OBJ`, `_reconstructor`.
@@ -24,7 +24,7 @@ impl Machine<'_> {
         let args = self.pop()?;
         let callee = self.pop()?;
         let args = self.tuple_items(args)?;
-        let made = self.call(callee, args, None, How::Function)?;
+        let made = self.call(callee, args, None, CalledAs::Function)?;
         self.push(made)
     }
 
@@ -41,7 +41,7 @@ impl Machine<'_> {
                 _ => return Err(self.expected("a dict", id)),
             },
         };
-        let made = self.call(class, args, kwargs, How::Class)?;
+        let made = self.call(class, args, kwargs, CalledAs::Class)?;
         self.push(made)
     }
 
@@ -50,14 +50,14 @@ impl Machine<'_> {
         let class = self.global(&module, &name)?;
         let args = self.pop_mark()?.into_boxed_slice();
         let class = self.make(Value::Global(class))?;
-        let made = self.call(class, args, None, How::Class)?;
+        let made = self.call(class, args, None, CalledAs::Class)?;
         self.push(made)
     }
 
     pub(super) fn obj(&mut self) -> Result<()> {
         let all = self.pop_mark()?;
         let (class, args) = all.split_first().ok_or(ErrorKind::EmptyStack)?;
-        let made = self.call(*class, args.into(), None, How::Class)?;
+        let made = self.call(*class, args.into(), None, CalledAs::Class)?;
         self.push(made)
     }
 
@@ -81,7 +81,7 @@ impl Machine<'_> {
     }
 
     /// What calling `callee` gives: for a listed class an object that remembers the call, for a built-in its value.
-    pub(super) fn call(&mut self, callee: Id, args: Box<[Id]>, kwargs: Option<Id>, how: How) -> Result<Id> {
+    pub(super) fn call(&mut self, callee: Id, args: Box<[Id]>, kwargs: Option<Id>, how: CalledAs) -> Result<Id> {
         let class = match self.value(callee) {
             Value::Global(class) => *class,
             Value::Object(object) => match self.wrapped(object) {
@@ -95,16 +95,18 @@ impl Machine<'_> {
             None if self.scanning() => self.object(class, args, kwargs),
             None | Some(Role::Inert) => Err(ErrorKind::NotCallable(self.names.show(class))),
             Some(Role::Class { .. }) => self.object(class, args, kwargs),
-            Some(Role::Function { .. }) if how == How::Function && kwargs.is_none() => self.object(class, args, None),
+            Some(Role::Function { .. }) if how == CalledAs::Function && kwargs.is_none() => {
+                self.object(class, args, None)
+            }
             Some(Role::Builtin(Builtin::ArrayWrapper | Builtin::ArrayFile | Builtin::Object))
                 if args.is_empty() && kwargs.is_none() =>
             {
                 self.object(class, args, None)
             }
-            Some(Role::Builtin(Builtin::Partial)) if how == How::Function && kwargs.is_none() => {
+            Some(Role::Builtin(Builtin::Partial)) if how == CalledAs::Function && kwargs.is_none() => {
                 self.object(class, args, None)
             }
-            Some(Role::Builtin(builtin)) if how == How::Function && kwargs.is_none() => {
+            Some(Role::Builtin(builtin)) if how == CalledAs::Function && kwargs.is_none() => {
                 match self.builtin(builtin, &args) {
                     Ok(Some(made)) => Ok(made),
                     // In a scan, a constructor that is called oddly must not hide the names that follow.
@@ -154,7 +156,7 @@ impl Machine<'_> {
             Builtin::Reconstructor => self.reconstructor(args),
             Builtin::NewObj => {
                 let Some((class, args)) = args.split_first() else { return Ok(None) };
-                self.call(*class, args.into(), None, How::Class).map(Some)
+                self.call(*class, args.into(), None, CalledAs::Class).map(Some)
             }
             _ => self.python(builtin, args),
         }
@@ -167,10 +169,10 @@ impl Machine<'_> {
         let Value::Global(base) = self.value(*base) else { return Ok(None) };
         match (self.names.role(*base), self.value(*state)) {
             (Some(Role::Builtin(Builtin::Object)), Value::None) => {
-                self.call(*class, Box::default(), None, How::Class).map(Some)
+                self.call(*class, Box::default(), None, CalledAs::Class).map(Some)
             }
             (Some(Role::Builtin(Builtin::Dict)), Value::Dict(_)) => {
-                let made = self.call(*class, Box::default(), None, How::Class)?;
+                let made = self.call(*class, Box::default(), None, CalledAs::Class)?;
                 self.copy_pairs(*state, made)?;
                 Ok(Some(made))
             }

@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use crate::literal;
 use crate::meter::Meter;
 use crate::opcode as op;
-use crate::scan::Found;
+use crate::scan::NamedGlobal;
 use crate::stream::{Stream, wide};
 use crate::{Allow, Blob, Error, ErrorKind, Global, Id, Limits, Value};
 
@@ -57,7 +57,7 @@ pub(crate) struct Machine<'d> {
     /// Byte of the opcode that is running.
     at: u64,
     /// In a scan: the globals found so far. A scan lets every name pass and calls nothing either.
-    found: Option<Vec<Found>>,
+    found: Option<Vec<NamedGlobal>>,
 }
 
 /// What a machine leaves behind.
@@ -72,7 +72,7 @@ pub(crate) struct Built {
 
 /// What a finished scan saw.
 pub(crate) struct Scanned {
-    pub(crate) found: Vec<Found>,
+    pub(crate) found: Vec<NamedGlobal>,
     pub(crate) protocol: u8,
     pub(crate) opcodes: u64,
     pub(crate) trailing: u64,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Machine, Result};
-use crate::scan::Found;
+use crate::scan::NamedGlobal;
 use crate::stream::wide;
 use crate::{ErrorKind, Global, Role, Value};
 
@@ -57,7 +57,7 @@ impl Machine<'_> {
         self.names.index.entry(module.to_owned()).or_default().insert(name.to_owned(), index);
         let at = self.at;
         if let Some(found) = &mut self.found {
-            found.push(Found { at, module: module.to_owned(), name: name.to_owned(), times: 1 });
+            found.push(NamedGlobal { at, module: module.to_owned(), name: name.to_owned(), times: 1 });
         }
         Ok(index)
     }

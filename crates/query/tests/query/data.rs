@@ -65,7 +65,7 @@ pub(crate) fn context() -> Context {
 
 /// Kind, columns, rows with their records, refused rows.
 pub(crate) fn show(query: &Query, answer: &Answer) -> String {
-    let mut text = format!("{}\n", query.kind());
+    let mut text = format!("{}\n", query.scope());
     let fields = query.output_schema().fields();
     let columns: Vec<String> = fields.iter().map(|field| format!("{} {}", field.name(), field.data_type())).collect();
     text.push_str(&format!("{}\n", columns.join(" | ")));

@@ -213,11 +213,7 @@ impl Layout {
 }
 
 fn refuse(input: &Input, accepted: Result<(), foretell_model::Error>) -> Result<()> {
-    accepted.map_err(|error| {
-        // The query that the model's error speaks of is a pipeline's.
-        let text = error.to_string();
-        anyhow::anyhow!("{}: {}", input.how.name, text.split("; cast it").next().unwrap_or_default())
-    })
+    accepted.map_err(|error| anyhow::anyhow!("{}: {error}", input.how.name))
 }
 
 /// The field of a name; an empty file of JSON Lines has none, and any name will do.

@@ -53,7 +53,15 @@ pub(crate) fn load(args: &DataArgs) -> Result<Model> {
         columns: args.columns.clone().unwrap_or_default(),
         ..LoadOptions::default()
     };
-    Model::load(&bytes, &options).with_context(|| path.display().to_string())
+    Model::load(&bytes, &options).map_err(unnamed).with_context(|| path.display().to_string())
+}
+
+/// The error of a model file, and what a command can do about it.
+pub(crate) fn unnamed(error: foretell_model::Error) -> anyhow::Error {
+    match error {
+        foretell_model::Error::UnknownWidth { .. } => anyhow::anyhow!("{error}: name them with `--columns`"),
+        other => other.into(),
+    }
 }
 
 /// A data file whose columns are matched with a model's.

@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use foretell_model::Scratch;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::input::{Chunk, Input};
@@ -24,7 +23,7 @@ pub(crate) trait Work: Send + Sync + 'static {
     ///
     /// # Errors
     /// The first error in the order of the file ends everything.
-    fn make(&self, chunk: &Chunk, scratch: &mut Scratch) -> Result<(Self::Made, usize)>;
+    fn make(&self, chunk: &Chunk) -> Result<(Self::Made, usize)>;
 }
 
 /// What the taker hears of.
@@ -97,11 +96,10 @@ fn reader<M>(
 }
 
 fn worker<W: Work>(work: &W, get: &Mutex<Receiver<Chunk>>, tell: &Sender<Done<W::Made>>) {
-    let mut scratch = Scratch::default();
     loop {
         let chunk = get.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(chunk) = chunk else { return };
-        let made = work.make(&chunk, &mut scratch);
+        let made = work.make(&chunk);
         if tell.send(Done::Chunk(chunk.number, chunk.bytes, made)).is_err() {
             return;
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow};
 use arrow::array::ArrayRef;
 use foretell_evaluate::{Compared, Comparer, Error, Predictions, Refused, Rows, Task};
-use foretell_model::{Columns, Method, Model, Refusal, Scratch};
+use foretell_model::{Columns, Method, Model, Refusal};
 
 use super::method;
 use crate::commands::data::input::{Chunk, How};
@@ -32,7 +32,7 @@ pub(super) struct Scored {
 impl Work for Job {
     type Made = Scored;
 
-    fn make(&self, chunk: &Chunk, _scratch: &mut Scratch) -> Result<(Scored, usize)> {
+    fn make(&self, chunk: &Chunk) -> Result<(Scored, usize)> {
         let table = parse(chunk, &self.how, &self.layout)?;
         let place = Place { how: &self.how, chunk };
         let (predictions, said) = predictions(&self.model, self.comparer.task(), &table.features, table.rows)
@@ -73,13 +73,13 @@ pub(super) fn predictions(
     rows: usize,
 ) -> Result<(Predictions, Said)> {
     let columns = Columns::new(features, rows);
-    let predicted = model.score(&columns, Method::Predict, &mut Scratch::default());
+    let predicted = model.score(&columns, Method::Predict);
     let said = Said { refusals: predicted.refusals, unseen: predicted.unseen };
     let predicted = predicted.columns.into_iter().next().ok_or_else(|| anyhow!("the model gives no answer"))?;
     let scores = match task {
         Task::Classification(classes) => classes.scores(),
         Task::Regression => None,
     };
-    let scores = scores.map(|scores| model.score(&columns, method(scores), &mut Scratch::default()).columns);
+    let scores = scores.map(|scores| model.score(&columns, method(scores)).columns);
     Ok((Predictions { predicted, scores: scores.unwrap_or_default() }, said))
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use foretell_model::{Columns, Method, Model, Scratch};
+use foretell_model::{Columns, Method, Model};
 
 use super::data::input::{Chunk, Format, How};
 use super::data::layout::{self, Layout, Request};
@@ -111,12 +111,12 @@ impl Work for Job {
     type Made = Made;
 
     /// Parses, scores and encodes one chunk.
-    fn make(&self, chunk: &Chunk, scratch: &mut Scratch) -> Result<(Made, usize)> {
+    fn make(&self, chunk: &Chunk) -> Result<(Made, usize)> {
         let table = parse(chunk, &self.how, &self.layout)?;
         let columns = Columns::new(&table.features, table.rows);
         let (mut outputs, mut unseen) = (Vec::new(), Vec::new());
         for want in self.wants {
-            let scored = self.model.score(&columns, *want, scratch);
+            let scored = self.model.score(&columns, *want);
             if let Some(refusal) = scored.refusals.first() {
                 let at = Place { how: &self.how, chunk }.of(refusal.row as usize);
                 bail!("{at}: the model refuses this row: {}", why(refusal));

@@ -7,7 +7,7 @@ mod nodes;
 use std::collections::HashMap;
 
 use super::{Built, Machine, Result, Scanned, UNSET};
-use crate::json::{At, Json, Kind};
+use crate::json::{At, Json, TokenKind};
 use crate::skops::Unpacked;
 use crate::stream::wide;
 use crate::{Allow, Error, ErrorKind, Id, Limits};
@@ -109,10 +109,10 @@ impl<'d> Machine<'d> {
         let mut key = "";
         for (left, right) in json.all(left).zip(json.all(right)) {
             let (kind, text) = (json.kind(left), json.text(left));
-            let open = matches!(kind, Kind::Array | Kind::Object);
+            let open = matches!(kind, TokenKind::Array | TokenKind::Object);
             let equal = kind == json.kind(right) && (open || text == json.text(right));
             let by_key = match key {
-                "\"__id__\"" => kind == Kind::Number,
+                "\"__id__\"" => kind == TokenKind::Number,
                 "\"file\"" if !equal => self.same_file(tree, left, right)?,
                 _ => false,
             };
@@ -136,7 +136,7 @@ impl<'d> Machine<'d> {
 impl Tree<'_> {
     /// The kind of the node that starts here; nothing where none does.
     fn loader(&self, at: At) -> Option<String> {
-        if self.json.kind(at) != Kind::Object {
+        if self.json.kind(at) != TokenKind::Object {
             return None;
         }
         let loader = self.json.get(at, "__loader__")?;

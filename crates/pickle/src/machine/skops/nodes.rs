@@ -1,8 +1,8 @@
 //! What each kind of node stands for.
 
 use super::Tree;
-use crate::json::{At, Kind, unescape};
-use crate::machine::build::How;
+use crate::json::{At, TokenKind, unescape};
+use crate::machine::build::CalledAs;
 use crate::machine::{Machine, NONE, Result};
 use crate::meter::ALLOCATION;
 use crate::stream::wide;
@@ -64,7 +64,7 @@ impl Machine<'_> {
             "BytesNode" => self.file_blob(tree, at).and_then(|blob| self.make(Value::Bytes(blob))),
             "BytearrayNode" => self.file_blob(tree, at).and_then(|blob| self.make(Value::ByteArray(blob))),
             "ObjectNode" => {
-                let state = tree.json.get(at, "content").filter(|content| tree.json.kind(*content) != Kind::Null);
+                let state = tree.json.get(at, "content").filter(|content| tree.json.kind(*content) != TokenKind::Null);
                 let state = state.map(|state| tree.node(Some(state), "content")).transpose()?;
                 // From Python 3.11 on an object without a state has the state `None`.
                 self.object_node(class, Box::default(), state.filter(|state| *state != NONE))
@@ -72,7 +72,7 @@ impl Machine<'_> {
             "ConstructorFromReduceNode" => {
                 let args = self.tuple_items(tree.child(at, "content")?)?;
                 let callee = self.make(Value::Global(class))?;
-                self.call(callee, args, None, How::Function)
+                self.call(callee, args, None, CalledAs::Function)
             }
             "ReduceNode" | "TreeNode" | "LossNode" => {
                 let args = self.tuple_items(tree.child(tree.part(at, "__reduce__")?, "args")?)?;
@@ -122,7 +122,7 @@ impl Machine<'_> {
         let content = tree.part(at, "content")?;
         let types = tree.child(at, "key_types")?;
         let count = tree.json.members(content).count();
-        if self.sequence(types).map(<[Id]>::len) != Some(count) || tree.json.kind(content) != Kind::Object {
+        if self.sequence(types).map(<[Id]>::len) != Some(count) || tree.json.kind(content) != TokenKind::Object {
             return Err(ErrorKind::Part("key_types"));
         }
         self.meter.memory(count.saturating_mul(size_of::<(Id, Id)>()).saturating_add(ALLOCATION))?;
@@ -194,7 +194,7 @@ impl Machine<'_> {
 
     /// The values of the nodes in an array of JSON.
     pub(super) fn nodes_of(&mut self, tree: &Tree<'_>, content: At) -> Result<Vec<Id>> {
-        if tree.json.kind(content) != Kind::Array {
+        if tree.json.kind(content) != TokenKind::Array {
             return Err(ErrorKind::Part("content"));
         }
         let count = tree.json.inside(content).count();

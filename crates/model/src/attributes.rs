@@ -1,0 +1,86 @@
+//! Readers for attributes that many estimators have.
+
+use foretell_pickle::{Kind, Value, View};
+
+use crate::Error;
+use crate::labels::Labels;
+
+/// The version of scikit-learn that an estimator says it was saved by.
+pub(crate) fn version_text(view: &View<'_>) -> Result<Option<String>, Error> {
+    let version = view.get_attr("_sklearn_version")?;
+    Ok(version.and_then(|version| version.as_str().ok().map(str::to_string)))
+}
+
+/// The same as numbers: `(1, 3)`; `None` where it does not say (0.18 and older).
+pub(crate) fn version(view: &View<'_>) -> Result<Option<(u32, u32)>, Error> {
+    Ok(version_text(view)?.and_then(|text| numbers(&text)))
+}
+
+pub(crate) fn numbers(version: &str) -> Option<(u32, u32)> {
+    let mut parts = version.split('.').map(|part| part.parse::<u32>().ok());
+    parts.next().flatten().zip(parts.next().flatten())
+}
+
+/// A parameter that is a text, with the default where it is not written.
+pub(crate) fn word<'a>(view: &View<'a>, name: &str, default: &'a str) -> Result<&'a str, Error> {
+    match some_attr(view, name)? {
+        Some(value) => Ok(value.as_str()?),
+        None => Ok(default),
+    }
+}
+
+/// An attribute that is there and not `None`.
+pub(crate) fn some_attr<'a>(view: &View<'a>, name: &str) -> Result<Option<View<'a>>, Error> {
+    Ok(view.get_attr(name)?.and_then(View::some))
+}
+
+/// A parameter that is a bool, with the default where it is not written.
+pub(crate) fn flag(view: &View<'_>, name: &str, default: bool) -> Result<bool, Error> {
+    match some_attr(view, name)? {
+        Some(value) => Ok(value.as_bool()?),
+        None => Ok(default),
+    }
+}
+
+/// `feature_names_in_`.
+pub(crate) fn feature_names(view: &View<'_>) -> Result<Option<Vec<String>>, Error> {
+    match some_attr(view, "feature_names_in_")? {
+        Some(names) => Ok(Some(names.array()?.strings()?.into_iter().map(|name| name.into_owned()).collect())),
+        None => Ok(None),
+    }
+}
+
+/// Class labels: an array (or list) of numbers, bools or texts.
+pub(crate) fn labels(view: &View<'_>) -> Result<Labels, Error> {
+    let array = view.array()?;
+    Ok(match array.dtype().kind {
+        Kind::Bool => Labels::Bool(array.bools()?),
+        Kind::Int | Kind::Uint => Labels::Int(array.i64s()?),
+        Kind::Float => Labels::Float(array.f64s()?),
+        Kind::Text | Kind::Bytes => Labels::Text(array.strings()?.into_iter().map(|text| text.into_owned()).collect()),
+        Kind::Object => {
+            let objects = array.objects()?;
+            match objects.first().map(View::value) {
+                Some(Value::Bool(_)) => Labels::Bool(objects.iter().map(View::as_bool).collect::<Result<_, _>>()?),
+                Some(Value::Int(_)) => Labels::Int(objects.iter().map(View::as_i64).collect::<Result<_, _>>()?),
+                Some(Value::Float(_)) => Labels::Float(objects.iter().map(View::as_f64).collect::<Result<_, _>>()?),
+                _ => {
+                    let texts: Result<_, _> = objects.iter().map(|one| one.as_str().map(str::to_string)).collect();
+                    Labels::Text(texts?)
+                }
+            }
+        }
+        Kind::Record | Kind::Moment | Kind::Duration => {
+            return Err(view.expected("an array of class labels").into());
+        }
+    })
+}
+
+/// Whether the `dtype` parameter is float32: the class, or a dtype object.
+pub(crate) fn is_float32(view: &View<'_>) -> Result<bool, Error> {
+    let Some(dtype) = some_attr(view, "dtype")? else { return Ok(false) };
+    if let Value::Dtype(dtype) = dtype.value() {
+        return Ok(dtype.kind == Kind::Float && dtype.size == 4);
+    }
+    Ok(dtype.is("numpy", "float32") || dtype.as_str().is_ok_and(|name| name == "float32"))
+}

@@ -1,0 +1,249 @@
+//! numpy's functions of one number, as `FunctionTransformer` and `TransformedTargetRegressor` name them, and the few that
+//! take arguments beside it.
+
+use arrow_schema::DataType;
+use foretell_pickle::{Entry, View};
+
+use crate::Error;
+use crate::math::float32;
+use crate::matrix::round;
+
+/// A function of one number.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::families) struct Function {
+    pub(in crate::families) name: &'static str,
+    of: Of,
+    /// Whether scipy applies it to what a sparse table stores.
+    pub(in crate::families) sparse: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Of {
+    /// Of a float64 and of a float32.
+    Number(fn(f64) -> f64, fn(f32) -> f32),
+    Clip(Option<f64>, Option<f64>),
+    /// How many decimals are left: fewer than none for tens, hundreds and so on.
+    Round(i32),
+    /// What stands for NaN, and for both infinities where it is not the largest number.
+    Finite(f64, Option<f64>, Option<f64>),
+}
+
+/// Functions that numpy makes floats with, of whole numbers as narrow as they are.
+const FLOATING: &[&str] = &[
+    "arctan", "cbrt", "cos", "deg2rad", "exp", "exp2", "expm1", "log", "log10", "log1p", "log2", "rad2deg", "sin",
+    "sinh", "sqrt", "tan", "tanh",
+];
+
+/// What numpy's result is, in a table's column of this type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::families) enum Width {
+    Half,
+    Single,
+    Double,
+}
+
+impl Function {
+    /// What the function makes of a column.
+    pub(in crate::families) fn width(&self, column: &DataType) -> Width {
+        let floats = FLOATING.contains(&self.name);
+        match column {
+            DataType::Float32 => Width::Single,
+            DataType::Int16 | DataType::UInt16 if floats => Width::Single,
+            DataType::Int8 | DataType::UInt8 | DataType::Boolean if floats => Width::Half,
+            _ => Width::Double,
+        }
+    }
+
+    /// The function of a number in a column.
+    pub(in crate::families) fn of_column(&self, x: f64, width: Width) -> f64 {
+        match width {
+            Width::Double => self.call(x, false),
+            Width::Single => round(self.call(x, true), true),
+            Width::Half => half(self.call(x, true)),
+        }
+    }
+
+    /// The same as numpy had it before 1.18, which took all of them from the C library.
+    pub(in crate::families) fn of_old(self) -> Self {
+        let of = match (self.name, self.of) {
+            ("cos", Of::Number(of, _)) => Of::Number(of, f32::cos),
+            ("exp", Of::Number(of, _)) => Of::Number(of, f32::exp),
+            ("log", Of::Number(of, _)) => Of::Number(of, f32::ln),
+            ("sin", Of::Number(of, _)) => Of::Number(of, f32::sin),
+            ("tanh", Of::Number(of, _)) => Of::Number(of, f32::tanh),
+            (_, of) => of,
+        };
+        Function { of, ..self }
+    }
+
+    /// The function of a number, which float32 holds where `narrow`.
+    pub(in crate::families) fn call(&self, x: f64, narrow: bool) -> f64 {
+        let largest = if narrow { f64::from(f32::MAX) } else { f64::MAX };
+        match self.of {
+            Of::Number(_, of) if narrow => of(x as f32).into(),
+            Of::Number(of, _) => of(x),
+            Of::Clip(..) if x.is_nan() => x,
+            Of::Clip(low, high) => {
+                let x = low.map_or(x, |low| if x > low { x } else { low });
+                high.map_or(x, |high| if x < high { x } else { high })
+            }
+            Of::Round(0) => x.round_ties_even(),
+            Of::Round(decimals) => {
+                let scale = 10f64.powi(decimals.saturating_abs());
+                if decimals > 0 {
+                    round(round(x * scale, narrow).round_ties_even(), narrow) / scale
+                } else {
+                    round(round(x / scale, narrow).round_ties_even(), narrow) * scale
+                }
+            }
+            Of::Finite(nan, ..) if x.is_nan() => nan,
+            Of::Finite(_, above, _) if x == f64::INFINITY => above.unwrap_or(largest),
+            Of::Finite(.., below) if x == f64::NEG_INFINITY => below.unwrap_or(-largest),
+            Of::Finite(..) => x,
+        }
+    }
+}
+
+/// The list with every module that has been home to each: numpy 2, numpy 1, and numpy before 1.16.
+macro_rules! functions {
+    ($($name:literal $of:expr, $narrow:expr, $sparse:literal;)*) => {
+        const FUNCTIONS: &[Function] = &[$(Function { name: $name, of: Of::Number($of, $narrow), sparse: $sparse }),*];
+        pub(in crate::families) const ENTRIES: &[Entry] = &[
+            $(
+                Entry::inert("numpy", $name),
+                Entry::inert("numpy.core._multiarray_umath", $name),
+                Entry::inert("numpy.core.umath", $name),
+            )*
+            Entry::inert("scipy.special._special_ufuncs", "expit"),
+            Entry::inert("scipy.special._special_ufuncs", "logit"),
+            Entry::inert("scipy.special._ufuncs", "expit"),
+            Entry::inert("scipy.special._ufuncs", "logit"),
+            Entry::function("numpy.core", "_ufunc_reconstruct"),
+            Entry::inert("numpy", "around"),
+            Entry::inert("numpy", "clip"),
+            Entry::inert("numpy", "nan_to_num"),
+            Entry::inert("numpy", "round"),
+            Entry::inert("numpy", "round_"),
+        ];
+    };
+}
+
+functions! {
+    "absolute" f64::abs, f32::abs, true;
+    "arctan" f64::atan, f32::atan, true;
+    "cbrt" f64::cbrt, f32::cbrt, false;
+    "ceil" f64::ceil, f32::ceil, true;
+    "cos" f64::cos, float32::cos, false;
+    "deg2rad" |x| x * (std::f64::consts::PI / 180.0), |x| x * (std::f32::consts::PI / 180.0), true;
+    "exp" f64::exp, float32::exp, false;
+    "exp2" f64::exp2, f32::exp2, false;
+    "expm1" f64::exp_m1, f32::exp_m1, true;
+    "fabs" f64::abs, f32::abs, false;
+    "floor" f64::floor, f32::floor, true;
+    "log" f64::ln, float32::ln, false;
+    "log10" f64::log10, f32::log10, false;
+    "log1p" f64::ln_1p, f32::ln_1p, true;
+    "log2" f64::log2, f32::log2, false;
+    "negative" |x| -x, |x| -x, true;
+    "positive" |x| x, |x| x, false;
+    "rad2deg" |x| x * (180.0 / std::f64::consts::PI), |x| x * (180.0 / std::f32::consts::PI), true;
+    "reciprocal" f64::recip, f32::recip, false;
+    "rint" f64::round_ties_even, f32::round_ties_even, true;
+    "sign" sign, |x| sign(x.into()) as f32, true;
+    "sin" f64::sin, float32::sin, true;
+    "sinh" f64::sinh, f32::sinh, true;
+    "sqrt" f64::sqrt, f32::sqrt, true;
+    "square" |x| x * x, |x| x * x, false;
+    "tan" f64::tan, f32::tan, true;
+    "tanh" f64::tanh, |x| f64::from(x).tanh() as f32, true;
+    "trunc" f64::trunc, f32::trunc, true;
+}
+
+const SCIPY: &[Function] = &[
+    Function { name: "expit", of: Of::Number(crate::math::scores::expit, expit32), sparse: false },
+    Function { name: "logit", of: Of::Number(|x| (x / (1.0 - x)).ln(), logit32), sparse: false },
+];
+
+/// What a float16 holds of a number.
+fn half(x: f64) -> f64 {
+    if !x.is_finite() || x == 0.0 {
+        return x;
+    }
+    let order = x.abs().log2().floor().max(-14.0);
+    let step = (order - 10.0).exp2();
+    let rounded = (x / step).round_ties_even() * step;
+    if rounded.abs() >= 65_520.0 { f64::INFINITY.copysign(x) } else { rounded }
+}
+
+fn expit32(x: f32) -> f32 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+fn logit32(x: f32) -> f32 {
+    (x / (1.0 - x)).ln()
+}
+
+fn sign(x: f64) -> f64 {
+    if x == 0.0 || x.is_nan() { x + 0.0 } else { x.signum() }
+}
+
+/// Functions with arguments, under the names that they are given by.
+const WITH_ARGUMENTS: &[(&str, &[&str])] = &[
+    ("around", &["decimals"]),
+    ("clip", &["a_min", "a_max", "min", "max"]),
+    ("nan_to_num", &["copy", "nan", "posinf", "neginf"]),
+    ("round", &["decimals"]),
+    ("round_", &["decimals"]),
+];
+
+/// A function that takes arguments; nothing where it is none of these.
+fn with_arguments(name: &str, arguments: Option<&View<'_>>) -> Result<Option<Function>, Error> {
+    let Some((name, _)) = WITH_ARGUMENTS.iter().find(|(known, _)| *known == name) else { return Ok(None) };
+    let argument = |name: &str| -> Result<Option<View<'_>>, Error> {
+        Ok(arguments.map(|arguments| arguments.get(name)).transpose()?.flatten().and_then(View::some))
+    };
+    let number =
+        |name: &str| -> Result<Option<f64>, Error> { Ok(argument(name)?.map(|one| one.as_f64()).transpose()?) };
+    let of = match *name {
+        "clip" => Of::Clip(number("a_min")?.or(number("min")?), number("a_max")?.or(number("max")?)),
+        "nan_to_num" => Of::Finite(number("nan")?.unwrap_or(0.0), number("posinf")?, number("neginf")?),
+        _ => {
+            let decimals = argument("decimals")?.map(|one| one.as_i64()).transpose()?.unwrap_or(0);
+            // Beyond these a power of ten is no float64.
+            Of::Round(i32::try_from(decimals.clamp(-400, 400)).unwrap_or(0))
+        }
+    };
+    Ok(Some(Function { name, of, sparse: false }))
+}
+
+/// The function that a parameter names, with the arguments that stand beside it.
+pub(in crate::families) fn read(view: &View<'_>, arguments: Option<&View<'_>>) -> Result<Function, Error> {
+    let Some(class) = view.class() else { return Err(view.expected("a function").into()) };
+    let (module, name) = if view.is("numpy.core", "_ufunc_reconstruct") {
+        (view.arg(0)?.as_str()?, view.arg(1)?.as_str()?)
+    } else {
+        (class.module.as_str(), class.name.as_str())
+    };
+    if let Some(arguments) = arguments {
+        let takes = WITH_ARGUMENTS.iter().find(|(known, _)| *known == name).map_or(&[][..], |(_, takes)| takes);
+        for (key, _) in arguments.pairs()? {
+            let key = key.as_str()?;
+            if !takes.contains(&key) {
+                let supported = if takes.is_empty() { "no arguments".to_string() } else { takes.join(", ") };
+                return Err(Error::unsupported(arguments.path(), format!("{name} with the argument {key}"), supported));
+            }
+        }
+    }
+    if module == "numpy"
+        && let Some(function) = with_arguments(name, arguments)?
+    {
+        return Ok(function);
+    }
+    let list = if module.starts_with("scipy.special") { SCIPY } else { FUNCTIONS };
+    let found = list.iter().find(|function| function.name == name);
+    found.copied().ok_or_else(|| {
+        let names = FUNCTIONS.iter().chain(SCIPY).map(|function| function.name);
+        let names: Vec<&str> = names.chain(WITH_ARGUMENTS.iter().map(|(name, _)| *name)).collect();
+        Error::unsupported(view.path(), format!("{module}.{name}"), names.join(", "))
+    })
+}

@@ -1,0 +1,127 @@
+//! Tables side by side, as unions of transformers give them, and multiplied by the transformers' weights.
+
+#![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "positions are of tables of known sizes")]
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Float64Array};
+use foretell_pickle::View;
+
+use crate::Error;
+use crate::attributes::some_attr;
+use crate::matrix::{ArrayRule, Csr, Dense, Frame, Matrix, round};
+use crate::types::is_text;
+
+/// What the columns of a transformer are multiplied by.
+pub(crate) fn weight(view: &View<'_>, name: &str) -> Result<Option<f64>, Error> {
+    let Some(weights) = some_attr(view, "transformer_weights")? else { return Ok(None) };
+    let weight = weights.get(name)?.and_then(View::some);
+    Ok(weight.map(|weight| weight.as_f64()).transpose()?)
+}
+
+/// A table multiplied by a number.
+pub(crate) fn times(x: Matrix, weight: f64) -> Matrix {
+    let (rows, cols) = (x.rows(), x.cols());
+    match x {
+        Matrix::Csr(mut csr) => {
+            csr.data.iter_mut().for_each(|value| *value = round(*value * weight, csr.narrow));
+            Matrix::Csr(csr)
+        }
+        other => {
+            let mut dense = other.into_dense().unwrap_or_else(|_| Dense::zeros(rows, cols));
+            dense.data.iter_mut().for_each(|value| *value = round(*value * weight, dense.narrow));
+            Matrix::Dense(dense)
+        }
+    }
+}
+
+/// Tables side by side, as a sparse one or not.
+pub(crate) fn side_by_side(parts: Vec<Matrix>, rows: usize, as_sparse: bool) -> Matrix {
+    if as_sparse { Matrix::Csr(sparse(parts, rows)) } else { dense(parts, rows) }
+}
+
+/// Side by side in rows; zeros of dense parts are not stored, NaN is.
+fn sparse(parts: Vec<Matrix>, rows: usize) -> Csr {
+    enum Block {
+        Csr(Csr),
+        Dense(Dense),
+    }
+    let mut narrow = true;
+    let mut cols = 0;
+    let mut all = Vec::with_capacity(parts.len());
+    for part in parts {
+        let first = cols as u32;
+        cols += part.cols();
+        let part = match part {
+            Matrix::Csr(csr) => Block::Csr(csr),
+            other => {
+                let width = other.cols();
+                Block::Dense(other.into_dense().unwrap_or_else(|_| Dense::zeros(rows, width)))
+            }
+        };
+        narrow &= match &part {
+            Block::Csr(csr) => csr.narrow,
+            Block::Dense(dense) => dense.narrow,
+        };
+        all.push((first, part));
+    }
+    let mut out = Csr { starts: Vec::with_capacity(rows + 1), indices: vec![], data: vec![], cols, narrow };
+    out.starts.push(0);
+    for row in 0..rows {
+        for (first, part) in &all {
+            match part {
+                Block::Csr(csr) => {
+                    for (col, value) in csr.row(row) {
+                        out.indices.push(first + col);
+                        out.data.push(value);
+                    }
+                }
+                Block::Dense(dense) => {
+                    for col in 0..dense.cols {
+                        let value = dense.data[col * rows + row];
+                        if value != 0.0 {
+                            out.indices.push(first + col as u32);
+                            out.data.push(value);
+                        }
+                    }
+                }
+            }
+        }
+        out.starts.push(out.indices.len());
+    }
+    out
+}
+
+/// Side by side in columns: numbers as one table, or columns where some are text.
+fn dense(parts: Vec<Matrix>, rows: usize) -> Matrix {
+    let has_text = |part: &Matrix| match part {
+        Matrix::Frame(frame) => frame.columns.iter().any(|column| is_text(column.data_type())),
+        _ => false,
+    };
+    if parts.iter().any(has_text) {
+        let mut columns: Vec<ArrayRef> = Vec::new();
+        for part in parts {
+            match part {
+                Matrix::Frame(frame) => columns.extend(frame.columns),
+                other => {
+                    let width = other.cols();
+                    let dense = other.into_dense().unwrap_or_else(|_| Dense::zeros(rows, width));
+                    for col in 0..dense.cols {
+                        columns.push(Arc::new(Float64Array::from(dense.column(col).to_vec())));
+                    }
+                }
+            }
+        }
+        return Matrix::Frame(Frame { columns, rows, rule: ArrayRule::default() });
+    }
+    let cols = parts.iter().map(Matrix::cols).sum();
+    let mut out = Dense { data: Vec::with_capacity(rows * cols), rows, cols, narrow: true };
+    for part in parts {
+        let width = part.cols();
+        let dense = part.into_dense().unwrap_or_else(|_| Dense::zeros(rows, width));
+        out.narrow &= dense.narrow;
+        out.data.extend_from_slice(&dense.data);
+    }
+    out.narrow &= cols > 0;
+    Matrix::Dense(out)
+}

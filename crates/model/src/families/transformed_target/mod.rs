@@ -1,0 +1,66 @@
+//! `TransformedTargetRegressor`: a regression of a target that was bent before training, and is bent back.
+
+mod inverse;
+
+use arrow_schema::DataType;
+use foretell_pickle::View;
+
+use crate::families::shared::members::{Members, members};
+use crate::family::Family;
+use crate::loaded::{Loaded, Out, Source, Targets};
+use crate::loader::Loader;
+use crate::step::Step;
+use crate::{Error, Method, StepReport};
+
+pub(crate) const FAMILY: Family = Family {
+    name: "regressions of transformed targets",
+    classes: &[
+        ("sklearn.compose._target", "TransformedTargetRegressor"),
+        ("sklearn.compose", "TransformedTargetRegressor"),
+    ],
+    globals: &[],
+    load,
+};
+
+fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let regressor = view.attr("regressor_")?;
+    let name = Some("regressor".to_string());
+    let Members { all: mut members, reports: children, .. } = members(loader, view, given, &[(name, regressor)])?;
+    let Some(member) = members.pop().filter(|member| member.targets.labels.is_empty()) else {
+        return Err(Error::state(view.path(), "the regressor does not give numbers"));
+    };
+    let count = member.targets.predict.len();
+    let back = inverse::read(&view.attr("transformer_")?, count)?;
+    let narrow = member.is_narrow(Method::Predict);
+    let targets = Targets::numbers(count, if narrow { DataType::Float32 } else { DataType::Float64 });
+    let step = run::Transformed { member, back, narrow };
+    let report = StepReport { children, ..StepReport::default() };
+    Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report })
+}
+
+mod run {
+    use super::inverse::Inverse;
+    use crate::Method;
+    use crate::families::shared::members::Member;
+    use crate::matrix::Matrix;
+    use crate::step::{Answer, Predict, Run};
+
+    #[derive(Debug)]
+    pub(super) struct Transformed {
+        pub(super) member: Member,
+        pub(super) back: Vec<Inverse>,
+        pub(super) narrow: bool,
+    }
+
+    impl Predict for Transformed {
+        fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
+            let mut columns = self.member.numbers(x, want, run);
+            for (target, column) in columns.iter_mut().enumerate() {
+                for back in &self.back {
+                    back.apply(target, column, self.narrow, "TransformedTargetRegressor", run);
+                }
+            }
+            Answer::floats(columns, self.narrow)
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Arithmetic in the libraries' own order and precision.
+
+#![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "columns of equal lengths, and floats")]
+
+pub(crate) mod float32;
+pub(crate) mod normal;
+pub(crate) mod scores;
