@@ -14,17 +14,15 @@ use crate::root;
 ///
 /// Those of `model/trees` are one algorithm in two files: a plan is made for the kernel that will walk it.
 const CIRCLES: &[(&str, &[&str])] = &[
-    ("connect", &["decode", "kind", "storage"]),
-    ("connect", &["kafka", "sink"]),
-    ("connect/decode", &["build", "column", "decimal", "field", "time", "values"]),
-    ("connect/kafka", &["client", "raw"]),
-    ("connect/sink/file", &["block", "csv", "format", "jsonl", "parquet"]),
-    ("connect/sink/kafka", &["land", "progress", "writer"]),
+    ("decode", &["build", "column", "decimal", "field", "time", "values"]),
+    ("files/sink", &["block", "csv", "format", "jsonl", "parquet"]),
+    ("files/source", &["infer", "text", "unpack", "whole"]),
+    ("kafka", &["client", "raw"]),
+    ("kafka/sink", &["land", "progress", "writer"]),
     (
-        "connect/sink/sql",
+        "sql/sink",
         &["address", "database", "mariadb", "postgres", "progress", "read", "sqlite", "statement", "table", "values"],
     ),
-    ("connect/source/file", &["infer", "text", "unpack", "whole"]),
     ("flow/run", &["compute", "sink_task"]),
     ("query", &["error", "failure", "function", "parse", "slot"]),
     (
