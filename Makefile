@@ -1,5 +1,5 @@
 # `make` alone says what there is.
-.PHONY: help demo test test-long lint build release fixtures clean-services
+.PHONY: help demo quick test test-long lint build release fixtures clean-services
 target := $(or $(CARGO_TARGET_DIR),target)
 
 help: ## what there is
@@ -13,15 +13,17 @@ demo: ## build, then show the MRI example with nothing installed and nothing lef
 	@cargo build --locked --package foretell
 	@$(target)/debug/foretell demo
 
+quick: ## format, lints, and every test that needs no service and no root (Linux, macOS)
+	@dev/quick
+
 test: ## format, lints and every test, on real Kafka, HDFS, MariaDB, PostgreSQL and S3 (root on Debian 12)
 	@dev/test
 
 test-long: ## what takes too long for every day: damage at every position, 500 random models of the libraries
 	@dev/test-long
 
-lint: ## format and lints
-	cargo fmt --all --check
-	cargo clippy --locked --workspace --all-targets -- -D warnings
+lint: ## format, lints, documentation, licences and advisories of dependencies
+	@dev/lint
 
 build: ## target/debug/foretell
 	cargo build --locked --package foretell

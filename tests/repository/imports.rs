@@ -61,7 +61,7 @@ impl Crate {
             let path = entry.unwrap().path();
             let stem = path.file_stem().unwrap().to_str().unwrap().to_string();
             let within = |name: &str| [module, &[name.to_string()]].concat();
-            if stem == "tests" || stem == "bin" {
+            if ["tests", "services", "bin"].contains(&stem.as_str()) {
                 continue;
             }
             if path.is_dir() {

@@ -195,40 +195,45 @@ mod tests {
         (column.data_type().to_string(), values)
     }
 
-    #[tokio::test]
-    async fn decimals_of_real_databases_are_exact() {
-        let service = |name: &str| {
-            std::env::var(name).unwrap_or_else(|_| {
-                panic!("{name} is not set: start the services with `dev/services up` and use what it prints")
-            })
-        };
-        let folder = tempfile::tempdir().unwrap();
-        let numbers = ["12345678901234567890.123456789", "-0.000000001", "1.000000000"];
-        let select = |of: &str| {
-            let rows = numbers.map(|number| format!("SELECT CAST('{number}' AS {of}) AS d"));
-            format!("{} UNION ALL SELECT NULL", rows.join(" UNION ALL "))
-        };
-        for (name, of) in [
-            ("FORETELL_POSTGRES_URL", "NUMERIC(38,9)"),
-            ("FORETELL_POSTGRES_URL", "NUMERIC"),
-            ("FORETELL_MARIADB_URL", "DECIMAL(38,9)"),
-        ] {
-            let settings = serde_json::json!({ "url": service(name), "query": select(of) });
-            let rows = read(folder.path(), settings).await.unwrap();
-            let (data_type, mut values) = shown(&rows);
-            values.sort();
-            let mut expected = [&numbers[..], &[""]].concat();
-            expected.sort_unstable();
-            assert_eq!(
-                (data_type.as_str(), values),
-                ("Decimal128(38, 9)", expected.iter().map(ToString::to_string).collect())
-            );
+    /// What needs services.
+    mod services {
+        use super::*;
 
-            let too_long = format!("SELECT CAST('{}' AS DECIMAL(50,0)) AS d", "9".repeat(40));
-            let settings = serde_json::json!({ "url": service(name), "query": too_long });
-            let error = read(folder.path(), settings).await.unwrap_err();
-            assert!(error.contains("column `d`") && error.contains("at most 38 digits"), "{error}");
-            assert!(!error.contains("999"), "{error}");
+        #[tokio::test]
+        async fn decimals_of_real_databases_are_exact() {
+            let service = |name: &str| {
+                std::env::var(name).unwrap_or_else(|_| {
+                    panic!("{name} is not set: start the services with `dev/services up` and use what it prints")
+                })
+            };
+            let folder = tempfile::tempdir().unwrap();
+            let numbers = ["12345678901234567890.123456789", "-0.000000001", "1.000000000"];
+            let select = |of: &str| {
+                let rows = numbers.map(|number| format!("SELECT CAST('{number}' AS {of}) AS d"));
+                format!("{} UNION ALL SELECT NULL", rows.join(" UNION ALL "))
+            };
+            for (name, of) in [
+                ("FORETELL_POSTGRES_URL", "NUMERIC(38,9)"),
+                ("FORETELL_POSTGRES_URL", "NUMERIC"),
+                ("FORETELL_MARIADB_URL", "DECIMAL(38,9)"),
+            ] {
+                let settings = serde_json::json!({ "url": service(name), "query": select(of) });
+                let rows = read(folder.path(), settings).await.unwrap();
+                let (data_type, mut values) = shown(&rows);
+                values.sort();
+                let mut expected = [&numbers[..], &[""]].concat();
+                expected.sort_unstable();
+                assert_eq!(
+                    (data_type.as_str(), values),
+                    ("Decimal128(38, 9)", expected.iter().map(ToString::to_string).collect())
+                );
+
+                let too_long = format!("SELECT CAST('{}' AS DECIMAL(50,0)) AS d", "9".repeat(40));
+                let settings = serde_json::json!({ "url": service(name), "query": too_long });
+                let error = read(folder.path(), settings).await.unwrap_err();
+                assert!(error.contains("column `d`") && error.contains("at most 38 digits"), "{error}");
+                assert!(!error.contains("999"), "{error}");
+            }
         }
     }
 

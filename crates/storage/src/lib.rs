@@ -78,4 +78,6 @@ pub fn shared(url: &str) -> bool {
 }
 
 #[cfg(test)]
+mod services;
+#[cfg(test)]
 mod tests;

@@ -422,98 +422,104 @@ fn settings_that_contradict_are_refused() {
     }
 }
 
-/// A storage without locks: whoever began first stops.
-#[tokio::test(flavor = "multi_thread")]
-async fn files_and_state_on_hdfs() {
-    let url = std::env::var("FORETELL_HDFS")
-        .expect("FORETELL_HDFS is not set: start the services with `dev/services up` and use what it prints");
-    let root = format!("{}/file-source-{}", url.trim_end_matches('/'), uuid::Uuid::new_v4().simple());
-    let (hdfs, folder) = foretell_storage::open(&root, Path::new("/")).unwrap();
-    hdfs.mkdirs(&format!("{folder}/in")).await.unwrap();
-    let text = text();
-    let mut writer = hdfs.writer(&format!("{folder}/in/a.txt")).await.unwrap();
-    writer.write(text.clone().into()).await.unwrap();
-    writer.sync().await.unwrap();
-    writer.close().await.unwrap();
+/// What needs services.
+mod services {
+    use super::*;
 
-    let bed = Bed::new();
-    let path = json!({ "path": format!("{root}/in"), "split": 50_000, "partitions": 4 });
-    let context = |share| {
-        let state = (hdfs.clone(), format!("{folder}/state"));
-        SourceContext { state, ..bed.context(&lines(), share, true) }
-    };
-    let first = settings(path.clone());
-    let mut open = first.open(&context((0, 1)), false).await.unwrap();
-    let (mut seen, _) = drain(&mut *open, &BTreeMap::new()).await.unwrap();
-    seen.sort_by_key(|seen| seen.line);
-    let expected: Vec<(i64, &str)> = (1..).zip(text.lines()).collect();
-    assert_eq!(values(&seen), expected);
+    /// A storage without locks: whoever began first stops.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn files_and_state_on_hdfs() {
+        let url = std::env::var("FORETELL_HDFS")
+            .expect("FORETELL_HDFS is not set: start the services with `dev/services up` and use what it prints");
+        let root = format!("{}/file-source-{}", url.trim_end_matches('/'), uuid::Uuid::new_v4().simple());
+        let (hdfs, folder) = foretell_storage::open(&root, Path::new("/")).unwrap();
+        hdfs.mkdirs(&format!("{folder}/in")).await.unwrap();
+        let text = text();
+        let mut writer = hdfs.writer(&format!("{folder}/in/a.txt")).await.unwrap();
+        writer.write(text.clone().into()).await.unwrap();
+        writer.sync().await.unwrap();
+        writer.close().await.unwrap();
 
-    let second = settings(path);
-    let _newer = second.open(&context((0, 1)), false).await.unwrap();
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
-    let error = loop {
-        assert!(std::time::Instant::now() < deadline, "the older one stops");
-        if let Err(error) = open.next(DEMAND).await {
-            break error;
-        }
-    };
-    assert_eq!(error.fault, Fault::Settings);
-    assert!(error.message.contains("another process (host"), "{error}");
-    hdfs.delete(&folder).await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn files_on_s3() {
-    use object_store::ObjectStoreExt;
-    let service = |name: &str| {
-        std::env::var(name).unwrap_or_else(|_| {
-            panic!("{name} is not set: start the services with `dev/services up` and use what it prints")
-        })
-    };
-    let (endpoint, key, secret) = (service("FORETELL_S3"), service("FORETELL_S3_KEY"), service("FORETELL_S3_SECRET"));
-    let builder = object_store::aws::AmazonS3Builder::new().with_endpoint(&endpoint).with_allow_http(true);
-    let builder = builder.with_bucket_name("foretell").with_access_key_id(&key).with_secret_access_key(&secret);
-    let store = builder.with_region("us-east-1").build().unwrap();
-    let folder = format!("file-source-{}", uuid::Uuid::new_v4().simple());
-    let put = async |name: &str, content: Vec<u8>| {
-        let path = object_store::path::Path::from(format!("{folder}/{name}"));
-        store.put(&path, content.into()).await.unwrap();
-    };
-    let text = text();
-    put("a b.txt", text.clone().into()).await;
-    put("deep/b.txt.zst", zstd::encode_all(text.as_bytes(), 0).unwrap()).await;
-    put("_hidden.txt", b"no\n".to_vec()).await;
-
-    let bed = Bed::new();
-    let given = |path: &str, secret: &str| {
-        json!({
-            "path": path, "split": 100_000, "poll": "50ms",
-            "s3": { "endpoint": endpoint, "region": "us-east-1", "access_key_id": key, "secret_access_key": secret }
-        })
-    };
-    let source = settings(given(&format!("s3://foretell/{folder}/**"), &secret));
-    let seen = read(&bed, &*source, &lines(), 2).await.unwrap();
-    let expected: Vec<(i64, &str)> = (1..).zip(text.lines()).collect();
-    assert_eq!(values(&seen), [&expected[..], &expected[..]].concat());
-
-    // One that is replaced between its listing and its reading.
-    let bed = Bed::new();
-    let source = settings(given(&format!("s3://foretell/{folder}"), &secret));
-    let mut open = source.open(&bed.context(&lines(), (0, 1), true), false).await.unwrap();
-    put("a b.txt", text.replace('x', "y").into()).await;
-    let error = drain(&mut *open, &BTreeMap::new()).await.unwrap_err();
-    assert_eq!(error.fault, Fault::State);
-    assert!(error.message.contains("a b.txt: was written again"), "{error}");
-
-    let wrong: [(Value, &str); 3] = [
-        (given(&format!("s3://foretell/{folder}/*.csv"), &secret), "no file matches"),
-        (given(&format!("s3://foretell/nowhere-{folder}"), &secret), "no such file or folder"),
-        (given(&format!("s3://foretell/{folder}"), "another"), "s3://foretell/"),
-    ];
-    for (given, expected) in wrong {
         let bed = Bed::new();
-        let error = settings(given).open(&bed.context(&lines(), (0, 1), true), true).await.err().unwrap();
-        assert!(error.message.contains(expected) && error.fault == Fault::Settings, "{error}");
+        let path = json!({ "path": format!("{root}/in"), "split": 50_000, "partitions": 4 });
+        let context = |share| {
+            let state = (hdfs.clone(), format!("{folder}/state"));
+            SourceContext { state, ..bed.context(&lines(), share, true) }
+        };
+        let first = settings(path.clone());
+        let mut open = first.open(&context((0, 1)), false).await.unwrap();
+        let (mut seen, _) = drain(&mut *open, &BTreeMap::new()).await.unwrap();
+        seen.sort_by_key(|seen| seen.line);
+        let expected: Vec<(i64, &str)> = (1..).zip(text.lines()).collect();
+        assert_eq!(values(&seen), expected);
+
+        let second = settings(path);
+        let _newer = second.open(&context((0, 1)), false).await.unwrap();
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        let error = loop {
+            assert!(std::time::Instant::now() < deadline, "the older one stops");
+            if let Err(error) = open.next(DEMAND).await {
+                break error;
+            }
+        };
+        assert_eq!(error.fault, Fault::Settings);
+        assert!(error.message.contains("another process (host"), "{error}");
+        hdfs.delete(&folder).await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn files_on_s3() {
+        use object_store::ObjectStoreExt;
+        let service = |name: &str| {
+            std::env::var(name).unwrap_or_else(|_| {
+                panic!("{name} is not set: start the services with `dev/services up` and use what it prints")
+            })
+        };
+        let (endpoint, key, secret) =
+            (service("FORETELL_S3"), service("FORETELL_S3_KEY"), service("FORETELL_S3_SECRET"));
+        let builder = object_store::aws::AmazonS3Builder::new().with_endpoint(&endpoint).with_allow_http(true);
+        let builder = builder.with_bucket_name("foretell").with_access_key_id(&key).with_secret_access_key(&secret);
+        let store = builder.with_region("us-east-1").build().unwrap();
+        let folder = format!("file-source-{}", uuid::Uuid::new_v4().simple());
+        let put = async |name: &str, content: Vec<u8>| {
+            let path = object_store::path::Path::from(format!("{folder}/{name}"));
+            store.put(&path, content.into()).await.unwrap();
+        };
+        let text = text();
+        put("a b.txt", text.clone().into()).await;
+        put("deep/b.txt.zst", zstd::encode_all(text.as_bytes(), 0).unwrap()).await;
+        put("_hidden.txt", b"no\n".to_vec()).await;
+
+        let bed = Bed::new();
+        let given = |path: &str, secret: &str| {
+            json!({
+                "path": path, "split": 100_000, "poll": "50ms",
+                "s3": { "endpoint": endpoint, "region": "us-east-1", "access_key_id": key, "secret_access_key": secret }
+            })
+        };
+        let source = settings(given(&format!("s3://foretell/{folder}/**"), &secret));
+        let seen = read(&bed, &*source, &lines(), 2).await.unwrap();
+        let expected: Vec<(i64, &str)> = (1..).zip(text.lines()).collect();
+        assert_eq!(values(&seen), [&expected[..], &expected[..]].concat());
+
+        // One that is replaced between its listing and its reading.
+        let bed = Bed::new();
+        let source = settings(given(&format!("s3://foretell/{folder}"), &secret));
+        let mut open = source.open(&bed.context(&lines(), (0, 1), true), false).await.unwrap();
+        put("a b.txt", text.replace('x', "y").into()).await;
+        let error = drain(&mut *open, &BTreeMap::new()).await.unwrap_err();
+        assert_eq!(error.fault, Fault::State);
+        assert!(error.message.contains("a b.txt: was written again"), "{error}");
+
+        let wrong: [(Value, &str); 3] = [
+            (given(&format!("s3://foretell/{folder}/*.csv"), &secret), "no file matches"),
+            (given(&format!("s3://foretell/nowhere-{folder}"), &secret), "no such file or folder"),
+            (given(&format!("s3://foretell/{folder}"), "another"), "s3://foretell/"),
+        ];
+        for (given, expected) in wrong {
+            let bed = Bed::new();
+            let error = settings(given).open(&bed.context(&lines(), (0, 1), true), true).await.err().unwrap();
+            assert!(error.message.contains(expected) && error.fault == Fault::Settings, "{error}");
+        }
     }
 }

@@ -10,9 +10,9 @@
 mod encode;
 mod land;
 mod progress;
-mod template;
 #[cfg(test)]
-mod tests;
+mod services;
+mod template;
 mod writer;
 
 use std::collections::BTreeMap;

@@ -8,7 +8,7 @@
 mod buffer;
 mod reader;
 #[cfg(test)]
-mod tests;
+mod services;
 mod watch;
 
 use std::borrow::Cow;

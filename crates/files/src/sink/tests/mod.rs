@@ -1,8 +1,6 @@
 //! One suite for every place, format and mode; the places are a temporary folder and a real HDFS.
 
-mod crash;
-mod exact;
-mod hdfs;
+mod services;
 mod settings;
 
 use std::collections::BTreeMap;

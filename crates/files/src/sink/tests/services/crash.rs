@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use foretell_flow::Fault;
 use tokio::task::JoinSet;
 
-use super::*;
+use super::super::*;
 use foretell_connect::storage::{Entry, Error, ErrorKind, Reader, Reading, Stat, Storage, Writer};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

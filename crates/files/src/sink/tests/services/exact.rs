@@ -2,7 +2,7 @@
 
 use foretell_flow::{Fault, Reset};
 
-use super::*;
+use super::super::*;
 
 async fn everywhere<F: AsyncFn(Case, Place)>(test: F) {
     for case in CASES {

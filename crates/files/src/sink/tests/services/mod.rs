@@ -1,0 +1,5 @@
+//! What needs a real HDFS beside a temporary folder.
+
+mod crash;
+mod exact;
+mod hdfs;
