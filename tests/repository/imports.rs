@@ -193,9 +193,7 @@ fn branches(
         {
             name.push(letter);
         }
-        if !name.is_empty() && name != "self" {
-            path.push(name);
-        } else if name == "self" && path.is_empty() {
+        if !name.is_empty() && (name != "self" || path.is_empty()) {
             path.push(name);
         }
         if letters.next_if_eq(&':').is_none() || letters.next_if_eq(&':').is_none() {
@@ -245,7 +243,7 @@ fn modules_import_each_other_in_one_direction() {
         let name = path.file_name().unwrap().to_str().unwrap().to_string();
         for (folder, graph) in Crate::read(&path.join("src")).imports() {
             edges += graph.values().map(BTreeSet::len).sum::<usize>();
-            let folder = [&[name.clone()], &folder[..]].concat().join("/");
+            let folder = [std::slice::from_ref(&name), &folder[..]].concat().join("/");
             for circle in circles(&graph) {
                 let within = |from: &&String| circle.contains(*from);
                 let arrows: Vec<String> = (graph.keys().filter(within))

@@ -52,7 +52,7 @@ pub(super) fn parse(text: &str, precision: u8, scale: u8) -> Result<i128, Wrong>
     Ok(if negative { -number } else { number })
 }
 
-/// As [`parse`], with as many digits as there may be, of a number that some database gives.
+/// A number in digits, with as many digits as there may be, of a number that some database gives.
 pub fn parse_decimal(text: &str, scale: u8) -> Option<i128> {
     parse(text, MOST_DIGITS, scale).ok()
 }

@@ -33,7 +33,7 @@ fn filter(text: &str) -> Result<String, String> {
     EnvFilter::try_new(text).map(|_| text.to_string()).map_err(|error| error.to_string())
 }
 
-/// Whether the environment has nothing against colour: `NO_COLOR` (https://no-color.org), `CLICOLOR=0` and a terminal that
+/// Whether the environment has nothing against colour: `NO_COLOR` (<https://no-color.org>), `CLICOLOR=0` and a terminal that
 /// has none.
 fn colour() -> bool {
     wants_colour(|name| std::env::var_os(name))

@@ -1,8 +1,8 @@
 //! Lines from TCP connections: foretell connects to a server such as `nc -lk 9999`, or listens for `nc HOST 9999`.
 //!
-//! A socket cannot be replayed, so lines go into a [`log`] first: on disk ([`spool`]), synced before a sink can see
-//! them, or in memory ([`memory`]), which ends with the process. Either one has a bounded size; where it is full, nothing
-//! is read from the connections ([`peers`]).
+//! A socket cannot be replayed, so lines go into a `log` first: on disk (`spool`), synced before a sink can see
+//! them, or in memory (`memory`), which ends with the process. Either one has a bounded size; where it is full, nothing
+//! is read from the connections (`peers`).
 
 mod lines;
 mod log;

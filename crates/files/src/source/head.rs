@@ -8,7 +8,7 @@ use foretell_flow::{Demand, StageError};
 use super::TOPIC;
 use super::catalog::Catalog;
 use super::feed::first_block;
-use super::source::Cursor;
+use super::reader::Cursor;
 use foretell_connect::kind::Head;
 
 /// So many files are opened at most; a folder may have thousands.

@@ -1,13 +1,13 @@
 //! Files as a source: local, on HDFS or S3; each file once, whatever dies in between.
 //!
-//! What was found is kept as a numbered list in `state:` ([`manifest`]): files in the order in which they were seen, each
+//! What was found is kept as a numbered list in `state:` (`manifest`): files in the order in which they were seen, each
 //! cut into *entries* (a byte range of a text, the row groups that begin in a range of a Parquet file, a whole compressed
-//! file). A fixed number of *lanes* are the partitions: entry `n` belongs to lane `n % lanes`, and a record's offset says
-//! its entry and its row there ([`offset`]). So positions mean the same at every start, however many workers share the
-//! lanes, and whatever is found later.
+//! file). There is a fixed number of partitions: entry `n` belongs to partition `n % partitions`, and a record's offset says
+//! its entry and its row there (`offset`). So positions mean the same at every start, however many workers share the
+//! partitions, and whatever is found later.
 //!
-//! One thread a worker reads ahead ([`feed`]), block by block; a block of text is cut at its line ends where it lies and
-//! becomes records without a copy ([`text`]).
+//! One thread a worker reads ahead (`feed`), block by block; a block of text is cut at its line ends where it lies and
+//! becomes records without a copy (`text`).
 
 mod catalog;
 mod feed;
@@ -17,8 +17,8 @@ mod infer;
 mod manifest;
 mod offset;
 mod parquet;
+mod reader;
 mod settings;
-mod source;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -33,8 +33,8 @@ use foretell_flow::{Source, StageError};
 use tokio::sync::Mutex;
 
 use self::catalog::{Catalog, Session};
+use self::reader::FileSource;
 use self::settings::Settings;
-use self::source::FileSource;
 pub use self::whole::no_records;
 use foretell_connect::kind::{
     DecodeText, Head, Inferred, Kind, SettingsError, SourceContext, SourceSettings, schema_of, settings_of,

@@ -1,7 +1,7 @@
 //! Rows as records of a Kafka topic.
 //!
 //! Exactly once: the rows of each source partition and the position that they reach are written in one transaction, the
-//! position as a record of a compacted topic ([`progress`]). The transactional id names the source's partition, so that
+//! position as a record of a compacted topic (`progress`). The transactional id names the source's partition, so that
 //! a new owner fences the one before; only then does it read what is stored. That works for any cluster, the source's
 //! own or another. Rows of a query over whole batches go into one transaction with all positions.
 //!

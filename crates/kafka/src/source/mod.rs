@@ -1,7 +1,7 @@
 //! Records from a Kafka topic, as one static member of a consumer group (or of none, for a look).
 //!
-//! A thread of its own polls the client all the time ([`reader`]), so that a slow pipeline is never thrown out of its
-//! group, and fills a bounded buffer ([`buffer`]). A task looks at the topic beside it ([`watch`]), for what the client
+//! A thread of its own polls the client all the time (`reader`), so that a slow pipeline is never thrown out of its
+//! group, and fills a bounded buffer (`buffer`). A task looks at the topic beside it (`watch`), for what the client
 //! does not tell. Nothing is fetched between an assignment and the `seek` that says where to begin; where to begin is
 //! never the group's committed offset, and never reset by the client.
 

@@ -22,8 +22,11 @@ pub(super) struct DatabaseKind {
     pub(super) sharing: Sharing,
     /// Reads a URL; the paths in it are relative to the folder. No message shows the URL, nor a part of one that cannot
     /// be read: it may hold a password.
-    pub(super) address: fn(&str, &Path) -> Result<Box<dyn Address>, StageError>,
+    pub(super) address: ReadAddress,
 }
+
+/// Reads a URL.
+pub(super) type ReadAddress = fn(&str, &Path) -> Result<Box<dyn Address>, StageError>;
 
 /// A database's address.
 #[async_trait]

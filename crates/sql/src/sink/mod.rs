@@ -1,6 +1,6 @@
 //! Rows into a table of MariaDB, MySQL, PostgreSQL or SQLite.
 //!
-//! Rows, positions, plans and refused rows go in one transaction ([`protocol`]); everything that differs between the
+//! Rows, positions, plans and refused rows go in one transaction (`protocol`); everything that differs between the
 //! databases is in one file each.
 
 mod address;
