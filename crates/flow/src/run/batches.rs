@@ -7,7 +7,8 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Settings;
-use super::collector::{CollectEnd, Collected, Collector};
+use super::collected::Collected;
+use super::collector::{CollectEnd, Collector};
 use super::compute::concat_records;
 use super::dispatcher::Dispatcher;
 use super::operators::Operators;

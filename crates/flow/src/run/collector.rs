@@ -1,6 +1,5 @@
 //! The first third of the batch loop: records become the content of a batch.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,29 +7,12 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::Settings;
+use super::collected::Collected;
 use super::planner::Planner;
 use super::reader::{End, Reader};
 use super::sink_task::Shared;
 use super::trigger::{Ticks, Trigger};
-use crate::{Chunk, Event, Partition, Records, StageError};
-
-/// What was collected for a batch.
-#[derive(Default)]
-pub(super) struct Collected {
-    pub(super) records: Vec<Records>,
-    pub(super) rows: usize,
-    pub(super) bytes: usize,
-    pub(super) reached: HashMap<Partition, i64>,
-}
-
-impl Collected {
-    pub(super) fn add(&mut self, chunk: Chunk) {
-        self.rows += chunk.records.len();
-        self.bytes += chunk.records.bytes();
-        self.reached.extend(chunk.reached.into_iter().map(|p| (p.partition, p.next)));
-        self.records.push(chunk.records);
-    }
-}
+use crate::{Event, StageError};
 
 /// Why collecting stopped.
 pub(super) enum CollectEnd {

@@ -10,8 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::output::Output;
 use super::sink_task::{Batch, Item, Shared, Slice};
-use super::sliced::SLICES;
 use crate::{Plan, Range};
+
+/// Slices between the computation and the slowest sink.
+const SLICES: usize = 1;
 
 /// Batches under way to the leader: while it writes one, at most one other waits.
 const TURNS: usize = 2;

@@ -5,6 +5,7 @@
 //! the next epoch begins from what the sinks say; nothing is patched up in between.
 
 mod batches;
+mod collected;
 mod collector;
 mod compute;
 mod dispatcher;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::Settings;
-use super::collector::Collected;
+use super::collected::Collected;
 use super::compute::{StageFactory, concat_records};
 use super::leftover::Leftover;
 use crate::{Partition, Plan, Range, Records, RecordsBuilder};

@@ -6,16 +6,13 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::batches::BatchLoop;
-use super::collector::Collected;
+use super::collected::Collected;
 use super::compute::concat_records;
 use super::output::Output;
 use super::planner::{empty_records, ranges};
 use super::reader::{End, Part, Replaying};
 use super::sink_task::Item;
 use crate::{Demand, Event, Partition, Plan, StageError};
-
-/// Slices between the computation and the slowest sink.
-pub(super) const SLICES: usize = 1;
 
 /// Bytes in a slice, as [`Limits::slice`](super::Limits::slice) says it of records.
 const BYTES: usize = 1 << 20;

@@ -16,7 +16,7 @@ struct Files {
 #[async_trait]
 impl Log for Files {
     async fn open(&mut self) -> Box<dyn Source> {
-        let settings = settings(json!({ "split": 1024, "lanes": 3 }));
+        let settings = settings(json!({ "split": 1024, "partitions": 3 }));
         settings.open(&self.bed.context(&lines(), (0, 1), self.ends), false).await.unwrap()
     }
 
