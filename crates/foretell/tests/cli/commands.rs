@@ -128,6 +128,16 @@ fn what_the_demo_says_comes_next_works_as_it_is_printed() {
 }
 
 #[test]
+fn a_setting_under_its_earlier_name_is_refused_with_the_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pipeline.yaml");
+    let text = "pipeline: p\nsource: { file: { path: cc.csv, lanes: 3 } }\nquery: SELECT cc FROM records\nsinks: { o: { console: {} } }\n";
+    std::fs::write(&file, text).unwrap();
+    let error = bad(&["check", file.to_str().unwrap()]);
+    assert!(error.contains(":2: source.file: unknown key `lanes`; did you mean `partitions`?"), "{error}");
+}
+
+#[test]
 fn what_stands_in_the_wrong_place_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
