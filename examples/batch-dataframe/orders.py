@@ -1,5 +1,5 @@
 """Made-up past orders of a radiology department, as a hospital's export has them: encoded categories, ages as pandas
-writes them where some are missing, holes, and a few lines that are no orders. No real patient is in them."""
+writes them where some are missing, holes, and a few lines that are not orders. No real patient is in them."""
 
 import numpy as np
 

@@ -5,7 +5,7 @@
 
 The input rows come from the topic itself (all that is committed in it), so what is checked is all that ever went in.
 Each of --mariadb, --file and --out-topic is compared when given: exactly the same (PNO, PRETIME), each as often as it
-went in. With --dead-topic, the records that are no orders must be there, each once, by topic, partition and offset.
+went in. With --dead-topic, the records that are not orders must be there, each once, by topic, partition and offset.
 Prints counts and ends with 1 when anything differs.
 
 A model needs an environment that can read it: a pickle of XGBoost 0.90 needs xgboost==0.90 with numpy<2 and pandas<2.
@@ -62,7 +62,7 @@ def read_topic(brokers, topic):
 
 
 def order(value):
-    """The features of a record, or None when it is no order."""
+    """The features of a record, or None when it is not an order."""
     fields = (value or b"").rstrip(b"\r\n").split(b",")
     if len(fields) != len(FEATURES) or not all(INTEGER.fullmatch(f) for f in fields):
         return None
@@ -70,7 +70,7 @@ def order(value):
 
 
 def expected(args):
-    """What must come out as a Counter of (PNO, PRETIME), and the places of the records that are no orders."""
+    """What must come out as a Counter of (PNO, PRETIME), and the places of the records that are not orders."""
     known = {}
     if args.known:
         with open(args.known, newline="") as file:

@@ -7,7 +7,7 @@ use crate::harness::{kafka, until};
 
 const ORDERS: usize = 30_000;
 const KILLS: usize = 5;
-/// Every so manyth record is bad.
+/// One record in this many is bad.
 const BAD: usize = 300;
 
 #[test]

@@ -265,7 +265,7 @@ fn modules_import_each_other_in_one_direction() {
     assert!(new.is_empty(), "modules that import each other in a circle:\n{}", new.join("\n"));
     for (folder, modules) in CIRCLES {
         let is_there = found.iter().any(|(found, circle, _)| found == folder && modules.iter().eq(circle.iter()));
-        assert!(is_there, "{folder}: {modules:?} is no circle any more: this list is out of date");
+        assert!(is_there, "{folder}: {modules:?} is not a circle any more: this list is out of date");
     }
 }
 

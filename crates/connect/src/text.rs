@@ -116,10 +116,10 @@ fn dates(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     Ok(Arc::new(days.as_primitive::<Int32Type>().iter().map(|value| value.map(text)).collect::<StringArray>()))
 }
 
-/// After so many seconds (400 years) the calendar repeats itself.
+/// After this many seconds (400 years) the calendar repeats itself.
 const CYCLE: i64 = 146_097 * 86_400;
 
-/// A moment as text, in whatever year. Years before 0 and after 9999 have a sign, as ISO 8601 wants it.
+/// A moment as text, in any year. Years before 0 and after 9999 have a sign, as ISO 8601 wants it.
 fn moment(seconds: i64, nanos: u32, timezone: Option<Tz>) -> String {
     let text = |time: DateTime<Utc>| match timezone {
         Some(zone) => time.with_timezone(&zone).to_rfc3339_opts(SecondsFormat::AutoSi, true),

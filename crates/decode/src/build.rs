@@ -37,7 +37,7 @@ pub(super) struct Float {
 }
 
 impl Float {
-    /// Of something that is no whole number, or not written as one.
+    /// Of something that is not a whole number, or not written as one.
     pub(super) fn fraction(nearest: f64) -> Float {
         Float { nearest, whole: false }
     }
@@ -142,7 +142,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Adds so many rows, for which `fill` gives each column its values.
+    /// Adds this many rows, for which `fill` gives each column its values.
     pub(super) fn extend(&mut self, rows: usize, mut fill: impl FnMut(usize, &mut Values)) {
         self.values.iter_mut().enumerate().for_each(|(column, values)| fill(column, values));
         self.len += rows;

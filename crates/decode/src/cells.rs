@@ -15,7 +15,7 @@ pub struct Cells {
 }
 
 impl Cells {
-    /// Of so many rows, as this type.
+    /// Of this many rows, as this type.
     pub fn new(data_type: Type, rows: usize) -> Cells {
         let format = TimeFormat::iso();
         let column = Column { name: String::new(), data_type, optional: true, format, path: Vec::new(), missing: None };

@@ -43,7 +43,7 @@ pub enum Type {
     Date,
     /// A time in microseconds, UTC.
     Timestamp,
-    /// A number of so many digits in all, so many of them behind the point: exact.
+    /// A number of this many digits in all, so many of them behind the point: exact.
     Decimal(u8, u8),
 }
 

@@ -121,7 +121,7 @@ pub fn outline(settings: &serde_json::Value) -> Result<Outline, SettingsError> {
     Ok(Outline { dialect: checked.dialect, missing: checked.missing })
 }
 
-/// A single ASCII character that is no line end.
+/// A single ASCII character that is not a line end.
 fn one_byte(text: &str) -> Option<u8> {
     match text.as_bytes() {
         [byte] if byte.is_ascii() && *byte != b'\n' && *byte != b'\r' => Some(*byte),

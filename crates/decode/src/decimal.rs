@@ -11,7 +11,7 @@ const MOST_EXPONENT: i32 = 10_000;
 /// The number in units of `10^-scale`. Zeros behind the point that the scale has no room for change nothing.
 ///
 /// # Errors
-/// [`Wrong::Kind`] of what is no number, [`Wrong::Range`] of too many digits before the point, [`Wrong::Digits`] of too
+/// [`Wrong::Kind`] of what is not a number, [`Wrong::Range`] of too many digits before the point, [`Wrong::Digits`] of too
 /// many behind it.
 pub(super) fn parse(text: &str, precision: u8, scale: u8) -> Result<i128, Wrong> {
     let (negative, number) = match text.as_bytes().split_first() {
@@ -80,7 +80,7 @@ pub(super) fn show(number: i128, scale: i8) -> String {
 /// Whether the digits of a number's text are those of the float that is nearest to it, at that length: `0.1`,
 /// `0.10000000000000000555` and `9007199254740992` are, `9007199254740993` is not.
 pub(super) fn says(text: &str, float: f64) -> bool {
-    /// Every number of so many digits comes back from its nearest float.
+    /// Every number of this many digits comes back from its nearest float.
     const SAFE: usize = 15;
     let number = text.split(['e', 'E']).next().unwrap_or_default();
     let mut digits: Vec<u8> = number.bytes().filter(u8::is_ascii_digit).skip_while(|digit| *digit == b'0').collect();

@@ -133,7 +133,7 @@ pub(super) fn parse_unsigned(text: &[u8]) -> Result<u64, Wrong> {
     digits(text.strip_prefix(b"+").unwrap_or(text))
 }
 
-/// So many digits never overflow.
+/// This many digits never overflow.
 const SAFE_DIGITS: usize = 19;
 
 fn digits(text: &[u8]) -> Result<u64, Wrong> {

@@ -10,7 +10,7 @@ use super::time::TimeFormat;
 pub struct Guess {
     possible: Vec<Type>,
     seen: bool,
-    /// Whether some field was more than a float's word for what is no number.
+    /// Whether some field was more than a float's word for what is not a number.
     told: bool,
     date: Option<TimeFormat>,
     timestamp: Option<TimeFormat>,
@@ -22,7 +22,7 @@ const TEXTS: [Type; 5] = [Type::Int64, Type::Float64, Type::Bool, Type::Date, Ty
 /// Up to here a float holds every whole number; larger ones are ids, whose neighbours would become one.
 const LARGEST: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
 
-/// How floats write what is no number in digits.
+/// How floats write what is not a number in digits.
 const WORDS: [&str; 6] = ["inf", "-inf", "Infinity", "-Infinity", "nan", "NaN"];
 
 impl Default for Guess {
@@ -188,7 +188,7 @@ impl JsonGuess {
             _ => return,
         };
         self.mixed |= self.kind.is_some_and(|known| known != kind);
-        // What was nested once is no column, whatever else it is.
+        // What was nested once is not a column, whatever else it is.
         self.kind = Some(if self.kind == Some(JsonKind::Nested) { JsonKind::Nested } else { kind });
         if kind != JsonKind::Number {
             return;

@@ -27,7 +27,7 @@ pub(super) const KIND: Kind<dyn DecodeSettings> =
     Kind { name: "json", inherits: &[], schema: schema_of::<Settings>, parse };
 
 /// Values are JSON objects. Members that no column names are ignored; a member that is missing or null is NULL where
-/// the column's type ends with `?`, and makes a bad record elsewhere. Types are not converted: `"5"` is no int64; only a
+/// the column's type ends with `?`, and makes a bad record elsewhere. Types are not converted: `"5"` is not an int64; only a
 /// decimal may come as a text.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -178,7 +178,7 @@ fn object<'de>(tree: &Tree, value: &'de [u8], slots: &mut [Slot<'de>]) -> Result
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let read = Root { tree, slots }.deserialize(&mut deserializer).and_then(|()| deserializer.end());
     read.map_err(|error| match error.classify() {
-        // The only such error is our own: the value is no object.
+        // The only such error is our own: the value is not an object.
         serde_json::error::Category::Data => "not a JSON object".to_string(),
         _ => {
             let message = error.to_string();
@@ -237,7 +237,7 @@ impl Slot<'_> {
         matches!(self, Slot::Float(number) if number.abs() >= u64::MAX as f64)
     }
 
-    /// A number that is no whole one is a float here.
+    /// A number that is not a whole one is a float here.
     fn unless_range(&self, wrong: Wrong) -> Wrong {
         if wrong == Wrong::Range { wrong } else { self.instead() }
     }
@@ -392,7 +392,7 @@ impl<'t> Visitor<'_> for Key<'t> {
     }
 }
 
-/// Implements the visits of everything that is no container, each as a slot.
+/// Implements the visits of everything that is not a container, each as a slot.
 macro_rules! scalars {
     ($give:expr) => {
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 /// Members of the object that a text holds, in its order: key and value, each as written. The text has been parsed
-/// before: of one that is no JSON, something is given that means nothing.
+/// before: of one that is not JSON, something is given that means nothing.
 pub struct Members<'a> {
     text: &'a str,
     at: usize,

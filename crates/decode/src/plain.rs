@@ -5,7 +5,7 @@ use super::build::Rows;
 use super::column::{Columns, Type};
 use super::scan::{Scan, each, number, word};
 
-/// So many records at most, so that their places stay in the first cache.
+/// This many records at most, so that their places stay in the first cache.
 const RECORDS: usize = 256;
 /// Records of more bytes are not plain: a bit for each byte, and one for the end.
 const BYTES: usize = 63;

@@ -80,7 +80,7 @@ pub(super) const fn each(byte: u8) -> u64 {
     u64::from_le_bytes([byte; 8])
 }
 
-/// A number of so many digits is below 2^53.
+/// A number of this many digits is below 2^53.
 const MOST_DIGITS: usize = 15;
 
 /// The number in digits at `at`, and where it stops: at another byte or at `end`. Nothing where there is no digit, or

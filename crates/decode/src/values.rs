@@ -64,7 +64,7 @@ macro_rules! by_kind {
 }
 
 impl Values {
-    /// For so many rows of this type.
+    /// For this many rows of this type.
     pub(super) fn new(data_type: Type, rows: usize) -> Self {
         let data = match data_type {
             Type::Int8 => Data::Int8(Vec::with_capacity(rows)),

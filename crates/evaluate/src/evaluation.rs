@@ -30,7 +30,7 @@ enum Counts {
 }
 
 impl Evaluation {
-    /// Of rows with so many features.
+    /// Of rows with this many features.
     pub fn new(task: Task, features: usize) -> Self {
         let counts = match &task {
             Task::Regression => Counts::Regression(Pairs::default()),

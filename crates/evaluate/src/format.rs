@@ -16,7 +16,7 @@ pub(crate) fn number(x: f64) -> String {
     fixed(x, decimals)
 }
 
-/// With at most so many decimals, thousands apart.
+/// With at most this many decimals, thousands apart.
 pub(crate) fn fixed(x: f64, decimals: usize) -> String {
     let text = format!("{:.decimals$}", x.abs());
     let text = trim(&text);
@@ -42,7 +42,7 @@ pub(crate) fn percent(share: f64) -> String {
     text + " %"
 }
 
-/// `1,234 rows`; weights may be no whole numbers.
+/// `1,234 rows`; weights need not be whole numbers.
 pub fn count(many: f64, one: &str) -> String {
     let number = if many.fract() == 0.0 { fixed(many, 0) } else { number(many) };
     format!("{number} {one}{}", if many == 1.0 { "" } else { "s" })

@@ -24,7 +24,7 @@ pub enum Measure {
     Gain,
     /// How many splits look at the feature, as a share; where the file keeps no gains.
     Splits,
-    /// How much the error grows on so many rows when the feature's values are shuffled among them.
+    /// How much the error grows on this many rows when the feature's values are shuffled among them.
     Shuffled(usize),
 }
 

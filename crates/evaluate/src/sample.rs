@@ -71,7 +71,7 @@ pub(crate) fn scramble(number: u64) -> u64 {
 }
 
 impl Sample {
-    /// Of rows with so many features. `rarity` is told to those who pick.
+    /// Of rows with this many features. `rarity` is told to those who pick.
     pub(crate) fn new(features: usize, rarity: Arc<AtomicU32>) -> Self {
         let most = (VALUES / features.max(1)).clamp(500, ROWS);
         Sample { parts: Vec::new(), rows: 0, most, rarity }

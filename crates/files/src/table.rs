@@ -44,7 +44,7 @@ impl Format {
 
 const CSV: Dialect = Dialect { delimiter: b',', quote: Some(b'"') };
 
-/// A table is held in memory and joined to each batch: a larger file is no table to look names up in.
+/// A table is held in memory and joined to each batch: a larger file is not a table to look names up in.
 const LARGEST: usize = 256 << 20;
 
 /// Reads a table. `name` is how errors call the file; `types` has the types of columns by name, the others are found
@@ -163,7 +163,7 @@ impl Text<'_> {
                 guess.value(value);
                 if guess.kind() == Some(JsonKind::Nested) {
                     return Err(
-                        self.wrong(*line, format!("column `{name}`: a list or an object is no value of a table"))
+                        self.wrong(*line, format!("column `{name}`: a list or an object is not a value of a table"))
                     );
                 }
                 if guess.mixed() && !typed {
@@ -183,7 +183,7 @@ impl Text<'_> {
         self.decode("json", &names, &types, &records)
     }
 
-    /// A line that is no object; a whole file that is JSON, but no JSON Lines, is called by its name.
+    /// A line that is not an object; a whole file that is JSON, but no JSON Lines, is called by its name.
     fn no_object(&self, line: usize, message: String) -> StageError {
         match serde_json::from_slice::<IgnoredAny>(self.bytes) {
             Ok(_) => self
@@ -204,8 +204,10 @@ impl Text<'_> {
         }
         if let Some(unknown) = self.types.keys().find(|name| !names.contains(name)) {
             let all: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-            return Err(self
-                .wrong(line, format!("`types` names `{unknown}`, which is no column: there are {}", all.join(", "))));
+            return Err(self.wrong(
+                line,
+                format!("`types` names `{unknown}`, which is not a column: there are {}", all.join(", ")),
+            ));
         }
         Ok(())
     }
@@ -341,14 +343,14 @@ mod tests {
                 Format::Csv,
                 "id,n\n1,a\n",
                 json!({ "nr": "int64" }),
-                "depts.csv:1: `types` names `nr`, which is no column: there are `id`, `n`",
+                "depts.csv:1: `types` names `nr`, which is not a column: there are `id`, `n`",
             ),
             (Format::Jsonl, "{}\n[1]\n", json!({}), "depts.csv:2: not a JSON object"),
             (
                 Format::Jsonl,
                 "{\"a\":1}\n{\"a\":[1]}\n",
                 json!({}),
-                "depts.csv:2: column `a`: a list or an object is no value of a table",
+                "depts.csv:2: column `a`: a list or an object is not a value of a table",
             ),
             (
                 Format::Jsonl,

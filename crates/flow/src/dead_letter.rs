@@ -73,7 +73,7 @@ pub(crate) fn headers_array(records: &Records, rows: impl ExactSizeIterator<Item
     headers.finish()
 }
 
-/// The headers of so many records that have none.
+/// The headers of this many records that have none.
 pub(crate) fn no_headers(rows: usize) -> ListArray {
     let field = Arc::new(Field::new("item", DataType::Struct(header_fields()), true));
     let items = new_empty_array(&DataType::Struct(header_fields()));

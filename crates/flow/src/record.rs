@@ -39,7 +39,7 @@ pub struct Records {
     /// Values; null where a record has none (a tombstone).
     pub values: BinaryArray,
     /// Whether values are lines of a text that still end as they do there, so that they lie in its bytes without a gap:
-    /// the line end is no part of the value, and decoders pass over it.
+    /// the line end is not part of the value, and decoders pass over it.
     pub lines: bool,
     /// What came as columns (a Parquet file's); the values are null then.
     pub columns: Option<RecordBatch>,

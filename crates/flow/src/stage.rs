@@ -213,7 +213,7 @@ pub struct Queried {
 /// [`SinkTraits::atomic`] says so).
 #[async_trait]
 pub trait Sink: Send {
-    /// Every position that is stored for this pipeline and sink, of whatever partition, with the plans kept there.
+    /// Every position that is stored for this pipeline and sink, of any partition, with the plans kept there.
     /// Reads only; nothing stored yet (not even the place for it) is an empty list.
     async fn positions(&mut self) -> Result<Vec<Checkpoint>, StageError>;
 

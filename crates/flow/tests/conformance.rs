@@ -193,7 +193,7 @@ async fn a_sink_in_memory() {
     sinks::run(&mut Memory::default()).await;
 }
 
-/// Two partitions of so many records; the second has a hole, as compaction leaves them.
+/// Two partitions of this many records; the second has a hole, as compaction leaves them.
 struct MemorySource {
     at: [i64; 2],
     assigned: bool,

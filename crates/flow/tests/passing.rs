@@ -14,7 +14,7 @@ fn partition() -> Partition {
     Partition { topic: "socket".into(), index: 0 }
 }
 
-/// A log of so many records from `first` on, which come `at_once` at a time.
+/// A log of this many records from `first` on, which come `at_once` at a time.
 struct Log {
     identity: String,
     first: i64,

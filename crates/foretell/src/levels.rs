@@ -1,5 +1,5 @@
 //! What a model's own levels say of a file: words that look like a missing value and are a level, such as the country `NA`,
-//! and values that are no level at all.
+//! and values that are not levels at all.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +9,7 @@ use arrow::array::{ArrayRef, Float64Array, NullArray, StringArray};
 use foretell_decode::MISSING;
 use foretell_model::{Columns, InputKind, Method, Model};
 
-/// A text that is no level of anything.
+/// A text that is not a level of anything.
 const NOBODYS: &str = "\u{1}";
 
 /// More columns of text are not asked about: each costs the model a call.
@@ -38,7 +38,7 @@ fn takes_text(kind: &InputKind) -> bool {
     matches!(kind, InputKind::Text | InputKind::Category(_) | InputKind::Any)
 }
 
-/// The words that the model tells from a text that is no level. Mostly one call says that there is none.
+/// The words that the model tells from a text that is not a level. Mostly one call says that there is none.
 fn known(model: &Model, feature: usize) -> Vec<&'static str> {
     let texts: Vec<&str> = std::iter::once(NOBODYS).chain(words_but_empty()).collect();
     let all = ask(model, feature, &texts);
@@ -89,7 +89,7 @@ fn ask(model: &Model, feature: usize, texts: &[&str]) -> Said {
     let name = name.unwrap_or_else(|| format!("feature {feature}"));
     let mut refused = vec![false; texts.len()];
     for refusal in &scored.refusals {
-        // A row that is refused for another column says nothing of this one: as if it were no level.
+        // A row that is refused for another column says nothing of this one: as if it were not a level.
         if let Some(row) = refused.get_mut(refusal.row as usize) {
             *row = true;
         }
@@ -98,7 +98,7 @@ fn ask(model: &Model, feature: usize, texts: &[&str]) -> Said {
     Said { refused, unseen }
 }
 
-// ---------------------------------------------------------------- values that are no level
+// ---------------------------------------------------------------- values that are not levels
 
 /// Values that no encoder knew and that were let pass, by column.
 #[derive(Debug, Default)]
@@ -108,7 +108,7 @@ pub(crate) struct Unseen {
 }
 
 impl Unseen {
-    /// Adds what a call of the model told of so many rows.
+    /// Adds what a call of the model told of this many rows.
     pub(crate) fn add(&mut self, rows: usize, unseen: &[(String, usize)]) {
         self.rows += rows as u64;
         for (column, count) in unseen {

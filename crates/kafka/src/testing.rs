@@ -49,7 +49,7 @@ pub(crate) async fn create(name: &str, partitions: i32, config: &[(&str, &str)])
     }
 }
 
-/// Whether each of so many partitions has a leader.
+/// Whether each of this many partitions has a leader.
 fn led(consumer: &BaseConsumer, name: &str, partitions: i32) -> bool {
     let Ok(metadata) = consumer.fetch_metadata(Some(name), Duration::from_secs(20)) else { return false };
     let found = metadata.topics().iter().find(|topic| topic.name() == name && topic.error().is_none());

@@ -33,9 +33,9 @@ pub(crate) struct Categories {
     is_bool: bool,
 }
 
-/// The code of a value that is no category.
+/// The code of a value that is not a category.
 pub(crate) const UNSEEN: u32 = u32::MAX;
-/// The code of a missing value where missing is no category.
+/// The code of a missing value where missing is not a category.
 pub(crate) const MISSING: u32 = u32::MAX - 1;
 
 impl Categories {
@@ -291,7 +291,7 @@ pub(crate) fn groups(view: &View<'_>, count: usize) -> Result<Vec<Option<Group>>
     mappings.into_iter().zip(rare).map(one).collect()
 }
 
-/// How many rows hold a value that is no category.
+/// How many rows hold a value that is not a category.
 pub(crate) fn unseen(codes: &[u32]) -> usize {
     codes.iter().filter(|code| **code == UNSEEN).count()
 }

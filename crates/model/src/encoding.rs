@@ -49,7 +49,7 @@ impl Encoding {
     /// Pairs of label and code; the codes are integers where all of them are whole.
     ///
     /// # Errors
-    /// No pair, a label that is there twice, or `unknown` is no whole number where the codes are.
+    /// No pair, a label that is there twice, or `unknown` is not a whole number where the codes are.
     pub fn lookup(pairs: &[(String, f64)], unknown: Unknown) -> Result<Encoding, Error> {
         let labels: Vec<String> = pairs.iter().map(|(label, _)| label.clone()).collect();
         let categories = Categories::texts(labels.iter().cloned().map(Some).collect());

@@ -57,7 +57,7 @@ pub(crate) struct Targets {
     pub(crate) decision: Vec<Output>,
     /// What `score_samples` gives.
     pub(crate) samples: Vec<Output>,
-    /// What `transform` gives; empty where it is no transformer besides.
+    /// What `transform` gives; empty where it is not a transformer besides.
     pub(crate) table: Vec<Source>,
     /// The classes of each target; empty for regressions.
     pub(crate) labels: Vec<Labels>,

@@ -343,7 +343,7 @@ fn nearest(number: i128, scale: i8) -> f64 {
     format!("{number}e{}", -i32::from(scale)).parse().unwrap_or(f64::NAN)
 }
 
-/// Reads rows of a column as numbers, NULL as NaN; false where the column's type is no number.
+/// Reads rows of a column as numbers, NULL as NaN; false where the column's type is not a number.
 pub(crate) fn read<T: Real>(array: &ArrayRef, rows: Range<usize>, out: &mut [T]) -> bool {
     let signed = |value: i64| T::from_i64(value);
     let unsigned = |value: u64| T::from_u64(value);

@@ -9,8 +9,8 @@ use foretell_pickle::Limits;
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions {
     /// Where the model is in a file that holds several things: `model`, `models[2].best`, `stores["St. Gallen"]`. A
-    /// text key or an attribute stands after a dot, and where it is no plain word in brackets and quotes; in brackets
-    /// too stand the place in a list or tuple, counted from 0, and a key that is no text.
+    /// text key or an attribute stands after a dot, and where it is not a plain word in brackets and quotes; in brackets
+    /// too stand the place in a list or tuple, counted from 0, and a key that is not text.
     pub at: Option<String>,
     /// Budgets of the pickle reader.
     pub limits: Limits,

@@ -16,7 +16,7 @@ pub(crate) fn parameters(view: &View<'_>) -> Vec<(String, String)> {
     all
 }
 
-/// Longer texts are no parameter that a person wants to read.
+/// Longer texts are not parameters that a person wants to read.
 const LITERAL: usize = 80;
 
 /// A simple value, or a few of them, as Python writes them; `None` for all else.

@@ -83,7 +83,7 @@ impl Run {
         (0..rows).for_each(|row| self.refuse(row, step, column, reason));
     }
 
-    /// Counts the rows in which a column's value was no level of training and was let pass. Several encoders of one
+    /// Counts the rows in which a column's value was not a level of training and was let pass. Several encoders of one
     /// column see the same values: the largest of their counts is told.
     pub(crate) fn unseen(&mut self, column: &str, rows: usize) {
         if rows > 0 {

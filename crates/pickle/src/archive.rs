@@ -173,7 +173,7 @@ fn zip64(extra: &[u8]) -> Option<(u64, u64)> {
 fn name(bytes: &[u8]) -> Result<String, ErrorKind> {
     let good = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'\\' | b':');
     if bytes.is_empty() || bytes.len() > NAME || !bytes.iter().all(good) || bytes.starts_with(b".") {
-        return Err(ErrorKind::Zip("has an entry whose name is no plain file name"));
+        return Err(ErrorKind::Zip("has an entry whose name is not a plain file name"));
     }
     Ok(bytes.iter().map(|byte| char::from(*byte)).collect())
 }

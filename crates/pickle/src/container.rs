@@ -81,7 +81,7 @@ const STARTS: &[u8] = &[
     op::BINUNICODE,
 ];
 
-/// Unpacked bytes that any file may have, whatever the ratio: a small file is no bomb, however well it packs.
+/// Unpacked bytes that any file may have, whatever the ratio: a small file is not a bomb, however well it packs.
 const ALWAYS: u64 = 4 << 20;
 /// The dictionary of the strongest preset of xz and lzma (64 MiB), with the decoder's own memory.
 pub(crate) const XZ_MEMORY_KIB: u32 = 66 << 10;
@@ -131,7 +131,7 @@ pub(crate) fn unpack_some(bytes: Vec<u8>, limits: &Limits) -> Result<Unpacked, E
             }
             return Ok(Unpacked { container, data: bytes, broken: None });
         }
-        Container::Zip => return Err(ErrorKind::Zip("is no pickle")),
+        Container::Zip => return Err(ErrorKind::Zip("is not a pickle")),
         Container::Zlib => all(&mut flate2::bufread::ZlibDecoder::new(packed)),
         Container::Gzip => all(&mut flate2::bufread::MultiGzDecoder::new(packed)),
         Container::Bz2 => all(&mut bzip2::bufread::MultiBzDecoder::new(packed)),

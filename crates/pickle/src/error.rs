@@ -101,8 +101,8 @@ pub enum ErrorKind {
     /// A length that is negative.
     #[error("the length {0} is negative")]
     NegativeLength(i64),
-    /// A byte that is no opcode.
-    #[error("0x{0:02x} is no opcode")]
+    /// A byte that is not an opcode.
+    #[error("0x{0:02x} is not an opcode")]
     NoOpcode(u8),
     /// An opcode that reaches outside of the file.
     #[error("{0} are not allowed")]
@@ -131,7 +131,7 @@ pub enum ErrorKind {
     #[error("the text is not valid UTF-8")]
     NotUtf8,
     /// Text of an opcode of protocol 0 that does not parse.
-    #[error("this is no {0}")]
+    #[error("this is not {0}")]
     Literal(&'static str),
 
     // -- the machine
@@ -237,7 +237,7 @@ pub enum ErrorKind {
 
     // -- skops
     /// A node of a kind that skops does not have.
-    #[error("`{0}` is no kind of node")]
+    #[error("`{0}` is not a kind of node")]
     Node(String),
     /// A part of a node that is not there, not once, or not what skops writes.
     #[error("`{0}` is not what skops writes")]

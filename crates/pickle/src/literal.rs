@@ -10,7 +10,7 @@ pub(crate) enum Integer {
 
 /// Decimal digits with a sign, as `INT` and `LONG` have them. Quadratic in the digits, which the caller bounds.
 pub(crate) fn decimal(text: &[u8]) -> Result<Integer, ErrorKind> {
-    let wrong = || ErrorKind::Literal("integer");
+    let wrong = || ErrorKind::Literal("an integer");
     let (negative, digits) = match text.split_first() {
         Some((b'-', rest)) => (true, rest),
         Some((b'+', rest)) => (false, rest),
@@ -80,12 +80,12 @@ pub(crate) fn float(bytes: &[u8]) -> f64 {
 /// The value of `FLOAT`: what Python's `repr` of a float gives.
 pub(crate) fn float_text(text: &[u8]) -> Result<f64, ErrorKind> {
     let text = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
-    text.ok_or(ErrorKind::Literal("float"))
+    text.ok_or(ErrorKind::Literal("a float"))
 }
 
 /// The bytes of `STRING`: a Python 2 literal in quotes, with escapes.
 pub(crate) fn quoted(text: &[u8]) -> Result<Vec<u8>, ErrorKind> {
-    let wrong = || ErrorKind::Literal("quoted string");
+    let wrong = || ErrorKind::Literal("a quoted string");
     let text = text.strip_suffix(b"\r").unwrap_or(text);
     let inner = match text {
         [b'\'', inner @ .., b'\''] | [b'"', inner @ .., b'"'] => inner,
@@ -116,7 +116,7 @@ pub(crate) fn quoted(text: &[u8]) -> Result<Vec<u8>, ErrorKind> {
 
 /// The text of `UNICODE`: latin-1 with `\uXXXX` and `\UXXXXXXXX`.
 pub(crate) fn raw_unicode(text: &[u8]) -> Result<String, ErrorKind> {
-    let wrong = || ErrorKind::Literal("unicode string");
+    let wrong = || ErrorKind::Literal("a unicode string");
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     let mut high: Option<u32> = None;

@@ -8,7 +8,7 @@ use crate::{Id, Value, View};
 
 /// A key that is longer is cut: a message holds it.
 const KEY_SHOWN: usize = 200;
-/// Tuples of more are no keys that a person gives.
+/// Tuples of more are not keys that a person gives.
 const KEY_PARTS: usize = 16;
 
 impl View<'_> {
@@ -34,7 +34,7 @@ impl View<'_> {
         path
     }
 
-    /// This value as a key in a path: `best`, and in brackets where it is no plain word: `["St. Gallen"]`, `[3]`;
+    /// This value as a key in a path: `best`, and in brackets where it is not a plain word: `["St. Gallen"]`, `[3]`;
     /// nothing for keys that no path can name.
     #[must_use]
     pub fn as_step(&self) -> Option<String> {

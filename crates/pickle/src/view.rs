@@ -60,7 +60,7 @@ const ANSWER: u64 = 32 << 20;
 const ANSWER_PER_BYTE: u64 = 7;
 /// What a pair of a dict takes while the keys are told apart.
 const PAIR: usize = 96;
-/// So many keys may be numbers of one or two bytes; of longer ones a file has a third as many as bytes.
+/// This many keys may be numbers of one or two bytes; of longer ones a file has a third as many as bytes.
 const SHORT_KEYS: usize = 1 << 16;
 
 impl<'a> View<'a> {
@@ -369,7 +369,7 @@ impl<'a> View<'a> {
     /// An attribute of an object: from its state (dict, or dict and slots).
     ///
     /// # Errors
-    /// It is no object, or the attribute is missing.
+    /// It is not an object, or the attribute is missing.
     pub fn attr(&self, name: &str) -> Result<View<'a>, Error> {
         self.get_attr(name)?.ok_or_else(|| self.error(ErrorKind::Missing(name.to_owned())))
     }
@@ -377,7 +377,7 @@ impl<'a> View<'a> {
     /// An attribute that some versions do not write; nothing where it is missing or no state was written.
     ///
     /// # Errors
-    /// It is no object.
+    /// It is not an object.
     pub fn get_attr(&self, name: &str) -> Result<Option<View<'a>>, Error> {
         let dicts = self.attributes()?;
         let found = dicts.iter().flat_map(|dict| dict.iter().rev()).find(|(key, _)| self.name(*key) == Some(name));
@@ -387,7 +387,7 @@ impl<'a> View<'a> {
     /// All attributes of an object in the order of the file.
     ///
     /// # Errors
-    /// It is no object, or an attribute's name is no text.
+    /// It is not an object, or an attribute's name is not text.
     pub fn attrs(&self) -> Result<Vec<(&'a str, View<'a>)>, Error> {
         let dicts = self.attributes()?;
         let way = self.way(Steps::Attr);
@@ -401,7 +401,7 @@ impl<'a> View<'a> {
     /// The positional arguments that an object was made with.
     ///
     /// # Errors
-    /// It is no object.
+    /// It is not an object.
     pub fn args(&self) -> Result<Vec<View<'a>>, Error> {
         self.views(Steps::Arg, &self.object()?.args)
     }
@@ -409,7 +409,7 @@ impl<'a> View<'a> {
     /// One positional argument.
     ///
     /// # Errors
-    /// It is no object, or has fewer arguments.
+    /// It is not an object, or has fewer arguments.
     pub fn arg(&self, index: usize) -> Result<View<'a>, Error> {
         let id = self.object()?.args.get(index);
         let id = id.ok_or_else(|| self.error(ErrorKind::Missing(format!("argument {index}"))))?;
@@ -419,7 +419,7 @@ impl<'a> View<'a> {
     /// The state that `BUILD` brought, whole: for classes whose state is a tuple.
     ///
     /// # Errors
-    /// It is no object, or has no state.
+    /// It is not an object, or has no state.
     pub fn state(&self) -> Result<View<'a>, Error> {
         let state = self.object()?.state.ok_or_else(|| self.error(ErrorKind::Missing("state".to_owned())))?;
         self.child(Steps::State, 0, state)
@@ -518,7 +518,7 @@ impl<'a> View<'a> {
     /// [`View::pairs`] once.
     ///
     /// # Errors
-    /// It is no dict.
+    /// It is not a dict.
     pub fn get(&self, key: &str) -> Result<Option<View<'a>>, Error> {
         let pairs = self.dict().ok_or_else(|| self.expected("a dict"))?;
         self.charge_bytes(size_of_val(pairs))?;

@@ -23,7 +23,7 @@ pub enum Error {
         /// What was expected and what is there.
         message: String,
     },
-    /// A statement that is no query.
+    /// A statement that is not a query.
     #[error("`{statement}` is not accepted: a query is one SELECT, which may begin with WITH")]
     Statement {
         /// The statement's first word.

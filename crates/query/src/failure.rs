@@ -51,7 +51,7 @@ pub enum Reason {
     DivisionByZero,
     /// A result beyond the type's range.
     Overflow,
-    /// Text that is no number, date or time.
+    /// Text that is not a number, date or time.
     Parse,
     /// A function does not take the value.
     Argument,

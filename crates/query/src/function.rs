@@ -247,7 +247,7 @@ impl ScalarUDFImpl for ModelFunction {
         &self.call.function
     }
 
-    /// The row's number is no part of what a user sees.
+    /// The row's number is not part of what a user sees.
     fn schema_name(&self, arguments: &[Expr]) -> Result<String> {
         let own = arguments.get(usize::from(self.bound)..).unwrap_or_default();
         let own: Vec<String> = own.iter().map(|argument| argument.schema_name().to_string()).collect();

@@ -121,8 +121,8 @@ impl Query {
         Features { session: &session, models: &calls, metadata: &metadata }.expand(&mut statement)?;
 
         let logical = plan::logical_plan(&session, statement)?;
-        let wise = analyse(&logical, &input.table);
-        if !wise.reads {
+        let scope = analyse(&logical, &input.table);
+        if !scope.reads {
             return Err(Error::ReadsNothing { table: input.table.clone() });
         }
         let mut seen = BTreeSet::new();
@@ -136,11 +136,11 @@ impl Query {
         let tagged = with_row(&input.schema);
         let records = TableSlot::new(Arc::clone(&tagged), Vec::new());
         let rows = Rows { table: &input.table, source: plan::provider(&records)? };
-        let logical = rows.rewrite(&logical, wise.kind.is_row_wise()).map_err(planned)?;
+        let logical = rows.rewrite(&logical, scope.kind.is_row_wise()).map_err(planned)?;
         let engine = Engine::prepare(&session, &logical).await.map_err(planned)?;
 
         let mut fields = engine.schema().fields().to_vec();
-        if wise.kind.is_row_wise() {
+        if scope.kind.is_row_wise() {
             fields.pop();
         }
         let mut query = Query {
@@ -148,7 +148,7 @@ impl Query {
             schema: Arc::clone(&input.schema),
             tagged,
             output: Arc::new(Schema::new(fields)),
-            kind: wise.kind,
+            kind: scope.kind,
             reads: engine.reads(),
             engine,
             records,
@@ -278,7 +278,7 @@ impl Query {
         refused: &mut Vec<RowFailure>,
     ) -> Result<Vec<RecordBatch>, Error> {
         let mut outputs = Vec::new();
-        // An error that needs no row, or many, is no row's fault.
+        // An error that needs no row, or many, is not the fault of a row.
         if live.num_rows() == 0 || !self.kind.is_row_wise() || Reason::of(&error).is_none() {
             return Err(self.stop(&error).await);
         }

@@ -77,15 +77,15 @@ pub(crate) struct PlanScope {
 /// How the plan of a query over `table` treats its rows.
 pub(crate) fn analyse(plan: &LogicalPlan, table: &str) -> PlanScope {
     let inputs: Vec<PlanScope> = plan.inputs().into_iter().map(|input| analyse(input, table)).collect();
-    let mut wise = PlanScope {
+    let mut scope = PlanScope {
         kind: inputs.iter().fold(QueryScope::RowWise, |kind, input| kind.worst(input.kind.clone())),
         reads: inputs.iter().any(|input| input.reads),
         partition: vec![false; plan.schema().fields().len()],
     };
-    let reads = wise.reads;
+    let reads = scope.reads;
     let mut limit = |kind: QueryScope| {
         if reads {
-            wise.kind = std::mem::replace(&mut wise.kind, QueryScope::RowWise).worst(kind);
+            scope.kind = std::mem::replace(&mut scope.kind, QueryScope::RowWise).worst(kind);
         }
     };
     let by = |column: bool, operator: &str, reason: &'static str| {
@@ -95,26 +95,26 @@ pub(crate) fn analyse(plan: &LogicalPlan, table: &str) -> PlanScope {
     let batch = |operator: &str, reason: &'static str| QueryScope::BatchWise { operator: operator.to_owned(), reason };
     match (plan, inputs.as_slice()) {
         (LogicalPlan::TableScan(scan), _) if scan.table_name.table() == table => {
-            wise.reads = true;
-            wise.partition = plan.schema().fields().iter().map(|field| field.name() == PARTITION).collect();
+            scope.reads = true;
+            scope.partition = plan.schema().fields().iter().map(|field| field.name() == PARTITION).collect();
         }
         (LogicalPlan::Projection(projection), [input]) => {
             let schema = projection.input.schema();
-            wise.partition = projection.expr.iter().map(|expr| input.is_partition(expr, schema)).collect();
+            scope.partition = projection.expr.iter().map(|expr| input.is_partition(expr, schema)).collect();
         }
         (LogicalPlan::Filter(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Subquery(_), [input]) => {
-            wise.partition.clone_from(&input.partition);
+            scope.partition.clone_from(&input.partition);
         }
         (LogicalPlan::Sort(_), [input]) => {
             limit(batch("ORDER BY", ORDERED));
-            wise.partition.clone_from(&input.partition);
+            scope.partition.clone_from(&input.partition);
         }
         (LogicalPlan::Limit(_), [input]) => {
             limit(batch("LIMIT", ORDERED));
-            wise.partition.clone_from(&input.partition);
+            scope.partition.clone_from(&input.partition);
         }
         (LogicalPlan::Unnest(unnest), [input]) => {
-            for (column, source) in wise.partition.iter_mut().zip(&unnest.dependency_indices) {
+            for (column, source) in scope.partition.iter_mut().zip(&unnest.dependency_indices) {
                 *column = input.partition.get(*source).copied().unwrap_or(false);
             }
         }
@@ -124,52 +124,52 @@ pub(crate) fn analyse(plan: &LogicalPlan, table: &str) -> PlanScope {
                 "leaving out duplicates (DISTINCT, UNION, EXCEPT, INTERSECT)",
                 GROUPED,
             ));
-            wise.partition.clone_from(&input.partition);
+            scope.partition.clone_from(&input.partition);
         }
         (LogicalPlan::Distinct(Distinct::On(distinct)), [input]) => {
             let schema = distinct.input.schema();
             limit(by(distinct.on_expr.iter().any(|expr| input.is_partition(expr, schema)), "DISTINCT ON", GROUPED));
-            wise.partition = distinct.select_expr.iter().map(|expr| input.is_partition(expr, schema)).collect();
+            scope.partition = distinct.select_expr.iter().map(|expr| input.is_partition(expr, schema)).collect();
         }
         (LogicalPlan::Aggregate(aggregate), [input]) => {
             let operator = if aggregate.group_expr.is_empty() { "an aggregate" } else { "GROUP BY" };
             limit(by(grouped(aggregate, input), operator, GROUPED));
-            for (column, expr) in wise.partition.iter_mut().zip(&aggregate.group_expr) {
+            for (column, expr) in scope.partition.iter_mut().zip(&aggregate.group_expr) {
                 *column = input.is_partition(expr, aggregate.input.schema());
             }
         }
         (LogicalPlan::Window(window), [input]) => {
             limit(by(windowed(window, input), "a window function", WINDOWED));
-            wise.partition = input.partition.clone();
-            wise.partition.resize(plan.schema().fields().len(), false);
+            scope.partition = input.partition.clone();
+            scope.partition.resize(plan.schema().fields().len(), false);
         }
         (LogicalPlan::Join(join), [left, right]) => {
             if let Some((operator, reason)) = join_limit(join, left.reads, right.reads) {
                 limit(batch(operator, reason));
             }
-            wise.partition = match join.join_type {
+            scope.partition = match join.join_type {
                 JoinType::RightSemi | JoinType::RightAnti => right.partition.clone(),
                 JoinType::LeftSemi | JoinType::LeftAnti => left.partition.clone(),
                 JoinType::RightMark => right.partition.clone(),
                 _ => left.partition.iter().chain(&right.partition).copied().collect(),
             };
-            wise.partition.resize(plan.schema().fields().len(), false);
+            scope.partition.resize(plan.schema().fields().len(), false);
         }
         (LogicalPlan::Union(_), inputs) => {
             if inputs.iter().any(|input| !input.reads) {
                 limit(batch("UNION", "some of its rows come from no record"));
             }
-            for (index, column) in wise.partition.iter_mut().enumerate() {
+            for (index, column) in scope.partition.iter_mut().enumerate() {
                 *column = inputs.iter().all(|input| input.partition.get(index) == Some(&true));
             }
         }
         _ => {}
     }
     if subquery_reads(plan, table) {
-        wise.reads = true;
-        wise.kind = wise.kind.worst(batch("a subquery over the batch", ORDERED));
+        scope.reads = true;
+        scope.kind = scope.kind.worst(batch("a subquery over the batch", ORDERED));
     }
-    wise
+    scope
 }
 
 impl PlanScope {

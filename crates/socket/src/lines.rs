@@ -9,7 +9,7 @@ pub(super) struct Line<'a> {
     pub(super) bytes: &'a [u8],
     /// When it came, in milliseconds since the epoch.
     pub(super) time: i64,
-    /// Why it is no record like others.
+    /// Why it is not a record like others.
     pub(super) flaw: Option<Flaw>,
 }
 

@@ -29,7 +29,7 @@ struct State {
 }
 
 impl Memory {
-    /// For so many bytes. Offsets begin at the time in microseconds, so that none ever comes twice: neither after a
+    /// For this many bytes. Offsets begin at the time in microseconds, so that none ever comes twice: neither after a
     /// restart nor in another process.
     pub(super) fn new(room: usize) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();

@@ -84,7 +84,7 @@ impl Bed {
         }
     }
 
-    /// Reads until there are so many lines.
+    /// Reads until there are this many lines.
     async fn until(&mut self, lines: usize) {
         let since = std::time::Instant::now();
         while self.lines.len() < lines {

@@ -120,7 +120,9 @@ fn decimals(values: &StringArray) -> Result<ArrayRef, String> {
     };
     let numbers: Option<Vec<Option<i128>>> = values.iter().map(read).collect();
     let numbers = numbers.ok_or_else(|| {
-        format!("a value is no number of at most {MOST_DIGITS} digits, {most} of them behind the point as others have")
+        format!(
+            "a value is not a number of at most {MOST_DIGITS} digits, {most} of them behind the point as others have"
+        )
     })?;
     let data_type = DataType::Decimal128(MOST_DIGITS, i8::try_from(most).unwrap_or_default());
     Ok(Arc::new(Decimal128Array::from(numbers).with_data_type(data_type)))

@@ -58,7 +58,7 @@ pub(crate) fn create(topic: &str, partitions: i32) {
     until("the topic is known, and who leads its partitions", || led(topic, partitions));
 }
 
-/// Whether each of so many partitions has a leader.
+/// Whether each of this many partitions has a leader.
 fn led(topic: &str, partitions: i32) -> bool {
     let consumer: BaseConsumer = config().create().unwrap();
     let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(20)).unwrap();

@@ -89,7 +89,7 @@ pub struct Classification {
 }
 
 impl Tally {
-    /// For so many classes.
+    /// For this many classes.
     pub fn new(classes: usize, clip: f64) -> Self {
         Tally {
             classes,

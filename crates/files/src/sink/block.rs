@@ -26,7 +26,7 @@ pub(super) struct Block {
 impl Block {
     pub(super) fn new(columns: usize, delimiter: u8) -> Self {
         let columns = columns.max(1);
-        // So many cells stay in the first cache.
+        // This many cells stay in the first cache.
         Block { rows: (4096 / columns).clamp(64, 1024), columns, delimiter, cells: Vec::new(), text: Vec::new() }
     }
 

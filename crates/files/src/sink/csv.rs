@@ -49,7 +49,7 @@ impl Encode for Csv {
 pub(super) struct Out {
     pub(super) bytes: Vec<u8>,
     delimiter: u8,
-    /// A line of nothing would be no line: a lone empty field is quoted.
+    /// A line of nothing would not be a line: a lone empty field is quoted.
     lone: bool,
     /// Whether a number may hold the delimiter.
     careful: bool,
@@ -149,7 +149,7 @@ id,text,f32,f64,flag,at,local,day,bytes,items
         assert_eq!(write(&rows, b';'), "a-b;c\n-9223372036854775808;x-y\n;\"1\r\"\n10;\n");
         assert_eq!(write(&rows, b'-'), "\"a-b\"-c\n\"-9223372036854775808\"-\"x-y\"\n-\"1\r\"\n10-\n");
         let lone = rows.project(&[0]).unwrap();
-        assert_eq!(write(&lone, b','), "a-b\n-9223372036854775808\n\"\"\n10\n", "a line of nothing is no line");
+        assert_eq!(write(&lone, b','), "a-b\n-9223372036854775808\n\"\"\n10\n", "a line of nothing is not a line");
     }
 
     #[test]

@@ -150,7 +150,7 @@ impl Catalog {
         Ok(others.into_iter().filter(shares).map(|known| known.id).collect())
     }
 
-    /// Resolves when the list has grown beyond so many entries.
+    /// Resolves when the list has grown beyond this many entries.
     pub(super) async fn grown(&self, entries: u64) {
         let mut known = self.known.subscribe();
         // The sender lives as long as the catalog.
@@ -270,7 +270,7 @@ impl Catalog {
         Ok((storage, path))
     }
 
-    /// An entry was read to its end: so many lines begin in it.
+    /// An entry was read to its end: this many lines begin in it.
     pub(super) fn counted(&self, entry: u64, lines: i64) {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).insert(entry, lines);
     }
@@ -313,7 +313,7 @@ impl Catalog {
         self.read.1.fetch_add(bytes as u64, Relaxed);
     }
 
-    /// How many records are in so many bytes, going by what was read.
+    /// How many records are in this many bytes, going by what was read.
     pub(super) fn estimate(&self, bytes: u64) -> i64 {
         let (records, read) = (self.read.0.load(Relaxed), self.read.1.load(Relaxed));
         let records = match read {

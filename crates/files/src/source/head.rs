@@ -11,9 +11,9 @@ use super::feed::first_block;
 use super::reader::Cursor;
 use foretell_connect::kind::Head;
 
-/// So many files are opened at most; a folder may have thousands.
+/// This many files are opened at most; a folder may have thousands.
 const FILES: usize = 64;
-/// So many of them are read; of the other Parquet files the footers are.
+/// This many of them are read; of the other Parquet files the footers are.
 const WHOLE: usize = 2;
 /// Bytes of these.
 const BYTES: usize = 64 << 20;

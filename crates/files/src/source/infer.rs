@@ -24,9 +24,9 @@ use foretell_decode::{DECODERS, Guess, JsonGuess, JsonKind, Members, Type, is_re
 const SAMPLE: u64 = 1 << 20;
 /// How much of the others.
 const FURTHER: u64 = 1 << 18;
-/// So many records of a sample at most: compressed ones come unpacked.
+/// This many records of a sample at most: compressed ones come unpacked.
 const RECORDS: usize = 20_000;
-/// So many files are looked at, from the first to the last.
+/// This many files are looked at, from the first to the last.
 const FILES: usize = 8;
 /// And so many while none of them has a value.
 const MOST_FILES: usize = 100;
@@ -167,7 +167,7 @@ impl Sight {
             Sight::Nothing | Sight::Lines => Vec::new(),
             Sight::Csv(columns) => columns.into_iter().map(|(name, guess)| (name, guess.fits())).collect(),
             Sight::Json(columns) => {
-                // A list or an object is no column of its own: `path` reaches into it.
+                // A list or an object is not a column of its own: `path` reaches into it.
                 let flat = columns.into_iter().filter(|(_, guess)| guess.kind() != Some(JsonKind::Nested));
                 let typed = |(name, guess): (String, JsonGuess)| match guess.fits() {
                     Some(found) => Ok((name, found)),

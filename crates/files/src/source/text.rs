@@ -14,7 +14,7 @@ use foretell_decode::fields::{Dialect, trim_line_end};
 pub(super) const BLOCK: usize = 1 << 20;
 /// Bytes read at once behind the part's end, where only the rest of a line is missing.
 const STEP: usize = 64 << 10;
-/// A longer line is no line: the file is no text, or a quote is not closed.
+/// A longer line is not a line: the file is not text, or a quote is not closed.
 const LONGEST: usize = 64 << 20;
 /// What some editors put before a text.
 const MARK: &[u8] = b"\xef\xbb\xbf";
@@ -26,7 +26,7 @@ pub(super) struct Shape {
     pub(super) quoted: Option<Dialect>,
     /// Whether a line without anything on it is a record.
     pub(super) blank: bool,
-    /// Whether the first line of the file is no record.
+    /// Whether the first line of the file is not a record.
     pub(super) header: bool,
 }
 
@@ -94,7 +94,7 @@ impl Text {
         }
     }
 
-    /// The first line, where it is no record and was read.
+    /// The first line, where it is not a record and was read.
     pub(super) fn header(&self) -> Option<&[u8]> {
         self.header.as_deref().map(trim_line_end)
     }
@@ -163,7 +163,7 @@ impl Text {
         Ok(cut.finish(data, self.shape.blank))
     }
 
-    /// Fails where the file's first bytes say that it is no text, or none of lines.
+    /// Fails where the file's first bytes say that it is not text, or none of lines.
     fn check_begin(&self, data: &[u8], ended: bool) -> Result<(), StageError> {
         let lines = self.shape.blank || !(ended || data.len() >= STEP);
         let checked = whole::no_text(data.get(..HEAD).unwrap_or(data));

@@ -10,7 +10,7 @@ use super::text::Lines;
 use foretell_connect::kind::DecodeText;
 use foretell_decode::fields::trim_line_end;
 
-/// So many first bytes tell what a file is.
+/// This many first bytes tell what a file is.
 pub(super) const HEAD: usize = 64;
 
 /// What is wrong with a file, and what would help.
@@ -36,7 +36,7 @@ const KINDS: &[(&[u8], &str, &str)] = &[
 const UTF_16: &str = "UTF-16";
 const CONVERT: &str = "`iconv -f UTF-16 -t UTF-8` converts it";
 
-/// What a file is by its first bytes, where it is no text.
+/// What a file is by its first bytes, where it is not text.
 pub(super) fn no_text(head: &[u8]) -> Result<(), Wrong> {
     let (_, what, remedy) = match KINDS.iter().find(|(magic, _, _)| is(head, magic)) {
         Some(kind) => *kind,
@@ -94,7 +94,7 @@ pub(super) fn line_ends(begin: &[u8]) -> Result<(), Wrong> {
     Err(("its lines end with CR alone, as on old Macs".to_string(), "`tr '\\r' '\\n'` converts it"))
 }
 
-/// Why a file that begins like this is no CSV or JSON Lines in UTF-8, and what would help where its name says what it is
+/// Why a file that begins like this is not CSV or JSON Lines in UTF-8, and what would help where its name says what it is
 /// and nothing is unpacked. `ended` where that is all.
 pub fn no_records(begin: &[u8], json: bool, ended: bool) -> Option<Wrong> {
     let text = no_text(begin.get(..HEAD).unwrap_or(begin)).and_then(|()| line_ends(begin));
@@ -150,7 +150,7 @@ fn check_header(url: &str, format: Format, decode: &DecodeText, header: Option<&
     .remedy("`header: false` where files begin with a record; else give `decode`'s columns in the files' order"))
 }
 
-/// Why a JSON text is no JSON Lines: its first lines tell.
+/// Why a JSON text is not JSON Lines: its first lines tell.
 fn no_lines<'a>(lines: impl Iterator<Item = &'a [u8]>, ended: bool) -> Option<Wrong> {
     let mut records = lines.map(<[u8]>::trim_ascii).filter(|record| !record.is_empty());
     let (first, second) = (records.next()?, records.next());

@@ -42,7 +42,7 @@ impl Roster {
 }
 
 impl Roster {
-    /// What is no note of ours is none.
+    /// What this program did not write counts as no note.
     pub(super) fn read(notes: &[String]) -> Roster {
         let mut roster = Roster { names: BTreeSet::new(), homes: BTreeMap::new(), any: false };
         for note in notes.iter().filter_map(|note| serde_json::from_str::<Note>(note).ok()) {

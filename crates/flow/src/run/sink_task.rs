@@ -47,7 +47,7 @@ pub struct SinkStage {
     pub traits: SinkTraits,
     /// Which rows it gets.
     pub input: SinkInput,
-    /// The columns that it was opened with: it gets these, in this order, of whatever recipe's result.
+    /// The columns that it was opened with: it gets these, in this order, of any recipe's result.
     pub schema: SchemaRef,
     /// Whether the pipeline file chooses them: then a result may have others, which it does not get.
     pub chosen: bool,

@@ -25,7 +25,7 @@ struct Growing {
     plan: Plan,
     /// By sink, whether it lacks the batch.
     lacks: Vec<bool>,
-    /// Whether it is no replay.
+    /// Whether it is not a replay.
     new: bool,
     begun: Instant,
     reached: HashMap<Partition, i64>,

@@ -26,7 +26,7 @@ impl Known<'_> {
     }
 }
 
-/// By sink, what each sink holds, of whatever partition; of logs that ended with their process only where this worker
+/// By sink, what each sink holds, of any partition; of logs that ended with their process only where this worker
 /// has claimed already.
 pub(super) async fn held(
     sinks: &mut [SinkStage],

@@ -81,7 +81,7 @@ async fn assigned(log: &mut dyn Log) -> (Box<dyn Source>, Vec<Partition>) {
     }
 }
 
-/// Reads so many records from these positions on, and then to the end, where there is one.
+/// Reads this many records from these positions on, and then to the end, where there is one.
 async fn read(log: &dyn Log, source: &mut dyn Source, from: &[Position], expected: usize) -> Values {
     source.seek(from).await.expect("it seeks");
     let mut at: BTreeMap<Partition, i64> = from.iter().map(|p| (p.partition.clone(), p.next)).collect();

@@ -28,7 +28,7 @@ pub(crate) enum Begin {
 const WORKER: &str = "console";
 
 impl Pipeline {
-    /// A worker that reads without a group and prints so many rows of each batch instead of storing them.
+    /// A worker that reads without a group and prints this many rows of each batch instead of storing them.
     pub(crate) async fn observer(&self, begin: Begin, rows: usize) -> Result<Worker> {
         let console = (console::KIND.parse)(serde_json::json!({ "rows": rows })).map_err(|e| anyhow!(e.message))?;
         let mut sinks = Vec::new();

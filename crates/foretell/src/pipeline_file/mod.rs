@@ -134,7 +134,7 @@ impl PipelineFile {
             let (message, remedy) = match error.kind() {
                 std::io::ErrorKind::NotFound => ("the file does not exist".to_string(), ""),
                 std::io::ErrorKind::InvalidData => (
-                    "the file is not UTF-8, so it is no pipeline file".to_string(),
+                    "the file is not UTF-8, so it is not a pipeline file".to_string(),
                     "of a model file `foretell inspect` tells what is in it, and `foretell predict MODEL DATA` uses it",
                 ),
                 _ => (format!("the file cannot be read: {error}"), ""),

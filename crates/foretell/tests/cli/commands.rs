@@ -145,7 +145,10 @@ fn what_stands_in_the_wrong_place_is_told() {
     std::fs::write(path("cc.csv"), "cc,x\nDE,1\n").unwrap();
     assert!(bad(&["predict", &path("cc.csv"), &model]).ends_with("is not: the model comes first"));
     let error = bad(&["check", &model]);
-    assert!(error.contains("is no pipeline file; of a model file `foretell inspect` tells what is in it"), "{error}");
+    assert!(
+        error.contains("is not a pipeline file; of a model file `foretell inspect` tells what is in it"),
+        "{error}"
+    );
     let yaml = |url: &str| {
         let text = format!(
             "pipeline: p\nsource: {{ file: {{ path: cc.csv }} }}\nquery: SELECT cc FROM records\n\

@@ -253,7 +253,7 @@ fn the_report_is_one_page_that_loads_nothing() {
         assert!(drawings >= 3, "{model}: {drawings} drawings");
         assert_eq!(page.matches("<svg role=\"img\"").count(), drawings, "each is called something");
         assert_eq!(page.matches("<desc>").count(), drawings, "each says what it shows");
-        assert!(!page.contains("NaN") && !page.contains("inf\""), "{model}: a place that is no number");
+        assert!(!page.contains("NaN") && !page.contains("inf\""), "{model}: a place that is not a number");
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no half of a page stays");
 }

@@ -84,7 +84,7 @@ fn read(cell: &str, data_type: &DataType) -> ArrayRef {
         DataType::Boolean => Arc::new(BooleanArray::from(vec![match cell {
             "True" => true,
             "False" => false,
-            other => panic!("{other} is no bool of Python"),
+            other => panic!("{other} is not a bool of Python"),
         }])),
         _ => Arc::new(StringArray::from(vec![cell])),
     }

@@ -270,7 +270,7 @@ impl Batch {
 pub(crate) struct Message<'a>(&'a sys::rd_kafka_message_t);
 
 impl<'a> Message<'a> {
-    /// What is wrong, if this is no message; [`RDKafkaErrorCode::PartitionEOF`] says that `offset` is the end.
+    /// What is wrong, if this is not a message; [`RDKafkaErrorCode::PartitionEOF`] says that `offset` is the end.
     pub(crate) fn error(&self) -> Option<RDKafkaErrorCode> {
         (self.0.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| self.0.err.into())
     }

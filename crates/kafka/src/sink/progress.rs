@@ -118,7 +118,7 @@ impl Owner {
 }
 
 fn json<T: Serialize>(value: &T) -> Result<String, StageError> {
-    serde_json::to_string(value).map_err(|error| StageError::state(format!("a position is no JSON: {error}")))
+    serde_json::to_string(value).map_err(|error| StageError::state(format!("a position is not JSON: {error}")))
 }
 
 /// What becomes of transactions that are open while the topic is read.
@@ -300,8 +300,11 @@ impl Ledger {
             return Ok(());
         }
         let unreadable = |error: serde_json::Error| {
-            StageError::state(format!("topic `{}`: what is stored for {partition} is no position: {error}", self.topic))
-                .remedy("`foretell positions set` stores one")
+            StageError::state(format!(
+                "topic `{}`: what is stored for {partition} is not a position: {error}",
+                self.topic
+            ))
+            .remedy("`foretell positions set` stores one")
         };
         match (piece, value) {
             (None, Some(value)) => {

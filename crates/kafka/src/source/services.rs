@@ -468,7 +468,7 @@ async fn a_damaged_batch_ends_the_reading_behind_the_last_good_one() {
     };
     let damages: [(&str, Vec<u8>, &str); 3] = [
         ("sum", damaged(good(&[b"3333", b"4444"])), "failed CRC32C check"),
-        // A checksum that fits and content that is no lz4, and a codec that nobody knows.
+        // A checksum that fits and content that is not lz4, and a codec that nobody knows.
         ("lz4", raw_batch(3, 2, b"no frame of lz4"), "Decompression (codec 0x3)"),
         ("codec", raw_batch(7, 2, b"anything"), "Decompression (codec 0x7)"),
     ];

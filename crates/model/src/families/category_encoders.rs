@@ -129,7 +129,7 @@ struct Map {
     categories: Categories,
     /// The numbers of each category.
     rows: Vec<Vec<f64>>,
-    /// The numbers of what is no category; none where it is refused.
+    /// The numbers of what is not a category; none where it is refused.
     unknown: Option<Vec<f64>>,
     /// The numbers of a missing value; none where it is refused.
     missing: Option<Vec<f64>>,

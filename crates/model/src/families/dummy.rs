@@ -104,7 +104,7 @@ fn constant(view: &View<'_>, target: Option<usize>, labels: &Labels) -> Result<u
             }
         }
     };
-    found.ok_or_else(|| Error::state(constant.path(), "is no class that was learned"))
+    found.ok_or_else(|| Error::state(constant.path(), "is not a class that was learned"))
 }
 
 fn class(constant: &View<'_>, labels: &Labels) -> Option<usize> {

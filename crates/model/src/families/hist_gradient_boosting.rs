@@ -26,7 +26,7 @@ pub(crate) const FAMILY: Family = Family {
         Entry::class("sklearn.ensemble._hist_gradient_boosting.binning", "_BinMapper"),
         Entry::class("sklearn.ensemble._hist_gradient_boosting.predictor", "TreePredictor"),
         Entry::class("sklearn.preprocessing._label", "LabelEncoder"),
-        // The check of the columns that are no categories: named, never called.
+        // The check of the columns that are not categories: named, never called.
         Entry::inert("sklearn.utils.validation", "check_array"),
     ],
     load,

@@ -40,7 +40,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     for (estimator, picked) in estimators.iter().zip(&picked) {
         let shape = Shape::read(estimator)?;
         if (shape.outputs, shape.classes) != (1, 1) || (!subset && shape.features != features) {
-            return Err(Error::state(estimator.path(), "is no tree of an isolation forest"));
+            return Err(Error::state(estimator.path(), "is not a tree of an isolation forest"));
         }
         let tree = estimator.attr("tree_")?;
         let (mut read, _) = read_tree(&tree, 1)?;
@@ -66,7 +66,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
             (offset.as_f64()?, view.attr("_threshold_")?.as_f64()?)
         }
         (Some(offset), _) => (offset.as_f64()?, 0.0),
-        // Until 0.19 a score of one half was no offset of the file's, and the threshold itself an outlier.
+        // Until 0.19 a score of one half was not an offset of the file's, and the threshold itself an outlier.
         (None, _) => (-0.5, view.attr("threshold_")?.as_f64()?.next_up()),
     };
     let plan = Plan::new(&ensemble, |_, value| value);
@@ -143,7 +143,7 @@ impl Age {
         }
     }
 
-    /// Of a leaf with so many nodes on the way to it, in the order of the library's operations.
+    /// Of a leaf with this many nodes on the way to it, in the order of the library's operations.
     fn depth(self, nodes: f64, samples: i64) -> f64 {
         match self {
             Age::Now => nodes + self.average_path(samples) - 1.0,
@@ -151,7 +151,7 @@ impl Age {
         }
     }
 
-    /// In a tree of so many rows.
+    /// In a tree of this many rows.
     fn average_path(self, samples: i64) -> f64 {
         const EULER: f64 = 0.577_215_664_901_532_9;
         const EULER_SHORT: f64 = 0.577_215_664_9;
@@ -180,7 +180,7 @@ mod run {
         pub(super) trees: f64,
         /// Whether the library divided twice.
         pub(super) by_mean: bool,
-        /// Whether trees of a single row are no division by zero.
+        /// Whether trees of a single row do not divide by zero.
         pub(super) guarded: bool,
     }
 

@@ -20,7 +20,7 @@ pub(crate) const FAMILY: Family = Family {
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     if given.is_some() {
-        return Err(Error::state(view.path(), "a LabelEncoder encodes one column, and is no step of a pipeline"));
+        return Err(Error::state(view.path(), "a LabelEncoder encodes one column, and is not a step of a pipeline"));
     }
     let encoding = read(view, Unknown::Refuse)?;
     let sources = loader.own_sources(1, None)?;

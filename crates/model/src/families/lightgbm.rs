@@ -205,7 +205,7 @@ mod recode {
         }
     }
 
-    /// How many rows hold what is no level.
+    /// How many rows hold what is not a level.
     fn recode(column: &mut ArrayRef, codes: &Codes) -> usize {
         let mut unseen = 0;
         let mut code = |found: Option<Option<&usize>>| {

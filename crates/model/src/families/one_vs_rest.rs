@@ -45,7 +45,7 @@ impl Rest {
                 };
                 Ok(Rest::Constant(value))
             }
-            None => Err(Error::state(view.path(), "is no estimator")),
+            None => Err(Error::state(view.path(), "is not an estimator")),
         }
     }
 }

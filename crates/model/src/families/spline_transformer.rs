@@ -21,7 +21,7 @@ pub(crate) const FAMILY: Family = Family {
     load,
 };
 
-/// Polynomials of a higher degree are no splines.
+/// Polynomials of a higher degree are not splines.
 const DEGREE: usize = 32;
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {

@@ -67,7 +67,7 @@ mod run {
         pub(super) labels: Vec<String>,
         /// By column and class, the value of each category.
         pub(super) encodings: Vec<Vec<f64>>,
-        /// By class, the value of what is no category.
+        /// By class, the value of what is not a category.
         pub(super) means: Vec<f64>,
     }
 

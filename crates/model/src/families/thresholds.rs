@@ -95,7 +95,7 @@ fn class(label: &View<'_>, labels: &Labels) -> Result<usize, Error> {
         _ => return Err(label.expected("a class label").into()),
     };
     let found = (0..labels.len()).find(|class| labels.key(*class) == key);
-    found.ok_or_else(|| Error::state(label.path(), "is no class that was learned"))
+    found.ok_or_else(|| Error::state(label.path(), "is not a class that was learned"))
 }
 
 mod run {

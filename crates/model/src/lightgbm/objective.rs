@@ -59,7 +59,7 @@ impl Objective {
         };
         for word in words {
             if let (Objective::Sigmoid(factor), Some(given)) = (&mut objective, word.strip_prefix("sigmoid:")) {
-                *factor = given.parse().map_err(|_| Error::state("objective", format!("`{given}` is no number")))?;
+                *factor = given.parse().map_err(|_| Error::state("objective", format!("`{given}` is not a number")))?;
             }
             if word == "sqrt" && objective == Objective::Identity {
                 objective = Objective::Square;

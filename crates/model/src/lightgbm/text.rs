@@ -41,7 +41,7 @@ pub(crate) struct Booster {
     pub(crate) levels: Vec<Option<Levels>>,
 }
 
-/// More outputs than this are no model but an attack on memory.
+/// More outputs than this are not a model but an attack on memory.
 const OUTPUTS: usize = 1 << 16;
 
 /// Reads a model text.
@@ -115,7 +115,7 @@ impl<'t> Parts<'t> {
     }
 
     fn count(&self, key: &str) -> Result<usize, Problem> {
-        self.text(key)?.trim().parse().map_err(|_| Problem::Text(0, format!("`{key}` is no count")))
+        self.text(key)?.trim().parse().map_err(|_| Problem::Text(0, format!("`{key}` is not a count")))
     }
 
     fn build(&self) -> Result<Booster, Problem> {
@@ -194,7 +194,7 @@ impl<'t> Parts<'t> {
             return Ok(Vec::new());
         };
         let lists: Vec<Vec<Value>> =
-            serde_json::from_str(text).map_err(|error| whole(format!("is no list of lists: {error}")))?;
+            serde_json::from_str(text).map_err(|error| whole(format!("is not a list of lists: {error}")))?;
         let named = self.parameters.get("categorical_feature").or_else(|| self.parameters.get("categorical_column"));
         let named: Vec<usize> =
             named.map(|text| text.split(',').filter_map(|one| one.trim().parse().ok()).collect()).unwrap_or_default();

@@ -33,7 +33,7 @@ impl Block<'_> {
     fn list<T: std::str::FromStr>(&self, key: &str, count: usize) -> Result<Vec<T>, String> {
         let text = self.lines.get(key).ok_or_else(|| format!("`{key}` is missing"))?;
         let all: Result<Vec<T>, _> = text.split_ascii_whitespace().map(str::parse).collect();
-        let all = all.map_err(|_| format!("`{key}` holds what is no number"))?;
+        let all = all.map_err(|_| format!("`{key}` holds what is not a number"))?;
         if all.len() != count {
             return Err(format!("`{key}` holds {} numbers instead of {count}", all.len()));
         }
@@ -47,7 +47,7 @@ impl Block<'_> {
 
     fn number(&self, key: &str) -> Result<usize, String> {
         let text = self.lines.get(key).ok_or_else(|| format!("`{key}` is missing"))?;
-        text.trim().parse().map_err(|_| format!("`{key}` is no count"))
+        text.trim().parse().map_err(|_| format!("`{key}` is not a count"))
     }
 
     /// Reads the tree, `features` wide.

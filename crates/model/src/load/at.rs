@@ -1,7 +1,7 @@
 //! Paths in a file that holds several things: `models[1].best`, `stores["St. Gallen"]`, `[3]`.
 //!
-//! A text key or an attribute is written after a dot, and where it is no plain word in brackets and quotes; in brackets
-//! too stand places in a list and keys that are no text, as Python shows them. Every path that an error lists can be
+//! A text key or an attribute is written after a dot, and where it is not a plain word in brackets and quotes; in brackets
+//! too stand places in a list and keys that are not text, as Python shows them. Every path that an error lists can be
 //! given back as it is.
 
 use foretell_pickle::{Value, View};

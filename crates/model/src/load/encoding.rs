@@ -14,7 +14,7 @@ impl Encoding {
     ///
     /// # Errors
     /// The file is broken or holds something else, the column is not there or not named where there are several, or
-    /// `unknown` is no whole number where the codes are.
+    /// `unknown` is not a whole number where the codes are.
     pub fn load(
         bytes: &[u8],
         options: &LoadOptions,

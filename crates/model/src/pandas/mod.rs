@@ -150,7 +150,7 @@ fn arrow_texts(view: &View<'_>) -> Result<Vec<Option<String>>, Error> {
 
 /// `_restore_array((type, length, nulls, offset, [validity, offsets, bytes], children, dictionary))`.
 fn arrow_array(view: &View<'_>) -> Result<Vec<Option<String>>, Error> {
-    let broken = || Error::state(view.path(), "an Arrow array that is no column of texts");
+    let broken = || Error::state(view.path(), "an Arrow array that is not a column of texts");
     let parts = view.arg(0)?;
     let kind = parts.item(0)?.arg(0)?;
     let wide = match kind.as_str()? {

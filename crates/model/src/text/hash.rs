@@ -20,7 +20,7 @@ pub(crate) fn murmur3(bytes: &[u8]) -> i32 {
     (hash ^ (hash >> 16)) as i32
 }
 
-/// Which of so many columns (at least one) a hash is counted in.
+/// Which of this many columns (at least one) a hash is counted in.
 pub(crate) fn place(hash: i32, columns: u32) -> u32 {
     match hash {
         i32::MIN => (i32::MAX as u32 - (columns - 1)) % columns,

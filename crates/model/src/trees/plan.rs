@@ -23,7 +23,7 @@ impl Leaf for f64 {}
 pub(crate) trait Threshold: Real + kernel::Searched {
     /// The `t` for which `x >= t` goes right exactly where the rule goes right with this threshold.
     fn lower(threshold: f64, rule: Rule) -> Self;
-    /// The bit index of a category, `None` where the value is no category.
+    /// The bit index of a category, `None` where the value is not a category.
     fn category(self) -> Option<usize>;
 }
 

@@ -157,7 +157,7 @@ impl Parts {
     }
 }
 
-/// More features than this are no model but an attack on memory.
+/// More features than this are not a model but an attack on memory.
 const FEATURES: usize = 1 << 24;
 /// Likewise classes and targets.
 const OUTPUTS: usize = 1 << 16;

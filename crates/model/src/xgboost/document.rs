@@ -103,7 +103,7 @@ impl Doc {
         let text = self.text(param, "base_score")?;
         let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(&text);
         let parsed: Result<Vec<f32>, _> = inner.split(',').map(|number| number.trim().parse::<f32>()).collect();
-        parsed.or_else(|_| self.fail("`base_score` is no number"))
+        parsed.or_else(|_| self.fail("`base_score` is not a number"))
     }
 
     fn texts(&self, value: Option<Value>, key: &str) -> Result<Vec<String>, Error> {
@@ -113,18 +113,18 @@ impl Doc {
             Value::List(all) => {
                 let texts = all.into_iter().map(|value| match value {
                     Value::Text(text) => Ok(text),
-                    _ => self.fail(format!("`{key}` holds something that is no text")),
+                    _ => self.fail(format!("`{key}` holds something that is not text")),
                 });
                 texts.collect()
             }
-            _ => self.fail(format!("`{key}` is no list of texts")),
+            _ => self.fail(format!("`{key}` is not a list of texts")),
         }
     }
 
     fn ints<'v>(&self, value: &'v Value, key: &str) -> Result<&'v [i64], Error> {
         match value {
             Value::Ints(all) => Ok(all),
-            _ => self.fail(format!("`{key}` is no list of whole numbers")),
+            _ => self.fail(format!("`{key}` is not a list of whole numbers")),
         }
     }
 
@@ -132,7 +132,7 @@ impl Doc {
         match value {
             Value::Floats(all) => Ok(all),
             Value::Ints(all) => Ok(all.into_iter().map(|int| int as f32).collect()),
-            _ => self.fail(format!("`{key}` is no list of numbers")),
+            _ => self.fail(format!("`{key}` is not a list of numbers")),
         }
     }
 
@@ -157,7 +157,7 @@ impl Doc {
         let trees = match self.need(&mut model, "trees")? {
             Value::List(trees) => trees,
             Value::Ints(empty) if empty.is_empty() => Vec::new(),
-            _ => return self.fail("`trees` is no list of trees"),
+            _ => return self.fail("`trees` is not a list of trees"),
         };
         if trees.len() != info.len() {
             return self.fail(format!("{} trees, but `tree_info` has {}", trees.len(), info.len()));
@@ -251,7 +251,7 @@ impl Doc {
                 .iter()
                 .map(|value| if let Value::Bool(yes) = value { Ok(i64::from(*yes)) } else { self.fail(key) })
                 .collect(),
-            _ => self.fail(format!("tree {index}: `{key}` is no list of whole numbers")),
+            _ => self.fail(format!("tree {index}: `{key}` is not a list of whole numbers")),
         };
         let left = ints(list("left_children")?, "left_children")?;
         let right = ints(list("right_children")?, "right_children")?;

@@ -79,9 +79,9 @@ impl Machine<'_> {
         }
         let text = |line: &[u8]| {
             let text = str::from_utf8(line).map_err(|_| ErrorKind::NotUtf8)?;
-            // A table whose header begins with a `c` is no pickle, and its second line somebody's record: not to be told.
+            // A table whose header begins with a `c` is not a pickle, and its second line somebody's record: not to be told.
             let is_name = text.chars().all(|char| char.is_alphanumeric() || "._<>".contains(char));
-            if is_name { Ok(text.to_owned()) } else { Err(ErrorKind::Literal("name of a global")) }
+            if is_name { Ok(text.to_owned()) } else { Err(ErrorKind::Literal("a name of a global")) }
         };
         Ok((text(module)?, text(name)?))
     }

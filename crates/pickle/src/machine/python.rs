@@ -59,7 +59,7 @@ impl Machine<'_> {
         matches!(self.text(encoding), Some("latin1" | "latin-1"))
     }
 
-    /// Text that stands for bytes, one character a byte; nothing where a character is no byte.
+    /// Text that stands for bytes, one character a byte; nothing where a character is not a byte.
     fn latin(&mut self, id: Id) -> Result<Option<Blob>> {
         let blob = match self.value(id) {
             Value::Str(blob) => *blob,

@@ -62,7 +62,7 @@ impl Machine<'_> {
     pub(super) fn index(&mut self) -> Result<u64> {
         let line = self.stream.line()?;
         let index = std::str::from_utf8(line).ok().and_then(|text| text.parse().ok());
-        index.ok_or(ErrorKind::Literal("memo entry"))
+        index.ok_or(ErrorKind::Literal("a memo entry"))
     }
 
     pub(super) fn put(&mut self, index: u64) -> Result<()> {

@@ -45,7 +45,7 @@ fn stack_global_from_the_memo() {
 
 #[test]
 fn stack_global_from_a_join() {
-    // What builds texts at run time is not listed itself; what is listed gives bytes, which are no name.
+    // What builds texts at run time is not listed itself; what is listed gives bytes, which are not a name.
     let join = cat![call("builtins", "getattr", &[text(""), text("join")])];
     assert_eq!(refused(stream(join)), "byte 2 (GLOBAL): global `builtins.getattr` is not allowed");
     let encoded = cat![text("os"), call("_codecs", "encode", &[text("system"), text("latin1")]), b"\x93"];

@@ -144,5 +144,5 @@ fn files_that_are_something_else() {
 
 #[test]
 fn a_container_inside_of_a_container() {
-    assert_eq!(refused(zlib(&zlib(b"\x80\x02N."))), "byte 0 (?): 0x78 is no opcode");
+    assert_eq!(refused(zlib(&zlib(b"\x80\x02N."))), "byte 0 (?): 0x78 is not an opcode");
 }

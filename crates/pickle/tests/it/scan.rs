@@ -98,7 +98,7 @@ fn a_scan_says_where_it_stopped() {
     let bytes = cat![b"\x80\x02", global("os", "system"), tuple(&[raw(b"x")]), b"R\xff", global("not", "seen"), b"."];
     let scan = scanned(bytes);
     assert_eq!(globals(&scan), ["2 os.system x1"]);
-    assert_eq!(scan.stopped.unwrap().to_string(), "byte 22 (?): 0xff is no opcode");
+    assert_eq!(scan.stopped.unwrap().to_string(), "byte 22 (?): 0xff is not an opcode");
     let scan = scanned(stream(new("os", "system"))[..10].to_vec());
     assert_eq!(scan.stopped.unwrap().to_string(), "byte 2 (GLOBAL): the line has no end");
 }

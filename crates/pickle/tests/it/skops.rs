@@ -100,11 +100,11 @@ fn headers_that_lie() {
 fn names_that_lead_elsewhere() {
     for name in ["../x", "/etc/passwd", "a/b", "a\\b", "C:x", "..", ".", ".x", "a\0b", "", "é", "a b"] {
         let text = refused(zip(&[schema(NONE), file(name, b"x")]));
-        assert_eq!(text, "the zip file has an entry whose name is no plain file name", "{name}");
+        assert_eq!(text, "the zip file has an entry whose name is not a plain file name", "{name}");
     }
     let long = "x".repeat(256);
     let text = refused(zip(&[schema(NONE), file(&long, b"x")]));
-    assert_eq!(text, "the zip file has an entry whose name is no plain file name");
+    assert_eq!(text, "the zip file has an entry whose name is not a plain file name");
 }
 
 #[test]
@@ -167,10 +167,10 @@ fn zips_that_are_something_else() {
 #[test]
 fn schemas_that_are_not_what_skops_writes() {
     for (text, expected) in [
-        ("", "byte 0 (schema.json): this is no JSON"),
-        ("{\"protocol\": 2", "byte 14 (schema.json): this is no JSON"),
-        ("{\"protocol\": 2} x", "byte 16 (schema.json): this is no JSON"),
-        ("{\"protocol\": 2}\u{e9}", "byte 15 (schema.json): this is no JSON"),
+        ("", "byte 0 (schema.json): this is not JSON"),
+        ("{\"protocol\": 2", "byte 14 (schema.json): this is not JSON"),
+        ("{\"protocol\": 2} x", "byte 16 (schema.json): this is not JSON"),
+        ("{\"protocol\": 2}\u{e9}", "byte 15 (schema.json): this is not JSON"),
         ("[]", "byte 0 (schema.json): `protocol` is not what skops writes"),
         ("{\"protocol\": true}", "byte 0 (schema.json): `protocol` is not what skops writes"),
         ("{\"protocol\": 2, \"protocol\": 1}", "byte 0 (schema.json): `protocol` is not what skops writes"),
@@ -186,13 +186,13 @@ fn schemas_that_are_not_what_skops_writes() {
 #[test]
 fn nodes_of_no_kind() {
     let unknown = node("EvilNode", "builtins", "list", "");
-    assert_eq!(refused(only(&unknown)), "byte 0 (?): `EvilNode` is no kind of node");
+    assert_eq!(refused(only(&unknown)), "byte 0 (?): `EvilNode` is not a kind of node");
     let twice = node("ListNode", "builtins", "list", r#", "content": [], "content": []"#);
     assert_eq!(refused(only(&twice)), "byte 0 (ListNode): `content` is not what skops writes");
     let raw = node("ListNode", "builtins", "list", r#", "content": [1]"#);
     assert_eq!(refused(only(&raw)), "byte 0 (ListNode): `content` is not what skops writes");
     let code = node("JsonNode", "builtins", "str", r#", "content": "__import__('os')""#);
-    assert_eq!(refused(only(&code)), "byte 0 (JsonNode): this is no JSON");
+    assert_eq!(refused(only(&code)), "byte 0 (JsonNode): this is not JSON");
     let method = node("MethodNode", "shop", "Basket", r#", "content": {"func": "pay"}"#);
     assert_eq!(refused(only(&method)), "byte 0 (MethodNode): methods and functions of `operator` are not allowed");
     let array = node("NdArrayNode", "numpy", "ndarray", r#", "type": "pickle""#);
@@ -272,9 +272,9 @@ fn keys_that_do_not_fit() {
     good(only(&dict(&kind("int"), &one)));
     let ends = |node: String, what: &str| assert_eq!(refused(only(&node)), format!("byte 0 (DictNode): {what}"));
     ends(dict("", &one), "`key_types` is not what skops writes");
-    ends(dict(&kind("bool"), &one), "this is no bool");
+    ends(dict(&kind("bool"), &one), "this is not a bool");
     ends(dict(&kind("list"), &one), "`key_types` is not what skops writes");
-    ends(dict(&kind("int"), &format!(r#"{{"x": {NONE}}}"#)), "this is no integer");
+    ends(dict(&kind("int"), &format!(r#"{{"x": {NONE}}}"#)), "this is not an integer");
     ends(dict(NONE, &one), "`key_types` is not what skops writes");
 }
 

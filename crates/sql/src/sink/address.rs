@@ -99,7 +99,7 @@ pub(super) fn reason_of(error: sqlx::Error) -> String {
 /// The drivers pass over options that they do not know: a misspelt `ssl-mode` would mean no TLS.
 pub(super) fn check_options(url: &Url, known: &[&str]) -> Result<(), StageError> {
     let keys = || url.query_pairs().map(|(k, _)| k.into_owned()).filter(|k| !k.starts_with("options["));
-    // What follows an `&` in a password is no option.
+    // What follows an `&` in a password is not an option.
     if keys().any(|key| key == "password") && !keys().all(|key| known.contains(&key.as_str())) {
         return Err(wrong("an option beside `password` is not known").remedy("write `%26` for `&` in a password"));
     }

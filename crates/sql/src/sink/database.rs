@@ -166,7 +166,7 @@ pub(super) trait Database: Send + Sync {
     /// Checks what only the database can check of an INSERT, and writes nothing.
     async fn probe(&mut self, insert: &Insert, columns: &[Data]) -> Result<(), Failure>;
 
-    /// How many rows of so many columns go into one statement, and how many bytes of values. A database without
+    /// How many rows of this many columns go into one statement, and how many bytes of values. A database without
     /// multi-row `VALUES` answers 1, or sends its rows as a prepared batch.
     fn chunk(&self, columns: usize) -> (usize, usize);
 

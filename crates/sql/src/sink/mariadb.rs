@@ -505,7 +505,7 @@ fn column(row: &[Value]) -> Option<Column> {
         "tinyint" | "smallint" | "mediumint" | "int" | "bigint" => ColumnKind::Int,
         "bit" => ColumnKind::UInt,
         "year" => ColumnKind::Year,
-        // FLOAT(7,3): so many digits, however they are kept.
+        // FLOAT(7,3): this many digits, however they are kept.
         "float" | "double" if scale.is_some() => ColumnKind::Decimal { precision: 0, scale },
         "float" => ColumnKind::Float { single: true },
         "double" => ColumnKind::Float { single: false },

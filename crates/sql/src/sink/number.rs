@@ -9,7 +9,7 @@ pub(super) struct Number {
 }
 
 impl Number {
-    /// Reads `12`, `-0.5`, `.5`, `1e-7`; `None` where the text is no number.
+    /// Reads `12`, `-0.5`, `.5`, `1e-7`; `None` where the text is not a number.
     pub(super) fn read(text: &str) -> Option<Number> {
         let (negative, rest) = match text.as_bytes().first()? {
             b'-' => (true, text.get(1..)?),
@@ -42,7 +42,7 @@ impl Number {
         if self.digits.is_empty() { i64::MIN } else { -self.exponent }
     }
 
-    /// Rounded to so many digits after the point, halves away from zero, as databases round.
+    /// Rounded to this many digits after the point, halves away from zero, as databases round.
     pub(super) fn rounded(mut self, places: i64) -> Number {
         let surplus = self.places().saturating_sub(places);
         let Ok(surplus @ 1..) = usize::try_from(surplus) else { return self };

@@ -456,7 +456,7 @@ impl Sink for SqlSink {
         let own = &self.plan.owner;
         let mut traces: Vec<Trace> = Vec::new();
         for (owner, log) in owners {
-            // Pipelines share a database; what wrote under this name to a table that is empty was no one's rows here.
+            // Pipelines share a database; what wrote under this name to a table that is empty were not anyone's rows here.
             let other = owner.pipeline != own.pipeline;
             if (other && (owner.sink != own.sink || !self.has_rows(db.as_mut()).await?)) || owner == *own {
                 continue;

@@ -13,7 +13,7 @@ pub(super) struct RefusedRow {
     pub(super) reason: String,
 }
 
-/// So many rows that are all refused with the same words say that it is not the rows.
+/// This many rows that are all refused with the same words say that it is not the rows.
 const TELLING: usize = 8;
 
 /// Inserts a batch within the open transaction; returns the rows that it refused, ascending.

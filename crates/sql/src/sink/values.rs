@@ -102,7 +102,7 @@ enum Take {
     Float {
         single: bool,
     },
-    /// As the text of a number, with so many digits after the point.
+    /// As the text of a number, with this many digits after the point.
     Decimal {
         scale: Option<i64>,
     },
@@ -366,7 +366,7 @@ fn floats(texts: &StringArray, single: bool, rules: &Rules) -> Float64Array {
     texts.iter().map(|text| text.and_then(float)).collect()
 }
 
-/// Texts as texts of numbers that a column with so many digits after the point holds: floats are rounded to these, other
+/// Texts as texts of numbers that a column with this many digits after the point holds: floats are rounded to these, other
 /// numbers must fit.
 fn decimals(texts: &StringArray, float: bool, scale: Option<i64>, rules: &Rules) -> StringArray {
     let fits = |text: &str| {
@@ -540,7 +540,7 @@ fn as_time(text: &str, digits: u8, instant: bool, zone: Tz) -> Option<String> {
     Some(cut(&time_text(time), digits))
 }
 
-/// A time's text with no more than so many digits after the second.
+/// A time's text with no more than this many digits after the second.
 fn cut(text: &str, digits: u8) -> String {
     match text.split_once('.') {
         Some((before, _)) if digits == 0 => before.to_owned(),
@@ -557,7 +557,7 @@ enum Moves {
     FromLocal,
 }
 
-/// Moves times and cuts them to so many digits after the second. Times of a batch are often all the same: the last
+/// Moves times and cuts them to this many digits after the second. Times of a batch are often all the same: the last
 /// answer is kept.
 fn shifted(micros: &TimestampMicrosecondArray, moves: Moves, zone: Tz, digits: u8) -> TimestampMicrosecondArray {
     let step = 10_i64.pow(6_u32.saturating_sub(digits.into()));

@@ -315,7 +315,7 @@ pub async fn created_columns_hold_every_digit(bed: &mut Bed) {
     sink.claim(&[claim(0, 0)]).await.unwrap();
     let written = sink.write(&write(0, 0, 1, rows)).await.unwrap();
     if bed.server == Server::Sqlite {
-        // It has no type of so many digits, and says so.
+        // It has no type of this many digits, and says so.
         assert_eq!(written.rejected, 1);
         let kept = &bed.rows(&["row"], "foretell_rejected").await[0];
         let row = r#"{"d":12345678901234567890.123456789012345678,"small":123.45,"u":18446744073709551615}"#;

@@ -264,7 +264,7 @@ pub async fn what_is_stored_is_handed_over(bed: &mut Bed) {
     this.keep = Some(PlanRetention { pieces: this.plan.pieces().collect(), floor });
     sink.write(&this).await.unwrap();
     let before = sink.positions().await.unwrap();
-    assert_eq!(sink.traces().await.unwrap(), [], "its own are no traces");
+    assert_eq!(sink.traces().await.unwrap(), [], "its own are not traces");
     sink.hand_over("other", "renamed").await.unwrap();
     assert_eq!(sink.positions().await.unwrap(), []);
     // Back again: all of it is there.

@@ -98,7 +98,7 @@ pub async fn a_row_is_refused_for_whatever_reason(bed: &mut Bed) {
         let mut sink = open(bed, json!({})).await;
         assert_eq!(put(&mut sink, 0..10).await.unwrap().rejected, 1, "{action}");
         third_is_refused(bed, reason).await;
-        // Alone in its batch it is no other row.
+        // Alone in its batch there is no other row.
         assert_eq!(put(&mut sink, 3..4).await.unwrap().rejected, 1, "{action}");
         assert_eq!(put(&mut sink, 20..23).await.unwrap().rejected, 0, "{action}");
     }
@@ -149,7 +149,7 @@ pub async fn a_single_row_is_refused_alone(bed: &mut Bed) {
             assert_eq!(bed.count("result").await, 9);
             let reasons = bed.rows(&["reason"], "foretell_rejected").await;
             assert_eq!(reasons, ["refused by the table's row security (SQLSTATE 42501)"; 2]);
-            // A right that is gone is no row's fault.
+            // A right that is gone is not the fault of a row.
             bed.run(&format!("REVOKE INSERT ON result FROM {user}")).await;
             let error = put(&mut sink, 5..6).await.unwrap_err();
             assert_eq!(error.fault, Fault::Settings, "{error}");

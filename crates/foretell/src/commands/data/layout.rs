@@ -90,7 +90,7 @@ impl From<&InputKind> for ColumnKind {
 pub(crate) struct Request<'a> {
     /// The model's inputs by name, in its order, whatever names it knows.
     pub(crate) columns: Option<&'a [String]>,
-    /// Columns that are read as values and are no input of the model.
+    /// Columns that are read as values and are not inputs of the model.
     pub(crate) more: &'a [(&'a str, ColumnKind)],
     /// Columns that go to the output as they are.
     pub(crate) keep: &'a [String],
@@ -152,7 +152,7 @@ impl Column {
     }
 }
 
-/// A CSV whose first line is no header, or is written in another way, is told apart from one that lacks a column: what
+/// A CSV whose first line is not a header, or is written in another way, is told apart from one that lacks a column: what
 /// stands in its first line may be a record, and is not repeated. `named`: the names that are looked for are not the
 /// file's own.
 fn check_header(input: &Input, names: &[&str], named: bool) -> Result<()> {
@@ -198,7 +198,7 @@ impl Layout {
         }
     }
 
-    /// Whether the model takes what the values of JSON are: a text is no number, and a number no text.
+    /// Whether the model takes what the values of JSON are: a text is not a number, and a number no text.
     pub(crate) fn check(&self, signature: &Signature, input: &Input) -> Result<()> {
         for (feature, column) in self.features.iter().enumerate() {
             refuse(input, signature.accepts(feature, &column.data_type.arrow()))?;

@@ -125,7 +125,7 @@ pub(crate) fn settle(layout: &mut Layout, chunk: &Chunk, how: &How, members: &[(
     }
 }
 
-/// So many rows tell what a column holds.
+/// This many rows tell what a column holds.
 const SAMPLE: usize = 20_000;
 
 // ---------------------------------------------------------------- CSV
@@ -174,7 +174,7 @@ fn parse_csv(text: &[u8], layout: &Layout, place: &Place<'_>) -> Result<Table> {
 
 // ---------------------------------------------------------------- JSON Lines
 
-/// The members of the first rows' objects, and what their values are. What is no object stops the command when its turn
+/// The members of the first rows' objects, and what their values are. What is not an object stops the command when its turn
 /// comes.
 pub(crate) fn members(chunk: &Chunk) -> Vec<(String, JsonGuess)> {
     let Body::Text(text) = &chunk.body else { return Vec::new() };

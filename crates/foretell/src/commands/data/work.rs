@@ -30,7 +30,7 @@ pub(crate) trait Work: Send + Sync + 'static {
 enum Done<M> {
     /// A chunk: its number, its bytes in the file, its rows.
     Chunk(u64, u64, Result<(M, usize)>),
-    /// The file has so many chunks.
+    /// The file has this many chunks.
     End(u64),
 }
 

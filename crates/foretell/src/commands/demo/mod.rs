@@ -149,7 +149,7 @@ fn farewell(dir: &Path) -> Result<()> {
         "\nThat was it. What is left in {dir}/:\n  \
          result.db            table `result`: PNO, PRETIME, Time (SQLite)\n  \
          utime.csv            {} lines `PNO,PRETIME`\n  \
-         dead_letters.jsonl   {} orders that were no orders, each with its reason\n  \
+         dead_letters.jsonl   {} orders that were not orders, each with its reason\n  \
          pipeline.yaml        what you just saw, in 20 lines; {} messages went to the topic `utime`\n\n\
          Next:\n  \
          {program} inspect {dir}/mri_xgb.joblib\n  \

@@ -209,7 +209,7 @@ fn with_arguments(name: &str, arguments: Option<&View<'_>>) -> Result<Option<Fun
         "nan_to_num" => Of::Finite(number("nan")?.unwrap_or(0.0), number("posinf")?, number("neginf")?),
         _ => {
             let decimals = argument("decimals")?.map(|one| one.as_i64()).transpose()?.unwrap_or(0);
-            // Beyond these a power of ten is no float64.
+            // Beyond these a power of ten is not a float64.
             Of::Round(i32::try_from(decimals.clamp(-400, 400)).unwrap_or(0))
         }
     };

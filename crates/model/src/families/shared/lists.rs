@@ -9,7 +9,7 @@ use arrow_array::{Array, ArrayRef};
 use arrow_schema::DataType;
 
 /// All values of a column of lists, and where among them each row's are: none where the row is NULL. Nothing where the
-/// column is no column of lists.
+/// column is not a column of lists.
 pub(in crate::families) fn lists(column: &ArrayRef) -> Option<(&ArrayRef, Vec<Option<Range<usize>>>)> {
     fn ranges(column: &ArrayRef, ends: impl Iterator<Item = (usize, usize)>) -> Vec<Option<Range<usize>>> {
         ends.enumerate().map(|(row, (start, end))| column.is_valid(row).then_some(start..end)).collect()

@@ -36,7 +36,7 @@ pub(super) enum Inverse {
 const SUPPORTED: &str = "FunctionTransformer, MaxAbsScaler, MinMaxScaler, PowerTransformer, QuantileTransformer, \
                          RobustScaler, StandardScaler, Pipeline of those";
 
-/// The operations of a transformer's `inverse_transform` for so many targets, in their order.
+/// The operations of a transformer's `inverse_transform` for this many targets, in their order.
 pub(super) fn read(transformer: &View<'_>, targets: usize) -> Result<Vec<Inverse>, Error> {
     let mut steps = Vec::new();
     let class = transformer.class().map(|class| class.name.as_str()).unwrap_or_default();

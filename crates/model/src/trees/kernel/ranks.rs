@@ -18,7 +18,7 @@ use super::super::plan::{Leaf, Threshold};
 /// Rows whose ranks one register holds.
 pub(crate) const ROWS: usize = 64;
 
-/// Groups of so many rows that go side by side, to hide each other's latencies.
+/// Groups of this many rows that go side by side, to hide each other's latencies.
 const GROUPS: usize = 2;
 
 /// Rows that are scored together.

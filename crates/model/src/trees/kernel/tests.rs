@@ -31,7 +31,7 @@ impl Dice {
     }
 }
 
-/// A tree of at most so many splits: random leaves are split, so that it is neither complete nor a chain.
+/// A tree of at most this many splits: random leaves are split, so that it is neither complete nor a chain.
 fn tree(dice: &mut Dice, splits: usize, features: usize, width: usize, offset: u32) -> Tree {
     let leaf = Node {
         left: NONE,

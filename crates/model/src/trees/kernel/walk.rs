@@ -186,7 +186,7 @@ impl<T: Threshold, V: Leaf> Walk<T, V> {
         }
     }
 
-    /// Where a row goes from a node. What is in a set of categories goes right, what is no category or too large goes
+    /// Where a row goes from a node. What is in a set of categories goes right, what is not a category or too large goes
     /// left, what is missing goes the missing way.
     #[inline(always)]
     fn next<const SETS: bool>(&self, at: u32, row: &[T]) -> u32 {

@@ -163,14 +163,14 @@ impl Machine<'_> {
             "bool" | "bool_" => match text.as_ref() {
                 "true" | "True" => self.make(Value::Bool(true)),
                 "false" | "False" => self.make(Value::Bool(false)),
-                _ => Err(ErrorKind::Literal("bool")),
+                _ => Err(ErrorKind::Literal("a bool")),
             },
             "float" | "float16" | "float32" | "float64" => {
-                let value = text.parse().map_err(|_| ErrorKind::Literal("float"))?;
+                let value = text.parse().map_err(|_| ErrorKind::Literal("a float"))?;
                 self.make(Value::Float(value))
             }
             name if name.starts_with("int") || name.starts_with("uint") => {
-                let value = text.parse().map_err(|_| ErrorKind::Literal("integer"))?;
+                let value = text.parse().map_err(|_| ErrorKind::Literal("an integer"))?;
                 self.make(Value::Int(value))
             }
             _ => Err(ErrorKind::Part("key_types")),
@@ -206,7 +206,7 @@ impl Machine<'_> {
         let mut ends = [NONE; 3];
         for (end, key) in ends.iter_mut().zip(["start", "stop", "step"]) {
             let at = tree.part(content, key)?;
-            // The ends of a slice are no nodes but what they are: numbers, or the names of columns.
+            // The ends of a slice are not nodes but what they are: numbers, or the names of columns.
             *end = self.json_value(tree.json.text(at))?;
         }
         self.make(Value::Slice(ends))
