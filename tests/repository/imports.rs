@@ -21,9 +21,6 @@ const CIRCLES: &[(&str, &[&str])] = &[
     ("kafka/sink", &["land", "progress", "writer"]),
     ("query", &["error", "failure", "function", "parse", "slot"]),
     ("model/trees", &["kernel", "plan"]),
-    ("pickle", &["allow", "builtin"]),
-    ("pickle", &["array", "container", "error", "literal", "stream", "value", "view"]),
-    ("pickle", &["machine", "scan", "skops"]),
 ];
 
 /// A module by its path within the crate; the crate itself is empty.
