@@ -17,8 +17,6 @@ const CIRCLES: &[(&str, &[&str])] = &[
     ("decode", &["build", "column", "decimal", "field", "time", "values"]),
     ("files/sink", &["block", "csv", "format", "jsonl", "parquet"]),
     ("files/source", &["infer", "text", "unpack", "whole"]),
-    ("kafka", &["client", "raw"]),
-    ("kafka/sink", &["land", "progress", "writer"]),
     ("query", &["error", "failure", "function", "parse", "slot"]),
     ("model/trees", &["kernel", "plan"]),
     ("pickle", &["allow", "builtin"]),
