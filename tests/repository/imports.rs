@@ -14,8 +14,6 @@ use crate::root;
 ///
 /// Those of `model/trees` are one algorithm in two files: a plan is made for the kernel that will walk it.
 const CIRCLES: &[(&str, &[&str])] = &[
-    ("kafka", &["client", "raw"]),
-    ("kafka/sink", &["land", "progress", "writer"]),
     ("query", &["error", "failure", "function", "parse", "slot"]),
     ("model/trees", &["kernel", "plan"]),
 ];
