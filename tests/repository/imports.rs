@@ -19,7 +19,6 @@ const CIRCLES: &[(&str, &[&str])] = &[
     ("files/source", &["infer", "text", "unpack", "whole"]),
     ("kafka", &["client", "raw"]),
     ("kafka/sink", &["land", "progress", "writer"]),
-    ("query", &["error", "failure", "function", "parse", "slot"]),
     ("model/trees", &["kernel", "plan"]),
     ("pickle", &["allow", "builtin"]),
     ("pickle", &["array", "container", "error", "literal", "stream", "value", "view"]),

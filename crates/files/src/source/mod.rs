@@ -37,7 +37,7 @@ use self::reader::FileSource;
 use self::settings::Settings;
 pub use self::whole::no_records;
 use foretell_connect::kind::{
-    DecodeText, Head, Inferred, Kind, SettingsError, SourceContext, SourceSettings, schema_of, settings_of,
+    DecodeSpec, Head, Inferred, Kind, SettingsError, SourceContext, SourceSettings, schema_of, settings_of,
 };
 
 /// The kind `file`.
@@ -82,7 +82,7 @@ impl SourceSettings for Files {
         true
     }
 
-    async fn infer(&self, base: &Path, given: Option<&DecodeText>) -> Result<Inferred, StageError> {
+    async fn infer(&self, base: &Path, given: Option<&DecodeSpec>) -> Result<Inferred, StageError> {
         infer::infer(&self.settings, base, given).await
     }
 

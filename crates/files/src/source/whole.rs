@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 use super::infer::fields;
 use super::settings::{Format, Packing, dialect};
 use super::text::Lines;
-use foretell_connect::kind::DecodeText;
+use foretell_connect::kind::DecodeSpec;
 use foretell_decode::fields::trim_line_end;
 
 /// This many first bytes tell what a file is.
@@ -112,7 +112,7 @@ pub fn no_records(begin: &[u8], json: bool, ended: bool) -> Option<Wrong> {
 pub(super) fn begins_well(
     url: &str,
     format: Format,
-    decode: &DecodeText,
+    decode: &DecodeSpec,
     header: Option<Option<&[u8]>>,
     lines: Option<&Lines>,
     ended: bool,
@@ -130,7 +130,7 @@ pub(super) fn begins_well(
 }
 
 /// A header with other names, or the same in another order, would feed one column as another.
-fn check_header(url: &str, format: Format, decode: &DecodeText, header: Option<&[u8]>) -> Result<(), StageError> {
+fn check_header(url: &str, format: Format, decode: &DecodeSpec, header: Option<&[u8]>) -> Result<(), StageError> {
     if format != Format::Csv || decode.kind != "csv" {
         return Ok(());
     }

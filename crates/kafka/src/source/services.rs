@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::mock::{Feed, Mock};
 use crate::testing::{admin, batch, brokers, create, delete, grow, put, raw_batch, topic, unique};
-use foretell_connect::kind::{DecodeText, SourceContext, settings_of};
+use foretell_connect::kind::{DecodeSpec, SourceContext, settings_of};
 use foretell_connect::storage::Local;
 
 use super::{KIND, Settings};
@@ -27,7 +27,7 @@ fn context(pipeline: &str, worker: &str) -> SourceContext {
         index: 0,
         workers: 1,
         ends: false,
-        decode: DecodeText { kind: "json".into(), settings: json!({}) },
+        decode: DecodeSpec { kind: "json".into(), settings: json!({}) },
         state: (Arc::new(Local), "/nowhere".into()),
         base: ".".into(),
         observe: false,
