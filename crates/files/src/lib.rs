@@ -12,3 +12,5 @@ pub use source::KIND as SOURCE;
 
 /// Files as a sink.
 pub use sink::KIND as SINK;
+/// The reference table `file`.
+pub use table::KIND as TABLE;

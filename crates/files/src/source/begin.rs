@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 use super::lines::{Lines, records};
 use super::magic::{HEAD, Wrong, line_ends, no_text};
 use super::settings::{Format, dialect};
-use foretell_connect::kind::DecodeText;
+use foretell_connect::kind::DecodeSpec;
 use foretell_decode::fields::Dialect;
 
 /// Why a file that begins like this is not CSV or JSON Lines in UTF-8, and what would help where its name says what it is
@@ -28,7 +28,7 @@ pub fn no_records(begin: &[u8], json: bool, ended: bool) -> Option<Wrong> {
 pub(super) fn begins_well(
     url: &str,
     format: Format,
-    decode: &DecodeText,
+    decode: &DecodeSpec,
     header: Option<Option<&[u8]>>,
     lines: Option<&Lines>,
     ended: bool,
@@ -46,7 +46,7 @@ pub(super) fn begins_well(
 }
 
 /// A header with other names, or the same in another order, would feed one column as another.
-fn check_header(url: &str, format: Format, decode: &DecodeText, header: Option<&[u8]>) -> Result<(), StageError> {
+fn check_header(url: &str, format: Format, decode: &DecodeSpec, header: Option<&[u8]>) -> Result<(), StageError> {
     if format != Format::Csv || decode.kind != "csv" {
         return Ok(());
     }

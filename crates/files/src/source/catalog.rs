@@ -13,7 +13,7 @@ use super::find::find;
 use super::manifest::{Known, Listed, Manifest};
 use super::settings::{Format, Found, ReadOptions, Settings};
 use foretell_connect::human::HumanSize;
-use foretell_connect::kind::{DecodeText, SourceContext};
+use foretell_connect::kind::{DecodeSpec, SourceContext};
 use foretell_connect::storage::{ErrorKind, Reader, Reading, Stat, Storage, escape};
 
 /// Bytes read at once where lines are only counted.
@@ -26,7 +26,7 @@ const USUAL_RECORD: u64 = 50;
 /// The files of a pipeline.
 pub(super) struct Catalog {
     pub(super) settings: Arc<Settings>,
-    pub(super) decode: DecodeText,
+    pub(super) decode: DecodeSpec,
     base: PathBuf,
     /// What the paths mean.
     patterns: Vec<Found>,

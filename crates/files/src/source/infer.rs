@@ -16,7 +16,7 @@ use super::lines::{Lines, records};
 use super::parquet::footer;
 use super::settings::{Format, ReadOptions, Settings, dialect, is_tabbed};
 use super::text::{Shape, Text};
-use foretell_connect::kind::{DecodeText, Inferred, SettingsError};
+use foretell_connect::kind::{DecodeSpec, Inferred, SettingsError};
 use foretell_connect::storage::Reader;
 use foretell_decode::fields::Dialect;
 use foretell_decode::{DECODERS, Guess, JsonGuess, JsonKind, Members, Type, is_record, outline, type_of};
@@ -39,14 +39,14 @@ type Found = Vec<(String, Type)>;
 pub(super) async fn infer(
     settings: &Arc<Settings>,
     base: &Path,
-    given: Option<&DecodeText>,
+    given: Option<&DecodeSpec>,
 ) -> Result<Inferred, StageError> {
     let mut files = Vec::new();
     for (storage, path) in settings.places(base)? {
         let found = find(&*storage, &path).await?;
         files.extend(found.into_iter().map(|(path, stat)| (storage.clone(), path, stat)));
     }
-    let mut looked: Option<(DecodeText, ReadOptions, Sight, String)> = None;
+    let mut looked: Option<(DecodeSpec, ReadOptions, Sight, String)> = None;
     let mut count = 0;
     for at in order(files.len()) {
         let Some((storage, path, stat)) = files.get(at) else { break };
@@ -60,7 +60,7 @@ pub(super) async fn infer(
         let (given, sight, first) = match looked.take() {
             Some((given, _, sight, first)) => (given, sight, first),
             None => {
-                let plain = || DecodeText { kind: options.format.decoder().into(), settings: json!({}) };
+                let plain = || DecodeSpec { kind: options.format.decoder().into(), settings: json!({}) };
                 let mut given = given.cloned().unwrap_or_else(plain);
                 if let (Some(settings), true) =
                     (given.settings.as_object_mut(), options.format == Format::Csv && is_tabbed(&url))
@@ -104,7 +104,7 @@ pub(super) async fn infer(
         let column = |(name, found): (String, Type)| json!({ name: format!("{found}?") });
         settings.insert("columns".to_string(), sight.columns(&first)?.into_iter().map(column).collect());
     }
-    let decode = DecodeText { kind: given.kind, settings: Value::Object(settings) };
+    let decode = DecodeSpec { kind: given.kind, settings: Value::Object(settings) };
     check(&decode).map_err(|error| wrong(&first, &error.message))?;
     Ok(Inferred { decode, from })
 }
@@ -119,7 +119,7 @@ fn order(files: usize) -> Vec<usize> {
 }
 
 /// What the decoder itself says of the columns: a name that is there twice, or that every record has.
-fn check(decode: &DecodeText) -> Result<(), SettingsError> {
+fn check(decode: &DecodeSpec) -> Result<(), SettingsError> {
     match DECODERS.iter().find(|kind| kind.name == decode.kind) {
         Some(kind) => (kind.parse)(decode.settings.clone()).map(|_| ()),
         None => Ok(()),
@@ -198,7 +198,7 @@ struct File {
     url: String,
     size: u64,
     options: ReadOptions,
-    given: DecodeText,
+    given: DecodeSpec,
     /// Whether the user says that the first line names the columns.
     trusted: bool,
 }

@@ -39,7 +39,7 @@ use self::catalog::{Catalog, Session};
 use self::reader::FileSource;
 use self::settings::Settings;
 use foretell_connect::kind::{
-    DecodeText, Head, Inferred, Kind, SettingsError, SourceContext, SourceSettings, schema_of, settings_of,
+    DecodeSpec, Head, Inferred, Kind, SettingsError, SourceContext, SourceSettings, schema_of, settings_of,
 };
 
 /// The kind `file`.
@@ -84,7 +84,7 @@ impl SourceSettings for Files {
         true
     }
 
-    async fn infer(&self, base: &Path, given: Option<&DecodeText>) -> Result<Inferred, StageError> {
+    async fn infer(&self, base: &Path, given: Option<&DecodeSpec>) -> Result<Inferred, StageError> {
         infer::infer(&self.settings, base, given).await
     }
 

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use foretell_connect::human::{HumanDuration, HumanSize};
-use foretell_connect::kind::{DecodeText, SettingsError};
+use foretell_connect::kind::{DecodeSpec, SettingsError};
 use foretell_connect::storage::{Reading, file_name};
 use foretell_storage::{S3Settings, StorageSettings};
 
@@ -259,7 +259,7 @@ pub(super) fn is_tabbed(url: &str) -> bool {
 }
 
 /// The dialect by which quoted line ends are found.
-pub(super) fn dialect(decode: &DecodeText) -> foretell_decode::fields::Dialect {
+pub(super) fn dialect(decode: &DecodeSpec) -> foretell_decode::fields::Dialect {
     let comma = foretell_decode::fields::Dialect { delimiter: b',', quote: Some(b'"') };
     match decode.kind.as_str() {
         "csv" => foretell_decode::outline(&decode.settings).map_or(comma, |outline| outline.dialect),

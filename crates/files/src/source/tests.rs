@@ -15,7 +15,7 @@ mod whole;
 
 use super::KIND;
 use super::offset::pack;
-use foretell_connect::kind::{DecodeText, SourceContext, SourceSettings};
+use foretell_connect::kind::{DecodeSpec, SourceContext, SourceSettings};
 use foretell_connect::storage::Local;
 
 /// A folder with files, and the state beside them.
@@ -39,7 +39,7 @@ impl Fixture {
         std::fs::write(self.path(name), content).unwrap();
     }
 
-    fn context(&self, decode: &DecodeText, share: (usize, usize), ends: bool) -> SourceContext {
+    fn context(&self, decode: &DecodeSpec, share: (usize, usize), ends: bool) -> SourceContext {
         SourceContext {
             pipeline: "p".into(),
             worker: share.0.to_string(),
@@ -61,13 +61,13 @@ fn settings(mut settings: Value) -> Box<dyn SourceSettings> {
     (KIND.parse)(settings).map_err(|error| error.message).unwrap()
 }
 
-fn lines() -> DecodeText {
-    DecodeText { kind: "line".into(), settings: json!({}) }
+fn lines() -> DecodeSpec {
+    DecodeSpec { kind: "line".into(), settings: json!({}) }
 }
 
-fn csv(columns: &[&str]) -> DecodeText {
+fn csv(columns: &[&str]) -> DecodeSpec {
     let columns: Vec<Value> = columns.iter().map(|name| json!({ *name: "int64" })).collect();
-    DecodeText { kind: "csv".into(), settings: json!({ "columns": columns }) }
+    DecodeSpec { kind: "csv".into(), settings: json!({ "columns": columns }) }
 }
 
 /// A record as a test sees it.
@@ -127,7 +127,7 @@ async fn drain(
 async fn read(
     fixture: &Fixture,
     source: &dyn SourceSettings,
-    decode: &DecodeText,
+    decode: &DecodeSpec,
     workers: usize,
 ) -> Result<Vec<Seen>, StageError> {
     let mut seen = Vec::new();
@@ -251,7 +251,7 @@ async fn parquet_by_row_groups_and_only_the_columns_that_are_wanted() {
     fixture.write("a.parquet", file.into_inner().unwrap());
 
     let source = settings(json!({ "split": 4096, "partitions": 4 }));
-    let given = DecodeText { kind: "parquet".into(), settings: json!({ "columns": [{ "n": "int64" }] }) };
+    let given = DecodeSpec { kind: "parquet".into(), settings: json!({ "columns": [{ "n": "int64" }] }) };
     let seen = read(&fixture, &*source, &given, 2).await.unwrap();
     let expected: Vec<(i64, String)> = (0..5000).map(|n| (n + 1, n.to_string())).collect();
     assert_eq!(seen.iter().map(|seen| (seen.line, seen.value.clone())).collect::<Vec<_>>(), expected);
@@ -271,11 +271,11 @@ async fn columns_are_found_out() {
     fixture.write("a.csv", "AGE;NAME;x;at\n64;Ann;1;2019-09-11\n;Bob;1.5;2020-01-01\nshort\n");
     fixture.write("b.jsonl", "{\"n\": 1, \"t\": \"x\", \"l\": [1]}\n{\"n\": 2.5, \"b\": true, \"t\": null}\n");
     fixture.write("c.txt", "a line\n");
-    let infer = async |path: &str, given: Option<DecodeText>, header: bool| {
+    let infer = async |path: &str, given: Option<DecodeSpec>, header: bool| {
         let source = settings(json!({ "path": path, "header": header }));
         source.infer(fixture.folder.path(), given.as_ref()).await
     };
-    let semicolon = || Some(DecodeText { kind: "csv".into(), settings: json!({ "delimiter": ";" }) });
+    let semicolon = || Some(DecodeSpec { kind: "csv".into(), settings: json!({ "delimiter": ";" }) });
     let found = infer("in/a.csv", semicolon(), true).await.unwrap();
     let expected = json!([{ "AGE": "int64?" }, { "NAME": "utf8?" }, { "x": "float64?" }, { "at": "date?" }]);
     assert_eq!(found.decode.settings, json!({ "delimiter": ";", "columns": expected }));
@@ -350,7 +350,7 @@ async fn drain_again(source: &mut dyn Source) -> Result<(), StageError> {
 async fn what_cannot_be_is_refused_by_name() {
     let fixture = Fixture::new();
     fixture.write("a.csv", "b,a\n1,2\n");
-    let open = async |given: Value, decode: &DecodeText, ends: bool| {
+    let open = async |given: Value, decode: &DecodeSpec, ends: bool| {
         settings(given).open(&fixture.context(decode, (0, 1), ends), true).await.map(drop)
     };
     let cases = [

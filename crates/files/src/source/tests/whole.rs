@@ -3,7 +3,7 @@
 use super::*;
 
 /// The error of reading one file, whatever part of it comes first.
-async fn stops(fixture: &Fixture, decode: &DecodeText, given: Value) -> StageError {
+async fn stops(fixture: &Fixture, decode: &DecodeSpec, given: Value) -> StageError {
     let error = read(fixture, &*settings(given), decode, 1).await.unwrap_err();
     assert!(!error.remedy.is_empty(), "{error}");
     error
@@ -41,7 +41,7 @@ async fn a_file_that_is_no_text_stops_by_its_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn json_that_has_not_an_object_a_line_stops() {
-    let decode = || DecodeText { kind: "json".into(), settings: json!({ "columns": [{ "id": "int64" }] }) };
+    let decode = || DecodeSpec { kind: "json".into(), settings: json!({ "columns": [{ "id": "int64" }] }) };
     for (content, what) in [
         ("[{\"id\":1},\n {\"id\":2}\n]\n", "one JSON list"),
         ("[\n{\"id\":1},\n{\"id\":2}\n]\n", "one JSON list"),
@@ -91,7 +91,7 @@ fn parquet(columns: Vec<(&str, arrow::array::ArrayRef)>) -> Vec<u8> {
 async fn a_parquet_file_without_a_column_stops_as_csv_does() {
     let fixture = Fixture::new();
     fixture.write("a.parquet", parquet(vec![("ID", Arc::new(Int64Array::from(vec![1, 2])))]));
-    let decode = |column: &str, data_type: &str| DecodeText {
+    let decode = |column: &str, data_type: &str| DecodeSpec {
         kind: "parquet".into(),
         settings: json!({ "columns": [{ column: data_type }] }),
     };
