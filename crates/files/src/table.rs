@@ -325,7 +325,7 @@ mod tests {
     use foretell_connect::table::check_key;
 
     use super::*;
-    use crate::keep::{decode, encode};
+    use crate::canonical::{decode, encode};
 
     fn rows(format: Format, text: &str, types: Value) -> Result<Rows, String> {
         let types = types.as_object().unwrap().clone();

@@ -1,17 +1,14 @@
 //! What every client of ours does with librdkafka's logs and errors.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
-use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode as Code;
-
-use super::raw;
 
 /// Hands logs to `tracing` and remembers the last error of each kind. Clones share what they remember.
 #[derive(Debug, Clone, Default)]
@@ -82,16 +79,3 @@ impl ClientContext for Context {
 }
 
 impl ConsumerContext for Context {}
-
-/// Waits until each message has its answer; whether that came in time. The producer reports errors only
-/// (`delivery.report.only.error`): successes are not handed out one by one.
-pub(crate) fn flush<C: ProducerContext>(producer: &BaseProducer<C>, wait: Duration) -> bool {
-    let deadline = Instant::now() + wait;
-    while !raw::flush(producer.client(), Duration::from_millis(50)) {
-        if Instant::now() >= deadline {
-            return false;
-        }
-        producer.poll(Duration::ZERO);
-    }
-    true
-}

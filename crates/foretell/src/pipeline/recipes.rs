@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
-use foretell_files::keep;
+use foretell_files::canonical;
 use foretell_flow::{Recipe, StageError, StageFactory, Stages};
 use foretell_model::Limits;
 use foretell_query::Table;
@@ -160,7 +160,7 @@ impl RecipeStore {
             };
             let batch = match at_hand {
                 Some(batch) => batch,
-                None => keep::decode(self.artifacts.get(Artifact::Table, sha256).await?)?,
+                None => canonical::decode(self.artifacts.get(Artifact::Table, sha256).await?)?,
             };
             tables.push(joinable(name, batch));
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use foretell_connect::table::{Rows, check_key};
-use foretell_files::keep;
+use foretell_files::canonical;
 use foretell_flow::StageError;
 
 use super::artifacts::sha256;
@@ -35,7 +35,7 @@ fn version(rows: Rows, key: &[String]) -> Result<TableVersion, StageError> {
 
 impl TableVersion {
     pub(super) fn of(batch: RecordBatch) -> Result<TableVersion, StageError> {
-        let bytes = keep::encode(&batch)?;
+        let bytes = canonical::encode(&batch)?;
         Ok(TableVersion { sha256: sha256(&bytes), bytes: Arc::new(bytes), batch })
     }
 }

@@ -12,22 +12,12 @@ use futures::future::join_all;
 use rdkafka::Offset;
 
 use super::encode::Encoder;
-use super::progress::{self, Entry, Ledger, Limits, Open, Owner};
-use super::writer::{Job, Mark, Stop, Writer};
+use super::progress::{self, Entry, Ledger, Limits, Mark, Open, Owner};
+use super::target::Target;
+use super::writer::{Job, Stop, Writer};
 use crate::inspect::{Inspector, ask, blocking};
 use crate::settings::Connection;
 use foretell_connect::kind::SinkContext;
-
-/// Where records go.
-#[derive(Debug, Clone)]
-pub(super) struct Target {
-    pub(super) topic: String,
-    pub(super) progress: String,
-    pub(super) rejects: Option<String>,
-    pub(super) exactly_once: bool,
-    /// Whether there is a column for the key.
-    pub(super) keyed: bool,
-}
 
 pub(super) struct KafkaSink {
     connection: Connection,

@@ -10,9 +10,10 @@
 mod encode;
 mod land;
 mod progress;
-#[cfg(test)]
-mod services;
+mod target;
 mod template;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -27,7 +28,8 @@ use crate::inspect::Inspector;
 use crate::settings::{Brokers, Connection, Options, Security};
 use encode::Encoder;
 use foretell_connect::kind::{Kind, SinkContext, SinkSettings, schema_of, settings_of};
-use land::{KafkaSink, Target};
+use land::KafkaSink;
+use target::Target;
 
 /// How the kind is listed.
 pub const KIND: Kind<dyn SinkSettings> = Kind {

@@ -17,8 +17,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use serde::{Deserialize, Serialize};
 
-use super::land::Target;
-use super::writer::Mark;
+use super::target::Target;
 use crate::client::Context;
 use crate::error;
 use crate::inspect::{Inspector, Topic, ask};
@@ -39,6 +38,9 @@ const REPLICAS: usize = 3;
 const ANSWER: Duration = Duration::from_secs(5);
 /// Compaction never touches the newest segment, and all of it is read at each start: a small one is quick.
 const SEGMENT: &str = "16777216";
+
+/// A record of the progress topic; without a value it erases its key.
+pub(super) type Mark = (String, Option<String>);
 
 /// What is stored for one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]

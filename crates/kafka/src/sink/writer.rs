@@ -14,7 +14,8 @@ use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::encode::Encoded;
-use super::land::Target;
+use super::progress::Mark;
+use super::target::Target;
 use crate::client::Context;
 use crate::error::{self, Cause};
 use crate::raw;
@@ -146,9 +147,6 @@ impl From<StageError> for Stop {
         Stop::Error(error)
     }
 }
-
-/// A record of the progress topic; without a value it erases its key.
-pub(super) type Mark = (String, Option<String>);
 
 /// A producer. After an error it must not be used again: whether its transaction ended is unknown.
 pub(super) struct Writer {

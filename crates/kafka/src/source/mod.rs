@@ -8,7 +8,7 @@
 mod buffer;
 mod reader;
 #[cfg(test)]
-mod services;
+mod tests;
 mod watch;
 
 use std::borrow::Cow;
