@@ -43,7 +43,7 @@ pub(super) struct Kept {
 
 impl From<&PlanRetention> for Kept {
     fn from(keep: &PlanRetention) -> Self {
-        Kept { pieces: keep.pieces.clone(), floor: keep.floor.clone() }
+        Kept { pieces: keep.parts.clone(), floor: keep.floor.clone() }
     }
 }
 
