@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::testing::{BrokenStep, is_broken};
 use crate::{Checkpoint, Partition, Plan, PlanPart};
 
 /// The time and the id of a plan.
@@ -24,6 +25,7 @@ impl Leftover {
     /// begins first, or is kept by the first sink, counts.
     pub(super) fn new(held: &[Vec<Checkpoint>], lowest: &BTreeMap<Partition, i64>) -> Self {
         let mut leftover = Leftover::default();
+        let held = if is_broken(BrokenStep::PlansOfTheLeaderOnly) { &held[..1] } else { held };
         for (partition, low) in lowest {
             let held = held.iter().flatten().filter(|checkpoint| checkpoint.partition == *partition);
             let kept =
@@ -32,6 +34,11 @@ impl Leftover {
                 kept.filter(|part| part.range.to > *low && part.range.from < part.range.to).collect();
             parts.sort_by_key(|part| part.range.from);
             let mut end = i64::MIN;
+            if is_broken(BrokenStep::LeftoverPlansAreAllOrNothing)
+                && parts.first().is_some_and(|p| p.range.from != *low)
+            {
+                return Leftover::default();
+            }
             for part in parts {
                 if part.range.from >= end {
                     end = part.range.to;

@@ -36,6 +36,7 @@ pub use progress::{Snapshot, Stats};
 pub use sink_task::{SinkInput, SinkStage};
 pub use trigger::{Limits, Trigger};
 
+use crate::testing::{BrokenStep, is_broken};
 use crate::{Clock, Event, Fault, Source, StageError};
 use epoch::Epoch;
 use known_sinks::KnownSinks;
@@ -214,6 +215,9 @@ impl Worker {
     /// read again after the next claim.
     async fn still(&mut self, before: Vec<crate::Partition>) -> Option<Vec<crate::Partition>> {
         let mut now = Some(before);
+        if is_broken(BrokenStep::ClaimsWithoutAsking) {
+            return now;
+        }
         let glance = crate::Demand { rows: 1, bytes: 1, wait: Duration::ZERO };
         loop {
             match self.source.next(glance).await {

@@ -7,6 +7,7 @@ use super::Settings;
 use super::collected::Collected;
 use super::compute::{StageFactory, concat_records};
 use super::leftover::Leftover;
+use crate::testing::{BrokenStep, is_broken};
 use crate::{Clock, Partition, Plan, Range, Records, RecordsBuilder};
 
 /// Alone decides which ranges a batch covers, its time and its recipe, and when a leftover plan is replayed: a batch has
@@ -30,7 +31,11 @@ impl Planner<'_> {
     /// The plan to make again next.
     pub(super) fn next_leftover(&mut self) -> Option<Plan> {
         let waits = self.waits();
-        self.leftover.next(&self.at, &waits)
+        let mut plan = self.leftover.next(&self.at, &waits)?;
+        if is_broken(BrokenStep::ReplaysHaveANewTime) {
+            plan.time = self.begin().time;
+        }
+        Some(plan)
     }
 
     /// Partitions that wait for others, where batches are taken as a whole: a sink that is ahead lacks what comes next in
@@ -51,6 +56,9 @@ impl Planner<'_> {
     pub(super) fn caps(&self) -> BTreeMap<Partition, i64> {
         let waits = self.waits();
         let mut caps = BTreeMap::new();
+        if is_broken(BrokenStep::PlansAcrossPositions) {
+            return caps;
+        }
         for (partition, at) in &self.at {
             let ahead = self.next.iter().filter_map(|next| next.get(partition).copied().filter(|next| next > at));
             let waits = waits.contains(partition).then_some(*at);

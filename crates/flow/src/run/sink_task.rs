@@ -14,6 +14,7 @@ use tracing::warn;
 
 use super::output::Output;
 use super::progress::{Positions, Stats};
+use crate::testing::{BrokenStep, is_broken};
 use crate::{
     Checkpoint, Claim, Fault, Partition, Plan, PlanPart, PlanRetention, Position, Range, Sink, SinkTraits, StageError,
     Write,
@@ -158,7 +159,7 @@ impl SinkTask {
         // Whatever ends it but the end of the channel, a panic too, ends the epoch.
         let stop = self.shared.stop.clone().drop_guard();
         let outcome = self.follow(&mut batches).await;
-        if outcome.is_ok() {
+        if outcome.is_ok() || is_broken(BrokenStep::FailedSinksStopNobody) {
             stop.disarm();
         }
         (self.sink, outcome)
@@ -252,7 +253,7 @@ impl SinkTask {
         if !self.sink.traits.keeps_positions {
             return None;
         }
-        let floor: Vec<Position> = match self.others {
+        let floor: Vec<Position> = match self.others && !is_broken(BrokenStep::PlansAreTrimmedTooEarly) {
             true => self.shared.positions.lowest(Some(self.index)),
             false => ranges.iter().map(|r| Position { partition: r.partition.clone(), next: r.to }).collect(),
         };
@@ -309,6 +310,9 @@ impl SinkTask {
                             "rows that this sink refused are in its rejects"
                         );
                     }
+                    break;
+                }
+                Err(error) if error.fault == Fault::Unavailable && is_broken(BrokenStep::UnknownIsTakenForStored) => {
                     break;
                 }
                 Err(error) if error.fault == Fault::Unavailable => self.sink.named(error),
