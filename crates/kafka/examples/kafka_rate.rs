@@ -117,7 +117,7 @@ async fn write(brokers: &str, topic: &str, name: &str, rows: usize) -> Result<()
             ranges,
             rows: batch.clone(),
             provenance: Some(Provenance { partitions, offsets }),
-            keep: None,
+            retention: None,
         };
         let begin = Instant::now();
         sink.write(&write).await?;

@@ -71,7 +71,7 @@ impl Bed {
     }
 
     async fn commit(&mut self) {
-        self.source.upkeep().commit(&[Position { partition: partition(), next: self.next }], "").await.unwrap();
+        self.source.housekeeping().commit(&[Position { partition: partition(), next: self.next }], "").await.unwrap();
     }
 
     fn take(&mut self, records: &Records) {

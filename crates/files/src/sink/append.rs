@@ -328,7 +328,7 @@ impl Append {
                 encoded.map_err(|error| StageError::settings(format!("the rows cannot be written: {error}")))?.into()
             }
         };
-        let retention = write.keep.as_ref().map(Into::into);
+        let retention = write.retention.as_ref().map(Into::into);
         let frame = Frame::Write { batch: write.plan.id.clone(), ranges: write.ranges.clone(), retention };
         let bytes = encode(&frame, &data)?;
         open.written += bytes.len() as u64;

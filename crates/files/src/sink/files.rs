@@ -313,7 +313,7 @@ impl Files {
                 batch: write.plan.id.clone(),
                 ranges: write.ranges.clone(),
                 file: staged.as_ref().map(|staged| staged.told.clone()),
-                retention: write.keep.as_ref().map(Into::into),
+                retention: write.retention.as_ref().map(Into::into),
                 // This write's own file is not in view yet.
                 settled: claimed
                     .and_then(|claimed| claimed.moving.iter().min().copied())
@@ -462,7 +462,7 @@ impl Sink for Files {
             shape: self.shape.clone(),
         };
         let pieces = checkpoints.into_iter().flat_map(|checkpoint| checkpoint.plans).collect();
-        let keep = PlanRetention { pieces, floor: Vec::new() };
+        let keep = PlanRetention { parts: pieces, floor: Vec::new() };
         let kept = Act::Write {
             token,
             batch: String::new(),

@@ -44,7 +44,7 @@ pub(super) struct StoredRetention {
 
 impl From<&PlanRetention> for StoredRetention {
     fn from(keep: &PlanRetention) -> Self {
-        StoredRetention { parts: keep.pieces.clone(), floor: keep.floor.clone() }
+        StoredRetention { parts: keep.parts.clone(), floor: keep.floor.clone() }
     }
 }
 

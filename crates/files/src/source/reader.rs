@@ -8,8 +8,8 @@ use arrow::array::{BinaryArray, Int32Array, Int64Array};
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use async_trait::async_trait;
 use foretell_flow::{
-    Bounds, Chunk, Demand, Event, Location, Partition, Position, Provenance, Records, RecordsBuilder, Source,
-    StageError, Upkeep,
+    Bounds, Chunk, Demand, Event, Housekeeping, Location, Partition, Position, Provenance, Records, RecordsBuilder,
+    Source, StageError,
 };
 use tokio::time::timeout_at;
 
@@ -294,12 +294,12 @@ impl Source for FileSource {
         self.catalog.notes().await
     }
 
-    async fn kin(&mut self) -> Result<Vec<String>, StageError> {
+    async fn aliases(&mut self) -> Result<Vec<String>, StageError> {
         self.catalog.kin().await
     }
 
-    fn upkeep(&mut self) -> Arc<dyn Upkeep> {
-        Arc::new(ListUpkeep { catalog: self.catalog.clone(), noted: Mutex::default() })
+    fn housekeeping(&mut self) -> Arc<dyn Housekeeping> {
+        Arc::new(ListHousekeeping { catalog: self.catalog.clone(), noted: Mutex::default() })
     }
 
     async fn places(&mut self, records: &Provenance) -> Result<Option<Vec<Location>>, StageError> {
@@ -318,19 +318,19 @@ impl Source for FileSource {
 }
 
 /// The list of files as housekeeping sees it.
-struct ListUpkeep {
+struct ListHousekeeping {
     catalog: Arc<Catalog>,
     noted: Mutex<String>,
 }
 
-impl ListUpkeep {
+impl ListHousekeeping {
     fn noted(&self) -> std::sync::MutexGuard<'_, String> {
         self.noted.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
 #[async_trait]
-impl Upkeep for ListUpkeep {
+impl Housekeeping for ListHousekeeping {
     async fn behind(&self, positions: &[Position]) -> Result<i64, StageError> {
         let known = self.catalog.known();
         let partitions = known.partitions as u64;

@@ -95,7 +95,7 @@ fn write(ranges: &[Range]) -> Write {
     let recipe = Arc::new(Recipe { query: "query".into(), ..Recipe::default() });
     let (rows, provenance) = rows(ranges);
     let plan = Arc::new(Plan { id: format!("w-{time}"), time, recipe, ranges: ranges.to_vec() });
-    Write { plan, ranges: ranges.to_vec(), rows, provenance: Some(provenance), keep: None }
+    Write { plan, ranges: ranges.to_vec(), rows, provenance: Some(provenance), retention: None }
 }
 
 /// The same without rows.
@@ -207,8 +207,8 @@ async fn an_earlier_owner_is_fenced(place: &mut dyn Place) {
 /// A write that keeps its plan, and what of the plans ends at or below `floor` goes.
 fn keeping(ranges: &[Range], floor: i64) -> Write {
     let mut write = write(ranges);
-    let pieces: Vec<PlanPart> = write.plan.pieces().collect();
-    write.keep = Some(PlanRetention { pieces, floor: vec![Position { partition: partition(0), next: floor }] });
+    let parts: Vec<PlanPart> = write.plan.parts().collect();
+    write.retention = Some(PlanRetention { parts, floor: vec![Position { partition: partition(0), next: floor }] });
     write
 }
 
@@ -224,11 +224,14 @@ async fn plans_are_kept_replaced_and_trimmed(place: &mut dyn Place) {
     drop(sink);
     let (held, _) = seen(place, &[claim(0, 0)]).await;
     assert_eq!(kept(&held), [(0, 3), (3, 5)], "plans are kept, by offset");
-    assert_eq!(held[0].plans[0], first.plan.pieces().next().expect("one range"), "as they were given");
+    assert_eq!(held[0].plans[0], first.plan.parts().next().expect("one range"), "as they were given");
     let mut sink = claimed(place, &[claim(0, 0)]).await;
     sink.write(&keeping(&[range(0, 5, 6)], 3)).await.expect("it is stored");
     let trim = Write {
-        keep: Some(PlanRetention { pieces: Vec::new(), floor: vec![Position { partition: partition(0), next: 4 }] }),
+        retention: Some(PlanRetention {
+            parts: Vec::new(),
+            floor: vec![Position { partition: partition(0), next: 4 }],
+        }),
         ..empty(&[range(0, 6, 7)])
     };
     sink.write(&trim).await.expect("it is stored");

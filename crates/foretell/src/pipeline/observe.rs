@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use async_trait::async_trait;
 use clap::ValueEnum;
 use foretell_connect::console;
-use foretell_flow::{Bounds, Demand, Event, Partition, Position, Source, StageError, Upkeep, Worker};
+use foretell_flow::{Bounds, Demand, Event, Housekeeping, Partition, Position, Source, StageError, Worker};
 
 use super::Pipeline;
 
@@ -103,21 +103,21 @@ impl Source for Observed {
         self.source.seek(positions).await
     }
 
-    fn upkeep(&mut self) -> Arc<dyn Upkeep> {
-        Arc::new(NoHousekeeping { upkeep: self.source.upkeep(), reached: self.reached.clone() })
+    fn housekeeping(&mut self) -> Arc<dyn Housekeeping> {
+        Arc::new(NoHousekeeping { housekeeping: self.source.housekeeping(), reached: self.reached.clone() })
     }
 }
 
 /// Housekeeping of a dry run.
 struct NoHousekeeping {
-    upkeep: Arc<dyn Upkeep>,
+    housekeeping: Arc<dyn Housekeeping>,
     reached: Committed,
 }
 
 #[async_trait]
-impl Upkeep for NoHousekeeping {
+impl Housekeeping for NoHousekeeping {
     async fn behind(&self, positions: &[Position]) -> Result<i64, StageError> {
-        self.upkeep.behind(positions).await
+        self.housekeeping.behind(positions).await
     }
 
     async fn commit(&self, positions: &[Position], _: &str) -> Result<(), StageError> {

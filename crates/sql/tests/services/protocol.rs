@@ -225,7 +225,7 @@ pub async fn plans_are_kept_and_trimmed(bed: &mut Bed) {
     let position = |next| Position { partition: partition(0), next };
     let keeping = |from: i64, floor: i64| {
         let mut this = write(0, from, from + 10, rows(from..from + 10));
-        this.keep = Some(PlanRetention { pieces: this.plan.pieces().collect(), floor: vec![position(floor)] });
+        this.retention = Some(PlanRetention { parts: this.plan.parts().collect(), floor: vec![position(floor)] });
         this
     };
     let writes: Vec<_> = [(0, 0), (10, 0), (20, 9), (30, 20)].map(|(from, floor)| keeping(from, floor)).into();
@@ -235,7 +235,7 @@ pub async fn plans_are_kept_and_trimmed(bed: &mut Bed) {
     let starts = |pieces: &[foretell_flow::PlanPart]| pieces.iter().map(|p| p.range.from).collect::<Vec<_>>();
     let held = sink.positions().await.unwrap();
     assert_eq!(starts(&held[0].plans), [20, 30]);
-    assert_eq!(held[0].plans[0], writes[2].plan.pieces().next().unwrap());
+    assert_eq!(held[0].plans[0], writes[2].plan.parts().next().unwrap());
     assert_eq!(held[0].plans[0].time, TIME);
 
     // Another run knows what was kept, and trims it.
@@ -248,7 +248,7 @@ pub async fn plans_are_kept_and_trimmed(bed: &mut Bed) {
     // A piece that is stored already, and is written for the rest of its range, is replaced.
     sink.write(&keeping(50, 0)).await.unwrap();
     let mut again = write(0, 50, 70, rows(60..70));
-    again.keep = Some(PlanRetention { pieces: again.plan.pieces().collect(), floor: vec![position(0)] });
+    again.retention = Some(PlanRetention { parts: again.plan.parts().collect(), floor: vec![position(0)] });
     again.ranges[0].from = 60;
     sink.write(&again).await.unwrap();
     let held = sink.positions().await.unwrap();
@@ -261,7 +261,7 @@ pub async fn what_is_stored_is_handed_over(bed: &mut Bed) {
     sink.claim(&[claim(0, 0), claim(1, 0)]).await.unwrap();
     let mut this = write(0, 0, 10, rows(0..10));
     let floor = vec![Position { partition: partition(0), next: 0 }];
-    this.keep = Some(PlanRetention { pieces: this.plan.pieces().collect(), floor });
+    this.retention = Some(PlanRetention { parts: this.plan.parts().collect(), floor });
     sink.write(&this).await.unwrap();
     let before = sink.positions().await.unwrap();
     assert_eq!(sink.traces().await.unwrap(), [], "its own are not traces");

@@ -177,7 +177,7 @@ pub(super) fn rows(ranges: &[Range]) -> RecordBatch {
 
 pub(super) fn batch(ranges: &[Range]) -> Write {
     let plan = Plan { id: uuid::Uuid::new_v4().to_string(), time: 1, recipe: Arc::default(), ranges: ranges.to_vec() };
-    Write { plan: Arc::new(plan), ranges: ranges.to_vec(), rows: rows(ranges), provenance: None, keep: None }
+    Write { plan: Arc::new(plan), ranges: ranges.to_vec(), rows: rows(ranges), provenance: None, retention: None }
 }
 
 /// Writes a batch, a slice for each range where the sink takes slices.
@@ -194,8 +194,9 @@ pub(super) async fn write_sliced(case: Case, sink: &mut Box<dyn Sink>, ranges: &
 
 /// Keeps the plan of a write, with the others' position in partition 0.
 pub(super) fn keeping(mut write: Write, floor: i64) -> Write {
-    let pieces: Vec<PlanPart> = write.plan.pieces().collect();
-    write.keep = Some(PlanRetention { pieces, floor: vec![Position { partition: partition(0), next: floor }] });
+    let pieces: Vec<PlanPart> = write.plan.parts().collect();
+    write.retention =
+        Some(PlanRetention { parts: pieces, floor: vec![Position { partition: partition(0), next: floor }] });
     write
 }
 

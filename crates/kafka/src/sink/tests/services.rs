@@ -170,8 +170,9 @@ async fn a_leader_keeps_plans_until_no_one_lacks_them() {
     let mut sink = bench.open().await;
     sink.claim(&claims(0..2)).await.unwrap();
     let keep = |write: &mut Write, floor: i64| {
-        let pieces: Vec<PlanPart> = write.plan.pieces().collect();
-        write.keep = Some(PlanRetention { pieces, floor: vec![Position { partition: part(0), next: floor }] });
+        let pieces: Vec<PlanPart> = write.plan.parts().collect();
+        write.retention =
+            Some(PlanRetention { parts: pieces, floor: vec![Position { partition: part(0), next: floor }] });
     };
     for (from, floor) in [(100, 100), (110, 100), (120, 120)] {
         let mut write = write(&[range(0, from, from + 10)], &[]);

@@ -102,12 +102,12 @@ async fn plans_are_kept_until_the_others_have_passed_them() {
         drop(sink);
         let mut sink = open(case, &place, "0").await;
         let held = sink.claim(&claims(&[0])).await.unwrap();
-        let pieces: Vec<PlanPart> = first.plan.pieces().chain(second.plan.pieces()).collect();
+        let pieces: Vec<PlanPart> = first.plan.parts().chain(second.plan.parts()).collect();
         assert_eq!(held[0].plans, pieces);
         // The others have passed the first one, and are inside of the second.
         let third = keeping(batch(&[range(0, 9, 10)]), 7);
         sink.write(&third).await.unwrap();
-        let pieces: Vec<PlanPart> = second.plan.pieces().chain(third.plan.pieces()).collect();
+        let pieces: Vec<PlanPart> = second.plan.parts().chain(third.plan.parts()).collect();
         assert_eq!(sink.positions().await.unwrap()[0].plans, pieces);
         sink.close().await.unwrap();
     })
