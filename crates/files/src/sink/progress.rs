@@ -120,9 +120,9 @@ impl Progress {
         for part in &retention.parts {
             if let Ok(at) = self.find(&part.range.partition) {
                 let plans = &mut self.0[at].plans;
-                plans.retain(|stored| stored.range.from != part.range.from);
+                // They replace what is stored from their beginning on.
+                plans.retain(|stored| stored.range.to <= part.range.from);
                 plans.push(part.clone());
-                plans.sort_by_key(|part| part.range.from);
             }
         }
         for floor in &retention.floor {
