@@ -1,9 +1,10 @@
 //! Where lines are kept from their arrival until every sink has them.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use foretell_flow::{Demand, Records, StageError};
+use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
 use super::lines::Lines;
@@ -87,7 +88,7 @@ impl Keeper {
                     Ok(true) => told.notify_one(),
                     Ok(false) => break,
                     Err(fatal) => {
-                        *lock(&error) = Some(fatal);
+                        *error.lock() = Some(fatal);
                         told.notify_one();
                         break;
                     }
@@ -97,7 +98,7 @@ impl Keeper {
         let (told, error) = (arrived.clone(), failed.clone());
         let run = move || {
             if let Err(fatal) = StageError::guarded("the socket's log", run) {
-                *lock(&error) = Some(fatal);
+                *error.lock() = Some(fatal);
                 told.notify_one();
             }
         };
@@ -112,7 +113,7 @@ impl Keeper {
 
     /// Why nothing more is appended.
     pub(super) fn failed(&self) -> Option<StageError> {
-        lock(&self.failed).clone()
+        self.failed.lock().clone()
     }
 }
 
@@ -126,9 +127,4 @@ impl Drop for Keeper {
             drop(thread.join());
         }
     }
-}
-
-/// What a mutex holds, whatever happened to another holder: every change is made in one step.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

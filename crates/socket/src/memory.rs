@@ -1,13 +1,13 @@
 //! Lines in memory: no spool, nothing survives the process.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use foretell_flow::{Demand, EPHEMERAL_LOG, Records, RecordsBuilder, StageError};
+use parking_lot::{Condvar, Mutex};
 
 use super::lines::Lines;
-use super::log::{Extent, Log, TOPIC, lock};
+use super::log::{Extent, Log, TOPIC};
 
 /// A bounded queue that keeps what some sink still lacks, so that a sink that fails can be served again.
 #[derive(Debug)]
@@ -49,14 +49,14 @@ impl Log for Memory {
     }
 
     fn extent(&self) -> Extent {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         Extent { first: state.first, end: state.end, committed: Some(state.first) }
     }
 
     fn append(&self, group: Vec<Lines>) -> Result<bool, StageError> {
         let full = |state: &mut State| state.memory >= self.room && !state.closed;
-        let state = self.freed.wait_while(lock(&self.state), full);
-        let mut state = state.unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
+        self.freed.wait_while(&mut state, full);
         for lines in group.into_iter().filter(|lines| !lines.is_empty()) {
             let first = state.end;
             state.memory += lines.memory();
@@ -67,7 +67,7 @@ impl Log for Memory {
     }
 
     fn read(&self, from: i64, demand: Demand) -> Result<Option<Records>, StageError> {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         let mut records = RecordsBuilder::new(TOPIC.into());
         let mut offset = from;
         let begin = state.groups.partition_point(|(first, lines)| first + lines.len() as i64 <= from);
@@ -89,7 +89,7 @@ impl Log for Memory {
     }
 
     fn commit(&self, next: i64) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.first = state.first.max(next.min(state.end));
         while let Some((first, lines)) = state.groups.front() {
             if first + lines.len() as i64 > state.first {
@@ -103,7 +103,7 @@ impl Log for Memory {
     }
 
     fn close(&self) {
-        lock(&self.state).closed = true;
+        self.state.lock().closed = true;
         self.freed.notify_all();
     }
 }
@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(memory.extent(), Extent { first: begin + 1, end: begin + 3, committed: Some(begin + 1) });
         assert_eq!(read(&memory, begin + 1, 10, 100), ["b", "c"]);
         memory.commit(begin + 3);
-        assert_eq!(lock(&memory.state).memory, 0);
+        assert_eq!(memory.state.lock().memory, 0);
         assert!(read(&memory, begin + 3, 10, 100).is_empty());
     }
 

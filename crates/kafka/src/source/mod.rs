@@ -14,12 +14,13 @@ mod watch;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::DateTime;
 use foretell_flow::{Bounds, Demand, Event, Fault, Partition, Position, Source, StageError, Upkeep};
+use parking_lot::Mutex;
 use rdkafka::Offset;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -319,7 +320,7 @@ impl Upkeep for GroupUpkeep {
 
     async fn commit(&self, positions: &[Position], note: &str) -> Result<(), StageError> {
         let Some(committer) = &self.committer else { return Ok(()) };
-        let mut committed = self.committed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut committed = self.committed.lock();
         let due = |position: &&Position| match committed.get(&position.partition.index) {
             Some((last, _, _)) if position.next < *last => false,
             Some((last, noted, at)) => position.next > *last || noted != note || at.elapsed() > COMMIT_AGAIN,

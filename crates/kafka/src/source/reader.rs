@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use foretell_flow::{Demand, Event, Fault, Partition, StageError};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use rdkafka::Offset;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaErrorCode as Code;
@@ -107,7 +108,7 @@ struct Seek {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Notes why reading cannot go on, and says it at once: the pipeline may be long busy with what was read before.
@@ -341,7 +342,7 @@ impl Drop for Reader {
         self.shared.asked.notify_one();
         self.handle.wake();
         // What is not committed by then is not lost: the group's offset is advisory.
-        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let ended = self.ended.get_mut();
         let _ = ended.recv_timeout(GOODBYE);
     }
 }
@@ -482,7 +483,7 @@ impl Thread {
         }
         let since = *self.full.get_or_insert_with(Instant::now);
         if since.elapsed() < PATIENCE {
-            drop(self.shared.asked.wait_timeout(state, Duration::from_millis(50)));
+            self.shared.asked.wait_for(&mut state, Duration::from_millis(50));
             return false;
         }
         state.parked = true;

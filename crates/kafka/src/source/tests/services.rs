@@ -5,6 +5,8 @@ use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 
+use foretell_flow::testing::sources::{self, Log};
+
 use crate::mock::Feed;
 use crate::testing::{admin, brokers, create, delete, grow, topic, unique};
 use foretell_connect::kind::settings_of;
@@ -31,6 +33,45 @@ fn feed(topic: &str, partition: i32, values: impl IntoIterator<Item = String>) {
 
 fn numbers(range: std::ops::Range<usize>) -> impl Iterator<Item = String> {
     range.map(|number| number.to_string())
+}
+
+/// A topic of which a worker reads all partitions.
+struct Topic(String);
+
+#[async_trait::async_trait]
+impl Log for Topic {
+    async fn open(&mut self) -> Box<dyn Source> {
+        member(&self.0, &self.0, "0").await
+    }
+
+    fn records(&self) -> usize {
+        3 * 40
+    }
+
+    fn ends(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_holds_what_every_source_must() {
+    let topic = topic("suite", 3).await;
+    for partition in 0..3 {
+        // Transactions leave markers between the records.
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", brokers()).set("transactional.id", unique("suite"));
+        let producer: BaseProducer = config.create().unwrap();
+        producer.init_transactions(Duration::from_secs(60)).unwrap();
+        for part in [0..15, 15..40] {
+            producer.begin_transaction().unwrap();
+            for number in part {
+                let value = number.to_string();
+                producer.send(BaseRecord::<(), str>::to(&topic).partition(partition).payload(&value)).unwrap();
+            }
+            producer.commit_transaction(Duration::from_secs(60)).unwrap();
+        }
+    }
+    sources::run(&mut Topic(topic)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
