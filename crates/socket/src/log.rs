@@ -13,7 +13,7 @@ use super::lines::Lines;
 pub(super) const TOPIC: &str = "socket";
 
 /// Bytes of lines that one append takes at most, but for the last that fits: many lines a sync.
-const GROUP: usize = 1024 * 1024;
+const GROUP: usize = 1 << 20;
 
 /// Groups of lines on their way from the connections: a slow log holds the connections up.
 const WAITING: usize = 32;
@@ -26,13 +26,13 @@ pub(super) trait Log: Send + Sync {
     /// What is there.
     fn extent(&self) -> Extent;
 
-    /// Keeps lines, and waits while there is no room for them. False when the log was closed meanwhile.
+    /// Keeps lines, and waits while there is no room for them. `false` when the log was closed meanwhile.
     ///
     /// # Errors
     /// Nothing more can be kept.
     fn append(&self, group: Vec<Lines>) -> Result<bool, StageError>;
 
-    /// Records from this offset on, at most what is demanded; none where there is nothing yet.
+    /// Records from this offset on, at most what is demanded; `None` where there is nothing yet.
     ///
     /// # Errors
     /// What was kept does not read.
@@ -81,7 +81,7 @@ impl Keeper {
                 let mut group = vec![first];
                 while memory < GROUP {
                     let Ok(next) = receiver.try_recv() else { break };
-                    memory += next.memory();
+                    memory = memory.saturating_add(next.memory());
                     group.push(next);
                 }
                 match kept.append(group) {

@@ -43,6 +43,11 @@ impl Memory {
     }
 }
 
+/// The offset behind the last of these lines.
+fn behind(first: i64, lines: &Lines) -> i64 {
+    first.saturating_add(lines.len() as i64)
+}
+
 impl Log for Memory {
     fn identity(&self) -> String {
         self.identity.clone()
@@ -59,8 +64,8 @@ impl Log for Memory {
         self.freed.wait_while(&mut state, full);
         for lines in group.into_iter().filter(|lines| !lines.is_empty()) {
             let first = state.end;
-            state.memory += lines.memory();
-            state.end += lines.len() as i64;
+            state.memory = state.memory.saturating_add(lines.memory());
+            state.end = behind(first, &lines);
             state.groups.push_back((first, lines));
         }
         Ok(!state.closed)
@@ -70,15 +75,15 @@ impl Log for Memory {
         let state = self.state.lock();
         let mut records = RecordsBuilder::new(TOPIC.into());
         let mut offset = from;
-        let begin = state.groups.partition_point(|(first, lines)| first + lines.len() as i64 <= from);
+        let begin = state.groups.partition_point(|(first, lines)| behind(*first, lines) <= from);
         'full: for (first, lines) in state.groups.range(begin..) {
-            for line in lines.iter_from(usize::try_from(offset - first).unwrap_or_default()) {
-                let more = records.bytes() + line.bytes.len() > demand.bytes && !records.is_empty();
+            for line in lines.iter_from(usize::try_from(offset.saturating_sub(*first)).unwrap_or_default()) {
+                let more = records.bytes().saturating_add(line.bytes.len()) > demand.bytes && !records.is_empty();
                 if more || records.len() >= demand.rows {
                     break 'full;
                 }
                 line.push(&mut records, offset);
-                offset += 1;
+                offset = offset.saturating_add(1);
             }
         }
         Ok((!records.is_empty()).then(|| records.finish()))
@@ -92,12 +97,12 @@ impl Log for Memory {
         let mut state = self.state.lock();
         state.first = state.first.max(next.min(state.end));
         while let Some((first, lines)) = state.groups.front() {
-            if first + lines.len() as i64 > state.first {
+            if behind(*first, lines) > state.first {
                 break;
             }
             let memory = lines.memory();
             state.groups.pop_front();
-            state.memory -= memory;
+            state.memory = state.memory.saturating_sub(memory);
         }
         self.freed.notify_all();
     }

@@ -25,7 +25,7 @@ const BATCH: usize = 4096;
 pub(crate) enum Rebalance {
     /// All partitions of the topic that are ours now, by number.
     Assigned(Vec<i32>),
-    /// None is ours any more.
+    /// We have none any more.
     Revoked,
 }
 
@@ -97,6 +97,20 @@ impl Handle {
             _ => None,
         };
         list.elements().into_iter().filter_map(position).collect()
+    }
+
+    /// The id that the group gave this member when it joined last; `None` before.
+    pub(crate) fn member_id(&self) -> Option<String> {
+        // SAFETY: the client is alive; the text is ours, ends with zero, and is freed once, after it is copied.
+        unsafe {
+            let id = sys::rd_kafka_memberid(self.client.as_ptr());
+            if id.is_null() {
+                return None;
+            }
+            let text = CStr::from_ptr(id).to_string_lossy().into_owned();
+            sys::rd_kafka_mem_free(self.client.as_ptr(), id.cast());
+            (!text.is_empty()).then_some(text)
+        }
     }
 
     /// The error after which this client is of no use, if there was one.

@@ -169,7 +169,7 @@ impl Ledger {
         }
     }
 
-    /// As nothing were read yet.
+    /// As if nothing had been read yet.
     fn clear(&mut self) {
         *self = Ledger::new(self.owner.clone(), self.topic.clone());
     }
@@ -674,5 +674,31 @@ mod tests {
         let (key, _) = owner.erase(&partition, None);
         ledger.apply(key.as_bytes(), None).unwrap();
         assert_eq!(ledger.holdings(), []);
+    }
+
+    proptest::proptest! {
+        /// Two owners never share a key or an id, and a key says what it was made of.
+        #[test]
+        fn a_key_says_what_it_was_made_of(
+            names in proptest::array::uniform2(("[a/%\"\\u{e9}]{1,4}", "[a/%\"\\u{e9}]{1,4}", "[a/%]{1,4}")),
+            index: i32,
+            piece: Option<i64>,
+        ) {
+            let owned = |(pipeline, sink, topic): &(String, String, String)| {
+                let owner = Owner { pipeline: pipeline.clone(), sink: sink.clone() };
+                (owner, Partition { topic: topic.as_str().into(), index })
+            };
+            let [one, other] = names.each_ref().map(owned);
+            let key = one.0.key(&one.1, piece);
+            proptest::prop_assert_eq!(Owner::read_key(key.as_bytes()), Some((one.0.clone(), one.1.clone(), piece)));
+            let same = one == other;
+            proptest::prop_assert_eq!(one.0.id(Some(&one.1)) == other.0.id(Some(&other.1)), same);
+            proptest::prop_assert_eq!(one.0.key(&one.1, piece) == other.0.key(&other.1, piece), same);
+        }
+
+        #[test]
+        fn no_key_is_too_odd(key: Vec<u8>) {
+            let _ = Owner::read_key(&key);
+        }
     }
 }

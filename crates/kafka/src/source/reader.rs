@@ -53,6 +53,8 @@ pub(super) struct Options {
 pub(super) struct Reader {
     shared: Arc<Shared>,
     handle: Arc<Handle>,
+    /// The group that it is a member of.
+    group: Option<String>,
     /// Closed by the thread when it has left the group.
     ended: Mutex<mpsc::Receiver<()>>,
 }
@@ -189,6 +191,7 @@ impl Reader {
         let context = Context::default();
         let consumer = Consumer::new(&config, context.clone()).map_err(error::config)?;
         let mut state = State::default();
+        let group = matches!(options.membership, Membership::Static { .. }).then(|| options.group.clone());
         let member = match options.membership {
             Membership::Static { name } => {
                 consumer.subscribe(&topic).map_err(|error| error::of(&format!("topic `{topic}`"), &error))?;
@@ -231,12 +234,17 @@ impl Reader {
                 }
             })
             .map_err(|error| StageError::unavailable(format!("no thread for the Kafka source: {error}")))?;
-        Ok(Reader { shared, handle, ended: Mutex::new(ended) })
+        Ok(Reader { shared, handle, group, ended: Mutex::new(ended) })
     }
 
     /// For the watch.
     pub(super) fn shared(&self) -> (Arc<Shared>, Arc<Handle>) {
         (self.shared.clone(), self.handle.clone())
+    }
+
+    /// Its group, and its id there: `None` before it has joined, and where it joins none.
+    pub(super) fn member(&self) -> Option<(String, String)> {
+        Some((self.group.clone()?, self.handle.member_id()?))
     }
 
     /// The log that positions are said of from now on.

@@ -59,6 +59,11 @@ struct State {
 }
 
 impl State {
+    /// The first line that is still there.
+    fn first(&self) -> i64 {
+        self.segments.front().map_or(self.end, |segment| segment.first)
+    }
+
     fn size(&self) -> u64 {
         self.segments.iter().map(|segment| segment.bytes).sum()
     }
@@ -124,7 +129,7 @@ impl Spool {
                 (Writer { file, at: 0 }, 0)
             }
         };
-        let committed = read_committed(folder).clamp(segments[0].first, end);
+        let committed = read_committed(folder).clamp(segments.front().map_or(end, |segment| segment.first), end);
         Ok(Spool {
             folder: folder.to_path_buf(),
             id,
@@ -137,7 +142,7 @@ impl Spool {
         })
     }
 
-    /// What is in a folder, without touching it; none where there is no spool yet.
+    /// What is in a folder, without touching it; `None` where there is no spool yet.
     pub(super) fn look(folder: &Path) -> Result<Option<(String, Extent)>, StageError> {
         let Some(id) = read_id(folder)? else { return Ok(None) };
         let segments = Segment::list(folder).map_err(|error| unreadable(folder, &error))?;
@@ -209,7 +214,7 @@ impl Spool {
         }
     }
 
-    /// Does what a full disk may refuse until it is done; none when the spool was closed.
+    /// Does what a full disk may refuse until it is done; `None` when the spool was closed.
     fn patiently<T>(&self, mut act: impl FnMut() -> io::Result<T>) -> Option<T> {
         let mut told = false;
         loop {
@@ -234,7 +239,7 @@ impl Spool {
         while let Some(next) = state.segments.get(1)
             && next.first <= state.committed
         {
-            let path = Segment::path(&self.folder, state.segments[0].first);
+            let path = Segment::path(&self.folder, state.first());
             if let Err(error) = std::fs::remove_file(&path)
                 && error.kind() != ErrorKind::NotFound
             {
@@ -243,7 +248,7 @@ impl Spool {
             }
             state.segments.pop_front();
         }
-        let first = state.segments[0].first;
+        let first = state.first();
         drop(state);
         // A file that is open keeps its place on the disk.
         self.cursor.lock().take_if(|cursor| cursor.segment < first);
@@ -262,11 +267,11 @@ impl Spool {
             let header = segment::header(&cursor.file, cursor.at, length).map_err(|error| unreadable(&path, &error))?;
             // At the end of the file the next line is the one that is looked for.
             let Some(header) = header else { break };
-            if header.first + i64::from(header.count) > offset {
+            if header.end() > offset {
                 break;
             }
-            cursor.at += (HEADER + header.length as usize) as u64;
-            cursor.next = header.first + i64::from(header.count);
+            cursor.at = header.behind(cursor.at);
+            cursor.next = header.end();
         }
         if cursor.next < offset {
             self.load(&mut cursor)?;
@@ -297,11 +302,14 @@ impl Spool {
             return Err(damaged(&path, cursor.at, next_segment()));
         };
         let mut payload = vec![0; header.length as usize];
-        cursor.file.read_exact_at(&mut payload, cursor.at + HEADER as u64).map_err(|error| failed(&path, error))?;
+        cursor
+            .file
+            .read_exact_at(&mut payload, cursor.at.saturating_add(HEADER as u64))
+            .map_err(|error| failed(&path, error))?;
         if !header.fits(self.id, &payload) {
             return Err(damaged(&path, cursor.at, next_segment()));
         }
-        cursor.at += (HEADER + payload.len()) as u64;
+        cursor.at = header.behind(cursor.at);
         (cursor.payload, cursor.read) = (payload, 0);
         Ok(())
     }
@@ -314,8 +322,8 @@ impl Spool {
         if !take(line) {
             return Ok(false);
         }
-        cursor.read = cursor.payload.len() - rest.len();
-        cursor.next += 1;
+        cursor.read = cursor.payload.len().saturating_sub(rest.len());
+        cursor.next = cursor.next.saturating_add(1);
         Ok(true)
     }
 }
@@ -327,7 +335,7 @@ impl Log for Spool {
 
     fn extent(&self) -> Extent {
         let state = self.state.lock();
-        Extent { first: state.segments[0].first, end: state.end, committed: Some(state.committed) }
+        Extent { first: state.first(), end: state.end, committed: Some(state.committed) }
     }
 
     fn append(&self, group: Vec<Lines>) -> Result<bool, StageError> {
@@ -351,9 +359,9 @@ impl Log for Spool {
             StageError::state(format!("spool: {} cannot be synced: {error}", self.folder.display()))
                 .remedy("see to the disk; the next start goes on from what was synced")
         })?;
-        writer.at += frame.len() as u64;
+        writer.at = writer.at.saturating_add(frame.len() as u64);
         let mut state = self.state.lock();
-        state.end += count as i64;
+        state.end = state.end.saturating_add(count as i64);
         if let Some(last) = state.segments.back_mut() {
             last.bytes = writer.at;
         }
@@ -374,7 +382,7 @@ impl Log for Spool {
             }
             let offset = cursor.next;
             let taken = self.line(&mut cursor, |line| {
-                let room = records.is_empty() || records.bytes() + line.bytes.len() <= demand.bytes;
+                let room = records.is_empty() || records.bytes().saturating_add(line.bytes.len()) <= demand.bytes;
                 if room {
                     line.push(&mut records, offset);
                 }
@@ -391,7 +399,7 @@ impl Log for Spool {
     fn begin(&self, next: i64) {
         {
             let mut state = self.state.lock();
-            state.committed = next.clamp(state.segments[0].first, state.end);
+            state.committed = next.clamp(state.first(), state.end);
         }
         self.let_go();
     }
@@ -444,7 +452,7 @@ fn add(folder: &Path, first: i64) -> io::Result<File> {
 fn cut(folder: &Path, segment: Segment, tail: Tail) -> io::Result<File> {
     let file = create(&Segment::path(folder, segment.first))?;
     if segment.bytes > tail.bytes {
-        let bytes = segment.bytes - tail.bytes;
+        let bytes = segment.bytes.saturating_sub(tail.bytes);
         info!(bytes, "the spool ends with an append that was never finished; nobody was promised it");
         file.set_len(tail.bytes)?;
         file.sync_all()?;

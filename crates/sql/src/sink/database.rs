@@ -18,7 +18,7 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
 /// A connection that does not come about by then is given up.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A server ends a transaction whose client says nothing for so long: the locks of a frozen worker go with it.
+/// A server ends a transaction whose client is silent for this long, and with it the locks of a frozen worker.
 pub(super) const IDLE_SECONDS: u32 = 60;
 
 /// How long a statement waits for another transaction's locks.
@@ -50,7 +50,7 @@ impl From<i32> for Value {
     }
 }
 
-/// What a database says no with. `text` never holds a record's values.
+/// What a database refuses with. `text` never holds a record's values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failure {
     pub(super) cause: Cause,
@@ -154,8 +154,7 @@ pub(super) async fn begin(db: &mut dyn Database) -> Result<(), Failure> {
     }
 }
 
-/// One connection; `Sync` so that a sink that holds one can be lent. An error that ends a
-/// write ends the connection, too.
+/// One connection; `Sync` so that a sink that holds one can be lent. An error that ends a write also ends the connection.
 #[async_trait]
 pub(super) trait Database: Send + Sync {
     /// Its SQL.
@@ -173,7 +172,7 @@ pub(super) trait Database: Send + Sync {
     /// Runs one query without values, and gives what it gives as texts.
     async fn texts(&mut self, sql: &str) -> Result<Texts, Failure>;
 
-    /// What the database knows of a table; `None` where there is none of that name.
+    /// What the database knows of a table; `None` where no table has that name.
     async fn describe(&mut self, name: &Name) -> Result<Option<Table>, Failure>;
 
     /// The tables that can be seen, for messages.

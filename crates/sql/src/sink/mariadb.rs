@@ -254,7 +254,7 @@ impl MariaDb {
         database.mysql = !matches!(fact(1), Some(Value::Text(version)) if version.contains("MariaDB"));
         if !database.mysql {
             let idle = database.command(&format!("SET SESSION idle_transaction_timeout = {IDLE_SECONDS}")).await;
-            // Before 10.3 there is none.
+            // Before 10.3 there is no such setting.
             idle.or_else(|failure| if failure.cause == Cause::Settings { Ok(()) } else { Err(failure) })?;
         }
         Ok(database)

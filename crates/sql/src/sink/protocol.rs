@@ -296,7 +296,7 @@ impl SqlSink {
         Ok(Written { rejected: refused.len() as u64 })
     }
 
-    /// Fewer rows in a statement after one that took too long; in time as many again as before.
+    /// Fewer rows in a statement after one that took too long; with each that does not, more again.
     fn pace(&self, most: usize, rows: usize, outcome: &Result<Vec<RefusedRow>, Failure>) {
         let most = match outcome {
             Ok(_) => most.saturating_mul(2),

@@ -381,7 +381,7 @@ fn failure(error: &sqlx::Error) -> Failure {
         (20, _) => Failure::row("not a value of the column's type"),
         // BUSY, LOCKED, NOMEM, INTERRUPT, IOERR, FULL, PROTOCOL, SCHEMA
         (5 | 6 | 7 | 9 | 10 | 13 | 15 | 17, _) => Failure::moment(format!("{text} (code {code})")),
-        // A function within the statement, a trigger, a CHECK; its text may hold a value, but not that of a name.
+        // A function within the statement, a trigger, a CHECK: the text may hold a value, unless it is about a name.
         (1, _) if !["no such ", "table "].iter().any(|start| text.starts_with(start)) => {
             Failure::unsure("the statement was refused (code 1)")
         }

@@ -253,6 +253,24 @@ async fn two_members_share_and_a_killed_one_returns_at_once() {
     assert!(error.message.contains(&format!("`{topic}-1`")), "{error}");
 }
 
+/// Each claims what it believes to be its own, and would fence the other off.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_replaced_learns_it_before_it_claims() {
+    let topic = topic("replaced", 2).await;
+    // It hears of the group every 15 s.
+    let settings = json!({ "brokers": brokers(), "topic": topic, "options": { "heartbeat.interval.ms": 15_000 } });
+    let mut old = open(settings, &topic, "0").await.unwrap();
+    assert_eq!(assigned(&mut old).await, [0, 1]);
+    let ours = [part(&topic, 0), part(&topic, 1)];
+    assert_eq!(old.bounds(&ours).await.unwrap().len(), 2);
+    let mut new = member(&topic, &topic, "0").await;
+    assert_eq!(assigned(&mut new).await, [0, 1]);
+    let error = old.bounds(&ours).await.unwrap_err();
+    assert_eq!(error.fault, Fault::Unavailable, "{error}");
+    assert!(error.message.contains("not in its group"), "{error}");
+    assert_eq!(new.bounds(&ours).await.unwrap().len(), 2);
+}
+
 /// The group gives who comes back within its session what it had before.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_comes_back_to_a_topic_that_has_grown_gets_the_new_partitions_too() {

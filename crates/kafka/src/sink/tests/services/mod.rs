@@ -5,6 +5,7 @@ mod suite;
 use arrow::array::{BinaryArray, Date32Array, Float32Array, StringArray, TimestampMicrosecondArray};
 use foretell_flow::{BadRecord, Header, RecordsBuilder, Reset, dead_letter_schema, dead_letters};
 use rdkafka::admin::{AdminOptions, ResourceSpecifier};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use crate::testing::{admin, alter, brokers, create, delete, grow, proxy, topic};
 
@@ -96,7 +97,6 @@ async fn a_crash_between_produce_and_commit_leaves_nothing() {
         config.set("bootstrap.servers", brokers()).set("transactional.id", &id);
         config
     };
-    use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
     let crashed: BaseProducer = config.create().unwrap();
     crashed.init_transactions(Duration::from_secs(20)).unwrap();
     crashed.begin_transaction().unwrap();
@@ -540,6 +540,50 @@ async fn a_transaction_that_cannot_end_in_its_time_gets_more() {
     assert!(late[0].contains("the transaction was not over within 2 s"), "{late:?}");
     assert!(late[0].ends_with("the next may be open 4 s"), "{late:?}");
     assert_eq!(values(&bench.topic).len(), 300);
+}
+
+/// `fixtures/state/N/kafka` is what a leader stored in format N until its pipeline was killed, as keys and values in their
+/// order (`fixtures/make/state_services.py`).
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_earlier_version_stored_is_taken_up() {
+    let mut bench = Bench::new("frozen").await;
+    (bench.context.pipeline, bench.context.sink) = ("frozen".into(), "first".into());
+    create(&bench.progress, 1, &[("cleanup.policy", "compact")]).await;
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+    let stored = std::fs::read_to_string(root.join("fixtures/state/1/kafka/progress.jsonl")).unwrap();
+    let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", brokers()).create().unwrap();
+    for line in stored.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let mut record = BaseRecord::<str, str>::to(&bench.progress).key(line["key"].as_str().unwrap());
+        record.payload = line["value"].as_str();
+        producer.send(record).unwrap();
+    }
+    producer.flush(Duration::from_secs(60)).unwrap();
+
+    const ENTRY: i64 = 1_000_000_000_000;
+    let partition = |index| Partition { topic: "files".into(), index };
+    let claims: Vec<Claim> =
+        (0..16).map(|index| Claim { partition: partition(index), identity: "another".into(), start: 0 }).collect();
+    let mut sink = bench.open().await;
+    let held = sink.claim(&claims).await.unwrap();
+    assert_eq!(held.len(), 16);
+    for (index, held) in (0..).zip(&held) {
+        let identity = "0611d204b1ba4315bab7353b962739be";
+        assert_eq!((&held.partition, held.next, held.identity.as_str()), (&partition(index), 2 * ENTRY, identity));
+        let query = "00ca8d01c52fc66abe8fe2733902c2e0cb041c7000e68dce04ba637c6324ebfd".to_owned();
+        let plan = foretell_flow::PlanPart {
+            id: "0-1795946018170955".into(),
+            time: 1_795_946_018_170_955,
+            recipe: Recipe { query, ..Recipe::default() },
+            range: Range { partition: partition(index), from: ENTRY, to: 2 * ENTRY },
+        };
+        assert_eq!(held.plans, [plan]);
+    }
+    // It goes on where that version was.
+    let mut more = write(&[range(3, 2 * ENTRY, 3 * ENTRY)], &[(3, 2 * ENTRY)]);
+    more.ranges[0].partition = partition(3);
+    sink.write(&more).await.unwrap();
+    assert_eq!(values(&bench.topic).len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
