@@ -1,9 +1,9 @@
 //! Which type fits all of some values, so that each still says what it said before.
 
-use super::column::Type;
-use super::decimal::{self, MOST_DIGITS};
+use super::decimal;
 use super::field::parse_signed;
 use super::time::TimeFormat;
+use super::types::{MOST_DIGITS, Type};
 
 /// What is still possible after the fields that were seen.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@
 
 use foretell_connect::kind::{DecodeSettings, Kind};
 
-mod build;
+mod cell;
 mod cells;
 mod column;
 mod csv;
@@ -17,23 +17,29 @@ mod json;
 mod key;
 mod line;
 mod members;
+mod missing;
 mod parquet;
 mod plain;
+mod rows;
 mod scan;
+mod settings;
 mod time;
 mod typed;
+mod types;
 mod values;
+mod wrong;
 
 pub use cells::Cells;
-pub use column::{Column, Columns, Type};
+pub use column::{Column, Columns};
 pub use csv::{Outline, outline};
-pub use decimal::{MOST_DIGITS, parse_decimal};
-pub use field::{MISSING, Missing};
+pub use decimal::parse_decimal;
 pub use guess::{Guess, JsonGuess, JsonKind, is_record};
 pub use key::decode_key;
 pub use members::Members;
+pub use missing::{MISSING, Missing};
 pub use parquet::check_file;
 pub use typed::type_of;
+pub use types::{MOST_DIGITS, Type};
 
 /// Every kind of decoder.
 pub const DECODERS: &[Kind<dyn DecodeSettings>] = &[csv::KIND, json::KIND, line::KIND, parquet::KIND];

@@ -8,7 +8,7 @@ use foretell_flow::{Decode, Decoded, Records, Refused, StageError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::csv::max_bytes;
+use super::settings::max_bytes;
 use foretell_connect::human::HumanSize;
 use foretell_connect::key_type::KeyType;
 use foretell_connect::kind::{DecodeSettings, Kind, schema_of, settings_of};

@@ -10,10 +10,10 @@ use foretell_flow::{Decode, Decoded, Records, Refused, StageError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::build::describe;
-use super::column::{Columns, Type};
-use super::csv::refuse_missing;
+use super::column::Columns;
+use super::settings::refuse_missing;
 use super::typed::{convert, takes};
+use super::types::Type;
 use foretell_connect::key_type::KeyType;
 use foretell_connect::kind::{DecodeSettings, Kind, SettingsError, schema_of, settings_of};
 
@@ -120,7 +120,9 @@ impl Decode for Decoder {
             };
             let (array, wrongs) = convert(found, column);
             for (row, wrong) in wrongs {
-                reasons.entry(row).or_insert_with(|| format!("column `{}`: {}", column.name, describe(column, wrong)));
+                reasons
+                    .entry(row)
+                    .or_insert_with(|| format!("column `{}`: {}", column.name, wrong.describe(column.data_type)));
             }
             arrays.push(array);
         }

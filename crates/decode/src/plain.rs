@@ -1,9 +1,10 @@
 //! Records of nothing but short numbers in digits, which tables of encoded ids are: first where the fields of a block of
 //! them are, then one column after the other.
 
-use super::build::Rows;
-use super::column::{Columns, Type};
+use super::column::Columns;
+use super::rows::Rows;
 use super::scan::{Scan, each, number, word};
+use super::types::Type;
 
 /// This many records at most, so that their places stay in the first cache.
 const RECORDS: usize = 256;

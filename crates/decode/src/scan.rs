@@ -2,8 +2,9 @@
 //! read eight bytes at a time.
 
 use super::column::{Column, Columns};
-use super::field::{Field, Missing};
+use super::field::Field;
 use super::fields::Dialect;
+use super::missing::Missing;
 use super::values::Values;
 
 /// A record that is bad; the walk does not tell why.
@@ -138,8 +139,8 @@ pub(super) fn number(digits: u64) -> u64 {
 mod tests {
     use foretell_flow::Decoded;
 
-    use super::super::build::Rows;
     use super::super::fields::trim_line_end;
+    use super::super::rows::Rows;
     use super::*;
 
     /// Pieces of records, of which some make trouble wherever they stand.

@@ -9,8 +9,8 @@ use chrono::format::{Fixed, Item, Numeric, Parsed, StrftimeItems, parse};
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
 
-use super::build::Wrong;
-use super::column::Type;
+use super::types::Type;
+use super::wrong::Wrong;
 
 /// How a column's dates or times are written. Cheap to clone.
 #[derive(Debug, Clone, PartialEq)]

@@ -10,12 +10,15 @@ use arrow::datatypes::{
     UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 
-use super::build::{Cell, Float, Wrong};
-use super::column::{Column, Type};
+use super::cell::{Cell, Float};
+use super::column::Column;
 use super::decimal;
-use super::field::{Field, Missing};
+use super::field::Field;
+use super::missing::Missing;
 use super::time::{TimeFormat, is_time_of_calendar};
+use super::types::{MOST_DIGITS, Type};
 use super::values::Values;
+use super::wrong::Wrong;
 
 /// Values that do not fit, by their rows.
 type Wrongs = Vec<(usize, Wrong)>;
@@ -231,7 +234,7 @@ impl Typed<'_> {
             // Floats of this size are whole, and fit.
             Typed::Fraction(number) if number.fract() == 0.0 && number.abs() < 1e30 => Ok(*number as i128),
             Typed::Fraction(number) if number.fract() == 0.0 => Err(Wrong::Range),
-            Typed::Decimal(number, behind) => decimal::parse(&decimal::show(*number, *behind), decimal::MOST_DIGITS, 0)
+            Typed::Decimal(number, behind) => decimal::parse(&decimal::show(*number, *behind), MOST_DIGITS, 0)
                 .map_err(|wrong| if wrong == Wrong::Digits { Wrong::Kind(Some("a fraction")) } else { wrong }),
             other => Err(other.instead()),
         }
@@ -350,7 +353,6 @@ mod tests {
     use arrow::util::display::array_value_to_string;
     use serde_json::json;
 
-    use super::super::build::describe;
     use super::super::column::Columns;
     use super::*;
 
@@ -367,7 +369,7 @@ mod tests {
         let shown = |row: usize| match wrongs.iter().find(|(wrong, _)| *wrong == row) {
             Some((_, wrong)) => {
                 assert!(array.is_null(row));
-                describe(column, *wrong)
+                wrong.describe(column.data_type)
             }
             None => array_value_to_string(&array, row).unwrap(),
         };

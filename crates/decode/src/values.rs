@@ -9,8 +9,10 @@ use arrow::array::{
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 
-use super::build::{Cell, Wrong};
-use super::column::{Column, Type};
+use super::cell::Cell;
+use super::column::Column;
+use super::types::Type;
+use super::wrong::Wrong;
 
 /// Whole numbers up to here are all held by a 32-bit float.
 const SINGLE: u64 = 1 << f32::MANTISSA_DIGITS;

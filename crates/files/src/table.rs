@@ -6,18 +6,72 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Field, Schema};
+use async_trait::async_trait;
 use bytes::Bytes;
 use foretell_flow::{RecordsBuilder, StageError};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::ParquetMetaDataReader;
+use schemars::{Schema as JsonSchema, SchemaGenerator, json_schema};
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
 use crate::footer::reading;
 use crate::source::no_records;
+use foretell_connect::kind::{Kind, SettingsError, TableSettings, settings_of};
 use foretell_connect::table::{Places, Rows};
 use foretell_decode::fields::{Dialect, Span, trim_line_end};
 use foretell_decode::{DECODERS, Guess, JsonGuess, JsonKind, MISSING, Members, Type, is_record};
+
+/// The kind `file`.
+pub const KIND: Kind<dyn TableSettings> = Kind { name: "file", inherits: &[], schema, parse };
+
+/// A file, as the pipeline file calls it: relative to its folder.
+#[derive(Debug)]
+struct Settings {
+    name: String,
+    format: Format,
+}
+
+fn schema(_: &mut SchemaGenerator) -> JsonSchema {
+    json_schema!({
+        "description": "A file: CSV with a header (`.csv`), JSON Lines (`.jsonl`) or Parquet (`.parquet`). Relative to \
+            the pipeline file.",
+        "type": "string"
+    })
+}
+
+fn parse(value: Value) -> Result<Box<dyn TableSettings>, SettingsError> {
+    let name: String = settings_of(value)?;
+    match Format::of(Path::new(&name)) {
+        Some(format) => Ok(Box::new(Settings { name, format })),
+        None => {
+            let message =
+                "the file's name does not tell what it is; its name must end with `.csv`, `.jsonl` or `.parquet`";
+            Err(SettingsError { path: Vec::new(), message: message.to_string() })
+        }
+    }
+}
+
+#[async_trait]
+impl TableSettings for Settings {
+    fn takes_types(&self) -> Result<(), &'static str> {
+        match self.format {
+            Format::Parquet => Err("leave it out: a Parquet file tells the types of its columns"),
+            Format::Csv | Format::Jsonl => Ok(()),
+        }
+    }
+
+    async fn read(&self, base: &Path, types: &Map<String, Value>) -> Result<Rows, StageError> {
+        let path = base.join(&self.name);
+        let bytes = tokio::fs::read(&path).await.map_err(|error| {
+            StageError::unavailable(format!("{}: {error}", path.display()))
+                .remedy("`file` is relative to the pipeline file's folder")
+        })?;
+        let (name, format, types) = (path.display().to_string(), self.format, types.clone());
+        let reading = tokio::task::spawn_blocking(move || read(&name, format, bytes, &types));
+        reading.await.map_err(|_| StageError::unavailable("reading was interrupted"))?
+    }
+}
 
 /// How a file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -271,7 +325,7 @@ mod tests {
     use foretell_connect::table::check_key;
 
     use super::*;
-    use crate::keep::{decode, encode};
+    use crate::canonical::{decode, encode};
 
     fn rows(format: Format, text: &str, types: Value) -> Result<Rows, String> {
         let types = types.as_object().unwrap().clone();

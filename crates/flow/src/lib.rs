@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod clock;
 mod dead_letter;
 mod error;
 mod plan;
@@ -18,6 +19,7 @@ mod run;
 mod stage;
 pub mod testing;
 
+pub use clock::{Clock, SystemClock};
 pub use dead_letter::{BadRecord, Location, Provenance, dead_letter_schema, dead_letters};
 pub use error::{Fault, StageError};
 pub use plan::{Partition, Plan, PlanPart, Position, Range, Recipe};
@@ -27,6 +29,6 @@ pub use run::{
     Trigger, Worker, check_positions, records_schema,
 };
 pub use stage::{
-    Bounds, Checkpoint, Chunk, Claim, Decode, Decoded, Demand, EPHEMERAL_LOG, Event, PlanRetention, Queried, Query,
-    Refused, Reset, Scope, Sharing, Sink, SinkTraits, Source, Trace, Upkeep, Write, Written,
+    Bounds, Checkpoint, Chunk, Claim, Decode, Decoded, Demand, EPHEMERAL_LOG, Event, Housekeeping, PlanRetention,
+    Queried, Query, Refused, Reset, Scope, Sharing, Sink, SinkTraits, Source, Trace, Write, Written,
 };

@@ -76,6 +76,18 @@ pub(crate) fn labels(view: &View<'_>) -> Result<Labels, Error> {
     })
 }
 
+/// Whether the `dtype` parameter is bool or an integer of up to 16 bits: the class, or a dtype object.
+pub(crate) fn is_small(view: &View<'_>) -> Result<bool, Error> {
+    const SMALL: &[&str] = &["bool", "bool_", "int8", "int16", "uint8", "uint16"];
+    let Some(dtype) = some_attr(view, "dtype")? else { return Ok(false) };
+    if let Value::Dtype(dtype) = dtype.value() {
+        return Ok(dtype.kind == Kind::Bool || (matches!(dtype.kind, Kind::Int | Kind::Uint) && dtype.size <= 2));
+    }
+    let class = dtype.class().filter(|class| ["numpy", "builtins", "__builtin__"].contains(&class.module.as_str()));
+    let name = class.map(|class| class.name.as_str()).or_else(|| dtype.as_str().ok());
+    Ok(name.is_some_and(|name| SMALL.contains(&name)))
+}
+
 /// Whether the `dtype` parameter is float32: the class, or a dtype object.
 pub(crate) fn is_float32(view: &View<'_>) -> Result<bool, Error> {
     let Some(dtype) = some_attr(view, "dtype")? else { return Ok(false) };

@@ -81,6 +81,19 @@ pub(crate) fn round(value: f64, narrow: bool) -> f64 {
 }
 
 impl Frame {
+    /// Whether an array made of it is one of bools, or one of integers of up to 16 bits.
+    pub(crate) fn is_small(&self) -> bool {
+        let all = |small: fn(&DataType) -> bool| self.columns.iter().all(|array| small(array.data_type()));
+        all(|kind| kind == &DataType::Boolean)
+            || all(|kind| matches!(kind, DataType::Int8 | DataType::Int16 | DataType::UInt8 | DataType::UInt16))
+    }
+
+    /// Whether it has bools and others: numpy makes objects of these.
+    pub(crate) fn has_some_bools(&self) -> bool {
+        let is_bool = |array: &ArrayRef| array.data_type() == &DataType::Boolean;
+        self.columns.iter().any(is_bool) && !self.columns.iter().all(is_bool)
+    }
+
     /// Whether an array made of it is float32.
     fn is_narrow(&self) -> bool {
         let holds = |array: &ArrayRef| match array.data_type() {

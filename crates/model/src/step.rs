@@ -10,6 +10,11 @@ use crate::{Method, Outputs, Refusal};
 /// value stands in them afterwards is not looked at.
 pub(crate) trait Transform: Send + Sync + Debug {
     fn transform(&self, x: Matrix, run: &mut Run) -> Matrix;
+
+    /// Whether the library holds what this gives as bools or as integers of up to 16 bits.
+    fn gives_small(&self) -> bool {
+        false
+    }
 }
 
 /// Gives an answer a row. Asked only for what its targets declare.
@@ -112,6 +117,10 @@ pub(crate) struct Chain {
 impl Transform for Chain {
     fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
         self.transforms.iter().fold(x, |x, step| step.transform(x, run))
+    }
+
+    fn gives_small(&self) -> bool {
+        self.last.is_none() && self.transforms.last().is_some_and(|step| step.gives_small())
     }
 }
 

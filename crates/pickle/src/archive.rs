@@ -4,8 +4,8 @@
 use std::io::Read;
 use std::ops::Range;
 
-use crate::container::{XZ_MEMORY_KIB, drain};
-use crate::stream::wide;
+use crate::unpack::{XZ_MEMORY_KIB, drain};
+use crate::wide::wide;
 use crate::{Container, ErrorKind, Limits};
 
 /// One file of an archive.
@@ -80,7 +80,7 @@ pub(crate) fn unpack(
     let promised =
         pieces.iter().map(|(_, entry, _)| u64::from(entry.unpacked)).fold(wide(out.len()), u64::saturating_add);
     // Checked before the first byte is unpacked; what an entry has beyond its promise is not unpacked either.
-    crate::container::room(Container::Zip, wide(whole), promised, limits)?;
+    crate::unpack::room(Container::Zip, wide(whole), promised, limits)?;
     let mut entries = Vec::with_capacity(pieces.len());
     for (name, entry, place) in pieces {
         let start = out.len();

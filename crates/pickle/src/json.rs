@@ -50,7 +50,7 @@ impl<'d> Json<'d> {
         let mut parser = Parser { bytes, at: 0, tokens: Vec::new(), open: Vec::new() };
         match parser.run(meter) {
             Ok(()) => Ok(Json { text, tokens: parser.tokens }),
-            Err(kind) => Err((crate::stream::wide(parser.at), kind)),
+            Err(kind) => Err((crate::wide::wide(parser.at), kind)),
         }
     }
 

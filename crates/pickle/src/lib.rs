@@ -27,9 +27,14 @@
 mod allow;
 mod archive;
 mod array;
+mod array_view;
+mod blob;
 mod builtin;
+mod common;
 mod container;
+mod document;
 mod dtype;
+mod entry;
 mod error;
 mod json;
 mod limits;
@@ -39,21 +44,29 @@ mod meter;
 mod npy;
 mod opcode;
 mod path;
+mod scalar;
 mod scan;
 mod skops;
 mod stream;
+mod unpack;
 mod value;
 mod view;
+mod wide;
 
-pub use allow::{Allow, Entry, Role, State};
-pub use array::{Array, ArrayView, Data};
+pub use allow::Allow;
+pub use array::{Array, Data};
+pub use array_view::ArrayView;
+pub use blob::{Blob, Id};
 pub use builtin::Builtin;
 pub use container::Container;
+pub use document::Document;
 pub use dtype::{Dtype, Field, Kind};
+pub use entry::{Entry, Role, State};
 pub use error::{Error, ErrorKind, Place};
 pub use limits::Limits;
-pub use scan::{NamedGlobal, Scan, scan};
-pub use value::{Blob, Document, Global, Id, Object, Value};
+pub use machine::NamedGlobal;
+pub use scan::{Scan, scan};
+pub use value::{Global, Object, Value};
 pub use view::View;
 
 /// A result of this crate.
@@ -67,10 +80,10 @@ pub fn read(bytes: Vec<u8>, allow: &Allow, limits: &Limits) -> Result<Document> 
     let (container, data, built) = if Container::sniff(&bytes) == Some(Container::Zip) {
         let unpacked = skops::unpack(&bytes, limits)?;
         drop(bytes);
-        let built = unpacked.read(allow, limits)?;
+        let built = machine::Machine::read_skops(&unpacked, allow, limits)?;
         (Container::Zip, unpacked.data, built)
     } else {
-        let (container, data) = container::unpack(bytes, limits).map_err(ErrorKind::of_file)?;
+        let (container, data) = unpack::unpack(bytes, limits).map_err(ErrorKind::of_file)?;
         let built = machine::Machine::read(&data, allow, limits)?;
         (container, data, built)
     };

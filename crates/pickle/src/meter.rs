@@ -1,6 +1,6 @@
 //! What is left of the budgets.
 
-use crate::stream::wide;
+use crate::wide::wide;
 use crate::{ErrorKind, Limits};
 
 /// Charged before anything is taken; nothing is ever given back, so that it bounds the time as well.

@@ -1,7 +1,7 @@
 //! numpy's own file format, as `numpy.save` writes it without pickles.
 
 use crate::dtype::parse;
-use crate::stream::wide;
+use crate::wide::wide;
 use crate::{Dtype, ErrorKind, Field, Kind};
 
 /// What stands before an array's bytes.

@@ -1,21 +1,8 @@
 //! What a file names, without building it: for files that are refused.
 
-use crate::container::{Unpacked, unpack_some};
-use crate::machine::Machine;
+use crate::machine::{Machine, NamedGlobal};
+use crate::unpack::{Unpacked, unpack_some};
 use crate::{Allow, Container, Error, ErrorKind, Limits, skops};
-
-/// One global of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NamedGlobal {
-    /// The byte of the opcode that names it first.
-    pub at: u64,
-    /// As the file writes it.
-    pub module: String,
-    /// As the file writes it.
-    pub name: String,
-    /// How often it is named.
-    pub times: u64,
-}
 
 /// What a file names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +33,7 @@ pub struct Scan {
 pub fn scan(bytes: Vec<u8>, limits: &Limits) -> Result<Scan, Error> {
     let (container, unpacked, scanned) = if Container::sniff(&bytes) == Some(Container::Zip) {
         let unpacked = skops::unpack(&bytes, limits)?;
-        (Container::Zip, unpacked.data.len(), unpacked.scan(limits)?)
+        (Container::Zip, unpacked.data.len(), Machine::scan_skops(&unpacked, &Allow::new(&[]), limits)?)
     } else {
         let Unpacked { container, data, broken } = unpack_some(bytes, limits).map_err(ErrorKind::of_file)?;
         let mut scanned = Machine::scan(&data, &Allow::new(&[]), limits);
@@ -56,7 +43,7 @@ pub fn scan(bytes: Vec<u8>, limits: &Limits) -> Result<Scan, Error> {
     Ok(Scan {
         container,
         protocol: scanned.protocol,
-        unpacked: crate::stream::wide(unpacked),
+        unpacked: crate::wide::wide(unpacked),
         opcodes: scanned.opcodes,
         globals: scanned.found,
         trailing: scanned.trailing,

@@ -7,8 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::archive::{self, Entry};
-use crate::machine::{Built, Machine, Scanned};
-use crate::{Allow, Error, ErrorKind, Limits, Result};
+use crate::{ErrorKind, Limits, Result};
 
 /// The tree of nodes.
 const SCHEMA: &str = "schema.json";
@@ -50,15 +49,5 @@ impl Unpacked {
     /// Where the bytes of a file are.
     pub(crate) fn file(&self, name: &str) -> Option<Range<usize>> {
         self.files.get(name).cloned()
-    }
-
-    /// Builds the values of all nodes.
-    pub(crate) fn read(&self, allow: &Allow, limits: &Limits) -> Result<Built> {
-        Machine::read_skops(self, allow, limits)
-    }
-
-    /// The names of all nodes.
-    pub(crate) fn scan(&self, limits: &Limits) -> Result<Scanned, Error> {
-        Machine::scan_skops(self, &Allow::new(&[]), limits)
     }
 }

@@ -1,5 +1,6 @@
 //! The bytes of the pickle: every read is checked against what is left of the file and of the frame.
 
+use crate::wide::wide;
 use crate::{Blob, ErrorKind};
 
 /// A position in the decompressed file.
@@ -9,11 +10,6 @@ pub(crate) struct Stream<'d> {
     at: usize,
     /// Where the open frame ends.
     frame: Option<usize>,
-}
-
-/// `usize` into `u64`; both have 64 bits on every machine that this runs on.
-pub(crate) fn wide(n: usize) -> u64 {
-    u64::try_from(n).unwrap_or(u64::MAX)
 }
 
 impl<'d> Stream<'d> {

@@ -1,34 +1,8 @@
 //! The values of a file: one arena, shared by id, without recursion.
 
 use std::fmt;
-use std::sync::atomic::AtomicU64;
 
-use crate::{Array, Container, Dtype, View, array};
-
-/// A value's place in its [`Document`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Id(pub(crate) u32);
-
-/// Bytes in a [`Document`]: a piece of the file, or of what was decoded from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Blob {
-    pub(crate) start: u64,
-    pub(crate) len: u64,
-}
-
-impl Blob {
-    /// How many bytes.
-    #[must_use]
-    pub fn len(self) -> u64 {
-        self.len
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(self) -> bool {
-        self.len == 0
-    }
-}
+use crate::{Array, Blob, Dtype, Id, array};
 
 /// A listed name that a file refers to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +20,7 @@ impl fmt::Display for Global {
 }
 
 /// One inert value. Values refer to each other by [`Id`]; several may refer to the same one, and a hostile file may
-/// close circles: walk them with [`View`], which ends on both.
+/// close circles: walk them with [`View`](crate::View), which ends on both.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Value {
@@ -66,7 +40,7 @@ pub enum Value {
     Str(Blob),
     /// `bytes`.
     Bytes(Blob),
-    /// `str` of Python 2, which may be text or bytes: [`View::as_str`] and [`View::as_bytes`] both read it.
+    /// `str` of Python 2, which may be text or bytes: [`View::as_str`](crate::View::as_str) and [`View::as_bytes`](crate::View::as_bytes) both read it.
     OldStr(Blob),
     /// `bytearray`.
     ByteArray(Blob),
@@ -82,7 +56,7 @@ pub enum Value {
     Set(Vec<Id>),
     /// A frozenset.
     FrozenSet(Box<[Id]>),
-    /// A listed name: an index for [`Document::global`].
+    /// A listed name: an index for [`Document::global`](crate::Document::global).
     Global(u32),
     /// A numpy dtype.
     Dtype(Box<Dtype>),
@@ -95,7 +69,7 @@ pub enum Value {
 /// What a listed class or function made: it was never run, only written down.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Object {
-    /// The class or function: an index for [`Document::global`].
+    /// The class or function: an index for [`Document::global`](crate::Document::global).
     pub class: u32,
     /// Positional arguments of the call: a tuple.
     pub args: Box<[Id]>,
@@ -107,94 +81,6 @@ pub struct Object {
     pub items: Vec<Id>,
     /// What `SETITEM` and `SETITEMS` brought.
     pub pairs: Vec<(Id, Id)>,
-}
-
-/// A file that was read: all its values, and the bytes that they point into. `Send` and `Sync`; dropping it is flat.
-#[derive(Debug)]
-pub struct Document {
-    pub(crate) data: Vec<u8>,
-    /// What had to be decoded (escapes, latin-1); its blobs start at `data.len()`.
-    pub(crate) decoded: Vec<u8>,
-    pub(crate) nodes: Vec<Value>,
-    pub(crate) globals: Vec<Global>,
-    pub(crate) root: Id,
-    pub(crate) container: Container,
-    pub(crate) protocol: u8,
-    pub(crate) trailing: u64,
-    pub(crate) nesting: usize,
-    pub(crate) attributes: usize,
-    /// Visits of views since the walk began at the root: bounds it, however often a value is referred to.
-    pub(crate) visits: AtomicU64,
-    /// Bytes that array readers gave since then.
-    pub(crate) given: AtomicU64,
-}
-
-impl Document {
-    /// The outermost value. A walk from here has the whole budget of visits; starting anew gives a new one.
-    #[must_use]
-    pub fn root(&self) -> View<'_> {
-        View::root(self)
-    }
-
-    /// The value at `id`; ids of another document give some value or `None`.
-    #[must_use]
-    pub fn value(&self, id: Id) -> &Value {
-        self.nodes.get(usize::try_from(id.0).unwrap_or(usize::MAX)).unwrap_or(&Value::None)
-    }
-
-    /// How many values there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.nodes.len()
-    }
-
-    /// Whether there are none (never, for a file that was read).
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.nodes.is_empty()
-    }
-
-    /// The bytes of a blob.
-    #[must_use]
-    pub fn bytes(&self, blob: Blob) -> &[u8] {
-        piece(&self.data, &self.decoded, blob)
-    }
-
-    /// The global with this index.
-    #[must_use]
-    pub fn global(&self, index: u32) -> Option<&Global> {
-        self.globals.get(usize::try_from(index).ok()?)
-    }
-
-    /// All globals that the file names, in the order of their first use.
-    #[must_use]
-    pub fn globals(&self) -> &[Global] {
-        &self.globals
-    }
-
-    /// What the file was packed with.
-    #[must_use]
-    pub fn container(&self) -> Container {
-        self.container
-    }
-
-    /// The pickle protocol that the stream declares; 0 for protocols 0 and 1, which declare none.
-    #[must_use]
-    pub fn protocol(&self) -> u8 {
-        self.protocol
-    }
-
-    /// Bytes of the file after decompression.
-    #[must_use]
-    pub fn unpacked_len(&self) -> usize {
-        self.data.len()
-    }
-
-    /// Bytes after the pickle's end, which Python would ignore too.
-    #[must_use]
-    pub fn trailing(&self) -> u64 {
-        self.trailing
-    }
 }
 
 /// The bytes of a blob: in the file, or behind it in what was decoded.

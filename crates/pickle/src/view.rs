@@ -1,12 +1,11 @@
 //! Walking a document: every answer is checked, every error names the place.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
-use crate::stream::wide;
-use crate::{ArrayView, Document, Error, ErrorKind, Global, Id, Object, Place, Value, array, literal, value};
+use crate::wide::wide;
+use crate::{Data, Document, Error, ErrorKind, Global, Id, Object, Place, Value, value};
 
 /// A value together with the way to it from the root. Cheap to clone.
 ///
@@ -63,13 +62,17 @@ const PAIR: usize = 96;
 /// This many keys may be numbers of one or two bytes; of longer ones a file has a third as many as bytes.
 const SHORT_KEYS: usize = 1 << 16;
 
-impl<'a> View<'a> {
-    pub(crate) fn root(doc: &'a Document) -> View<'a> {
-        doc.visits.store(0, Ordering::Relaxed);
-        doc.given.store(0, Ordering::Relaxed);
-        View { doc, id: doc.root, trail: None, step: 0 }
+impl Document {
+    /// The outermost value. A walk from here has the whole budget of visits; starting anew gives a new one.
+    #[must_use]
+    pub fn root(&self) -> View<'_> {
+        self.visits.store(0, Ordering::Relaxed);
+        self.given.store(0, Ordering::Relaxed);
+        View { doc: self, id: self.root, trail: None, step: 0 }
     }
+}
 
+impl<'a> View<'a> {
     /// The document that this value is in.
     #[must_use]
     pub fn document(&self) -> &'a Document {
@@ -196,117 +199,6 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn some(self) -> Option<View<'a>> {
         if self.is_none() { None } else { Some(self) }
-    }
-
-    /// The only element of a numpy scalar, by one of the readers of arrays.
-    fn scalar<T>(&self, read: impl Fn(&ArrayView<'a>) -> Result<Vec<T>, Error>) -> Option<T> {
-        let scalar = array::is_scalar(self.value()).then(|| self.array().ok())??;
-        read(&scalar).ok()?.pop()
-    }
-
-    /// A bool (or a numpy bool).
-    ///
-    /// # Errors
-    /// It is something else.
-    pub fn as_bool(&self) -> Result<bool, Error> {
-        match self.value() {
-            Value::Bool(value) => Ok(*value),
-            _ => self.scalar(ArrayView::bools).ok_or_else(|| self.expected("a bool")),
-        }
-    }
-
-    /// An integer (or a bool, or a numpy integer scalar).
-    ///
-    /// # Errors
-    /// It is something else, or does not fit.
-    pub fn as_i64(&self) -> Result<i64, Error> {
-        match self.value() {
-            Value::Int(value) => Ok(*value),
-            Value::Bool(value) => Ok(i64::from(*value)),
-            Value::Long(_) => Err(self.error(ErrorKind::Range("the integer"))),
-            _ => self.scalar(ArrayView::i64s).ok_or_else(|| self.expected("an integer")),
-        }
-    }
-
-    /// An integer that is not negative.
-    ///
-    /// # Errors
-    /// It is something else, or does not fit.
-    pub fn as_u64(&self) -> Result<u64, Error> {
-        let range = || self.error(ErrorKind::Range("the integer"));
-        match self.value() {
-            Value::Long(blob) => literal::unsigned(self.doc.bytes(*blob)).ok_or_else(range),
-            Value::Array(_) => self.scalar(ArrayView::u64s).ok_or_else(|| self.expected("an integer")),
-            _ => u64::try_from(self.as_i64()?).map_err(|_| range()),
-        }
-    }
-
-    /// A count: an integer that is not negative.
-    ///
-    /// # Errors
-    /// It is something else, or does not fit.
-    pub fn as_usize(&self) -> Result<usize, Error> {
-        usize::try_from(self.as_u64()?).map_err(|_| self.error(ErrorKind::Range("the integer")))
-    }
-
-    /// A number: float, integer, bool, or a numpy scalar of these.
-    ///
-    /// # Errors
-    /// It is something else.
-    pub fn as_f64(&self) -> Result<f64, Error> {
-        match self.value() {
-            Value::Float(value) => Ok(*value),
-            Value::Int(value) => Ok(*value as f64),
-            Value::Bool(value) => Ok(f64::from(u8::from(*value))),
-            Value::Long(blob) => Ok(literal::float(self.doc.bytes(*blob))),
-            _ => self.scalar(ArrayView::f64s).ok_or_else(|| self.expected("a number")),
-        }
-    }
-
-    /// Text. For texts that numpy may have wrapped see [`View::as_text`].
-    ///
-    /// # Errors
-    /// It is something else.
-    pub fn as_str(&self) -> Result<&'a str, Error> {
-        match self.value() {
-            Value::Str(blob) | Value::OldStr(blob) => std::str::from_utf8(self.doc.bytes(*blob)).ok(),
-            _ => None,
-        }
-        .ok_or_else(|| self.expected("a text"))
-    }
-
-    /// Text or a numpy text scalar.
-    ///
-    /// # Errors
-    /// It is something else.
-    pub fn as_text(&self) -> Result<Cow<'a, str>, Error> {
-        let textual = |view: &ArrayView<'a>| match view.dtype().kind {
-            crate::Kind::Text | crate::Kind::Bytes => view.strings(),
-            _ => Err(self.expected("a text")),
-        };
-        self.as_str().map(Cow::Borrowed).or_else(|wrong| self.scalar(textual).ok_or(wrong))
-    }
-
-    /// Bytes: `bytes`, `bytearray`, `str` of Python 2.
-    ///
-    /// # Errors
-    /// It is something else.
-    pub fn as_bytes(&self) -> Result<&'a [u8], Error> {
-        match self.value() {
-            Value::Bytes(blob) | Value::ByteArray(blob) | Value::OldStr(blob) => Ok(self.doc.bytes(*blob)),
-            _ => Err(self.expected("bytes")),
-        }
-    }
-
-    /// An array or numpy scalar.
-    ///
-    /// # Errors
-    /// It is something else.
-    pub fn array(&self) -> Result<ArrayView<'a>, Error> {
-        match self.value() {
-            Value::Array(array) => Ok(ArrayView::new(self.clone(), array)),
-            _ => Err(self.expected("an array")),
-        }
     }
 
     // -- objects
@@ -474,7 +366,10 @@ impl<'a> View<'a> {
         if let Value::Array(array) = self.value()
             && array.shape.len() == 1
         {
-            return self.array()?.objects();
+            return match &array.data {
+                Data::Objects(items) => self.item_views(items),
+                Data::Bytes(_) => Err(self.expected("an array of objects")),
+            };
         }
         let items = self.sequence().ok_or_else(|| self.expected("a list"))?;
         self.item_views(items)
@@ -558,7 +453,7 @@ fn holds_others(value: &Value) -> bool {
     match value {
         Value::Tuple(items) => !items.is_empty(),
         Value::List(_) | Value::Dict(_) | Value::Set(_) | Value::FrozenSet(_) | Value::Object(_) => true,
-        Value::Array(array) => matches!(array.data, crate::Data::Objects(_)),
+        Value::Array(array) => matches!(array.data, Data::Objects(_)),
         _ => false,
     }
 }

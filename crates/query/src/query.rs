@@ -16,9 +16,10 @@ use crate::batch::{
     numbers, order, without,
 };
 use crate::engine::Engine;
+use crate::failure::ScoreError;
 use crate::failure::{Failure, Reason, RowFailure};
 use crate::features::Features;
-use crate::function::{ModelFunction, ScoreError, calls};
+use crate::function::{ModelFunction, calls};
 use crate::parse::{Names, parse};
 use crate::rows::{Rows, with_row};
 use crate::scope::{QueryScope, analyse};

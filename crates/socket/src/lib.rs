@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use foretell_flow::{Bounds, Chunk, Demand, Event, Partition, Position, Sharing, Source, StageError, Upkeep};
+use foretell_flow::{Bounds, Chunk, Demand, Event, Housekeeping, Partition, Position, Sharing, Source, StageError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::net::{TcpListener, lookup_host};
@@ -354,16 +354,16 @@ impl Source for SocketSource {
         Ok(())
     }
 
-    fn upkeep(&mut self) -> Arc<dyn Upkeep> {
-        Arc::new(LogUpkeep(self.keeper.log.clone()))
+    fn housekeeping(&mut self) -> Arc<dyn Housekeeping> {
+        Arc::new(LogHousekeeping(self.keeper.log.clone()))
     }
 }
 
 /// The log as housekeeping sees it.
-struct LogUpkeep(Arc<dyn Log>);
+struct LogHousekeeping(Arc<dyn Log>);
 
 #[async_trait]
-impl Upkeep for LogUpkeep {
+impl Housekeeping for LogHousekeeping {
     async fn behind(&self, positions: &[Position]) -> Result<i64, StageError> {
         let end = self.0.extent().end;
         Ok(positions.iter().map(|position| end.saturating_sub(position.next).max(0)).sum())
@@ -399,16 +399,16 @@ impl Source for Look {
         Ok(())
     }
 
-    fn upkeep(&mut self) -> Arc<dyn Upkeep> {
-        Arc::new(LookUpkeep(self.0.as_ref().map_or(0, |bounds| bounds.end)))
+    fn housekeeping(&mut self) -> Arc<dyn Housekeeping> {
+        Arc::new(LookHousekeeping(self.0.as_ref().map_or(0, |bounds| bounds.end)))
     }
 }
 
 /// Where the log that was looked at ends.
-struct LookUpkeep(i64);
+struct LookHousekeeping(i64);
 
 #[async_trait]
-impl Upkeep for LookUpkeep {
+impl Housekeeping for LookHousekeeping {
     async fn behind(&self, positions: &[Position]) -> Result<i64, StageError> {
         Ok(positions.iter().map(|position| self.0.saturating_sub(position.next).max(0)).sum())
     }

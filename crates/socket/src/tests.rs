@@ -9,7 +9,7 @@ use foretell_flow::{Fault, Records};
 use serde_json::{Value, json};
 
 use super::*;
-use foretell_connect::kind::DecodeText;
+use foretell_connect::kind::DecodeSpec;
 use foretell_connect::storage::Local;
 
 fn settings(settings: Value) -> Box<dyn SourceSettings> {
@@ -23,7 +23,7 @@ fn context(base: &Path) -> SourceContext {
         index: 0,
         workers: 1,
         ends: false,
-        decode: DecodeText { kind: "csv".into(), settings: json!({}) },
+        decode: DecodeSpec { kind: "csv".into(), settings: json!({}) },
         state: (Arc::new(Local), base.join("state").display().to_string()),
         base: base.into(),
         observe: false,
@@ -71,7 +71,7 @@ impl Bed {
     }
 
     async fn commit(&mut self) {
-        self.source.upkeep().commit(&[Position { partition: partition(), next: self.next }], "").await.unwrap();
+        self.source.housekeeping().commit(&[Position { partition: partition(), next: self.next }], "").await.unwrap();
     }
 
     fn take(&mut self, records: &Records) {

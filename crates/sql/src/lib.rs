@@ -7,3 +7,5 @@ pub mod table;
 
 /// Tables as a sink.
 pub use sink::KIND as SINK;
+/// The reference table `sql`.
+pub use table::KIND as TABLE;

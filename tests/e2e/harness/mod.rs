@@ -7,8 +7,8 @@ pub(crate) mod hdfs;
 pub(crate) mod kafka;
 pub(crate) mod nc;
 pub(crate) mod orders;
-pub(crate) mod place;
 pub(crate) mod s3;
+pub(crate) mod sandbox;
 pub(crate) mod streams;
 
 use std::path::PathBuf;

@@ -3,7 +3,7 @@
 //! ```text
 //! FOLDER/utime.csv                                   the data
 //! FOLDER/_foretell/append/utime.csv/00000000000000000007.wal    the sidecar of the seventh claim
-//! FOLDER/_foretell/append/utime.csv/lock             held while a local writer lives
+//! FOLDER/_foretell/append/utime.csv/lock             entry while a local writer lives
 //! ```
 //!
 //! The sidecar is a redo log: a batch's positions *and bytes* are written there and synced, which commits it, and then
@@ -24,8 +24,8 @@ use bytes::Bytes;
 use foretell_flow::{Checkpoint, Claim, Fault, Reset, Sink, StageError, Write, Written};
 use tokio::time::{Duration, Instant, sleep};
 
-use super::format::Encode;
-use super::progress::{Claimed, Progress, Shape};
+use super::encode::Encode;
+use super::progress::{Progress, Shape, StoredClaim};
 use super::wal::{self, FORMAT, Frame, Snapshot};
 use foretell_connect::storage::{Error, ErrorKind, Storage, Writer};
 
@@ -149,8 +149,8 @@ impl Append {
             }
             let mut last = Bytes::new();
             for (frame, data) in frames {
-                let Frame::Write { ranges, keep, .. } = frame else { return Err(wrong("has a second snapshot")) };
-                state.progress.advance(&ranges, keep.as_ref());
+                let Frame::Write { ranges, retention, .. } = frame else { return Err(wrong("has a second snapshot")) };
+                state.progress.advance(&ranges, retention.as_ref());
                 state.length += data.len() as u64;
                 if !data.is_empty() {
                     last = data;
@@ -328,8 +328,8 @@ impl Append {
                 encoded.map_err(|error| StageError::settings(format!("the rows cannot be written: {error}")))?.into()
             }
         };
-        let keep = write.keep.as_ref().map(Into::into);
-        let frame = Frame::Write { batch: write.plan.id.clone(), ranges: write.ranges.clone(), keep };
+        let retention = write.retention.as_ref().map(Into::into);
+        let frame = Frame::Write { batch: write.plan.id.clone(), ranges: write.ranges.clone(), retention };
         let bytes = encode(&frame, &data)?;
         open.written += bytes.len() as u64;
         open.sidecar.write(bytes).await?;
@@ -340,8 +340,8 @@ impl Append {
             open.data.sync().await?;
         }
         open.state.length += data.len() as u64;
-        let Frame::Write { ranges, keep, .. } = frame else { return Ok(()) };
-        open.state.progress.advance(&ranges, keep.as_ref());
+        let Frame::Write { ranges, retention, .. } = frame else { return Ok(()) };
+        open.state.progress.advance(&ranges, retention.as_ref());
         if open.written > ROLL {
             self.roll().await?;
         }
@@ -375,20 +375,20 @@ fn encode(frame: &Frame, data: &[u8]) -> Result<Bytes, StageError> {
 impl Sink for Append {
     async fn positions(&mut self) -> Result<Vec<Checkpoint>, StageError> {
         match &self.open {
-            Some(open) => Ok(open.state.progress.holdings()),
-            None => Ok(self.stored(None).await?.map_or_else(Vec::new, |(state, _)| state.progress.holdings())),
+            Some(open) => Ok(open.state.progress.checkpoints()),
+            None => Ok(self.stored(None).await?.map_or_else(Vec::new, |(state, _)| state.progress.checkpoints())),
         }
     }
 
     async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Checkpoint>, StageError> {
-        let claimed: Vec<Claimed> = claims.iter().map(Into::into).collect();
+        let claimed: Vec<StoredClaim> = claims.iter().map(Into::into).collect();
         self.begin(false, |state| {
             state.progress.disown(TOKEN);
             state.progress.claim(&claimed, TOKEN);
         })
         .await?;
         let progress = self.open.as_ref().map(|open| &open.state.progress);
-        Ok(claims.iter().filter_map(|claim| progress?.holding(&claim.partition)).collect())
+        Ok(claims.iter().filter_map(|claim| progress?.checkpoint(&claim.partition)).collect())
     }
 
     async fn write(&mut self, write: &Write) -> Result<Written, StageError> {

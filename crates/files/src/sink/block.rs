@@ -10,8 +10,8 @@ use arrow::datatypes::{
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-use super::csv::Out;
 use super::digits;
+use super::output::Output;
 use super::short::{self, Short};
 
 /// Rows that are written together: their short cells are made column by column.
@@ -46,7 +46,7 @@ impl Block {
     }
 
     /// Writes the lines of the rows from `first` on.
-    pub(super) fn write(&mut self, columns: &mut [Cells], first: usize, out: &mut Out) -> Result<(), ArrowError> {
+    pub(super) fn write(&mut self, columns: &mut [Cells], first: usize, out: &mut Output) -> Result<(), ArrowError> {
         self.text.resize(self.cells.len() * size_of::<Short>(), 0);
         let mut done = 0;
         loop {
@@ -128,7 +128,7 @@ impl<'a> Cells<'a> {
         }
     }
 
-    fn write(&mut self, row: usize, out: &mut Out) -> Result<(), ArrowError> {
+    fn write(&mut self, row: usize, out: &mut Output) -> Result<(), ArrowError> {
         match self {
             Cells::Int8(column) => out.number(column, row, |bytes, value| digits::signed(bytes, value.into())),
             Cells::Int16(column) => out.number(column, row, |bytes, value| digits::signed(bytes, value.into())),

@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use foretell_flow::Range;
 use serde::{Deserialize, Serialize};
 
-use super::progress::{Kept, Progress, Shape};
+use super::progress::{Progress, Shape, StoredRetention};
 
 /// Raised when frames change their meaning.
 pub(super) const FORMAT: u32 = 1;
@@ -35,8 +35,8 @@ pub(super) enum Frame {
     Write {
         batch: String,
         ranges: Vec<Range>,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        keep: Option<Kept>,
+        #[serde(default, alias = "keep", skip_serializing_if = "Option::is_none")]
+        retention: Option<StoredRetention>,
     },
 }
 
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     fn write(batch: &str) -> Frame {
-        Frame::Write { batch: batch.into(), ranges: Vec::new(), keep: None }
+        Frame::Write { batch: batch.into(), ranges: Vec::new(), retention: None }
     }
 
     #[test]

@@ -11,9 +11,9 @@ use tokio::sync::watch;
 
 use super::find::find;
 use super::manifest::{Known, Listed, Manifest};
-use super::settings::{Format, Found, How, Settings};
+use super::settings::{Format, Found, ReadOptions, Settings};
 use foretell_connect::human::HumanSize;
-use foretell_connect::kind::{DecodeText, SourceContext};
+use foretell_connect::kind::{DecodeSpec, SourceContext};
 use foretell_connect::storage::{ErrorKind, Reader, Reading, Stat, Storage, escape};
 
 /// Bytes read at once where lines are only counted.
@@ -26,7 +26,7 @@ const USUAL_RECORD: u64 = 50;
 /// The files of a pipeline.
 pub(super) struct Catalog {
     pub(super) settings: Arc<Settings>,
-    pub(super) decode: DecodeText,
+    pub(super) decode: DecodeSpec,
     base: PathBuf,
     /// What the paths mean.
     patterns: Vec<Found>,
@@ -90,12 +90,14 @@ impl Catalog {
     async fn read(settings: Arc<Settings>, context: &SourceContext) -> Result<Catalog, StageError> {
         let (storage, root) = &context.state;
         let folder = folder(root, &context.pipeline);
-        let manifest = Manifest::read(storage.clone(), folder, settings.lanes()).await?;
-        if let Some(lanes) = settings.lanes_given().filter(|lanes| *lanes != manifest.known.lanes) {
+        let manifest = Manifest::read(storage.clone(), folder, settings.partitions()).await?;
+        if let Some(partitions) =
+            settings.partitions_given().filter(|partitions| *partitions != manifest.known.partitions)
+        {
             let message = format!(
-                "`partitions` is {lanes}, but {} was begun with {}: positions are stored by partition",
+                "`partitions` is {partitions}, but {} was begun with {}: positions are stored by partition",
                 manifest.place(),
-                manifest.known.lanes
+                manifest.known.partitions
             );
             return Err(StageError::settings(message)
                 .remedy("write the number it was begun with, or give the pipeline another name"));
@@ -209,21 +211,21 @@ impl Catalog {
 
     /// How a file of the list is read: as it was cut, by today's settings where that makes no difference to its rows'
     /// numbers.
-    pub(super) fn how(&self, file: &Listed) -> How {
-        let now = self.settings.how(&file.url, Some(&self.decode.kind)).unwrap_or(file.how);
-        let text = now.format != Format::Parquet && file.how.format != Format::Parquet;
-        How { format: if text { now.format } else { file.how.format }, header: now.header, ..file.how }
+    pub(super) fn options(&self, file: &Listed) -> ReadOptions {
+        let now = self.settings.options(&file.url, Some(&self.decode.kind)).unwrap_or(file.options);
+        let text = now.format != Format::Parquet && file.options.format != Format::Parquet;
+        ReadOptions { format: if text { now.format } else { file.options.format }, header: now.header, ..file.options }
     }
 
     fn listed(&self, url: String, stat: &Stat) -> Result<Listed, StageError> {
-        let how = self.settings.how(&url, Some(&self.decode.kind)).map_err(StageError::settings)?;
-        let split = self.settings.split(how).unwrap_or(stat.length).max(1);
+        let options = self.settings.options(&url, Some(&self.decode.kind)).map_err(StageError::settings)?;
+        let split = self.settings.split(options).unwrap_or(stat.length).max(1);
         Ok(Listed {
             url,
             size: stat.length,
             version: stat.version.clone(),
             modified: stat.modified,
-            how,
+            options,
             first: 0,
             entries: stat.length.div_ceil(split),
             split,
@@ -265,7 +267,7 @@ impl Catalog {
         if let Some(storage) = storages.get(&authority) {
             return Ok((storage.clone(), url[authority.len()..].to_string()));
         }
-        let (storage, path) = foretell_storage::open_reading(url, &self.base, &self.settings.s3)?;
+        let (storage, path) = foretell_storage::open_reading(url, &self.base, &self.settings.storage())?;
         storages.insert(authority, storage.clone());
         Ok((storage, path))
     }
@@ -352,14 +354,14 @@ impl Catalog {
             known.files.len(),
             HumanSize(bytes as usize),
             known.entries,
-            known.lanes,
+            known.partitions,
             self.new,
         )];
         let named = known.files.iter().rev().take(NAMED).rev();
         lines.extend(named.map(|file| {
-            let how = self.how(file);
-            let header = if how.header { ", with a header" } else { "" };
-            format!("{} ({}, {}{header})", file.url, HumanSize(file.size as usize), how.format.name())
+            let options = self.options(file);
+            let header = if options.header { ", with a header" } else { "" };
+            format!("{} ({}, {}{header})", file.url, HumanSize(file.size as usize), options.format.name())
         }));
         if known.files.len() > NAMED {
             lines.insert(1, format!("the last {NAMED}:"));

@@ -9,13 +9,14 @@ use foretell_flow::StageError;
 use serde_json::{Map, Value, json};
 use tokio::runtime::Handle;
 
+use super::begin::{begins_well, fields};
 use super::find::find;
+use super::input::Input;
+use super::lines::{Lines, records};
 use super::parquet::footer;
-use super::settings::{Format, How, Settings, dialect, is_tabbed};
-use super::text::{Lines, Shape, Text};
-use super::unpack::Input;
-use super::whole::{begins_well, records};
-use foretell_connect::kind::{DecodeText, Inferred, SettingsError};
+use super::settings::{Format, ReadOptions, Settings, dialect, is_tabbed};
+use super::text::{Shape, Text};
+use foretell_connect::kind::{DecodeSpec, Inferred, SettingsError};
 use foretell_connect::storage::Reader;
 use foretell_decode::fields::Dialect;
 use foretell_decode::{DECODERS, Guess, JsonGuess, JsonKind, Members, Type, is_record, outline, type_of};
@@ -38,14 +39,14 @@ type Found = Vec<(String, Type)>;
 pub(super) async fn infer(
     settings: &Arc<Settings>,
     base: &Path,
-    given: Option<&DecodeText>,
+    given: Option<&DecodeSpec>,
 ) -> Result<Inferred, StageError> {
     let mut files = Vec::new();
     for (storage, path) in settings.places(base)? {
         let found = find(&*storage, &path).await?;
         files.extend(found.into_iter().map(|(path, stat)| (storage.clone(), path, stat)));
     }
-    let mut looked: Option<(DecodeText, How, Sight, String)> = None;
+    let mut looked: Option<(DecodeSpec, ReadOptions, Sight, String)> = None;
     let mut count = 0;
     for at in order(files.len()) {
         let Some((storage, path, stat)) = files.get(at) else { break };
@@ -55,14 +56,14 @@ pub(super) async fn infer(
         count += 1;
         let url = storage.url(path);
         let kind = looked.as_ref().map(|(given, ..)| given).or(given).map(|given| given.kind.as_str());
-        let how = settings.how(&url, kind).map_err(StageError::settings)?;
+        let options = settings.options(&url, kind).map_err(StageError::settings)?;
         let (given, sight, first) = match looked.take() {
             Some((given, _, sight, first)) => (given, sight, first),
             None => {
-                let plain = || DecodeText { kind: how.format.decoder().into(), settings: json!({}) };
+                let plain = || DecodeSpec { kind: options.format.decoder().into(), settings: json!({}) };
                 let mut given = given.cloned().unwrap_or_else(plain);
                 if let (Some(settings), true) =
-                    (given.settings.as_object_mut(), how.format == Format::Csv && is_tabbed(&url))
+                    (given.settings.as_object_mut(), options.format == Format::Csv && is_tabbed(&url))
                 {
                     settings.entry("delimiter").or_insert_with(|| json!("\t"));
                 }
@@ -75,22 +76,22 @@ pub(super) async fn infer(
             reader,
             url: url.clone(),
             size: stat.length,
-            how,
+            options,
             given: given.clone(),
             trusted: settings.names_columns(),
         };
         let interrupted = |_| StageError::unavailable(format!("{url}: the sample was not read"));
         let sight = tokio::task::spawn_blocking(move || file.look(sight)).await.map_err(interrupted)??;
-        looked = Some((given, how, sight, first));
+        looked = Some((given, options, sight, first));
     }
-    let Some((given, how, sight, first)) = looked else {
+    let Some((given, options, sight, first)) = looked else {
         return Err(StageError::settings(format!(
             "no file matches {}, so its columns cannot be found out",
             settings.paths().join(", ")
         ))
         .remedy("write `decode` with its `columns`, or wait for the first file"));
     };
-    let from = match (sight.told(how.header), count) {
+    let from = match (sight.told(options.header), count) {
         (told, 1) => format!("{told} of {first}"),
         (told, _) => format!("{told} of {count} files, the first {first}"),
     };
@@ -99,11 +100,11 @@ pub(super) async fn infer(
         _ => Map::new(),
     };
     // Plain lines have one column, which their decoder knows.
-    if how.format != Format::Lines || given.kind != "line" {
+    if options.format != Format::Lines || given.kind != "line" {
         let column = |(name, found): (String, Type)| json!({ name: format!("{found}?") });
         settings.insert("columns".to_string(), sight.columns(&first)?.into_iter().map(column).collect());
     }
-    let decode = DecodeText { kind: given.kind, settings: Value::Object(settings) };
+    let decode = DecodeSpec { kind: given.kind, settings: Value::Object(settings) };
     check(&decode).map_err(|error| wrong(&first, &error.message))?;
     Ok(Inferred { decode, from })
 }
@@ -118,7 +119,7 @@ fn order(files: usize) -> Vec<usize> {
 }
 
 /// What the decoder itself says of the columns: a name that is there twice, or that every record has.
-fn check(decode: &DecodeText) -> Result<(), SettingsError> {
+fn check(decode: &DecodeSpec) -> Result<(), SettingsError> {
     match DECODERS.iter().find(|kind| kind.name == decode.kind) {
         Some(kind) => (kind.parse)(decode.settings.clone()).map(|_| ()),
         None => Ok(()),
@@ -196,8 +197,8 @@ struct File {
     reader: Box<dyn Reader>,
     url: String,
     size: u64,
-    how: How,
-    given: DecodeText,
+    options: ReadOptions,
+    given: DecodeSpec,
     /// Whether the user says that the first line names the columns.
     trusted: bool,
 }
@@ -239,10 +240,10 @@ impl File {
 
     /// What it begins with.
     fn sample(self, dialect: Dialect, size: u64) -> Result<Sample, StageError> {
-        let input = Input::new(self.handle, self.reader, &self.url, self.how.packing, (0, self.size))?;
-        let quoted = self.how.multiline.then_some(dialect);
+        let input = Input::new(self.handle, self.reader, &self.url, self.options.compression, (0, self.size))?;
+        let quoted = self.options.multiline.then_some(dialect);
         let mut text =
-            Text::new(input, Shape { quoted, blank: false, header: self.how.header }, (0, self.size.min(size)), 0);
+            Text::new(input, Shape { quoted, blank: false, header: self.options.header }, (0, self.size.min(size)), 0);
         let lines = text.next().map_err(|mut error| {
             if !error.message.contains(&self.url) {
                 error.message = format!("{}: {}", self.url, error.message);
@@ -250,12 +251,12 @@ impl File {
             error
         })?;
         // A sample that ends before its file says nothing of what comes behind it.
-        let ended = text.is_done() && (self.size <= size || self.how.multiline);
+        let ended = text.is_done() && (self.size <= size || self.options.multiline);
         Ok(Sample { header: text.header().map(<[u8]>::to_vec), lines, ended })
     }
 
     fn csv(self, sight: Sight) -> Result<Sight, StageError> {
-        let (url, trusted, has_header) = (self.url.clone(), self.trusted, self.how.header);
+        let (url, trusted, has_header) = (self.url.clone(), self.trusted, self.options.header);
         let settings = |error: SettingsError| {
             StageError::settings(format!("decode: csv: {}: {}", error.path.join("."), error.message))
         };
@@ -322,7 +323,7 @@ impl File {
             Sight::Json(found) => (found, FURTHER),
             _ => (Vec::new(), SAMPLE),
         };
-        let (url, format, given) = (self.url.clone(), self.how.format, self.given.clone());
+        let (url, format, given) = (self.url.clone(), self.options.format, self.given.clone());
         let Sample { lines, ended, .. } = self.sample(dialect(&given), size)?;
         begins_well(&url, format, &given, None, lines.as_ref(), ended)?;
         for record in lines.iter().flat_map(records).take(RECORDS) {
@@ -391,13 +392,6 @@ fn wider(a: Type, b: Type) -> Option<Type> {
             }
         }
     }
-}
-
-/// A record's fields as text.
-pub(super) fn fields(record: &[u8], dialect: Dialect) -> Option<Vec<String>> {
-    let (mut spans, mut unescaped) = (Vec::new(), Vec::new());
-    dialect.split(record, 0, record.len(), usize::MAX, &mut spans, &mut unescaped).ok()?;
-    spans.iter().map(|span| String::from_utf8(span.bytes(record, &unescaped).to_vec()).ok()).collect()
 }
 
 #[cfg(test)]

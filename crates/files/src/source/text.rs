@@ -6,8 +6,9 @@
 use arrow::buffer::Buffer;
 use foretell_flow::StageError;
 
-use super::unpack::Input;
-use super::whole::{self, HEAD};
+use super::input::Input;
+use super::lines::{Lines, Numbers};
+use super::magic::{self, HEAD};
 use foretell_decode::fields::{Dialect, trim_line_end};
 
 /// Bytes read at once.
@@ -30,24 +31,6 @@ pub(super) struct Shape {
     pub(super) header: bool,
 }
 
-/// Records of one block.
-#[derive(Debug)]
-pub(super) struct Lines {
-    pub(super) data: Buffer,
-    /// Where each record begins; behind them, where the last ends. A record ends with its line end.
-    pub(super) offsets: Vec<i32>,
-    pub(super) rows: Numbers,
-}
-
-/// The numbers of records' lines, within the part.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Numbers {
-    /// This one and those that follow.
-    From(i64),
-    /// One each.
-    Each(Vec<i64>),
-}
-
 /// A part of a text being read.
 pub(super) struct Text {
     input: Input,
@@ -67,12 +50,6 @@ pub(super) struct Text {
     from: i64,
     header: Option<Vec<u8>>,
     done: bool,
-}
-
-impl Lines {
-    pub(super) fn len(&self) -> usize {
-        self.offsets.len() - 1
-    }
 }
 
 impl Text {
@@ -166,8 +143,8 @@ impl Text {
     /// Fails where the file's first bytes say that it is not text, or none of lines.
     fn check_begin(&self, data: &[u8], ended: bool) -> Result<(), StageError> {
         let lines = self.shape.blank || !(ended || data.len() >= STEP);
-        let checked = whole::no_text(data.get(..HEAD).unwrap_or(data));
-        let checked = checked.and_then(|()| if lines { Ok(()) } else { whole::line_ends(data) });
+        let checked = magic::no_text(data.get(..HEAD).unwrap_or(data));
+        let checked = checked.and_then(|()| if lines { Ok(()) } else { magic::line_ends(data) });
         checked.map_err(|(what, remedy)| StageError::state(what).remedy(remedy))
     }
 

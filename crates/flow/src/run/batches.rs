@@ -1,9 +1,9 @@
 //! The batch loop of an epoch: the replay of leftover plans, then collecting, planning, computing, handing on.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Settings;
@@ -14,7 +14,7 @@ use super::dispatcher::Dispatcher;
 use super::operators::Operators;
 use super::output::Output;
 use super::planner::{Planner, empty_records};
-use super::reader::{End, Replay};
+use super::reader::{EpochEnd, Replayed};
 use super::sink_task::{Item, Shared};
 use super::trigger::{Ticks, Trigger};
 use crate::{Plan, Range, Records, StageError};
@@ -32,7 +32,7 @@ pub(super) struct BatchLoop<'a> {
 
 impl BatchLoop<'_> {
     /// Runs batches until the epoch ends: each leftover plan as soon as it comes next, new ones below and above them.
-    pub(super) async fn run(&mut self) -> Result<End, StageError> {
+    pub(super) async fn run(&mut self) -> Result<EpochEnd, StageError> {
         let mut ticks = match self.settings.trigger {
             Trigger::Every(every) => Some(Ticks::new(every)),
             Trigger::Continuous | Trigger::AvailableNow => None,
@@ -43,11 +43,11 @@ impl BatchLoop<'_> {
                     return Ok(end);
                 }
                 if self.shared.stop.is_cancelled() || self.shutdown.is_cancelled() {
-                    return Ok(End::Finished);
+                    return Ok(EpochEnd::Finished);
                 }
             }
             if self.slices() && self.planner.level() {
-                self.collector.reader.cap(HashMap::new());
+                self.collector.reader.cap(BTreeMap::new());
                 return self.sliced().await;
             }
             self.collector.reader.cap(self.planner.caps());
@@ -55,9 +55,9 @@ impl BatchLoop<'_> {
             let turn = self.collector.collect(&self.planner, &mut collected, &mut ticks).await?;
             let over = match turn {
                 CollectEnd::Batch => None,
-                CollectEnd::End(End::Finished) => Some(End::Finished),
-                CollectEnd::End(end) => return Ok(end),
-                CollectEnd::Failed => return Ok(End::Finished),
+                CollectEnd::Epoch(EpochEnd::Finished) => Some(EpochEnd::Finished),
+                CollectEnd::Epoch(end) => return Ok(end),
+                CollectEnd::Failed => return Ok(EpochEnd::Finished),
             };
             if !collected.reached.is_empty() && !self.shutdown.is_cancelled() {
                 let (plan, records) = self.planner.plan(collected);
@@ -66,25 +66,26 @@ impl BatchLoop<'_> {
             if let Some(end) = over {
                 return Ok(end);
             }
-            if self.settings.trigger == Trigger::AvailableNow && self.planner.taken(&HashMap::new()) {
-                return Ok(End::Finished);
+            if self.settings.trigger == Trigger::AvailableNow && self.planner.taken(&BTreeMap::new()) {
+                return Ok(EpochEnd::Finished);
             }
         }
     }
 
     /// Makes a leftover batch again. Returns how the epoch ends, if it does.
-    async fn again(&mut self, plan: Plan) -> Result<Option<End>, StageError> {
+    async fn again(&mut self, plan: Plan) -> Result<Option<EpochEnd>, StageError> {
         if self.slices() && self.planner.lacks(&plan).is_some() {
             return self.replay(plan).await;
         }
         let stop = self.shared.stop.clone();
         let replay = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(Some(EpochEnd::Finished)),
             replay = self.collector.reader.exactly(&plan.ranges, &self.settings.limits) => replay?,
-            () = stop.cancelled() => return Ok(Some(End::Finished)),
         };
         let records = match replay {
-            Replay::Records(records) => concat_records(records).unwrap_or_else(|| empty_records(&plan.ranges)),
-            Replay::Changed(end) => return Ok(Some(end)),
+            Replayed::Records(records) => concat_records(records).unwrap_or_else(|| empty_records(&plan.ranges)),
+            Replayed::Changed(end) => return Ok(Some(end)),
         };
         self.send(plan, records, false).await?;
         Ok(None)

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use anyhow::Result;
-use foretell_flow::{Limits, OnBadRecord, Settings, Sharing, SinkStage, Source, Stats, Trigger, Worker};
+use foretell_flow::{Limits, OnBadRecord, Settings, Sharing, SinkStage, Source, Stats, SystemClock, Trigger, Worker};
 
 use super::Pipeline;
 use crate::pipeline_file::{self, TriggerMode};
@@ -83,6 +83,13 @@ impl Pipeline {
             exclusive: !self.planned.by_partition,
             sliced,
         };
-        Worker { source, sinks, factory: self.recipes.clone(), settings, stats: Arc::new(Stats::default()) }
+        Worker {
+            source,
+            sinks,
+            factory: self.recipes.clone(),
+            settings,
+            clock: Arc::new(SystemClock),
+            stats: Arc::new(Stats::default()),
+        }
     }
 }

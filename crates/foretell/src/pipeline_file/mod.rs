@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use foretell_connect::human::{HumanDuration, HumanSize};
 use foretell_connect::kind::{
-    DecodeSettings, DecodeText, Kind, SettingsError, SinkSettings, SourceSettings, settings_of,
+    DecodeSettings, DecodeSpec, Kind, SettingsError, SinkSettings, SourceSettings, settings_of,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -30,10 +30,10 @@ pub(crate) use encodings::{EncodingEntry, Labels};
 pub(crate) use error::{FileError, list};
 pub(crate) use foretell_suggest::nearest;
 use node::{Data, Node};
-use resolve::{Surroundings, resolve};
+use resolve::{ReferenceSources, resolve};
 pub(crate) use schema::{REGISTRY, Registry, editor_schema, pipeline_schema};
 pub(crate) use settings::{ModelSettings, OnBadRecord, Trigger, TriggerMode};
-pub(crate) use tables::{TableEntry, TableSource};
+pub(crate) use tables::TableEntry;
 
 /// A pipeline as its file describes it; nothing is opened yet.
 pub(crate) struct PipelineFile {
@@ -46,7 +46,7 @@ pub(crate) struct PipelineFile {
     /// Where records come from.
     pub(crate) source: Component<dyn SourceSettings>,
     /// Bytes to columns: with the query it decides what rows are made with.
-    pub(crate) decode: Option<DecodeText>,
+    pub(crate) decode: Option<DecodeSpec>,
     /// Whether the source must look at its data for what `decode` leaves out.
     pub(crate) infer: bool,
     /// The models, in the file's order.
@@ -173,7 +173,7 @@ impl PipelineFile {
             remedy: String::new(),
         })?;
         let schema = pipeline_schema(registry);
-        resolve(&mut tree, &schema, &Surroundings { env, base: &base }).map_err(|wrong| FileError {
+        resolve(&mut tree, &schema, &ReferenceSources { env, base: &base }).map_err(|wrong| FileError {
             file: file.clone(),
             line: Some(wrong.line),
             path: wrong.path.join("."),
@@ -235,7 +235,7 @@ impl Reader<'_> {
         let (decode, infer) = self.decode(registry, source.settings.infers())?;
         let models = self.models(&base)?;
         let encodings = self.encodings(&base)?;
-        let tables = self.tables()?;
+        let tables = self.tables(registry.tables)?;
         let query = match self.optional(&["query"])? {
             Some(value) => Located { value, line: self.tree.follow(["query"]).0.line },
             None => Located { value: "SELECT * FROM records".to_string(), line: 1 },
@@ -341,12 +341,12 @@ impl Reader<'_> {
     }
 
     /// What is said of decoding, checked, and whether the source must complete it.
-    fn decode(&self, registry: Registry, infers: bool) -> Result<(Option<DecodeText>, bool), FileError> {
+    fn decode(&self, registry: Registry, infers: bool) -> Result<(Option<DecodeSpec>, bool), FileError> {
         if infers && self.tree.get("decode").is_none() {
             return Ok((None, true));
         }
         let (kind, settings) = self.kind(registry.decoders, &["decode"], "decoder")?;
-        let text = DecodeText { kind: kind.name.to_string(), settings: settings.clone() };
+        let text = DecodeSpec { kind: kind.name.to_string(), settings: settings.clone() };
         if infers && settings.get("columns").is_none() && has_columns(kind) {
             return Ok((Some(text), true));
         }

@@ -2,6 +2,7 @@
 
 mod commands;
 mod evaluate;
+mod fixtures;
 mod pipelines;
 mod predict;
 mod program;

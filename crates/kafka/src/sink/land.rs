@@ -238,7 +238,7 @@ impl KafkaSink {
             entry.next = *to;
             marks.push(self.owner.position(partition, *to, &entry.identity)?);
             if let Some(keep) = keep {
-                for piece in keep.pieces.iter().filter(|piece| piece.range.partition == *partition) {
+                for piece in keep.parts.iter().filter(|piece| piece.range.partition == *partition) {
                     let begin = piece.range.from;
                     let replaced: Vec<i64> = entry
                         .pieces
@@ -277,7 +277,7 @@ impl KafkaSink {
         let mut running = Vec::new();
         for Part { writer: name, ranges, rows } in self.parts(write)? {
             let (entries, marks) = match self.target.exactly_once {
-                true => self.advance(&ranges, write.keep.as_ref())?,
+                true => self.advance(&ranges, write.retention.as_ref())?,
                 false => (Vec::new(), Vec::new()),
             };
             let Some(writer) = self.writers.get(&name).cloned() else {

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::DateTime;
-use foretell_flow::{Bounds, Demand, Event, Fault, Partition, Position, Source, StageError, Upkeep};
+use foretell_flow::{Bounds, Demand, Event, Fault, Housekeeping, Partition, Position, Source, StageError};
 use parking_lot::Mutex;
 use rdkafka::Offset;
 use rdkafka::types::RDKafkaErrorCode as Code;
@@ -162,14 +162,14 @@ impl SourceSettings for Settings {
                     Some(Reader::start(&connection, topic.clone(), options, inspector.clone())?)
                 }
             };
-            let upkeep = GroupUpkeep {
+            let housekeeping = GroupHousekeeping {
                 topic: topic.clone(),
                 inspector: inspector.clone(),
                 committer: reader.as_ref().map(Reader::committer),
                 committed: Mutex::default(),
             };
-            let upkeep = Arc::new(upkeep);
-            Ok(KafkaSource { topic, start: settings.start, inspector, reader, watch: None, upkeep, dealt: false })
+            let housekeeping = Arc::new(housekeeping);
+            Ok(KafkaSource { topic, start: settings.start, inspector, reader, watch: None, housekeeping, dealt: false })
         });
         let mut source = source.await?;
         source.watch = source.reader.as_ref().map(|reader| Watch::start(reader, source.inspector.clone()));
@@ -184,7 +184,7 @@ struct KafkaSource {
     inspector: Arc<Inspector>,
     reader: Option<Reader>,
     watch: Option<Watch>,
-    upkeep: Arc<GroupUpkeep>,
+    housekeeping: Arc<GroupHousekeeping>,
     /// Whether the first assignment was looked at.
     dealt: bool,
 }
@@ -301,8 +301,8 @@ impl Source for KafkaSource {
         .await
     }
 
-    fn upkeep(&mut self) -> Arc<dyn Upkeep> {
-        self.upkeep.clone()
+    fn housekeeping(&mut self) -> Arc<dyn Housekeeping> {
+        self.housekeeping.clone()
     }
 }
 
@@ -310,7 +310,7 @@ impl Source for KafkaSource {
 const COMMIT_AGAIN: Duration = Duration::from_secs(20);
 
 /// The group as housekeeping sees it.
-struct GroupUpkeep {
+struct GroupHousekeeping {
     topic: Arc<str>,
     inspector: Arc<Inspector>,
     /// `None` where the source was opened only to look.
@@ -320,7 +320,7 @@ struct GroupUpkeep {
 }
 
 #[async_trait]
-impl Upkeep for GroupUpkeep {
+impl Housekeeping for GroupHousekeeping {
     async fn behind(&self, positions: &[Position]) -> Result<i64, StageError> {
         let (topic, positions) = (self.topic.clone(), positions.to_vec());
         ask(&self.inspector, move |inspector| {

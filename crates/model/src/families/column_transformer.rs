@@ -227,7 +227,7 @@ fn slice(
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
-    use crate::families::shared::side_by_side::{side_by_side, times};
+    use crate::families::shared::side_by_side::{Part, side_by_side};
     use crate::matrix::Matrix;
     use crate::step::{Run, Transform};
 
@@ -249,18 +249,8 @@ mod run {
     impl Transform for Columns {
         fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
             let rows = x.rows();
-            let part = |part: &ColumnPart, run: &mut Run| {
-                let picked = x.select(&part.picked);
-                let out = match &part.step {
-                    Some(step) => step.transform(picked, run),
-                    None => picked,
-                };
-                match part.weight {
-                    Some(weight) => times(out, weight),
-                    None => out,
-                }
-            };
-            let parts: Vec<Matrix> = self.parts.iter().map(|one| part(one, run)).collect();
+            let made = |one: &ColumnPart| Part::made(x.select(&one.picked), one.step.as_deref(), one.weight, run);
+            let parts = self.parts.iter().map(made).collect();
             side_by_side(parts, rows, self.sparse)
         }
     }

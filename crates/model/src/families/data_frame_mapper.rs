@@ -100,7 +100,7 @@ fn part(
 }
 
 mod run {
-    use crate::families::shared::side_by_side::side_by_side;
+    use crate::families::shared::side_by_side::{Part, side_by_side};
     use crate::matrix::Matrix;
     use crate::step::{Run, Transform};
 
@@ -121,15 +121,9 @@ mod run {
     impl Transform for Mapper {
         fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
             let rows = x.rows();
-            let part = |part: &MappedColumns, run: &mut Run| {
-                let picked = x.select(&part.picked);
-                match &part.step {
-                    Some(step) => step.transform(picked, run),
-                    None => picked,
-                }
-            };
-            let parts: Vec<Matrix> = self.parts.iter().map(|one| part(one, run)).collect();
-            let sparse = self.sparse && parts.iter().any(|part| matches!(part, Matrix::Csr(_)));
+            let made = |one: &MappedColumns| Part::made(x.select(&one.picked), one.step.as_deref(), None, run);
+            let parts: Vec<Part> = self.parts.iter().map(made).collect();
+            let sparse = self.sparse && parts.iter().any(Part::is_sparse);
             side_by_side(parts, rows, sparse)
         }
     }

@@ -61,7 +61,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 }
 
 mod run {
-    use crate::families::shared::side_by_side::{side_by_side, times};
+    use crate::families::shared::side_by_side::{Part, side_by_side};
     use crate::matrix::Matrix;
     use crate::step::{Run, Transform};
 
@@ -80,18 +80,9 @@ mod run {
     impl Transform for Union {
         fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
             let rows = x.rows();
-            let part = |part: &UnionPart, run: &mut Run| {
-                let out = match &part.step {
-                    Some(step) => step.transform(x.clone(), run),
-                    None => x.clone(),
-                };
-                match part.weight {
-                    Some(weight) => times(out, weight),
-                    None => out,
-                }
-            };
-            let parts: Vec<Matrix> = self.parts.iter().map(|one| part(one, run)).collect();
-            let sparse = parts.iter().any(|part| matches!(part, Matrix::Csr(_)));
+            let made = |one: &UnionPart| Part::made(x.clone(), one.step.as_deref(), one.weight, run);
+            let parts: Vec<Part> = self.parts.iter().map(made).collect();
+            let sparse = parts.iter().any(Part::is_sparse);
             side_by_side(parts, rows, sparse)
         }
     }

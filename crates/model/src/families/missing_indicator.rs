@@ -101,5 +101,9 @@ mod run {
             let sparse = self.sparse.unwrap_or(matches!(x, Matrix::Csr(_)));
             if sparse { Matrix::Csr(csr) } else { Matrix::Dense(csr.to_dense()) }
         }
+
+        fn gives_small(&self) -> bool {
+            true
+        }
     }
 }

@@ -3,7 +3,7 @@
 use foretell_pickle::View;
 
 use crate::Error;
-use crate::attributes::{feature_names, flag, is_float32, some_attr, version};
+use crate::attributes::{feature_names, flag, is_float32, is_small, some_attr, version};
 use crate::categories::Categories;
 use crate::family::Family;
 use crate::loaded::{Loaded, Out, Source};
@@ -74,7 +74,8 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         columns.push(run::Column { categories, places, unseen, label: source.label.clone() });
     }
     let refuses_missing = version.is_none_or(|version| version < (0, 24));
-    let step = run::OneHot { columns, width: out.len(), sparse, narrow, refuses_missing };
+    let small = is_small(view)?;
+    let step = run::OneHot { columns, width: out.len(), sparse, narrow, small, refuses_missing };
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
 }
 
@@ -109,6 +110,7 @@ mod run {
         pub(super) width: usize,
         pub(super) sparse: bool,
         pub(super) narrow: bool,
+        pub(super) small: bool,
         /// Before 0.24 a missing value was an error whatever `handle_unknown` said.
         pub(super) refuses_missing: bool,
     }
@@ -174,6 +176,10 @@ mod run {
             }
             csr.data = vec![1.0; csr.indices.len()];
             if self.sparse { Matrix::Csr(csr) } else { Matrix::Dense(csr.to_dense()) }
+        }
+
+        fn gives_small(&self) -> bool {
+            self.small
         }
     }
 }

@@ -3,7 +3,7 @@
 use foretell_pickle::View;
 
 use crate::Error;
-use crate::attributes::{feature_names, labels, some_attr, version};
+use crate::attributes::{feature_names, is_float32, is_small, labels, some_attr, version};
 use crate::categories::{self, Categories};
 use crate::family::Family;
 use crate::labels::Labels;
@@ -29,10 +29,10 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         loader.hold(categories.bytes());
         columns.push(run::Column { values, categories, label: source.label.clone() });
     }
-    let narrow = crate::attributes::is_float32(view)?;
+    let (narrow, small) = (is_float32(view)?, is_small(view)?);
     let out = sources.into_iter().map(|source| Source::made(source.label)).collect();
     let refuses_missing = version(view)?.is_none_or(|version| version < (1, 0));
-    let step = run::Ordinal { columns, unknown, narrow, refuses_missing };
+    let step = run::Ordinal { columns, unknown, narrow, small, refuses_missing };
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
 }
 
@@ -89,6 +89,7 @@ mod run {
         /// What stands for an unknown category; without it the row is refused.
         pub(super) unknown: Option<f64>,
         pub(super) narrow: bool,
+        pub(super) small: bool,
         /// Versions before 1.0 raise on a missing value.
         pub(super) refuses_missing: bool,
     }
@@ -125,6 +126,10 @@ mod run {
                 }
             }
             Matrix::Dense(dense)
+        }
+
+        fn gives_small(&self) -> bool {
+            self.small
         }
     }
 }

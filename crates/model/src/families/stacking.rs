@@ -217,11 +217,11 @@ mod run {
                 let kept = columns.into_iter().enumerate().filter(|(index, _)| !part.left_out.contains(index));
                 let columns: Vec<Vec<f64>> = kept.map(|(_, column)| column).collect();
                 let (cols, narrow) = (columns.len(), part.member.is_narrow(part.want));
-                parts.push(Matrix::Dense(Dense { data: columns.concat(), rows, cols, narrow }));
+                parts.push(Matrix::Dense(Dense { data: columns.concat(), rows, cols, narrow }).into());
             }
             let sparse = self.passes && matches!(x, Matrix::Csr(_));
             if self.passes {
-                parts.push(x);
+                parts.push(x.into());
             }
             side_by_side(parts, rows, sparse)
         }

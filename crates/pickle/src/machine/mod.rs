@@ -13,11 +13,12 @@ use std::collections::VecDeque;
 use crate::literal;
 use crate::meter::Meter;
 use crate::opcode as op;
-use crate::scan::NamedGlobal;
-use crate::stream::{Stream, wide};
+use crate::stream::Stream;
+use crate::wide::wide;
 use crate::{Allow, Blob, Error, ErrorKind, Global, Id, Limits, Value};
 
 use build::Wrapped;
+pub use names::NamedGlobal;
 use names::Names;
 
 type Result<T, E = ErrorKind> = std::result::Result<T, E>;

@@ -3,9 +3,21 @@
 use std::collections::BTreeMap;
 
 use super::{Machine, Result};
-use crate::scan::NamedGlobal;
-use crate::stream::wide;
+use crate::wide::wide;
 use crate::{ErrorKind, Global, Role, Value};
+
+/// One global of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedGlobal {
+    /// The byte of the opcode that names it first.
+    pub at: u64,
+    /// As the file writes it.
+    pub module: String,
+    /// As the file writes it.
+    pub name: String,
+    /// How often it is named.
+    pub times: u64,
+}
 
 /// The globals of a file, each once, with what the list says of it (nothing, in a scan, for a name not on it).
 #[derive(Debug, Default)]

@@ -5,7 +5,7 @@ use super::{Machine, NONE, Result};
 use crate::array::count;
 use crate::dtype::parse;
 use crate::meter::ALLOCATION;
-use crate::stream::wide;
+use crate::wide::wide;
 use crate::{Array, Blob, Builtin, Data, Dtype, ErrorKind, Field, Id, Kind, Role, Value};
 
 /// numpy allows 64 dimensions.

@@ -3,7 +3,7 @@
 use super::{BYTES, Machine, Result, UNSET};
 use crate::literal::{self, Integer};
 use crate::opcode as op;
-use crate::stream::wide;
+use crate::wide::wide;
 use crate::{ErrorKind, Id, Value};
 
 impl Machine<'_> {

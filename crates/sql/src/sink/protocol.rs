@@ -279,14 +279,14 @@ impl SqlSink {
         if !refused.is_empty() {
             self.reject(db, ready, write, &refused).await.map_err(failed)?;
         }
-        if let Some(keep) = write.keep.as_ref().filter(|_| self.plan.exactly_once) {
-            for piece in &keep.pieces {
+        if let Some(keep) = write.retention.as_ref().filter(|_| self.plan.exactly_once) {
+            for piece in &keep.parts {
                 let stored = self.kept.get(&piece.range.partition).into_iter().flatten();
                 if stored.into_iter().any(|end| *end > piece.range.from) {
                     self.statements.above(db, owner, piece).await.map_err(failed)?;
                 }
             }
-            self.statements.keep(db, owner, &keep.pieces).await.map_err(failed)?;
+            self.statements.keep(db, owner, &keep.parts).await.map_err(failed)?;
             for floor in &keep.floor {
                 if self.trims(floor.next, &floor.partition, keep) {
                     self.statements.trim(db, owner, floor).await.map_err(failed)?;
@@ -316,7 +316,7 @@ impl SqlSink {
 
     fn trims(&self, floor: i64, partition: &Partition, keep: &PlanRetention) -> bool {
         let stored = self.kept.get(partition).into_iter().flatten().copied();
-        let new = keep.pieces.iter().map(|p| &p.range).filter(|r| r.partition == *partition).map(|r| r.to);
+        let new = keep.parts.iter().map(|p| &p.range).filter(|r| r.partition == *partition).map(|r| r.to);
         stored.chain(new).any(|end| end <= floor)
     }
 
@@ -459,8 +459,8 @@ impl Sink for SqlSink {
         let (mut db, ready) = self.ready().await?;
         let written = self.transact(db.as_mut(), &ready, write).await?;
         self.commit(db.as_mut()).await?;
-        if let Some(keep) = &write.keep {
-            for piece in &keep.pieces {
+        if let Some(keep) = &write.retention {
+            for piece in &keep.parts {
                 let ends = self.kept.entry(piece.range.partition.clone()).or_default();
                 ends.retain(|end| *end <= piece.range.from);
                 ends.push(piece.range.to);

@@ -189,5 +189,5 @@ pub fn write(index: i32, from: i64, to: i64, rows: RecordBatch) -> Write {
         partitions: Int32Array::from(vec![index; count]),
         offsets: (from..).take(count).map(Some).collect::<Int64Array>(),
     };
-    Write { plan: Arc::new(plan), ranges, rows, provenance: Some(provenance), keep: None }
+    Write { plan: Arc::new(plan), ranges, rows, provenance: Some(provenance), retention: None }
 }

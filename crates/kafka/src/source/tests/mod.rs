@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::mock::Mock;
 use crate::testing::{batch, put, raw_batch};
-use foretell_connect::kind::{DecodeText, SourceContext};
+use foretell_connect::kind::{DecodeSpec, SourceContext};
 use foretell_connect::storage::Local;
 
 use super::KIND;
@@ -25,7 +25,7 @@ fn context(pipeline: &str, worker: &str) -> SourceContext {
         index: 0,
         workers: 1,
         ends: false,
-        decode: DecodeText { kind: "json".into(), settings: json!({}) },
+        decode: DecodeSpec { kind: "json".into(), settings: json!({}) },
         state: (Arc::new(Local), "/nowhere".into()),
         base: ".".into(),
         observe: false,

@@ -210,9 +210,9 @@ async fn bounds_say_identity_ends_start_and_what_was_committed() {
     let mut source = member(&topic, &topic, "0").await;
     assigned(&mut source).await;
     source.seek(&[at(&topic, 0, 0), at(&topic, 1, 0)]).await.unwrap();
-    source.upkeep().commit(&[at(&topic, 0, 7)], "who").await.unwrap();
+    source.housekeeping().commit(&[at(&topic, 0, 7)], "who").await.unwrap();
     // Lower than before: not sent.
-    source.upkeep().commit(&[at(&topic, 0, 3)], "who").await.unwrap();
+    source.housekeeping().commit(&[at(&topic, 0, 3)], "who").await.unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         let committed = source.bounds(&[part(&topic, 0)]).await.unwrap()[0].committed;
@@ -277,7 +277,7 @@ async fn who_comes_back_to_a_topic_that_has_grown_gets_the_new_partitions_too() 
     let topic = topic("grown", 2).await;
     let mut before = member(&topic, &topic, "0").await;
     assert_eq!(assigned(&mut before).await, [0, 1]);
-    before.upkeep().commit(&[at(&topic, 0, 0), at(&topic, 1, 0)], "who").await.unwrap();
+    before.housekeeping().commit(&[at(&topic, 0, 0), at(&topic, 1, 0)], "who").await.unwrap();
     drop(before);
     grow(&topic, 4).await;
     let mut again = member(&topic, &topic, "0").await;

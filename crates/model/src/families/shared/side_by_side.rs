@@ -10,7 +10,44 @@ use foretell_pickle::View;
 use crate::Error;
 use crate::attributes::some_attr;
 use crate::matrix::{ArrayRule, Csr, Dense, Frame, Matrix, round};
+use crate::step::{Run, Transform};
 use crate::types::is_text;
+
+/// A table that others stand beside.
+#[derive(Debug)]
+pub(crate) struct Part {
+    table: Matrix,
+    /// Whether the library holds bools or integers of up to 16 bits: beside float32 these become float32.
+    small: bool,
+}
+
+impl From<Matrix> for Part {
+    fn from(table: Matrix) -> Self {
+        let small = matches!(&table, Matrix::Frame(frame) if frame.is_small());
+        Part { table, small }
+    }
+}
+
+impl Part {
+    /// What a step makes of a table, or the table where there is no step, multiplied by its weight.
+    pub(crate) fn made(x: Matrix, step: Option<&dyn Transform>, weight: Option<f64>, run: &mut Run) -> Part {
+        let mut part = match step {
+            Some(step) => {
+                let part = Part::from(step.transform(x, run));
+                Part { small: part.small || step.gives_small(), ..part }
+            }
+            None => Part::from(x),
+        };
+        if let Some(weight) = weight {
+            part = Part { table: times(part.table, weight), small: false };
+        }
+        part
+    }
+
+    pub(crate) fn is_sparse(&self) -> bool {
+        matches!(self.table, Matrix::Csr(_))
+    }
+}
 
 /// What the columns of a transformer are multiplied by.
 pub(crate) fn weight(view: &View<'_>, name: &str) -> Result<Option<f64>, Error> {
@@ -20,7 +57,7 @@ pub(crate) fn weight(view: &View<'_>, name: &str) -> Result<Option<f64>, Error> 
 }
 
 /// A table multiplied by a number.
-pub(crate) fn times(x: Matrix, weight: f64) -> Matrix {
+fn times(x: Matrix, weight: f64) -> Matrix {
     let (rows, cols) = (x.rows(), x.cols());
     match x {
         Matrix::Csr(mut csr) => {
@@ -36,17 +73,23 @@ pub(crate) fn times(x: Matrix, weight: f64) -> Matrix {
 }
 
 /// Tables side by side, as a sparse one or not.
-pub(crate) fn side_by_side(parts: Vec<Matrix>, rows: usize, as_sparse: bool) -> Matrix {
-    if as_sparse { Matrix::Csr(sparse(parts, rows)) } else { dense(parts, rows) }
+pub(crate) fn side_by_side(parts: Vec<Part>, rows: usize, as_sparse: bool) -> Matrix {
+    let is_narrow = |part: &Part| match &part.table {
+        Matrix::Frame(frame) if !as_sparse && frame.has_some_bools() => false,
+        table => table.is_narrow(),
+    };
+    // Tables without columns count, too.
+    let narrow = parts.iter().any(is_narrow) && parts.iter().all(|part| part.small || is_narrow(part));
+    let tables = parts.into_iter().map(|part| part.table).collect();
+    if as_sparse { Matrix::Csr(sparse(tables, rows, narrow)) } else { dense(tables, rows, narrow) }
 }
 
 /// Side by side in rows; zeros of dense parts are not stored, NaN is.
-fn sparse(parts: Vec<Matrix>, rows: usize) -> Csr {
+fn sparse(parts: Vec<Matrix>, rows: usize, narrow: bool) -> Csr {
     enum Block {
         Csr(Csr),
         Dense(Dense),
     }
-    let mut narrow = true;
     let mut cols = 0;
     let mut all = Vec::with_capacity(parts.len());
     for part in parts {
@@ -58,10 +101,6 @@ fn sparse(parts: Vec<Matrix>, rows: usize) -> Csr {
                 let width = other.cols();
                 Block::Dense(other.into_dense().unwrap_or_else(|_| Dense::zeros(rows, width)))
             }
-        };
-        narrow &= match &part {
-            Block::Csr(csr) => csr.narrow,
-            Block::Dense(dense) => dense.narrow,
         };
         all.push((first, part));
     }
@@ -93,7 +132,7 @@ fn sparse(parts: Vec<Matrix>, rows: usize) -> Csr {
 }
 
 /// Side by side in columns: numbers as one table, or columns where some are text.
-fn dense(parts: Vec<Matrix>, rows: usize) -> Matrix {
+fn dense(parts: Vec<Matrix>, rows: usize, narrow: bool) -> Matrix {
     let has_text = |part: &Matrix| match part {
         Matrix::Frame(frame) => frame.columns.iter().any(|column| is_text(column.data_type())),
         _ => false,
@@ -115,13 +154,11 @@ fn dense(parts: Vec<Matrix>, rows: usize) -> Matrix {
         return Matrix::Frame(Frame { columns, rows, rule: ArrayRule::default() });
     }
     let cols = parts.iter().map(Matrix::cols).sum();
-    let mut out = Dense { data: Vec::with_capacity(rows * cols), rows, cols, narrow: true };
+    let mut out = Dense { data: Vec::with_capacity(rows * cols), rows, cols, narrow };
     for part in parts {
         let width = part.cols();
         let dense = part.into_dense().unwrap_or_else(|_| Dense::zeros(rows, width));
-        out.narrow &= dense.narrow;
         out.data.extend_from_slice(&dense.data);
     }
-    out.narrow &= cols > 0;
     Matrix::Dense(out)
 }

@@ -7,7 +7,7 @@ use crate::array::count;
 use crate::json::At;
 use crate::machine::{Machine, Result};
 use crate::meter::ALLOCATION;
-use crate::stream::wide;
+use crate::wide::wide;
 use crate::{Blob, Data, Dtype, ErrorKind, Id, Kind, Value, npy};
 
 /// The arrays that scipy keeps of its matrices, by the name in the file and in the object.

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use super::{Built, Machine, Result, Scanned, UNSET};
 use crate::json::{At, Json, TokenKind};
 use crate::skops::Unpacked;
-use crate::stream::wide;
+use crate::wide::wide;
 use crate::{Allow, Error, ErrorKind, Id, Limits};
 
 /// The tree of nodes, and the values of those that are built.

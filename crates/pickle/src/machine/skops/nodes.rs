@@ -5,7 +5,7 @@ use crate::json::{At, TokenKind, unescape};
 use crate::machine::build::CalledAs;
 use crate::machine::{Machine, NONE, Result};
 use crate::meter::ALLOCATION;
-use crate::stream::wide;
+use crate::wide::wide;
 use crate::{Blob, Builtin, ErrorKind, Id, Role, Value};
 
 /// A value that JSON has too.

@@ -27,34 +27,34 @@ pub(super) fn note(sinks: &[SinkStage]) -> String {
 }
 
 /// What earlier notes say.
-pub(super) struct Roster {
+pub(super) struct KnownSinks {
     names: BTreeSet<String>,
     homes: BTreeMap<String, BTreeSet<String>>,
     /// Whether there is a note at all.
     any: bool,
 }
 
-impl Roster {
+impl KnownSinks {
     /// Whether the pipeline has run with sinks that keep no positions only: where the group is, these are.
     pub(super) fn without_positions(&self) -> bool {
         self.any && self.names.is_empty()
     }
 }
 
-impl Roster {
+impl KnownSinks {
     /// What this program did not write counts as no note.
-    pub(super) fn read(notes: &[String]) -> Roster {
-        let mut roster = Roster { names: BTreeSet::new(), homes: BTreeMap::new(), any: false };
+    pub(super) fn read(notes: &[String]) -> KnownSinks {
+        let mut known_sinks = KnownSinks { names: BTreeSet::new(), homes: BTreeMap::new(), any: false };
         for note in notes.iter().filter_map(|note| serde_json::from_str::<Note>(note).ok()) {
-            roster.any = true;
+            known_sinks.any = true;
             for (name, home) in note.sinks {
                 if !home.is_empty() {
-                    roster.homes.entry(name.clone()).or_default().insert(home);
+                    known_sinks.homes.entry(name.clone()).or_default().insert(home);
                 }
-                roster.names.insert(name);
+                known_sinks.names.insert(name);
             }
         }
-        roster
+        known_sinks
     }
 
     /// Stops where a sink of one machine or one worker is at another place than it was, and has no position here for
@@ -66,7 +66,7 @@ impl Roster {
         held: &[Vec<Checkpoint>],
     ) -> Result<(), StageError> {
         for (sink, held) in sinks.iter().zip(held) {
-            let lacks = |bound: &Bounds| !held.iter().any(|holding| holding.partition == bound.partition);
+            let lacks = |bound: &Bounds| !held.iter().any(|checkpoint| checkpoint.partition == bound.partition);
             let elsewhere = self.homes.get(&sink.name).filter(|homes| !homes.contains(&sink.home));
             let (Some(homes), Some(bound)) = (elsewhere, bounds.iter().find(|bound| lacks(bound))) else { continue };
             if sink.new || !sink.traits.keeps_positions {
@@ -102,7 +102,7 @@ impl Roster {
         if !keeping.into_iter().any(|(sink, held)| held.is_empty() && !sink.backfill) {
             return Ok(());
         }
-        let kin = source.kin().await?;
+        let aliases = source.aliases().await?;
         let same = |log: &String| bounds.iter().any(|bound| bound.identity == *log);
         let names: BTreeSet<String> = sinks.iter().map(|sink| sink.name.clone()).collect();
         let first = held.iter().all(Vec::is_empty);
@@ -126,7 +126,7 @@ impl Roster {
                         );
                     }
                     Trace::Sink { pipeline: other, sink: old, logs }
-                        if other != pipeline && logs.iter().any(|log| same(log) || kin.contains(log)) =>
+                        if other != pipeline && logs.iter().any(|log| same(log) || aliases.contains(log)) =>
                     {
                         // A log that belongs to the pipeline's name stays behind with it.
                         let remedy = match logs.iter().any(same) {

@@ -1,4 +1,4 @@
-//! What only a cluster does: leases, killed clients, a second machine's writer.
+//! What only an HDFS cluster does: leases, killed clients, a second machine's writer.
 
 use std::io::BufRead;
 use std::process::{Command, Stdio};
@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use foretell_flow::Fault;
 
-use super::super::*;
+use super::*;
 use foretell_connect::storage::Reading;
 
 #[tokio::test]
@@ -68,7 +68,7 @@ async fn a_killed_client_is_followed_at_once() {
         let place = Place::hdfs();
         let mode = if case.append() { "append" } else { "files" };
         let mut victim = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "--nocapture", "sink::tests::services::hdfs::a_killed_client_is_followed_at_once"])
+            .args(["--exact", "--nocapture", "sink::tests::services::a_killed_client_is_followed_at_once"])
             .env(VICTIM, format!("{mode} {}", place.storage.url(&place.root)))
             .stdout(Stdio::piped())
             .spawn()

@@ -6,8 +6,8 @@ use flate2::read::MultiGzDecoder;
 use foretell_flow::StageError;
 use tokio::runtime::Handle;
 
-use super::settings::Packing;
-use super::whole;
+use super::magic;
+use super::settings::Compression;
 use foretell_connect::storage::Reader;
 
 /// Packed bytes read at once.
@@ -37,20 +37,20 @@ impl Input {
         handle: Handle,
         reader: Box<dyn Reader>,
         url: &str,
-        packing: Packing,
+        compression: Compression,
         (at, size): (u64, u64),
     ) -> Result<Input, StageError> {
         let mut raw = Raw { handle, reader, at, size, rest: io::Cursor::default() };
-        if packing != Packing::None {
+        if compression != Compression::None {
             raw.fill().map_err(|error| damaged(url, &error))?;
-            let packed = whole::packed(raw.rest.get_ref(), packing);
+            let packed = magic::packed(raw.rest.get_ref(), compression);
             packed.map_err(|(what, remedy)| StageError::state(format!("{url}: {what}")).remedy(remedy))?;
         }
         let packed = |decoder| Input::Packed { url: url.to_string(), decoder };
-        Ok(match packing {
-            Packing::None => Input::Plain(raw),
-            Packing::Gzip => packed(Box::new(MultiGzDecoder::new(raw))),
-            Packing::Zstd => packed(Box::new(zstd::Decoder::new(raw).map_err(|error| damaged(url, &error))?)),
+        Ok(match compression {
+            Compression::None => Input::Plain(raw),
+            Compression::Gzip => packed(Box::new(MultiGzDecoder::new(raw))),
+            Compression::Zstd => packed(Box::new(zstd::Decoder::new(raw).map_err(|error| damaged(url, &error))?)),
         })
     }
 

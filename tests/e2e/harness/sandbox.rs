@@ -1,4 +1,4 @@
-//! A test's own place: a folder, and names for topics, tables and paths that no other test has.
+//! A test's own sandbox: a folder, and names for topics, tables and paths that no other test has.
 
 use std::path::PathBuf;
 
@@ -9,17 +9,17 @@ use super::{kafka, orders, root, service};
 /// Where a test's pipeline lives. In its texts `${id}` is a name of its own (letters, digits, `_`), `${kafka}` the
 /// broker, `${hdfs}` a folder of its own on HDFS, `${root}` the checkout. The databases' URLs are in the environment as
 /// `MARIADB_URL` and `POSTGRES_URL`.
-pub(crate) struct Place {
+pub(crate) struct Sandbox {
     pub(crate) id: String,
     pub(crate) dir: tempfile::TempDir,
     pub(crate) env: Vec<(String, String)>,
 }
 
-impl Place {
-    pub(crate) fn new(name: &str) -> Place {
+impl Sandbox {
+    pub(crate) fn new(name: &str) -> Sandbox {
         let unique = uuid::Uuid::new_v4().simple().to_string();
         let env = [("MARIADB_URL", Database::MariaDb.url()), ("POSTGRES_URL", Database::Postgres.url())];
-        Place {
+        Sandbox {
             id: format!("{}_{}", name.replace('-', "_"), &unique[..10]),
             dir: tempfile::tempdir().unwrap(),
             env: env.map(|(name, value)| (name.to_string(), value)).to_vec(),
@@ -63,12 +63,12 @@ impl Place {
     }
 
     /// A pipeline that is ready to run: written, its topics made, and the table `result_${id}` in MariaDB.
-    pub(crate) fn ready(name: &str, text: &str) -> Place {
-        let place = Place::new(name);
-        place.pipeline(text);
-        place.topics(text);
-        place.table();
-        place
+    pub(crate) fn ready(name: &str, text: &str) -> Sandbox {
+        let sandbox = Sandbox::new(name);
+        sandbox.pipeline(text);
+        sandbox.topics(text);
+        sandbox.table();
+        sandbox
     }
 
     /// The example's table.
