@@ -36,6 +36,7 @@ pub use progress::{Snapshot, Stats};
 pub use sink_task::{SinkInput, SinkStage};
 pub use trigger::{Limits, Trigger};
 
+use crate::monitor::Phase;
 use crate::testing::{BrokenStep, is_broken};
 use crate::{Clock, Event, Fault, Source, StageError};
 use epoch::Epoch;
@@ -137,6 +138,7 @@ impl Worker {
                     Ok(count) => *at_begin.insert(count),
                     Err(error) if error.fault == Fault::Unavailable && !shutdown.is_cancelled() => {
                         warn!(worker = self.settings.worker, "{error}: trying again");
+                        self.stats.monitor.away(&error.message);
                         tokio::time::sleep(AGAIN).await;
                         continue;
                     }
@@ -150,6 +152,7 @@ impl Worker {
                     Ok(None) => break Ok(()),
                     Err(error) if error.fault == Fault::Unavailable => {
                         warn!(worker = self.settings.worker, "{error}: trying again");
+                        self.stats.monitor.away(&error.message);
                         tokio::time::sleep(AGAIN).await;
                         continue;
                     }
@@ -169,6 +172,7 @@ impl Worker {
             };
             let begun = Instant::now();
             let (returned, end) = epoch.run(sinks).await;
+            self.stats.monitor.released();
             sinks = returned;
             if begun.elapsed() > QUIET {
                 fenced = 0;
@@ -188,6 +192,7 @@ impl Worker {
                 }
                 Err(error) if error.fault == Fault::Unavailable && !shutdown.is_cancelled() => {
                     warn!(worker = self.settings.worker, "{error}: trying again");
+                    self.stats.monitor.away(&error.message);
                     tokio::time::sleep(AGAIN).await;
                     // Partitions that are another's by now are not claimed: that would fence it off.
                     assigned = self.still(partitions).await;
@@ -203,6 +208,7 @@ impl Worker {
                 break Ok(());
             }
         };
+        self.stats.monitor.phase(Phase::Ended);
         for sink in &mut sinks {
             if let Err(error) = sink.inner.close().await {
                 warn!(sink = sink.name, "{error}; nothing is lost, the next start recovers it");
@@ -232,6 +238,7 @@ impl Worker {
     /// Waits for partitions; `None` when told to stop or when the source has ended.
     async fn assignment(&mut self, shutdown: &CancellationToken) -> Result<Option<Vec<crate::Partition>>, StageError> {
         loop {
+            self.stats.monitor.phase(Phase::Assigning);
             let demand = self.settings.limits.demand(Duration::from_secs(1));
             let event = tokio::select! {
                 biased;
