@@ -13,6 +13,7 @@
 mod clock;
 mod dead_letter;
 mod error;
+pub mod monitor;
 mod plan;
 mod record;
 mod run;

@@ -17,6 +17,7 @@ use super::planner::{Planner, empty_records};
 use super::reader::{EpochEnd, Replayed};
 use super::sink_task::{Item, Shared};
 use super::trigger::{Ticks, Trigger};
+use crate::monitor::Phase;
 use crate::{Plan, Range, Records, StageError};
 
 /// Takes each batch from one to the next: collected, planned, computed, handed on.
@@ -101,15 +102,19 @@ impl BatchLoop<'_> {
             return Ok(());
         }
         let begun = Instant::now();
+        let (bytes, monitor) = (records.bytes(), &self.shared.stats.clone().monitor);
+        monitor.phase(Phase::Waiting);
         // A batch that is dropped here has no trace anywhere: its records are read again after the next claim.
-        let Some(permit) = self.dispatcher.room(records.bytes()).await else { return Ok(()) };
+        let Some(permit) = self.dispatcher.room(bytes).await else { return Ok(()) };
         let ranges = self.planner.lacking(&plan.ranges);
         let computing = Instant::now();
         let outputs = self.outputs(&plan, &records, &ranges, new).await?;
         let computed = computing.elapsed();
+        monitor.phase(Phase::Waiting);
+        monitor.leftover(self.planner.leftover.len());
         self.planner.advance(&plan.ranges);
         let Some(turn) = self.dispatcher.turn().await else { return Ok(()) };
-        let batch = self.dispatcher.batch(plan, ranges, outputs, (records.len(), begun, computed), permit);
+        let batch = self.dispatcher.batch(plan, ranges, outputs, (records.len(), bytes, begun, computed), permit);
         self.dispatcher.hand_on(&Item::Batch(batch, Some(turn)));
         Ok(())
     }
@@ -122,6 +127,7 @@ impl BatchLoop<'_> {
         ranges: &[Vec<Range>],
         new: bool,
     ) -> Result<Vec<Output>, StageError> {
+        self.shared.stats.monitor.phase(Phase::Computing);
         let around = (&*self.planner.next, self.collector.reader.source());
         self.operators.outputs(plan, records, ranges, new, around).await
     }

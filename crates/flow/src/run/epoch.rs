@@ -25,6 +25,7 @@ use super::reader::{EpochEnd, Reader};
 use super::sink_task::{Item, Shared, SinkStage, SinkTask, warn_while_waiting};
 use super::start::{self, KnownLog};
 use super::{DRAIN, Settings};
+use crate::monitor::Phase;
 use crate::{Bounds, Checkpoint, Claim, Clock, Fault, Partition, Position, Sharing, Source, StageError};
 
 /// What an epoch works with.
@@ -64,11 +65,14 @@ struct EpochStart {
 impl Epoch<'_> {
     /// Runs the epoch; the sinks come back whatever happens (except those that a drain had to abandon).
     pub(super) async fn run(mut self, mut sinks: Vec<SinkStage>) -> (Vec<SinkStage>, Result<EpochEnd, StageError>) {
+        self.stats.monitor.phase(Phase::Claiming);
         let start = match self.claim(&mut sinks).await {
             Ok(ClaimOutcome::Claimed(start)) => start,
             Ok(ClaimOutcome::Shared) => return (sinks, Ok(EpochEnd::Revoked)),
             Err(error) => return (sinks, Err(error)),
         };
+        let named = sinks.iter().map(|sink| sink.name.as_str()).zip(start.next.iter().cloned());
+        self.stats.monitor.claimed(named, start.leftover.len());
         let note = note(&sinks);
         let shapes: Vec<SinkShape> = sinks.iter().map(SinkShape::of).collect();
         let shared = Arc::new(Shared {

@@ -125,6 +125,7 @@ impl<'a> Operators<'a> {
             } else {
                 stages.run(&records.filter(&inside(records, &ranges[sink])), plan.time, &self.shapes)?
             };
+            self.stats.monitor.computed(computed.took.0, computed.took.1);
             if whole && new {
                 bad = computed.bad;
             }
@@ -153,12 +154,20 @@ impl<'a> Operators<'a> {
         let Some(first) = bad.first() else { return Ok(()) };
         if self.settings.on_bad_record == OnBadRecord::Stop {
             let place = place(first, records, source).await?;
-            return Err(StageError::state(place).remedy("`on_bad_record: continue` and `dead_letters:` set it aside"));
+            return Err(StageError::state(format!("{place}: {}: {}", first.stage, first.reason))
+                .remedy("`on_bad_record: continue` and `dead_letters:` set it aside"));
         }
         self.stats.bad(bad.len());
+        self.stats.monitor.bad(bad);
+        let mut named = Vec::new();
+        for bad in bad.iter().take(NAMED_BAD_RECORDS) {
+            let place = place(bad, records, source).await?;
+            self.stats.monitor.recent(place.clone(), bad);
+            named.push(place);
+        }
         if !self.dead_letters {
-            for b in bad.iter().take(NAMED_BAD_RECORDS) {
-                warn!("bad record: {}", place(b, records, source).await?);
+            for (place, bad) in named.iter().zip(bad) {
+                warn!("bad record: {place}: {}: {}", bad.stage, bad.reason);
             }
             if bad.len() > NAMED_BAD_RECORDS {
                 warn!("and {} more bad records in this batch", bad.len() - NAMED_BAD_RECORDS);
@@ -176,7 +185,7 @@ fn in_place<T>(work: impl FnOnce() -> T) -> T {
     }
 }
 
-/// Where a bad record is and what is wrong with it, in a line.
+/// Where a bad record is, in a line.
 async fn place(bad: &BadRecord, records: &Records, source: &mut dyn Source) -> Result<String, StageError> {
     let (partitions, offsets) = (records.partitions.slice(bad.row, 1), records.offsets.slice(bad.row, 1));
     let (partition, offset) = (partitions.value(0), offsets.value(0));
@@ -186,7 +195,7 @@ async fn place(bad: &BadRecord, records: &Records, source: &mut dyn Source) -> R
         Some([Location { file, line: None }]) => format!("{file}[{partition}] offset {offset}"),
         _ => format!("{}[{partition}] offset {offset}", records.topic),
     };
-    Ok(format!("{place}: {}: {}", bad.stage, bad.reason))
+    Ok(place)
 }
 
 /// A plan whose rows do not have the columns that a sink was opened with.

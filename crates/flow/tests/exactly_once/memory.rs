@@ -128,9 +128,9 @@ struct Advisory(Arc<AtomicU64>);
 
 #[async_trait]
 impl Housekeeping for Advisory {
-    async fn behind(&self, positions: &[Position]) -> Result<i64, StageError> {
+    async fn behind(&self, positions: &[Position]) -> Result<Vec<i64>, StageError> {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Ok(positions.iter().map(|position| RECORDS - position.next).sum())
+        Ok(positions.iter().map(|position| RECORDS - position.next).collect())
     }
 
     async fn commit(&self, _: &[Position], _: &str) -> Result<(), StageError> {

@@ -138,7 +138,7 @@ async fn show(pipeline: Pipeline) -> Result<()> {
     );
     for (sink, partition, next, plans) in rows {
         let position = Position { partition: partition.clone(), next };
-        let behind = source.housekeeping().behind(std::slice::from_ref(&position)).await?;
+        let behind = source.housekeeping().behind(std::slice::from_ref(&position)).await?.into_iter().sum::<i64>();
         let bound = bounds.iter().find(|bound| bound.partition == partition);
         let cell = |value: Option<i64>| value.map_or_else(|| "-".to_string(), |value| value.to_string());
         println!(
