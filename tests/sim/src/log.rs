@@ -265,11 +265,11 @@ struct SimHousekeeping(Context);
 
 #[async_trait]
 impl Housekeeping for SimHousekeeping {
-    async fn behind(&self, positions: &[Position]) -> Result<i64, StageError> {
+    async fn behind(&self, positions: &[Position]) -> Result<Vec<i64>, StageError> {
         self.0.pause("behind").await;
         self.0.answer(None, "behind")?;
         Ok(self.0.with(|world| {
-            positions.iter().map(|p| world.log.partitions[p.partition.index as usize].end - p.next).sum()
+            positions.iter().map(|p| world.log.partitions[p.partition.index as usize].end - p.next).collect()
         }))
     }
 
