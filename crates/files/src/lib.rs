@@ -2,6 +2,7 @@
 //! The only crate that knows Parquet's format.
 
 pub mod canonical;
+pub mod encoding;
 pub mod footer;
 pub mod sink;
 pub mod source;
