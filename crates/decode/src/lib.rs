@@ -3,6 +3,8 @@
 //! A decoder turns the values of a batch of records into typed columns. What does not decode is
 //! refused with a reason that names the field and never shows the value. Keys are decoded apart, by [`decode_key`].
 
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
 use foretell_connect::kind::{DecodeSettings, Kind};
 
 mod cell;

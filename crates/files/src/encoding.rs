@@ -49,7 +49,7 @@ impl Encoding {
             Some(Cow::Borrowed(text)) => Cow::Borrowed(text.as_bytes()),
             Some(Cow::Owned(text)) => Cow::Owned(text.into_bytes()),
             None => {
-                let mut bytes = Vec::with_capacity(line.len() * 2);
+                let mut bytes = Vec::with_capacity(line.len().saturating_mul(2));
                 Transcoder::new(self).push(line, true, &mut bytes);
                 Cow::Owned(bytes)
             }

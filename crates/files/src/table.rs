@@ -1,5 +1,7 @@
 //! A table in a file: CSV with a header, JSON Lines, or Parquet.
 
+#![allow(clippy::arithmetic_side_effects, reason = "places within bytes that are in memory")]
+
 use std::path::Path;
 use std::sync::Arc;
 

@@ -1,5 +1,7 @@
 //! What the workers of a process share: the list of files, and what is known of them.
 
+#![allow(clippy::arithmetic_side_effects, reason = "counts of lines and bytes that were read")]
+
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -270,7 +272,7 @@ impl Catalog {
         };
         let mut storages = self.storages.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(storage) = storages.get(&authority) {
-            return Ok((storage.clone(), url[authority.len()..].to_string()));
+            return Ok((storage.clone(), url.get(authority.len()..).unwrap_or_default().to_string()));
         }
         let (storage, path) = foretell_storage::open_reading(url, &self.base, &self.settings.storage())?;
         storages.insert(authority, storage.clone());

@@ -1,5 +1,7 @@
 //! The thread that reads ahead for one worker: entry after entry, block after block, into a short queue.
 
+#![allow(clippy::arithmetic_side_effects, reason = "counts of lines that were read")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

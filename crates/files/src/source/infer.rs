@@ -1,6 +1,8 @@
 //! The columns of files from the files: a header and samples, or what Parquet files say of themselves. Several files are
 //! looked at, since the first may have no rows, or narrower values than those behind it.
 
+#![allow(clippy::arithmetic_side_effects, reason = "counts of files and fields that are in memory")]
+
 use std::path::Path;
 use std::sync::Arc;
 

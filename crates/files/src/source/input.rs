@@ -1,5 +1,7 @@
 //! A file's bytes in order, as they are or unpacked.
 
+#![allow(clippy::arithmetic_side_effects, reason = "places in a file")]
+
 use std::io::{self, Read};
 
 use flate2::read::MultiGzDecoder;

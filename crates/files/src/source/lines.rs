@@ -1,5 +1,7 @@
 //! Records of a text, as they lie in a block of its bytes.
 
+#![allow(clippy::arithmetic_side_effects, reason = "counts of records that are in memory")]
+
 use arrow::buffer::Buffer;
 use foretell_decode::fields::trim_line_end;
 

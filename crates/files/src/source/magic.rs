@@ -56,7 +56,7 @@ fn is(head: &[u8], magic: &[u8]) -> bool {
 fn is_wide(head: &[u8]) -> bool {
     const PAIRS: usize = 4;
     let pairs = || head.chunks_exact(2).take(PAIRS);
-    let zero = |at: usize| pairs().all(|pair| pair.get(at) == Some(&0) && pair.get(1 - at) != Some(&0));
+    let zero = |at: usize| pairs().all(|pair| pair.get(at) == Some(&0) && pair.get(usize::from(at == 0)) != Some(&0));
     pairs().count() == PAIRS && (zero(0) || zero(1))
 }
 

@@ -3,12 +3,14 @@
 //! A record belongs to the part in which it begins. So a part that is not the file's first passes over what is left of the
 //! line before it, and reads on behind its own end until its last record is whole.
 
+#![allow(clippy::arithmetic_side_effects, reason = "places within bytes that are in memory, and in a file")]
+
 use arrow::buffer::Buffer;
 use foretell_flow::StageError;
 
 use super::begin::is_json_text;
 use super::input::Input;
-use super::lines::{Lines, Numbers};
+use super::lines::{Lines, Numbers, records};
 use super::magic::{self, HEAD, MARK};
 use crate::encoding::Encoding;
 use foretell_decode::fields::{Dialect, trim_line_end};
@@ -225,9 +227,9 @@ impl Text {
         // A guess that is right for most: it saves growing.
         cut.offsets.reserve(data.len() / 16);
         let mut last = start;
-        for line_end in memchr::memchr_iter(b'\n', &data[start..]) {
+        for line_end in memchr::memchr_iter(b'\n', data.get(start..).unwrap_or_default()) {
             let next = start + line_end + 1;
-            cut.blank |= next - last <= 2 && trim_line_end(&data[last..next]).is_empty();
+            cut.blank |= next - last <= 2 && trim_line_end(data.get(last..next).unwrap_or_default()).is_empty();
             cut.offsets.push(next as i32);
             last = next;
             if next >= behind {
@@ -252,7 +254,7 @@ impl Text {
         while last < data.len() {
             let end = dialect.record_end(data, last);
             let Some(next) = end.or(ended.then_some(data.len())) else { return last };
-            let record = &data[last..next];
+            let record = data.get(last..next).unwrap_or_default();
             cut.blank |= trim_line_end(record).is_empty();
             rows.push(cut.row);
             cut.row += memchr::memchr_iter(b'\n', record).count().max(1) as i64;
@@ -268,8 +270,7 @@ impl Text {
     fn fresh(&mut self, mut lines: Lines) -> Option<Lines> {
         let mut drop = 0;
         if self.shape.header && self.header.is_none() {
-            let (begin, end) = (lines.offsets[0] as usize, lines.offsets[1] as usize);
-            let line = &lines.data[begin..end];
+            let line = records(&lines).next().unwrap_or_default();
             self.header =
                 Some(self.shape.encoding.map_or_else(|| line.to_vec(), |encoding| encoding.line(line).into()));
             drop = 1;
@@ -327,7 +328,8 @@ impl Cut {
 fn without_blanks(data: &[u8], offsets: &[i32], numbers: &[i64]) -> Option<Lines> {
     let (mut kept, mut ends, mut rows) = (Vec::with_capacity(data.len()), vec![0], Vec::with_capacity(numbers.len()));
     for (bounds, row) in offsets.windows(2).zip(numbers) {
-        let record = &data[bounds[0] as usize..bounds[1] as usize];
+        let [begin, end] = bounds else { continue };
+        let record = data.get(*begin as usize..*end as usize).unwrap_or_default();
         if !trim_line_end(record).is_empty() {
             kept.extend_from_slice(record);
             ends.push(kept.len() as i32);
