@@ -183,10 +183,11 @@ fn batch(schema: &SchemaRef, arrays: Vec<ArrayRef>, rows: usize, keep: Option<&B
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{decode_records, records, refusals, settings_error};
+    use super::super::tests::{decode_records, records, refusals};
     use super::*;
-    use arrow::array::{AsArray, Float64Array, Int32Array, StringArray};
-    use arrow::datatypes::{Int8Type, Int64Type};
+    use arrow::array::{AsArray, Float64Array, Int32Array, ListArray, StringArray};
+    use arrow::datatypes::{Field, Int8Type, Int32Type, Int64Type};
+    use arrow::util::display::array_value_to_string;
     use serde_json::json;
 
     #[test]
@@ -227,7 +228,49 @@ mod tests {
         }
         let columns = json!([{ "a": { "type": "timestamp", "format": "epoch_s" } }, { "text": "float64" }]);
         assert_eq!(check_file(&json!({ "columns": columns }), &schema), Ok(()));
-        let error = settings_error(&KIND, json!({ "columns": [{ "a": { "type": "int8", "path": "b" } }] }));
-        assert_eq!(error, "columns.0: `path` is for JSON");
+    }
+
+    #[test]
+    fn columns_with_parts_are_json_or_reached_into() {
+        let cities = Arc::new(StringArray::from(vec![Some("Köln"), Some("lost"), None])) as ArrayRef;
+        let zips = Arc::new(Int32Array::from(vec![50667, 1, 2])) as ArrayRef;
+        let fields =
+            Fields::from(vec![Field::new("city", DataType::Utf8, true), Field::new("zip", DataType::Int32, false)]);
+        let address = StructArray::new(fields, vec![cities, zips], Some(vec![true, false, true].into()));
+        let tags = ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None]), None, Some(vec![])]);
+        let mut given = records(&[None, None, None]);
+        given.columns = Some(
+            RecordBatch::try_from_iter_with_nullable([
+                ("address", Arc::new(address) as ArrayRef, true),
+                ("tags", Arc::new(tags) as ArrayRef, true),
+            ])
+            .unwrap(),
+        );
+        let columns = json!([
+            { "address": "utf8?" },
+            { "tags": "utf8?" },
+            { "CITY": { "type": "utf8?", "path": "address.city" } },
+            { "ZIP": { "type": "int64?", "path": ["address", "zip"] } },
+        ]);
+        let schema = given.columns.as_ref().unwrap().schema();
+        assert_eq!(check_file(&json!({ "columns": columns }), &schema), Ok(()));
+        let decoded = decode_records(&KIND, json!({ "columns": columns }), &given);
+        let texts = |at: usize| -> Vec<Option<String>> {
+            let column = decoded.columns.column(at);
+            (0..3).map(|row| column.is_valid(row).then(|| array_value_to_string(column, row).unwrap())).collect()
+        };
+        let text = |text: &str| Some(text.to_string());
+        assert_eq!(texts(0), [text("{\"city\":\"Köln\",\"zip\":50667}"), None, text("{\"city\":null,\"zip\":2}")]);
+        assert_eq!(texts(1), [text("[1,null]"), None, text("[]")]);
+        assert_eq!(texts(2), [text("Köln"), None, None], "what is in a struct that is NULL is NULL");
+        assert_eq!(texts(3), [text("50667"), None, text("2")]);
+        for (columns, says) in [
+            (json!([{ "address": "int64" }]), "which is never a int64"),
+            (json!([{ "a": { "type": "utf8", "path": "address.town" } }]), "the file has no column `address.town`"),
+            (json!([{ "a": { "type": "utf8", "path": "tags.x" } }]), "the file has no column `tags.x`"),
+        ] {
+            let (error, _) = check_file(&json!({ "columns": columns }), &schema).unwrap_err();
+            assert!(error.contains(says), "{error}");
+        }
     }
 }
