@@ -83,6 +83,7 @@ pub async fn run(place: &mut dyn Place) {
     ranges_that_do_not_fit_store_nothing(place).await;
     an_earlier_owner_is_fenced(place).await;
     plans_are_kept_replaced_and_trimmed(place).await;
+    a_kept_plan_replaces_what_is_stored_from_its_beginning_on(place).await;
     resets_set_and_forget(place).await;
     slices_land_with_their_batch_or_not_at_all(place).await;
     another_sink_leaves_traces_and_takes_over(place).await;
@@ -284,6 +285,31 @@ async fn plans_are_kept_replaced_and_trimmed(place: &mut dyn Place) {
     let (held, _) = seen(place, &[claim(0, 0)]).await;
     assert_eq!(kept(&held), [(3, 9)], "pieces replace what is stored from their begin on");
     assert_eq!(held[0].plans, whole.plan.parts().collect::<Vec<_>>());
+}
+
+/// Plans that were stored for what was not run yet: others of the same records replace them.
+async fn a_kept_plan_replaces_what_is_stored_from_its_beginning_on(place: &mut dyn Place) {
+    let keeping = |ranges: &[Range], parts: &[Range]| {
+        let mut write = write(ranges);
+        let plan = Plan { ranges: parts.to_vec(), ..Plan::clone(&write.plan) };
+        let floor = vec![Position { partition: partition(0), next: 0 }];
+        write.retention = Some(PlanRetention { parts: plan.parts().collect(), floor });
+        write
+    };
+    place.renew().await;
+    let mut sink = claimed(place, &[claim(0, 0)]).await;
+    for stored in [range(0, 4, 6), range(0, 6, 9)] {
+        let (from, to) = match stored.from {
+            4 => (0, 2),
+            _ => (2, 3),
+        };
+        sink.write(&keeping(&[range(0, from, to)], &[stored])).await.expect("it is stored");
+    }
+    sink.write(&keeping(&[range(0, 3, 4)], &[range(0, 5, 8)])).await.expect("it is stored");
+    drop(sink);
+    let (held, _) = seen(place, &[claim(0, 0)]).await;
+    let kept: Vec<(i64, i64)> = held[0].plans.iter().map(|part| (part.range.from, part.range.to)).collect();
+    assert_eq!(kept, [(5, 8)], "parts that reach beyond the new one's beginning are gone");
 }
 
 async fn resets_set_and_forget(place: &mut dyn Place) {
