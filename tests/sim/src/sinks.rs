@@ -98,7 +98,7 @@ impl Target {
 #[derive(Debug)]
 pub(crate) struct Transaction {
     pub(crate) life: usize,
-    target: usize,
+    pub(crate) target: usize,
     partitions: Vec<i32>,
     /// Whether it was asked to commit.
     pub(crate) sent: bool,
@@ -402,18 +402,19 @@ impl SimSink {
             });
             std::mem::forget(rollback);
             self.context.sim.later(after.0, move |world| {
-                world.transactions.remove(&id);
                 // The row lock holds others off, so that it still fits.
-                if !after.1 {
+                if world.transactions.remove(&id).is_some() && !after.1 {
                     world.apply(&commit);
                 }
             });
             return Err(unknown());
         }
         self.settle(fate, |world| {
-            world.transactions.remove(&id);
-            world.apply(&commit);
-            true
+            let open = world.transactions.remove(&id).is_some();
+            if open {
+                world.apply(&commit);
+            }
+            open
         })
     }
 

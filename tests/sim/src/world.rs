@@ -25,6 +25,8 @@ pub(crate) struct Life {
     /// The worker's stable name: its place in the group.
     pub(crate) slot: usize,
     pub(crate) alive: bool,
+    /// Whether no position was stored when it began.
+    pub(crate) first: bool,
     pub(crate) killed: Arc<Notify>,
 }
 

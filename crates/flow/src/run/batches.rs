@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use super::Settings;
 use super::collected::Collected;
@@ -80,8 +81,15 @@ impl BatchLoop<'_> {
     /// ends, if it does.
     async fn again(&mut self, plan: Plan, whole: bool) -> Result<Option<EpochEnd>, StageError> {
         let scope = self.operators.scope(&plan.recipe)?;
-        if scope == Scope::Batch && !whole && !is_broken(BrokenStep::BatchesAreReplayedInPart) {
-            return Err(in_part(&plan));
+        if scope == Scope::Batch && !is_broken(BrokenStep::BatchesAreReplayedInPart) {
+            if !self.planner.alone {
+                return Err(in_part(&plan));
+            }
+            if !whole {
+                // The rest of it was given up, is gone from the log, or lies before where a sink began.
+                warn!(batch = plan.id, "it cannot be made again as a whole: its records are taken as new");
+                return Ok(None);
+            }
         }
         if self.slices() && scope == Scope::Record && self.planner.lacks(&plan).is_some() {
             return self.replay(plan).await;

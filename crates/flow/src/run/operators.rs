@@ -200,11 +200,11 @@ async fn place(bad: &BadRecord, records: &Records, source: &mut dyn Source) -> R
     Ok(format!("{place}: {}: {}", bad.stage, bad.reason))
 }
 
-/// A plan that was made as a whole, of which only a part can be made again here.
+/// A plan that was made as a whole, where a worker has a part of the partitions.
 pub(super) fn in_part(plan: &Plan) -> StageError {
     StageError::state(format!(
-        "a sink lacks a batch ({}) whose query takes it as a whole, and here is only a part of it: the query was another, \
-         and one worker had all partitions; or sinks lost what they had",
+        "a sink lacks a batch ({}) whose query takes it as a whole, and this worker has only a part of the partitions: \
+         the query was another when the batch was planned",
         ranges(plan)
     ))
     .remedy(

@@ -39,7 +39,7 @@ impl Planner<'_> {
         if is_broken(BrokenStep::ReplaysHaveANewTime) {
             plan.time = self.begin().time;
         }
-        Some((plan, whole && self.alone))
+        Some((plan, whole))
     }
 
     /// Partitions that wait for others, where batches are taken as a whole: a sink that is ahead lacks what comes next in
