@@ -203,7 +203,7 @@ pub const METRICS: &[Metric] = &[
         help: "When a sink has last stored something, in seconds since 1970; absent where it has not since the start",
         read: |view| {
             let sinks = view.sinks(|latest: &mut Option<Duration>, sink| {
-                *latest = latest.into_iter().chain(sink.stored).min();
+                *latest = latest.iter().copied().chain(sink.stored).min();
             });
             let now = seconds(SystemTime::now());
             let stored = sinks.into_iter().filter_map(|(name, ago)| Some((name, ago?)));

@@ -5,6 +5,7 @@ pub(crate) mod completions;
 mod data;
 pub(crate) mod demo;
 pub(crate) mod evaluate;
+pub(crate) mod http;
 pub(crate) mod inspect;
 pub(crate) mod positions;
 pub(crate) mod predict;

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::http;
 use crate::pipeline::{Begin, Pipeline};
 use crate::pipeline_file::{PipelineFile, TriggerMode};
 
@@ -97,6 +98,7 @@ pub(crate) async fn run_pipeline(
     ready: impl FnOnce(),
 ) -> Result<()> {
     pipeline.allow_workers(workers)?;
+    let server = http::Server::start(&pipeline, &shutdown).await?;
     let mut known = HashSet::new();
     let mut open = Vec::new();
     for index in 0..workers {
@@ -112,7 +114,10 @@ pub(crate) async fn run_pipeline(
     let tables = pipeline.refresh_tables(true, &shutdown);
     ready();
     let seen = pipeline.file.source.settings.seen_before().await;
-    let total = run_workers(&pipeline, open, tables, shutdown.clone(), started).await?;
+    open.iter().for_each(|worker| server.telemetry.watch(&worker.settings.worker, worker.stats.clone()));
+    let total = run_workers(&pipeline, open, tables, shutdown.clone(), started).await;
+    server.end().await;
+    let total = total?;
     // A run that was told to stop may have left something.
     if pipeline.file.trigger.mode == TriggerMode::AvailableNow && !shutdown.is_cancelled() {
         pipeline.complete().await?;

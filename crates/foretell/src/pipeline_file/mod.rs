@@ -73,6 +73,8 @@ pub(crate) struct PipelineFile {
     pub(crate) window: usize,
     /// How often a progress line is logged.
     pub(crate) progress: Duration,
+    /// Where metrics, health and a page are served, if anywhere.
+    pub(crate) http: Option<foretell_http::Settings>,
     tree: Node,
 }
 
@@ -263,9 +265,20 @@ impl Reader<'_> {
             state: self.optional(&["state"])?.unwrap_or_else(|| ".foretell".to_string()),
             window: self.optional(&["window"])?.unwrap_or(WINDOW).0,
             progress: self.optional(&["progress"])?.unwrap_or(PROGRESS).0,
+            http: self.http()?,
             base,
             tree: Node { line: 1, data: Data::Scalar(Value::Null), reference: None },
         })
+    }
+
+    fn http(&self) -> Result<Option<foretell_http::Settings>, FileError> {
+        let Some(node) = self.tree.get("http") else { return Ok(None) };
+        // `http:` without settings means all defaults.
+        let value = match node.to_json() {
+            Value::Null => Value::Object(serde_json::Map::new()),
+            value => value,
+        };
+        settings_of(value).map(Some).map_err(|error| self.settings_error(&["http"], &error))
     }
 
     fn models(&self, base: &Path) -> Result<Vec<ModelEntry>, FileError> {
