@@ -3,6 +3,7 @@
 mod commands;
 mod evaluate;
 mod fixtures;
+mod http;
 mod pipelines;
 mod predict;
 mod program;
