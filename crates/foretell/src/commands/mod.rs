@@ -6,6 +6,7 @@ mod data;
 pub(crate) mod demo;
 pub(crate) mod evaluate;
 pub(crate) mod http;
+pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod positions;
 pub(crate) mod predict;

@@ -63,6 +63,8 @@ impl Key {
 pub(crate) struct TableEntry {
     /// Its name in the queries.
     pub(crate) name: String,
+    /// The name of its kind, e.g. `file`.
+    pub(crate) kind: &'static str,
     /// Where its rows are.
     pub(crate) settings: Arc<dyn TableSettings>,
     /// The columns that tell its rows apart; none where two rows may be alike.
@@ -119,6 +121,7 @@ impl Reader<'_> {
             }
             entries.push(TableEntry {
                 name: entry.key.clone(),
+                kind: kind.name,
                 settings: Arc::from(settings),
                 key: common.key.columns().to_vec(),
                 types: common.types,

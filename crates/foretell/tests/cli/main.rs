@@ -4,6 +4,7 @@ mod commands;
 mod evaluate;
 mod fixtures;
 mod http;
+mod init;
 mod pipelines;
 mod predict;
 mod program;
