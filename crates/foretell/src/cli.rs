@@ -33,6 +33,7 @@ pub(crate) struct Cli {
 enum Command {
     Run(commands::run::RunArgs),
     Check(commands::check::CheckArgs),
+    Test(commands::test::TestArgs),
     Init(commands::init::InitArgs),
     Demo(commands::demo::DemoArgs),
     Positions(commands::positions::PositionsArgs),
@@ -49,6 +50,7 @@ impl Cli {
         match self.command {
             Command::Run(args) => commands::run::run(args).await,
             Command::Check(args) => commands::check::run(args).await,
+            Command::Test(args) => commands::test::run(args).await,
             Command::Init(args) => commands::init::run(args).await,
             Command::Demo(args) => commands::demo::run(args).await,
             Command::Positions(args) => commands::positions::run(args).await,

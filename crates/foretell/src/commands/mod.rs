@@ -12,3 +12,4 @@ pub(crate) mod positions;
 pub(crate) mod predict;
 pub(crate) mod run;
 pub(crate) mod schema;
+pub(crate) mod test;

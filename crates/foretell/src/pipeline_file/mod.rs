@@ -194,6 +194,21 @@ impl PipelineFile {
     }
 }
 
+/// Another YAML file beside it, as JSON.
+///
+/// # Errors
+/// It is not YAML: the line, and what is wrong.
+pub(crate) fn read_yaml(path: &Path, text: &str) -> Result<Value, FileError> {
+    let tree = Node::parse(text).map_err(|error| FileError {
+        file: path.display().to_string(),
+        line: Some(error.line),
+        path: String::new(),
+        message: error.message,
+        remedy: String::new(),
+    })?;
+    Ok(tree.to_json())
+}
+
 /// Turns the resolved tree into settings.
 struct Reader<'a> {
     file: String,

@@ -9,3 +9,4 @@ mod pipelines;
 mod predict;
 mod program;
 mod reading;
+mod testing;
