@@ -136,7 +136,9 @@ impl Worker {
                 Some(count) => count,
                 None => match self.source.partitions().await {
                     Ok(count) => *at_begin.insert(count),
-                    Err(error) if error.fault == Fault::Unavailable && !shutdown.is_cancelled() => {
+                    // Told to stop before anything began.
+                    Err(error) if error.fault == Fault::Unavailable && shutdown.is_cancelled() => break Ok(()),
+                    Err(error) if error.fault == Fault::Unavailable => {
                         warn!(worker = self.settings.worker, "{error}: trying again");
                         self.stats.monitor.away(&error.message);
                         tokio::time::sleep(AGAIN).await;

@@ -169,18 +169,26 @@ impl<T: Threshold, V: Leaf> Ranks<T, V> {
         Some(ranks)
     }
 
-    /// Adds all trees to the sums of rows one by one, from row `from` on, where this processor and these trees have a way
-    /// to do so; false where not. `rows` holds `columns` values for each.
-    pub(crate) fn run_singly(&self, rows: &[T], columns: usize, from: usize, sums: &mut [Vec<V>]) -> bool {
+    /// Whether this processor and these trees have a way to score a row alone.
+    pub(crate) fn runs_singly(&self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return self.single.is_some() && single::has_features();
+        #[cfg(not(target_arch = "x86_64"))]
+        false
+    }
+
+    /// Adds all trees to the sums of rows one by one, from row `from` on, where [`Ranks::runs_singly`]: each column of
+    /// the block has `count` rows.
+    pub(crate) fn run_singly(&self, block: &[T], count: usize, from: usize, sums: &mut [Vec<V>]) {
         #[cfg(target_arch = "x86_64")]
         if let Some(single) = self.single.as_ref().filter(|_| single::has_features()) {
-            for (at, row) in rows.chunks_exact(columns).enumerate() {
+            for row in 0..count {
                 // SAFETY: the features were found on this processor.
-                unsafe { single::run(self, single, row, from + at, sums) };
+                unsafe { single::run(self, single, |column| block[column * count + row], from + row, sums) };
             }
-            return true;
         }
-        false
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = (block, count, from, sums);
     }
 
     /// Bytes in memory, roughly.

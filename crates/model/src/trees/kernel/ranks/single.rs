@@ -70,13 +70,13 @@ impl Single {
 pub(super) fn run<T: Threshold, V: Leaf>(
     ranks: &Ranks<T, V>,
     single: &Single,
-    row: &[T],
+    x: impl Fn(usize) -> T,
     at: usize,
     sums: &mut [Vec<V>],
 ) {
     let mut planes = [0u8; PLANES];
     for lookup in &ranks.lookups {
-        let x = row[lookup.column];
+        let x = x(lookup.column);
         let mut rank = 0;
         let mut half = lookup.cuts.len() / 2;
         while half > 0 {
