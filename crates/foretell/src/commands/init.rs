@@ -49,7 +49,7 @@ pub(crate) async fn run(args: InitArgs) -> Result<()> {
         .map_err(|error| anyhow::anyhow!("{}: {:#}", args.model.display(), super::data::unnamed(error)))?;
     let stem = args.model.file_stem().unwrap_or_default().to_string_lossy();
     let path = args.output.clone().unwrap_or_else(|| PathBuf::from("pipeline.yaml"));
-    // A word of SQL is no name for a function: then the model is called `model`.
+    // A word of SQL cannot be a function's name: then the model is called `model`.
     let text = match planned(&args, &path, &model, &word(&stem)).await {
         Ok(text) => text,
         Err(error) => planned(&args, &path, &model, "model").await.map_err(|_| error)?,

@@ -36,7 +36,7 @@ pub(crate) fn pipeline_schema(registry: Registry) -> Value {
     let decode = kinds(
         registry.decoders,
         g,
-        "How a record's bytes become columns: one kind of decoder. Required but for files, of which it can be found out.",
+        "How a record's bytes become columns: one kind of decoder. Required, except for files, which show it themselves.",
     );
     // Of files the columns can be left out; whoever else leaves them out is told.
     for kind in registry.decoders {

@@ -27,7 +27,7 @@ pub(crate) struct CommonTableSettings {
     #[schemars(with = "std::collections::BTreeMap<String, String>")]
     pub(crate) types: Map<String, Value>,
     /// How often it is read again, e.g. `10m`; by default once, at start. What comes of it serves the batches that begin
-    /// after it; where it fails, the rows of before stay.
+    /// after it; where that fails, the earlier rows stay.
     #[serde(default)]
     pub(crate) refresh: Option<HumanDuration>,
 }
