@@ -13,8 +13,8 @@ use crate::{BadRecord, Partition, Range};
 pub const BUCKETS: [f64; 15] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
-/// Different reasons that bad records are counted by; further ones are counted as [`OTHER`]. A schema has few, and a page
-/// with more tells nobody anything.
+/// Different reasons that bad records are counted by; further ones are counted as [`OTHER`]. A schema has few, and a longer
+/// list would not help anybody.
 const MOST_REASONS: usize = 64;
 
 /// The reason of bad records whose own one is not counted apart.
@@ -146,7 +146,7 @@ pub struct WorkerReport {
     pub since: Duration,
     /// Whether it has claimed its sinks, and holds them.
     pub claimed: bool,
-    /// The source, or whatever the claim needs, where that is away.
+    /// The source, or a service that the claim needs, where that is away.
     pub outage: Option<Outage>,
     /// How long the source has not said how far its log reaches, while sinks are claimed.
     pub silent: Option<Duration>,

@@ -203,7 +203,7 @@ pub const METRICS: &[Metric] = &[
         help: "When a sink has last stored something, in seconds since 1970; absent where it has not since the start",
         read: |view| {
             let sinks = view.sinks(|latest: &mut Option<Duration>, sink| {
-                *latest = latest.into_iter().chain(sink.stored).min();
+                *latest = latest.iter().copied().chain(sink.stored).min();
             });
             let now = seconds(SystemTime::now());
             let stored = sinks.into_iter().filter_map(|(name, ago)| Some((name, ago?)));
@@ -402,4 +402,97 @@ pub(crate) fn page(telemetry: &Arc<Telemetry>, format: Format) -> Result<String,
         Format::OpenMetrics => text::encode(&mut page, &registry)?,
     }
     Ok(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::{Facts, ModelFacts};
+
+    const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/");
+
+    fn read(name: &str) -> String {
+        std::fs::read_to_string(format!("{DOCS}{name}")).unwrap()
+    }
+
+    /// Names of ours in a text of queries, without a histogram's suffixes.
+    fn named(text: &str) -> BTreeSet<String> {
+        let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+        let ours = words.filter(|word| word.starts_with("foretell_") || word.starts_with("process_"));
+        let bare = |word: &str| {
+            let histogram = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| word.strip_suffix(suffix));
+            histogram.unwrap_or(word).to_string()
+        };
+        ours.map(bare).collect()
+    }
+
+    #[test]
+    fn alerts_and_dashboard_ask_for_metrics_that_exist() {
+        let listed: BTreeSet<String> = METRICS.iter().map(Metric::exposed).collect();
+        for (file, least) in [("operate/alerts.yml", 8), ("operate/alerts-test.yml", 5), ("operate/dashboard.json", 12)]
+        {
+            let named = named(&read(file));
+            assert!(named.len() >= least, "{file}: {named:?}");
+            let unknown: Vec<&String> = named.difference(&listed).collect();
+            assert!(unknown.is_empty(), "{file}: {unknown:?}");
+        }
+        // Labels that queries group by.
+        let labels: BTreeSet<&str> = METRICS.iter().flat_map(|metric| metric.labels).copied().collect();
+        let known = |label: &str| labels.contains(label) || ["pipeline", "instance", "le"].contains(&label);
+        let mut groups = 0;
+        for file in ["operate/alerts.yml", "operate/dashboard.json"] {
+            for by in read(file).split(" by (").skip(1) {
+                groups += 1;
+                for label in by.split(')').next().unwrap().split(", ") {
+                    assert!(known(label), "{file}: by ({label})");
+                }
+            }
+        }
+        assert!(groups > 15, "{groups}");
+        serde_json::from_str::<serde_json::Value>(&read("operate/dashboard.json")).unwrap();
+    }
+
+    #[test]
+    fn the_page_in_docs_lists_them_all() {
+        let mut table = String::from("| metric | labels | |\n|---|---|---|\n");
+        for metric in METRICS {
+            let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+            let kind = match metric.kind {
+                MetricKind::Histogram => " (histogram)",
+                MetricKind::Counter | MetricKind::Gauge => "",
+            };
+            table += &format!("| `{}`{kind} | {} | {}. |\n", metric.exposed(), labels.join(", "), metric.help);
+        }
+        let page = read("operate.md");
+        let (before, rest) = page.split_once("--workspace` -->\n").unwrap();
+        let (_, after) = rest.split_once("<!-- end -->").unwrap();
+        let expected = format!("{before}--workspace` -->\n{table}<!-- end -->{after}");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(format!("{DOCS}operate.md"), &expected).unwrap();
+            return;
+        }
+        assert!(page == expected, "docs/operate.md is not up to date: `UPDATE=1 cargo test --workspace` writes it");
+    }
+
+    #[test]
+    fn label_values_are_escaped_and_every_sample_has_its_labels() {
+        let model = ModelFacts { name: "m".into(), class: "a\"b\\c\nd".into(), sha256: "0".repeat(64) };
+        let facts = Facts { pipeline: "p".into(), version: "1".into(), models: vec![model] };
+        let telemetry = Telemetry::new(facts);
+        telemetry.watch("0", Arc::default());
+        let page = page(&telemetry, Format::Prometheus).unwrap();
+        assert!(page.contains(r#"class="a\"b\\c\nd""#), "{page}");
+        let workers = telemetry.workers();
+        let view = View { telemetry: &telemetry, workers: &workers, process: process::read() };
+        let mut samples = 0;
+        for metric in METRICS {
+            for sample in (metric.read)(&view) {
+                assert_eq!(sample.labels.len(), metric.labels.len(), "{}", metric.name);
+                samples += 1;
+            }
+        }
+        assert!(samples > 8, "{samples}");
+    }
 }

@@ -21,6 +21,12 @@ pub struct Settings {
     pub listen: SocketAddr,
 }
 
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { listen: loopback() }
+    }
+}
+
 fn loopback() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, PORT).into()
 }

@@ -68,12 +68,25 @@ pub fn records_schema(decoded: &Schema, key: &DataType) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
+/// What [`Stages::rows`] gives.
+#[derive(Debug)]
+pub struct Rows {
+    /// What the pipeline's own query gives.
+    pub result: RecordBatch,
+    /// By sink: what its own query gives of that, or the same.
+    pub sinks: Vec<RecordBatch>,
+    /// The records that could not go on, ascending.
+    pub bad: Vec<BadRecord>,
+}
+
 /// What a batch became.
 pub(super) struct Computed {
     /// By sink.
     pub(super) outputs: Vec<Output>,
     /// Every record that could not go on, ascending.
     pub(super) bad: Vec<BadRecord>,
+    /// What the pipeline's own query gives.
+    result: Output,
     /// How long decoding took, and the queries.
     pub(super) took: (Duration, Duration),
 }
@@ -101,6 +114,24 @@ impl Stages {
     /// The query fails as a whole.
     pub fn try_out(&mut self, records: &Records, time: i64) -> Result<Vec<BadRecord>, StageError> {
         Ok(self.run(records, time, &[])?.bad)
+    }
+
+    /// The rows that some records become, for a look before anything runs.
+    ///
+    /// # Errors
+    /// The query fails as a whole.
+    pub fn rows(&mut self, records: &Records, time: i64) -> Result<Rows, StageError> {
+        let schema = self.query.schema();
+        let shape = |_: &Option<Box<dyn Query>>| SinkShape {
+            input: SinkInput::Results,
+            schema: schema.clone(),
+            chosen: false,
+            name: String::new(),
+        };
+        let shapes: Vec<SinkShape> = self.views.iter().map(shape).collect();
+        let computed = self.run(records, time, &shapes)?;
+        let sinks = computed.outputs.into_iter().map(|output| output.rows).collect();
+        Ok(Rows { result: computed.result.rows, sinks, bad: computed.bad })
     }
 
     /// Runs all stages over the records of one batch; `time` is the batch time in microseconds since the epoch. The
@@ -152,7 +183,7 @@ impl Stages {
             })
         });
         let outputs = outputs.collect();
-        Ok(Computed { outputs, bad, took: (decoding, begun.elapsed().saturating_sub(decoding)) })
+        Ok(Computed { outputs, bad, result, took: (decoding, begun.elapsed().saturating_sub(decoding)) })
     }
 }
 

@@ -31,7 +31,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-pub use compute::{DecodeKeys, Keys, StageFactory, Stages, records_schema};
+pub use compute::{DecodeKeys, Keys, Rows, StageFactory, Stages, records_schema};
 pub use progress::{Snapshot, Stats};
 pub use sink_task::{SinkInput, SinkStage};
 pub use trigger::{Limits, Trigger};
