@@ -106,12 +106,15 @@ impl<V> Default for Work<V> {
 impl<T: Threshold, V: Leaf> Ranks<T, V> {
     /// Lowers a checked ensemble, where all its trees are small enough and compare numbers only; `columns` says which
     /// column of the block holds a feature's values, `weight` scales a tree's values.
-    pub(crate) fn new(ensemble: &Ensemble, columns: &[u32], weight: &impl Fn(usize, f64) -> V) -> Option<Self> {
-        let shapes: Vec<Shape> = ensemble.trees.iter().map(Shape::of).collect::<Option<_>>()?;
+    ///
+    /// # Errors
+    /// Why these trees cannot be scored so.
+    pub(crate) fn new(ensemble: &Ensemble, columns: &[u32], weight: &impl Fn(usize, f64) -> V) -> Result<Self, String> {
+        let shapes: Vec<Shape> = ensemble.trees.iter().map(Shape::of).collect::<Result<_, _>>()?;
         let padded: usize = shapes.iter().map(|shape| shape.padded() * ensemble.width).sum();
         let leaves: usize = ensemble.trees.iter().map(|tree| tree.values.len()).sum();
         if padded > leaves.saturating_mul(4).max(PADDED) {
-            return None;
+            return Err("leaves of many values in trees of few leaves".to_string());
         }
         let lower = |threshold| T::lower(threshold, ensemble.rule);
         let cuts = cuts(ensemble, &shapes, columns, lower);
@@ -148,7 +151,7 @@ impl<T: Threshold, V: Leaf> Ranks<T, V> {
                 let plane = match lookup.planes[usize::from(!node.missing_left)] {
                     Some(plane) => plane,
                     None => {
-                        let plane = u16::try_from(ranks.planes).ok()?;
+                        let plane = u16::try_from(ranks.planes).map_err(|_| "too many different thresholds")?;
                         lookup.planes[usize::from(!node.missing_left)] = Some(plane);
                         ranks.planes += 1;
                         plane
@@ -166,7 +169,7 @@ impl<T: Threshold, V: Leaf> Ranks<T, V> {
         {
             ranks.single = single::Single::new(&ranks.trees, &ranks.splits, ranks.planes);
         }
-        Some(ranks)
+        Ok(ranks)
     }
 
     /// Whether this processor and these trees have a way to score a row alone.
@@ -429,8 +432,7 @@ struct Shape {
 }
 
 impl Shape {
-    /// None where a tree has too many splits, or one that looks at categories.
-    fn of(tree: &Tree) -> Option<Shape> {
+    fn of(tree: &Tree) -> Result<Shape, String> {
         let mut shape = Shape { splits: Vec::new(), leaves: Vec::new() };
         let mut open = vec![0];
         while let Some(index) = open.pop() {
@@ -439,13 +441,16 @@ impl Shape {
                 shape.leaves.push(node.feature);
                 continue;
             }
-            if node.set != NONE || shape.splits.len() == SPLITS {
-                return None;
+            if node.set != NONE {
+                return Err("splits by categories".to_string());
+            }
+            if shape.splits.len() == SPLITS {
+                return Err(format!("trees of more than {} leaves", SPLITS + 1));
             }
             shape.splits.push(index);
             open.extend([node.right, node.left]);
         }
-        Some(shape)
+        Ok(shape)
     }
 
     /// Room for the leaves' values.
