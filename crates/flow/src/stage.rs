@@ -60,9 +60,9 @@ pub trait Source: Send {
 /// What a source does beside the batch loop: how far behind the sinks are, and commits to the consumer group.
 #[async_trait]
 pub trait Housekeeping: Send + Sync {
-    /// How many records are between these positions and the ends of their logs; an estimate where offsets do not count
+    /// By position, how many records are between it and the end of its log; an estimate where offsets do not count
     /// records.
-    async fn behind(&self, positions: &[Position]) -> Result<i64, StageError>;
+    async fn behind(&self, positions: &[Position]) -> Result<Vec<i64>, StageError>;
 
     /// Tells the service how far every sink is, for lag tools: advisory, monotone, never read back where a sink stores
     /// positions. A source that keeps its records itself may let go of those below. The note says which sinks the
@@ -216,7 +216,8 @@ pub trait Sink: Send {
     /// Reads only; nothing stored yet (not even the place for it) is an empty list.
     async fn positions(&mut self) -> Result<Vec<Checkpoint>, StageError>;
 
-    /// Takes the partitions over: fences earlier owners, waits out or settles their writes in flight, finishes what a
+    /// Takes the partitions over: fences earlier owners (at the latest with its first write, where positions are compared and
+    /// set), waits out or settles their writes in flight, finishes what a
     /// crash left half done, stores `start` where no position is stored yet, and returns what is stored then, one entry
     /// a claim. Partitions claimed earlier and not named now are given up.
     async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Checkpoint>, StageError>;

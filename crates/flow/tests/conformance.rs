@@ -172,11 +172,11 @@ impl sinks::Place for Memory {
     }
 
     async fn open(&mut self) -> Box<dyn Sink> {
-        self.sink(("pipeline", "sink"), usize::MAX)
+        self.sink((sinks::PIPELINE, sinks::SINK), usize::MAX)
     }
 
     async fn open_mortal(&mut self, nth: usize) -> Option<Box<dyn Sink>> {
-        Some(self.sink(("pipeline", "sink"), nth))
+        Some(self.sink((sinks::PIPELINE, sinks::SINK), nth))
     }
 
     async fn open_as(&mut self, pipeline: &str, sink: &str) -> Option<Box<dyn Sink>> {

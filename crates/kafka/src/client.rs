@@ -1,8 +1,9 @@
 //! What every client of ours does with librdkafka's logs and errors.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
@@ -27,11 +28,11 @@ pub(crate) struct Report {
 impl Context {
     /// The last error of each kind, oldest first.
     pub(crate) fn errors(&self) -> Vec<Report> {
-        self.errors.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.errors.lock().clone()
     }
 
     fn remember(&self, code: Code, reason: &str) {
-        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut errors = self.errors.lock();
         // One of each kind: `1/1 brokers are down` comes many times a second.
         errors.retain(|earlier| earlier.code != code);
         errors.push(Report { code, reason: reason.to_owned(), at: Instant::now() });
@@ -39,7 +40,7 @@ impl Context {
 
     /// Forgets them.
     pub(crate) fn forget(&self) {
-        self.errors.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.errors.lock().clear();
     }
 }
 

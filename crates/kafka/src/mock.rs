@@ -1,5 +1,5 @@
-//! A Kafka cluster inside this process, for the demo and for tests that need no isolation: transactions succeed and
-//! isolate nothing, and each partition keeps the last 5 MiB.
+//! A Kafka cluster inside this process, for the demo and for tests that need no isolation: its transactions always
+//! succeed and isolate nothing, and each partition keeps its last 5 MiB.
 
 use std::time::{Duration, Instant};
 

@@ -253,6 +253,44 @@ async fn a_spooled_source_goes_on_where_the_sinks_are() {
     assert_eq!((bounds.identity, bounds.first, bounds.end), (identity, 0, 4));
 }
 
+/// A spool. Lines that are only in memory end with their process, so that nothing of the suite can be asked of them.
+struct Spooled {
+    folder: tempfile::TempDir,
+}
+
+const SPOOLED: usize = 40;
+
+#[async_trait]
+impl foretell_flow::testing::sources::Log for Spooled {
+    async fn open(&mut self) -> Box<dyn Source> {
+        let all = json!({ "listen": "127.0.0.1:0", "spool": self.folder.path() });
+        settings(all).open(&context(Path::new("/")), false).await.unwrap()
+    }
+
+    fn records(&self) -> usize {
+        SPOOLED
+    }
+
+    fn ends(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_spooled_source_holds_what_every_source_must() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bed = Bed::listen(json!({ "spool": folder.path() })).await;
+    let mut peer = bed.peer();
+    // Several frames.
+    for part in [0..10, 10..25, 25..SPOOLED] {
+        let end = part.end;
+        peer.write_all(part.map(|number| format!("line {number}\n")).collect::<String>().as_bytes()).unwrap();
+        bed.until(end).await;
+    }
+    drop((peer, bed));
+    foretell_flow::testing::sources::run(&mut Spooled { folder }).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_start_without_a_spool_is_another_log() {
     let first = Bed::listen(json!({})).await.source.bounds(&[partition()]).await.unwrap().remove(0);

@@ -333,20 +333,21 @@ impl ListHousekeeping {
 
 #[async_trait]
 impl Housekeeping for ListHousekeeping {
-    async fn behind(&self, positions: &[Position]) -> Result<i64, StageError> {
+    async fn behind(&self, positions: &[Position]) -> Result<Vec<i64>, StageError> {
         let known = self.catalog.known();
         let partitions = known.partitions as u64;
-        let mut bytes = 0;
-        for position in positions {
+        let behind = |position: &Position| {
             let partition = position.partition.index as u64;
             let (mut entry, _) = next_entry(position.next, partition, partitions);
+            let mut bytes = 0;
             while let Some(file) = known.file(entry) {
                 let (from, to) = file.range(entry);
                 bytes += to - from;
                 entry += partitions;
             }
-        }
-        Ok(self.catalog.estimate(bytes))
+            self.catalog.estimate(bytes)
+        };
+        Ok(positions.iter().map(behind).collect())
     }
 
     async fn commit(&self, _: &[Position], note: &str) -> Result<(), StageError> {

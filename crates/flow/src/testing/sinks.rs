@@ -1,4 +1,5 @@
-//! The suite for sinks: claims, fences, resets, plans kept and trimmed, ranges that do not fit, slices, deaths.
+//! The suite for sinks: claims, fences, resets, plans kept and trimmed, ranges that do not fit, slices, connections that
+//! are cut at a commit, deaths.
 
 use std::sync::Arc;
 
@@ -11,16 +12,39 @@ use crate::{
     Sharing, Sink, SinkTraits, StageError, Trace, Write, Written,
 };
 
+/// The pipeline that [`Place::open`] opens a sink of.
+pub const PIPELINE: &str = "suite";
+
+/// The name of that sink.
+pub const SINK: &str = "sink";
+
+/// Where a connection breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// The service never hears of the commit.
+    BeforeCommit,
+    /// The service commits, and the sink never hears of it.
+    AfterCommit,
+}
+
+/// Cuts the next commit of a sink, once; then its service can be reached again.
+pub type Scissors = Box<dyn Fn(Cut) + Send + Sync>;
+
 /// A kind of sink, as the suite needs it. All sinks are opened with [`schema`].
 #[async_trait]
 pub trait Place: Send {
     /// How the sink behaves.
     fn traits(&self) -> SinkTraits;
 
+    /// Whether a claim alone fences earlier owners. Else the new owner's first write does: positions are compared and set.
+    fn fences_by_claim(&self) -> bool {
+        true
+    }
+
     /// From now on sinks are opened at another place, where nothing is.
     async fn renew(&mut self);
 
-    /// Opens the sink at the place, as a new process would.
+    /// Opens the sink [`SINK`] of [`PIPELINE`] at the place, as a new process would.
     async fn open(&mut self) -> Box<dyn Sink>;
 
     /// Opens a sink that dies, as a process does, at its `nth` change of what is stored, from 0: half of these before the
@@ -29,7 +53,12 @@ pub trait Place: Send {
         None
     }
 
-    /// Opens a sink of another pipeline and name that writes to the same target. `None` where none can.
+    /// Opens a sink behind a connection that can be cut. `None` where there is no connection.
+    async fn open_cuttable(&mut self) -> Option<(Box<dyn Sink>, Scissors)> {
+        None
+    }
+
+    /// Opens a sink of another pipeline or name that writes to the same target. `None` where none can.
     async fn open_as(&mut self, _pipeline: &str, _sink: &str) -> Option<Box<dyn Sink>> {
         None
     }
@@ -46,7 +75,7 @@ pub fn schema() -> SchemaRef {
 }
 
 /// Deaths that are tried at most; more changes than that no single write makes.
-const DEATHS: usize = 64;
+const DEATHS: usize = 1000;
 
 /// Runs the whole suite.
 ///
@@ -63,6 +92,7 @@ pub async fn run(place: &mut dyn Place) {
     resets_set_and_forget(place).await;
     slices_land_with_their_batch_or_not_at_all(place).await;
     another_sink_leaves_traces_and_takes_over(place).await;
+    cut_commits_are_settled_by_the_next_claim(place).await;
     deaths_lose_and_double_nothing(place).await;
 }
 
@@ -196,11 +226,23 @@ async fn an_earlier_owner_is_fenced(place: &mut dyn Place) {
     let mut first = claimed(place, &[claim(0, 0)]).await;
     first.write(&write(&[range(0, 0, 3)])).await.expect("it is stored");
     let mut second = place.open().await;
+    let mut at = 3;
     match second.claim(&[claim(0, 0)]).await {
-        Ok(_) => {
+        Ok(_) if place.fences_by_claim() => {
             let error = first.write(&write(&[range(0, 3, 6)])).await.expect_err("it is another's now");
             // A sink of one worker need not know why it can write no more.
             assert!(error.fault == Fault::Fenced || place.traits().sharing == Sharing::Single, "{error}");
+        }
+        // Until the new owner writes, the earlier one may: the new one learns it, and neither doubles the other's rows.
+        Ok(_) => {
+            first.write(&write(&[range(0, 3, 6)])).await.expect("the new owner has not written yet");
+            let error = second.write(&write(&[range(0, 3, 5)])).await.expect_err("it is not at 3 any more");
+            assert_eq!(error.fault, Fault::Fenced, "{error}");
+            assert_eq!(next(&second.claim(&[claim(0, 0)]).await.expect("it is claimed")), [(0, 6)]);
+            second.write(&write(&[range(0, 6, 7)])).await.expect("the new owner writes");
+            let error = first.write(&write(&[range(0, 6, 9)])).await.expect_err("it is another's now");
+            assert_eq!(error.fault, Fault::Fenced, "{error}");
+            at = 7;
         }
         // Where one worker alone may write, another may be refused as long as that one lives.
         Err(error) => {
@@ -209,11 +251,11 @@ async fn an_earlier_owner_is_fenced(place: &mut dyn Place) {
             second.claim(&[claim(0, 0)]).await.expect("it is claimed");
         }
     }
-    second.write(&write(&[range(0, 3, 5)])).await.expect("the new owner writes");
+    second.write(&write(&[range(0, at, at + 2)])).await.expect("the new owner writes");
     drop(first);
     close(second).await;
     let (held, landed) = seen(place, &[claim(0, 0)]).await;
-    assert_eq!((next(&held), landed), (vec![(0, 5)], offsets(0, 0, 5).collect()));
+    assert_eq!((next(&held), landed), (vec![(0, at + 2)], offsets(0, 0, at + 2).collect()));
 }
 
 /// A write that keeps its plan, and what of the plans ends at or below `floor` goes.
@@ -250,6 +292,16 @@ async fn plans_are_kept_replaced_and_trimmed(place: &mut dyn Place) {
     drop(sink);
     let (held, _) = seen(place, &[claim(0, 0)]).await;
     assert_eq!(kept(&held), [(3, 5), (5, 6)], "what ends at or below the floor goes, what lies across it stays");
+
+    // A part of a batch that begins in front of the write: the rest of it is written now.
+    let mut sink = claimed(place, &[claim(0, 0)]).await;
+    let whole = keeping(&[range(0, 3, 9)], 0);
+    let rest = Write { plan: whole.plan.clone(), retention: whole.retention.clone(), ..write(&[range(0, 7, 9)]) };
+    sink.write(&rest).await.expect("it is stored");
+    drop(sink);
+    let (held, _) = seen(place, &[claim(0, 0)]).await;
+    assert_eq!(kept(&held), [(3, 9)], "pieces replace what is stored from their begin on");
+    assert_eq!(held[0].plans, whole.plan.parts().collect::<Vec<_>>());
 }
 
 /// Plans that were stored for what was not run yet: others of the same records replace them.
@@ -318,22 +370,57 @@ async fn slices_land_with_their_batch_or_not_at_all(place: &mut dyn Place) {
 }
 
 async fn another_sink_leaves_traces_and_takes_over(place: &mut dyn Place) {
-    place.renew().await;
-    let mut sink = claimed(place, &[claim(0, 0)]).await;
-    sink.write(&write(&[range(0, 0, 3)])).await.expect("it is stored");
-    close(sink).await;
-    let Some(mut other) = place.open_as("renamed", "other").await else { return };
-    let traces = other.traces().await.expect("traces are read");
-    let of_sink = |trace: &Trace| matches!(trace, Trace::Sink { logs, .. } if logs.as_slice() == ["log"]);
-    assert!(traces.iter().any(of_sink), "{traces:?}");
-    close(other).await;
-    let mut sink = place.open().await;
-    sink.hand_over("renamed", "other").await.expect("it is handed over");
-    assert_eq!(sink.positions().await.expect("positions are read"), [], "nothing stays behind");
-    close(sink).await;
-    let mut other = place.open_as("renamed", "other").await.expect("it was there before");
-    assert_eq!(next(&other.positions().await.expect("positions are read")), [(0, 3)]);
-    close(other).await;
+    for (pipeline, name) in [(PIPELINE, "renamed"), ("renamed", SINK)] {
+        place.renew().await;
+        let mut sink = claimed(place, &[claim(0, 0)]).await;
+        let kept = keeping(&[range(0, 0, 3)], 0);
+        sink.write(&kept).await.expect("it is stored");
+        assert_eq!(sink.traces().await.expect("traces are read"), [], "its own are not traces");
+        close(sink).await;
+        let Some(mut other) = place.open_as(pipeline, name).await else { return };
+        let traces = other.traces().await.expect("traces are read");
+        let of_sink = |trace: &Trace| matches!(trace, Trace::Sink { logs, .. } if logs.as_slice() == ["log"]);
+        assert!(traces.iter().any(of_sink), "{pipeline}/{name}: {traces:?}");
+        close(other).await;
+        let mut sink = place.open().await;
+        sink.hand_over(pipeline, name).await.expect("it is handed over");
+        assert_eq!(sink.positions().await.expect("positions are read"), [], "nothing stays behind");
+        close(sink).await;
+        let mut other = place.open_as(pipeline, name).await.expect("it was there before");
+        let held = other.positions().await.expect("positions are read");
+        assert_eq!(next(&held), [(0, 3)]);
+        assert_eq!(held[0].plans, kept.plan.parts().collect::<Vec<_>>(), "with its plans");
+        close(other).await;
+    }
+}
+
+/// The sink itself goes on: it claims again, believes, and writes what is lacking.
+async fn cut_commits_are_settled_by_the_next_claim(place: &mut dyn Place) {
+    for cut in [Cut::BeforeCommit, Cut::AfterCommit] {
+        place.renew().await;
+        let Some((mut sink, scissors)) = place.open_cuttable().await else { return };
+        sink.claim(&[claim(0, 0)]).await.expect("it is claimed");
+        sink.write(&write(&[range(0, 0, 2)])).await.expect("it is stored");
+        scissors(cut);
+        let outcome = sink.write(&write(&[range(0, 2, 5)])).await;
+        let held = sink.claim(&[claim(0, 0)]).await.expect("the service is there again");
+        let stored = match next(&held).as_slice() {
+            [(0, 2)] => false,
+            [(0, 5)] => true,
+            other => panic!("{cut:?}: a write, stored in part: {other:?}"),
+        };
+        match outcome {
+            Ok(_) => assert!(stored, "{cut:?}: what was told to be stored is lost"),
+            Err(error) => assert_eq!(error.fault, Fault::Unavailable, "{cut:?}: {error}"),
+        }
+        if !stored {
+            sink.write(&write(&[range(0, 2, 5)])).await.expect("what is lacking is stored");
+        }
+        sink.write(&write(&[range(0, 5, 6)])).await.expect("it goes on");
+        close(sink).await;
+        let (held, landed) = seen(place, &[claim(0, 0)]).await;
+        assert_eq!((next(&held), landed), (vec![(0, 6)], offsets(0, 0, 6).collect()), "{cut:?}");
+    }
 }
 
 /// Dies at each change in turn, then goes on as the run loop does: it claims, believes, and writes what is lacking.

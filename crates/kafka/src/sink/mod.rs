@@ -142,7 +142,7 @@ impl SinkSettings for Settings {
             keyed: self.key.is_some(),
         };
         // Properties that librdkafka does not take are an error here, not at the first claim.
-        writer::config(&connection, None, None)?;
+        writer::config(&connection, None, None, None)?;
         let limits = progress::examine(&connection, &inspector, &target, context.input).await?;
         Ok(Box::new(KafkaSink::new(connection, inspector, target, encoder, context, limits)))
     }

@@ -5,6 +5,8 @@ use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 
+use foretell_flow::testing::sources::{self, Log};
+
 use crate::mock::Feed;
 use crate::testing::{admin, brokers, create, delete, grow, topic, unique};
 use foretell_connect::kind::settings_of;
@@ -31,6 +33,45 @@ fn feed(topic: &str, partition: i32, values: impl IntoIterator<Item = String>) {
 
 fn numbers(range: std::ops::Range<usize>) -> impl Iterator<Item = String> {
     range.map(|number| number.to_string())
+}
+
+/// A topic of which a worker reads all partitions.
+struct Topic(String);
+
+#[async_trait::async_trait]
+impl Log for Topic {
+    async fn open(&mut self) -> Box<dyn Source> {
+        member(&self.0, &self.0, "0").await
+    }
+
+    fn records(&self) -> usize {
+        3 * 40
+    }
+
+    fn ends(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_holds_what_every_source_must() {
+    let topic = topic("suite", 3).await;
+    for partition in 0..3 {
+        // Transactions leave markers between the records.
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", brokers()).set("transactional.id", unique("suite"));
+        let producer: BaseProducer = config.create().unwrap();
+        producer.init_transactions(Duration::from_secs(60)).unwrap();
+        for part in [0..15, 15..40] {
+            producer.begin_transaction().unwrap();
+            for number in part {
+                let value = number.to_string();
+                producer.send(BaseRecord::<(), str>::to(&topic).partition(partition).payload(&value)).unwrap();
+            }
+            producer.commit_transaction(Duration::from_secs(60)).unwrap();
+        }
+    }
+    sources::run(&mut Topic(topic)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -210,6 +251,24 @@ async fn two_members_share_and_a_killed_one_returns_at_once() {
     };
     assert_eq!(error.fault, Fault::Settings);
     assert!(error.message.contains(&format!("`{topic}-1`")), "{error}");
+}
+
+/// Each claims what it believes to be its own, and would fence the other off.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_replaced_learns_it_before_it_claims() {
+    let topic = topic("replaced", 2).await;
+    // It hears of the group every 15 s.
+    let settings = json!({ "brokers": brokers(), "topic": topic, "options": { "heartbeat.interval.ms": 15_000 } });
+    let mut old = open(settings, &topic, "0").await.unwrap();
+    assert_eq!(assigned(&mut old).await, [0, 1]);
+    let ours = [part(&topic, 0), part(&topic, 1)];
+    assert_eq!(old.bounds(&ours).await.unwrap().len(), 2);
+    let mut new = member(&topic, &topic, "0").await;
+    assert_eq!(assigned(&mut new).await, [0, 1]);
+    let error = old.bounds(&ours).await.unwrap_err();
+    assert_eq!(error.fault, Fault::Unavailable, "{error}");
+    assert!(error.message.contains("not in its group"), "{error}");
+    assert_eq!(new.bounds(&ours).await.unwrap().len(), 2);
 }
 
 /// The group gives who comes back within its session what it had before.

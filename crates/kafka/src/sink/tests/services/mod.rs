@@ -1,12 +1,13 @@
 //! The sink against a real broker.
 
-use arrow::array::{BinaryArray, Date32Array, Float32Array, StringArray, TimestampMicrosecondArray};
-use foretell_flow::{
-    BadRecord, Header, PlanPart, PlanRetention, Position, RecordsBuilder, Reset, dead_letter_schema, dead_letters,
-};
-use rdkafka::admin::{AdminOptions, ResourceSpecifier};
+mod suite;
 
-use crate::testing::{admin, alter, brokers, create, delete, grow, topic};
+use arrow::array::{BinaryArray, Date32Array, Float32Array, StringArray, TimestampMicrosecondArray};
+use foretell_flow::{BadRecord, Header, RecordsBuilder, Reset, dead_letter_schema, dead_letters};
+use rdkafka::admin::{AdminOptions, ResourceSpecifier};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+use crate::testing::{admin, alter, brokers, create, delete, grow, proxy, topic};
 
 use super::*;
 
@@ -41,31 +42,6 @@ impl Bench {
     async fn open(&self) -> Box<dyn Sink> {
         try_open(self.settings(), &self.context).await.unwrap()
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn rows_and_positions_land_together_and_survive() {
-    let bench = Bench::new("exact").await;
-    let mut sink = bench.open().await;
-    assert!(sink.positions().await.unwrap().is_empty());
-    let holdings = sink.claim(&claims(0..2)).await.unwrap();
-    assert_eq!(next(&holdings), [(0, 100), (1, 100)]);
-    // Stored before anything is read.
-    assert_eq!(next(&bench.open().await.positions().await.unwrap()), [(0, 100), (1, 100)]);
-
-    let ranges = [range(0, 100, 110), range(1, 100, 105)];
-    sink.write(&write(&ranges, &[(0, 101), (1, 102), (0, 109)])).await.unwrap();
-    // A position without rows.
-    sink.write(&write(&[range(1, 105, 120)], &[])).await.unwrap();
-    sink.close().await.unwrap();
-
-    let mut seen = values(&bench.topic);
-    seen.sort();
-    assert_eq!(seen, ["101", "102", "109"]);
-    let mut again = bench.open().await;
-    let holdings = again.claim(&claims(0..3)).await.unwrap();
-    assert_eq!(next(&holdings), [(0, 110), (1, 120), (2, 100)]);
-    assert_eq!(holdings[0].identity, "cluster/topic");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,7 +97,6 @@ async fn a_crash_between_produce_and_commit_leaves_nothing() {
         config.set("bootstrap.servers", brokers()).set("transactional.id", &id);
         config
     };
-    use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
     let crashed: BaseProducer = config.create().unwrap();
     crashed.init_transactions(Duration::from_secs(20)).unwrap();
     crashed.begin_transaction().unwrap();
@@ -162,43 +137,6 @@ async fn a_batch_that_cannot_be_cut_is_one_transaction() {
     late.provenance = None;
     assert_eq!(sink.write(&late).await.unwrap_err().fault, Fault::Fenced);
     assert_eq!(values(&bench.topic), ["1", "2"]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_leader_keeps_plans_until_no_one_lacks_them() {
-    let bench = Bench::new("plans").await;
-    let mut sink = bench.open().await;
-    sink.claim(&claims(0..2)).await.unwrap();
-    let keep = |write: &mut Write, floor: i64| {
-        let pieces: Vec<PlanPart> = write.plan.parts().collect();
-        write.retention =
-            Some(PlanRetention { parts: pieces, floor: vec![Position { partition: part(0), next: floor }] });
-    };
-    for (from, floor) in [(100, 100), (110, 100), (120, 120)] {
-        let mut write = write(&[range(0, from, from + 10)], &[]);
-        keep(&mut write, floor);
-        sink.write(&write).await.unwrap();
-    }
-    let kept = |holdings: &[foretell_flow::Checkpoint]| -> Vec<(i64, i64, String)> {
-        let plans = holdings.iter().flat_map(|holding| holding.plans.clone());
-        plans.map(|piece| (piece.range.from, piece.time, piece.recipe.query)).collect()
-    };
-    let holdings = bench.open().await.claim(&claims(0..1)).await.unwrap();
-    assert_eq!(next(&holdings), [(0, 130)]);
-    assert_eq!(kept(&holdings), [(120, 7, "q".into())]);
-
-    // Set forgets the plans; forget forgets all.
-    let mut remedy = bench.open().await;
-    let position = Position { partition: part(0), next: 42 };
-    remedy.reset(&Reset::Set { position, identity: "cluster/other".into() }).await.unwrap();
-    let holdings = bench.open().await.positions().await.unwrap();
-    assert_eq!(next(&holdings), [(0, 42), (1, 100)]);
-    assert_eq!((holdings[0].identity.as_str(), kept(&holdings)), ("cluster/other", vec![]));
-    remedy.reset(&Reset::Forget(Some(part(1)))).await.unwrap();
-    assert_eq!(next(&bench.open().await.positions().await.unwrap()), [(0, 42)]);
-    remedy.reset(&Reset::Forget(None)).await.unwrap();
-    assert!(bench.open().await.positions().await.unwrap().is_empty());
-    assert_eq!(next(&bench.open().await.claim(&claims(0..1)).await.unwrap()), [(0, 100)]);
 }
 
 fn patients() -> RecordBatch {
@@ -568,6 +506,84 @@ async fn every_codec_is_written() {
         sink.write(&write(&[range(0, 100, 101)], &[(0, 100)])).await.unwrap();
         assert_eq!(values(&bench.topic), ["100"], "{codec}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_cannot_end_in_its_time_gets_more() {
+    let bench = Bench::new("slow").await;
+    let proxy = proxy::Proxy::new(&brokers()).await;
+    let mut settings = bench.settings();
+    settings["brokers"] = json!(proxy.broker);
+    settings["format"] = json!("json");
+    settings.as_object_mut().unwrap().remove("value");
+    settings["options"] = json!({ "transaction.timeout.ms": 2000, "batch.size": 16_384, "compression.codec": "none" });
+    let mut all = write(&[range(0, 100, 400)], &(100..400).map(|offset| (0, offset)).collect::<Vec<_>>());
+    let texts = (0..300).map(|number| format!("{number} {}", "x".repeat(1000)));
+    all.rows =
+        RecordBatch::try_from_iter([("text", Arc::new(StringArray::from_iter_values(texts)) as ArrayRef)]).unwrap();
+    let context = context(all.rows.schema(), "slow");
+    let mut sink = try_open(settings, &context).await.unwrap();
+    // 300 KiB take 6 s.
+    proxy.slow_down(Duration::from_millis(20));
+    let mut late = Vec::new();
+    loop {
+        assert!(late.len() < 6, "{late:?}");
+        sink.claim(&claims(0..1)).await.unwrap();
+        match sink.write(&all).await {
+            Ok(_) => break,
+            Err(error) => {
+                assert_eq!(error.fault, Fault::Unavailable, "{error}");
+                late.push(error.message);
+            }
+        }
+    }
+    assert!(late[0].contains("the transaction was not over within 2 s"), "{late:?}");
+    assert!(late[0].ends_with("the next may be open 4 s"), "{late:?}");
+    assert_eq!(values(&bench.topic).len(), 300);
+}
+
+/// `fixtures/state/N/kafka` is what a leader stored in format N until its pipeline was killed, as keys and values in their
+/// order (`fixtures/make/state_services.py`).
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_earlier_version_stored_is_taken_up() {
+    let mut bench = Bench::new("frozen").await;
+    (bench.context.pipeline, bench.context.sink) = ("frozen".into(), "first".into());
+    create(&bench.progress, 1, &[("cleanup.policy", "compact")]).await;
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+    let stored = std::fs::read_to_string(root.join("fixtures/state/1/kafka/progress.jsonl")).unwrap();
+    let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", brokers()).create().unwrap();
+    for line in stored.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let mut record = BaseRecord::<str, str>::to(&bench.progress).key(line["key"].as_str().unwrap());
+        record.payload = line["value"].as_str();
+        producer.send(record).unwrap();
+    }
+    producer.flush(Duration::from_secs(60)).unwrap();
+
+    const ENTRY: i64 = 1_000_000_000_000;
+    let partition = |index| Partition { topic: "files".into(), index };
+    let claims: Vec<Claim> =
+        (0..16).map(|index| Claim { partition: partition(index), identity: "another".into(), start: 0 }).collect();
+    let mut sink = bench.open().await;
+    let held = sink.claim(&claims).await.unwrap();
+    assert_eq!(held.len(), 16);
+    for (index, held) in (0..).zip(&held) {
+        let identity = "0611d204b1ba4315bab7353b962739be";
+        assert_eq!((&held.partition, held.next, held.identity.as_str()), (&partition(index), 2 * ENTRY, identity));
+        let query = "00ca8d01c52fc66abe8fe2733902c2e0cb041c7000e68dce04ba637c6324ebfd".to_owned();
+        let plan = foretell_flow::PlanPart {
+            id: "0-1795946018170955".into(),
+            time: 1_795_946_018_170_955,
+            recipe: Recipe { query, ..Recipe::default() },
+            range: Range { partition: partition(index), from: ENTRY, to: 2 * ENTRY },
+        };
+        assert_eq!(held.plans, [plan]);
+    }
+    // It goes on where that version was.
+    let mut more = write(&[range(3, 2 * ENTRY, 3 * ENTRY)], &[(3, 2 * ENTRY)]);
+    more.ranges[0].partition = partition(3);
+    sink.write(&more).await.unwrap();
+    assert_eq!(values(&bench.topic).len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
