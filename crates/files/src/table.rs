@@ -61,7 +61,13 @@ fn schema(_: &mut SchemaGenerator) -> JsonSchema {
             { "type": "string" },
             {
                 "type": "object",
-                "properties": { "path": { "type": "string" }, "encoding": { "type": "string" } },
+                "properties": {
+                    "path": { "description": "The file.", "type": "string" },
+                    "encoding": {
+                        "description": "Its encoding, e.g. `utf-16`, `latin1` or `gbk`. Default: UTF-8.",
+                        "type": "string"
+                    }
+                },
                 "required": ["path"],
                 "additionalProperties": false
             }
@@ -366,7 +372,7 @@ fn parquet(name: &str, bytes: Vec<u8>) -> Result<Rows, StageError> {
     Ok(Rows { batch: plain(&batch).map_err(|e| wrong(e.to_string()))?, places: Places::Rows(name.to_string()) })
 }
 
-/// Text in the one form that all else here has; what the file says of itself beside the rows goes.
+/// Text in the one Arrow type that everything else here uses, and without the metadata of the file.
 fn plain(batch: &RecordBatch) -> Result<RecordBatch, arrow::error::ArrowError> {
     let is_text = |data_type: &DataType| matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     let (mut fields, mut columns): (Vec<Field>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
