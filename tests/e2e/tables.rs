@@ -220,9 +220,9 @@ sinks: { db: { sql: { url: { env: MARIADB_URL }, table: result_${id}, create: tr
     send("b");
     landed(2);
     for bad in ["id,name\n1,x\n1,y\n", "id,name\n1\n", "nr,name\n1,x\n"] {
-        let told = run.log().matches("the rows of before stay").count();
+        let told = run.log().matches("the earlier rows stay").count();
         write(bad);
-        until("it says so", || run.log().matches("the rows of before stay").count() > told + 1);
+        until("it says so", || run.log().matches("the earlier rows stay").count() > told + 1);
     }
     send("c");
     landed(3);

@@ -64,8 +64,8 @@ struct Nobody;
 
 #[async_trait]
 impl Housekeeping for Nobody {
-    async fn behind(&self, positions: &[Position]) -> Result<i64, StageError> {
-        Ok(positions.iter().map(|position| END - position.next).sum())
+    async fn behind(&self, positions: &[Position]) -> Result<Vec<i64>, StageError> {
+        Ok(positions.iter().map(|position| END - position.next).collect())
     }
 
     async fn commit(&self, _: &[Position], _: &str) -> Result<(), StageError> {

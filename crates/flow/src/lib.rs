@@ -13,6 +13,7 @@
 mod clock;
 mod dead_letter;
 mod error;
+pub mod monitor;
 mod plan;
 mod record;
 mod run;
@@ -25,7 +26,7 @@ pub use error::{Fault, StageError};
 pub use plan::{Partition, Plan, PlanPart, Position, Range, Recipe};
 pub use record::{Cut, Header, Records, RecordsBuilder};
 pub use run::{
-    DecodeKeys, Keys, Limits, OnBadRecord, Settings, SinkInput, SinkStage, Snapshot, StageFactory, Stages, Stats,
+    DecodeKeys, Keys, Limits, OnBadRecord, Rows, Settings, SinkInput, SinkStage, Snapshot, StageFactory, Stages, Stats,
     Trigger, Worker, check_positions, records_schema,
 };
 pub use stage::{

@@ -60,9 +60,9 @@ pub trait Source: Send {
 /// What a source does beside the batch loop: how far behind the sinks are, and commits to the consumer group.
 #[async_trait]
 pub trait Housekeeping: Send + Sync {
-    /// How many records are between these positions and the ends of their logs; an estimate where offsets do not count
+    /// By position, how many records are between it and the end of its log; an estimate where offsets do not count
     /// records.
-    async fn behind(&self, positions: &[Position]) -> Result<i64, StageError>;
+    async fn behind(&self, positions: &[Position]) -> Result<Vec<i64>, StageError>;
 
     /// Tells the service how far every sink is, for lag tools: advisory, monotone, never read back where a sink stores
     /// positions. A source that keeps its records itself may let go of those below. The note says which sinks the

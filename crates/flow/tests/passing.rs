@@ -77,8 +77,8 @@ struct Advisory;
 
 #[async_trait]
 impl Housekeeping for Advisory {
-    async fn behind(&self, _: &[Position]) -> Result<i64, StageError> {
-        Ok(0)
+    async fn behind(&self, positions: &[Position]) -> Result<Vec<i64>, StageError> {
+        Ok(vec![0; positions.len()])
     }
 
     async fn commit(&self, _: &[Position], _: &str) -> Result<(), StageError> {

@@ -66,7 +66,7 @@ impl Query {
                 Ok(runtime) => runtime.block_on(Query::plan(&sql, &input, &models, tables)),
                 Err(_) => Err(Error::Engine { expression: None, reason: "no runtime for planning" }),
             };
-            // Nobody waits any longer: then nobody wants the plan.
+            // The caller has stopped waiting, so the plan is not needed.
             let _ = sender.send(query);
         };
         let thread = std::thread::Builder::new().name("plan".into()).stack_size(PLAN_STACK).spawn(plan);

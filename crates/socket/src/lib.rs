@@ -364,9 +364,9 @@ struct LogHousekeeping(Arc<dyn Log>);
 
 #[async_trait]
 impl Housekeeping for LogHousekeeping {
-    async fn behind(&self, positions: &[Position]) -> Result<i64, StageError> {
+    async fn behind(&self, positions: &[Position]) -> Result<Vec<i64>, StageError> {
         let end = self.0.extent().end;
-        Ok(positions.iter().map(|position| end.saturating_sub(position.next).max(0)).sum())
+        Ok(positions.iter().map(|position| end.saturating_sub(position.next).max(0)).collect())
     }
 
     async fn commit(&self, positions: &[Position], _: &str) -> Result<(), StageError> {
@@ -409,8 +409,8 @@ struct LookHousekeeping(i64);
 
 #[async_trait]
 impl Housekeeping for LookHousekeeping {
-    async fn behind(&self, positions: &[Position]) -> Result<i64, StageError> {
-        Ok(positions.iter().map(|position| self.0.saturating_sub(position.next).max(0)).sum())
+    async fn behind(&self, positions: &[Position]) -> Result<Vec<i64>, StageError> {
+        Ok(positions.iter().map(|position| self.0.saturating_sub(position.next).max(0)).collect())
     }
 
     async fn commit(&self, _: &[Position], _: &str) -> Result<(), StageError> {

@@ -3,6 +3,7 @@
 pub(crate) mod case;
 pub(crate) mod database;
 pub(crate) mod foretell;
+pub(crate) mod forwarder;
 pub(crate) mod hdfs;
 pub(crate) mod kafka;
 pub(crate) mod nc;

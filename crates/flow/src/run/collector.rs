@@ -13,6 +13,7 @@ use super::planner::Planner;
 use super::reader::{EpochEnd, Reader};
 use super::sink_task::Shared;
 use super::trigger::{Ticks, Trigger};
+use crate::monitor::Phase;
 use crate::{Event, StageError};
 
 /// Why collecting stopped.
@@ -49,6 +50,7 @@ impl Collector<'_> {
         }
         let stop = self.shared.stop.clone();
         if let Some(ticks) = ticks {
+            self.shared.stats.monitor.phase(Phase::Sleeping);
             tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => return Ok(CollectEnd::Epoch(EpochEnd::Finished)),
@@ -56,6 +58,8 @@ impl Collector<'_> {
                 () = tokio::time::sleep_until(ticks.due()) => {}
             }
         }
+        let monitor = &self.shared.stats.monitor;
+        monitor.phase(Phase::Waiting);
         // The largest batch comes from asking as late as possible.
         tokio::select! {
             biased;
@@ -66,6 +70,7 @@ impl Collector<'_> {
         let patience = if ticks.is_some() { Duration::from_millis(20) } else { Duration::from_secs(1) };
         let begun = Instant::now();
         loop {
+            monitor.phase(Phase::Collecting);
             let mut demand = limits.demand(patience);
             demand.rows -= collected.rows.min(demand.rows - 1);
             demand.bytes -= collected.bytes.min(demand.bytes - 1);

@@ -90,20 +90,22 @@ impl<'a> Dispatcher<'a> {
         true
     }
 
-    /// A batch on its way. `work`: how many records, since when, and how long they took to compute.
+    /// A batch on its way. `work`: how many records and bytes, since when, and how long they took to compute.
     pub(super) fn batch(
         &self,
         plan: Plan,
         ranges: Vec<Vec<Range>>,
         outputs: Vec<Output>,
-        (records, begun, computed): (usize, Instant, Duration),
+        (records, bytes, begun, computed): (usize, usize, Instant, Duration),
         permit: OwnedSemaphorePermit,
     ) -> Arc<Batch> {
         for (waiting, _) in self.shared.waiting.iter().zip(&ranges).filter(|(_, ranges)| !ranges.is_empty()) {
             waiting.fetch_add(records as u64, Relaxed);
         }
+        let stats = self.shared.stats.clone();
+        stats.monitor.sent(records, bytes, ranges.iter().map(|ranges| !ranges.is_empty()));
         let plan = Arc::new(plan);
-        Arc::new(Batch { plan, ranges, outputs, records, begun, computed, _permit: permit })
+        Arc::new(Batch { plan, ranges, outputs, records, bytes, begun, computed, stats, _permit: permit })
     }
 
     /// Hands something to the leader, or, where nobody leads, to all sinks.

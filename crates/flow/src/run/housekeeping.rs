@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tracing::debug;
 
 use super::sink_task::Shared;
-use crate::{Housekeeping, StageError};
+use crate::{Housekeeping, Partition, StageError};
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(2);
@@ -29,16 +29,18 @@ pub(super) fn start(housekeeping: Arc<dyn Housekeeping>, shared: Arc<Shared>, no
         loop {
             ticks.tick().await;
             let (behind, ()) = tokio::join!(lag(&*housekeeping, &shared), commit(&*housekeeping, &shared, &note));
-            if let Some(records) = behind {
-                shared.stats.lag(records);
+            if let Some(behind) = behind {
+                shared.stats.lag(behind.iter().map(|(_, records)| records).sum());
+                shared.stats.monitor.lag(behind);
             }
         }
     }))
 }
 
-async fn lag(housekeeping: &dyn Housekeeping, shared: &Shared) -> Option<i64> {
-    match housekeeping.behind(&shared.positions.lowest(None)).await {
-        Ok(records) => Some(records),
+async fn lag(housekeeping: &dyn Housekeeping, shared: &Shared) -> Option<Vec<(Partition, i64)>> {
+    let lowest = shared.positions.lowest(None);
+    match housekeeping.behind(&lowest).await {
+        Ok(behind) => Some(lowest.into_iter().map(|position| position.partition).zip(behind).collect()),
         Err(error) => {
             debug!("how far behind the sinks are is not known: {error}");
             None

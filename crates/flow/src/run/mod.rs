@@ -31,11 +31,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-pub use compute::{DecodeKeys, Keys, StageFactory, Stages, records_schema};
+pub use compute::{DecodeKeys, Keys, Rows, StageFactory, Stages, records_schema};
 pub use progress::{Snapshot, Stats};
 pub use sink_task::{SinkInput, SinkStage};
 pub use trigger::{Limits, Trigger};
 
+use crate::monitor::Phase;
 use crate::testing::{BrokenStep, is_broken};
 use crate::{Clock, Event, Fault, Source, StageError};
 use epoch::Epoch;
@@ -139,6 +140,7 @@ impl Worker {
                     Err(error) if error.fault == Fault::Unavailable && shutdown.is_cancelled() => break Ok(()),
                     Err(error) if error.fault == Fault::Unavailable => {
                         warn!(worker = self.settings.worker, "{error}: trying again");
+                        self.stats.monitor.away(&error.message);
                         tokio::time::sleep(AGAIN).await;
                         continue;
                     }
@@ -152,6 +154,7 @@ impl Worker {
                     Ok(None) => break Ok(()),
                     Err(error) if error.fault == Fault::Unavailable => {
                         warn!(worker = self.settings.worker, "{error}: trying again");
+                        self.stats.monitor.away(&error.message);
                         tokio::time::sleep(AGAIN).await;
                         continue;
                     }
@@ -171,6 +174,7 @@ impl Worker {
             };
             let begun = Instant::now();
             let (returned, end) = epoch.run(sinks).await;
+            self.stats.monitor.released();
             sinks = returned;
             if begun.elapsed() > QUIET {
                 fenced = 0;
@@ -190,6 +194,7 @@ impl Worker {
                 }
                 Err(error) if error.fault == Fault::Unavailable && !shutdown.is_cancelled() => {
                     warn!(worker = self.settings.worker, "{error}: trying again");
+                    self.stats.monitor.away(&error.message);
                     tokio::time::sleep(AGAIN).await;
                     // Partitions that are another's by now are not claimed: that would fence it off.
                     assigned = self.still(partitions).await;
@@ -205,6 +210,7 @@ impl Worker {
                 break Ok(());
             }
         };
+        self.stats.monitor.phase(Phase::Ended);
         for sink in &mut sinks {
             if let Err(error) = sink.inner.close().await {
                 warn!(sink = sink.name, "{error}; nothing is lost, the next start recovers it");
@@ -234,6 +240,7 @@ impl Worker {
     /// Waits for partitions; `None` when told to stop or when the source has ended.
     async fn assignment(&mut self, shutdown: &CancellationToken) -> Result<Option<Vec<crate::Partition>>, StageError> {
         loop {
+            self.stats.monitor.phase(Phase::Assigning);
             let demand = self.settings.limits.demand(Duration::from_secs(1));
             let event = tokio::select! {
                 biased;

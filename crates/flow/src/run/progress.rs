@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::monitor::Monitor;
 use crate::{Partition, Position, Range};
 
 /// A lag that was measured longer ago than this counts as unknown.
@@ -23,6 +24,8 @@ pub struct Stats {
     busy_micros: AtomicU64,
     longest_micros: AtomicU64,
     lag: Mutex<Option<(i64, Instant)>>,
+    /// What is kept for who watches from outside.
+    pub monitor: Monitor,
 }
 
 /// The counters at one moment.
@@ -85,6 +88,11 @@ impl Stats {
 
     pub(super) fn lag(&self, records: i64) {
         *lock(&self.lag) = Some((records, Instant::now()));
+    }
+
+    /// The partitions that the lag was of may be another's now.
+    pub(super) fn forget_lag(&self) {
+        *lock(&self.lag) = None;
     }
 }
 

@@ -100,12 +100,22 @@ pub(super) struct Batch {
     pub(super) outputs: Vec<Output>,
     /// How many records it holds.
     pub(super) records: usize,
+    /// How many bytes these have.
+    pub(super) bytes: usize,
     /// When it began.
     pub(super) begun: Instant,
     /// How long decoding and the queries took.
     pub(super) computed: Duration,
+    /// Told when every sink has it.
+    pub(super) stats: Arc<Stats>,
     /// Its place in the window; given back when every sink has it.
     pub(super) _permit: tokio::sync::OwnedSemaphorePermit,
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.stats.monitor.done(self.bytes);
+    }
 }
 
 /// Rows of the batch that is under way, computed before it is whole.
@@ -220,6 +230,7 @@ impl SinkTask {
             if self.counts {
                 let work = batch.computed + writing.elapsed();
                 self.shared.stats.stored(batch.records, batch.begun.elapsed(), work);
+                self.shared.stats.monitor.batch(batch.begun.elapsed());
             }
             self.forward(&Item::Batch(batch, None));
         }
@@ -242,6 +253,7 @@ impl SinkTask {
     }
 
     fn arrived(&self, records: usize) {
+        self.shared.stats.monitor.arrived(self.index, records);
         if let Some(waiting) = self.shared.waiting.get(self.index) {
             let _ = waiting.fetch_update(Relaxed, Relaxed, |waiting| Some(waiting.saturating_sub(records as u64)));
         }
@@ -282,6 +294,7 @@ impl SinkTask {
         let Some(empty) = empty.take() else { return Ok(()) };
         if !self.sink.traits.keeps_positions {
             self.shared.positions.advance(self.index, &empty.ranges);
+            self.shared.stats.monitor.stored(self.index, &empty.ranges);
             return Ok(());
         }
         let Output { rows, provenance } = empty.output;
@@ -299,10 +312,12 @@ impl SinkTask {
                 Some(records) if records > 0 => format!(", {records} records wait"),
                 _ => String::new(),
             };
+            let begun = Instant::now();
             let writing = self.sink.inner.write(&todo);
             let error = match warn_while_waiting(&self.sink.name, "writing", waiting, writing).await {
                 Ok(written) => {
                     self.shared.stats.rejected(written.rejected);
+                    self.shared.stats.monitor.written(self.index, begun.elapsed(), written.rejected);
                     if written.rejected > 0 {
                         warn!(
                             sink = self.sink.name,
@@ -319,6 +334,7 @@ impl SinkTask {
                 Err(error) => return Err(self.sink.named(error)),
             };
             warn!(batch = todo.plan.id, "{error}: trying again");
+            self.shared.stats.monitor.sink_away(self.index, &error.message);
             let checkpoints = self.claim_again(&mut backoff).await?;
             match outstanding(&todo, &checkpoints, &self.sink.name)? {
                 // Its rows are gone: the next epoch makes them again.
@@ -328,6 +344,7 @@ impl SinkTask {
             }
         }
         self.shared.positions.advance(self.index, &whole);
+        self.shared.stats.monitor.stored(self.index, &whole);
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use super::output::Output;
 use super::planner::{empty_records, ranges};
 use super::reader::{EpochEnd, ReplayStep, Replaying};
 use super::sink_task::Item;
+use crate::monitor::Phase;
 use crate::{Demand, Event, Partition, Plan, StageError};
 
 /// Bytes in a slice, as [`Limits::slice`](super::Limits::slice) says it of records.
@@ -88,6 +89,7 @@ impl BatchLoop<'_> {
         let mut batch = SlicedBatch::new(plan, lacks, false);
         let mut slice = Collected::default();
         loop {
+            shared.stats.monitor.phase(Phase::Collecting);
             let demand = Demand { rows: limits.slice, bytes: BYTES, wait: PATIENCE };
             let part = tokio::select! {
                 biased;
@@ -134,6 +136,7 @@ impl BatchLoop<'_> {
                 (false, true) => return Ok(BatchEnd::Batch),
                 (false, false) => {}
             }
+            self.shared.stats.monitor.phase(Phase::Collecting);
             let demand = Demand { rows: limits.slice.min(room), bytes: BYTES, wait: PATIENCE };
             let event = tokio::select! {
                 biased;
@@ -180,7 +183,7 @@ impl BatchLoop<'_> {
 
     /// The batch is whole: what the sinks have set aside is to be stored.
     async fn store(&mut self, batch: SlicedBatch) {
-        let SlicedBatch { mut plan, lacks, new, begun, reached, rows, computed, outputs, .. } = batch;
+        let SlicedBatch { mut plan, lacks, new, begun, reached, rows, bytes, computed, outputs, .. } = batch;
         if new {
             plan.ranges = ranges(&self.planner.at, reached);
         }
@@ -190,7 +193,7 @@ impl BatchLoop<'_> {
             lacks.into_iter().map(|lacks| if lacks { plan.ranges.clone() } else { Vec::new() }).collect();
         // It holds no rows.
         let permit = self.dispatcher.reserve(1).await;
-        let batch = self.dispatcher.batch(plan, lacking, outputs, (rows, begun, computed), permit);
+        let batch = self.dispatcher.batch(plan, lacking, outputs, (rows, bytes, begun, computed), permit);
         self.dispatcher.hand_on(&Item::Batch(batch, None));
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     Sharing, Sink, SinkTraits, StageError, Trace, Write, Written,
 };
 
-/// The pipeline that [`Place::open`] opens a sink of.
+/// The pipeline that [`Place::open`] opens a sink of, unless [`Place::names`] says another.
 pub const PIPELINE: &str = "suite";
 
 /// The name of that sink.
@@ -36,6 +36,12 @@ pub trait Place: Send {
     /// How the sink behaves.
     fn traits(&self) -> SinkTraits;
 
+    /// The pipeline and the name of the sink that [`open`](Self::open) opens. Others than these where what is shared with
+    /// other tests knows a sink by them.
+    fn names(&self) -> (String, String) {
+        (PIPELINE.to_owned(), SINK.to_owned())
+    }
+
     /// Whether a claim alone fences earlier owners. Else the new owner's first write does: positions are compared and set.
     fn fences_by_claim(&self) -> bool {
         true
@@ -44,7 +50,7 @@ pub trait Place: Send {
     /// From now on sinks are opened at another place, where nothing is.
     async fn renew(&mut self);
 
-    /// Opens the sink [`SINK`] of [`PIPELINE`] at the place, as a new process would.
+    /// Opens the sink of [`names`](Self::names) at the place, as a new process would.
     async fn open(&mut self) -> Box<dyn Sink>;
 
     /// Opens a sink that dies, as a process does, at its `nth` change of what is stored, from 0: half of these before the
@@ -88,6 +94,7 @@ pub async fn run(place: &mut dyn Place) {
     ranges_that_do_not_fit_store_nothing(place).await;
     an_earlier_owner_is_fenced(place).await;
     plans_are_kept_replaced_and_trimmed(place).await;
+    a_kept_plan_replaces_what_is_stored_from_its_beginning_on(place).await;
     resets_set_and_forget(place).await;
     slices_land_with_their_batch_or_not_at_all(place).await;
     another_sink_leaves_traces_and_takes_over(place).await;
@@ -303,6 +310,31 @@ async fn plans_are_kept_replaced_and_trimmed(place: &mut dyn Place) {
     assert_eq!(held[0].plans, whole.plan.parts().collect::<Vec<_>>());
 }
 
+/// Plans that were stored for what was not run yet: others of the same records replace them.
+async fn a_kept_plan_replaces_what_is_stored_from_its_beginning_on(place: &mut dyn Place) {
+    let keeping = |ranges: &[Range], parts: &[Range]| {
+        let mut write = write(ranges);
+        let plan = Plan { ranges: parts.to_vec(), ..Plan::clone(&write.plan) };
+        let floor = vec![Position { partition: partition(0), next: 0 }];
+        write.retention = Some(PlanRetention { parts: plan.parts().collect(), floor });
+        write
+    };
+    place.renew().await;
+    let mut sink = claimed(place, &[claim(0, 0)]).await;
+    for stored in [range(0, 4, 6), range(0, 6, 9)] {
+        let (from, to) = match stored.from {
+            4 => (0, 2),
+            _ => (2, 3),
+        };
+        sink.write(&keeping(&[range(0, from, to)], &[stored])).await.expect("it is stored");
+    }
+    sink.write(&keeping(&[range(0, 3, 4)], &[range(0, 5, 8)])).await.expect("it is stored");
+    drop(sink);
+    let (held, _) = seen(place, &[claim(0, 0)]).await;
+    let kept: Vec<(i64, i64)> = held[0].plans.iter().map(|part| (part.range.from, part.range.to)).collect();
+    assert_eq!(kept, [(5, 8)], "parts that reach beyond the new one's beginning are gone");
+}
+
 async fn resets_set_and_forget(place: &mut dyn Place) {
     place.renew().await;
     let mut sink = claimed(place, &claims()).await;
@@ -344,7 +376,9 @@ async fn slices_land_with_their_batch_or_not_at_all(place: &mut dyn Place) {
 }
 
 async fn another_sink_leaves_traces_and_takes_over(place: &mut dyn Place) {
-    for (pipeline, name) in [(PIPELINE, "renamed"), ("renamed", SINK)] {
+    let (pipeline, name) = place.names();
+    let (other_pipeline, other_name) = (format!("{pipeline}-renamed"), format!("{name}-renamed"));
+    for (pipeline, name) in [(&pipeline, &other_name), (&other_pipeline, &name)] {
         place.renew().await;
         let mut sink = claimed(place, &[claim(0, 0)]).await;
         let kept = keeping(&[range(0, 0, 3)], 0);

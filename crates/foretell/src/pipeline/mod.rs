@@ -26,6 +26,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use foretell_connect::kind::DecodeSpec;
+use foretell_flow::{StageFactory, Stages};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -79,6 +80,11 @@ impl Pipeline {
             self.artifacts.keep(artifact, bytes).await?;
         }
         self.recipes.keep().await
+    }
+
+    /// Today's decoder and queries.
+    pub(crate) fn stages(&self) -> Result<Stages> {
+        Ok(self.recipes.stages(&self.recipes.recipe())?)
     }
 
     /// A reference table as it is now.

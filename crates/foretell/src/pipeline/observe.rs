@@ -116,7 +116,7 @@ struct NoHousekeeping {
 
 #[async_trait]
 impl Housekeeping for NoHousekeeping {
-    async fn behind(&self, positions: &[Position]) -> Result<i64, StageError> {
+    async fn behind(&self, positions: &[Position]) -> Result<Vec<i64>, StageError> {
         self.housekeeping.behind(positions).await
     }
 

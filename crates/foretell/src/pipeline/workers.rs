@@ -33,7 +33,7 @@ impl Pipeline {
         Ok(())
     }
 
-    /// How many workers run where nobody says it: of a source that one process reads alone as many as there are cores,
+    /// How many workers run unless the command line says it: for a source that one process reads alone, one for each core,
     /// where sinks and query allow it.
     pub(crate) fn usual_workers(&self) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);

@@ -73,6 +73,8 @@ pub(crate) struct PipelineFile {
     pub(crate) window: usize,
     /// How often a progress line is logged.
     pub(crate) progress: Duration,
+    /// Where metrics, health and a page are served, if anywhere.
+    pub(crate) http: Option<foretell_http::Settings>,
     tree: Node,
 }
 
@@ -192,6 +194,21 @@ impl PipelineFile {
     }
 }
 
+/// Another YAML file beside it, as JSON.
+///
+/// # Errors
+/// It is not YAML: the line, and what is wrong.
+pub(crate) fn read_yaml(path: &Path, text: &str) -> Result<Value, FileError> {
+    let tree = Node::parse(text).map_err(|error| FileError {
+        file: path.display().to_string(),
+        line: Some(error.line),
+        path: String::new(),
+        message: error.message,
+        remedy: String::new(),
+    })?;
+    Ok(tree.to_json())
+}
+
 /// Turns the resolved tree into settings.
 struct Reader<'a> {
     file: String,
@@ -263,9 +280,20 @@ impl Reader<'_> {
             state: self.optional(&["state"])?.unwrap_or_else(|| ".foretell".to_string()),
             window: self.optional(&["window"])?.unwrap_or(WINDOW).0,
             progress: self.optional(&["progress"])?.unwrap_or(PROGRESS).0,
+            http: self.http()?,
             base,
             tree: Node { line: 1, data: Data::Scalar(Value::Null), reference: None },
         })
+    }
+
+    fn http(&self) -> Result<Option<foretell_http::Settings>, FileError> {
+        let Some(node) = self.tree.get("http") else { return Ok(None) };
+        // `http:` without settings means all defaults.
+        let value = match node.to_json() {
+            Value::Null => Value::Object(serde_json::Map::new()),
+            value => value,
+        };
+        settings_of(value).map(Some).map_err(|error| self.settings_error(&["http"], &error))
     }
 
     fn models(&self, base: &Path) -> Result<Vec<ModelEntry>, FileError> {

@@ -36,7 +36,7 @@ pub(crate) fn pipeline_schema(registry: Registry) -> Value {
     let decode = kinds(
         registry.decoders,
         g,
-        "How a record's bytes become columns: one kind of decoder. Required but for files, of which it can be found out.",
+        "How a record's bytes become columns: one kind of decoder. Required, except for files, which show it themselves.",
     );
     // Of files the columns can be left out; whoever else leaves them out is told.
     for kind in registry.decoders {
@@ -67,6 +67,7 @@ pub(crate) fn pipeline_schema(registry: Registry) -> Value {
     let model = g.subschema_for::<ModelSettings>();
     let encoding = g.subschema_for::<EncodingSettings>();
     let table = table_schema(registry.tables, g);
+    let http = g.subschema_for::<foretell_http::Settings>();
     let trigger = g.subschema_for::<Trigger>();
     let on_bad_record = g.subschema_for::<OnBadRecord>();
     let duration = g.subschema_for::<HumanDuration>();
@@ -122,7 +123,8 @@ pub(crate) fn pipeline_schema(registry: Registry) -> Value {
             },
             "window": with(size.into(), "Bytes of records in flight between the leader and the slowest sink. \
                 Default: 64 MiB."),
-            "progress": with(duration.into(), "How often a progress line is logged. Default: `10s`.")
+            "progress": with(duration.into(), "How often a progress line is logged. Default: `10s`."),
+            "http": http
         },
         "required": ["pipeline", "source", "sinks"],
         "additionalProperties": false,

@@ -27,7 +27,7 @@ pub(crate) struct CommonTableSettings {
     #[schemars(with = "std::collections::BTreeMap<String, String>")]
     pub(crate) types: Map<String, Value>,
     /// How often it is read again, e.g. `10m`; by default once, at start. What comes of it serves the batches that begin
-    /// after it; where it fails, the rows of before stay.
+    /// after it; where that fails, the earlier rows stay.
     #[serde(default)]
     pub(crate) refresh: Option<HumanDuration>,
 }
@@ -63,6 +63,8 @@ impl Key {
 pub(crate) struct TableEntry {
     /// Its name in the queries.
     pub(crate) name: String,
+    /// The name of its kind, e.g. `file`.
+    pub(crate) kind: &'static str,
     /// Where its rows are.
     pub(crate) settings: Arc<dyn TableSettings>,
     /// The columns that tell its rows apart; none where two rows may be alike.
@@ -119,6 +121,7 @@ impl Reader<'_> {
             }
             entries.push(TableEntry {
                 name: entry.key.clone(),
+                kind: kind.name,
                 settings: Arc::from(settings),
                 key: common.key.columns().to_vec(),
                 types: common.types,

@@ -322,12 +322,12 @@ struct GroupHousekeeping {
 
 #[async_trait]
 impl Housekeeping for GroupHousekeeping {
-    async fn behind(&self, positions: &[Position]) -> Result<i64, StageError> {
+    async fn behind(&self, positions: &[Position]) -> Result<Vec<i64>, StageError> {
         let (topic, positions) = (self.topic.clone(), positions.to_vec());
         ask(&self.inspector, move |inspector| {
             let partitions: Vec<i32> = positions.iter().map(|position| position.partition.index).collect();
             let ends = inspector.offsets(&topic, &partitions, Offset::End)?;
-            Ok(ends.iter().zip(&positions).map(|(end, position)| end.saturating_sub(position.next).max(0)).sum())
+            Ok(ends.iter().zip(&positions).map(|(end, position)| end.saturating_sub(position.next).max(0)).collect())
         })
         .await
     }

@@ -99,10 +99,10 @@ impl ReadOptions {
 /// Text is read in pieces of this size: enough rows for one call of the model, few enough to have several in flight.
 const CHUNK: usize = 1 << 20;
 
-/// So much is read before anything is said of a text.
+/// This much is read before anything is said about a text.
 const HEAD: usize = 1 << 13;
 
-/// One record may be so long. A quote that is never closed would otherwise take the whole file into memory.
+/// One record may be this long. A quote that is never closed would otherwise take the whole file into memory.
 pub(super) const LONGEST: usize = 64 << 20;
 
 /// Rows of a Parquet file that are read at once.

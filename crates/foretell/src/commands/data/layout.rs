@@ -88,7 +88,7 @@ impl From<&InputKind> for ColumnKind {
 /// Which columns are asked for.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Request<'a> {
-    /// The model's inputs by name, in its order, whatever names it knows.
+    /// The model's inputs by name, in its order, whether or not it knows their names.
     pub(crate) columns: Option<&'a [String]>,
     /// Columns that are read as values and are not inputs of the model.
     pub(crate) more: &'a [(&'a str, ColumnKind)],
@@ -198,7 +198,7 @@ impl Layout {
         }
     }
 
-    /// Whether the model takes what the values of JSON are: a text is not a number, and a number no text.
+    /// Whether the model takes what the values of JSON are: a text is not a number, and a number is not a text.
     pub(crate) fn check(&self, signature: &Signature, input: &Input) -> Result<()> {
         for (feature, column) in self.features.iter().enumerate() {
             refuse(input, signature.accepts(feature, &column.data_type.arrow()))?;
