@@ -169,9 +169,11 @@ impl Driver {
             let sink = driver.sink(kind, Input::Result, false);
             driver.edition.sinks.push(sink);
         }
-        let kind = if exhaustive { Kind::Compare } else { driver.kind() };
-        let letters = driver.sink(kind, Input::DeadLetters, false);
-        driver.edition.sinks.push(letters);
+        if exhaustive || driver.random.u8(..6) > 0 {
+            let kind = if exhaustive { Kind::Compare } else { driver.kind() };
+            let letters = driver.sink(kind, Input::DeadLetters, false);
+            driver.edition.sinks.push(letters);
+        }
         driver.recipe();
         driver
     }
@@ -458,6 +460,7 @@ impl Driver {
         let what = self.random.u8(..40);
         let slot = self.random.usize(..running.len());
         let seconds = self.random.u64(1..20);
+        let long = self.random.u64(5..70);
         match what {
             0..2 => {
                 if let Some(worker) = &running[slot] {
@@ -471,6 +474,7 @@ impl Driver {
             }
             3..6 => self.sim.with(World::rebalance),
             6..8 => self.sim.with(|world| {
+                let seconds = seconds.min(8);
                 let until = Instant::now() + Duration::from_secs(seconds);
                 if let Some(member) = world.group.members.get_mut(&slot) {
                     member.deaf_until = until;
@@ -509,6 +513,16 @@ impl Driver {
                 self.backups.push_back((target, backup));
             }
             // Who compares sees it; a topic's or a folder's own lost writes are outside the promise.
+            21..23 => {
+                let service = self.edition.sinks[self.random.usize(..self.edition.sinks.len())].target;
+                if let Some(worker) = &running[slot] {
+                    self.sim.with(|world| {
+                        world.cut.insert((worker.life, Some(service)), Instant::now() + Duration::from_secs(long));
+                        world.note(format!("life {} does not reach {service} for {long} s", worker.life));
+                        world.rebalance();
+                    });
+                }
+            }
             20 if self.backups.front().is_some_and(|(_, backup)| backup.kind == Kind::Compare) => self.lose_commits(),
             _ => {}
         }
@@ -663,6 +677,8 @@ impl Driver {
             12 => {
                 self.count("the log is truncated");
                 self.expected.push(Expected::Truncated);
+                // Batches may lack their beginning from now on.
+                self.gave_up = true;
                 self.sim.with(|world| {
                     let index = world.random.usize(..world.log.partitions.len());
                     let log = &mut world.log.partitions[index];
@@ -880,7 +896,10 @@ impl Driver {
     async fn settle(&mut self) -> bool {
         let calm = Faults { jitter: true, ..Faults::default() };
         for _ in 0..40 {
-            self.sim.with(|world| world.away.clear());
+            self.sim.with(|world| {
+                world.away.clear();
+                world.cut.clear();
+            });
             match Box::pin(self.era(Until::Level, calm)).await {
                 None => return true,
                 Some(error) if Box::pin(self.remedy(&error)).await => {
@@ -906,7 +925,8 @@ impl Driver {
                 slow: self.random.u32(20..200),
                 jitter: true,
             };
-            let mut time = Duration::from_secs(self.random.u64(1..25));
+            let longest = if self.random.u8(..6) == 0 { 150 } else { 25 };
+            let mut time = Duration::from_secs(self.random.u64(1..longest));
             for _ in 0..6 {
                 match self.era(Until::After(time), faults).await {
                     None => break,

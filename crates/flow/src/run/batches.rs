@@ -12,6 +12,7 @@ use super::collected::Collected;
 use super::collector::{CollectEnd, Collector};
 use super::compute::concat_records;
 use super::dispatcher::Dispatcher;
+use super::leftover::Parts;
 use super::operators::{Operators, in_part, no_way_on};
 use super::output::Output;
 use super::planner::{Planner, empty_records};
@@ -40,8 +41,8 @@ impl BatchLoop<'_> {
             Trigger::Continuous | Trigger::AvailableNow => None,
         };
         loop {
-            while let Some((plan, whole)) = self.planner.next_leftover() {
-                if let Some(end) = self.again(plan, whole).await? {
+            while let Some((plan, parts)) = self.planner.next_leftover() {
+                if let Some(end) = self.again(plan, parts).await? {
                     return Ok(end);
                 }
                 if self.shared.stop.is_cancelled() || self.shutdown.is_cancelled() {
@@ -77,16 +78,14 @@ impl BatchLoop<'_> {
         }
     }
 
-    /// Makes a leftover batch again. `whole`: whether the plan has all parts that it was made with. Returns how the epoch
-    /// ends, if it does.
-    async fn again(&mut self, plan: Plan, whole: bool) -> Result<Option<EpochEnd>, StageError> {
+    /// Makes a leftover batch again, if its parts suffice. Returns how the epoch ends, if it does.
+    async fn again(&mut self, plan: Plan, parts: Parts) -> Result<Option<EpochEnd>, StageError> {
         let scope = self.operators.scope(&plan.recipe)?;
         if scope == Scope::Batch && !is_broken(BrokenStep::BatchesAreReplayedInPart) {
-            if !self.planner.alone {
+            if parts == Parts::Elsewhere {
                 return Err(in_part(&plan));
             }
-            if !whole {
-                // The rest of it was given up, is gone from the log, or lies before where a sink began.
+            if parts == Parts::Gone {
                 warn!(batch = plan.id, "it cannot be made again as a whole: its records are taken as new");
                 return Ok(None);
             }
