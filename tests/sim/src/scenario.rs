@@ -106,6 +106,8 @@ struct Driver {
     limits: Limits,
     happened: BTreeMap<&'static str, u32>,
     exhaustive: bool,
+    /// Whether a person said that sinks without positions are new ones.
+    all_new: bool,
     /// Whether a person gave records up.
     gave_up: bool,
     /// How often the file of before was run because of batches that today's cannot make.
@@ -155,6 +157,7 @@ impl Driver {
             limits,
             happened: BTreeMap::new(),
             exhaustive,
+            all_new: false,
             gave_up: false,
             going_back: 0,
             is_back: false,
@@ -297,7 +300,7 @@ impl Driver {
                 schema,
                 chosen: false,
                 backfill: sink.backfill,
-                new: false,
+                new: self.all_new,
                 home: String::new(),
             }
         };
@@ -452,6 +455,7 @@ impl Driver {
         };
         let gently = asked.is_none() && (until == Until::Level || self.random.bool());
         self.stop(running, gently).await;
+        self.all_new = false;
         asked
     }
 
@@ -729,12 +733,21 @@ impl Driver {
     async fn remedy(&mut self, error: &StageError) -> bool {
         let text = error.message.as_str();
         self.sim.with(|world| world.note(format!("a person is asked: {text}")));
-        if text.contains("had positions, and has none") || text.contains("has no positions, and") {
+        let none = text.contains("no sink has a position");
+        if none || text.contains("had positions, and has none") || text.contains("has no positions, and") {
             let at = self.expected.iter().position(|e| match e {
+                Expected::Renamed { target, .. } | Expected::Deleted { target, .. } if none => {
+                    self.edition.sinks.iter().any(|sink| sink.target == *target)
+                }
                 Expected::Renamed { new, .. } => text.contains(&format!("`{new}`")),
                 Expected::Deleted { name, .. } => text.contains(&format!("`{name}`")),
                 Expected::Truncated => false,
             });
+            if none && at.is_none() && self.removed.len() + self.expected.len() > 0 {
+                *self.happened.entry("asked: only new sinks are left").or_default() += 1;
+                self.all_new = true;
+                return true;
+            }
             let Some(at) = at else { return false };
             match self.expected.remove(at) {
                 Expected::Renamed { target, old, new } => {

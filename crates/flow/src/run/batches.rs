@@ -79,13 +79,16 @@ impl BatchLoop<'_> {
     }
 
     /// Makes a leftover batch again, if its parts suffice. Returns how the epoch ends, if it does.
-    async fn again(&mut self, plan: Plan, parts: Parts) -> Result<Option<EpochEnd>, StageError> {
+    async fn again(&mut self, mut plan: Plan, parts: Parts) -> Result<Option<EpochEnd>, StageError> {
         let scope = self.operators.scope(&plan.recipe)?;
-        if scope == Scope::Batch && !is_broken(BrokenStep::BatchesAreReplayedInPart) {
-            if parts == Parts::Elsewhere {
+        if scope != Scope::Record && !is_broken(BrokenStep::BatchesAreReplayedInPart) {
+            if scope == Scope::Batch && parts == Parts::Elsewhere {
                 return Err(in_part(&plan));
             }
-            if parts == Parts::Gone {
+            let ranges = plan.ranges.len();
+            plan.ranges.retain(|range| !self.planner.cuts(range));
+            let gone = parts == Parts::Gone || plan.ranges.len() < ranges;
+            if plan.ranges.is_empty() || (scope == Scope::Batch && gone) {
                 warn!(batch = plan.id, "it cannot be made again as a whole: its records are taken as new");
                 return Ok(None);
             }

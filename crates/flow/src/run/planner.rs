@@ -71,6 +71,12 @@ impl Planner<'_> {
         caps
     }
 
+    /// Whether a sink is in the middle of a range: its history is another one than that of who kept the plan.
+    pub(super) fn cuts(&self, range: &Range) -> bool {
+        let next = self.next.iter().filter_map(|next| next.get(&range.partition));
+        next.into_iter().any(|next| range.from < *next && *next < range.to)
+    }
+
     /// Whether nothing can go on: no leftover plan comes next, and every partition waits for one.
     pub(super) fn is_stuck(&self) -> bool {
         let caps = self.caps();
