@@ -753,6 +753,9 @@ impl Driver {
                 Expected::Renamed { target, old, new } => {
                     *self.happened.entry("asked: a sink was renamed").or_default() += 1;
                     self.sim.with(|world| {
+                        // It waits for what is on its way, and fences it.
+                        world.transactions.retain(|_, transaction| transaction.target != target);
+                        world.targets[target].fence();
                         let progress = &mut world.targets[target].progress;
                         if let Some(entries) = progress.remove(&old) {
                             progress.insert(new, entries);

@@ -86,6 +86,12 @@ impl Target {
         }
     }
 
+    /// Nobody of before writes any more.
+    pub(crate) fn fence(&mut self) {
+        self.epochs.values_mut().for_each(|epoch| *epoch += 1);
+        self.lease += 1;
+    }
+
     /// What a backup puts back; numbers of owners go on.
     pub(crate) fn restore(&mut self, backup: &Target) {
         self.rows.clone_from(&backup.rows);

@@ -13,7 +13,7 @@ use super::collector::{CollectEnd, Collector};
 use super::compute::concat_records;
 use super::dispatcher::Dispatcher;
 use super::leftover::Parts;
-use super::operators::{Operators, in_part, no_way_on};
+use super::operators::{Operators, in_part};
 use super::output::Output;
 use super::planner::{Planner, empty_records};
 use super::reader::{EpochEnd, Replayed};
@@ -50,7 +50,9 @@ impl BatchLoop<'_> {
                 }
             }
             if self.planner.is_stuck() {
-                return Err(no_way_on());
+                warn!("leftover batches wait for each other: the records of one are taken as new");
+                self.planner.leftover.forget();
+                continue;
             }
             if self.slices() && self.planner.level() {
                 self.collector.reader.cap(BTreeMap::new());

@@ -121,6 +121,13 @@ impl Leftover {
         Some((Plan::assemble(parts).into_iter().next()?, found))
     }
 
+    /// Gives the part up that comes next in some partition.
+    pub(super) fn forget(&mut self) {
+        if let Some(partition) = self.pending.keys().next().cloned() {
+            self.pop(&partition);
+        }
+    }
+
     fn pop(&mut self, partition: &Partition) -> Option<PlanPart> {
         let parts = self.pending.get_mut(partition)?;
         let part = parts.pop_front()?;
