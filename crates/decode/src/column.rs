@@ -23,7 +23,7 @@ pub struct Column {
     pub optional: bool,
     /// How dates and times are written.
     pub(super) format: TimeFormat,
-    /// JSON: the keys down to the value; empty where it is the name itself.
+    /// JSON and Parquet: the names down to the value; empty where it is the name itself.
     pub(super) path: Vec<String>,
     /// CSV: the fields that mean a missing value in this column, where they are not those of all.
     pub(super) missing: Option<Missing>,
@@ -252,7 +252,7 @@ impl JsonSchema for Columns {
                                     "items": { "type": ["string", "null"] }
                                 },
                                 "path": {
-                                    "description": "JSON: where the value is, as `a.b.c` or `[a, b, c]`.",
+                                    "description": "JSON and Parquet: where the value is, as `a.b.c` or `[a, b, c]`.",
                                     "anyOf": [
                                         { "type": "string" },
                                         { "type": "array", "items": { "type": "string" } }

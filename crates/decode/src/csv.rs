@@ -186,7 +186,7 @@ impl Decode for Decoder {
                 rows.refuse(row, reason);
                 continue;
             }
-            let end = start + trim_line_end(value).len();
+            let end = start.saturating_add(trim_line_end(value).len());
             if let Some(plain) = plain {
                 if plain.take(data, start, end) {
                     if plain.full() {
@@ -208,7 +208,7 @@ impl Decode for Decoder {
             let reason = match scan.dialect.split(data, start, end, columns, spans, unescaped) {
                 Ok(found) if found == columns => {
                     let field = |span: &Span| Field { bytes: span.bytes(data, unescaped), missing: &scan.missing };
-                    let label = |at: usize, column: &Column| format!("{} ({})", at + 1, column.name);
+                    let label = |at: usize, column: &Column| format!("{} ({})", at.saturating_add(1), column.name);
                     rows.push(row, spans.iter().map(field), label);
                     continue;
                 }

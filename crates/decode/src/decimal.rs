@@ -1,5 +1,7 @@
 //! Decimal numbers from text, digit by digit: nothing is rounded on the way.
 
+#![allow(clippy::arithmetic_side_effects, reason = "at most 38 digits, and exponents that were clamped")]
+
 use super::types::MOST_DIGITS;
 use super::wrong::Wrong;
 

@@ -71,7 +71,7 @@ pub(super) fn parse_signed(text: &[u8]) -> Result<i64, Wrong> {
             if magnitude == i64::MIN.unsigned_abs() {
                 return Ok(i64::MIN);
             }
-            i64::try_from(magnitude).map(|value| -value).map_err(|_| Wrong::Range)
+            i64::try_from(magnitude).map(i64::wrapping_neg).map_err(|_| Wrong::Range)
         }
         Some((b'+', rest)) => digits(rest)?.try_into().map_err(|_| Wrong::Range),
         _ => digits(text)?.try_into().map_err(|_| Wrong::Range),
@@ -101,7 +101,7 @@ fn digits(text: &[u8]) -> Result<u64, Wrong> {
             if digit > 9 {
                 return Err(Wrong::Kind(None));
             }
-            value = value * 10 + u64::from(digit);
+            value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
         }
         return Ok(value);
     }

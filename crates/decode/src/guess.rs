@@ -234,7 +234,8 @@ impl JsonGuess {
             Some(JsonKind::Number) => {
                 let (before, behind) = numbers.decimal?;
                 let behind = u8::try_from(behind).ok()?;
-                (before + usize::from(behind) <= usize::from(MOST_DIGITS)).then_some(Type::Decimal(MOST_DIGITS, behind))
+                (before.saturating_add(usize::from(behind)) <= usize::from(MOST_DIGITS))
+                    .then_some(Type::Decimal(MOST_DIGITS, behind))
             }
             _ => Some(Type::Utf8),
         }

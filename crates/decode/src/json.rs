@@ -215,7 +215,7 @@ fn digits<'de>(tree: &Tree, value: &'de [u8], slots: &mut [Slot<'de>]) {
 /// The index of a byte that is given by line and column (both from 1).
 fn byte_of(text: &str, line: usize, column: usize) -> usize {
     let lines = text.split_inclusive('\n').take(line.saturating_sub(1));
-    lines.map(str::len).sum::<usize>() + column.saturating_sub(1)
+    lines.map(str::len).sum::<usize>().saturating_add(column.saturating_sub(1))
 }
 
 /// One member's value.

@@ -3,6 +3,8 @@
 //! A decoder turns the values of a batch of records into typed columns. What does not decode is
 //! refused with a reason that names the field and never shows the value. Keys are decoded apart, by [`decode_key`].
 
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
 use foretell_connect::kind::{DecodeSettings, Kind};
 
 mod cell;
@@ -10,6 +12,7 @@ mod cells;
 mod column;
 mod csv;
 mod decimal;
+mod elements;
 mod field;
 pub mod fields;
 mod guess;
@@ -33,6 +36,7 @@ pub use cells::Cells;
 pub use column::{Column, Columns};
 pub use csv::{Outline, outline};
 pub use decimal::parse_decimal;
+pub use elements::{Element, Elements};
 pub use guess::{Guess, JsonGuess, JsonKind, is_record};
 pub use key::decode_key;
 pub use members::Members;

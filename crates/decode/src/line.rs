@@ -71,7 +71,7 @@ impl Decode for Decoder {
             }
         }
         let lines: ArrayRef = Arc::new(lines.finish());
-        debug_assert_eq!(lines.len() + bad.len(), records.len());
+        debug_assert_eq!(lines.len().saturating_add(bad.len()), records.len());
         let columns = RecordBatch::try_new(self.schema.clone(), vec![lines]).expect("one text column without NULLs");
         Decoded { columns, bad }
     }

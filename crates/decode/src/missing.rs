@@ -27,7 +27,9 @@ impl Missing {
         let mut missing = Missing { texts: owned, empty: false, begins: [false; 256] };
         for text in texts {
             match text.as_ref().first() {
-                Some(byte) => missing.begins[usize::from(*byte)] = true,
+                Some(byte) => {
+                    missing.begins.iter_mut().skip(usize::from(*byte)).take(1).for_each(|begins| *begins = true)
+                }
                 None => missing.empty = true,
             }
         }
@@ -37,7 +39,9 @@ impl Missing {
     /// Whether a field means a missing value: it is one of the texts, to the byte.
     pub fn has(&self, field: &[u8]) -> bool {
         match field.first() {
-            Some(byte) => self.begins[usize::from(*byte)] && self.texts.iter().any(|text| **text == *field),
+            Some(byte) => {
+                self.begins.get(usize::from(*byte)) == Some(&true) && self.texts.iter().any(|text| **text == *field)
+            }
             None => self.empty,
         }
     }

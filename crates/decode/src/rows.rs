@@ -34,7 +34,7 @@ impl<'a> Rows<'a> {
     ) -> Result<(), E> {
         let filled = fill(self.columns, &mut self.values);
         match filled {
-            Ok(()) => self.len += 1,
+            Ok(()) => self.len = self.len.saturating_add(1),
             Err(_) => self.values.iter_mut().for_each(|values| values.truncate(self.len)),
         }
         filled
@@ -62,7 +62,7 @@ impl<'a> Rows<'a> {
     /// Adds this many rows, for which `fill` gives each column its values.
     pub(super) fn extend(&mut self, rows: usize, mut fill: impl FnMut(usize, &mut Values)) {
         self.values.iter_mut().enumerate().for_each(|(column, values)| fill(column, values));
-        self.len += rows;
+        self.len = self.len.saturating_add(rows);
     }
 
     pub(super) fn finish(self, schema: &SchemaRef) -> Decoded {

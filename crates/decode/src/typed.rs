@@ -1,5 +1,7 @@
 //! Columns that bring a type of their own into the type that is wished for: a value comes over whole, or not at all.
 
+use std::sync::Arc;
+
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, Decimal32Array, Decimal64Array, Decimal128Array, new_null_array,
 };
@@ -9,6 +11,9 @@ use arrow::datatypes::{
     TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
     UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
+
+use chrono_tz::Tz;
+use foretell_connect::text::{json_array, plain_array};
 
 use super::cell::{Cell, Float};
 use super::column::Column;
@@ -48,6 +53,9 @@ pub fn type_of(found: &DataType) -> Option<Type> {
         DataType::Date32 | DataType::Date64 => Type::Date,
         DataType::Timestamp(..) => Type::Timestamp,
         DataType::Dictionary(_, values) => return type_of(values),
+        DataType::Time32(_) | DataType::Time64(_) => Type::Utf8,
+        // As JSON.
+        nested if is_nested(nested) => Type::Utf8,
         _ => return None,
     })
 }
@@ -62,6 +70,8 @@ pub(super) fn takes(found: &DataType, column: &Column) -> bool {
         (DataType::Null, _) => true,
         (DataType::Dictionary(_, values), _) => takes(values, column),
         (bytes, Type::Utf8) if is_bytes(bytes) => true,
+        (DataType::Time32(_) | DataType::Time64(_), Type::Utf8) => true,
+        (nested, wished) if is_nested(nested) => wished == Type::Utf8,
         (DataType::Boolean, Type::Date | Type::Timestamp | Type::Decimal(..)) => false,
         (DataType::Boolean, _) => true,
         (_, Type::Utf8) => text || number || time,
@@ -74,6 +84,20 @@ pub(super) fn takes(found: &DataType, column: &Column) -> bool {
 
 fn is_text(found: &DataType) -> bool {
     matches!(found, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+/// Columns of values that have parts.
+pub(super) fn is_nested(found: &DataType) -> bool {
+    matches!(
+        found,
+        DataType::Struct(_)
+            | DataType::Map(..)
+            | DataType::List(_)
+            | DataType::LargeList(_)
+            | DataType::FixedSizeList(..)
+            | DataType::ListView(_)
+            | DataType::LargeListView(_)
+    )
 }
 
 fn is_bytes(found: &DataType) -> bool {
@@ -104,6 +128,11 @@ pub(super) fn convert(found: &ArrayRef, column: &Column) -> (ArrayRef, Wrongs) {
     } else if let DataType::Dictionary(_, values) = found.data_type() {
         match cast(found, values) {
             Ok(values) => return convert(&values, column),
+            Err(_) => (nulls(), all_wrong(found)),
+        }
+    } else if is_nested(found.data_type()) {
+        match plain_array(found, Tz::UTC).and_then(|plain| json_array(&plain)) {
+            Ok(texts) => (Arc::new(texts) as ArrayRef, Vec::new()),
             Err(_) => (nulls(), all_wrong(found)),
         }
     } else if widens(found.data_type(), &wished) || column.data_type == Type::Utf8 {

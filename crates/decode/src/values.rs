@@ -1,5 +1,7 @@
 //! The values of a column as they come, row by row, and as Arrow's array in the end.
 
+#![allow(clippy::arithmetic_side_effects, reason = "counts of values that are in memory")]
+
 use std::sync::Arc;
 
 use arrow::array::{

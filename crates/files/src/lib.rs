@@ -1,7 +1,10 @@
 //! Files as a source, as a sink and as reference tables: CSV, JSON Lines, Parquet and lines, local, on HDFS and on S3.
 //! The only crate that knows Parquet's format.
 
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
 pub mod canonical;
+pub mod encoding;
 pub mod footer;
 pub mod sink;
 pub mod source;

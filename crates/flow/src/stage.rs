@@ -216,7 +216,8 @@ pub trait Sink: Send {
     /// Reads only; nothing stored yet (not even the place for it) is an empty list.
     async fn positions(&mut self) -> Result<Vec<Checkpoint>, StageError>;
 
-    /// Takes the partitions over: fences earlier owners, waits out or settles their writes in flight, finishes what a
+    /// Takes the partitions over: fences earlier owners (at the latest with its first write, where positions are compared and
+    /// set), waits out or settles their writes in flight, finishes what a
     /// crash left half done, stores `start` where no position is stored yet, and returns what is stored then, one entry
     /// a claim. Partitions claimed earlier and not named now are given up.
     async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Checkpoint>, StageError>;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use foretell_connect::kind::{DecodeText, SourceContext};
+use foretell_connect::kind::{DecodeSpec, SourceContext};
 use foretell_connect::storage::Local;
 use foretell_flow::{Demand, Event, Position};
 use foretell_kafka::mock::Mock;
@@ -26,7 +26,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         index: 0,
         workers: 1,
         ends: false,
-        decode: DecodeText { kind: "line".into(), settings: json!({}) },
+        decode: DecodeSpec { kind: "line".into(), settings: json!({}) },
         state: (Arc::new(Local), "/nowhere".into()),
         base: ".".into(),
         observe: false,

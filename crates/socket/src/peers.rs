@@ -179,7 +179,7 @@ async fn serve(mut stream: TcpStream, limits: Limits, sender: &mpsc::Sender<Line
     let mut pace = Pace::new(&limits);
     let mut buffer = vec![0; if pace.is_free() { READ.0 } else { READ.1 }];
     let mut splitter = Splitter::new(limits.max_line);
-    let mut count = 0;
+    let mut count = 0u64;
     loop {
         sleep_until(pace.next.into()).await;
         let read = match limits.idle {

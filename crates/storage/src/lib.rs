@@ -27,7 +27,7 @@ use foretell_connect::storage::{Error, ErrorKind, Local, Reading, Storage};
 
 pub use hdfs::Hdfs;
 pub use s3::{S3, S3Settings};
-pub use scheme::{Address, Opened, Scheme, StorageSettings};
+pub use scheme::{Address, Open, Opened, Scheme, StorageSettings};
 
 /// Every kind of storage.
 pub const SCHEMES: &[Scheme] = &[local::SCHEME, hdfs::SCHEME, s3::SCHEME];

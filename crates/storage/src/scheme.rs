@@ -18,10 +18,13 @@ pub struct Scheme {
     /// Where a user and a password come from, since an address holds neither.
     pub credentials: &'static str,
     /// The storage that an address names, and the path there. Reaches nothing yet.
-    pub open: fn(&Address, &StorageSettings) -> Result<(Opened, String), Error>,
+    pub open: Open,
     /// Whether it gives an [`Opened::Storage`].
     pub writes: bool,
 }
+
+/// Opens what an address names.
+pub type Open = fn(&Address, &StorageSettings) -> Result<(Opened, String), Error>;
 
 /// An address in its parts.
 #[derive(Debug, Clone, Copy)]

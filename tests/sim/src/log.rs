@@ -120,14 +120,16 @@ impl World {
 
 pub(crate) struct SimSource {
     pub(crate) context: Context,
-    pub(crate) joined: bool,
+    joined: bool,
+    /// Whether it was asked how many partitions there are.
+    counted: bool,
     assigned: Vec<i32>,
     at: BTreeMap<i32, i64>,
 }
 
 impl SimSource {
     pub(crate) fn new(context: Context) -> SimSource {
-        SimSource { context, joined: false, assigned: Vec::new(), at: BTreeMap::new() }
+        SimSource { context, joined: false, counted: false, assigned: Vec::new(), at: BTreeMap::new() }
     }
 
     /// What the group has to say.
@@ -210,7 +212,13 @@ impl Source for SimSource {
     async fn partitions(&mut self) -> Result<usize, StageError> {
         self.context.pause("partitions").await;
         self.context.answer(None, "partitions")?;
+        let again = std::mem::replace(&mut self.counted, true);
         Ok(self.context.with(|world| {
+            // What the first lives count is what was there.
+            if world.lives[self.context.life].first && !again {
+                let count = world.log.partitions.len();
+                world.log.at_first = world.log.at_first.max(Some(count));
+            }
             // As if all that there will ever be had been there.
             if world.is(Mutant::LaterPartitionsBeginAtTheEnd) { usize::MAX } else { world.log.partitions.len() }
         }))

@@ -1,6 +1,6 @@
 //! The four kinds of sink, as their services behave.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +56,8 @@ pub(crate) struct Target {
     pub(crate) rows: Rows,
     /// By the sink's name, by partition.
     pub(crate) progress: BTreeMap<String, BTreeMap<i32, Entry>>,
+    /// Offsets that a person gave up.
+    pub(crate) gaps: BTreeMap<i32, BTreeSet<i64>>,
     /// Which life claimed a partition last.
     owners: BTreeMap<i32, usize>,
     /// Of fences: the newest producer's number, by partition.
@@ -75,6 +77,7 @@ impl Target {
             input,
             rows: Rows::new(),
             progress: BTreeMap::new(),
+            gaps: BTreeMap::new(),
             owners: BTreeMap::new(),
             epochs: BTreeMap::new(),
             log: Vec::new(),
@@ -87,6 +90,7 @@ impl Target {
     pub(crate) fn restore(&mut self, backup: &Target) {
         self.rows.clone_from(&backup.rows);
         self.progress.clone_from(&backup.progress);
+        self.gaps.clone_from(&backup.gaps);
     }
 }
 
@@ -94,7 +98,7 @@ impl Target {
 #[derive(Debug)]
 pub(crate) struct Transaction {
     pub(crate) life: usize,
-    target: usize,
+    pub(crate) target: usize,
     partitions: Vec<i32>,
     /// Whether it was asked to commit.
     pub(crate) sent: bool,
@@ -188,6 +192,8 @@ pub(crate) struct SimSink {
     epochs: BTreeMap<i32, u64>,
     /// Of numbered logs: how many records we know.
     known: usize,
+    /// Of numbered logs: partitions that another claimed since.
+    lost: BTreeSet<i32>,
     /// Of a single writer: our number.
     lease: u64,
 }
@@ -205,6 +211,7 @@ impl SimSink {
             staged: Vec::new(),
             epochs: BTreeMap::new(),
             known: 0,
+            lost: BTreeSet::new(),
             lease: 0,
         }
     }
@@ -312,6 +319,7 @@ impl SimSink {
                     }
                     target.log.push((self.context.life, partitions));
                     self.known = known + 1;
+                    self.lost.clear();
                     self.store_begins(world, claims);
                     true
                 });
@@ -394,18 +402,19 @@ impl SimSink {
             });
             std::mem::forget(rollback);
             self.context.sim.later(after.0, move |world| {
-                world.transactions.remove(&id);
                 // The row lock holds others off, so that it still fits.
-                if !after.1 {
+                if world.transactions.remove(&id).is_some() && !after.1 {
                     world.apply(&commit);
                 }
             });
             return Err(unknown());
         }
         self.settle(fate, |world| {
-            world.transactions.remove(&id);
-            world.apply(&commit);
-            true
+            let open = world.transactions.remove(&id).is_some();
+            if open {
+                world.apply(&commit);
+            }
+            open
         })
     }
 
@@ -467,6 +476,9 @@ impl SimSink {
         self.context.answer(self.service(), "write a file")?;
         let (target, life, partitions) = (self.target, self.context.life, commit.partitions());
         loop {
+            if partitions.iter().any(|index| self.lost.contains(index)) {
+                return Err(StageError::fenced("another owner"));
+            }
             let known = self.known;
             let fate = self.context.fate(self.service());
             let put = move |world: &mut World, commit: &Commit| {
@@ -495,14 +507,10 @@ impl SimSink {
                     self.context.pause("read the log on").await;
                     let (theirs, end) = self.context.with(|world| {
                         let log = &world.targets[target].log;
-                        let about = |record: &(usize, Vec<i32>)| {
-                            record.0 != life && record.1.iter().any(|index| partitions.contains(index))
-                        };
-                        (log[known..].iter().any(about), log.len())
+                        let theirs = log[known..].iter().filter(|record| record.0 != life);
+                        (theirs.flat_map(|record| record.1.clone()).collect::<Vec<i32>>(), log.len())
                     });
-                    if theirs {
-                        return Err(StageError::fenced("another owner"));
-                    }
+                    self.lost.extend(theirs);
                     self.known = end;
                 }
                 Ok(()) => {
@@ -637,7 +645,8 @@ impl Sink for SimSink {
                     logs: vec![IDENTITY.into()],
                 })
                 .collect();
-            if traces.is_empty() && target.rows.values().any(|rows| !rows.is_empty()) {
+            let own = target.progress.get(&self.sink).is_some_and(|entries| !entries.is_empty());
+            if traces.is_empty() && !own && target.rows.values().any(|rows| !rows.is_empty()) {
                 traces.push(Trace::Rows("rows in its table".into()));
             }
             traces

@@ -25,6 +25,8 @@ pub(crate) struct Life {
     /// The worker's stable name: its place in the group.
     pub(crate) slot: usize,
     pub(crate) alive: bool,
+    /// Whether no position was stored when it began.
+    pub(crate) first: bool,
     pub(crate) killed: Arc<Notify>,
 }
 
@@ -73,6 +75,8 @@ pub(crate) struct World {
     pub(crate) editions: BTreeMap<String, Edition>,
     pub(crate) checker: Checker,
     pub(crate) history: VecDeque<String>,
+    /// How many lines of history are kept.
+    lines: usize,
     pub(crate) violation: Option<String>,
     pub(crate) alarm: Arc<Notify>,
     pub(crate) begun: Instant,
@@ -96,6 +100,7 @@ impl World {
             editions: BTreeMap::new(),
             checker: Checker::default(),
             history: VecDeque::new(),
+            lines: std::env::var("FORETELL_SIM_HISTORY").ok().and_then(|n| n.parse().ok()).unwrap_or(HISTORY),
             violation: None,
             alarm: Arc::new(Notify::new()),
             begun: Instant::now(),
@@ -112,7 +117,7 @@ impl World {
     }
 
     pub(crate) fn note(&mut self, line: impl Into<String>) {
-        if self.history.len() == HISTORY {
+        if self.history.len() >= self.lines {
             self.history.pop_front();
         }
         let at = self.begun.elapsed();

@@ -1,5 +1,7 @@
 //! Rows as lines of CSV: their short cells column by column, then line by line with all others.
 
+#![allow(clippy::arithmetic_side_effects, reason = "counts of cells that are in memory")]
+
 use std::ops::Range;
 
 use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};

@@ -1,6 +1,8 @@
 //! CSV. Numbers of a few digits are most of what is written, so they take a short way; Arrow's writer spent a quarter of
 //! a batch job's time on its way from number to record to line.
 
+#![allow(clippy::arithmetic_side_effects, reason = "counts of rows that are in memory")]
+
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 

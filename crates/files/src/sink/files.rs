@@ -18,6 +18,8 @@
 //! background: a commit costs two syncs and a rename, the file is in view a moment later, and the next record says how
 //! far the moves have got.
 
+#![allow(clippy::arithmetic_side_effects, reason = "counts of files and bytes that were written")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 

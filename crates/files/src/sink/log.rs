@@ -167,7 +167,7 @@ impl Log {
             }
             // The newest one may still be empty: its maker has not put the first record yet.
             while let Some(segment) = segments.pop() {
-                let first = segment * SEGMENT;
+                let first = segment.saturating_mul(SEGMENT);
                 let names = self.names(&self.segment_folder(segment)).await?;
                 let mut numbers: Vec<u64> =
                     names.iter().filter_map(|name| name.strip_suffix(".json")?.parse().ok()).collect();
@@ -239,7 +239,7 @@ impl Log {
             StageError::state(format!("{}: {error}", self.storage.url(&self.path(number))))
                 .remedy("the commit log is damaged: restore the file, or start anew with another path")
         })?;
-        self.next = number + 1;
+        self.next = number.saturating_add(1);
         Ok(())
     }
 

@@ -53,6 +53,13 @@ impl Progress {
         self.0.binary_search_by(|entry| entry.partition.cmp(partition))
     }
 
+    /// Changes an entry that was found.
+    fn at(&mut self, at: usize, change: impl FnOnce(&mut PartitionEntry)) {
+        if let Some(entry) = self.0.get_mut(at) {
+            change(entry);
+        }
+    }
+
     /// What is stored for one partition.
     pub(super) fn checkpoint(&self, partition: &Partition) -> Option<Checkpoint> {
         self.find(partition).ok().and_then(|at| self.0.get(at)).map(PartitionEntry::checkpoint)
@@ -80,7 +87,7 @@ impl Progress {
         for claim in claims {
             let owner = Some(token.to_string());
             match self.find(&claim.partition) {
-                Ok(at) => self.0[at].owner = owner,
+                Ok(at) => self.at(at, |entry| entry.owner = owner),
                 Err(at) => {
                     let StoredClaim { partition, identity, start } = claim.clone();
                     self.0.insert(at, PartitionEntry { partition, identity, next: start, owner, plans: Vec::new() });
@@ -113,21 +120,22 @@ impl Progress {
     pub(super) fn advance(&mut self, ranges: &[Range], retention: Option<&StoredRetention>) {
         for range in ranges {
             if let Ok(at) = self.find(&range.partition) {
-                self.0[at].next = range.to;
+                self.at(at, |entry| entry.next = range.to);
             }
         }
         let Some(retention) = retention else { return };
         for part in &retention.parts {
             if let Ok(at) = self.find(&part.range.partition) {
-                let plans = &mut self.0[at].plans;
-                // They replace what is stored from their beginning on.
-                plans.retain(|stored| stored.range.to <= part.range.from);
-                plans.push(part.clone());
+                self.at(at, |entry| {
+                    // They replace what is stored from their beginning on.
+                    entry.plans.retain(|stored| stored.range.to <= part.range.from);
+                    entry.plans.push(part.clone());
+                });
             }
         }
         for floor in &retention.floor {
             if let Ok(at) = self.find(&floor.partition) {
-                self.0[at].plans.retain(|part| part.range.to > floor.next);
+                self.at(at, |entry| entry.plans.retain(|part| part.range.to > floor.next));
             }
         }
     }
@@ -144,7 +152,7 @@ impl Progress {
                     plans: Vec::new(),
                 };
                 match self.find(&position.partition) {
-                    Ok(at) => self.0[at] = entry,
+                    Ok(at) => self.at(at, |stored| *stored = entry),
                     Err(at) => self.0.insert(at, entry),
                 }
             }

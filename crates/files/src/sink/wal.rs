@@ -50,7 +50,7 @@ fn checksum(json: &[u8], data: &[u8]) -> u32 {
 /// One frame's bytes.
 pub(super) fn encode(frame: &Frame, data: &[u8]) -> serde_json::Result<Bytes> {
     let json = serde_json::to_vec(frame)?;
-    let mut bytes = BytesMut::with_capacity(json.len() + data.len() + 40);
+    let mut bytes = BytesMut::with_capacity(json.len().saturating_add(data.len()).saturating_add(40));
     bytes.put_slice(format!("{:08x} {} {}\n", checksum(&json, data), json.len(), data.len()).as_bytes());
     bytes.put_slice(&json);
     bytes.put_slice(data);

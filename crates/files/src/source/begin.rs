@@ -5,7 +5,7 @@ use foretell_flow::StageError;
 use serde::de::IgnoredAny;
 
 use super::lines::{Lines, records};
-use super::magic::{HEAD, Wrong, line_ends, no_text};
+use super::magic::{HEAD, MARK, Wrong, line_ends, no_text};
 use super::settings::{Format, dialect};
 use foretell_connect::kind::DecodeSpec;
 use foretell_decode::fields::Dialect;
@@ -18,8 +18,9 @@ pub fn no_records(begin: &[u8], json: bool, ended: bool) -> Option<Wrong> {
     let (what, remedy) = text.err().or_else(lines)?;
     let remedy = match remedy {
         remedy if remedy.starts_with("say `compression") => "unpack it",
-        remedy if remedy.starts_with("say `format") => "end its name with `.parquet`",
-        remedy => remedy,
+        remedy if remedy.starts_with("say `format: parquet") => "end its name with `.parquet`",
+        remedy if remedy.starts_with("say `encoding") => "`iconv -f UTF-16 -t UTF-8` converts it",
+        remedy => remedy.strip_prefix("say `format: json`; or ").unwrap_or(remedy),
     };
     Some((what, remedy))
 }
@@ -36,7 +37,7 @@ pub(super) fn begins_well(
     if let Some(header) = header {
         check_header(url, format, decode, header)?;
     }
-    if format != Format::Jsonl || decode.kind != "json" {
+    if !matches!(format, Format::Json | Format::Jsonl) || decode.kind != "json" {
         return Ok(());
     }
     match lines.and_then(|lines| no_lines(records(lines), ended)) {
@@ -66,6 +67,12 @@ fn check_header(url: &str, format: Format, decode: &DecodeSpec, header: Option<&
     .remedy("`header: false` where files begin with a record; else give `decode`'s columns in the files' order"))
 }
 
+/// Whether a text that begins like this is JSON, but not one object a line. `ended` where that is all.
+pub(crate) fn is_json_text(begin: &[u8], ended: bool) -> bool {
+    let begin = begin.strip_prefix(MARK).unwrap_or(begin);
+    no_lines(begin.split(|byte| *byte == b'\n'), ended).is_some()
+}
+
 /// Why a JSON text is not JSON Lines: its first lines tell.
 fn no_lines<'a>(lines: impl Iterator<Item = &'a [u8]>, ended: bool) -> Option<Wrong> {
     let mut records = lines.map(<[u8]>::trim_ascii).filter(|record| !record.is_empty());
@@ -74,12 +81,13 @@ fn no_lines<'a>(lines: impl Iterator<Item = &'a [u8]>, ended: bool) -> Option<Wr
     let unfinished = read.as_ref().is_err_and(serde_json::Error::is_eof);
     let alone = second.is_none() && ended;
     match first.first()? {
-        b'[' if unfinished || (read.is_ok() && alone) => {
-            Some(("it is one JSON list, not an object a line".to_string(), "`jq -c '.[]' FILE` makes JSON Lines of it"))
-        }
+        b'[' if unfinished || (read.is_ok() && alone) => Some((
+            "it is one JSON list, not an object a line".to_string(),
+            "say `format: json`; or `jq -c '.[]' FILE` makes JSON Lines of it",
+        )),
         b'{' if unfinished && second.is_some_and(|second| !second.starts_with(b"{")) => {
             let what = "its objects stand on several lines each, not one a line".to_string();
-            Some((what, "`jq -c . FILE` makes JSON Lines of it"))
+            Some((what, "say `format: json`; or `jq -c . FILE` makes JSON Lines of it"))
         }
         _ => None,
     }
@@ -96,4 +104,19 @@ pub(super) fn fields(record: &[u8], dialect: Dialect) -> Option<Vec<String>> {
 pub(super) fn columns(settings: &serde_json::Value) -> Vec<String> {
     let columns = settings.get("columns").and_then(serde_json::Value::as_array);
     columns.into_iter().flatten().filter_map(|column| column.as_object()?.keys().next().cloned()).collect()
+}
+
+/// The names of the columns of a Parquet file that a decoder reads, whole or a part of them.
+pub(super) fn parquet_columns(settings: &serde_json::Value) -> Vec<String> {
+    let columns = settings.get("columns").and_then(serde_json::Value::as_array);
+    let root = |column: &serde_json::Value| {
+        let (name, details) = column.as_object()?.iter().next()?;
+        let path = match details.get("path") {
+            Some(serde_json::Value::String(path)) => path.split('.').next(),
+            Some(serde_json::Value::Array(keys)) => keys.first().and_then(serde_json::Value::as_str),
+            _ => None,
+        };
+        Some(path.unwrap_or(name).to_string())
+    };
+    columns.into_iter().flatten().filter_map(root).collect()
 }

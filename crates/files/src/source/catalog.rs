@@ -1,5 +1,7 @@
 //! What the workers of a process share: the list of files, and what is known of them.
 
+#![allow(clippy::arithmetic_side_effects, reason = "counts of lines and bytes that were read")]
+
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -36,8 +38,8 @@ pub(super) struct Catalog {
     known: watch::Sender<Arc<Known>>,
     /// Lines that begin in an entry, of those where they were counted.
     lines: Mutex<HashMap<u64, i64>>,
-    /// The first entries of files whose begin is as it should be.
-    sound: Mutex<HashSet<u64>>,
+    /// Files whose beginning is as it should be, by their first entry, and whether that is read as all of the file.
+    checked: Mutex<HashMap<u64, bool>>,
     /// Records and bytes read so far.
     read: (AtomicU64, AtomicU64),
     /// Files that were not in the list yet.
@@ -111,7 +113,7 @@ impl Catalog {
             known: watch::Sender::new(Arc::new(manifest.known.clone())),
             manifest: tokio::sync::Mutex::new((manifest, Instant::now())),
             lines: Mutex::default(),
-            sound: Mutex::default(),
+            checked: Mutex::default(),
             read: Default::default(),
             new: 0,
             locks: storage.locks(),
@@ -214,7 +216,12 @@ impl Catalog {
     pub(super) fn options(&self, file: &Listed) -> ReadOptions {
         let now = self.settings.options(&file.url, Some(&self.decode.kind)).unwrap_or(file.options);
         let text = now.format != Format::Parquet && file.options.format != Format::Parquet;
-        ReadOptions { format: if text { now.format } else { file.options.format }, header: now.header, ..file.options }
+        ReadOptions {
+            format: if text { now.format } else { file.options.format },
+            header: now.header,
+            encoding: now.encoding,
+            ..file.options
+        }
     }
 
     fn listed(&self, url: String, stat: &Stat) -> Result<Listed, StageError> {
@@ -265,7 +272,7 @@ impl Catalog {
         };
         let mut storages = self.storages.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(storage) = storages.get(&authority) {
-            return Ok((storage.clone(), url[authority.len()..].to_string()));
+            return Ok((storage.clone(), url.get(authority.len()..).unwrap_or_default().to_string()));
         }
         let (storage, path) = foretell_storage::open_reading(url, &self.base, &self.settings.storage())?;
         storages.insert(authority, storage.clone());
@@ -299,14 +306,14 @@ impl Catalog {
         Ok(lines)
     }
 
-    /// Whether a file's begin was looked at, and is as it should be; by its first entry.
-    pub(super) fn is_sound(&self, first: u64) -> bool {
-        self.sound.lock().unwrap_or_else(PoisonError::into_inner).contains(&first)
+    /// Whether a file's first entry is read as all of the file; `None` where its beginning was not checked yet.
+    pub(super) fn checked(&self, file: &Listed) -> Option<bool> {
+        self.checked.lock().unwrap_or_else(PoisonError::into_inner).get(&file.first).copied()
     }
 
-    /// A file's begin is as it should be.
-    pub(super) fn found_sound(&self, first: u64) {
-        self.sound.lock().unwrap_or_else(PoisonError::into_inner).insert(first);
+    /// A file's beginning is as it should be.
+    pub(super) fn found_sound(&self, file: &Listed, whole: bool) {
+        self.checked.lock().unwrap_or_else(PoisonError::into_inner).insert(file.first, whole);
     }
 
     /// Takes note of what was read, for estimates.

@@ -1,5 +1,7 @@
 //! The thread that reads ahead for one worker: entry after entry, block after block, into a short queue.
 
+#![allow(clippy::arithmetic_side_effects, reason = "counts of lines that were read")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -8,22 +10,20 @@ use foretell_flow::StageError;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use super::begin::{begins_well, columns};
+use super::begin::{begins_well, parquet_columns};
 use super::catalog::Catalog;
 use super::input::Input;
 use super::lines::Lines;
 use super::manifest::Listed;
 use super::offset::next_entry;
 use super::parquet::RowGroups;
-use super::settings::{Compression, Format, dialect};
-use super::text::{Shape, Text};
+use super::settings::{Compression, Format, ReadOptions, dialect};
+use super::text::{BEGIN, Shape, Text};
 use foretell_connect::storage::Reader;
 use foretell_decode::check_file;
 
 /// Blocks that wait for the worker, beside the one at hand and the one being read.
 const AHEAD: usize = 1;
-/// What is read of a file's begin where only that is looked at.
-const BEGIN: u64 = 64 << 10;
 
 /// Some records of an entry.
 pub(super) struct Block {
@@ -138,17 +138,26 @@ impl Thread {
             }
             return Ok(send(Content::Nothing, true));
         }
-        let whole = options.compression != Compression::None;
-        if range.0 > 0 && !whole {
-            self.check_begin(file)?;
+        if options.transcoded_first().is_some() && file.entries > 1 && !options.multiline {
+            return Err(StageError::settings(format!("{} was listed in parts, before `encoding` was given", file.url))
+                .remedy(
+                    "give the pipeline another name; or remove the list in `state` and `foretell positions forget`",
+                ));
+        }
+        let whole = options.compression != Compression::None || options.transcoded_first().is_some();
+        if range.0 > 0 && !whole && self.check_begin(file)? {
+            // The first entry was all of it.
+            return Ok(send(Content::Nothing, true));
         }
         let range = if whole { (0, u64::MAX) } else { range };
         let source = (range.0.saturating_sub(1), file.size);
-        let input = Input::new(self.handle.clone(), reader, &file.url, options.compression, source)?;
+        let input = Input::new(self.handle.clone(), reader, &file.url, options, source)?;
         let shape = Shape {
             quoted: options.multiline.then(|| dialect(&self.catalog.decode)),
             blank: options.format == Format::Lines,
             header: options.header && range.0 == 0,
+            json: self.is_json(options) && range.0 == 0,
+            encoding: options.encoding_of_lines(),
         };
         let mut text = Text::new(input, shape, range, row);
         // What was read before was checked then.
@@ -156,9 +165,9 @@ impl Thread {
         while let Some(lines) = text.next().map_err(|error| at(&file.url, error))? {
             if std::mem::take(&mut begins) {
                 let header = shape.header.then(|| text.header());
-                let first = (row == 0).then_some(&lines);
+                let first = (row == 0 && !text.is_whole()).then_some(&lines);
                 begins_well(&file.url, options.format, &self.catalog.decode, header, first, text.is_done())?;
-                self.catalog.found_sound(file.first);
+                self.catalog.found_sound(file, text.is_whole());
             }
             let bytes = lines.offsets.last().zip(lines.offsets.first()).map_or(0, |(end, begin)| end - begin);
             self.catalog.note(lines.len(), bytes as usize);
@@ -187,7 +196,7 @@ impl Thread {
         range: (u64, u64),
         row: i64,
     ) -> Result<RowGroups, StageError> {
-        let names = columns(&self.catalog.decode.settings);
+        let names = parquet_columns(&self.catalog.decode.settings);
         let source = (file.url.as_str(), file.size);
         let groups = RowGroups::new(self.handle.clone(), reader, source, range, row, &names)?;
         check_file(&self.catalog.decode.settings, groups.schema())
@@ -195,21 +204,36 @@ impl Thread {
         Ok(groups)
     }
 
-    /// Checks a file's begin before an entry of its middle is read, once.
-    fn check_begin(&self, file: &Listed) -> Result<(), StageError> {
-        if self.catalog.is_sound(file.first) {
-            return Ok(());
+    /// Whether a file may be a JSON text that is not one object a line.
+    fn is_json(&self, options: ReadOptions) -> bool {
+        options.format == Format::Json && self.catalog.decode.kind == "json"
+    }
+
+    /// Checks a file's beginning before an entry of its middle is read, once. Whether the first entry is all of it.
+    fn check_begin(&self, file: &Listed) -> Result<bool, StageError> {
+        if let Some(whole) = self.catalog.checked(file) {
+            return Ok(whole);
         }
         let (reader, options) = (self.handle.block_on(self.catalog.reader(file))?, self.catalog.options(file));
-        let input = Input::new(self.handle.clone(), reader, &file.url, options.compression, (0, file.size))?;
-        let shape = Shape { quoted: None, blank: options.format == Format::Lines, header: options.header };
-        let mut text = Text::new(input, shape, (0, file.size.min(BEGIN)), 0);
+        let input = Input::new(self.handle.clone(), reader, &file.url, options, (0, file.size))?;
+        let shape = Shape {
+            quoted: None,
+            blank: options.format == Format::Lines,
+            header: options.header,
+            json: self.is_json(options),
+            encoding: options.encoding_of_lines(),
+        };
+        let mut text = Text::new(input, shape, (0, file.size.min(BEGIN as u64)), 0);
         let lines = text.next().map_err(|error| at(&file.url, error))?;
         let header = shape.header.then(|| text.header());
-        let ended = text.is_done() && file.size <= BEGIN;
+        if text.is_whole() {
+            self.catalog.found_sound(file, true);
+            return Ok(true);
+        }
+        let ended = text.is_done() && file.size <= BEGIN as u64;
         begins_well(&file.url, options.format, &self.catalog.decode, header, lines.as_ref(), ended)?;
-        self.catalog.found_sound(file.first);
-        Ok(())
+        self.catalog.found_sound(file, false);
+        Ok(false)
     }
 }
 

@@ -1,6 +1,8 @@
 //! The columns of files from the files: a header and samples, or what Parquet files say of themselves. Several files are
 //! looked at, since the first may have no rows, or narrower values than those behind it.
 
+#![allow(clippy::arithmetic_side_effects, reason = "counts of files and fields that are in memory")]
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -190,6 +192,8 @@ struct Sample {
     lines: Option<Lines>,
     /// Whether these are all.
     ended: bool,
+    /// Whether they are values of a JSON text that is not one object a line.
+    whole: bool,
 }
 
 struct File {
@@ -240,10 +244,15 @@ impl File {
 
     /// What it begins with.
     fn sample(self, dialect: Dialect, size: u64) -> Result<Sample, StageError> {
-        let input = Input::new(self.handle, self.reader, &self.url, self.options.compression, (0, self.size))?;
-        let quoted = self.options.multiline.then_some(dialect);
-        let mut text =
-            Text::new(input, Shape { quoted, blank: false, header: self.options.header }, (0, self.size.min(size)), 0);
+        let input = Input::new(self.handle, self.reader, &self.url, self.options, (0, self.size))?;
+        let shape = Shape {
+            quoted: self.options.multiline.then_some(dialect),
+            blank: false,
+            header: self.options.header,
+            json: self.options.format == Format::Json && self.given.kind == "json",
+            encoding: self.options.encoding_of_lines(),
+        };
+        let mut text = Text::new(input, shape, (0, self.size.min(size)), 0);
         let lines = text.next().map_err(|mut error| {
             if !error.message.contains(&self.url) {
                 error.message = format!("{}: {}", self.url, error.message);
@@ -252,7 +261,7 @@ impl File {
         })?;
         // A sample that ends before its file says nothing of what comes behind it.
         let ended = text.is_done() && (self.size <= size || self.options.multiline);
-        Ok(Sample { header: text.header().map(<[u8]>::to_vec), lines, ended })
+        Ok(Sample { header: text.header().map(<[u8]>::to_vec), lines, ended, whole: text.is_whole() })
     }
 
     fn csv(self, sight: Sight) -> Result<Sight, StageError> {
@@ -270,7 +279,10 @@ impl File {
         let names = match (has_header, &header) {
             (true, Some(header)) => match fields(header, dialect) {
                 Some(names) => Some(names.iter().map(|name| name.trim().to_string()).collect::<Vec<_>>()),
-                None => return Err(wrong(&url, "the header does not read: is the file in UTF-8?")),
+                None => {
+                    return Err(StageError::settings(format!("{url}: the header does not read: it is not in UTF-8"))
+                        .remedy("say in which `encoding` the file is, e.g. `gbk` or `latin1`"));
+                }
             },
             (true, None) => return Err(wrong(&url, "there is no header")),
             (false, _) => None,
@@ -324,8 +336,8 @@ impl File {
             _ => (Vec::new(), SAMPLE),
         };
         let (url, format, given) = (self.url.clone(), self.options.format, self.given.clone());
-        let Sample { lines, ended, .. } = self.sample(dialect(&given), size)?;
-        begins_well(&url, format, &given, None, lines.as_ref(), ended)?;
+        let Sample { lines, ended, whole, .. } = self.sample(dialect(&given), size)?;
+        begins_well(&url, format, &given, None, lines.as_ref().filter(|_| !whole), ended)?;
         for record in lines.iter().flat_map(records).take(RECORDS) {
             let object = serde_json::from_slice::<Map<String, Value>>(record).is_ok();
             let Some(text) = std::str::from_utf8(record).ok().filter(|_| object) else { continue };

@@ -1,5 +1,7 @@
 //! A file's bytes in order, as they are or unpacked.
 
+#![allow(clippy::arithmetic_side_effects, reason = "places in a file")]
+
 use std::io::{self, Read};
 
 use flate2::read::MultiGzDecoder;
@@ -7,14 +9,22 @@ use foretell_flow::StageError;
 use tokio::runtime::Handle;
 
 use super::magic;
-use super::settings::Compression;
+use super::settings::{Compression, ReadOptions};
+use crate::encoding::Transcoder;
 use foretell_connect::storage::Reader;
 
 /// Packed bytes read at once.
 const PACKED_BLOCK: u64 = 1 << 20;
 
+/// A text's bytes in UTF-8, one after the other.
+pub(super) struct Input {
+    bytes: Bytes,
+    /// Where nothing can be looked for in the bytes as they are.
+    transcoder: Option<Transcoder>,
+}
+
 /// Bytes, one after the other.
-pub(super) enum Input {
+enum Bytes {
     /// A part of a file as it is.
     Plain(Raw),
     /// A compressed file.
@@ -22,7 +32,7 @@ pub(super) enum Input {
 }
 
 /// A file as it is, from somewhere on.
-pub(super) struct Raw {
+struct Raw {
     handle: Handle,
     reader: Box<dyn Reader>,
     at: u64,
@@ -37,27 +47,40 @@ impl Input {
         handle: Handle,
         reader: Box<dyn Reader>,
         url: &str,
-        compression: Compression,
+        options: ReadOptions,
         (at, size): (u64, u64),
     ) -> Result<Input, StageError> {
+        let compression = options.compression;
+        let transcoder = options.transcoded_first().map(Transcoder::new);
         let mut raw = Raw { handle, reader, at, size, rest: io::Cursor::default() };
         if compression != Compression::None {
             raw.fill().map_err(|error| damaged(url, &error))?;
             let packed = magic::packed(raw.rest.get_ref(), compression);
             packed.map_err(|(what, remedy)| StageError::state(format!("{url}: {what}")).remedy(remedy))?;
         }
-        let packed = |decoder| Input::Packed { url: url.to_string(), decoder };
-        Ok(match compression {
-            Compression::None => Input::Plain(raw),
+        let packed = |decoder| Bytes::Packed { url: url.to_string(), decoder };
+        let bytes = match compression {
+            Compression::None => Bytes::Plain(raw),
             Compression::Gzip => packed(Box::new(MultiGzDecoder::new(raw))),
             Compression::Zstd => packed(Box::new(zstd::Decoder::new(raw).map_err(|error| damaged(url, &error))?)),
-        })
+        };
+        Ok(Input { bytes, transcoder })
     }
 
-    /// Adds `want` bytes; fewer only at the end, which it tells.
+    /// Adds what `want` bytes of the file are; fewer only at the end, which it tells.
     pub(super) fn more(&mut self, want: usize, mut into: Vec<u8>) -> Result<(Vec<u8>, bool), StageError> {
+        let Some(transcoder) = &mut self.transcoder else { return self.bytes.more(want, into) };
+        let (read, ended) = self.bytes.more(want, Vec::new())?;
+        transcoder.push(&read, ended, &mut into);
+        Ok((into, ended))
+    }
+}
+
+impl Bytes {
+    /// Adds `want` bytes; fewer only at the end, which it tells.
+    fn more(&mut self, want: usize, mut into: Vec<u8>) -> Result<(Vec<u8>, bool), StageError> {
         match self {
-            Input::Plain(raw) => {
+            Bytes::Plain(raw) => {
                 let to = raw.size.min(raw.at + want as u64);
                 let before = into.len();
                 let into = raw.handle.block_on(raw.reader.read(raw.at, to, into))?;
@@ -65,7 +88,7 @@ impl Input {
                 let ended = raw.at >= raw.size || into.len() == before;
                 Ok((into, ended))
             }
-            Input::Packed { url, decoder } => {
+            Bytes::Packed { url, decoder } => {
                 let taken = decoder.by_ref().take(want as u64).read_to_end(&mut into);
                 let taken = taken.map_err(|error| damaged(url, &error))?;
                 Ok((into, taken < want))

@@ -5,6 +5,9 @@ use super::settings::Compression;
 /// This many first bytes tell what a file is.
 pub(super) const HEAD: usize = 64;
 
+/// What some editors put before a text in UTF-8.
+pub(super) const MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// What is wrong with a file, and what would help.
 pub(super) type Wrong = (String, &'static str);
 
@@ -26,7 +29,7 @@ const KINDS: &[(&[u8], &str, &str)] = &[
     (b"SQLite format 3\0", "an SQLite database", "read its table by `tables`, or export it"),
 ];
 const UTF_16: &str = "UTF-16";
-const CONVERT: &str = "`iconv -f UTF-16 -t UTF-8` converts it";
+const CONVERT: &str = "say `encoding: utf-16`";
 
 /// What a file is by its first bytes, where it is not text.
 pub(super) fn no_text(head: &[u8]) -> Result<(), Wrong> {
@@ -53,7 +56,7 @@ fn is(head: &[u8], magic: &[u8]) -> bool {
 fn is_wide(head: &[u8]) -> bool {
     const PAIRS: usize = 4;
     let pairs = || head.chunks_exact(2).take(PAIRS);
-    let zero = |at: usize| pairs().all(|pair| pair.get(at) == Some(&0) && pair.get(1 - at) != Some(&0));
+    let zero = |at: usize| pairs().all(|pair| pair.get(at) == Some(&0) && pair.get(usize::from(at == 0)) != Some(&0));
     pairs().count() == PAIRS && (zero(0) || zero(1))
 }
 

@@ -46,8 +46,8 @@ pub(super) struct Listed {
 impl Listed {
     /// The bytes of an entry, by its number.
     pub(super) fn range(&self, entry: u64) -> (u64, u64) {
-        let from = (entry - self.first) * self.split;
-        (from, (from + self.split).min(self.size))
+        let from = entry.saturating_sub(self.first).saturating_mul(self.split);
+        (from, from.saturating_add(self.split).min(self.size))
     }
 }
 
@@ -92,14 +92,14 @@ impl Known {
     /// The file that an entry is of.
     pub(super) fn file(&self, entry: u64) -> Option<&Arc<Listed>> {
         let behind = self.files.partition_point(|file| file.first <= entry);
-        self.files.get(behind.checked_sub(1)?).filter(|file| entry < file.first + file.entries)
+        self.files.get(behind.checked_sub(1)?).filter(|file| entry < file.first.saturating_add(file.entries))
     }
 
     /// Adds files, whose entries follow those that are there.
     pub(super) fn add(&mut self, files: Vec<Listed>) {
         for mut file in files {
             file.first = self.entries;
-            self.entries += file.entries;
+            self.entries = self.entries.saturating_add(file.entries);
             self.files.push(Arc::new(file));
         }
     }
@@ -179,6 +179,10 @@ impl Manifest {
             if record.number != self.next {
                 return Err(damaged(format!("record {} is missing", self.next)));
             }
+            let whole = |file: &&Listed| file.split > 0 && file.entries == file.size.div_ceil(file.split);
+            if record.partitions == 0 || record.files.iter().filter(whole).count() < record.files.len() {
+                return Err(damaged("its files are cut in a way that cannot be".to_string()));
+            }
             if record.run != self.run {
                 other = Some(record.run.clone());
             }
@@ -193,7 +197,7 @@ impl Manifest {
         // A list may be older than the one spelling that a path has.
         self.seen.extend(record.files.iter().map(|file| (one_spelling(&file.url), file.version.clone())));
         self.known.add(record.files);
-        self.next = record.number + 1;
+        self.next = record.number.saturating_add(1);
     }
 
     /// Keeps files behind those that are there.

@@ -34,6 +34,7 @@ use async_trait::async_trait;
 use foretell_flow::{Source, StageError};
 use tokio::sync::Mutex;
 
+pub(crate) use self::begin::is_json_text;
 pub use self::begin::no_records;
 use self::catalog::{Catalog, Session};
 use self::reader::FileSource;

@@ -1,5 +1,7 @@
 //! The partitions of one worker as a source of the run loop.
 
+#![allow(clippy::arithmetic_side_effects, reason = "rows and entries that were read")]
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -87,8 +89,8 @@ impl Cursor {
         let rest = self.len() - from;
         let mut rows = rest.min(demand.rows.max(1));
         if let Some(values) = &self.values {
-            let offsets = &values.value_offsets()[from..];
-            let most = i64::from(offsets[0]) + i64::try_from(demand.bytes).unwrap_or(i64::MAX);
+            let offsets = values.value_offsets().get(from..).unwrap_or_default();
+            let most = offsets.first().copied().map_or(0, i64::from) + i64::try_from(demand.bytes).unwrap_or(i64::MAX);
             rows = rows.min(offsets.partition_point(|end| i64::from(*end) <= most).saturating_sub(1).max(1));
         }
         self.done += rows;

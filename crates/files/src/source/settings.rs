@@ -6,6 +6,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::encoding::{Encoding, EncodingSetting};
 use foretell_connect::human::{HumanDuration, HumanSize};
 use foretell_connect::kind::{DecodeSpec, SettingsError};
 use foretell_connect::storage::{Reading, file_name};
@@ -44,6 +45,10 @@ pub(super) struct Settings {
     /// How files are compressed. Default: what the names end with (`.gz`, `.zst`). A compressed file is not split.
     #[serde(default)]
     compression: Option<Compression>,
+    /// The encoding of texts, e.g. `utf-16`, `latin1` or `gbk`. Bytes that are not in it make bad records. A file in UTF-16
+    /// is not split, nor is one of JSON in an encoding whose letters have several bytes. Default: UTF-8.
+    #[serde(default)]
+    encoding: EncodingSetting,
     /// How many partitions the files are dealt to: most workers that can read at once. Kept in `state`; it cannot be
     /// changed later. Default: 16.
     #[serde(default)]
@@ -76,7 +81,10 @@ pub(super) type Found = (Arc<dyn Reading>, String);
 pub(super) enum Format {
     /// Comma-separated values.
     Csv,
-    /// One JSON object a line.
+    /// JSON objects: one a line, the elements of one array, or one after the other over several lines. A file that is not
+    /// one object a line is not split.
+    Json,
+    /// One JSON object a line, and nothing else.
     Jsonl,
     /// One record a line, whatever is in it.
     Lines,
@@ -103,9 +111,26 @@ pub(super) struct ReadOptions {
     /// A header is a line like others, which is passed over: whether there is one may be corrected.
     #[serde(skip)]
     pub(super) header: bool,
+    /// Of texts in other encodings than UTF-8; line ends are the same in any, but for wide ones.
+    #[serde(skip)]
+    pub(super) encoding: Option<Encoding>,
     pub(super) multiline: bool,
     #[serde(alias = "packing")]
     pub(super) compression: Compression,
+}
+
+impl ReadOptions {
+    /// Whether the bytes must be in UTF-8 before anything is looked for in them: line ends in wide encodings, quotes and
+    /// braces in those whose letters may end with such a byte. Such a file is not split.
+    pub(super) fn transcoded_first(self) -> Option<Encoding> {
+        let deep = self.multiline || self.format == Format::Json;
+        self.encoding.filter(|encoding| encoding.is_wide() || (deep && !encoding.is_single_byte()))
+    }
+
+    /// The encoding of lines, where lines are cut before they are in UTF-8.
+    pub(super) fn encoding_of_lines(self) -> Option<Encoding> {
+        self.encoding.filter(|_| self.transcoded_first().is_none())
+    }
 }
 
 fn split() -> HumanSize {
@@ -120,6 +145,7 @@ impl Format {
     pub(super) fn name(self) -> &'static str {
         match self {
             Format::Csv => "csv",
+            Format::Json => "json",
             Format::Jsonl => "jsonl",
             Format::Lines => "lines",
             Format::Parquet => "parquet",
@@ -130,20 +156,20 @@ impl Format {
     pub(super) fn decoder(self) -> &'static str {
         match self {
             Format::Csv => "csv",
-            Format::Jsonl => "json",
+            Format::Json | Format::Jsonl => "json",
             Format::Lines => "line",
             Format::Parquet => "parquet",
         }
     }
 
     fn of_decoder(kind: &str) -> Option<Format> {
-        [Format::Csv, Format::Jsonl, Format::Lines, Format::Parquet].into_iter().find(|format| format.decoder() == kind)
+        [Format::Csv, Format::Json, Format::Lines, Format::Parquet].into_iter().find(|format| format.decoder() == kind)
     }
 
     fn of_name(name: &str) -> Option<Format> {
-        match unpacked(name).rsplit_once('.')?.1 {
+        match unpacked(&name.to_ascii_lowercase()).rsplit_once('.')?.1 {
             "csv" | "tsv" => Some(Format::Csv),
-            "jsonl" | "ndjson" | "json" => Some(Format::Jsonl),
+            "jsonl" | "ndjson" | "json" => Some(Format::Json),
             "parquet" => Some(Format::Parquet),
             "txt" | "log" => Some(Format::Lines),
             _ => None,
@@ -167,7 +193,10 @@ impl Settings {
         if self.multiline && self.format.is_some_and(|format| format != Format::Csv) {
             return Err(wrong("multiline", "is for CSV"));
         }
-        let plain = matches!(self.format, Some(Format::Parquet | Format::Jsonl));
+        if self.encoding.0.is_some() && self.format == Some(Format::Parquet) {
+            return Err(wrong("encoding", "is for texts: those in a Parquet file are in UTF-8"));
+        }
+        let plain = matches!(self.format, Some(Format::Parquet | Format::Json | Format::Jsonl));
         if self.header == Some(true) && plain {
             return Err(wrong("header", "is for CSV and lines"));
         }
@@ -209,7 +238,7 @@ impl Settings {
     /// What is wrong, for people.
     pub(super) fn options(&self, url: &str, decoder: Option<&str>) -> Result<ReadOptions, String> {
         let name = file_name(url);
-        let compression = self.compression.unwrap_or(match name.rsplit_once('.') {
+        let compression = self.compression.unwrap_or(match name.to_ascii_lowercase().rsplit_once('.') {
             Some((_, "gz")) => Compression::Gzip,
             Some((_, "zst")) => Compression::Zstd,
             _ => Compression::None,
@@ -227,12 +256,14 @@ impl Settings {
         }
         let header = self.header.unwrap_or(format == Format::Csv);
         let compression = if format == Format::Parquet { Compression::None } else { compression };
-        Ok(ReadOptions { format, header, multiline: self.multiline, compression })
+        let encoding = self.encoding.0.filter(|_| format != Format::Parquet);
+        Ok(ReadOptions { format, header, encoding, multiline: self.multiline, compression })
     }
 
     /// How large the parts of a file are that is read like this.
     pub(super) fn split(&self, options: ReadOptions) -> Option<u64> {
-        let whole = options.multiline || options.compression != Compression::None;
+        let whole =
+            options.transcoded_first().is_some() || options.multiline || options.compression != Compression::None;
         (!whole).then_some(self.split.0 as u64)
     }
 
@@ -255,7 +286,7 @@ fn unpacked(name: &str) -> &str {
 
 /// Whether the file's name says that tabs separate its fields.
 pub(super) fn is_tabbed(url: &str) -> bool {
-    unpacked(file_name(url)).ends_with(".tsv")
+    unpacked(&file_name(url).to_ascii_lowercase()).ends_with(".tsv")
 }
 
 /// The dialect by which quoted line ends are found.

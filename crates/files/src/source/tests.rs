@@ -11,6 +11,7 @@ use foretell_flow::{Demand, Event, Fault, Partition, Position, Provenance, Sourc
 use serde_json::{Value, json};
 
 mod conformance;
+mod hostile;
 mod whole;
 
 use super::KIND;

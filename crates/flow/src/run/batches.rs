@@ -5,20 +5,22 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use super::Settings;
 use super::collected::Collected;
 use super::collector::{CollectEnd, Collector};
 use super::compute::concat_records;
 use super::dispatcher::Dispatcher;
-use super::operators::Operators;
+use super::operators::{Operators, in_part, no_way_on};
 use super::output::Output;
 use super::planner::{Planner, empty_records};
 use super::reader::{EpochEnd, Replayed};
 use super::sink_task::{Item, Shared};
 use super::trigger::{Ticks, Trigger};
 use crate::monitor::Phase;
-use crate::{Plan, Range, Records, StageError};
+use crate::testing::{BrokenStep, is_broken};
+use crate::{Plan, Range, Records, Scope, StageError};
 
 /// Takes each batch from one to the next: collected, planned, computed, handed on.
 pub(super) struct BatchLoop<'a> {
@@ -39,13 +41,16 @@ impl BatchLoop<'_> {
             Trigger::Continuous | Trigger::AvailableNow => None,
         };
         loop {
-            while let Some(plan) = self.planner.next_leftover() {
-                if let Some(end) = self.again(plan).await? {
+            while let Some((plan, whole)) = self.planner.next_leftover() {
+                if let Some(end) = self.again(plan, whole).await? {
                     return Ok(end);
                 }
                 if self.shared.stop.is_cancelled() || self.shutdown.is_cancelled() {
                     return Ok(EpochEnd::Finished);
                 }
+            }
+            if self.planner.is_stuck() {
+                return Err(no_way_on());
             }
             if self.slices() && self.planner.level() {
                 self.collector.reader.cap(BTreeMap::new());
@@ -73,9 +78,21 @@ impl BatchLoop<'_> {
         }
     }
 
-    /// Makes a leftover batch again. Returns how the epoch ends, if it does.
-    async fn again(&mut self, plan: Plan) -> Result<Option<EpochEnd>, StageError> {
-        if self.slices() && self.planner.lacks(&plan).is_some() {
+    /// Makes a leftover batch again. `whole`: whether the plan has all parts that it was made with. Returns how the epoch
+    /// ends, if it does.
+    async fn again(&mut self, plan: Plan, whole: bool) -> Result<Option<EpochEnd>, StageError> {
+        let scope = self.operators.scope(&plan.recipe)?;
+        if scope == Scope::Batch && !is_broken(BrokenStep::BatchesAreReplayedInPart) {
+            if !self.planner.alone {
+                return Err(in_part(&plan));
+            }
+            if !whole {
+                // The rest of it was given up, is gone from the log, or lies before where a sink began.
+                warn!(batch = plan.id, "it cannot be made again as a whole: its records are taken as new");
+                return Ok(None);
+            }
+        }
+        if self.slices() && scope == Scope::Record && self.planner.lacks(&plan).is_some() {
             return self.replay(plan).await;
         }
         let stop = self.shared.stop.clone();

@@ -60,6 +60,8 @@ struct EpochStart {
     /// By sink, by partition: where the plans that are stored there end.
     plans: Vec<BTreeMap<Partition, i64>>,
     leftover: Leftover,
+    /// Whether the worker has all partitions; asked only where plans are left over.
+    alone: bool,
 }
 
 impl Epoch<'_> {
@@ -98,11 +100,13 @@ impl Epoch<'_> {
                 factory: self.factory,
                 settings: self.settings,
                 clock: self.clock,
+                begun: self.clock.now(),
                 at: lowest(&start.next),
                 next: start.next,
                 ends: start.bounds.iter().map(|bound| (bound.partition.clone(), bound.end)).collect(),
                 last_time: start.leftover.last_time().unwrap_or_default(),
                 leftover: start.leftover,
+                alone: start.alone,
             },
             operators: Operators::new(self.factory, self.settings, shapes, self.stats.clone()),
             dispatcher,
@@ -117,6 +121,7 @@ impl Epoch<'_> {
         }
         let (sinks, joined) = join(tasks, &shared.stop, self.shutdown).await;
         let kept = house.end().await;
+        self.stats.forget_lag();
         housekeeping::commit(&*housekeeping, &shared, &note).await;
         let outcome = kept.and(outcome);
         let ended = match (joined, outcome) {
@@ -151,8 +156,10 @@ impl Epoch<'_> {
             }
         }
         let known_sinks = KnownSinks::read(&self.source.notes().await?);
-        let bounds = self.source.bounds(self.partitions).await?;
+        let mut bounds = self.source.bounds(self.partitions).await?;
         let held = start::held(sinks, &bounds, *self.fresh).await?;
+        start::refresh(&mut *self.source, &mut bounds, &held).await?;
+        start::check_all(sinks, &bounds, &held)?;
         known_sinks.check_homes(sinks, &bounds, &held)?;
         known_sinks.check_lost(sinks, &self.settings.pipeline, (&mut *self.source, &bounds), &held).await?;
         let known = KnownLog {
@@ -167,11 +174,8 @@ impl Epoch<'_> {
                 held[index] = claim(&mut sinks[index], &claims[index]).await?;
             }
         }
-        for (sink, checkpoints) in sinks.iter().zip(&held) {
-            for (checkpoint, bound) in checkpoints.iter().filter_map(|h| Some((h, find(&bounds, &h.partition)?))) {
-                start::check(&sink.name, checkpoint, bound)?;
-            }
-        }
+        start::refresh(&mut *self.source, &mut bounds, &held).await?;
+        start::check_all(sinks, &bounds, &held)?;
         let leader = sinks.iter().position(|sink| sink.traits.keeps_positions);
         let mut next: Vec<BTreeMap<Partition, i64>> = held.iter().map(|checkpoints| positions(checkpoints)).collect();
         let kept = lowest(&next);
@@ -185,13 +189,14 @@ impl Epoch<'_> {
         }
         let lowest = lowest(&next);
         let leftover = Leftover::new(&held, &lowest);
+        let alone = leftover.len() == 0 || self.partitions.len() >= self.source.partitions().await?;
         let seek: Vec<Position> =
             lowest.iter().map(|(partition, next)| Position { partition: partition.clone(), next: *next }).collect();
         self.source.seek(&seek).await?;
         *self.fresh = false;
         info!(worker = self.settings.worker, partitions = self.partitions.len(), leftover = leftover.len(), "claimed");
         let plans = held.iter().map(|checkpoints| plans(checkpoints)).collect();
-        Ok(ClaimOutcome::Claimed(EpochStart { bounds, claims, next, leader, plans, leftover }))
+        Ok(ClaimOutcome::Claimed(EpochStart { bounds, claims, next, leader, plans, leftover, alone }))
     }
 }
 
@@ -233,10 +238,6 @@ async fn claim(sink: &mut SinkStage, claims: &[Claim]) -> Result<Vec<Checkpoint>
     let name = sink.name.clone();
     let claimed = warn_while_waiting(&name, "claiming", String::new, sink.inner.claim(claims)).await;
     claimed.map_err(|error| sink.named(error))
-}
-
-fn find<'b>(bounds: &'b [Bounds], partition: &Partition) -> Option<&'b Bounds> {
-    bounds.iter().find(|bound| bound.partition == *partition)
 }
 
 fn positions(checkpoints: &[Checkpoint]) -> BTreeMap<Partition, i64> {

@@ -14,6 +14,8 @@ pub(super) struct Leftover {
     pending: BTreeMap<Partition, VecDeque<PlanPart>>,
     /// How many parts of each plan wait.
     waiting: BTreeMap<Name, usize>,
+    /// How many parts each plan has.
+    all: BTreeMap<Name, usize>,
 }
 
 fn name(part: &PlanPart) -> Name {
@@ -47,6 +49,12 @@ impl Leftover {
                 }
             }
         }
+        // Those that no sink lacks any more count, too.
+        let all = held.iter().flatten().flat_map(|checkpoint| &checkpoint.plans);
+        let all: BTreeSet<_> = all.map(|part| (name(part), &part.range.partition)).collect();
+        for (name, _) in all {
+            *leftover.all.entry(name).or_default() += 1;
+        }
         leftover
     }
 
@@ -65,9 +73,10 @@ impl Leftover {
         self.pending.get(partition)?.front().map(|part| part.range.from)
     }
 
-    /// The earliest plan all of whose parts come next; `None` while what lies below some of them is not done. `at`: the
-    /// next offset that no batch has yet. `waits`: partitions of which nothing may come yet.
-    pub(super) fn next(&mut self, at: &BTreeMap<Partition, i64>, waits: &BTreeSet<Partition>) -> Option<Plan> {
+    /// The earliest plan all of whose parts come next, and whether these are all its parts; `None` while what lies below
+    /// some of them is not done. `at`: the next offset that no batch has yet. `waits`: partitions of which nothing may
+    /// come yet.
+    pub(super) fn next(&mut self, at: &BTreeMap<Partition, i64>, waits: &BTreeSet<Partition>) -> Option<(Plan, bool)> {
         let at = |partition: &Partition| at.get(partition).copied().unwrap_or(i64::MAX);
         let done: Vec<Partition> = self.pending.keys().cloned().collect();
         for partition in done {
@@ -90,7 +99,8 @@ impl Leftover {
         // Plans that wait for each other are of sinks whose histories differ: they are replayed in parts.
         let (_, partitions) = whole.or_else(|| if gaps { None } else { ready.iter().next() })?;
         let parts: Vec<PlanPart> = partitions.clone().iter().filter_map(|partition| self.pop(partition)).collect();
-        Plan::assemble(parts).into_iter().next()
+        let all = parts.first().is_some_and(|part| self.all.get(&name(part)) == Some(&parts.len()));
+        Some((Plan::assemble(parts).into_iter().next()?, all))
     }
 
     fn pop(&mut self, partition: &Partition) -> Option<PlanPart> {

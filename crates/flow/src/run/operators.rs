@@ -46,6 +46,26 @@ impl<'a> Operators<'a> {
         Operators { factory, settings, stages_by_recipe: BTreeMap::new(), shapes, dead_letters, stats }
     }
 
+    /// What rows of a recipe depend on.
+    pub(super) fn scope(&mut self, recipe: &Recipe) -> Result<Scope, StageError> {
+        Ok(self.ready(recipe)?.stages.scope())
+    }
+
+    /// The stages of a recipe, made where they are not kept yet.
+    fn ready(&mut self, recipe: &Recipe) -> Result<&mut CachedStages, StageError> {
+        if !self.stages_by_recipe.contains_key(recipe) {
+            if self.stages_by_recipe.len() >= STAGES_KEPT {
+                let today = self.factory.recipe();
+                self.stages_by_recipe.retain(|recipe, _| *recipe == *today);
+            }
+            let stages = self.factory.stages(recipe)?;
+            let made = stages.made(&self.shapes);
+            let fits = self.shapes.iter().zip(&made).map(|(shape, made)| shape.find(made)).collect();
+            self.stages_by_recipe.insert(recipe.clone(), CachedStages { stages, fits });
+        }
+        Ok(self.stages_by_recipe.get_mut(recipe).expect("it was put there"))
+    }
+
     /// What the sinks get of these records; bad ones are counted and told on the way.
     pub(super) async fn outputs(
         &mut self,
@@ -82,17 +102,8 @@ impl<'a> Operators<'a> {
         new: bool,
         next: &[BTreeMap<Partition, i64>],
     ) -> Result<(Vec<Output>, Vec<BadRecord>), StageError> {
-        if !self.stages_by_recipe.contains_key(&*plan.recipe) {
-            if self.stages_by_recipe.len() >= STAGES_KEPT {
-                let today = self.factory.recipe();
-                self.stages_by_recipe.retain(|recipe, _| *recipe == *today);
-            }
-            let stages = self.factory.stages(&plan.recipe)?;
-            let made = stages.made(&self.shapes);
-            let fits = self.shapes.iter().zip(&made).map(|(shape, made)| shape.find(made)).collect();
-            self.stages_by_recipe.insert((*plan.recipe).clone(), CachedStages { stages, fits });
-        }
-        let CachedStages { stages, fits } = self.stages_by_recipe.get_mut(&*plan.recipe).expect("it was put there");
+        self.ready(&plan.recipe)?;
+        let CachedStages { stages, fits } = self.stages_by_recipe.get_mut(&*plan.recipe).expect("it is ready");
         let mut outputs: Vec<Option<Output>> = vec![None; ranges.len()];
         let mut bad = Vec::new();
         for sink in 0..ranges.len() {
@@ -198,13 +209,39 @@ async fn place(bad: &BadRecord, records: &Records, source: &mut dyn Source) -> R
     Ok(place)
 }
 
+/// A plan that was made as a whole, where a worker has a part of the partitions.
+pub(super) fn in_part(plan: &Plan) -> StageError {
+    StageError::state(format!(
+        "a sink lacks a batch ({}) whose query takes it as a whole, and this worker has only a part of the partitions: \
+         the query was another when the batch was planned",
+        ranges(plan)
+    ))
+    .remedy(
+        "run one worker (`--workers 1`, and no second process), or the pipeline file as it was before, until `foretell \
+         positions show` tells that every sink has caught up; or give the batch up with `foretell positions set`",
+    )
+}
+
+/// Positions between which no batch leads any more.
+pub(super) fn no_way_on() -> StageError {
+    StageError::state(
+        "no batch leads from where the sinks are to where batches that some of them lack begin: positions were set, or \
+         sinks lost what they had, and the query takes a batch as a whole",
+    )
+    .remedy("`foretell positions show` tells where they are, `foretell positions set` moves all of them to one place")
+}
+
+fn ranges(plan: &Plan) -> String {
+    let ranges: Vec<String> = plan.ranges.iter().map(|r| format!("{} {} to {}", r.partition, r.from, r.to)).collect();
+    ranges.join(", ")
+}
+
 /// A plan whose rows do not have the columns that a sink was opened with.
 fn misfit(shape: &SinkShape, plan: &Plan, why: &str) -> StageError {
-    let ranges: Vec<String> = plan.ranges.iter().map(|r| format!("{} {} to {}", r.partition, r.from, r.to)).collect();
     StageError::state(format!(
         "sink `{}` lacks a batch ({}) that was planned with another query, model or table, whose result {why}",
         shape.name,
-        ranges.join(", ")
+        ranges(plan)
     ))
     .remedy(format!(
         "run the pipeline file as it was before, until `foretell positions show` tells that every sink has caught up; \

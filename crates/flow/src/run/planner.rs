@@ -23,19 +23,23 @@ pub(super) struct Planner<'a> {
     /// Where the log ended when the epoch began.
     pub(super) ends: BTreeMap<Partition, i64>,
     pub(super) last_time: i64,
+    /// When the epoch began, as the clock had it.
+    pub(super) begun: i64,
     /// Plans that some sink still lacks.
     pub(super) leftover: Leftover,
+    /// Whether this worker has all partitions, and so all parts of leftover plans.
+    pub(super) alone: bool,
 }
 
 impl Planner<'_> {
-    /// The plan to make again next.
-    pub(super) fn next_leftover(&mut self) -> Option<Plan> {
+    /// The plan to make again next, and whether it has all parts that it was made with.
+    pub(super) fn next_leftover(&mut self) -> Option<(Plan, bool)> {
         let waits = self.waits();
-        let mut plan = self.leftover.next(&self.at, &waits)?;
+        let (mut plan, whole) = self.leftover.next(&self.at, &waits)?;
         if is_broken(BrokenStep::ReplaysHaveANewTime) {
             plan.time = self.begin().time;
         }
-        Some(plan)
+        Some((plan, whole))
     }
 
     /// Partitions that wait for others, where batches are taken as a whole: a sink that is ahead lacks what comes next in
@@ -69,6 +73,13 @@ impl Planner<'_> {
         caps
     }
 
+    /// Whether nothing can go on: no leftover plan comes next, and every partition waits for one.
+    pub(super) fn is_stuck(&self) -> bool {
+        let caps = self.caps();
+        self.leftover.len() > 0
+            && self.at.iter().all(|(partition, at)| caps.get(partition).is_some_and(|cap| cap <= at))
+    }
+
     /// Whether all sinks lack the same.
     pub(super) fn level(&self) -> bool {
         self.next.iter().all(|next| *next == self.next[0])
@@ -92,7 +103,8 @@ impl Planner<'_> {
     pub(super) fn begin(&mut self) -> Plan {
         self.last_time = self.clock.now().max(self.last_time + 1);
         Plan {
-            id: format!("{}-{}", self.settings.worker, self.last_time),
+            // A clock that goes back gives a time again, which may be that of a plan that one sink alone has kept.
+            id: format!("{}-{:x}-{}", self.settings.worker, self.begun, self.last_time),
             time: self.last_time,
             recipe: self.factory.recipe(),
             ranges: Vec::new(),

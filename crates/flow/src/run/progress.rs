@@ -89,6 +89,11 @@ impl Stats {
     pub(super) fn lag(&self, records: i64) {
         *lock(&self.lag) = Some((records, Instant::now()));
     }
+
+    /// The partitions that the lag was of may be another's now.
+    pub(super) fn forget_lag(&self) {
+        *lock(&self.lag) = None;
+    }
 }
 
 /// Where each sink stands: by sink, by partition.

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use tracing::warn;
 
 use super::sink_task::{SinkStage, warn_while_waiting};
-use crate::{Bounds, Checkpoint, Claim, EPHEMERAL_LOG, Partition, Position, Reset, StageError};
+use crate::{Bounds, Checkpoint, Claim, EPHEMERAL_LOG, Partition, Position, Reset, Source, StageError};
 
 /// What was known of the log when the run began: partitions that came later begin at their first record.
 pub(super) struct KnownLog<'a> {
@@ -45,11 +45,6 @@ pub(super) async fn held(
         };
         if fresh {
             checkpoints.retain(|checkpoint| !bounds.iter().any(|bound| is_past(checkpoint, bound)));
-        }
-        for checkpoint in &checkpoints {
-            if let Some(bound) = bounds.iter().find(|bound| bound.partition == checkpoint.partition) {
-                check(&sink.name, checkpoint, bound)?;
-            }
         }
         held.push(checkpoints);
     }
@@ -121,8 +116,36 @@ pub(super) async fn renew(
     Ok(renewed)
 }
 
+/// Reads bounds again where a position lies beyond the end of its log: an owner of before may write on until it is
+/// fenced, and what it stored may have come since.
+pub(super) async fn refresh(
+    source: &mut dyn Source,
+    bounds: &mut Vec<Bounds>,
+    held: &[Vec<Checkpoint>],
+) -> Result<(), StageError> {
+    let beyond =
+        |bound: &Bounds| held.iter().flatten().any(|held| held.partition == bound.partition && held.next > bound.end);
+    if bounds.iter().any(beyond) {
+        let partitions: Vec<Partition> = bounds.iter().map(|bound| bound.partition.clone()).collect();
+        *bounds = source.bounds(&partitions).await?;
+    }
+    Ok(())
+}
+
+/// Stops loudly where what sinks have stored cannot go on with the log that is there.
+pub(super) fn check_all(sinks: &[SinkStage], bounds: &[Bounds], held: &[Vec<Checkpoint>]) -> Result<(), StageError> {
+    for (sink, held) in sinks.iter().zip(held) {
+        for checkpoint in held {
+            if let Some(bound) = bounds.iter().find(|bound| bound.partition == checkpoint.partition) {
+                check(&sink.name, checkpoint, bound)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Stops loudly where what a sink has stored cannot go on with the log that is there.
-pub(super) fn check(pipeline_sink: &str, checkpoint: &Checkpoint, bound: &Bounds) -> Result<(), StageError> {
+fn check(pipeline_sink: &str, checkpoint: &Checkpoint, bound: &Bounds) -> Result<(), StageError> {
     let remedy = format!(
         "`foretell positions show` tells what is stored, `foretell positions set` or `forget` of partition {} changes it",
         bound.partition

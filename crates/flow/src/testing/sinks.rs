@@ -36,6 +36,11 @@ pub trait Place: Send {
     /// How the sink behaves.
     fn traits(&self) -> SinkTraits;
 
+    /// Whether a claim alone fences earlier owners. Else the new owner's first write does: positions are compared and set.
+    fn fences_by_claim(&self) -> bool {
+        true
+    }
+
     /// From now on sinks are opened at another place, where nothing is.
     async fn renew(&mut self);
 
@@ -83,6 +88,7 @@ pub async fn run(place: &mut dyn Place) {
     ranges_that_do_not_fit_store_nothing(place).await;
     an_earlier_owner_is_fenced(place).await;
     plans_are_kept_replaced_and_trimmed(place).await;
+    a_kept_plan_replaces_what_is_stored_from_its_beginning_on(place).await;
     resets_set_and_forget(place).await;
     slices_land_with_their_batch_or_not_at_all(place).await;
     another_sink_leaves_traces_and_takes_over(place).await;
@@ -220,11 +226,23 @@ async fn an_earlier_owner_is_fenced(place: &mut dyn Place) {
     let mut first = claimed(place, &[claim(0, 0)]).await;
     first.write(&write(&[range(0, 0, 3)])).await.expect("it is stored");
     let mut second = place.open().await;
+    let mut at = 3;
     match second.claim(&[claim(0, 0)]).await {
-        Ok(_) => {
+        Ok(_) if place.fences_by_claim() => {
             let error = first.write(&write(&[range(0, 3, 6)])).await.expect_err("it is another's now");
             // A sink of one worker need not know why it can write no more.
             assert!(error.fault == Fault::Fenced || place.traits().sharing == Sharing::Single, "{error}");
+        }
+        // Until the new owner writes, the earlier one may: the new one learns it, and neither doubles the other's rows.
+        Ok(_) => {
+            first.write(&write(&[range(0, 3, 6)])).await.expect("the new owner has not written yet");
+            let error = second.write(&write(&[range(0, 3, 5)])).await.expect_err("it is not at 3 any more");
+            assert_eq!(error.fault, Fault::Fenced, "{error}");
+            assert_eq!(next(&second.claim(&[claim(0, 0)]).await.expect("it is claimed")), [(0, 6)]);
+            second.write(&write(&[range(0, 6, 7)])).await.expect("the new owner writes");
+            let error = first.write(&write(&[range(0, 6, 9)])).await.expect_err("it is another's now");
+            assert_eq!(error.fault, Fault::Fenced, "{error}");
+            at = 7;
         }
         // Where one worker alone may write, another may be refused as long as that one lives.
         Err(error) => {
@@ -233,11 +251,11 @@ async fn an_earlier_owner_is_fenced(place: &mut dyn Place) {
             second.claim(&[claim(0, 0)]).await.expect("it is claimed");
         }
     }
-    second.write(&write(&[range(0, 3, 5)])).await.expect("the new owner writes");
+    second.write(&write(&[range(0, at, at + 2)])).await.expect("the new owner writes");
     drop(first);
     close(second).await;
     let (held, landed) = seen(place, &[claim(0, 0)]).await;
-    assert_eq!((next(&held), landed), (vec![(0, 5)], offsets(0, 0, 5).collect()));
+    assert_eq!((next(&held), landed), (vec![(0, at + 2)], offsets(0, 0, at + 2).collect()));
 }
 
 /// A write that keeps its plan, and what of the plans ends at or below `floor` goes.
@@ -284,6 +302,31 @@ async fn plans_are_kept_replaced_and_trimmed(place: &mut dyn Place) {
     let (held, _) = seen(place, &[claim(0, 0)]).await;
     assert_eq!(kept(&held), [(3, 9)], "pieces replace what is stored from their begin on");
     assert_eq!(held[0].plans, whole.plan.parts().collect::<Vec<_>>());
+}
+
+/// Plans that were stored for what was not run yet: others of the same records replace them.
+async fn a_kept_plan_replaces_what_is_stored_from_its_beginning_on(place: &mut dyn Place) {
+    let keeping = |ranges: &[Range], parts: &[Range]| {
+        let mut write = write(ranges);
+        let plan = Plan { ranges: parts.to_vec(), ..Plan::clone(&write.plan) };
+        let floor = vec![Position { partition: partition(0), next: 0 }];
+        write.retention = Some(PlanRetention { parts: plan.parts().collect(), floor });
+        write
+    };
+    place.renew().await;
+    let mut sink = claimed(place, &[claim(0, 0)]).await;
+    for stored in [range(0, 4, 6), range(0, 6, 9)] {
+        let (from, to) = match stored.from {
+            4 => (0, 2),
+            _ => (2, 3),
+        };
+        sink.write(&keeping(&[range(0, from, to)], &[stored])).await.expect("it is stored");
+    }
+    sink.write(&keeping(&[range(0, 3, 4)], &[range(0, 5, 8)])).await.expect("it is stored");
+    drop(sink);
+    let (held, _) = seen(place, &[claim(0, 0)]).await;
+    let kept: Vec<(i64, i64)> = held[0].plans.iter().map(|part| (part.range.from, part.range.to)).collect();
+    assert_eq!(kept, [(5, 8)], "parts that reach beyond the new one's beginning are gone");
 }
 
 async fn resets_set_and_forget(place: &mut dyn Place) {

@@ -124,6 +124,18 @@ async fn a_position_beyond_the_log_stops_loudly() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_grew_while_it_was_claimed_stops_nobody() {
+    let stores = Stores::default();
+    for store in &stores {
+        store.lock().unwrap().positions.extend((0..PARTITIONS).map(|index| (partition(index), 350)));
+    }
+    let mut worker = worker(3, &stores, Trigger::AvailableNow, false, "a");
+    worker.source = Box::new(MemorySource { ends: vec![300], ..MemorySource::quiet() });
+    worker.run(CancellationToken::new()).await.unwrap();
+    assert!(stores[0].lock().unwrap().positions.values().all(|next| *next == RECORDS));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_query_over_whole_batches_wants_all_partitions() {
     let stores = Stores::default();
     let mut shared = worker(8, &stores, Trigger::AvailableNow, false, "a");

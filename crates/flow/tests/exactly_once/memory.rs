@@ -36,6 +36,8 @@ pub(crate) struct MemorySource {
     pub(crate) notes: Vec<String>,
     /// Where the group is.
     pub(crate) committed: HashMap<i32, i64>,
+    /// The ends that it tells first, of a log that grows.
+    pub(crate) ends: Vec<i64>,
     /// How often it was asked how far behind positions are.
     pub(crate) asked: Arc<AtomicU64>,
 }
@@ -52,6 +54,7 @@ impl MemorySource {
             later: Vec::new(),
             notes: Vec::new(),
             committed: HashMap::new(),
+            ends: Vec::new(),
             asked: Arc::default(),
         }
     }
@@ -95,11 +98,12 @@ impl Source for MemorySource {
     }
 
     async fn bounds(&mut self, partitions: &[Partition]) -> Result<Vec<Bounds>, StageError> {
+        let end = self.ends.pop().unwrap_or(RECORDS);
         let bound = |partition: &Partition| Bounds {
             partition: partition.clone(),
             identity: "log".into(),
             first: 0,
-            end: RECORDS,
+            end,
             // `start: latest` where partitions come later, or the group is somewhere.
             start: if self.later.is_empty() && self.committed.is_empty() { 0 } else { RECORDS },
             committed: self.committed.get(&partition.index).copied(),

@@ -31,6 +31,10 @@ impl Place for Bed {
         parse(self.settings(json!({}))).traits()
     }
 
+    fn fences_by_claim(&self) -> bool {
+        false
+    }
+
     async fn renew(&mut self) {
         for table in ["result", "foretell_progress", "foretell_plans", "foretell_rejected"] {
             self.run(&format!("DROP TABLE IF EXISTS {table}")).await;

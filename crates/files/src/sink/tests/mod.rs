@@ -33,6 +33,7 @@ macro_rules! on_each_storage {
 mod conformance;
 mod crash;
 mod exact;
+mod hostile;
 mod mortal;
 mod services;
 mod settings;

@@ -20,7 +20,7 @@ async fn a_file_that_is_no_text_stops_by_its_name() {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(b"id,name\n1,a\n").unwrap();
     let cases: [(&str, Vec<u8>, &str, &str); 6] = [
-        ("a.csv", utf16, "it is UTF-16", "iconv"),
+        ("a.csv", utf16, "it is UTF-16", "encoding: utf-16"),
         ("a.csv", gzip.finish().unwrap(), "it is gzip data", "compression: gzip"),
         ("a.csv.gz", b"id,name\n1,a\n".to_vec(), "it is not gzip data", "compression: none"),
         ("a.csv.zst", b"id,name\n1,a\n".to_vec(), "it is not Zstandard data", "compression: none"),
@@ -39,25 +39,110 @@ async fn a_file_that_is_no_text_stops_by_its_name() {
     }
 }
 
+fn json_of(columns: Value) -> DecodeSpec {
+    DecodeSpec { kind: "json".into(), settings: json!({ "columns": columns }) }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn json_that_has_not_an_object_a_line_stops() {
-    let decode = || DecodeSpec { kind: "json".into(), settings: json!({ "columns": [{ "id": "int64" }] }) };
-    for (content, what) in [
-        ("[{\"id\":1},\n {\"id\":2}\n]\n", "one JSON list"),
-        ("[\n{\"id\":1},\n{\"id\":2}\n]\n", "one JSON list"),
-        ("[{\"id\":1},{\"id\":2}]", "one JSON list"),
-        ("\n  [{\"id\":1},{\"id\":2}]\n\n", "one JSON list"),
-        ("{\n  \"id\": 1\n}\n", "stand on several lines each"),
-        ("{ \"id\":\n 1 }\n{ \"id\":\n 1 }\n", "stand on several lines each"),
+async fn lists_and_objects_over_several_lines_are_read_whole() {
+    let decode = json_of(json!([{ "id": "int64" }]));
+    for content in [
+        "[{\"id\":1},\n {\"id\":2}\n]\n",
+        "[\n{\"id\":1},\n{\"id\":2}\n]\n",
+        "[{\"id\":1},{\"id\":2}]",
+        "\u{feff}\n  [{\"id\":1},{\"id\":2}]\n\n",
+        "{\n\"id\":1\n}\n{\n\"id\":2}\n",
+        "{ \"id\":\n 1 }\n{ \"id\":\n 2 }\n",
     ] {
         let fixture = Fixture::new();
         fixture.write("a.json", content);
-        let error = stops(&fixture, &decode(), json!({})).await;
-        assert!(error.message.contains(what) && error.message.contains("a.json"), "{content}: {error}");
-        assert!(error.remedy.contains("jq -c"), "{error}");
-        let error = infer(&fixture, json!({})).await.unwrap_err();
-        assert!(error.message.contains(what), "{content}: {error}");
+        let seen = read(&fixture, &*settings(json!({})), &decode, 2).await.unwrap();
+        let squeezed: Vec<(i64, String)> =
+            seen.iter().map(|seen| (seen.line, seen.value.split_whitespace().collect())).collect();
+        assert_eq!(squeezed, [(1, "{\"id\":1}".to_string()), (2, "{\"id\":2}".to_string())], "{content}");
+        assert_eq!(infer(&fixture, json!({})).await.unwrap(), json!([{ "id": "int64?" }]), "{content}");
+        // Who says that it is JSON Lines is told that it is not.
+        let fixture = Fixture::new();
+        fixture.write("a.json", content);
+        let error = stops(&fixture, &decode, json!({ "format": "jsonl" })).await;
+        assert!(error.message.contains("a.json: it") && error.remedy.contains("`format: json`"), "{error}");
     }
+    let fixture = Fixture::new();
+    fixture.write("a.json", "[{\"id\":1},\n{\"id\":2},\n{\"i");
+    let error = stops(&fixture, &decode, json!({})).await;
+    assert!(error.message.contains("a.json: its JSON list has no end: the file is cut off"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_list_is_read_once_though_it_was_cut_into_parts() {
+    let fixture = Fixture::new();
+    let values: Vec<String> = (0..20_000).map(|id| format!("  {{\n    \"id\": {id}, \"t\": \"],[\"\n  }}")).collect();
+    fixture.write("a.json", format!("[\n{}\n]\n", values.join(",\n")));
+    let decode = json_of(json!([{ "id": "int64" }]));
+    let source = settings(json!({ "split": 20_000, "partitions": 4 }));
+    let seen = read(&fixture, &*source, &decode, 3).await.unwrap();
+    assert_eq!(seen.len(), 20_000);
+    assert!(seen.iter().zip(0..).all(|(seen, id)| seen.line == id + 1 && seen.value.contains(&format!(" {id},"))));
+    // From the middle on.
+    let mut open = source.open(&fixture.context(&decode, (0, 1), true), false).await.unwrap();
+    let from = BTreeMap::from([(seen[0].partition, seen[12_344].offset + 1)]);
+    let (rest, _) = drain(&mut *open, &from).await.unwrap();
+    assert_eq!(rest.iter().map(|seen| seen.line).collect::<Vec<_>>(), (12_346..=20_000).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn texts_in_other_encodings() {
+    let text: String = std::iter::once("id,städte\n".to_string())
+        .chain((0..3000).map(|id| format!("{id},Köln {}\n", "é".repeat(id % 7))))
+        .collect();
+    let utf16: Vec<u8> = format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let big_endian: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+    let latin: Vec<u8> = text.chars().map(|letter| letter as u8).collect();
+    let expected: Vec<(i64, &str)> = (1..).zip(text.lines()).skip(1).collect();
+    for (encoding, bytes) in [("utf-16", utf16), ("utf-16be", big_endian), ("latin1", latin)] {
+        let fixture = Fixture::new();
+        fixture.write("a.CSV", &bytes);
+        fixture.write("b.csv.ZST", zstd::encode_all(&bytes[..], 0).unwrap());
+        let source = settings(json!({ "encoding": encoding, "split": 5000, "partitions": 4 }));
+        let found = source.infer(fixture.folder.path(), None).await.unwrap().decode;
+        assert_eq!(found.settings["columns"], json!([{ "id": "int64?" }, { "städte": "utf8?" }]), "{encoding}");
+        let seen = read(&fixture, &*source, &found, 2).await.unwrap();
+        assert_eq!(values(&seen), [&expected[..], &expected[..]].concat(), "{encoding}");
+    }
+    // What is not in the encoding is left for the decoder to refuse.
+    let fixture = Fixture::new();
+    fixture.write("a.csv", b"id,n\n1,\xca\xfd\n2,\xff\n");
+    let source = settings(json!({ "encoding": "gbk" }));
+    let mut open = source.open(&fixture.context(&csv(&["id", "n"]), (0, 1), true), false).await.unwrap();
+    let Event::Assigned(partitions) = open.next(DEMAND).await.unwrap() else { panic!("they come first") };
+    open.seek(&partitions.iter().map(|p| Position { partition: p.clone(), next: 0 }).collect::<Vec<_>>())
+        .await
+        .unwrap();
+    let mut found = Vec::new();
+    while found.len() < 2 {
+        let Event::Records(chunk) = open.next(DEMAND).await.unwrap() else { panic!("there are two records") };
+        found.extend((0..chunk.records.len()).map(|row| chunk.records.value(row).unwrap().trim_ascii().to_vec()));
+    }
+    assert_eq!(found[0], "1,数".as_bytes());
+    assert!(std::str::from_utf8(&found[1]).is_err(), "{:?}", found[1]);
+    // And a header that cannot be read says what would help.
+    let fixture = Fixture::new();
+    fixture.write("a.csv", b"id,\xca\xfd\n1,2\n");
+    let error = infer(&fixture, json!({})).await.unwrap_err();
+    assert!(error.message.contains("it is not in UTF-8") && error.remedy.contains("`encoding`"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_is_one_however_it_is_written() {
+    let fixture = Fixture::new();
+    fixture.write("a.csv", "id\n1\n");
+    let source = settings(json!({ "path": ["in/*.csv", "in/../in/a.csv", "./in//a.csv", "in"] }));
+    assert_eq!(read(&fixture, &*source, &csv(&["id"]), 1).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_that_are_no_json_are_bad_records() {
+    let decode = || json_of(json!([{ "id": "int64" }]));
     // Bad records are those of the decoder.
     for content in ["{\"id\":1\n{\"id\":2}\n", "[1]\n{\"id\":2}\n", "{\"id\":1}\n[\n", "x\n[1]\n"] {
         let fixture = Fixture::new();

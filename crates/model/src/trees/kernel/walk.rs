@@ -13,7 +13,7 @@ use super::super::plan::{Leaf, Threshold};
 const SIDE_BY_SIDE: usize = 16;
 
 /// Steps between two looks whether all walks have ended.
-const STEPS: usize = 4;
+const STEPS: u32 = 4;
 
 /// Rows whose values stay in the second-level cache, by their number of values.
 const VALUES: usize = 1 << 15;
@@ -127,6 +127,8 @@ struct Root {
     node: u32,
     /// How many nodes it has.
     count: u32,
+    /// Steps to its deepest leaf.
+    depth: u32,
     /// The first output that it adds to.
     offset: u32,
 }
@@ -212,8 +214,10 @@ impl<T: Threshold, V: Leaf> Walk<T, V> {
         let mut from_file = vec![NONE];
         steps.push(leaf(root));
         // Depth first, and first the side to which more rows went in training: most ways lead on to what is near.
-        let mut open = vec![(0u32, root)];
-        while let Some((node, at)) = open.pop() {
+        let mut open = vec![(0u32, root, 0u32)];
+        let mut deepest = 0;
+        while let Some((node, at, depth)) = open.pop() {
+            deepest = deepest.max(depth);
             let from = &tree.nodes[node as usize];
             if from.is_leaf() {
                 from_file[at - root] = from.feature;
@@ -232,7 +236,7 @@ impl<T: Threshold, V: Leaf> Walk<T, V> {
                     self.set[at] = first_set + from.set;
                 }
             }
-            let (left, right) = ((from.left, left), (from.right, left + 1));
+            let (left, right) = ((from.left, left, depth + 1), (from.right, left + 1, depth + 1));
             let cover = |child: u32| tree.nodes[child as usize].cover;
             open.extend(if cover(from.left) < cover(from.right) { [left, right] } else { [right, left] });
         }
@@ -251,7 +255,12 @@ impl<T: Threshold, V: Leaf> Walk<T, V> {
                 self.values.extend(tree.values[first..first + self.width].iter().map(|value| weight(*value)));
             }
         }
-        self.trees.push(Root { node: root as u32, count: (steps.len() - root) as u32, offset: tree.offset });
+        self.trees.push(Root {
+            node: root as u32,
+            count: (steps.len() - root) as u32,
+            depth: deepest,
+            offset: tree.offset,
+        });
     }
 
     /// Whether some splits look at sets of categories.
@@ -340,10 +349,11 @@ impl<T: Threshold, V: Leaf> Walk<T, V> {
                 ahead.ask();
                 let count = rows.len() / self.columns;
                 let mut at = [0; SIDE_BY_SIDE];
-                let mut moved = true;
-                while moved {
-                    let mut difference = 0;
-                    for _ in 0..STEPS {
+                let (mut left, mut moved) = (root.depth, true);
+                while moved && left > 0 {
+                    let (steps, mut difference) = (left.min(STEPS), 0);
+                    left -= steps;
+                    for _ in 0..steps {
                         difference = 0;
                         for (at, row) in at.iter_mut().zip(rows.chunks_exact(self.columns)) {
                             let next = self.next::<L, CARE>(nodes, sets, *at, row);
@@ -370,11 +380,13 @@ impl<T: Threshold, V: Leaf> Walk<T, V> {
     ) {
         for (place, row) in keys.chunks_exact(self.columns).enumerate() {
             for roots in self.trees.chunks(SIDE_BY_SIDE) {
+                let deepest = roots.iter().map(|root| root.depth).max().unwrap_or(0);
                 let mut at = [0; SIDE_BY_SIDE];
-                let mut moved = true;
-                while moved {
-                    let mut difference = 0;
-                    for _ in 0..STEPS {
+                let (mut left, mut moved) = (deepest, true);
+                while moved && left > 0 {
+                    let (count, mut difference) = (left.min(STEPS), 0);
+                    left -= count;
+                    for _ in 0..count {
                         difference = 0;
                         for (at, root) in at.iter_mut().zip(roots) {
                             let root = root.node as usize;
