@@ -20,8 +20,8 @@ use crate::{health, history, status};
 const PAGE: &str = include_str!("page.html");
 
 /// The page may run its own script and ask its own server, and nobody may frame it.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; \
-                      frame-ancestors 'none'";
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
+                      img-src data:; frame-ancestors 'none'";
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
