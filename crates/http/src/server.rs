@@ -21,7 +21,7 @@ const PAGE: &str = include_str!("page.html");
 
 /// The page may run its own script and ask its own server, and nobody may frame it.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
-                      frame-ancestors 'none'";
+                      img-src data:; frame-ancestors 'none'";
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
