@@ -23,6 +23,7 @@ pub(crate) mod hist_gradient_boosting;
 pub(crate) mod isolation_forest;
 pub(crate) mod isotonic;
 pub(crate) mod k_bins;
+pub(crate) mod k_means;
 pub(crate) mod label_binarizer;
 pub(crate) mod label_encoder;
 pub(crate) mod lightgbm;
@@ -91,6 +92,7 @@ pub const FAMILIES: &[Family] = &[
     isolation_forest::FAMILY,
     isotonic::FAMILY,
     k_bins::FAMILY,
+    k_means::FAMILY,
     label_binarizer::FAMILY,
     label_encoder::FAMILY,
     lightgbm::FAMILY,

@@ -8,17 +8,8 @@ const ANY: State = State::DICT.or(State::TUPLE).or(State::EMPTY).or(State::SLOTS
 
 pub(in crate::families) const ENTRIES: &[Entry] = &[
     Entry::class("sklearn.cluster._agglomerative", "AgglomerativeClustering"),
-    Entry::class("sklearn.cluster._birch", "Birch"),
-    Entry::class("sklearn.cluster._birch", "_CFNode"),
-    Entry::class("sklearn.cluster._birch", "_CFSubcluster"),
     Entry::class("sklearn.cluster._dbscan", "DBSCAN"),
-    Entry::class("sklearn.cluster._k_means", "KMeans"),
-    Entry::class("sklearn.cluster._k_means", "MiniBatchKMeans"),
-    Entry::class("sklearn.cluster._kmeans", "KMeans"),
-    Entry::class("sklearn.cluster._kmeans", "MiniBatchKMeans"),
     Entry::class("sklearn.cluster._mean_shift", "MeanShift"),
-    Entry::class("sklearn.cluster.k_means_", "KMeans"),
-    Entry::class("sklearn.cluster.k_means_", "MiniBatchKMeans"),
     Entry::class("sklearn.covariance._elliptic_envelope", "EllipticEnvelope"),
     Entry::class("sklearn.cross_decomposition._pls", "PLSRegression"),
     Entry::class("sklearn.cross_decomposition.pls_", "PLSRegression"),
