@@ -31,6 +31,7 @@ pub(crate) mod linear;
 pub(crate) mod missing_indicator;
 pub(crate) mod multi_label_binarizer;
 pub(crate) mod multi_output;
+pub(crate) mod naive_bayes;
 pub(crate) mod normalizer;
 pub(crate) mod one_hot_encoder;
 pub(crate) mod one_hot_of_integers;
@@ -100,6 +101,7 @@ pub const FAMILIES: &[Family] = &[
     missing_indicator::FAMILY,
     multi_label_binarizer::FAMILY,
     multi_output::FAMILY,
+    naive_bayes::FAMILY,
     normalizer::FAMILY,
     one_hot_encoder::FAMILY,
     one_hot_of_integers::FAMILY,
