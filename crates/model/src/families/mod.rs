@@ -29,6 +29,7 @@ pub(crate) mod label_encoder;
 pub(crate) mod lightgbm;
 pub(crate) mod linear;
 pub(crate) mod missing_indicator;
+pub(crate) mod mlp;
 pub(crate) mod multi_label_binarizer;
 pub(crate) mod multi_output;
 pub(crate) mod naive_bayes;
@@ -99,6 +100,7 @@ pub const FAMILIES: &[Family] = &[
     lightgbm::FAMILY,
     linear::FAMILY,
     missing_indicator::FAMILY,
+    mlp::FAMILY,
     multi_label_binarizer::FAMILY,
     multi_output::FAMILY,
     naive_bayes::FAMILY,
