@@ -51,6 +51,7 @@ pub(crate) mod search;
 pub(crate) mod simple_imputer;
 pub(crate) mod spline_transformer;
 pub(crate) mod stacking;
+pub(crate) mod svm;
 pub(crate) mod target_encoder;
 pub(crate) mod tfidf_transformer;
 pub(crate) mod thresholds;
@@ -122,6 +123,7 @@ pub const FAMILIES: &[Family] = &[
     simple_imputer::FAMILY,
     spline_transformer::FAMILY,
     stacking::FAMILY,
+    svm::FAMILY,
     target_encoder::FAMILY,
     tfidf_transformer::FAMILY,
     thresholds::FAMILY,
