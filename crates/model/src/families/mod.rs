@@ -33,6 +33,7 @@ pub(crate) mod mlp;
 pub(crate) mod multi_label_binarizer;
 pub(crate) mod multi_output;
 pub(crate) mod naive_bayes;
+pub(crate) mod neighbors;
 pub(crate) mod normalizer;
 pub(crate) mod one_hot_encoder;
 pub(crate) mod one_hot_of_integers;
@@ -105,6 +106,7 @@ pub const FAMILIES: &[Family] = &[
     multi_label_binarizer::FAMILY,
     multi_output::FAMILY,
     naive_bayes::FAMILY,
+    neighbors::FAMILY,
     normalizer::FAMILY,
     one_hot_encoder::FAMILY,
     one_hot_of_integers::FAMILY,

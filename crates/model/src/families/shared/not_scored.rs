@@ -1,18 +1,13 @@
 //! Classes of scikit-learn that are known and not scored. A file that holds them is read all the same: a model beside
 //! them is found, and one with them inside is refused with its place and what is supported.
 
-use foretell_pickle::{Entry, State};
-
-/// Cython's classes bring any state or none.
-const ANY: State = State::DICT.or(State::TUPLE).or(State::EMPTY).or(State::SLOTS);
+use foretell_pickle::Entry;
 
 pub(in crate::families) const ENTRIES: &[Entry] = &[
     Entry::class("sklearn.cluster._agglomerative", "AgglomerativeClustering"),
     Entry::class("sklearn.cluster._dbscan", "DBSCAN"),
     Entry::class("sklearn.cluster._mean_shift", "MeanShift"),
     Entry::class("sklearn.covariance._elliptic_envelope", "EllipticEnvelope"),
-    Entry::class("sklearn.cross_decomposition._pls", "PLSRegression"),
-    Entry::class("sklearn.cross_decomposition.pls_", "PLSRegression"),
     Entry::class("sklearn.decomposition._factor_analysis", "FactorAnalysis"),
     Entry::class("sklearn.decomposition._fastica", "FastICA"),
     Entry::class("sklearn.decomposition._kernel_pca", "KernelPCA"),
@@ -20,8 +15,6 @@ pub(in crate::families) const ENTRIES: &[Entry] = &[
     Entry::class("sklearn.decomposition._nmf", "NMF"),
     Entry::class("sklearn.decomposition.nmf", "NMF"),
     Entry::class("sklearn.decomposition.online_lda", "LatentDirichletAllocation"),
-    Entry::class("sklearn.discriminant_analysis", "LinearDiscriminantAnalysis"),
-    Entry::class("sklearn.discriminant_analysis", "QuadraticDiscriminantAnalysis"),
     Entry::class("sklearn.ensemble._forest", "RandomTreesEmbedding"),
     Entry::class("sklearn.ensemble.forest", "RandomTreesEmbedding"),
     Entry::class("sklearn.gaussian_process._gpc", "GaussianProcessClassifier"),
@@ -47,34 +40,14 @@ pub(in crate::families) const ENTRIES: &[Entry] = &[
     Entry::class("sklearn.linear_model._ransac", "RANSACRegressor"),
     Entry::class("sklearn.linear_model._stochastic_gradient", "SGDOneClassSVM"),
     Entry::class("sklearn.linear_model.ransac", "RANSACRegressor"),
-    Entry::class("sklearn.metrics._dist_metrics", "ManhattanDistance").with_state(ANY),
-    Entry::class("sklearn.metrics._dist_metrics", "ManhattanDistance64").with_state(ANY),
-    Entry::class("sklearn.metrics._dist_metrics", "MinkowskiDistance").with_state(ANY),
-    Entry::class("sklearn.metrics._dist_metrics", "MinkowskiDistance64").with_state(ANY),
     Entry::class("sklearn.mixture._bayesian_mixture", "BayesianGaussianMixture"),
-    Entry::class("sklearn.mixture._gaussian_mixture", "GaussianMixture"),
-    Entry::class("sklearn.mixture.gaussian_mixture", "GaussianMixture"),
-    Entry::class("sklearn.neighbors._ball_tree", "BallTree").with_state(ANY),
-    Entry::function("sklearn.neighbors._ball_tree", "newObj"),
     Entry::class("sklearn.neighbors._classification", "RadiusNeighborsClassifier"),
-    Entry::class("sklearn.neighbors._dist_metrics", "ManhattanDistance").with_state(ANY),
     Entry::class("sklearn.neighbors._kde", "KernelDensity"),
     Entry::class("sklearn.neighbors._lof", "LocalOutlierFactor"),
     Entry::class("sklearn.neighbors._nearest_centroid", "NearestCentroid"),
-    Entry::class("sklearn.neighbors._regression", "KNeighborsRegressor"),
     Entry::class("sklearn.neighbors._regression", "RadiusNeighborsRegressor"),
     Entry::class("sklearn.neighbors._unsupervised", "NearestNeighbors"),
-    Entry::class("sklearn.neighbors.ball_tree", "BallTree").with_state(ANY),
-    Entry::function("sklearn.neighbors.ball_tree", "newObj"),
-    Entry::class("sklearn.neighbors.classification", "KNeighborsClassifier"),
-    Entry::class("sklearn.neighbors.dist_metrics", "EuclideanDistance").with_state(ANY),
-    Entry::class("sklearn.neighbors.dist_metrics", "ManhattanDistance").with_state(ANY),
-    Entry::function("sklearn.neighbors.dist_metrics", "newObj"),
-    Entry::class("sklearn.neighbors.kd_tree", "BinaryTree").with_state(ANY),
-    Entry::class("sklearn.neighbors.kd_tree", "KDTree").with_state(ANY),
-    Entry::function("sklearn.neighbors.kd_tree", "newObj"),
     Entry::class("sklearn.neighbors.lof", "LocalOutlierFactor"),
-    Entry::class("sklearn.neighbors.regression", "KNeighborsRegressor"),
     Entry::class("sklearn.neighbors.unsupervised", "NearestNeighbors"),
     Entry::class("sklearn.preprocessing._data", "KernelCenterer"),
     Entry::class("sklearn.random_projection", "SparseRandomProjection"),
