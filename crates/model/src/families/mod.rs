@@ -11,6 +11,7 @@ pub(crate) mod count_vectorizer;
 pub(crate) mod data_frame_mapper;
 pub(crate) mod decomposition;
 pub(crate) mod dict_vectorizer;
+pub(crate) mod discriminant;
 pub(crate) mod dummy;
 pub(crate) mod feature_hasher;
 pub(crate) mod feature_selection;
@@ -84,6 +85,7 @@ pub const FAMILIES: &[Family] = &[
     data_frame_mapper::FAMILY,
     decomposition::FAMILY,
     dict_vectorizer::FAMILY,
+    discriminant::FAMILY,
     dummy::FAMILY,
     feature_hasher::FAMILY,
     feature_selection::FAMILY,
