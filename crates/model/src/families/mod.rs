@@ -18,6 +18,7 @@ pub(crate) mod feature_selection;
 pub(crate) mod feature_union;
 pub(crate) mod forest;
 pub(crate) mod function_transformer;
+pub(crate) mod gaussian_mixture;
 pub(crate) mod gradient_boosting;
 pub(crate) mod hashing_vectorizer;
 pub(crate) mod hist_gradient_boosting;
@@ -92,6 +93,7 @@ pub const FAMILIES: &[Family] = &[
     feature_union::FAMILY,
     forest::FAMILY,
     function_transformer::FAMILY,
+    gaussian_mixture::FAMILY,
     gradient_boosting::FAMILY,
     hashing_vectorizer::FAMILY,
     hist_gradient_boosting::FAMILY,
