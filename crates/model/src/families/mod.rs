@@ -43,6 +43,7 @@ pub(crate) mod one_vs_one;
 pub(crate) mod one_vs_rest;
 pub(crate) mod ordinal_encoder;
 pub(crate) mod pipeline;
+pub(crate) mod pls;
 pub(crate) mod pmml_domains;
 pub(crate) mod polynomial_features;
 pub(crate) mod power_transformer;
@@ -118,6 +119,7 @@ pub const FAMILIES: &[Family] = &[
     one_vs_rest::FAMILY,
     ordinal_encoder::FAMILY,
     pipeline::FAMILY,
+    pls::FAMILY,
     pmml_domains::FAMILY,
     polynomial_features::FAMILY,
     power_transformer::FAMILY,
