@@ -45,3 +45,31 @@ fn piece<'t>(rest: &mut &'t [u8]) -> &'t [u8] {
     *rest = after;
     piece
 }
+
+/// A column of each type, which may be missing.
+pub fn columns() -> serde_json::Value {
+    const TYPES: [&str; 15] = [
+        "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64", "utf8", "bool", "date",
+        "timestamp", "decimal(12,2)",
+    ];
+    TYPES.iter().map(|name| serde_json::json!({ *name: format!("{name}?") })).collect()
+}
+
+/// The columns of a sink.
+pub fn schema() -> arrow::datatypes::SchemaRef {
+    use arrow::datatypes::{DataType, Field, Schema};
+    Schema::new(vec![Field::new("id", DataType::Int64, true)]).into()
+}
+
+/// Decodes the lines of a text as records: each is a row or is refused.
+pub fn decode(kind: &str, settings: serde_json::Value, text: &[u8]) {
+    let kind = foretell_decode::DECODERS.iter().find(|known| known.name == kind).expect("it is a decoder");
+    let settings = (kind.parse)(settings).ok().expect("the settings are right");
+    let mut records = foretell_flow::RecordsBuilder::new("fuzz".into());
+    for (offset, line) in (0..).zip(text.split(|byte| *byte == 0)) {
+        records.push(0, offset, None, None, Some(line), Vec::new());
+    }
+    let records = records.finish();
+    let decoded = settings.open().expect("it opens").decode(&records);
+    assert_eq!(decoded.columns.num_rows() + decoded.bad.len(), records.len());
+}

@@ -3,8 +3,8 @@
 use crate::harness::case::{check, check_pipeline, same};
 use crate::harness::database::Database;
 use crate::harness::orders::ORDERS;
-use crate::harness::place::Place;
 use crate::harness::root;
+use crate::harness::sandbox::Sandbox;
 
 /// The example as it is committed, with other addresses and names.
 #[test]
@@ -75,12 +75,12 @@ sinks:
   db: { sql: { url: { env: POSTGRES_URL }, table: groups_${id}, create: true } }
 trigger: { mode: available_now, max_rows: 70 }
 ";
-    let place = Place::new("groups");
-    place.pipeline(text);
-    place.topics(text);
-    place.orders(0..400);
-    place.run(&["run"]).well();
-    let table = place.name("groups");
+    let sandbox = Sandbox::new("groups");
+    sandbox.pipeline(text);
+    sandbox.topics(text);
+    sandbox.orders(0..400);
+    sandbox.run(&["run"]).well();
+    let table = sandbox.name("groups");
     assert!(Database::Postgres.count(&table) >= 12, "six batches or more, two groups in each");
     let sums = Database::Postgres.select(
         &["sex", "n", "years"],

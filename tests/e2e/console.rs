@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::harness::case::same;
 use crate::harness::kafka;
 use crate::harness::orders::{ORDERS, order};
-use crate::harness::place::Place;
+use crate::harness::sandbox::Sandbox;
 use crate::harness::streams::{SHARED, expected, landed, table};
 use crate::harness::{root, until};
 
@@ -40,12 +40,12 @@ fn the_forest_prints_what_python_predicts() {
         assert!(text.contains(from), "the example has `{from}`");
         text = text.replace(from, to);
     }
-    let place = Place::new("forest");
-    place.pipeline(&text);
-    place.topics(&text);
+    let sandbox = Sandbox::new("forest");
+    sandbox.pipeline(&text);
+    sandbox.topics(&text);
     let record = |at: usize| (None, Some(ORDERS[at].pno.clone()), Some(ORDERS[at].features.clone()));
-    kafka::produce(&place.name("in"), (0..ORDERS.len()).map(record));
-    let printed = place.run(&["run"]).well().out;
+    kafka::produce(&sandbox.name("in"), (0..ORDERS.len()).map(record));
+    let printed = sandbox.run(&["run"]).well().out;
     let seconds = |order: &crate::harness::orders::Order| order.rf.parse::<f64>().unwrap();
     let line = |o: &crate::harness::orders::Order| format!("{} {} {}", o.pno, o.rf, seconds(o) as i64 / 60);
     same("rows on the screen", ORDERS.iter().map(line).collect(), joined(rows(&printed, "screen")));
@@ -69,14 +69,14 @@ state: state
 
 #[test]
 fn a_dry_run_prints_each_sink_and_leaves_no_trace() {
-    let place = Place::new("dry");
-    place.pipeline(SINKS_DOWN);
-    place.topics(SINKS_DOWN);
-    place.orders(0..200);
-    kafka::produce(&place.name("in"), [(None, Some("bad"), Some("no order"))]);
+    let sandbox = Sandbox::new("dry");
+    sandbox.pipeline(SINKS_DOWN);
+    sandbox.topics(SINKS_DOWN);
+    sandbox.orders(0..200);
+    kafka::produce(&sandbox.name("in"), [(None, Some("bad"), Some("no order"))]);
     // Twice, since the first moves nothing.
     for _ in 0..2 {
-        let printed = place.run(&["run", "--console", "--rows", "70"]).well().out;
+        let printed = sandbox.run(&["run", "--console", "--rows", "70"]).well().out;
         let age = |at: usize| order(at).features.split(',').nth(4).unwrap();
         let all = (0..200).map(|at| format!("p{at} {} {}", order(at).minutes, age(at))).collect();
         same("db", all, joined(rows(&printed, "db")));
@@ -89,27 +89,27 @@ fn a_dry_run_prints_each_sink_and_leaves_no_trace() {
             assert!(letters[0].contains(&cell.to_string()), "`{cell}` is not in {letters:?}");
         }
     }
-    assert!(!kafka::group_exists(&place.id), "no group was joined");
-    assert!(kafka::read(&place.name("old")).is_empty());
-    assert!(!place.dir.path().join("state").exists());
+    assert!(!kafka::group_exists(&sandbox.id), "no group was joined");
+    assert!(kafka::read(&sandbox.name("old")).is_empty());
+    assert!(!sandbox.dir.path().join("state").exists());
 }
 
 #[test]
 fn a_dry_run_begins_where_it_is_told_and_moves_no_position() {
     let text = SHARED.replace("mode: continuous", "mode: available_now");
-    let place = Place::ready("from", &text);
-    place.orders(0..100);
-    place.run(&["run"]).well();
-    place.orders(100..150);
+    let sandbox = Sandbox::ready("from", &text);
+    sandbox.orders(0..100);
+    sandbox.run(&["run"]).well();
+    sandbox.orders(100..150);
     for (from, numbers) in [("start", 0..150), ("earliest", 0..150), ("latest", 0..0), ("positions", 100..150)] {
-        let printed = place.run(&["run", "--console", "--rows", "500", "--from", from]).well().out;
+        let printed = sandbox.run(&["run", "--console", "--rows", "500", "--from", from]).well().out;
         let rows = rows(&printed, "db").into_iter().map(|row| row[..2].join(" ")).collect();
         same(from, expected(numbers), rows);
     }
-    assert_eq!(landed(&place), 100);
-    place.run(&["run"]).well();
-    same("table", expected(0..150), table(&place));
-    let usage = place.run(&["run", "--from", "latest"]);
+    assert_eq!(landed(&sandbox), 100);
+    sandbox.run(&["run"]).well();
+    same("table", expected(0..150), table(&sandbox));
+    let usage = sandbox.run(&["run", "--from", "latest"]);
     assert_eq!(usage.code, Some(2), "{}", usage.err);
 }
 
@@ -117,18 +117,18 @@ fn a_dry_run_begins_where_it_is_told_and_moves_no_position() {
 fn ctrl_c_ends_a_dry_run_at_once() {
     for trigger in ["continuous", "{ every: 200ms }"] {
         let text = SHARED.replace("{ mode: continuous, max_rows: 500 }", trigger);
-        let place = Place::ready("ctrl-c", &text);
-        let mut run = place.start(&["run", "--console"]);
-        place.orders(0..10);
+        let sandbox = Sandbox::ready("ctrl-c", &text);
+        let mut run = sandbox.start(&["run", "--console"]);
+        sandbox.orders(0..10);
         until("ten rows", || {
             assert!(run.alive(), "{}", run.log());
             rows(&run.printed(), "db").len() == 10
         });
-        place.orders(10..15);
+        sandbox.orders(10..15);
         until("five more", || rows(&run.printed(), "utime").len() == 15);
         run.interrupt();
         run.ended(Duration::from_secs(1)).well();
-        assert_eq!(landed(&place), 0);
-        assert!(!kafka::group_exists(&place.id));
+        assert_eq!(landed(&sandbox), 0);
+        assert!(!kafka::group_exists(&sandbox.id));
     }
 }

@@ -6,19 +6,19 @@ use std::time::Duration;
 use crate::harness::case::{rows, same};
 use crate::harness::database::Database;
 use crate::harness::hdfs::{self, hdfs, local};
-use crate::harness::place::Place;
+use crate::harness::sandbox::Sandbox;
 use crate::harness::{root, s3, until};
 
 /// An example's pipeline with the addresses of a test.
-fn example(place: &Place, name: &str) {
+fn example(sandbox: &Sandbox, name: &str) {
     let text = std::fs::read_to_string(root().join("examples").join(name).join("pipeline.yaml")).unwrap();
     let mut text = text.replace("models/", &format!("${{root}}/examples/{name}/models/"));
     for (from, to) in [(format!("pipeline: {name}"), "pipeline: ${id}"), ("hdfs://localhost:9000".into(), "${hdfs}")] {
         assert!(text.contains(&from), "the example has `{from}`");
         text = text.replace(&from, to);
     }
-    place.pipeline(&text);
-    hdfs::put(&format!("{}/data/orders.csv", place.hdfs()), read(&format!("examples/{name}/orders.csv")).into());
+    sandbox.pipeline(&text);
+    hdfs::put(&format!("{}/data/orders.csv", sandbox.hdfs()), read(&format!("examples/{name}/orders.csv")).into());
 }
 
 fn read(path: &str) -> String {
@@ -34,17 +34,17 @@ fn lines(files: &[(String, bytes::Bytes)], header: bool) -> Vec<String> {
 
 #[test]
 fn a_batch_as_a_data_frame() {
-    let place = Place::new("batch-dataframe");
-    example(&place, "batch-dataframe");
-    let checked = place.run(&["check"]).well().out;
+    let sandbox = Sandbox::new("batch-dataframe");
+    example(&sandbox, "batch-dataframe");
+    let checked = sandbox.run(&["check"]).well().out;
     for text in ["1 files", "orders.csv", "with a header", "AGE float64?", "MD_NO_n int64?", "from the header"] {
         assert!(checked.contains(text), "`{text}` is not in: {checked}");
     }
-    place.run(&["run"]).well();
+    sandbox.run(&["run"]).well();
     let expected: Vec<String> =
         read("examples/batch-dataframe/expected.csv").lines().skip(1).map(str::to_string).collect();
     assert_eq!(expected.len(), 1940);
-    let folder = |name: &str| format!("{}/output/{name}", place.hdfs());
+    let folder = |name: &str| format!("{}/output/{name}", sandbox.hdfs());
     same("CSV", expected.clone(), lines(&hdfs(&folder("minutes.csv")), true));
     let parquet = hdfs(&folder("minutes.parquet"));
     let parquet: String = parquet.into_iter().map(|(_, bytes)| rows(bytes)).collect();
@@ -67,16 +67,16 @@ fn a_batch_as_a_data_frame() {
         assert!(hdfs::exists(&format!("{}/_SUCCESS", folder(name))), "{name} is marked");
     }
     // Nothing new, nothing more.
-    place.run(&["run"]).well();
+    sandbox.run(&["run"]).well();
     same("CSV", expected, lines(&hdfs(&folder("minutes.csv")), true));
     assert!(hdfs::exists(&format!("{}/_SUCCESS", folder("minutes.csv"))));
 }
 
 #[test]
 fn a_batch_of_lines_with_the_bad_ones_set_aside() {
-    let place = Place::new("batch-lines");
-    example(&place, "batch-lines");
-    place.run(&["run"]).well();
+    let sandbox = Sandbox::new("batch-lines");
+    example(&sandbox, "batch-lines");
+    sandbox.run(&["run"]).well();
     let text = read("examples/batch-lines/orders.csv");
     let orders: Vec<&str> = text.lines().collect();
     let expected = read("examples/batch-lines/expected.csv");
@@ -85,12 +85,12 @@ fn a_batch_of_lines_with_the_bad_ones_set_aside() {
         let fields: Vec<&str> = orders[number.parse::<usize>().unwrap() - 1].split(',').collect();
         format!("{},{},{},{minutes}", fields[0], fields[7], fields[3])
     });
-    same("minutes", expected.collect(), lines(&hdfs(&format!("{}/output/minutes", place.hdfs())), false));
-    let bad = lines(&hdfs(&format!("{}/output/bad", place.hdfs())), true);
+    same("minutes", expected.collect(), lines(&hdfs(&format!("{}/output/minutes", sandbox.hdfs())), false));
+    let bad = lines(&hdfs(&format!("{}/output/bad", sandbox.hdfs())), true);
     let number = |line: &String| line.split(',').nth(1).unwrap().to_string();
     let expected = read("examples/batch-lines/expected_bad.txt").lines().map(str::to_string).collect();
     same("bad lines", expected, bad.iter().map(number).collect());
-    let file = format!("{}/data/orders.csv,", place.text("${hdfs}"));
+    let file = format!("{}/data/orders.csv,", sandbox.text("${hdfs}"));
     assert!(bad.iter().all(|line| line.starts_with(&file)), "{bad:?}");
     assert!(bad.iter().any(|line| line.contains("field 1 (AGE): not a float64")), "{bad:?}");
 }
@@ -129,8 +129,8 @@ fn patients(numbers: std::ops::Range<usize>) -> (String, Vec<String>) {
 }
 
 /// The numbers of the broken lines that were set aside.
-fn broken(place: &Place) -> Vec<String> {
-    let letters = lines(&local(&place.dir.path().join("bad")), false);
+fn broken(sandbox: &Sandbox) -> Vec<String> {
+    let letters = lines(&local(&sandbox.dir.path().join("bad")), false);
     let number = |line: &String| {
         let letter: serde_json::Value = serde_json::from_str(line).unwrap();
         letter["line"].to_string()
@@ -138,26 +138,26 @@ fn broken(place: &Place) -> Vec<String> {
     letters.iter().map(number).collect()
 }
 
-fn table(place: &Place) -> Vec<String> {
+fn table(sandbox: &Sandbox) -> Vec<String> {
     use crate::harness::database::Database;
-    let rows = Database::Postgres.select(&["PNO", "PRETIME"], &place.name("result"));
+    let rows = Database::Postgres.select(&["PNO", "PRETIME"], &sandbox.name("result"));
     rows.into_iter().map(|row| row.into_iter().map(Option::unwrap).collect::<Vec<_>>().join(",")).collect()
 }
 
 #[test]
 fn kill_9_in_mid_file_loses_and_doubles_nothing() {
-    let place = Place::new("files-crash");
+    let sandbox = Sandbox::new("files-crash");
     let (text, expected) = patients(0..20_000);
-    hdfs::put(&format!("{}/in/orders.csv", place.hdfs()), text.clone().into());
+    hdfs::put(&format!("{}/in/orders.csv", sandbox.hdfs()), text.clone().into());
     let pipeline = minutes("${hdfs}/in/*.csv", "${hdfs}/out", "available_now");
-    place.pipeline(&pipeline.replace("header: false, split", "header: true, split"));
-    place.run(&["check"]).says(&["pipeline.yaml:3: source.file", "orders.csv: the first line is not `PNO, "]);
-    place.pipeline(&pipeline);
-    let out = format!("{}/out", place.hdfs());
+    sandbox.pipeline(&pipeline.replace("header: false, split", "header: true, split"));
+    sandbox.run(&["check"]).says(&["pipeline.yaml:3: source.file", "orders.csv: the first line is not `PNO, "]);
+    sandbox.pipeline(&pipeline);
+    let out = format!("{}/out", sandbox.hdfs());
     let landed = || if hdfs::exists(&out) { lines(&hdfs(&out), false).len() } else { 0 };
     let mut before = 0;
     for kill in 0..3 {
-        let run = place.start(&["run", "--workers", "2"]);
+        let run = sandbox.start(&["run", "--workers", "2"]);
         until("rows of this run", || landed() > before + 1000);
         std::thread::sleep(Duration::from_millis(13 * kill));
         run.kill();
@@ -165,26 +165,26 @@ fn kill_9_in_mid_file_loses_and_doubles_nothing() {
         assert!(before < expected.len(), "killed before the end, at {before}");
     }
     // Told to stop, it is not complete.
-    let run = place.start(&["run", "--workers", "2"]);
+    let run = sandbox.start(&["run", "--workers", "2"]);
     until("rows of this run", || landed() > before + 300);
     run.terminate();
     run.ended(Duration::from_secs(10)).well();
     assert!(!hdfs::exists(&format!("{out}/_SUCCESS")), "{} of {} rows", landed(), expected.len());
     // With another number of workers, too.
-    place.run(&["run", "--workers", "1"]).well();
+    sandbox.run(&["run", "--workers", "1"]).well();
     same("part files", expected.clone(), lines(&hdfs(&out), false));
-    same("table", expected, table(&place));
+    same("table", expected, table(&sandbox));
     let numbers =
         (1..).zip(text.lines()).filter(|(_, line)| *line == "broken").map(|(number, _): (usize, _)| number.to_string());
-    same("bad lines", numbers.collect(), broken(&place));
+    same("bad lines", numbers.collect(), broken(&sandbox));
     assert!(hdfs::exists(&format!("{out}/_SUCCESS")));
 }
 
 #[test]
 fn new_files_become_new_rows_each_once() {
-    let place = Place::new("files-watch");
-    place.pipeline(&minutes("in", "out", "continuous"));
-    let folder = place.dir.path().join("in");
+    let sandbox = Sandbox::new("files-watch");
+    sandbox.pipeline(&minutes("in", "out", "continuous"));
+    let folder = sandbox.dir.path().join("in");
     std::fs::create_dir(&folder).unwrap();
     let mut all = Vec::new();
     let mut put = |name: &str, numbers| {
@@ -196,14 +196,14 @@ fn new_files_become_new_rows_each_once() {
         all.len()
     };
     let rows = || {
-        if place.dir.path().join("out").exists() {
-            lines(&local(&place.dir.path().join("out")), false).len()
+        if sandbox.dir.path().join("out").exists() {
+            lines(&local(&sandbox.dir.path().join("out")), false).len()
         } else {
             0
         }
     };
     let first = put("b.csv", 0..500);
-    let run = place.start(&["run"]);
+    let run = sandbox.start(&["run"]);
     until("the file that was there", || rows() == first);
     let second = put("a.csv", 500..1700);
     until("the one that came", || rows() == second);
@@ -211,15 +211,15 @@ fn new_files_become_new_rows_each_once() {
     run.ended(Duration::from_secs(10)).well();
     put("c.csv", 1700..1800);
     let third = put("d.csv", 1800..1801);
-    let run = place.start(&["run", "--workers", "1"]);
+    let run = sandbox.start(&["run", "--workers", "1"]);
     until("those that came meanwhile", || rows() == third);
     run.terminate();
     run.ended(Duration::from_secs(10)).well();
-    same("part files", all.clone(), lines(&local(&place.dir.path().join("out")), false));
-    same("table", all, table(&place));
+    same("part files", all.clone(), lines(&local(&sandbox.dir.path().join("out")), false));
+    same("table", all, table(&sandbox));
 
     std::fs::write(folder.join("a.csv"), "another\n").unwrap();
-    place.run(&["run"]).says(&[
+    sandbox.run(&["run"]).says(&[
         "a.csv: another file has its name now",
         "a file is read once",
         "`foretell positions forget`",
@@ -228,15 +228,15 @@ fn new_files_become_new_rows_each_once() {
 
 #[test]
 fn compressed_files_on_s3() {
-    let mut place = Place::new("files-s3");
-    let folder = format!("{}/in", place.id);
+    let mut sandbox = Sandbox::new("files-s3");
+    let folder = format!("{}/in", sandbox.id);
     let s3 = format!(
         "PATH\", s3: {{ endpoint: \"{}\", access_key_id: {{ env: S3_KEY }}, secret_access_key: {{ env: S3_SECRET }} }}, format: csv",
         s3::endpoint()
     );
     let text = minutes("PATH", "out", "available_now").replace("PATH\", format: csv", &s3);
-    place.env.extend([("S3_KEY".to_string(), s3::key()), ("S3_SECRET".to_string(), s3::secret())]);
-    place.pipeline(&text.replace("PATH", &format!("s3://foretell/{folder}/*.csv*")));
+    sandbox.env.extend([("S3_KEY".to_string(), s3::key()), ("S3_SECRET".to_string(), s3::secret())]);
+    sandbox.pipeline(&text.replace("PATH", &format!("s3://foretell/{folder}/*.csv*")));
     let mut all = Vec::new();
     for (at, name) in ["a.csv", "b.csv.gz", "c.csv.zst", "d.txt"].into_iter().enumerate() {
         let (text, expected) = patients(at * 1000..at * 1000 + 900);
@@ -247,20 +247,20 @@ fn compressed_files_on_s3() {
     }
     // `check` opens them, packed or not, where they are.
     let pipeline = text.replace("PATH", &format!("s3://foretell/{folder}/*.csv*"));
-    place.pipeline(&pipeline.replace("header: false, split", "header: true, split"));
-    place.run(&["check"]).says(&[
+    sandbox.pipeline(&pipeline.replace("header: false, split", "header: true, split"));
+    sandbox.run(&["check"]).says(&[
         "pipeline.yaml:3: source.file",
         "s3://foretell",
         "a.csv: the first line is not `PNO, ",
     ]);
-    place.pipeline(&pipeline);
-    place.run(&["check"]).well();
-    place.run(&["run"]).well();
-    same("part files", all.clone(), lines(&local(&place.dir.path().join("out")), false));
-    same("table", all, table(&place));
-    assert_eq!(broken(&place).len(), 27);
-    place.env.last_mut().unwrap().1 = "wrong".into();
-    place.run(&["check"]).says(&["pipeline.yaml:3: source.file", "s3://foretell"]);
+    sandbox.pipeline(&pipeline);
+    sandbox.run(&["check"]).well();
+    sandbox.run(&["run"]).well();
+    same("part files", all.clone(), lines(&local(&sandbox.dir.path().join("out")), false));
+    same("table", all, table(&sandbox));
+    assert_eq!(broken(&sandbox).len(), 27);
+    sandbox.env.last_mut().unwrap().1 = "wrong".into();
+    sandbox.run(&["check"]).says(&["pipeline.yaml:3: source.file", "s3://foretell"]);
 }
 
 /// A decimal in a file, and one of a table that is joined to it, land in databases and files with all their digits.
@@ -281,18 +281,18 @@ trigger: available_now
 
 #[test]
 fn decimals_are_exact_from_file_and_table_to_every_sink() {
-    let place = Place::new("exact");
+    let sandbox = Sandbox::new("exact");
     let text =
         "{\"id\":1,\"d\":12345678901234567890.123456789}\n{\"id\":2,\"d\":\"-0.1\"}\n{\"id\":3,\"d\":0.0000000001}\n";
-    std::fs::write(place.dir.path().join("in.jsonl"), text).unwrap();
-    let (prices, exact) = (place.name("prices"), place.name("exact"));
+    std::fs::write(sandbox.dir.path().join("in.jsonl"), text).unwrap();
+    let (prices, exact) = (sandbox.name("prices"), sandbox.name("exact"));
     Database::Postgres.execute(&format!(
         "CREATE TABLE {prices} (id INT, p NUMERIC(30,12)); INSERT INTO {prices} VALUES (1, 123456789012345678.000000000001)"
     ));
     Database::MariaDb
         .execute(&format!("CREATE TABLE {exact} (id INT, d DECIMAL(38,9), more DECIMAL(38,9), p DECIMAL(38,12))"));
-    place.pipeline(EXACT);
-    place.run(&["run"]).well();
+    sandbox.pipeline(EXACT);
+    sandbox.run(&["run"]).well();
     let expected = [
         "1 12345678901234567890.123456789 12345678901234567891.123456789 123456789012345678.000000000001",
         "2 -0.100000000 0.900000000 ",
@@ -304,33 +304,33 @@ fn decimals_are_exact_from_file_and_table_to_every_sink() {
             |row: &Vec<Option<String>>| row.iter().map(|v| v.clone().unwrap_or_default()).collect::<Vec<_>>().join(" ");
         assert_eq!(rows.iter().map(shown).collect::<Vec<_>>(), expected, "{database:?}");
     }
-    let written = lines(&local(&place.dir.path().join("out.csv")), true);
+    let written = lines(&local(&sandbox.dir.path().join("out.csv")), true);
     assert_eq!(written, expected.iter().map(|row| row.replace(' ', ",")).collect::<Vec<_>>());
-    let bad = lines(&local(&place.dir.path().join("bad.jsonl")), false);
+    let bad = lines(&local(&sandbox.dir.path().join("bad.jsonl")), false);
     assert_eq!(bad.len(), 1);
     assert!(bad[0].contains("more digits behind the point than a decimal(38,9) has"), "{bad:?}");
 }
 
 #[test]
 fn what_is_wrong_with_files_is_said_at_start() {
-    let place = Place::new("files-wrong");
+    let sandbox = Sandbox::new("files-wrong");
     let out = Path::new("out").display().to_string();
-    std::fs::write(place.dir.path().join("a.csv"), "p1,0,1,2,0,4,5,1\n").unwrap();
+    std::fs::write(sandbox.dir.path().join("a.csv"), "p1,0,1,2,0,4,5,1\n").unwrap();
     for (path, texts) in [
         ("*.tsv", ["pipeline.yaml:3: source.file", "no file matches *.tsv"]),
         ("no/*.csv", ["pipeline.yaml:3: source.file", "no such folder"]),
         ("s3://bucket/x", ["pipeline.yaml:3: source.file", "no credentials"]),
     ] {
-        place.pipeline(&minutes(path, &out, "available_now"));
-        place.run(&["check"]).says(&texts);
-        place.run(&["run"]).says(&texts);
+        sandbox.pipeline(&minutes(path, &out, "available_now"));
+        sandbox.run(&["check"]).says(&texts);
+        sandbox.run(&["run"]).says(&texts);
     }
     // Wider than its header says: no order, and no other column either.
-    place.pipeline(&minutes("a.csv", &out, "available_now").replace("header: false, split", "header: true, split"));
+    sandbox.pipeline(&minutes("a.csv", &out, "available_now").replace("header: false, split", "header: true, split"));
     for command in ["check", "run"] {
-        place.run(&[command]).says(&["a.csv: the first line is not `PNO, ITEM_n,", "`header: false`"]);
+        sandbox.run(&[command]).says(&["a.csv: the first line is not `PNO, ITEM_n,", "`header: false`"]);
     }
-    place.pipeline(&minutes("a.csv", &out, "available_now"));
-    place.run(&["run"]).well();
-    assert_eq!(table(&place).len(), 1);
+    sandbox.pipeline(&minutes("a.csv", &out, "available_now"));
+    sandbox.run(&["run"]).well();
+    assert_eq!(table(&sandbox).len(), 1);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::harness::case::same;
 use crate::harness::database::Database;
 use crate::harness::orders::{Order, order};
-use crate::harness::place::Place;
+use crate::harness::sandbox::Sandbox;
 use crate::harness::until;
 
 const ORDERS: usize = 20_000;
@@ -30,40 +30,40 @@ trigger: { mode: available_now, max_rows: 300 }
 
 const COLUMNS: [&str; 8] = ["at", "dept", "name", "n", "years", "lowest", "highest", "part"];
 
-fn ready(name: &str, text: &str) -> Place {
-    let place = Place::new(name);
-    place.pipeline(text);
-    place.topics(text);
-    let table = place.name("groups");
+fn ready(name: &str, text: &str) -> Sandbox {
+    let sandbox = Sandbox::new(name);
+    sandbox.pipeline(text);
+    sandbox.topics(text);
+    let table = sandbox.name("groups");
     let numbers = "dept BIGINT, name VARCHAR(40), n BIGINT, years BIGINT, lowest BIGINT, highest BIGINT, part BIGINT";
     for database in [Database::MariaDb, Database::Postgres] {
         database.execute(&format!("CREATE TABLE {table} (at BIGINT, {numbers})"));
     }
-    name_depts(&place, 0);
-    place
+    name_depts(&sandbox, 0);
+    sandbox
 }
 
 /// Writes the table anew.
-fn name_depts(place: &Place, version: usize) {
+fn name_depts(sandbox: &Sandbox, version: usize) {
     let lines: String = (0..30).map(|id| format!("{id},Dept {id} v{version}\n")).collect();
-    std::fs::write(place.dir.path().join("new"), format!("id,name\n{lines}")).unwrap();
-    std::fs::rename(place.dir.path().join("new"), place.dir.path().join("depts.csv")).unwrap();
+    std::fs::write(sandbox.dir.path().join("new"), format!("id,name\n{lines}")).unwrap();
+    std::fs::rename(sandbox.dir.path().join("new"), sandbox.dir.path().join("depts.csv")).unwrap();
 }
 
-fn groups(place: &Place, database: Database) -> Vec<String> {
-    let rows = database.select(&COLUMNS, &place.name("groups"));
+fn groups(sandbox: &Sandbox, database: Database) -> Vec<String> {
+    let rows = database.select(&COLUMNS, &sandbox.name("groups"));
     rows.into_iter().map(|row| row.into_iter().map(Option::unwrap).collect::<Vec<_>>().join(" ")).collect()
 }
 
-fn landed(place: &Place) -> usize {
-    Database::MariaDb.count(&place.name("groups"))
+fn landed(sandbox: &Sandbox) -> usize {
+    Database::MariaDb.count(&sandbox.name("groups"))
 }
 
 /// Both tables hold the same groups, no batch twice, and every record was counted once.
 #[track_caller]
-fn each_record_once(place: &Place, orders: usize, by: &str) {
-    let table = place.name("groups");
-    same("groups of both sinks", groups(place, Database::MariaDb), groups(place, Database::Postgres));
+fn each_record_once(sandbox: &Sandbox, orders: usize, by: &str) {
+    let table = sandbox.name("groups");
+    same("groups of both sinks", groups(sandbox, Database::MariaDb), groups(sandbox, Database::Postgres));
     let twice = format!("(SELECT at, {by} FROM {table} GROUP BY at, {by} HAVING count(*) > 1) AS twice");
     assert_eq!(Database::MariaDb.count(&twice), 0, "a batch's group is there twice");
     let sums = format!("(SELECT dept, sum(n) AS n, sum(years) AS years FROM {table} GROUP BY dept) AS sums");
@@ -92,7 +92,7 @@ impl Drop for Stop<'_> {
 #[test]
 fn kill_9_in_mid_run_leaves_each_group_once_and_alike_in_both_sinks() {
     // It goes on until it is killed, however fast it is.
-    let place = ready("groups-crash", &GROUPS.replace("mode: available_now", "mode: continuous"));
+    let sandbox = ready("groups-crash", &GROUPS.replace("mode: available_now", "mode: continuous"));
     let stop = AtomicBool::new(false);
     let share = ORDERS / (KILLS + 1);
     std::thread::scope(|scope| {
@@ -102,29 +102,29 @@ fn kill_9_in_mid_run_leaves_each_group_once_and_alike_in_both_sinks() {
                 if stop.load(Ordering::Relaxed) {
                     break;
                 }
-                name_depts(&place, version);
+                name_depts(&sandbox, version);
                 std::thread::sleep(Duration::from_millis(60));
             }
         });
         let mut before = 0;
         for kill in 0..KILLS {
-            place.orders(kill * share..(kill + 1) * share);
-            let run = place.start(&["run"]);
+            sandbox.orders(kill * share..(kill + 1) * share);
+            let run = sandbox.start(&["run"]);
             // At a different place in a batch each time.
-            until("groups of this run", || landed(&place) > before + 150);
+            until("groups of this run", || landed(&sandbox) > before + 150);
             std::thread::sleep(Duration::from_millis(7 * kill as u64));
             run.kill();
-            before = landed(&place);
+            before = landed(&sandbox);
         }
-        place.orders(KILLS * share..ORDERS);
-        place.pipeline(GROUPS);
-        place.run(&["run"]).well();
+        sandbox.orders(KILLS * share..ORDERS);
+        sandbox.pipeline(GROUPS);
+        sandbox.run(&["run"]).well();
     });
-    each_record_once(&place, ORDERS, "dept");
-    let names = format!("(SELECT DISTINCT name FROM {} WHERE dept = 0) AS names", place.name("groups"));
+    each_record_once(&sandbox, ORDERS, "dept");
+    let names = format!("(SELECT DISTINCT name FROM {} WHERE dept = 0) AS names", sandbox.name("groups"));
     assert!(Database::MariaDb.count(&names) > 3, "the table changed while the batches ran");
     // A second worker would take a part of each batch.
-    place.run(&["run", "--workers", "2"]).says(&["batch-wise, because of GROUP BY", "`--workers 1`"]);
+    sandbox.run(&["run", "--workers", "2"]).says(&["batch-wise, because of GROUP BY", "`--workers 1`"]);
 }
 
 #[test]
@@ -133,19 +133,21 @@ fn groups_by_partition_are_shared_by_workers() {
         .replace("GROUP BY DEPT_n", "GROUP BY _partition, DEPT_n")
         .replace("max(_partition) AS part", "_partition AS part")
         .replace("mode: available_now", "mode: continuous");
-    let place = ready("groups-shared", &text);
-    place.orders(0..ORDERS / 2);
-    assert!(place.run(&["check"]).well().out.contains("query     per partition, because of GROUP BY by `_partition`"));
-    let first = place.start(&["run", "--workers", "2"]);
-    until("groups of two workers", || landed(&place) > 150);
-    let second = place.start(&["run", "--worker-id", "b"]);
+    let sandbox = ready("groups-shared", &text);
+    sandbox.orders(0..ORDERS / 2);
+    assert!(
+        sandbox.run(&["check"]).well().out.contains("query     per partition, because of GROUP BY by `_partition`")
+    );
+    let first = sandbox.start(&["run", "--workers", "2"]);
+    until("groups of two workers", || landed(&sandbox) > 150);
+    let second = sandbox.start(&["run", "--worker-id", "b"]);
     until("the second process runs", || second.log().contains("claimed"));
-    place.orders(ORDERS / 2..ORDERS);
-    let total = format!("(SELECT 1 FROM {} HAVING sum(n) = {ORDERS}) AS done", place.name("groups"));
+    sandbox.orders(ORDERS / 2..ORDERS);
+    let total = format!("(SELECT 1 FROM {} HAVING sum(n) = {ORDERS}) AS done", sandbox.name("groups"));
     std::thread::sleep(Duration::from_millis(300));
     second.kill();
     until("every record", || Database::MariaDb.count(&total) == 1 && Database::Postgres.count(&total) == 1);
     first.terminate();
     first.ended(Duration::from_secs(10)).well();
-    each_record_once(&place, ORDERS, "part, dept");
+    each_record_once(&sandbox, ORDERS, "part, dept");
 }

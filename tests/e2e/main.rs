@@ -13,6 +13,7 @@ mod edits;
 mod files;
 mod groups;
 mod harness;
+mod http;
 mod positions;
 mod privacy;
 mod reload;

@@ -2,7 +2,7 @@
 
 use crate::harness::database::Database;
 use crate::harness::kafka;
-use crate::harness::place::Place;
+use crate::harness::sandbox::Sandbox;
 
 const PASSWORD: &str = "hunter2-hunter2";
 const NAME: &str = "Quetzalcoatl";
@@ -20,16 +20,16 @@ trigger: available_now
 
 #[test]
 fn logs_hold_no_record_value_and_no_secret() {
-    let mut place = Place::new("privacy");
-    place.pipeline(PIPELINE);
-    place.topics(PIPELINE);
-    let (table, user) = (place.name("result"), format!("u{}", &place.id[place.id.len() - 10..]));
+    let mut sandbox = Sandbox::new("privacy");
+    sandbox.pipeline(PIPELINE);
+    sandbox.topics(PIPELINE);
+    let (table, user) = (sandbox.name("result"), format!("u{}", &sandbox.id[sandbox.id.len() - 10..]));
     let database = Database::MariaDb;
     database.execute(&format!("CREATE TABLE {table} (name VARCHAR(20) NOT NULL, n TINYINT NOT NULL)"));
     database.execute(&format!("CREATE USER '{user}'@'%' IDENTIFIED BY '{PASSWORD}'"));
     database.execute(&format!("GRANT ALL ON *.* TO '{user}'@'%'"));
     let (_, rest) = database.url().split_once('@').map(|(user, rest)| (user.to_string(), rest.to_string())).unwrap();
-    place.env.push(("SECRET_URL".into(), format!("mysql://{user}:{PASSWORD}@{rest}")));
+    sandbox.env.push(("SECRET_URL".into(), format!("mysql://{user}:{PASSWORD}@{rest}")));
 
     let values = [
         format!("{NAME},7,1"),
@@ -42,15 +42,15 @@ fn logs_hold_no_record_value_and_no_secret() {
         format!("{NAME}{NAME}{NAME},7,1"),
     ];
     let key = |at: usize| Some(format!("{NAME}-{at}"));
-    kafka::produce(&place.name("in"), values.iter().enumerate().map(|(at, value)| (None, key(at), Some(value))));
-    place.env.push(("RUST_LOG".into(), "debug".into()));
-    let mut runs = vec![place.run(&["run"]).well(), place.run(&["--log-format", "json", "run"]).well()];
+    kafka::produce(&sandbox.name("in"), values.iter().enumerate().map(|(at, value)| (None, key(at), Some(value))));
+    sandbox.env.push(("RUST_LOG".into(), "debug".into()));
+    let mut runs = vec![sandbox.run(&["run"]).well(), sandbox.run(&["--log-format", "json", "run"]).well()];
     assert_eq!(database.count(&table), 1);
-    assert_eq!(kafka::read(&place.name("bad")).len(), 4);
-    runs.extend([place.run(&["check"]).well(), place.run(&["positions", "show"]).well()]);
+    assert_eq!(kafka::read(&sandbox.name("bad")).len(), 4);
+    runs.extend([sandbox.run(&["check"]).well(), sandbox.run(&["positions", "show"]).well()]);
     // A login that fails.
     database.execute(&format!("ALTER USER '{user}'@'%' IDENTIFIED BY 'another'"));
-    let failed = place.run(&["run"]);
+    let failed = sandbox.run(&["run"]);
     failed.says(&["sinks.db.sql"]);
     runs.push(failed);
     database.execute(&format!("DROP USER '{user}'@'%'"));

@@ -3,8 +3,8 @@
 use crate::harness::case::same;
 use crate::harness::hdfs::local;
 use crate::harness::orders::order;
-use crate::harness::place::Place;
 use crate::harness::root;
+use crate::harness::sandbox::Sandbox;
 
 const PIPELINE: &str = "
 pipeline: ${id}
@@ -18,21 +18,21 @@ trigger: available_now
 
 #[test]
 fn a_replaced_model_serves_what_comes_after_it() {
-    let place = Place::new("reload");
-    place.pipeline(PIPELINE);
-    place.topics(PIPELINE);
+    let sandbox = Sandbox::new("reload");
+    sandbox.pipeline(PIPELINE);
+    sandbox.topics(PIPELINE);
     let model = |name: &str| {
         let from = root().join("examples/mri/models").join(name);
-        std::fs::copy(from, place.dir.path().join("mri.joblib")).unwrap();
+        std::fs::copy(from, sandbox.dir.path().join("mri.joblib")).unwrap();
     };
     model("mri_xgb.joblib");
-    place.orders(0..100);
-    place.run(&["run"]).well();
+    sandbox.orders(0..100);
+    sandbox.run(&["run"]).well();
     model("mri_rf.joblib");
-    place.orders(100..200);
-    place.run(&["run"]).well();
+    sandbox.orders(100..200);
+    sandbox.run(&["run"]).well();
 
-    let files = local(&place.dir.path().join("out.csv"));
+    let files = local(&sandbox.dir.path().join("out.csv"));
     let lines = String::from_utf8(files[0].1.to_vec()).unwrap();
     // XGBoost answers in float32: its digits are compared as such.
     let number = |line: &str| {

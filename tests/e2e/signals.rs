@@ -5,33 +5,33 @@ use std::time::Duration;
 use sqlx::{Connection, Executor, MySqlConnection};
 
 use crate::harness::database::Database;
-use crate::harness::place::Place;
+use crate::harness::sandbox::Sandbox;
 use crate::harness::streams::{SHARED, exactly, expected, landed};
 use crate::harness::{until, wait};
 
 #[test]
 fn sigterm_finishes_what_is_under_way_within_ten_seconds() {
-    let place = Place::ready("sigterm", SHARED);
-    place.orders(0..20_000);
-    let run = place.start(&["run"]);
-    until("the first rows", || landed(&place) > 0);
+    let sandbox = Sandbox::ready("sigterm", SHARED);
+    sandbox.orders(0..20_000);
+    let run = sandbox.start(&["run"]);
+    until("the first rows", || landed(&sandbox) > 0);
     run.terminate();
     let ended = run.ended(Duration::from_secs(10)).well();
     assert!(ended.err.contains("ended"), "it says what was done: {}", ended.err);
-    assert!(landed(&place) < 20_000, "stopped in the middle");
+    assert!(landed(&sandbox) < 20_000, "stopped in the middle");
     // Drained: what the leader has, the topic has.
-    exactly_alike(&place);
+    exactly_alike(&sandbox);
 
-    let run = place.start(&["run"]);
-    until("the rest", || landed(&place) == 20_000);
+    let run = sandbox.start(&["run"]);
+    until("the rest", || landed(&sandbox) == 20_000);
     run.terminate();
     run.ended(Duration::from_secs(10)).well();
-    exactly(&place, expected(0..20_000));
+    exactly(&sandbox, expected(0..20_000));
 }
 
 #[track_caller]
-fn exactly_alike(place: &Place) {
-    exactly(place, crate::harness::streams::table(place));
+fn exactly_alike(sandbox: &Sandbox) {
+    exactly(sandbox, crate::harness::streams::table(sandbox));
 }
 
 /// Whether someone's statement on a table waits for a lock.
@@ -45,13 +45,13 @@ fn waits(table: &str) -> bool {
 
 #[test]
 fn a_second_signal_leaves_at_once_and_loses_nothing() {
-    let place = Place::ready("twice", SHARED);
-    place.orders(0..2_000);
+    let sandbox = Sandbox::ready("twice", SHARED);
+    sandbox.orders(0..2_000);
     // A lock on the table holds the batch up.
-    let table = place.name("result");
+    let table = sandbox.name("result");
     let mut blocker = wait(MySqlConnection::connect(&Database::MariaDb.url())).unwrap();
     wait(blocker.execute(sqlx::AssertSqlSafe(format!("LOCK TABLES {table} WRITE")))).unwrap();
-    let mut run = place.start(&["run"]);
+    let mut run = sandbox.start(&["run"]);
     until("its write waits for the lock", || waits(&table));
     run.terminate();
     until("it drains", || run.log().contains("stopping"));
@@ -63,9 +63,9 @@ fn a_second_signal_leaves_at_once_and_loses_nothing() {
     wait(blocker.execute("UNLOCK TABLES")).unwrap();
     wait(blocker.close()).unwrap();
 
-    let run = place.start(&["run"]);
-    until("everything", || landed(&place) == 2_000);
+    let run = sandbox.start(&["run"]);
+    until("everything", || landed(&sandbox) == 2_000);
     run.terminate();
     run.ended(Duration::from_secs(10)).well();
-    exactly(&place, expected(0..2_000));
+    exactly(&sandbox, expected(0..2_000));
 }

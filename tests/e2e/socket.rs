@@ -7,20 +7,20 @@ use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
 use crate::harness::case::same;
 use crate::harness::nc::{self, free_port};
 use crate::harness::orders::{ORDERS, Order, order};
-use crate::harness::place::Place;
+use crate::harness::sandbox::Sandbox;
 use crate::harness::{root, until, wait};
 
 /// The committed example's listener with other addresses.
-fn listener(name: &str, port: u16, more: &str) -> Place {
-    let place = Place::new(name);
-    place.pipeline(&example(
+fn listener(name: &str, port: u16, more: &str) -> Sandbox {
+    let sandbox = Sandbox::new(name);
+    sandbox.pipeline(&example(
         "listen.yaml",
         &[
             ("127.0.0.1:9999\"", &format!("127.0.0.1:{port}\"{more}")),
             ("{ every: 5s }", "{ every: 100ms }\nprogress: 1s"),
         ],
     ));
-    place
+    sandbox
 }
 
 fn example(file: &str, changes: &[(&str, &str)]) -> String {
@@ -46,8 +46,8 @@ fn expected(numbers: std::ops::Range<usize>) -> Vec<String> {
 }
 
 /// What is in the pipeline's SQLite table, as `PNO minutes`.
-fn table(place: &Place) -> Vec<String> {
-    let url = format!("sqlite://{}", place.dir.path().join("result.db").display());
+fn table(sandbox: &Sandbox) -> Vec<String> {
+    let url = format!("sqlite://{}", sandbox.dir.path().join("result.db").display());
     wait(async {
         let Ok(mut connection) = SqliteConnection::connect(&url).await else { return Vec::new() };
         let sql = AssertSqlSafe("SELECT PNO || ' ' || PRETIME FROM result".to_string());
@@ -57,8 +57,8 @@ fn table(place: &Place) -> Vec<String> {
 }
 
 /// The dead letters' reasons.
-fn reasons(place: &Place) -> Vec<String> {
-    let text = std::fs::read_to_string(place.dir.path().join("bad.jsonl")).unwrap_or_default();
+fn reasons(sandbox: &Sandbox) -> Vec<String> {
+    let text = std::fs::read_to_string(sandbox.dir.path().join("bad.jsonl")).unwrap_or_default();
     let reason = |line: &str| {
         let letter: serde_json::Value = serde_json::from_str(line).unwrap();
         assert_eq!((&letter["topic"], &letter["key"]), (&"socket".into(), &serde_json::Value::Null));
@@ -73,8 +73,8 @@ fn reasons(place: &Place) -> Vec<String> {
 }
 
 /// Where the spool ends, by `positions show`.
-fn log_ends(place: &Place) -> usize {
-    let shown = place.run(&["positions", "show"]).well().out;
+fn log_ends(sandbox: &Sandbox) -> usize {
+    let shown = sandbox.run(&["positions", "show"]).well().out;
     let row = shown.lines().find(|line| line.starts_with("db ")).unwrap_or_else(|| panic!("{shown}"));
     row.split_whitespace().nth(4).unwrap().parse().unwrap()
 }
@@ -83,8 +83,8 @@ fn log_ends(place: &Place) -> usize {
 #[test]
 fn a_table_on_the_console_from_a_server() {
     let port = free_port();
-    let place = Place::new("socket-connect");
-    place.pipeline(&example(
+    let sandbox = Sandbox::new("socket-connect");
+    sandbox.pipeline(&example(
         "pipeline.yaml",
         &[
             ("localhost:9999", &format!("localhost:{port}")),
@@ -92,9 +92,9 @@ fn a_table_on_the_console_from_a_server() {
             ("{ every: 5s }", "{ every: 1s }\nprogress: 1s"),
         ],
     ));
-    let checked = place.run(&["check"]).well();
+    let checked = sandbox.run(&["check"]).well();
     assert!(checked.out.contains("no spool: a crash loses the lines in memory"), "{}", checked.out);
-    let run = place.start(&["run"]);
+    let run = sandbox.start(&["run"]);
     until("it looks for the server", || run.log().contains("connecting again in"));
     let (first, second) = ORDERS.split_at(120);
     for orders in [first, second] {
@@ -126,11 +126,11 @@ fn a_table_on_the_console_from_a_server() {
 fn kill_9_loses_and_doubles_nothing_that_was_spooled() {
     const KILLS: usize = 4;
     let port = free_port();
-    let place = listener("socket-kill", port, "");
+    let sandbox = listener("socket-kill", port, "");
     let mut spooled = 0;
     for kill in 0..=KILLS {
-        let landed = table(&place).len();
-        let run = place.start(&["run"]);
+        let landed = table(&sandbox).len();
+        let run = sandbox.start(&["run"]);
         until("it listens", || run.log().contains("listening"));
         let from = spooled;
         let send = std::thread::spawn(move || {
@@ -142,37 +142,37 @@ fn kill_9_loses_and_doubles_nothing_that_was_spooled() {
         });
         if kill == KILLS {
             assert!(send.join().unwrap());
-            until("the rest", || table(&place).len() == spooled + 6000);
+            until("the rest", || table(&sandbox).len() == spooled + 6000);
             run.terminate();
             run.ended(Duration::from_secs(10)).well();
         } else {
-            until("rows of this run", || table(&place).len() > landed + 300 * kill);
+            until("rows of this run", || table(&sandbox).len() > landed + 300 * kill);
             std::thread::sleep(Duration::from_millis(13 * kill as u64));
             run.kill();
             send.join().unwrap();
         }
-        spooled = log_ends(&place);
+        spooled = log_ends(&sandbox);
     }
-    same("table", expected(0..spooled), table(&place));
-    assert!(reasons(&place).is_empty());
+    same("table", expected(0..spooled), table(&sandbox));
+    assert!(reasons(&sandbox).is_empty());
 }
 
 #[test]
 fn without_a_spool_a_restart_begins_anew_and_doubles_nothing() {
     let port = free_port();
-    let place = listener("socket-memory", port, "");
-    let text = std::fs::read_to_string(place.dir.path().join("pipeline.yaml")).unwrap();
-    place.pipeline(&text.replace(", spool: spool", ""));
-    assert!(place.run(&["check"]).well().out.contains("(at most once, one worker)"));
+    let sandbox = listener("socket-memory", port, "");
+    let text = std::fs::read_to_string(sandbox.dir.path().join("pipeline.yaml")).unwrap();
+    sandbox.pipeline(&text.replace(", spool: spool", ""));
+    assert!(sandbox.run(&["check"]).well().out.contains("(at most once, one worker)"));
     let mut sent = 0;
     for kill in [true, false, true] {
-        let run = place.start(&["run"]);
+        let run = sandbox.start(&["run"]);
         until("it listens", || run.log().contains("listening"));
         let mut client = nc::client(port);
         client.send(lines(sent..sent + 50));
         client.finish();
         sent += 50;
-        until("all of it", || table(&place).len() == sent);
+        until("all of it", || table(&sandbox).len() == sent);
         match kill {
             true => run.kill(),
             false => {
@@ -180,7 +180,7 @@ fn without_a_spool_a_restart_begins_anew_and_doubles_nothing() {
                 run.ended(Duration::from_secs(10)).well();
             }
         }
-        same("table", expected(0..sent), table(&place));
+        same("table", expected(0..sent), table(&sandbox));
     }
 }
 
@@ -188,8 +188,8 @@ fn without_a_spool_a_restart_begins_anew_and_doubles_nothing() {
 #[test]
 fn peers_that_misbehave_harm_nobody_else() {
     let port = free_port();
-    let place = listener("socket-peers", port, ", max_connections: 3, idle_timeout: 3s");
-    let run = place.start(&["run"]);
+    let sandbox = listener("socket-peers", port, ", max_connections: 3, idle_timeout: 3s");
+    let run = sandbox.start(&["run"]);
     until("it listens", || run.log().contains("listening"));
 
     let mut slow = nc::client(port);
@@ -198,7 +198,7 @@ fn peers_that_misbehave_harm_nobody_else() {
     assert!(half_dead.send("p1,1,2"));
     let mut junk = nc::client(port);
     junk.send([&b"\x00\xff\xfe\x80\n"[..], &vec![b'x'; 10_000_000], b"\r\n", lines(2..3).as_bytes()].concat());
-    until("what followed the junk", || table(&place).contains(&expected(2..3)[0]));
+    until("what followed the junk", || table(&sandbox).contains(&expected(2..3)[0]));
     // Three are connected.
     let mut refused = nc::client(port);
     refused.send(lines(900..901));
@@ -209,43 +209,43 @@ fn peers_that_misbehave_harm_nobody_else() {
         assert!(honest.send(lines(at..at + 100)));
         slow.send(&order(0).features[at / 100..at / 100 + 1]);
     }
-    until("the honest one's orders", || table(&place).len() == 1001);
+    until("the honest one's orders", || table(&sandbox).len() == 1001);
     honest.finish();
     slow.send(format!("{}\n", &order(0).features[10..]));
-    until("the slow one's order", || table(&place).len() == 1002);
+    until("the slow one's order", || table(&sandbox).len() == 1002);
     until("the half-dead one is gone", || run.log().contains("the peer was silent for `idle_timeout`"));
-    until("four bad lines", || reasons(&place).len() == 3);
+    until("four bad lines", || reasons(&sandbox).len() == 3);
     run.terminate();
     let ended = run.ended(Duration::from_secs(10)).well();
 
-    same("table", expected(2..1003).into_iter().chain(expected(0..1)).collect(), table(&place));
+    same("table", expected(2..1003).into_iter().chain(expected(0..1)).collect(), table(&sandbox));
     let told = [
         "decode csv: 8 fields expected, 1 found (4)",
         "source socket: a line of 10000000 bytes, which is more than `max_line` (1048576) (10000000)",
         "source socket: the connection broke within this line (6)",
     ];
-    same("dead letters", told.map(str::to_string).to_vec(), reasons(&place));
+    same("dead letters", told.map(str::to_string).to_vec(), reasons(&sandbox));
     assert!(!ended.err.contains("xxxx") && !ended.err.contains("p1,1"), "no value is in the log: {}", ended.err);
 }
 
 #[test]
 fn what_cannot_be_is_told_at_start() {
     let port = free_port();
-    let place = listener("socket-start", port, "");
-    let run = place.start(&["run"]);
+    let sandbox = listener("socket-start", port, "");
+    let run = sandbox.start(&["run"]);
     until("it listens", || run.log().contains("listening"));
-    place.run(&["run", "--workers", "2"]).says(&["source.socket", "one worker", "`--workers 1`"]);
-    place.run(&["run"]).says(&["source.socket", "in use"]);
+    sandbox.run(&["run", "--workers", "2"]).says(&["source.socket", "one worker", "`--workers 1`"]);
+    sandbox.run(&["run"]).says(&["source.socket", "in use"]);
     // The same spool behind another port.
-    let pipeline = place.dir.path().join("pipeline.yaml");
+    let pipeline = sandbox.dir.path().join("pipeline.yaml");
     let text = std::fs::read_to_string(&pipeline).unwrap();
-    place.pipeline(&text.replace(&port.to_string(), &free_port().to_string()));
-    place.run(&["run"]).says(&["source.socket", "spool", "in use by another process", "another folder"]);
-    place.pipeline(&text.replace("127.0.0.1", "0.0.0.0"));
-    place.run(&["check"]).says(&["source.socket", "lets other machines in", "`allow_remote: true`"]);
+    sandbox.pipeline(&text.replace(&port.to_string(), &free_port().to_string()));
+    sandbox.run(&["run"]).says(&["source.socket", "spool", "in use by another process", "another folder"]);
+    sandbox.pipeline(&text.replace("127.0.0.1", "0.0.0.0"));
+    sandbox.run(&["check"]).says(&["source.socket", "lets other machines in", "`allow_remote: true`"]);
     // A check beside the running pipeline is none of its business.
-    place.pipeline(&text);
-    assert!(place.run(&["check"]).well().out.contains("nothing moved"));
+    sandbox.pipeline(&text);
+    assert!(sandbox.run(&["check"]).well().out.contains("nothing moved"));
     run.terminate();
     run.ended(Duration::from_secs(10)).well();
 }
@@ -253,15 +253,15 @@ fn what_cannot_be_is_told_at_start() {
 #[test]
 fn a_batch_that_takes_longer_than_the_interval_is_in_the_progress_line() {
     let port = free_port();
-    let place = listener("socket-late", port, "");
-    let run = place.start(&["run"]);
+    let sandbox = listener("socket-late", port, "");
+    let run = sandbox.start(&["run"]);
     until("it listens", || run.log().contains("listening"));
     let mut client = nc::client(port);
     client.send(lines(0..60_000));
     client.finish();
     until("it is told", || run.log().contains("s, longer than every 0.1 s"));
-    until("all of it", || table(&place).len() == 60_000);
+    until("all of it", || table(&sandbox).len() == 60_000);
     run.terminate();
     run.ended(Duration::from_secs(10)).well();
-    same("table", expected(0..60_000), table(&place));
+    same("table", expected(0..60_000), table(&sandbox));
 }

@@ -3,7 +3,7 @@
 use crate::harness::database::Database;
 use crate::harness::foretell;
 use crate::harness::kafka;
-use crate::harness::place::Place;
+use crate::harness::sandbox::Sandbox;
 use crate::harness::streams::{SHARED, landed};
 
 /// A change to the pipeline, and what the error must say.
@@ -62,14 +62,14 @@ const WRONG: &[(&str, &str, &[&str])] = &[
 
 #[test]
 fn every_mistake_is_told_at_start_and_nothing_moves() {
-    let place = Place::ready("start", SHARED);
-    place.orders(0..100);
+    let sandbox = Sandbox::ready("start", SHARED);
+    sandbox.orders(0..100);
     let mut wrong = Vec::new();
     for (from, to, texts) in WRONG {
         assert!(SHARED.contains(from), "the pipeline has `{from}`");
-        place.pipeline(&SHARED.replacen(from, to, 1));
+        sandbox.pipeline(&SHARED.replacen(from, to, 1));
         for command in ["check", "run"] {
-            let ended = place.run(&[command]);
+            let ended = sandbox.run(&[command]);
             let error = ended.err.lines().filter(|line| line.starts_with("error: ")).collect::<Vec<_>>();
             let told = error.len() == 1 && texts.iter().all(|text| error[0].contains(text));
             if ended.code != Some(1) || !told {
@@ -79,14 +79,14 @@ fn every_mistake_is_told_at_start_and_nothing_moves() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 
-    assert_eq!(landed(&place), 0);
-    assert!(kafka::read(&place.name("utime")).is_empty());
-    assert!(kafka::read(&place.name("bad")).is_empty());
+    assert_eq!(landed(&sandbox), 0);
+    assert!(kafka::read(&sandbox.name("utime")).is_empty());
+    assert!(kafka::read(&sandbox.name("bad")).is_empty());
     // No position was stored either: the right pipeline begins as a new one, and `check` of it moves nothing.
-    place.pipeline(SHARED);
-    assert!(place.run(&["check"]).well().out.contains("nothing moved"));
-    assert!(place.run(&["positions", "show"]).well().out.contains("no positions"));
-    assert_eq!(Database::MariaDb.count(&place.name("result")), 0);
+    sandbox.pipeline(SHARED);
+    assert!(sandbox.run(&["check"]).well().out.contains("nothing moved"));
+    assert!(sandbox.run(&["positions", "show"]).well().out.contains("no positions"));
+    assert_eq!(Database::MariaDb.count(&sandbox.name("result")), 0);
 }
 
 #[test]

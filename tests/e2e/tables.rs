@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::harness::case::{check, same};
 use crate::harness::database::Database;
 use crate::harness::orders::{ORDERS, Order, order};
-use crate::harness::place::Place;
+use crate::harness::sandbox::Sandbox;
 use crate::harness::{hdfs, kafka, until};
 
 #[test]
@@ -20,10 +20,10 @@ fn feature(order: &Order, at: usize) -> i64 {
 }
 
 /// The lines of a local file of JSON Lines, each as its values.
-fn lines(place: &Place, file: &str) -> Vec<String> {
+fn lines(sandbox: &Sandbox, file: &str) -> Vec<String> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_string);
     let mut lines = Vec::new();
-    for (_, content) in hdfs::local(&place.dir.path().join(file)) {
+    for (_, content) in hdfs::local(&sandbox.dir.path().join(file)) {
         for line in std::str::from_utf8(&content).unwrap().lines() {
             let row: serde_json::Map<String, Value> = serde_json::from_str(line).unwrap();
             lines.push(row.values().map(text).collect::<Vec<_>>().join(" "));
@@ -50,11 +50,11 @@ query: |
 sinks: { out: { file: { path: out.jsonl } } }
 trigger: available_now
 ";
-    let place = Place::new("encoded");
+    let sandbox = Sandbox::new("encoded");
     let depts: String = (0..30).map(|id| format!("\"Dept {id}, floor {}\",{id}\n", id % 7)).collect();
-    std::fs::write(place.dir.path().join("depts.csv"), format!("dept,id\n{depts}")).unwrap();
-    place.pipeline(text);
-    place.topics(text);
+    std::fs::write(sandbox.dir.path().join("depts.csv"), format!("dept,id\n{depts}")).unwrap();
+    sandbox.pipeline(text);
+    sandbox.topics(text);
     let dept = |order: &Order| format!("Dept {}, floor {}", feature(order, 2), feature(order, 2) % 7);
     let raw = |order: &Order| {
         let mut fields: Vec<String> = order.features.split(',').map(str::to_string).collect();
@@ -63,17 +63,17 @@ trigger: available_now
         fields[3] = ["F", "M"][feature(order, 3) as usize].into();
         fields.join(",")
     };
-    kafka::produce(&place.name("in"), ORDERS.iter().map(|order| (None, Some(order.pno.clone()), Some(raw(order)))));
-    let checked = place.run(&["check"]).well().out;
+    kafka::produce(&sandbox.name("in"), ORDERS.iter().map(|order| (None, Some(order.pno.clone()), Some(raw(order)))));
+    let checked = sandbox.run(&["check"]).well().out;
     for line in ["encoding  dept: lookup, 30 labels", "encoding  sex: lookup, 2 labels (in this file)"] {
         assert!(checked.contains(line), "`{line}` is not in\n{checked}");
     }
-    place.run(&["run"]).well();
+    sandbox.run(&["run"]).well();
     let expected = ORDERS.iter().map(|order| format!("{} {} {}", order.pno, order.minutes, dept(order)));
-    same("answers", expected.collect(), lines(&place, "out.jsonl"));
+    same("answers", expected.collect(), lines(&sandbox, "out.jsonl"));
 
-    std::fs::write(place.dir.path().join("depts.csv"), "dept,id\nENT,1\nSurgery\n").unwrap();
-    place.run(&["check"]).says(&["pipeline.yaml:7: encodings.dept:", "depts.csv: line 3: two fields are needed"]);
+    std::fs::write(sandbox.dir.path().join("depts.csv"), "dept,id\nENT,1\nSurgery\n").unwrap();
+    sandbox.run(&["check"]).says(&["pipeline.yaml:7: encodings.dept:", "depts.csv: line 3: two fields are needed"]);
 }
 
 /// Ids become names by tables of every kind; what each sink's own query joins, too.
@@ -100,29 +100,29 @@ trigger: { mode: available_now, max_rows: 64 }
 
 #[test]
 fn ids_become_names_by_tables_in_files_and_databases() {
-    let place = Place::new("joined");
-    let write = |name: &str, text: String| std::fs::write(place.dir.path().join(name), text).unwrap();
+    let sandbox = Sandbox::new("joined");
+    let write = |name: &str, text: String| std::fs::write(sandbox.dir.path().join(name), text).unwrap();
     // Department 3 is not known.
     let depts: String = (0..30).rev().filter(|id| *id != 3).map(|id| format!("{id},Dept {id}\n")).collect();
     write("depts.csv", format!("id,name\n{depts}"));
     write("sexes.jsonl", "{\"code\":0,\"name\":\"female\"}\n{\"code\":1,\"name\":\"male\"}\n".into());
     let values = |count: usize, of: &dyn Fn(usize) -> String| (0..count).map(of).collect::<Vec<_>>().join(", ");
-    let items = place.name("items");
+    let items = sandbox.name("items");
     Database::MariaDb.execute(&format!(
         "CREATE TABLE {items} (id TINYINT PRIMARY KEY, name VARCHAR(20), price DECIMAL(8,2), since DATETIME); \
          INSERT INTO {items} VALUES {}",
         values(5, &|id| format!("({id}, 'item {id}', {id}.50, '2024-02-29 12:00:00')"))
     ));
-    let doctors = place.name("doctors");
+    let doctors = sandbox.name("doctors");
     Database::Postgres.execute(&format!(
         "CREATE TABLE {doctors} (id SMALLINT, name TEXT, active BOOLEAN, since TIMESTAMPTZ); \
          INSERT INTO {doctors} VALUES {}",
         values(280, &|id| format!("({id}, 'Dr. {id}', {}, now())", id % 2 == 0))
     ));
-    place.pipeline(JOINED);
-    place.topics(JOINED);
-    place.orders(0..200);
-    let checked = place.run(&["check"]).well().out;
+    sandbox.pipeline(JOINED);
+    sandbox.topics(JOINED);
+    sandbox.orders(0..200);
+    let checked = sandbox.run(&["check"]).well().out;
     for line in [
         "table     depts: 29 rows (",
         "2 columns: id Int64, name Utf8; key id",
@@ -133,7 +133,7 @@ fn ids_become_names_by_tables_in_files_and_databases() {
     ] {
         assert!(checked.contains(line), "`{line}` is not in\n{checked}");
     }
-    place.run(&["run"]).well();
+    sandbox.run(&["run"]).well();
     let named = |known: bool, name: String| if known { name } else { "null".to_string() };
     let row = |at: usize| {
         let (item, doctor, dept) = (feature(order(at), 0), feature(order(at), 1), feature(order(at), 2));
@@ -141,16 +141,16 @@ fn ids_become_names_by_tables_in_files_and_databases() {
             (named(dept != 3, format!("Dept {dept}")), named(doctor % 2 == 0, format!("Dr. {doctor}")));
         format!("p{at} {} {dept} item {item} {doctor}", order(at).minutes)
     };
-    same("names", (0..200).map(row).collect(), lines(&place, "out.jsonl"));
+    same("names", (0..200).map(row).collect(), lines(&sandbox, "out.jsonl"));
     let sex = |at: usize| format!("p{at} {}", ["female", "male"][feature(order(at), 3) as usize]);
-    same("a sink's own join", (0..200).map(sex).collect(), lines(&place, "sex.jsonl"));
-    let kept = std::fs::read_dir(place.dir.path().join(".foretell/tables")).unwrap().count();
+    same("a sink's own join", (0..200).map(sex).collect(), lines(&sandbox, "sex.jsonl"));
+    let kept = std::fs::read_dir(sandbox.dir.path().join(".foretell/tables")).unwrap().count();
     assert_eq!(kept, 4, "each table is kept by its sha256");
 }
 
 #[test]
 fn what_is_wrong_with_a_table_is_told_with_its_place() {
-    let place = Place::new("wrong");
+    let sandbox = Sandbox::new("wrong");
     let text = |table: &str| {
         format!(
             "
@@ -163,10 +163,10 @@ sinks: {{ out: {{ console: {{}} }} }}
 "
         )
     };
-    place.topics(&text(""));
-    std::fs::write(place.dir.path().join("depts.csv"), "id,name\n1,Neurology\n2,\"Surgery\n\"\n1,Quetzalcoatl\n")
+    sandbox.topics(&text(""));
+    std::fs::write(sandbox.dir.path().join("depts.csv"), "id,name\n1,Neurology\n2,\"Surgery\n\"\n1,Quetzalcoatl\n")
         .unwrap();
-    std::fs::write(place.dir.path().join("bad.csv"), "id,name\n1,Neurology\nQuetzalcoatl,x\n").unwrap();
+    std::fs::write(sandbox.dir.path().join("bad.csv"), "id,name\n1,Neurology\nQuetzalcoatl,x\n").unwrap();
     for (table, says) in [
         ("{ file: none.csv }", &["tables.depts:", "none.csv: No such file", "relative to"][..]),
         ("{ file: depts.csv, key: id }", &["depts.csv:5: its `id` is that of", "depts.csv:2, too", "as `key`"]),
@@ -179,8 +179,8 @@ sinks: {{ out: {{ console: {{}} }} }}
         ("{ sql: { url: { env: MARIADB_URL } } }", &["either `table` or `query` is needed"]),
         ("{ sql: { url: { env: POSTGRES_URL }, query: \"DELETE FROM x\" } }", &["tables.depts:", "x"]),
     ] {
-        place.pipeline(&text(table));
-        let line = place.run(&["check"]).says(says);
+        sandbox.pipeline(&text(table));
+        let line = sandbox.run(&["check"]).says(says);
         assert!(line.contains("pipeline.yaml:5: tables.depts"), "{line}");
         assert!(!line.contains("Quetzalcoatl"), "{line}");
     }
@@ -197,22 +197,22 @@ tables: { depts: { file: depts.csv, key: id, refresh: 100ms } }
 query: SELECT _key AS k, depts.name AS dept FROM records LEFT JOIN depts ON DEPT_n = depts.id
 sinks: { db: { sql: { url: { env: MARIADB_URL }, table: result_${id}, create: true } } }
 ";
-    let place = Place::new("refresh");
+    let sandbox = Sandbox::new("refresh");
     let write = |text: &str| {
-        std::fs::write(place.dir.path().join("new"), text).unwrap();
-        std::fs::rename(place.dir.path().join("new"), place.dir.path().join("depts.csv")).unwrap();
+        std::fs::write(sandbox.dir.path().join("new"), text).unwrap();
+        std::fs::rename(sandbox.dir.path().join("new"), sandbox.dir.path().join("depts.csv")).unwrap();
     };
     write("id,name\n1,before\n");
-    place.pipeline(text);
-    place.topics(text);
+    sandbox.pipeline(text);
+    sandbox.topics(text);
     let rows = || {
-        let rows = Database::MariaDb.select(&["k", "dept"], &place.name("result"));
+        let rows = Database::MariaDb.select(&["k", "dept"], &sandbox.name("result"));
         rows.into_iter().map(|row| row.into_iter().flatten().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
     };
-    let send = |key: &str| kafka::produce(&place.name("in"), [(None, Some(key), Some("1"))]);
-    let run = place.start(&["run"]);
+    let send = |key: &str| kafka::produce(&sandbox.name("in"), [(None, Some(key), Some("1"))]);
+    let run = sandbox.start(&["run"]);
     until("it runs", || run.log().contains("claimed"));
-    let landed = |count: usize| until("a row", || Database::MariaDb.count(&place.name("result")) == count);
+    let landed = |count: usize| until("a row", || Database::MariaDb.count(&sandbox.name("result")) == count);
     send("a");
     landed(1);
     write("id,name\n1,after\n2,two\n");
@@ -220,9 +220,9 @@ sinks: { db: { sql: { url: { env: MARIADB_URL }, table: result_${id}, create: tr
     send("b");
     landed(2);
     for bad in ["id,name\n1,x\n1,y\n", "id,name\n1\n", "nr,name\n1,x\n"] {
-        let told = run.log().matches("the rows of before stay").count();
+        let told = run.log().matches("the earlier rows stay").count();
         write(bad);
-        until("it says so", || run.log().matches("the rows of before stay").count() > told + 1);
+        until("it says so", || run.log().matches("the earlier rows stay").count() > told + 1);
     }
     send("c");
     landed(3);

@@ -19,11 +19,12 @@ const OURS: &[(&str, &[&str])] = &[
     ("kafka", &["connect", "flow", "suggest"]),
     ("sql", &["connect", "decode", "flow", "suggest"]),
     ("evaluate", &[]),
+    ("http", &["flow"]),
     (
         "foretell",
         &[
             "model", "flow", "query", "connect", "decode", "storage", "socket", "files", "kafka", "sql", "evaluate",
-            "suggest",
+            "suggest", "http",
         ],
     ),
 ];
@@ -39,6 +40,8 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("object_store", &["storage", "files", "tests"]),
     ("parquet", &["files", "foretell", "tests"]),
     ("strsim", &["suggest"]),
+    ("axum", &["http"]),
+    ("prometheus-client", &["http"]),
     ("clap", &["foretell"]),
     ("clap_complete", &["foretell"]),
     ("anyhow", &["foretell"]),

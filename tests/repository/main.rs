@@ -1,12 +1,13 @@
 //! Does the repository keep its own rules? Read from its files; no service is needed.
 //!
 //! `arrows.rs` is about the crates, `imports.rs` about the modules within each, `docs.rs` about pages that people copy
-//! from, and `quick.rs` about what `make quick` runs.
+//! from, `fixtures.rs` about how large the fixtures are, and `quick.rs` about what `make quick` runs.
 
 #![forbid(unsafe_code)]
 
 mod arrows;
 mod docs;
+mod fixtures;
 mod imports;
 mod quick;
 

@@ -1,7 +1,7 @@
 //! A table on standard output.
 
 use std::io::{self, Write as _};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
 use arrow::compute::{CastOptions, cast_with_options};
@@ -21,10 +21,6 @@ use crate::kind::{Kind, SettingsError, SinkContext, SinkSettings, schema_of, set
 
 /// The kind `console`.
 pub const KIND: Kind<dyn SinkSettings> = Kind { name: "console", inherits: &[], schema: schema_of::<Settings>, parse };
-
-/// What is run around each printing: whoever draws progress bars on the same terminal sets it once, to hide them while
-/// its argument runs.
-pub static AROUND: OnceLock<fn(&mut dyn FnMut())> = OnceLock::new();
 
 /// Prints each batch as a table. Keeps no positions, so nothing is promised: it is for looking at.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -121,16 +117,8 @@ fn texts(column: &ArrayRef, timezone: chrono_tz::Tz) -> Result<ArrayRef, ArrowEr
 
 /// Writes all at once: tables of several workers do not mix.
 fn print(text: &str) -> io::Result<()> {
-    let mut result = Ok(());
-    let mut act = || {
-        let mut out = io::stdout().lock();
-        result = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    };
-    match AROUND.get() {
-        Some(around) => around(&mut act),
-        None => act(),
-    }
-    result
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush())
 }
 
 #[async_trait]

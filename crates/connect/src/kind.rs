@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::key_type::KeyType;
 use crate::storage::Storage;
+use crate::table::Rows;
 
 /// A kind of component: its name in the pipeline file and how its settings are read. `S` is what the settings become.
 pub struct Kind<S: ?Sized + 'static> {
@@ -63,7 +64,7 @@ fn segment(segment: &serde_path_to_error::Segment) -> Option<String> {
 
 /// How a record's bytes become columns, as the pipeline file says it: a decoder's kind and settings.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct DecodeText {
+pub struct DecodeSpec {
     /// The kind, e.g. `csv`.
     pub kind: String,
     /// Its settings.
@@ -74,7 +75,7 @@ pub struct DecodeText {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inferred {
     /// The decoder, with its columns.
-    pub decode: DecodeText,
+    pub decode: DecodeSpec,
     /// What it was found from, for people.
     pub from: String,
 }
@@ -104,7 +105,7 @@ pub struct SourceContext {
     /// Whether the pipeline ends when all that is there is read.
     pub ends: bool,
     /// How values are decoded.
-    pub decode: DecodeText,
+    pub decode: DecodeSpec,
     /// Where a source may keep what it must know at the next start: `state:`, and a folder in it.
     pub state: (Arc<dyn Storage>, String),
     /// Relative paths in settings are relative to this folder (the pipeline file's).
@@ -163,7 +164,7 @@ pub trait SourceSettings: Send + Sync {
     }
 
     /// Completes what the pipeline file says about decoding by looking at the data.
-    async fn infer(&self, _base: &Path, _given: Option<&DecodeText>) -> Result<Inferred, StageError> {
+    async fn infer(&self, _base: &Path, _given: Option<&DecodeSpec>) -> Result<Inferred, StageError> {
         Err(StageError::settings("the columns cannot be found out from this source").remedy("write `decode`"))
     }
 
@@ -239,4 +240,19 @@ pub trait SinkSettings: Send + Sync {
     async fn complete(&self, _context: &SinkContext) -> Result<(), StageError> {
         Ok(())
     }
+}
+
+/// Settings of a reference table: where its rows are.
+#[async_trait]
+pub trait TableSettings: Send + Sync {
+    /// Whether the pipeline file may give types of columns beside them (`types`); else what to do instead.
+    fn takes_types(&self) -> Result<(), &'static str>;
+
+    /// Reads all rows. `base` as in [`SinkContext`]; `types` has the types of columns by name, empty where
+    /// [`takes_types`](TableSettings::takes_types) refuses them.
+    ///
+    /// # Errors
+    /// [`Unavailable`](foretell_flow::Fault::Unavailable) where they cannot be reached; otherwise what a person must
+    /// change. No value is shown.
+    async fn read(&self, base: &Path, types: &serde_json::Map<String, serde_json::Value>) -> Result<Rows, StageError>;
 }

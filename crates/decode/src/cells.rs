@@ -2,10 +2,11 @@
 
 use arrow::array::ArrayRef;
 
-use super::build::describe;
-use super::column::{Column, Type};
-use super::field::{Field, Missing};
+use super::column::Column;
+use super::field::Field;
+use super::missing::Missing;
 use super::time::TimeFormat;
+use super::types::Type;
 use super::values::Values;
 
 /// A column so far. A missing value is NULL.
@@ -35,7 +36,7 @@ impl Cells {
             return Ok(());
         }
         let field = Field { bytes: field, missing };
-        self.values.push(&self.column, &field).map_err(|wrong| describe(&self.column, wrong))
+        self.values.push(&self.column, &field).map_err(|wrong| wrong.describe(self.column.data_type))
     }
 
     /// As Arrow's array.
@@ -49,7 +50,7 @@ mod tests {
     use arrow::array::AsArray;
     use arrow::datatypes::Float64Type;
 
-    use super::super::field::MISSING;
+    use super::super::missing::MISSING;
     use super::*;
 
     #[test]

@@ -6,12 +6,14 @@ use foretell_flow::{Decode, Decoded, Records, StageError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::build::Rows;
 use super::column::{Column, Columns};
-use super::field::{Field, MISSING, Missing};
+use super::field::Field;
 use super::fields::{Dialect, Span, trim_line_end};
+use super::missing::{MISSING, Missing};
 use super::plain::Plain;
+use super::rows::Rows;
 use super::scan::Scan;
+use super::settings::{max_bytes, set_timezone, unusable};
 use foretell_connect::human::HumanSize;
 use foretell_connect::key_type::KeyType;
 use foretell_connect::kind::{DecodeSettings, Kind, SettingsError, schema_of, settings_of};
@@ -61,10 +63,6 @@ fn double_quote() -> String {
 
 fn missing() -> Vec<Option<String>> {
     MISSING.map(|text| Some(text.to_string())).to_vec()
-}
-
-pub(super) fn max_bytes() -> HumanSize {
-    HumanSize(1 << 20)
 }
 
 fn parse(value: serde_json::Value) -> Result<Box<dyn DecodeSettings>, SettingsError> {
@@ -129,23 +127,6 @@ fn one_byte(text: &str) -> Option<u8> {
     }
 }
 
-pub(super) fn set_timezone(columns: &mut Columns, zone: Option<&str>) -> Result<(), SettingsError> {
-    let Some(zone) = zone else { return Ok(()) };
-    let zone = zone.parse().map_err(|_| SettingsError {
-        path: vec!["timezone".to_string()],
-        message: "not a known time zone: write its IANA name, e.g. `Asia/Shanghai`".to_string(),
-    })?;
-    columns.set_timezone(zone);
-    Ok(())
-}
-
-/// Elsewhere a value says itself that it is missing, and a text is a text.
-pub(super) fn refuse_missing(columns: &Columns) -> Result<(), SettingsError> {
-    let Some(at) = columns.iter().position(|column| column.missing.is_some()) else { return Ok(()) };
-    let path = vec!["columns".to_string(), at.to_string()];
-    Err(SettingsError { path, message: "`missing` is for CSV".to_string() })
-}
-
 /// The settings as they are used.
 #[derive(Debug, Clone)]
 struct Checked {
@@ -205,7 +186,7 @@ impl Decode for Decoder {
                 rows.refuse(row, reason);
                 continue;
             }
-            let end = start + trim_line_end(value).len();
+            let end = start.saturating_add(trim_line_end(value).len());
             if let Some(plain) = plain {
                 if plain.take(data, start, end) {
                     if plain.full() {
@@ -227,7 +208,7 @@ impl Decode for Decoder {
             let reason = match scan.dialect.split(data, start, end, columns, spans, unescaped) {
                 Ok(found) if found == columns => {
                     let field = |span: &Span| Field { bytes: span.bytes(data, unescaped), missing: &scan.missing };
-                    let label = |at: usize, column: &Column| format!("{} ({})", at + 1, column.name);
+                    let label = |at: usize, column: &Column| format!("{} ({})", at.saturating_add(1), column.name);
                     rows.push(row, spans.iter().map(field), label);
                     continue;
                 }
@@ -244,18 +225,6 @@ impl Decode for Decoder {
         }
         rows.finish(schema)
     }
-}
-
-/// Why a value is not even looked at.
-#[inline]
-pub(super) fn unusable(null: bool, value: &[u8], max_bytes: usize) -> Option<String> {
-    if null {
-        return Some("the record has no value".to_string());
-    }
-    if value.len() > max_bytes {
-        return Some(format!("{} bytes, which is more than `max_bytes` ({max_bytes})", value.len()));
-    }
-    trim_line_end(value).is_empty().then(|| "empty value".to_string())
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Decimal numbers from text, digit by digit: nothing is rounded on the way.
 
-use super::build::Wrong;
+#![allow(clippy::arithmetic_side_effects, reason = "at most 38 digits, and exponents that were clamped")]
 
-/// The most digits that a decimal has.
-pub const MOST_DIGITS: u8 = 38;
+use super::types::MOST_DIGITS;
+use super::wrong::Wrong;
 
 /// A larger exponent cannot stand in front of a number that fits.
 const MOST_EXPONENT: i32 = 10_000;

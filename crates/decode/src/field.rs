@@ -1,57 +1,11 @@
 //! One field of a CSV record as a value.
 
-use super::build::{Cell, Float, Wrong};
+use super::cell::{Cell, Float};
 use super::column::Column;
 use super::decimal;
+use super::missing::Missing;
 use super::time::TimeFormat;
-
-/// Fields of a CSV file that mean a missing value where nobody says otherwise: what `pandas.read_csv` takes for one. A
-/// model was trained on what that made of its data, and must meet the same.
-pub const MISSING: [&str; 19] = [
-    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
-    "NULL", "NaN", "None", "n/a", "nan", "null",
-];
-
-/// The texts that mean a missing value, quick to rule out by their first byte.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Missing {
-    texts: Vec<Box<[u8]>>,
-    empty: bool,
-    begins: [bool; 256],
-}
-
-impl Missing {
-    /// As the pipeline file lists them. YAML reads an unquoted `null` as no text at all; it can only mean the word.
-    pub(super) fn listed(texts: &[Option<String>]) -> Self {
-        Missing::new(&texts.iter().map(|text| text.as_deref().unwrap_or("null")).collect::<Vec<_>>())
-    }
-
-    /// Of these texts.
-    pub fn new<T: AsRef<[u8]>>(texts: &[T]) -> Self {
-        let owned = texts.iter().map(|text| text.as_ref().into()).collect();
-        let mut missing = Missing { texts: owned, empty: false, begins: [false; 256] };
-        for text in texts {
-            match text.as_ref().first() {
-                Some(byte) => missing.begins[usize::from(*byte)] = true,
-                None => missing.empty = true,
-            }
-        }
-        missing
-    }
-
-    /// Whether a field means a missing value: it is one of the texts, to the byte.
-    pub fn has(&self, field: &[u8]) -> bool {
-        match field.first() {
-            Some(byte) => self.begins[usize::from(*byte)] && self.texts.iter().any(|text| **text == *field),
-            None => self.empty,
-        }
-    }
-
-    /// Whether a number in plain digits may mean a missing value.
-    pub(super) fn digits(&self) -> bool {
-        self.texts.iter().any(|text| !text.is_empty() && text.iter().all(u8::is_ascii_digit))
-    }
-}
+use super::wrong::Wrong;
 
 /// One field of a record.
 pub(super) struct Field<'a> {
@@ -117,7 +71,7 @@ pub(super) fn parse_signed(text: &[u8]) -> Result<i64, Wrong> {
             if magnitude == i64::MIN.unsigned_abs() {
                 return Ok(i64::MIN);
             }
-            i64::try_from(magnitude).map(|value| -value).map_err(|_| Wrong::Range)
+            i64::try_from(magnitude).map(i64::wrapping_neg).map_err(|_| Wrong::Range)
         }
         Some((b'+', rest)) => digits(rest)?.try_into().map_err(|_| Wrong::Range),
         _ => digits(text)?.try_into().map_err(|_| Wrong::Range),
@@ -147,7 +101,7 @@ fn digits(text: &[u8]) -> Result<u64, Wrong> {
             if digit > 9 {
                 return Err(Wrong::Kind(None));
             }
-            value = value * 10 + u64::from(digit);
+            value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
         }
         return Ok(value);
     }

@@ -1,5 +1,7 @@
 //! One CSV record into its fields, without copying what need not be copied.
 
+#![allow(clippy::arithmetic_side_effects, reason = "places within bytes that are in memory")]
+
 use std::fmt;
 
 /// What separates and quotes fields.

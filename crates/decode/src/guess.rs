@@ -1,9 +1,9 @@
 //! Which type fits all of some values, so that each still says what it said before.
 
-use super::column::Type;
-use super::decimal::{self, MOST_DIGITS};
+use super::decimal;
 use super::field::parse_signed;
 use super::time::TimeFormat;
+use super::types::{MOST_DIGITS, Type};
 
 /// What is still possible after the fields that were seen.
 #[derive(Debug, Clone)]
@@ -234,7 +234,8 @@ impl JsonGuess {
             Some(JsonKind::Number) => {
                 let (before, behind) = numbers.decimal?;
                 let behind = u8::try_from(behind).ok()?;
-                (before + usize::from(behind) <= usize::from(MOST_DIGITS)).then_some(Type::Decimal(MOST_DIGITS, behind))
+                (before.saturating_add(usize::from(behind)) <= usize::from(MOST_DIGITS))
+                    .then_some(Type::Decimal(MOST_DIGITS, behind))
             }
             _ => Some(Type::Utf8),
         }

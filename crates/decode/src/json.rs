@@ -11,13 +11,16 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::build::{Cell, Float, Rows, Wrong};
-use super::column::{Column, Columns, Type};
-use super::csv::{max_bytes, refuse_missing, set_timezone, unusable};
+use super::cell::{Cell, Float};
+use super::column::{Column, Columns};
 use super::decimal;
 use super::field::{parse_signed, parse_unsigned};
 use super::members::Members;
+use super::rows::Rows;
+use super::settings::{max_bytes, refuse_missing, set_timezone, unusable};
 use super::time::TimeFormat;
+use super::types::Type;
+use super::wrong::Wrong;
 use foretell_connect::human::HumanSize;
 use foretell_connect::key_type::KeyType;
 use foretell_connect::kind::{DecodeSettings, Kind, SettingsError, schema_of, settings_of};
@@ -212,7 +215,7 @@ fn digits<'de>(tree: &Tree, value: &'de [u8], slots: &mut [Slot<'de>]) {
 /// The index of a byte that is given by line and column (both from 1).
 fn byte_of(text: &str, line: usize, column: usize) -> usize {
     let lines = text.split_inclusive('\n').take(line.saturating_sub(1));
-    lines.map(str::len).sum::<usize>() + column.saturating_sub(1)
+    lines.map(str::len).sum::<usize>().saturating_add(column.saturating_sub(1))
 }
 
 /// One member's value.

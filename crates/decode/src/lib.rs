@@ -3,13 +3,16 @@
 //! A decoder turns the values of a batch of records into typed columns. What does not decode is
 //! refused with a reason that names the field and never shows the value. Keys are decoded apart, by [`decode_key`].
 
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
 use foretell_connect::kind::{DecodeSettings, Kind};
 
-mod build;
+mod cell;
 mod cells;
 mod column;
 mod csv;
 mod decimal;
+mod elements;
 mod field;
 pub mod fields;
 mod guess;
@@ -17,23 +20,30 @@ mod json;
 mod key;
 mod line;
 mod members;
+mod missing;
 mod parquet;
 mod plain;
+mod rows;
 mod scan;
+mod settings;
 mod time;
 mod typed;
+mod types;
 mod values;
+mod wrong;
 
 pub use cells::Cells;
-pub use column::{Column, Columns, Type};
+pub use column::{Column, Columns};
 pub use csv::{Outline, outline};
-pub use decimal::{MOST_DIGITS, parse_decimal};
-pub use field::{MISSING, Missing};
+pub use decimal::parse_decimal;
+pub use elements::{Element, Elements};
 pub use guess::{Guess, JsonGuess, JsonKind, is_record};
 pub use key::decode_key;
 pub use members::Members;
+pub use missing::{MISSING, Missing};
 pub use parquet::check_file;
 pub use typed::type_of;
+pub use types::{MOST_DIGITS, Type};
 
 /// Every kind of decoder.
 pub const DECODERS: &[Kind<dyn DecodeSettings>] = &[csv::KIND, json::KIND, line::KIND, parquet::KIND];

@@ -8,7 +8,7 @@ use foretell_flow::{Decode, Decoded, Records, Refused, StageError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::csv::max_bytes;
+use super::settings::max_bytes;
 use foretell_connect::human::HumanSize;
 use foretell_connect::key_type::KeyType;
 use foretell_connect::kind::{DecodeSettings, Kind, schema_of, settings_of};
@@ -71,7 +71,7 @@ impl Decode for Decoder {
             }
         }
         let lines: ArrayRef = Arc::new(lines.finish());
-        debug_assert_eq!(lines.len() + bad.len(), records.len());
+        debug_assert_eq!(lines.len().saturating_add(bad.len()), records.len());
         let columns = RecordBatch::try_new(self.schema.clone(), vec![lines]).expect("one text column without NULLs");
         Decoded { columns, bad }
     }

@@ -1,6 +1,8 @@
 //! The members of a JSON object as they are written. The parser gives numbers as it can hold them; here are all their
 //! digits.
 
+#![allow(clippy::arithmetic_side_effects, reason = "places within bytes that are in memory")]
+
 use std::borrow::Cow;
 
 /// Members of the object that a text holds, in its order: key and value, each as written. The text has been parsed

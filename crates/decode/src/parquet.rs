@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
-use arrow::compute::filter_record_batch;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, StructArray, new_null_array};
+use arrow::compute::{filter_record_batch, is_null, nullif};
+use arrow::datatypes::{DataType, Fields, Schema, SchemaRef};
 use foretell_flow::{Decode, Decoded, Records, Refused, StageError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::build::describe;
-use super::column::{Columns, Type};
-use super::csv::refuse_missing;
-use super::typed::{convert, takes};
+use super::column::{Column, Columns};
+use super::settings::refuse_missing;
+use super::typed::{convert, is_nested, takes};
+use super::types::Type;
 use foretell_connect::key_type::KeyType;
 use foretell_connect::kind::{DecodeSettings, Kind, SettingsError, schema_of, settings_of};
 
@@ -21,7 +21,8 @@ use foretell_connect::kind::{DecodeSettings, Kind, SettingsError, schema_of, set
 pub(super) const KIND: Kind<dyn DecodeSettings> =
     Kind { name: "parquet", inherits: &[], schema: schema_of::<Settings>, parse };
 
-/// Columns of Parquet files, found by name. A file brings its own types; here they are pinned. Values of others are
+/// Columns of Parquet files, found by name; `path` reaches into structs, and a column of lists, structs or maps is JSON as
+/// `utf8`. A file brings its own types; here they are pinned. Values of others are
 /// converted where nothing is lost, and make bad records where something would be; a file whose column is missing or of a
 /// type that never fits stops the pipeline.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -34,10 +35,6 @@ struct Settings {
 
 fn parse(value: serde_json::Value) -> Result<Box<dyn DecodeSettings>, SettingsError> {
     let settings: Settings = settings_of(value)?;
-    if let Some(at) = settings.columns.iter().position(|column| !column.path.is_empty()) {
-        let path = vec!["columns".to_string(), at.to_string()];
-        return Err(SettingsError { path, message: "`path` is for JSON".to_string() });
-    }
     refuse_missing(&settings.columns)?;
     Ok(Box::new(settings))
 }
@@ -59,35 +56,70 @@ impl DecodeSettings for Settings {
 pub fn check_file(settings: &serde_json::Value, found: &Schema) -> Result<(), (String, String)> {
     let settings: Settings = settings_of(settings.clone()).map_err(|error| (error.message, String::new()))?;
     for column in settings.columns.iter() {
-        let Some((_, field)) = found.column_with_name(&column.name) else {
-            let near = found.fields().iter().find(|field| field.name().eq_ignore_ascii_case(&column.name));
-            return Err(match near {
-                Some(near) => (
-                    format!("the file has no column `{}`, but one `{}`", column.name, near.name()),
-                    "case matters: write the name as the file does".to_string(),
-                ),
-                None => (
-                    format!("the file has no column `{}`", column.name),
-                    "correct `decode`'s columns, or leave the file out".to_string(),
-                ),
-            });
-        };
-        if !takes(field.data_type(), column) {
-            let is_number = field.data_type().is_integer() && column.data_type == Type::Timestamp;
+        let none = Fields::empty();
+        let mut fields = found.fields();
+        let mut data_type = &DataType::Null;
+        for (depth, name) in path(column).iter().enumerate() {
+            let Some((_, field)) = fields.find(name) else {
+                let place = path(column).get(..=depth).unwrap_or_default().join(".");
+                let near = fields.iter().find(|field| field.name().eq_ignore_ascii_case(name));
+                return Err(match near {
+                    Some(near) => (
+                        format!("the file has no column `{place}`, but one `{}`", near.name()),
+                        "case matters: write the name as the file does".to_string(),
+                    ),
+                    None => (
+                        format!("the file has no column `{place}`"),
+                        "correct `decode`'s columns, or leave the file out".to_string(),
+                    ),
+                });
+            };
+            data_type = field.data_type();
+            fields = match data_type {
+                DataType::Struct(fields) => fields,
+                _ => &none,
+            };
+        }
+        if !takes(data_type, column) {
+            let is_number = data_type.is_integer() && column.data_type == Type::Timestamp;
             let remedy = match is_number {
                 true => format!(
                     "say what the numbers count: `{}: {{ type: timestamp, format: epoch_us }}`, or `epoch_ms`, `epoch_s`",
                     column.name
                 ),
+                false if is_nested(data_type) => {
+                    "its values are JSON as `utf8`; `path` reaches into a struct: `CITY: { type: utf8, path: address.city }`"
+                        .to_string()
+                }
                 false => "give it another type, or leave the column out".to_string(),
             };
             return Err((
-                format!("column `{}` is {}, which is never a {}", column.name, field.data_type(), column.data_type),
+                format!("column `{}` is {}, which is never a {}", column.name, data_type, column.data_type),
                 remedy,
             ));
         }
     }
     Ok(())
+}
+
+/// Where a column is: the names from the file's own column down.
+fn path(column: &Column) -> &[String] {
+    if column.path.is_empty() { std::slice::from_ref(&column.name) } else { &column.path }
+}
+
+/// The values at a path; NULL where a struct on the way is.
+fn reach(columns: &RecordBatch, path: &[String]) -> Option<ArrayRef> {
+    let (first, rest) = path.split_first()?;
+    let mut found = columns.column_by_name(first)?.clone();
+    for name in rest {
+        let outer = found.as_any().downcast_ref::<StructArray>()?;
+        let inner = outer.column_by_name(name)?;
+        found = match outer.nulls() {
+            Some(_) => nullif(inner, &is_null(outer).ok()?).ok()?,
+            None => inner.clone(),
+        };
+    }
+    Some(found)
 }
 
 struct Decoder {
@@ -105,8 +137,8 @@ impl Decode for Decoder {
         let mut reasons: BTreeMap<usize, String> = BTreeMap::new();
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
         for (column, field) in self.columns.iter().zip(self.schema.fields()) {
-            let found = records.columns.as_ref().and_then(|columns| columns.column_by_name(&column.name));
-            let Some(found) = found.filter(|found| takes(found.data_type(), column)) else {
+            let found = records.columns.as_ref().and_then(|columns| reach(columns, path(column)));
+            let Some(found) = found.as_ref().filter(|found| takes(found.data_type(), column)) else {
                 // The source stops at such a file.
                 let reason = match found {
                     Some(found) => format!("column `{}` is {}", column.name, found.data_type()),
@@ -120,7 +152,9 @@ impl Decode for Decoder {
             };
             let (array, wrongs) = convert(found, column);
             for (row, wrong) in wrongs {
-                reasons.entry(row).or_insert_with(|| format!("column `{}`: {}", column.name, describe(column, wrong)));
+                reasons
+                    .entry(row)
+                    .or_insert_with(|| format!("column `{}`: {}", column.name, wrong.describe(column.data_type)));
             }
             arrays.push(array);
         }
@@ -149,10 +183,11 @@ fn batch(schema: &SchemaRef, arrays: Vec<ArrayRef>, rows: usize, keep: Option<&B
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{decode_records, records, refusals, settings_error};
+    use super::super::tests::{decode_records, records, refusals};
     use super::*;
-    use arrow::array::{AsArray, Float64Array, Int32Array, StringArray};
-    use arrow::datatypes::{Int8Type, Int64Type};
+    use arrow::array::{AsArray, Float64Array, Int32Array, ListArray, StringArray};
+    use arrow::datatypes::{Field, Int8Type, Int32Type, Int64Type};
+    use arrow::util::display::array_value_to_string;
     use serde_json::json;
 
     #[test]
@@ -193,7 +228,49 @@ mod tests {
         }
         let columns = json!([{ "a": { "type": "timestamp", "format": "epoch_s" } }, { "text": "float64" }]);
         assert_eq!(check_file(&json!({ "columns": columns }), &schema), Ok(()));
-        let error = settings_error(&KIND, json!({ "columns": [{ "a": { "type": "int8", "path": "b" } }] }));
-        assert_eq!(error, "columns.0: `path` is for JSON");
+    }
+
+    #[test]
+    fn columns_with_parts_are_json_or_reached_into() {
+        let cities = Arc::new(StringArray::from(vec![Some("Köln"), Some("lost"), None])) as ArrayRef;
+        let zips = Arc::new(Int32Array::from(vec![50667, 1, 2])) as ArrayRef;
+        let fields =
+            Fields::from(vec![Field::new("city", DataType::Utf8, true), Field::new("zip", DataType::Int32, false)]);
+        let address = StructArray::new(fields, vec![cities, zips], Some(vec![true, false, true].into()));
+        let tags = ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None]), None, Some(vec![])]);
+        let mut given = records(&[None, None, None]);
+        given.columns = Some(
+            RecordBatch::try_from_iter_with_nullable([
+                ("address", Arc::new(address) as ArrayRef, true),
+                ("tags", Arc::new(tags) as ArrayRef, true),
+            ])
+            .unwrap(),
+        );
+        let columns = json!([
+            { "address": "utf8?" },
+            { "tags": "utf8?" },
+            { "CITY": { "type": "utf8?", "path": "address.city" } },
+            { "ZIP": { "type": "int64?", "path": ["address", "zip"] } },
+        ]);
+        let schema = given.columns.as_ref().unwrap().schema();
+        assert_eq!(check_file(&json!({ "columns": columns }), &schema), Ok(()));
+        let decoded = decode_records(&KIND, json!({ "columns": columns }), &given);
+        let texts = |at: usize| -> Vec<Option<String>> {
+            let column = decoded.columns.column(at);
+            (0..3).map(|row| column.is_valid(row).then(|| array_value_to_string(column, row).unwrap())).collect()
+        };
+        let text = |text: &str| Some(text.to_string());
+        assert_eq!(texts(0), [text("{\"city\":\"Köln\",\"zip\":50667}"), None, text("{\"city\":null,\"zip\":2}")]);
+        assert_eq!(texts(1), [text("[1,null]"), None, text("[]")]);
+        assert_eq!(texts(2), [text("Köln"), None, None], "what is in a struct that is NULL is NULL");
+        assert_eq!(texts(3), [text("50667"), None, text("2")]);
+        for (columns, says) in [
+            (json!([{ "address": "int64" }]), "which is never a int64"),
+            (json!([{ "a": { "type": "utf8", "path": "address.town" } }]), "the file has no column `address.town`"),
+            (json!([{ "a": { "type": "utf8", "path": "tags.x" } }]), "the file has no column `tags.x`"),
+        ] {
+            let (error, _) = check_file(&json!({ "columns": columns }), &schema).unwrap_err();
+            assert!(error.contains(says), "{error}");
+        }
     }
 }

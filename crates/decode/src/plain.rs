@@ -1,9 +1,15 @@
 //! Records of nothing but short numbers in digits, which tables of encoded ids are: first where the fields of a block of
 //! them are, then one column after the other.
 
-use super::build::Rows;
-use super::column::{Columns, Type};
+#![allow(
+    clippy::arithmetic_side_effects,
+    reason = "places within bytes that are in memory, and bytes side by side in a word"
+)]
+
+use super::column::Columns;
+use super::rows::Rows;
 use super::scan::{Scan, each, number, word};
+use super::types::Type;
 
 /// This many records at most, so that their places stay in the first cache.
 const RECORDS: usize = 256;
@@ -75,7 +81,8 @@ impl Plain {
         rows.extend(self.places.len() / self.digits.len(), |column, values| {
             let records = self.places.chunks_exact(self.digits.len());
             values.extend_numbers(records.map(|fields| {
-                let (at, len) = (fields[column] >> LEN_BITS, fields[column] & ((1 << LEN_BITS) - 1));
+                let place = fields.get(column).copied().unwrap_or_default();
+                let (at, len) = (place >> LEN_BITS, place & ((1 << LEN_BITS) - 1));
                 number((word(data, at as usize) ^ each(b'0')) << (u64::BITS - 8 * len))
             }));
         });
@@ -121,49 +128,57 @@ const GATHER: u64 = 0x0102_0408_1020_4080;
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
     use serde_json::json;
 
     use super::super::csv::KIND;
     use super::super::tests::decode;
 
-    #[test]
-    fn blocks_of_plain_records_give_what_record_by_record_gives() {
-        let mut state = 7u64;
-        let mut below = |limit: usize| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33) as usize % limit
-        };
-        let types = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64"];
-        for round in 0..60 {
+    const TYPES: &[&str] =
+        &["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64"];
+    /// What keeps a record out of a block.
+    const OTHERS: &[&str] = &["-5", "1.5", "", "7,7", "7\n7", "12345678901234567890", "123456789"];
+
+    prop_compose! {
+        /// Columns of numbers, and records of which most are plain.
+        fn table()(types in vec(select(TYPES), 1..9))(
+            records in vec(
+                (vec(prop_oneof![60 => "[0-9]{1,2}", 3 => "[0-9]{1,9}", 1 => select(OTHERS).prop_map(str::to_string)],
+                    types.len()), select(vec!["", "\n", "\r\n"])),
+                0..700,
+            ),
+            types in Just(types),
+        ) -> (Vec<&'static str>, Vec<String>) {
+            (types, records.into_iter().map(|(fields, end)| fields.join(",") + end).collect())
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+        #[test]
+        fn blocks_of_plain_records_give_what_record_by_record_gives((types, records) in table()) {
             let columns: Vec<_> =
-                (0..=below(8)).map(|at| json!({ format!("c{at}"): types[below(types.len())] })).collect();
-            // In every second round all numbers are short, so that blocks fill.
-            let longest = if round % 2 == 0 { 2 } else { 9 };
-            let records: Vec<String> = (0..700)
-                .map(|_| {
-                    let fields: Vec<String> = columns
-                        .iter()
-                        .map(|_| match below(400) {
-                            0 => "-5".to_string(),
-                            1 => "1.5".to_string(),
-                            2 => String::new(),
-                            3 => "7,7".to_string(),
-                            4 => "7\n7".to_string(),
-                            5 => "12345678901234567890".to_string(),
-                            _ => (0..=below(longest)).map(|_| char::from(b'0' + below(10) as u8)).collect(),
-                        })
-                        .collect();
-                    fields.join(",") + ["", "\n", "\r\n"][below(3)]
-                })
-                .collect();
+                types.iter().enumerate().map(|(at, name)| json!({ format!("c{at}"): name })).collect();
             let records: Vec<&str> = records.iter().map(String::as_str).collect();
             let blocks = decode(&KIND, json!({ "columns": columns }), &records);
             // A number that means a missing value keeps the decoder from blocks.
             let one_by_one = json!({ "columns": columns, "missing": ["", "31415926535"] });
             let one_by_one = decode(&KIND, one_by_one, &records);
-            assert_eq!(blocks.columns, one_by_one.columns, "{columns:?}");
-            assert_eq!(blocks.bad, one_by_one.bad);
-            assert!(round % 2 == 1 || blocks.columns.num_rows() > 600, "{}", blocks.columns.num_rows());
+            prop_assert_eq!(blocks.columns, one_by_one.columns);
+            prop_assert_eq!(blocks.bad, one_by_one.bad);
         }
+    }
+
+    #[test]
+    fn blocks_fill_and_are_followed_by_others() {
+        let records: Vec<String> = (0..700).map(|row| format!("{},{}", row % 100, row % 10)).collect();
+        let records: Vec<&str> = records.iter().map(String::as_str).collect();
+        let decoded = decode(&KIND, json!({ "columns": [{ "a": "int8" }, { "b": "float64" }] }), &records);
+        assert_eq!(decoded.columns.num_rows(), 700);
+        let a = decoded.columns.column(0);
+        let a = a.as_any().downcast_ref::<arrow::array::Int8Array>().unwrap();
+        assert!(a.values().iter().enumerate().all(|(row, value)| usize::try_from(*value) == Ok(row % 100)));
     }
 }

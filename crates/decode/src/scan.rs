@@ -1,9 +1,12 @@
 //! A record's fields straight into their columns, in one walk. Most fields of most records are a few digits, which are
 //! read eight bytes at a time.
 
+#![allow(clippy::arithmetic_side_effects, reason = "places within bytes that are in memory")]
+
 use super::column::{Column, Columns};
-use super::field::{Field, Missing};
+use super::field::Field;
 use super::fields::Dialect;
+use super::missing::Missing;
 use super::values::Values;
 
 /// A record that is bad; the walk does not tell why.
@@ -137,13 +140,16 @@ pub(super) fn number(digits: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use foretell_flow::Decoded;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
 
-    use super::super::build::Rows;
     use super::super::fields::trim_line_end;
+    use super::super::rows::Rows;
     use super::*;
 
-    /// Pieces of records, of which some make trouble wherever they stand.
-    const PIECES: &[&str] = &[
+    /// Parts of records, of which some make trouble wherever they stand.
+    const PARTS: &[&str] = &[
         "1",
         "7",
         "64",
@@ -247,43 +253,45 @@ mod tests {
         (rows.finish(&columns.schema()), took)
     }
 
-    #[test]
-    fn the_walk_gives_what_splitting_and_reading_field_by_field_gives() {
-        let mut state = 1u64;
-        let mut below = |limit: usize| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33) as usize % limit
-        };
-        for (delimiter, quote) in
-            [(b',', Some(b'"')), (b';', None), (b' ', Some(b'\'')), (b'5', None), (b',', Some(b'7'))]
-        {
-            for missing in [&["", "NA"][..], &["99", "-999"][..]] {
-                let missing: Vec<Box<[u8]>> = missing.iter().map(|text| text.as_bytes().into()).collect();
-                let scan = Scan::new(Dialect { delimiter, quote }, Missing::new(&missing));
-                for _ in 0..100 {
-                    let count = 1 + below(4);
-                    let columns: Vec<_> = (0..count)
-                        .map(|at| {
-                            let optional = if below(2) == 0 { "?" } else { "" };
-                            serde_json::json!({ format!("c{at}"): format!("{}{optional}", TYPES[below(TYPES.len())]) })
-                        })
-                        .collect();
-                    let columns: Columns = serde_json::from_value(columns.into()).unwrap();
-                    let records: Vec<String> = (0..40)
-                        .map(|_| {
-                            let count =
-                                (count + usize::from(below(20) == 0)).saturating_sub(usize::from(below(20) == 0));
-                            let fields: Vec<&str> = (0..count).map(|_| PIECES[below(PIECES.len())]).collect();
-                            fields.join(&char::from(delimiter).to_string()) + ["", "\n", "\r\n"][below(3)]
-                        })
-                        .collect();
-                    let (walked, took) = decode(&records, &scan, &columns, true);
-                    let (split, _) = decode(&records, &scan, &columns, false);
-                    // Debug text, since NaN is not equal to itself.
-                    assert_eq!(format!("{walked:?}"), format!("{split:?}"), "{columns:?} {records:?}");
-                    assert_eq!(took, walked.columns.num_rows(), "no good record goes the long way");
-                }
-            }
+    const DIALECTS: &[(u8, Option<u8>)] =
+        &[(b',', Some(b'"')), (b';', None), (b' ', Some(b'\'')), (b'5', None), (b',', Some(b'7'))];
+    const MISSING: &[&[&str]] = &[&["", "NA"], &["99", "-999"]];
+
+    prop_compose! {
+        /// Columns and records that mostly have as many fields.
+        fn table()(columns in vec((select(TYPES), any::<bool>()), 1..=4))(
+            records in vec(
+                (vec(select(PARTS), columns.len()), prop_oneof![19 => Just(0), 1 => Just(1)], select(vec!["", "\n", "\r\n"])),
+                0..40,
+            ),
+            columns in Just(columns),
+        ) -> (Vec<(&'static str, bool)>, Vec<(Vec<&'static str>, usize, &'static str)>) {
+            (columns, records)
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_walk_gives_what_splitting_and_reading_field_by_field_gives(
+            (delimiter, quote) in select(DIALECTS),
+            missing in select(MISSING),
+            (columns, records) in table(),
+        ) {
+            let scan = Scan::new(Dialect { delimiter, quote }, Missing::new(missing));
+            let column = |(at, (name, optional)): (usize, &(&str, bool))| {
+                serde_json::json!({ format!("c{at}"): format!("{name}{}", if *optional { "?" } else { "" }) })
+            };
+            let columns: Vec<_> = columns.iter().enumerate().map(column).collect();
+            let columns: Columns = serde_json::from_value(columns.into()).unwrap();
+            let text = |(fields, lacking, end): &(Vec<&str>, usize, &str)| {
+                fields[*lacking..].join(&char::from(delimiter).to_string()) + end
+            };
+            let records: Vec<String> = records.iter().map(text).collect();
+            let (walked, took) = decode(&records, &scan, &columns, true);
+            let (split, _) = decode(&records, &scan, &columns, false);
+            // Debug text, since NaN is not equal to itself.
+            prop_assert_eq!(format!("{walked:?}"), format!("{split:?}"));
+            prop_assert_eq!(took, walked.columns.num_rows(), "no good record goes the long way");
         }
     }
 }

@@ -9,8 +9,8 @@ use chrono::format::{Fixed, Item, Numeric, Parsed, StrftimeItems, parse};
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
 
-use super::build::Wrong;
-use super::column::Type;
+use super::types::Type;
+use super::wrong::Wrong;
 
 /// How a column's dates or times are written. Cheap to clone.
 #[derive(Debug, Clone, PartialEq)]
@@ -139,7 +139,9 @@ impl TimeFormat {
     /// Microseconds since 1970 of a number; what is finer is cut off.
     pub(super) fn epoch(&self, number: i64) -> Result<i64, Wrong> {
         let micros = match self.style {
-            Style::Epoch(per_second) if per_second <= 1_000_000 => number.checked_mul(1_000_000 / per_second),
+            Style::Epoch(per_second) if per_second <= 1_000_000 => {
+                1_000_000_i64.checked_div(per_second).and_then(|micros| number.checked_mul(micros))
+            }
             Style::Epoch(per_second) => Some(number.div_euclid(per_second / 1_000_000)),
             _ => return Err(Wrong::Kind(None)),
         };
@@ -173,7 +175,7 @@ fn iso(text: &str) -> Option<(NaiveDateTime, &str)> {
     /// Behind `2019-09-11T`.
     const TIME: usize = 11;
     let time = text.bytes().skip(TIME).take_while(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'.')).count();
-    let split = text.len().min(TIME + time);
+    let split = text.len().min(TIME.saturating_add(time));
     let (time, zone) = (text.get(..split)?, text.get(split..)?);
     Some((string_to_datetime(&Utc, time).ok()?.naive_utc(), zone.trim_start()))
 }

@@ -1,5 +1,7 @@
 //! Columns that bring a type of their own into the type that is wished for: a value comes over whole, or not at all.
 
+use std::sync::Arc;
+
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, Decimal32Array, Decimal64Array, Decimal128Array, new_null_array,
 };
@@ -10,12 +12,18 @@ use arrow::datatypes::{
     UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 
-use super::build::{Cell, Float, Wrong};
-use super::column::{Column, Type};
+use chrono_tz::Tz;
+use foretell_connect::text::{json_array, plain_array};
+
+use super::cell::{Cell, Float};
+use super::column::Column;
 use super::decimal;
-use super::field::{Field, Missing};
+use super::field::Field;
+use super::missing::Missing;
 use super::time::{TimeFormat, is_time_of_calendar};
+use super::types::{MOST_DIGITS, Type};
 use super::values::Values;
+use super::wrong::Wrong;
 
 /// Values that do not fit, by their rows.
 type Wrongs = Vec<(usize, Wrong)>;
@@ -45,6 +53,9 @@ pub fn type_of(found: &DataType) -> Option<Type> {
         DataType::Date32 | DataType::Date64 => Type::Date,
         DataType::Timestamp(..) => Type::Timestamp,
         DataType::Dictionary(_, values) => return type_of(values),
+        DataType::Time32(_) | DataType::Time64(_) => Type::Utf8,
+        // As JSON.
+        nested if is_nested(nested) => Type::Utf8,
         _ => return None,
     })
 }
@@ -59,6 +70,8 @@ pub(super) fn takes(found: &DataType, column: &Column) -> bool {
         (DataType::Null, _) => true,
         (DataType::Dictionary(_, values), _) => takes(values, column),
         (bytes, Type::Utf8) if is_bytes(bytes) => true,
+        (DataType::Time32(_) | DataType::Time64(_), Type::Utf8) => true,
+        (nested, wished) if is_nested(nested) => wished == Type::Utf8,
         (DataType::Boolean, Type::Date | Type::Timestamp | Type::Decimal(..)) => false,
         (DataType::Boolean, _) => true,
         (_, Type::Utf8) => text || number || time,
@@ -71,6 +84,20 @@ pub(super) fn takes(found: &DataType, column: &Column) -> bool {
 
 fn is_text(found: &DataType) -> bool {
     matches!(found, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+/// Columns of values that have parts.
+pub(super) fn is_nested(found: &DataType) -> bool {
+    matches!(
+        found,
+        DataType::Struct(_)
+            | DataType::Map(..)
+            | DataType::List(_)
+            | DataType::LargeList(_)
+            | DataType::FixedSizeList(..)
+            | DataType::ListView(_)
+            | DataType::LargeListView(_)
+    )
 }
 
 fn is_bytes(found: &DataType) -> bool {
@@ -101,6 +128,11 @@ pub(super) fn convert(found: &ArrayRef, column: &Column) -> (ArrayRef, Wrongs) {
     } else if let DataType::Dictionary(_, values) = found.data_type() {
         match cast(found, values) {
             Ok(values) => return convert(&values, column),
+            Err(_) => (nulls(), all_wrong(found)),
+        }
+    } else if is_nested(found.data_type()) {
+        match plain_array(found, Tz::UTC).and_then(|plain| json_array(&plain)) {
+            Ok(texts) => (Arc::new(texts) as ArrayRef, Vec::new()),
             Err(_) => (nulls(), all_wrong(found)),
         }
     } else if widens(found.data_type(), &wished) || column.data_type == Type::Utf8 {
@@ -231,7 +263,7 @@ impl Typed<'_> {
             // Floats of this size are whole, and fit.
             Typed::Fraction(number) if number.fract() == 0.0 && number.abs() < 1e30 => Ok(*number as i128),
             Typed::Fraction(number) if number.fract() == 0.0 => Err(Wrong::Range),
-            Typed::Decimal(number, behind) => decimal::parse(&decimal::show(*number, *behind), decimal::MOST_DIGITS, 0)
+            Typed::Decimal(number, behind) => decimal::parse(&decimal::show(*number, *behind), MOST_DIGITS, 0)
                 .map_err(|wrong| if wrong == Wrong::Digits { Wrong::Kind(Some("a fraction")) } else { wrong }),
             other => Err(other.instead()),
         }
@@ -350,7 +382,6 @@ mod tests {
     use arrow::util::display::array_value_to_string;
     use serde_json::json;
 
-    use super::super::build::describe;
     use super::super::column::Columns;
     use super::*;
 
@@ -367,7 +398,7 @@ mod tests {
         let shown = |row: usize| match wrongs.iter().find(|(wrong, _)| *wrong == row) {
             Some((_, wrong)) => {
                 assert!(array.is_null(row));
-                describe(column, *wrong)
+                wrong.describe(column.data_type)
             }
             None => array_value_to_string(&array, row).unwrap(),
         };

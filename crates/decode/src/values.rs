@@ -1,5 +1,7 @@
 //! The values of a column as they come, row by row, and as Arrow's array in the end.
 
+#![allow(clippy::arithmetic_side_effects, reason = "counts of values that are in memory")]
+
 use std::sync::Arc;
 
 use arrow::array::{
@@ -9,8 +11,10 @@ use arrow::array::{
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 
-use super::build::{Cell, Wrong};
-use super::column::{Column, Type};
+use super::cell::Cell;
+use super::column::Column;
+use super::types::Type;
+use super::wrong::Wrong;
 
 /// Whole numbers up to here are all held by a 32-bit float.
 const SINGLE: u64 = 1 << f32::MANTISSA_DIGITS;

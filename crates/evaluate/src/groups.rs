@@ -137,7 +137,7 @@ fn feature(name: &str, labels: &Labels, errors: &[f64]) -> Option<Feature> {
         let sum = &mut sums[*of];
         *sum = (sum.0 + 1, sum.1 + error.abs(), sum.2 + error);
     }
-    // What is small is put with the others; where these are few, nobody sees them.
+    // Small groups are put together; where that is still too few rows, they are not shown.
     let others = labels.names.len() - 2;
     for at in (0..sums.len()).filter(|at| *at != others) {
         if sums[at].0 < FEWEST {

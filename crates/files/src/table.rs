@@ -1,30 +1,125 @@
 //! A table in a file: CSV with a header, JSON Lines, or Parquet.
 
+#![allow(clippy::arithmetic_side_effects, reason = "places within bytes that are in memory")]
+
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Field, Schema};
+use async_trait::async_trait;
 use bytes::Bytes;
 use foretell_flow::{RecordsBuilder, StageError};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::ParquetMetaDataReader;
+use schemars::{Schema as JsonSchema, SchemaGenerator, json_schema};
+use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
+use crate::encoding::Encoding;
 use crate::footer::reading;
-use crate::source::no_records;
+use crate::source::{is_json_text, no_records};
+use foretell_connect::kind::{Kind, SettingsError, TableSettings, settings_of};
 use foretell_connect::table::{Places, Rows};
 use foretell_decode::fields::{Dialect, Span, trim_line_end};
-use foretell_decode::{DECODERS, Guess, JsonGuess, JsonKind, MISSING, Members, Type, is_record};
+use foretell_decode::{DECODERS, Element, Elements, Guess, JsonGuess, JsonKind, MISSING, Members, Type, is_record};
+
+/// The kind `file`.
+pub const KIND: Kind<dyn TableSettings> = Kind { name: "file", inherits: &[], schema, parse };
+
+/// A file, as the pipeline file calls it: relative to its folder.
+#[derive(Debug)]
+struct Settings {
+    name: String,
+    format: Format,
+    encoding: Option<Encoding>,
+}
+
+/// As the pipeline file writes it.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "expected a file's path, or `{ path: …, encoding: … }`")]
+enum Written {
+    Path(String),
+    Details(Details),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Details {
+    path: String,
+    #[serde(default)]
+    encoding: Option<String>,
+}
+
+fn schema(_: &mut SchemaGenerator) -> JsonSchema {
+    json_schema!({
+        "description": "A file: CSV with a header (`.csv`), JSON (`.jsonl`, `.json`) or Parquet (`.parquet`). Relative to \
+            the pipeline file. `{ path: depts.csv, encoding: gbk }` where its text is not in UTF-8.",
+        "anyOf": [
+            { "type": "string" },
+            {
+                "type": "object",
+                "properties": { "path": { "type": "string" }, "encoding": { "type": "string" } },
+                "required": ["path"],
+                "additionalProperties": false
+            }
+        ]
+    })
+}
+
+fn parse(value: Value) -> Result<Box<dyn TableSettings>, SettingsError> {
+    let Details { path: name, encoding } = match settings_of(value)? {
+        Written::Path(path) => Details { path, encoding: None },
+        Written::Details(details) => details,
+    };
+    let encoding = match encoding.as_deref().map(Encoding::named) {
+        None => None,
+        Some(Ok(encoding)) => encoding,
+        Some(Err(message)) => return Err(SettingsError { path: vec!["encoding".to_string()], message }),
+    };
+    match Format::of(Path::new(&name)) {
+        Some(Format::Parquet) if encoding.is_some() => {
+            let message = "is for texts: those in a Parquet file are in UTF-8".to_string();
+            Err(SettingsError { path: vec!["encoding".to_string()], message })
+        }
+        Some(format) => Ok(Box::new(Settings { name, format, encoding })),
+        None => {
+            let message =
+                "the file's name does not tell what it is; its name must end with `.csv`, `.jsonl` or `.parquet`";
+            Err(SettingsError { path: Vec::new(), message: message.to_string() })
+        }
+    }
+}
+
+#[async_trait]
+impl TableSettings for Settings {
+    fn takes_types(&self) -> Result<(), &'static str> {
+        match self.format {
+            Format::Parquet => Err("leave it out: a Parquet file tells the types of its columns"),
+            Format::Csv | Format::Jsonl => Ok(()),
+        }
+    }
+
+    async fn read(&self, base: &Path, types: &Map<String, Value>) -> Result<Rows, StageError> {
+        let path = base.join(&self.name);
+        let bytes = tokio::fs::read(&path).await.map_err(|error| {
+            StageError::unavailable(format!("{}: {error}", path.display()))
+                .remedy("`file` is relative to the pipeline file's folder")
+        })?;
+        let (name, format, encoding, types) = (path.display().to_string(), self.format, self.encoding, types.clone());
+        let reading = tokio::task::spawn_blocking(move || read(&name, format, encoding, bytes, &types));
+        reading.await.map_err(|_| StageError::unavailable("reading was interrupted"))?
+    }
+}
 
 /// How a file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// Comma-separated values with a header.
     Csv,
-    /// One JSON object a line.
+    /// JSON objects: one a line, the elements of one array, or one after the other.
     Jsonl,
     /// Apache Parquet.
     Parquet,
@@ -52,11 +147,21 @@ const LARGEST: usize = 256 << 20;
 ///
 /// # Errors
 /// What does not read, with its line and column and never its value.
-pub fn read(name: &str, format: Format, bytes: Vec<u8>, types: &Map<String, Value>) -> Result<Rows, StageError> {
+pub fn read(
+    name: &str,
+    format: Format,
+    encoding: Option<Encoding>,
+    bytes: Vec<u8>,
+    types: &Map<String, Value>,
+) -> Result<Rows, StageError> {
     if bytes.len() > LARGEST {
         let message = format!("{name}: {} MiB: a table has at most {} MiB", bytes.len() >> 20, LARGEST >> 20);
         return Err(StageError::settings(message).remedy("keep it in a database and read a part of it by `sql`"));
     }
+    let bytes = match encoding.filter(|_| format != Format::Parquet) {
+        Some(encoding) => encoding.text(&bytes),
+        None => bytes,
+    };
     let text = Text { name, bytes: &bytes, types };
     match format {
         Format::Csv => text.csv(),
@@ -96,6 +201,23 @@ impl Text<'_> {
             at = end;
         }
         records
+    }
+
+    /// The values of a JSON text that is not one object a line.
+    fn elements(&self) -> Result<Vec<Place>, StageError> {
+        let (mut elements, mut records, mut at, mut line) = (Elements::default(), Vec::new(), 0, 1);
+        while let Element::Value(value) = elements.next(self.bytes, at, true) {
+            let before = self.bytes.get(at..value.start).unwrap_or_default();
+            line += before.iter().filter(|byte| **byte == b'\n').count();
+            records.push((value.start, value.end, line));
+            let within = self.bytes.get(value.clone()).unwrap_or_default();
+            line += within.iter().filter(|byte| **byte == b'\n').count();
+            at = value.end;
+        }
+        match elements.is_open() {
+            true => Err(self.wrong(line, "the JSON list has no end: the file is cut off")),
+            false => Ok(records),
+        }
     }
 
     fn csv(&self) -> Result<Rows, StageError> {
@@ -141,7 +263,7 @@ impl Text<'_> {
     }
 
     fn jsonl(&self) -> Result<Rows, StageError> {
-        let records = self.records(false);
+        let records = if is_json_text(self.bytes, true) { self.elements()? } else { self.records(false) };
         let (mut names, mut guesses): (Vec<String>, Vec<JsonGuess>) = (Vec::new(), Vec::new());
         for (start, end, line) in &records {
             let text = std::str::from_utf8(self.bytes.get(*start..*end).unwrap_or_default());
@@ -271,11 +393,11 @@ mod tests {
     use foretell_connect::table::check_key;
 
     use super::*;
-    use crate::keep::{decode, encode};
+    use crate::canonical::{decode, encode};
 
     fn rows(format: Format, text: &str, types: Value) -> Result<Rows, String> {
         let types = types.as_object().unwrap().clone();
-        read("depts.csv", format, text.as_bytes().to_vec(), &types).map_err(|error| error.message)
+        read("depts.csv", format, None, text.as_bytes().to_vec(), &types).map_err(|error| error.message)
     }
 
     fn shown(rows: &Rows) -> String {
@@ -383,7 +505,7 @@ mod tests {
         let bytes = encode(&one).unwrap();
         assert_eq!(bytes, encode(&rows(Format::Csv, text, json!({})).unwrap().batch).unwrap());
         assert_eq!(decode(bytes.clone()).unwrap(), one);
-        let from_parquet = read("t.parquet", Format::Parquet, bytes.clone(), &Map::new()).unwrap().batch;
+        let from_parquet = read("t.parquet", Format::Parquet, None, bytes.clone(), &Map::new()).unwrap().batch;
         assert_eq!(encode(&from_parquet).unwrap(), bytes);
         let empty = one.slice(0, 0);
         assert_eq!(decode(encode(&empty).unwrap()).unwrap(), empty);

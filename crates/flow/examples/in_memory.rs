@@ -54,7 +54,7 @@ impl Source for Numbers {
         Ok(())
     }
 
-    fn upkeep(&mut self) -> Arc<dyn Upkeep> {
+    fn housekeeping(&mut self) -> Arc<dyn Housekeeping> {
         Arc::new(Nobody)
     }
 }
@@ -63,9 +63,9 @@ impl Source for Numbers {
 struct Nobody;
 
 #[async_trait]
-impl Upkeep for Nobody {
-    async fn behind(&self, positions: &[Position]) -> Result<i64, StageError> {
-        Ok(positions.iter().map(|position| END - position.next).sum())
+impl Housekeeping for Nobody {
+    async fn behind(&self, positions: &[Position]) -> Result<Vec<i64>, StageError> {
+        Ok(positions.iter().map(|position| END - position.next).collect())
     }
 
     async fn commit(&self, _: &[Position], _: &str) -> Result<(), StageError> {
@@ -223,6 +223,7 @@ async fn main() -> Result<(), StageError> {
             sinks: vec![sink],
             factory: Arc::new(Factory),
             settings,
+            clock: Arc::new(SystemClock),
             stats: Arc::new(Stats::default()),
         };
         worker.run(CancellationToken::new()).await?;

@@ -31,7 +31,7 @@ pub struct BadRecord {
 pub struct Location {
     /// The file.
     pub file: Arc<str>,
-    /// The line on which the record begins, from 1; none where the file has no lines.
+    /// The line on which the record begins, from 1; `None` where the file has no lines.
     pub line: Option<i64>,
 }
 

@@ -10,23 +10,26 @@
 
 #![forbid(unsafe_code)]
 
+mod clock;
 mod dead_letter;
 mod error;
+pub mod monitor;
 mod plan;
 mod record;
 mod run;
 mod stage;
 pub mod testing;
 
+pub use clock::{Clock, SystemClock};
 pub use dead_letter::{BadRecord, Location, Provenance, dead_letter_schema, dead_letters};
 pub use error::{Fault, StageError};
 pub use plan::{Partition, Plan, PlanPart, Position, Range, Recipe};
 pub use record::{Cut, Header, Records, RecordsBuilder};
 pub use run::{
-    DecodeKeys, Keys, Limits, OnBadRecord, Settings, SinkInput, SinkStage, Snapshot, StageFactory, Stages, Stats,
+    DecodeKeys, Keys, Limits, OnBadRecord, Rows, Settings, SinkInput, SinkStage, Snapshot, StageFactory, Stages, Stats,
     Trigger, Worker, check_positions, records_schema,
 };
 pub use stage::{
-    Bounds, Checkpoint, Chunk, Claim, Decode, Decoded, Demand, EPHEMERAL_LOG, Event, PlanRetention, Queried, Query,
-    Refused, Reset, Scope, Sharing, Sink, SinkTraits, Source, Trace, Upkeep, Write, Written,
+    Bounds, Checkpoint, Chunk, Claim, Decode, Decoded, Demand, EPHEMERAL_LOG, Event, Housekeeping, PlanRetention,
+    Queried, Query, Refused, Reset, Scope, Sharing, Sink, SinkTraits, Source, Trace, Write, Written,
 };

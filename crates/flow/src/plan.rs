@@ -58,7 +58,7 @@ pub struct Recipe {
 /// What makes a batch repeatable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// Names the batch: pieces with one id were one batch.
+    /// Names the batch: parts with one id were one batch.
     pub id: String,
     /// The batch time in microseconds since the epoch (UTC): what `now()` says.
     pub time: i64,
@@ -83,7 +83,7 @@ pub struct PlanPart {
 
 impl Plan {
     /// The plan cut by partition.
-    pub fn pieces(&self) -> impl Iterator<Item = PlanPart> + '_ {
+    pub fn parts(&self) -> impl Iterator<Item = PlanPart> + '_ {
         self.ranges.iter().map(|range| PlanPart {
             id: self.id.clone(),
             time: self.time,
@@ -92,20 +92,20 @@ impl Plan {
         })
     }
 
-    /// Plans put together again from pieces, in the order in which they must be replayed: by time, then by id.
-    pub fn assemble(pieces: impl IntoIterator<Item = PlanPart>) -> Vec<Plan> {
+    /// Plans put together again from parts, in the order in which they must be replayed: by time, then by id.
+    pub fn assemble(parts: impl IntoIterator<Item = PlanPart>) -> Vec<Plan> {
         let mut plans: BTreeMap<(i64, String), Plan> = BTreeMap::new();
-        for piece in pieces {
+        for part in parts {
             plans
-                .entry((piece.time, piece.id.clone()))
+                .entry((part.time, part.id.clone()))
                 .or_insert_with(|| Plan {
-                    id: piece.id,
-                    time: piece.time,
-                    recipe: Arc::new(piece.recipe),
+                    id: part.id,
+                    time: part.time,
+                    recipe: Arc::new(part.recipe),
                     ranges: Vec::new(),
                 })
                 .ranges
-                .push(piece.range);
+                .push(part.range);
         }
         plans.into_values().collect()
     }

@@ -14,8 +14,8 @@ use crate::{Location, Partition, Plan, PlanPart, Position, Provenance, Range, Re
 /// Where records come from. One source serves one worker; it is one member of a consumer group.
 ///
 /// Order of calls: `next` until it says [`Event::Assigned`]; then `notes`, `bounds` and `seek` for those partitions; then
-/// `next` for records, while its [`Upkeep`] is asked from another task. After [`Event::Revoked`] everything buffered is void and `next` is called until
-/// the next assignment.
+/// `next` for records, while its [`Housekeeping`] is asked from another task. After [`Event::Revoked`] everything
+/// buffered is void, and `next` is called until the next assignment.
 #[async_trait]
 pub trait Source: Send {
     /// Waits for records or for a change of the assignment. Between calls the source goes on polling its service, so
@@ -41,14 +41,14 @@ pub trait Source: Send {
         Ok(Vec::new())
     }
 
-    /// Identities of logs of other pipelines that have the same records under another identity; none where a log is the
-    /// same whoever reads it. Asked where a sink has lost its positions, or is new.
-    async fn kin(&mut self) -> Result<Vec<String>, StageError> {
+    /// Other identities of the same log: those under which other pipelines read it. Empty where a log has one identity
+    /// whoever reads it. Asked where a sink has lost its positions, or is new.
+    async fn aliases(&mut self) -> Result<Vec<String>, StageError> {
         Ok(Vec::new())
     }
 
     /// What housekeeping asks, from a task of its own: neither side waits for the other.
-    fn upkeep(&mut self) -> Arc<dyn Upkeep>;
+    fn housekeeping(&mut self) -> Arc<dyn Housekeeping>;
 
     /// Where a person finds the records at these places, one entry each; `None` from a source whose records have no
     /// place but their offset. The same at every replay. Asked for bad records only.
@@ -57,12 +57,12 @@ pub trait Source: Send {
     }
 }
 
-/// A source as housekeeping sees it, beside the batch loop.
+/// What a source does beside the batch loop: how far behind the sinks are, and commits to the consumer group.
 #[async_trait]
-pub trait Upkeep: Send + Sync {
-    /// How many records are between these positions and the ends of their logs; an estimate where offsets do not count
+pub trait Housekeeping: Send + Sync {
+    /// By position, how many records are between it and the end of its log; an estimate where offsets do not count
     /// records.
-    async fn behind(&self, positions: &[Position]) -> Result<i64, StageError>;
+    async fn behind(&self, positions: &[Position]) -> Result<Vec<i64>, StageError>;
 
     /// Tells the service how far every sink is, for lag tools: advisory, monotone, never read back where a sink stores
     /// positions. A source that keeps its records itself may let go of those below. The note says which sinks the
@@ -107,8 +107,7 @@ pub struct Chunk {
     pub reached: Vec<Position>,
 }
 
-/// Begins the identity of a log that ends with its process. What a sink holds of an earlier such log can never be read
-/// again: when a worker starts, its first claim replaces it (position and plans), and the log says what is lacking.
+/// The beginning of the identity of a log that ends with its process. What such a log held can never be read again: when a worker starts, its first claim replaces it (position and plans), and the log says what is lacking.
 pub const EPHEMERAL_LOG: &str = "passing ";
 
 /// What a service says of a partition.
@@ -196,8 +195,8 @@ pub enum Scope {
 pub struct Queried {
     /// The result's rows.
     pub rows: RecordBatch,
-    /// Where each row comes from: its record; or its partition, and the last offset of that in the batch. None of
-    /// queries that depend on the whole batch.
+    /// Where each row comes from: its record; or its partition, and the last offset of that in the batch. `None` where
+    /// a row depends on the whole batch.
     pub provenance: Option<Provenance>,
     /// Input rows that a model refused or the query failed on, ascending; they have no row in the result.
     pub refused: Vec<Refused>,
@@ -217,7 +216,8 @@ pub trait Sink: Send {
     /// Reads only; nothing stored yet (not even the place for it) is an empty list.
     async fn positions(&mut self) -> Result<Vec<Checkpoint>, StageError>;
 
-    /// Takes the partitions over: fences earlier owners, waits out or settles their writes in flight, finishes what a
+    /// Takes the partitions over: fences earlier owners (at the latest with its first write, where positions are compared and
+    /// set), waits out or settles their writes in flight, finishes what a
     /// crash left half done, stores `start` where no position is stored yet, and returns what is stored then, one entry
     /// a claim. Partitions claimed earlier and not named now are given up.
     async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Checkpoint>, StageError>;
@@ -330,21 +330,20 @@ pub struct Write {
     pub ranges: Vec<Range>,
     /// The rows, beside those that were set aside for it; may be none.
     pub rows: RecordBatch,
-    /// Where each row comes from, as the query says: at least its partition, but of queries that depend on the whole
+    /// Where each row comes from, as the query says: at least its partition. `None` where a row depends on the whole
     /// batch.
     pub provenance: Option<Provenance>,
-    /// What to keep for the others, and what of that may go.
-    pub keep: Option<PlanRetention>,
+    /// Which plans to keep for the other sinks, and which to delete.
+    pub retention: Option<PlanRetention>,
 }
 
 /// What a sink keeps for the other sinks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanRetention {
-    /// The plan's pieces, to be stored with this write; they replace what is stored from their begin on. None where
-    /// another sink keeps them.
-    pub pieces: Vec<PlanPart>,
-    /// By partition, the lowest position that a sink may still need a plan from: stored pieces that end at or below it
-    /// go.
+    /// The plan's parts, to be stored with this write; they replace what is stored from their beginning on. Empty where
+    /// no other sink needs them.
+    pub parts: Vec<PlanPart>,
+    /// By partition, the lowest position of the other sinks: stored parts that end at or below it are deleted.
     pub floor: Vec<Position>,
 }
 

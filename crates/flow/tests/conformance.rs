@@ -96,8 +96,8 @@ impl Sink for MemorySink {
             for range in &write.ranges {
                 held.get_mut(&range.partition).unwrap().next = range.to;
             }
-            if let Some(keep) = &write.keep {
-                for part in &keep.pieces {
+            if let Some(keep) = &write.retention {
+                for part in &keep.parts {
                     let plans = &mut held.get_mut(&part.range.partition).unwrap().plans;
                     plans.retain(|kept| kept.range.to <= part.range.from);
                     plans.push(part.clone());
@@ -172,11 +172,11 @@ impl sinks::Place for Memory {
     }
 
     async fn open(&mut self) -> Box<dyn Sink> {
-        self.sink(("pipeline", "sink"), usize::MAX)
+        self.sink((sinks::PIPELINE, sinks::SINK), usize::MAX)
     }
 
     async fn open_mortal(&mut self, nth: usize) -> Option<Box<dyn Sink>> {
-        Some(self.sink(("pipeline", "sink"), nth))
+        Some(self.sink((sinks::PIPELINE, sinks::SINK), nth))
     }
 
     async fn open_as(&mut self, pipeline: &str, sink: &str) -> Option<Box<dyn Sink>> {
@@ -258,7 +258,7 @@ impl Source for MemorySource {
         Ok(())
     }
 
-    fn upkeep(&mut self) -> Arc<dyn Upkeep> {
+    fn housekeeping(&mut self) -> Arc<dyn Housekeeping> {
         unreachable!("nobody asks")
     }
 }

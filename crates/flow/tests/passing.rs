@@ -67,7 +67,7 @@ impl Source for Log {
         Ok(())
     }
 
-    fn upkeep(&mut self) -> Arc<dyn Upkeep> {
+    fn housekeeping(&mut self) -> Arc<dyn Housekeeping> {
         Arc::new(Advisory)
     }
 }
@@ -76,9 +76,9 @@ impl Source for Log {
 struct Advisory;
 
 #[async_trait]
-impl Upkeep for Advisory {
-    async fn behind(&self, _: &[Position]) -> Result<i64, StageError> {
-        Ok(0)
+impl Housekeeping for Advisory {
+    async fn behind(&self, positions: &[Position]) -> Result<Vec<i64>, StageError> {
+        Ok(vec![0; positions.len()])
     }
 
     async fn commit(&self, _: &[Position], _: &str) -> Result<(), StageError> {
@@ -89,7 +89,7 @@ impl Upkeep for Advisory {
 /// What a sink has stored.
 #[derive(Default)]
 struct Store {
-    holding: Option<Checkpoint>,
+    checkpoint: Option<Checkpoint>,
     offsets: Vec<i64>,
     sizes: Vec<i64>,
 }
@@ -103,26 +103,26 @@ struct Table {
 #[async_trait]
 impl Sink for Table {
     async fn positions(&mut self) -> Result<Vec<Checkpoint>, StageError> {
-        Ok(self.store.lock().unwrap().holding.iter().cloned().collect())
+        Ok(self.store.lock().unwrap().checkpoint.iter().cloned().collect())
     }
 
     async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Checkpoint>, StageError> {
         let Claim { partition, identity, start } = claims[0].clone();
         let mut store = self.store.lock().unwrap();
         Ok(vec![
-            store.holding.get_or_insert(Checkpoint { partition, identity, next: start, plans: Vec::new() }).clone(),
+            store.checkpoint.get_or_insert(Checkpoint { partition, identity, next: start, plans: Vec::new() }).clone(),
         ])
     }
 
     async fn write(&mut self, write: &Write) -> Result<Written, StageError> {
         tokio::time::sleep(self.input).await;
         let mut store = self.store.lock().unwrap();
-        let holding = store.holding.as_mut().unwrap();
-        if holding.next != write.ranges[0].from {
+        let checkpoint = store.checkpoint.as_mut().unwrap();
+        if checkpoint.next != write.ranges[0].from {
             return Err(StageError::fenced("compare-and-set"));
         }
-        holding.next = write.ranges[0].to;
-        holding.plans.extend(write.keep.iter().flat_map(|keep| keep.pieces.clone()));
+        checkpoint.next = write.ranges[0].to;
+        checkpoint.plans.extend(write.retention.iter().flat_map(|keep| keep.parts.clone()));
         store.offsets.extend(write.provenance.as_ref().unwrap().offsets.values());
         if let Some(sizes) = write.rows.column_by_name("value_size") {
             store.sizes.extend(sizes.as_primitive::<Int64Type>().values());
@@ -133,7 +133,7 @@ impl Sink for Table {
     async fn reset(&mut self, reset: &Reset) -> Result<(), StageError> {
         let Reset::Set { position, identity } = reset.clone() else { panic!("only ever set") };
         let Position { partition, next } = position;
-        self.store.lock().unwrap().holding = Some(Checkpoint { partition, identity, next, plans: Vec::new() });
+        self.store.lock().unwrap().checkpoint = Some(Checkpoint { partition, identity, next, plans: Vec::new() });
         Ok(())
     }
 }
@@ -219,6 +219,7 @@ fn worker(log: Log, stores: &Stores, trigger: Trigger) -> Worker {
             exclusive: false,
             sliced: false,
         },
+        clock: Arc::new(SystemClock),
         stats: Arc::default(),
     }
 }
@@ -227,10 +228,10 @@ async fn run(log: Log, stores: &Stores) -> Result<(), StageError> {
     worker(log, stores, Trigger::AvailableNow).run(CancellationToken::new()).await
 }
 
-fn holding(stores: &Stores, sink: usize) -> (String, i64) {
+fn checkpoint(stores: &Stores, sink: usize) -> (String, i64) {
     let store = stores[sink].lock().unwrap();
-    let holding = store.holding.as_ref().unwrap();
-    (holding.identity.clone(), holding.next)
+    let checkpoint = store.checkpoint.as_ref().unwrap();
+    (checkpoint.identity.clone(), checkpoint.next)
 }
 
 fn passing(name: &str) -> String {
@@ -242,9 +243,9 @@ async fn a_log_that_ended_with_its_process_is_followed_by_the_next_one() {
     let stores = Stores::default();
     run(Log::new(&passing("a"), 1000, 50), &stores).await.unwrap();
     // It died before its follower had the last batch, whose plan the leader still keeps.
-    stores[1].lock().unwrap().holding.as_mut().unwrap().next = 1040;
+    stores[1].lock().unwrap().checkpoint.as_mut().unwrap().next = 1040;
     stores[1].lock().unwrap().offsets.truncate(36);
-    assert!(!stores[0].lock().unwrap().holding.as_ref().unwrap().plans.is_empty());
+    assert!(!stores[0].lock().unwrap().checkpoint.as_ref().unwrap().plans.is_empty());
 
     run(Log::new(&passing("b"), 5000, 20), &stores).await.unwrap();
     let good = |range: std::ops::Range<i64>| range.filter(|offset| offset % 10 != 3);
@@ -253,7 +254,7 @@ async fn a_log_that_ended_with_its_process_is_followed_by_the_next_one() {
     assert_eq!(stores[0].lock().unwrap().offsets, leader, "nothing is lost or doubled that the leader had");
     assert_eq!(stores[1].lock().unwrap().offsets, follower, "what nobody can read again is not made up");
     for sink in 0..3 {
-        assert_eq!(holding(&stores, sink), (passing("b"), 5020));
+        assert_eq!(checkpoint(&stores, sink), (passing("b"), 5020));
     }
 }
 
@@ -265,13 +266,13 @@ async fn a_log_that_lasts_is_never_given_up_for_another() {
         let error = run(Log::new(&other, 0, 90), &stores).await.unwrap_err();
         assert_eq!(error.fault, Fault::State);
         assert!(error.message.contains("is not the log that its position 50 was read from"), "{error}");
-        assert_eq!(holding(&stores, 0), ("spool a".to_string(), 50));
+        assert_eq!(checkpoint(&stores, 0), ("spool a".to_string(), 50));
     }
     // From memory to a spool: what was in memory is gone anyway.
     let stores = Stores::default();
     run(Log::new(&passing("a"), 1000, 50), &stores).await.unwrap();
     run(Log::new("spool a", 0, 50), &stores).await.unwrap();
-    assert_eq!(holding(&stores, 2), ("spool a".to_string(), 50));
+    assert_eq!(checkpoint(&stores, 2), ("spool a".to_string(), 50));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -286,7 +287,7 @@ async fn another_process_on_the_same_sinks_stops_the_first_one() {
     run(Log::new(&passing("b"), 5_000_000, 50), &stores).await.unwrap();
     let error = tokio::time::timeout(Duration::from_secs(20), first).await.expect("it stops").unwrap().unwrap_err();
     assert!(error.message.contains("another process runs the same pipeline"), "{error}");
-    assert_eq!(holding(&stores, 0), (passing("b"), 5_000_050));
+    assert_eq!(checkpoint(&stores, 0), (passing("b"), 5_000_050));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

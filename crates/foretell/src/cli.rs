@@ -17,6 +17,7 @@ use crate::log::LogArgs;
   foretell inspect model.joblib
   foretell predict model.joblib data.csv -o predictions.csv
   foretell evaluate model.joblib data.csv --target seconds -o report.html
+  foretell init model.joblib -o pipeline.yaml
   foretell check pipeline.yaml && foretell run pipeline.yaml
 
 `foretell COMMAND --help` says more about a command."
@@ -32,6 +33,8 @@ pub(crate) struct Cli {
 enum Command {
     Run(commands::run::RunArgs),
     Check(commands::check::CheckArgs),
+    Test(commands::test::TestArgs),
+    Init(commands::init::InitArgs),
     Demo(commands::demo::DemoArgs),
     Positions(commands::positions::PositionsArgs),
     Predict(commands::predict::PredictArgs),
@@ -47,6 +50,8 @@ impl Cli {
         match self.command {
             Command::Run(args) => commands::run::run(args).await,
             Command::Check(args) => commands::check::run(args).await,
+            Command::Test(args) => commands::test::run(args).await,
+            Command::Init(args) => commands::init::run(args).await,
             Command::Demo(args) => commands::demo::run(args).await,
             Command::Positions(args) => commands::positions::run(args).await,
             Command::Predict(args) => commands::predict::run(&args),

@@ -62,14 +62,14 @@ fn known(model: &Model, feature: usize) -> Vec<&'static str> {
 }
 
 /// What the model says of some texts in a column, zeros and missing values in the others.
-struct Said {
+struct Answers {
     /// By row, whether it was refused.
     refused: Vec<bool>,
     /// How many rows held no level.
     unseen: usize,
 }
 
-fn ask(model: &Model, feature: usize, texts: &[&str]) -> Said {
+fn ask(model: &Model, feature: usize, texts: &[&str]) -> Answers {
     let signature = model.signature();
     let column = |(at, input): (usize, &foretell_model::Input)| -> ArrayRef {
         if at == feature {
@@ -95,7 +95,7 @@ fn ask(model: &Model, feature: usize, texts: &[&str]) -> Said {
         }
     }
     let unseen = scored.unseen.iter().find(|(column, _)| *column == name).map_or(0, |(_, rows)| *rows);
-    Said { refused, unseen }
+    Answers { refused, unseen }
 }
 
 // ---------------------------------------------------------------- values that are not levels

@@ -26,7 +26,7 @@ enum LogFormat {
     Json,
 }
 
-/// Libraries that log much of what concerns nobody, and one whose lines may hold what was sent.
+/// Libraries that log much that is of no interest, and one whose lines may hold what was sent.
 const DEFAULT: &str = "info,librdkafka=warn,rdkafka=warn,sqlx=warn,hdfs_native=warn,datafusion=warn,sqlparser=warn";
 
 fn filter(text: &str) -> Result<String, String> {

@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_pipe_is_no_error() {
+    fn a_closed_pipe_is_not_an_error() {
         let pipe = || std::io::Error::from(std::io::ErrorKind::BrokenPipe);
         assert!(is_broken_pipe(&anyhow::Error::from(pipe()).context("writing")));
         assert!(!is_broken_pipe(&anyhow::anyhow!("writing")));

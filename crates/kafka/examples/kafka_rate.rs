@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch};
-use foretell_connect::kind::{DecodeText, SinkContext, SourceContext};
+use foretell_connect::kind::{DecodeSpec, SinkContext, SourceContext};
 use foretell_connect::storage::Local;
 use foretell_flow::{Claim, Demand, Event, Partition, Plan, Position, Provenance, Range, Recipe, SinkInput, Write};
 use foretell_kafka::mock::Feed;
@@ -51,7 +51,7 @@ async fn read(brokers: &str, topic: &str, name: &str, count: i64) -> Result<(), 
         index: 0,
         workers: 1,
         ends: false,
-        decode: DecodeText { kind: "json".into(), settings: json!({}) },
+        decode: DecodeSpec { kind: "json".into(), settings: json!({}) },
         state: (Arc::new(Local), "/nowhere".into()),
         base: ".".into(),
         observe: false,
@@ -117,7 +117,7 @@ async fn write(brokers: &str, topic: &str, name: &str, rows: usize) -> Result<()
             ranges,
             rows: batch.clone(),
             provenance: Some(Provenance { partitions, offsets }),
-            keep: None,
+            retention: None,
         };
         let begin = Instant::now();
         sink.write(&write).await?;

@@ -1,17 +1,15 @@
 //! What every client of ours does with librdkafka's logs and errors.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
+use parking_lot::Mutex;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
-use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode as Code;
-
-use super::raw;
 
 /// Hands logs to `tracing` and remembers the last error of each kind. Clones share what they remember.
 #[derive(Debug, Clone, Default)]
@@ -30,11 +28,11 @@ pub(crate) struct Report {
 impl Context {
     /// The last error of each kind, oldest first.
     pub(crate) fn errors(&self) -> Vec<Report> {
-        self.errors.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.errors.lock().clone()
     }
 
     fn remember(&self, code: Code, reason: &str) {
-        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut errors = self.errors.lock();
         // One of each kind: `1/1 brokers are down` comes many times a second.
         errors.retain(|earlier| earlier.code != code);
         errors.push(Report { code, reason: reason.to_owned(), at: Instant::now() });
@@ -42,7 +40,7 @@ impl Context {
 
     /// Forgets them.
     pub(crate) fn forget(&self) {
-        self.errors.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.errors.lock().clear();
     }
 }
 
@@ -82,16 +80,3 @@ impl ClientContext for Context {
 }
 
 impl ConsumerContext for Context {}
-
-/// Waits until each message has its answer; whether that came in time. The producer reports errors only
-/// (`delivery.report.only.error`): successes are not handed out one by one.
-pub(crate) fn flush<C: ProducerContext>(producer: &BaseProducer<C>, wait: Duration) -> bool {
-    let deadline = Instant::now() + wait;
-    while !raw::flush(producer.client(), Duration::from_millis(50)) {
-        if Instant::now() >= deadline {
-            return false;
-        }
-        producer.poll(Duration::ZERO);
-    }
-    true
-}

@@ -22,6 +22,8 @@ use super::settings::Connection;
 const REACH: Duration = Duration::from_secs(7);
 /// For one question to a cluster that has answered before.
 const ANSWER: Duration = Duration::from_secs(10);
+/// For the members of a group, which every broker is asked for.
+const MEMBERS: Duration = Duration::from_secs(5);
 /// A topic that was just created is not known to every broker at once: it is missing when it is not there this long.
 const APPEARS: Duration = Duration::from_secs(3);
 
@@ -54,12 +56,17 @@ pub(crate) struct Topic {
 impl Topic {
     /// Whether librdkafka's in-process mock has it, which answers few of the questions.
     pub(crate) fn is_mock(&self) -> bool {
-        self.identity.starts_with(MOCK)
+        is_mock(&self.identity)
     }
 }
 
 /// Begins the id of librdkafka's in-process mock; it is new with each start.
 const MOCK: &str = "mockCluster";
+
+/// Whether a topic of this identity is in librdkafka's in-process mock.
+pub(crate) fn is_mock(identity: &str) -> bool {
+    identity.starts_with(MOCK)
+}
 
 impl Inspector {
     /// Connects nothing yet. With a group, its committed offsets can be asked for.
@@ -93,7 +100,7 @@ impl Inspector {
         })
     }
 
-    /// A topic, if it is there within a moment.
+    /// A topic, if it appears within a moment.
     pub(crate) fn awaited(&self, topic: &str) -> Result<Option<Topic>, StageError> {
         let begin = Instant::now();
         loop {
@@ -220,7 +227,7 @@ impl Inspector {
     }
 
     /// For each partition the offset at a point: [`Offset::Beginning`], [`Offset::End`], or the first record at or
-    /// after a time in milliseconds ([`Offset::Offset`]); the end where there is none.
+    /// after a time in milliseconds ([`Offset::Offset`]); the end where there is no such record.
     pub(crate) fn offsets(&self, topic: &str, partitions: &[i32], at: Offset) -> Result<Vec<i64>, StageError> {
         let doing = || format!("topic `{topic}`: offsets");
         let answer = self.consumer.offsets_for_times(list(topic, partitions, at), ANSWER);
@@ -249,6 +256,19 @@ impl Inspector {
         }
         let ends = self.offsets(topic, partitions, Offset::End)?;
         Ok(found.into_iter().zip(ends).map(|(found, end)| found.unwrap_or(end)).collect())
+    }
+
+    /// Whether a member of this id is in the group now; `None` where that cannot be told.
+    pub(crate) fn has_member(&self, group: &str, id: &str) -> Option<bool> {
+        let groups = match self.client().fetch_group_list(Some(group), MEMBERS) {
+            Ok(groups) => groups,
+            Err(error) => {
+                tracing::debug!(group, %error, "the group's members are not known");
+                return None;
+            }
+        };
+        let found = groups.groups().iter().find(|found| found.name() == group)?;
+        Some(found.members().iter().any(|member| member.id() == id))
     }
 
     /// What the group committed last, and what it noted with that.

@@ -1,5 +1,6 @@
 //! Kafka as a source and as a sink, and what both share: settings of the client, the questions that need no group,
 //! errors. The only crate that knows librdkafka.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 mod client;
 mod error;

@@ -1,17 +1,17 @@
-//! A Kafka cluster inside this process, for the demo and for tests that need no isolation: transactions succeed and
-//! isolate nothing, and each partition keeps the last 5 MiB.
+//! A Kafka cluster inside this process, for the demo and for tests that need no isolation: its transactions always
+//! succeed and isolate nothing, and each partition keeps its last 5 MiB.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
 use rdkafka::mocking::MockCluster;
-use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext};
+use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
 use rdkafka::types::RDKafkaErrorCode;
 
 use foretell_flow::StageError;
 
-use super::client;
 use super::error;
+use super::raw;
 use crate::sink::DEFAULT_PROGRESS_TOPIC;
 
 /// The cluster; it ends when this is dropped. It stays on its thread; a [`Feed`] may go to another.
@@ -103,9 +103,22 @@ impl Feed {
                 record = back;
             }
         }
-        match client::flush(&self.producer, Duration::from_secs(30)) {
+        match flush(&self.producer, Duration::from_secs(30)) {
             true => Ok(()),
             false => Err(StageError::unavailable(format!("{}: not written within 30 s", doing()))),
         }
     }
+}
+
+/// Waits until each message has its answer; whether that came in time. The producer reports errors only
+/// (`delivery.report.only.error`): successes are not handed out one by one.
+fn flush(producer: &BaseProducer, wait: Duration) -> bool {
+    let deadline = Instant::now() + wait;
+    while !raw::flush(producer.client(), Duration::from_millis(50)) {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        producer.poll(Duration::ZERO);
+    }
+    true
 }

@@ -94,6 +94,13 @@ impl Frame {
         self.columns.iter().any(is_bool) && !self.columns.iter().all(is_bool)
     }
 
+    /// At most `count` rows from `first` on.
+    pub(crate) fn slice(&self, first: usize, count: usize) -> Frame {
+        let rows = count.min(self.rows - first);
+        let columns = self.columns.iter().map(|column| column.slice(first, rows)).collect();
+        Frame { columns, rows, rule: self.rule }
+    }
+
     /// Whether an array made of it is float32.
     fn is_narrow(&self) -> bool {
         let holds = |array: &ArrayRef| match array.data_type() {

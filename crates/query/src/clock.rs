@@ -1,4 +1,4 @@
-//! `now()` and its kin: the time of the batch, the same at every replay.
+//! `now()` and related functions: the time of the batch, the same at every replay.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use arrow::datatypes::DataType;
 
-use crate::failure::Reason;
+use crate::failure::{Reason, ScoreError};
 
 /// What is wrong with a query (`prepare`) or why it stops (`run`).
 ///
@@ -246,6 +246,22 @@ pub enum Error {
         /// The kind of the failure.
         reason: &'static str,
     },
+}
+
+impl From<&ScoreError> for Error {
+    fn from(error: &ScoreError) -> Self {
+        match error {
+            ScoreError::Refused { model, refusal } => Error::Refused {
+                model: model.clone(),
+                step: refusal.step.clone(),
+                column: refusal.column.clone(),
+                reason: refusal.reason.clone(),
+            },
+            ScoreError::Wrong { model, difference } => {
+                Error::Model { model: model.clone(), difference: difference.clone() }
+            }
+        }
+    }
 }
 
 /// How many columns or tables an error lists.

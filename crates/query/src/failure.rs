@@ -4,9 +4,9 @@ use std::fmt;
 
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
+use foretell_model::Refusal;
 
 use crate::Role;
-use crate::function::ScoreError;
 
 /// A row of the input batch that gives no output row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +57,27 @@ pub enum Reason {
     Argument,
     /// A function fails.
     Computation,
+}
+
+/// What stops a run inside a model's function.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ScoreError {
+    /// A row that comes from no single record is refused.
+    #[error("refused")]
+    Refused {
+        /// The model.
+        model: String,
+        /// Its words.
+        refusal: Refusal,
+    },
+    /// The model broke its contract.
+    #[error("wrong answer")]
+    Wrong {
+        /// The model.
+        model: String,
+        /// What differs.
+        difference: String,
+    },
 }
 
 impl RowFailure {

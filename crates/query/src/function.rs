@@ -11,7 +11,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 use foretell_model::{Columns, Method, Outputs, Refusal};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, ScoreError};
 use crate::slot::RunState;
 use crate::{Error, Role, Scorer};
 
@@ -152,43 +152,6 @@ impl ModelCall {
             }
         }
         Ok(())
-    }
-}
-
-/// What stops a run inside a model's function.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ScoreError {
-    /// A row that comes from no single record is refused.
-    #[error("refused")]
-    Refused {
-        /// The model.
-        model: String,
-        /// Its words.
-        refusal: Refusal,
-    },
-    /// The model broke its contract.
-    #[error("wrong answer")]
-    Wrong {
-        /// The model.
-        model: String,
-        /// What differs.
-        difference: String,
-    },
-}
-
-impl From<&ScoreError> for Error {
-    fn from(error: &ScoreError) -> Self {
-        match error {
-            ScoreError::Refused { model, refusal } => Error::Refused {
-                model: model.clone(),
-                step: refusal.step.clone(),
-                column: refusal.column.clone(),
-                reason: refusal.reason.clone(),
-            },
-            ScoreError::Wrong { model, difference } => {
-                Error::Model { model: model.clone(), difference: difference.clone() }
-            }
-        }
     }
 }
 

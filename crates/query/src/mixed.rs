@@ -11,7 +11,7 @@ use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan};
 
 use crate::Error;
 
-/// Refuses a query in which a float becomes a decimal though nobody wrote a CAST: `COALESCE(decimal, float)` and its like.
+/// Refuses a query in which a float becomes a decimal though nobody wrote a CAST: `COALESCE(decimal, float)` and the like.
 /// A literal keeps its digits.
 pub(crate) fn check(session: &SessionState, plan: &LogicalPlan) -> Result<Option<Error>> {
     let written = narrowed(plan)?;

@@ -29,7 +29,7 @@ pub(crate) struct SqlFunctions {
     pub(crate) volatile: BTreeSet<String>,
 }
 
-/// The engine's own functions, with `now()` and its kin among the names: they get their meaning from the batch.
+/// The engine's own functions, with `now()` and related functions among the names: they get their meaning from the batch.
 pub(crate) fn sql_functions() -> SqlFunctions {
     let (mut names, mut volatile) = (BTreeSet::new(), BTreeSet::new());
     for function in SessionStateDefaults::default_scalar_functions() {
@@ -77,7 +77,7 @@ pub(crate) fn session(
     options.optimizer.enable_leaf_expression_pushdown = false;
     // It panics on a NaN in what is grouped (55.2).
     options.optimizer.enable_topk_aggregation = false;
-    // A join's tables keep the order in which they are written, whatever they hold now.
+    // A join's tables keep the order in which they are written, however many rows they have.
     options.optimizer.join_reordering = false;
     let mut scalars = SessionStateDefaults::default_scalar_functions();
     scalars.retain(|function| function.signature().volatility != Volatility::Volatile && !is_clock(function.name()));

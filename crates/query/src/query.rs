@@ -16,9 +16,10 @@ use crate::batch::{
     numbers, order, without,
 };
 use crate::engine::Engine;
+use crate::failure::ScoreError;
 use crate::failure::{Failure, Reason, RowFailure};
 use crate::features::Features;
-use crate::function::{ModelFunction, ScoreError, calls};
+use crate::function::{ModelFunction, calls};
 use crate::parse::{Names, parse};
 use crate::rows::{Rows, with_row};
 use crate::scope::{QueryScope, analyse};
@@ -65,7 +66,7 @@ impl Query {
                 Ok(runtime) => runtime.block_on(Query::plan(&sql, &input, &models, tables)),
                 Err(_) => Err(Error::Engine { expression: None, reason: "no runtime for planning" }),
             };
-            // Nobody waits any longer: then nobody wants the plan.
+            // The caller has stopped waiting, so the plan is not needed.
             let _ = sender.send(query);
         };
         let thread = std::thread::Builder::new().name("plan".into()).stack_size(PLAN_STACK).spawn(plan);

@@ -4,6 +4,9 @@
 //! them, or in memory (`memory`), which ends with the process. Either one has a bounded size; where it is full, nothing
 //! is read from the connections (`peers`).
 
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
 mod lines;
 mod log;
 mod memory;
@@ -19,12 +22,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use foretell_flow::{Bounds, Chunk, Demand, Event, Partition, Position, Sharing, Source, StageError, Upkeep};
+use foretell_flow::{Bounds, Chunk, Demand, Event, Housekeeping, Partition, Position, Sharing, Source, StageError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::net::{TcpListener, lookup_host};
 use tokio::task::block_in_place;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use foretell_connect::human::{HumanDuration, HumanSize};
@@ -39,14 +42,14 @@ use spool::Spool;
 pub const KIND: Kind<dyn SourceSettings> = Kind { name: "socket", inherits: &[], schema: schema_of::<Settings>, parse };
 
 /// As long as a decoder takes.
-const MAX_LINE: HumanSize = HumanSize(1024 * 1024);
+const MAX_LINE: HumanSize = HumanSize(1 << 20);
 /// Half of what a frame of the spool could hold.
-const LONGEST_LINE: usize = 512 * 1024 * 1024;
+const LONGEST_LINE: usize = 512 << 20;
 const MAX_CONNECTIONS: NonZero<u32> = NonZero::new(100).unwrap();
-const BUFFER: HumanSize = HumanSize(128 * 1024 * 1024);
-const SPOOL_SIZE: HumanSize = HumanSize(1024 * 1024 * 1024);
+const BUFFER: HumanSize = HumanSize(128 << 20);
+const SPOOL_SIZE: HumanSize = HumanSize(1 << 30);
 /// A smaller spool could hold no lines while a segment waits for the sinks.
-const LEAST_SPOOL: usize = 16 * 1024 * 1024;
+const LEAST_SPOOL: usize = 16 << 20;
 /// Peers that connect to us and say nothing hold one of the connections.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -66,7 +69,7 @@ pub struct Settings {
     #[serde(default)]
     allow_remote: bool,
     /// A folder on a local disk where lines are kept from their arrival until every sink has them, so that a crash loses
-    /// none that came there. Default: none; a crash loses the lines in memory.
+    /// none of those that came there. Default: no folder; a crash loses the lines in memory.
     #[serde(default)]
     spool: Option<String>,
     /// The spool's largest size; when it is full, nothing is read from the connections. Default: 1 GiB.
@@ -87,7 +90,7 @@ pub struct Settings {
     /// Bytes that are read from one connection in a second at most; the peer waits. Default: no limit.
     #[serde(default)]
     max_bytes_per_second: Option<HumanSize>,
-    /// A connection on which nothing comes for so long is closed. Default: `1h` with `listen`, never with `connect`.
+    /// A connection on which nothing comes for this long is closed. Default: `1h` with `listen`, never with `connect`.
     /// Peers whose machine is gone are found within a minute in any case (TCP keepalive).
     #[serde(default)]
     idle_timeout: Option<HumanDuration>,
@@ -211,7 +214,7 @@ impl Settings {
         };
         let spool = block_in_place(|| Spool::open(&folder, self.spool_size.0 as u64))?;
         let Extent { first, end, .. } = spool.extent();
-        info!(spool = %folder.display(), lines = end - first, "lines come exactly once from when they are in the spool");
+        info!(spool = %folder.display(), lines = end.saturating_sub(first), "lines come exactly once from when they are in the spool");
         Ok(Arc::new(spool))
     }
 }
@@ -299,7 +302,7 @@ struct SocketSource {
 impl Drop for SocketSource {
     fn drop(&mut self) {
         let Extent { end, committed, .. } = self.keeper.log.extent();
-        let lost = end - committed.unwrap_or(end);
+        let lost = end.saturating_sub(committed.unwrap_or(end));
         if lost > 0 && !self.replays {
             warn!(lines = lost, "lost: lines that came and are not in every sink, and there is no `spool`");
         }
@@ -312,7 +315,7 @@ impl Source for SocketSource {
         if !std::mem::replace(&mut self.assigned, true) {
             return Ok(Event::Assigned(vec![partition()]));
         }
-        let deadline = Instant::now() + demand.wait;
+        let begun = Instant::now();
         loop {
             if let Some(error) = self.keeper.failed() {
                 return Err(error);
@@ -323,11 +326,11 @@ impl Source for SocketSource {
             if let Some(at) = self.at
                 && let Some(records) = block_in_place(|| self.keeper.log.read(at, demand))?
             {
-                let next = at + records.len() as i64;
+                let next = at.saturating_add(records.len() as i64);
                 self.at = Some(next);
                 return Ok(Event::Records(Chunk { records, reached: vec![Position { partition: partition(), next }] }));
             }
-            if timeout_at(deadline, self.keeper.arrived.notified()).await.is_err() {
+            if timeout(demand.wait.saturating_sub(begun.elapsed()), self.keeper.arrived.notified()).await.is_err() {
                 return Ok(Event::Idle);
             }
         }
@@ -351,19 +354,19 @@ impl Source for SocketSource {
         Ok(())
     }
 
-    fn upkeep(&mut self) -> Arc<dyn Upkeep> {
-        Arc::new(LogUpkeep(self.keeper.log.clone()))
+    fn housekeeping(&mut self) -> Arc<dyn Housekeeping> {
+        Arc::new(LogHousekeeping(self.keeper.log.clone()))
     }
 }
 
 /// The log as housekeeping sees it.
-struct LogUpkeep(Arc<dyn Log>);
+struct LogHousekeeping(Arc<dyn Log>);
 
 #[async_trait]
-impl Upkeep for LogUpkeep {
-    async fn behind(&self, positions: &[Position]) -> Result<i64, StageError> {
+impl Housekeeping for LogHousekeeping {
+    async fn behind(&self, positions: &[Position]) -> Result<Vec<i64>, StageError> {
         let end = self.0.extent().end;
-        Ok(positions.iter().map(|position| (end - position.next).max(0)).sum())
+        Ok(positions.iter().map(|position| end.saturating_sub(position.next).max(0)).collect())
     }
 
     async fn commit(&self, positions: &[Position], _: &str) -> Result<(), StageError> {
@@ -374,13 +377,13 @@ impl Upkeep for LogUpkeep {
     }
 }
 
-/// A socket that was opened to look only: what its spool has, if there is one.
+/// A socket that was opened only to look: what its spool has, if there is one.
 struct Look(Option<Bounds>);
 
 #[async_trait]
 impl Source for Look {
     async fn next(&mut self, _: Demand) -> Result<Event, StageError> {
-        Err(StageError::settings("the socket was opened to look only"))
+        Err(StageError::settings("the socket was opened only to look"))
     }
 
     async fn partitions(&mut self) -> Result<usize, StageError> {
@@ -396,18 +399,18 @@ impl Source for Look {
         Ok(())
     }
 
-    fn upkeep(&mut self) -> Arc<dyn Upkeep> {
-        Arc::new(LookUpkeep(self.0.as_ref().map_or(0, |bounds| bounds.end)))
+    fn housekeeping(&mut self) -> Arc<dyn Housekeeping> {
+        Arc::new(LookHousekeeping(self.0.as_ref().map_or(0, |bounds| bounds.end)))
     }
 }
 
 /// Where the log that was looked at ends.
-struct LookUpkeep(i64);
+struct LookHousekeeping(i64);
 
 #[async_trait]
-impl Upkeep for LookUpkeep {
-    async fn behind(&self, positions: &[Position]) -> Result<i64, StageError> {
-        Ok(positions.iter().map(|position| (self.0 - position.next).max(0)).sum())
+impl Housekeeping for LookHousekeeping {
+    async fn behind(&self, positions: &[Position]) -> Result<Vec<i64>, StageError> {
+        Ok(positions.iter().map(|position| self.0.saturating_sub(position.next).max(0)).collect())
     }
 
     async fn commit(&self, _: &[Position], _: &str) -> Result<(), StageError> {

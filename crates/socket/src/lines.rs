@@ -48,7 +48,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// None yet.
+    /// Empty at first.
     pub(super) fn at(time: i64) -> Self {
         Lines { time, ..Lines::default() }
     }
@@ -68,7 +68,8 @@ impl Lines {
 
     /// About the memory they take.
     pub(super) fn memory(&self) -> usize {
-        self.data.len() + self.ends.len() * size_of::<(usize, Option<Flaw>)>()
+        let ends = self.ends.len().saturating_mul(size_of::<(usize, Option<Flaw>)>());
+        self.data.len().saturating_add(ends)
     }
 
     /// The lines from this one on.
@@ -133,13 +134,13 @@ impl Splitter {
     fn add(&mut self, part: &[u8]) {
         let Some(last) = part.last() else { return };
         self.last = *last;
-        self.size += part.len() as u64;
-        let room = (self.longest + 1).saturating_sub(self.pending.len());
+        self.size = self.size.saturating_add(part.len() as u64);
+        let room = self.longest.saturating_add(1).saturating_sub(self.pending.len());
         self.pending.extend(part.iter().take(room));
     }
 
     fn finish(&mut self, lines: &mut Lines) {
-        let size = self.size - u64::from(self.last == b'\r');
+        let size = self.size.saturating_sub(u64::from(self.last == b'\r'));
         let whole = size <= self.longest as u64;
         self.pending.truncate(if whole { size as usize } else { self.longest });
         lines.push(&self.pending, (!whole).then_some(Flaw::TooLong { size }));
@@ -210,5 +211,40 @@ mod tests {
         assert_eq!(from(1), [b"".to_vec(), b"bc".to_vec(), b"d".to_vec()]);
         assert_eq!(from(3), [b"d".to_vec()]);
         assert!(from(4).is_empty());
+    }
+
+    /// Lines as the words of the settings say it: cut at `\n`, without the `\r` before it.
+    fn plainly(text: &[u8], longest: usize) -> Vec<(Vec<u8>, Option<Flaw>)> {
+        let mut parts: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
+        if parts.last().is_some_and(|last| last.is_empty()) {
+            parts.pop();
+        }
+        let line = |line: &[u8]| {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            let flaw = (line.len() > longest).then_some(Flaw::TooLong { size: line.len() as u64 });
+            (line[..line.len().min(longest)].to_vec(), flaw)
+        };
+        parts.into_iter().map(line).collect()
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn however_bytes_come_they_are_the_lines_that_they_plainly_are(
+            text in proptest::collection::vec(proptest::sample::select(b"ab\r\n".as_slice()), 0..60),
+            cuts in proptest::collection::vec(0..60_usize, 0..8),
+            longest in 1..8_usize,
+        ) {
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(text.len())).collect();
+            cuts.extend([0, text.len()]);
+            cuts.sort_unstable();
+            let (mut lines, mut splitter) = (Lines::default(), Splitter::new(longest));
+            for pair in cuts.windows(2) {
+                splitter.feed(&text[pair[0]..pair[1]], &mut lines);
+                proptest::prop_assert!(splitter.pending.len() <= longest + 1, "memory is bounded");
+            }
+            splitter.end(false, &mut lines);
+            let read: Vec<_> = lines.iter_from(0).map(|line| (line.bytes.to_vec(), line.flaw)).collect();
+            proptest::prop_assert_eq!(read, plainly(&text, longest));
+        }
     }
 }

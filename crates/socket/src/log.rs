@@ -1,9 +1,10 @@
 //! Where lines are kept from their arrival until every sink has them.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use foretell_flow::{Demand, Records, StageError};
+use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
 use super::lines::Lines;
@@ -12,7 +13,7 @@ use super::lines::Lines;
 pub(super) const TOPIC: &str = "socket";
 
 /// Bytes of lines that one append takes at most, but for the last that fits: many lines a sync.
-const GROUP: usize = 1024 * 1024;
+const GROUP: usize = 1 << 20;
 
 /// Groups of lines on their way from the connections: a slow log holds the connections up.
 const WAITING: usize = 32;
@@ -25,13 +26,13 @@ pub(super) trait Log: Send + Sync {
     /// What is there.
     fn extent(&self) -> Extent;
 
-    /// Keeps lines, and waits while there is no room for them. False when the log was closed meanwhile.
+    /// Keeps lines, and waits while there is no room for them. `false` when the log was closed meanwhile.
     ///
     /// # Errors
     /// Nothing more can be kept.
     fn append(&self, group: Vec<Lines>) -> Result<bool, StageError>;
 
-    /// Records from this offset on, at most what is demanded; none where there is nothing yet.
+    /// Records from this offset on, at most what is demanded; `None` where there is nothing yet.
     ///
     /// # Errors
     /// What was kept does not read.
@@ -80,14 +81,14 @@ impl Keeper {
                 let mut group = vec![first];
                 while memory < GROUP {
                     let Ok(next) = receiver.try_recv() else { break };
-                    memory += next.memory();
+                    memory = memory.saturating_add(next.memory());
                     group.push(next);
                 }
                 match kept.append(group) {
                     Ok(true) => told.notify_one(),
                     Ok(false) => break,
                     Err(fatal) => {
-                        *lock(&error) = Some(fatal);
+                        *error.lock() = Some(fatal);
                         told.notify_one();
                         break;
                     }
@@ -97,7 +98,7 @@ impl Keeper {
         let (told, error) = (arrived.clone(), failed.clone());
         let run = move || {
             if let Err(fatal) = StageError::guarded("the socket's log", run) {
-                *lock(&error) = Some(fatal);
+                *error.lock() = Some(fatal);
                 told.notify_one();
             }
         };
@@ -112,7 +113,7 @@ impl Keeper {
 
     /// Why nothing more is appended.
     pub(super) fn failed(&self) -> Option<StageError> {
-        lock(&self.failed).clone()
+        self.failed.lock().clone()
     }
 }
 
@@ -126,9 +127,4 @@ impl Drop for Keeper {
             drop(thread.join());
         }
     }
-}
-
-/// What a mutex holds, whatever happened to another holder: every change is made in one step.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,13 +1,13 @@
 //! Lines in memory: no spool, nothing survives the process.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use foretell_flow::{Demand, EPHEMERAL_LOG, Records, RecordsBuilder, StageError};
+use parking_lot::{Condvar, Mutex};
 
 use super::lines::Lines;
-use super::log::{Extent, Log, TOPIC, lock};
+use super::log::{Extent, Log, TOPIC};
 
 /// A bounded queue that keeps what some sink still lacks, so that a sink that fails can be served again.
 #[derive(Debug)]
@@ -43,42 +43,47 @@ impl Memory {
     }
 }
 
+/// The offset behind the last of these lines.
+fn behind(first: i64, lines: &Lines) -> i64 {
+    first.saturating_add(lines.len() as i64)
+}
+
 impl Log for Memory {
     fn identity(&self) -> String {
         self.identity.clone()
     }
 
     fn extent(&self) -> Extent {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         Extent { first: state.first, end: state.end, committed: Some(state.first) }
     }
 
     fn append(&self, group: Vec<Lines>) -> Result<bool, StageError> {
         let full = |state: &mut State| state.memory >= self.room && !state.closed;
-        let state = self.freed.wait_while(lock(&self.state), full);
-        let mut state = state.unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
+        self.freed.wait_while(&mut state, full);
         for lines in group.into_iter().filter(|lines| !lines.is_empty()) {
             let first = state.end;
-            state.memory += lines.memory();
-            state.end += lines.len() as i64;
+            state.memory = state.memory.saturating_add(lines.memory());
+            state.end = behind(first, &lines);
             state.groups.push_back((first, lines));
         }
         Ok(!state.closed)
     }
 
     fn read(&self, from: i64, demand: Demand) -> Result<Option<Records>, StageError> {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         let mut records = RecordsBuilder::new(TOPIC.into());
         let mut offset = from;
-        let begin = state.groups.partition_point(|(first, lines)| first + lines.len() as i64 <= from);
+        let begin = state.groups.partition_point(|(first, lines)| behind(*first, lines) <= from);
         'full: for (first, lines) in state.groups.range(begin..) {
-            for line in lines.iter_from(usize::try_from(offset - first).unwrap_or_default()) {
-                let more = records.bytes() + line.bytes.len() > demand.bytes && !records.is_empty();
+            for line in lines.iter_from(usize::try_from(offset.saturating_sub(*first)).unwrap_or_default()) {
+                let more = records.bytes().saturating_add(line.bytes.len()) > demand.bytes && !records.is_empty();
                 if more || records.len() >= demand.rows {
                     break 'full;
                 }
                 line.push(&mut records, offset);
-                offset += 1;
+                offset = offset.saturating_add(1);
             }
         }
         Ok((!records.is_empty()).then(|| records.finish()))
@@ -89,21 +94,21 @@ impl Log for Memory {
     }
 
     fn commit(&self, next: i64) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.first = state.first.max(next.min(state.end));
         while let Some((first, lines)) = state.groups.front() {
-            if first + lines.len() as i64 > state.first {
+            if behind(*first, lines) > state.first {
                 break;
             }
             let memory = lines.memory();
             state.groups.pop_front();
-            state.memory -= memory;
+            state.memory = state.memory.saturating_sub(memory);
         }
         self.freed.notify_all();
     }
 
     fn close(&self) {
-        lock(&self.state).closed = true;
+        self.state.lock().closed = true;
         self.freed.notify_all();
     }
 }
@@ -141,7 +146,7 @@ mod tests {
         assert_eq!(memory.extent(), Extent { first: begin + 1, end: begin + 3, committed: Some(begin + 1) });
         assert_eq!(read(&memory, begin + 1, 10, 100), ["b", "c"]);
         memory.commit(begin + 3);
-        assert_eq!(lock(&memory.state).memory, 0);
+        assert_eq!(memory.state.lock().memory, 0);
         assert!(read(&memory, begin + 3, 10, 100).is_empty());
     }
 

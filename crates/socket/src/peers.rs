@@ -30,7 +30,7 @@ const CONNECTING: Duration = Duration::from_secs(10);
 /// How often refused connections are told of.
 const REFUSALS: Duration = Duration::from_secs(10);
 
-/// Finds peers whose machine is gone: silent for so long, then asked so often, three times.
+/// Finds peers whose machine is gone: silent for this long, then asked at this interval, three times.
 const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(30), Duration::from_secs(10), 3);
 
 /// What a connection may do.
@@ -116,7 +116,7 @@ struct Refused {
 
 impl Refused {
     fn add(&mut self, peer: SocketAddr, most: usize) {
-        self.count += 1;
+        self.count = self.count.saturating_add(1);
         if self.told.is_none_or(|told| told.elapsed() >= REFUSALS) {
             warn!(%peer, connections = self.count, "refused: {most} are open, which is `max_connections`");
             *self = Refused { count: 0, told: Some(Instant::now()) };
@@ -145,7 +145,7 @@ async fn reconnect(address: String, limits: Limits, lines: mpsc::Sender<Lines>) 
         };
         warn!(server = address, "{why}: connecting again in {:.1} s", wait.as_secs_f64());
         sleep(wait).await;
-        wait = (wait * 2).min(BACKOFF.1);
+        wait = wait.saturating_mul(2).min(BACKOFF.1);
     }
 }
 
@@ -179,7 +179,7 @@ async fn serve(mut stream: TcpStream, limits: Limits, sender: &mpsc::Sender<Line
     let mut pace = Pace::new(&limits);
     let mut buffer = vec![0; if pace.is_free() { READ.0 } else { READ.1 }];
     let mut splitter = Splitter::new(limits.max_line);
-    let mut count = 0;
+    let mut count = 0u64;
     loop {
         sleep_until(pace.next.into()).await;
         let read = match limits.idle {
@@ -200,7 +200,7 @@ async fn serve(mut stream: TcpStream, limits: Limits, sender: &mpsc::Sender<Line
         if let Some(end) = &end {
             splitter.end(!matches!(end, End::Closed), &mut lines);
         }
-        count += lines.len() as u64;
+        count = count.saturating_add(lines.len() as u64);
         if !lines.is_empty() && sender.send(lines).await.is_err() {
             return (count, End::Stopped);
         }
@@ -235,6 +235,7 @@ impl Pace {
     fn spend(&mut self, lines: usize, bytes: usize) {
         let seconds = |count: usize, rate: Option<f64>| rate.map_or(0.0, |rate| count as f64 / rate);
         let cost = seconds(lines, self.lines.map(f64::from)).max(seconds(bytes, self.bytes.map(|rate| rate as f64)));
-        self.next = self.next.max(Instant::now()) + Duration::from_secs_f64(cost);
+        let begin = self.next.max(Instant::now());
+        self.next = begin.checked_add(Duration::from_secs_f64(cost)).unwrap_or(begin);
     }
 }

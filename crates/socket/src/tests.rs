@@ -9,7 +9,7 @@ use foretell_flow::{Fault, Records};
 use serde_json::{Value, json};
 
 use super::*;
-use foretell_connect::kind::DecodeText;
+use foretell_connect::kind::DecodeSpec;
 use foretell_connect::storage::Local;
 
 fn settings(settings: Value) -> Box<dyn SourceSettings> {
@@ -23,7 +23,7 @@ fn context(base: &Path) -> SourceContext {
         index: 0,
         workers: 1,
         ends: false,
-        decode: DecodeText { kind: "csv".into(), settings: json!({}) },
+        decode: DecodeSpec { kind: "csv".into(), settings: json!({}) },
         state: (Arc::new(Local), base.join("state").display().to_string()),
         base: base.into(),
         observe: false,
@@ -71,7 +71,7 @@ impl Bed {
     }
 
     async fn commit(&mut self) {
-        self.source.upkeep().commit(&[Position { partition: partition(), next: self.next }], "").await.unwrap();
+        self.source.housekeeping().commit(&[Position { partition: partition(), next: self.next }], "").await.unwrap();
     }
 
     fn take(&mut self, records: &Records) {
@@ -251,6 +251,44 @@ async fn a_spooled_source_goes_on_where_the_sinks_are() {
     let mut look = looks.open(&context(Path::new("/")), true).await.unwrap();
     let bounds = look.bounds(&[partition()]).await.unwrap().remove(0);
     assert_eq!((bounds.identity, bounds.first, bounds.end), (identity, 0, 4));
+}
+
+/// A spool. Lines that are only in memory end with their process, so that nothing of the suite can be asked of them.
+struct Spooled {
+    folder: tempfile::TempDir,
+}
+
+const SPOOLED: usize = 40;
+
+#[async_trait]
+impl foretell_flow::testing::sources::Log for Spooled {
+    async fn open(&mut self) -> Box<dyn Source> {
+        let all = json!({ "listen": "127.0.0.1:0", "spool": self.folder.path() });
+        settings(all).open(&context(Path::new("/")), false).await.unwrap()
+    }
+
+    fn records(&self) -> usize {
+        SPOOLED
+    }
+
+    fn ends(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_spooled_source_holds_what_every_source_must() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bed = Bed::listen(json!({ "spool": folder.path() })).await;
+    let mut peer = bed.peer();
+    // Several frames.
+    for part in [0..10, 10..25, 25..SPOOLED] {
+        let end = part.end;
+        peer.write_all(part.map(|number| format!("line {number}\n")).collect::<String>().as_bytes()).unwrap();
+        bed.until(end).await;
+    }
+    drop((peer, bed));
+    foretell_flow::testing::sources::run(&mut Spooled { folder }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,18 +7,24 @@ use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, RecordBatch, Strin
 use arrow::compute::{CastOptions, cast_with_options, take_record_batch};
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Schema, SchemaRef, TimeUnit};
 use arrow::row::{RowConverter, SortField};
+use async_trait::async_trait;
 use foretell_flow::StageError;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::sink::databases;
 use crate::sink::read::{self, What};
 use crate::sink::schema::Texts;
+use foretell_connect::kind::{Kind, SettingsError, TableSettings, schema_of, settings_of};
 use foretell_connect::secret::SecretUrl;
 use foretell_connect::table::{Places, Rows};
 use foretell_decode::{MOST_DIGITS, parse_decimal};
 
-/// The rows of a database's table or of a query, read in a transaction that cannot write.
+/// The kind `sql`.
+pub const KIND: Kind<dyn TableSettings> = Kind { name: "sql", inherits: &[], schema: schema_of::<Settings>, parse };
+
+/// A table or a query of MariaDB, MySQL, PostgreSQL or SQLite, read in a transaction that cannot write.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
@@ -33,19 +39,30 @@ pub struct Settings {
     pub query: Option<String>,
 }
 
+fn parse(value: Value) -> Result<Box<dyn TableSettings>, SettingsError> {
+    let settings: Settings = settings_of(value)?;
+    if settings.table.is_some() == settings.query.is_some() {
+        return Err(SettingsError { path: Vec::new(), message: "either `table` or `query` is needed".to_string() });
+    }
+    Ok(Box::new(settings))
+}
+
 impl Settings {
     /// Where the rows are, without secrets.
     pub fn describe(&self) -> String {
         let what = self.table.as_ref().map_or_else(|| "a query".to_string(), |table| format!("table {table}"));
         format!("{what} ({})", databases::scheme(&self.url))
     }
+}
 
-    /// Reads the rows; they are put in order, so that the same rows are the same table however the database gives them.
-    ///
-    /// # Errors
-    /// [`Unavailable`](foretell_flow::Fault::Unavailable) where the database is away; otherwise what a person must
-    /// change. No value is shown.
-    pub async fn read(&self, base: &Path) -> Result<Rows, StageError> {
+#[async_trait]
+impl TableSettings for Settings {
+    fn takes_types(&self) -> Result<(), &'static str> {
+        Err("leave it out: cast in a `query` instead")
+    }
+
+    /// The rows are put in order, so that the same rows are the same table however the database gives them.
+    async fn read(&self, base: &Path, _types: &Map<String, Value>) -> Result<Rows, StageError> {
         let what = match (&self.table, &self.query) {
             (Some(table), None) => What::Table(table.clone()),
             (None, Some(query)) => What::Query(query.clone()),
@@ -187,7 +204,7 @@ mod tests {
 
     async fn read(folder: &Path, settings: serde_json::Value) -> Result<Rows, String> {
         let settings: Settings = serde_json::from_value(settings).unwrap();
-        settings.read(folder).await.map_err(|error| error.message)
+        settings.read(folder, &Map::new()).await.map_err(|error| error.message)
     }
 
     /// The first column's type and values.

@@ -26,7 +26,23 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
 
+use foretell_connect::storage::path::host;
 use foretell_connect::storage::{Entry, Error, ErrorKind, Reader, Reading, Stat, Storage, Writer, file_name, parent};
+
+use crate::scheme::{Opened, Scheme};
+
+/// `hdfs://`.
+pub(super) const SCHEME: Scheme = Scheme {
+    names: &["hdfs"],
+    example: "hdfs://host:port/path",
+    shared: true,
+    credentials: "the user comes from the environment variable HADOOP_USER_NAME",
+    open: |address, _| {
+        let hdfs = Hdfs::connect(&host(address.authority))?;
+        Ok((Opened::Storage(Arc::new(hdfs)), address.path()))
+    },
+    writes: true,
+};
 
 /// For one call of the NameNode, its retries while it restarts included.
 const CALL: Duration = Duration::from_secs(45);
@@ -35,7 +51,7 @@ const CALL: Duration = Duration::from_secs(45);
 const STREAM: Duration = Duration::from_secs(30);
 /// For a lease to be recovered: 31 s were seen after a DataNode froze.
 const RECOVERY: Duration = Duration::from_secs(90);
-/// How long a file in another's hands is waited for before its lease is taken: a close in the background takes 0.5 s.
+/// How long another writer's open file is waited for before its lease is taken: a close in the background takes 0.5 s.
 const GRACE: Duration = Duration::from_secs(2);
 /// After how long a close asks the NameNode again, and how often. The DataNode's part takes a few milliseconds.
 const ASK: Duration = Duration::from_millis(120);
@@ -81,7 +97,7 @@ impl Hdfs {
         }
         let mut builder = ClientBuilder::new()
             .with_url(format!("hdfs://{authority}/"))
-            // The defaults double up to 15 s between tries: a NameNode that is back would be found late.
+            // By default the client waits up to 15 s between attempts: a NameNode that is back would be found late.
             .with_config([
                 ("dfs.client.failover.sleep.base.millis", "100"),
                 ("dfs.client.failover.sleep.max.millis", "500"),
@@ -150,7 +166,7 @@ impl Hdfs {
     }
 }
 
-/// Bounds a call in time; whose time is up has an unknown outcome.
+/// Bounds a call in time. The outcome of a call that took longer is unknown.
 async fn within<T>(place: &str, limit: Duration, act: impl Future<Output = Result<T, HdfsError>>) -> Result<T, Error> {
     match timeout(limit, act).await {
         Ok(result) => result.map_err(|error| convert(place, error)),
@@ -418,7 +434,7 @@ impl HdfsWriter {
         result
     }
 
-    /// How much the block at hand can take; nothing where it is full.
+    /// How many bytes the current block can take; 0 where it is full.
     async fn room(&mut self) -> Result<u64, Error> {
         if self.length < SMALLEST_BLOCK {
             return Ok(SMALLEST_BLOCK - self.length);
@@ -433,7 +449,7 @@ impl HdfsWriter {
         Ok((block - self.length % block) % block)
     }
 
-    /// Writes into the block at hand.
+    /// Writes into the current block.
     async fn fill(&mut self, bytes: Bytes) -> Result<(), Error> {
         let (place, length) = (self.place.clone(), bytes.len() as u64);
         within(&place, STREAM, self.open()?.write_bytes(bytes)).await?;
@@ -456,8 +472,8 @@ impl HdfsWriter {
                 self.reopen().await?;
                 room = self.block.unwrap_or(SMALLEST_BLOCK);
             }
-            let piece = bytes.split_to(bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
-            self.fill(piece).await?;
+            let part = bytes.split_to(bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
+            self.fill(part).await?;
         }
         Ok(())
     }

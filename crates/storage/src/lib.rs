@@ -1,82 +1,107 @@
 //! Where are the files?
 //!
-//! What a URL or a path names: this machine, HDFS or S3, behind the traits of `foretell_connect::storage`. The only crate
-//! that knows the HDFS and the S3 client.
+//! An address (a URL, or a path on this machine) names a storage and a path there: [`open`] for what is written, too,
+//! [`open_reading`] for what is only read. The storages themselves are behind the traits of `foretell_connect::storage`. The
+//! only crate that knows the HDFS and the S3 client; it knows no formats and no pipelines.
+//!
+//! ```
+//! # async fn example() -> Result<(), foretell_connect::storage::Error> {
+//! let (storage, path) = foretell_storage::open("out/rows.csv", std::path::Path::new("/data"))?;
+//! assert_eq!(path, "/data/out/rows.csv");
+//! storage.mkdirs("/data/out").await?;
+//! // Whole and durable, or not there; an error where the name is taken.
+//! storage.create_new(&path, "1,2\n".into()).await?;
+//! # Ok(())
+//! # }
+//! ```
 
 mod hdfs;
+mod local;
 mod s3;
+mod scheme;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use foretell_connect::storage::path::{clean, clean_local, host, local};
 use foretell_connect::storage::{Error, ErrorKind, Local, Reading, Storage};
 
 pub use hdfs::Hdfs;
 pub use s3::{S3, S3Settings};
+pub use scheme::{Address, Open, Opened, Scheme, StorageSettings};
+
+/// Every kind of storage.
+pub const SCHEMES: &[Scheme] = &[local::SCHEME, hdfs::SCHEME, s3::SCHEME];
 
 /// The storage and the path that a URL or local path names; relative paths are relative to `base`.
 ///
 /// # Errors
-/// A scheme that is not supported, or an address that cannot be right.
+/// A scheme that is not known or cannot be written, or an address that cannot be right.
 pub fn open(url: &str, base: &Path) -> Result<(Arc<dyn Storage>, String), Error> {
-    no_user(url)?;
-    let settings = |what: &str| Error::new(ErrorKind::Settings, url, what);
-    match url.split_once("://") {
-        Some(("hdfs", rest)) => {
-            let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-            let hdfs = Hdfs::connect(&host(authority))?;
-            Ok((Arc::new(hdfs), clean(&format!("/{path}"))))
-        }
-        Some(("file", rest)) if rest.starts_with('/') => Ok((Arc::new(Local), clean_local(rest))),
-        Some(("file", _)) => Err(settings("a file URL has three slashes: `file:///folder/name`")),
-        Some((scheme, _)) => {
-            Err(settings(&format!("`{scheme}://` is not supported; local paths and `hdfs://host:port/path` are")))
-        }
-        None => Ok((Arc::new(Local), local(url, base)?)),
+    match opened(url, base, &StorageSettings::default(), |scheme| scheme.writes)? {
+        (Opened::Storage(storage), path) => Ok((storage, path)),
+        (Opened::Reading(_), _) => Err(Error::new(ErrorKind::Settings, url, "this storage is only read")),
     }
 }
 
-/// As [`open`], of a place that is only read: also `s3://bucket/path`.
+/// As [`open`], of what is only read, which more kinds of storage can do.
 ///
 /// # Errors
 /// As [`open`]; missing credentials.
-pub fn open_reading(url: &str, base: &Path, s3: &S3Settings) -> Result<(Arc<dyn Reading>, String), Error> {
-    no_user(url)?;
-    match url.split_once("://") {
-        Some(("s3" | "s3a", rest)) => {
-            let (bucket, path) = rest.split_once('/').unwrap_or((rest, ""));
-            Ok((Arc::new(S3::connect(bucket, s3)?), clean(&format!("/{path}"))))
-        }
-        _ => open(url, base).map(|(storage, path)| (storage as Arc<dyn Reading>, path)),
+pub fn open_reading(url: &str, base: &Path, settings: &StorageSettings) -> Result<(Arc<dyn Reading>, String), Error> {
+    match opened(url, base, settings, |_| true)? {
+        (Opened::Storage(storage), path) => Ok((storage as Arc<dyn Reading>, path)),
+        (Opened::Reading(reading), path) => Ok((reading, path)),
     }
+}
+
+/// Whether a URL's files are seen by several machines.
+pub fn shared(url: &str) -> bool {
+    split(url).and_then(|(name, _)| find(name)).is_some_and(|scheme| scheme.shared)
+}
+
+fn opened(
+    url: &str,
+    base: &Path,
+    settings: &StorageSettings,
+    suits: impl Fn(&Scheme) -> bool,
+) -> Result<(Opened, String), Error> {
+    let Some((name, rest)) = split(url) else {
+        let path = foretell_connect::storage::path::local(url, base)?;
+        return Ok((Opened::Storage(Arc::new(Local)), path));
+    };
+    let scheme = find(name);
+    no_user(name, rest, scheme)?;
+    let Some(scheme) = scheme.filter(|scheme| suits(scheme)) else {
+        let others = SCHEMES.iter().filter(|scheme| suits(scheme) && scheme.shared);
+        let others: Vec<String> = others.map(|scheme| format!("`{}`", scheme.example)).collect();
+        let what = format!("`{name}://` is not supported; local paths and {} are", others.join(" and "));
+        return Err(Error::new(ErrorKind::Settings, url, what));
+    };
+    let (authority, rest) = rest.split_once('/').unwrap_or((rest, ""));
+    (scheme.open)(&Address { url, authority, rest }, settings)
+}
+
+/// The scheme of a URL, and what stands behind `://`.
+fn split(url: &str) -> Option<(&str, &str)> {
+    url.split_once("://")
+}
+
+fn find(name: &str) -> Option<&'static Scheme> {
+    SCHEMES.iter().find(|scheme| scheme.names.contains(&name))
 }
 
 /// Refuses a URL that names a user, and shows nothing of it: it may hold a password, too.
-fn no_user(url: &str) -> Result<(), Error> {
-    let Some((scheme, rest)) = url.split_once("://") else { return Ok(()) };
+fn no_user(name: &str, rest: &str, scheme: Option<&Scheme>) -> Result<(), Error> {
     let authority = rest.split('/').next().unwrap_or_default();
     let port = authority.rsplit_once(':').map(|(_, port)| port);
     let hidden = port.is_some_and(|port| !port.bytes().all(|b| b.is_ascii_digit())) && rest.contains('@');
-    let remedy = match scheme {
-        "hdfs" => "the user comes from the environment variable HADOOP_USER_NAME",
-        "s3" | "s3a" => "credentials come from `s3: { access_key_id: …, secret_access_key: … }` or the environment",
-        _ => "leave it out",
-    };
-    match authority.contains('@') || hidden {
-        true => {
-            let what = format!("a user or a password has no place in this URL: {remedy}");
-            Err(Error::new(ErrorKind::Settings, format!("{scheme}://…"), what))
-        }
-        false => Ok(()),
+    if !authority.contains('@') && !hidden {
+        return Ok(());
     }
+    let remedy = scheme.map_or("leave it out", |scheme| scheme.credentials);
+    let what = format!("a user or a password has no place in this URL: {remedy}");
+    Err(Error::new(ErrorKind::Settings, format!("{name}://…"), what))
 }
-
-/// Whether a URL's files can be written by several machines.
-pub fn shared(url: &str) -> bool {
-    url.starts_with("hdfs://")
-}
-
 #[cfg(test)]
 mod services;
 #[cfg(test)]

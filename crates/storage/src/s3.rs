@@ -14,7 +14,22 @@ use serde::Deserialize;
 use foretell_connect::secret::Secret;
 use foretell_connect::storage::{Entry, Error, ErrorKind, Reader, Reading, Stat, file_name};
 
-/// Where an answer may begin to come; longer, and the service counts as away.
+use crate::scheme::{Opened, Scheme};
+
+/// `s3://`, or `s3a://` as Hadoop writes it.
+pub(super) const SCHEME: Scheme = Scheme {
+    names: &["s3", "s3a"],
+    example: "s3://bucket/path",
+    shared: true,
+    credentials: "credentials come from `s3: { access_key_id: …, secret_access_key: … }` or the environment",
+    open: |address, settings| {
+        let s3 = S3::connect(address.authority, &settings.s3)?;
+        Ok((Opened::Reading(Arc::new(s3)), address.path()))
+    },
+    writes: false,
+};
+
+/// For a connection; a service that takes longer counts as away.
 const CONNECT: Duration = Duration::from_secs(10);
 /// For one request and its answer.
 const REQUEST: Duration = Duration::from_secs(60);
@@ -84,7 +99,9 @@ impl S3 {
         let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(RETRIES);
         builder = match &settings.endpoint {
             Some(endpoint) if endpoint.contains('@') => {
-                return Err(wrong("`endpoint` holds no user or password: they are `access_key_id` and its kin".into()));
+                return Err(wrong(
+                    "`endpoint` holds no user or password: they are `access_key_id` and `secret_access_key`".into(),
+                ));
             }
             Some(endpoint) if endpoint.starts_with("http://") || endpoint.starts_with("https://") => {
                 builder.with_endpoint(endpoint.trim_end_matches('/'))

@@ -5,7 +5,7 @@ use std::path::Path;
 use foretell_connect::storage::path::clean;
 use foretell_connect::storage::{ErrorKind, escape, file_name, parent};
 
-use super::{S3Settings, open, open_reading};
+use super::{SCHEMES, StorageSettings, open, open_reading, shared};
 
 #[test]
 fn any_text_is_one_visible_name() {
@@ -39,11 +39,29 @@ fn urls_name_a_storage_and_a_path() {
     for url in
         ["hdfs://u:hunter2@host:1/x", "hdfs://u:hun/ter2@host:1/x", "s3://key:hun/ter2@bucket/x", "ftp://u:hunter2@h/x"]
     {
-        let error = open_reading(url, Path::new("/"), &S3Settings::default()).unwrap_err().to_string();
+        let error = open_reading(url, Path::new("/"), &StorageSettings::default()).unwrap_err().to_string();
         assert!(error.contains("no place in this URL") && !error.contains("ter2"), "{error}");
     }
     assert_eq!((parent("/a/b"), parent("/a"), file_name("/a/b")), ("/a", "/", "b"));
     assert_eq!(clean("//a/./b/"), "/a/b");
+}
+
+#[test]
+fn every_scheme_is_found_by_each_of_its_names() {
+    let mut names: Vec<&str> = SCHEMES.iter().flat_map(|scheme| scheme.names).copied().collect();
+    for scheme in SCHEMES {
+        let (name, _) = scheme.example.split_once("://").unwrap();
+        assert!(scheme.names.contains(&name), "{}", scheme.example);
+        assert_eq!(shared(scheme.example), scheme.shared);
+        for name in scheme.names {
+            let error =
+                open_reading(&format!("{name}://user:hunter2@h/x"), Path::new("/"), &StorageSettings::default());
+            assert!(error.unwrap_err().what.contains(scheme.credentials), "{name}");
+        }
+    }
+    names.sort_unstable();
+    assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "a name belongs to one scheme: {names:?}");
+    assert!(!shared("out/x.csv"));
 }
 
 #[tokio::test]

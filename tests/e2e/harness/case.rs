@@ -1,6 +1,6 @@
 //! A case is a folder: a pipeline, its input, and what must be in each sink afterwards.
 //!
-//! - `pipeline.yaml` with the places of [`Place`]; every topic that it names is created.
+//! - `pipeline.yaml` with the places of [`Sandbox`]; every topic that it names is created.
 //! - `mariadb.sql`, `postgres.sql`: statements to run before.
 //! - `input.jsonl`: `{"key": …, "value": …}`, records for the topic `in_${id}`; `hex` instead of `value` for bytes,
 //!   `repeat` to make a value long, `partition` for a place of its own. Without it the input is the example's orders.
@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 use super::database::Database;
 use super::orders::ORDERS;
-use super::place::Place;
+use super::sandbox::Sandbox;
 use super::{hdfs, kafka, root};
 
 /// Longer values are compared by length.
@@ -32,22 +32,22 @@ pub(crate) fn check(name: &str) {
 
 /// The same with a pipeline from elsewhere.
 pub(crate) fn check_pipeline(name: &str, pipeline: &str) {
-    let place = Place::new(name);
-    place.pipeline(pipeline);
-    place.topics(pipeline);
+    let sandbox = Sandbox::new(name);
+    sandbox.pipeline(pipeline);
+    sandbox.topics(pipeline);
     for (file, database) in [("mariadb.sql", Database::MariaDb), ("postgres.sql", Database::Postgres)] {
         if let Ok(sql) = std::fs::read_to_string(folder(name).join(file)) {
-            database.execute(&place.text(&sql));
+            database.execute(&sandbox.text(&sql));
         }
     }
-    input(name, &place);
-    place.run(&["run"]).well();
+    input(name, &sandbox);
+    sandbox.run(&["run"]).well();
     let mut compared = 0;
     for entry in std::fs::read_dir(folder(name).join("expected")).unwrap() {
         let path = entry.unwrap().path();
         let file = path.file_name().unwrap().to_str().unwrap();
-        let expected = expected(&place.text(&std::fs::read_to_string(&path).unwrap()), file.ends_with(".each"));
-        compare(name, &place, file.trim_end_matches(".each"), &expected);
+        let expected = expected(&sandbox.text(&std::fs::read_to_string(&path).unwrap()), file.ends_with(".each"));
+        compare(name, &sandbox, file.trim_end_matches(".each"), &expected);
         compared += 1;
     }
     assert!(compared > 0, "case {name} expects something");
@@ -57,8 +57,8 @@ fn folder(name: &str) -> PathBuf {
     root().join("tests/cases").join(name)
 }
 
-fn input(name: &str, place: &Place) {
-    let topic = place.name("in");
+fn input(name: &str, sandbox: &Sandbox) {
+    let topic = sandbox.name("in");
     let Ok(text) = std::fs::read_to_string(folder(name).join("input.jsonl")) else {
         let record = |order: &super::orders::Order| (None, Some(order.pno.clone()), Some(order.features.clone()));
         return kafka::produce(&topic, ORDERS.iter().map(record));
@@ -105,7 +105,7 @@ fn written(line: &str) -> String {
     if line.starts_with('{') { Value::Object(parse(line)).to_string() } else { line.to_string() }
 }
 
-fn compare(case: &str, place: &Place, file: &str, expected: &[String]) {
+fn compare(case: &str, sandbox: &Sandbox, file: &str, expected: &[String]) {
     let (kind, rest) = file.split_once('.').unwrap();
     let name = rest.split('.').next().unwrap();
     let path = rest.trim_end_matches(".jsonl").to_string();
@@ -116,7 +116,7 @@ fn compare(case: &str, place: &Place, file: &str, expected: &[String]) {
             let database = if kind == "mariadb" { Database::MariaDb } else { Database::Postgres };
             let columns = members();
             let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-            let rows = database.select(&columns, &place.name(name));
+            let rows = database.select(&columns, &sandbox.name(name));
             rows.into_iter().map(|row| object(columns.iter().copied().zip(row.into_iter().map(text)))).collect()
         }
         "topic" => {
@@ -134,10 +134,10 @@ fn compare(case: &str, place: &Place, file: &str, expected: &[String]) {
                     (name.as_str(), value)
                 }))
             };
-            kafka::read(&place.name(name)).into_iter().map(record).collect()
+            kafka::read(&sandbox.name(name)).into_iter().map(record).collect()
         }
-        "hdfs" => lines(hdfs::hdfs(&format!("{}/{path}", place.hdfs())), expected, members),
-        "local" => lines(hdfs::local(&place.dir.path().join(&path)), expected, members),
+        "hdfs" => lines(hdfs::hdfs(&format!("{}/{path}", sandbox.hdfs())), expected, members),
+        "local" => lines(hdfs::local(&sandbox.dir.path().join(&path)), expected, members),
         other => panic!("case {case}: unknown kind `{other}` of expectation"),
     };
     same(&format!("case {case}, {file}"), expected.to_vec(), actual);

@@ -3,12 +3,13 @@
 pub(crate) mod case;
 pub(crate) mod database;
 pub(crate) mod foretell;
+pub(crate) mod forwarder;
 pub(crate) mod hdfs;
 pub(crate) mod kafka;
 pub(crate) mod nc;
 pub(crate) mod orders;
-pub(crate) mod place;
 pub(crate) mod s3;
+pub(crate) mod sandbox;
 pub(crate) mod streams;
 
 use std::path::PathBuf;

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 /// A running nc; dropped, it is killed.
 pub(crate) struct Nc(Child);
 
-/// A port that nobody has.
+/// A port that is free.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

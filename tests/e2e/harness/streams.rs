@@ -3,7 +3,7 @@
 use super::case::same;
 use super::database::Database;
 use super::orders::order;
-use super::place::Place;
+use super::sandbox::Sandbox;
 use super::{hdfs, kafka};
 
 /// Orders to MariaDB (which leads) and a topic, both of which workers can share.
@@ -33,28 +33,28 @@ pub(crate) fn expected(numbers: impl Iterator<Item = usize>) -> Vec<String> {
 }
 
 /// What is in the table, as `PNO minutes`.
-pub(crate) fn table(place: &Place) -> Vec<String> {
-    let rows = Database::MariaDb.select(&["PNO", "PRETIME"], &place.name("result"));
+pub(crate) fn table(sandbox: &Sandbox) -> Vec<String> {
+    let rows = Database::MariaDb.select(&["PNO", "PRETIME"], &sandbox.name("result"));
     rows.into_iter().map(|row| row.into_iter().map(Option::unwrap).collect::<Vec<_>>().join(" ")).collect()
 }
 
 /// How many rows are in the table.
-pub(crate) fn landed(place: &Place) -> usize {
-    Database::MariaDb.count(&place.name("result"))
+pub(crate) fn landed(sandbox: &Sandbox) -> usize {
+    Database::MariaDb.count(&sandbox.name("result"))
 }
 
 /// Table and topic hold just these patients.
 #[track_caller]
-pub(crate) fn exactly(place: &Place, expected: Vec<String>) {
-    same("table", expected.clone(), table(place));
-    let values = kafka::read(&place.name("utime")).iter().map(kafka::Record::value).collect();
+pub(crate) fn exactly(sandbox: &Sandbox, expected: Vec<String>) {
+    same("table", expected.clone(), table(sandbox));
+    let values = kafka::read(&sandbox.name("utime")).iter().map(kafka::Record::value).collect();
     same("topic", expected, values);
 }
 
 /// And so does the file on HDFS.
 #[track_caller]
-pub(crate) fn exactly_in_the_file(place: &Place, expected: Vec<String>) {
-    let files = hdfs::hdfs(&format!("{}/utime.csv", place.hdfs()));
+pub(crate) fn exactly_in_the_file(sandbox: &Sandbox, expected: Vec<String>) {
+    let files = hdfs::hdfs(&format!("{}/utime.csv", sandbox.hdfs()));
     let text = String::from_utf8(files[0].1.to_vec()).unwrap();
     same("file", expected, text.lines().map(|line| line.replace(',', " ")).collect());
 }

@@ -38,8 +38,13 @@ pub fn clean_local(path: &str) -> String {
         return clean(path);
     };
     let (up, rest) = path.split_at(at + 3);
-    match std::fs::canonicalize(up).ok().and_then(|up| Some(format!("{}/{rest}", up.to_str()?))) {
-        Some(path) => clean(&path),
+    let Ok(real) = std::fs::canonicalize(up) else { return clean(path) };
+    // Where no link is on the way, the text is right, and is the spelling that the same path has without `..`.
+    if std::fs::canonicalize(clean(up)).is_ok_and(|same| same == real) {
+        return clean(path);
+    }
+    match real.to_str() {
+        Some(real) => clean(&format!("{real}/{rest}")),
         None => clean(path),
     }
 }

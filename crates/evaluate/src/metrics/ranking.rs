@@ -55,7 +55,7 @@ pub fn rank(scores: &[f64], is_class: impl Fn(usize) -> bool, weights: &[f64]) -
     Some(Ranking { auc, average_precision, roc: roc.points(), precision_recall })
 }
 
-/// A curve without the points that nobody would see.
+/// A curve without points too close together to be seen.
 struct Thinned {
     points: Vec<(f64, f64)>,
     last: Option<(f64, f64)>,

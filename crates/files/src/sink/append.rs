@@ -3,7 +3,7 @@
 //! ```text
 //! FOLDER/utime.csv                                   the data
 //! FOLDER/_foretell/append/utime.csv/00000000000000000007.wal    the sidecar of the seventh claim
-//! FOLDER/_foretell/append/utime.csv/lock             held while a local writer lives
+//! FOLDER/_foretell/append/utime.csv/lock             entry while a local writer lives
 //! ```
 //!
 //! The sidecar is a redo log: a batch's positions *and bytes* are written there and synced, which commits it, and then
@@ -24,8 +24,8 @@ use bytes::Bytes;
 use foretell_flow::{Checkpoint, Claim, Fault, Reset, Sink, StageError, Write, Written};
 use tokio::time::{Duration, Instant, sleep};
 
-use super::format::Encode;
-use super::progress::{Claimed, Progress, Shape};
+use super::encode::Encode;
+use super::progress::{Progress, Shape, StoredClaim};
 use super::wal::{self, FORMAT, Frame, Snapshot};
 use foretell_connect::storage::{Error, ErrorKind, Storage, Writer};
 
@@ -149,9 +149,9 @@ impl Append {
             }
             let mut last = Bytes::new();
             for (frame, data) in frames {
-                let Frame::Write { ranges, keep, .. } = frame else { return Err(wrong("has a second snapshot")) };
-                state.progress.advance(&ranges, keep.as_ref());
-                state.length += data.len() as u64;
+                let Frame::Write { ranges, retention, .. } = frame else { return Err(wrong("has a second snapshot")) };
+                state.progress.advance(&ranges, retention.as_ref());
+                state.length = state.length.saturating_add(data.len() as u64);
                 if !data.is_empty() {
                     last = data;
                 }
@@ -203,11 +203,11 @@ impl Append {
 
     async fn take_lock(&mut self) -> Result<(), StageError> {
         let Setup { storage, hidden, path, .. } = &self.setup;
-        let deadline = Instant::now() + PATIENCE;
+        let begun = Instant::now();
         while self.lock.is_none() {
             match storage.lock(&format!("{hidden}/lock")).await {
                 Ok(lock) => self.lock = Some(lock),
-                Err(error) if error.kind == ErrorKind::Exists && Instant::now() < deadline => {
+                Err(error) if error.kind == ErrorKind::Exists && begun.elapsed() < PATIENCE => {
                     sleep(Duration::from_millis(200)).await;
                 }
                 Err(error) if error.kind == ErrorKind::Exists => {
@@ -231,7 +231,7 @@ impl Append {
             if self.number.is_some() && highest > self.number {
                 return Err(taken_over(&*self.setup.storage, &self.setup.path));
             }
-            let number = highest.max(self.number).map_or(0, |number| number + 1);
+            let number = highest.max(self.number).map_or(0, |number| number.saturating_add(1));
             match self.setup.storage.writer(&self.sidecar(number)).await {
                 Ok(writer) => {
                     // Someone may have gone far ahead and cleared up between our look and the file's making.
@@ -261,7 +261,7 @@ impl Append {
             }
             None => 0,
         };
-        if length > 0 && storage.read_range(path, length - 1, length).await?.as_ref() != b"\n" {
+        if length > 0 && storage.read_range(path, length.saturating_sub(1), length).await?.as_ref() != b"\n" {
             return Err(StageError::state(format!("{} does not end with a whole line", storage.url(path)))
                 .remedy("complete or remove its last line, or choose another path"));
         }
@@ -296,14 +296,16 @@ impl Append {
                 storage.stat(path).await?.map_or(0, |stat| stat.length)
             }
         };
-        let start = state.length - last.len() as u64;
+        let Some(start) = state.length.checked_sub(last.len() as u64) else {
+            return Err(wrong("the sidecar tells a length below that of its last batch".to_string()));
+        };
         if length > state.length {
             return Err(wrong(format!("has {length} bytes, {} were written: someone else writes to it", state.length)));
         }
         if length < start {
             return Err(wrong(format!("has {length} bytes, {start} were written")));
         }
-        let there = (length - start) as usize;
+        let there = length.saturating_sub(start) as usize;
         if there > 0 && storage.read_range(path, start, length).await? != last.slice(..there) {
             return Err(wrong(format!("the bytes from {start} on are not those that were written")));
         }
@@ -328,10 +330,10 @@ impl Append {
                 encoded.map_err(|error| StageError::settings(format!("the rows cannot be written: {error}")))?.into()
             }
         };
-        let keep = write.keep.as_ref().map(Into::into);
-        let frame = Frame::Write { batch: write.plan.id.clone(), ranges: write.ranges.clone(), keep };
+        let retention = write.retention.as_ref().map(Into::into);
+        let frame = Frame::Write { batch: write.plan.id.clone(), ranges: write.ranges.clone(), retention };
         let bytes = encode(&frame, &data)?;
-        open.written += bytes.len() as u64;
+        open.written = open.written.saturating_add(bytes.len() as u64);
         open.sidecar.write(bytes).await?;
         open.sidecar.sync().await?;
         // Committed.
@@ -339,9 +341,9 @@ impl Append {
             open.data.write(data.clone()).await?;
             open.data.sync().await?;
         }
-        open.state.length += data.len() as u64;
-        let Frame::Write { ranges, keep, .. } = frame else { return Ok(()) };
-        open.state.progress.advance(&ranges, keep.as_ref());
+        open.state.length = open.state.length.saturating_add(data.len() as u64);
+        let Frame::Write { ranges, retention, .. } = frame else { return Ok(()) };
+        open.state.progress.advance(&ranges, retention.as_ref());
         if open.written > ROLL {
             self.roll().await?;
         }
@@ -375,20 +377,20 @@ fn encode(frame: &Frame, data: &[u8]) -> Result<Bytes, StageError> {
 impl Sink for Append {
     async fn positions(&mut self) -> Result<Vec<Checkpoint>, StageError> {
         match &self.open {
-            Some(open) => Ok(open.state.progress.holdings()),
-            None => Ok(self.stored(None).await?.map_or_else(Vec::new, |(state, _)| state.progress.holdings())),
+            Some(open) => Ok(open.state.progress.checkpoints()),
+            None => Ok(self.stored(None).await?.map_or_else(Vec::new, |(state, _)| state.progress.checkpoints())),
         }
     }
 
     async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Checkpoint>, StageError> {
-        let claimed: Vec<Claimed> = claims.iter().map(Into::into).collect();
+        let claimed: Vec<StoredClaim> = claims.iter().map(Into::into).collect();
         self.begin(false, |state| {
             state.progress.disown(TOKEN);
             state.progress.claim(&claimed, TOKEN);
         })
         .await?;
         let progress = self.open.as_ref().map(|open| &open.state.progress);
-        Ok(claims.iter().filter_map(|claim| progress?.holding(&claim.partition)).collect())
+        Ok(claims.iter().filter_map(|claim| progress?.checkpoint(&claim.partition)).collect())
     }
 
     async fn write(&mut self, write: &Write) -> Result<Written, StageError> {

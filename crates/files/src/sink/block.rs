@@ -1,5 +1,7 @@
 //! Rows as lines of CSV: their short cells column by column, then line by line with all others.
 
+#![allow(clippy::arithmetic_side_effects, reason = "counts of cells that are in memory")]
+
 use std::ops::Range;
 
 use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
@@ -10,8 +12,8 @@ use arrow::datatypes::{
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-use super::csv::Out;
 use super::digits;
+use super::output::Output;
 use super::short::{self, Short};
 
 /// Rows that are written together: their short cells are made column by column.
@@ -46,7 +48,7 @@ impl Block {
     }
 
     /// Writes the lines of the rows from `first` on.
-    pub(super) fn write(&mut self, columns: &mut [Cells], first: usize, out: &mut Out) -> Result<(), ArrowError> {
+    pub(super) fn write(&mut self, columns: &mut [Cells], first: usize, out: &mut Output) -> Result<(), ArrowError> {
         self.text.resize(self.cells.len() * size_of::<Short>(), 0);
         let mut done = 0;
         loop {
@@ -128,7 +130,7 @@ impl<'a> Cells<'a> {
         }
     }
 
-    fn write(&mut self, row: usize, out: &mut Out) -> Result<(), ArrowError> {
+    fn write(&mut self, row: usize, out: &mut Output) -> Result<(), ArrowError> {
         match self {
             Cells::Int8(column) => out.number(column, row, |bytes, value| digits::signed(bytes, value.into())),
             Cells::Int16(column) => out.number(column, row, |bytes, value| digits::signed(bytes, value.into())),

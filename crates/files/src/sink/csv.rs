@@ -1,12 +1,14 @@
 //! CSV. Numbers of a few digits are most of what is written, so they take a short way; Arrow's writer spent a quarter of
 //! a batch job's time on its way from number to record to line.
 
-use arrow::array::{Array, PrimitiveArray, RecordBatch};
-use arrow::datatypes::ArrowPrimitiveType;
+#![allow(clippy::arithmetic_side_effects, reason = "counts of rows that are in memory")]
+
+use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 
 use super::block::{Block, Cells};
-use super::format::{Encode, Options, compress};
+use super::encode::{Encode, Options, compress};
+use super::output::Output;
 use foretell_connect::text;
 
 pub(super) struct Csv(Options);
@@ -20,7 +22,7 @@ impl Csv {
 impl Encode for Csv {
     fn encode(&mut self, rows: &RecordBatch, header: bool) -> Result<Vec<u8>, ArrowError> {
         let rows = text::flat(&text::plain(rows, self.0.timezone)?)?;
-        let mut out = Out::new(self.0.delimiter, rows.num_columns() == 1);
+        let mut out = Output::new(self.0.delimiter, rows.num_columns() == 1);
         if header {
             for (index, field) in rows.schema().fields().iter().enumerate() {
                 out.separate(index);
@@ -45,67 +47,10 @@ impl Encode for Csv {
     }
 }
 
-/// The lines so far.
-pub(super) struct Out {
-    pub(super) bytes: Vec<u8>,
-    delimiter: u8,
-    /// A line of nothing would not be a line: a lone empty field is quoted.
-    lone: bool,
-    /// Whether a number may hold the delimiter.
-    careful: bool,
-}
-
-impl Out {
-    fn new(delimiter: u8, lone: bool) -> Self {
-        let careful = delimiter.is_ascii_alphanumeric() || matches!(delimiter, b'-' | b'+' | b'.');
-        Out { bytes: Vec::new(), delimiter, lone, careful }
-    }
-
-    fn separate(&mut self, index: usize) {
-        if index > 0 {
-            self.bytes.push(self.delimiter);
-        }
-    }
-
-    /// A field, quoted where it would not be one otherwise.
-    pub(super) fn field(&mut self, text: &[u8]) {
-        let special = |byte: &u8| matches!(byte, b'"' | b'\n' | b'\r') || *byte == self.delimiter;
-        let quoted = text.iter().any(special) || self.lone && text.is_empty();
-        if !quoted {
-            self.bytes.extend_from_slice(text);
-            return;
-        }
-        self.bytes.push(b'"');
-        for byte in text {
-            if *byte == b'"' {
-                self.bytes.push(b'"');
-            }
-            self.bytes.push(*byte);
-        }
-        self.bytes.push(b'"');
-    }
-
-    pub(super) fn number<T: ArrowPrimitiveType>(
-        &mut self,
-        column: &PrimitiveArray<T>,
-        row: usize,
-        write: impl Fn(&mut Vec<u8>, T::Native),
-    ) {
-        if column.is_null(row) {
-            self.field(b"");
-        } else if self.careful {
-            let mut text = Vec::new();
-            write(&mut text, column.value(row));
-            self.field(&text);
-        } else {
-            write(&mut self.bytes, column.value(row));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::format::{Compression, Format};
+    use super::super::encode::Compression;
+    use super::super::format::Format;
     use super::super::tests::sample;
     use super::*;
 

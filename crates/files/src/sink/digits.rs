@@ -1,5 +1,7 @@
 //! Numbers in digits, at the end of a text.
 
+#![allow(clippy::arithmetic_side_effects, reason = "constants")]
+
 /// A whole number.
 pub(super) fn unsigned(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());

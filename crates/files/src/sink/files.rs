@@ -18,6 +18,8 @@
 //! background: a commit costs two syncs and a rename, the file is in view a moment later, and the next record says how
 //! far the moves have got.
 
+#![allow(clippy::arithmetic_side_effects, reason = "counts of files and bytes that were written")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -26,7 +28,7 @@ use async_trait::async_trait;
 use foretell_flow::{Checkpoint, Claim, Fault, PlanRetention, Reset, Sink, StageError, Trace, Write, Written};
 use tokio::task::JoinSet;
 
-use super::format::Encode;
+use super::encode::Encode;
 use super::log::{Act, Log, Move, Outcome, Staged};
 use super::progress::Shape;
 use foretell_connect::storage::{ErrorKind, Storage, Writer, escape, unescape};
@@ -49,14 +51,14 @@ pub(super) struct Files {
     success: Option<String>,
     log: Log,
     /// Of the claim that holds; none before it and after an error.
-    claimed: Option<Claimed>,
+    claimed: Option<Current>,
     /// What was written of the batch that is under way.
     staged: Option<StagedFile>,
     moving: JoinSet<(u64, Result<(), StageError>)>,
 }
 
 /// What one claim's writer knows of itself.
-struct Claimed {
+struct Current {
     token: String,
     /// The number of its next file.
     next_file: u64,
@@ -65,7 +67,7 @@ struct Claimed {
     /// A move failed: the next write says so, and the claim after it mends it.
     broken: Arc<AtomicBool>,
     /// Fenced writers whose leftovers are cleared; the next record tells so.
-    buried: Vec<String>,
+    cleared: Vec<String>,
 }
 
 /// A file that is being written, not yet committed.
@@ -157,11 +159,11 @@ impl Files {
     }
 
     /// Clears what fenced writers left behind: committed files come into view, the others go.
-    async fn bury(&self, token: &str) -> Result<Vec<String>, StageError> {
-        let mut buried = Vec::new();
-        for scribe in self.log.state.dead(token) {
-            let staging = self.staging(&scribe.token);
-            for file in &scribe.moves {
+    async fn clear(&self, token: &str) -> Result<Vec<String>, StageError> {
+        let mut cleared = Vec::new();
+        for writer in self.log.state.dead(token) {
+            let staging = self.staging(&writer.token);
+            for file in &writer.moves {
                 let (from, to) = (format!("{staging}/{}", file.from), format!("{}/{}", self.folder, file.to));
                 match self.storage.recover(&from).await {
                     Ok(()) => {}
@@ -171,9 +173,9 @@ impl Files {
                 finish(&*self.storage, &from, &to).await?;
             }
             self.storage.delete(&staging).await?;
-            buried.push(scribe.token);
+            cleared.push(writer.token);
         }
-        Ok(buried)
+        Ok(cleared)
     }
 
     /// Brings a committed file into view, at once or beside what follows.
@@ -249,9 +251,9 @@ impl Files {
     }
 
     async fn drop_staged(&self, token: &str, path: &str) {
-        let buried = !self.log.state.writers.iter().any(|scribe| scribe.token == token);
+        let cleared = !self.log.state.writers.iter().any(|writer| writer.token == token);
         let staging = self.staging(token);
-        if let Err(error) = self.storage.delete(if buried { &staging } else { path }).await {
+        if let Err(error) = self.storage.delete(if cleared { &staging } else { path }).await {
             tracing::debug!("{error}");
         }
     }
@@ -313,16 +315,16 @@ impl Files {
                 batch: write.plan.id.clone(),
                 ranges: write.ranges.clone(),
                 file: staged.as_ref().map(|staged| staged.told.clone()),
-                keep: write.keep.as_ref().map(Into::into),
+                retention: write.retention.as_ref().map(Into::into),
                 // This write's own file is not in view yet.
                 settled: claimed
                     .and_then(|claimed| claimed.moving.iter().min().copied())
                     .unwrap_or(number - u64::from(staged.is_some())),
-                buried: claimed.map(|claimed| claimed.buried.clone()).unwrap_or_default(),
+                cleared: claimed.map(|claimed| claimed.cleared.clone()).unwrap_or_default(),
             };
             if self.log.commit(act).await? == Outcome::Committed {
                 if let Some(claimed) = &mut self.claimed {
-                    claimed.buried.clear();
+                    claimed.cleared.clear();
                 }
                 if let Some(StagedFile { writer, path, told }) = staged
                     && let Some(target) = self.log.state.target(token, told.number)
@@ -368,7 +370,7 @@ async fn finish(storage: &dyn Storage, from: &str, to: &str) -> Result<(), Stage
 impl Sink for Files {
     async fn positions(&mut self) -> Result<Vec<Checkpoint>, StageError> {
         self.log.refresh().await?;
-        Ok(self.log.state.progress.holdings())
+        Ok(self.log.state.progress.checkpoints())
     }
 
     async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Checkpoint>, StageError> {
@@ -393,10 +395,10 @@ impl Sink for Files {
         if let Some(success) = &self.success {
             self.storage.delete(success).await?;
         }
-        let buried = self.bury(&token).await?;
-        self.claimed = Some(Claimed { token, next_file: 0, moving: Vec::new(), broken: Arc::default(), buried });
+        let cleared = self.clear(&token).await?;
+        self.claimed = Some(Current { token, next_file: 0, moving: Vec::new(), broken: Arc::default(), cleared });
         let progress = &self.log.state.progress;
-        Ok(claims.iter().filter_map(|claim| progress.holding(&claim.partition)).collect())
+        Ok(claims.iter().filter_map(|claim| progress.checkpoint(&claim.partition)).collect())
     }
 
     async fn slice(&mut self, rows: &RecordBatch) -> Result<(), StageError> {
@@ -422,9 +424,9 @@ impl Sink for Files {
         let mut traces = Vec::new();
         let logs = self.logs().await?;
         for (pipeline, sink, log) in &logs {
-            let holdings = log.state.progress.holdings();
-            if !holdings.is_empty() && (pipeline, sink) != (&self.owner.0, &self.owner.1) {
-                let logs = holdings.into_iter().map(|holding| holding.identity).collect();
+            let checkpoints = log.state.progress.checkpoints();
+            if !checkpoints.is_empty() && (pipeline, sink) != (&self.owner.0, &self.owner.1) {
+                let logs = checkpoints.into_iter().map(|checkpoint| checkpoint.identity).collect();
                 traces.push(Trace::Sink { pipeline: pipeline.clone(), sink: sink.clone(), logs });
             }
         }
@@ -445,15 +447,15 @@ impl Sink for Files {
         let mut log = Log::new(self.storage.clone(), format!("{hidden}/log"));
         log.refresh().await?;
         // Whoever wrote under the old name is fenced, and what it committed comes into view.
-        let holdings = self.positions().await?;
-        let claim = |holding: &Checkpoint| Claim {
-            partition: holding.partition.clone(),
-            identity: holding.identity.clone(),
-            start: holding.next,
+        let checkpoints = self.positions().await?;
+        let claim = |checkpoint: &Checkpoint| Claim {
+            partition: checkpoint.partition.clone(),
+            identity: checkpoint.identity.clone(),
+            start: checkpoint.next,
         };
-        let claims: Vec<Claim> = holdings.iter().map(claim).collect();
-        let holdings = self.claim(&claims).await?;
-        let claims: Vec<Claim> = holdings.iter().map(claim).collect();
+        let claims: Vec<Claim> = checkpoints.iter().map(claim).collect();
+        let checkpoints = self.claim(&claims).await?;
+        let claims: Vec<Claim> = checkpoints.iter().map(claim).collect();
         let token = uuid::Uuid::new_v4().simple().to_string();
         let claimed = Act::Claim {
             token: token.clone(),
@@ -461,16 +463,16 @@ impl Sink for Files {
             claims: claims.iter().map(Into::into).collect(),
             shape: self.shape.clone(),
         };
-        let pieces = holdings.into_iter().flat_map(|holding| holding.plans).collect();
-        let keep = PlanRetention { pieces, floor: Vec::new() };
+        let pieces = checkpoints.into_iter().flat_map(|checkpoint| checkpoint.plans).collect();
+        let keep = PlanRetention { parts: pieces, floor: Vec::new() };
         let kept = Act::Write {
             token,
             batch: String::new(),
             ranges: Vec::new(),
             file: None,
-            keep: Some((&keep).into()),
+            retention: Some((&keep).into()),
             settled: 0,
-            buried: Vec::new(),
+            cleared: Vec::new(),
         };
         for act in [claimed, kept] {
             if log.commit(act).await? == Outcome::Overtaken {

@@ -1,14 +1,11 @@
-//! Rows to the bytes of a file: the formats, and what they have in common.
-
-use std::io::Write;
+//! The formats in which rows are written.
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
-use arrow::error::ArrowError;
 use foretell_flow::StageError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::encode::{Compression, Encode, Options};
 use super::{csv, jsonl, parquet};
 
 /// How rows are written.
@@ -23,36 +20,6 @@ pub(super) enum Format {
     Jsonl,
     /// Apache Parquet, with the columns' own types. Not for `mode: append`.
     Parquet,
-}
-
-/// How a file's bytes are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Compression {
-    /// Not at all.
-    None,
-    /// gzip; CSV and JSON Lines get `.gz` at the end of their names.
-    Gzip,
-    /// Zstandard; CSV and JSON Lines get `.zst` at the end of their names.
-    Zstd,
-    /// Snappy: only Parquet, and its default.
-    Snappy,
-}
-
-/// What an encoder needs to know.
-#[derive(Debug, Clone)]
-pub(super) struct Options {
-    pub(super) schema: SchemaRef,
-    pub(super) delimiter: u8,
-    pub(super) compression: Compression,
-    pub(super) timezone: chrono_tz::Tz,
-}
-
-/// Turns rows into bytes: the same rows give the same bytes.
-pub(super) trait Encode: Send + Sync {
-    /// A whole file of these rows, or, of line formats, a part of one; `header` names the columns first, where the
-    /// format does.
-    fn encode(&mut self, rows: &RecordBatch, header: bool) -> Result<Vec<u8>, ArrowError>;
 }
 
 impl Format {
@@ -97,17 +64,4 @@ impl Format {
                 .remedy("CAST the column in the query to a type that the format has")),
         }
     }
-}
-
-/// Compresses the bytes of a line format.
-pub(super) fn compress(bytes: Vec<u8>, compression: Compression) -> Result<Vec<u8>, ArrowError> {
-    let packed = match compression {
-        Compression::None | Compression::Snappy => Ok(bytes),
-        Compression::Gzip => {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-            encoder.write_all(&bytes).and_then(|()| encoder.finish())
-        }
-        Compression::Zstd => zstd::encode_all(&bytes[..], 0),
-    };
-    packed.map_err(|error| ArrowError::IoError(error.to_string(), error))
 }

@@ -3,7 +3,7 @@
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 
-use super::format::{Encode, Options, compress};
+use super::encode::{Encode, Options, compress};
 use foretell_connect::text;
 
 pub(super) struct Jsonl(Options);
@@ -22,7 +22,8 @@ impl Encode for Jsonl {
 
 #[cfg(test)]
 mod tests {
-    use super::super::format::{Compression, Format};
+    use super::super::encode::Compression;
+    use super::super::format::Format;
     use super::super::tests::sample;
     use super::*;
 

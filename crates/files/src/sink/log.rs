@@ -16,7 +16,7 @@ use foretell_flow::{Partition, Position, Range, Reset, StageError};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
-use super::progress::{Claimed, Kept, Progress, Shape};
+use super::progress::{Progress, Shape, StoredClaim, StoredRetention};
 use foretell_connect::storage::{Error, ErrorKind, Storage};
 
 /// Records a segment: small enough to be read at every start, large enough that snapshots are rare.
@@ -34,12 +34,12 @@ pub(super) struct State {
     pub(super) shape: Option<Shape>,
     pub(super) progress: Progress,
     /// Writers that may have left something behind, oldest first.
-    pub(super) writers: Vec<Scribe>,
+    pub(super) writers: Vec<WriterEntry>,
 }
 
 /// One claim's writer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Scribe {
+pub(super) struct WriterEntry {
     /// New with every claim; names its staging folder.
     pub(super) token: String,
     worker: String,
@@ -73,7 +73,7 @@ pub(super) struct Staged {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Act {
     /// A writer takes partitions over; an earlier writer of the same worker loses all of its own.
-    Claim { token: String, worker: String, claims: Vec<Claimed>, shape: Shape },
+    Claim { token: String, worker: String, claims: Vec<StoredClaim>, shape: Shape },
     /// A batch, or its part.
     Write {
         token: String,
@@ -82,13 +82,13 @@ pub(super) enum Act {
         ranges: Vec<Range>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         file: Option<Staged>,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        keep: Option<Kept>,
+        #[serde(default, alias = "keep", skip_serializing_if = "Option::is_none")]
+        retention: Option<StoredRetention>,
         /// The writer's files below this number are in view.
         settled: u64,
         /// Earlier writers that left nothing behind any more.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        buried: Vec<String>,
+        #[serde(default, alias = "buried", skip_serializing_if = "Vec::is_empty")]
+        cleared: Vec<String>,
     },
     /// A position set by hand.
     Set { position: Position, identity: String },
@@ -167,7 +167,7 @@ impl Log {
             }
             // The newest one may still be empty: its maker has not put the first record yet.
             while let Some(segment) = segments.pop() {
-                let first = segment * SEGMENT;
+                let first = segment.saturating_mul(SEGMENT);
                 let names = self.names(&self.segment_folder(segment)).await?;
                 let mut numbers: Vec<u64> =
                     names.iter().filter_map(|name| name.strip_suffix(".json")?.parse().ok()).collect();
@@ -239,7 +239,7 @@ impl Log {
             StageError::state(format!("{}: {error}", self.storage.url(&self.path(number))))
                 .remedy("the commit log is damaged: restore the file, or start anew with another path")
         })?;
-        self.next = number + 1;
+        self.next = number.saturating_add(1);
         Ok(())
     }
 
@@ -318,24 +318,24 @@ impl State {
     fn apply(&mut self, act: Act, number: u64) -> Result<(), StageError> {
         match act {
             Act::Claim { token, worker, claims, shape } => {
-                for scribe in self.writers.iter().filter(|scribe| scribe.worker == worker) {
-                    self.progress.disown(&scribe.token);
+                for writer in self.writers.iter().filter(|writer| writer.worker == worker) {
+                    self.progress.disown(&writer.token);
                 }
                 self.progress.claim(&claims, &token);
                 self.shape = Some(shape);
-                self.writers.push(Scribe { token, worker, moves: Vec::new() });
+                self.writers.push(WriterEntry { token, worker, moves: Vec::new() });
             }
-            Act::Write { token, ranges, file, keep, settled, buried, .. } => {
+            Act::Write { token, ranges, file, retention, settled, cleared, .. } => {
                 self.progress.check(&ranges, &token)?;
-                self.progress.advance(&ranges, keep.as_ref());
+                self.progress.advance(&ranges, retention.as_ref());
                 let to = file.as_ref().map(|file| self.view_name(number, &file.extension));
-                if let Some(scribe) = self.writers.iter_mut().find(|scribe| scribe.token == token) {
-                    scribe.moves.retain(|earlier| earlier.number >= settled);
+                if let Some(writer) = self.writers.iter_mut().find(|writer| writer.token == token) {
+                    writer.moves.retain(|earlier| earlier.number >= settled);
                     if let Some((file, to)) = file.zip(to) {
-                        scribe.moves.push(Move { number: file.number, from: file.name, to });
+                        writer.moves.push(Move { number: file.number, from: file.name, to });
                     }
                 }
-                self.writers.retain(|scribe| !buried.contains(&scribe.token));
+                self.writers.retain(|writer| !cleared.contains(&writer.token));
             }
             Act::Set { position, identity } => self.progress.reset(&Reset::Set { position, identity }),
             Act::Forget { partition } => {
@@ -355,13 +355,13 @@ impl State {
 
     /// The name in view of a writer's file.
     pub(super) fn target(&self, token: &str, number: u64) -> Option<Move> {
-        let scribe = self.writers.iter().find(|scribe| scribe.token == token)?;
-        scribe.moves.iter().find(|file| file.number == number).cloned()
+        let writer = self.writers.iter().find(|writer| writer.token == token)?;
+        writer.moves.iter().find(|file| file.number == number).cloned()
     }
 
     /// Writers that can write no more, other than `token`.
-    pub(super) fn dead(&self, token: &str) -> Vec<Scribe> {
-        let dead = |scribe: &&Scribe| scribe.token != token && !self.progress.owns(&scribe.token);
+    pub(super) fn dead(&self, token: &str) -> Vec<WriterEntry> {
+        let dead = |writer: &&WriterEntry| writer.token != token && !self.progress.owns(&writer.token);
         self.writers.iter().filter(dead).cloned().collect()
     }
 }

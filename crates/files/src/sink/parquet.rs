@@ -6,7 +6,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression as Codec, GzipLevel, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
-use super::format::{Compression, Encode, Options};
+use super::encode::{Compression, Encode, Options};
 
 pub(super) struct Parquet(WriterProperties);
 

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 /// What is stored for every partition, ordered by partition.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Progress(Vec<Held>);
+pub(super) struct Progress(Vec<PartitionEntry>);
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Held {
+struct PartitionEntry {
     partition: Partition,
     identity: String,
     next: i64,
@@ -22,67 +22,75 @@ struct Held {
 
 /// [`Claim`], stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Claimed {
+pub(super) struct StoredClaim {
     partition: Partition,
     identity: String,
     start: i64,
 }
 
-impl From<&Claim> for Claimed {
+impl From<&Claim> for StoredClaim {
     fn from(claim: &Claim) -> Self {
-        Claimed { partition: claim.partition.clone(), identity: claim.identity.clone(), start: claim.start }
+        StoredClaim { partition: claim.partition.clone(), identity: claim.identity.clone(), start: claim.start }
     }
 }
 
 /// [`PlanRetention`], stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Kept {
-    pieces: Vec<PlanPart>,
+pub(super) struct StoredRetention {
+    #[serde(alias = "pieces")]
+    parts: Vec<PlanPart>,
     floor: Vec<Position>,
 }
 
-impl From<&PlanRetention> for Kept {
+impl From<&PlanRetention> for StoredRetention {
     fn from(keep: &PlanRetention) -> Self {
-        Kept { pieces: keep.pieces.clone(), floor: keep.floor.clone() }
+        StoredRetention { parts: keep.parts.clone(), floor: keep.floor.clone() }
     }
 }
 
 impl Progress {
     fn find(&self, partition: &Partition) -> Result<usize, usize> {
-        self.0.binary_search_by(|held| held.partition.cmp(partition))
+        self.0.binary_search_by(|entry| entry.partition.cmp(partition))
+    }
+
+    /// Changes an entry that was found.
+    fn at(&mut self, at: usize, change: impl FnOnce(&mut PartitionEntry)) {
+        if let Some(entry) = self.0.get_mut(at) {
+            change(entry);
+        }
     }
 
     /// What is stored for one partition.
-    pub(super) fn holding(&self, partition: &Partition) -> Option<Checkpoint> {
-        self.find(partition).ok().and_then(|at| self.0.get(at)).map(Held::holding)
+    pub(super) fn checkpoint(&self, partition: &Partition) -> Option<Checkpoint> {
+        self.find(partition).ok().and_then(|at| self.0.get(at)).map(PartitionEntry::checkpoint)
     }
 
     /// All that is stored.
-    pub(super) fn holdings(&self) -> Vec<Checkpoint> {
-        self.0.iter().map(Held::holding).collect()
+    pub(super) fn checkpoints(&self) -> Vec<Checkpoint> {
+        self.0.iter().map(PartitionEntry::checkpoint).collect()
     }
 
     /// Whether a token owns any partition.
     pub(super) fn owns(&self, token: &str) -> bool {
-        self.0.iter().any(|held| held.owner.as_deref() == Some(token))
+        self.0.iter().any(|entry| entry.owner.as_deref() == Some(token))
     }
 
     /// Takes everything from an owner.
     pub(super) fn disown(&mut self, token: &str) {
-        for held in self.0.iter_mut().filter(|held| held.owner.as_deref() == Some(token)) {
-            held.owner = None;
+        for entry in self.0.iter_mut().filter(|entry| entry.owner.as_deref() == Some(token)) {
+            entry.owner = None;
         }
     }
 
     /// Gives partitions to an owner; where no position is stored, the claim's start becomes it.
-    pub(super) fn claim(&mut self, claims: &[Claimed], token: &str) {
+    pub(super) fn claim(&mut self, claims: &[StoredClaim], token: &str) {
         for claim in claims {
             let owner = Some(token.to_string());
             match self.find(&claim.partition) {
-                Ok(at) => self.0[at].owner = owner,
+                Ok(at) => self.at(at, |entry| entry.owner = owner),
                 Err(at) => {
-                    let Claimed { partition, identity, start } = claim.clone();
-                    self.0.insert(at, Held { partition, identity, next: start, owner, plans: Vec::new() });
+                    let StoredClaim { partition, identity, start } = claim.clone();
+                    self.0.insert(at, PartitionEntry { partition, identity, next: start, owner, plans: Vec::new() });
                 }
             }
         }
@@ -92,12 +100,12 @@ impl Progress {
     pub(super) fn check(&self, ranges: &[Range], token: &str) -> Result<(), StageError> {
         for range in ranges {
             let partition = &range.partition;
-            let held = self.find(partition).ok().and_then(|at| self.0.get(at));
-            let Some(held) = held.filter(|held| held.owner.as_deref() == Some(token)) else {
+            let entry = self.find(partition).ok().and_then(|at| self.0.get(at));
+            let Some(entry) = entry.filter(|entry| entry.owner.as_deref() == Some(token)) else {
                 return Err(StageError::fenced(format!("{partition} belongs to another writer now")));
             };
-            if held.next != range.from {
-                let text = format!("{partition}: the stored position is {}, not {}", held.next, range.from);
+            if entry.next != range.from {
+                let text = format!("{partition}: the stored position is {}, not {}", entry.next, range.from);
                 return Err(StageError::fenced(text));
             }
             if range.to < range.from {
@@ -109,24 +117,25 @@ impl Progress {
     }
 
     /// Moves positions on and keeps plans, after `check`.
-    pub(super) fn advance(&mut self, ranges: &[Range], keep: Option<&Kept>) {
+    pub(super) fn advance(&mut self, ranges: &[Range], retention: Option<&StoredRetention>) {
         for range in ranges {
             if let Ok(at) = self.find(&range.partition) {
-                self.0[at].next = range.to;
+                self.at(at, |entry| entry.next = range.to);
             }
         }
-        let Some(keep) = keep else { return };
-        for piece in &keep.pieces {
-            if let Ok(at) = self.find(&piece.range.partition) {
-                let plans = &mut self.0[at].plans;
-                plans.retain(|stored| stored.range.from != piece.range.from);
-                plans.push(piece.clone());
-                plans.sort_by_key(|piece| piece.range.from);
+        let Some(retention) = retention else { return };
+        for part in &retention.parts {
+            if let Ok(at) = self.find(&part.range.partition) {
+                self.at(at, |entry| {
+                    // They replace what is stored from their beginning on.
+                    entry.plans.retain(|stored| stored.range.to <= part.range.from);
+                    entry.plans.push(part.clone());
+                });
             }
         }
-        for floor in &keep.floor {
+        for floor in &retention.floor {
             if let Ok(at) = self.find(&floor.partition) {
-                self.0[at].plans.retain(|piece| piece.range.to > floor.next);
+                self.at(at, |entry| entry.plans.retain(|part| part.range.to > floor.next));
             }
         }
     }
@@ -135,7 +144,7 @@ impl Progress {
     pub(super) fn reset(&mut self, reset: &Reset) {
         match reset {
             Reset::Set { position, identity } => {
-                let held = Held {
+                let entry = PartitionEntry {
                     partition: position.partition.clone(),
                     identity: identity.clone(),
                     next: position.next,
@@ -143,18 +152,18 @@ impl Progress {
                     plans: Vec::new(),
                 };
                 match self.find(&position.partition) {
-                    Ok(at) => self.0[at] = held,
-                    Err(at) => self.0.insert(at, held),
+                    Ok(at) => self.at(at, |stored| *stored = entry),
+                    Err(at) => self.0.insert(at, entry),
                 }
             }
-            Reset::Forget(Some(partition)) => self.0.retain(|held| held.partition != *partition),
+            Reset::Forget(Some(partition)) => self.0.retain(|entry| entry.partition != *partition),
             Reset::Forget(None) => self.0.clear(),
         }
     }
 }
 
-impl Held {
-    fn holding(&self) -> Checkpoint {
+impl PartitionEntry {
+    fn checkpoint(&self) -> Checkpoint {
         Checkpoint {
             partition: self.partition.clone(),
             identity: self.identity.clone(),

@@ -1,6 +1,12 @@
 //! Cells of a few bytes, of which most tables consist, each in a word: made column by column, then stored one behind the
 //! other whatever they are.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "texts of at most seven bytes in a word, and a table that is made while compiling"
+)]
+
 /// A text of at most seven bytes, the first one lowest, and in the highest byte how many there are; none is any other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Short(u64);

@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use foretell_flow::Range;
 use serde::{Deserialize, Serialize};
 
-use super::progress::{Kept, Progress, Shape};
+use super::progress::{Progress, Shape, StoredRetention};
 
 /// Raised when frames change their meaning.
 pub(super) const FORMAT: u32 = 1;
@@ -35,8 +35,8 @@ pub(super) enum Frame {
     Write {
         batch: String,
         ranges: Vec<Range>,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        keep: Option<Kept>,
+        #[serde(default, alias = "keep", skip_serializing_if = "Option::is_none")]
+        retention: Option<StoredRetention>,
     },
 }
 
@@ -50,7 +50,7 @@ fn checksum(json: &[u8], data: &[u8]) -> u32 {
 /// One frame's bytes.
 pub(super) fn encode(frame: &Frame, data: &[u8]) -> serde_json::Result<Bytes> {
     let json = serde_json::to_vec(frame)?;
-    let mut bytes = BytesMut::with_capacity(json.len() + data.len() + 40);
+    let mut bytes = BytesMut::with_capacity(json.len().saturating_add(data.len()).saturating_add(40));
     bytes.put_slice(format!("{:08x} {} {}\n", checksum(&json, data), json.len(), data.len()).as_bytes());
     bytes.put_slice(&json);
     bytes.put_slice(data);
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     fn write(batch: &str) -> Frame {
-        Frame::Write { batch: batch.into(), ranges: Vec::new(), keep: None }
+        Frame::Write { batch: batch.into(), ranges: Vec::new(), retention: None }
     }
 
     #[test]

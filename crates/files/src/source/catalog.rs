@@ -1,5 +1,7 @@
 //! What the workers of a process share: the list of files, and what is known of them.
 
+#![allow(clippy::arithmetic_side_effects, reason = "counts of lines and bytes that were read")]
+
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -11,9 +13,9 @@ use tokio::sync::watch;
 
 use super::find::find;
 use super::manifest::{Known, Listed, Manifest};
-use super::settings::{Format, Found, How, Settings};
+use super::settings::{Format, Found, ReadOptions, Settings};
 use foretell_connect::human::HumanSize;
-use foretell_connect::kind::{DecodeText, SourceContext};
+use foretell_connect::kind::{DecodeSpec, SourceContext};
 use foretell_connect::storage::{ErrorKind, Reader, Reading, Stat, Storage, escape};
 
 /// Bytes read at once where lines are only counted.
@@ -26,7 +28,7 @@ const USUAL_RECORD: u64 = 50;
 /// The files of a pipeline.
 pub(super) struct Catalog {
     pub(super) settings: Arc<Settings>,
-    pub(super) decode: DecodeText,
+    pub(super) decode: DecodeSpec,
     base: PathBuf,
     /// What the paths mean.
     patterns: Vec<Found>,
@@ -36,8 +38,8 @@ pub(super) struct Catalog {
     known: watch::Sender<Arc<Known>>,
     /// Lines that begin in an entry, of those where they were counted.
     lines: Mutex<HashMap<u64, i64>>,
-    /// The first entries of files whose begin is as it should be.
-    sound: Mutex<HashSet<u64>>,
+    /// Files whose beginning is as it should be, by their first entry, and whether that is read as all of the file.
+    checked: Mutex<HashMap<u64, bool>>,
     /// Records and bytes read so far.
     read: (AtomicU64, AtomicU64),
     /// Files that were not in the list yet.
@@ -90,12 +92,14 @@ impl Catalog {
     async fn read(settings: Arc<Settings>, context: &SourceContext) -> Result<Catalog, StageError> {
         let (storage, root) = &context.state;
         let folder = folder(root, &context.pipeline);
-        let manifest = Manifest::read(storage.clone(), folder, settings.lanes()).await?;
-        if let Some(lanes) = settings.lanes_given().filter(|lanes| *lanes != manifest.known.lanes) {
+        let manifest = Manifest::read(storage.clone(), folder, settings.partitions()).await?;
+        if let Some(partitions) =
+            settings.partitions_given().filter(|partitions| *partitions != manifest.known.partitions)
+        {
             let message = format!(
-                "`partitions` is {lanes}, but {} was begun with {}: positions are stored by partition",
+                "`partitions` is {partitions}, but {} was begun with {}: positions are stored by partition",
                 manifest.place(),
-                manifest.known.lanes
+                manifest.known.partitions
             );
             return Err(StageError::settings(message)
                 .remedy("write the number it was begun with, or give the pipeline another name"));
@@ -109,7 +113,7 @@ impl Catalog {
             known: watch::Sender::new(Arc::new(manifest.known.clone())),
             manifest: tokio::sync::Mutex::new((manifest, Instant::now())),
             lines: Mutex::default(),
-            sound: Mutex::default(),
+            checked: Mutex::default(),
             read: Default::default(),
             new: 0,
             locks: storage.locks(),
@@ -209,21 +213,26 @@ impl Catalog {
 
     /// How a file of the list is read: as it was cut, by today's settings where that makes no difference to its rows'
     /// numbers.
-    pub(super) fn how(&self, file: &Listed) -> How {
-        let now = self.settings.how(&file.url, Some(&self.decode.kind)).unwrap_or(file.how);
-        let text = now.format != Format::Parquet && file.how.format != Format::Parquet;
-        How { format: if text { now.format } else { file.how.format }, header: now.header, ..file.how }
+    pub(super) fn options(&self, file: &Listed) -> ReadOptions {
+        let now = self.settings.options(&file.url, Some(&self.decode.kind)).unwrap_or(file.options);
+        let text = now.format != Format::Parquet && file.options.format != Format::Parquet;
+        ReadOptions {
+            format: if text { now.format } else { file.options.format },
+            header: now.header,
+            encoding: now.encoding,
+            ..file.options
+        }
     }
 
     fn listed(&self, url: String, stat: &Stat) -> Result<Listed, StageError> {
-        let how = self.settings.how(&url, Some(&self.decode.kind)).map_err(StageError::settings)?;
-        let split = self.settings.split(how).unwrap_or(stat.length).max(1);
+        let options = self.settings.options(&url, Some(&self.decode.kind)).map_err(StageError::settings)?;
+        let split = self.settings.split(options).unwrap_or(stat.length).max(1);
         Ok(Listed {
             url,
             size: stat.length,
             version: stat.version.clone(),
             modified: stat.modified,
-            how,
+            options,
             first: 0,
             entries: stat.length.div_ceil(split),
             split,
@@ -263,9 +272,9 @@ impl Catalog {
         };
         let mut storages = self.storages.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(storage) = storages.get(&authority) {
-            return Ok((storage.clone(), url[authority.len()..].to_string()));
+            return Ok((storage.clone(), url.get(authority.len()..).unwrap_or_default().to_string()));
         }
-        let (storage, path) = foretell_storage::open_reading(url, &self.base, &self.settings.s3)?;
+        let (storage, path) = foretell_storage::open_reading(url, &self.base, &self.settings.storage())?;
         storages.insert(authority, storage.clone());
         Ok((storage, path))
     }
@@ -297,14 +306,14 @@ impl Catalog {
         Ok(lines)
     }
 
-    /// Whether a file's begin was looked at, and is as it should be; by its first entry.
-    pub(super) fn is_sound(&self, first: u64) -> bool {
-        self.sound.lock().unwrap_or_else(PoisonError::into_inner).contains(&first)
+    /// Whether a file's first entry is read as all of the file; `None` where its beginning was not checked yet.
+    pub(super) fn checked(&self, file: &Listed) -> Option<bool> {
+        self.checked.lock().unwrap_or_else(PoisonError::into_inner).get(&file.first).copied()
     }
 
-    /// A file's begin is as it should be.
-    pub(super) fn found_sound(&self, first: u64) {
-        self.sound.lock().unwrap_or_else(PoisonError::into_inner).insert(first);
+    /// A file's beginning is as it should be.
+    pub(super) fn found_sound(&self, file: &Listed, whole: bool) {
+        self.checked.lock().unwrap_or_else(PoisonError::into_inner).insert(file.first, whole);
     }
 
     /// Takes note of what was read, for estimates.
@@ -352,14 +361,14 @@ impl Catalog {
             known.files.len(),
             HumanSize(bytes as usize),
             known.entries,
-            known.lanes,
+            known.partitions,
             self.new,
         )];
         let named = known.files.iter().rev().take(NAMED).rev();
         lines.extend(named.map(|file| {
-            let how = self.how(file);
-            let header = if how.header { ", with a header" } else { "" };
-            format!("{} ({}, {}{header})", file.url, HumanSize(file.size as usize), how.format.name())
+            let options = self.options(file);
+            let header = if options.header { ", with a header" } else { "" };
+            format!("{} ({}, {}{header})", file.url, HumanSize(file.size as usize), options.format.name())
         }));
         if known.files.len() > NAMED {
             lines.insert(1, format!("the last {NAMED}:"));

@@ -1,5 +1,7 @@
 //! The thread that reads ahead for one worker: entry after entry, block after block, into a short queue.
 
+#![allow(clippy::arithmetic_side_effects, reason = "counts of lines that were read")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -8,25 +10,24 @@ use foretell_flow::StageError;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+use super::begin::{begins_well, parquet_columns};
 use super::catalog::Catalog;
+use super::input::Input;
+use super::lines::Lines;
 use super::manifest::Listed;
 use super::offset::next_entry;
 use super::parquet::RowGroups;
-use super::settings::{Format, Packing, dialect};
-use super::text::{Lines, Shape, Text};
-use super::unpack::Input;
-use super::whole::{begins_well, columns};
+use super::settings::{Compression, Format, ReadOptions, dialect};
+use super::text::{BEGIN, Shape, Text};
 use foretell_connect::storage::Reader;
 use foretell_decode::check_file;
 
 /// Blocks that wait for the worker, beside the one at hand and the one being read.
 const AHEAD: usize = 1;
-/// What is read of a file's begin where only that is looked at.
-const BEGIN: u64 = 64 << 10;
 
 /// Some records of an entry.
 pub(super) struct Block {
-    pub(super) lane: u64,
+    pub(super) partition: u64,
     pub(super) entry: u64,
     pub(super) modified: i64,
     pub(super) content: Content,
@@ -47,12 +48,13 @@ pub(super) enum Content {
 /// Blocks as they come; ends where every entry of the list is read.
 pub(super) type Feed = mpsc::Receiver<Result<Block, StageError>>;
 
-/// Reads lanes from these offsets on.
+/// Reads partitions from these offsets on.
 pub(super) fn start(catalog: Arc<Catalog>, positions: &BTreeMap<u64, i64>) -> Feed {
     let (sender, receiver) = mpsc::channel(AHEAD);
     let known = catalog.known();
-    let lanes = known.lanes as u64;
-    let next = positions.iter().map(|(lane, offset)| (*lane, next_entry(*offset, *lane, lanes))).collect();
+    let partitions = known.partitions as u64;
+    let next =
+        positions.iter().map(|(partition, offset)| (*partition, next_entry(*offset, *partition, partitions))).collect();
     let thread = Thread { handle: Handle::current(), catalog, sender, next };
     let unheard = thread.sender.clone();
     tokio::task::spawn_blocking(move || {
@@ -74,7 +76,7 @@ pub(super) async fn first_block(
     let (sender, mut receiver) = mpsc::channel(1);
     let thread = Thread { handle: Handle::current(), catalog, sender, next: BTreeMap::new() };
     let read = tokio::task::spawn_blocking(move || {
-        if !whole && thread.catalog.how(&file).format == Format::Parquet {
+        if !whole && thread.catalog.options(&file).format == Format::Parquet {
             let reader = thread.handle.block_on(thread.catalog.reader(&file))?;
             return thread.groups(&file, reader, (0, file.size), 0).map(drop);
         }
@@ -91,7 +93,7 @@ struct Thread {
     handle: Handle,
     catalog: Arc<Catalog>,
     sender: mpsc::Sender<Result<Block, StageError>>,
-    /// By lane: the entry to read next, and the row in it.
+    /// By partition: the entry to read next, and the row in it.
     next: BTreeMap<u64, (u64, i64)>,
 }
 
@@ -103,10 +105,10 @@ impl Thread {
         loop {
             let known = self.catalog.known();
             // In the order of the list, so that files are finished one after the other.
-            let first = self.next.iter().map(|(lane, (entry, row))| (*entry, *row, *lane)).min();
-            let Some((entry, row, lane)) = first.filter(|(entry, _, _)| *entry < known.entries) else { return };
+            let first = self.next.iter().map(|(partition, (entry, row))| (*entry, *row, *partition)).min();
+            let Some((entry, row, partition)) = first.filter(|(entry, _, _)| *entry < known.entries) else { return };
             let Some(file) = known.file(entry) else { return };
-            match self.entry(file, entry, row, lane) {
+            match self.entry(file, entry, row, partition) {
                 Ok(Ok(())) => {}
                 Ok(Err(Unheard)) => return,
                 Err(error) => {
@@ -115,18 +117,18 @@ impl Thread {
                     return;
                 }
             }
-            self.next.insert(lane, (entry + known.lanes as u64, 0));
+            self.next.insert(partition, (entry + known.partitions as u64, 0));
         }
     }
 
-    fn entry(&self, file: &Listed, entry: u64, row: i64, lane: u64) -> Result<Result<(), Unheard>, StageError> {
+    fn entry(&self, file: &Listed, entry: u64, row: i64, partition: u64) -> Result<Result<(), Unheard>, StageError> {
         let reader = self.handle.block_on(self.catalog.reader(file))?;
         let send = |content, last| {
-            let block = Block { lane, entry, modified: file.modified, content, last };
+            let block = Block { partition, entry, modified: file.modified, content, last };
             self.sender.blocking_send(Ok(block)).map_err(|_| Unheard)
         };
-        let (range, how) = (file.range(entry), self.catalog.how(file));
-        if how.format == Format::Parquet {
+        let (range, options) = (file.range(entry), self.catalog.options(file));
+        if options.format == Format::Parquet {
             let mut groups = self.groups(file, reader, range, row)?;
             while let Some((rows, first)) = groups.next()? {
                 self.catalog.note(rows.num_rows(), rows.get_array_memory_size());
@@ -136,17 +138,26 @@ impl Thread {
             }
             return Ok(send(Content::Nothing, true));
         }
-        let whole = how.packing != Packing::None;
-        if range.0 > 0 && !whole {
-            self.check_begin(file)?;
+        if options.transcoded_first().is_some() && file.entries > 1 && !options.multiline {
+            return Err(StageError::settings(format!("{} was listed in parts, before `encoding` was given", file.url))
+                .remedy(
+                    "give the pipeline another name; or remove the list in `state` and `foretell positions forget`",
+                ));
+        }
+        let whole = options.compression != Compression::None || options.transcoded_first().is_some();
+        if range.0 > 0 && !whole && self.check_begin(file)? {
+            // The first entry was all of it.
+            return Ok(send(Content::Nothing, true));
         }
         let range = if whole { (0, u64::MAX) } else { range };
         let source = (range.0.saturating_sub(1), file.size);
-        let input = Input::new(self.handle.clone(), reader, &file.url, how.packing, source)?;
+        let input = Input::new(self.handle.clone(), reader, &file.url, options, source)?;
         let shape = Shape {
-            quoted: how.multiline.then(|| dialect(&self.catalog.decode)),
-            blank: how.format == Format::Lines,
-            header: how.header && range.0 == 0,
+            quoted: options.multiline.then(|| dialect(&self.catalog.decode)),
+            blank: options.format == Format::Lines,
+            header: options.header && range.0 == 0,
+            json: self.is_json(options) && range.0 == 0,
+            encoding: options.encoding_of_lines(),
         };
         let mut text = Text::new(input, shape, range, row);
         // What was read before was checked then.
@@ -154,9 +165,9 @@ impl Thread {
         while let Some(lines) = text.next().map_err(|error| at(&file.url, error))? {
             if std::mem::take(&mut begins) {
                 let header = shape.header.then(|| text.header());
-                let first = (row == 0).then_some(&lines);
-                begins_well(&file.url, how.format, &self.catalog.decode, header, first, text.is_done())?;
-                self.catalog.found_sound(file.first);
+                let first = (row == 0 && !text.is_whole()).then_some(&lines);
+                begins_well(&file.url, options.format, &self.catalog.decode, header, first, text.is_done())?;
+                self.catalog.found_sound(file, text.is_whole());
             }
             let bytes = lines.offsets.last().zip(lines.offsets.first()).map_or(0, |(end, begin)| end - begin);
             self.catalog.note(lines.len(), bytes as usize);
@@ -172,7 +183,7 @@ impl Thread {
             }
         }
         if begins && shape.header {
-            begins_well(&file.url, how.format, &self.catalog.decode, Some(text.header()), None, true)?;
+            begins_well(&file.url, options.format, &self.catalog.decode, Some(text.header()), None, true)?;
         }
         self.catalog.counted(entry, text.lines());
         Ok(send(Content::Nothing, true))
@@ -185,7 +196,7 @@ impl Thread {
         range: (u64, u64),
         row: i64,
     ) -> Result<RowGroups, StageError> {
-        let names = columns(&self.catalog.decode.settings);
+        let names = parquet_columns(&self.catalog.decode.settings);
         let source = (file.url.as_str(), file.size);
         let groups = RowGroups::new(self.handle.clone(), reader, source, range, row, &names)?;
         check_file(&self.catalog.decode.settings, groups.schema())
@@ -193,21 +204,36 @@ impl Thread {
         Ok(groups)
     }
 
-    /// Checks a file's begin before an entry of its middle is read, once.
-    fn check_begin(&self, file: &Listed) -> Result<(), StageError> {
-        if self.catalog.is_sound(file.first) {
-            return Ok(());
+    /// Whether a file may be a JSON text that is not one object a line.
+    fn is_json(&self, options: ReadOptions) -> bool {
+        options.format == Format::Json && self.catalog.decode.kind == "json"
+    }
+
+    /// Checks a file's beginning before an entry of its middle is read, once. Whether the first entry is all of it.
+    fn check_begin(&self, file: &Listed) -> Result<bool, StageError> {
+        if let Some(whole) = self.catalog.checked(file) {
+            return Ok(whole);
         }
-        let (reader, how) = (self.handle.block_on(self.catalog.reader(file))?, self.catalog.how(file));
-        let input = Input::new(self.handle.clone(), reader, &file.url, how.packing, (0, file.size))?;
-        let shape = Shape { quoted: None, blank: how.format == Format::Lines, header: how.header };
-        let mut text = Text::new(input, shape, (0, file.size.min(BEGIN)), 0);
+        let (reader, options) = (self.handle.block_on(self.catalog.reader(file))?, self.catalog.options(file));
+        let input = Input::new(self.handle.clone(), reader, &file.url, options, (0, file.size))?;
+        let shape = Shape {
+            quoted: None,
+            blank: options.format == Format::Lines,
+            header: options.header,
+            json: self.is_json(options),
+            encoding: options.encoding_of_lines(),
+        };
+        let mut text = Text::new(input, shape, (0, file.size.min(BEGIN as u64)), 0);
         let lines = text.next().map_err(|error| at(&file.url, error))?;
         let header = shape.header.then(|| text.header());
-        let ended = text.is_done() && file.size <= BEGIN;
-        begins_well(&file.url, how.format, &self.catalog.decode, header, lines.as_ref(), ended)?;
-        self.catalog.found_sound(file.first);
-        Ok(())
+        if text.is_whole() {
+            self.catalog.found_sound(file, true);
+            return Ok(true);
+        }
+        let ended = text.is_done() && file.size <= BEGIN as u64;
+        begins_well(&file.url, options.format, &self.catalog.decode, header, lines.as_ref(), ended)?;
+        self.catalog.found_sound(file, false);
+        Ok(false)
     }
 }
 

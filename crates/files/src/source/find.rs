@@ -1,5 +1,7 @@
 //! Which files a path, a folder or a glob means.
 
+#![allow(clippy::arithmetic_side_effects, reason = "counts of folders")]
+
 use foretell_flow::StageError;
 use glob::{MatchOptions, Pattern};
 
@@ -28,7 +30,7 @@ fn hidden(name: &str) -> bool {
 pub(super) async fn find(storage: &dyn Reading, path: &str) -> Result<Vec<(String, Stat)>, StageError> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let fixed = parts.iter().take_while(|part| !wild(part)).count();
-    let folder = format!("/{}", parts[..fixed].join("/"));
+    let folder = format!("/{}", parts.get(..fixed).unwrap_or_default().join("/"));
     let Some(stat) = storage.stat(&folder).await? else {
         let url = storage.url(&folder);
         let what = if fixed == parts.len() { "no such file or folder" } else { "no such folder" };
@@ -40,7 +42,7 @@ pub(super) async fn find(storage: &dyn Reading, path: &str) -> Result<Vec<(Strin
         return Ok(files);
     }
     let mut patterns = Vec::new();
-    for part in &parts[fixed..] {
+    for part in parts.iter().skip(fixed) {
         patterns
             .push(Pattern::new(part).map_err(|error| {
                 StageError::settings(format!("`{path}` is not a pattern: `{part}`: {}", error.msg))

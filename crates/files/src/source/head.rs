@@ -1,5 +1,7 @@
 //! The first records of some files, before any run: what would stop a run is found here.
 
+#![allow(clippy::arithmetic_side_effects, reason = "lines that were read")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

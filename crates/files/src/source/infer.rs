@@ -1,6 +1,8 @@
 //! The columns of files from the files: a header and samples, or what Parquet files say of themselves. Several files are
 //! looked at, since the first may have no rows, or narrower values than those behind it.
 
+#![allow(clippy::arithmetic_side_effects, reason = "counts of files and fields that are in memory")]
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,13 +11,14 @@ use foretell_flow::StageError;
 use serde_json::{Map, Value, json};
 use tokio::runtime::Handle;
 
+use super::begin::{begins_well, fields};
 use super::find::find;
+use super::input::Input;
+use super::lines::{Lines, records};
 use super::parquet::footer;
-use super::settings::{Format, How, Settings, dialect, is_tabbed};
-use super::text::{Lines, Shape, Text};
-use super::unpack::Input;
-use super::whole::{begins_well, records};
-use foretell_connect::kind::{DecodeText, Inferred, SettingsError};
+use super::settings::{Format, ReadOptions, Settings, dialect, is_tabbed};
+use super::text::{Shape, Text};
+use foretell_connect::kind::{DecodeSpec, Inferred, SettingsError};
 use foretell_connect::storage::Reader;
 use foretell_decode::fields::Dialect;
 use foretell_decode::{DECODERS, Guess, JsonGuess, JsonKind, Members, Type, is_record, outline, type_of};
@@ -38,14 +41,14 @@ type Found = Vec<(String, Type)>;
 pub(super) async fn infer(
     settings: &Arc<Settings>,
     base: &Path,
-    given: Option<&DecodeText>,
+    given: Option<&DecodeSpec>,
 ) -> Result<Inferred, StageError> {
     let mut files = Vec::new();
     for (storage, path) in settings.places(base)? {
         let found = find(&*storage, &path).await?;
         files.extend(found.into_iter().map(|(path, stat)| (storage.clone(), path, stat)));
     }
-    let mut looked: Option<(DecodeText, How, Sight, String)> = None;
+    let mut looked: Option<(DecodeSpec, ReadOptions, Sight, String)> = None;
     let mut count = 0;
     for at in order(files.len()) {
         let Some((storage, path, stat)) = files.get(at) else { break };
@@ -55,14 +58,14 @@ pub(super) async fn infer(
         count += 1;
         let url = storage.url(path);
         let kind = looked.as_ref().map(|(given, ..)| given).or(given).map(|given| given.kind.as_str());
-        let how = settings.how(&url, kind).map_err(StageError::settings)?;
+        let options = settings.options(&url, kind).map_err(StageError::settings)?;
         let (given, sight, first) = match looked.take() {
             Some((given, _, sight, first)) => (given, sight, first),
             None => {
-                let plain = || DecodeText { kind: how.format.decoder().into(), settings: json!({}) };
+                let plain = || DecodeSpec { kind: options.format.decoder().into(), settings: json!({}) };
                 let mut given = given.cloned().unwrap_or_else(plain);
                 if let (Some(settings), true) =
-                    (given.settings.as_object_mut(), how.format == Format::Csv && is_tabbed(&url))
+                    (given.settings.as_object_mut(), options.format == Format::Csv && is_tabbed(&url))
                 {
                     settings.entry("delimiter").or_insert_with(|| json!("\t"));
                 }
@@ -75,22 +78,22 @@ pub(super) async fn infer(
             reader,
             url: url.clone(),
             size: stat.length,
-            how,
+            options,
             given: given.clone(),
             trusted: settings.names_columns(),
         };
         let interrupted = |_| StageError::unavailable(format!("{url}: the sample was not read"));
         let sight = tokio::task::spawn_blocking(move || file.look(sight)).await.map_err(interrupted)??;
-        looked = Some((given, how, sight, first));
+        looked = Some((given, options, sight, first));
     }
-    let Some((given, how, sight, first)) = looked else {
+    let Some((given, options, sight, first)) = looked else {
         return Err(StageError::settings(format!(
             "no file matches {}, so its columns cannot be found out",
             settings.paths().join(", ")
         ))
         .remedy("write `decode` with its `columns`, or wait for the first file"));
     };
-    let from = match (sight.told(how.header), count) {
+    let from = match (sight.told(options.header), count) {
         (told, 1) => format!("{told} of {first}"),
         (told, _) => format!("{told} of {count} files, the first {first}"),
     };
@@ -99,11 +102,11 @@ pub(super) async fn infer(
         _ => Map::new(),
     };
     // Plain lines have one column, which their decoder knows.
-    if how.format != Format::Lines || given.kind != "line" {
+    if options.format != Format::Lines || given.kind != "line" {
         let column = |(name, found): (String, Type)| json!({ name: format!("{found}?") });
         settings.insert("columns".to_string(), sight.columns(&first)?.into_iter().map(column).collect());
     }
-    let decode = DecodeText { kind: given.kind, settings: Value::Object(settings) };
+    let decode = DecodeSpec { kind: given.kind, settings: Value::Object(settings) };
     check(&decode).map_err(|error| wrong(&first, &error.message))?;
     Ok(Inferred { decode, from })
 }
@@ -118,7 +121,7 @@ fn order(files: usize) -> Vec<usize> {
 }
 
 /// What the decoder itself says of the columns: a name that is there twice, or that every record has.
-fn check(decode: &DecodeText) -> Result<(), SettingsError> {
+fn check(decode: &DecodeSpec) -> Result<(), SettingsError> {
     match DECODERS.iter().find(|kind| kind.name == decode.kind) {
         Some(kind) => (kind.parse)(decode.settings.clone()).map(|_| ()),
         None => Ok(()),
@@ -189,6 +192,8 @@ struct Sample {
     lines: Option<Lines>,
     /// Whether these are all.
     ended: bool,
+    /// Whether they are values of a JSON text that is not one object a line.
+    whole: bool,
 }
 
 struct File {
@@ -196,8 +201,8 @@ struct File {
     reader: Box<dyn Reader>,
     url: String,
     size: u64,
-    how: How,
-    given: DecodeText,
+    options: ReadOptions,
+    given: DecodeSpec,
     /// Whether the user says that the first line names the columns.
     trusted: bool,
 }
@@ -239,10 +244,15 @@ impl File {
 
     /// What it begins with.
     fn sample(self, dialect: Dialect, size: u64) -> Result<Sample, StageError> {
-        let input = Input::new(self.handle, self.reader, &self.url, self.how.packing, (0, self.size))?;
-        let quoted = self.how.multiline.then_some(dialect);
-        let mut text =
-            Text::new(input, Shape { quoted, blank: false, header: self.how.header }, (0, self.size.min(size)), 0);
+        let input = Input::new(self.handle, self.reader, &self.url, self.options, (0, self.size))?;
+        let shape = Shape {
+            quoted: self.options.multiline.then_some(dialect),
+            blank: false,
+            header: self.options.header,
+            json: self.options.format == Format::Json && self.given.kind == "json",
+            encoding: self.options.encoding_of_lines(),
+        };
+        let mut text = Text::new(input, shape, (0, self.size.min(size)), 0);
         let lines = text.next().map_err(|mut error| {
             if !error.message.contains(&self.url) {
                 error.message = format!("{}: {}", self.url, error.message);
@@ -250,12 +260,12 @@ impl File {
             error
         })?;
         // A sample that ends before its file says nothing of what comes behind it.
-        let ended = text.is_done() && (self.size <= size || self.how.multiline);
-        Ok(Sample { header: text.header().map(<[u8]>::to_vec), lines, ended })
+        let ended = text.is_done() && (self.size <= size || self.options.multiline);
+        Ok(Sample { header: text.header().map(<[u8]>::to_vec), lines, ended, whole: text.is_whole() })
     }
 
     fn csv(self, sight: Sight) -> Result<Sight, StageError> {
-        let (url, trusted, has_header) = (self.url.clone(), self.trusted, self.how.header);
+        let (url, trusted, has_header) = (self.url.clone(), self.trusted, self.options.header);
         let settings = |error: SettingsError| {
             StageError::settings(format!("decode: csv: {}: {}", error.path.join("."), error.message))
         };
@@ -269,7 +279,10 @@ impl File {
         let names = match (has_header, &header) {
             (true, Some(header)) => match fields(header, dialect) {
                 Some(names) => Some(names.iter().map(|name| name.trim().to_string()).collect::<Vec<_>>()),
-                None => return Err(wrong(&url, "the header does not read: is the file in UTF-8?")),
+                None => {
+                    return Err(StageError::settings(format!("{url}: the header does not read: it is not in UTF-8"))
+                        .remedy("say in which `encoding` the file is, e.g. `gbk` or `latin1`"));
+                }
             },
             (true, None) => return Err(wrong(&url, "there is no header")),
             (false, _) => None,
@@ -322,9 +335,9 @@ impl File {
             Sight::Json(found) => (found, FURTHER),
             _ => (Vec::new(), SAMPLE),
         };
-        let (url, format, given) = (self.url.clone(), self.how.format, self.given.clone());
-        let Sample { lines, ended, .. } = self.sample(dialect(&given), size)?;
-        begins_well(&url, format, &given, None, lines.as_ref(), ended)?;
+        let (url, format, given) = (self.url.clone(), self.options.format, self.given.clone());
+        let Sample { lines, ended, whole, .. } = self.sample(dialect(&given), size)?;
+        begins_well(&url, format, &given, None, lines.as_ref().filter(|_| !whole), ended)?;
         for record in lines.iter().flat_map(records).take(RECORDS) {
             let object = serde_json::from_slice::<Map<String, Value>>(record).is_ok();
             let Some(text) = std::str::from_utf8(record).ok().filter(|_| object) else { continue };
@@ -391,13 +404,6 @@ fn wider(a: Type, b: Type) -> Option<Type> {
             }
         }
     }
-}
-
-/// A record's fields as text.
-pub(super) fn fields(record: &[u8], dialect: Dialect) -> Option<Vec<String>> {
-    let (mut spans, mut unescaped) = (Vec::new(), Vec::new());
-    dialect.split(record, 0, record.len(), usize::MAX, &mut spans, &mut unescaped).ok()?;
-    spans.iter().map(|span| String::from_utf8(span.bytes(record, &unescaped).to_vec()).ok()).collect()
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use foretell_flow::StageError;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
-use super::settings::How;
+use super::settings::ReadOptions;
 use foretell_connect::machine;
 use foretell_connect::storage::path::one_spelling;
 use foretell_connect::storage::{ErrorKind, Storage, file_name, parent};
@@ -33,7 +33,8 @@ pub(super) struct Listed {
     pub(super) version: String,
     /// When it was changed last, in milliseconds since the epoch.
     pub(super) modified: i64,
-    pub(super) how: How,
+    #[serde(alias = "how")]
+    pub(super) options: ReadOptions,
     /// The number of its first entry.
     pub(super) first: u64,
     /// How many entries it has.
@@ -45,8 +46,8 @@ pub(super) struct Listed {
 impl Listed {
     /// The bytes of an entry, by its number.
     pub(super) fn range(&self, entry: u64) -> (u64, u64) {
-        let from = (entry - self.first) * self.split;
-        (from, (from + self.split).min(self.size))
+        let from = entry.saturating_sub(self.first).saturating_mul(self.split);
+        (from, from.saturating_add(self.split).min(self.size))
     }
 }
 
@@ -71,7 +72,8 @@ struct Record {
     number: u64,
     /// Names the list for ever.
     id: String,
-    lanes: usize,
+    #[serde(alias = "lanes")]
+    partitions: usize,
     run: Run,
     files: Vec<Listed>,
 }
@@ -80,7 +82,7 @@ struct Record {
 #[derive(Debug, Clone)]
 pub(super) struct Known {
     pub(super) id: String,
-    pub(super) lanes: usize,
+    pub(super) partitions: usize,
     pub(super) files: Vec<Arc<Listed>>,
     /// How many entries the files have.
     pub(super) entries: u64,
@@ -90,14 +92,14 @@ impl Known {
     /// The file that an entry is of.
     pub(super) fn file(&self, entry: u64) -> Option<&Arc<Listed>> {
         let behind = self.files.partition_point(|file| file.first <= entry);
-        self.files.get(behind.checked_sub(1)?).filter(|file| entry < file.first + file.entries)
+        self.files.get(behind.checked_sub(1)?).filter(|file| entry < file.first.saturating_add(file.entries))
     }
 
     /// Adds files, whose entries follow those that are there.
     pub(super) fn add(&mut self, files: Vec<Listed>) {
         for mut file in files {
             file.first = self.entries;
-            self.entries += file.entries;
+            self.entries = self.entries.saturating_add(file.entries);
             self.files.push(Arc::new(file));
         }
     }
@@ -117,8 +119,12 @@ pub(super) struct Manifest {
 
 impl Manifest {
     /// Reads what is there; an empty list, not yet kept, where nothing is.
-    pub(super) async fn read(storage: Arc<dyn Storage>, folder: String, lanes: usize) -> Result<Manifest, StageError> {
-        let known = Known { id: uuid::Uuid::new_v4().simple().to_string(), lanes, files: Vec::new(), entries: 0 };
+    pub(super) async fn read(
+        storage: Arc<dyn Storage>,
+        folder: String,
+        partitions: usize,
+    ) -> Result<Manifest, StageError> {
+        let known = Known { id: uuid::Uuid::new_v4().simple().to_string(), partitions, files: Vec::new(), entries: 0 };
         let mut manifest = Manifest { storage, folder, run: Run::this(), next: 0, known, seen: HashMap::new() };
         manifest.read_on().await?;
         Ok(manifest)
@@ -173,6 +179,10 @@ impl Manifest {
             if record.number != self.next {
                 return Err(damaged(format!("record {} is missing", self.next)));
             }
+            let whole = |file: &&Listed| file.split > 0 && file.entries == file.size.div_ceil(file.split);
+            if record.partitions == 0 || record.files.iter().filter(whole).count() < record.files.len() {
+                return Err(damaged("its files are cut in a way that cannot be".to_string()));
+            }
             if record.run != self.run {
                 other = Some(record.run.clone());
             }
@@ -183,11 +193,11 @@ impl Manifest {
 
     fn apply(&mut self, record: Record) {
         self.known.id = record.id;
-        self.known.lanes = record.lanes;
+        self.known.partitions = record.partitions;
         // A list may be older than the one spelling that a path has.
         self.seen.extend(record.files.iter().map(|file| (one_spelling(&file.url), file.version.clone())));
         self.known.add(record.files);
-        self.next = record.number + 1;
+        self.next = record.number.saturating_add(1);
     }
 
     /// Keeps files behind those that are there.
@@ -199,7 +209,7 @@ impl Manifest {
             format: FORMAT,
             number: self.next,
             id: self.known.id.clone(),
-            lanes: self.known.lanes,
+            partitions: self.known.partitions,
             run: self.run.clone(),
             files,
         };
@@ -230,7 +240,7 @@ impl Manifest {
         for entry in entries {
             if entry.name != own && entry.stat.folder {
                 let folder = format!("{above}/{}", entry.name);
-                others.push(Manifest::read(self.storage.clone(), folder, self.known.lanes).await?.known);
+                others.push(Manifest::read(self.storage.clone(), folder, self.known.partitions).await?.known);
             }
         }
         Ok(others)

@@ -9,11 +9,15 @@
 //! One thread a worker reads ahead (`feed`), block by block; a block of text is cut at its line ends where it lies and
 //! becomes records without a copy (`text`).
 
+mod begin;
 mod catalog;
 mod feed;
 mod find;
 mod head;
 mod infer;
+mod input;
+mod lines;
+mod magic;
 mod manifest;
 mod offset;
 mod parquet;
@@ -22,8 +26,6 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod text;
-mod unpack;
-mod whole;
 
 use std::path::Path;
 use std::sync::{Arc, Weak};
@@ -32,12 +34,13 @@ use async_trait::async_trait;
 use foretell_flow::{Source, StageError};
 use tokio::sync::Mutex;
 
+pub(crate) use self::begin::is_json_text;
+pub use self::begin::no_records;
 use self::catalog::{Catalog, Session};
 use self::reader::FileSource;
 use self::settings::Settings;
-pub use self::whole::no_records;
 use foretell_connect::kind::{
-    DecodeText, Head, Inferred, Kind, SettingsError, SourceContext, SourceSettings, schema_of, settings_of,
+    DecodeSpec, Head, Inferred, Kind, SettingsError, SourceContext, SourceSettings, schema_of, settings_of,
 };
 
 /// The kind `file`.
@@ -82,7 +85,7 @@ impl SourceSettings for Files {
         true
     }
 
-    async fn infer(&self, base: &Path, given: Option<&DecodeText>) -> Result<Inferred, StageError> {
+    async fn infer(&self, base: &Path, given: Option<&DecodeSpec>) -> Result<Inferred, StageError> {
         infer::infer(&self.settings, base, given).await
     }
 
@@ -91,7 +94,7 @@ impl SourceSettings for Files {
     }
 
     fn spreads(&self) -> usize {
-        self.settings.lanes()
+        self.settings.partitions()
     }
 
     async fn head(&self, context: &SourceContext) -> Result<Vec<Head>, StageError> {

@@ -18,11 +18,12 @@ pub(super) fn unpack(offset: i64) -> (u64, i64) {
     (u64::try_from(offset / STRIDE).unwrap_or_default(), offset % STRIDE)
 }
 
-/// The first entry of a lane that an offset leaves to be read, and the row in it.
-pub(super) fn next_entry(offset: i64, lane: u64, lanes: u64) -> (u64, i64) {
+/// The first entry of a partition that an offset leaves to be read, and the row in it.
+pub(super) fn next_entry(offset: i64, partition: u64, partitions: u64) -> (u64, i64) {
     let (entry, row) = unpack(offset);
-    let ahead = (lane + lanes - entry % lanes) % lanes;
-    if ahead == 0 { (entry, row) } else { (entry + ahead, 0) }
+    let before = entry.checked_rem(partitions).unwrap_or_default();
+    let ahead = partition.saturating_add(partitions).saturating_sub(before).checked_rem(partitions).unwrap_or_default();
+    if ahead == 0 { (entry, row) } else { (entry.saturating_add(ahead), 0) }
 }
 
 #[cfg(test)]

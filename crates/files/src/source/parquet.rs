@@ -1,5 +1,7 @@
 //! Parquet files: row groups, of which only the columns that are wanted are fetched.
 
+#![allow(clippy::arithmetic_side_effects, reason = "rows and places in a file whose footer was checked")]
+
 use std::io;
 use std::sync::Arc;
 

@@ -1,4 +1,6 @@
-//! The lanes of one worker as a source of the run loop.
+//! The partitions of one worker as a source of the run loop.
+
+#![allow(clippy::arithmetic_side_effects, reason = "rows and entries that were read")]
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -8,33 +10,33 @@ use arrow::array::{BinaryArray, Int32Array, Int64Array};
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use async_trait::async_trait;
 use foretell_flow::{
-    Bounds, Chunk, Demand, Event, Location, Partition, Position, Provenance, Records, RecordsBuilder, Source,
-    StageError, Upkeep,
+    Bounds, Chunk, Demand, Event, Housekeeping, Location, Partition, Position, Provenance, Records, RecordsBuilder,
+    Source, StageError,
 };
 use tokio::time::timeout_at;
 
 use super::TOPIC;
 use super::catalog::{Catalog, Session};
 use super::feed::{Block, Content, Feed, start};
+use super::lines::Numbers;
 use super::manifest::{Known, Listed};
 use super::offset::{next_entry, pack, unpack};
 use super::parquet::{footer, rows_before};
 use super::settings::Format;
-use super::text::Numbers;
 use foretell_connect::kind::SourceContext;
 
 /// How often it is looked whether another process reads the same files.
 const ALONE: Duration = Duration::from_secs(5);
 
-/// One worker's lanes.
+/// One worker's partitions.
 pub(super) struct FileSource {
     catalog: Arc<Catalog>,
     _session: Arc<Session>,
     topic: Arc<str>,
-    lanes: Vec<u64>,
-    /// Whether the lanes were assigned.
+    partitions: Vec<u64>,
+    /// Whether the partitions were assigned.
     told: bool,
-    /// By lane, the next offset to hand out; empty until the first `seek`.
+    /// By partition, the next offset to hand out; empty until the first `seek`.
     at: BTreeMap<u64, i64>,
     feed: Option<Feed>,
     block: Option<Cursor>,
@@ -87,8 +89,8 @@ impl Cursor {
         let rest = self.len() - from;
         let mut rows = rest.min(demand.rows.max(1));
         if let Some(values) = &self.values {
-            let offsets = &values.value_offsets()[from..];
-            let most = i64::from(offsets[0]) + i64::try_from(demand.bytes).unwrap_or(i64::MAX);
+            let offsets = values.value_offsets().get(from..).unwrap_or_default();
+            let most = offsets.first().copied().map_or(0, i64::from) + i64::try_from(demand.bytes).unwrap_or(i64::MAX);
             rows = rows.min(offsets.partition_point(|end| i64::from(*end) <= most).saturating_sub(1).max(1));
         }
         self.done += rows;
@@ -114,7 +116,7 @@ impl Cursor {
                 Content::Columns(columns, _) => Some(columns.slice(from, rows)),
                 Content::Lines(_) | Content::Nothing => None,
             },
-            partitions: Int32Array::from_value(self.block.lane as i32, rows),
+            partitions: Int32Array::from_value(self.block.partition as i32, rows),
             offsets,
             timestamps: Int64Array::from_value(self.block.modified, rows),
             cut: Vec::new(),
@@ -126,10 +128,10 @@ impl Cursor {
 impl FileSource {
     pub(super) fn new(session: Arc<Session>, context: &SourceContext) -> FileSource {
         let catalog = session.catalog.clone();
-        let lanes = catalog.known().lanes;
-        let lanes = (0..lanes).filter(|lane| lane % context.workers.max(1) == context.index);
+        let partitions = catalog.known().partitions;
+        let partitions = (0..partitions).filter(|partition| partition % context.workers.max(1) == context.index);
         FileSource {
-            lanes: lanes.map(|lane| lane as u64).collect(),
+            partitions: partitions.map(|partition| partition as u64).collect(),
             catalog,
             _session: session,
             topic: TOPIC.into(),
@@ -141,8 +143,8 @@ impl FileSource {
         }
     }
 
-    fn partition(&self, lane: u64) -> Partition {
-        Partition { topic: self.topic.clone(), index: lane as i32 }
+    fn partition(&self, partition: u64) -> Partition {
+        Partition { topic: self.topic.clone(), index: partition as i32 }
     }
 
     /// What there is to hand out now.
@@ -151,7 +153,7 @@ impl FileSource {
         let mut records = None;
         if let Some(cursor) = &mut self.block {
             let taken = cursor.take(&self.topic, demand);
-            let (lane, entry) = (cursor.block.lane, cursor.block.entry);
+            let (partition, entry) = (cursor.block.partition, cursor.block.entry);
             let over = cursor.done >= cursor.len();
             let next = match over && cursor.block.last {
                 true => pack(entry + 1, 0),
@@ -160,14 +162,14 @@ impl FileSource {
             if over {
                 self.block = None;
             }
-            self.at.insert(lane, next);
-            records = Some((taken, lane, next));
+            self.at.insert(partition, next);
+            records = Some((taken, partition, next));
         }
         let mut reached = self.settle(&known);
         let records = match records {
-            Some((taken, lane, next)) => {
-                if !reached.iter().any(|position| position.partition.index == lane as i32) {
-                    reached.push(Position { partition: self.partition(lane), next });
+            Some((taken, partition, next)) => {
+                if !reached.iter().any(|position| position.partition.index == partition as i32) {
+                    reached.push(Position { partition: self.partition(partition), next });
                 }
                 taken
             }
@@ -176,26 +178,26 @@ impl FileSource {
         (!reached.is_empty()).then_some(Chunk { records, reached })
     }
 
-    /// Moves each lane to where it reads next, or to the list's end: positions that moved. Told at once, so that nobody
-    /// waits for a lane that has nothing to say for long.
+    /// Moves each partition to where it reads next, or to the list's end: positions that moved. Told at once, so that nobody
+    /// waits for a partition that has nothing to say for long.
     fn settle(&mut self, known: &Known) -> Vec<Position> {
         let end = pack(known.entries, 0);
         let mut moved = Vec::new();
-        for (lane, at) in &mut self.at {
-            let (entry, row) = next_entry(*at, *lane, known.lanes as u64);
+        for (partition, at) in &mut self.at {
+            let (entry, row) = next_entry(*at, *partition, known.partitions as u64);
             let next = if entry < known.entries { pack(entry, row) } else { end };
             if *at < next {
                 *at = next;
-                moved.push((*lane, next));
+                moved.push((*partition, next));
             }
         }
-        moved.into_iter().map(|(lane, next)| Position { partition: self.partition(lane), next }).collect()
+        moved.into_iter().map(|(partition, next)| Position { partition: self.partition(partition), next }).collect()
     }
 
     /// Whether an entry of the list is still to be read.
     fn unread(&self, known: &Known) -> bool {
-        let lanes = known.lanes as u64;
-        self.at.iter().any(|(lane, at)| next_entry(*at, *lane, lanes).0 < known.entries)
+        let partitions = known.partitions as u64;
+        self.at.iter().any(|(partition, at)| next_entry(*at, *partition, partitions).0 < known.entries)
     }
 
     /// The file of an entry, and how many of its lines or rows come before.
@@ -204,7 +206,7 @@ impl FileSource {
         let Some(file) = known.file(entry) else {
             return Err(StageError::state(format!("the list of files has no entry {entry}")));
         };
-        let before = match file.how.format {
+        let before = match file.options.format {
             Format::Parquet => self.rows_before(file.clone(), entry).await?,
             _ => self.catalog.lines_before(file, entry).await?,
         };
@@ -230,7 +232,7 @@ impl FileSource {
 impl Source for FileSource {
     async fn next(&mut self, demand: Demand) -> Result<Event, StageError> {
         if !std::mem::replace(&mut self.told, true) {
-            return Ok(Event::Assigned(self.lanes.iter().map(|lane| self.partition(*lane)).collect()));
+            return Ok(Event::Assigned(self.partitions.iter().map(|partition| self.partition(*partition)).collect()));
         }
         let deadline = tokio::time::Instant::now() + demand.wait;
         if self.alone.elapsed() > ALONE {
@@ -268,7 +270,7 @@ impl Source for FileSource {
     }
 
     async fn partitions(&mut self) -> Result<usize, StageError> {
-        Ok(self.catalog.known().lanes)
+        Ok(self.catalog.known().partitions)
     }
 
     async fn bounds(&mut self, partitions: &[Partition]) -> Result<Vec<Bounds>, StageError> {
@@ -294,12 +296,12 @@ impl Source for FileSource {
         self.catalog.notes().await
     }
 
-    async fn kin(&mut self) -> Result<Vec<String>, StageError> {
+    async fn aliases(&mut self) -> Result<Vec<String>, StageError> {
         self.catalog.kin().await
     }
 
-    fn upkeep(&mut self) -> Arc<dyn Upkeep> {
-        Arc::new(ListUpkeep { catalog: self.catalog.clone(), noted: Mutex::default() })
+    fn housekeeping(&mut self) -> Arc<dyn Housekeeping> {
+        Arc::new(ListHousekeeping { catalog: self.catalog.clone(), noted: Mutex::default() })
     }
 
     async fn places(&mut self, records: &Provenance) -> Result<Option<Vec<Location>>, StageError> {
@@ -318,33 +320,34 @@ impl Source for FileSource {
 }
 
 /// The list of files as housekeeping sees it.
-struct ListUpkeep {
+struct ListHousekeeping {
     catalog: Arc<Catalog>,
     noted: Mutex<String>,
 }
 
-impl ListUpkeep {
+impl ListHousekeeping {
     fn noted(&self) -> std::sync::MutexGuard<'_, String> {
         self.noted.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
 #[async_trait]
-impl Upkeep for ListUpkeep {
-    async fn behind(&self, positions: &[Position]) -> Result<i64, StageError> {
+impl Housekeeping for ListHousekeeping {
+    async fn behind(&self, positions: &[Position]) -> Result<Vec<i64>, StageError> {
         let known = self.catalog.known();
-        let lanes = known.lanes as u64;
-        let mut bytes = 0;
-        for position in positions {
-            let lane = position.partition.index as u64;
-            let (mut entry, _) = next_entry(position.next, lane, lanes);
+        let partitions = known.partitions as u64;
+        let behind = |position: &Position| {
+            let partition = position.partition.index as u64;
+            let (mut entry, _) = next_entry(position.next, partition, partitions);
+            let mut bytes = 0;
             while let Some(file) = known.file(entry) {
                 let (from, to) = file.range(entry);
                 bytes += to - from;
-                entry += lanes;
+                entry += partitions;
             }
-        }
-        Ok(self.catalog.estimate(bytes))
+            self.catalog.estimate(bytes)
+        };
+        Ok(positions.iter().map(behind).collect())
     }
 
     async fn commit(&self, _: &[Position], note: &str) -> Result<(), StageError> {

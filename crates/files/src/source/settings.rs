@@ -6,14 +6,15 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::encoding::{Encoding, EncodingSetting};
 use foretell_connect::human::{HumanDuration, HumanSize};
-use foretell_connect::kind::{DecodeText, SettingsError};
+use foretell_connect::kind::{DecodeSpec, SettingsError};
 use foretell_connect::storage::{Reading, file_name};
-use foretell_storage::S3Settings;
+use foretell_storage::{S3Settings, StorageSettings};
 
 /// More would make plans and positions large, and no machine has as many cores.
-const MOST_LANES: u16 = 1024;
-const LANES: u16 = 16;
+const MOST_PARTITIONS: u16 = 1024;
+const PARTITIONS: u16 = 16;
 /// Large enough that the search for its first line costs nothing, small enough that a file of some ten MB keeps all
 /// cores busy.
 const SPLIT: HumanSize = HumanSize(8 << 20);
@@ -43,7 +44,11 @@ pub(super) struct Settings {
     multiline: bool,
     /// How files are compressed. Default: what the names end with (`.gz`, `.zst`). A compressed file is not split.
     #[serde(default)]
-    compression: Option<Packing>,
+    compression: Option<Compression>,
+    /// The encoding of texts, e.g. `utf-16`, `latin1` or `gbk`. Bytes that are not in it make bad records. A file in UTF-16
+    /// is not split, nor is one of JSON in an encoding whose letters have several bytes. Default: UTF-8.
+    #[serde(default)]
+    encoding: EncodingSetting,
     /// How many partitions the files are dealt to: most workers that can read at once. Kept in `state`; it cannot be
     /// changed later. Default: 16.
     #[serde(default)]
@@ -56,7 +61,7 @@ pub(super) struct Settings {
     pub(super) poll: HumanDuration,
     /// How S3 is reached.
     #[serde(default)]
-    pub(super) s3: S3Settings,
+    s3: S3Settings,
 }
 
 /// One path, or several.
@@ -76,7 +81,10 @@ pub(super) type Found = (Arc<dyn Reading>, String);
 pub(super) enum Format {
     /// Comma-separated values.
     Csv,
-    /// One JSON object a line.
+    /// JSON objects: one a line, the elements of one array, or one after the other over several lines. A file that is not
+    /// one object a line is not split.
+    Json,
+    /// One JSON object a line, and nothing else.
     Jsonl,
     /// One record a line, whatever is in it.
     Lines,
@@ -87,7 +95,7 @@ pub(super) enum Format {
 /// How a file is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Packing {
+pub(super) enum Compression {
     /// Not at all.
     None,
     /// gzip.
@@ -98,13 +106,31 @@ pub(super) enum Packing {
 
 /// How a file is read. What its rows' numbers depend on is kept with it, so that they mean the same for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct How {
+pub(super) struct ReadOptions {
     pub(super) format: Format,
     /// A header is a line like others, which is passed over: whether there is one may be corrected.
     #[serde(skip)]
     pub(super) header: bool,
+    /// Of texts in other encodings than UTF-8; line ends are the same in any, but for wide ones.
+    #[serde(skip)]
+    pub(super) encoding: Option<Encoding>,
     pub(super) multiline: bool,
-    pub(super) packing: Packing,
+    #[serde(alias = "packing")]
+    pub(super) compression: Compression,
+}
+
+impl ReadOptions {
+    /// Whether the bytes must be in UTF-8 before anything is looked for in them: line ends in wide encodings, quotes and
+    /// braces in those whose letters may end with such a byte. Such a file is not split.
+    pub(super) fn transcoded_first(self) -> Option<Encoding> {
+        let deep = self.multiline || self.format == Format::Json;
+        self.encoding.filter(|encoding| encoding.is_wide() || (deep && !encoding.is_single_byte()))
+    }
+
+    /// The encoding of lines, where lines are cut before they are in UTF-8.
+    pub(super) fn encoding_of_lines(self) -> Option<Encoding> {
+        self.encoding.filter(|_| self.transcoded_first().is_none())
+    }
 }
 
 fn split() -> HumanSize {
@@ -119,6 +145,7 @@ impl Format {
     pub(super) fn name(self) -> &'static str {
         match self {
             Format::Csv => "csv",
+            Format::Json => "json",
             Format::Jsonl => "jsonl",
             Format::Lines => "lines",
             Format::Parquet => "parquet",
@@ -129,20 +156,20 @@ impl Format {
     pub(super) fn decoder(self) -> &'static str {
         match self {
             Format::Csv => "csv",
-            Format::Jsonl => "json",
+            Format::Json | Format::Jsonl => "json",
             Format::Lines => "line",
             Format::Parquet => "parquet",
         }
     }
 
     fn of_decoder(kind: &str) -> Option<Format> {
-        [Format::Csv, Format::Jsonl, Format::Lines, Format::Parquet].into_iter().find(|format| format.decoder() == kind)
+        [Format::Csv, Format::Json, Format::Lines, Format::Parquet].into_iter().find(|format| format.decoder() == kind)
     }
 
     fn of_name(name: &str) -> Option<Format> {
-        match unpacked(name).rsplit_once('.')?.1 {
+        match unpacked(&name.to_ascii_lowercase()).rsplit_once('.')?.1 {
             "csv" | "tsv" => Some(Format::Csv),
-            "jsonl" | "ndjson" | "json" => Some(Format::Jsonl),
+            "jsonl" | "ndjson" | "json" => Some(Format::Json),
             "parquet" => Some(Format::Parquet),
             "txt" | "log" => Some(Format::Lines),
             _ => None,
@@ -157,8 +184,8 @@ impl Settings {
         if self.paths().is_empty() || self.paths().iter().any(|path| path.is_empty()) {
             return Err(wrong("path", "is empty"));
         }
-        if self.partitions.is_some_and(|lanes| !(1..=MOST_LANES).contains(&lanes)) {
-            return Err(wrong("partitions", &format!("1 to {MOST_LANES} are possible")));
+        if self.partitions.is_some_and(|partitions| !(1..=MOST_PARTITIONS).contains(&partitions)) {
+            return Err(wrong("partitions", &format!("1 to {MOST_PARTITIONS} are possible")));
         }
         if self.split.0 < LEAST_SPLIT {
             return Err(wrong("split", &format!("{LEAST_SPLIT} bytes at least")));
@@ -166,11 +193,14 @@ impl Settings {
         if self.multiline && self.format.is_some_and(|format| format != Format::Csv) {
             return Err(wrong("multiline", "is for CSV"));
         }
-        let plain = matches!(self.format, Some(Format::Parquet | Format::Jsonl));
+        if self.encoding.0.is_some() && self.format == Some(Format::Parquet) {
+            return Err(wrong("encoding", "is for texts: those in a Parquet file are in UTF-8"));
+        }
+        let plain = matches!(self.format, Some(Format::Parquet | Format::Json | Format::Jsonl));
         if self.header == Some(true) && plain {
             return Err(wrong("header", "is for CSV and lines"));
         }
-        let packed = matches!(self.compression, Some(Packing::Gzip | Packing::Zstd));
+        let packed = matches!(self.compression, Some(Compression::Gzip | Compression::Zstd));
         if packed && self.format == Some(Format::Parquet) {
             return Err(wrong("compression", "a Parquet file says itself how it is compressed"));
         }
@@ -184,12 +214,12 @@ impl Settings {
         }
     }
 
-    pub(super) fn lanes(&self) -> usize {
-        usize::from(self.partitions.unwrap_or(LANES))
+    pub(super) fn partitions(&self) -> usize {
+        usize::from(self.partitions.unwrap_or(PARTITIONS))
     }
 
-    /// What the pipeline file itself says of lanes.
-    pub(super) fn lanes_given(&self) -> Option<usize> {
+    /// What the pipeline file itself says of partitions.
+    pub(super) fn partitions_given(&self) -> Option<usize> {
         self.partitions.map(usize::from)
     }
 
@@ -206,12 +236,12 @@ impl Settings {
     ///
     /// # Errors
     /// What is wrong, for people.
-    pub(super) fn how(&self, url: &str, decoder: Option<&str>) -> Result<How, String> {
+    pub(super) fn options(&self, url: &str, decoder: Option<&str>) -> Result<ReadOptions, String> {
         let name = file_name(url);
-        let packing = self.compression.unwrap_or(match name.rsplit_once('.') {
-            Some((_, "gz")) => Packing::Gzip,
-            Some((_, "zst")) => Packing::Zstd,
-            _ => Packing::None,
+        let compression = self.compression.unwrap_or(match name.to_ascii_lowercase().rsplit_once('.') {
+            Some((_, "gz")) => Compression::Gzip,
+            Some((_, "zst")) => Compression::Zstd,
+            _ => Compression::None,
         });
         let decoded = decoder.and_then(Format::of_decoder);
         let Some(format) = self.format.or(decoded).or_else(|| Format::of_name(name)) else {
@@ -225,19 +255,27 @@ impl Settings {
             return Err(format!("`multiline` is for CSV, but {url} is read as {}", format.name()));
         }
         let header = self.header.unwrap_or(format == Format::Csv);
-        let packing = if format == Format::Parquet { Packing::None } else { packing };
-        Ok(How { format, header, multiline: self.multiline, packing })
+        let compression = if format == Format::Parquet { Compression::None } else { compression };
+        let encoding = self.encoding.0.filter(|_| format != Format::Parquet);
+        Ok(ReadOptions { format, header, encoding, multiline: self.multiline, compression })
     }
 
     /// How large the parts of a file are that is read like this.
-    pub(super) fn split(&self, how: How) -> Option<u64> {
-        let whole = how.multiline || how.packing != Packing::None;
+    pub(super) fn split(&self, options: ReadOptions) -> Option<u64> {
+        let whole =
+            options.transcoded_first().is_some() || options.multiline || options.compression != Compression::None;
         (!whole).then_some(self.split.0 as u64)
     }
 
     /// The storage and path of each pattern.
     pub(super) fn places(&self, base: &Path) -> Result<Vec<Found>, foretell_connect::storage::Error> {
-        self.paths().iter().map(|path| foretell_storage::open_reading(path, base, &self.s3)).collect()
+        let settings = self.storage();
+        self.paths().iter().map(|path| foretell_storage::open_reading(path, base, &settings)).collect()
+    }
+
+    /// What storages need to know.
+    pub(super) fn storage(&self) -> StorageSettings {
+        StorageSettings { s3: self.s3.clone() }
     }
 }
 
@@ -248,11 +286,11 @@ fn unpacked(name: &str) -> &str {
 
 /// Whether the file's name says that tabs separate its fields.
 pub(super) fn is_tabbed(url: &str) -> bool {
-    unpacked(file_name(url)).ends_with(".tsv")
+    unpacked(&file_name(url).to_ascii_lowercase()).ends_with(".tsv")
 }
 
 /// The dialect by which quoted line ends are found.
-pub(super) fn dialect(decode: &DecodeText) -> foretell_decode::fields::Dialect {
+pub(super) fn dialect(decode: &DecodeSpec) -> foretell_decode::fields::Dialect {
     let comma = foretell_decode::fields::Dialect { delimiter: b',', quote: Some(b'"') };
     match decode.kind.as_str() {
         "csv" => foretell_decode::outline(&decode.settings).map_or(comma, |outline| outline.dialect),

@@ -11,23 +11,24 @@ use foretell_flow::{Demand, Event, Fault, Partition, Position, Provenance, Sourc
 use serde_json::{Value, json};
 
 mod conformance;
+mod hostile;
 mod whole;
 
 use super::KIND;
 use super::offset::pack;
-use foretell_connect::kind::{DecodeText, SourceContext, SourceSettings};
+use foretell_connect::kind::{DecodeSpec, SourceContext, SourceSettings};
 use foretell_connect::storage::Local;
 
 /// A folder with files, and the state beside them.
-struct Bed {
+struct Fixture {
     folder: tempfile::TempDir,
 }
 
-impl Bed {
-    fn new() -> Bed {
+impl Fixture {
+    fn new() -> Fixture {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("in")).unwrap();
-        Bed { folder }
+        Fixture { folder }
     }
 
     fn path(&self, name: &str) -> std::path::PathBuf {
@@ -39,7 +40,7 @@ impl Bed {
         std::fs::write(self.path(name), content).unwrap();
     }
 
-    fn context(&self, decode: &DecodeText, share: (usize, usize), ends: bool) -> SourceContext {
+    fn context(&self, decode: &DecodeSpec, share: (usize, usize), ends: bool) -> SourceContext {
         SourceContext {
             pipeline: "p".into(),
             worker: share.0.to_string(),
@@ -61,19 +62,19 @@ fn settings(mut settings: Value) -> Box<dyn SourceSettings> {
     (KIND.parse)(settings).map_err(|error| error.message).unwrap()
 }
 
-fn lines() -> DecodeText {
-    DecodeText { kind: "line".into(), settings: json!({}) }
+fn lines() -> DecodeSpec {
+    DecodeSpec { kind: "line".into(), settings: json!({}) }
 }
 
-fn csv(columns: &[&str]) -> DecodeText {
+fn csv(columns: &[&str]) -> DecodeSpec {
     let columns: Vec<Value> = columns.iter().map(|name| json!({ *name: "int64" })).collect();
-    DecodeText { kind: "csv".into(), settings: json!({ "columns": columns }) }
+    DecodeSpec { kind: "csv".into(), settings: json!({ "columns": columns }) }
 }
 
 /// A record as a test sees it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Seen {
-    lane: i32,
+    partition: i32,
     offset: i64,
     file: String,
     line: i64,
@@ -87,7 +88,7 @@ async fn drain(
     source: &mut dyn Source,
     from: &BTreeMap<i32, i64>,
 ) -> Result<(Vec<Seen>, BTreeMap<i32, i64>), StageError> {
-    let Event::Assigned(partitions) = source.next(DEMAND).await? else { panic!("lanes come first") };
+    let Event::Assigned(partitions) = source.next(DEMAND).await? else { panic!("partitions come first") };
     let start = |partition: &Partition| from.get(&partition.index).copied().unwrap_or_default();
     let positions: Vec<Position> =
         partitions.iter().map(|partition| Position { partition: partition.clone(), next: start(partition) }).collect();
@@ -96,7 +97,7 @@ async fn drain(
     source.seek(&positions).await?;
     let mut at: BTreeMap<i32, i64> = positions.iter().map(|p| (p.partition.index, p.next)).collect();
     let mut seen = Vec::new();
-    while at.iter().any(|(lane, at)| at < &ends[lane]) {
+    while at.iter().any(|(partition, at)| at < &ends[partition]) {
         let chunk = match source.next(DEMAND).await? {
             Event::Records(chunk) => chunk,
             other => panic!("{other:?} before the end"),
@@ -106,15 +107,15 @@ async fn drain(
         let provenance = Provenance { partitions: records.partitions.clone(), offsets: records.offsets.clone() };
         let places = source.places(&provenance).await?.unwrap();
         for (row, place) in places.iter().enumerate() {
-            let (lane, offset) = (records.partitions.value(row), records.offsets.value(row));
-            assert!(offset >= at[&lane], "offsets grow");
+            let (partition, offset) = (records.partitions.value(row), records.offsets.value(row));
+            assert!(offset >= at[&partition], "offsets grow");
             let value = match &records.columns {
                 Some(columns) => arrow::util::display::array_value_to_string(columns.column(0), row).unwrap(),
                 None => String::from_utf8(records.value(row).unwrap().to_vec()).unwrap(),
             };
             let file = place.file.rsplit('/').next().unwrap().to_string();
-            at.insert(lane, offset + 1);
-            seen.push(Seen { lane, offset, file, line: place.line.unwrap(), value });
+            at.insert(partition, offset + 1);
+            seen.push(Seen { partition, offset, file, line: place.line.unwrap(), value });
         }
         for position in chunk.reached {
             assert!(position.next >= at[&position.partition.index]);
@@ -125,15 +126,15 @@ async fn drain(
 }
 
 async fn read(
-    bed: &Bed,
+    fixture: &Fixture,
     source: &dyn SourceSettings,
-    decode: &DecodeText,
+    decode: &DecodeSpec,
     workers: usize,
 ) -> Result<Vec<Seen>, StageError> {
     let mut seen = Vec::new();
     let mut open = Vec::new();
     for index in 0..workers {
-        open.push(source.open(&bed.context(decode, (index, workers), true), false).await?);
+        open.push(source.open(&fixture.context(decode, (index, workers), true), false).await?);
     }
     for source in &mut open {
         seen.extend(drain(&mut **source, &BTreeMap::new()).await?.0);
@@ -153,14 +154,14 @@ fn text() -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_text_in_many_parts_gives_each_line_once_with_its_number() {
-    for (split, lanes, workers) in [(1024, 3, 1), (5000, 8, 3), (100_000, 16, 2), (10_000_000, 1, 1)] {
-        let bed = Bed::new();
+    for (split, partitions, workers) in [(1024, 3, 1), (5000, 8, 3), (100_000, 16, 2), (10_000_000, 1, 1)] {
+        let fixture = Fixture::new();
         let text = text();
-        bed.write("a.txt", &text);
+        fixture.write("a.txt", &text);
         // Without a line end at its end.
-        bed.write("b.txt", "one\r\n\nthree");
-        let source = settings(json!({ "split": split, "partitions": lanes }));
-        let seen = read(&bed, &*source, &lines(), workers).await.unwrap();
+        fixture.write("b.txt", "one\r\n\nthree");
+        let source = settings(json!({ "split": split, "partitions": partitions }));
+        let seen = read(&fixture, &*source, &lines(), workers).await.unwrap();
         let expected: Vec<(i64, &str)> = (1..).zip(text.lines()).chain([(1, "one"), (2, ""), (3, "three")]).collect();
         assert_eq!(values(&seen), expected, "parts of {split}");
     }
@@ -168,77 +169,77 @@ async fn a_text_in_many_parts_gives_each_line_once_with_its_number() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reading_goes_on_at_any_offset() {
-    let bed = Bed::new();
-    bed.write("a.csv", format!("n,x\n{}\n\n7,y\n", text()));
+    let fixture = Fixture::new();
+    fixture.write("a.csv", format!("n,x\n{}\n\n7,y\n", text()));
     let source = settings(json!({ "split": 20_000, "partitions": 4 }));
     let decode = csv(&["n", "x"]);
-    let all = read(&bed, &*source, &decode, 1).await.unwrap();
+    let all = read(&fixture, &*source, &decode, 1).await.unwrap();
     assert_eq!((all.len(), all[0].line, all.last().unwrap().line), (4001, 2, 4004), "header and blank lines are none");
     for cut in [0, 1, 500, 3999, 4000] {
         let mut from = BTreeMap::new();
-        let mut lane = all.clone();
-        lane.sort_by_key(|seen| (seen.lane, seen.offset));
-        for seen in &lane[..cut] {
-            from.insert(seen.lane, seen.offset + 1);
+        let mut partition = all.clone();
+        partition.sort_by_key(|seen| (seen.partition, seen.offset));
+        for seen in &partition[..cut] {
+            from.insert(seen.partition, seen.offset + 1);
         }
-        let mut open = source.open(&bed.context(&decode, (0, 1), true), false).await.unwrap();
+        let mut open = source.open(&fixture.context(&decode, (0, 1), true), false).await.unwrap();
         let (mut rest, at) = drain(&mut *open, &from).await.unwrap();
-        rest.sort_by_key(|seen| (seen.lane, seen.offset));
-        assert_eq!(rest, lane[cut..], "cut at {cut}");
+        rest.sort_by_key(|seen| (seen.partition, seen.offset));
+        assert_eq!(rest, partition[cut..], "cut at {cut}");
         let end = pack(text().len() as u64 / 20_000 + 1, 0);
-        assert!(at.values().all(|at| *at == end), "all lanes stand at the end: {at:?}");
+        assert!(at.values().all(|at| *at == end), "all partitions stand at the end: {at:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn compressed_files_and_folders_and_lists_of_paths() {
-    let bed = Bed::new();
+    let fixture = Fixture::new();
     let text = text();
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(text.as_bytes()).unwrap();
-    bed.write("a.txt.gz", gzip.finish().unwrap());
-    bed.write("deep/b.txt.zst", zstd::encode_all(text.as_bytes(), 0).unwrap());
+    fixture.write("a.txt.gz", gzip.finish().unwrap());
+    fixture.write("deep/b.txt.zst", zstd::encode_all(text.as_bytes(), 0).unwrap());
     let mut two = zstd::encode_all(&b"1\n2"[..], 0).unwrap();
     two.extend(zstd::encode_all(&b"3\n"[..], 0).unwrap());
-    bed.write("deep/c.txt.zst", two);
-    bed.write("none.txt", "");
+    fixture.write("deep/c.txt.zst", two);
+    fixture.write("none.txt", "");
     let source = settings(json!({ "path": ["in/*.gz", "in/**/*.zst"], "split": 2000 }));
-    let seen = read(&bed, &*source, &lines(), 2).await.unwrap();
+    let seen = read(&fixture, &*source, &lines(), 2).await.unwrap();
     let expected: Vec<(i64, &str)> = (1..).zip(text.lines()).collect();
     assert_eq!(values(&seen), [&expected[..], &expected[..], &[(1, "1"), (2, "23")]].concat());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn damaged_archives_stop_loudly() {
-    let bed = Bed::new();
+    let fixture = Fixture::new();
     let mut packed = zstd::encode_all(text().as_bytes(), 0).unwrap();
     packed.truncate(packed.len() / 2);
-    bed.write("a.txt.zst", packed);
+    fixture.write("a.txt.zst", packed);
     let source = settings(json!({}));
-    let error = read(&bed, &*source, &lines(), 1).await.unwrap_err();
+    let error = read(&fixture, &*source, &lines(), 1).await.unwrap_err();
     assert_eq!(error.fault, Fault::State);
     assert!(error.message.contains("a.txt.zst: the compressed data does not unpack"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn quoted_line_ends_are_for_multiline_files() {
-    let bed = Bed::new();
-    bed.write("a.csv", "n,t\n1,\"a\nb\"\n2,c\n\n3,\"\"\"\n\"\n");
+    let fixture = Fixture::new();
+    fixture.write("a.csv", "n,t\n1,\"a\nb\"\n2,c\n\n3,\"\"\"\n\"\n");
     let decode = csv(&["n", "t"]);
     let plain = settings(json!({ "split": 1024 }));
-    let seen = read(&bed, &*plain, &decode, 1).await.unwrap();
+    let seen = read(&fixture, &*plain, &decode, 1).await.unwrap();
     assert_eq!(values(&seen), [(2, "1,\"a"), (3, "b\""), (4, "2,c"), (6, "3,\"\"\""), (7, "\"")]);
 
-    let bed = Bed::new();
-    bed.write("a.csv", "n,t\n1,\"a\nb\"\n2,c\n\n3,\"\"\"\n\"\n");
+    let fixture = Fixture::new();
+    fixture.write("a.csv", "n,t\n1,\"a\nb\"\n2,c\n\n3,\"\"\"\n\"\n");
     let multiline = settings(json!({ "multiline": true }));
-    let seen = read(&bed, &*multiline, &decode, 1).await.unwrap();
+    let seen = read(&fixture, &*multiline, &decode, 1).await.unwrap();
     assert_eq!(values(&seen), [(2, "1,\"a\nb\""), (4, "2,c"), (6, "3,\"\"\"\n\"")]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn parquet_by_row_groups_and_only_the_columns_that_are_wanted() {
-    let bed = Bed::new();
+    let fixture = Fixture::new();
     let rows = |from: i64| {
         let numbers = Int64Array::from_iter_values(from..from + 1000);
         let texts = StringArray::from_iter_values((from..from + 1000).map(|n| format!("text {n}")));
@@ -248,41 +249,41 @@ async fn parquet_by_row_groups_and_only_the_columns_that_are_wanted() {
     let properties = properties.set_max_row_group_row_count(Some(700)).build();
     let mut file = parquet::arrow::ArrowWriter::try_new(Vec::new(), rows(0).schema(), Some(properties)).unwrap();
     (0..5).for_each(|part| file.write(&rows(part * 1000)).unwrap());
-    bed.write("a.parquet", file.into_inner().unwrap());
+    fixture.write("a.parquet", file.into_inner().unwrap());
 
     let source = settings(json!({ "split": 4096, "partitions": 4 }));
-    let given = DecodeText { kind: "parquet".into(), settings: json!({ "columns": [{ "n": "int64" }] }) };
-    let seen = read(&bed, &*source, &given, 2).await.unwrap();
+    let given = DecodeSpec { kind: "parquet".into(), settings: json!({ "columns": [{ "n": "int64" }] }) };
+    let seen = read(&fixture, &*source, &given, 2).await.unwrap();
     let expected: Vec<(i64, String)> = (0..5000).map(|n| (n + 1, n.to_string())).collect();
     assert_eq!(seen.iter().map(|seen| (seen.line, seen.value.clone())).collect::<Vec<_>>(), expected);
-    let inferred = source.infer(bed.folder.path(), None).await.unwrap();
+    let inferred = source.infer(fixture.folder.path(), None).await.unwrap();
     assert_eq!(inferred.decode.settings, json!({ "columns": [{ "t": "utf8?" }, { "n": "int64?" }] }));
 
-    let mut open = source.open(&bed.context(&given, (0, 1), true), false).await.unwrap();
+    let mut open = source.open(&fixture.context(&given, (0, 1), true), false).await.unwrap();
     let from: BTreeMap<i32, i64> =
-        seen.iter().filter(|seen| seen.line <= 900).map(|s| (s.lane, s.offset + 1)).collect();
+        seen.iter().filter(|seen| seen.line <= 900).map(|s| (s.partition, s.offset + 1)).collect();
     let (rest, _) = drain(&mut *open, &from).await.unwrap();
     assert_eq!(rest.len(), 5000 - 900);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn columns_are_found_out() {
-    let bed = Bed::new();
-    bed.write("a.csv", "AGE;NAME;x;at\n64;Ann;1;2019-09-11\n;Bob;1.5;2020-01-01\nshort\n");
-    bed.write("b.jsonl", "{\"n\": 1, \"t\": \"x\", \"l\": [1]}\n{\"n\": 2.5, \"b\": true, \"t\": null}\n");
-    bed.write("c.txt", "a line\n");
-    let infer = async |path: &str, given: Option<DecodeText>, header: bool| {
+    let fixture = Fixture::new();
+    fixture.write("a.csv", "AGE;NAME;x;at\n64;Ann;1;2019-09-11\n;Bob;1.5;2020-01-01\nshort\n");
+    fixture.write("b.jsonl", "{\"n\": 1, \"t\": \"x\", \"l\": [1]}\n{\"n\": 2.5, \"b\": true, \"t\": null}\n");
+    fixture.write("c.txt", "a line\n");
+    let infer = async |path: &str, given: Option<DecodeSpec>, header: bool| {
         let source = settings(json!({ "path": path, "header": header }));
-        source.infer(bed.folder.path(), given.as_ref()).await
+        source.infer(fixture.folder.path(), given.as_ref()).await
     };
-    let semicolon = || Some(DecodeText { kind: "csv".into(), settings: json!({ "delimiter": ";" }) });
+    let semicolon = || Some(DecodeSpec { kind: "csv".into(), settings: json!({ "delimiter": ";" }) });
     let found = infer("in/a.csv", semicolon(), true).await.unwrap();
     let expected = json!([{ "AGE": "int64?" }, { "NAME": "utf8?" }, { "x": "float64?" }, { "at": "date?" }]);
     assert_eq!(found.decode.settings, json!({ "delimiter": ";", "columns": expected }));
     assert!(found.from.starts_with("the header and a sample of"), "{}", found.from);
     let found = infer("in/a.csv", semicolon(), false).await.unwrap();
     assert_eq!(found.decode.settings["columns"][3], json!({ "column_4": "utf8?" }));
-    bed.write("d.tsv", "n\tt\n1\tx,y\n");
+    fixture.write("d.tsv", "n\tt\n1\tx,y\n");
     let found = infer("in/d.tsv", None, true).await.unwrap();
     let columns = json!([{ "n": "int64?" }, { "t": "utf8?" }]);
     assert_eq!(found.decode.settings, json!({ "delimiter": "\t", "columns": columns }));
@@ -296,13 +297,13 @@ async fn columns_are_found_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn new_files_come_once_and_changed_ones_stop_loudly() {
-    let bed = Bed::new();
+    let fixture = Fixture::new();
     let source = settings(json!({ "poll": "50ms" }));
-    let mut open = source.open(&bed.context(&lines(), (0, 1), false), false).await.unwrap();
+    let mut open = source.open(&fixture.context(&lines(), (0, 1), false), false).await.unwrap();
     let (nothing, mut at) = drain(&mut *open, &BTreeMap::new()).await.unwrap();
     assert!(nothing.is_empty());
     for (name, content) in [("b.txt", "1\n2\n"), ("a.txt", "3\n"), ("c.txt", "4")] {
-        bed.write(name, content);
+        fixture.write(name, content);
         let mut values = Vec::new();
         while values.len() < content.lines().count() {
             let Event::Records(chunk) = open.next(DEMAND).await.unwrap() else { continue };
@@ -313,14 +314,14 @@ async fn new_files_come_once_and_changed_ones_stop_loudly() {
     }
     drop(open);
     // What was read stays read, whatever else comes.
-    bed.write("d.txt", "5\n");
-    let mut open = source.open(&bed.context(&lines(), (0, 1), true), false).await.unwrap();
+    fixture.write("d.txt", "5\n");
+    let mut open = source.open(&fixture.context(&lines(), (0, 1), true), false).await.unwrap();
     let (rest, at) = drain(&mut *open, &at).await.unwrap();
     assert_eq!(rest.iter().map(|seen| seen.value.as_str()).collect::<Vec<_>>(), ["5"]);
     drop(open);
 
-    bed.write("a.txt", "3\n4\n");
-    let error = source.open(&bed.context(&lines(), (0, 1), true), false).await.err().unwrap();
+    fixture.write("a.txt", "3\n4\n");
+    let error = source.open(&fixture.context(&lines(), (0, 1), true), false).await.err().unwrap();
     assert_eq!(error.fault, Fault::State);
     assert!(error.message.contains("a.txt: another file has its name now"), "{error}");
     assert!(error.remedy.contains("`foretell positions forget`"), "{error}");
@@ -329,15 +330,15 @@ async fn new_files_come_once_and_changed_ones_stop_loudly() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_changes_before_it_is_read_stops_loudly() {
-    let bed = Bed::new();
-    bed.write("a.txt", "1\n");
+    let fixture = Fixture::new();
+    fixture.write("a.txt", "1\n");
     let source = settings(json!({}));
-    let mut open = source.open(&bed.context(&lines(), (0, 1), true), false).await.unwrap();
-    bed.write("a.txt", "1\n2\n");
+    let mut open = source.open(&fixture.context(&lines(), (0, 1), true), false).await.unwrap();
+    fixture.write("a.txt", "1\n2\n");
     let error = drain(&mut *open, &BTreeMap::new()).await.unwrap_err();
     assert_eq!(error.fault, Fault::State);
     assert!(error.message.contains("a.txt: had 2 bytes and has 4 now"), "{error}");
-    std::fs::remove_file(bed.path("a.txt")).unwrap();
+    std::fs::remove_file(fixture.path("a.txt")).unwrap();
     let error = open.seek(&[]).await.and(drain_again(&mut *open).await).unwrap_err();
     assert!(error.message.contains("a.txt: is gone"), "{error}");
 }
@@ -348,10 +349,10 @@ async fn drain_again(source: &mut dyn Source) -> Result<(), StageError> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_is_refused_by_name() {
-    let bed = Bed::new();
-    bed.write("a.csv", "b,a\n1,2\n");
-    let open = async |given: Value, decode: &DecodeText, ends: bool| {
-        settings(given).open(&bed.context(decode, (0, 1), ends), true).await.map(drop)
+    let fixture = Fixture::new();
+    fixture.write("a.csv", "b,a\n1,2\n");
+    let open = async |given: Value, decode: &DecodeSpec, ends: bool| {
+        settings(given).open(&fixture.context(decode, (0, 1), ends), true).await.map(drop)
     };
     let cases = [
         (json!({ "path": "in/*.tsv" }), "no file matches in/*.tsv"),
@@ -369,40 +370,41 @@ async fn what_cannot_be_is_refused_by_name() {
 
     // A header in another order would feed one column as another.
     let source = settings(json!({ "partitions": 2 }));
-    let error = read(&bed, &*source, &csv(&["a", "b"]), 1).await.unwrap_err();
+    let error = read(&fixture, &*source, &csv(&["a", "b"]), 1).await.unwrap_err();
     assert!(error.message.contains("the first line is not `a, b`"), "{error}");
-    assert_eq!(read(&bed, &*source, &csv(&["b", "a"]), 1).await.unwrap().len(), 1);
+    assert_eq!(read(&fixture, &*source, &csv(&["b", "a"]), 1).await.unwrap().len(), 1);
 
-    let error = settings(json!({ "partitions": 3 })).open(&bed.context(&csv(&["b", "a"]), (0, 1), true), false).await;
+    let error =
+        settings(json!({ "partitions": 3 })).open(&fixture.context(&csv(&["b", "a"]), (0, 1), true), false).await;
     let error = error.err().unwrap();
     assert!(error.message.contains("`partitions` is 3, but") && error.message.contains("was begun with 2"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_reads_everything_and_writes_no_list() {
-    let bed = Bed::new();
-    bed.write("a.txt", "1\n2\n3\n");
-    let context = SourceContext { observe: true, ..bed.context(&lines(), (0, 1), true) };
+    let fixture = Fixture::new();
+    fixture.write("a.txt", "1\n2\n3\n");
+    let context = SourceContext { observe: true, ..fixture.context(&lines(), (0, 1), true) };
     let mut source = settings(json!({})).open(&context, false).await.unwrap();
     let (seen, _) = drain(&mut *source, &BTreeMap::new()).await.unwrap();
     assert_eq!(seen.iter().map(|seen| seen.value.as_str()).collect::<Vec<_>>(), ["1", "2", "3"]);
-    assert!(!bed.folder.path().join("state").exists());
+    assert!(!fixture.folder.path().join("state").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_process_is_refused() {
-    let bed = Bed::new();
-    bed.write("a.txt", "1\n");
+    let fixture = Fixture::new();
+    fixture.write("a.txt", "1\n");
     let first = settings(json!({}));
     let mut workers = Vec::new();
     for index in 0..2 {
-        workers.push(first.open(&bed.context(&lines(), (index, 2), true), false).await.unwrap());
+        workers.push(first.open(&fixture.context(&lines(), (index, 2), true), false).await.unwrap());
     }
     let second = settings(json!({}));
-    let error = second.open(&bed.context(&lines(), (0, 1), true), false).await.err().unwrap();
+    let error = second.open(&fixture.context(&lines(), (0, 1), true), false).await.err().unwrap();
     assert!(error.message.contains("another process reads this pipeline's files"), "{error}");
     drop(workers);
-    second.open(&bed.context(&lines(), (0, 1), true), false).await.unwrap();
+    second.open(&fixture.context(&lines(), (0, 1), true), false).await.unwrap();
 }
 
 #[test]
@@ -440,11 +442,11 @@ mod services {
         writer.sync().await.unwrap();
         writer.close().await.unwrap();
 
-        let bed = Bed::new();
+        let fixture = Fixture::new();
         let path = json!({ "path": format!("{root}/in"), "split": 50_000, "partitions": 4 });
         let context = |share| {
             let state = (hdfs.clone(), format!("{folder}/state"));
-            SourceContext { state, ..bed.context(&lines(), share, true) }
+            SourceContext { state, ..fixture.context(&lines(), share, true) }
         };
         let first = settings(path.clone());
         let mut open = first.open(&context((0, 1)), false).await.unwrap();
@@ -490,7 +492,7 @@ mod services {
         put("deep/b.txt.zst", zstd::encode_all(text.as_bytes(), 0).unwrap()).await;
         put("_hidden.txt", b"no\n".to_vec()).await;
 
-        let bed = Bed::new();
+        let fixture = Fixture::new();
         let given = |path: &str, secret: &str| {
             json!({
                 "path": path, "split": 100_000, "poll": "50ms",
@@ -498,14 +500,14 @@ mod services {
             })
         };
         let source = settings(given(&format!("s3://foretell/{folder}/**"), &secret));
-        let seen = read(&bed, &*source, &lines(), 2).await.unwrap();
+        let seen = read(&fixture, &*source, &lines(), 2).await.unwrap();
         let expected: Vec<(i64, &str)> = (1..).zip(text.lines()).collect();
         assert_eq!(values(&seen), [&expected[..], &expected[..]].concat());
 
         // One that is replaced between its listing and its reading.
-        let bed = Bed::new();
+        let fixture = Fixture::new();
         let source = settings(given(&format!("s3://foretell/{folder}"), &secret));
-        let mut open = source.open(&bed.context(&lines(), (0, 1), true), false).await.unwrap();
+        let mut open = source.open(&fixture.context(&lines(), (0, 1), true), false).await.unwrap();
         put("a b.txt", text.replace('x', "y").into()).await;
         let error = drain(&mut *open, &BTreeMap::new()).await.unwrap_err();
         assert_eq!(error.fault, Fault::State);
@@ -517,8 +519,8 @@ mod services {
             (given(&format!("s3://foretell/{folder}"), "another"), "s3://foretell/"),
         ];
         for (given, expected) in wrong {
-            let bed = Bed::new();
-            let error = settings(given).open(&bed.context(&lines(), (0, 1), true), true).await.err().unwrap();
+            let fixture = Fixture::new();
+            let error = settings(given).open(&fixture.context(&lines(), (0, 1), true), true).await.err().unwrap();
             assert!(error.message.contains(expected) && error.fault == Fault::Settings, "{error}");
         }
     }

@@ -3,21 +3,27 @@
 //! A record belongs to the part in which it begins. So a part that is not the file's first passes over what is left of the
 //! line before it, and reads on behind its own end until its last record is whole.
 
+#![allow(clippy::arithmetic_side_effects, reason = "places within bytes that are in memory, and in a file")]
+
 use arrow::buffer::Buffer;
 use foretell_flow::StageError;
 
-use super::unpack::Input;
-use super::whole::{self, HEAD};
+use super::begin::is_json_text;
+use super::input::Input;
+use super::lines::{Lines, Numbers, records};
+use super::magic::{self, HEAD, MARK};
+use crate::encoding::Encoding;
 use foretell_decode::fields::{Dialect, trim_line_end};
+use foretell_decode::{Element, Elements};
 
 /// Bytes read at once.
 pub(super) const BLOCK: usize = 1 << 20;
 /// Bytes read at once behind the part's end, where only the rest of a line is missing.
 const STEP: usize = 64 << 10;
+/// What is looked at to tell whether a JSON text is one object a line.
+pub(super) const BEGIN: usize = 64 << 10;
 /// A longer line is not a line: the file is not text, or a quote is not closed.
 const LONGEST: usize = 64 << 20;
-/// What some editors put before a text.
-const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// How a text becomes records.
 #[derive(Debug, Clone, Copy)]
@@ -28,24 +34,10 @@ pub(super) struct Shape {
     pub(super) blank: bool,
     /// Whether the first line of the file is not a record.
     pub(super) header: bool,
-}
-
-/// Records of one block.
-#[derive(Debug)]
-pub(super) struct Lines {
-    pub(super) data: Buffer,
-    /// Where each record begins; behind them, where the last ends. A record ends with its line end.
-    pub(super) offsets: Vec<i32>,
-    pub(super) rows: Numbers,
-}
-
-/// The numbers of records' lines, within the part.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Numbers {
-    /// This one and those that follow.
-    From(i64),
-    /// One each.
-    Each(Vec<i64>),
+    /// Whether it is JSON, which may be on more lines than one, or one list: what it begins with tells.
+    pub(super) json: bool,
+    /// The encoding of its lines, where it is not UTF-8.
+    pub(super) encoding: Option<Encoding>,
 }
 
 /// A part of a text being read.
@@ -66,13 +58,9 @@ pub(super) struct Text {
     /// Records before this line were handed out before.
     from: i64,
     header: Option<Vec<u8>>,
+    /// Of a JSON text that is not one object a line: records are values, whose numbers count them.
+    elements: Option<Elements>,
     done: bool,
-}
-
-impl Lines {
-    pub(super) fn len(&self) -> usize {
-        self.offsets.len() - 1
-    }
 }
 
 impl Text {
@@ -90,6 +78,7 @@ impl Text {
             row: 0,
             from: row,
             header: None,
+            elements: None,
             done: false,
         }
     }
@@ -97,6 +86,11 @@ impl Text {
     /// The first line, where it is not a record and was read.
     pub(super) fn header(&self) -> Option<&[u8]> {
         self.header.as_deref().map(trim_line_end)
+    }
+
+    /// Whether this is the whole file, though a part of it was asked for: a JSON text that is not one object a line.
+    pub(super) fn is_whole(&self) -> bool {
+        self.elements.is_some()
     }
 
     /// How many lines began in what was read.
@@ -132,6 +126,10 @@ impl Text {
         data.extend_from_slice(&carry);
         let (data, ended) = self.input.more(want, data)?;
         if self.first {
+            let begin = data.get(..BEGIN).unwrap_or(&data);
+            if self.shape.json && is_json_text(begin, ended && begin.len() == data.len()) {
+                (self.elements, self.end) = (Some(Elements::default()), u64::MAX);
+            }
             self.check_begin(&data, ended)?;
         }
         let Some(start) = self.start(&data) else {
@@ -143,31 +141,71 @@ impl Text {
             self.done = true;
             return Ok(None);
         }
+        if let Some(elements) = self.elements {
+            return self.cut_elements(&data, start, ended, elements);
+        }
         let mut cut = Cut { offsets: vec![start as i32], rows: None, blank: false, row: self.row };
         let last = match self.shape.quoted {
             None => self.cut_lines(&data, start, ended, &mut cut),
             Some(dialect) => self.cut_records(&data, start, ended, dialect, &mut cut),
         };
         self.row = cut.row;
-        if !self.done {
-            self.carry = data[last..].to_vec();
-            self.position += last as u64;
-            if self.carry.len() > LONGEST {
-                return Err(StageError::state(format!(
-                    "line {} of this part is longer than {LONGEST} bytes",
-                    self.row + 1
-                ))
-                .remedy("is it a text? and are its quotes closed, where `multiline` is set?"));
-            }
-        }
+        self.carry_on(&data, last)?;
         Ok(cut.finish(data, self.shape.blank))
+    }
+
+    /// Keeps what is not a whole record yet.
+    fn carry_on(&mut self, data: &[u8], last: usize) -> Result<(), StageError> {
+        if self.done {
+            return Ok(());
+        }
+        self.carry = data.get(last..).unwrap_or_default().to_vec();
+        self.position += last as u64;
+        if self.carry.len() <= LONGEST {
+            return Ok(());
+        }
+        let what = if self.elements.is_some() { "value" } else { "line" };
+        Err(StageError::state(format!("{what} {} of this part is longer than {LONGEST} bytes", self.row + 1))
+            .remedy("is it a text? and are its quotes closed, where `multiline` is set?"))
+    }
+
+    /// Each value a record, on a line of its own.
+    fn cut_elements(
+        &mut self,
+        data: &[u8],
+        start: usize,
+        ended: bool,
+        mut elements: Elements,
+    ) -> Result<Option<Lines>, StageError> {
+        let (mut kept, mut offsets) = (Vec::with_capacity(data.len()), vec![0]);
+        let (mut at, first) = (start, self.row);
+        let last = loop {
+            match elements.next(data, at, ended) {
+                Element::Value(value) => {
+                    at = value.end;
+                    kept.extend_from_slice(data.get(value).unwrap_or_default());
+                    kept.push(b'\n');
+                    offsets.push(kept.len() as i32);
+                }
+                Element::Unfinished(from) => break from,
+            }
+        };
+        if ended && elements.is_open() {
+            return Err(StageError::state("its JSON list has no end: the file is cut off")
+                .remedy("write it again, whole; or say `format: jsonl` where it is one object a line"));
+        }
+        (self.elements, self.done) = (Some(elements), ended);
+        self.row += offsets.len() as i64 - 1;
+        self.carry_on(data, last)?;
+        let lines = Lines { data: Buffer::from_vec(kept), offsets, rows: Numbers::From(first) };
+        Ok((lines.len() > 0).then_some(lines))
     }
 
     /// Fails where the file's first bytes say that it is not text, or none of lines.
     fn check_begin(&self, data: &[u8], ended: bool) -> Result<(), StageError> {
-        let lines = self.shape.blank || !(ended || data.len() >= STEP);
-        let checked = whole::no_text(data.get(..HEAD).unwrap_or(data));
-        let checked = checked.and_then(|()| if lines { Ok(()) } else { whole::line_ends(data) });
+        let lines = self.shape.blank || self.elements.is_some() || !(ended || data.len() >= STEP);
+        let checked = magic::no_text(data.get(..HEAD).unwrap_or(data));
+        let checked = checked.and_then(|()| if lines { Ok(()) } else { magic::line_ends(data) });
         checked.map_err(|(what, remedy)| StageError::state(what).remedy(remedy))
     }
 
@@ -189,9 +227,9 @@ impl Text {
         // A guess that is right for most: it saves growing.
         cut.offsets.reserve(data.len() / 16);
         let mut last = start;
-        for line_end in memchr::memchr_iter(b'\n', &data[start..]) {
+        for line_end in memchr::memchr_iter(b'\n', data.get(start..).unwrap_or_default()) {
             let next = start + line_end + 1;
-            cut.blank |= next - last <= 2 && trim_line_end(&data[last..next]).is_empty();
+            cut.blank |= next - last <= 2 && trim_line_end(data.get(last..next).unwrap_or_default()).is_empty();
             cut.offsets.push(next as i32);
             last = next;
             if next >= behind {
@@ -216,7 +254,7 @@ impl Text {
         while last < data.len() {
             let end = dialect.record_end(data, last);
             let Some(next) = end.or(ended.then_some(data.len())) else { return last };
-            let record = &data[last..next];
+            let record = data.get(last..next).unwrap_or_default();
             cut.blank |= trim_line_end(record).is_empty();
             rows.push(cut.row);
             cut.row += memchr::memchr_iter(b'\n', record).count().max(1) as i64;
@@ -232,8 +270,9 @@ impl Text {
     fn fresh(&mut self, mut lines: Lines) -> Option<Lines> {
         let mut drop = 0;
         if self.shape.header && self.header.is_none() {
-            let (begin, end) = (lines.offsets[0] as usize, lines.offsets[1] as usize);
-            self.header = Some(lines.data[begin..end].to_vec());
+            let line = records(&lines).next().unwrap_or_default();
+            self.header =
+                Some(self.shape.encoding.map_or_else(|| line.to_vec(), |encoding| encoding.line(line).into()));
             drop = 1;
         }
         let old = match &lines.rows {
@@ -248,7 +287,13 @@ impl Text {
                 Numbers::Each(rows) => std::mem::drop(rows.drain(..drop)),
             }
         }
-        (lines.len() > 0).then_some(lines)
+        if lines.len() == 0 {
+            return None;
+        }
+        Some(match self.shape.encoding {
+            Some(encoding) => lines.transcoded(encoding),
+            None => lines,
+        })
     }
 }
 
@@ -283,7 +328,8 @@ impl Cut {
 fn without_blanks(data: &[u8], offsets: &[i32], numbers: &[i64]) -> Option<Lines> {
     let (mut kept, mut ends, mut rows) = (Vec::with_capacity(data.len()), vec![0], Vec::with_capacity(numbers.len()));
     for (bounds, row) in offsets.windows(2).zip(numbers) {
-        let record = &data[bounds[0] as usize..bounds[1] as usize];
+        let [begin, end] = bounds else { continue };
+        let record = data.get(*begin as usize..*end as usize).unwrap_or_default();
         if !trim_line_end(record).is_empty() {
             kept.extend_from_slice(record);
             ends.push(kept.len() as i32);

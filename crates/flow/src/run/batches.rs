@@ -1,23 +1,26 @@
 //! The batch loop of an epoch: the replay of leftover plans, then collecting, planning, computing, handing on.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use super::Settings;
 use super::collected::Collected;
 use super::collector::{CollectEnd, Collector};
 use super::compute::concat_records;
 use super::dispatcher::Dispatcher;
-use super::operators::Operators;
+use super::operators::{Operators, in_part, no_way_on};
 use super::output::Output;
 use super::planner::{Planner, empty_records};
-use super::reader::{End, Replay};
+use super::reader::{EpochEnd, Replayed};
 use super::sink_task::{Item, Shared};
 use super::trigger::{Ticks, Trigger};
-use crate::{Plan, Range, Records, StageError};
+use crate::monitor::Phase;
+use crate::testing::{BrokenStep, is_broken};
+use crate::{Plan, Range, Records, Scope, StageError};
 
 /// Takes each batch from one to the next: collected, planned, computed, handed on.
 pub(super) struct BatchLoop<'a> {
@@ -32,22 +35,25 @@ pub(super) struct BatchLoop<'a> {
 
 impl BatchLoop<'_> {
     /// Runs batches until the epoch ends: each leftover plan as soon as it comes next, new ones below and above them.
-    pub(super) async fn run(&mut self) -> Result<End, StageError> {
+    pub(super) async fn run(&mut self) -> Result<EpochEnd, StageError> {
         let mut ticks = match self.settings.trigger {
             Trigger::Every(every) => Some(Ticks::new(every)),
             Trigger::Continuous | Trigger::AvailableNow => None,
         };
         loop {
-            while let Some(plan) = self.planner.next_leftover() {
-                if let Some(end) = self.again(plan).await? {
+            while let Some((plan, whole)) = self.planner.next_leftover() {
+                if let Some(end) = self.again(plan, whole).await? {
                     return Ok(end);
                 }
                 if self.shared.stop.is_cancelled() || self.shutdown.is_cancelled() {
-                    return Ok(End::Finished);
+                    return Ok(EpochEnd::Finished);
                 }
             }
+            if self.planner.is_stuck() {
+                return Err(no_way_on());
+            }
             if self.slices() && self.planner.level() {
-                self.collector.reader.cap(HashMap::new());
+                self.collector.reader.cap(BTreeMap::new());
                 return self.sliced().await;
             }
             self.collector.reader.cap(self.planner.caps());
@@ -55,9 +61,9 @@ impl BatchLoop<'_> {
             let turn = self.collector.collect(&self.planner, &mut collected, &mut ticks).await?;
             let over = match turn {
                 CollectEnd::Batch => None,
-                CollectEnd::End(End::Finished) => Some(End::Finished),
-                CollectEnd::End(end) => return Ok(end),
-                CollectEnd::Failed => return Ok(End::Finished),
+                CollectEnd::Epoch(EpochEnd::Finished) => Some(EpochEnd::Finished),
+                CollectEnd::Epoch(end) => return Ok(end),
+                CollectEnd::Failed => return Ok(EpochEnd::Finished),
             };
             if !collected.reached.is_empty() && !self.shutdown.is_cancelled() {
                 let (plan, records) = self.planner.plan(collected);
@@ -66,25 +72,38 @@ impl BatchLoop<'_> {
             if let Some(end) = over {
                 return Ok(end);
             }
-            if self.settings.trigger == Trigger::AvailableNow && self.planner.taken(&HashMap::new()) {
-                return Ok(End::Finished);
+            if self.settings.trigger == Trigger::AvailableNow && self.planner.taken(&BTreeMap::new()) {
+                return Ok(EpochEnd::Finished);
             }
         }
     }
 
-    /// Makes a leftover batch again. Returns how the epoch ends, if it does.
-    async fn again(&mut self, plan: Plan) -> Result<Option<End>, StageError> {
-        if self.slices() && self.planner.lacks(&plan).is_some() {
+    /// Makes a leftover batch again. `whole`: whether the plan has all parts that it was made with. Returns how the epoch
+    /// ends, if it does.
+    async fn again(&mut self, plan: Plan, whole: bool) -> Result<Option<EpochEnd>, StageError> {
+        let scope = self.operators.scope(&plan.recipe)?;
+        if scope == Scope::Batch && !is_broken(BrokenStep::BatchesAreReplayedInPart) {
+            if !self.planner.alone {
+                return Err(in_part(&plan));
+            }
+            if !whole {
+                // The rest of it was given up, is gone from the log, or lies before where a sink began.
+                warn!(batch = plan.id, "it cannot be made again as a whole: its records are taken as new");
+                return Ok(None);
+            }
+        }
+        if self.slices() && scope == Scope::Record && self.planner.lacks(&plan).is_some() {
             return self.replay(plan).await;
         }
         let stop = self.shared.stop.clone();
         let replay = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(Some(EpochEnd::Finished)),
             replay = self.collector.reader.exactly(&plan.ranges, &self.settings.limits) => replay?,
-            () = stop.cancelled() => return Ok(Some(End::Finished)),
         };
         let records = match replay {
-            Replay::Records(records) => concat_records(records).unwrap_or_else(|| empty_records(&plan.ranges)),
-            Replay::Changed(end) => return Ok(Some(end)),
+            Replayed::Records(records) => concat_records(records).unwrap_or_else(|| empty_records(&plan.ranges)),
+            Replayed::Changed(end) => return Ok(Some(end)),
         };
         self.send(plan, records, false).await?;
         Ok(None)
@@ -100,15 +119,19 @@ impl BatchLoop<'_> {
             return Ok(());
         }
         let begun = Instant::now();
+        let (bytes, monitor) = (records.bytes(), &self.shared.stats.clone().monitor);
+        monitor.phase(Phase::Waiting);
         // A batch that is dropped here has no trace anywhere: its records are read again after the next claim.
-        let Some(permit) = self.dispatcher.room(records.bytes()).await else { return Ok(()) };
+        let Some(permit) = self.dispatcher.room(bytes).await else { return Ok(()) };
         let ranges = self.planner.lacking(&plan.ranges);
         let computing = Instant::now();
         let outputs = self.outputs(&plan, &records, &ranges, new).await?;
         let computed = computing.elapsed();
+        monitor.phase(Phase::Waiting);
+        monitor.leftover(self.planner.leftover.len());
         self.planner.advance(&plan.ranges);
         let Some(turn) = self.dispatcher.turn().await else { return Ok(()) };
-        let batch = self.dispatcher.batch(plan, ranges, outputs, (records.len(), begun, computed), permit);
+        let batch = self.dispatcher.batch(plan, ranges, outputs, (records.len(), bytes, begun, computed), permit);
         self.dispatcher.hand_on(&Item::Batch(batch, Some(turn)));
         Ok(())
     }
@@ -121,6 +144,7 @@ impl BatchLoop<'_> {
         ranges: &[Vec<Range>],
         new: bool,
     ) -> Result<Vec<Output>, StageError> {
+        self.shared.stats.monitor.phase(Phase::Computing);
         let around = (&*self.planner.next, self.collector.reader.source());
         self.operators.outputs(plan, records, ranges, new, around).await
     }

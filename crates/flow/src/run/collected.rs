@@ -1,6 +1,6 @@
 //! Records on their way into a batch.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::{Chunk, Partition, Records};
 
@@ -10,7 +10,7 @@ pub(super) struct Collected {
     pub(super) records: Vec<Records>,
     pub(super) rows: usize,
     pub(super) bytes: usize,
-    pub(super) reached: HashMap<Partition, i64>,
+    pub(super) reached: BTreeMap<Partition, i64>,
 }
 
 impl Collected {

@@ -1,17 +1,19 @@
 //! The first third of the batch loop: records become the content of a batch.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Settings;
 use super::collected::Collected;
 use super::planner::Planner;
-use super::reader::{End, Reader};
+use super::reader::{EpochEnd, Reader};
 use super::sink_task::Shared;
 use super::trigger::{Ticks, Trigger};
+use crate::monitor::Phase;
 use crate::{Event, StageError};
 
 /// Why collecting stopped.
@@ -19,7 +21,7 @@ pub(super) enum CollectEnd {
     /// A batch is due.
     Batch,
     /// The epoch ends.
-    End(End),
+    Epoch(EpochEnd),
     /// A sink failed: its task says why.
     Failed,
 }
@@ -44,32 +46,39 @@ impl Collector<'_> {
     ) -> Result<CollectEnd, StageError> {
         let limits = self.settings.limits;
         if self.settings.trigger == Trigger::AvailableNow && planner.taken(&collected.reached) {
-            return Ok(CollectEnd::End(End::Finished));
+            return Ok(CollectEnd::Epoch(EpochEnd::Finished));
         }
         let stop = self.shared.stop.clone();
         if let Some(ticks) = ticks {
+            self.shared.stats.monitor.phase(Phase::Sleeping);
             tokio::select! {
-                () = tokio::time::sleep_until(ticks.due().into()) => {}
-                () = self.shutdown.cancelled() => return Ok(CollectEnd::End(End::Finished)),
+                biased;
+                () = self.shutdown.cancelled() => return Ok(CollectEnd::Epoch(EpochEnd::Finished)),
                 () = stop.cancelled() => return Ok(CollectEnd::Failed),
+                () = tokio::time::sleep_until(ticks.due()) => {}
             }
         }
+        let monitor = &self.shared.stats.monitor;
+        monitor.phase(Phase::Waiting);
         // The largest batch comes from asking as late as possible.
         tokio::select! {
-            turn = self.turns.acquire() => drop(turn),
-            () = self.shutdown.cancelled() => return Ok(CollectEnd::End(End::Finished)),
+            biased;
+            () = self.shutdown.cancelled() => return Ok(CollectEnd::Epoch(EpochEnd::Finished)),
             () = stop.cancelled() => return Ok(CollectEnd::Failed),
+            turn = self.turns.acquire() => drop(turn),
         }
         let patience = if ticks.is_some() { Duration::from_millis(20) } else { Duration::from_secs(1) };
         let begun = Instant::now();
         loop {
+            monitor.phase(Phase::Collecting);
             let mut demand = limits.demand(patience);
             demand.rows -= collected.rows.min(demand.rows - 1);
             demand.bytes -= collected.bytes.min(demand.bytes - 1);
             let event = tokio::select! {
-                event = self.reader.next(demand) => event?,
-                () = self.shutdown.cancelled() => return Ok(CollectEnd::End(End::Finished)),
+                biased;
+                () = self.shutdown.cancelled() => return Ok(CollectEnd::Epoch(EpochEnd::Finished)),
                 () = stop.cancelled() => return Ok(CollectEnd::Failed),
+                event = self.reader.next(demand) => event?,
             };
             match event {
                 Event::Records(chunk) => {
@@ -103,9 +112,9 @@ impl Collector<'_> {
                     }
                     return Ok(CollectEnd::Batch);
                 }
-                Event::Ended => return Ok(CollectEnd::End(End::Finished)),
-                Event::Revoked => return Ok(CollectEnd::End(End::Revoked)),
-                Event::Assigned(partitions) => return Ok(CollectEnd::End(End::Assigned(partitions))),
+                Event::Ended => return Ok(CollectEnd::Epoch(EpochEnd::Finished)),
+                Event::Revoked => return Ok(CollectEnd::Epoch(EpochEnd::Revoked)),
+                Event::Assigned(partitions) => return Ok(CollectEnd::Epoch(EpochEnd::Assigned(partitions))),
             }
         }
     }

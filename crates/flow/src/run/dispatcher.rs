@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::output::Output;
@@ -55,9 +56,10 @@ impl<'a> Dispatcher<'a> {
     /// Waits for room in the window; `None` where the epoch or the worker ends before that.
     pub(super) async fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         tokio::select! {
-            permit = self.reserve(bytes) => Some(permit),
+            biased;
             () = self.shared.stop.cancelled() => None,
             () = self.shutdown.cancelled() => None,
+            permit = self.reserve(bytes) => Some(permit),
         }
     }
 
@@ -70,36 +72,40 @@ impl<'a> Dispatcher<'a> {
     /// Waits until the leader can have another batch; `None` where the epoch or the worker ends before that.
     pub(super) async fn turn(&self) -> Option<Arc<OwnedSemaphorePermit>> {
         tokio::select! {
-            turn = self.turns.clone().acquire_owned() => turn.ok().map(Arc::new),
+            biased;
             () = self.shared.stop.cancelled() => None,
             () = self.shutdown.cancelled() => None,
+            turn = self.turns.clone().acquire_owned() => turn.ok().map(Arc::new),
         }
     }
 
     /// Hands a slice on once there is room for it; false where a sink failed before that, whose task says why.
     pub(super) async fn slice(&self, outputs: Vec<Output>) -> bool {
         let room = tokio::select! {
-            room = self.slices.clone().acquire_owned() => room.expect("it is never closed"),
+            biased;
             () = self.shared.stop.cancelled() => return false,
+            room = self.slices.clone().acquire_owned() => room.expect("it is never closed"),
         };
         self.hand_on(&Item::Slice(Arc::new(Slice { outputs, _room: room })));
         true
     }
 
-    /// A batch on its way. `work`: how many records, since when, and how long they took to compute.
+    /// A batch on its way. `work`: how many records and bytes, since when, and how long they took to compute.
     pub(super) fn batch(
         &self,
         plan: Plan,
         ranges: Vec<Vec<Range>>,
         outputs: Vec<Output>,
-        (records, begun, computed): (usize, Instant, Duration),
+        (records, bytes, begun, computed): (usize, usize, Instant, Duration),
         permit: OwnedSemaphorePermit,
     ) -> Arc<Batch> {
         for (waiting, _) in self.shared.waiting.iter().zip(&ranges).filter(|(_, ranges)| !ranges.is_empty()) {
             waiting.fetch_add(records as u64, Relaxed);
         }
+        let stats = self.shared.stats.clone();
+        stats.monitor.sent(records, bytes, ranges.iter().map(|ranges| !ranges.is_empty()));
         let plan = Arc::new(plan);
-        Arc::new(Batch { plan, ranges, outputs, records, begun, computed, _permit: permit })
+        Arc::new(Batch { plan, ranges, outputs, records, bytes, begun, computed, stats, _permit: permit })
     }
 
     /// Hands something to the leader, or, where nobody leads, to all sinks.

@@ -1,6 +1,6 @@
 //! One epoch: from an assignment to its end.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -16,22 +16,24 @@ use super::collector::Collector;
 use super::compute::{SinkShape, StageFactory};
 use super::dispatcher::Dispatcher;
 use super::housekeeping;
+use super::known_sinks::{KnownSinks, note};
 use super::leftover::Leftover;
 use super::operators::Operators;
 use super::planner::Planner;
 use super::progress::{Positions, Stats};
-use super::reader::{End, Reader};
-use super::roster::{Roster, note};
-use super::sink_task::{Item, Runner, Shared, SinkStage, warn_while_waiting};
-use super::start::{self, Known};
+use super::reader::{EpochEnd, Reader};
+use super::sink_task::{Item, Shared, SinkStage, SinkTask, warn_while_waiting};
+use super::start::{self, KnownLog};
 use super::{DRAIN, Settings};
-use crate::{Bounds, Checkpoint, Claim, Fault, Partition, Position, Sharing, Source, StageError};
+use crate::monitor::Phase;
+use crate::{Bounds, Checkpoint, Claim, Clock, Fault, Partition, Position, Sharing, Source, StageError};
 
 /// What an epoch works with.
 pub(super) struct Epoch<'a> {
     pub(super) source: &'a mut dyn Source,
     pub(super) factory: &'a dyn StageFactory,
     pub(super) settings: &'a Settings,
+    pub(super) clock: &'a dyn Clock,
     pub(super) stats: &'a Arc<Stats>,
     pub(super) shutdown: &'a CancellationToken,
     pub(super) partitions: &'a [Partition],
@@ -42,48 +44,53 @@ pub(super) struct Epoch<'a> {
 }
 
 /// What a claim comes to.
-enum Claimed {
-    Standing(Standing),
+enum ClaimOutcome {
+    Claimed(EpochStart),
     /// Another worker has a part of what must be in one hand: what comes next is another assignment.
     Shared,
 }
 
 /// Where everyone stands after the claim.
-struct Standing {
+struct EpochStart {
     bounds: Vec<Bounds>,
     claims: Vec<Vec<Claim>>,
     /// By sink.
-    next: Vec<HashMap<Partition, i64>>,
+    next: Vec<BTreeMap<Partition, i64>>,
     leader: Option<usize>,
     /// By sink, by partition: where the plans that are stored there end.
-    plans: Vec<HashMap<Partition, i64>>,
+    plans: Vec<BTreeMap<Partition, i64>>,
     leftover: Leftover,
+    /// Whether the worker has all partitions; asked only where plans are left over.
+    alone: bool,
 }
 
 impl Epoch<'_> {
-    /// Runs the epoch; the sinks come back whatever happens (but for those that a drain had to abandon).
-    pub(super) async fn run(mut self, mut sinks: Vec<SinkStage>) -> (Vec<SinkStage>, Result<End, StageError>) {
-        let standing = match self.claim(&mut sinks).await {
-            Ok(Claimed::Standing(standing)) => standing,
-            Ok(Claimed::Shared) => return (sinks, Ok(End::Revoked)),
+    /// Runs the epoch; the sinks come back whatever happens (except those that a drain had to abandon).
+    pub(super) async fn run(mut self, mut sinks: Vec<SinkStage>) -> (Vec<SinkStage>, Result<EpochEnd, StageError>) {
+        self.stats.monitor.phase(Phase::Claiming);
+        let start = match self.claim(&mut sinks).await {
+            Ok(ClaimOutcome::Claimed(start)) => start,
+            Ok(ClaimOutcome::Shared) => return (sinks, Ok(EpochEnd::Revoked)),
             Err(error) => return (sinks, Err(error)),
         };
+        let named = sinks.iter().map(|sink| sink.name.as_str()).zip(start.next.iter().cloned());
+        self.stats.monitor.claimed(named, start.leftover.len());
         let note = note(&sinks);
         let shapes: Vec<SinkShape> = sinks.iter().map(SinkShape::of).collect();
         let shared = Arc::new(Shared {
-            positions: Positions::new(standing.next.clone()),
+            positions: Positions::new(start.next.clone()),
             stats: self.stats.clone(),
             waiting: sinks.iter().map(|_| AtomicU64::new(0)).collect(),
             stop: CancellationToken::new(),
         });
-        let upkeep = self.source.upkeep();
+        let housekeeping = self.source.housekeeping();
         // It ends with the epoch.
-        let house = housekeeping::start(upkeep.clone(), shared.clone(), note.clone());
-        let (tasks, feed) = launch(sinks, &standing, &shared);
+        let house = housekeeping::start(housekeeping.clone(), shared.clone(), note.clone());
+        let (tasks, feed) = launch(sinks, &start, &shared);
         let dispatcher = Dispatcher::new(self.settings.limits.window, feed, shared.clone(), self.shutdown);
         let mut batches = BatchLoop {
             collector: Collector {
-                reader: Reader::new(self.source, lowest(&standing.next)),
+                reader: Reader::new(self.source, lowest(&start.next)),
                 settings: self.settings,
                 shutdown: self.shutdown,
                 turns: dispatcher.turns.clone(),
@@ -92,11 +99,14 @@ impl Epoch<'_> {
             planner: Planner {
                 factory: self.factory,
                 settings: self.settings,
-                at: lowest(&standing.next),
-                next: standing.next,
-                ends: standing.bounds.iter().map(|bound| (bound.partition.clone(), bound.end)).collect(),
-                last_time: standing.leftover.last_time().unwrap_or_default(),
-                leftover: standing.leftover,
+                clock: self.clock,
+                begun: self.clock.now(),
+                at: lowest(&start.next),
+                next: start.next,
+                ends: start.bounds.iter().map(|bound| (bound.partition.clone(), bound.end)).collect(),
+                last_time: start.leftover.last_time().unwrap_or_default(),
+                leftover: start.leftover,
+                alone: start.alone,
             },
             operators: Operators::new(self.factory, self.settings, shapes, self.stats.clone()),
             dispatcher,
@@ -106,16 +116,17 @@ impl Epoch<'_> {
         };
         let outcome = batches.run().await;
         drop(batches);
-        if !matches!(outcome, Ok(End::Finished) | Err(_)) {
+        if !matches!(outcome, Ok(EpochEnd::Finished) | Err(_)) {
             shared.stop.cancel();
         }
         let (sinks, joined) = join(tasks, &shared.stop, self.shutdown).await;
         let kept = house.end().await;
-        housekeeping::commit(&*upkeep, &shared, &note).await;
+        self.stats.forget_lag();
+        housekeeping::commit(&*housekeeping, &shared, &note).await;
         let outcome = kept.and(outcome);
         let ended = match (joined, outcome) {
             // The assignment is void: a sink that was cut short, or fenced by the next owner, is no news.
-            (Err(error), Ok(end @ (End::Revoked | End::Assigned(_))))
+            (Err(error), Ok(end @ (EpochEnd::Revoked | EpochEnd::Assigned(_))))
                 if matches!(error.fault, Fault::Unavailable | Fault::Fenced) =>
             {
                 Ok(end)
@@ -126,8 +137,8 @@ impl Epoch<'_> {
     }
 
     /// Claims every sink and finds out what is left over.
-    async fn claim(&mut self, sinks: &mut [SinkStage]) -> Result<Claimed, StageError> {
-        if let Some(why) = in_one_hand(self.settings, sinks) {
+    async fn claim(&mut self, sinks: &mut [SinkStage]) -> Result<ClaimOutcome, StageError> {
+        if let Some(why) = needs_one_worker(self.settings, sinks) {
             let (ours, all) = (self.partitions.len(), self.source.partitions().await?);
             if ours < all && *self.fresh {
                 return Err(StageError::settings(format!(
@@ -141,18 +152,20 @@ impl Epoch<'_> {
                     "another worker has {} of {all} partitions, and {why}: waiting until it is gone",
                     all - ours
                 );
-                return Ok(Claimed::Shared);
+                return Ok(ClaimOutcome::Shared);
             }
         }
-        let roster = Roster::read(&self.source.notes().await?);
-        let bounds = self.source.bounds(self.partitions).await?;
+        let known_sinks = KnownSinks::read(&self.source.notes().await?);
+        let mut bounds = self.source.bounds(self.partitions).await?;
         let held = start::held(sinks, &bounds, *self.fresh).await?;
-        roster.check_homes(sinks, &bounds, &held)?;
-        roster.check_lost(sinks, &self.settings.pipeline, (&mut *self.source, &bounds), &held).await?;
-        let known = Known {
+        start::refresh(&mut *self.source, &mut bounds, &held).await?;
+        start::check_all(sinks, &bounds, &held)?;
+        known_sinks.check_homes(sinks, &bounds, &held)?;
+        known_sinks.check_lost(sinks, &self.settings.pipeline, (&mut *self.source, &bounds), &held).await?;
+        let known = KnownLog {
             topics: &self.settings.known_topics,
             partitions: self.at_begin,
-            in_group: roster.without_positions(),
+            in_group: known_sinks.without_positions(),
         };
         let claims = start::claims(sinks, &bounds, &held, &known);
         let mut held = try_join_all(sinks.iter_mut().zip(&claims).map(|(sink, claims)| claim(sink, claims))).await?;
@@ -161,13 +174,10 @@ impl Epoch<'_> {
                 held[index] = claim(&mut sinks[index], &claims[index]).await?;
             }
         }
-        for (sink, holdings) in sinks.iter().zip(&held) {
-            for (holding, bound) in holdings.iter().filter_map(|h| Some((h, find(&bounds, &h.partition)?))) {
-                start::check(&sink.name, holding, bound)?;
-            }
-        }
+        start::refresh(&mut *self.source, &mut bounds, &held).await?;
+        start::check_all(sinks, &bounds, &held)?;
         let leader = sinks.iter().position(|sink| sink.traits.keeps_positions);
-        let mut next: Vec<HashMap<Partition, i64>> = held.iter().map(|holdings| positions(holdings)).collect();
+        let mut next: Vec<BTreeMap<Partition, i64>> = held.iter().map(|checkpoints| positions(checkpoints)).collect();
         let kept = lowest(&next);
         let first = leader.and_then(|leader| held.get(leader)).map(Vec::as_slice).unwrap_or_default();
         for (index, sink) in sinks.iter().enumerate().filter(|(_, sink)| !sink.traits.keeps_positions) {
@@ -179,18 +189,19 @@ impl Epoch<'_> {
         }
         let lowest = lowest(&next);
         let leftover = Leftover::new(&held, &lowest);
+        let alone = leftover.len() == 0 || self.partitions.len() >= self.source.partitions().await?;
         let seek: Vec<Position> =
             lowest.iter().map(|(partition, next)| Position { partition: partition.clone(), next: *next }).collect();
         self.source.seek(&seek).await?;
         *self.fresh = false;
         info!(worker = self.settings.worker, partitions = self.partitions.len(), leftover = leftover.len(), "claimed");
-        let plans = held.iter().map(|holdings| plans(holdings)).collect();
-        Ok(Claimed::Standing(Standing { bounds, claims, next, leader, plans, leftover }))
+        let plans = held.iter().map(|checkpoints| plans(checkpoints)).collect();
+        Ok(ClaimOutcome::Claimed(EpochStart { bounds, claims, next, leader, plans, leftover, alone }))
     }
 }
 
 /// Why one worker must have all partitions, where it must.
-fn in_one_hand(settings: &Settings, sinks: &[SinkStage]) -> Option<String> {
+fn needs_one_worker(settings: &Settings, sinks: &[SinkStage]) -> Option<String> {
     if settings.exclusive {
         return Some("the query takes a batch as a whole".into());
     }
@@ -200,8 +211,8 @@ fn in_one_hand(settings: &Settings, sinks: &[SinkStage]) -> Option<String> {
 
 /// Batches that are taken as a whole move sinks from one of them to the next: of two sinks, one has all that the other
 /// has.
-fn in_step(sinks: &[SinkStage], next: &[HashMap<Partition, i64>]) -> Result<(), StageError> {
-    let ahead = |a: &HashMap<Partition, i64>, b: &HashMap<Partition, i64>| {
+fn in_step(sinks: &[SinkStage], next: &[BTreeMap<Partition, i64>]) -> Result<(), StageError> {
+    let ahead = |a: &BTreeMap<Partition, i64>, b: &BTreeMap<Partition, i64>| {
         a.iter().find(|(partition, next)| b.get(*partition).is_some_and(|other| other < *next)).map(|(p, _)| p.clone())
     };
     for (index, (one, a)) in sinks.iter().zip(next).enumerate() {
@@ -229,24 +240,20 @@ async fn claim(sink: &mut SinkStage, claims: &[Claim]) -> Result<Vec<Checkpoint>
     claimed.map_err(|error| sink.named(error))
 }
 
-fn find<'b>(bounds: &'b [Bounds], partition: &Partition) -> Option<&'b Bounds> {
-    bounds.iter().find(|bound| bound.partition == *partition)
+fn positions(checkpoints: &[Checkpoint]) -> BTreeMap<Partition, i64> {
+    checkpoints.iter().map(|checkpoint| (checkpoint.partition.clone(), checkpoint.next)).collect()
 }
 
-fn positions(holdings: &[Checkpoint]) -> HashMap<Partition, i64> {
-    holdings.iter().map(|holding| (holding.partition.clone(), holding.next)).collect()
-}
-
-fn plans(holdings: &[Checkpoint]) -> HashMap<Partition, i64> {
-    let end = |holding: &Checkpoint| {
-        let end = holding.plans.iter().map(|piece| piece.range.to).max()?;
-        Some((holding.partition.clone(), end))
+fn plans(checkpoints: &[Checkpoint]) -> BTreeMap<Partition, i64> {
+    let end = |checkpoint: &Checkpoint| {
+        let end = checkpoint.plans.iter().map(|part| part.range.to).max()?;
+        Some((checkpoint.partition.clone(), end))
     };
-    holdings.iter().filter_map(end).collect()
+    checkpoints.iter().filter_map(end).collect()
 }
 
-fn lowest(next: &[HashMap<Partition, i64>]) -> HashMap<Partition, i64> {
-    let mut lowest: HashMap<Partition, i64> = HashMap::new();
+fn lowest(next: &[BTreeMap<Partition, i64>]) -> BTreeMap<Partition, i64> {
+    let mut lowest: BTreeMap<Partition, i64> = BTreeMap::new();
     for (partition, next) in next.iter().flatten() {
         lowest.entry(partition.clone()).and_modify(|low| *low = (*low).min(*next)).or_insert(*next);
     }
@@ -257,12 +264,12 @@ fn lowest(next: &[HashMap<Partition, i64>]) -> HashMap<Partition, i64> {
 /// every sink has it; else where the others are; else where the group is.
 fn without_positions(
     claims: &[Claim],
-    kept: Option<&HashMap<Partition, i64>>,
+    kept: Option<&BTreeMap<Partition, i64>>,
     leader: &[Checkpoint],
-) -> HashMap<Partition, i64> {
+) -> BTreeMap<Partition, i64> {
     let begin = |claim: &Claim| {
-        let held = leader.iter().filter(|holding| holding.partition == claim.partition);
-        let oldest = held.flat_map(|holding| &holding.plans).map(|piece| piece.range.from).min();
+        let held = leader.iter().filter(|checkpoint| checkpoint.partition == claim.partition);
+        let oldest = held.flat_map(|checkpoint| &checkpoint.plans).map(|part| part.range.from).min();
         let kept = kept.and_then(|kept| kept.get(&claim.partition).copied());
         oldest.into_iter().chain(kept).min().unwrap_or(claim.start)
     };
@@ -273,12 +280,12 @@ fn without_positions(
 type Task = (String, JoinHandle<(SinkStage, Result<(), StageError>)>);
 
 /// Starts a task for each sink. The leader is fed, and feeds the others; where nobody leads, all are fed.
-fn launch(sinks: Vec<SinkStage>, standing: &Standing, shared: &Arc<Shared>) -> (Vec<Task>, Vec<UnboundedSender<Item>>) {
+fn launch(sinks: Vec<SinkStage>, start: &EpochStart, shared: &Arc<Shared>) -> (Vec<Task>, Vec<UnboundedSender<Item>>) {
     let (senders, receivers): (Vec<_>, Vec<_>) = sinks.iter().map(|_| unbounded_channel()).unzip();
     let mut feed = Vec::new();
     let mut followers = Vec::new();
     for (index, sender) in senders.into_iter().enumerate() {
-        match standing.leader {
+        match start.leader {
             Some(leader) if leader != index => followers.push(sender),
             _ => feed.push(sender),
         }
@@ -286,21 +293,21 @@ fn launch(sinks: Vec<SinkStage>, standing: &Standing, shared: &Arc<Shared>) -> (
     let mut tasks = Vec::with_capacity(sinks.len());
     let others = sinks.len() > 1;
     for ((index, sink), receiver) in sinks.into_iter().enumerate().zip(receivers) {
-        let leads = standing.leader == Some(index);
+        let leads = start.leader == Some(index);
         let name = sink.name.clone();
-        let runner = Runner {
+        let task = SinkTask {
             sink,
             index,
             leads,
-            plans: standing.plans[index].clone(),
+            plans: start.plans[index].clone(),
             others,
-            counts: standing.leader.unwrap_or(0) == index,
-            claims: standing.claims[index].clone(),
+            counts: start.leader.unwrap_or(0) == index,
+            claims: start.claims[index].clone(),
             shared: shared.clone(),
             followers: if leads { std::mem::take(&mut followers) } else { Vec::new() },
             aside: 0,
         };
-        tasks.push((name, tokio::spawn(runner.run(receiver))));
+        tasks.push((name, tokio::spawn(task.run(receiver))));
     }
     (tasks, feed)
 }
@@ -323,6 +330,7 @@ async fn join(
     let all = futures::future::join_all(tasks);
     tokio::pin!(all);
     let joined = tokio::select! {
+        biased;
         joined = &mut all => joined,
         () = overdue => {
             aborts.iter().for_each(tokio::task::AbortHandle::abort);

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tracing::debug;
 
 use super::sink_task::Shared;
-use crate::{StageError, Upkeep};
+use crate::{Housekeeping, Partition, StageError};
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(2);
@@ -17,28 +17,30 @@ const EVERY: Duration = Duration::from_secs(2);
 const LAST: Duration = Duration::from_secs(1);
 
 /// The task of an epoch.
-pub(super) struct House(JoinHandle<()>);
+pub(super) struct HousekeepingTask(JoinHandle<()>);
 
 /// Begins at once: what is noted with the first commit is there for whoever comes next.
-pub(super) fn start(upkeep: Arc<dyn Upkeep>, shared: Arc<Shared>, note: String) -> House {
-    House(tokio::spawn(async move {
+pub(super) fn start(housekeeping: Arc<dyn Housekeeping>, shared: Arc<Shared>, note: String) -> HousekeepingTask {
+    HousekeepingTask(tokio::spawn(async move {
         // A panic here ends the epoch.
         let _stop = shared.stop.clone().drop_guard();
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let (behind, ()) = tokio::join!(lag(&*upkeep, &shared), commit(&*upkeep, &shared, &note));
-            if let Some(records) = behind {
-                shared.stats.lag(records);
+            let (behind, ()) = tokio::join!(lag(&*housekeeping, &shared), commit(&*housekeeping, &shared, &note));
+            if let Some(behind) = behind {
+                shared.stats.lag(behind.iter().map(|(_, records)| records).sum());
+                shared.stats.monitor.lag(behind);
             }
         }
     }))
 }
 
-async fn lag(upkeep: &dyn Upkeep, shared: &Shared) -> Option<i64> {
-    match upkeep.behind(&shared.positions.lowest(None)).await {
-        Ok(records) => Some(records),
+async fn lag(housekeeping: &dyn Housekeeping, shared: &Shared) -> Option<Vec<(Partition, i64)>> {
+    let lowest = shared.positions.lowest(None);
+    match housekeeping.behind(&lowest).await {
+        Ok(behind) => Some(lowest.into_iter().map(|position| position.partition).zip(behind).collect()),
         Err(error) => {
             debug!("how far behind the sinks are is not known: {error}");
             None
@@ -47,13 +49,13 @@ async fn lag(upkeep: &dyn Upkeep, shared: &Shared) -> Option<i64> {
 }
 
 /// Tells the group how far every sink is.
-pub(super) async fn commit(upkeep: &dyn Upkeep, shared: &Shared, note: &str) {
-    if let Err(error) = upkeep.commit(&shared.positions.lowest(None), note).await {
+pub(super) async fn commit(housekeeping: &dyn Housekeeping, shared: &Shared, note: &str) {
+    if let Err(error) = housekeeping.commit(&shared.positions.lowest(None), note).await {
         debug!("the group's offset is not committed, which only lag tools notice: {error}");
     }
 }
 
-impl House {
+impl HousekeepingTask {
     /// Ends it.
     ///
     /// # Errors

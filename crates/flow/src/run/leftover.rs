@@ -1,43 +1,59 @@
 //! Plans that some sink still lacks, as all sinks keep them, and the order in which they can be replayed.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::testing::{BrokenStep, is_broken};
 use crate::{Checkpoint, Partition, Plan, PlanPart};
 
 /// The time and the id of a plan.
 type Name = (i64, String);
 
-/// By partition, the pieces that lie above the lowest sink; none overlaps another.
+/// By partition, the parts that lie above the lowest sink; none overlaps another.
 #[derive(Debug, Default)]
 pub(super) struct Leftover {
     pending: BTreeMap<Partition, VecDeque<PlanPart>>,
-    /// How many pieces of each plan wait.
-    waiting: HashMap<Name, usize>,
+    /// How many parts of each plan wait.
+    waiting: BTreeMap<Name, usize>,
+    /// How many parts each plan has.
+    all: BTreeMap<Name, usize>,
 }
 
-fn name(piece: &PlanPart) -> Name {
-    (piece.time, piece.id.clone())
+fn name(part: &PlanPart) -> Name {
+    (part.time, part.id.clone())
 }
 
 impl Leftover {
-    /// What is kept above the lowest positions, by whichever sink; of pieces that contradict each other the one that
+    /// What is kept above the lowest positions, by whichever sink; of parts that contradict each other the one that
     /// begins first, or is kept by the first sink, counts.
-    pub(super) fn new(held: &[Vec<Checkpoint>], lowest: &HashMap<Partition, i64>) -> Self {
+    pub(super) fn new(held: &[Vec<Checkpoint>], lowest: &BTreeMap<Partition, i64>) -> Self {
         let mut leftover = Leftover::default();
+        let held = if is_broken(BrokenStep::PlansOfTheLeaderOnly) { &held[..1] } else { held };
         for (partition, low) in lowest {
-            let held = held.iter().flatten().filter(|holding| holding.partition == *partition);
-            let kept = held.flat_map(|holding| holding.plans.iter().filter(|piece| piece.range.to <= holding.next));
-            let mut pieces: Vec<&PlanPart> =
-                kept.filter(|piece| piece.range.to > *low && piece.range.from < piece.range.to).collect();
-            pieces.sort_by_key(|piece| piece.range.from);
+            let held = held.iter().flatten().filter(|checkpoint| checkpoint.partition == *partition);
+            let kept =
+                held.flat_map(|checkpoint| checkpoint.plans.iter().filter(|part| part.range.to <= checkpoint.next));
+            let mut parts: Vec<&PlanPart> =
+                kept.filter(|part| part.range.to > *low && part.range.from < part.range.to).collect();
+            parts.sort_by_key(|part| part.range.from);
             let mut end = i64::MIN;
-            for piece in pieces {
-                if piece.range.from >= end {
-                    end = piece.range.to;
-                    *leftover.waiting.entry(name(piece)).or_default() += 1;
-                    leftover.pending.entry(partition.clone()).or_default().push_back(piece.clone());
+            if is_broken(BrokenStep::LeftoverPlansAreAllOrNothing)
+                && parts.first().is_some_and(|p| p.range.from != *low)
+            {
+                return Leftover::default();
+            }
+            for part in parts {
+                if part.range.from >= end {
+                    end = part.range.to;
+                    *leftover.waiting.entry(name(part)).or_default() += 1;
+                    leftover.pending.entry(partition.clone()).or_default().push_back(part.clone());
                 }
             }
+        }
+        // Those that no sink lacks any more count, too.
+        let all = held.iter().flatten().flat_map(|checkpoint| &checkpoint.plans);
+        let all: BTreeSet<_> = all.map(|part| (name(part), &part.range.partition)).collect();
+        for (name, _) in all {
+            *leftover.all.entry(name).or_default() += 1;
         }
         leftover
     }
@@ -52,14 +68,15 @@ impl Leftover {
         self.waiting.keys().map(|(time, _)| *time).max()
     }
 
-    /// Where the next piece of a partition begins.
+    /// Where the next part of a partition begins.
     pub(super) fn begin(&self, partition: &Partition) -> Option<i64> {
-        self.pending.get(partition)?.front().map(|piece| piece.range.from)
+        self.pending.get(partition)?.front().map(|part| part.range.from)
     }
 
-    /// The earliest plan all of whose pieces come next; none while what lies below some of them is not done. `at`: the
-    /// next offset that no batch has yet. `waits`: partitions of which nothing may come yet.
-    pub(super) fn next(&mut self, at: &HashMap<Partition, i64>, waits: &HashSet<Partition>) -> Option<Plan> {
+    /// The earliest plan all of whose parts come next, and whether these are all its parts; `None` while what lies below
+    /// some of them is not done. `at`: the next offset that no batch has yet. `waits`: partitions of which nothing may
+    /// come yet.
+    pub(super) fn next(&mut self, at: &BTreeMap<Partition, i64>, waits: &BTreeSet<Partition>) -> Option<(Plan, bool)> {
         let at = |partition: &Partition| at.get(partition).copied().unwrap_or(i64::MAX);
         let done: Vec<Partition> = self.pending.keys().cloned().collect();
         for partition in done {
@@ -69,10 +86,10 @@ impl Leftover {
         }
         let mut ready: BTreeMap<Name, Vec<Partition>> = BTreeMap::new();
         let mut gaps = false;
-        for (partition, pieces) in &self.pending {
-            match pieces.front() {
-                Some(piece) if piece.range.from <= at(partition) && !waits.contains(partition) => {
-                    ready.entry(name(piece)).or_default().push(partition.clone());
+        for (partition, parts) in &self.pending {
+            match parts.front() {
+                Some(part) if part.range.from <= at(partition) && !waits.contains(partition) => {
+                    ready.entry(name(part)).or_default().push(partition.clone());
                 }
                 Some(_) => gaps = true,
                 None => {}
@@ -81,23 +98,24 @@ impl Leftover {
         let whole = ready.iter().find(|(name, at)| self.waiting.get(*name).is_some_and(|all| *all == at.len()));
         // Plans that wait for each other are of sinks whose histories differ: they are replayed in parts.
         let (_, partitions) = whole.or_else(|| if gaps { None } else { ready.iter().next() })?;
-        let pieces: Vec<PlanPart> = partitions.clone().iter().filter_map(|partition| self.pop(partition)).collect();
-        Plan::assemble(pieces).into_iter().next()
+        let parts: Vec<PlanPart> = partitions.clone().iter().filter_map(|partition| self.pop(partition)).collect();
+        let all = parts.first().is_some_and(|part| self.all.get(&name(part)) == Some(&parts.len()));
+        Some((Plan::assemble(parts).into_iter().next()?, all))
     }
 
     fn pop(&mut self, partition: &Partition) -> Option<PlanPart> {
-        let pieces = self.pending.get_mut(partition)?;
-        let piece = pieces.pop_front()?;
-        if pieces.is_empty() {
+        let parts = self.pending.get_mut(partition)?;
+        let part = parts.pop_front()?;
+        if parts.is_empty() {
             self.pending.remove(partition);
         }
-        let name = name(&piece);
+        let name = name(&part);
         if let Some(waiting) = self.waiting.get_mut(&name) {
             *waiting -= 1;
             if *waiting == 0 {
                 self.waiting.remove(&name);
             }
         }
-        Some(piece)
+        Some(part)
     }
 }

@@ -11,13 +11,13 @@ mod compute;
 mod dispatcher;
 mod epoch;
 mod housekeeping;
+mod known_sinks;
 mod leftover;
 mod operators;
 mod output;
 mod planner;
 mod progress;
 mod reader;
-mod roster;
 mod sink_task;
 mod sliced;
 mod start;
@@ -25,21 +25,23 @@ mod trigger;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::runtime::RuntimeFlavor;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-pub use compute::{DecodeKeys, Keys, StageFactory, Stages, records_schema};
+pub use compute::{DecodeKeys, Keys, Rows, StageFactory, Stages, records_schema};
 pub use progress::{Snapshot, Stats};
 pub use sink_task::{SinkInput, SinkStage};
 pub use trigger::{Limits, Trigger};
 
-use crate::{Event, Fault, Source, StageError};
+use crate::monitor::Phase;
+use crate::testing::{BrokenStep, is_broken};
+use crate::{Clock, Event, Fault, Source, StageError};
 use epoch::Epoch;
-use reader::End;
-use roster::Roster;
+use known_sinks::KnownSinks;
+use reader::EpochEnd;
 
 /// How long a drain may take before what is left is abandoned; it is replayed at the next start.
 const DRAIN: Duration = Duration::from_secs(8);
@@ -93,9 +95,9 @@ pub async fn check_positions(
     source: &mut dyn Source,
     sinks: &mut [SinkStage],
 ) -> Result<(), StageError> {
-    let roster = Roster::read(&source.notes().await?);
+    let known_sinks = KnownSinks::read(&source.notes().await?);
     let held = start::held(sinks, &[], false).await?;
-    roster.check_lost(sinks, pipeline, (source, &[]), &held).await
+    known_sinks.check_lost(sinks, pipeline, (source, &[]), &held).await
 }
 
 /// A member of the consumer group with its own batch loop and sinks.
@@ -108,6 +110,8 @@ pub struct Worker {
     pub factory: Arc<dyn StageFactory>,
     /// How to run.
     pub settings: Settings,
+    /// Tells the time of batches.
+    pub clock: Arc<dyn Clock>,
     /// What the progress line reads.
     pub stats: Arc<Stats>,
 }
@@ -115,15 +119,12 @@ pub struct Worker {
 impl Worker {
     /// Runs until `shutdown` is cancelled (drains first), the source ends, or an error that trying again cannot mend.
     ///
+    /// Batches are computed on the thread that the task is on: on a runtime of one thread the sinks wait meanwhile.
+    ///
     /// # Errors
     /// [`Fault::Settings`], [`Fault::State`] and [`Fault::Data`]: a person must act; the text says how. [`Fault::Defect`]: a
-    /// defect of this program. On a runtime of one thread it refuses to start: it computes batches in place, on a thread
-    /// that the others must be able to do without.
+    /// defect of this program.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), StageError> {
-        if tokio::runtime::Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
-            return Err(StageError::settings("a worker does not run on a current-thread runtime of tokio")
-                .remedy("`Builder::new_multi_thread()` or `#[tokio::main]` makes one with threads"));
-        }
         let mut sinks = std::mem::take(&mut self.sinks);
         let mut fenced = 0;
         let mut fresh = true;
@@ -135,8 +136,11 @@ impl Worker {
                 Some(count) => count,
                 None => match self.source.partitions().await {
                     Ok(count) => *at_begin.insert(count),
-                    Err(error) if error.fault == Fault::Unavailable && !shutdown.is_cancelled() => {
+                    // Told to stop before anything began.
+                    Err(error) if error.fault == Fault::Unavailable && shutdown.is_cancelled() => break Ok(()),
+                    Err(error) if error.fault == Fault::Unavailable => {
                         warn!(worker = self.settings.worker, "{error}: trying again");
+                        self.stats.monitor.away(&error.message);
                         tokio::time::sleep(AGAIN).await;
                         continue;
                     }
@@ -150,6 +154,7 @@ impl Worker {
                     Ok(None) => break Ok(()),
                     Err(error) if error.fault == Fault::Unavailable => {
                         warn!(worker = self.settings.worker, "{error}: trying again");
+                        self.stats.monitor.away(&error.message);
                         tokio::time::sleep(AGAIN).await;
                         continue;
                     }
@@ -160,6 +165,7 @@ impl Worker {
                 source: &mut *self.source,
                 factory: &*self.factory,
                 settings: &self.settings,
+                clock: &*self.clock,
                 stats: &self.stats,
                 shutdown: &shutdown,
                 partitions: &partitions,
@@ -168,14 +174,15 @@ impl Worker {
             };
             let begun = Instant::now();
             let (returned, end) = epoch.run(sinks).await;
+            self.stats.monitor.released();
             sinks = returned;
             if begun.elapsed() > QUIET {
                 fenced = 0;
             }
             match end {
-                Ok(End::Finished) => break Ok(()),
-                Ok(End::Revoked) => fenced = 0,
-                Ok(End::Assigned(partitions)) => {
+                Ok(EpochEnd::Finished) => break Ok(()),
+                Ok(EpochEnd::Revoked) => fenced = 0,
+                Ok(EpochEnd::Assigned(partitions)) => {
                     fenced = 0;
                     assigned = Some(partitions);
                 }
@@ -187,6 +194,7 @@ impl Worker {
                 }
                 Err(error) if error.fault == Fault::Unavailable && !shutdown.is_cancelled() => {
                     warn!(worker = self.settings.worker, "{error}: trying again");
+                    self.stats.monitor.away(&error.message);
                     tokio::time::sleep(AGAIN).await;
                     // Partitions that are another's by now are not claimed: that would fence it off.
                     assigned = self.still(partitions).await;
@@ -202,6 +210,7 @@ impl Worker {
                 break Ok(());
             }
         };
+        self.stats.monitor.phase(Phase::Ended);
         for sink in &mut sinks {
             if let Err(error) = sink.inner.close().await {
                 warn!(sink = sink.name, "{error}; nothing is lost, the next start recovers it");
@@ -214,6 +223,9 @@ impl Worker {
     /// read again after the next claim.
     async fn still(&mut self, before: Vec<crate::Partition>) -> Option<Vec<crate::Partition>> {
         let mut now = Some(before);
+        if is_broken(BrokenStep::ClaimsWithoutAsking) {
+            return now;
+        }
         let glance = crate::Demand { rows: 1, bytes: 1, wait: Duration::ZERO };
         loop {
             match self.source.next(glance).await {
@@ -225,11 +237,13 @@ impl Worker {
         }
     }
 
-    /// Waits for partitions; none when told to stop or when the source has ended.
+    /// Waits for partitions; `None` when told to stop or when the source has ended.
     async fn assignment(&mut self, shutdown: &CancellationToken) -> Result<Option<Vec<crate::Partition>>, StageError> {
         loop {
+            self.stats.monitor.phase(Phase::Assigning);
             let demand = self.settings.limits.demand(Duration::from_secs(1));
             let event = tokio::select! {
+                biased;
                 () = shutdown.cancelled() => return Ok(None),
                 event = self.source.next(demand) => event?,
             };

@@ -1,14 +1,16 @@
 //! Between the planner and the dispatcher: records become what each sink gets.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tracing::warn;
 
 use super::compute::{SinkShape, StageFactory, Stages};
 use super::output::Output;
 use super::progress::Stats;
 use super::{OnBadRecord, Settings};
+use crate::testing::{BrokenStep, is_broken};
 use crate::{BadRecord, Location, Partition, Plan, Provenance, Range, Recipe, Records, Scope, Source, StageError};
 
 /// Bad records named in the log, of one batch; the rest is counted.
@@ -18,7 +20,7 @@ const NAMED_BAD_RECORDS: usize = 5;
 const STAGES_KEPT: usize = 4;
 
 /// A decoder and queries, and by sink where its columns are among those that they make, or why they are not.
-struct Ready {
+struct CachedStages {
     stages: Stages,
     fits: Vec<Result<Vec<usize>, String>>,
 }
@@ -27,7 +29,7 @@ struct Ready {
 pub(super) struct Operators<'a> {
     factory: &'a dyn StageFactory,
     settings: &'a Settings,
-    stages_by_recipe: HashMap<Recipe, Ready>,
+    stages_by_recipe: BTreeMap<Recipe, CachedStages>,
     shapes: Vec<SinkShape>,
     dead_letters: bool,
     stats: Arc<Stats>,
@@ -41,7 +43,27 @@ impl<'a> Operators<'a> {
         stats: Arc<Stats>,
     ) -> Self {
         let dead_letters = shapes.iter().any(SinkShape::takes_dead_letters);
-        Operators { factory, settings, stages_by_recipe: HashMap::new(), shapes, dead_letters, stats }
+        Operators { factory, settings, stages_by_recipe: BTreeMap::new(), shapes, dead_letters, stats }
+    }
+
+    /// What rows of a recipe depend on.
+    pub(super) fn scope(&mut self, recipe: &Recipe) -> Result<Scope, StageError> {
+        Ok(self.ready(recipe)?.stages.scope())
+    }
+
+    /// The stages of a recipe, made where they are not kept yet.
+    fn ready(&mut self, recipe: &Recipe) -> Result<&mut CachedStages, StageError> {
+        if !self.stages_by_recipe.contains_key(recipe) {
+            if self.stages_by_recipe.len() >= STAGES_KEPT {
+                let today = self.factory.recipe();
+                self.stages_by_recipe.retain(|recipe, _| *recipe == *today);
+            }
+            let stages = self.factory.stages(recipe)?;
+            let made = stages.made(&self.shapes);
+            let fits = self.shapes.iter().zip(&made).map(|(shape, made)| shape.find(made)).collect();
+            self.stages_by_recipe.insert(recipe.clone(), CachedStages { stages, fits });
+        }
+        Ok(self.stages_by_recipe.get_mut(recipe).expect("it was put there"))
     }
 
     /// What the sinks get of these records; bad ones are counted and told on the way.
@@ -51,9 +73,9 @@ impl<'a> Operators<'a> {
         records: &Records,
         ranges: &[Vec<Range>],
         new: bool,
-        (next, source): (&[HashMap<Partition, i64>], &mut dyn Source),
+        (next, source): (&[BTreeMap<Partition, i64>], &mut dyn Source),
     ) -> Result<Vec<Output>, StageError> {
-        let (mut outputs, bad) = tokio::task::block_in_place(|| self.compute((plan, records), ranges, new, next))?;
+        let (mut outputs, bad) = in_place(|| self.compute((plan, records), ranges, new, next))?;
         self.bad_records(&bad, records, source).await?;
         let letters =
             self.shapes.iter().zip(ranges).map(|(shape, ranges)| shape.takes_dead_letters() && !ranges.is_empty());
@@ -78,19 +100,10 @@ impl<'a> Operators<'a> {
         (plan, records): (&Plan, &Records),
         ranges: &[Vec<Range>],
         new: bool,
-        next: &[HashMap<Partition, i64>],
+        next: &[BTreeMap<Partition, i64>],
     ) -> Result<(Vec<Output>, Vec<BadRecord>), StageError> {
-        if !self.stages_by_recipe.contains_key(&*plan.recipe) {
-            if self.stages_by_recipe.len() >= STAGES_KEPT {
-                let today = self.factory.recipe();
-                self.stages_by_recipe.retain(|recipe, _| *recipe == *today);
-            }
-            let stages = self.factory.stages(&plan.recipe)?;
-            let made = stages.made(&self.shapes);
-            let fits = self.shapes.iter().zip(&made).map(|(shape, made)| shape.find(made)).collect();
-            self.stages_by_recipe.insert((*plan.recipe).clone(), Ready { stages, fits });
-        }
-        let Ready { stages, fits } = self.stages_by_recipe.get_mut(&*plan.recipe).expect("it was put there");
+        self.ready(&plan.recipe)?;
+        let CachedStages { stages, fits } = self.stages_by_recipe.get_mut(&*plan.recipe).expect("it is ready");
         let mut outputs: Vec<Option<Output>> = vec![None; ranges.len()];
         let mut bad = Vec::new();
         for sink in 0..ranges.len() {
@@ -123,6 +136,7 @@ impl<'a> Operators<'a> {
             } else {
                 stages.run(&records.filter(&inside(records, &ranges[sink])), plan.time, &self.shapes)?
             };
+            self.stats.monitor.computed(computed.took.0, computed.took.1);
             if whole && new {
                 bad = computed.bad;
             }
@@ -151,12 +165,20 @@ impl<'a> Operators<'a> {
         let Some(first) = bad.first() else { return Ok(()) };
         if self.settings.on_bad_record == OnBadRecord::Stop {
             let place = place(first, records, source).await?;
-            return Err(StageError::state(place).remedy("`on_bad_record: continue` and `dead_letters:` set it aside"));
+            return Err(StageError::state(format!("{place}: {}: {}", first.stage, first.reason))
+                .remedy("`on_bad_record: continue` and `dead_letters:` set it aside"));
         }
         self.stats.bad(bad.len());
+        self.stats.monitor.bad(bad);
+        let mut named = Vec::new();
+        for bad in bad.iter().take(NAMED_BAD_RECORDS) {
+            let place = place(bad, records, source).await?;
+            self.stats.monitor.recent(place.clone(), bad);
+            named.push(place);
+        }
         if !self.dead_letters {
-            for b in bad.iter().take(NAMED_BAD_RECORDS) {
-                warn!("bad record: {}", place(b, records, source).await?);
+            for (place, bad) in named.iter().zip(bad) {
+                warn!("bad record: {place}: {}: {}", bad.stage, bad.reason);
             }
             if bad.len() > NAMED_BAD_RECORDS {
                 warn!("and {} more bad records in this batch", bad.len() - NAMED_BAD_RECORDS);
@@ -166,7 +188,15 @@ impl<'a> Operators<'a> {
     }
 }
 
-/// Where a bad record is and what is wrong with it, in a line.
+/// Runs what takes long without a thread of its own; where there are others, they take over what this one has to do.
+fn in_place<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::CurrentThread => work(),
+        _ => tokio::task::block_in_place(work),
+    }
+}
+
+/// Where a bad record is, in a line.
 async fn place(bad: &BadRecord, records: &Records, source: &mut dyn Source) -> Result<String, StageError> {
     let (partitions, offsets) = (records.partitions.slice(bad.row, 1), records.offsets.slice(bad.row, 1));
     let (partition, offset) = (partitions.value(0), offsets.value(0));
@@ -176,16 +206,42 @@ async fn place(bad: &BadRecord, records: &Records, source: &mut dyn Source) -> R
         Some([Location { file, line: None }]) => format!("{file}[{partition}] offset {offset}"),
         _ => format!("{}[{partition}] offset {offset}", records.topic),
     };
-    Ok(format!("{place}: {}: {}", bad.stage, bad.reason))
+    Ok(place)
+}
+
+/// A plan that was made as a whole, where a worker has a part of the partitions.
+pub(super) fn in_part(plan: &Plan) -> StageError {
+    StageError::state(format!(
+        "a sink lacks a batch ({}) whose query takes it as a whole, and this worker has only a part of the partitions: \
+         the query was another when the batch was planned",
+        ranges(plan)
+    ))
+    .remedy(
+        "run one worker (`--workers 1`, and no second process), or the pipeline file as it was before, until `foretell \
+         positions show` tells that every sink has caught up; or give the batch up with `foretell positions set`",
+    )
+}
+
+/// Positions between which no batch leads any more.
+pub(super) fn no_way_on() -> StageError {
+    StageError::state(
+        "no batch leads from where the sinks are to where batches that some of them lack begin: positions were set, or \
+         sinks lost what they had, and the query takes a batch as a whole",
+    )
+    .remedy("`foretell positions show` tells where they are, `foretell positions set` moves all of them to one place")
+}
+
+fn ranges(plan: &Plan) -> String {
+    let ranges: Vec<String> = plan.ranges.iter().map(|r| format!("{} {} to {}", r.partition, r.from, r.to)).collect();
+    ranges.join(", ")
 }
 
 /// A plan whose rows do not have the columns that a sink was opened with.
 fn misfit(shape: &SinkShape, plan: &Plan, why: &str) -> StageError {
-    let ranges: Vec<String> = plan.ranges.iter().map(|r| format!("{} {} to {}", r.partition, r.from, r.to)).collect();
     StageError::state(format!(
         "sink `{}` lacks a batch ({}) that was planned with another query, model or table, whose result {why}",
         shape.name,
-        ranges.join(", ")
+        ranges(plan)
     ))
     .remedy(format!(
         "run the pipeline file as it was before, until `foretell positions show` tells that every sink has caught up; \
@@ -196,6 +252,9 @@ fn misfit(shape: &SinkShape, plan: &Plan, why: &str) -> StageError {
 
 /// Which range of a plan, a part of which is lacking, cannot be computed in parts.
 fn cut<'p>(scope: Scope, part: &[Range], plan: &'p [Range]) -> Option<&'p Range> {
+    if is_broken(BrokenStep::BatchesAreReplayedInPart) {
+        return None;
+    }
     let whole = |range: &Range| part.contains(range);
     let begun = |range: &Range| part.iter().any(|part| part.partition == range.partition);
     match scope {

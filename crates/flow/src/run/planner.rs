@@ -1,41 +1,51 @@
 //! The second third of the batch loop: what was collected, or is left over, becomes a plan.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Settings;
 use super::collected::Collected;
 use super::compute::{StageFactory, concat_records};
 use super::leftover::Leftover;
-use crate::{Partition, Plan, Range, Records, RecordsBuilder};
+use crate::testing::{BrokenStep, is_broken};
+use crate::{Clock, Partition, Plan, Range, Records, RecordsBuilder};
 
 /// Alone decides which ranges a batch covers, its time and its recipe, and when a leftover plan is replayed: a batch has
 /// no part that a sink has already, and cuts no leftover plan.
 pub(super) struct Planner<'a> {
     pub(super) factory: &'a dyn StageFactory,
     pub(super) settings: &'a Settings,
+    pub(super) clock: &'a dyn Clock,
     /// The next offset that no batch has yet.
-    pub(super) at: HashMap<Partition, i64>,
+    pub(super) at: BTreeMap<Partition, i64>,
     /// By sink, the next offset that it lacks, counting batches under way.
-    pub(super) next: Vec<HashMap<Partition, i64>>,
+    pub(super) next: Vec<BTreeMap<Partition, i64>>,
     /// Where the log ended when the epoch began.
-    pub(super) ends: HashMap<Partition, i64>,
+    pub(super) ends: BTreeMap<Partition, i64>,
     pub(super) last_time: i64,
+    /// When the epoch began, as the clock had it.
+    pub(super) begun: i64,
     /// Plans that some sink still lacks.
     pub(super) leftover: Leftover,
+    /// Whether this worker has all partitions, and so all parts of leftover plans.
+    pub(super) alone: bool,
 }
 
 impl Planner<'_> {
-    /// The plan to make again next.
-    pub(super) fn next_leftover(&mut self) -> Option<Plan> {
+    /// The plan to make again next, and whether it has all parts that it was made with.
+    pub(super) fn next_leftover(&mut self) -> Option<(Plan, bool)> {
         let waits = self.waits();
-        self.leftover.next(&self.at, &waits)
+        let (mut plan, whole) = self.leftover.next(&self.at, &waits)?;
+        if is_broken(BrokenStep::ReplaysHaveANewTime) {
+            plan.time = self.begin().time;
+        }
+        Some((plan, whole))
     }
 
     /// Partitions that wait for others, where batches are taken as a whole: a sink that is ahead lacks what comes next in
     /// them, and would lack a part of a batch.
-    fn waits(&self) -> HashSet<Partition> {
-        let mut waits = HashSet::new();
+    fn waits(&self) -> BTreeSet<Partition> {
+        let mut waits = BTreeSet::new();
         if self.settings.exclusive {
             let ahead = |(partition, next): (&Partition, &i64)| self.at.get(partition).is_some_and(|at| at < next);
             for next in self.next.iter().filter(|next| next.iter().any(ahead)) {
@@ -47,9 +57,12 @@ impl Planner<'_> {
 
     /// Where the next new batch must end in a partition: a plan has no part that a sink has already, and a leftover plan
     /// is not cut.
-    pub(super) fn caps(&self) -> HashMap<Partition, i64> {
+    pub(super) fn caps(&self) -> BTreeMap<Partition, i64> {
         let waits = self.waits();
-        let mut caps = HashMap::new();
+        let mut caps = BTreeMap::new();
+        if is_broken(BrokenStep::PlansAcrossPositions) {
+            return caps;
+        }
         for (partition, at) in &self.at {
             let ahead = self.next.iter().filter_map(|next| next.get(partition).copied().filter(|next| next > at));
             let waits = waits.contains(partition).then_some(*at);
@@ -60,13 +73,20 @@ impl Planner<'_> {
         caps
     }
 
+    /// Whether nothing can go on: no leftover plan comes next, and every partition waits for one.
+    pub(super) fn is_stuck(&self) -> bool {
+        let caps = self.caps();
+        self.leftover.len() > 0
+            && self.at.iter().all(|(partition, at)| caps.get(partition).is_some_and(|cap| cap <= at))
+    }
+
     /// Whether all sinks lack the same.
     pub(super) fn level(&self) -> bool {
         self.next.iter().all(|next| *next == self.next[0])
     }
 
     /// Whether everything that was there at the start is taken, with what is reached beside.
-    pub(super) fn taken(&self, reached: &HashMap<Partition, i64>) -> bool {
+    pub(super) fn taken(&self, reached: &BTreeMap<Partition, i64>) -> bool {
         let at = |partition| reached.get(partition).or_else(|| self.at.get(partition));
         self.ends.iter().all(|(partition, end)| at(partition).is_some_and(|at| at >= end))
     }
@@ -81,10 +101,10 @@ impl Planner<'_> {
 
     /// A new plan that covers nothing yet.
     pub(super) fn begin(&mut self) -> Plan {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        self.last_time = i64::try_from(now.as_micros()).unwrap_or(i64::MAX).max(self.last_time + 1);
+        self.last_time = self.clock.now().max(self.last_time + 1);
         Plan {
-            id: format!("{}-{}", self.settings.worker, self.last_time),
+            // A clock that goes back gives a time again, which may be that of a plan that one sink alone has kept.
+            id: format!("{}-{:x}-{}", self.settings.worker, self.begun, self.last_time),
             time: self.last_time,
             recipe: self.factory.recipe(),
             ranges: Vec::new(),
@@ -107,7 +127,7 @@ impl Planner<'_> {
         self.next.iter().map(|next| clip(ranges, next)).collect()
     }
 
-    /// By sink whether it lacks a plan; none where one has a part of it.
+    /// By sink whether it lacks a plan; `None` where one has a part of it.
     pub(super) fn lacks(&self, plan: &Plan) -> Option<Vec<bool>> {
         let lacks = |next| match clip(&plan.ranges, next) {
             rest if rest.is_empty() => Some(false),
@@ -118,7 +138,7 @@ impl Planner<'_> {
 }
 
 /// From where the batch begins to where it reached, by partition.
-pub(super) fn ranges(at: &HashMap<Partition, i64>, reached: HashMap<Partition, i64>) -> Vec<Range> {
+pub(super) fn ranges(at: &BTreeMap<Partition, i64>, reached: BTreeMap<Partition, i64>) -> Vec<Range> {
     let from = |partition: &Partition, to: i64| at.get(partition).copied().unwrap_or(to);
     let ranges = reached.into_iter().map(|(partition, to)| Range { from: from(&partition, to), to, partition });
     let mut ranges: Vec<Range> = ranges.filter(|range| range.from < range.to).collect();
@@ -127,7 +147,7 @@ pub(super) fn ranges(at: &HashMap<Partition, i64>, reached: HashMap<Partition, i
 }
 
 /// What of these ranges a sink lacks.
-fn clip(ranges: &[Range], next: &HashMap<Partition, i64>) -> Vec<Range> {
+fn clip(ranges: &[Range], next: &BTreeMap<Partition, i64>) -> Vec<Range> {
     let clipped = ranges.iter().map(|range| {
         let from = next.get(&range.partition).map_or(range.from, |next| range.from.max(*next));
         Range { from, ..range.clone() }

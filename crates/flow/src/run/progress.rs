@@ -1,16 +1,19 @@
 //! What a worker knows of itself while it runs: positions by sink, counters for the progress line.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
+
+use crate::monitor::Monitor;
 use crate::{Partition, Position, Range};
 
-/// A lag that was seen longer ago is not known any more.
+/// A lag that was measured longer ago than this counts as unknown.
 const SEEN: Duration = Duration::from_secs(15);
 
-/// Counters of one worker; each only grows, but for the lag.
+/// Counters of one worker. Each only grows, except the lag.
 #[derive(Debug, Default)]
 pub struct Stats {
     records: AtomicU64,
@@ -21,6 +24,8 @@ pub struct Stats {
     busy_micros: AtomicU64,
     longest_micros: AtomicU64,
     lag: Mutex<Option<(i64, Instant)>>,
+    /// What is kept for who watches from outside.
+    pub monitor: Monitor,
 }
 
 /// The counters at one moment.
@@ -38,7 +43,7 @@ pub struct Snapshot {
     pub late: u64,
     /// Microseconds from the begin of each batch until the leader had stored it, added up.
     pub busy_micros: u64,
-    /// Records between the position of the slowest sink and the end of the log; none where that was not seen lately.
+    /// Records between the position of the slowest sink and the end of the log; `None` where that was not measured lately.
     pub lag: Option<i64>,
 }
 
@@ -84,16 +89,21 @@ impl Stats {
     pub(super) fn lag(&self, records: i64) {
         *lock(&self.lag) = Some((records, Instant::now()));
     }
+
+    /// The partitions that the lag was of may be another's now.
+    pub(super) fn forget_lag(&self) {
+        *lock(&self.lag) = None;
+    }
 }
 
 /// Where each sink stands: by sink, by partition.
 #[derive(Debug)]
 pub(super) struct Positions {
-    sinks: Vec<Mutex<HashMap<Partition, i64>>>,
+    sinks: Vec<Mutex<BTreeMap<Partition, i64>>>,
 }
 
 impl Positions {
-    pub(super) fn new(sinks: Vec<HashMap<Partition, i64>>) -> Self {
+    pub(super) fn new(sinks: Vec<BTreeMap<Partition, i64>>) -> Self {
         Positions { sinks: sinks.into_iter().map(Mutex::new).collect() }
     }
 
@@ -107,7 +117,7 @@ impl Positions {
 
     /// By partition the lowest position of all sinks but `except`.
     pub(super) fn lowest(&self, except: Option<usize>) -> Vec<Position> {
-        let mut lowest: HashMap<Partition, i64> = HashMap::new();
+        let mut lowest: BTreeMap<Partition, i64> = BTreeMap::new();
         for (_, sink) in self.sinks.iter().enumerate().filter(|(index, _)| Some(*index) != except) {
             for (partition, next) in lock(sink).iter() {
                 lowest.entry(partition.clone()).and_modify(|low| *low = (*low).min(*next)).or_insert(*next);

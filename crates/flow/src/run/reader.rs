@@ -1,9 +1,10 @@
 //! Reads a source either as it comes, or exactly the ranges of a plan.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::time::{Duration, Instant};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
 
 use arrow::array::BooleanArray;
+use tokio::time::Instant;
 
 use super::trigger::Limits;
 use crate::{Chunk, Demand, Event, Partition, Position, Range, Records, Source, StageError};
@@ -12,7 +13,7 @@ use crate::{Chunk, Demand, Event, Partition, Position, Range, Records, Source, S
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How an epoch ends without an error.
-pub(super) enum End {
+pub(super) enum EpochEnd {
     /// All is done: the source has ended, everything that was there is taken, or the worker was told to stop.
     Finished,
     /// The assignment is void.
@@ -28,21 +29,21 @@ const AHEAD: usize = 16 << 20;
 pub(super) struct Reader<'a> {
     source: &'a mut dyn Source,
     /// The next offset of each partition: what is below it was handed out, or waits in `ahead`.
-    read: HashMap<Partition, i64>,
+    read: BTreeMap<Partition, i64>,
     ahead: VecDeque<Chunk>,
     /// The bytes in `ahead` that came from a replay.
     held: usize,
-    caps: HashMap<Partition, i64>,
+    caps: BTreeMap<Partition, i64>,
     /// What of `ahead` lies beyond the caps.
     beyond: VecDeque<Chunk>,
     /// Partitions of which something was dropped: they are sought again, at `read`, before they are read on.
-    dropped: HashSet<Partition>,
+    dropped: BTreeSet<Partition>,
 }
 
 /// A replay on its way.
 pub(super) struct Replaying<'p> {
     ranges: &'p [Range],
-    reached: HashMap<Partition, i64>,
+    reached: BTreeMap<Partition, i64>,
     /// What was read too far before it.
     pending: VecDeque<Chunk>,
     begun: bool,
@@ -59,34 +60,34 @@ impl<'p> Replaying<'p> {
 
 /// A part of a replay.
 #[expect(clippy::large_enum_variant, reason = "one at a time, never kept in numbers")]
-pub(super) enum Part {
+pub(super) enum ReplayStep {
     /// Some of the records, or positions alone.
     Records(Chunk),
     /// They have all come.
     Over,
     /// The assignment changed in between.
-    Changed(End),
+    Changed(EpochEnd),
 }
 
 /// What a replay ended with.
-pub(super) enum Replay {
+pub(super) enum Replayed {
     /// The records of the ranges, all of them.
     Records(Vec<Records>),
     /// The assignment changed in between.
-    Changed(End),
+    Changed(EpochEnd),
 }
 
 impl<'a> Reader<'a> {
     /// A source that was sought to these offsets.
-    pub(super) fn new(source: &'a mut dyn Source, read: HashMap<Partition, i64>) -> Self {
+    pub(super) fn new(source: &'a mut dyn Source, read: BTreeMap<Partition, i64>) -> Self {
         Reader {
             source,
             read,
             ahead: VecDeque::new(),
             held: 0,
-            caps: HashMap::new(),
+            caps: BTreeMap::new(),
             beyond: VecDeque::new(),
-            dropped: HashSet::new(),
+            dropped: BTreeSet::new(),
         }
     }
 
@@ -95,7 +96,7 @@ impl<'a> Reader<'a> {
     }
 
     /// From now on `next` gives nothing beyond these offsets.
-    pub(super) fn cap(&mut self, caps: HashMap<Partition, i64>) {
+    pub(super) fn cap(&mut self, caps: BTreeMap<Partition, i64>) {
         self.caps = caps;
         self.beyond.append(&mut self.ahead);
         std::mem::swap(&mut self.beyond, &mut self.ahead);
@@ -170,29 +171,29 @@ impl<'a> Reader<'a> {
 
     /// The records of `ranges`, where each range begins at the partition's read position; what comes with them from
     /// beyond is kept for later.
-    pub(super) async fn exactly(&mut self, ranges: &[Range], limits: &Limits) -> Result<Replay, StageError> {
+    pub(super) async fn exactly(&mut self, ranges: &[Range], limits: &Limits) -> Result<Replayed, StageError> {
         let mut replaying = Replaying::new(ranges);
         let mut records = Vec::new();
         loop {
             match self.part(&mut replaying, limits.demand(Duration::from_secs(1))).await? {
-                Part::Records(chunk) => records.push(chunk.records),
-                Part::Over => return Ok(Replay::Records(records)),
-                Part::Changed(end) => return Ok(Replay::Changed(end)),
+                ReplayStep::Records(chunk) => records.push(chunk.records),
+                ReplayStep::Over => return Ok(Replayed::Records(records)),
+                ReplayStep::Changed(end) => return Ok(Replayed::Changed(end)),
             }
         }
     }
 
     /// The next records of a replay.
-    pub(super) async fn part(&mut self, replay: &mut Replaying<'_>, demand: Demand) -> Result<Part, StageError> {
+    pub(super) async fn part(&mut self, replay: &mut Replaying<'_>, demand: Demand) -> Result<ReplayStep, StageError> {
         if !std::mem::replace(&mut replay.begun, true) {
-            self.cap(HashMap::new());
+            self.cap(BTreeMap::new());
             replay.pending = std::mem::take(&mut self.ahead);
             self.held = 0;
         }
         loop {
             if replay.ranges.iter().all(|range| replay.reached[&range.partition] >= range.to) {
                 self.ahead.append(&mut replay.pending);
-                return Ok(Part::Over);
+                return Ok(ReplayStep::Over);
             }
             let (chunk, new) = match replay.pending.pop_front() {
                 Some(chunk) => (chunk, false),
@@ -212,8 +213,8 @@ impl<'a> Reader<'a> {
                                 "the source does not hand out records that a plan names",
                             ));
                         }
-                        Event::Assigned(partitions) => return Ok(Part::Changed(End::Assigned(partitions))),
-                        Event::Revoked => return Ok(Part::Changed(End::Revoked)),
+                        Event::Assigned(partitions) => return Ok(ReplayStep::Changed(EpochEnd::Assigned(partitions))),
+                        Event::Revoked => return Ok(ReplayStep::Changed(EpochEnd::Revoked)),
                     }
                 }
             };
@@ -227,7 +228,7 @@ impl<'a> Reader<'a> {
                 let reached = inside.reached.iter().map(|position| (position.partition.clone(), position.next));
                 replay.reached.extend(reached);
                 replay.heard = Instant::now();
-                return Ok(Part::Records(inside));
+                return Ok(ReplayStep::Records(inside));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! One sink in the run loop: writes batch after batch, settles what is unknown, and says how far it got.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -14,6 +14,7 @@ use tracing::warn;
 
 use super::output::Output;
 use super::progress::{Positions, Stats};
+use crate::testing::{BrokenStep, is_broken};
 use crate::{
     Checkpoint, Claim, Fault, Partition, Plan, PlanPart, PlanRetention, Position, Range, Sink, SinkTraits, StageError,
     Write,
@@ -99,12 +100,22 @@ pub(super) struct Batch {
     pub(super) outputs: Vec<Output>,
     /// How many records it holds.
     pub(super) records: usize,
+    /// How many bytes these have.
+    pub(super) bytes: usize,
     /// When it began.
-    pub(super) begun: std::time::Instant,
+    pub(super) begun: Instant,
     /// How long decoding and the queries took.
     pub(super) computed: Duration,
+    /// Told when every sink has it.
+    pub(super) stats: Arc<Stats>,
     /// Its place in the window; given back when every sink has it.
     pub(super) _permit: tokio::sync::OwnedSemaphorePermit,
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.stats.monitor.done(self.bytes);
+    }
 }
 
 /// Rows of the batch that is under way, computed before it is whole.
@@ -135,12 +146,12 @@ pub(super) struct Shared {
 }
 
 /// A sink at work: the task that owns the sink for an epoch.
-pub(super) struct Runner {
+pub(super) struct SinkTask {
     pub(super) sink: SinkStage,
     pub(super) index: usize,
     pub(super) leads: bool,
     /// Where the plans that are stored here end, by partition.
-    pub(super) plans: HashMap<Partition, i64>,
+    pub(super) plans: BTreeMap<Partition, i64>,
     /// Whether there is another sink.
     pub(super) others: bool,
     /// Whether the progress line counts what this sink stores.
@@ -152,13 +163,13 @@ pub(super) struct Runner {
     pub(super) aside: usize,
 }
 
-impl Runner {
+impl SinkTask {
     /// Writes what comes until the channel closes or the epoch ends. The sink comes back whatever happens.
     pub(super) async fn run(mut self, mut batches: UnboundedReceiver<Item>) -> (SinkStage, Result<(), StageError>) {
         // Whatever ends it but the end of the channel, a panic too, ends the epoch.
         let stop = self.shared.stop.clone().drop_guard();
         let outcome = self.follow(&mut batches).await;
-        if outcome.is_ok() {
+        if outcome.is_ok() || is_broken(BrokenStep::FailedSinksStopNobody) {
             stop.disarm();
         }
         (self.sink, outcome)
@@ -166,7 +177,7 @@ impl Runner {
 
     async fn follow(&mut self, batches: &mut UnboundedReceiver<Item>) -> Result<(), StageError> {
         let stop = self.shared.stop.clone();
-        let mut empty: Option<Empty> = None;
+        let mut empty: Option<EmptyWrite> = None;
         loop {
             let due = empty.as_ref().map_or_else(|| Instant::now() + EMPTY_AT_MOST, |empty| empty.due);
             let item = tokio::select! {
@@ -199,7 +210,7 @@ impl Runner {
                 self.arrived(batch.records);
                 match &mut empty {
                     Some(empty) => empty.extend(ranges),
-                    None => empty = Some(Empty::new(batch.plan.clone(), ranges.clone(), output.clone())),
+                    None => empty = Some(EmptyWrite::new(batch.plan.clone(), ranges.clone(), output.clone())),
                 }
                 continue;
             }
@@ -208,17 +219,18 @@ impl Runner {
                 ranges: ranges.clone(),
                 rows: output.rows.clone(),
                 provenance: output.provenance.clone(),
-                keep: self.keep(&batch.plan, ranges),
+                retention: self.retention(&batch.plan, ranges),
             };
             if let Some(empty) = empty.take() {
                 write.ranges = empty.before(write.ranges);
             }
-            let writing = std::time::Instant::now();
+            let writing = Instant::now();
             self.write(write).await?;
             self.arrived(batch.records);
             if self.counts {
                 let work = batch.computed + writing.elapsed();
                 self.shared.stats.stored(batch.records, batch.begun.elapsed(), work);
+                self.shared.stats.monitor.batch(batch.begun.elapsed());
             }
             self.forward(&Item::Batch(batch, None));
         }
@@ -241,6 +253,7 @@ impl Runner {
     }
 
     fn arrived(&self, records: usize) {
+        self.shared.stats.monitor.arrived(self.index, records);
         if let Some(waiting) = self.shared.waiting.get(self.index) {
             let _ = waiting.fetch_update(Relaxed, Relaxed, |waiting| Some(waiting.saturating_sub(records as u64)));
         }
@@ -248,43 +261,44 @@ impl Runner {
 
     /// What is kept with a write: the plan of rows that another sink still lacks, whichever sink has them first; and what
     /// of that may go.
-    fn keep(&mut self, plan: &Plan, ranges: &[Range]) -> Option<PlanRetention> {
+    fn retention(&mut self, plan: &Plan, ranges: &[Range]) -> Option<PlanRetention> {
         if !self.sink.traits.keeps_positions {
             return None;
         }
-        let floor: Vec<Position> = match self.others {
+        let floor: Vec<Position> = match self.others && !is_broken(BrokenStep::PlansAreTrimmedTooEarly) {
             true => self.shared.positions.lowest(Some(self.index)),
             false => ranges.iter().map(|r| Position { partition: r.partition.clone(), next: r.to }).collect(),
         };
-        let lacking = |piece: &PlanPart| {
-            let here = |partition: &Partition| *partition == piece.range.partition;
-            let has_it = |floor: &Position| here(&floor.partition) && floor.next >= piece.range.to;
+        let lacking = |part: &PlanPart| {
+            let here = |partition: &Partition| *partition == part.range.partition;
+            let has_it = |floor: &Position| here(&floor.partition) && floor.next >= part.range.to;
             ranges.iter().any(|range| here(&range.partition)) && !floor.iter().any(has_it)
         };
-        let pieces: Vec<_> = plan.pieces().filter(lacking).collect();
-        if pieces.is_empty() && self.plans.is_empty() {
+        let parts: Vec<_> = plan.parts().filter(lacking).collect();
+        if parts.is_empty() && self.plans.is_empty() {
             return None;
         }
-        for piece in &pieces {
-            let end = self.plans.entry(piece.range.partition.clone()).or_insert(piece.range.to);
-            *end = (*end).max(piece.range.to);
+        for part in &parts {
+            let end = self.plans.entry(part.range.partition.clone()).or_insert(part.range.to);
+            *end = (*end).max(part.range.to);
         }
         for floor in &floor {
             if self.plans.get(&floor.partition).is_some_and(|end| *end <= floor.next) {
                 self.plans.remove(&floor.partition);
             }
         }
-        Some(PlanRetention { pieces, floor })
+        Some(PlanRetention { parts, floor })
     }
 
-    async fn flush(&mut self, empty: &mut Option<Empty>) -> Result<(), StageError> {
+    async fn flush(&mut self, empty: &mut Option<EmptyWrite>) -> Result<(), StageError> {
         let Some(empty) = empty.take() else { return Ok(()) };
         if !self.sink.traits.keeps_positions {
             self.shared.positions.advance(self.index, &empty.ranges);
+            self.shared.stats.monitor.stored(self.index, &empty.ranges);
             return Ok(());
         }
         let Output { rows, provenance } = empty.output;
-        self.write(Write { plan: empty.plan, ranges: empty.ranges, rows, provenance, keep: None }).await
+        self.write(Write { plan: empty.plan, ranges: empty.ranges, rows, provenance, retention: None }).await
     }
 
     /// Writes until it is stored: after an error the sink is claimed again and what it says is believed.
@@ -298,10 +312,12 @@ impl Runner {
                 Some(records) if records > 0 => format!(", {records} records wait"),
                 _ => String::new(),
             };
+            let begun = Instant::now();
             let writing = self.sink.inner.write(&todo);
             let error = match warn_while_waiting(&self.sink.name, "writing", waiting, writing).await {
                 Ok(written) => {
                     self.shared.stats.rejected(written.rejected);
+                    self.shared.stats.monitor.written(self.index, begun.elapsed(), written.rejected);
                     if written.rejected > 0 {
                         warn!(
                             sink = self.sink.name,
@@ -311,12 +327,16 @@ impl Runner {
                     }
                     break;
                 }
+                Err(error) if error.fault == Fault::Unavailable && is_broken(BrokenStep::UnknownIsTakenForStored) => {
+                    break;
+                }
                 Err(error) if error.fault == Fault::Unavailable => self.sink.named(error),
                 Err(error) => return Err(self.sink.named(error)),
             };
             warn!(batch = todo.plan.id, "{error}: trying again");
-            let holdings = self.claim_again(&mut backoff).await?;
-            match outstanding(&todo, &holdings, &self.sink.name)? {
+            self.shared.stats.monitor.sink_away(self.index, &error.message);
+            let checkpoints = self.claim_again(&mut backoff).await?;
+            match outstanding(&todo, &checkpoints, &self.sink.name)? {
                 // Its rows are gone: the next epoch makes them again.
                 Some(_) if aside > 0 => return Err(error),
                 Some(rest) => todo = rest,
@@ -324,12 +344,14 @@ impl Runner {
             }
         }
         self.shared.positions.advance(self.index, &whole);
+        self.shared.stats.monitor.stored(self.index, &whole);
         Ok(())
     }
 
     async fn claim_again(&mut self, backoff: &mut Duration) -> Result<Vec<Checkpoint>, StageError> {
         loop {
             tokio::select! {
+                biased;
                 () = self.shared.stop.cancelled() => return Err(StageError::unavailable("stopped while the service was away")),
                 () = tokio::time::sleep(*backoff) => {}
             }
@@ -339,7 +361,7 @@ impl Runner {
             }
             let claiming = self.sink.inner.claim(&self.claims);
             match warn_while_waiting(&self.sink.name, "claiming", String::new, claiming).await {
-                Ok(holdings) => return Ok(holdings),
+                Ok(checkpoints) => return Ok(checkpoints),
                 Err(error) if error.fault == Fault::Unavailable => warn!("{}: trying again", self.sink.named(error)),
                 Err(error) => return Err(self.sink.named(error)),
             }
@@ -347,9 +369,9 @@ impl Runner {
     }
 }
 
-/// What of a write is still to be done, by what the sink says it holds; none when all of it is stored.
-fn outstanding(write: &Write, holdings: &[Checkpoint], sink: &str) -> Result<Option<Write>, StageError> {
-    let held: HashMap<&Partition, i64> = holdings.iter().map(|h| (&h.partition, h.next)).collect();
+/// What of a write is still to be done, by what the sink says it holds; `None` when all of it is stored.
+fn outstanding(write: &Write, checkpoints: &[Checkpoint], sink: &str) -> Result<Option<Write>, StageError> {
+    let held: BTreeMap<&Partition, i64> = checkpoints.iter().map(|h| (&h.partition, h.next)).collect();
     let mut rest = Vec::new();
     for range in &write.ranges {
         match held.get(&range.partition) {
@@ -379,24 +401,24 @@ fn outstanding(write: &Write, holdings: &[Checkpoint], sink: &str) -> Result<Opt
         ))
         .remedy("`foretell positions show` tells what is stored"));
     };
-    let keep = write.keep.as_ref().map(|keep| PlanRetention {
-        pieces: keep.pieces.iter().filter(|p| indexes.contains(&p.range.partition.index)).cloned().collect(),
+    let retention = write.retention.as_ref().map(|keep| PlanRetention {
+        parts: keep.parts.iter().filter(|p| indexes.contains(&p.range.partition.index)).cloned().collect(),
         floor: keep.floor.clone(),
     });
-    Ok(Some(Write { plan: write.plan.clone(), ranges: rest, rows, provenance, keep }))
+    Ok(Some(Write { plan: write.plan.clone(), ranges: rest, rows, provenance, retention }))
 }
 
 /// Positions that move without rows: written together with the next rows, or after a while.
-struct Empty {
+struct EmptyWrite {
     plan: Arc<Plan>,
     ranges: Vec<Range>,
     output: Output,
     due: Instant,
 }
 
-impl Empty {
+impl EmptyWrite {
     fn new(plan: Arc<Plan>, ranges: Vec<Range>, output: Output) -> Self {
-        Empty { plan, ranges, output, due: Instant::now() + EMPTY_AT_MOST }
+        EmptyWrite { plan, ranges, output, due: Instant::now() + EMPTY_AT_MOST }
     }
 
     fn extend(&mut self, ranges: &[Range]) {

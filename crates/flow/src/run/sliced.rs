@@ -2,16 +2,19 @@
 //! once, which set it aside, and the batch that follows stores what they have. Whatever ends it before that leaves
 //! nothing behind: the records are read again.
 
-use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::batches::BatchLoop;
 use super::collected::Collected;
 use super::compute::concat_records;
 use super::output::Output;
 use super::planner::{empty_records, ranges};
-use super::reader::{End, Part, Replaying};
+use super::reader::{EpochEnd, ReplayStep, Replaying};
 use super::sink_task::Item;
+use crate::monitor::Phase;
 use crate::{Demand, Event, Partition, Plan, StageError};
 
 /// Bytes in a slice, as [`Limits::slice`](super::Limits::slice) says it of records.
@@ -21,14 +24,14 @@ const BYTES: usize = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A batch that is under way.
-struct Growing {
+struct SlicedBatch {
     plan: Plan,
     /// By sink, whether it lacks the batch.
     lacks: Vec<bool>,
     /// Whether it is not a replay.
     new: bool,
     begun: Instant,
-    reached: HashMap<Partition, i64>,
+    reached: BTreeMap<Partition, i64>,
     rows: usize,
     bytes: usize,
     computed: Duration,
@@ -36,14 +39,14 @@ struct Growing {
     outputs: Option<Vec<Output>>,
 }
 
-impl Growing {
+impl SlicedBatch {
     fn new(plan: Plan, lacks: Vec<bool>, new: bool) -> Self {
-        Growing {
+        SlicedBatch {
             plan,
             lacks,
             new,
             begun: Instant::now(),
-            reached: HashMap::new(),
+            reached: BTreeMap::new(),
             rows: 0,
             bytes: 0,
             computed: Duration::ZERO,
@@ -59,51 +62,53 @@ enum BatchEnd {
     /// All is taken, or the worker was told to stop: what was set aside is stored.
     Last,
     /// The epoch is over, and what was set aside is void.
-    End(End),
+    Epoch(EpochEnd),
 }
 
 impl BatchLoop<'_> {
     /// Runs batches until the epoch ends.
-    pub(super) async fn sliced(&mut self) -> Result<End, StageError> {
+    pub(super) async fn sliced(&mut self) -> Result<EpochEnd, StageError> {
         loop {
-            let mut batch = Growing::new(self.planner.begin(), vec![true; self.planner.next.len()], true);
+            let mut batch = SlicedBatch::new(self.planner.begin(), vec![true; self.planner.next.len()], true);
             let turn = self.grow(&mut batch).await?;
-            if let BatchEnd::End(end) = turn {
+            if let BatchEnd::Epoch(end) = turn {
                 return Ok(end);
             }
             self.store(batch).await;
             if matches!(turn, BatchEnd::Last) {
-                return Ok(End::Finished);
+                return Ok(EpochEnd::Finished);
             }
         }
     }
 
     /// Makes a leftover batch again. Returns how the epoch ends, if it does.
-    pub(super) async fn replay(&mut self, plan: Plan) -> Result<Option<End>, StageError> {
+    pub(super) async fn replay(&mut self, plan: Plan) -> Result<Option<EpochEnd>, StageError> {
         let Some(lacks) = self.planner.lacks(&plan) else { return Ok(None) };
         let (limits, shared, ranges) = (self.settings.limits, self.shared.clone(), plan.ranges.clone());
         let mut replaying = Replaying::new(&ranges);
-        let mut batch = Growing::new(plan, lacks, false);
+        let mut batch = SlicedBatch::new(plan, lacks, false);
         let mut slice = Collected::default();
         loop {
+            shared.stats.monitor.phase(Phase::Collecting);
             let demand = Demand { rows: limits.slice, bytes: BYTES, wait: PATIENCE };
             let part = tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => return Ok(Some(EpochEnd::Finished)),
+                () = shared.stop.cancelled() => return Ok(Some(EpochEnd::Finished)),
                 part = self.collector.reader.part(&mut replaying, demand) => part?,
-                () = self.shutdown.cancelled() => return Ok(Some(End::Finished)),
-                () = shared.stop.cancelled() => return Ok(Some(End::Finished)),
             };
             let over = match part {
-                Part::Records(chunk) => {
+                ReplayStep::Records(chunk) => {
                     slice.add(chunk);
                     false
                 }
-                Part::Over => true,
-                Part::Changed(end) => return Ok(Some(end)),
+                ReplayStep::Over => true,
+                ReplayStep::Changed(end) => return Ok(Some(end)),
             };
             if (over || slice.rows >= limits.slice || slice.bytes >= BYTES)
                 && !self.hand_on_slice(&mut batch, std::mem::take(&mut slice)).await?
             {
-                return Ok(Some(End::Finished));
+                return Ok(Some(EpochEnd::Finished));
             }
             if over {
                 self.store(batch).await;
@@ -113,7 +118,7 @@ impl BatchLoop<'_> {
     }
 
     /// Slice after slice, until the batch ends.
-    async fn grow(&mut self, batch: &mut Growing) -> Result<BatchEnd, StageError> {
+    async fn grow(&mut self, batch: &mut SlicedBatch) -> Result<BatchEnd, StageError> {
         let (limits, stop) = (self.settings.limits, self.shared.stop.clone());
         let mut slice = Collected::default();
         loop {
@@ -123,7 +128,7 @@ impl BatchLoop<'_> {
             if slice.rows >= limits.slice || slice.bytes >= BYTES || all || full {
                 let slice = std::mem::take(&mut slice);
                 if !self.hand_on_slice(batch, slice).await? {
-                    return Ok(BatchEnd::End(End::Finished));
+                    return Ok(BatchEnd::Epoch(EpochEnd::Finished));
                 }
             }
             match (all, full) {
@@ -131,11 +136,13 @@ impl BatchLoop<'_> {
                 (false, true) => return Ok(BatchEnd::Batch),
                 (false, false) => {}
             }
+            self.shared.stats.monitor.phase(Phase::Collecting);
             let demand = Demand { rows: limits.slice.min(room), bytes: BYTES, wait: PATIENCE };
             let event = tokio::select! {
-                event = self.collector.reader.next(demand) => event?,
+                biased;
                 () = self.shutdown.cancelled() => return Ok(BatchEnd::Last),
-                () = stop.cancelled() => return Ok(BatchEnd::End(End::Finished)),
+                () = stop.cancelled() => return Ok(BatchEnd::Epoch(EpochEnd::Finished)),
+                event = self.collector.reader.next(demand) => event?,
             };
             let turn = match event {
                 Event::Records(chunk) => {
@@ -144,18 +151,18 @@ impl BatchLoop<'_> {
                 }
                 Event::Idle => BatchEnd::Batch,
                 Event::Ended => BatchEnd::Last,
-                Event::Revoked => return Ok(BatchEnd::End(End::Revoked)),
-                Event::Assigned(partitions) => return Ok(BatchEnd::End(End::Assigned(partitions))),
+                Event::Revoked => return Ok(BatchEnd::Epoch(EpochEnd::Revoked)),
+                Event::Assigned(partitions) => return Ok(BatchEnd::Epoch(EpochEnd::Assigned(partitions))),
             };
             return match self.hand_on_slice(batch, slice).await? {
                 true => Ok(turn),
-                false => Ok(BatchEnd::End(End::Finished)),
+                false => Ok(BatchEnd::Epoch(EpochEnd::Finished)),
             };
         }
     }
 
     /// Computes a slice and hands it to the leader; false where a sink failed, whose task says why.
-    async fn hand_on_slice(&mut self, batch: &mut Growing, slice: Collected) -> Result<bool, StageError> {
+    async fn hand_on_slice(&mut self, batch: &mut SlicedBatch, slice: Collected) -> Result<bool, StageError> {
         if slice.reached.is_empty() {
             return Ok(true);
         }
@@ -175,8 +182,8 @@ impl BatchLoop<'_> {
     }
 
     /// The batch is whole: what the sinks have set aside is to be stored.
-    async fn store(&mut self, batch: Growing) {
-        let Growing { mut plan, lacks, new, begun, reached, rows, computed, outputs, .. } = batch;
+    async fn store(&mut self, batch: SlicedBatch) {
+        let SlicedBatch { mut plan, lacks, new, begun, reached, rows, bytes, computed, outputs, .. } = batch;
         if new {
             plan.ranges = ranges(&self.planner.at, reached);
         }
@@ -186,12 +193,12 @@ impl BatchLoop<'_> {
             lacks.into_iter().map(|lacks| if lacks { plan.ranges.clone() } else { Vec::new() }).collect();
         // It holds no rows.
         let permit = self.dispatcher.reserve(1).await;
-        let batch = self.dispatcher.batch(plan, lacking, outputs, (rows, begun, computed), permit);
+        let batch = self.dispatcher.batch(plan, lacking, outputs, (rows, bytes, begun, computed), permit);
         self.dispatcher.hand_on(&Item::Batch(batch, None));
     }
 }
 
 /// Where a batch reaches with one more slice.
-fn with(batch: &HashMap<Partition, i64>, slice: &HashMap<Partition, i64>) -> HashMap<Partition, i64> {
+fn with(batch: &BTreeMap<Partition, i64>, slice: &BTreeMap<Partition, i64>) -> BTreeMap<Partition, i64> {
     batch.iter().chain(slice).map(|(partition, next)| (partition.clone(), *next)).collect()
 }

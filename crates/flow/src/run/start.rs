@@ -6,10 +6,10 @@ use std::collections::HashSet;
 use tracing::warn;
 
 use super::sink_task::{SinkStage, warn_while_waiting};
-use crate::{Bounds, Checkpoint, Claim, EPHEMERAL_LOG, Partition, Position, Reset, StageError};
+use crate::{Bounds, Checkpoint, Claim, EPHEMERAL_LOG, Partition, Position, Reset, Source, StageError};
 
 /// What was known of the log when the run began: partitions that came later begin at their first record.
-pub(super) struct Known<'a> {
+pub(super) struct KnownLog<'a> {
     /// Topics that had positions before this run.
     pub(super) topics: &'a HashSet<String>,
     /// How many partitions there were.
@@ -18,7 +18,7 @@ pub(super) struct Known<'a> {
     pub(super) in_group: bool,
 }
 
-impl Known<'_> {
+impl KnownLog<'_> {
     /// Whether a partition came to a log that was being read.
     fn is_later(&self, partition: &Partition) -> bool {
         self.topics.contains(&*partition.topic)
@@ -35,7 +35,7 @@ pub(super) async fn held(
 ) -> Result<Vec<Vec<Checkpoint>>, StageError> {
     let mut held = Vec::with_capacity(sinks.len());
     for sink in sinks.iter_mut() {
-        let mut holdings = match sink.traits.keeps_positions {
+        let mut checkpoints = match sink.traits.keeps_positions {
             true => {
                 let name = sink.name.clone();
                 let positions = warn_while_waiting(&name, "reading its positions", String::new, sink.inner.positions());
@@ -44,14 +44,9 @@ pub(super) async fn held(
             false => Vec::new(),
         };
         if fresh {
-            holdings.retain(|holding| !bounds.iter().any(|bound| is_past(holding, bound)));
+            checkpoints.retain(|checkpoint| !bounds.iter().any(|bound| is_past(checkpoint, bound)));
         }
-        for holding in &holdings {
-            if let Some(bound) = bounds.iter().find(|bound| bound.partition == holding.partition) {
-                check(&sink.name, holding, bound)?;
-            }
-        }
-        held.push(holdings);
+        held.push(checkpoints);
     }
     Ok(held)
 }
@@ -61,7 +56,7 @@ pub(super) fn claims(
     sinks: &[SinkStage],
     bounds: &[Bounds],
     held: &[Vec<Checkpoint>],
-    known: &Known<'_>,
+    known: &KnownLog<'_>,
 ) -> Vec<Vec<Claim>> {
     let keeping = !known.in_group && sinks.iter().any(|sink| sink.traits.keeps_positions);
     let mut claims = vec![Vec::with_capacity(bounds.len()); sinks.len()];
@@ -83,10 +78,10 @@ pub(super) fn claims(
 }
 
 /// Whether a sink holds the position of a log that ended with its process.
-fn is_past(holding: &Checkpoint, bound: &Bounds) -> bool {
-    holding.partition == bound.partition
-        && holding.identity != bound.identity
-        && holding.identity.starts_with(EPHEMERAL_LOG)
+fn is_past(checkpoint: &Checkpoint, bound: &Bounds) -> bool {
+    checkpoint.partition == bound.partition
+        && checkpoint.identity != bound.identity
+        && checkpoint.identity.starts_with(EPHEMERAL_LOG)
 }
 
 /// Replaces what claimed sinks hold of logs that ended with their process, and says what can no longer reach them.
@@ -98,11 +93,12 @@ pub(super) async fn renew(
 ) -> Result<Vec<usize>, StageError> {
     let mut renewed = Vec::new();
     for bound in bounds {
-        let past =
-            |sink: &[Checkpoint]| sink.iter().find(|holding| is_past(holding, bound)).map(|holding| holding.next);
+        let past = |sink: &[Checkpoint]| {
+            sink.iter().find(|checkpoint| is_past(checkpoint, bound)).map(|checkpoint| checkpoint.next)
+        };
         let highest = held.iter().filter_map(|sink| past(sink)).max();
-        for (index, (sink, holdings)) in sinks.iter_mut().zip(held).enumerate() {
-            let (Some(next), Some(highest)) = (past(holdings), highest) else { continue };
+        for (index, (sink, checkpoints)) in sinks.iter_mut().zip(held).enumerate() {
+            let (Some(next), Some(highest)) = (past(checkpoints), highest) else { continue };
             if next < highest {
                 warn!(
                     sink = sink.name,
@@ -120,35 +116,63 @@ pub(super) async fn renew(
     Ok(renewed)
 }
 
+/// Reads bounds again where a position lies beyond the end of its log: an owner of before may write on until it is
+/// fenced, and what it stored may have come since.
+pub(super) async fn refresh(
+    source: &mut dyn Source,
+    bounds: &mut Vec<Bounds>,
+    held: &[Vec<Checkpoint>],
+) -> Result<(), StageError> {
+    let beyond =
+        |bound: &Bounds| held.iter().flatten().any(|held| held.partition == bound.partition && held.next > bound.end);
+    if bounds.iter().any(beyond) {
+        let partitions: Vec<Partition> = bounds.iter().map(|bound| bound.partition.clone()).collect();
+        *bounds = source.bounds(&partitions).await?;
+    }
+    Ok(())
+}
+
+/// Stops loudly where what sinks have stored cannot go on with the log that is there.
+pub(super) fn check_all(sinks: &[SinkStage], bounds: &[Bounds], held: &[Vec<Checkpoint>]) -> Result<(), StageError> {
+    for (sink, held) in sinks.iter().zip(held) {
+        for checkpoint in held {
+            if let Some(bound) = bounds.iter().find(|bound| bound.partition == checkpoint.partition) {
+                check(&sink.name, checkpoint, bound)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Stops loudly where what a sink has stored cannot go on with the log that is there.
-pub(super) fn check(pipeline_sink: &str, holding: &Checkpoint, bound: &Bounds) -> Result<(), StageError> {
+fn check(pipeline_sink: &str, checkpoint: &Checkpoint, bound: &Bounds) -> Result<(), StageError> {
     let remedy = format!(
         "`foretell positions show` tells what is stored, `foretell positions set` or `forget` of partition {} changes it",
         bound.partition
     );
-    if holding.identity != bound.identity {
+    if checkpoint.identity != bound.identity {
         return Err(StageError::state(format!(
             "sink `{pipeline_sink}`: {} is not the log that its position {} was read from: it was recreated, or it is \
              another cluster's, or (of files) `state` is another folder or was deleted, or (of sockets) the spool is \
              another, or another process runs the same pipeline",
-            bound.partition, holding.next
+            bound.partition, checkpoint.next
         ))
         .remedy(remedy));
     }
-    if holding.next < bound.first {
+    if checkpoint.next < bound.first {
         return Err(StageError::state(format!(
             "sink `{pipeline_sink}`: {} is read up to {}, but the log begins at {}: {} records are gone",
             bound.partition,
-            holding.next,
+            checkpoint.next,
             bound.first,
-            bound.first - holding.next
+            bound.first - checkpoint.next
         ))
         .remedy(remedy));
     }
-    if holding.next > bound.end {
+    if checkpoint.next > bound.end {
         return Err(StageError::state(format!(
             "sink `{pipeline_sink}`: {} is read up to {}, but the log ends at {}",
-            bound.partition, holding.next, bound.end
+            bound.partition, checkpoint.next, bound.end
         ))
         .remedy(remedy));
     }

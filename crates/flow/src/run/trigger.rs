@@ -1,6 +1,8 @@
 //! When a batch begins, and how large it may be.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::Demand;
 

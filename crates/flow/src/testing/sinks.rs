@@ -1,4 +1,5 @@
-//! The suite for sinks: claims, fences, resets, plans kept and trimmed, ranges that do not fit, slices, deaths.
+//! The suite for sinks: claims, fences, resets, plans kept and trimmed, ranges that do not fit, slices, connections that
+//! are cut at a commit, deaths.
 
 use std::sync::Arc;
 
@@ -8,8 +9,26 @@ use async_trait::async_trait;
 
 use crate::{
     Checkpoint, Claim, Fault, Partition, Plan, PlanPart, PlanRetention, Position, Provenance, Range, Recipe, Reset,
-    Sink, SinkTraits, StageError, Trace, Write, Written,
+    Sharing, Sink, SinkTraits, StageError, Trace, Write, Written,
 };
+
+/// The pipeline that [`Place::open`] opens a sink of.
+pub const PIPELINE: &str = "suite";
+
+/// The name of that sink.
+pub const SINK: &str = "sink";
+
+/// Where a connection breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// The service never hears of the commit.
+    BeforeCommit,
+    /// The service commits, and the sink never hears of it.
+    AfterCommit,
+}
+
+/// Cuts the next commit of a sink, once; then its service can be reached again.
+pub type Scissors = Box<dyn Fn(Cut) + Send + Sync>;
 
 /// A kind of sink, as the suite needs it. All sinks are opened with [`schema`].
 #[async_trait]
@@ -17,10 +36,15 @@ pub trait Place: Send {
     /// How the sink behaves.
     fn traits(&self) -> SinkTraits;
 
+    /// Whether a claim alone fences earlier owners. Else the new owner's first write does: positions are compared and set.
+    fn fences_by_claim(&self) -> bool {
+        true
+    }
+
     /// From now on sinks are opened at another place, where nothing is.
     async fn renew(&mut self);
 
-    /// Opens the sink at the place, as a new process would.
+    /// Opens the sink [`SINK`] of [`PIPELINE`] at the place, as a new process would.
     async fn open(&mut self) -> Box<dyn Sink>;
 
     /// Opens a sink that dies, as a process does, at its `nth` change of what is stored, from 0: half of these before the
@@ -29,7 +53,12 @@ pub trait Place: Send {
         None
     }
 
-    /// Opens a sink of another pipeline and name that writes to the same target. `None` where none can.
+    /// Opens a sink behind a connection that can be cut. `None` where there is no connection.
+    async fn open_cuttable(&mut self) -> Option<(Box<dyn Sink>, Scissors)> {
+        None
+    }
+
+    /// Opens a sink of another pipeline or name that writes to the same target. `None` where none can.
     async fn open_as(&mut self, _pipeline: &str, _sink: &str) -> Option<Box<dyn Sink>> {
         None
     }
@@ -46,7 +75,7 @@ pub fn schema() -> SchemaRef {
 }
 
 /// Deaths that are tried at most; more changes than that no single write makes.
-const DEATHS: usize = 64;
+const DEATHS: usize = 1000;
 
 /// Runs the whole suite.
 ///
@@ -59,9 +88,11 @@ pub async fn run(place: &mut dyn Place) {
     ranges_that_do_not_fit_store_nothing(place).await;
     an_earlier_owner_is_fenced(place).await;
     plans_are_kept_replaced_and_trimmed(place).await;
+    a_kept_plan_replaces_what_is_stored_from_its_beginning_on(place).await;
     resets_set_and_forget(place).await;
     slices_land_with_their_batch_or_not_at_all(place).await;
     another_sink_leaves_traces_and_takes_over(place).await;
+    cut_commits_are_settled_by_the_next_claim(place).await;
     deaths_lose_and_double_nothing(place).await;
 }
 
@@ -95,7 +126,7 @@ fn write(ranges: &[Range]) -> Write {
     let recipe = Arc::new(Recipe { query: "query".into(), ..Recipe::default() });
     let (rows, provenance) = rows(ranges);
     let plan = Arc::new(Plan { id: format!("w-{time}"), time, recipe, ranges: ranges.to_vec() });
-    Write { plan, ranges: ranges.to_vec(), rows, provenance: Some(provenance), keep: None }
+    Write { plan, ranges: ranges.to_vec(), rows, provenance: Some(provenance), retention: None }
 }
 
 /// The same without rows.
@@ -194,21 +225,44 @@ async fn an_earlier_owner_is_fenced(place: &mut dyn Place) {
     place.renew().await;
     let mut first = claimed(place, &[claim(0, 0)]).await;
     first.write(&write(&[range(0, 0, 3)])).await.expect("it is stored");
-    let mut second = claimed(place, &[claim(0, 0)]).await;
-    let error = first.write(&write(&[range(0, 3, 6)])).await.expect_err("it is another's now");
-    assert_eq!(error.fault, Fault::Fenced, "{error}");
-    second.write(&write(&[range(0, 3, 5)])).await.expect("the new owner writes");
+    let mut second = place.open().await;
+    let mut at = 3;
+    match second.claim(&[claim(0, 0)]).await {
+        Ok(_) if place.fences_by_claim() => {
+            let error = first.write(&write(&[range(0, 3, 6)])).await.expect_err("it is another's now");
+            // A sink of one worker need not know why it can write no more.
+            assert!(error.fault == Fault::Fenced || place.traits().sharing == Sharing::Single, "{error}");
+        }
+        // Until the new owner writes, the earlier one may: the new one learns it, and neither doubles the other's rows.
+        Ok(_) => {
+            first.write(&write(&[range(0, 3, 6)])).await.expect("the new owner has not written yet");
+            let error = second.write(&write(&[range(0, 3, 5)])).await.expect_err("it is not at 3 any more");
+            assert_eq!(error.fault, Fault::Fenced, "{error}");
+            assert_eq!(next(&second.claim(&[claim(0, 0)]).await.expect("it is claimed")), [(0, 6)]);
+            second.write(&write(&[range(0, 6, 7)])).await.expect("the new owner writes");
+            let error = first.write(&write(&[range(0, 6, 9)])).await.expect_err("it is another's now");
+            assert_eq!(error.fault, Fault::Fenced, "{error}");
+            at = 7;
+        }
+        // Where one worker alone may write, another may be refused as long as that one lives.
+        Err(error) => {
+            assert_eq!((place.traits().sharing, error.fault), (Sharing::Single, Fault::Settings), "{error}");
+            first.close().await.expect("it closes");
+            second.claim(&[claim(0, 0)]).await.expect("it is claimed");
+        }
+    }
+    second.write(&write(&[range(0, at, at + 2)])).await.expect("the new owner writes");
     drop(first);
     close(second).await;
     let (held, landed) = seen(place, &[claim(0, 0)]).await;
-    assert_eq!((next(&held), landed), (vec![(0, 5)], offsets(0, 0, 5).collect()));
+    assert_eq!((next(&held), landed), (vec![(0, at + 2)], offsets(0, 0, at + 2).collect()));
 }
 
 /// A write that keeps its plan, and what of the plans ends at or below `floor` goes.
 fn keeping(ranges: &[Range], floor: i64) -> Write {
     let mut write = write(ranges);
-    let pieces: Vec<PlanPart> = write.plan.pieces().collect();
-    write.keep = Some(PlanRetention { pieces, floor: vec![Position { partition: partition(0), next: floor }] });
+    let parts: Vec<PlanPart> = write.plan.parts().collect();
+    write.retention = Some(PlanRetention { parts, floor: vec![Position { partition: partition(0), next: floor }] });
     write
 }
 
@@ -224,17 +278,55 @@ async fn plans_are_kept_replaced_and_trimmed(place: &mut dyn Place) {
     drop(sink);
     let (held, _) = seen(place, &[claim(0, 0)]).await;
     assert_eq!(kept(&held), [(0, 3), (3, 5)], "plans are kept, by offset");
-    assert_eq!(held[0].plans[0], first.plan.pieces().next().expect("one range"), "as they were given");
+    assert_eq!(held[0].plans[0], first.plan.parts().next().expect("one range"), "as they were given");
     let mut sink = claimed(place, &[claim(0, 0)]).await;
     sink.write(&keeping(&[range(0, 5, 6)], 3)).await.expect("it is stored");
     let trim = Write {
-        keep: Some(PlanRetention { pieces: Vec::new(), floor: vec![Position { partition: partition(0), next: 4 }] }),
+        retention: Some(PlanRetention {
+            parts: Vec::new(),
+            floor: vec![Position { partition: partition(0), next: 4 }],
+        }),
         ..empty(&[range(0, 6, 7)])
     };
     sink.write(&trim).await.expect("it is stored");
     drop(sink);
     let (held, _) = seen(place, &[claim(0, 0)]).await;
     assert_eq!(kept(&held), [(3, 5), (5, 6)], "what ends at or below the floor goes, what lies across it stays");
+
+    // A part of a batch that begins in front of the write: the rest of it is written now.
+    let mut sink = claimed(place, &[claim(0, 0)]).await;
+    let whole = keeping(&[range(0, 3, 9)], 0);
+    let rest = Write { plan: whole.plan.clone(), retention: whole.retention.clone(), ..write(&[range(0, 7, 9)]) };
+    sink.write(&rest).await.expect("it is stored");
+    drop(sink);
+    let (held, _) = seen(place, &[claim(0, 0)]).await;
+    assert_eq!(kept(&held), [(3, 9)], "pieces replace what is stored from their begin on");
+    assert_eq!(held[0].plans, whole.plan.parts().collect::<Vec<_>>());
+}
+
+/// Plans that were stored for what was not run yet: others of the same records replace them.
+async fn a_kept_plan_replaces_what_is_stored_from_its_beginning_on(place: &mut dyn Place) {
+    let keeping = |ranges: &[Range], parts: &[Range]| {
+        let mut write = write(ranges);
+        let plan = Plan { ranges: parts.to_vec(), ..Plan::clone(&write.plan) };
+        let floor = vec![Position { partition: partition(0), next: 0 }];
+        write.retention = Some(PlanRetention { parts: plan.parts().collect(), floor });
+        write
+    };
+    place.renew().await;
+    let mut sink = claimed(place, &[claim(0, 0)]).await;
+    for stored in [range(0, 4, 6), range(0, 6, 9)] {
+        let (from, to) = match stored.from {
+            4 => (0, 2),
+            _ => (2, 3),
+        };
+        sink.write(&keeping(&[range(0, from, to)], &[stored])).await.expect("it is stored");
+    }
+    sink.write(&keeping(&[range(0, 3, 4)], &[range(0, 5, 8)])).await.expect("it is stored");
+    drop(sink);
+    let (held, _) = seen(place, &[claim(0, 0)]).await;
+    let kept: Vec<(i64, i64)> = held[0].plans.iter().map(|part| (part.range.from, part.range.to)).collect();
+    assert_eq!(kept, [(5, 8)], "parts that reach beyond the new one's beginning are gone");
 }
 
 async fn resets_set_and_forget(place: &mut dyn Place) {
@@ -278,22 +370,57 @@ async fn slices_land_with_their_batch_or_not_at_all(place: &mut dyn Place) {
 }
 
 async fn another_sink_leaves_traces_and_takes_over(place: &mut dyn Place) {
-    place.renew().await;
-    let mut sink = claimed(place, &[claim(0, 0)]).await;
-    sink.write(&write(&[range(0, 0, 3)])).await.expect("it is stored");
-    close(sink).await;
-    let Some(mut other) = place.open_as("renamed", "other").await else { return };
-    let traces = other.traces().await.expect("traces are read");
-    let of_sink = |trace: &Trace| matches!(trace, Trace::Sink { logs, .. } if logs.as_slice() == ["log"]);
-    assert!(traces.iter().any(of_sink), "{traces:?}");
-    close(other).await;
-    let mut sink = place.open().await;
-    sink.hand_over("renamed", "other").await.expect("it is handed over");
-    assert_eq!(sink.positions().await.expect("positions are read"), [], "nothing stays behind");
-    close(sink).await;
-    let mut other = place.open_as("renamed", "other").await.expect("it was there before");
-    assert_eq!(next(&other.positions().await.expect("positions are read")), [(0, 3)]);
-    close(other).await;
+    for (pipeline, name) in [(PIPELINE, "renamed"), ("renamed", SINK)] {
+        place.renew().await;
+        let mut sink = claimed(place, &[claim(0, 0)]).await;
+        let kept = keeping(&[range(0, 0, 3)], 0);
+        sink.write(&kept).await.expect("it is stored");
+        assert_eq!(sink.traces().await.expect("traces are read"), [], "its own are not traces");
+        close(sink).await;
+        let Some(mut other) = place.open_as(pipeline, name).await else { return };
+        let traces = other.traces().await.expect("traces are read");
+        let of_sink = |trace: &Trace| matches!(trace, Trace::Sink { logs, .. } if logs.as_slice() == ["log"]);
+        assert!(traces.iter().any(of_sink), "{pipeline}/{name}: {traces:?}");
+        close(other).await;
+        let mut sink = place.open().await;
+        sink.hand_over(pipeline, name).await.expect("it is handed over");
+        assert_eq!(sink.positions().await.expect("positions are read"), [], "nothing stays behind");
+        close(sink).await;
+        let mut other = place.open_as(pipeline, name).await.expect("it was there before");
+        let held = other.positions().await.expect("positions are read");
+        assert_eq!(next(&held), [(0, 3)]);
+        assert_eq!(held[0].plans, kept.plan.parts().collect::<Vec<_>>(), "with its plans");
+        close(other).await;
+    }
+}
+
+/// The sink itself goes on: it claims again, believes, and writes what is lacking.
+async fn cut_commits_are_settled_by_the_next_claim(place: &mut dyn Place) {
+    for cut in [Cut::BeforeCommit, Cut::AfterCommit] {
+        place.renew().await;
+        let Some((mut sink, scissors)) = place.open_cuttable().await else { return };
+        sink.claim(&[claim(0, 0)]).await.expect("it is claimed");
+        sink.write(&write(&[range(0, 0, 2)])).await.expect("it is stored");
+        scissors(cut);
+        let outcome = sink.write(&write(&[range(0, 2, 5)])).await;
+        let held = sink.claim(&[claim(0, 0)]).await.expect("the service is there again");
+        let stored = match next(&held).as_slice() {
+            [(0, 2)] => false,
+            [(0, 5)] => true,
+            other => panic!("{cut:?}: a write, stored in part: {other:?}"),
+        };
+        match outcome {
+            Ok(_) => assert!(stored, "{cut:?}: what was told to be stored is lost"),
+            Err(error) => assert_eq!(error.fault, Fault::Unavailable, "{cut:?}: {error}"),
+        }
+        if !stored {
+            sink.write(&write(&[range(0, 2, 5)])).await.expect("what is lacking is stored");
+        }
+        sink.write(&write(&[range(0, 5, 6)])).await.expect("it goes on");
+        close(sink).await;
+        let (held, landed) = seen(place, &[claim(0, 0)]).await;
+        assert_eq!((next(&held), landed), (vec![(0, 6)], offsets(0, 0, 6).collect()), "{cut:?}");
+    }
 }
 
 /// Dies at each change in turn, then goes on as the run loop does: it claims, believes, and writes what is lacking.

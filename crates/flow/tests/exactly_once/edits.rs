@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use fastrand::Rng;
 use foretell_flow::*;
 use tokio_util::sync::CancellationToken;
 
@@ -21,8 +22,8 @@ fn way(seed: u64) -> Way {
 }
 
 /// A life that ends somewhere, with all its tasks: another edition of the file may follow another leader.
-async fn live(world: &mut World, today: &Edition, before: &[Edition], seed: u64, dice: &mut Dice) {
-    kill(worker_of(world, today, before, way(seed)), Duration::from_millis(dice.roll(25))).await;
+async fn live(world: &mut World, today: &Edition, before: &[Edition], seed: u64, random: &mut Rng) {
+    kill(worker_of(world, today, before, way(seed)), Duration::from_millis(random.u64(..25))).await;
 }
 
 /// Runs for so long; what a crash leaves is what the stores hold.
@@ -67,10 +68,10 @@ fn same(world: &World, one: &str, other: &str, seed: u64) {
     }
 }
 
-fn shuffled<T: Clone>(items: &[T], dice: &mut Dice) -> Vec<T> {
+fn shuffled<T: Clone>(items: &[T], random: &mut Rng) -> Vec<T> {
     let mut items = items.to_vec();
     for at in (1..items.len()).rev() {
-        items.swap(at, dice.roll(at as u64 + 1) as usize);
+        items.swap(at, random.u64(..at as u64 + 1) as usize);
     }
     items
 }
@@ -84,14 +85,14 @@ async fn many(test: impl AsyncFn(u64) + Copy + Send + 'static) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sinks_in_another_order_and_columns_in_another_order_change_no_row() {
     many(async |seed| {
-        let (mut world, mut dice) = (World::new(), Dice(seed * 1013 + 7));
+        let (mut world, mut random) = (World::new(), Rng::with_seed(seed * 1013 + 7));
         let all = [("a", false), ("b", false), ("c", false)];
         let editions = [edition("straight", &COLUMNS, &all), edition("swapped", &SWAPPED, &all)];
         for life in 0..6 {
-            let today = Edition { sinks: shuffled(&all, &mut dice), ..editions[dice.roll(2) as usize].clone() };
-            live(&mut world, &today, &editions, seed * 100 + life, &mut dice).await;
+            let today = Edition { sinks: shuffled(&all, &mut random), ..editions[random.u64(..2) as usize].clone() };
+            live(&mut world, &today, &editions, seed * 100 + life, &mut random).await;
         }
-        let today = Edition { sinks: shuffled(&all, &mut dice), ..editions[0].clone() };
+        let today = Edition { sinks: shuffled(&all, &mut random), ..editions[0].clone() };
         to_the_end(&mut world, &today, &editions, seed * 100 + 99).await;
         all.iter().for_each(|(sink, _)| exactly(&world, sink, false, seed));
         same(&world, "a", "b", seed);
@@ -103,15 +104,15 @@ async fn sinks_in_another_order_and_columns_in_another_order_change_no_row() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sinks_that_come_go_and_come_again_get_what_is_theirs() {
     many(async |seed| {
-        let (mut world, mut dice) = (World::new(), Dice(seed * 4099 + 3));
+        let (mut world, mut random) = (World::new(), Rng::with_seed(seed * 4099 + 3));
         let (kept, moving) = ([("a", false), ("b", false)], [("c", false), ("own", true)]);
         let mut editions = Vec::new();
         for (life, name) in ["0", "1", "2", "3", "4", "5"].into_iter().enumerate() {
-            let come = moving.into_iter().filter(|_| dice.roll(2) == 0);
+            let come = moving.into_iter().filter(|_| random.u64(..2) == 0);
             let sinks: Vec<_> = kept.into_iter().chain(come).collect();
-            let columns: &[&str] = if dice.roll(2) == 0 { &COLUMNS } else { &SWAPPED };
-            let today = edition(name, columns, &shuffled(&sinks, &mut dice));
-            live(&mut world, &today, &editions, seed * 100 + life as u64, &mut dice).await;
+            let columns: &[&str] = if random.u64(..2) == 0 { &COLUMNS } else { &SWAPPED };
+            let today = edition(name, columns, &shuffled(&sinks, &mut random));
+            live(&mut world, &today, &editions, seed * 100 + life as u64, &mut random).await;
             editions.push(today);
         }
         let sinks: Vec<_> = kept.into_iter().chain(moving).collect();
@@ -125,15 +126,15 @@ async fn sinks_that_come_go_and_come_again_get_what_is_theirs() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sinks_restored_from_a_backup_get_what_they_lost_and_the_others_keep_to_their_plans() {
     many(async |seed| {
-        let (mut world, mut dice) = (World::new(), Dice(seed * 257 + 11));
+        let (mut world, mut random) = (World::new(), Rng::with_seed(seed * 257 + 11));
         let all = [("a", false), ("b", false), ("c", false), ("d", false)];
         let edition = edition("only", &COLUMNS, &all);
         let mut backup = None;
         for life in 0..7 {
             // A leader's backup would lack plans, too, that the others need.
-            let sinks = [shuffled(&all[..2], &mut dice), shuffled(&all[2..], &mut dice)].concat();
+            let sinks = [shuffled(&all[..2], &mut random), shuffled(&all[2..], &mut random)].concat();
             let today = Edition { sinks, ..edition.clone() };
-            live(&mut world, &today, &[], seed * 100 + life, &mut dice).await;
+            live(&mut world, &today, &[], seed * 100 + life, &mut random).await;
             if life == 2 {
                 backup = Some(world.get("c").map(|store| store.lock().unwrap().clone()).unwrap_or_default());
             }
@@ -156,13 +157,13 @@ async fn sinks_restored_from_a_backup_get_what_they_lost_and_the_others_keep_to_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whole_batches_fill_what_a_sink_lacks_and_stop_where_the_others_are() {
     many(async |seed| {
-        let (mut world, mut dice) = (World::new(), Dice(seed * 521 + 5));
+        let (mut world, mut random) = (World::new(), Rng::with_seed(seed * 521 + 5));
         let whole =
             |sinks: &[(&'static str, bool)]| Edition { scope: Scope::Batch, ..edition("whole", &COLUMNS, sinks) };
         let two = whole(&[("a", false), ("b", false)]);
         let mut backup = Store::default();
         for life in 0..4 {
-            live(&mut world, &two, &[], seed * 100 + life, &mut dice).await;
+            live(&mut world, &two, &[], seed * 100 + life, &mut random).await;
             if life == 1 {
                 backup = world["b"].lock().unwrap().clone();
             }
@@ -213,13 +214,13 @@ impl Sink for Away {
     async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Checkpoint>, StageError> {
         let mut store = self.0.lock().unwrap();
         store.positions.extend(claims.iter().map(|claim| (claim.partition.clone(), claim.start)));
-        let holding = |claim: &Claim| Checkpoint {
+        let checkpoint = |claim: &Claim| Checkpoint {
             partition: claim.partition.clone(),
             identity: claim.identity.clone(),
             next: claim.start,
             plans: Vec::new(),
         };
-        Ok(claims.iter().map(holding).collect())
+        Ok(claims.iter().map(checkpoint).collect())
     }
 
     async fn write(&mut self, _: &Write) -> Result<Written, StageError> {

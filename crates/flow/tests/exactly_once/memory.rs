@@ -9,22 +9,11 @@ use arrow::array::{ArrayRef, AsArray, BinaryArray, BooleanArray, Int64Array, Rec
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef};
 use async_trait::async_trait;
+use fastrand::Rng;
 use foretell_flow::*;
 
 pub(crate) const PARTITIONS: i32 = 3;
 pub(crate) const RECORDS: i64 = 400;
-
-/// xorshift64*: the same faults for the same seed.
-pub(crate) struct Dice(pub(crate) u64);
-
-impl Dice {
-    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % sides
-    }
-}
 
 pub(crate) fn partition(index: i32) -> Partition {
     Partition { topic: "orders".into(), index }
@@ -35,7 +24,7 @@ pub(crate) fn is_bad(index: i32, offset: i64) -> bool {
 }
 
 pub(crate) struct MemorySource {
-    pub(crate) dice: Dice,
+    pub(crate) random: Rng,
     pub(crate) at: HashMap<i32, i64>,
     pub(crate) assigned: bool,
     pub(crate) rebalances: bool,
@@ -47,6 +36,8 @@ pub(crate) struct MemorySource {
     pub(crate) notes: Vec<String>,
     /// Where the group is.
     pub(crate) committed: HashMap<i32, i64>,
+    /// The ends that it tells first, of a log that grows.
+    pub(crate) ends: Vec<i64>,
     /// How often it was asked how far behind positions are.
     pub(crate) asked: Arc<AtomicU64>,
 }
@@ -55,7 +46,7 @@ impl MemorySource {
     /// One that has all partitions, from the beginning.
     pub(crate) fn quiet() -> MemorySource {
         MemorySource {
-            dice: Dice(1),
+            random: Rng::with_seed(1),
             at: (0..PARTITIONS).map(|index| (index, 0)).collect(),
             assigned: false,
             rebalances: false,
@@ -63,6 +54,7 @@ impl MemorySource {
             later: Vec::new(),
             notes: Vec::new(),
             committed: HashMap::new(),
+            ends: Vec::new(),
             asked: Arc::default(),
         }
     }
@@ -76,7 +68,7 @@ impl Source for MemorySource {
             self.assigned = true;
             return Ok(Event::Assigned((0..PARTITIONS).map(partition).collect()));
         }
-        if self.rebalances && self.dice.roll(40) == 0 {
+        if self.rebalances && self.random.u64(..40) == 0 {
             self.assigned = false;
             return Ok(Event::Revoked);
         }
@@ -84,7 +76,7 @@ impl Source for MemorySource {
         let mut reached = Vec::new();
         for index in 0..PARTITIONS {
             let at = self.at[&index];
-            let to = (at + self.dice.roll(12) as i64).min(RECORDS).min(at + demand.rows as i64);
+            let to = (at + self.random.u64(..12) as i64).min(RECORDS).min(at + demand.rows as i64);
             for offset in at..to {
                 let value = if is_bad(index, offset) { "?".into() } else { offset.to_string() };
                 builder.push(index, offset, None, Some(b"k"), Some(value.as_bytes()), Vec::new());
@@ -106,11 +98,12 @@ impl Source for MemorySource {
     }
 
     async fn bounds(&mut self, partitions: &[Partition]) -> Result<Vec<Bounds>, StageError> {
+        let end = self.ends.pop().unwrap_or(RECORDS);
         let bound = |partition: &Partition| Bounds {
             partition: partition.clone(),
             identity: "log".into(),
             first: 0,
-            end: RECORDS,
+            end,
             // `start: latest` where partitions come later, or the group is somewhere.
             start: if self.later.is_empty() && self.committed.is_empty() { 0 } else { RECORDS },
             committed: self.committed.get(&partition.index).copied(),
@@ -129,7 +122,7 @@ impl Source for MemorySource {
         Ok(self.notes.clone())
     }
 
-    fn upkeep(&mut self) -> Arc<dyn Upkeep> {
+    fn housekeeping(&mut self) -> Arc<dyn Housekeeping> {
         Arc::new(Advisory(self.asked.clone()))
     }
 }
@@ -138,10 +131,10 @@ impl Source for MemorySource {
 struct Advisory(Arc<AtomicU64>);
 
 #[async_trait]
-impl Upkeep for Advisory {
-    async fn behind(&self, positions: &[Position]) -> Result<i64, StageError> {
+impl Housekeeping for Advisory {
+    async fn behind(&self, positions: &[Position]) -> Result<Vec<i64>, StageError> {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Ok(positions.iter().map(|position| RECORDS - position.next).sum())
+        Ok(positions.iter().map(|position| RECORDS - position.next).collect())
     }
 
     async fn commit(&self, _: &[Position], _: &str) -> Result<(), StageError> {
@@ -295,7 +288,7 @@ pub(crate) struct Store {
 struct MemorySink {
     store: Arc<Mutex<Store>>,
     schema: SchemaRef,
-    dice: Dice,
+    random: Rng,
     faults: bool,
     atomic: bool,
     owner: u64,
@@ -304,15 +297,15 @@ struct MemorySink {
 }
 
 impl MemorySink {
-    fn holdings(&self, store: &Store) -> Vec<Checkpoint> {
-        let plans = |p: &Partition| store.plans.iter().filter(|piece| piece.range.partition == *p).cloned().collect();
-        let holding = |(p, next): (&Partition, &i64)| Checkpoint {
+    fn checkpoints(&self, store: &Store) -> Vec<Checkpoint> {
+        let plans = |p: &Partition| store.plans.iter().filter(|part| part.range.partition == *p).cloned().collect();
+        let checkpoint = |(p, next): (&Partition, &i64)| Checkpoint {
             partition: p.clone(),
             identity: "log".into(),
             next: *next,
             plans: plans(p),
         };
-        store.positions.iter().map(holding).collect()
+        store.positions.iter().map(checkpoint).collect()
     }
 
     fn apply(&self, write: &Write, aside: &[RecordBatch], partitions: &[i32]) -> Result<(), StageError> {
@@ -344,15 +337,15 @@ impl MemorySink {
                 }
             }
         }
-        if let Some(keep) = &write.keep {
+        if let Some(keep) = &write.retention {
             let floor: HashMap<_, _> = keep.floor.iter().map(|p| (&p.partition, p.next)).collect();
-            for piece in keep.pieces.iter().filter(|p| partitions.contains(&p.range.partition.index)) {
+            for part in keep.parts.iter().filter(|p| partitions.contains(&p.range.partition.index)) {
                 store
                     .plans
-                    .retain(|kept| kept.range.partition != piece.range.partition || kept.range.to <= piece.range.from);
-                store.plans.push(piece.clone());
+                    .retain(|kept| kept.range.partition != part.range.partition || kept.range.to <= part.range.from);
+                store.plans.push(part.clone());
             }
-            store.plans.retain(|piece| floor.get(&piece.range.partition).is_none_or(|f| piece.range.to > *f));
+            store.plans.retain(|part| floor.get(&part.range.partition).is_none_or(|f| part.range.to > *f));
         }
         Ok(())
     }
@@ -361,11 +354,11 @@ impl MemorySink {
 #[async_trait]
 impl Sink for MemorySink {
     async fn positions(&mut self) -> Result<Vec<Checkpoint>, StageError> {
-        Ok(self.holdings(&self.store.lock().unwrap()))
+        Ok(self.checkpoints(&self.store.lock().unwrap()))
     }
 
     async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Checkpoint>, StageError> {
-        if self.faults && self.dice.roll(10) == 0 {
+        if self.faults && self.random.u64(..10) == 0 {
             return Err(StageError::unavailable("away"));
         }
         self.aside.clear();
@@ -376,12 +369,12 @@ impl Sink for MemorySink {
             store.positions.entry(claim.partition.clone()).or_insert(claim.start);
             store.begin.entry(claim.partition.clone()).or_insert(claim.start);
         }
-        Ok(self.holdings(&store))
+        Ok(self.checkpoints(&store))
     }
 
     async fn slice(&mut self, rows: &RecordBatch) -> Result<(), StageError> {
-        tokio::time::sleep(Duration::from_micros(self.dice.roll(100))).await;
-        if self.faults && self.dice.roll(400) == 0 {
+        tokio::time::sleep(Duration::from_micros(self.random.u64(..100))).await;
+        if self.faults && self.random.u64(..400) == 0 {
             return Err(StageError::unavailable("lost before it was set aside"));
         }
         self.aside.push(rows.clone());
@@ -391,8 +384,8 @@ impl Sink for MemorySink {
     async fn write(&mut self, write: &Write) -> Result<Written, StageError> {
         let aside = std::mem::take(&mut self.aside);
         let all: Vec<i32> = write.ranges.iter().map(|range| range.partition.index).collect();
-        let fate = if self.faults { self.dice.roll(25) } else { u64::MAX };
-        tokio::time::sleep(Duration::from_micros(self.dice.roll(300))).await;
+        let fate = if self.faults { self.random.u64(..25) } else { u64::MAX };
+        tokio::time::sleep(Duration::from_micros(self.random.u64(..300))).await;
         match fate {
             0 => return Err(StageError::unavailable("lost before the commit")),
             1 => {
@@ -405,7 +398,7 @@ impl Sink for MemorySink {
             }
             _ => self.apply(write, &aside, &all)?,
         }
-        tokio::time::sleep(Duration::from_micros(self.dice.roll(300))).await;
+        tokio::time::sleep(Duration::from_micros(self.random.u64(..300))).await;
         Ok(Written::default())
     }
 
@@ -452,7 +445,7 @@ pub(crate) fn worker_of(world: &mut World, today: &Edition, editions: &[Edition]
             inner: Box::new(MemorySink {
                 store: world.entry(name).or_default().clone(),
                 schema: schema.clone(),
-                dice: Dice(seed * 31 + index as u64 + 1),
+                random: Rng::with_seed(seed * 31 + index as u64 + 1),
                 faults,
                 atomic,
                 owner: 0,
@@ -468,7 +461,7 @@ pub(crate) fn worker_of(world: &mut World, today: &Edition, editions: &[Edition]
         }
     };
     let sinks = names.into_iter().enumerate().map(sink).collect();
-    let source = MemorySource { dice: Dice(seed * 77 + 5), rebalances: faults, ..MemorySource::quiet() };
+    let source = MemorySource { random: Rng::with_seed(seed * 77 + 5), rebalances: faults, ..MemorySource::quiet() };
     Worker {
         source: Box::new(source),
         sinks,
@@ -483,6 +476,7 @@ pub(crate) fn worker_of(world: &mut World, today: &Edition, editions: &[Edition]
             exclusive,
             sliced,
         },
+        clock: Arc::new(SystemClock),
         stats: Arc::default(),
     }
 }

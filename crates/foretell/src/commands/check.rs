@@ -1,40 +1,107 @@
 //! `foretell check`: everything that can be wrong, found before any record moves.
 
+use std::fmt::Display;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
 use foretell_flow::Sharing;
+use serde_json::{Map, Value, json};
 
 use crate::pipeline::{EncodingFacts, Pipeline};
-use crate::pipeline_file::PipelineFile;
+use crate::pipeline_file::{FileError, PipelineFile};
 use crate::terminal::println;
 
 /// Check a pipeline: its file, models, queries and every service it needs; move nothing
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   foretell check pipeline.yaml
-  DATABASE_URL=mysql://… foretell check pipeline.yaml && foretell run pipeline.yaml")]
+  DATABASE_URL=mysql://… foretell check pipeline.yaml && foretell run pipeline.yaml
+  foretell check --offline --json pipeline.yaml")]
 pub(crate) struct CheckArgs {
     /// The pipeline file
     pipeline: PathBuf,
+    /// Reach no service: only the file, the models, tables in files and the query are checked. A file source without
+    /// `decode` is still looked at
+    #[arg(long)]
+    offline: bool,
+    /// Print JSON: what was found, or the error with its line
+    #[arg(long)]
+    json: bool,
 }
 
+/// Runs the command.
 pub(crate) async fn run(args: CheckArgs) -> Result<()> {
-    let pipeline = Pipeline::prepare(PipelineFile::load(&args.pipeline)?).await?;
+    let mut report = Report { json: args.json, members: Map::new() };
+    let outcome = check(&args, &mut report).await;
+    if args.json {
+        report.members.insert("ok".to_string(), Value::from(outcome.is_ok()));
+        if let Err(error) = &outcome {
+            report.members.insert("error".to_string(), described(error));
+        }
+        std::io::stdout().write_all(format!("{:#}\n", Value::Object(report.members)).as_bytes())?;
+    }
+    outcome
+}
+
+/// An error by its parts, where it is one of the pipeline file.
+fn described(error: &anyhow::Error) -> Value {
+    match error.downcast_ref::<FileError>() {
+        Some(FileError { file, line, path, message, remedy }) => {
+            json!({ "file": file, "line": line, "path": path, "message": message, "remedy": remedy })
+        }
+        None => json!({ "message": format!("{error:#}") }),
+    }
+}
+
+/// What was found so far: printed as it is found, or kept as JSON.
+struct Report {
+    json: bool,
+    members: Map<String, Value>,
+}
+
+impl Report {
+    /// A line; without a name it belongs to the one before.
+    fn line(&self, name: &str, text: impl Display) {
+        if !self.json {
+            println!("{name:<10}{text}");
+        }
+    }
+
+    fn member(&mut self, name: &str, value: Value) {
+        self.members.insert(name.to_string(), value);
+    }
+}
+
+async fn check(args: &CheckArgs, report: &mut Report) -> Result<()> {
+    let file = PipelineFile::load(&args.pipeline)?;
+    if let Some(table) = file.tables.iter().find(|table| args.offline && table.kind != "file") {
+        let remedy = "leave `--offline` out, or try the query with a file in its place";
+        return Err(file.error(&["tables", &table.name], "`--offline` does not reach a database", remedy).into());
+    }
+    let pipeline = Pipeline::prepare(file).await?;
     let file = &pipeline.file;
-    println!("pipeline  {}", file.name);
+    report.line("pipeline", &file.name);
+    report.member("pipeline", Value::from(file.name.as_str()));
+    let mut models = Vec::new();
     for entry in &file.models {
         if let Some((sha256, model)) = pipeline.models.get(&entry.name) {
             let signature = model.model.signature();
             let names = signature.names().map_or_else(|| "by position".to_string(), |names| names.join(", "));
-            println!("model     {}: {} ({})", entry.name, model.model.describe().root.class, &sha256[..12]);
-            println!("          {} features: {names}", signature.inputs.len());
+            let class = model.model.describe().root.class.clone();
+            report.line("model", format!("{}: {class} ({})", entry.name, &sha256[..12]));
+            report.line("", format!("{} features: {names}", signature.inputs.len()));
+            models.push(json!({
+                "name": entry.name, "class": class, "sha256": sha256, "inputs": signature.inputs.len(),
+                "names": signature.names(),
+            }));
         }
     }
+    report.member("models", Value::from(models));
     for (entry, EncodingFacts { class, labels, sha256 }) in file.encodings.iter().zip(&pipeline.encodings) {
         let sha256 = sha256.as_ref().map_or_else(|| "in this file".to_string(), |sha256| sha256[..12].to_string());
-        println!("encoding  {}: {class}, {labels} labels ({sha256})", entry.name);
+        report.line("encoding", format!("{}: {class}, {labels} labels ({sha256})", entry.name));
     }
     for entry in &file.tables {
         let Some(version) = pipeline.table(&entry.name) else { continue };
@@ -42,24 +109,36 @@ pub(crate) async fn run(args: CheckArgs) -> Result<()> {
         let columns: Vec<String> = schema.fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect();
         let key =
             if entry.key.is_empty() { "none: a record may match several rows".into() } else { entry.key.join(", ") };
-        println!("table     {}: {} rows ({})", entry.name, version.batch.num_rows(), &version.sha256[..12]);
-        println!("          {} columns: {}; key {key}", columns.len(), columns.join(", "));
+        report.line("table", format!("{}: {} rows ({})", entry.name, version.batch.num_rows(), &version.sha256[..12]));
+        report.line("", format!("{} columns: {}; key {key}", columns.len(), columns.join(", ")));
     }
     let columns: Vec<String> =
         pipeline.planned.result.fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect();
-    println!("query     {}: {}", pipeline.planned.kind, columns.join(", "));
+    report.line("query", format!("{}: {}", pipeline.planned.kind, columns.join(", ")));
+    let columns: Vec<Value> = (pipeline.planned.result.fields().iter())
+        .map(|field| json!({ "name": field.name(), "type": field.data_type().to_string() }))
+        .collect();
+    report.member("query", json!({ "scope": pipeline.planned.kind, "columns": columns }));
+    if args.offline {
+        report.line("ok", "as far as can be said without reaching a service");
+        return Ok(());
+    }
     let mut source = pipeline.look_at_source("check").await?;
-    println!("source    {}", file.source.settings.describe());
+    report.line("source", file.source.settings.describe());
+    report.member("source", json!({ "kind": file.source.kind, "description": file.source.settings.describe() }));
     for line in pipeline.report().await? {
-        println!("          {line}");
+        report.line("", line);
     }
     for line in pipeline.try_out().await? {
-        println!("          {line}");
+        report.line("", line);
     }
     if let Some(from) = &pipeline.inferred {
-        println!("decode    {}: {} (from {from})", pipeline.decode.kind, columns_of(&pipeline.decode.settings));
+        report.line(
+            "decode",
+            format!("{}: {} (from {from})", pipeline.decode.kind, columns_of(&pipeline.decode.settings)),
+        );
     }
-    let mut sinks = Vec::new();
+    let (mut sinks, mut told) = (Vec::new(), Vec::new());
     for (index, sink) in pipeline.sinks().iter().enumerate() {
         sinks.push(pipeline.open_sink(index, "check").await?);
         let traits = sink.settings.traits();
@@ -74,12 +153,14 @@ pub(crate) async fn run(args: CheckArgs) -> Result<()> {
             Sharing::Machine => ", one machine",
             Sharing::Shared => "",
         };
-        println!("sink      {}: {} ({promise}{sharing})", sink.name, sink.settings.describe());
+        told.push(json!({ "name": sink.name, "description": sink.settings.describe(), "promise": promise }));
+        report.line("sink", format!("{}: {} ({promise}{sharing})", sink.name, sink.settings.describe()));
     }
+    report.member("sinks", Value::from(told));
     pipeline.check_state().await?;
     pipeline.recall(&mut sinks).await?;
     foretell_flow::check_positions(&file.name, &mut *source, &mut sinks).await?;
-    println!("ok        nothing moved; `foretell run {}` runs it", args.pipeline.display());
+    report.line("ok", format!("nothing moved; `foretell run {}` runs it", args.pipeline.display()));
     Ok(())
 }
 

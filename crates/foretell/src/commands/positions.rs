@@ -138,7 +138,7 @@ async fn show(pipeline: Pipeline) -> Result<()> {
     );
     for (sink, partition, next, plans) in rows {
         let position = Position { partition: partition.clone(), next };
-        let behind = source.upkeep().behind(std::slice::from_ref(&position)).await?;
+        let behind = source.housekeeping().behind(std::slice::from_ref(&position)).await?.into_iter().sum::<i64>();
         let bound = bounds.iter().find(|bound| bound.partition == partition);
         let cell = |value: Option<i64>| value.map_or_else(|| "-".to_string(), |value| value.to_string());
         println!(
@@ -193,7 +193,7 @@ fn chosen(pipeline: &Pipeline, sink: Option<&str>) -> Result<Vec<String>> {
     Ok(meant.filter(|one| one.settings.traits().keeps_positions).map(|sink| sink.name.to_string()).collect())
 }
 
-/// Asks whoever sits at the terminal; where nobody does, `--yes` has to say it.
+/// Asks at the terminal; without one, `--yes` is needed.
 fn confirm(pipeline: &str, partition: Option<&Partition>, sinks: &[String]) -> Result<()> {
     let what =
         partition.map_or_else(|| "all positions".to_string(), |partition| format!("the position of {partition}"));

@@ -12,16 +12,17 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::http;
 use crate::pipeline::{Begin, Pipeline};
 use crate::pipeline_file::{PipelineFile, TriggerMode};
 
-/// A drain that takes longer is cut off: what is not stored by then is replayed at the next start.
+/// A drain that takes longer is ended: what is not stored by then is replayed at the next start.
 pub(crate) const LEAVE_WITHIN: Duration = Duration::from_millis(9_500);
 
-/// Of a dry run nothing needs to be stored; the table that is being printed may end.
+/// In a dry run nothing needs to be stored; the table that is being printed may end.
 const LEAVE_DRY_RUN_WITHIN: Duration = Duration::from_millis(500);
 
-/// A job over what was there, of which no record was good: it went to its end, and yet nothing came of it.
+/// A job over what was there, of which no record was good: it went to its end, but no result came of it.
 #[derive(Debug)]
 pub(crate) struct AllBad {
     records: u64,
@@ -97,6 +98,7 @@ pub(crate) async fn run_pipeline(
     ready: impl FnOnce(),
 ) -> Result<()> {
     pipeline.allow_workers(workers)?;
+    let server = http::Server::start(&pipeline, &shutdown).await?;
     let mut known = HashSet::new();
     let mut open = Vec::new();
     for index in 0..workers {
@@ -112,7 +114,10 @@ pub(crate) async fn run_pipeline(
     let tables = pipeline.refresh_tables(true, &shutdown);
     ready();
     let seen = pipeline.file.source.settings.seen_before().await;
-    let total = run_workers(&pipeline, open, tables, shutdown.clone(), started).await?;
+    open.iter().for_each(|worker| server.telemetry.watch(&worker.settings.worker, worker.stats.clone()));
+    let total = run_workers(&pipeline, open, tables, shutdown.clone(), started).await;
+    server.end().await;
+    let total = total?;
     // A run that was told to stop may have left something.
     if pipeline.file.trigger.mode == TriggerMode::AvailableNow && !shutdown.is_cancelled() {
         pipeline.complete().await?;
@@ -180,7 +185,7 @@ async fn run_workers(
     outcome.map(|()| total)
 }
 
-/// The first signal drains, which may take so long; the second leaves at once.
+/// The first signal drains, for at most `leave_within`; the second leaves at once.
 pub(crate) async fn signals(shutdown: CancellationToken, leave_within: Duration) {
     let _ = signal().await;
     info!("stopping: finishing what is under way");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use foretell_connect::kind::DecodeText;
+use foretell_connect::kind::DecodeSpec;
 use foretell_decode::MISSING;
 use foretell_model::Model;
 
@@ -54,7 +54,7 @@ pub(super) async fn tables(file: &PipelineFile) -> Result<BTreeMap<String, Table
 }
 
 /// How values are decoded: what the file says, completed by what the source finds.
-pub(super) async fn decode(file: &PipelineFile) -> Result<(DecodeText, Option<String>), FileError> {
+pub(super) async fn decode(file: &PipelineFile) -> Result<(DecodeSpec, Option<String>), FileError> {
     if let Some(decode) = file.decode.as_ref().filter(|_| !file.infer) {
         return Ok((decode.clone(), None));
     }
@@ -65,7 +65,7 @@ pub(super) async fn decode(file: &PipelineFile) -> Result<(DecodeText, Option<St
 
 /// Of CSV, words that mean a missing value and are a level of a model are values in the columns of that level's name: the
 /// model can only have met them as such. Where the file says what is missing, that counts.
-pub(super) fn keep_levels<'a>(decode: &mut DecodeText, models: impl Iterator<Item = &'a Model>) {
+pub(super) fn keep_levels<'a>(decode: &mut DecodeSpec, models: impl Iterator<Item = &'a Model>) {
     let names_words = decode.settings.get("missing").is_some();
     let Some(columns) = decode.settings.get_mut("columns").and_then(serde_json::Value::as_array_mut) else { return };
     if decode.kind != "csv" || names_words {

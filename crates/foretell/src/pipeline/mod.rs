@@ -25,7 +25,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use foretell_connect::kind::DecodeText;
+use foretell_connect::kind::DecodeSpec;
+use foretell_flow::{StageFactory, Stages};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -43,7 +44,7 @@ pub(crate) struct Pipeline {
     /// What the file says.
     pub(crate) file: PipelineFile,
     /// How values are decoded.
-    pub(crate) decode: DecodeText,
+    pub(crate) decode: DecodeSpec,
     /// What that was found out from, where the file does not say it.
     pub(crate) inferred: Option<String>,
     /// What is known of its queries.
@@ -79,6 +80,11 @@ impl Pipeline {
             self.artifacts.keep(artifact, bytes).await?;
         }
         self.recipes.keep().await
+    }
+
+    /// Today's decoder and queries.
+    pub(crate) fn stages(&self) -> Result<Stages> {
+        Ok(self.recipes.stages(&self.recipes.recipe())?)
     }
 
     /// A reference table as it is now.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use async_trait::async_trait;
 use clap::ValueEnum;
 use foretell_connect::console;
-use foretell_flow::{Bounds, Demand, Event, Partition, Position, Source, StageError, Upkeep, Worker};
+use foretell_flow::{Bounds, Demand, Event, Housekeeping, Partition, Position, Source, StageError, Worker};
 
 use super::Pipeline;
 
@@ -43,7 +43,7 @@ impl Pipeline {
         context.observe = true;
         let source = self.file.source.settings.open(&context, false).await;
         let source = source.map_err(|error| self.at(&["source", self.file.source.kind], error))?;
-        let source = Observed { source, begin, stored, reached: Reached::default() };
+        let source = Observed { source, begin, stored, reached: Committed::default() };
         Ok(self.assemble(Box::new(source), sinks, WORKER, HashSet::new()))
     }
 
@@ -72,7 +72,7 @@ struct Observed {
     source: Box<dyn Source>,
     begin: Begin,
     stored: HashMap<Partition, i64>,
-    reached: Reached,
+    reached: Committed,
 }
 
 #[async_trait]
@@ -103,21 +103,21 @@ impl Source for Observed {
         self.source.seek(positions).await
     }
 
-    fn upkeep(&mut self) -> Arc<dyn Upkeep> {
-        Arc::new(Apart { upkeep: self.source.upkeep(), reached: self.reached.clone() })
+    fn housekeeping(&mut self) -> Arc<dyn Housekeeping> {
+        Arc::new(NoHousekeeping { housekeeping: self.source.housekeeping(), reached: self.reached.clone() })
     }
 }
 
 /// Housekeeping of a dry run.
-struct Apart {
-    upkeep: Arc<dyn Upkeep>,
-    reached: Reached,
+struct NoHousekeeping {
+    housekeeping: Arc<dyn Housekeeping>,
+    reached: Committed,
 }
 
 #[async_trait]
-impl Upkeep for Apart {
-    async fn behind(&self, positions: &[Position]) -> Result<i64, StageError> {
-        self.upkeep.behind(positions).await
+impl Housekeeping for NoHousekeeping {
+    async fn behind(&self, positions: &[Position]) -> Result<Vec<i64>, StageError> {
+        self.housekeeping.behind(positions).await
     }
 
     async fn commit(&self, positions: &[Position], _: &str) -> Result<(), StageError> {
@@ -127,8 +127,8 @@ impl Upkeep for Apart {
 }
 
 /// What would have been committed.
-type Reached = Arc<Mutex<HashMap<Partition, i64>>>;
+type Committed = Arc<Mutex<HashMap<Partition, i64>>>;
 
-fn lock(reached: &Reached) -> std::sync::MutexGuard<'_, HashMap<Partition, i64>> {
+fn lock(reached: &Committed) -> std::sync::MutexGuard<'_, HashMap<Partition, i64>> {
     reached.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Result;
-use foretell_connect::kind::DecodeText;
+use foretell_connect::kind::DecodeSpec;
 
 use super::artifacts::ArtifactStore;
 use super::error::{PlanError, SpecPart};
@@ -58,7 +58,7 @@ impl Pipeline {
 }
 
 /// What the file says, without its models.
-fn spec(file: &PipelineFile, decode: &DecodeText, sinks: &[String], encodings: &[LoadedEncoding]) -> PipelineSpec {
+fn spec(file: &PipelineFile, decode: &DecodeSpec, sinks: &[String], encodings: &[LoadedEncoding]) -> PipelineSpec {
     let views = file.sinks.iter().filter_map(|sink| Some((sink.name.clone(), sink.query.clone()?.value)));
     let mut sinks = sinks.to_vec();
     sinks.sort();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
-use foretell_files::keep;
+use foretell_files::canonical;
 use foretell_flow::{Recipe, StageError, StageFactory, Stages};
 use foretell_model::Limits;
 use foretell_query::Table;
@@ -17,21 +17,21 @@ use super::spec::PipelineSpec;
 use super::table::TableVersion;
 
 /// What was loaded from files, by name and sha256.
-type Loads = Mutex<BTreeMap<(String, String), Functions>>;
+type Loaded = Mutex<BTreeMap<(String, String), Functions>>;
 
 /// Today's recipe, and a way back to older ones.
 pub(crate) struct RecipeStore {
-    today: Mutex<Today>,
+    current: Mutex<Current>,
     spec: PipelineSpec,
     limits: BTreeMap<String, Limits>,
     /// Sink names, in the order of the file.
     sinks: Vec<String>,
     artifacts: ArtifactStore,
-    loads: Loads,
+    loaded: Loaded,
 }
 
 /// What changes while the pipeline runs.
-struct Today {
+struct Current {
     recipe: Arc<Recipe>,
     tables: BTreeMap<String, TableVersion>,
     /// What tables were before: a plan may be made just before a table changes.
@@ -39,47 +39,47 @@ struct Today {
 }
 
 impl RecipeStore {
-    /// `loads`: of each model and encoding in a file its name → the file's sha256 and what it gives.
+    /// `loaded`: of each model and encoding in a file its name → the file's sha256 and what it gives.
     pub(crate) fn new(
         spec: PipelineSpec,
-        loads: BTreeMap<String, (String, Functions)>,
+        loaded: BTreeMap<String, (String, Functions)>,
         tables: BTreeMap<String, TableVersion>,
         limits: BTreeMap<String, Limits>,
         sinks: Vec<String>,
         artifacts: ArtifactStore,
     ) -> Result<RecipeStore> {
         let query = sha256(&serde_json::to_vec(&spec)?);
-        let hashes = loads.iter().map(|(name, (sha256, _))| (name.clone(), sha256.clone())).collect();
+        let hashes = loaded.iter().map(|(name, (sha256, _))| (name.clone(), sha256.clone())).collect();
         let of_tables = tables.iter().map(|(name, version)| (name.clone(), version.sha256.clone())).collect();
         let recipe = Arc::new(Recipe { query, models: hashes, tables: of_tables });
-        let today = Mutex::new(Today { recipe, tables, before: BTreeMap::new() });
-        let cached = loads.into_iter().map(|(name, (sha256, functions))| ((name, sha256), functions)).collect();
-        Ok(RecipeStore { today, spec, limits, sinks, artifacts, loads: Mutex::new(cached) })
+        let current = Mutex::new(Current { recipe, tables, before: BTreeMap::new() });
+        let cached = loaded.into_iter().map(|(name, (sha256, functions))| ((name, sha256), functions)).collect();
+        Ok(RecipeStore { current, spec, limits, sinks, artifacts, loaded: Mutex::new(cached) })
     }
 
     /// A table as it is now.
     pub(crate) fn table(&self, name: &str) -> Option<TableVersion> {
-        self.today().tables.get(name).cloned()
+        self.current().tables.get(name).cloned()
     }
 
     /// A table has other rows from the next batch on.
     pub(crate) fn renew(&self, name: &str, version: TableVersion) {
-        let mut today = self.today();
-        let mut recipe = (*today.recipe).clone();
+        let mut current = self.current();
+        let mut recipe = (*current.recipe).clone();
         recipe.tables.insert(name.to_string(), version.sha256.clone());
-        if let Some(before) = today.tables.insert(name.to_string(), version) {
-            today.before.insert(name.to_string(), before);
+        if let Some(before) = current.tables.insert(name.to_string(), version) {
+            current.before.insert(name.to_string(), before);
         }
-        today.recipe = Arc::new(recipe);
+        current.recipe = Arc::new(recipe);
     }
 
-    fn today(&self) -> std::sync::MutexGuard<'_, Today> {
-        self.today.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn current(&self) -> std::sync::MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Keeps the recipe's spec and the tables where a later run finds them.
     pub(crate) async fn keep(&self) -> Result<()> {
-        let tables: Vec<TableVersion> = self.today().tables.values().cloned().collect();
+        let tables: Vec<TableVersion> = self.current().tables.values().cloned().collect();
         for version in tables {
             self.artifacts.keep(Artifact::Table, version.bytes.to_vec()).await?;
         }
@@ -109,12 +109,12 @@ impl RecipeStore {
     }
 
     fn cache(&self) -> std::sync::MutexGuard<'_, BTreeMap<(String, String), Functions>> {
-        self.loads.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.loaded.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     async fn stages_async(&self, recipe: &Recipe) -> Result<Stages, StageError> {
-        let today = self.recipe();
-        if recipe.query == today.query {
+        let current = self.recipe();
+        if recipe.query == current.query {
             let (functions, tables) = self.gather(recipe, &self.spec).await?;
             let prepared = plan(&self.spec, functions, tables, &self.sinks, None).await;
             return prepared.map(|(stages, _)| stages).map_err(|error| StageError::settings(error.to_string()));
@@ -126,7 +126,7 @@ impl RecipeStore {
         let new_sinks = match spec.new_sinks(&self.spec).as_slice() {
             [] => None,
             views => {
-                let (functions, tables) = self.gather(&today, &self.spec).await?;
+                let (functions, tables) = self.gather(&current, &self.spec).await?;
                 let functions =
                     scorers(&self.spec, functions).map_err(|error| StageError::settings(error.to_string()))?;
                 Some(NewSinks { views: views.iter().cloned().collect(), functions, tables })
@@ -153,14 +153,14 @@ impl RecipeStore {
         let mut tables = Vec::with_capacity(recipe.tables.len());
         for (name, sha256) in &recipe.tables {
             let at_hand = {
-                let today = self.today();
-                let versions = [today.tables.get(name), today.before.get(name)];
+                let current = self.current();
+                let versions = [current.tables.get(name), current.before.get(name)];
                 let version = versions.into_iter().flatten().find(|version| version.sha256 == *sha256);
                 version.map(|version| version.batch.clone())
             };
             let batch = match at_hand {
                 Some(batch) => batch,
-                None => keep::decode(self.artifacts.get(Artifact::Table, sha256).await?)?,
+                None => canonical::decode(self.artifacts.get(Artifact::Table, sha256).await?)?,
             };
             tables.push(joinable(name, batch));
         }
@@ -170,7 +170,7 @@ impl RecipeStore {
 
 impl StageFactory for RecipeStore {
     fn recipe(&self) -> Arc<Recipe> {
-        self.today().recipe.clone()
+        self.current().recipe.clone()
     }
 
     fn stages(&self, recipe: &Recipe) -> Result<Stages, StageError> {

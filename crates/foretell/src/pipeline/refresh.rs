@@ -31,7 +31,7 @@ pub(super) async fn refresh(
         match renew(&entry, &base, artifacts.as_ref(), &recipes).await {
             Ok(None) => {}
             Ok(Some(rows)) => info!(table = entry.name, rows, "read again: other rows than before"),
-            Err(error) => warn!(table = entry.name, "not read again, the rows of before stay: {error:#}"),
+            Err(error) => warn!(table = entry.name, "not read again, the earlier rows stay: {error:#}"),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use foretell_connect::kind::SourceContext;
-use foretell_flow::{Source, StageFactory};
+use foretell_flow::Source;
 
 use super::Pipeline;
 use crate::pipeline_file::{self, TriggerMode};
@@ -44,7 +44,7 @@ impl Pipeline {
         if heads.is_empty() {
             return Ok(told);
         }
-        let mut stages = self.recipes.stages(&self.recipes.recipe())?;
+        let mut stages = self.stages()?;
         for head in heads.iter().filter(|head| !head.records.is_empty()) {
             let now = chrono::Utc::now().timestamp_micros();
             let bad = stages.try_out(&head.records, now).map_err(|error| self.at(&["query"], error))?;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use anyhow::Result;
-use foretell_flow::{Limits, OnBadRecord, Settings, Sharing, SinkStage, Source, Stats, Trigger, Worker};
+use foretell_flow::{Limits, OnBadRecord, Settings, Sharing, SinkStage, Source, Stats, SystemClock, Trigger, Worker};
 
 use super::Pipeline;
 use crate::pipeline_file::{self, TriggerMode};
@@ -33,7 +33,7 @@ impl Pipeline {
         Ok(())
     }
 
-    /// How many workers run where nobody says it: of a source that one process reads alone as many as there are cores,
+    /// How many workers run unless the command line says it: for a source that one process reads alone, one for each core,
     /// where sinks and query allow it.
     pub(crate) fn usual_workers(&self) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -83,6 +83,13 @@ impl Pipeline {
             exclusive: !self.planned.by_partition,
             sliced,
         };
-        Worker { source, sinks, factory: self.recipes.clone(), settings, stats: Arc::new(Stats::default()) }
+        Worker {
+            source,
+            sinks,
+            factory: self.recipes.clone(),
+            settings,
+            clock: Arc::new(SystemClock),
+            stats: Arc::new(Stats::default()),
+        }
     }
 }

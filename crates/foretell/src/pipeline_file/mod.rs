@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use foretell_connect::human::{HumanDuration, HumanSize};
 use foretell_connect::kind::{
-    DecodeSettings, DecodeText, Kind, SettingsError, SinkSettings, SourceSettings, settings_of,
+    DecodeSettings, DecodeSpec, Kind, SettingsError, SinkSettings, SourceSettings, settings_of,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -30,10 +30,10 @@ pub(crate) use encodings::{EncodingEntry, Labels};
 pub(crate) use error::{FileError, list};
 pub(crate) use foretell_suggest::nearest;
 use node::{Data, Node};
-use resolve::{Surroundings, resolve};
+use resolve::{ReferenceSources, resolve};
 pub(crate) use schema::{REGISTRY, Registry, editor_schema, pipeline_schema};
 pub(crate) use settings::{ModelSettings, OnBadRecord, Trigger, TriggerMode};
-pub(crate) use tables::{TableEntry, TableSource};
+pub(crate) use tables::TableEntry;
 
 /// A pipeline as its file describes it; nothing is opened yet.
 pub(crate) struct PipelineFile {
@@ -46,7 +46,7 @@ pub(crate) struct PipelineFile {
     /// Where records come from.
     pub(crate) source: Component<dyn SourceSettings>,
     /// Bytes to columns: with the query it decides what rows are made with.
-    pub(crate) decode: Option<DecodeText>,
+    pub(crate) decode: Option<DecodeSpec>,
     /// Whether the source must look at its data for what `decode` leaves out.
     pub(crate) infer: bool,
     /// The models, in the file's order.
@@ -73,6 +73,8 @@ pub(crate) struct PipelineFile {
     pub(crate) window: usize,
     /// How often a progress line is logged.
     pub(crate) progress: Duration,
+    /// Where metrics, health and a page are served, if anywhere.
+    pub(crate) http: Option<foretell_http::Settings>,
     tree: Node,
 }
 
@@ -173,7 +175,7 @@ impl PipelineFile {
             remedy: String::new(),
         })?;
         let schema = pipeline_schema(registry);
-        resolve(&mut tree, &schema, &Surroundings { env, base: &base }).map_err(|wrong| FileError {
+        resolve(&mut tree, &schema, &ReferenceSources { env, base: &base }).map_err(|wrong| FileError {
             file: file.clone(),
             line: Some(wrong.line),
             path: wrong.path.join("."),
@@ -190,6 +192,21 @@ impl PipelineFile {
         let reader = Reader { file: self.path.display().to_string(), tree: &self.tree };
         reader.error(path.iter().copied(), message, remedy)
     }
+}
+
+/// Another YAML file beside it, as JSON.
+///
+/// # Errors
+/// It is not YAML: the line, and what is wrong.
+pub(crate) fn read_yaml(path: &Path, text: &str) -> Result<Value, FileError> {
+    let tree = Node::parse(text).map_err(|error| FileError {
+        file: path.display().to_string(),
+        line: Some(error.line),
+        path: String::new(),
+        message: error.message,
+        remedy: String::new(),
+    })?;
+    Ok(tree.to_json())
 }
 
 /// Turns the resolved tree into settings.
@@ -235,7 +252,7 @@ impl Reader<'_> {
         let (decode, infer) = self.decode(registry, source.settings.infers())?;
         let models = self.models(&base)?;
         let encodings = self.encodings(&base)?;
-        let tables = self.tables()?;
+        let tables = self.tables(registry.tables)?;
         let query = match self.optional(&["query"])? {
             Some(value) => Located { value, line: self.tree.follow(["query"]).0.line },
             None => Located { value: "SELECT * FROM records".to_string(), line: 1 },
@@ -263,9 +280,20 @@ impl Reader<'_> {
             state: self.optional(&["state"])?.unwrap_or_else(|| ".foretell".to_string()),
             window: self.optional(&["window"])?.unwrap_or(WINDOW).0,
             progress: self.optional(&["progress"])?.unwrap_or(PROGRESS).0,
+            http: self.http()?,
             base,
             tree: Node { line: 1, data: Data::Scalar(Value::Null), reference: None },
         })
+    }
+
+    fn http(&self) -> Result<Option<foretell_http::Settings>, FileError> {
+        let Some(node) = self.tree.get("http") else { return Ok(None) };
+        // `http:` without settings means all defaults.
+        let value = match node.to_json() {
+            Value::Null => Value::Object(serde_json::Map::new()),
+            value => value,
+        };
+        settings_of(value).map(Some).map_err(|error| self.settings_error(&["http"], &error))
     }
 
     fn models(&self, base: &Path) -> Result<Vec<ModelEntry>, FileError> {
@@ -341,12 +369,12 @@ impl Reader<'_> {
     }
 
     /// What is said of decoding, checked, and whether the source must complete it.
-    fn decode(&self, registry: Registry, infers: bool) -> Result<(Option<DecodeText>, bool), FileError> {
+    fn decode(&self, registry: Registry, infers: bool) -> Result<(Option<DecodeSpec>, bool), FileError> {
         if infers && self.tree.get("decode").is_none() {
             return Ok((None, true));
         }
         let (kind, settings) = self.kind(registry.decoders, &["decode"], "decoder")?;
-        let text = DecodeText { kind: kind.name.to_string(), settings: settings.clone() };
+        let text = DecodeSpec { kind: kind.name.to_string(), settings: settings.clone() };
         if infers && settings.get("columns").is_none() && has_columns(kind) {
             return Ok((Some(text), true));
         }

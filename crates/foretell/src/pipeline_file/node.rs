@@ -56,7 +56,7 @@ impl std::fmt::Display for Reference {
 
 /// YAML that does not read: the line and what is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Unreadable {
+pub(crate) struct YamlError {
     /// From 1.
     pub(crate) line: usize,
     /// What is wrong.
@@ -65,21 +65,21 @@ pub(crate) struct Unreadable {
 
 impl Node {
     /// Reads one document.
-    pub(crate) fn parse(text: &str) -> Result<Node, Unreadable> {
+    pub(crate) fn parse(text: &str) -> Result<Node, YamlError> {
         let documents = MarkedYaml::load_from_str(text).map_err(|error| {
             let message = match error.info() {
                 "duplicated key in mapping" => "this key is there twice in one map".to_string(),
                 info => format!("not YAML: {info}"),
             };
             // What is missing at the end shows behind the last line.
-            Unreadable { line: error.marker().line().clamp(1, text.lines().count().max(1)), message }
+            YamlError { line: error.marker().line().clamp(1, text.lines().count().max(1)), message }
         })?;
         match documents.as_slice() {
             [document] => convert(document),
-            [] => Err(Unreadable { line: 1, message: "the file is empty".to_string() }),
+            [] => Err(YamlError { line: 1, message: "the file is empty".to_string() }),
             [_, second, ..] => {
                 let message = "a second document begins: one file holds one pipeline".to_string();
-                Err(Unreadable { line: second.span.start.line(), message })
+                Err(YamlError { line: second.span.start.line(), message })
             }
         }
     }
@@ -161,9 +161,9 @@ fn value(scalar: &Scalar<'_>) -> Value {
     }
 }
 
-fn convert(yaml: &MarkedYaml<'_>) -> Result<Node, Unreadable> {
+fn convert(yaml: &MarkedYaml<'_>) -> Result<Node, YamlError> {
     let line = yaml.span.start.line();
-    let wrong = |message: &str| Err(Unreadable { line, message: message.to_string() });
+    let wrong = |message: &str| Err(YamlError { line, message: message.to_string() });
     let data = match &yaml.data {
         YamlData::Value(scalar) => Data::Scalar(value(scalar)),
         YamlData::Sequence(list) => Data::List(list.iter().map(convert).collect::<Result<_, _>>()?),
@@ -175,7 +175,7 @@ fn convert(yaml: &MarkedYaml<'_>) -> Result<Node, Unreadable> {
                     YamlData::Value(Scalar::String(key)) => key.to_string(),
                     YamlData::Value(Scalar::Integer(key)) => key.to_string(),
                     YamlData::Value(Scalar::Boolean(key)) => key.to_string(),
-                    _ => return Err(Unreadable { line, message: "a key must be text".to_string() }),
+                    _ => return Err(YamlError { line, message: "a key must be text".to_string() }),
                 };
                 entries.push(Entry { key, line, node: convert(node)? });
             }

@@ -15,7 +15,7 @@ const RENAMED: &[(&str, &str)] = &[("lanes", "partitions")];
 
 /// Something wrong at a place of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wrong {
+pub(super) struct ResolveError {
     pub(super) line: usize,
     pub(super) path: Vec<String>,
     pub(super) message: String,
@@ -23,7 +23,7 @@ pub(super) struct Wrong {
 }
 
 /// Where references are read from.
-pub(super) struct Surroundings<'a> {
+pub(super) struct ReferenceSources<'a> {
     /// Environment variables.
     pub(super) env: &'a dyn Fn(&str) -> Result<String, std::env::VarError>,
     /// Paths are relative to this folder.
@@ -31,25 +31,29 @@ pub(super) struct Surroundings<'a> {
 }
 
 /// Resolves a node in place. `schema` is the whole document's.
-pub(super) fn resolve(node: &mut Node, schema: &Value, surroundings: &Surroundings<'_>) -> Result<(), Wrong> {
+pub(super) fn resolve(
+    node: &mut Node,
+    schema: &Value,
+    surroundings: &ReferenceSources<'_>,
+) -> Result<(), ResolveError> {
     let mut walk = Walk { schema, surroundings, path: Vec::new() };
     walk.node(node, &[schema], node.line)
 }
 
 struct Walk<'a> {
     schema: &'a Value,
-    surroundings: &'a Surroundings<'a>,
+    surroundings: &'a ReferenceSources<'a>,
     path: Vec<String>,
 }
 
-/// What a place input: the alternatives of its schema, and the names by which they were reached.
+/// What may stand at a place: the alternatives of its schema, and the names by which they were reached.
 #[derive(Default)]
-struct Place<'a> {
+struct Expected<'a> {
     schemas: Vec<&'a Value>,
     names: Vec<&'a str>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> Expected<'a> {
     fn takes_type(&self, name: &str) -> bool {
         self.schemas.iter().any(|schema| match schema.get("type") {
             Some(Value::Array(types)) => types.iter().any(|t| t == name),
@@ -96,14 +100,14 @@ impl<'a> Place<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn place(&self, schemas: &[&'a Value]) -> Place<'a> {
-        let mut place = Place::default();
+    fn expected(&self, schemas: &[&'a Value]) -> Expected<'a> {
+        let mut expected = Expected::default();
         let mut open: Vec<&'a Value> = schemas.to_vec();
         // Settings do not nest without end; the bound is there for a schema that refers to itself.
         for _ in 0..1000 {
             let Some(schema) = open.pop() else { break };
             if let Some(name) = schema.get("$ref").and_then(Value::as_str).and_then(|r| r.strip_prefix("#/$defs/")) {
-                place.names.push(name);
+                expected.names.push(name);
                 open.extend(self.schema.get("$defs").and_then(|defs| defs.get(name)));
             }
             let mut alternatives = false;
@@ -114,32 +118,32 @@ impl<'a> Walk<'a> {
                 }
             }
             if schema.get("$ref").is_none() && (!alternatives || schema.get("properties").is_some()) {
-                place.schemas.push(schema);
+                expected.schemas.push(schema);
             }
         }
-        place
+        expected
     }
 
-    fn wrong(&self, line: usize, message: impl Into<String>, remedy: impl Into<String>) -> Wrong {
-        Wrong { line, path: self.path.clone(), message: message.into(), remedy: remedy.into() }
+    fn wrong(&self, line: usize, message: impl Into<String>, remedy: impl Into<String>) -> ResolveError {
+        ResolveError { line, path: self.path.clone(), message: message.into(), remedy: remedy.into() }
     }
 
-    fn node(&mut self, node: &mut Node, schemas: &[&'a Value], line: usize) -> Result<(), Wrong> {
-        let place = self.place(schemas);
-        if let Some(reference) = reference(node, &place) {
+    fn node(&mut self, node: &mut Node, schemas: &[&'a Value], line: usize) -> Result<(), ResolveError> {
+        let expected = self.expected(schemas);
+        if let Some(reference) = reference(node, &expected) {
             let reference = reference.map_err(|message| self.wrong(line, message, ""))?;
             let text = self.read(&reference, line)?;
             // `{ env: PORT }` is text, but where only a number fits it means the number.
-            let value = if place.takes_type("string") { Value::from(text) } else { scalar(&text) };
+            let value = if expected.takes_type("string") { Value::from(text) } else { scalar(&text) };
             node.data = Data::Scalar(value);
             node.reference = Some(reference);
             return Ok(());
         }
-        self.check_secret(node, &place, line)?;
+        self.check_secret(node, &expected, line)?;
         match &mut node.data {
-            Data::Scalar(value) => self.check_filled_in(value.as_str().unwrap_or_default(), &place, line),
+            Data::Scalar(value) => self.check_filled_in(value.as_str().unwrap_or_default(), &expected, line),
             Data::List(nodes) => {
-                let items: Vec<&Value> = place.schemas.iter().filter_map(|schema| schema.get("items")).collect();
+                let items: Vec<&Value> = expected.schemas.iter().filter_map(|schema| schema.get("items")).collect();
                 for (index, node) in nodes.iter_mut().enumerate() {
                     self.path.push(index.to_string());
                     let line = node.line;
@@ -149,7 +153,7 @@ impl<'a> Walk<'a> {
                 Ok(())
             }
             Data::Map(entries) => {
-                if let Some(known) = place.closed() {
+                if let Some(known) = expected.closed() {
                     let unknown = entries.iter().find(|entry| !known.contains(&entry.key.as_str()));
                     if let Some(entry) = unknown {
                         return Err(self.unknown(&entry.key, entry.line, &known));
@@ -157,7 +161,7 @@ impl<'a> Walk<'a> {
                 }
                 for entry in entries {
                     self.path.push(entry.key.clone());
-                    self.node(&mut entry.node, &place.member(&entry.key), entry.line)?;
+                    self.node(&mut entry.node, &expected.member(&entry.key), entry.line)?;
                     self.path.pop();
                 }
                 Ok(())
@@ -165,7 +169,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn unknown(&self, key: &str, line: usize, known: &[&str]) -> Wrong {
+    fn unknown(&self, key: &str, line: usize, known: &[&str]) -> ResolveError {
         let mut known = known.to_vec();
         known.sort_unstable();
         known.dedup();
@@ -183,14 +187,14 @@ impl<'a> Walk<'a> {
     }
 
     /// `${NAME}`, as Compose and others write it, is nothing here; a server of that name would be looked for.
-    fn check_filled_in(&self, text: &str, place: &Place<'_>, line: usize) -> Result<(), Wrong> {
+    fn check_filled_in(&self, text: &str, expected: &Expected<'_>, line: usize) -> Result<(), ResolveError> {
         let variable = |text: &str| {
             let name = text.strip_prefix("${")?.split_once('}')?.0;
             let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
             (!name.is_empty() && name.chars().all(word)).then(|| name.to_string())
         };
         let address = |key: &String| ["brokers", "connect", "listen", "endpoint", "url"].contains(&key.as_str());
-        let is_address = place.names.contains(&"SecretUrl") || self.path.iter().rev().take(2).any(address);
+        let is_address = expected.names.contains(&"SecretUrl") || self.path.iter().rev().take(2).any(address);
         let Some(name) = text.match_indices("${").find_map(|(at, _)| variable(&text[at..])) else { return Ok(()) };
         if text == format!("${{{name}}}") {
             let message = format!("`${{{name}}}` is taken as it stands: nothing is filled in");
@@ -203,20 +207,20 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn check_secret(&self, node: &Node, place: &Place<'_>, line: usize) -> Result<(), Wrong> {
+    fn check_secret(&self, node: &Node, expected: &Expected<'_>, line: usize) -> Result<(), ResolveError> {
         let remedy = "write `{ env: NAME }` or `{ file: PATH }`, so that the file can be shared";
         let Data::Scalar(value) = &node.data else { return Ok(()) };
-        if place.names.contains(&"Secret") && !value.is_null() {
+        if expected.names.contains(&"Secret") && !value.is_null() {
             return Err(self.wrong(line, "a secret stands in the pipeline file", remedy));
         }
         let has_password = value.as_str().is_some_and(holds_password);
-        if place.names.contains(&"SecretUrl") && has_password {
+        if expected.names.contains(&"SecretUrl") && has_password {
             return Err(self.wrong(line, "the URL holds a password, and stands in the pipeline file", remedy));
         }
         Ok(())
     }
 
-    fn read(&self, reference: &Reference, line: usize) -> Result<String, Wrong> {
+    fn read(&self, reference: &Reference, line: usize) -> Result<String, ResolveError> {
         match reference {
             Reference::Env(name) => (self.surroundings.env)(name).map_err(|error| match error {
                 std::env::VarError::NotPresent => self.wrong(
@@ -247,10 +251,10 @@ impl<'a> Walk<'a> {
 }
 
 /// The reference that a node is, where the place does not take a map with such a key.
-fn reference(node: &Node, place: &Place<'_>) -> Option<Result<Reference, String>> {
+fn reference(node: &Node, expected: &Expected<'_>) -> Option<Result<Reference, String>> {
     let has = |key: &str| node.entries().iter().any(|entry| entry.key == key);
     let key = ["env", "file"].into_iter().find(|key| has(key))?;
-    let taken = !place.member(key).is_empty();
+    let taken = !expected.member(key).is_empty();
     if taken {
         return None;
     }
@@ -263,7 +267,7 @@ fn reference(node: &Node, place: &Place<'_>) -> Option<Result<Reference, String>
         Some(text) if ours && key == "env" => Some(Ok(Reference::Env(text))),
         Some(text) if ours => Some(Ok(Reference::File(text))),
         // A map of settings in which one key is misspelt reads better as that.
-        _ if place.objects().next().is_some() => None,
+        _ if expected.objects().next().is_some() => None,
         _ => Some(Err("a reference is `{ env: NAME }` or `{ file: PATH }`, and nothing else beside it".to_string())),
     }
 }

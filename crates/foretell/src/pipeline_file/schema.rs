@@ -1,16 +1,16 @@
 //! The JSON Schema of the pipeline file, made from the settings types of all components.
 
-use crate::components::{SINKS, SOURCES};
+use crate::components::{SINKS, SOURCES, TABLES};
 use foretell_connect::human::{HumanDuration, HumanSize};
-use foretell_connect::kind::{DecodeSettings, Kind, SinkSettings, SourceSettings};
+use foretell_connect::kind::{DecodeSettings, Kind, SinkSettings, SourceSettings, TableSettings};
 use foretell_decode::DECODERS;
-use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema as _, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::encodings::EncodingSettings;
 use super::settings::{ModelSettings, OnBadRecord, Trigger};
-use super::tables::TableSettings;
+use super::tables::CommonTableSettings;
 
 /// The kinds of components that a pipeline file may name.
 #[derive(Clone, Copy)]
@@ -21,10 +21,12 @@ pub(crate) struct Registry {
     pub(crate) decoders: &'static [Kind<dyn DecodeSettings>],
     /// Where rows land.
     pub(crate) sinks: &'static [Kind<dyn SinkSettings>],
+    /// Where the rows of reference tables are.
+    pub(crate) tables: &'static [Kind<dyn TableSettings>],
 }
 
 /// All kinds there are.
-pub(crate) const REGISTRY: Registry = Registry { sources: SOURCES, decoders: DECODERS, sinks: SINKS };
+pub(crate) const REGISTRY: Registry = Registry { sources: SOURCES, decoders: DECODERS, sinks: SINKS, tables: TABLES };
 
 /// The schema of the resolved file: what a value is once its reference has been read.
 pub(crate) fn pipeline_schema(registry: Registry) -> Value {
@@ -34,7 +36,7 @@ pub(crate) fn pipeline_schema(registry: Registry) -> Value {
     let decode = kinds(
         registry.decoders,
         g,
-        "How a record's bytes become columns: one kind of decoder. Required but for files, of which it can be found out.",
+        "How a record's bytes become columns: one kind of decoder. Required, except for files, which show it themselves.",
     );
     // Of files the columns can be left out; whoever else leaves them out is told.
     for kind in registry.decoders {
@@ -64,7 +66,8 @@ pub(crate) fn pipeline_schema(registry: Registry) -> Value {
     });
     let model = g.subschema_for::<ModelSettings>();
     let encoding = g.subschema_for::<EncodingSettings>();
-    let table = g.subschema_for::<TableSettings>();
+    let table = table_schema(registry.tables, g);
+    let http = g.subschema_for::<foretell_http::Settings>();
     let trigger = g.subschema_for::<Trigger>();
     let on_bad_record = g.subschema_for::<OnBadRecord>();
     let duration = g.subschema_for::<HumanDuration>();
@@ -120,12 +123,24 @@ pub(crate) fn pipeline_schema(registry: Registry) -> Value {
             },
             "window": with(size.into(), "Bytes of records in flight between the leader and the slowest sink. \
                 Default: 64 MiB."),
-            "progress": with(duration.into(), "How often a progress line is logged. Default: `10s`.")
+            "progress": with(duration.into(), "How often a progress line is logged. Default: `10s`."),
+            "http": http
         },
         "required": ["pipeline", "source", "sinks"],
         "additionalProperties": false,
         "$defs": generator.take_definitions(true)
     })
+}
+
+/// What stands below a table's name: the kinds, each alone, and what all have.
+fn table_schema(tables: &[Kind<dyn TableSettings>], generator: &mut SchemaGenerator) -> Value {
+    let mut table: Value = CommonTableSettings::json_schema(generator).into();
+    let common = table["properties"].take();
+    let mut properties: Map<String, Value> =
+        tables.iter().map(|kind| (kind.name.to_string(), (kind.schema)(generator).into())).collect();
+    properties.extend(common.as_object().cloned().unwrap_or_default());
+    table["properties"] = Value::Object(properties);
+    table
 }
 
 /// A schema with another description.

@@ -82,7 +82,7 @@ impl ModelLimits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected a number of iterations, or `[from, to]`")]
 pub(crate) enum Iterations {
-    /// The first so many.
+    /// The first ones, this many.
     First(u32),
     /// From the one up to, not with, the other.
     Range([u32; 2]),

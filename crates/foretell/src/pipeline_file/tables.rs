@@ -1,27 +1,22 @@
 //! `tables`: reference tables that a query can join.
 
-use std::path::Path;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use foretell_connect::human::HumanDuration;
-use foretell_files::table::Format;
-use foretell_sql::table as sql;
+use foretell_connect::kind::{Kind, TableSettings, settings_of};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{FileError, Reader};
+use super::{FileError, Reader, list};
 
-/// A table that the queries can join to the records, e.g. to turn encoded ids back into names.
+/// A table that the queries can join to the records, e.g. to turn encoded ids back into names: one kind of table, and
+/// these beside it.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct TableSettings {
-    /// A file: CSV with a header (`.csv`), JSON Lines (`.jsonl`) or Parquet (`.parquet`). Relative to the pipeline file.
-    #[serde(default)]
-    pub(crate) file: Option<String>,
-    /// Instead of a file: a table or a query of MariaDB, MySQL, PostgreSQL or SQLite.
-    #[serde(default)]
-    pub(crate) sql: Option<sql::Settings>,
+pub(crate) struct CommonTableSettings {
     /// The column, or the list of columns, that tells its rows apart. Two rows of one key are refused, so that a join on
     /// it gives at most one row a record. Without it a record that matches several rows gives several.
     #[serde(default)]
@@ -32,7 +27,7 @@ pub(crate) struct TableSettings {
     #[schemars(with = "std::collections::BTreeMap<String, String>")]
     pub(crate) types: Map<String, Value>,
     /// How often it is read again, e.g. `10m`; by default once, at start. What comes of it serves the batches that begin
-    /// after it; where it fails, the rows of before stay.
+    /// after it; where that fails, the earlier rows stay.
     #[serde(default)]
     pub(crate) refresh: Option<HumanDuration>,
 }
@@ -64,39 +59,33 @@ impl Key {
 }
 
 /// One table.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct TableEntry {
     /// Its name in the queries.
     pub(crate) name: String,
+    /// The name of its kind, e.g. `file`.
+    pub(crate) kind: &'static str,
     /// Where its rows are.
-    pub(crate) source: TableSource,
+    pub(crate) settings: Arc<dyn TableSettings>,
     /// The columns that tell its rows apart; none where two rows may be alike.
     pub(crate) key: Vec<String>,
+    /// Types of columns by name.
+    pub(crate) types: Map<String, Value>,
     /// How often it is read again.
     pub(crate) refresh: Option<Duration>,
 }
 
-/// Where a table's rows are.
-#[derive(Debug, Clone)]
-pub(crate) enum TableSource {
-    /// A file: as the pipeline file calls it, from its folder.
-    File {
-        /// The name in the pipeline file.
-        name: String,
-        /// How it is written.
-        format: Format,
-        /// Types of columns.
-        types: Map<String, Value>,
-    },
-    /// A database.
-    Sql(sql::Settings),
+impl fmt::Debug for TableEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TableEntry").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// Names that the queries' own tables have.
 const TAKEN: [&str; 2] = ["records", "result"];
 
 impl Reader<'_> {
-    pub(super) fn tables(&self) -> Result<Vec<TableEntry>, FileError> {
+    pub(super) fn tables(&self, kinds: &'static [Kind<dyn TableSettings>]) -> Result<Vec<TableEntry>, FileError> {
         const FORM: &str = "NAME: { file: PATH }` or `NAME: { sql: { url: …, table: … } }";
         let Some(tables) = self.tree.get("tables") else { return Ok(Vec::new()) };
         self.expect_map(tables, &["tables"], &format!("`{FORM}`"))?;
@@ -107,35 +96,37 @@ impl Reader<'_> {
             if TAKEN.contains(&entry.key.as_str()) {
                 return Err(self.error(path, "a query has a table of this name already", "give it another name"));
             }
-            let settings: TableSettings = self.required(&path, FORM)?;
+            self.expect_map(&entry.node, &path, &format!("`{FORM}`"))?;
             let inside = |key| ["tables", entry.key.as_str(), key];
-            let source = match (settings.file, settings.sql) {
-                (Some(name), None) => match Format::of(Path::new(&name)) {
-                    Some(Format::Parquet) if !settings.types.is_empty() => {
-                        let remedy = "leave it out: a Parquet file tells the types of its columns";
-                        return Err(self.error(inside("types"), "means nothing here", remedy));
-                    }
-                    Some(format) => TableSource::File { name, format, types: settings.types },
-                    None => {
-                        let remedy = "its name must end with `.csv`, `.jsonl` or `.parquet`";
-                        return Err(self.error(inside("file"), "the file's name does not tell what it is", remedy));
-                    }
-                },
-                (None, Some(sql)) if sql.table.is_some() == sql.query.is_some() => {
-                    return Err(self.error(inside("sql"), "either `table` or `query` is needed", ""));
-                }
-                (None, Some(_)) if !settings.types.is_empty() => {
-                    let remedy = "leave it out: cast in a `query` instead";
-                    return Err(self.error(inside("types"), "means nothing here", remedy));
-                }
-                (None, Some(sql)) => TableSource::Sql(sql),
-                _ => return Err(self.error(path, "either `file` or `sql` is needed", format!("write `{FORM}`"))),
+            let mut common = entry.node.to_json();
+            let mut named = Vec::new();
+            for kind in kinds {
+                let value = common.as_object_mut().and_then(|common| common.remove(kind.name));
+                named.extend(value.filter(|value| !value.is_null()).map(|value| (kind, value)));
+            }
+            let common: CommonTableSettings =
+                settings_of(common).map_err(|error| self.settings_error(&path, &error))?;
+            let Ok([(kind, value)]) = <[_; 1]>::try_from(named) else {
+                let message = format!("one of {} is needed", list(kinds.iter().map(|kind| kind.name)));
+                return Err(self.error(path, message, format!("write `{FORM}`")));
             };
-            let refresh = settings.refresh.map(|refresh| refresh.0);
+            let settings = (kind.parse)(value).map_err(|error| self.settings_error(&inside(kind.name), &error))?;
+            if !common.types.is_empty() {
+                let accepted = settings.takes_types();
+                accepted.map_err(|remedy| self.error(inside("types"), "means nothing here", remedy))?;
+            }
+            let refresh = common.refresh.map(|refresh| refresh.0);
             if refresh.is_some_and(|refresh| refresh.is_zero()) {
                 return Err(self.error(inside("refresh"), "no time lies between", "e.g. `10m`; left out: once"));
             }
-            entries.push(TableEntry { name: entry.key.clone(), source, key: settings.key.columns().to_vec(), refresh });
+            entries.push(TableEntry {
+                name: entry.key.clone(),
+                kind: kind.name,
+                settings: Arc::from(settings),
+                key: common.key.columns().to_vec(),
+                types: common.types,
+                refresh,
+            });
         }
         Ok(entries)
     }

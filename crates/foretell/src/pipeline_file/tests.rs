@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::*;
+use crate::components::TABLES;
 
 /// A source with one setting of each sort.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -86,6 +87,7 @@ const KINDS: Registry = Registry {
         schema: schema_of::<File>,
         parse: |value| Ok(Box::new(settings_of::<File>(value)?)),
     }],
+    tables: TABLES,
 };
 
 const GOOD: &str = "\

@@ -96,7 +96,7 @@ fn completions_for_every_shell() {
 }
 
 #[test]
-fn a_reader_that_leaves_early_is_no_error() {
+fn a_reader_that_leaves_early_is_not_an_error() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_foretell"))
         .args(["schema"])
         .stdout(Stdio::piped())

@@ -2,7 +2,11 @@
 
 mod commands;
 mod evaluate;
+mod fixtures;
+mod http;
+mod init;
 mod pipelines;
 mod predict;
 mod program;
 mod reading;
+mod testing;

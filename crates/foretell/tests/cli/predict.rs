@@ -40,12 +40,12 @@ fn cell(array: &ArrayRef, row: usize) -> Option<Value> {
 }
 
 /// Whether all columns have a type that a text format has, too: float32 and narrow integers only Parquet keeps.
-fn has_types_of_texts(case: &Case) -> bool {
+pub(crate) fn has_types_of_texts(case: &Case) -> bool {
     let of_texts = [DataType::Float64, DataType::Int64, DataType::Boolean, DataType::Utf8];
     case.columns().iter().all(|(_, array)| of_texts.contains(array.data_type()))
 }
 
-fn as_csv(case: &Case, rows: &[usize]) -> String {
+pub(crate) fn as_csv(case: &Case, rows: &[usize]) -> String {
     let names: Vec<&str> = case.columns().iter().map(|(name, _)| name.as_str()).collect();
     let mut text = names.join(",") + "\n";
     for row in rows {
@@ -59,7 +59,7 @@ fn as_csv(case: &Case, rows: &[usize]) -> String {
     text
 }
 
-fn as_jsonl(case: &Case, rows: &[usize]) -> String {
+pub(crate) fn as_jsonl(case: &Case, rows: &[usize]) -> String {
     let mut text = String::new();
     for row in rows {
         let members = case.columns().iter().map(|(name, array)| (name.clone(), cell(array, *row).unwrap_or_default()));
@@ -68,7 +68,7 @@ fn as_jsonl(case: &Case, rows: &[usize]) -> String {
     text
 }
 
-fn write_parquet(case: &Case, rows: &[usize], path: &Path) {
+pub(crate) fn write_parquet(case: &Case, rows: &[usize], path: &Path) {
     let batch = batch(case, rows);
     let mut writer = ArrowWriter::try_new(std::fs::File::create(path).unwrap(), batch.schema(), None).unwrap();
     writer.write(&batch).unwrap();
@@ -92,7 +92,7 @@ fn read(cell: &str, data_type: &DataType) -> ArrayRef {
 
 /// Of these rows, those whose values the format can hold: an empty text is a missing value of CSV, and JSON has no
 /// infinity.
-fn written(case: &Case, rows: &[usize], format: &str) -> Vec<usize> {
+pub(crate) fn written(case: &Case, rows: &[usize], format: &str) -> Vec<usize> {
     let told = |array: &ArrayRef, row: usize| match (format, array.data_type()) {
         ("csv", DataType::Utf8) => array.is_null(row) || !MISSING.contains(&array.as_string::<i32>().value(row)),
         ("jsonl", DataType::Float64) => {
@@ -104,7 +104,7 @@ fn written(case: &Case, rows: &[usize], format: &str) -> Vec<usize> {
 }
 
 /// Compares the lines of a CSV with what the library answered for these rows.
-fn check(case: &Case, rows: &[usize], output: &str, proba: bool) {
+pub(crate) fn check(case: &Case, rows: &[usize], output: &str, proba: bool) {
     let name = case.name();
     let mut lines = output.lines();
     let header = lines.next().unwrap();
@@ -127,40 +127,12 @@ fn check(case: &Case, rows: &[usize], output: &str, proba: bool) {
     }
 }
 
-fn path_of(case: &Case) -> String {
+pub(crate) fn path_of(case: &Case) -> String {
     case.model().display().to_string()
 }
 
-fn accepted(case: &Case) -> Vec<usize> {
+pub(crate) fn accepted(case: &Case) -> Vec<usize> {
     case.answer("predict").unwrap().accepted()
-}
-
-#[test]
-fn every_fixture_gives_what_its_library_gave_from_each_format_in_turn() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).display().to_string();
-    let out = path("out.csv");
-    let cases: Vec<Case> = Case::all().into_iter().filter(|case| case.answer("predict").is_some()).collect();
-    assert!(cases.len() > 1000, "{}", cases.len());
-    for (case, format) in cases.iter().zip(["csv", "jsonl", "parquet"].into_iter().cycle()) {
-        let format = if has_types_of_texts(case) { format } else { "parquet" };
-        let data = path(&format!("data.{format}"));
-        let rows = written(case, &accepted(case), format);
-        match format {
-            "csv" => std::fs::write(&data, as_csv(case, &rows)).unwrap(),
-            "jsonl" => std::fs::write(&data, as_jsonl(case, &rows)).unwrap(),
-            _ => write_parquet(case, &rows, Path::new(&data)),
-        }
-        let (model, told) = (path_of(case), case.told().join(","));
-        let proba = case.answer("proba").is_some();
-        let mut args = vec!["predict", &model, &data, "-o", &out];
-        args.extend(proba.then_some("--proba"));
-        if !told.is_empty() {
-            args.extend(["--columns", &told]);
-        }
-        assert_eq!(good(&args), "");
-        check(case, &rows, &std::fs::read_to_string(&out).unwrap(), proba);
-    }
 }
 
 #[test]

@@ -106,7 +106,7 @@ fn a_word_is_missing_in_csv_and_a_value_in_json_whoever_reads() {
 }
 
 #[test]
-fn a_text_of_json_is_no_number_and_a_number_no_text() {
+fn a_text_of_json_is_not_a_number_and_a_number_is_not_a_text() {
     let folder = tempfile::tempdir().unwrap();
     let model = fixture(MIXED);
     let inputs = inputs(&model);
@@ -207,7 +207,7 @@ fn a_word_that_is_a_level_of_the_model_is_a_value_whoever_reads() {
 }
 
 #[test]
-fn values_that_are_no_level_are_counted_and_told() {
+fn values_that_are_not_levels_are_counted_and_told() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     let model = fixture(COUNTRIES);

@@ -4,10 +4,11 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 use std::slice;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use foretell_flow::Header;
+use parking_lot::Mutex;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
@@ -24,7 +25,7 @@ const BATCH: usize = 4096;
 pub(crate) enum Rebalance {
     /// All partitions of the topic that are ours now, by number.
     Assigned(Vec<i32>),
-    /// None is ours any more.
+    /// We have none any more.
     Revoked,
 }
 
@@ -43,10 +44,6 @@ pub(crate) enum Polled {
 struct Hooks {
     context: Context,
     rebalances: Mutex<Vec<Rebalance>>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The client, alive as long as anything that came out of it.
@@ -100,6 +97,20 @@ impl Handle {
             _ => None,
         };
         list.elements().into_iter().filter_map(position).collect()
+    }
+
+    /// The id that the group gave this member when it joined last; `None` before.
+    pub(crate) fn member_id(&self) -> Option<String> {
+        // SAFETY: the client is alive; the text is ours, ends with zero, and is freed once, after it is copied.
+        unsafe {
+            let id = sys::rd_kafka_memberid(self.client.as_ptr());
+            if id.is_null() {
+                return None;
+            }
+            let text = CStr::from_ptr(id).to_string_lossy().into_owned();
+            sys::rd_kafka_mem_free(self.client.as_ptr(), id.cast());
+            (!text.is_empty()).then_some(text)
+        }
     }
 
     /// The error after which this client is of no use, if there was one.
@@ -197,7 +208,7 @@ impl Consumer {
         }
         let messages: Box<[_]> = self.taken.get(..taken).unwrap_or_default().into();
         let batch = Batch { messages, handle: self.handle.clone() };
-        let rebalances = std::mem::take(&mut *lock(&self.handle.hooks.rebalances));
+        let rebalances = std::mem::take(&mut *self.handle.hooks.rebalances.lock());
         match (rebalances.is_empty(), taken) {
             (false, _) => Polled::Rebalanced(rebalances),
             (true, 0) => Polled::Nothing,
@@ -368,10 +379,10 @@ unsafe extern "C" fn rebalance(
             let mut numbers: Vec<i32> = elements.iter().map(|element| element.partition).collect();
             numbers.sort_unstable();
             sys::rd_kafka_assign(client, TopicPartitionList::new().ptr());
-            lock(&hooks.rebalances).push(Rebalance::Assigned(numbers));
+            hooks.rebalances.lock().push(Rebalance::Assigned(numbers));
         } else {
             sys::rd_kafka_assign(client, ptr::null());
-            lock(&hooks.rebalances).push(Rebalance::Revoked);
+            hooks.rebalances.lock().push(Rebalance::Revoked);
         }
         sys::rd_kafka_yield(client);
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use foretell_flow::{
@@ -12,22 +13,12 @@ use futures::future::join_all;
 use rdkafka::Offset;
 
 use super::encode::Encoder;
-use super::progress::{self, Entry, Ledger, Limits, Open, Owner};
-use super::writer::{Job, Mark, Stop, Writer};
+use super::progress::{self, Entry, Ledger, Limits, Mark, Open, Owner};
+use super::target::Target;
+use super::writer::{Job, Stop, Writer};
 use crate::inspect::{Inspector, ask, blocking};
 use crate::settings::Connection;
 use foretell_connect::kind::SinkContext;
-
-/// Where records go.
-#[derive(Debug, Clone)]
-pub(super) struct Target {
-    pub(super) topic: String,
-    pub(super) progress: String,
-    pub(super) rejects: Option<String>,
-    pub(super) exactly_once: bool,
-    /// Whether there is a column for the key.
-    pub(super) keyed: bool,
-}
 
 pub(super) struct KafkaSink {
     connection: Connection,
@@ -39,6 +30,8 @@ pub(super) struct KafkaSink {
     input: SinkInput,
     /// What the target takes, as far as is known.
     limits: Limits,
+    /// How long a transaction may stay open, where one has shown that the settings are too short.
+    open: Option<Duration>,
     ledger: Ledger,
     /// What is stored for the partitions that are ours.
     claimed: BTreeMap<Partition, Entry>,
@@ -76,6 +69,7 @@ impl KafkaSink {
             by_partition: context.by_partition,
             input: context.input,
             limits,
+            open: None,
             ledger,
             claimed: BTreeMap::new(),
             writers: HashMap::new(),
@@ -124,8 +118,8 @@ impl KafkaSink {
     }
 
     async fn open_writer(&self, id: Option<String>) -> Result<Arc<Writer>, StageError> {
-        let (connection, largest) = (self.connection.clone(), self.limits.largest);
-        blocking(move || Writer::open(&connection, id, largest).map(Arc::new)).await
+        let (connection, largest, open) = (self.connection.clone(), self.limits.largest, self.open);
+        blocking(move || Writer::open(&connection, id, largest, open).map(Arc::new)).await
     }
 
     /// Ends producers where that may block.
@@ -244,7 +238,18 @@ impl KafkaSink {
             entry.next = *to;
             marks.push(self.owner.position(partition, *to, &entry.identity)?);
             if let Some(keep) = keep {
-                for piece in keep.pieces.iter().filter(|piece| piece.range.partition == *partition) {
+                for piece in keep.parts.iter().filter(|piece| piece.range.partition == *partition) {
+                    let begin = piece.range.from;
+                    let replaced: Vec<i64> = entry
+                        .pieces
+                        .iter()
+                        .filter(|(from, kept)| kept.range.to > begin && **from != begin)
+                        .map(|(from, _)| *from)
+                        .collect();
+                    for from in replaced {
+                        marks.push(self.owner.erase(partition, Some(from)));
+                        entry.pieces.remove(&from);
+                    }
                     marks.push(self.owner.piece(piece)?);
                     entry.pieces.insert(piece.range.from, piece.clone());
                 }
@@ -272,7 +277,7 @@ impl KafkaSink {
         let mut running = Vec::new();
         for Part { writer: name, ranges, rows } in self.parts(write)? {
             let (entries, marks) = match self.target.exactly_once {
-                true => self.advance(&ranges, write.keep.as_ref())?,
+                true => self.advance(&ranges, write.retention.as_ref())?,
                 false => (Vec::new(), Vec::new()),
             };
             let Some(writer) = self.writers.get(&name).cloned() else {
@@ -291,6 +296,10 @@ impl KafkaSink {
                 Err(Stop::Error(error)) => Err(error),
                 Err(Stop::Row(error)) => {
                     refused = Some(error.clone());
+                    Err(error)
+                }
+                Err(Stop::Late(error, open)) => {
+                    self.open = self.open.max(Some(open));
                     Err(error)
                 }
             }) {

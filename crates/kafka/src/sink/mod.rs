@@ -10,9 +10,10 @@
 mod encode;
 mod land;
 mod progress;
-#[cfg(test)]
-mod services;
+mod target;
 mod template;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -27,7 +28,8 @@ use crate::inspect::Inspector;
 use crate::settings::{Brokers, Connection, Options, Security};
 use encode::Encoder;
 use foretell_connect::kind::{Kind, SinkContext, SinkSettings, schema_of, settings_of};
-use land::{KafkaSink, Target};
+use land::KafkaSink;
+use target::Target;
 
 /// How the kind is listed.
 pub const KIND: Kind<dyn SinkSettings> = Kind {
@@ -140,7 +142,7 @@ impl SinkSettings for Settings {
             keyed: self.key.is_some(),
         };
         // Properties that librdkafka does not take are an error here, not at the first claim.
-        writer::config(&connection, None, None)?;
+        writer::config(&connection, None, None, None)?;
         let limits = progress::examine(&connection, &inspector, &target, context.input).await?;
         Ok(Box::new(KafkaSink::new(connection, inspector, target, encoder, context, limits)))
     }

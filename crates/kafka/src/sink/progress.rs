@@ -5,7 +5,7 @@
 //! transaction is committed; a reader therefore reads committed records only, up to the end that there was when it
 //! began, behind transactions of others that are still open.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,8 +17,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use serde::{Deserialize, Serialize};
 
-use super::land::Target;
-use super::writer::Mark;
+use super::target::Target;
 use crate::client::Context;
 use crate::error;
 use crate::inspect::{Inspector, Topic, ask};
@@ -39,6 +38,9 @@ const REPLICAS: usize = 3;
 const ANSWER: Duration = Duration::from_secs(5);
 /// Compaction never touches the newest segment, and all of it is read at each start: a small one is quick.
 const SEGMENT: &str = "16777216";
+
+/// A record of the progress topic; without a value it erases its key.
+pub(super) type Mark = (String, Option<String>);
 
 /// What is stored for one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,6 +132,9 @@ pub(super) enum Open {
     LeaveOut,
 }
 
+/// By key, what it says last.
+type Last = HashMap<Box<[u8]>, Box<[u8]>>;
+
 /// What the topic says of one owner, as far as it was read.
 #[derive(Debug)]
 pub(super) struct Ledger {
@@ -164,7 +169,7 @@ impl Ledger {
         }
     }
 
-    /// As nothing were read yet.
+    /// As if nothing had been read yet.
     fn clear(&mut self) {
         *self = Ledger::new(self.owner.clone(), self.topic.clone());
     }
@@ -236,12 +241,31 @@ impl Ledger {
             ("enable.auto.offset.store", "false"),
             ("auto.offset.reset", "error"),
             ("check.crcs", "true"),
+            // It is one partition, and all of it is wanted.
+            ("fetch.message.max.bytes", "8388608"),
         ])?;
         let mut consumer = Consumer::new(&config, Context::default()).map_err(error::config)?;
         let mut from = TopicPartitionList::with_capacity(1);
         let doing = || format!("topic `{}`", self.topic);
         let added = from.add_partition_offset(&self.topic, 0, Offset::Offset(self.next));
         added.and_then(|()| consumer.assign(&from)).map_err(|error| error::of(&doing(), &error))?;
+        let mut last = Last::default();
+        let outcome = self.read_into(&mut last, &mut consumer, end, open);
+        // What was read before an error stays read.
+        for (key, value) in last {
+            if let Err(error) = self.apply(&key, Some(&value)) {
+                // It must not be taken for read.
+                self.clear();
+                return Err(error);
+            }
+        }
+        outcome
+    }
+
+    /// Reads up to `end`: what each key says last. Millions of records say little in the end, so that only that is looked
+    /// into.
+    fn read_into(&mut self, last: &mut Last, consumer: &mut Consumer, end: i64, open: Open) -> Result<(), StageError> {
+        let anew = self.positions.is_empty() && self.pieces.is_empty() && self.others.is_empty();
         let (mut heard, mut said) = (Instant::now(), Instant::now());
         // Where an open transaction begins, as far as the broker has said.
         let mut stable = None;
@@ -251,7 +275,16 @@ impl Ledger {
                 for message in batch.iter() {
                     match message.error() {
                         None => {
-                            self.apply(message.key().unwrap_or_default(), message.value())?;
+                            let key = message.key().unwrap_or_default();
+                            match message.value() {
+                                Some(value) => drop(last.insert(key.into(), value.into())),
+                                None => {
+                                    last.remove(key);
+                                    if !anew {
+                                        self.apply(key, None)?;
+                                    }
+                                }
+                            }
                             self.next = message.offset().saturating_add(1);
                         }
                         Some(Code::PartitionEOF) => {
@@ -641,5 +674,31 @@ mod tests {
         let (key, _) = owner.erase(&partition, None);
         ledger.apply(key.as_bytes(), None).unwrap();
         assert_eq!(ledger.holdings(), []);
+    }
+
+    proptest::proptest! {
+        /// Two owners never share a key or an id, and a key says what it was made of.
+        #[test]
+        fn a_key_says_what_it_was_made_of(
+            names in proptest::array::uniform2(("[a/%\"\\u{e9}]{1,4}", "[a/%\"\\u{e9}]{1,4}", "[a/%]{1,4}")),
+            index: i32,
+            piece: Option<i64>,
+        ) {
+            let owned = |(pipeline, sink, topic): &(String, String, String)| {
+                let owner = Owner { pipeline: pipeline.clone(), sink: sink.clone() };
+                (owner, Partition { topic: topic.as_str().into(), index })
+            };
+            let [one, other] = names.each_ref().map(owned);
+            let key = one.0.key(&one.1, piece);
+            proptest::prop_assert_eq!(Owner::read_key(key.as_bytes()), Some((one.0.clone(), one.1.clone(), piece)));
+            let same = one == other;
+            proptest::prop_assert_eq!(one.0.id(Some(&one.1)) == other.0.id(Some(&other.1)), same);
+            proptest::prop_assert_eq!(one.0.key(&one.1, piece) == other.0.key(&other.1, piece), same);
+        }
+
+        #[test]
+        fn no_key_is_too_odd(key: Vec<u8>) {
+            let _ = Owner::read_key(&key);
+        }
     }
 }

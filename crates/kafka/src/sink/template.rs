@@ -73,4 +73,25 @@ mod tests {
         assert_eq!(parse("{}").unwrap_err(), "character 1: `{}` names no column");
         assert_eq!(parse("{a{b}}").unwrap_err(), "character 1: `{` has no `}`; write `{{` for a brace");
     }
+
+    proptest::proptest! {
+        /// Each part written as the settings say it comes back.
+        #[test]
+        fn what_is_written_is_read(all in proptest::collection::vec(("[^{}]{1,5}", "[{}a]{0,4}"), 0..5)) {
+            let (mut template, mut expected) = (String::new(), Vec::new());
+            for (name, text) in all {
+                template.push_str(&format!("{{{name}}}{}", text.replace('{', "{{").replace('}', "}}")));
+                expected.push(Part::Column(name));
+                if !text.is_empty() {
+                    expected.push(Part::Text(text));
+                }
+            }
+            proptest::prop_assert_eq!(parse(&template), Ok(expected));
+        }
+
+        #[test]
+        fn no_template_is_too_odd(template: String) {
+            let _ = parse(&template);
+        }
+    }
 }

@@ -1,9 +1,10 @@
 //! One producer: rows and positions in one transaction, or rows alone. All calls block.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foretell_flow::{Provenance, StageError};
+use parking_lot::{Mutex, MutexGuard};
 use rdkafka::ClientContext;
 use rdkafka::Message;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -14,7 +15,8 @@ use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::encode::Encoded;
-use super::land::Target;
+use super::progress::Mark;
+use super::target::Target;
 use crate::client::Context;
 use crate::error::{self, Cause};
 use crate::raw;
@@ -22,11 +24,14 @@ use crate::settings::Connection;
 
 /// How long a transaction may stay open when its writer is gone: until then readers of committed records wait. Ours are
 /// open for one write, and a new owner ends the one before at once.
-const OPEN: &str = "20000";
-/// For the end of one before: it may be open as long as [`OPEN`], and the coordinator looks every 10 s.
+const OPEN: Duration = Duration::from_secs(20);
+/// What brokers allow at most unless they are told otherwise.
+const OPEN_AT_MOST: Duration = Duration::from_secs(15 * 60);
+/// For the end of one before, which the coordinator looks at every 10 s.
 const INIT: Duration = Duration::from_secs(60);
-/// For all answers to one write.
+/// For all answers to one write; in a transaction as long as that may be open, and for its end.
 const ANSWERS: Duration = Duration::from_secs(30);
+const END: Duration = Duration::from_secs(10);
 /// Of a value that is too large, this many bytes go to the rejects at most.
 const REJECTED_BYTES: usize = 16 * 1024;
 /// Records on their way to the broker, in KiB: a write that is larger waits.
@@ -62,7 +67,7 @@ struct Reports {
 
 impl Reports {
     fn failed(&self) -> MutexGuard<'_, Vec<Failure>> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.failed.lock()
     }
 }
 
@@ -89,12 +94,15 @@ impl ProducerContext for Reports {
     }
 }
 
-/// The producer's settings: transactional with an id.
+/// The producer's settings: transactional with an id. `open` is how long a transaction may stay open, where that is
+/// longer than the settings say.
 pub(super) fn config(
     connection: &Connection,
     id: Option<&str>,
     largest: Option<usize>,
+    open: Option<Duration>,
 ) -> Result<ClientConfig, StageError> {
+    let usual = OPEN.as_millis().to_string();
     // What librdkafka takes for a size.
     let largest = largest.map(|bytes| bytes.clamp(1000, 1_000_000_000));
     // One record always fits.
@@ -115,10 +123,14 @@ pub(super) fn config(
     ];
     own.extend(largest.as_deref().map(|largest| ("message.max.bytes", largest)));
     match id {
-        Some(id) => own.extend([("transactional.id", id), ("transaction.timeout.ms", OPEN)]),
+        Some(id) => own.extend([("transactional.id", id), ("transaction.timeout.ms", &usual)]),
         None => own.push(("message.timeout.ms", "30000")),
     }
-    connection.config(&own)
+    let mut config = connection.config(&own)?;
+    if let (Some(open), Some(_)) = (open, id) {
+        config.set("transaction.timeout.ms", open.as_millis().to_string());
+    }
+    Ok(config)
 }
 
 /// Rows to write, encoded once and written by several writers.
@@ -138,6 +150,8 @@ type Refusal = (String, &'static str);
 pub(super) enum Stop {
     /// The broker refuses a row.
     Row(StageError),
+    /// The transaction was not over within the time that it may be open; the next one may be open this long.
+    Late(StageError, Duration),
     Error(StageError),
 }
 
@@ -147,14 +161,13 @@ impl From<StageError> for Stop {
     }
 }
 
-/// A record of the progress topic; without a value it erases its key.
-pub(super) type Mark = (String, Option<String>);
-
 /// A producer. After an error it must not be used again: whether its transaction ended is unknown.
 pub(super) struct Writer {
     producer: BaseProducer<Reports>,
     reports: Reports,
     id: Option<String>,
+    /// How long a transaction may stay open.
+    open: Duration,
     /// Of a rejected row's key and value, this many bytes are kept each.
     rejected: usize,
 }
@@ -171,12 +184,15 @@ impl Writer {
         connection: &Connection,
         id: Option<String>,
         largest: Option<usize>,
+        open: Option<Duration>,
     ) -> Result<Writer, StageError> {
         let reports = Reports::default();
-        let config = config(connection, id.as_deref(), largest)?;
+        let config = config(connection, id.as_deref(), largest, open)?;
+        let open = config.get("transaction.timeout.ms").and_then(|millis| millis.parse().ok());
+        let open = open.map_or(OPEN, Duration::from_millis);
         let producer: BaseProducer<Reports> = config.create_with_context(reports.clone()).map_err(error::config)?;
         let rejected = largest.map_or(REJECTED_BYTES, |largest| REJECTED_BYTES.min(largest / 4));
-        let writer = Writer { producer, reports, id, rejected };
+        let writer = Writer { producer, reports, id, open, rejected };
         if writer.id.is_some() {
             writer.producer.init_transactions(INIT).map_err(|error| writer.failed(&error))?;
         }
@@ -206,6 +222,31 @@ impl Writer {
     /// Writes rows and marks; with an id in one transaction. Rows that are known not to fit go to the rejects; how many
     /// did.
     pub(super) fn write(&self, job: &Job, rows: &[usize], marks: &[Mark]) -> Result<u64, Stop> {
+        let begun = Instant::now();
+        let outcome = self.write_all(job, rows, marks);
+        match outcome {
+            Err(Stop::Error(error)) => Err(self.late(begun, rows.len().saturating_add(marks.len()), error)),
+            outcome => outcome,
+        }
+    }
+
+    /// An error that came of a transaction which was open for too long. Where no record of it arrived it is not that.
+    fn late(&self, begun: Instant, sent: usize, error: StageError) -> Stop {
+        let arrived = self.reports.failed().len() < sent;
+        if self.id.is_none() || !arrived || begun.elapsed() < self.open.saturating_sub(self.open / 10) {
+            return Stop::Error(error);
+        }
+        let next = self.open.saturating_mul(2).min(OPEN_AT_MOST).max(self.open);
+        let (open, more) = (self.open.as_secs_f64(), next.as_secs_f64());
+        let message = format!(
+            "{}: the transaction was not over within {open} s, as long as it may be open ({}); the next may be open {more} s",
+            self.doing(""),
+            error.message
+        );
+        Stop::Late(StageError::unavailable(message), next)
+    }
+
+    fn write_all(&self, job: &Job, rows: &[usize], marks: &[Mark]) -> Result<u64, Stop> {
         self.reports.failed().clear();
         if self.id.is_some() {
             self.producer.begin_transaction().map_err(|error| self.failed(&error))?;
@@ -350,7 +391,8 @@ impl Writer {
 
     /// Waits for all answers, or for the first that makes the others void; with an id, commits.
     fn end(&self, target: &str) -> Result<(), StageError> {
-        let deadline = Instant::now() + ANSWERS;
+        let answers = self.answers();
+        let deadline = Instant::now() + answers;
         while !raw::flush(self.producer.client(), Duration::from_millis(50)) {
             self.producer.poll(Duration::ZERO);
             if self.hopeless() || Instant::now() >= deadline {
@@ -361,9 +403,13 @@ impl Writer {
             return Err(self.outcome(target));
         }
         if self.id.is_some() {
-            self.producer.commit_transaction(ANSWERS).map_err(|error| self.failed(&error))?;
+            self.producer.commit_transaction(answers).map_err(|error| self.failed(&error))?;
         }
         Ok(())
+    }
+
+    fn answers(&self) -> Duration {
+        if self.id.is_some() { self.open.saturating_add(END) } else { ANSWERS }
     }
 
     /// Why records did not arrive.
@@ -384,7 +430,10 @@ impl Writer {
             {
                 return self.failed(&error);
             }
-            return StageError::unavailable(format!("topic `{target}`: no answer within {} s", ANSWERS.as_secs()));
+            return StageError::unavailable(format!(
+                "topic `{target}`: no answer within {} s",
+                self.answers().as_secs()
+            ));
         };
         let error = error::of(&format!("topic `{topic}`"), &KafkaError::MessageProduction(*code));
         match code {

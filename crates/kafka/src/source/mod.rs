@@ -1,25 +1,26 @@
 //! Records from a Kafka topic, as one static member of a consumer group (or of none, for a look).
 //!
 //! A thread of its own polls the client all the time (`reader`), so that a slow pipeline is never thrown out of its
-//! group, and fills a bounded buffer (`buffer`). A task looks at the topic beside it (`watch`), for what the client
-//! does not tell. Nothing is fetched between an assignment and the `seek` that says where to begin; where to begin is
+//! group, and fills a bounded buffer (`buffer`). A task beside it looks at the topic (`watch`) for what the client does
+//! not tell. Nothing is fetched between an assignment and the `seek` that says where to begin; where to begin is
 //! never the group's committed offset, and never reset by the client.
 
 mod buffer;
 mod reader;
 #[cfg(test)]
-mod services;
+mod tests;
 mod watch;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::DateTime;
-use foretell_flow::{Bounds, Demand, Event, Fault, Partition, Position, Source, StageError, Upkeep};
+use foretell_flow::{Bounds, Demand, Event, Fault, Housekeeping, Partition, Position, Source, StageError};
+use parking_lot::Mutex;
 use rdkafka::Offset;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -28,7 +29,7 @@ use serde::de::{Deserializer, Error as _};
 use tokio::time::Instant;
 
 use crate::error;
-use crate::inspect::{Inspector, Topic, ask, blocking};
+use crate::inspect::{Inspector, Topic, ask, blocking, is_mock};
 use crate::settings::{Brokers, Connection, Options, Security};
 use foretell_connect::human::HumanSize;
 use foretell_connect::kind::{Kind, SourceContext, SourceSettings, schema_of, settings_of};
@@ -161,14 +162,14 @@ impl SourceSettings for Settings {
                     Some(Reader::start(&connection, topic.clone(), options, inspector.clone())?)
                 }
             };
-            let upkeep = GroupUpkeep {
+            let housekeeping = GroupHousekeeping {
                 topic: topic.clone(),
                 inspector: inspector.clone(),
                 committer: reader.as_ref().map(Reader::committer),
                 committed: Mutex::default(),
             };
-            let upkeep = Arc::new(upkeep);
-            Ok(KafkaSource { topic, start: settings.start, inspector, reader, watch: None, upkeep, dealt: false })
+            let housekeeping = Arc::new(housekeeping);
+            Ok(KafkaSource { topic, start: settings.start, inspector, reader, watch: None, housekeeping, dealt: false })
         });
         let mut source = source.await?;
         source.watch = source.reader.as_ref().map(|reader| Watch::start(reader, source.inspector.clone()));
@@ -176,14 +177,14 @@ impl SourceSettings for Settings {
     }
 }
 
-/// One member of a group. Without a reader it was opened to look only.
+/// One member of a group. Without a reader it was opened only to look.
 struct KafkaSource {
     topic: Arc<str>,
     start: Start,
     inspector: Arc<Inspector>,
     reader: Option<Reader>,
     watch: Option<Watch>,
-    upkeep: Arc<GroupUpkeep>,
+    housekeeping: Arc<GroupHousekeeping>,
     /// Whether the first assignment was looked at.
     dealt: bool,
 }
@@ -196,7 +197,7 @@ impl fmt::Debug for KafkaSource {
 
 impl KafkaSource {
     fn reader(&self) -> Result<&Reader, StageError> {
-        let error = || StageError::settings(format!("topic `{}` was opened to look only", self.topic));
+        let error = || StageError::settings(format!("topic `{}` was opened only to look", self.topic));
         self.reader.as_ref().ok_or_else(error)
     }
 
@@ -258,7 +259,20 @@ impl Source for KafkaSource {
     async fn bounds(&mut self, partitions: &[Partition]) -> Result<Vec<Bounds>, StageError> {
         let numbers: Vec<i32> = partitions.iter().map(|partition| partition.index).collect();
         let (topic, start) = (self.topic.clone(), self.start);
-        let answer = ask(&self.inspector, move |inspector| bounds(inspector, &topic, &numbers, start)).await?;
+        let member = self.reader.as_ref().and_then(Reader::member);
+        let answer = ask(&self.inspector, move |inspector| {
+            let answer = bounds(inspector, &topic, &numbers, start)?;
+            // What a client believes may be old: it hears of the group with its next heartbeat. Who claims partitions that
+            // are another's by now fences it off.
+            let mock = answer.first().is_some_and(|bound| is_mock(&bound.identity));
+            match member.filter(|_| !mock) {
+                Some((group, id)) if inspector.has_member(&group, &id) == Some(false) => Err(StageError::unavailable(
+                    format!("topic `{topic}`: this worker is not in its group `{group}` any more"),
+                )),
+                _ => Ok(answer),
+            }
+        });
+        let answer = answer.await?;
         if let (Some(reader), Some(bound)) = (&self.reader, answer.first()) {
             reader.identify(&bound.identity);
         }
@@ -287,8 +301,8 @@ impl Source for KafkaSource {
         .await
     }
 
-    fn upkeep(&mut self) -> Arc<dyn Upkeep> {
-        self.upkeep.clone()
+    fn housekeeping(&mut self) -> Arc<dyn Housekeeping> {
+        self.housekeeping.clone()
     }
 }
 
@@ -296,30 +310,30 @@ impl Source for KafkaSource {
 const COMMIT_AGAIN: Duration = Duration::from_secs(20);
 
 /// The group as housekeeping sees it.
-struct GroupUpkeep {
+struct GroupHousekeeping {
     topic: Arc<str>,
     inspector: Arc<Inspector>,
-    /// None where the source was opened to look only.
+    /// `None` where the source was opened only to look.
     committer: Option<Committer>,
     /// What was committed last, by partition: up to where, with which note, when.
     committed: Mutex<HashMap<i32, (i64, String, Instant)>>,
 }
 
 #[async_trait]
-impl Upkeep for GroupUpkeep {
-    async fn behind(&self, positions: &[Position]) -> Result<i64, StageError> {
+impl Housekeeping for GroupHousekeeping {
+    async fn behind(&self, positions: &[Position]) -> Result<Vec<i64>, StageError> {
         let (topic, positions) = (self.topic.clone(), positions.to_vec());
         ask(&self.inspector, move |inspector| {
             let partitions: Vec<i32> = positions.iter().map(|position| position.partition.index).collect();
             let ends = inspector.offsets(&topic, &partitions, Offset::End)?;
-            Ok(ends.iter().zip(&positions).map(|(end, position)| (end - position.next).max(0)).sum())
+            Ok(ends.iter().zip(&positions).map(|(end, position)| (end - position.next).max(0)).collect())
         })
         .await
     }
 
     async fn commit(&self, positions: &[Position], note: &str) -> Result<(), StageError> {
         let Some(committer) = &self.committer else { return Ok(()) };
-        let mut committed = self.committed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut committed = self.committed.lock();
         let due = |position: &&Position| match committed.get(&position.partition.index) {
             Some((last, _, _)) if position.next < *last => false,
             Some((last, noted, at)) => position.next > *last || noted != note || at.elapsed() > COMMIT_AGAIN,

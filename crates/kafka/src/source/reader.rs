@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use foretell_flow::{Demand, Event, Fault, Partition, StageError};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use rdkafka::Offset;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaErrorCode as Code;
@@ -52,6 +53,8 @@ pub(super) struct Options {
 pub(super) struct Reader {
     shared: Arc<Shared>,
     handle: Arc<Handle>,
+    /// The group that it is a member of.
+    group: Option<String>,
     /// Closed by the thread when it has left the group.
     ended: Mutex<mpsc::Receiver<()>>,
 }
@@ -107,7 +110,7 @@ struct Seek {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Notes why reading cannot go on, and says it at once: the pipeline may be long busy with what was read before.
@@ -188,6 +191,7 @@ impl Reader {
         let context = Context::default();
         let consumer = Consumer::new(&config, context.clone()).map_err(error::config)?;
         let mut state = State::default();
+        let group = matches!(options.membership, Membership::Static { .. }).then(|| options.group.clone());
         let member = match options.membership {
             Membership::Static { name } => {
                 consumer.subscribe(&topic).map_err(|error| error::of(&format!("topic `{topic}`"), &error))?;
@@ -230,12 +234,17 @@ impl Reader {
                 }
             })
             .map_err(|error| StageError::unavailable(format!("no thread for the Kafka source: {error}")))?;
-        Ok(Reader { shared, handle, ended: Mutex::new(ended) })
+        Ok(Reader { shared, handle, group, ended: Mutex::new(ended) })
     }
 
     /// For the watch.
     pub(super) fn shared(&self) -> (Arc<Shared>, Arc<Handle>) {
         (self.shared.clone(), self.handle.clone())
+    }
+
+    /// Its group, and its id there: `None` before it has joined, and where it joins none.
+    pub(super) fn member(&self) -> Option<(String, String)> {
+        Some((self.group.clone()?, self.handle.member_id()?))
     }
 
     /// The log that positions are said of from now on.
@@ -341,7 +350,7 @@ impl Drop for Reader {
         self.shared.asked.notify_one();
         self.handle.wake();
         // What is not committed by then is not lost: the group's offset is advisory.
-        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let ended = self.ended.get_mut();
         let _ = ended.recv_timeout(GOODBYE);
     }
 }
@@ -482,7 +491,7 @@ impl Thread {
         }
         let since = *self.full.get_or_insert_with(Instant::now);
         if since.elapsed() < PATIENCE {
-            drop(self.shared.asked.wait_timeout(state, Duration::from_millis(50)));
+            self.shared.asked.wait_for(&mut state, Duration::from_millis(50));
             return false;
         }
         state.parked = true;

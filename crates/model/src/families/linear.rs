@@ -344,9 +344,13 @@ mod run {
     use crate::Method;
     use crate::finite::Finite;
     use crate::math::float32;
+    use crate::math::scaling::Scaling;
     use crate::math::scores::{self, Softmax};
     use crate::matrix::{Dense, Matrix, round};
     use crate::step::{Answer, Predict, Run};
+
+    /// Rows whose columns stay in the second-level cache from step to step.
+    const ROWS: usize = 2048;
 
     #[derive(Debug)]
     pub(super) enum LinearForm {
@@ -382,16 +386,20 @@ mod run {
     }
 
     impl Linear {
-        /// The scores, and whether they are float32.
-        fn scores(&self, x: Matrix) -> (Vec<Vec<f64>>, bool) {
+        /// Products with the coefficients, and whether they are of float32.
+        fn products(&self, x: Matrix) -> (Vec<Vec<f64>>, bool) {
             let rows = x.rows();
-            let (mut products, narrow) = match x {
+            match x {
                 Matrix::Csr(csr) => (scores::sparse_products(&csr, &self.coef), csr.narrow),
                 other => {
                     let dense = other.into_dense().unwrap_or_else(|_| Dense::zeros(rows, self.features));
                     (scores::products(&dense, &self.coef), dense.narrow)
                 }
-            };
+            }
+        }
+
+        /// The scores, and whether they are float32.
+        fn scores(&self, (mut products, narrow): (Vec<Vec<f64>>, bool)) -> (Vec<Vec<f64>>, bool) {
             let (multiplies, narrow) = (self.narrow_coef && narrow, self.narrow && narrow);
             for (column, intercept) in products.iter_mut().zip(&self.intercept) {
                 column.iter_mut().for_each(|value| *value = round(round(*value, multiplies) + intercept, narrow));
@@ -408,7 +416,21 @@ mod run {
     impl Predict for Linear {
         fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
             self.finite.check(&x, run);
-            let (mut scores, narrow) = self.scores(x);
+            self.answer_of(self.products(x), want)
+        }
+
+        fn answer_scaled(&self, x: &Matrix, scaling: &Scaling, want: Method) -> Option<Answer> {
+            Some(self.answer_of(scaling.products(x, &self.coef)?, want))
+        }
+
+        fn rows_at_once(&self) -> Option<usize> {
+            Some(ROWS)
+        }
+    }
+
+    impl Linear {
+        fn answer_of(&self, products: (Vec<Vec<f64>>, bool), want: Method) -> Answer {
+            let (mut scores, narrow) = self.scores(products);
             let floats = |columns: Vec<Vec<f64>>| Answer::floats(rounded(columns, narrow), self.typed);
             match (&self.form, want) {
                 (LinearForm::Value, _) | (_, Method::Decision) => floats(scores),

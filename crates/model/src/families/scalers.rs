@@ -8,6 +8,7 @@ use crate::family::Family;
 use crate::finite::Finite;
 use crate::loaded::{Loaded, Out, Source};
 use crate::loader::Loader;
+use crate::math::scaling::Scaling;
 use crate::step::Step;
 use crate::{Error, InputKind};
 
@@ -95,7 +96,7 @@ fn standard(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) 
     let finite = Finite::new("StandardScaler", &sources, true, false);
     let out = sources.into_iter().map(Source::changed).collect();
     let casts = version(view)?.is_none_or(|version| version >= CASTS);
-    let step = run::Standard { mean, scale, casts, finite };
+    let step = run::Standard { scaling: Scaling { mean, scale, casts }, finite };
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
 }
 
@@ -109,6 +110,7 @@ fn clip(view: &View<'_>, low: f64, high: f64) -> Result<run::Operation, Error> {
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
     use crate::finite::Finite;
+    use crate::math::scaling::Scaling;
     use crate::matrix::{Dense, Matrix, round};
     use crate::step::{Run, Transform};
 
@@ -187,18 +189,19 @@ mod run {
 
     #[derive(Debug)]
     pub(super) struct Standard {
-        pub(super) mean: Option<Vec<f64>>,
-        pub(super) scale: Option<Vec<f64>>,
-        /// Whether both are float32 where the numbers are.
-        pub(super) casts: bool,
+        pub(super) scaling: Scaling,
         pub(super) finite: Finite,
     }
 
     impl Transform for Standard {
+        fn scaling(&self) -> Option<&Scaling> {
+            Some(&self.scaling)
+        }
+
         fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
             self.finite.check(&x, run);
             if let Matrix::Csr(mut csr) = x {
-                if let Some(scale) = &self.scale {
+                if let Some(scale) = &self.scaling.scale {
                     for (value, col) in csr.data.iter_mut().zip(&csr.indices) {
                         *value = round(*value * (1.0 / scale[*col as usize]), csr.narrow);
                     }
@@ -208,14 +211,14 @@ mod run {
             let (rows, cols) = (x.rows(), x.cols());
             let mut dense = x.into_dense().unwrap_or_else(|_| Dense::zeros(rows, cols));
             let narrow = dense.narrow;
-            let learned = |value: f64| round(value, narrow && self.casts);
+            let learned = |value: f64| round(value, narrow && self.scaling.casts);
             for col in 0..cols {
                 let column = dense.column_mut(col);
-                if let Some(mean) = &self.mean {
+                if let Some(mean) = &self.scaling.mean {
                     let mean = learned(mean[col]);
                     column.iter_mut().for_each(|value| *value = round(*value - mean, narrow));
                 }
-                if let Some(scale) = &self.scale {
+                if let Some(scale) = &self.scaling.scale {
                     let scale = learned(scale[col]);
                     column.iter_mut().for_each(|value| *value = round(*value / scale, narrow));
                 }

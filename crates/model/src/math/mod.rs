@@ -4,4 +4,5 @@
 
 pub(crate) mod float32;
 pub(crate) mod normal;
+pub(crate) mod scaling;
 pub(crate) mod scores;

@@ -20,7 +20,7 @@ impl Leaf for f32 {}
 impl Leaf for f64 {}
 
 /// A threshold type: the values' own.
-pub(crate) trait Threshold: Real + kernel::Searched {
+pub(crate) trait Threshold: Real + kernel::Searched + kernel::Keyed {
     /// The `t` for which `x >= t` goes right exactly where the rule goes right with this threshold.
     fn lower(threshold: f64, rule: Rule) -> Self;
     /// The bit index of a category, `None` where the value is not a category.
@@ -63,15 +63,12 @@ impl Threshold for f64 {
     }
 }
 
-/// Rows whose values are laid out for walks at once: about as many as stay in the second-level cache.
-const WALK_VALUES: usize = 1 << 15;
-
 /// Fewer rows than this are scored one by one: ranks are computed for a whole group.
 const FEW: usize = 12;
 
 /// An ensemble, ready to be scored: values of type `T`, sums of type `V`.
 #[derive(Debug)]
-pub(crate) struct Plan<T, V> {
+pub(crate) struct Plan<T: Threshold, V> {
     walk: Walk<T, V>,
     /// Where trees are small enough for it: many times faster for many rows.
     ranks: Option<Ranks<T, V>>,
@@ -146,23 +143,37 @@ impl<T: Threshold, V: Leaf> Plan<T, V> {
                 from += count;
             }
         }
-        let at_once = (WALK_VALUES / columns).max(1).min(rows - from);
-        let (mut block, mut by_row) = (vec![T::NAN; at_once * columns], vec![T::NAN; at_once * columns]);
-        while from < rows {
-            let count = at_once.min(rows - from);
-            self.gather(x, from..from + count, absent, missing, &mut block, at_once);
-            for (column, values) in block.chunks_exact(at_once).enumerate() {
-                for (row, value) in by_row.chunks_exact_mut(columns).zip(&values[..count]) {
-                    row[column] = *value;
-                }
-            }
-            let rows = &by_row[..count * columns];
-            if !self.ranks.as_ref().is_some_and(|ranks| ranks.run_singly(rows, columns, from, &mut sums)) {
-                self.walk.run(rows, columns, from, &mut sums);
-            }
-            from += count;
+        let Some(ranks) = self.ranks.as_ref().filter(|ranks| ranks.runs_singly()) else {
+            self.walk_from(x, from, &mut sums, absent, missing);
+            return sums;
+        };
+        if from < rows {
+            let count = rows - from;
+            let mut block = vec![T::NAN; count * columns];
+            self.gather(x, from..rows, absent, missing, &mut block, count);
+            ranks.run_singly(&block, count, from, &mut sums);
         }
         sums
+    }
+
+    /// Adds the trees to the sums of all rows from `from` on by walks.
+    fn walk_from(&self, x: &Matrix, mut from: usize, sums: &mut [Vec<V>], absent: T, missing: Option<T>) {
+        let rows = x.rows();
+        let at_once = self.walk.rows_at_once().min(rows - from);
+        let stride = BLOCK.min(at_once);
+        let mut block = vec![T::NAN; stride * self.used.len().max(1)];
+        let mut keys = Vec::with_capacity(at_once * self.used.len().max(1));
+        while from < rows {
+            let until = rows.min(from + at_once);
+            keys.clear();
+            for first in (from..until).step_by(stride.max(1)) {
+                let count = stride.min(until - first);
+                self.gather(x, first..first + count, absent, missing, &mut block, stride);
+                self.walk.lay_out(&block, stride, count, &mut keys);
+            }
+            self.walk.run(&keys, from, sums);
+            from = until;
+        }
     }
 
     /// Copies the used columns of some rows into the block, in which each column has room for `stride` rows.

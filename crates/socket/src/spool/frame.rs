@@ -40,7 +40,7 @@ pub(super) fn encode(id: uuid::Uuid, first: i64, group: &[Lines]) -> Vec<u8> {
         bytes.extend(line.time.to_le_bytes());
         bytes.extend(size.iter().flat_map(|size| size.to_le_bytes()));
         bytes.extend(line.bytes);
-        count += 1;
+        count = count.saturating_add(1);
     }
     let (header, payload) = bytes.split_at_mut(HEADER);
     let mut fields = Header { sum: 0, length: payload.len() as u32, count, first };
@@ -51,20 +51,28 @@ pub(super) fn encode(id: uuid::Uuid, first: i64, group: &[Lines]) -> Vec<u8> {
 
 impl Header {
     fn encode(&self) -> [u8; HEADER] {
+        let (sum, length, count) = (self.sum.to_le_bytes(), self.length.to_le_bytes(), self.count.to_le_bytes());
         let mut bytes = [0; HEADER];
-        bytes[..4].copy_from_slice(&MAGIC);
-        bytes[4..8].copy_from_slice(&self.sum.to_le_bytes());
-        bytes[8..12].copy_from_slice(&self.length.to_le_bytes());
-        bytes[12..16].copy_from_slice(&self.count.to_le_bytes());
-        bytes[16..].copy_from_slice(&self.first.to_le_bytes());
+        let fields = MAGIC.into_iter().chain(sum).chain(length).chain(count).chain(self.first.to_le_bytes());
+        bytes.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
         bytes
     }
 
-    /// Reads a header; none where there is none.
+    /// Reads a header; `None` where the bytes are not one.
     pub(super) fn decode(bytes: &[u8]) -> Option<Header> {
         let mut rest = bytes.strip_prefix(&MAGIC)?;
         let (sum, length, count) = (word(&mut rest)?, word(&mut rest)?, word(&mut rest)?);
         Some(Header { sum, length, count, first: long(&mut rest)? })
+    }
+
+    /// The byte behind the frame, which begins at this one.
+    pub(super) fn behind(&self, at: u64) -> u64 {
+        at.saturating_add(HEADER as u64).saturating_add(self.length.into())
+    }
+
+    /// The offset behind its last line.
+    pub(super) fn end(&self) -> i64 {
+        self.first.saturating_add(self.count.into())
     }
 
     /// Whether the payload is the one that was written.
@@ -125,7 +133,7 @@ mod tests {
         let mut payload = &bytes[HEADER..];
         assert_eq!((header.first, header.count, header.length as usize), (41, 8, payload.len()));
         assert!(header.fits(id, payload));
-        assert!(!header.fits(uuid::Uuid::new_v4(), payload), "another spool's frame is none of this one");
+        assert!(!header.fits(uuid::Uuid::new_v4(), payload), "another spool's frame is not one of this one");
         let read: Vec<Line<'_>> = std::iter::from_fn(|| line(&mut payload)).collect();
         let written: Vec<Line<'_>> = lines.iter_from(0).chain(lines.iter_from(0)).collect();
         assert_eq!(read, written);
@@ -135,6 +143,46 @@ mod tests {
             changed[at] ^= 4;
             let header = Header::decode(&changed);
             assert!(header.is_none_or(|header| !header.fits(id, &changed[HEADER..])), "byte {at}");
+        }
+    }
+
+    fn any_line() -> impl proptest::strategy::Strategy<Value = (Vec<u8>, Option<Flaw>)> {
+        use proptest::prelude::*;
+        let flaw = prop_oneof![
+            Just(None),
+            any::<u64>().prop_map(|size| Some(Flaw::TooLong { size })),
+            any::<u64>().prop_map(|size| Some(Flaw::Broken { size })),
+        ];
+        (proptest::collection::vec(any::<u8>(), 0..20), flaw)
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_lines_come_back(all in proptest::collection::vec(any_line(), 1..10), first in 0..i64::MAX, time: i64) {
+            let mut lines = Lines::at(time);
+            all.iter().for_each(|(bytes, flaw)| lines.push(bytes, *flaw));
+            let id = uuid::Uuid::from_u128(7);
+            let bytes = encode(id, first, std::slice::from_ref(&lines));
+            let header = Header::decode(&bytes).unwrap();
+            let mut payload = &bytes[HEADER..];
+            proptest::prop_assert!(header.fits(id, payload));
+            proptest::prop_assert_eq!((header.first, header.count as usize), (first, all.len()));
+            let read: Vec<Line<'_>> = std::iter::from_fn(|| line(&mut payload)).collect();
+            proptest::prop_assert!(payload.is_empty());
+            proptest::prop_assert!(read.into_iter().eq(lines.iter_from(0)));
+        }
+
+        /// Whatever bytes stand there: it ends, and takes no more than there is.
+        #[test]
+        fn no_bytes_are_read_past_their_end(bytes: Vec<u8>) {
+            let mut payload = bytes.as_slice();
+            let mut lines = 0;
+            while let Some(found) = line(&mut payload) {
+                proptest::prop_assert!(found.bytes.len() <= bytes.len());
+                lines += 1;
+            }
+            proptest::prop_assert!(lines <= bytes.len() / 12);
+            let _ = Header::decode(&bytes).map(|header| (header.end(), header.behind(u64::MAX), header.fits(uuid::Uuid::nil(), &bytes)));
         }
     }
 }

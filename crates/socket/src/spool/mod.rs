@@ -14,15 +14,15 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use foretell_flow::{Demand, Records, RecordsBuilder, StageError};
+use parking_lot::{Condvar, Mutex};
 use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::lines::Lines;
-use super::log::{Extent, Log, TOPIC, lock};
+use super::log::{Extent, Log, TOPIC};
 use frame::HEADER;
 use segment::{Segment, Tail, damaged, unreadable};
 
@@ -59,6 +59,11 @@ struct State {
 }
 
 impl State {
+    /// The first line that is still there.
+    fn first(&self) -> i64 {
+        self.segments.front().map_or(self.end, |segment| segment.first)
+    }
+
     fn size(&self) -> u64 {
         self.segments.iter().map(|segment| segment.bytes).sum()
     }
@@ -124,7 +129,7 @@ impl Spool {
                 (Writer { file, at: 0 }, 0)
             }
         };
-        let committed = read_committed(folder).clamp(segments[0].first, end);
+        let committed = read_committed(folder).clamp(segments.front().map_or(end, |segment| segment.first), end);
         Ok(Spool {
             folder: folder.to_path_buf(),
             id,
@@ -137,7 +142,7 @@ impl Spool {
         })
     }
 
-    /// What is in a folder, without touching it; none where there is no spool yet.
+    /// What is in a folder, without touching it; `None` where there is no spool yet.
     pub(super) fn look(folder: &Path) -> Result<Option<(String, Extent)>, StageError> {
         let Some(id) = read_id(folder)? else { return Ok(None) };
         let segments = Segment::list(folder).map_err(|error| unreadable(folder, &error))?;
@@ -150,7 +155,7 @@ impl Spool {
     /// Waits until the spool is smaller than it may be; false when it was closed.
     fn wait_for_room(&self, writer: &mut Writer) -> bool {
         let mut told = false;
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         while !state.closed {
             if state.size() < self.max_size {
                 if told {
@@ -165,13 +170,13 @@ impl Spool {
                     return false;
                 }
                 self.let_go();
-                state = lock(&self.state);
+                state = self.state.lock();
                 continue;
             }
             if !std::mem::replace(&mut told, true) {
                 warn!(bytes = state.size(), "the spool is full: nothing is read from the sockets until sinks catch up");
             }
-            state = self.freed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            self.freed.wait(&mut state);
         }
         false
     }
@@ -181,10 +186,10 @@ impl Spool {
         if writer.at == 0 {
             return true;
         }
-        let first = lock(&self.state).end;
+        let first = self.state.lock().end;
         let Some(file) = self.patiently(|| add(&self.folder, first)) else { return false };
         *writer = Writer { file, at: 0 };
-        lock(&self.state).segments.push_back(Segment { first, bytes: 0 });
+        self.state.lock().segments.push_back(Segment { first, bytes: 0 });
         true
     }
 
@@ -194,7 +199,7 @@ impl Spool {
             let Err(error) = writer.file.write_all_at(frame, writer.at) else { return Ok(true) };
             // Half a frame may stand there.
             drop(writer.file.set_len(writer.at));
-            let state = lock(&self.state);
+            let state = self.state.lock();
             let drained = writer.at > 0 && state.committed >= state.end;
             if drained { Ok(false) } else { Err(error) }
         });
@@ -209,7 +214,7 @@ impl Spool {
         }
     }
 
-    /// Does what a full disk may refuse until it is done; none when the spool was closed.
+    /// Does what a full disk may refuse until it is done; `None` when the spool was closed.
     fn patiently<T>(&self, mut act: impl FnMut() -> io::Result<T>) -> Option<T> {
         let mut told = false;
         loop {
@@ -220,9 +225,9 @@ impl Spool {
                 }
                 Err(_) => {}
             }
-            let state = lock(&self.state);
-            let waited = self.freed.wait_timeout_while(state, AGAIN, |state| !state.closed);
-            if waited.unwrap_or_else(PoisonError::into_inner).0.closed {
+            let mut state = self.state.lock();
+            self.freed.wait_while_for(&mut state, |state| !state.closed, AGAIN);
+            if state.closed {
                 return None;
             }
         }
@@ -230,11 +235,11 @@ impl Spool {
 
     /// Removes the segments that every sink has.
     fn let_go(&self) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         while let Some(next) = state.segments.get(1)
             && next.first <= state.committed
         {
-            let path = Segment::path(&self.folder, state.segments[0].first);
+            let path = Segment::path(&self.folder, state.first());
             if let Err(error) = std::fs::remove_file(&path)
                 && error.kind() != ErrorKind::NotFound
             {
@@ -243,16 +248,16 @@ impl Spool {
             }
             state.segments.pop_front();
         }
-        let first = state.segments[0].first;
+        let first = state.first();
         drop(state);
         // A file that is open keeps its place on the disk.
-        lock(&self.cursor).take_if(|cursor| cursor.segment < first);
+        self.cursor.lock().take_if(|cursor| cursor.segment < first);
         self.freed.notify_all();
     }
 
     /// A cursor at this offset.
     fn seek(&self, offset: i64) -> Result<Cursor, StageError> {
-        let segment = lock(&self.state).segments.iter().rev().find(|segment| segment.first <= offset).copied();
+        let segment = self.state.lock().segments.iter().rev().find(|segment| segment.first <= offset).copied();
         let gone = || StageError::state(format!("spool: line {offset} is gone"));
         let first = segment.ok_or_else(gone)?.first;
         let mut cursor = self.cursor_at(first)?;
@@ -262,11 +267,11 @@ impl Spool {
             let header = segment::header(&cursor.file, cursor.at, length).map_err(|error| unreadable(&path, &error))?;
             // At the end of the file the next line is the one that is looked for.
             let Some(header) = header else { break };
-            if header.first + i64::from(header.count) > offset {
+            if header.end() > offset {
                 break;
             }
-            cursor.at += (HEADER + header.length as usize) as u64;
-            cursor.next = header.first + i64::from(header.count);
+            cursor.at = header.behind(cursor.at);
+            cursor.next = header.end();
         }
         if cursor.next < offset {
             self.load(&mut cursor)?;
@@ -286,22 +291,25 @@ impl Spool {
     /// Reads the frame of the next line, which is there.
     fn load(&self, cursor: &mut Cursor) -> Result<(), StageError> {
         let failed = |path: &Path, error: io::Error| unreadable(path, &error);
-        if cursor.next > cursor.segment && lock(&self.state).segments.iter().any(|s| s.first == cursor.next) {
+        if cursor.next > cursor.segment && self.state.lock().segments.iter().any(|s| s.first == cursor.next) {
             *cursor = self.cursor_at(cursor.next)?;
         }
         let path = Segment::path(&self.folder, cursor.segment);
         let length = cursor.file.metadata().map_err(|error| failed(&path, error))?.len();
-        let next_segment = || lock(&self.state).segments.iter().map(|s| s.first).find(|first| *first > cursor.segment);
+        let next_segment = || self.state.lock().segments.iter().map(|s| s.first).find(|first| *first > cursor.segment);
         let header = segment::header(&cursor.file, cursor.at, length).map_err(|error| failed(&path, error))?;
         let Some(header) = header.filter(|header| header.first == cursor.next) else {
             return Err(damaged(&path, cursor.at, next_segment()));
         };
         let mut payload = vec![0; header.length as usize];
-        cursor.file.read_exact_at(&mut payload, cursor.at + HEADER as u64).map_err(|error| failed(&path, error))?;
+        cursor
+            .file
+            .read_exact_at(&mut payload, cursor.at.saturating_add(HEADER as u64))
+            .map_err(|error| failed(&path, error))?;
         if !header.fits(self.id, &payload) {
             return Err(damaged(&path, cursor.at, next_segment()));
         }
-        cursor.at += (HEADER + payload.len()) as u64;
+        cursor.at = header.behind(cursor.at);
         (cursor.payload, cursor.read) = (payload, 0);
         Ok(())
     }
@@ -314,8 +322,8 @@ impl Spool {
         if !take(line) {
             return Ok(false);
         }
-        cursor.read = cursor.payload.len() - rest.len();
-        cursor.next += 1;
+        cursor.read = cursor.payload.len().saturating_sub(rest.len());
+        cursor.next = cursor.next.saturating_add(1);
         Ok(true)
     }
 }
@@ -326,23 +334,23 @@ impl Log for Spool {
     }
 
     fn extent(&self) -> Extent {
-        let state = lock(&self.state);
-        Extent { first: state.segments[0].first, end: state.end, committed: Some(state.committed) }
+        let state = self.state.lock();
+        Extent { first: state.first(), end: state.end, committed: Some(state.committed) }
     }
 
     fn append(&self, group: Vec<Lines>) -> Result<bool, StageError> {
         let count: usize = group.iter().map(Lines::len).sum();
         if count == 0 {
-            return Ok(!lock(&self.state).closed);
+            return Ok(!self.state.lock().closed);
         }
-        let mut writer = lock(&self.writer);
+        let mut writer = self.writer.lock();
         if !self.wait_for_room(&mut writer) {
             return Ok(false);
         }
         if writer.at >= SEGMENT.min(self.max_size / 4) && !self.roll(&mut writer) {
             return Ok(false);
         }
-        let frame = frame::encode(self.id, lock(&self.state).end, &group);
+        let frame = frame::encode(self.id, self.state.lock().end, &group);
         if !self.write(&mut writer, &frame) {
             return Ok(false);
         }
@@ -351,9 +359,9 @@ impl Log for Spool {
             StageError::state(format!("spool: {} cannot be synced: {error}", self.folder.display()))
                 .remedy("see to the disk; the next start goes on from what was synced")
         })?;
-        writer.at += frame.len() as u64;
-        let mut state = lock(&self.state);
-        state.end += count as i64;
+        writer.at = writer.at.saturating_add(frame.len() as u64);
+        let mut state = self.state.lock();
+        state.end = state.end.saturating_add(count as i64);
         if let Some(last) = state.segments.back_mut() {
             last.bytes = writer.at;
         }
@@ -361,8 +369,8 @@ impl Log for Spool {
     }
 
     fn read(&self, from: i64, demand: Demand) -> Result<Option<Records>, StageError> {
-        let end = lock(&self.state).end;
-        let mut slot = lock(&self.cursor);
+        let end = self.state.lock().end;
+        let mut slot = self.cursor.lock();
         let mut cursor = match slot.take().filter(|cursor| cursor.next == from) {
             Some(cursor) => cursor,
             None => self.seek(from)?,
@@ -374,7 +382,7 @@ impl Log for Spool {
             }
             let offset = cursor.next;
             let taken = self.line(&mut cursor, |line| {
-                let room = records.is_empty() || records.bytes() + line.bytes.len() <= demand.bytes;
+                let room = records.is_empty() || records.bytes().saturating_add(line.bytes.len()) <= demand.bytes;
                 if room {
                     line.push(&mut records, offset);
                 }
@@ -390,15 +398,15 @@ impl Log for Spool {
 
     fn begin(&self, next: i64) {
         {
-            let mut state = lock(&self.state);
-            state.committed = next.clamp(state.segments[0].first, state.end);
+            let mut state = self.state.lock();
+            state.committed = next.clamp(state.first(), state.end);
         }
         self.let_go();
     }
 
     fn commit(&self, next: i64) {
         {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             if next <= state.committed {
                 return;
             }
@@ -414,7 +422,7 @@ impl Log for Spool {
     }
 
     fn close(&self) {
-        lock(&self.state).closed = true;
+        self.state.lock().closed = true;
         self.freed.notify_all();
     }
 }
@@ -444,7 +452,7 @@ fn add(folder: &Path, first: i64) -> io::Result<File> {
 fn cut(folder: &Path, segment: Segment, tail: Tail) -> io::Result<File> {
     let file = create(&Segment::path(folder, segment.first))?;
     if segment.bytes > tail.bytes {
-        let bytes = segment.bytes - tail.bytes;
+        let bytes = segment.bytes.saturating_sub(tail.bytes);
         info!(bytes, "the spool ends with an append that was never finished; nobody was promised it");
         file.set_len(tail.bytes)?;
         file.sync_all()?;

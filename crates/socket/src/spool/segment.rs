@@ -39,15 +39,15 @@ impl Segment {
     }
 }
 
-/// Reads the header at a place; none where no frame begins that the file could hold.
+/// Reads the header at a place; `None` where no frame begins there that the file could hold.
 pub(super) fn header(file: &File, at: u64, length: u64) -> io::Result<Option<Header>> {
     let mut bytes = [0; HEADER];
-    let payload = at + HEADER as u64;
+    let payload = at.saturating_add(HEADER as u64);
     if payload > length {
         return Ok(None);
     }
     file.read_exact_at(&mut bytes, at)?;
-    Ok(Header::decode(&bytes).filter(|header| payload + u64::from(header.length) <= length))
+    Ok(Header::decode(&bytes).filter(|header| payload.saturating_add(header.length.into()) <= length))
 }
 
 /// Where the whole frames of a segment end.
@@ -70,14 +70,14 @@ pub(super) fn tail(folder: &Path, segment: Segment, id: uuid::Uuid) -> Result<Ta
     let mut payload = Vec::new();
     while let Some(header) = header(&file, tail.bytes, length).map_err(failed)? {
         payload.resize(header.length as usize, 0);
-        file.read_exact_at(&mut payload, tail.bytes + HEADER as u64).map_err(failed)?;
+        file.read_exact_at(&mut payload, tail.bytes.saturating_add(HEADER as u64)).map_err(failed)?;
         if header.first != tail.end || !header.fits(id, &payload) {
             break;
         }
-        tail.bytes += (HEADER + payload.len()) as u64;
-        tail.end += i64::from(header.count);
+        tail.bytes = header.behind(tail.bytes);
+        tail.end = header.end();
     }
-    let mut rest = vec![0; usize::try_from(length - tail.bytes).unwrap_or_default()];
+    let mut rest = vec![0; usize::try_from(length.saturating_sub(tail.bytes)).unwrap_or_default()];
     file.read_exact_at(&mut rest, tail.bytes).map_err(failed)?;
     match (1..rest.len()).find_map(|at| frame_at(&rest, at, id)) {
         None => Ok(tail),
@@ -88,7 +88,7 @@ pub(super) fn tail(folder: &Path, segment: Segment, id: uuid::Uuid) -> Result<Ta
 /// The whole frame that begins at this place, if one does.
 fn frame_at(bytes: &[u8], at: usize, id: uuid::Uuid) -> Option<Header> {
     let header = Header::decode(bytes.get(at..)?)?;
-    let payload = bytes.get(at + HEADER..)?.get(..header.length as usize)?;
+    let payload = bytes.get(at.checked_add(HEADER)?..)?.get(..header.length as usize)?;
     header.fits(id, payload).then_some(header)
 }
 

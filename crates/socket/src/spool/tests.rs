@@ -159,7 +159,7 @@ fn segments_that_every_sink_has_go_and_a_full_spool_waits_for_that() {
         assert!(found.iter().all(|line| *line == text));
         next += found.len() as i64;
         spool.commit(next);
-        assert!(lock(&spool.state).size() < 18 * 1024, "bounded");
+        assert!(spool.state.lock().size() < 18 * 1024, "bounded");
     }
     writer.join().unwrap();
     assert!(spool.extent().first > 30, "{:?}", spool.extent());

@@ -58,8 +58,8 @@ pub(super) fn wrong(why: impl Into<String>) -> StageError {
     StageError::settings(format!("`url`: {}", why.into()))
 }
 
-/// Reads a URL with a host. Where an `@` comes after the host, or anything after a `#`, a password was not encoded and the
-/// host is none: nothing of it may be looked up or shown.
+/// Reads a URL with a host. Where an `@` comes after the host, or anything after a `#`, a password was not encoded and what
+/// looks like the host is a part of it: nothing of it may be looked up or shown.
 pub(super) fn parse(text: &str, form: &str) -> Result<Url, StageError> {
     let Some((_, rest)) =
         text.split_once(':').and_then(|(_, rest)| rest.split_once("//")).filter(|(s, _)| s.is_empty())

@@ -18,7 +18,7 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
 /// A connection that does not come about by then is given up.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A server ends a transaction whose client says nothing for so long: the locks of a frozen worker go with it.
+/// A server ends a transaction whose client is silent for this long, and with it the locks of a frozen worker.
 pub(super) const IDLE_SECONDS: u32 = 60;
 
 /// How long a statement waits for another transaction's locks.
@@ -50,11 +50,13 @@ impl From<i32> for Value {
     }
 }
 
-/// What a database says no with. `text` never holds a record's values.
+/// What a database refuses with. `text` never holds a record's values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failure {
     pub(super) cause: Cause,
     pub(super) text: String,
+    /// What a person can do, where that is known; else empty.
+    pub(super) remedy: &'static str,
 }
 
 /// Why a statement failed, as far as it matters for what comes next.
@@ -66,35 +68,49 @@ pub(super) enum Cause {
     Unsure,
     /// The moment: a lost connection, a deadlock, a lock that was not given, a server that goes down.
     Moment,
+    /// The statement took longer than it may: one of fewer rows may not.
+    Late,
     /// The schema, a permission, the statement itself: only a person can change that. A trigger may meet it for some
     /// rows alone.
     Settings,
 }
 
+impl Cause {
+    /// Whether the same may succeed later.
+    pub(super) fn passes(self) -> bool {
+        matches!(self, Cause::Moment | Cause::Late)
+    }
+}
+
 impl Failure {
+    fn new(cause: Cause, text: impl Into<String>) -> Self {
+        Failure { cause, text: text.into(), remedy: "" }
+    }
+
     pub(super) fn row(text: impl Into<String>) -> Self {
-        Failure { cause: Cause::Row, text: text.into() }
+        Failure::new(Cause::Row, text)
     }
 
     pub(super) fn unsure(text: impl Into<String>) -> Self {
-        Failure { cause: Cause::Unsure, text: text.into() }
+        Failure::new(Cause::Unsure, text)
     }
 
     pub(super) fn moment(text: impl Into<String>) -> Self {
-        Failure { cause: Cause::Moment, text: text.into() }
+        Failure::new(Cause::Moment, text)
     }
 
     pub(super) fn settings(text: impl Into<String>) -> Self {
-        Failure { cause: Cause::Settings, text: text.into() }
+        Failure::new(Cause::Settings, text)
     }
 
     /// What the run loop hears; `place` says where.
     pub(super) fn at(self, place: impl fmt::Display) -> StageError {
         let message = format!("{place}: {}", self.text);
-        match self.cause {
-            Cause::Moment => StageError::unavailable(message),
-            Cause::Row | Cause::Unsure | Cause::Settings => StageError::settings(message),
-        }
+        let error = match self.cause.passes() {
+            true => StageError::unavailable(message),
+            false => StageError::settings(message),
+        };
+        if self.remedy.is_empty() { error } else { error.remedy(self.remedy) }
     }
 }
 
@@ -117,7 +133,7 @@ pub(super) fn transport_failure(error: &sqlx::Error) -> Failure {
 pub(super) async fn within<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     match tokio::time::timeout(STATEMENT_TIMEOUT, work).await {
         Ok(result) => result,
-        Err(_) => Err(Failure::moment(format!("no answer within {} s", STATEMENT_TIMEOUT.as_secs()))),
+        Err(_) => Err(Failure::new(Cause::Late, format!("no answer within {} s", STATEMENT_TIMEOUT.as_secs()))),
     }
 }
 
@@ -138,8 +154,7 @@ pub(super) async fn begin(db: &mut dyn Database) -> Result<(), Failure> {
     }
 }
 
-/// One connection; `Sync` so that a sink that holds one can be lent. An error that ends a
-/// write ends the connection, too.
+/// One connection; `Sync` so that a sink that holds one can be lent. An error that ends a write also ends the connection.
 #[async_trait]
 pub(super) trait Database: Send + Sync {
     /// Its SQL.
@@ -157,7 +172,7 @@ pub(super) trait Database: Send + Sync {
     /// Runs one query without values, and gives what it gives as texts.
     async fn texts(&mut self, sql: &str) -> Result<Texts, Failure>;
 
-    /// What the database knows of a table; `None` where there is none of that name.
+    /// What the database knows of a table; `None` where no table has that name.
     async fn describe(&mut self, name: &Name) -> Result<Option<Table>, Failure>;
 
     /// The tables that can be seen, for messages.

@@ -13,7 +13,7 @@ pub(super) struct Insert {
 }
 
 impl Insert {
-    /// The columns of the key; none without `mode: upsert`.
+    /// The columns of the key; empty without `mode: upsert`.
     pub(super) fn key_columns(&self) -> Vec<&Column> {
         self.key.iter().flatten().filter_map(|&i| self.columns.get(i)).collect()
     }

@@ -6,13 +6,12 @@ use std::str::FromStr;
 use async_trait::async_trait;
 use foretell_flow::{Sharing, StageError};
 use sqlx::mysql::{MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlRow, MySqlSslMode};
-use sqlx::{Arguments, AssertSqlSafe, Column as _, ConnectOptions, Connection, Executor, Row, Statement, TypeInfo};
+use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Row};
 use url::Url;
 
 use super::address::{Address, DatabaseKind, check_options, file, parse, reason_of, wrong};
-use super::database::{
-    CONNECT_TIMEOUT, Cause, Database, Failure, IDLE_SECONDS, LOCK_SECONDS, Value, transport_failure, within,
-};
+use super::client::{Client, arguments, names};
+use super::database::{Cause, Database, Failure, IDLE_SECONDS, LOCK_SECONDS, Value, transport_failure};
 use super::dialect::Dialect;
 use super::insert::Insert;
 use super::schema::{Column, ColumnKind, Name, Table, Texts};
@@ -215,7 +214,7 @@ const MAX_BYTES: usize = 8 << 20;
 
 /// A connection to MariaDB or MySQL.
 pub(super) struct MariaDb {
-    connection: MySqlConnection,
+    client: Client<MySqlConnection>,
     packet: usize,
     /// Whether it is MySQL itself.
     mysql: bool,
@@ -229,12 +228,8 @@ impl MariaDb {
             .no_engine_substitution(false)
             .timezone(Some("+00:00".to_owned()))
             .disable_statement_logging();
-        let connecting = MySqlConnection::connect_with(&options);
-        let connection = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
-            .await
-            .map_err(|_| Failure::moment(format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())))?
-            .map_err(|e| failure(&e))?;
-        let mut database = MariaDb { connection, packet: 0, mysql: false };
+        let client = Client::connect(&options, failure).await?;
+        let mut database = MariaDb { client, packet: 0, mysql: false };
         // Strict: a value that does not fit is an error, and where it is a note (digits after the point, spaces at an
         // end, a time of day cut), that is counted. A zero stays a zero where the server numbers rows by itself.
         database
@@ -259,16 +254,16 @@ impl MariaDb {
         database.mysql = !matches!(fact(1), Some(Value::Text(version)) if version.contains("MariaDB"));
         if !database.mysql {
             let idle = database.command(&format!("SET SESSION idle_transaction_timeout = {IDLE_SECONDS}")).await;
-            // Before 10.3 there is none.
+            // Before 10.3 there is no such setting.
             idle.or_else(|failure| if failure.cause == Cause::Settings { Ok(()) } else { Err(failure) })?;
         }
         Ok(database)
     }
 
     async fn count_warnings(&mut self) -> Result<i64, Failure> {
-        let row = self.connection.fetch_one(sqlx::raw_sql("SELECT @@warning_count")).await.map_err(|e| failure(&e))?;
-        match value(&row, 0)? {
-            Value::Int(count) => Ok(count),
+        let rows = self.client.fetch(sqlx::raw_sql("SELECT @@warning_count"), value).await?;
+        match rows.first().map(Vec::as_slice) {
+            Some([Value::Int(count)]) => Ok(*count),
             _ => Err(Failure::settings("the server does not count warnings")),
         }
     }
@@ -276,7 +271,7 @@ impl MariaDb {
     /// The first warning of the last statement that is about a value, as what a row was refused for. Triggers may leave
     /// notes of other things.
     async fn warning(&mut self) -> Result<Option<Failure>, Failure> {
-        let rows = self.connection.fetch_all(sqlx::raw_sql("SHOW WARNINGS")).await.map_err(|e| failure(&e))?;
+        let rows = self.client.rows(sqlx::raw_sql("SHOW WARNINGS")).await?;
         for row in &rows {
             let level: String = row.try_get_unchecked(0).unwrap_or_default();
             let number: u32 = row.try_get_unchecked(1).unwrap_or_default();
@@ -301,8 +296,8 @@ impl MariaDb {
             }
         }
         let done = self.run(self.dialect().insert_rows(insert, rows.len()), arguments).await?;
-        if within(self.count_warnings()).await? > 0
-            && let Some(failure) = within(self.warning()).await?
+        if self.count_warnings().await? > 0
+            && let Some(failure) = self.warning().await?
         {
             return Err(failure);
         }
@@ -314,8 +309,7 @@ impl MariaDb {
 
     async fn run(&mut self, sql: String, arguments: MySqlArguments) -> Result<u64, Failure> {
         let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
-        let done = within(async { query.execute(&mut self.connection).await.map_err(|e| failure(&e)) }).await?;
-        Ok(done.rows_affected())
+        Ok(self.client.execute(query).await?.rows_affected())
     }
 }
 
@@ -326,8 +320,7 @@ impl Database for MariaDb {
     }
 
     async fn command(&mut self, sql: &str) -> Result<(), Failure> {
-        let query = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
-        within(async { self.connection.execute(query).await.map_err(|e| failure(&e)) }).await.map(drop)
+        self.client.command(sql).await
     }
 
     async fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, Failure> {
@@ -335,26 +328,12 @@ impl Database for MariaDb {
     }
 
     async fn fetch(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Vec<Value>>, Failure> {
-        let query = sqlx::query_with(AssertSqlSafe(sql.to_owned()), arguments(values)?);
-        let rows = within(async { query.fetch_all(&mut self.connection).await.map_err(|e| failure(&e)) }).await?;
-        rows.iter().map(|row| (0..row.len()).map(|i| value(row, i)).collect()).collect()
+        let query = sqlx::query_with(AssertSqlSafe(sql.to_owned()), arguments::<MySqlArguments>(values)?);
+        self.client.fetch(query, value).await
     }
 
     async fn texts(&mut self, sql: &str) -> Result<Texts, Failure> {
-        let text = || sqlx::SqlSafeStr::into_sql_str(AssertSqlSafe(sql.to_owned()));
-        let prepared = async { self.connection.prepare(text()).await.map_err(|e| failure(&e)) };
-        let columns = within(prepared).await?;
-        let columns = columns.columns().iter().map(|c| (c.name().to_owned(), c.type_info().name().to_owned()));
-        let columns: Vec<(String, String)> = columns.collect();
-        let query = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
-        let rows = within(async { query.fetch_all(&mut self.connection).await.map_err(|e| failure(&e)) }).await?;
-        let value = |row: &MySqlRow, i: usize| {
-            let value = row.try_get_unchecked::<Option<String>, _>(i);
-            value.map_err(|_| Failure::settings(format!("column {} is not text", i + 1)))
-        };
-        let row = |row: &MySqlRow| (0..columns.len()).map(|i| value(row, i)).collect::<Result<Vec<_>, _>>();
-        let rows = rows.iter().map(row).collect::<Result<Vec<_>, _>>()?;
-        Ok(Texts { columns, rows })
+        self.client.texts(sql, |row, i| row.try_get_unchecked(i)).await
     }
 
     async fn describe(&mut self, name: &Name) -> Result<Option<Table>, Failure> {
@@ -406,15 +385,12 @@ impl Database for MariaDb {
                 &[],
             )
             .await?;
-        Ok(rows.into_iter().flatten().filter_map(|v| if let Value::Text(t) = v { Some(t) } else { None }).collect())
+        Ok(names(rows))
     }
 
     async fn probe(&mut self, insert: &Insert, _columns: &[Data]) -> Result<(), Failure> {
         // Preparing checks names and privileges.
-        let sql = AssertSqlSafe(self.dialect().insert_rows(insert, 1));
-        let prepared =
-            async { self.connection.prepare(sqlx::SqlSafeStr::into_sql_str(sql)).await.map_err(|e| failure(&e)) };
-        within(prepared).await.map(|statement| drop(statement.into_sql()))
+        self.client.prepare(&self.dialect().insert_rows(insert, 1)).await.map(drop)
     }
 
     fn chunk(&self, columns: usize) -> (usize, usize) {
@@ -434,7 +410,7 @@ impl Database for MariaDb {
     }
 
     async fn close(self: Box<Self>) {
-        super::database::close(self.connection.close()).await;
+        self.client.close().await;
     }
 }
 
@@ -459,19 +435,6 @@ fn bind(arguments: &mut MySqlArguments, data: &Data, row: usize) -> Result<(), s
         Data::Date(a) => arguments.add(a.value_as_date(row)),
         Data::Time(a) => arguments.add(naive(a.value(row))),
     }
-}
-
-fn arguments(values: &[Value]) -> Result<MySqlArguments, Failure> {
-    let mut arguments = MySqlArguments::default();
-    for value in values {
-        match value {
-            Value::Null => arguments.add(None::<String>),
-            Value::Int(number) => arguments.add(*number),
-            Value::Text(text) => arguments.add(text.as_str()),
-        }
-        .map_err(|_| Failure::settings("a setting cannot be sent"))?;
-    }
-    Ok(arguments)
 }
 
 fn value(row: &MySqlRow, i: usize) -> Result<Value, Failure> {
@@ -544,21 +507,42 @@ fn failure(error: &sqlx::Error) -> Failure {
     if known(number).is_some() || ["22", "23", "45"].iter().any(|class| state.starts_with(class)) {
         return Failure::row(reason(number, error.message()));
     }
-    let cause = match number {
-        1020 | 1021 | 1040 | 1053 | 1077 | 1080 | 1114 | 1152 | 1158..=1161 | 1203 | 1205 | 1213 | 1226 | 1290 => {
-            Cause::Moment
-        }
-        1317 | 1836 | 1927 | 1969 | 2006 | 2013 | 3024 | 4031 => Cause::Moment,
+    let cause = cause(number, &state, error.message());
+    // What stands near a mistake may be a value.
+    let shown = (["28", "42"].iter().any(|class| state.starts_with(class)) && number != 1064) || number < 1060;
+    let shown = cause.passes() || (cause == Cause::Settings && (shown || number == 1364));
+    let text = if shown { error.message() } else { "the statement was refused" };
+    Failure { cause, text: format!("{text} (error {number})"), remedy: "" }
+}
+
+/// Errors that pass by themselves, or that a person mends at the server while it is tried again.
+const PASSING: &[u16] = &[
+    1020, 1205, 1206, 1213, 1637, 1689, // other transactions: changed, waited for, in a deadlock, too many
+    1021, 1037, 1038, 1041, 1114, 1135, 1878, // a disk or the memory is full, no further thread
+    1040, 1129, 1203, 1226, // too many connections, or too much of one user
+    1042, 1043, 1047, 1053, 1077, 1080, 1152, 1153, 1158, 1159, 1160, 1161, 1184, 1189, 1190, 1317, 1927, 2006, 2013,
+    4031, // the network, a server that starts or ends or that its cluster does not let work yet
+    1180, 3100, 3101, // a commit that the cluster or the engine did not let through
+    1223, 1290, 1836, // a backup's lock, a server that is read only until it leads
+    1243, 1412, 1615, // a table that was altered, and with it what was prepared
+];
+
+/// The statement was ended for its time.
+const LATE: &[u16] = &[1969, 3024];
+
+/// Linux's error for a disk that is full, within the text of an error of the engine.
+const NO_SPACE: &str = "Got error 28 ";
+
+/// What an error that is not a row's means for what comes next.
+fn cause(number: u16, state: &str, message: &str) -> Cause {
+    match number {
+        _ if PASSING.contains(&number) || (number == 1030 && message.starts_with(NO_SPACE)) => Cause::Moment,
+        _ if LATE.contains(&number) => Cause::Late,
         // Names, rights, the statement's form, the engine.
         1030 | 1044 | 1045 | 1064 | 1142 | 1143 | 1227 | 1305 | 1364 | 1370 | 1449 => Cause::Settings,
         _ if ["08", "28", "3D", "42S"].iter().any(|class| state.starts_with(class)) => Cause::Settings,
         _ => Cause::Unsure,
-    };
-    // What stands near a mistake may be a value.
-    let shown = (["28", "42"].iter().any(|class| state.starts_with(class)) && number != 1064) || number < 1060;
-    let shown = cause == Cause::Moment || (cause == Cause::Settings && (shown || number == 1364));
-    let text = if shown { error.message() } else { "the statement was refused" };
-    Failure { cause, text: format!("{text} (error {number})") }
+    }
 }
 
 /// What a row was refused for, of those errors that only a row can cause.
@@ -603,4 +587,33 @@ fn named(message: &str) -> Option<&str> {
     };
     let plain = name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '.');
     (plain && name.len() <= 64).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_is_told_from_what_a_person_must_change() {
+        for (number, state, message, wanted) in [
+            (1047, "08S01", "WSREP has not yet prepared node for application use", Cause::Moment),
+            (1180, "HY000", "Got error 149 during COMMIT", Cause::Moment),
+            (1205, "HY000", "", Cause::Moment),
+            (1213, "40001", "", Cause::Moment),
+            (1223, "HY000", "", Cause::Moment),
+            (1290, "HY000", "The MariaDB server is running with the --read-only option", Cause::Moment),
+            (1412, "HY000", "Table definition has changed, please retry transaction", Cause::Moment),
+            (3101, "HY000", "", Cause::Moment),
+            (1021, "HY000", "Disk full", Cause::Moment),
+            (1030, "HY000", "Got error 28 \"No space left on device\" from storage engine", Cause::Moment),
+            (1030, "HY000", "Got error 168 \"Unknown (generic) error from engine\"", Cause::Settings),
+            (1969, "70100", "", Cause::Late),
+            (3024, "HY000", "", Cause::Late),
+            (1049, "42000", "", Cause::Unsure),
+            (1142, "42000", "", Cause::Settings),
+            (1146, "42S02", "", Cause::Settings),
+        ] {
+            assert_eq!(cause(number, state, message), wanted, "{number}");
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! databases is in one file each.
 
 mod address;
+mod client;
 mod database;
 pub(crate) mod databases;
 mod dialect;

@@ -130,4 +130,44 @@ mod tests {
         }
         assert!(kept("0.1", true) && kept("16777216", true) && !kept("16777217", true) && !kept("1e300", true));
     }
+
+    /// `mantissa` with this many digits behind the point, as a database would write it.
+    fn plain(mantissa: i64, places: u32) -> String {
+        let (sign, digits) = (if mantissa < 0 { "-" } else { "" }, mantissa.unsigned_abs().to_string());
+        let digits = format!("{digits:0>width$}", width = places as usize + 1);
+        let (whole, fraction) = digits.split_at(digits.len() - places as usize);
+        format!("{sign}{whole}.{fraction}0")
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_number_is_the_same_however_it_is_written(mantissa: i64, places in 0..30_u32, zeros in 0..4_usize) {
+            let read = |text: &str| Number::read(text).unwrap();
+            let number = read(&format!("{mantissa}{}e-{}", "0".repeat(zeros), places as usize + zeros));
+            proptest::prop_assert_eq!(&number, &read(&plain(mantissa, places)));
+            proptest::prop_assert_eq!(&number, &read(&number.text()));
+        }
+
+        /// As whole numbers tell it.
+        #[test]
+        fn rounding_is_to_the_nearest(mantissa in -1_000_000_000_000..1_000_000_000_000_i64, places in 0..12_u32, kept in 0..12_u32) {
+            let number = Number::read(&plain(mantissa, places)).unwrap().rounded(kept.into());
+            let expected = match places.checked_sub(kept) {
+                Some(cut) => {
+                    let unit = 10_i64.pow(cut);
+                    let away = (mantissa.abs() + unit / 2) / unit;
+                    plain(mantissa.signum() * if cut == 0 { mantissa.abs() } else { away }, kept)
+                }
+                None => plain(mantissa, places),
+            };
+            proptest::prop_assert_eq!(number, Number::read(&expected).unwrap());
+        }
+
+        #[test]
+        fn no_text_is_too_odd(text: String) {
+            if let Some(number) = Number::read(&text) {
+                proptest::prop_assert_eq!(Number::read(&number.text()), Some(number));
+            }
+        }
+    }
 }

@@ -10,16 +10,12 @@ use sqlx::error::BoxDynError;
 use sqlx::postgres::{
     PgArgumentBuffer, PgArguments, PgConnectOptions, PgConnection, PgDatabaseError, PgRow, PgSslMode, PgTypeInfo,
 };
-use sqlx::{
-    Arguments, AssertSqlSafe, Column as _, ConnectOptions, Connection, Encode, Executor, Postgres, Row, Statement,
-    Type, TypeInfo,
-};
+use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Encode, Postgres, Row, Type};
 use url::Url;
 
 use super::address::{Address, DatabaseKind, check_options, file, parse, reason_of, wrong};
-use super::database::{
-    CONNECT_TIMEOUT, Cause, Database, Failure, IDLE_SECONDS, LOCK_SECONDS, Value, transport_failure, within,
-};
+use super::client::{Client, arguments, names};
+use super::database::{Cause, Database, Failure, IDLE_SECONDS, LOCK_SECONDS, Value, transport_failure};
 use super::dialect::Dialect;
 use super::insert::Insert;
 use super::schema::{Column, ColumnKind, Name, Table, Texts};
@@ -163,18 +159,13 @@ const EPOCH_DAYS: i32 = 10_957;
 
 /// A connection to PostgreSQL.
 pub(super) struct Pg {
-    connection: PgConnection,
+    client: Client<PgConnection>,
 }
 
 impl Pg {
     pub(super) async fn connect(options: &PgConnectOptions) -> Result<Self, Failure> {
         let options = options.clone().disable_statement_logging();
-        let connecting = PgConnection::connect_with(&options);
-        let connection = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
-            .await
-            .map_err(|_| Failure::moment(format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())))?
-            .map_err(|e| failure(&e))?;
-        let mut database = Pg { connection };
+        let mut database = Pg { client: Client::connect(&options, failure).await? };
         database
             .command(&format!(
                 "SET lock_timeout = '{LOCK_SECONDS}s'; SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'; \
@@ -244,37 +235,21 @@ impl Database for Pg {
     }
 
     async fn command(&mut self, sql: &str) -> Result<(), Failure> {
-        let query = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
-        within(async { self.connection.execute(query).await.map_err(|e| failure(&e)) }).await.map(drop)
+        self.client.command(sql).await
     }
 
     async fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, Failure> {
-        let query = sqlx::query_with(AssertSqlSafe(Sql.with_placeholders(sql)), arguments(values)?);
-        let done = within(async { query.execute(&mut self.connection).await.map_err(|e| failure(&e)) }).await?;
-        Ok(done.rows_affected())
+        let query = sqlx::query_with(AssertSqlSafe(Sql.with_placeholders(sql)), arguments::<PgArguments>(values)?);
+        Ok(self.client.execute(query).await?.rows_affected())
     }
 
     async fn fetch(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Vec<Value>>, Failure> {
-        let query = sqlx::query_with(AssertSqlSafe(Sql.with_placeholders(sql)), arguments(values)?);
-        let rows = within(async { query.fetch_all(&mut self.connection).await.map_err(|e| failure(&e)) }).await?;
-        rows.iter().map(|row| (0..row.len()).map(|i| value(row, i)).collect()).collect()
+        let query = sqlx::query_with(AssertSqlSafe(Sql.with_placeholders(sql)), arguments::<PgArguments>(values)?);
+        self.client.fetch(query, value).await
     }
 
     async fn texts(&mut self, sql: &str) -> Result<Texts, Failure> {
-        let text = || sqlx::SqlSafeStr::into_sql_str(AssertSqlSafe(sql.to_owned()));
-        let prepared = async { self.connection.prepare(text()).await.map_err(|e| failure(&e)) };
-        let columns = within(prepared).await?;
-        let columns = columns.columns().iter().map(|c| (c.name().to_owned(), c.type_info().name().to_owned()));
-        let columns: Vec<(String, String)> = columns.collect();
-        let query = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
-        let rows = within(async { query.fetch_all(&mut self.connection).await.map_err(|e| failure(&e)) }).await?;
-        let value = |row: &PgRow, i: usize| {
-            let value = row.try_get_unchecked::<Option<String>, _>(i);
-            value.map_err(|_| Failure::settings(format!("column {} is not text", i + 1)))
-        };
-        let row = |row: &PgRow| (0..columns.len()).map(|i| value(row, i)).collect::<Result<Vec<_>, _>>();
-        let rows = rows.iter().map(row).collect::<Result<Vec<_>, _>>()?;
-        Ok(Texts { columns, rows })
+        self.client.texts(sql, |row, i| row.try_get_unchecked(i)).await
     }
 
     async fn describe(&mut self, name: &Name) -> Result<Option<Table>, Failure> {
@@ -330,15 +305,12 @@ impl Database for Pg {
         let sql =
             "SELECT table_name::text FROM information_schema.tables WHERE table_schema = ANY (current_schemas(false))";
         let rows = self.fetch(sql, &[]).await?;
-        Ok(rows.into_iter().flatten().filter_map(|v| if let Value::Text(t) = v { Some(t) } else { None }).collect())
+        Ok(names(rows))
     }
 
     async fn probe(&mut self, insert: &Insert, columns: &[Data]) -> Result<(), Failure> {
         // Preparing checks names and types; privileges were asked for by `describe`.
-        let sql = AssertSqlSafe(Pg::sql(insert, columns));
-        let prepared =
-            async { self.connection.prepare(sqlx::SqlSafeStr::into_sql_str(sql)).await.map_err(|e| failure(&e)) };
-        within(prepared).await.map(|statement| drop(statement.into_sql()))
+        self.client.prepare(&Pg::sql(insert, columns)).await.map(drop)
     }
 
     fn chunk(&self, _columns: usize) -> (usize, usize) {
@@ -352,7 +324,7 @@ impl Database for Pg {
             added.map_err(|_| Failure::row("a value cannot be sent"))?;
         }
         let query = sqlx::query_with(AssertSqlSafe(Pg::sql(insert, columns)), arguments);
-        let done = within(async { query.execute(&mut self.connection).await.map_err(|e| failure(&e)) }).await?;
+        let done = self.client.execute(query).await?;
         match done.rows_affected() == rows.len() as u64 {
             true => Ok(()),
             false => Err(Failure::unsure("skipped by a trigger or rule of the table, which gave no row to store")),
@@ -360,7 +332,7 @@ impl Database for Pg {
     }
 
     async fn close(self: Box<Self>) {
-        super::database::close(self.connection.close()).await;
+        self.client.close().await;
     }
 }
 
@@ -448,19 +420,6 @@ fn put(buffer: &mut PgArgumentBuffer, bytes: &[u8]) -> Result<(), BoxDynError> {
     buffer.extend_from_slice(&i32::try_from(bytes.len())?.to_be_bytes());
     buffer.extend_from_slice(bytes);
     Ok(())
-}
-
-fn arguments(values: &[Value]) -> Result<PgArguments, Failure> {
-    let mut arguments = PgArguments::default();
-    for value in values {
-        match value {
-            Value::Null => Arguments::add(&mut arguments, None::<String>),
-            Value::Int(number) => Arguments::add(&mut arguments, *number),
-            Value::Text(text) => Arguments::add(&mut arguments, text.as_str()),
-        }
-        .map_err(|_| Failure::settings("a setting cannot be sent"))?;
-    }
-    Ok(arguments)
 }
 
 fn value(row: &PgRow, i: usize) -> Result<Value, Failure> {
@@ -553,23 +512,70 @@ fn failure(error: &sqlx::Error) -> Failure {
     }
     // What a trigger says in its own words is about the row, with whatever code it says it.
     let raised = error.routine() == Some("exec_stmt_raise");
-    let passing = matches!(class, "08" | "40" | "53" | "57" | "58") || matches!(code, "55P03" | "25P03" | "25006");
-    let moment = passing && !raised;
-    let cause = match class {
-        _ if raised => Cause::Unsure,
-        _ if moment => Cause::Moment,
-        // Names, rights, the statement's form, the session's state, the server itself.
-        "0A" | "0L" | "0P" | "25" | "26" | "28" | "2B" | "34" | "3D" | "3F" | "42" | "55" | "F0" | "XX" => {
-            Cause::Settings
-        }
-        _ => Cause::Unsure,
-    };
+    let cause = if raised { Cause::Unsure } else { cause(code, error.routine()) };
     // What stands near a mistake (42601) may be a value.
-    let shown = moment || (!raised && matches!(class, "28" | "3D" | "3F" | "42" | "0A") && code != "42601");
+    let shown = cause.passes() || (!raised && matches!(class, "28" | "3D" | "3F" | "42" | "0A") && code != "42601");
     let text = match (shown, raised) {
         (true, _) => error.message(),
         (_, true) => "refused by a trigger",
         _ => "the statement was refused",
     };
-    Failure { cause, text: format!("{text} (SQLSTATE {code})") }
+    let remedy = if POOLED.contains(&code) { POOLER } else { "" };
+    Failure { cause, text: format!("{text} (SQLSTATE {code})"), remedy }
+}
+
+/// A prepared statement is there already, or is not there: another session made it.
+const POOLED: &[&str] = &["26000", "42P05"];
+
+const POOLER: &str = "a pooler such as PgBouncer gives each transaction another session: set its `pool_mode = session` for \
+                      this database, or name the server itself";
+
+/// What an error that is not a row's, and not a trigger's, means for what comes next.
+fn cause(code: &str, routine: Option<&str>) -> Cause {
+    match (code, code.get(..2).unwrap_or_default()) {
+        ("57014", _) => Cause::Late,
+        // A lock that is not given, a session that was silent too long, a server that is read only until it leads, an object
+        // in use, an inner error such as a row of the catalog that changes at this moment.
+        ("55P03" | "25P03" | "25P04" | "25006" | "55006" | "XX000", _) => Cause::Moment,
+        // A table was altered, and with it what was prepared.
+        ("0A000", _) if routine == Some("RevalidateCachedQuery") => Cause::Moment,
+        // The network, other transactions, a disk or the memory that is full, a server that ends, its files.
+        (_, "08" | "40" | "53" | "57" | "58") => Cause::Moment,
+        // Names, rights, the statement's form, the session's state, the server itself.
+        (_, "0A" | "0L" | "0P" | "25" | "26" | "28" | "2B" | "34" | "3D" | "3F" | "42" | "55" | "F0" | "XX") => {
+            Cause::Settings
+        }
+        _ => Cause::Unsure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_is_told_from_what_a_person_must_change() {
+        for (code, routine, wanted) in [
+            ("0A000", Some("RevalidateCachedQuery"), Cause::Moment),
+            ("0A000", Some("transformInsertStmt"), Cause::Settings),
+            ("08006", None, Cause::Moment),
+            ("25006", None, Cause::Moment),
+            ("26000", None, Cause::Settings),
+            ("40001", None, Cause::Moment),
+            ("40P01", None, Cause::Moment),
+            ("42P01", None, Cause::Settings),
+            ("42P05", None, Cause::Settings),
+            ("53100", None, Cause::Moment),
+            ("53300", None, Cause::Moment),
+            ("55006", None, Cause::Moment),
+            ("57014", None, Cause::Late),
+            ("57P01", None, Cause::Moment),
+            ("57P03", None, Cause::Moment),
+            ("58030", None, Cause::Moment),
+            ("XX000", None, Cause::Moment),
+            ("XX001", None, Cause::Settings),
+        ] {
+            assert_eq!(cause(code, routine), wanted, "{code} {routine:?}");
+        }
+    }
 }

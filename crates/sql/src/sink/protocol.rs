@@ -6,6 +6,7 @@
 //! which waits until a commit in flight has landed or is gone.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -45,6 +46,8 @@ pub(super) struct SqlSink {
     connection: Option<Box<dyn Database>>,
     /// Known once the tables are there.
     ready: Option<Ready>,
+    /// Rows in one statement at most: fewer after one took too long.
+    most: AtomicUsize,
     /// The ends of the pieces stored here, by partition: nothing is trimmed where nothing is.
     kept: HashMap<Partition, Vec<i64>>,
 }
@@ -60,7 +63,14 @@ impl SqlSink {
     /// Connects and checks everything that can be wrong; writes nothing.
     pub(super) async fn open(plan: Plan) -> Result<Self, StageError> {
         let statements = Statements::new(plan.address.dialect());
-        let mut sink = SqlSink { plan, statements, connection: None, ready: None, kept: HashMap::new() };
+        let mut sink = SqlSink {
+            plan,
+            statements,
+            connection: None,
+            ready: None,
+            most: AtomicUsize::new(usize::MAX),
+            kept: HashMap::new(),
+        };
         if sink.plan.address.absent() && sink.plan.create {
             create(&sink.plan.table, &sink.plan.schema, &sink.plan.key, sink.plan.address.dialect())?;
             return Ok(sink);
@@ -192,7 +202,7 @@ impl SqlSink {
             if let Ok(Some(_)) = db.describe(name).await {
                 continue;
             }
-            if failure.cause == Cause::Moment {
+            if failure.cause.passes() {
                 return Err(self.failed(failure));
             }
             let rest: Vec<&str> = missing.iter().skip(i).map(|(_, sql)| sql.as_str()).collect();
@@ -262,18 +272,21 @@ impl SqlSink {
                 range.from
             )));
         }
-        let refused = insert_batch(db, &ready.insert, &write.rows, self.plan.zone).await.map_err(failed)?;
+        let most = self.most.load(Ordering::Relaxed);
+        let refused = insert_batch(db, &ready.insert, &write.rows, self.plan.zone, most).await;
+        self.pace(most, db.chunk(ready.insert.columns.len()).0.min(write.rows.num_rows()), &refused);
+        let refused = refused.map_err(failed)?;
         if !refused.is_empty() {
             self.reject(db, ready, write, &refused).await.map_err(failed)?;
         }
-        if let Some(keep) = write.keep.as_ref().filter(|_| self.plan.exactly_once) {
-            for piece in &keep.pieces {
+        if let Some(keep) = write.retention.as_ref().filter(|_| self.plan.exactly_once) {
+            for piece in &keep.parts {
                 let stored = self.kept.get(&piece.range.partition).into_iter().flatten();
                 if stored.into_iter().any(|end| *end > piece.range.from) {
                     self.statements.above(db, owner, piece).await.map_err(failed)?;
                 }
             }
-            self.statements.keep(db, owner, &keep.pieces).await.map_err(failed)?;
+            self.statements.keep(db, owner, &keep.parts).await.map_err(failed)?;
             for floor in &keep.floor {
                 if self.trims(floor.next, &floor.partition, keep) {
                     self.statements.trim(db, owner, floor).await.map_err(failed)?;
@@ -283,9 +296,27 @@ impl SqlSink {
         Ok(Written { rejected: refused.len() as u64 })
     }
 
+    /// Fewer rows in a statement after one that took too long; with each that does not, more again.
+    fn pace(&self, most: usize, rows: usize, outcome: &Result<Vec<RefusedRow>, Failure>) {
+        let most = match outcome {
+            Ok(_) => most.saturating_mul(2),
+            Err(failure) if failure.cause == Cause::Late => {
+                let fewer = (most.min(rows) / 2).max(1);
+                tracing::info!(
+                    sink = self.plan.owner.sink,
+                    rows = fewer,
+                    "a statement took too long: fewer rows in one"
+                );
+                fewer
+            }
+            Err(_) => return,
+        };
+        self.most.store(most, Ordering::Relaxed);
+    }
+
     fn trims(&self, floor: i64, partition: &Partition, keep: &PlanRetention) -> bool {
         let stored = self.kept.get(partition).into_iter().flatten().copied();
-        let new = keep.pieces.iter().map(|p| &p.range).filter(|r| r.partition == *partition).map(|r| r.to);
+        let new = keep.parts.iter().map(|p| &p.range).filter(|r| r.partition == *partition).map(|r| r.to);
         stored.chain(new).any(|end| end <= floor)
     }
 
@@ -318,7 +349,7 @@ impl SqlSink {
             into.table
         );
         let batch = rejects(&self.plan.owner, write, refused, self.plan.zone)?;
-        let lost = insert_batch(db, into, &batch, self.plan.zone).await?;
+        let lost = insert_batch(db, into, &batch, self.plan.zone, usize::MAX).await?;
         match lost.first() {
             None => Ok(()),
             Some(row) => {
@@ -328,11 +359,11 @@ impl SqlSink {
     }
 
     async fn commit(&self, db: &mut dyn Database) -> Result<(), StageError> {
-        db.command("COMMIT").await.map_err(|failure| match failure.cause {
-            Cause::Moment => {
+        db.command("COMMIT").await.map_err(|failure| match failure.cause.passes() {
+            true => {
                 StageError::unavailable(format!("{}: the outcome of COMMIT is unknown: {}", self.place(), failure.text))
             }
-            _ => StageError::settings(format!("{}: COMMIT was refused: {}", self.place(), failure.text)),
+            false => StageError::settings(format!("{}: COMMIT was refused: {}", self.place(), failure.text)),
         })
     }
 
@@ -428,8 +459,8 @@ impl Sink for SqlSink {
         let (mut db, ready) = self.ready().await?;
         let written = self.transact(db.as_mut(), &ready, write).await?;
         self.commit(db.as_mut()).await?;
-        if let Some(keep) = &write.keep {
-            for piece in &keep.pieces {
+        if let Some(keep) = &write.retention {
+            for piece in &keep.parts {
                 let ends = self.kept.entry(piece.range.partition.clone()).or_default();
                 ends.retain(|end| *end <= piece.range.from);
                 ends.push(piece.range.to);

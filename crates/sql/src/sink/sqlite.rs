@@ -7,12 +7,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use foretell_flow::{Sharing, StageError};
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteRow};
-use sqlx::{
-    Arguments, AssertSqlSafe, Column as _, ConnectOptions, Connection, Executor, Row, Statement, TypeInfo, ValueRef,
-};
+use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Row, TypeInfo, ValueRef};
 
 use super::address::{Address, DatabaseKind, check_keys, reason_of, wrong};
-use super::database::{CONNECT_TIMEOUT, Database, Failure, LOCK_SECONDS, Value, transport_failure, within};
+use super::client::{Client, arguments, names, not_text};
+use super::database::{Database, Failure, LOCK_SECONDS, Value, transport_failure};
 use super::dialect::Dialect;
 use super::insert::Insert;
 use super::schema::{Column, ColumnKind, Name, Table, Texts};
@@ -124,19 +123,14 @@ const MAX_BYTES: usize = 64 << 20;
 
 /// A connection to a SQLite file.
 pub(super) struct Sqlite {
-    connection: SqliteConnection,
+    client: Client<SqliteConnection>,
 }
 
 impl Sqlite {
     pub(super) async fn connect(options: &SqliteConnectOptions) -> Result<Self, Failure> {
         let options =
             options.clone().busy_timeout(Duration::from_secs(LOCK_SECONDS.into())).disable_statement_logging();
-        let connecting = SqliteConnection::connect_with(&options);
-        let connection = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
-            .await
-            .map_err(|_| Failure::moment(format!("not opened within {} s", CONNECT_TIMEOUT.as_secs())))?
-            .map_err(|e| failure(&e))?;
-        Ok(Sqlite { connection })
+        Ok(Sqlite { client: Client::connect(&options, failure).await? })
     }
 
     /// Whether a name is a view's: of what its triggers store, nothing is counted.
@@ -148,8 +142,7 @@ impl Sqlite {
 
     async fn run(&mut self, sql: String, arguments: SqliteArguments, keep: bool) -> Result<u64, Failure> {
         let query = sqlx::query_with(AssertSqlSafe(sql), arguments).persistent(keep);
-        let done = within(async { query.execute(&mut self.connection).await.map_err(|e| failure(&e)) }).await?;
-        Ok(done.rows_affected())
+        Ok(self.client.execute(query).await?.rows_affected())
     }
 }
 
@@ -160,8 +153,7 @@ impl Database for Sqlite {
     }
 
     async fn command(&mut self, sql: &str) -> Result<(), Failure> {
-        let query = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
-        within(async { self.connection.execute(query).await.map_err(|e| failure(&e)) }).await.map(drop)
+        self.client.command(sql).await
     }
 
     async fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, Failure> {
@@ -169,19 +161,13 @@ impl Database for Sqlite {
     }
 
     async fn fetch(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Vec<Value>>, Failure> {
-        let query = sqlx::query_with(AssertSqlSafe(sql.to_owned()), arguments(values)?);
-        let rows = within(async { query.fetch_all(&mut self.connection).await.map_err(|e| failure(&e)) }).await?;
-        rows.iter().map(|row| (0..row.len()).map(|i| value(row, i)).collect()).collect()
+        let query = sqlx::query_with(AssertSqlSafe(sql.to_owned()), arguments::<SqliteArguments>(values)?);
+        self.client.fetch(query, value).await
     }
 
     async fn texts(&mut self, sql: &str) -> Result<Texts, Failure> {
-        let text = || sqlx::SqlSafeStr::into_sql_str(AssertSqlSafe(sql.to_owned()));
-        let prepared = async { self.connection.prepare(text()).await.map_err(|e| failure(&e)) };
-        let columns = within(prepared).await?;
-        let columns = columns.columns().iter().map(|c| (c.name().to_owned(), c.type_info().name().to_owned()));
-        let mut columns: Vec<(String, String)> = columns.collect();
-        let query = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
-        let rows = within(async { query.fetch_all(&mut self.connection).await.map_err(|e| failure(&e)) }).await?;
+        let mut columns = self.client.prepare(sql).await?;
+        let rows = self.client.rows(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))).await?;
         let mut texts = Vec::with_capacity(rows.len());
         let untyped: Vec<bool> = columns.iter().map(|(_, type_name)| type_name == "NULL").collect();
         for row in &rows {
@@ -249,14 +235,11 @@ impl Database for Sqlite {
 
     async fn tables(&mut self) -> Result<Vec<String>, Failure> {
         let rows = self.fetch("SELECT name FROM sqlite_master WHERE type = 'table'", &[]).await?;
-        Ok(rows.into_iter().flatten().filter_map(|v| if let Value::Text(t) = v { Some(t) } else { None }).collect())
+        Ok(names(rows))
     }
 
     async fn probe(&mut self, insert: &Insert, _columns: &[Data]) -> Result<(), Failure> {
-        let sql = AssertSqlSafe(Sql.insert_rows(insert, 1));
-        let prepared =
-            async { self.connection.prepare(sqlx::SqlSafeStr::into_sql_str(sql)).await.map_err(|e| failure(&e)) };
-        within(prepared).await.map(|statement| drop(statement.into_sql()))?;
+        self.client.prepare(&Sql.insert_rows(insert, 1)).await.map(drop)?;
         // A writer's lock, which a file that may only be read does not give.
         self.command(BEGIN).await?;
         self.command("ROLLBACK").await
@@ -284,7 +267,7 @@ impl Database for Sqlite {
     }
 
     async fn close(self: Box<Self>) {
-        super::database::close(self.connection.close()).await;
+        self.client.close().await;
     }
 }
 
@@ -321,28 +304,15 @@ fn bind(
     }
 }
 
-fn arguments(values: &[Value]) -> Result<SqliteArguments, Failure> {
-    let mut arguments = SqliteArguments::default();
-    for value in values {
-        match value {
-            Value::Null => arguments.add(None::<i64>),
-            Value::Int(number) => arguments.add(*number),
-            Value::Text(text) => arguments.add(text.clone()),
-        }
-        .map_err(|_| Failure::settings("a setting cannot be sent"))?;
-    }
-    Ok(arguments)
-}
-
 /// A value's own type, and the value as text. SQLite's own text of a number cuts digits.
 fn stored(row: &SqliteRow, i: usize) -> Result<(String, Option<String>), Failure> {
     let own = row.try_get_raw(i).map_err(|e| transport_failure(&e))?.type_info().name().to_owned();
-    let unlike = |_| Failure::settings(format!("column {} is not text", i + 1));
+    let unlike = |_| not_text(i);
     let value = match own.as_str() {
         "NULL" => None,
         "INTEGER" => row.try_get_unchecked::<Option<i64>, _>(i).map_err(unlike)?.map(|number| number.to_string()),
         "REAL" => row.try_get_unchecked::<Option<f64>, _>(i).map_err(unlike)?.map(|number| number.to_string()),
-        "BLOB" => return Err(Failure::settings(format!("column {} is not text", i + 1))),
+        "BLOB" => return Err(not_text(i)),
         _ => row.try_get_unchecked::<Option<String>, _>(i).map_err(unlike)?,
     };
     Ok((own, value))
@@ -411,7 +381,7 @@ fn failure(error: &sqlx::Error) -> Failure {
         (20, _) => Failure::row("not a value of the column's type"),
         // BUSY, LOCKED, NOMEM, INTERRUPT, IOERR, FULL, PROTOCOL, SCHEMA
         (5 | 6 | 7 | 9 | 10 | 13 | 15 | 17, _) => Failure::moment(format!("{text} (code {code})")),
-        // A function within the statement, a trigger, a CHECK; its text may hold a value, but not that of a name.
+        // A function within the statement, a trigger, a CHECK: the text may hold a value, unless it is about a name.
         (1, _) if !["no such ", "table "].iter().any(|start| text.starts_with(start)) => {
             Failure::unsure("the statement was refused (code 1)")
         }

@@ -22,12 +22,13 @@ const TELLING: usize = 8;
 /// refuses a row for has no end (types, constraints, triggers, partitions, policies), so what the other rows do decides:
 /// where some go in, the refused ones are at fault. Where none does, it is the table, the rights or the statement if the
 /// error is of that kind, if an INSERT of no rows fails too, or if many rows fail with the same words: then it is an
-/// error, and nothing is lost.
+/// error, and nothing is lost. No statement has more than `most` rows.
 pub(super) async fn insert_batch(
     db: &mut dyn Database,
     insert: &Insert,
     batch: &RecordBatch,
     zone: chrono_tz::Tz,
+    most: usize,
 ) -> Result<Vec<RefusedRow>, Failure> {
     let mut refused: Vec<RefusedRow> = Vec::new();
     let mut columns: Vec<Data> = Vec::with_capacity(insert.columns.len());
@@ -48,6 +49,7 @@ pub(super) async fn insert_batch(
     refused.dedup_by_key(|r| r.row);
 
     let (chunk_rows, chunk_bytes) = db.chunk(insert.columns.len());
+    let chunk_rows = chunk_rows.min(most.max(1));
     let (rows, too_long) = sendable(insert, &columns, batch.num_rows(), &refused, chunk_bytes);
     refused.extend(too_long);
 
@@ -60,7 +62,7 @@ pub(super) async fn insert_batch(
             stored = true;
             continue;
         };
-        if failure.cause == Cause::Moment {
+        if failure.cause.passes() {
             return Err(failure);
         }
         if failure.cause != Cause::Row && !asked {
@@ -113,7 +115,7 @@ async fn nothing(db: &mut dyn Database, insert: &Insert) -> Result<(), Failure> 
 /// was not a row's.
 async fn settle(db: &mut dyn Database, result: Result<(), Failure>) -> Result<(), Failure> {
     match &result {
-        Err(failure) if failure.cause == Cause::Moment => return result,
+        Err(failure) if failure.cause.passes() => return result,
         Err(failure) => {
             let back = db.command(db.dialect().back_to_savepoint()).await;
             back.map_err(|_| Failure::moment(failure.text.clone()))?;

@@ -197,7 +197,7 @@ pub(super) fn fits(from: &DataType, to: &ColumnKind) -> bool {
     take(from, to).is_some()
 }
 
-/// The natural kind of table column for a result column, for `create: true`; `None` where there is none.
+/// The natural kind of table column for a result column, for `create: true`; `None` where there is no such kind.
 pub(super) fn kind_for(from: &DataType) -> Option<ColumnKind> {
     use DataType as D;
     Some(match plain(from) {
@@ -525,7 +525,8 @@ fn written(text: &str) -> Option<Written> {
 }
 
 /// A text as the time that it says: a zone counts, and what is finer than the column is cut, as of all times. What is
-/// written in another way is for the database to read; where that would pass over a zone's name, there is no time.
+/// written in another way is left to the database, unless the database would ignore a zone's name in it: then it is not a
+/// time.
 fn as_time(text: &str, digits: u8, instant: bool, zone: Tz) -> Option<String> {
     let time = match written(text) {
         Some(Written::Zoned(time)) if instant => time.naive_utc(),

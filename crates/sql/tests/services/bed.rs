@@ -74,6 +74,11 @@ impl Bed {
         Bed { server, url, client, name, _folder: folder }
     }
 
+    /// The character around names.
+    pub fn quote(&self) -> char {
+        if self.server == Server::MariaDb { '`' } else { '"' }
+    }
+
     /// Drops the database; a failed test leaves it to be looked at.
     pub async fn end(self) {
         match self.server {
@@ -102,7 +107,7 @@ impl Bed {
 
     /// A query's rows, each as its columns' texts joined by `|`; NULL is `NULL`.
     pub async fn rows(&mut self, columns: &[&str], rest: &str) -> Vec<String> {
-        let q = if self.server == Server::MariaDb { '`' } else { '"' };
+        let q = self.quote();
         let cast = if self.server == Server::MariaDb { "CHAR" } else { "TEXT" };
         let columns: Vec<String> = columns.iter().map(|c| format!("CAST({q}{c}{q} AS {cast})")).collect();
         let sql = format!("SELECT {} FROM {rest}", columns.join(", "));
@@ -136,12 +141,6 @@ impl Bed {
 
     pub async fn open(&self, schema: &SchemaRef, more: Value) -> Result<Box<dyn Sink>, StageError> {
         parse(self.settings(more)).open(&context(schema)).await
-    }
-
-    /// As another sink, perhaps another pipeline's.
-    pub async fn open_as(&self, schema: &SchemaRef, pipeline: &str, sink: &str) -> Box<dyn Sink> {
-        let context = SinkContext { pipeline: pipeline.into(), sink: sink.into(), ..context(schema) };
-        parse(self.settings(json!({}))).open(&context).await.unwrap()
     }
 }
 
@@ -190,5 +189,5 @@ pub fn write(index: i32, from: i64, to: i64, rows: RecordBatch) -> Write {
         partitions: Int32Array::from(vec![index; count]),
         offsets: (from..).take(count).map(Some).collect::<Int64Array>(),
     };
-    Write { plan: Arc::new(plan), ranges, rows, provenance: Some(provenance), keep: None }
+    Write { plan: Arc::new(plan), ranges, rows, provenance: Some(provenance), retention: None }
 }

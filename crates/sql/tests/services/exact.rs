@@ -165,7 +165,7 @@ pub async fn texts_keep_their_spaces(bed: &mut Bed) {
     check(bed, "VARCHAR(3)", texts(&["abc", "ab ", "ab    ", "abcd", ""]), expected).await;
     match bed.server {
         Server::MariaDb => {
-            // The number of a value is none of its texts.
+            // The number of a value is not one of its texts.
             let kinds = texts(&["CT", "1", "US", "2"]);
             check(bed, "ENUM('CT','MR','2')", kinds, &[Some("CT"), None, None, Some("2")]).await;
             check(bed, "SET('a','b')", texts(&["a,b", "3"]), &[Some("a,b"), None]).await;

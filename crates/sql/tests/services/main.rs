@@ -5,9 +5,12 @@
 mod bed;
 mod checks;
 mod exact;
+mod frozen;
 mod protocol;
 mod proxy;
 mod refusals;
+mod suite;
+mod troubles;
 mod values;
 
 /// Each test on each server.
@@ -32,10 +35,11 @@ macro_rules! suite {
 }
 
 suite! {
-    protocol: stores_rows_and_positions, one_of_two_writers_wins, a_cut_before_commit_stores_nothing,
-        a_cut_after_commit_stores_once, a_dropped_write_stores_nothing, refused_rows_are_kept_beside_the_table,
-        without_provenance_refused_rows_have_no_offset, plans_are_kept_and_trimmed, what_is_stored_is_handed_over, positions_are_set_and_forgotten,
-        many_partitions_move_together, at_least_once_keeps_no_tables,
+    suite: holds_what_every_sink_must;
+    frozen: what_an_earlier_version_stored_is_taken_up;
+    protocol: names_differ_by_case, one_of_two_writers_wins, an_unknown_outcome_is_called_so,
+        a_dropped_write_stores_nothing, refused_rows_are_kept_beside_the_table,
+        without_provenance_refused_rows_have_no_offset, many_partitions_move_together, at_least_once_keeps_no_tables,
         a_connection_that_was_killed;
     values: types_round_trip, text_is_read_by_the_database, times_are_local_where_a_type_has_no_zone, not_a_number,
         upsert_replaces_and_the_last_row_wins, a_table_is_created, case_differs, large_batches, long_rows,
@@ -44,6 +48,7 @@ suite! {
         dates_and_times, null_is_null_in_every_type, ids_are_stored_as_given, created_columns_hold_every_digit;
     refusals: a_row_is_refused_for_whatever_reason, what_concerns_all_rows_stops, a_single_row_is_refused_alone,
         a_trigger_that_skips_rows, a_trigger_that_fails_for_some_rows_alone, rejects_have_a_primary_key;
+    troubles: what_passes_is_tried_again, tables_are_altered_in_mid_run, a_statement_that_takes_too_long_is_cut_smaller;
     checks: a_missing_table, a_missing_column, a_column_of_another_type, a_column_that_must_be_given,
         an_upsert_without_its_index, settings_that_contradict, opening_writes_nothing;
 }

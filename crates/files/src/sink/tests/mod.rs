@@ -1,5 +1,40 @@
-//! One suite for every place, format and mode; the places are a temporary folder and a real HDFS.
+//! Every format and mode, on a temporary folder and (in modules called `services`) on a real HDFS.
 
+/// Makes two tests of each function that takes a [`Place`]: one on this machine, one on HDFS.
+macro_rules! on_each_storage {
+    ($($name:ident),+ $(,)?) => {
+        mod on_this_machine {
+            use super::Place;
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $name() {
+                    super::$name(Place::local()).await;
+                }
+            )+
+        }
+
+        mod on_hdfs {
+            mod services {
+                use super::super::Place;
+                $(
+                    #[tokio::test(flavor = "multi_thread")]
+                    async fn $name() {
+                        let place = Place::hdfs();
+                        let (storage, root) = (place.storage.clone(), place.root.clone());
+                        super::super::$name(place).await;
+                        storage.delete(&root).await.unwrap();
+                    }
+                )+
+            }
+        }
+    };
+}
+
+mod conformance;
+mod crash;
+mod exact;
+mod hostile;
+mod mortal;
 mod services;
 mod settings;
 
@@ -13,11 +48,9 @@ use arrow::array::{
     Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder, StructBuilder, TimestampMicrosecondArray,
     TimestampSecondArray,
 };
-use arrow::datatypes::{DataType, Field, Fields, Int32Type, Int64Type};
+use arrow::datatypes::{DataType, Field, Fields, Int32Type, Int64Type, SchemaRef};
 use bytes::Bytes;
-use foretell_flow::{
-    Checkpoint, Claim, Partition, Plan, PlanPart, PlanRetention, Position, Range, Sink, SinkInput, StageError, Write,
-};
+use foretell_flow::{Checkpoint, Claim, Partition, Plan, Position, Range, Sink, SinkInput, StageError, Write};
 use serde_json::json;
 
 use super::*;
@@ -71,6 +104,11 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         let (storage, root) = foretell_storage::open(folder.path().to_str().unwrap(), Path::new("/")).unwrap();
         Place { storage, root, _temporary: Some(folder) }
+    }
+
+    /// A folder in it.
+    pub(super) fn within(&self, name: &str) -> Place {
+        Place { storage: self.storage.clone(), root: format!("{}/{name}", self.root), _temporary: None }
     }
 
     /// A new folder on the real service. A missing service fails the test.
@@ -177,7 +215,7 @@ pub(super) fn rows(ranges: &[Range]) -> RecordBatch {
 
 pub(super) fn batch(ranges: &[Range]) -> Write {
     let plan = Plan { id: uuid::Uuid::new_v4().to_string(), time: 1, recipe: Arc::default(), ranges: ranges.to_vec() };
-    Write { plan: Arc::new(plan), ranges: ranges.to_vec(), rows: rows(ranges), provenance: None, keep: None }
+    Write { plan: Arc::new(plan), ranges: ranges.to_vec(), rows: rows(ranges), provenance: None, retention: None }
 }
 
 /// Writes a batch, a slice for each range where the sink takes slices.
@@ -192,15 +230,8 @@ pub(super) async fn write_sliced(case: Case, sink: &mut Box<dyn Sink>, ranges: &
     sink.write(&write).await.map(|_| ())
 }
 
-/// Keeps the plan of a write, with the others' position in partition 0.
-pub(super) fn keeping(mut write: Write, floor: i64) -> Write {
-    let pieces: Vec<PlanPart> = write.plan.pieces().collect();
-    write.keep = Some(PlanRetention { pieces, floor: vec![Position { partition: partition(0), next: floor }] });
-    write
-}
-
-pub(super) fn next_of(holdings: &[Checkpoint], index: i32) -> i64 {
-    holdings.iter().find(|h| h.partition == partition(index)).unwrap().next
+pub(super) fn next_of(checkpoints: &[Checkpoint], index: i32) -> i64 {
+    checkpoints.iter().find(|h| h.partition == partition(index)).unwrap().next
 }
 
 /// The names in view, as a reader that passes over `_…` and `.…` sees them.
@@ -211,44 +242,51 @@ pub(super) async fn in_view(case: Case, place: &Place) -> Vec<String> {
     names.filter(|name| !name.starts_with(['_', '.'])).collect()
 }
 
+/// The bytes of each file in view, by name.
+pub(super) async fn contents(case: Case, place: &Place) -> Vec<Bytes> {
+    let folder = if case.append() { place.root.clone() } else { format!("{}/{}", place.root, case.name()) };
+    if place.storage.stat(&folder).await.unwrap().is_none() {
+        return Vec::new();
+    }
+    let mut contents = Vec::new();
+    for name in in_view(case, place).await {
+        contents.push(place.storage.read(&format!("{folder}/{name}")).await.unwrap());
+    }
+    contents
+}
+
 /// Every row in view, and how often.
 pub(super) async fn landed(case: Case, place: &Place) -> BTreeMap<(i32, i64), u32> {
     let mut found = BTreeMap::new();
-    for name in in_view(case, place).await {
-        let folder = if case.append() { place.root.clone() } else { format!("{}/{}", place.root, case.name()) };
-        let bytes = place.storage.read(&format!("{folder}/{name}")).await.unwrap();
-        for (row, text) in decode(case, bytes) {
-            let expected = if row.1 % 7 == 3 { None } else { Some(format!("row, \"{}\"/{}", row.0, row.1)) };
-            assert_eq!(text, expected, "{case:?} {name} {row:?}");
-            *found.entry(row).or_default() += 1;
+    for bytes in contents(case, place).await {
+        let batch = decode(case, bytes, &rows(&[]).schema());
+        let (parts, offsets) =
+            (batch.column(0).as_primitive::<Int32Type>(), batch.column(1).as_primitive::<Int64Type>());
+        for (row, text) in batch.column(2).as_string::<i32>().iter().enumerate() {
+            let (part, offset) = (parts.value(row), offsets.value(row));
+            let expected = if offset % 7 == 3 { None } else { Some(format!("row, \"{part}\"/{offset}")) };
+            assert_eq!(text, expected.as_deref(), "{case:?} {part}/{offset}");
+            *found.entry((part, offset)).or_default() += 1;
         }
     }
     found
 }
 
-type Row = ((i32, i64), Option<String>);
-
-fn decode(case: Case, bytes: Bytes) -> Vec<Row> {
-    let schema = rows(&[]).schema();
-    let batch = match case.format() {
-        Format::Parquet => read_parquet(bytes),
+/// A file's rows.
+pub(super) fn decode(case: Case, bytes: Bytes, schema: &SchemaRef) -> RecordBatch {
+    let batches: Vec<RecordBatch> = match case.format() {
+        Format::Parquet => return read_parquet(bytes),
         Format::Csv => {
             let header = !case.append();
             let reader = arrow::csv::ReaderBuilder::new(schema.clone()).with_header(header).build(&bytes[..]).unwrap();
-            let batches: Vec<RecordBatch> = reader.map(Result::unwrap).collect();
-            arrow::compute::concat_batches(&schema, &batches).unwrap()
+            reader.map(Result::unwrap).collect()
         }
         Format::Jsonl => {
             let reader = arrow::json::ReaderBuilder::new(schema.clone()).build(&bytes[..]).unwrap();
-            let batches: Vec<RecordBatch> = reader.map(Result::unwrap).collect();
-            arrow::compute::concat_batches(&schema, &batches).unwrap()
+            reader.map(Result::unwrap).collect()
         }
     };
-    let (parts, offsets) = (batch.column(0).as_primitive::<Int32Type>(), batch.column(1).as_primitive::<Int64Type>());
-    let texts = batch.column(2).as_string::<i32>();
-    (0..batch.num_rows())
-        .map(|row| ((parts.value(row), offsets.value(row)), texts.iter().nth(row).unwrap().map(str::to_string)))
-        .collect()
+    arrow::compute::concat_batches(schema, &batches).unwrap()
 }
 
 /// Each offset of each range once.

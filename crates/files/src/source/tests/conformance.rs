@@ -5,11 +5,11 @@ use foretell_flow::Source;
 use foretell_flow::testing::sources::{self, Log};
 use serde_json::json;
 
-use super::{Bed, lines, settings};
+use super::{Fixture, lines, settings};
 
 /// Three files, cut into parts.
 struct Files {
-    bed: Bed,
+    fixture: Fixture,
     ends: bool,
 }
 
@@ -17,7 +17,7 @@ struct Files {
 impl Log for Files {
     async fn open(&mut self) -> Box<dyn Source> {
         let settings = settings(json!({ "split": 1024, "partitions": 3 }));
-        settings.open(&self.bed.context(&lines(), (0, 1), self.ends), false).await.unwrap()
+        settings.open(&self.fixture.context(&lines(), (0, 1), self.ends), false).await.unwrap()
     }
 
     fn records(&self) -> usize {
@@ -33,11 +33,11 @@ impl Log for Files {
 #[tokio::test]
 async fn the_suite_of_sources() {
     for ends in [true, false] {
-        let bed = Bed::new();
+        let fixture = Fixture::new();
         for file in 0..3 {
             let text: String = (0..300).map(|line| format!("file {file} line {line}\n")).collect();
-            bed.write(&format!("{file}.txt"), text);
+            fixture.write(&format!("{file}.txt"), text);
         }
-        sources::run(&mut Files { bed, ends }).await;
+        sources::run(&mut Files { fixture, ends }).await;
     }
 }

@@ -65,7 +65,7 @@ fn delimiter(text: &str) -> Result<u8, String> {
 
 /// How a data file is read.
 #[derive(Debug, Clone)]
-pub(crate) struct How {
+pub(crate) struct ReadOptions {
     /// What errors call the file.
     pub(crate) name: String,
     /// Its format.
@@ -76,8 +76,8 @@ pub(crate) struct How {
     pub(crate) missing: Missing,
 }
 
-impl How {
-    fn of(path: &Path, args: &ReadArgs) -> Result<How> {
+impl ReadOptions {
+    fn of(path: &Path, args: &ReadArgs) -> Result<ReadOptions> {
         let stdin = path == Path::new("-");
         let name = if stdin { "standard input".to_string() } else { path.display().to_string() };
         let format = match args.format.or_else(|| Format::of(path)) {
@@ -92,17 +92,17 @@ impl How {
         let tabs = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("tsv"));
         let delimiter = args.delimiter.unwrap_or(if tabs { b'\t' } else { b',' });
         let missing = args.missing.as_ref().map_or_else(|| Missing::new(&MISSING), |words| Missing::new(words));
-        Ok(How { name, format, dialect: Dialect { delimiter, quote: Some(b'"') }, missing })
+        Ok(ReadOptions { name, format, dialect: Dialect { delimiter, quote: Some(b'"') }, missing })
     }
 }
 
 /// Text is read in pieces of this size: enough rows for one call of the model, few enough to have several in flight.
 const CHUNK: usize = 1 << 20;
 
-/// So much is read before anything is said of a text.
+/// This much is read before anything is said about a text.
 const HEAD: usize = 1 << 13;
 
-/// One record may be so long. A quote that is never closed would otherwise take the whole file into memory.
+/// One record may be this long. A quote that is never closed would otherwise take the whole file into memory.
 pub(super) const LONGEST: usize = 64 << 20;
 
 /// Rows of a Parquet file that are read at once.
@@ -131,7 +131,7 @@ pub(crate) enum Body {
 /// An open data file.
 pub(crate) struct Input {
     /// How it is read.
-    pub(crate) how: Arc<How>,
+    pub(crate) options: Arc<ReadOptions>,
     /// Its size, where it has one.
     pub(crate) size: Option<u64>,
     /// The columns: a CSV's header, a Parquet file's schema; of JSON Lines, which name them in every row, those of the
@@ -153,8 +153,8 @@ enum Source {
 impl Input {
     /// Opens the file (`-` is standard input) and reads its header.
     pub(crate) fn open(path: &Path, args: &ReadArgs) -> Result<Input> {
-        let how = Arc::new(How::of(path, args)?);
-        let (name, format) = (&how.name, how.format);
+        let options = Arc::new(ReadOptions::of(path, args)?);
+        let (name, format) = (&options.name, options.format);
         let file = if path == Path::new("-") {
             None
         } else {
@@ -166,7 +166,7 @@ impl Input {
         };
         let size = file.as_ref().and_then(|file| file.metadata().ok()).filter(|m| m.is_file()).map(|m| m.len());
         let mut input = Input {
-            how: how.clone(),
+            options: options.clone(),
             size,
             columns: Vec::new(),
             fields: Vec::new(),
@@ -201,7 +201,7 @@ impl Input {
                     Some(mut pipe) => std::io::copy(&mut pipe, &mut spool),
                     None => std::io::copy(&mut std::io::stdin(), &mut spool),
                 }
-                .with_context(|| format!("cannot read {}", self.how.name))?;
+                .with_context(|| format!("cannot read {}", self.options.name))?;
                 spool
             }
         };
@@ -215,7 +215,7 @@ impl Input {
 
     fn builder(&self, file: File) -> Result<ParquetRecordBatchReaderBuilder<File>> {
         let footer = ParquetMetaDataReader::new().parse_and_finish(&file).and_then(|footer| reading(Arc::new(footer)));
-        let footer = footer.with_context(|| format!("{}: not a Parquet file", self.how.name))?;
+        let footer = footer.with_context(|| format!("{}: not a Parquet file", self.options.name))?;
         Ok(ParquetRecordBatchReaderBuilder::new_with_metadata(file, footer))
     }
 
@@ -239,7 +239,7 @@ impl Input {
         let body = match &mut self.source {
             Source::ParquetFile(_) => None,
             Source::Parquet(reader, order) => {
-                let broken = || format!("{}: cannot be read behind row {}", self.how.name, self.next - 1);
+                let broken = || format!("{}: cannot be read behind row {}", self.options.name, self.next - 1);
                 match reader.next().transpose().with_context(broken)? {
                     Some(batch) => {
                         // A projection without columns would lose the number of rows; there is always a feature.
@@ -262,7 +262,7 @@ impl Input {
 
     /// Reads until there are `size` bytes or no more.
     fn fill(&mut self, size: usize) -> Result<()> {
-        let name = &self.how.name;
+        let name = &self.options.name;
         let Source::Text { reader, buffer, ended } = &mut self.source else { return Ok(()) };
         while buffer.len() < size && !*ended {
             let wanted = (size - buffer.len()) as u64;
@@ -287,13 +287,13 @@ impl Input {
     fn check_begin(&mut self) -> Result<()> {
         self.fill(HEAD)?;
         let Source::Text { buffer, ended, .. } = &self.source else { return Ok(()) };
-        let How { name, format, .. } = &*self.how;
+        let ReadOptions { name, format, .. } = &*self.options;
         let Some((what, remedy)) = no_records(buffer, *format == Format::Jsonl, *ended) else { return Ok(()) };
         bail!("{name}: {what}; {remedy}")
     }
 
     fn header(&mut self) -> Result<Vec<String>> {
-        let How { name, dialect, .. } = &*self.how.clone();
+        let ReadOptions { name, dialect, .. } = &*self.options.clone();
         let (record, line) = loop {
             let Some(record) = self.cut(|data| dialect.record_end(data, 0), HEAD)? else {
                 bail!("{name}: the file is empty; a header line with the columns' names is needed");
@@ -319,10 +319,10 @@ impl Input {
     /// Whole records, about a chunk.
     fn text(&mut self) -> Result<Option<Vec<u8>>> {
         let last_line = |data: &[u8]| data.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1);
-        if self.how.format == Format::Jsonl {
+        if self.options.format == Format::Jsonl {
             return self.cut(last_line, CHUNK);
         }
-        let dialect = self.how.dialect;
+        let dialect = self.options.dialect;
         let last_record = |data: &[u8]| {
             // Without a quote every line end ends a record.
             if !data.contains(&b'"') {
@@ -352,7 +352,7 @@ impl Input {
             }
             if size >= LONGEST {
                 let line = self.next;
-                bail!("{}:{line}: this record is longer than 64 MiB: is a quote not closed?", self.how.name);
+                bail!("{}:{line}: this record is longer than 64 MiB: is a quote not closed?", self.options.name);
             }
             size *= 2;
         }

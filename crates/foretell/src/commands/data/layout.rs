@@ -88,7 +88,7 @@ impl From<&InputKind> for ColumnKind {
 /// Which columns are asked for.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Request<'a> {
-    /// The model's inputs by name, in its order, whatever names it knows.
+    /// The model's inputs by name, in its order, whether or not it knows their names.
     pub(crate) columns: Option<&'a [String]>,
     /// Columns that are read as values and are not inputs of the model.
     pub(crate) more: &'a [(&'a str, ColumnKind)],
@@ -108,7 +108,7 @@ pub(crate) fn layout(signature: &Signature, input: &Input, request: &Request<'_>
         (None, None) => in_order.iter().map(|at| input.columns[*at].as_str()).collect(),
     };
     if let Some(name) = names.iter().find(|name| is_more(name)) {
-        bail!("{}: column `{name}` is an input of the model: it cannot tell how good the model is", input.how.name);
+        bail!("{}: column `{name}` is an input of the model: it cannot tell how good the model is", input.options.name);
     }
     if names.len() != signature.inputs.len() {
         let needs = signature.inputs.len();
@@ -119,7 +119,7 @@ pub(crate) fn layout(signature: &Signature, input: &Input, request: &Request<'_>
                 names.len()
             ),
         };
-        bail!("{}: the model takes {needs} columns{remedy}", input.how.name);
+        bail!("{}: the model takes {needs} columns{remedy}", input.options.name);
     }
     check_header(input, &names, columns.is_some() || signature.names().is_some())?;
     let mut features = Vec::with_capacity(names.len());
@@ -156,14 +156,14 @@ impl Column {
 /// stands in its first line may be a record, and is not repeated. `named`: the names that are looked for are not the
 /// file's own.
 fn check_header(input: &Input, names: &[&str], named: bool) -> Result<()> {
-    let (file, found) = (&input.how.name, &input.columns);
+    let (file, found) = (&input.options.name, &input.columns);
     let is_there = |name: &&&str| found.iter().any(|column| column == **name);
-    if input.how.format != Format::Csv || (named && names.iter().any(|name| is_there(&name))) {
+    if input.options.format != Format::Csv || (named && names.iter().any(|name| is_there(&name))) {
         return Ok(());
     }
     if let [line] = &found[..]
         && let Some((delimiter, shown)) = [(';', ";"), ('\t', "tab"), ('|', "|")].iter().find(|d| line.contains(d.0))
-        && input.how.dialect.delimiter != *delimiter as u8
+        && input.options.dialect.delimiter != *delimiter as u8
     {
         bail!("{file}: the first line is one field: give `--delimiter '{shown}'`");
     }
@@ -198,7 +198,7 @@ impl Layout {
         }
     }
 
-    /// Whether the model takes what the values of JSON are: a text is not a number, and a number no text.
+    /// Whether the model takes what the values of JSON are: a text is not a number, and a number is not a text.
     pub(crate) fn check(&self, signature: &Signature, input: &Input) -> Result<()> {
         for (feature, column) in self.features.iter().enumerate() {
             refuse(input, signature.accepts(feature, &column.data_type.arrow()))?;
@@ -213,7 +213,7 @@ impl Layout {
 }
 
 fn refuse(input: &Input, accepted: Result<(), foretell_model::Error>) -> Result<()> {
-    accepted.map_err(|error| anyhow::anyhow!("{}: {error}", input.how.name))
+    accepted.map_err(|error| anyhow::anyhow!("{}: {error}", input.options.name))
 }
 
 /// The field of a name; an empty file of JSON Lines has none, and any name will do.
@@ -224,12 +224,12 @@ fn find(input: &Input, name: &str) -> Result<usize> {
     let mut found = input.columns.iter().enumerate().filter(|(_, column)| *column == name).map(|(index, _)| index);
     match (found.next(), found.next()) {
         (Some(index), None) => Ok(index),
-        (Some(_), Some(_)) => bail!("{}: column `{name}` is there twice", input.how.name),
+        (Some(_), Some(_)) => bail!("{}: column `{name}` is there twice", input.options.name),
         (None, _) => {
             let columns = || input.columns.iter().map(String::as_str);
             let near = nearest(name, columns()).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-            let there = if input.how.format == Format::Jsonl { "the first rows have" } else { "there are" };
-            bail!("{}: column `{name}` is missing{near} ({there} {})", input.how.name, list(columns()))
+            let there = if input.options.format == Format::Jsonl { "the first rows have" } else { "there are" };
+            bail!("{}: column `{name}` is missing{near} ({there} {})", input.options.name, list(columns()))
         }
     }
 }

@@ -77,18 +77,18 @@ pub(crate) fn open(args: &DataArgs, model: &Model, request: &Request<'_>) -> Res
     let signature = model.signature();
     let mut input = Input::open(&args.data, &args.read)?;
     // JSON Lines name their columns in the rows; and which type a column has may show in the rows alone.
-    let mut first = if input.how.format == Format::Parquet { None } else { input.next_chunk()? };
+    let mut first = if input.options.format == Format::Parquet { None } else { input.next_chunk()? };
     let mut members = Vec::new();
-    if let (Format::Jsonl, Some(chunk)) = (input.how.format, &first) {
+    if let (Format::Jsonl, Some(chunk)) = (input.options.format, &first) {
         members = parse::members(chunk);
         input.columns = members.iter().map(|(name, _)| name.clone()).collect();
     }
     let mut layout = layout::layout(signature, &input, request)?;
-    if input.how.format == Format::Csv && args.read.missing.is_none() {
+    if input.options.format == Format::Csv && args.read.missing.is_none() {
         layout.keep_levels(&levels::words(model));
     }
     if let Some(chunk) = &first {
-        parse::settle(&mut layout, chunk, &input.how, &members);
+        parse::settle(&mut layout, chunk, &input.options, &members);
         layout.check(signature, &input)?;
     }
     input.select(&layout.used())?;

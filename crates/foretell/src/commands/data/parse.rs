@@ -10,7 +10,7 @@ use foretell_decode::{Cells, DECODERS, Guess, JsonGuess, Members};
 use foretell_flow::RecordsBuilder;
 use serde_json::{Map, Value, json};
 
-use super::input::{Body, Chunk, Format, How, LONGEST};
+use super::input::{Body, Chunk, Format, LONGEST, ReadOptions};
 use super::layout::{Column, ColumnKind, Layout};
 
 /// The rows of a chunk.
@@ -36,33 +36,33 @@ pub(crate) enum Kept {
 }
 
 /// Reads a chunk. Errors begin with the place, `data.csv:17: `.
-pub(crate) fn parse(chunk: &Chunk, how: &How, layout: &Layout) -> Result<Table> {
-    match (&chunk.body, how.format) {
+pub(crate) fn parse(chunk: &Chunk, options: &ReadOptions, layout: &Layout) -> Result<Table> {
+    match (&chunk.body, options.format) {
         (Body::Batch(batch), _) => {
             let mut columns = batch.columns().iter().cloned();
             let features = columns.by_ref().take(layout.features.len()).collect();
             let more = columns.by_ref().take(layout.more.len()).collect();
             Ok(Table { features, more, keep: columns.map(Kept::Array).collect(), rows: batch.num_rows() })
         }
-        (Body::Text(text), Format::Jsonl) => parse_jsonl(text, layout, &Place { how, chunk }),
-        (Body::Text(text), _) => parse_csv(text, layout, &Place { how, chunk }),
+        (Body::Text(text), Format::Jsonl) => parse_jsonl(text, layout, &RowLocator { options, chunk }),
+        (Body::Text(text), _) => parse_csv(text, layout, &RowLocator { options, chunk }),
     }
 }
 
 /// Turns the index of a row into its line.
-pub(crate) struct Place<'a> {
-    pub(crate) how: &'a How,
+pub(crate) struct RowLocator<'a> {
+    pub(crate) options: &'a ReadOptions,
     pub(crate) chunk: &'a Chunk,
 }
 
-impl Place<'_> {
+impl RowLocator<'_> {
     /// `data.csv:17`, or `data.parquet: row 17`.
-    pub(crate) fn of(&self, row: usize) -> String {
-        let name = &self.how.name;
+    pub(crate) fn locate(&self, row: usize) -> String {
+        let name = &self.options.name;
         match &self.chunk.body {
             Body::Batch(_) => format!("{name}: row {}", self.chunk.first + row as u64),
             Body::Text(text) => {
-                let start = records(text, self.how).nth(row).map_or(0, |(start, _)| start);
+                let start = records(text, self.options).nth(row).map_or(0, |(start, _)| start);
                 let lines = text.iter().take(start).filter(|byte| **byte == b'\n').count();
                 format!("{name}:{}", self.chunk.first + lines as u64)
             }
@@ -71,8 +71,8 @@ impl Place<'_> {
 }
 
 /// The records of a text that are not blank, without their line ends: from, to.
-fn records<'a>(text: &'a [u8], how: &'a How) -> impl Iterator<Item = (usize, usize)> + 'a {
-    let quoted = how.format == Format::Csv && text.contains(&b'"');
+fn records<'a>(text: &'a [u8], options: &'a ReadOptions) -> impl Iterator<Item = (usize, usize)> + 'a {
+    let quoted = options.format == Format::Csv && text.contains(&b'"');
     let mut at = 0;
     std::iter::from_fn(move || {
         if at >= text.len() {
@@ -80,7 +80,7 @@ fn records<'a>(text: &'a [u8], how: &'a How) -> impl Iterator<Item = (usize, usi
         }
         let start = at;
         let end = if quoted {
-            how.dialect.record_end(text, start)
+            options.dialect.record_end(text, start)
         } else {
             text.get(start..).and_then(|rest| rest.iter().position(|byte| *byte == b'\n')).map(|at| start + at + 1)
         };
@@ -92,9 +92,9 @@ fn records<'a>(text: &'a [u8], how: &'a How) -> impl Iterator<Item = (usize, usi
 }
 
 /// Settles what the columns of text are read as, by the first rows; `members` are those of JSON Lines.
-pub(crate) fn settle(layout: &mut Layout, chunk: &Chunk, how: &How, members: &[(String, JsonGuess)]) {
+pub(crate) fn settle(layout: &mut Layout, chunk: &Chunk, options: &ReadOptions, members: &[(String, JsonGuess)]) {
     let Body::Text(text) = &chunk.body else { return };
-    if how.format == Format::Jsonl {
+    if options.format == Format::Jsonl {
         for column in layout.features.iter_mut().chain(&mut layout.more) {
             let guess = members.get(column.index).map(|(_, guess)| guess.clone()).unwrap_or_default();
             column.data_type = column.kind.of_json(&guess);
@@ -105,17 +105,17 @@ pub(crate) fn settle(layout: &mut Layout, chunk: &Chunk, how: &How, members: &[(
     let mut columns: Vec<(&mut Column, Guess)> =
         layout.features.iter_mut().chain(&mut layout.more).map(|column| (column, Guess::default())).collect();
     let (mut spans, mut unescaped) = (Vec::new(), Vec::new());
-    for (start, end) in records(text, how).take(SAMPLE) {
+    for (start, end) in records(text, options).take(SAMPLE) {
         spans.clear();
         unescaped.clear();
         // A record of another shape stops the command when its turn comes.
-        if how.dialect.split(text, start, end, width, &mut spans, &mut unescaped) != Ok(width) {
+        if options.dialect.split(text, start, end, width, &mut spans, &mut unescaped) != Ok(width) {
             continue;
         }
         // A CSV's text may be anything.
         for (column, guess) in columns.iter_mut().filter(|(column, _)| column.kind != ColumnKind::Text) {
             let field = spans.get(column.index).map_or(&[][..], |span| span.bytes(text, &unescaped));
-            if !column.missing.as_ref().unwrap_or(&how.missing).has(field) {
+            if !column.missing.as_ref().unwrap_or(&options.missing).has(field) {
                 guess.text(field);
             }
         }
@@ -130,26 +130,27 @@ const SAMPLE: usize = 20_000;
 
 // ---------------------------------------------------------------- CSV
 
-fn parse_csv(text: &[u8], layout: &Layout, place: &Place<'_>) -> Result<Table> {
-    let How { dialect, missing, .. } = place.how;
+fn parse_csv(text: &[u8], layout: &Layout, locator: &RowLocator<'_>) -> Result<Table> {
+    let ReadOptions { dialect, missing, .. } = locator.options;
     let mut spans: Vec<Span> = Vec::new();
     let mut unescaped = Vec::new();
     let mut rows = 0;
-    for (start, end) in records(text, place.how) {
+    for (start, end) in records(text, locator.options) {
         let found = match dialect.split(text, start, end, layout.width, &mut spans, &mut unescaped) {
             Ok(found) => found,
-            Err(malformed) => bail!("{}: {malformed}", place.of(rows)),
+            Err(malformed) => bail!("{}: {malformed}", locator.locate(rows)),
         };
         if found != layout.width {
             let expected = layout.width;
-            bail!("{}: {expected} fields expected, as in the header; {found} found", place.of(rows));
+            bail!("{}: {expected} fields expected, as in the header; {found} found", locator.locate(rows));
         }
         rows += 1;
     }
     let field = |row: usize, column: &Column| {
         spans.get(row * layout.width + column.index).map_or(&[][..], |span| span.bytes(text, &unescaped))
     };
-    let wrong = |row, column: &Column, why: &str| anyhow::anyhow!("{}: column {}: {why}", place.of(row), column.name);
+    let wrong =
+        |row, column: &Column, why: &str| anyhow::anyhow!("{}: column {}: {why}", locator.locate(row), column.name);
     let mut features: Vec<ArrayRef> = Vec::with_capacity(layout.features.len() + layout.more.len());
     for column in layout.features.iter().chain(&layout.more) {
         let mut cells = Cells::new(column.data_type, rows);
@@ -197,7 +198,7 @@ pub(crate) fn members(chunk: &Chunk) -> Vec<(String, JsonGuess)> {
 }
 
 /// Reads the columns as a pipeline's decoder reads them.
-fn parse_jsonl(text: &[u8], layout: &Layout, place: &Place<'_>) -> Result<Table> {
+fn parse_jsonl(text: &[u8], layout: &Layout, locator: &RowLocator<'_>) -> Result<Table> {
     let columns: Vec<&Column> = layout.features.iter().chain(&layout.more).collect();
     let mut types: Map<String, Value> = Map::new();
     for column in &columns {
@@ -206,20 +207,20 @@ fn parse_jsonl(text: &[u8], layout: &Layout, place: &Place<'_>) -> Result<Table>
     let listed: Vec<Value> = types.iter().map(|(name, data_type)| json!({ name: data_type })).collect();
     let decoder = DECODERS.iter().find(|decoder| decoder.name == "json").context("no decoder of JSON")?;
     let settings = (decoder.parse)(json!({ "columns": listed, "max_bytes": LONGEST }))
-        .map_err(|error| anyhow::anyhow!("{}: {}", place.how.name, error.message))?;
-    let mut builder = RecordsBuilder::new(place.how.name.as_str().into());
+        .map_err(|error| anyhow::anyhow!("{}: {}", locator.options.name, error.message))?;
+    let mut builder = RecordsBuilder::new(locator.options.name.as_str().into());
     let lines: Vec<&[u8]> =
-        records(text, place.how).map(|(start, end)| text.get(start..end).unwrap_or_default()).collect();
+        records(text, locator.options).map(|(start, end)| text.get(start..end).unwrap_or_default()).collect();
     for (line, offset) in lines.iter().zip(0..) {
         builder.push(0, offset, None, None, Some(line), Vec::new());
     }
     let decoded = settings.open()?.decode(&builder.finish());
     if let Some(first) = decoded.bad.first() {
-        bail!("{}: {}", place.of(first.row), first.reason);
+        bail!("{}: {}", locator.locate(first.row), first.reason);
     }
     let array = |column: &&Column| {
         let array = decoded.columns.column_by_name(&column.name).cloned();
-        array.with_context(|| format!("{}: column {} was not read", place.how.name, column.name))
+        array.with_context(|| format!("{}: column {} was not read", locator.options.name, column.name))
     };
     let mut features: Vec<ArrayRef> = columns.iter().map(array).collect::<Result<_>>()?;
     let mut keep: Vec<Vec<Value>> = vec![Vec::new(); layout.keep.len()];
@@ -249,9 +250,9 @@ mod tests {
         Chunk { number: 0, first: 2, body: Body::Text(text.as_bytes().to_vec()), bytes: 0 }
     }
 
-    fn how(name: &str, format: Format) -> How {
+    fn options(name: &str, format: Format) -> ReadOptions {
         let dialect = Dialect { delimiter: b',', quote: Some(b'"') };
-        How { name: name.to_string(), format, dialect, missing: Missing::new(&MISSING) }
+        ReadOptions { name: name.to_string(), format, dialect, missing: Missing::new(&MISSING) }
     }
 
     fn layout() -> Layout {
@@ -263,7 +264,7 @@ mod tests {
     #[test]
     fn csv_numbers_are_float64_and_missing_is_null() {
         let text = "x,64,1\n\"a,\n\"\"b\",NA,2\r\n\nNone, 1e400 ,007\nNaN,6.5,";
-        let table = parse(&chunk(text), &how("d.csv", Format::Csv), &layout()).unwrap();
+        let table = parse(&chunk(text), &options("d.csv", Format::Csv), &layout()).unwrap();
         let ages: Vec<_> = table.features[0].as_primitive::<Float64Type>().iter().collect();
         assert_eq!(ages, [Some(64.0), None, Some(f64::INFINITY), Some(6.5)]);
         let depts: Vec<_> = table.features[1].as_string::<i32>().iter().collect();
@@ -275,7 +276,7 @@ mod tests {
     #[test]
     fn errors_name_file_line_and_column_and_no_value() {
         let wrong = |format, name: &str, text: &str| {
-            parse(&chunk(text), &how(name, format), &layout()).err().unwrap().to_string()
+            parse(&chunk(text), &options(name, format), &layout()).err().unwrap().to_string()
         };
         let csv = |text: &str| wrong(Format::Csv, "d.csv", text);
         assert_eq!(csv("x,1,1\n\n\"a\nb\",1,2\ny,seventy,3\n"), "d.csv:6: column AGE: not a float64");
@@ -292,7 +293,7 @@ mod tests {
     fn a_text_of_json_is_a_value_whatever_it_says() {
         let text =
             "{\"AGE\":64,\"DEPT\":\"NA\",\"PNO\":[1]}\n{\"AGE\":null,\"DEPT\":\"\"}\n\n{\"AGE\":6.5,\"PNO\":1}\n";
-        let table = parse(&chunk(text), &how("d.jsonl", Format::Jsonl), &layout()).unwrap();
+        let table = parse(&chunk(text), &options("d.jsonl", Format::Jsonl), &layout()).unwrap();
         let ages: Vec<_> = table.features[0].as_primitive::<Float64Type>().iter().collect();
         assert_eq!(ages, [Some(64.0), None, Some(6.5)]);
         assert_eq!(table.features[1].as_string::<i32>().iter().collect::<Vec<_>>(), [Some("NA"), Some(""), None]);
@@ -305,7 +306,7 @@ mod tests {
         let mut either = layout();
         either.features.iter_mut().for_each(|column| column.kind = ColumnKind::Either);
         let types = |layout: &Layout| layout.features.iter().map(|column| column.data_type).collect::<Vec<_>>();
-        let csv = how("d.csv", Format::Csv);
+        let csv = options("d.csv", Format::Csv);
         settle(&mut either, &chunk("x,1,1\n2,NA,1\n"), &csv, &[]);
         assert_eq!(types(&either), [Type::Float64, Type::Utf8]);
         settle(&mut either, &chunk("True,1.5,1\n,x,1\n"), &csv, &[]);
@@ -315,7 +316,7 @@ mod tests {
         assert_eq!(types(&known), [Type::Bool, Type::Utf8]);
         let first = chunk("{\"DEPT\":5,\"AGE\":true}\n");
         let members = members(&first);
-        settle(&mut known, &first, &how("d.jsonl", Format::Jsonl), &members);
+        settle(&mut known, &first, &options("d.jsonl", Format::Jsonl), &members);
         assert_eq!(types(&known), [Type::Bool, Type::Int64], "JSON says what its values are");
     }
 }

@@ -17,13 +17,13 @@ use super::input::{Chunk, Input};
 /// What is done with a chunk, on any thread.
 pub(crate) trait Work: Send + Sync + 'static {
     /// What becomes of a chunk.
-    type Made: Send + 'static;
+    type Output: Send + 'static;
 
     /// Works on one chunk; also gives its number of rows.
     ///
     /// # Errors
     /// The first error in the order of the file ends everything.
-    fn make(&self, chunk: &Chunk) -> Result<(Self::Made, usize)>;
+    fn make(&self, chunk: &Chunk) -> Result<(Self::Output, usize)>;
 }
 
 /// What the taker hears of.
@@ -39,7 +39,7 @@ pub(crate) fn run<W: Work>(
     work: W,
     input: Input,
     first: Option<Chunk>,
-    take: impl FnMut(W::Made) -> Result<()>,
+    take: impl FnMut(W::Output) -> Result<()>,
 ) -> Result<()> {
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     // Enough chunks to keep everyone busy; no more than these are in memory at once.
@@ -95,7 +95,7 @@ fn reader<M>(
     }
 }
 
-fn worker<W: Work>(work: &W, get: &Mutex<Receiver<Chunk>>, tell: &Sender<Done<W::Made>>) {
+fn worker<W: Work>(work: &W, get: &Mutex<Receiver<Chunk>>, tell: &Sender<Done<W::Output>>) {
     loop {
         let chunk = get.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(chunk) = chunk else { return };

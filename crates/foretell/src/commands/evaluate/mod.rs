@@ -72,14 +72,14 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
 
     let names: Vec<String> = layout.features.iter().map(|column| column.name.clone()).collect();
     let mut evaluation = Evaluation::new(task, names.len());
-    let (comparer, how) = (evaluation.comparer(), input.how.clone());
-    let job = Job { model: model.clone(), comparer: comparer.clone(), layout, how: how.clone() };
+    let (comparer, options) = (evaluation.comparer(), input.options.clone());
+    let job = Job { model: model.clone(), comparer: comparer.clone(), layout, options: options.clone() };
     let mut unseen = Unseen::default();
     work::run(job, input, first, |scored: Scored| {
         unseen.add(scored.rows, &scored.unseen);
         Ok(evaluation.add(scored.compared)?)
     })?;
-    evaluation.check(&args.target).with_context(|| how.name.clone())?;
+    evaluation.check(&args.target).with_context(|| options.name.clone())?;
 
     tell(&unseen, &names);
     let subject = subject(args, &model);
@@ -188,7 +188,7 @@ fn must_be_number(input: &Input, index: usize) -> Result<()> {
     if data_type.is_numeric() || matches!(data_type, arrow::datatypes::DataType::Boolean) {
         return Ok(());
     }
-    bail!("{}: column `{}`: has the type {data_type}, and a number is needed", input.how.name, field.name())
+    bail!("{}: column `{}`: has the type {data_type}, and a number is needed", input.options.name, field.name())
 }
 
 /// A short table: each figure with what it means.

@@ -8,9 +8,9 @@ use foretell_evaluate::{Compared, Comparer, Error, Predictions, Refused, Rows, T
 use foretell_model::{Columns, Method, Model, Refusal};
 
 use super::method;
-use crate::commands::data::input::{Chunk, How};
+use crate::commands::data::input::{Chunk, ReadOptions};
 use crate::commands::data::layout::Layout;
-use crate::commands::data::parse::{Place, parse};
+use crate::commands::data::parse::{RowLocator, parse};
 use crate::commands::data::why;
 use crate::commands::data::work::Work;
 
@@ -19,7 +19,7 @@ pub(super) struct Job {
     pub(super) model: Arc<Model>,
     pub(super) comparer: Comparer,
     pub(super) layout: Layout,
-    pub(super) how: Arc<How>,
+    pub(super) options: Arc<ReadOptions>,
 }
 
 /// The rows of a chunk.
@@ -30,14 +30,14 @@ pub(super) struct Scored {
 }
 
 impl Work for Job {
-    type Made = Scored;
+    type Output = Scored;
 
     fn make(&self, chunk: &Chunk) -> Result<(Scored, usize)> {
-        let table = parse(chunk, &self.how, &self.layout)?;
-        let place = Place { how: &self.how, chunk };
+        let table = parse(chunk, &self.options, &self.layout)?;
+        let locator = RowLocator { options: &self.options, chunk };
         let (predictions, said) = predictions(&self.model, self.comparer.task(), &table.features, table.rows)
-            .map_err(|error| error.context(self.how.name.clone()))?;
-        let actual = table.more.first().ok_or_else(|| anyhow!("{}: no target was read", self.how.name))?;
+            .map_err(|error| error.context(self.options.name.clone()))?;
+        let actual = table.more.first().ok_or_else(|| anyhow!("{}: no target was read", self.options.name))?;
         let refused = said.refusals.iter().map(|one| Refused { row: one.row as usize, why: why(one) });
         let rows = Rows {
             chunk: chunk.number,
@@ -46,12 +46,12 @@ impl Work for Job {
             weight: table.more.get(1),
             predictions: &predictions,
             refused: &refused.collect::<Vec<_>>(),
-            place: &|row| place.of(row),
+            place: &|row| locator.locate(row),
         };
         let compared = self.comparer.compare(&rows).map_err(|error| match error {
             Error::Weight { row } => {
                 let column = self.layout.more.get(1).map_or("", |column| column.name.as_str());
-                anyhow!("{}: column {column}: a weight is a number from 0 on", place.of(row))
+                anyhow!("{}: column {column}: a weight is a number from 0 on", locator.locate(row))
             }
             error => error.into(),
         })?;
@@ -60,7 +60,7 @@ impl Work for Job {
 }
 
 /// What the model says beside its answers.
-pub(super) struct Said {
+pub(super) struct ModelFacts {
     refusals: Vec<Refusal>,
     unseen: Vec<(String, usize)>,
 }
@@ -71,10 +71,10 @@ pub(super) fn predictions(
     task: &Task,
     features: &[ArrayRef],
     rows: usize,
-) -> Result<(Predictions, Said)> {
+) -> Result<(Predictions, ModelFacts)> {
     let columns = Columns::new(features, rows);
     let predicted = model.score(&columns, Method::Predict);
-    let said = Said { refusals: predicted.refusals, unseen: predicted.unseen };
+    let said = ModelFacts { refusals: predicted.refusals, unseen: predicted.unseen };
     let predicted = predicted.columns.into_iter().next().ok_or_else(|| anyhow!("the model gives no answer"))?;
     let scores = match task {
         Task::Classification(classes) => classes.scores(),

@@ -9,9 +9,9 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use foretell_model::{Columns, Method, Model};
 
-use super::data::input::{Chunk, Format, How};
+use super::data::input::{Chunk, Format, ReadOptions};
 use super::data::layout::{self, Layout, Request};
-use super::data::parse::{Place, parse};
+use super::data::parse::{RowLocator, parse};
 use super::data::work::{self, Work};
 use super::data::{DataArgs, Opened, load, open, tell, why};
 use crate::levels::Unseen;
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &PredictArgs) -> Result<()> {
     }
     let request = Request { columns: args.data.columns.as_deref(), keep: &args.keep, ..Request::default() };
     let Opened { input, layout, first } = open(&args.data, &model, &request)?;
-    let format = output_format(args.output.as_deref(), input.how.format)?;
+    let format = output_format(args.output.as_deref(), input.options.format)?;
     let mut columns: Vec<_> =
         layout.keep.iter().map(|column| (column.name.clone(), layout::kept_type(&input, column))).collect();
     let outputs = wants.iter().flat_map(|want| signature.outputs(*want));
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &PredictArgs) -> Result<()> {
     let writing = Writing::new(format, columns)?;
     let names: Vec<String> = layout.features.iter().map(|column| column.name.clone()).collect();
     let mut output = Output::open(args.output.as_deref(), &writing)?;
-    let job = Job { model, layout, writing, wants, how: input.how.clone() };
+    let job = Job { model, layout, writing, wants, options: input.options.clone() };
     let mut unseen = Unseen::default();
     work::run(job, input, first, |made| {
         unseen.add(made.rows, &made.unseen);
@@ -97,28 +97,28 @@ struct Job {
     layout: Layout,
     writing: Writing,
     wants: &'static [Method],
-    how: Arc<How>,
+    options: Arc<ReadOptions>,
 }
 
 /// What becomes of a chunk.
-struct Made {
+struct Predicted {
     encoded: Encoded,
     rows: usize,
     unseen: Vec<(String, usize)>,
 }
 
 impl Work for Job {
-    type Made = Made;
+    type Output = Predicted;
 
     /// Parses, scores and encodes one chunk.
-    fn make(&self, chunk: &Chunk) -> Result<(Made, usize)> {
-        let table = parse(chunk, &self.how, &self.layout)?;
+    fn make(&self, chunk: &Chunk) -> Result<(Predicted, usize)> {
+        let table = parse(chunk, &self.options, &self.layout)?;
         let columns = Columns::new(&table.features, table.rows);
         let (mut outputs, mut unseen) = (Vec::new(), Vec::new());
         for want in self.wants {
             let scored = self.model.score(&columns, *want);
             if let Some(refusal) = scored.refusals.first() {
-                let at = Place { how: &self.how, chunk }.of(refusal.row as usize);
+                let at = RowLocator { options: &self.options, chunk }.locate(refusal.row as usize);
                 bail!("{at}: the model refuses this row: {}", why(refusal));
             }
             outputs.extend(scored.columns);
@@ -127,6 +127,6 @@ impl Work for Job {
             }
         }
         let encoded = self.writing.encode(&table.keep, &outputs, table.rows)?;
-        Ok((Made { encoded, rows: table.rows, unseen }, table.rows))
+        Ok((Predicted { encoded, rows: table.rows, unseen }, table.rows))
     }
 }

@@ -6,4 +6,4 @@ mod tests;
 mod walk;
 
 pub(super) use ranks::{BLOCK, Ranks, Searched, Summand, Work};
-pub(super) use walk::Walk;
+pub(super) use walk::{Keyed, Walk};

@@ -136,8 +136,8 @@ impl<T: Threshold, V: Leaf> Ranks<T, V> {
                 leaves: shape.padded() as u32,
                 offset: tree.offset,
             });
-            for (node, [left, right, leaves]) in shape.splits.iter().zip(shape.ways(tree)) {
-                let node = &tree.nodes[*node as usize];
+            for (node, [left, right, leaves]) in shape.by_level(tree) {
+                let node = &tree.nodes[node as usize];
                 let column = columns[node.feature as usize] as usize;
                 let t = lower(node.threshold);
                 let place = match t.is_nan() {
@@ -169,18 +169,26 @@ impl<T: Threshold, V: Leaf> Ranks<T, V> {
         Some(ranks)
     }
 
-    /// Adds all trees to the sums of rows one by one, from row `from` on, where this processor and these trees have a way
-    /// to do so; false where not. `rows` holds `columns` values for each.
-    pub(crate) fn run_singly(&self, rows: &[T], columns: usize, from: usize, sums: &mut [Vec<V>]) -> bool {
+    /// Whether this processor and these trees have a way to score a row alone.
+    pub(crate) fn runs_singly(&self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return self.single.is_some() && single::has_features();
+        #[cfg(not(target_arch = "x86_64"))]
+        false
+    }
+
+    /// Adds all trees to the sums of rows one by one, from row `from` on, where [`Ranks::runs_singly`]: each column of
+    /// the block has `count` rows.
+    pub(crate) fn run_singly(&self, block: &[T], count: usize, from: usize, sums: &mut [Vec<V>]) {
         #[cfg(target_arch = "x86_64")]
         if let Some(single) = self.single.as_ref().filter(|_| single::has_features()) {
-            for (at, row) in rows.chunks_exact(columns).enumerate() {
+            for row in 0..count {
                 // SAFETY: the features were found on this processor.
-                unsafe { single::run(self, single, row, from + at, sums) };
+                unsafe { single::run(self, single, |column| block[column * count + row], from + row, sums) };
             }
-            return true;
         }
-        false
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = (block, count, from, sums);
     }
 
     /// Bytes in memory, roughly.
@@ -443,6 +451,31 @@ impl Shape {
     /// Room for the leaves' values.
     fn padded(&self) -> usize {
         self.leaves.len().next_power_of_two().max(16)
+    }
+
+    /// The nodes of the splits, level by level, each with where its two sides go on in this order, and how many leaves are
+    /// on its left. One level does not wait for itself: splits that follow each other are computed side by side.
+    fn by_level(&self, tree: &Tree) -> Vec<(u32, [u8; 3])> {
+        let ways = self.ways(tree);
+        let mut order: Vec<u8> = Vec::with_capacity(ways.len());
+        let mut places = [NOWHERE; 256];
+        let mut level: Vec<u8> = (0..ways.len().min(1) as u8).collect();
+        while !level.is_empty() {
+            let mut next = Vec::new();
+            for split in level {
+                places[usize::from(split)] = order.len() as u8;
+                order.push(split);
+                let [left, right, _] = ways[usize::from(split)];
+                next.extend([left, right].into_iter().filter(|child| *child != NOWHERE));
+            }
+            level = next;
+        }
+        let placed = |split: u8| {
+            let [left, right, leaves] = ways[usize::from(split)];
+            let place = |child: u8| places[usize::from(child)];
+            (self.splits[usize::from(split)], [place(left), place(right), leaves])
+        };
+        order.into_iter().map(placed).collect()
     }
 
     /// For each split where its two sides go on, and how many leaves are on its left.

@@ -137,9 +137,9 @@ fn compare<T: Threshold, V: Leaf + PartialEq + AddAssign>(
     };
     let none = || vec![vec![V::default(); count + 1]; ensemble.outputs];
     let walk = Walk::<T, V>::new(&ensemble, &columns, &|_, from| value(from));
-    let rows: Vec<T> = (0..count).flat_map(row).collect();
-    let mut sums = none();
-    walk.run(&rows, ensemble.features, 1, &mut sums);
+    let (mut sums, mut keys) = (none(), Vec::new());
+    walk.lay_out(block.as_flattened(), BLOCK, count, &mut keys);
+    walk.run(&keys, 1, &mut sums);
     check("walk", &sums);
     let mut compared = 1;
     if let Some(ranks) = Ranks::<T, V>::new(&ensemble, &columns, &|_, from| value(from)) {
@@ -149,8 +149,10 @@ fn compare<T: Threshold, V: Leaf + PartialEq + AddAssign>(
             check(&format!("{width:?}"), &sums);
             compared += 1;
         }
-        let mut sums = none();
-        if ranks.run_singly(&rows, ensemble.features, 1, &mut sums) {
+        if ranks.runs_singly() {
+            let mut sums = none();
+            let rows: Vec<T> = block.iter().flat_map(|column| &column[..count]).copied().collect();
+            ranks.run_singly(&rows, count, 1, &mut sums);
             check("row by row", &sums);
             compared += 1;
         }

@@ -1,4 +1,10 @@
 //! Trees of any shape, walked from the root to a leaf: each row reads the nodes on its own way only.
+//!
+//! What walks wait for is memory. Values and thresholds become integers of the same order, so that a node of float32
+//! takes eight bytes; as many rows as a tree has nodes go through it before the next tree is fetched, and that one is
+//! asked for in time.
+
+#![allow(unsafe_code, reason = "a hint to the processor, which reads nothing")]
 
 use super::super::ir::{Ensemble, NONE, Tree};
 use super::super::plan::{Leaf, Threshold};
@@ -6,31 +12,112 @@ use super::super::plan::{Leaf, Threshold};
 /// Walks that go side by side, to hide the latency of each one's next node.
 const SIDE_BY_SIDE: usize = 16;
 
-/// A node: siblings lie beside each other, and a leaf points to itself.
-#[derive(Debug, Clone, Copy)]
-struct Step<T> {
-    /// Right when `x >= t`; NaN (never right) in a leaf.
-    t: T,
-    /// The left child; the right one follows. Of a leaf: itself.
-    left: u32,
-    /// The column of the feature, and [`MISSING_RIGHT`].
-    column: u32,
+/// Steps between two looks whether all walks have ended.
+const STEPS: u32 = 4;
+
+/// Rows whose values stay in the second-level cache, by their number of values.
+const VALUES: usize = 1 << 15;
+
+/// Values of all rows that are walked at once, however large the trees are.
+const MOST_VALUES: usize = 1 << 22;
+
+/// Values as integers of the same order.
+pub(crate) trait Keyed: Sized {
+    type Key: Copy + Ord + Send + Sync + std::fmt::Debug + 'static;
+    /// The key of a missing value, below those of all others.
+    const MISSING: Self::Key;
+    /// Above the keys of all values.
+    const UNREACHED: Self::Key;
+    /// Both zeros have one key.
+    fn key(self) -> Self::Key;
+    /// The value, but that of -0.0 is 0.0.
+    fn of_key(key: Self::Key) -> Self;
 }
 
-/// Set in [`Step::column`] where a missing value goes right.
-const MISSING_RIGHT: u32 = 1 << 31;
+macro_rules! keyed {
+    ($float:ty, $int:ty, $uint:ty) => {
+        impl Keyed for $float {
+            type Key = $int;
+            const MISSING: $int = <$int>::MIN;
+            const UNREACHED: $int = <$int>::MAX;
+
+            #[inline(always)]
+            fn key(self) -> $int {
+                let bits = (self + 0.0).to_bits().cast_signed();
+                let key = bits ^ ((bits >> (<$int>::BITS - 1)).cast_unsigned() >> 1).cast_signed();
+                if self.is_nan() { Self::MISSING } else { key }
+            }
+
+            #[inline(always)]
+            fn of_key(key: $int) -> $float {
+                let bits = key ^ ((key >> (<$int>::BITS - 1)).cast_unsigned() >> 1).cast_signed();
+                if key == Self::MISSING { <$float>::NAN } else { <$float>::from_bits(bits.cast_unsigned()) }
+            }
+        }
+    };
+}
+keyed!(f32, i32, u32);
+keyed!(f64, i64, u64);
+
+/// A node: siblings lie beside each other, and a leaf leads to itself.
+#[derive(Debug, Clone, Copy)]
+struct Step<K, L> {
+    /// Right when the value's key is not below it.
+    cut: K,
+    /// From its lowest bit: the column of the feature, whether a missing value goes right, the place of the left child
+    /// in the tree.
+    link: L,
+}
+
+/// How the link of a node is stored: in four bytes where the largest tree allows it.
+trait Link: Copy + Send + Sync + std::fmt::Debug + 'static {
+    fn of(wide: u64) -> Self;
+    fn wide(self) -> u64;
+}
+
+impl Link for u32 {
+    fn of(wide: u64) -> Self {
+        wide as u32
+    }
+
+    #[inline(always)]
+    fn wide(self) -> u64 {
+        self.into()
+    }
+}
+
+impl Link for u64 {
+    fn of(wide: u64) -> Self {
+        wide
+    }
+
+    #[inline(always)]
+    fn wide(self) -> u64 {
+        self
+    }
+}
+
+#[derive(Debug)]
+enum Steps<K> {
+    Near(Vec<Step<K, u32>>),
+    Far(Vec<Step<K, u64>>),
+}
 
 /// An ensemble to be walked: values of type `T`, sums of type `V`.
 #[derive(Debug)]
-pub(crate) struct Walk<T, V> {
-    nodes: Vec<Step<T>>,
-    /// For each tree: its root, its depth, and the first output that it adds to.
+pub(crate) struct Walk<T: Keyed, V> {
+    steps: Steps<T::Key>,
+    /// How many bits of a link name the column.
+    column_bits: u32,
+    /// Values of a row.
+    columns: usize,
     trees: Vec<Root>,
-    /// For each node: where its values start (leaves only).
-    leaf: Vec<u32>,
+    /// Which nodes are leaves.
+    leaves: Vec<Leaves>,
     /// For each node: its set of categories, or [`NONE`]; empty where no tree has one.
     set: Vec<u32>,
     sets: Vec<Vec<u32>>,
+    /// Those of each leaf, in the order of the nodes.
     values: Vec<V>,
     width: usize,
 }
@@ -38,54 +125,94 @@ pub(crate) struct Walk<T, V> {
 #[derive(Debug, Clone, Copy)]
 struct Root {
     node: u32,
+    /// How many nodes it has.
+    count: u32,
+    /// Steps to its deepest leaf.
     depth: u32,
+    /// The first output that it adds to.
     offset: u32,
 }
+
+/// Which of 64 nodes are leaves, and how many leaves lie before them.
+#[derive(Debug, Clone, Copy, Default)]
+struct Leaves {
+    here: u64,
+    before: u32,
+}
+
+/// What nodes may have to look at, besides numbers that are there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Care {
+    Nothing,
+    Missing,
+    Sets,
+}
+
+const NOTHING: u8 = Care::Nothing as u8;
+const MISSING: u8 = Care::Missing as u8;
+const SETS: u8 = Care::Sets as u8;
 
 impl<T: Threshold, V: Leaf> Walk<T, V> {
     /// Lowers a checked ensemble; `columns` says where each feature's values lie in a row, `weight` scales a tree's
     /// values.
     pub(crate) fn new(ensemble: &Ensemble, columns: &[u32], weight: &impl Fn(usize, f64) -> V) -> Self {
-        let total = ensemble.nodes();
-        let plain = ensemble.trees.iter().all(|tree| tree.nodes.iter().all(|node| node.is_leaf() || node.set == NONE));
+        let used = columns.iter().filter(|column| **column != NONE).map(|column| *column as usize + 1).max();
+        let largest = ensemble.trees.iter().map(|tree| tree.nodes.len()).max().unwrap_or(0);
+        let bits = |largest: usize| usize::BITS - largest.leading_zeros();
+        let column_bits = bits(used.map_or(0, |used| used - 1));
         let mut walk = Walk {
-            nodes: Vec::with_capacity(total),
+            steps: Steps::Near(Vec::new()),
+            column_bits,
+            columns: used.unwrap_or(1),
             trees: Vec::with_capacity(ensemble.trees.len()),
-            leaf: Vec::with_capacity(total),
+            leaves: Vec::new(),
             set: Vec::new(),
             sets: Vec::new(),
-            values: Vec::new(),
+            values: Vec::with_capacity(ensemble.trees.iter().map(|tree| tree.values.len()).sum()),
             width: ensemble.width,
         };
-        for (index, tree) in ensemble.trees.iter().enumerate() {
-            let lower = |threshold| T::lower(threshold, ensemble.rule);
-            walk.add_tree(tree, columns, plain, lower, |value| weight(index, value));
-        }
+        walk.steps = match column_bits + 1 + bits(largest) <= u32::BITS {
+            true => Steps::Near(walk.lower(ensemble, columns, weight)),
+            false => Steps::Far(walk.lower(ensemble, columns, weight)),
+        };
         walk
     }
 
-    fn add_tree(
+    fn lower<L: Link>(
         &mut self,
+        ensemble: &Ensemble,
+        columns: &[u32],
+        weight: &impl Fn(usize, f64) -> V,
+    ) -> Vec<Step<T::Key, L>> {
+        let has_sets =
+            ensemble.trees.iter().any(|tree| tree.nodes.iter().any(|node| !node.is_leaf() && node.set != NONE));
+        let mut steps = Vec::with_capacity(ensemble.nodes());
+        for (index, tree) in ensemble.trees.iter().enumerate() {
+            let lower = |threshold| T::lower(threshold, ensemble.rule);
+            self.add_tree(&mut steps, tree, columns, has_sets, lower, |value| weight(index, value));
+        }
+        steps
+    }
+
+    fn add_tree<L: Link>(
+        &mut self,
+        steps: &mut Vec<Step<T::Key, L>>,
         tree: &Tree,
         columns: &[u32],
-        plain: bool,
+        has_sets: bool,
         lower: impl Fn(f64) -> T,
         weight: impl Fn(f64) -> V,
     ) {
-        let root = self.nodes.len();
-        let (first_set, first_value) = (self.sets.len() as u32, self.values.len() as u32);
+        let root = steps.len();
+        let first_set = self.sets.len() as u32;
         self.sets.extend(tree.sets.iter().cloned());
-        self.values.extend(tree.values.iter().map(|value| weight(*value)));
-        let leaf = Step { t: T::NAN, left: 0, column: 0 };
-        let grow = |walk: &mut Self, by: usize| {
-            let count = walk.nodes.len() + by;
-            walk.nodes.resize(count, leaf);
-            walk.leaf.resize(count, 0);
-            if !plain {
-                walk.set.resize(count, NONE);
-            }
+        let link = |left: usize, side: u64, column: u32| {
+            L::of((left as u64) << (self.column_bits + 1) | side << self.column_bits | u64::from(column))
         };
-        grow(self, 1);
+        let leaf = |at: usize| Step { cut: T::UNREACHED, link: link(at - root, 0, 0) };
+        // For each of this tree's nodes: where its leaf's values are in the file, or `NONE`.
+        let mut from_file = vec![NONE];
+        steps.push(leaf(root));
         // Depth first, and first the side to which more rows went in training: most ways lead on to what is near.
         let mut open = vec![(0u32, root, 0u32)];
         let mut deepest = 0;
@@ -93,23 +220,47 @@ impl<T: Threshold, V: Leaf> Walk<T, V> {
             deepest = deepest.max(depth);
             let from = &tree.nodes[node as usize];
             if from.is_leaf() {
-                self.nodes[at].left = at as u32;
-                self.leaf[at] = first_value + from.feature * self.width as u32;
+                from_file[at - root] = from.feature;
                 continue;
             }
-            let left = self.nodes.len();
-            grow(self, 2);
-            let side = if from.missing_left { 0 } else { MISSING_RIGHT };
-            let column = columns[from.feature as usize] | side;
-            self.nodes[at] = Step { t: lower(from.threshold), left: left as u32, column };
-            if !plain && from.set != NONE {
-                self.set[at] = first_set + from.set;
+            let left = steps.len();
+            steps.extend([leaf(left), leaf(left + 1)]);
+            from_file.extend([NONE; 2]);
+            let t = lower(from.threshold);
+            let cut = if t.is_nan() { T::UNREACHED } else { t.key() };
+            let side = u64::from(!from.missing_left);
+            steps[at] = Step { cut, link: link(left - root, side, columns[from.feature as usize]) };
+            if has_sets {
+                self.set.resize(steps.len(), NONE);
+                if from.set != NONE {
+                    self.set[at] = first_set + from.set;
+                }
             }
             let (left, right) = ((from.left, left, depth + 1), (from.right, left + 1, depth + 1));
             let cover = |child: u32| tree.nodes[child as usize].cover;
             open.extend(if cover(from.left) < cover(from.right) { [left, right] } else { [right, left] });
         }
-        self.trees.push(Root { node: root as u32, depth: deepest, offset: tree.offset });
+        if has_sets {
+            self.set.resize(steps.len(), NONE);
+        }
+        for (place, leaf) in from_file.into_iter().enumerate() {
+            let at = root + place;
+            if at % 64 == 0 {
+                let before = self.leaves.last().map_or(0, |last| last.before + last.here.count_ones());
+                self.leaves.push(Leaves { here: 0, before });
+            }
+            if leaf != NONE {
+                self.leaves[at / 64].here |= 1 << (at % 64);
+                let first = leaf as usize * self.width;
+                self.values.extend(tree.values[first..first + self.width].iter().map(|value| weight(*value)));
+            }
+        }
+        self.trees.push(Root {
+            node: root as u32,
+            count: (steps.len() - root) as u32,
+            depth: deepest,
+            offset: tree.offset,
+        });
     }
 
     /// Whether some splits look at sets of categories.
@@ -119,40 +270,98 @@ impl<T: Threshold, V: Leaf> Walk<T, V> {
 
     /// Bytes in memory, roughly.
     pub(crate) fn bytes(&self) -> usize {
-        size_of_val(&self.nodes[..])
+        let steps = match &self.steps {
+            Steps::Near(steps) => size_of_val(&steps[..]),
+            Steps::Far(steps) => size_of_val(&steps[..]),
+        };
+        steps
             + size_of_val(&self.trees[..])
-            + size_of_val(&self.leaf[..])
+            + size_of_val(&self.leaves[..])
             + size_of_val(&self.set[..])
             + size_of_val(&self.values[..])
             + self.sets.iter().map(|set| set.len() * 4).sum::<usize>()
     }
 
-    /// Adds all trees to the sums of some rows, from row `from` on: `rows` holds `columns` values for each.
-    pub(crate) fn run(&self, rows: &[T], columns: usize, from: usize, sums: &mut [Vec<V>]) {
-        match (rows.len() / columns < SIDE_BY_SIDE, self.has_sets()) {
-            (true, false) => self.trees_side_by_side::<false>(rows, columns, from, sums),
-            (true, true) => self.trees_side_by_side::<true>(rows, columns, from, sums),
-            (false, false) => self.rows_side_by_side::<false>(rows, columns, from, sums),
-            (false, true) => self.rows_side_by_side::<true>(rows, columns, from, sums),
+    /// How many rows should go through the trees at once: those that a cache holds, or as many as a tree has nodes, so
+    /// that fetching it pays.
+    pub(crate) fn rows_at_once(&self) -> usize {
+        let nodes = self.trees.iter().map(|tree| tree.count as usize).sum::<usize>() / self.trees.len().max(1);
+        (VALUES / self.columns).max(nodes).min(MOST_VALUES / self.columns).max(1)
+    }
+
+    /// Appends the keys of `count` rows of a block, in which each column has room for `stride` rows.
+    pub(crate) fn lay_out(&self, block: &[T], stride: usize, count: usize, keys: &mut Vec<T::Key>) {
+        let first = keys.len();
+        keys.resize(first + count * self.columns, T::MISSING);
+        for (column, values) in block.chunks_exact(stride).take(self.columns).enumerate() {
+            for (row, value) in keys[first..].chunks_exact_mut(self.columns).zip(&values[..count]) {
+                row[column] = value.key();
+            }
+        }
+    }
+
+    /// Adds all trees to the sums of the rows that were laid out, from row `from` on.
+    pub(crate) fn run(&self, keys: &[T::Key], from: usize, sums: &mut [Vec<V>]) {
+        let care = match self.has_sets() {
+            true => Care::Sets,
+            false if keys.contains(&T::MISSING) => Care::Missing,
+            false => Care::Nothing,
+        };
+        match (&self.steps, care) {
+            (Steps::Near(steps), Care::Nothing) => self.run_with::<u32, NOTHING>(steps, keys, from, sums),
+            (Steps::Near(steps), Care::Missing) => self.run_with::<u32, MISSING>(steps, keys, from, sums),
+            (Steps::Near(steps), Care::Sets) => self.run_with::<u32, SETS>(steps, keys, from, sums),
+            (Steps::Far(steps), Care::Nothing) => self.run_with::<u64, NOTHING>(steps, keys, from, sums),
+            (Steps::Far(steps), Care::Missing) => self.run_with::<u64, MISSING>(steps, keys, from, sums),
+            (Steps::Far(steps), Care::Sets) => self.run_with::<u64, SETS>(steps, keys, from, sums),
+        }
+    }
+
+    fn run_with<L: Link, const CARE: u8>(
+        &self,
+        steps: &[Step<T::Key, L>],
+        keys: &[T::Key],
+        from: usize,
+        sums: &mut [Vec<V>],
+    ) {
+        if keys.len() / self.columns < SIDE_BY_SIDE {
+            self.trees_side_by_side::<L, CARE>(steps, keys, from, sums);
+        } else {
+            self.rows_side_by_side::<L, CARE>(steps, keys, from, sums);
         }
     }
 
     /// Tree by tree, so that a large tree is fetched from memory once for all rows.
-    fn rows_side_by_side<const SETS: bool>(&self, rows: &[T], columns: usize, from: usize, sums: &mut [Vec<V>]) {
-        for root in &self.trees {
-            for (chunk, rows) in rows.chunks(SIDE_BY_SIDE * columns).enumerate() {
-                let count = rows.len() / columns;
-                let mut at = [root.node; SIDE_BY_SIDE];
-                for _ in 0..root.depth {
-                    let mut moved = 0;
-                    for (at, row) in at.iter_mut().zip(rows.chunks_exact(columns)) {
-                        let next = self.next::<SETS>(*at, row);
-                        moved |= next ^ *at;
-                        *at = next;
+    fn rows_side_by_side<L: Link, const CARE: u8>(
+        &self,
+        steps: &[Step<T::Key, L>],
+        keys: &[T::Key],
+        from: usize,
+        sums: &mut [Vec<V>],
+    ) {
+        let chunks = (keys.len() / self.columns).div_ceil(SIDE_BY_SIDE);
+        for (index, root) in self.trees.iter().enumerate() {
+            let tree = root.node as usize..(root.node + root.count) as usize;
+            let sets = self.set.get(tree.clone()).unwrap_or_default();
+            let nodes = &steps[tree];
+            let mut ahead = self.ahead(steps, index + 1, chunks);
+            for (chunk, rows) in keys.chunks(SIDE_BY_SIDE * self.columns).enumerate() {
+                ahead.ask();
+                let count = rows.len() / self.columns;
+                let mut at = [0; SIDE_BY_SIDE];
+                let (mut left, mut moved) = (root.depth, true);
+                while moved && left > 0 {
+                    let (steps, mut difference) = (left.min(STEPS), 0);
+                    left -= steps;
+                    for _ in 0..steps {
+                        difference = 0;
+                        for (at, row) in at.iter_mut().zip(rows.chunks_exact(self.columns)) {
+                            let next = self.next::<L, CARE>(nodes, sets, *at, row);
+                            difference |= next ^ *at;
+                            *at = next;
+                        }
                     }
-                    if moved == 0 {
-                        break;
-                    }
+                    moved = difference != 0;
                 }
                 for (place, node) in at[..count].iter().enumerate() {
                     self.add(*node, root, from + chunk * SIDE_BY_SIDE + place, sums);
@@ -162,22 +371,32 @@ impl<T: Threshold, V: Leaf> Walk<T, V> {
     }
 
     /// Row by row, so that the few that there are do not wait for one node after the other.
-    fn trees_side_by_side<const SETS: bool>(&self, rows: &[T], columns: usize, from: usize, sums: &mut [Vec<V>]) {
-        for (place, row) in rows.chunks_exact(columns).enumerate() {
+    fn trees_side_by_side<L: Link, const CARE: u8>(
+        &self,
+        steps: &[Step<T::Key, L>],
+        keys: &[T::Key],
+        from: usize,
+        sums: &mut [Vec<V>],
+    ) {
+        for (place, row) in keys.chunks_exact(self.columns).enumerate() {
             for roots in self.trees.chunks(SIDE_BY_SIDE) {
+                let deepest = roots.iter().map(|root| root.depth).max().unwrap_or(0);
                 let mut at = [0; SIDE_BY_SIDE];
-                at.iter_mut().zip(roots).for_each(|(at, root)| *at = root.node);
-                let at = &mut at[..roots.len()];
-                loop {
-                    let mut moved = 0;
-                    for at in at.iter_mut() {
-                        let next = self.next::<SETS>(*at, row);
-                        moved |= next ^ *at;
-                        *at = next;
+                let (mut left, mut moved) = (deepest, true);
+                while moved && left > 0 {
+                    let (count, mut difference) = (left.min(STEPS), 0);
+                    left -= count;
+                    for _ in 0..count {
+                        difference = 0;
+                        for (at, root) in at.iter_mut().zip(roots) {
+                            let root = root.node as usize;
+                            let sets = self.set.get(root..).unwrap_or_default();
+                            let next = self.next::<L, CARE>(&steps[root..], sets, *at, row);
+                            difference |= next ^ *at;
+                            *at = next;
+                        }
                     }
-                    if moved == 0 {
-                        break;
-                    }
+                    moved = difference != 0;
                 }
                 for (node, root) in at.iter().zip(roots) {
                     self.add(*node, root, from + place, sums);
@@ -186,29 +405,91 @@ impl<T: Threshold, V: Leaf> Walk<T, V> {
         }
     }
 
-    /// Where a row goes from a node. What is in a set of categories goes right, what is not a category or too large goes
-    /// left, what is missing goes the missing way.
+    /// Where a row goes from a node of a tree. What is in a set of categories goes right, what is not a category or too
+    /// large goes left, what is missing goes the missing way.
     #[inline(always)]
-    fn next<const SETS: bool>(&self, at: u32, row: &[T]) -> u32 {
-        let node = &self.nodes[at as usize];
-        let x = row[(node.column & !MISSING_RIGHT) as usize];
-        let missing_right = node.column & MISSING_RIGHT != 0;
-        let right = if SETS && self.set[at as usize] != NONE && !x.is_nan() {
-            let words = &self.sets[self.set[at as usize] as usize];
-            let has = |bit: usize| words.get(bit / 32).is_some_and(|word| word >> (bit % 32) & 1 == 1);
-            x.category().is_some_and(has)
-        } else {
-            (x >= node.t) | (x.is_nan() & missing_right)
+    fn next<L: Link, const CARE: u8>(&self, nodes: &[Step<T::Key, L>], sets: &[u32], at: u32, row: &[T::Key]) -> u32 {
+        let node = &nodes[at as usize];
+        let link = node.link.wide();
+        let x = row[(link & ((1 << self.column_bits) - 1)) as usize];
+        let missing_right = link >> self.column_bits & 1 == 1;
+        let above = x >= node.cut;
+        let right = match CARE {
+            NOTHING => above,
+            MISSING => above | ((x == T::MISSING) & missing_right),
+            _ if x == T::MISSING => missing_right,
+            _ if sets[at as usize] != NONE => {
+                let words = &self.sets[sets[at as usize] as usize];
+                let has = |bit: usize| words.get(bit / 32).is_some_and(|word| word >> (bit % 32) & 1 == 1);
+                T::of_key(x).category().is_some_and(has)
+            }
+            _ => above,
         };
-        node.left + u32::from(right)
+        (link >> (self.column_bits + 1)) as u32 + u32::from(right)
     }
 
     #[inline(always)]
     fn add(&self, node: u32, root: &Root, row: usize, sums: &mut [Vec<V>]) {
-        let first = self.leaf[node as usize] as usize;
+        let node = (root.node + node) as usize;
+        let Leaves { here, before } = self.leaves[node / 64];
+        let leaf = before as usize + (here & ((1 << (node % 64)) - 1)).count_ones() as usize;
         let outputs = &mut sums[root.offset as usize..root.offset as usize + self.width];
+        let first = leaf * self.width;
         for (sum, value) in outputs.iter_mut().zip(&self.values[first..first + self.width]) {
             sum[row] += *value;
         }
     }
+
+    /// What to ask memory for while the tree before this one is walked in so many chunks of rows.
+    fn ahead<'a, L>(
+        &'a self,
+        steps: &'a [Step<T::Key, L>],
+        tree: usize,
+        chunks: usize,
+    ) -> Ahead<'a, Step<T::Key, L>, V> {
+        let Some(root) = self.trees.get(tree) else { return Ahead { steps: &[], values: &[], step: 1, value: 1 } };
+        let range = root.node as usize..(root.node + root.count) as usize;
+        let leaf = |node: usize| self.leaves.get(node / 64).map_or(0, |leaves| leaves.before as usize * self.width);
+        let values = self.values.get(leaf(range.start)..leaf(range.end)).unwrap_or_default();
+        let (step, value) = (root.count as usize / chunks + 1, values.len() / chunks + 1);
+        // A few rows do not visit most of a large tree.
+        match step * size_of::<Step<T::Key, L>>() > MOST_ASKED {
+            true => Ahead { steps: &[], values: &[], step, value },
+            false => Ahead { steps: &steps[range], values, step, value },
+        }
+    }
+}
+
+/// Bytes of a tree that are asked for at most, for each chunk of rows.
+const MOST_ASKED: usize = 16 * 1024;
+
+/// A tree that will be walked next: what of it has not been asked for.
+struct Ahead<'a, S, V> {
+    steps: &'a [S],
+    values: &'a [V],
+    /// How many are asked for at a time.
+    step: usize,
+    value: usize,
+}
+
+impl<S, V> Ahead<'_, S, V> {
+    #[inline(always)]
+    fn ask(&mut self) {
+        ask(&mut self.steps, self.step);
+        ask(&mut self.values, self.value);
+    }
+}
+
+/// Asks memory for the first few of a list, and leaves the others.
+#[inline(always)]
+fn ask<S>(list: &mut &[S], count: usize) {
+    let (now, later) = list.split_at(count.min(list.len()));
+    *list = later;
+    #[cfg(target_arch = "x86_64")]
+    for line in now.chunks((64 / size_of::<S>()).max(1)) {
+        // SAFETY: a prefetch is a hint; it reads nothing.
+        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = now;
 }

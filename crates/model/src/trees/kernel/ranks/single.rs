@@ -70,13 +70,13 @@ impl Single {
 pub(super) fn run<T: Threshold, V: Leaf>(
     ranks: &Ranks<T, V>,
     single: &Single,
-    row: &[T],
+    x: impl Fn(usize) -> T,
     at: usize,
     sums: &mut [Vec<V>],
 ) {
     let mut planes = [0u8; PLANES];
     for lookup in &ranks.lookups {
-        let x = row[lookup.column];
+        let x = x(lookup.column);
         let mut rank = 0;
         let mut half = lookup.cuts.len() / 2;
         while half > 0 {
@@ -128,9 +128,9 @@ pub(super) fn run<T: Threshold, V: Leaf>(
             }
             _mm512_reduce_and_epi64(stay).trailing_zeros()
         };
-        let values = ranks.values[tree.values as usize..].chunks_exact(tree.leaves as usize);
-        for (sums, values) in sums[tree.offset as usize..][..ranks.width].iter_mut().zip(values) {
-            sums[at] += values[leaf as usize];
+        let values = &ranks.values[tree.values as usize..];
+        for (output, sums) in sums[tree.offset as usize..][..ranks.width].iter_mut().enumerate() {
+            sums[at] += values[output * tree.leaves as usize + leaf as usize];
         }
     }
 }

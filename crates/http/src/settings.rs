@@ -1,0 +1,44 @@
+//! What the pipeline file says of it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// The port that Prometheus' list of exporters keeps for programs that measure themselves.
+const PORT: u16 = 9464;
+
+/// Metrics for Prometheus (`/metrics`), `/livez`, `/readyz` and a page for people (`/`), on one address. Off where the
+/// file has no `http`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The address and port to listen on. By default `127.0.0.1:9464`, which this machine alone reaches: there is neither
+    /// a password nor encryption. `0.0.0.0:9464` is every address of this machine; port 0 is any free one, which the log
+    /// names.
+    #[serde(default = "loopback")]
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { listen: loopback() }
+    }
+}
+
+fn loopback() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, PORT).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_listens_on_loopback_unless_told_otherwise() {
+        let settings = |text| serde_json::from_str::<Settings>(text).unwrap();
+        assert!(settings("{}").listen.ip().is_loopback());
+        assert_eq!(settings(r#"{ "listen": "0.0.0.0:80" }"#).listen.to_string(), "0.0.0.0:80");
+    }
+}

@@ -1,0 +1,92 @@
+//! What is known of a running pipeline: fixed facts, and its workers' monitors.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime};
+
+use foretell_flow::monitor::WorkerReport;
+use foretell_flow::{Snapshot, Stats};
+
+use crate::history::History;
+
+/// What does not change while the pipeline runs.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The program's version.
+    pub version: String,
+    /// Its models, in the file's order.
+    pub models: Vec<ModelFacts>,
+}
+
+/// A model of the pipeline.
+#[derive(Debug, Clone)]
+pub struct ModelFacts {
+    /// Its name in the pipeline file.
+    pub name: String,
+    /// The class of its last step.
+    pub class: String,
+    /// Of its file, in hexadecimal.
+    pub sha256: String,
+}
+
+/// A running pipeline, as it is shown.
+#[derive(Debug)]
+pub struct Telemetry {
+    pub(crate) facts: Facts,
+    pub(crate) started: (SystemTime, Instant),
+    workers: Mutex<Vec<(String, Arc<Stats>)>>,
+    stopping: AtomicBool,
+    pub(crate) history: Mutex<History>,
+}
+
+/// A worker at one moment.
+pub(crate) struct Worker {
+    pub(crate) name: String,
+    pub(crate) counts: Snapshot,
+    pub(crate) report: WorkerReport,
+}
+
+impl Telemetry {
+    /// A pipeline whose workers are not there yet.
+    pub fn new(facts: Facts) -> Arc<Telemetry> {
+        Arc::new(Telemetry {
+            facts,
+            started: (SystemTime::now(), Instant::now()),
+            workers: Mutex::default(),
+            stopping: AtomicBool::new(false),
+            history: Mutex::default(),
+        })
+    }
+
+    /// A worker that begins to run, by its name.
+    pub fn watch(&self, name: &str, stats: Arc<Stats>) {
+        lock(&self.workers).push((name.to_string(), stats));
+    }
+
+    /// The pipeline was told to stop: it is not ready any more.
+    pub fn stopping(&self) {
+        self.stopping.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Relaxed)
+    }
+
+    /// The workers as they are now.
+    pub(crate) fn workers(&self) -> Vec<Worker> {
+        let workers = lock(&self.workers);
+        let worker = |(name, stats): &(String, Arc<Stats>)| Worker {
+            name: name.clone(),
+            counts: stats.snapshot(),
+            report: stats.monitor.report(),
+        };
+        workers.iter().map(worker).collect()
+    }
+}
+
+/// A panic elsewhere leaves nothing half-written here.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

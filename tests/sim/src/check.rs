@@ -1,0 +1,215 @@
+//! The invariants, checked after every step. Numbers are those of docs/reliability.md.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use foretell_flow::{Plan, Range, Recipe};
+
+use crate::log::{good, is_bad, is_hole};
+use crate::query::{Input, expected_row, in_view};
+use crate::sinks::{Commit, Kind, Row, owner};
+use crate::world::World;
+
+/// What a row was made with: the batch time, and the recipe.
+type Stamp = (i64, Recipe);
+
+#[derive(Default)]
+pub(crate) struct Checker {
+    /// The sinks of today: target and name.
+    pub(crate) sinks: Vec<(usize, String)>,
+    /// Those that are to begin where a new pipeline would.
+    pub(crate) backfill: BTreeSet<String>,
+    /// By plan: time, recipe, and the ranges that it was made with.
+    plans: BTreeMap<String, (i64, Recipe, Vec<Range>)>,
+    stamps: BTreeMap<(i32, i64), BTreeMap<usize, Stamp>>,
+    /// Offsets that were, or may be, planned twice, because plans of them were lost with what a sink had.
+    replanned: BTreeMap<i32, Vec<(i64, i64)>>,
+    /// Whether a person gave records up: then batches that had them are made again without them.
+    pub(crate) gave_up: bool,
+    /// Whether there are, or were, batches that are taken as a whole.
+    pub(crate) whole_batches: bool,
+    pub(crate) commits: u64,
+    pub(crate) rows: u64,
+}
+
+impl Checker {
+    /// Plans of these offsets are lost: the sinks need not agree on them.
+    pub(crate) fn replanned(&mut self, index: i32, from: i64, to: i64) {
+        if from < to {
+            self.replanned.entry(index).or_default().push((from, to));
+        }
+    }
+
+    /// A target lost what it had from an offset on.
+    pub(crate) fn forget(&mut self, target: usize, index: i32, from: i64) {
+        for (_, stamps) in self.stamps.range_mut((index, from)..(index + 1, i64::MIN)) {
+            stamps.remove(&target);
+        }
+    }
+
+    fn may_differ(&self, index: i32, offset: i64) -> bool {
+        // A batch that is taken as a whole, of which something was given up, is another batch in all its partitions.
+        if self.gave_up && self.whole_batches {
+            return true;
+        }
+        self.replanned.get(&index).is_some_and(|ranges| ranges.iter().any(|(from, to)| (*from..*to).contains(&offset)))
+    }
+}
+
+/// The offsets that a sink must have of a range.
+fn offsets(input: Input, index: i32, from: i64, to: i64) -> Vec<i64> {
+    match input {
+        Input::Result => good(index, from, to).collect(),
+        Input::View => good(index, from, to).filter(|offset| in_view(*offset)).collect(),
+        Input::DeadLetters => (from..to).filter(|offset| !is_hole(index, *offset) && is_bad(index, *offset)).collect(),
+    }
+}
+
+impl World {
+    /// A write was stored. `before`: where its partitions were.
+    pub(crate) fn check_commit(&mut self, commit: &Commit, before: &BTreeMap<i32, i64>) {
+        self.checker.commits += 1;
+        let Some(edition) = self.editions.get(&commit.plan.recipe.query).cloned() else {
+            return self.violated("7: a plan has a recipe that there never was");
+        };
+        let (kind, input) = (self.targets[commit.target].kind, self.targets[commit.target].input);
+        let (sink, plan) = (commit.sink.clone(), commit.plan.clone());
+        let first = (plan.time, (*plan.recipe).clone(), plan.ranges.clone());
+        let known = self.checker.plans.entry(plan.id.clone()).or_insert(first).clone();
+        if (known.0, &known.1) != (plan.time, &*plan.recipe) {
+            self.violated(format!("8: plan {} is replayed with another time or recipe", plan.id));
+        }
+        for range in &commit.ranges {
+            let index = range.partition.index;
+            let at = before.get(&index).copied().unwrap_or(range.from);
+            if range.from != at {
+                self.violated(format!("5: {sink} stores {index}:{}..{} at {at}", range.from, range.to));
+            }
+            if range.to <= at {
+                self.violated(format!("9: {sink} goes back in {index} from {at} to {}", range.to));
+            }
+            if kind != Kind::Compare && owner(self, commit.target, index) != Some(commit.life) {
+                self.violated(format!("14: {sink} takes {index} from life {}, which does not own it", commit.life));
+            }
+            let text = |offset: i64| expected_row(&edition, input, &plan, &known.2, index, offset);
+            let expected = offsets(input, index, range.from, range.to);
+            let expected: Vec<Row> = expected.into_iter().map(|offset| Row { offset, text: text(offset) }).collect();
+            let rows = commit.rows.get(&index).cloned().unwrap_or_default();
+            let same = match self.checker.gave_up {
+                true => rows.iter().map(without_records).eq(expected.iter().map(without_records)),
+                false => rows == expected,
+            };
+            if !same && !self.is_a_step_of_two(&rows) {
+                let what = differ(&rows, &expected);
+                self.violated(format!("{what}: {sink} {index}:{}..{} of {}", range.from, range.to, plan.id));
+            }
+            self.checker.rows += rows.len() as u64;
+            self.check_stamps(commit, index, &rows, &plan);
+            self.check_target(commit.target, &sink, index);
+        }
+        if commit.rows.iter().any(|(index, rows)| !rows.is_empty() && !before.contains_key(index)) {
+            self.violated(format!("3: {sink} gets rows of a partition that the write does not cover"));
+        }
+    }
+
+    /// A mutant stores rows apart: the check of what the target holds sees that.
+    fn is_a_step_of_two(&self, rows: &[Row]) -> bool {
+        rows.is_empty() && self.is(crate::mutants::Mutant::RowsAreStoredBeforePositions)
+    }
+
+    fn check_stamps(&mut self, commit: &Commit, index: i32, rows: &[Row], plan: &Plan) {
+        if self.targets[commit.target].input == Input::DeadLetters {
+            return;
+        }
+        let stamp: Stamp = (plan.time, (*plan.recipe).clone());
+        let mut other = None;
+        for row in rows {
+            let stamps = self.checker.stamps.entry((index, row.offset)).or_default();
+            let differs = stamps.iter().find(|(target, theirs)| **target != commit.target && **theirs != stamp);
+            let differs = differs.map(|(target, (time, recipe))| format!("{time} {} in target {target}", recipe.query));
+            if let Some(theirs) = differs.filter(|_| !self.checker.may_differ(index, row.offset)) {
+                other = Some((row.offset, theirs));
+            }
+            self.checker.stamps.entry((index, row.offset)).or_default().insert(commit.target, stamp.clone());
+        }
+        if let Some((offset, theirs)) = other {
+            self.violated(format!("8: {} has {index}:{offset} of another plan than {theirs}", commit.sink));
+        }
+    }
+
+    /// Any snapshot is complete below its position, in order, and has nothing beyond it.
+    pub(crate) fn check_target(&mut self, target: usize, sink: &str, index: i32) {
+        let Some(entry) = self.targets[target].progress.get(sink).and_then(|entries| entries.get(&index)) else {
+            return;
+        };
+        let gaps = self.targets[target].gaps.get(&index);
+        let expected = offsets(self.targets[target].input, index, entry.begin, entry.next);
+        let expected: Vec<i64> =
+            expected.into_iter().filter(|offset| gaps.is_none_or(|gaps| !gaps.contains(offset))).collect();
+        let rows = self.targets[target].rows.get(&index).into_iter().flatten().map(|row| row.offset);
+        let rows: Vec<i64> = rows.collect();
+        if rows != expected {
+            let doubled: BTreeSet<i64> = rows.iter().copied().collect();
+            let number = if doubled.len() < rows.len() {
+                "2, a record twice"
+            } else if expected.iter().any(|offset| !doubled.contains(offset)) {
+                "1 and 6, a record is lost below the position"
+            } else {
+                "3 and 4, a phantom or another order"
+            };
+            let (begin, next) = (entry.begin, entry.next);
+            self.violated(format!("{number}: {sink} {index} {begin}..{next}: {rows:?} and not {expected:?}"));
+        }
+    }
+
+    /// A sink begins in a partition of which it had no position.
+    pub(crate) fn check_begin(&mut self, target: usize, sink: &str, index: i32, start: i64) {
+        let other_name =
+            self.targets[target].progress.iter().any(|(name, entries)| name != sink && !entries.is_empty());
+        if other_name || self.targets[target].rows.get(&index).is_some_and(|rows| !rows.is_empty()) {
+            return self.violated(format!("1 and 2, a silent reset: {sink} begins in {index} where rows are"));
+        }
+        let log = self.log.partitions[index as usize];
+        let entry = |(other, name): &(usize, String)| {
+            let entries = self.targets[*other].progress.get(name)?;
+            // One that is filled up may have begun a moment ago.
+            let counts = name != sink && !self.checker.backfill.contains(name);
+            entries.get(&index).filter(|_| counts).map(|entry| entry.next)
+        };
+        let others: Vec<i64> = self.checker.sinks.iter().filter_map(entry).collect();
+        let latest = others.iter().copied().min();
+        let is_later = self.log.at_first.is_some_and(|count| index as usize >= count);
+        let bound = match latest {
+            _ if self.checker.backfill.contains(sink) => {
+                if self.log.latest {
+                    log.end
+                } else {
+                    log.first
+                }
+            }
+            Some(latest) => latest.max(log.first),
+            None if self.log.latest && !is_later => log.end,
+            None => log.first,
+        };
+        if start > bound {
+            self.violated(format!("1: {sink} begins in {index} at {start}, and {bound} would be the latest place"));
+        }
+        if let (true, Some(to)) = (self.checker.backfill.contains(sink), others.iter().copied().max()) {
+            self.checker.replanned(index, start, to);
+        }
+    }
+}
+
+/// A row without how many records its batch had.
+fn without_records(row: &Row) -> (i64, Vec<&str>) {
+    (row.offset, row.text.split(',').filter(|cell| !cell.starts_with("records=")).collect())
+}
+
+fn differ(rows: &[Row], expected: &[Row]) -> String {
+    let offsets = |rows: &[Row]| rows.iter().map(|row| row.offset).collect::<Vec<_>>();
+    let (found, wanted) = (offsets(rows), offsets(expected));
+    if found == wanted {
+        let (row, want) = rows.iter().zip(expected).find(|(row, want)| row != want).expect("they differ");
+        return format!("7, another value: {} and not {}", row.text, want.text);
+    }
+    format!("1 to 4, other records in a write: {found:?} and not {wanted:?}")
+}
