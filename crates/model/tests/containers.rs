@@ -136,9 +136,9 @@ fn arrays_in_files_beside_the_model_are_named_with_the_remedy() {
 
 #[test]
 fn the_place_in_an_error_is_a_path_that_can_be_given() {
-    let error = load("unscored.joblib", Some("bayes")).unwrap_err();
+    let error = load("unscored.joblib", Some("process")).unwrap_err();
     let (place, _) = error.split_once(": ").unwrap();
-    assert_eq!(place, "bayes.steps[1][1]");
+    assert_eq!(place, "process.steps[1][1]");
     assert_eq!(load("unscored.joblib", Some(place)).unwrap_err(), error);
 }
 

@@ -45,13 +45,11 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let mut layers = Vec::with_capacity(coefs.len());
     let mut width: Option<usize> = None;
     let mut features = 0;
+    let mut narrow = true;
     for (coef, intercept) in coefs.iter().zip(&intercepts) {
         let array = coef.array()?;
         let [inputs, outputs] = array.dims()?;
-        if array.dtype().kind == Kind::Float && array.dtype().size == 4 {
-            // Its sums are rounded after each addition, in an order that is the processor's.
-            return Err(Error::unsupported(coef.path(), "a network of float32", "one that was trained on float64"));
-        }
+        narrow &= array.dtype().kind == Kind::Float && array.dtype().size == 4;
         let intercept = intercept.array()?.f64s()?;
         let fits = width.is_none_or(|width| width == inputs) && intercept.len() == outputs;
         if !fits || inputs == 0 || outputs == 0 || outputs > OUTPUTS {
@@ -74,13 +72,16 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let names = feature_names(view)?;
     let sources = loader.sources(view, given, features, names)?;
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
+    // Weights of float32 were learned from float32. A step before that made it makes it again; a table may or may not.
+    let typed = narrow && sources.iter().all(|source| !source.follows);
+    let float = if typed { DataType::Float32 } else { DataType::Float64 };
     let (form, targets) = if class == "MLPRegressor" {
-        (run::Form::Numbers, Targets::numbers(outputs, DataType::Float64))
+        (run::Form::Numbers, Targets::numbers(outputs, float))
     } else {
-        classifier(view, outputs)?
+        classifier(view, outputs, float)?
     };
     let finite = Finite::new(&class, &sources, false, false);
-    let step = run::Network { layers, hidden, last, features, form, finite };
+    let step = run::Network { layers, hidden, last, features, narrow, typed, form, finite };
     Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report: Default::default() })
 }
 
@@ -99,7 +100,7 @@ fn activation(view: &View<'_>, name: &str) -> Result<run::Activation, Error> {
     })
 }
 
-fn classifier(view: &View<'_>, outputs: usize) -> Result<(run::Form, Targets), Error> {
+fn classifier(view: &View<'_>, outputs: usize, float: DataType) -> Result<(run::Form, Targets), Error> {
     let labels = attributes::labels(&view.attr("classes_")?)?;
     let several = match some_attr(view, "_label_binarizer")? {
         Some(binarizer) => attributes::word(&binarizer, "y_type_", "")?.starts_with("multilabel"),
@@ -110,14 +111,14 @@ fn classifier(view: &View<'_>, outputs: usize) -> Result<(run::Form, Targets), E
             return Err(Error::counts(view.path(), (outputs, "outputs"), (labels.len(), "labels")));
         }
         // A probability for each label, of its being there.
-        let mut targets = Targets::classes(vec![Labels::counted(2); outputs], DataType::Float64);
+        let mut targets = Targets::classes(vec![Labels::counted(2); outputs], float);
         targets.proba.retain(|output| output.class.as_deref() == Some("1"));
         return Ok((run::Form::Each, targets));
     }
     if outputs != if labels.len() <= 2 { 1 } else { labels.len() } {
         return Err(Error::counts(view.path(), (outputs, "outputs"), (labels.len(), "classes")));
     }
-    Ok((run::Form::Class, Targets::classes(vec![labels], DataType::Float64)))
+    Ok((run::Form::Class, Targets::classes(vec![labels], float)))
 }
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "sizes are checked while loading")]
@@ -125,7 +126,7 @@ mod run {
     use crate::Method;
     use crate::finite::Finite;
     use crate::math::scores::{self, Softmax, expit};
-    use crate::matrix::{Dense, Matrix};
+    use crate::matrix::{Dense, Matrix, round};
     use crate::step::{Answer, Predict, Run};
 
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,6 +178,10 @@ mod run {
         pub(super) hidden: Activation,
         pub(super) last: Activation,
         pub(super) features: usize,
+        /// Whether the weights are float32: then the library computes in it where the numbers are.
+        pub(super) narrow: bool,
+        /// Whether its answers are float32 as the signature tells them.
+        pub(super) typed: bool,
         pub(super) form: Form,
         pub(super) finite: Finite,
     }
@@ -184,6 +189,11 @@ mod run {
     impl Network {
         fn outputs(&self, x: Matrix) -> Vec<Vec<f64>> {
             let rows = x.rows();
+            let narrow = self.narrow && x.is_narrow();
+            let rounded = |mut columns: Vec<Vec<f64>>| {
+                columns.iter_mut().flatten().for_each(|value| *value = round(*value, narrow));
+                columns
+            };
             let mut before = None;
             if let Matrix::Csr(csr) = &x {
                 before = Some(scores::sparse_products(csr, &self.layers[0].coef));
@@ -192,12 +202,12 @@ mod run {
             for (index, layer) in self.layers.iter().enumerate() {
                 let mut columns = before.take().unwrap_or_else(|| scores::products(&x, &layer.coef));
                 for (column, intercept) in columns.iter_mut().zip(&layer.intercept) {
-                    column.iter_mut().for_each(|value| *value += intercept);
+                    column.iter_mut().for_each(|value| *value = round(round(*value, narrow) + intercept, narrow));
                 }
                 if index + 1 == self.layers.len() {
-                    return self.last.apply(columns);
+                    return rounded(self.last.apply(columns));
                 }
-                let columns = self.hidden.apply(columns);
+                let columns = rounded(self.hidden.apply(columns));
                 x = Dense { rows, cols: columns.len(), data: columns.concat(), narrow: false };
             }
             Vec::new()
@@ -211,13 +221,13 @@ mod run {
             let mut outputs = self.outputs(x);
             let above = |column: &Vec<f64>| column.iter().map(|value| u32::from(*value > 0.5)).collect();
             match (&self.form, want) {
-                (Form::Numbers, _) | (Form::Each, Method::Proba) => Answer::F64(outputs),
+                (Form::Numbers, _) | (Form::Each, Method::Proba) => Answer::floats(outputs, self.typed),
                 (Form::Each, _) => Answer::Class(outputs.iter().map(above).collect()),
                 (Form::Class, Method::Proba) => {
                     if outputs.len() == 1 {
                         outputs.insert(0, outputs[0].iter().map(|second| 1.0 - second).collect());
                     }
-                    Answer::F64(outputs)
+                    Answer::floats(outputs, self.typed)
                 }
                 (Form::Class, _) if outputs.len() == 1 => Answer::Class(outputs.iter().map(above).collect()),
                 (Form::Class, _) => Answer::Class(vec![scores::first_largest(&outputs, rows)]),

@@ -185,10 +185,11 @@ mod run {
                         run.refuse_all(x.rows(), &self.finite.step, None, "a sparse table");
                     }
                     let x = self.dense(x);
-                    let features = means.chunks_exact(self.features).zip(variances.chunks_exact(self.features));
-                    let one = |((means, variances), (constant, prior)): ((&[f64], &[f64]), &(f64, f64))| {
+                    let one = |(class, (constant, prior)): (usize, &(f64, f64))| {
                         let mut sums = vec![0.0; x.rows];
-                        for (col, (mean, variance)) in means.iter().zip(variances).enumerate() {
+                        for col in 0..self.features {
+                            let place = class * self.features + col;
+                            let (mean, variance) = (means[place], variances[place]);
                             for (sum, value) in sums.iter_mut().zip(x.column(col)) {
                                 *sum += (value - mean) * (value - mean) / variance;
                             }
@@ -196,7 +197,7 @@ mod run {
                         sums.iter_mut().for_each(|sum| *sum = prior + (constant - 0.5 * *sum));
                         sums
                     };
-                    features.zip(constants).map(one).collect()
+                    constants.iter().enumerate().map(one).collect()
                 }
                 Form::Products { coef, constant, threshold } => {
                     let there = |value: &mut f64| {

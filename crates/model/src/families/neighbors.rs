@@ -340,9 +340,9 @@ mod run {
 
     /// Around the median of the first, middle and last distance, which stands at the end until the others are parted.
     fn quicksort(all: &mut [(f64, usize)]) {
-        let mut open = vec![0..all.len()];
-        while let Some(range) = open.pop() {
-            let part = &mut all[range.clone()];
+        let mut open = vec![(0, all.len())];
+        while let Some((start, end)) = open.pop() {
+            let part = &mut all[start..end];
             let last = part.len().saturating_sub(1);
             let order = |part: &mut [(f64, usize)], a: usize, b: usize| {
                 let swaps = part[a].0 > part[b].0;
@@ -372,7 +372,7 @@ mod run {
                 }
             }
             part.swap(smaller, last);
-            open.extend([range.start..range.start + smaller, range.start + smaller + 1..range.end]);
+            open.extend([(start, start + smaller), (start + smaller + 1, end)]);
         }
     }
 

@@ -272,8 +272,8 @@ fn table(view: &View<'_>) -> Result<(Vec<f64>, usize, usize), Error> {
     Ok((array.f64s()?, rows, columns))
 }
 
-/// A sparse table of scipy's, row by row.
-fn sparse_rows(view: &View<'_>) -> Result<(Vec<Vec<(usize, f64)>>, usize), Error> {
+/// A sparse table of scipy's, row by row, and how many columns it has.
+fn sparse_rows(view: &View<'_>) -> Result<(Vec<run::SparseRow>, usize), Error> {
     let shape = match some_attr(view, "_shape")? {
         Some(shape) => shape,
         None => view.attr("shape")?,
@@ -298,7 +298,7 @@ fn sparse_rows(view: &View<'_>) -> Result<(Vec<Vec<(usize, f64)>>, usize), Error
         let Some((columns, values)) = entries else {
             return Err(Error::state(view.path(), "a sparse table whose rows are out of range"));
         };
-        let mut row: Vec<(usize, f64)> = columns.iter().copied().zip(values.iter().copied()).collect();
+        let mut row: run::SparseRow = columns.iter().copied().zip(values.iter().copied()).collect();
         row.sort_by_key(|entry| entry.0);
         table.push(row);
         before = *end;
@@ -362,12 +362,15 @@ mod run {
         })
     }
 
+    /// The numbers that are stored of a row, by column.
+    pub(super) type SparseRow = Vec<(usize, f64)>;
+
     #[derive(Debug)]
     pub(super) enum Vectors {
         /// One after the other.
         Dense(Vec<f64>),
         /// The numbers of each that are not zero, by column.
-        Sparse(Vec<Vec<(usize, f64)>>),
+        Sparse(Vec<SparseRow>),
         /// Where they stand among the rows of the training.
         Places(Vec<usize>),
     }
@@ -442,7 +445,7 @@ mod run {
                 }
                 Vectors::Sparse(vectors) => {
                     let entries = row.iter().copied().enumerate().filter(|(_, value)| *value != 0.0);
-                    let entries: Vec<(usize, f64)> = entries.collect();
+                    let entries: SparseRow = entries.collect();
                     out.extend(vectors.iter().map(|vector| self.kernel.of(|| merged(&entries, vector))));
                 }
             }
@@ -458,14 +461,14 @@ mod run {
             let x = x.into_dense().unwrap_or_else(|_| Dense::zeros(rows, self.features));
             let vectors = self.starts[self.starts.len() - 1];
             let pairs: Vec<(usize, usize)> = pairs(self.starts.len().saturating_sub(1).max(2)).collect();
-            let mut scores = vec![vec![0.0; rows]; pairs.len()];
+            let mut scores = vec![Vec::with_capacity(rows); pairs.len()];
             let (mut row, mut values) = (vec![0.0; x.cols], Vec::with_capacity(vectors));
             for at in 0..rows {
                 row.iter_mut().enumerate().for_each(|(col, value)| *value = x.data[col * rows + at]);
                 self.values(&row, &mut values);
                 if self.starts.len() == 2 {
                     let sum: f64 = self.coefs.iter().zip(&values).map(|(coef, value)| coef * value).sum();
-                    scores[0][at] = sum + self.intercepts[0];
+                    scores[0].push(sum + self.intercepts[0]);
                     continue;
                 }
                 for (pair, (first, second)) in pairs.iter().enumerate() {
@@ -476,7 +479,7 @@ mod run {
                         let coefs = &self.coefs[against * vectors..][range.clone()];
                         coefs.iter().zip(&values[range]).for_each(|(coef, value)| sum += coef * value);
                     }
-                    scores[pair][at] = sum + self.intercepts[pair];
+                    scores[pair].push(sum + self.intercepts[pair]);
                 }
             }
             scores
@@ -572,7 +575,7 @@ mod run {
         for row in 0..rows {
             let mut pairwise = vec![vec![0.0; count]; count];
             for ((column, numbers), (first, second)) in scores.iter().zip(platt).zip(pairs(count)) {
-                let share = sigmoid(column[row], *numbers).max(LEAST).min(1.0 - LEAST);
+                let share = sigmoid(column[row], *numbers).clamp(LEAST, 1.0 - LEAST);
                 pairwise[first][second] = share;
                 pairwise[second][first] = 1.0 - share;
             }

@@ -9,7 +9,6 @@ pub(in crate::families) const ENTRIES: &[Entry] = &[
     Entry::class("sklearn.cluster._mean_shift", "MeanShift"),
     Entry::class("sklearn.covariance._elliptic_envelope", "EllipticEnvelope"),
     Entry::class("sklearn.decomposition._factor_analysis", "FactorAnalysis"),
-    Entry::class("sklearn.decomposition._fastica", "FastICA"),
     Entry::class("sklearn.decomposition._kernel_pca", "KernelPCA"),
     Entry::class("sklearn.decomposition._lda", "LatentDirichletAllocation"),
     Entry::class("sklearn.decomposition._nmf", "NMF"),
