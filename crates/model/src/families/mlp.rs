@@ -6,6 +6,7 @@ use arrow_schema::DataType;
 use foretell_pickle::{Entry, Kind, View};
 
 use crate::attributes::{self, feature_names, some_attr};
+use crate::families::shared::lone_class;
 use crate::family::Family;
 use crate::finite::Finite;
 use crate::labels::Labels;
@@ -115,10 +116,11 @@ fn classifier(view: &View<'_>, outputs: usize, float: DataType) -> Result<(run::
         targets.proba.retain(|output| output.class.as_deref() == Some("1"));
         return Ok((run::Form::Each, targets));
     }
-    if outputs != if labels.len() <= 2 { 1 } else { labels.len() } {
+    if labels.len() == 0 || outputs != if labels.len() <= 2 { 1 } else { labels.len() } {
         return Err(Error::counts(view.path(), (outputs, "outputs"), (labels.len(), "classes")));
     }
-    Ok((run::Form::Class, Targets::classes(vec![labels], float)))
+    let form = if labels.len() == 1 { run::Form::Lone } else { run::Form::Class };
+    Ok((form, lone_class::targets(labels, float)))
 }
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "sizes are checked while loading")]
@@ -168,6 +170,8 @@ mod run {
         Numbers,
         /// One class of several.
         Class,
+        /// The only class of training.
+        Lone,
         /// Each label by itself.
         Each,
     }
@@ -223,12 +227,13 @@ mod run {
             match (&self.form, want) {
                 (Form::Numbers, _) | (Form::Each, Method::Proba) => Answer::floats(outputs, self.typed),
                 (Form::Each, _) => Answer::Class(outputs.iter().map(above).collect()),
-                (Form::Class, Method::Proba) => {
+                (Form::Class | Form::Lone, Method::Proba) => {
                     if outputs.len() == 1 {
                         outputs.insert(0, outputs[0].iter().map(|second| 1.0 - second).collect());
                     }
                     Answer::floats(outputs, self.typed)
                 }
+                (Form::Lone, _) => Answer::Class(vec![vec![0; rows]]),
                 (Form::Class, _) if outputs.len() == 1 => Answer::Class(outputs.iter().map(above).collect()),
                 (Form::Class, _) => Answer::Class(vec![scores::first_largest(&outputs, rows)]),
             }
