@@ -61,7 +61,10 @@ fn schema(_: &mut SchemaGenerator) -> JsonSchema {
             { "type": "string" },
             {
                 "type": "object",
-                "properties": { "path": { "type": "string" }, "encoding": { "type": "string" } },
+                "properties": {
+                    "path": { "type": "string", "description": "The file." },
+                    "encoding": { "type": "string", "description": "The encoding of its text, e.g. `gbk` or `utf-16`." }
+                },
                 "required": ["path"],
                 "additionalProperties": false
             }
