@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use foretell_flow::monitor::Phase;
 
-use crate::telemetry::{Telemetry, Worker};
+use crate::telemetry::Telemetry;
+use crate::worker::Worker;
 
 /// A worker that computes, or asks the source, for longer without a sign of life has stopped moving. A batch takes
 /// seconds; a source answers within a second, also when it has nothing.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use foretell_flow::monitor::Histogram;
 use serde_json::{Value, json};
 
-use crate::telemetry::Worker;
+use crate::worker::Worker;
 
 /// How often a point is added.
 pub(crate) const EVERY: Duration = Duration::from_secs(5);

@@ -15,6 +15,7 @@ mod server;
 mod settings;
 mod status;
 mod telemetry;
+mod worker;
 
 pub use metrics::{METRICS, Metric, MetricKind};
 pub use server::{bind, serve};

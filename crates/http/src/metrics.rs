@@ -13,7 +13,8 @@ use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Registry;
 
 use crate::process::{self, Process};
-use crate::telemetry::{Telemetry, Worker};
+use crate::telemetry::Telemetry;
+use crate::worker::Worker;
 
 /// How a metric behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

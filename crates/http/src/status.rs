@@ -6,7 +6,8 @@ use foretell_flow::monitor::{Histogram, SinkReport};
 use serde_json::{Value, json};
 
 use crate::health;
-use crate::telemetry::{Telemetry, Worker, lock};
+use crate::telemetry::{Telemetry, lock};
+use crate::worker::Worker;
 
 /// Everything that the page shows.
 pub(crate) fn json(telemetry: &Telemetry) -> Value {

@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
-use foretell_flow::monitor::WorkerReport;
-use foretell_flow::{Snapshot, Stats};
+use foretell_flow::Stats;
 
 use crate::history::History;
+use crate::worker::Worker;
 
 /// What does not change while the pipeline runs.
 #[derive(Debug, Clone)]
@@ -39,13 +39,6 @@ pub struct Telemetry {
     workers: Mutex<Vec<(String, Arc<Stats>)>>,
     stopping: AtomicBool,
     pub(crate) history: Mutex<History>,
-}
-
-/// A worker at one moment.
-pub(crate) struct Worker {
-    pub(crate) name: String,
-    pub(crate) counts: Snapshot,
-    pub(crate) report: WorkerReport,
 }
 
 impl Telemetry {

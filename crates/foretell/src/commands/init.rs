@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use foretell_model::{InputKind, LoadOptions, Model, Signature};
+use foretell_model::{Input, InputKind, LoadOptions, Model, Signature};
 
 use crate::pipeline::Pipeline;
 use crate::pipeline_file::{PipelineFile, REGISTRY};
@@ -87,8 +87,7 @@ fn text(args: &InitArgs, path: &Path, signature: &Signature, name: &str) -> Resu
                  columns.\n  csv:\n    columns:"
             );
             for (at, input) in signature.inputs.iter().enumerate() {
-                let column = input.name.clone().unwrap_or_else(|| format!("x{at}"));
-                let _ = writeln!(out, "      - {}: {}", scalar(&column), data_type(&input.kind));
+                let _ = writeln!(out, "      - {}: {}", scalar(&column(at, input)), data_type(&input.kind));
             }
         }
     }
@@ -123,16 +122,20 @@ fn answers(signature: &Signature, name: &str) -> String {
 
 /// What the query reads: lists are made of texts, in which spaces separate the words.
 fn records(signature: &Signature) -> String {
-    let lists = signature.inputs.iter().filter(|input| input.kind == InputKind::List);
+    let lists = signature.inputs.iter().enumerate().filter(|(_, input)| input.kind == InputKind::List);
     let lists: Vec<String> = lists
-        .filter_map(|input| input.name.as_deref())
-        .map(|name| name.replace('"', "\"\""))
+        .map(|(at, input)| column(at, input).replace('"', "\"\""))
         .map(|name| format!("string_to_array(\"{name}\", ' ') AS \"{name}\""))
         .collect();
     if lists.is_empty() {
         return "records".to_string();
     }
     format!("(SELECT * REPLACE ({}) FROM records)", lists.join(", "))
+}
+
+/// The name of an input's column; a model that knows none takes columns in their order.
+fn column(at: usize, input: &Input) -> String {
+    input.name.clone().unwrap_or_else(|| format!("x{at}"))
 }
 
 /// Any of them may be missing; the model says what it makes of that.
