@@ -39,21 +39,8 @@ pub(crate) const FAMILY: Family = Family {
         ("imblearn.under_sampling._prototype_selection._tomek_links", "TomekLinks"),
     ],
     globals: &[
-        // What samplers searched for neighbours and clusters with.
-        Entry::class("sklearn.cluster._kmeans", "KMeans"),
-        Entry::class("sklearn.cluster._kmeans", "MiniBatchKMeans"),
-        Entry::class("sklearn.neighbors._classification", "KNeighborsClassifier"),
+        // What samplers searched for neighbours with; what else they hold, other families list.
         Entry::class("sklearn.neighbors._unsupervised", "NearestNeighbors"),
-        Entry::class("sklearn.svm._classes", "SVC"),
-        Entry::inert("sklearn.neighbors._ball_tree", "BallTree"),
-        Entry::function("sklearn.neighbors._ball_tree", "newObj"),
-        Entry::inert("sklearn.neighbors._kd_tree", "KDTree"),
-        Entry::function("sklearn.neighbors._kd_tree", "newObj"),
-        Entry::inert("sklearn.metrics._dist_metrics", "EuclideanDistance"),
-        Entry::inert("sklearn.metrics._dist_metrics", "EuclideanDistance64"),
-        Entry::function("sklearn.metrics._dist_metrics", "newObj"),
-        Entry::inert("sklearn.neighbors._dist_metrics", "EuclideanDistance"),
-        Entry::function("sklearn.neighbors._dist_metrics", "newObj"),
     ],
     load,
 };
