@@ -1,11 +1,12 @@
 //! The invariants, checked after every step. Numbers are those of docs/reliability.md.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use foretell_flow::{Plan, Range, Recipe};
+use foretell_flow::{Plan, Range, Recipe, Scope};
 
-use crate::log::{good, is_bad, is_hole};
-use crate::query::{Input, expected_row, in_view};
+use crate::log::{good, is_bad, is_hole, partition};
+use crate::query::{Edition, Input, expected_row, in_view};
 use crate::sinks::{Commit, Kind, Row, owner};
 use crate::world::World;
 
@@ -18,8 +19,8 @@ pub(crate) struct Checker {
     pub(crate) sinks: Vec<(usize, String)>,
     /// Those that are to begin where a new pipeline would.
     pub(crate) backfill: BTreeSet<String>,
-    /// By plan: time, recipe, and the ranges that it was made with.
-    plans: BTreeMap<String, (i64, Recipe, Vec<Range>)>,
+    /// Plans as they were made, by name.
+    plans: BTreeMap<String, Arc<Plan>>,
     stamps: BTreeMap<(i32, i64), BTreeMap<usize, Stamp>>,
     /// Offsets that were, or may be, planned twice, because plans of them were lost with what a sink had.
     replanned: BTreeMap<i32, Vec<(i64, i64)>>,
@@ -46,6 +47,30 @@ impl Checker {
         }
     }
 
+    /// A batch is computed: the first one of a time says what its plan covers.
+    pub(crate) fn computed(&mut self, edition: &Edition, time: i64, indexes: &[i32], offsets: &[i64]) {
+        let mut ends: BTreeMap<i32, (i64, i64)> = BTreeMap::new();
+        for (index, offset) in indexes.iter().zip(offsets) {
+            let (from, to) = ends.entry(*index).or_insert((*offset, *offset));
+            (*from, *to) = ((*from).min(*offset), (*to).max(*offset));
+        }
+        let shares = |plan: &&Arc<Plan>| {
+            plan.time == time && plan.ranges.iter().any(|range| ends.contains_key(&range.partition.index))
+        };
+        let known = self.plans.values().filter(shares).count() > 0;
+        if ends.is_empty() || (known && edition.scope != Scope::Record) {
+            return;
+        }
+        let range =
+            |(index, (from, to)): (&i32, &(i64, i64))| Range { partition: partition(*index), from: *from, to: to + 1 };
+        let (ranges, recipe) = (ends.iter().map(range).collect::<Vec<_>>(), Arc::new(edition.recipe()));
+        if self.plans.values().filter(shares).any(|plan| plan.recipe != recipe) {
+            return;
+        }
+        let id = format!("computed {time} {} {}", ranges[0].partition, ranges[0].from);
+        self.plans.entry(id.clone()).or_insert_with(|| Arc::new(Plan { id, time, recipe, ranges }));
+    }
+
     fn may_differ(&self, index: i32, offset: i64) -> bool {
         // A batch that is taken as a whole, of which something was given up, is another batch in all its partitions.
         if self.gave_up && self.whole_batches {
@@ -68,14 +93,10 @@ impl World {
     /// A write was stored. `before`: where its partitions were.
     pub(crate) fn check_commit(&mut self, commit: &Commit, before: &BTreeMap<i32, i64>) {
         self.checker.commits += 1;
-        let Some(edition) = self.editions.get(&commit.plan.recipe.query).cloned() else {
-            return self.violated("7: a plan has a recipe that there never was");
-        };
         let (kind, input) = (self.targets[commit.target].kind, self.targets[commit.target].input);
         let (sink, plan) = (commit.sink.clone(), commit.plan.clone());
-        let first = (plan.time, (*plan.recipe).clone(), plan.ranges.clone());
-        let known = self.checker.plans.entry(plan.id.clone()).or_insert(first).clone();
-        if (known.0, &known.1) != (plan.time, &*plan.recipe) {
+        let known = self.checker.plans.entry(plan.id.clone()).or_insert_with(|| plan.clone()).clone();
+        if (known.time, &known.recipe) != (plan.time, &plan.recipe) {
             self.violated(format!("8: plan {} is replayed with another time or recipe", plan.id));
         }
         for range in &commit.ranges {
@@ -90,20 +111,34 @@ impl World {
             if kind != Kind::Compare && owner(self, commit.target, index) != Some(commit.life) {
                 self.violated(format!("14: {sink} takes {index} from life {}, which does not own it", commit.life));
             }
-            let text = |offset: i64| expected_row(&edition, input, &plan, &known.2, index, offset);
             let expected = offsets(input, index, range.from, range.to);
-            let expected: Vec<Row> = expected.into_iter().map(|offset| Row { offset, text: text(offset) }).collect();
             let rows = commit.rows.get(&index).cloned().unwrap_or_default();
-            let same = match self.checker.gave_up {
-                true => rows.iter().map(without_records).eq(expected.iter().map(without_records)),
-                false => rows == expected,
+            let found: Vec<i64> = rows.iter().map(|row| row.offset).collect();
+            if found != expected && !self.is_a_step_of_two(&rows) {
+                self.violated(format!(
+                    "1 to 4, other records in a write: {found:?} and not {expected:?}: {sink} {index}:{}..{} of {}",
+                    range.from, range.to, plan.id
+                ));
+            }
+            // A write may be of several plans: the one that made a row is known by the row.
+            let mut plans: Vec<Arc<Plan>> = vec![known.clone()];
+            let overlaps = |other: &&Arc<Plan>| {
+                other.ranges.iter().any(|r| r.partition == range.partition && r.from < range.to && range.from < r.to)
             };
-            if !same && !self.is_a_step_of_two(&rows) {
-                let what = differ(&rows, &expected);
-                self.violated(format!("{what}: {sink} {index}:{}..{} of {}", range.from, range.to, plan.id));
+            plans.extend(self.checker.plans.values().filter(overlaps).cloned());
+            for row in &rows {
+                match plans.iter().find(|plan| self.made(plan, input, index, row)) {
+                    Some(plan) => {
+                        let plan = plan.clone();
+                        self.check_stamp(commit, index, row, &plan);
+                    }
+                    None if let Some(plan) = self.made_alone(input, index, row) => {
+                        self.check_stamp(commit, index, row, &plan);
+                    }
+                    None => self.violated(format!("7, another value: {}: {sink} of {}", row.text, plan.id)),
+                }
             }
             self.checker.rows += rows.len() as u64;
-            self.check_stamps(commit, index, &rows, &plan);
             self.check_target(commit.target, &sink, index);
         }
         if commit.rows.iter().any(|(index, rows)| !rows.is_empty() && !before.contains_key(index)) {
@@ -111,28 +146,57 @@ impl World {
         }
     }
 
+    /// The plan of a row that says itself what it was made with, where that depends on one record: two workers whose
+    /// clocks jumped may give one time to two plans, of which one was lost.
+    fn made_alone(&self, input: Input, index: i32, row: &Row) -> Option<Plan> {
+        let cell = |name: &str| row.text.split(',').find_map(|cell| cell.strip_prefix(name)?.strip_prefix('='));
+        let edition = self
+            .editions
+            .get(cell("recipe")?)
+            .filter(|edition| edition.scope == Scope::Record || input == Input::View)?;
+        let time = cell("time")?.parse().ok()?;
+        let range = Range { partition: partition(index), from: row.offset, to: row.offset + 1 };
+        let plan = |model: i64| Plan {
+            id: "alone".into(),
+            time,
+            recipe: Arc::new(Edition { model, ..edition.clone() }.recipe()),
+            ranges: vec![range.clone()],
+        };
+        (0..9).map(plan).find(|plan| self.made(plan, input, index, row))
+    }
+
+    /// Whether a plan makes this row of its record.
+    fn made(&self, plan: &Plan, input: Input, index: i32, row: &Row) -> bool {
+        let Some(edition) = self.editions.get(&plan.recipe.query) else { return false };
+        let covers = |range: &Range| range.partition.index == index && (range.from..range.to).contains(&row.offset);
+        if !plan.ranges.iter().any(covers) {
+            return false;
+        }
+        let text = expected_row(edition, input, plan, &plan.ranges, index, row.offset);
+        // A batch of which something was given up is made again without that.
+        let cells = |text: &str| -> Vec<String> {
+            let counts = |cell: &&str| !self.checker.gave_up || !cell.starts_with("records=");
+            text.split(',').filter(counts).map(str::to_string).collect()
+        };
+        cells(&row.text) == cells(&text)
+    }
+
     /// A mutant stores rows apart: the check of what the target holds sees that.
     fn is_a_step_of_two(&self, rows: &[Row]) -> bool {
         rows.is_empty() && self.is(crate::mutants::Mutant::RowsAreStoredBeforePositions)
     }
 
-    fn check_stamps(&mut self, commit: &Commit, index: i32, rows: &[Row], plan: &Plan) {
+    fn check_stamp(&mut self, commit: &Commit, index: i32, row: &Row, plan: &Plan) {
         if self.targets[commit.target].input == Input::DeadLetters {
             return;
         }
         let stamp: Stamp = (plan.time, (*plan.recipe).clone());
-        let mut other = None;
-        for row in rows {
-            let stamps = self.checker.stamps.entry((index, row.offset)).or_default();
-            let differs = stamps.iter().find(|(target, theirs)| **target != commit.target && **theirs != stamp);
-            let differs = differs.map(|(target, (time, recipe))| format!("{time} {} in target {target}", recipe.query));
-            if let Some(theirs) = differs.filter(|_| !self.checker.may_differ(index, row.offset)) {
-                other = Some((row.offset, theirs));
-            }
-            self.checker.stamps.entry((index, row.offset)).or_default().insert(commit.target, stamp.clone());
-        }
-        if let Some((offset, theirs)) = other {
-            self.violated(format!("8: {} has {index}:{offset} of another plan than {theirs}", commit.sink));
+        let stamps = self.checker.stamps.entry((index, row.offset)).or_default();
+        let differs = stamps.iter().find(|(target, theirs)| **target != commit.target && **theirs != stamp);
+        let differs = differs.map(|(target, (time, recipe))| format!("{time} {} in target {target}", recipe.query));
+        stamps.insert(commit.target, stamp);
+        if let Some(theirs) = differs.filter(|_| !self.checker.may_differ(index, row.offset)) {
+            self.violated(format!("8: {} has {index}:{} of another plan than {theirs}", commit.sink, row.offset));
         }
     }
 
@@ -197,19 +261,4 @@ impl World {
             self.checker.replanned(index, start, to);
         }
     }
-}
-
-/// A row without how many records its batch had.
-fn without_records(row: &Row) -> (i64, Vec<&str>) {
-    (row.offset, row.text.split(',').filter(|cell| !cell.starts_with("records=")).collect())
-}
-
-fn differ(rows: &[Row], expected: &[Row]) -> String {
-    let offsets = |rows: &[Row]| rows.iter().map(|row| row.offset).collect::<Vec<_>>();
-    let (found, wanted) = (offsets(rows), offsets(expected));
-    if found == wanted {
-        let (row, want) = rows.iter().zip(expected).find(|(row, want)| row != want).expect("they differ");
-        return format!("7, another value: {} and not {}", row.text, want.text);
-    }
-    format!("1 to 4, other records in a write: {found:?} and not {wanted:?}")
 }

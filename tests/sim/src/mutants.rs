@@ -18,7 +18,6 @@ macro_rules! mutants {
 mutants! {
     ColumnsByPlace: "a leftover plan's columns reach a sink by their place, not by their name",
     AddedSinksGetTheRawResult: "a sink that a leftover plan's edition did not have gets the result, not its view of it",
-    KeptPlansAreInsertedTwice: "a plan that is stored already is inserted again, which the database refuses",
     LeftoverPlansAreAllOrNothing: "where one leftover plan does not fit, none is replayed",
     PlansOfTheLeaderOnly: "leftover plans are read from the leader only",
     PlansAcrossPositions: "a new plan reaches past the position of a sink",

@@ -150,7 +150,7 @@ impl Decode for Numbers {
 }
 
 /// The main query.
-struct Stamp(Edition);
+struct Stamp(Edition, Sim);
 
 impl Query for Stamp {
     fn schema(&self) -> SchemaRef {
@@ -166,6 +166,7 @@ impl Query for Stamp {
         let indexes = batch.column_by_name("_partition").expect("it has it").as_primitive::<Int32Type>().clone();
         let offsets = batch.column_by_name("_offset").expect("it has it").as_primitive::<Int64Type>().clone();
         let numbers = batch.column_by_name("number").expect("it has it").as_primitive::<Int64Type>().clone();
+        self.1.with(|world| world.checker.computed(&self.0, time, indexes.values(), offsets.values()));
         let records = |index: i32| match self.0.scope {
             Scope::Record => 0,
             Scope::Partition => indexes.values().iter().filter(|other| **other == index).count() as i64,
@@ -257,6 +258,11 @@ impl StageFactory for Factory {
         };
         let views = self.today.sinks.iter().map(view).collect();
         let tells = mutant == Some(Mutant::ReasonsTellValues);
-        Ok(Stages { decode: Box::new(Numbers { tells }), keys, query: Box::new(Stamp(edition)), views })
+        Ok(Stages {
+            decode: Box::new(Numbers { tells }),
+            keys,
+            query: Box::new(Stamp(edition, self.sim.clone())),
+            views,
+        })
     }
 }

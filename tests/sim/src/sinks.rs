@@ -142,16 +142,6 @@ impl World {
         commit.ranges.iter().all(|range| next(range) == Some(range.from))
     }
 
-    /// Whether a plan is stored that begins where one of these does.
-    fn has_plans_of(&self, commit: &Commit) -> bool {
-        let entries = self.targets[commit.target].progress.get(&commit.sink);
-        let kept = entries.into_iter().flatten().flat_map(|(_, entry)| &entry.plans);
-        let kept: Vec<&Range> = kept.map(|part| &part.range).collect();
-        let new = commit.retention.iter().flat_map(|retention| &retention.parts);
-        new.into_iter()
-            .any(|part| kept.iter().any(|k| k.partition == part.range.partition && k.from == part.range.from))
-    }
-
     /// Rows, positions and plans in one act.
     fn apply(&mut self, commit: &Commit) {
         let mutant = self.mutant;
@@ -407,9 +397,6 @@ impl SimSink {
         });
         if !fits {
             return Err(StageError::fenced("compare and set: another wrote"));
-        }
-        if self.context.with(|world| world.is(Mutant::KeptPlansAreInsertedTwice) && world.has_plans_of(&commit)) {
-            return Err(StageError::settings("a key that is there already"));
         }
         let commit = if early { Commit { rows: Rows::new(), ..commit } } else { commit };
         self.context.pause("statements").await;

@@ -34,8 +34,8 @@ fn name(part: &PlanPart) -> Name {
 }
 
 impl Leftover {
-    /// What is kept above the lowest positions, by whichever sink; of parts that contradict each other the one that
-    /// begins first, or is kept by the first sink, counts. `stored`: what sinks had before they were claimed, of any
+    /// What is kept above the lowest positions, by whichever sink; of parts that contradict each other the newest
+    /// counts. `stored`: what sinks had before they were claimed, of any
     /// partition.
     pub(super) fn new(held: &[Vec<Checkpoint>], lowest: &BTreeMap<Partition, i64>, stored: &[Vec<Checkpoint>]) -> Self {
         let mut leftover = Leftover::default();
@@ -46,19 +46,23 @@ impl Leftover {
                 held.flat_map(|checkpoint| checkpoint.plans.iter().filter(|part| part.range.to <= checkpoint.next));
             let mut parts: Vec<&PlanPart> =
                 kept.filter(|part| part.range.to > *low && part.range.from < part.range.to).collect();
-            parts.sort_by_key(|part| part.range.from);
-            let mut end = i64::MIN;
             if is_broken(BrokenStep::LeftoverPlansAreAllOrNothing)
-                && parts.first().is_some_and(|p| p.range.from != *low)
+                && parts.iter().map(|part| part.range.from).min().is_some_and(|from| from != *low)
             {
                 return Leftover::default();
             }
+            // The newest first: an older one is of a sink that was out, or that lost what it had.
+            parts.sort_by_key(|part| std::cmp::Reverse(part.time));
+            let mut chosen: BTreeMap<i64, &PlanPart> = BTreeMap::new();
             for part in parts {
-                if part.range.from >= end {
-                    end = part.range.to;
-                    *leftover.waiting.entry(name(part)).or_default() += 1;
-                    leftover.pending.entry(partition.clone()).or_default().push_back(part.clone());
+                let before = chosen.range(..part.range.to).next_back();
+                if before.is_none_or(|(_, before)| before.range.to <= part.range.from) {
+                    chosen.insert(part.range.from, part);
                 }
+            }
+            for part in chosen.into_values() {
+                *leftover.waiting.entry(name(part)).or_default() += 1;
+                leftover.pending.entry(partition.clone()).or_default().push_back(part.clone());
             }
         }
         // Those that no sink lacks any more count, too.
