@@ -19,7 +19,7 @@ quick: ## format, lints, and every test that needs no service and no root (Linux
 test: ## format, lints and every test, on real Kafka, HDFS, MariaDB, PostgreSQL and S3 (root on Debian 12)
 	@dev/test
 
-test-long: ## what takes too long for every day: damage at every position, 500 random models of the libraries
+test-long: ## what takes too long for every day: damage at every position, 500 random models of the libraries, 100,000 seeds of the simulator
 	@dev/test-long
 
 lint: ## format, lints, documentation, licences and advisories of dependencies
