@@ -70,6 +70,7 @@ How fast models score, beside what a user of Python would run instead. `make ben
 - {how_often}
 - foretell's `foretell-model` is called from Rust with Arrow columns, the rivals from Python with a float32 array: the call is part of the time of one row.
 - Rivals: {", ".join(f"{name} {version}" for name, version in sorted(versions.items()))}.
+- oneDAL takes XGBoost's and LightGBM's models, lleaves LightGBM's; tl2cgen is left out where its C takes minutes to compile, the histogram boosting has no ONNX.
 - Ratios are foretell's rows/s over the best rival's, and the best rival's time over foretell's: more is better for foretell.
 """)
 kernels = {model: kernel for model, kernel in kernels.items() if any(m == model and r != FORETELL for m, r, _ in rounds)}
