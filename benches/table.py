@@ -18,6 +18,8 @@ SHAPES = {
 rounds = collections.defaultdict(list)  # (model, rival, figure) -> a number a round
 versions, kernels, differ = {}, {}, {}
 for line in open(sys.argv[1]):
+    if not line.startswith('{"model"'):
+        continue  # what a library prints besides
     one = json.loads(line)
     rival = one.get("rival", FORETELL)
     for figure in FIGURES:
@@ -25,8 +27,8 @@ for line in open(sys.argv[1]):
     if rival == FORETELL:
         kernels[one["model"]], differ[one["model"]] = one["kernel"], one["differ"]
     else:
-        package = {"the library": one["model"][:3]}.get(rival.split(",")[0], rival)
-        versions[{"xgb": "XGBoost", "lgb": "LightGBM"}.get(package, package if rival not in ("the library",) else "scikit-learn")] = one["version"]
+        library = {"xgb": "XGBoost", "lgb": "LightGBM"}.get(one["model"][:3], "scikit-learn")
+        versions[library if rival.startswith("the library") else rival] = one["version"]
 median = {key: statistics.median(values) for key, values in rounds.items()}
 spread = max((max(v) - min(v)) / statistics.median(v) / 2 for v in rounds.values())
 typical = statistics.median((max(v) - min(v)) / statistics.median(v) / 2 for v in rounds.values())
@@ -55,16 +57,23 @@ vectors = "AVX-512" if "avx512vbmi" in flags else "AVX2" if "avx2" in flags else
 commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
 load = ", ".join(f"{one:.0f}" for one in os.getloadavg())
 count = max(map(len, rounds.values()))
+how_often = (
+    f"Each figure is the median of {count} rounds, foretell and its rivals in turn; half the distance between the slowest and the quickest round is {typical:.0%} of the median for the median figure, {spread:.0%} for the widest."
+    if count > 1
+    else "One round, in which each figure is the shortest of several calls, foretell and its rivals in turn: a page of several rounds would tell the spread."
+)
 print(f"""# Benchmarks
 How fast models score, beside what a user of Python would run instead. `make bench` installs the rivals, measures all of it in turn on one machine and writes this page; only ratios within one run mean anything.
 
 - {datetime.date.today()}, commit {commit}; {cpu} ({vectors}), {os.cpu_count()} cores; load average at the end {load}.
 - One thread each. Times are processor time, so that what else runs on the machine does not count as waiting; it does share the caches and the memory.
-- Each figure is the median of {count} rounds, foretell and its rivals in turn; half the distance between the slowest and the quickest round is {typical:.0%} of the median for the median figure, {spread:.0%} for the widest.
+- {how_often}
 - foretell's `foretell-model` is called from Rust with Arrow columns, the rivals from Python with a float32 array: the call is part of the time of one row.
 - Rivals: {", ".join(f"{name} {version}" for name, version in sorted(versions.items()))}.
+- oneDAL takes XGBoost's and LightGBM's models, lleaves LightGBM's; tl2cgen is left out where its C takes minutes to compile, the histogram boosting has no ONNX.
 - Ratios are foretell's rows/s over the best rival's, and the best rival's time over foretell's: more is better for foretell.
 """)
+kernels = {model: kernel for model, kernel in kernels.items() if any(m == model and r != FORETELL for m, r, _ in rounds)}
 for figure, title in [("rows_s_100k", "100,000 rows, rows/s"), ("rows_s_1000", "1,000 rows, rows/s"), ("us_100", "100 rows, microseconds"), ("us_1", "One row, microseconds")]:
     print(f"## {title}\n| model | foretell | best rival | ratio |\n|---|---|---|---|")
     for model in SHAPES:
