@@ -1,5 +1,5 @@
 # `make` alone says what there is.
-.PHONY: help demo quick test test-long lint build release fixtures clean-services
+.PHONY: help demo quick test test-long lint bench bench-quick build release fixtures clean-services
 target := $(or $(CARGO_TARGET_DIR),target)
 
 help: ## what there is
@@ -24,6 +24,12 @@ test-long: ## what takes too long for every day: damage at every position, 500 r
 
 lint: ## format, lints, documentation, licences and advisories of dependencies
 	@dev/lint
+
+bench: ## install what users of Python would run instead, measure both in turn, write docs/benchmarks.md (an hour)
+	@benches/run
+
+bench-quick: ## instructions of loading and scoring, compared with benches/instructions.txt (needs valgrind)
+	@benches/quick
 
 build: ## target/debug/foretell
 	cargo build --locked --package foretell

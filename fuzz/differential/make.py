@@ -54,6 +54,7 @@ def draw(seed):
         np.random.seed(attempt)
         try:
             made = SHAPES[d.randint(len(SHAPES))](d)
+            refuse_unread(made.model, set())
             sure = [put(made.model, made.data.asked.dropna().iloc[:1]) for put in questions(made).values()]
             if len(pickle.dumps(made.model)) < LARGEST and sure and all(sure):
                 return d, made, attempt
@@ -61,6 +62,23 @@ def draw(seed):
             if os.environ.get("FORETELL_DRAWS"):
                 print(f"seed {seed}, attempt {attempt}: {type(error).__name__}: {str(error).splitlines()[0][:200]}", file=sys.stderr)
     raise RuntimeError(f"seed {seed}: {ATTEMPTS} models could not be trained")
+
+
+def refuse_unread(thing, seen):
+    """Raises on what foretell refuses by name: neighbours of a sparse table, or of float32 without a tree."""
+    if id(thing) in seen or isinstance(thing, (str, bytes, type, np.ndarray)):
+        return
+    seen.add(id(thing))
+    if type(thing).__name__.startswith("KNeighbors") and getattr(thing, "_fit_X", None) is not None and thing._tree is None:
+        raise ValueError("neighbours without a tree")
+    if isinstance(thing, (list, tuple, dict)):
+        inside = thing.values() if isinstance(thing, dict) else thing
+    elif hasattr(thing, "__dict__") and type(thing).__module__.split(".")[0] == "sklearn":
+        inside = vars(thing).values()
+    else:
+        return
+    for one in list(inside):
+        refuse_unread(one, seen)
 
 
 def questions(made):

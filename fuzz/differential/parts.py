@@ -9,7 +9,9 @@ import xgboost as xgb
 from sklearn import linear_model as linear
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
+from sklearn.cross_decomposition import PLSRegression
 from sklearn.decomposition import PCA, IncrementalPCA, TruncatedSVD
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import (
     AdaBoostClassifier, AdaBoostRegressor, BaggingClassifier, BaggingRegressor, ExtraTreesClassifier, ExtraTreesRegressor,
@@ -28,12 +30,15 @@ from sklearn.model_selection import (
 )
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.multioutput import ClassifierChain, MultiOutputClassifier, MultiOutputRegressor, RegressorChain
+from sklearn.naive_bayes import BernoulliNB, GaussianNB
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import (
     Binarizer, FunctionTransformer, KBinsDiscretizer, MaxAbsScaler, MinMaxScaler, Normalizer, OneHotEncoder, OrdinalEncoder,
     PolynomialFeatures, PowerTransformer, QuantileTransformer, RobustScaler, SplineTransformer, StandardScaler, TargetEncoder,
 )
-from sklearn.svm import LinearSVC, LinearSVR
+from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR, NuSVR
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor
 
 warnings.filterwarnings("ignore")
@@ -184,6 +189,20 @@ def depth(d):
     return d.one([{"max_depth": 2}, {"max_depth": 4}, {"max_leaf_nodes": 6}, {"min_samples_leaf": 9}])
 
 
+def neighbours(d):
+    """Trees alone: without one, of rows that are as near as each other any may be taken."""
+    return {"algorithm": d.one(["kd_tree", "ball_tree"]), "leaf_size": d.one([4, 30]), "weights": d.one(["uniform", "distance"]),
+            "p": d.one([1, 2, 2, 3])}
+
+
+def network(d):
+    return {"hidden_layer_sizes": d.one([(4,), (5, 3)]), "activation": d.one(["relu", "tanh", "logistic", "identity"]), "max_iter": 30, **SEED}
+
+
+def kernel(d):
+    return {"kernel": d.one(["rbf", "rbf", "linear", "poly", "sigmoid"]), "gamma": d.one(["scale", 0.2]), "max_iter": 500}
+
+
 def regressors(d):
     return d.one([
         lambda d: DecisionTreeRegressor(criterion=d.one(["squared_error", "absolute_error", "friedman_mse"]), **depth(d), **SEED),
@@ -204,6 +223,10 @@ def regressors(d):
         lambda d: linear.SGDRegressor(max_iter=50, loss=d.one(["squared_error", "huber"]), **SEED),
         lambda d: LinearSVR(max_iter=300, **SEED),
         lambda d: DummyRegressor(strategy=d.one(["mean", "median"])),
+        lambda d: KNeighborsRegressor(d.whole(1, 12), **neighbours(d)),
+        lambda d: MLPRegressor(**network(d)),
+        lambda d: make_pipeline(StandardScaler(), d.one([SVR, NuSVR])(**kernel(d))),
+        lambda d: PLSRegression(1, scale=d.flip(0.7)),
         lambda d: lgb_model(d, lgb.LGBMRegressor, d.one(["regression", "regression_l1", "huber", "quantile", "fair"])),
         lambda d: xgb_model(d, xgb.XGBRegressor, d.one(["reg:squarederror", "reg:absoluteerror", "reg:pseudohubererror", "reg:quantileerror"])),
     ])
@@ -242,6 +265,12 @@ def classifiers(d, count=2):
         lambda d: linear.Perceptron(max_iter=50, **SEED),
         lambda d: LinearSVC(max_iter=300, **balanced, **SEED),
         lambda d: DummyClassifier(strategy=d.one(["prior", "most_frequent"])),
+        lambda d: KNeighborsClassifier(d.whole(1, 12), **neighbours(d)),
+        lambda d: MLPClassifier(**network(d)),
+        lambda d: make_pipeline(StandardScaler(), SVC(decision_function_shape=d.one(["ovr", "ovo"]), **balanced, **kernel(d))),
+        lambda d: d.one([GaussianNB(), BernoulliNB(binarize=d.one([0.0, 0.7]))]),
+        lambda d: LinearDiscriminantAnalysis(**d.one([{}, {"solver": "lsqr", "shrinkage": 0.2}])),
+        lambda d: QuadraticDiscriminantAnalysis(reg_param=0.2),
         lambda d: lgb_model(d, lgb.LGBMClassifier, "binary" if count == 2 else d.one(["multiclass", "multiclassova"])),
         lambda d: xgb_model(d, xgb.XGBClassifier, d.one(["binary:logistic", "binary:hinge"]) if count == 2 else
                             d.one(["multi:softprob", "multi:softmax"])),

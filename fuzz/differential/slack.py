@@ -19,7 +19,10 @@ from sklearn import ensemble, linear_model
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+from sklearn.naive_bayes import BernoulliNB, GaussianNB
+from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import FunctionTransformer, Normalizer, PowerTransformer, QuantileTransformer
 
 from case import kind_of
@@ -30,7 +33,10 @@ NARROW = 2.0**-21
 TIMES = 6
 ANYTHING = 1e308
 # What holds the weights of sums of products.
-WEIGHTS = {"coef_", "intercept_", "components_", "coefs_"}
+WEIGHTS = {
+    "coef_", "intercept_", "components_", "coefs_", "intercepts_", "_dual_coef_", "_intercept_", "support_vectors_", "theta_", "var_",
+    "feature_log_prob_", "class_log_prior_", "means_", "rotations_", "scalings_", "priors_", "xbar_", "_x_mean",
+}
 # What gives results whose last places are open, and how many of them.
 BEHIND = [
     (FunctionTransformer, "transform", 2), (QuantileTransformer, "transform", 1), (Normalizer, "transform", 1),
@@ -40,6 +46,8 @@ BEHIND = [
     (ensemble.IsolationForest, "score_samples", 1), (linear_model.LogisticRegression, "predict_proba", 1),
     (linear_model.SGDClassifier, "predict_proba", 1), (linear_model.PoissonRegressor, "predict", 1),
     (linear_model.GammaRegressor, "predict", 1), (linear_model.TweedieRegressor, "predict", 1),
+    (GaussianNB, "predict_proba", 2), (BernoulliNB, "predict_proba", 2), (MLPClassifier, "predict_proba", 2),
+    (LinearDiscriminantAnalysis, "predict_proba", 2), (QuadraticDiscriminantAnalysis, "predict_proba", 2),
     (CalibratedClassifierCV, "predict_proba", 1), (xgboost.Booster, "predict", 1),
     (xgboost.XGBClassifier, "predict_proba", 1),
     (lightgbm.Booster, "predict", 1),
@@ -93,8 +101,11 @@ def weights_moved(thing, r, seen):
         inside = list(thing)
     elif hasattr(thing, "__dict__") and type(thing).__module__.split(".")[0] == "sklearn":
         for name, value in vars(thing).items():
-            if name in WEIGHTS and value is not None and not isinstance(value, list):
-                setattr(thing, name, moved(value, SUMS if np.asarray(value).dtype == np.float64 else NARROW, r))
+            if name in WEIGHTS and value is not None:
+                by = lambda one: SUMS if getattr(one, "dtype", np.float64) == np.float64 else NARROW  # noqa: E731
+                many = isinstance(value, list)
+                parts = [moved(one, by(one), r) for one in (value if many else [value])]
+                setattr(thing, name, parts if many else parts[0])
         if isinstance(thing, PCA) and hasattr(thing, "mean_"):
             thing.mean_ = moved(thing.mean_, SUMS, r)
         if isinstance(thing, PowerTransformer) and getattr(thing, "_scaler", None) is not None:

@@ -32,7 +32,9 @@ class Table:
     def given(self, frame):
         """What the library is handed."""
         if self.bare:
-            return frame.to_numpy(dtype=np.float32 if set(map(str, frame.dtypes)) == {"float32"} else float)
+            # As scikit-learn makes an array of such columns.
+            kind = np.result_type(*frame.dtypes)
+            return frame.to_numpy(dtype=kind if kind == np.float32 else float)
 
         def category(name, known):
             unseen = sorted(set(frame[name].dropna()) - set(known))

@@ -141,7 +141,7 @@ pub struct SinkContext {
 /// Settings of a source, resolved by `open`.
 #[async_trait]
 pub trait SourceSettings: Send + Sync {
-    /// The consumer group or its like, for texts; and what is special about what it promises.
+    /// The consumer group, or what a source has instead, for messages; and what is special about its promises.
     fn describe(&self) -> String;
 
     /// How many workers may read.
@@ -179,8 +179,8 @@ pub trait SourceSettings: Send + Sync {
         1
     }
 
-    /// The first records of what is there, read as a run would read them, for `foretell check`; nothing moves. None of a
-    /// source that only knows what is there when it has joined.
+    /// The first records of what is there, read as a run would read them, for `foretell check`; nothing moves. Empty for
+    /// a source that only knows what is there when it has joined.
     ///
     /// # Errors
     /// What a run would stop at.

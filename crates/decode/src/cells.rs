@@ -1,4 +1,4 @@
-//! One column of fields, for those who read a whole CSV file by its columns. A field means what it means in a record.
+//! One column of CSV fields, for callers that read a whole file column by column. A field means what it means in a record.
 
 use arrow::array::ArrayRef;
 

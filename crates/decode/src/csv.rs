@@ -1,4 +1,4 @@
-//! CSV: one record of fields a value, as `64,17,1`.
+//! CSV: each value is one record, such as `64,17,1`.
 
 use arrow::array::Array;
 use arrow::datatypes::SchemaRef;
@@ -96,7 +96,7 @@ fn check(mut settings: Settings) -> Result<Checked, SettingsError> {
     })
 }
 
-/// What a reader of CSV files must know.
+/// What a reader of CSV files needs to know of a decoder's settings.
 pub struct Outline {
     /// What separates and quotes fields.
     pub dialect: Dialect,

@@ -1,16 +1,16 @@
-//! Which type fits all of some values, so that each still says what it said before.
+//! Which type fits all of some values, so that each would be written again as it was.
 
 use super::decimal;
 use super::field::parse_signed;
 use super::time::TimeFormat;
 use super::types::{MOST_DIGITS, Type};
 
-/// What is still possible after the fields that were seen.
+/// The types that are still possible after the fields that were seen.
 #[derive(Debug, Clone)]
 pub struct Guess {
     possible: Vec<Type>,
     seen: bool,
-    /// Whether some field was more than a float's word for what is not a number.
+    /// Whether some field was more than a word such as `nan` or `inf`.
     told: bool,
     date: Option<TimeFormat>,
     timestamp: Option<TimeFormat>,
@@ -64,14 +64,14 @@ impl Guess {
         self.seen
     }
 
-    /// What fits all; text where nothing else does, or nothing was seen.
+    /// The narrowest type that fits all; text where nothing else does, or nothing was seen.
     pub fn fits(&self) -> Type {
         self.possible.first().copied().filter(|_| self.told).unwrap_or(Type::Utf8)
     }
 }
 
 /// Whether the line that should name the columns holds values: a field of it is a number, a time or the like. Names such
-/// as `0`, `1`, … , which pandas gives where there are none, are names all the same.
+/// as `0`, `1`, … , which pandas writes where columns have no names, are names all the same.
 pub fn is_record<T: AsRef<str>>(names: &[T]) -> bool {
     let value = |name: &&str| {
         let mut guess = Guess::default();
@@ -140,7 +140,7 @@ fn is_time(format: &TimeFormat, text: &str) -> bool {
     !finer && format.timestamp(text).is_ok()
 }
 
-/// What is still possible after the JSON values that were seen.
+/// The types that are still possible after the JSON values that were seen.
 #[derive(Debug, Clone, Default)]
 pub struct JsonGuess {
     kind: Option<JsonKind>,
@@ -222,7 +222,7 @@ impl JsonGuess {
         self.mixed
     }
 
-    /// What holds all; none where numbers have more digits than any type.
+    /// The type that holds all of them; `None` where numbers have more digits than any type holds.
     pub fn fits(&self) -> Option<Type> {
         let numbers = &self.numbers;
         match self.kind {

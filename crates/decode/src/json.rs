@@ -1,4 +1,4 @@
-//! JSON: one object a value, as `{"AGE": 64, "NAME": "Ann"}`.
+//! JSON: each value is one object, such as `{"AGE": 64, "NAME": "Ann"}`.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -31,7 +31,7 @@ pub(super) const KIND: Kind<dyn DecodeSettings> =
 
 /// Values are JSON objects. Members that no column names are ignored; a member that is missing or null is NULL where
 /// the column's type ends with `?`, and makes a bad record elsewhere. Types are not converted: `"5"` is not an int64; only a
-/// decimal may come as a text.
+/// decimal may come as a text, and an object or an array is a `utf8` that holds its JSON.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Settings {
@@ -150,8 +150,8 @@ impl Decode for Decoder {
             slots.resize(self.settings.columns.len(), Slot::Absent);
             match object(&self.settings.tree, value, &mut slots) {
                 Ok(()) => {
-                    if self.settings.decimals || slots.iter().any(Slot::lacks_digits) {
-                        digits(&self.settings.tree, value, &mut slots);
+                    if self.settings.decimals || slots.iter().any(Slot::lacks_text) {
+                        as_written(&self.settings.tree, value, &mut slots);
                     }
                     rows.push(row, slots.iter(), |_, column| column.name.clone());
                 }
@@ -191,8 +191,8 @@ fn object<'de>(tree: &Tree, value: &'de [u8], slots: &mut [Slot<'de>]) -> Result
     })
 }
 
-/// Gives the numbers of an object that was read all the digits that they are written with.
-fn digits<'de>(tree: &Tree, value: &'de [u8], slots: &mut [Slot<'de>]) {
+/// Gives the numbers of an object that was read all the digits that they are written with, and nested values their text.
+fn as_written<'de>(tree: &Tree, value: &'de [u8], slots: &mut [Slot<'de>]) {
     let mut open = VecDeque::from([(tree, std::str::from_utf8(value).unwrap_or_default())]);
     while let Some((tree, object)) = open.pop_front() {
         for (key, text) in Members::of(object) {
@@ -202,6 +202,9 @@ fn digits<'de>(tree: &Tree, value: &'de [u8], slots: &mut [Slot<'de>]) {
                         if text.starts_with(|first: char| first.is_ascii_digit() || first == '-') =>
                     {
                         *slot = Slot::Digits(text);
+                    }
+                    Some(slot @ (Slot::Object | Slot::Array)) if text.starts_with(['{', '[']) => {
+                        *slot = Slot::Nested(text);
                     }
                     _ => {}
                 },
@@ -232,12 +235,27 @@ enum Slot<'de> {
     Text(Cow<'de, str>),
     Object,
     Array,
+    /// An object or an array as it is written.
+    Nested(&'de str),
 }
 
 impl Slot<'_> {
-    /// Whether a number may be a whole one, which the parser gives as a float since it is too large for it.
-    fn lacks_digits(&self) -> bool {
-        matches!(self, Slot::Float(number) if number.abs() >= u64::MAX as f64)
+    /// Whether what is written says more than the parser: of a number that may be a whole one, but is too large for it,
+    /// and of nested values.
+    fn lacks_text(&self) -> bool {
+        match self {
+            Slot::Float(number) => number.abs() >= u64::MAX as f64,
+            Slot::Object | Slot::Array => true,
+            _ => false,
+        }
+    }
+
+    /// A text that is one in JSON, too.
+    fn string(&self) -> Result<&str, Wrong> {
+        match self {
+            Slot::Text(text) => Ok(text),
+            other => Err(other.instead()),
+        }
     }
 
     /// A number that is not a whole one is a float here.
@@ -253,6 +271,8 @@ impl Slot<'_> {
             Slot::Float(_) | Slot::Digits(_) => "a float",
             Slot::Bool(_) => "a bool",
             Slot::Text(_) => "a text",
+            Slot::Nested(text) if text.starts_with('{') => "an object",
+            Slot::Nested(_) => "an array",
             Slot::Object => "an object",
             Slot::Array => "an array",
         }))
@@ -302,8 +322,8 @@ impl Cell for &Slot<'_> {
 
     fn text(&self) -> Result<&str, Wrong> {
         match self {
-            Slot::Text(text) => Ok(text),
-            other => Err(other.instead()),
+            Slot::Nested(text) => Ok(text),
+            other => other.string(),
         }
     }
 
@@ -315,13 +335,13 @@ impl Cell for &Slot<'_> {
     }
 
     fn date(&self, format: &TimeFormat) -> Result<i32, Wrong> {
-        format.date(Cell::text(self)?.trim())
+        format.date(self.string()?.trim())
     }
 
     fn timestamp(&self, format: &TimeFormat) -> Result<i64, Wrong> {
         match self {
             Slot::Signed(_) | Slot::Unsigned(_) | Slot::Digits(_) => format.epoch(self.signed()?),
-            _ => format.timestamp(Cell::text(self)?.trim()),
+            _ => format.timestamp(self.string()?.trim()),
         }
     }
 }
@@ -612,5 +632,30 @@ mod tests {
         let columns = json!([{ "a": "int8" }, { "b": { "type": "int8", "path": ["a", "c"] } }]);
         let error = settings_error(&KIND, json!({ "columns": columns }));
         assert_eq!(error, "columns.1: another column already reads `a` there");
+    }
+
+    #[test]
+    fn nested_values_are_texts_that_hold_their_json() {
+        let columns = json!([
+            { "l": "utf8?" },
+            { "o": "utf8?" },
+            { "n": { "type": "utf8?", "path": "in.l" } },
+            { "d": "date?" },
+        ]);
+        let values = [
+            r#"{"l": [1.50, "a\"]", {}], "o": { "x" : null }, "in": {"l": []}}"#,
+            r#"{"l": "a", "o": null}"#,
+            r#"{"d": ["2020-01-01"]}"#,
+        ];
+        let decoded = decode(&KIND, json!({ "columns": columns }), &values);
+        assert_eq!(refusals(&decoded), [(2, "field d: an array where a date is expected".to_string())]);
+        let texts = |at: usize| -> Vec<Option<String>> {
+            let column = decoded.columns.column(at).as_string::<i32>();
+            column.iter().map(|text| text.map(str::to_string)).collect()
+        };
+        let text = |text: &str| Some(text.to_string());
+        assert_eq!(texts(0), [text(r#"[1.50, "a\"]", {}]"#), text("a")]);
+        assert_eq!(texts(1), [text(r#"{ "x" : null }"#), None]);
+        assert_eq!(texts(2), [text("[]"), None]);
     }
 }

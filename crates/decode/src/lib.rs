@@ -1,7 +1,8 @@
-//! Bytes to columns.
+//! What do these bytes say?
 //!
-//! A decoder turns the values of a batch of records into typed columns. What does not decode is
-//! refused with a reason that names the field and never shows the value. Keys are decoded apart, by [`decode_key`].
+//! A decoder turns the values of a batch of records into typed columns. A record that does not decode is refused with a
+//! reason that names the field and never shows the value. Keys are decoded apart, by [`decode_key`]. Pure: this crate knows
+//! no file, no network and no clock.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 

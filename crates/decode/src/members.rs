@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 
-/// Members of the object that a text holds, in its order: key and value, each as written. The text has been parsed
-/// before: of one that is not JSON, something is given that means nothing.
+/// The members of the object that a text holds, in its order: key and value, each as written. The text must have been
+/// parsed before: what comes of one that is not JSON means nothing.
 pub struct Members<'a> {
     text: &'a str,
     at: usize,

@@ -1,4 +1,4 @@
-//! Columns that come as such: of Parquet files, which bring their own types.
+//! Records that come as columns: those of Parquet files, which bring their own types.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

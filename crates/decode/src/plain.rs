@@ -1,5 +1,5 @@
-//! Records of nothing but short numbers in digits, which tables of encoded ids are: first where the fields of a block of
-//! them are, then one column after the other.
+//! A fast path for records of nothing but short numbers, as tables of encoded ids have them: it finds the fields of a block
+//! of records first, then reads one column after the other.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -29,7 +29,7 @@ pub(super) struct Plain {
 }
 
 impl Plain {
-    /// Nothing where a column is not of numbers, or digits may be something else: then no record is plain.
+    /// `None` where a column does not hold numbers, or digits may mean something else: then no record is plain.
     pub(super) fn new(columns: &Columns, scan: &Scan) -> Option<Self> {
         if !scan.digits {
             return None;
@@ -101,7 +101,7 @@ fn digits(data_type: Type) -> Option<u32> {
     })
 }
 
-/// A bit where each field of the record of `len` bytes at `start` stops, its end included; nothing where it is too long,
+/// A bit where each field of the record of `len` bytes at `start` stops, its end included; `None` where it is too long,
 /// or a byte is neither a digit nor the delimiter.
 #[inline]
 fn stops(data: &[u8], start: usize, len: usize, delimiter: u8) -> Option<u64> {

@@ -1,4 +1,4 @@
-//! Cells to rows of Arrow columns: the part that CSV and JSON share.
+//! The records of a batch on their way into Arrow columns: what CSV and JSON share.
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;

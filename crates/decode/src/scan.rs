@@ -86,7 +86,7 @@ pub(super) const fn each(byte: u8) -> u64 {
 /// A number of this many digits is below 2^53.
 const MOST_DIGITS: usize = 15;
 
-/// The number in digits at `at`, and where it stops: at another byte or at `end`. Nothing where there is no digit, or
+/// The number in digits at `at`, and where it stops: at another byte or at `end`. `None` where there is no digit, or
 /// too many.
 #[inline]
 fn digits(data: &[u8], at: usize, end: usize) -> Option<(u64, usize)> {

@@ -22,14 +22,14 @@ pub(super) fn set_timezone(columns: &mut Columns, zone: Option<&str>) -> Result<
     Ok(())
 }
 
-/// Elsewhere a value says itself that it is missing, and a text is a text.
+/// Refuses `missing` outside of CSV: in other formats a value says itself that it is missing, and a text is a text.
 pub(super) fn refuse_missing(columns: &Columns) -> Result<(), SettingsError> {
     let Some(at) = columns.iter().position(|column| column.missing.is_some()) else { return Ok(()) };
     let path = vec!["columns".to_string(), at.to_string()];
     Err(SettingsError { path, message: "`missing` is for CSV".to_string() })
 }
 
-/// Why a value is not even looked at.
+/// Why a value is refused before it is decoded; `None` where it is not.
 #[inline]
 pub(super) fn unusable(null: bool, value: &[u8], max_bytes: usize) -> Option<String> {
     if null {

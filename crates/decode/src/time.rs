@@ -21,7 +21,7 @@ pub(super) struct TimeFormat {
 
 #[derive(Debug, Clone, PartialEq)]
 enum Style {
-    /// ISO 8601 and its usual kin.
+    /// ISO 8601 and its usual variants.
     Iso,
     /// A number of these a second, since 1970.
     Epoch(i64),
@@ -160,7 +160,7 @@ pub(super) fn is_time_of_calendar(micros: i64) -> bool {
 }
 
 /// The moment of a local time. Where clocks go back and show it twice, it is the first of the two; where they go forward
-/// and pass over it, it is none.
+/// and skip it, there is none.
 fn micros<Z: TimeZone>(zone: &Z, local: NaiveDateTime) -> Result<i64, Wrong> {
     // A leap second has no number of its own.
     if local.nanosecond() >= 1_000_000_000 {
@@ -170,7 +170,7 @@ fn micros<Z: TimeZone>(zone: &Z, local: NaiveDateTime) -> Result<i64, Wrong> {
     Ok(time.timestamp_micros())
 }
 
-/// A time as ISO 8601 and its kin write it, and the zone behind it.
+/// A time as ISO 8601 and its variants write it, and the zone behind it.
 fn iso(text: &str) -> Option<(NaiveDateTime, &str)> {
     /// Behind `2019-09-11T`.
     const TIME: usize = 11;

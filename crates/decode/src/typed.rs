@@ -1,4 +1,4 @@
-//! Columns that bring a type of their own into the type that is wished for: a value comes over whole, or not at all.
+//! Converts columns that bring a type of their own to the type that is wanted: without loss, or not at all.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ type Wrongs = Vec<(usize, Wrong)>;
 
 const MICROS_A_DAY: i64 = 86_400_000_000;
 
-/// The type that a column of this type is read as; none where nothing fits.
+/// The type that a column of this Arrow type is read as; `None` where none fits.
 pub fn type_of(found: &DataType) -> Option<Type> {
     Some(match found {
         DataType::Int8 => Type::Int8,
@@ -60,7 +60,7 @@ pub fn type_of(found: &DataType) -> Option<Type> {
     })
 }
 
-/// Whether values of this type may fit the column; else none ever does.
+/// Whether some values of this type fit the column; otherwise none ever does.
 pub(super) fn takes(found: &DataType, column: &Column) -> bool {
     let text = is_text(found);
     let decimal = matches!(found, DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..));
@@ -104,7 +104,7 @@ fn is_bytes(found: &DataType) -> bool {
     matches!(found, DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_))
 }
 
-/// Whether arrow's own cast loses nothing, whatever the value.
+/// Whether Arrow's own cast loses nothing, whatever the value.
 fn widens(from: &DataType, to: &DataType) -> bool {
     let bits = |data_type: &DataType| data_type.primitive_width().unwrap_or(0);
     match (from, to) {
@@ -121,7 +121,7 @@ fn widens(from: &DataType, to: &DataType) -> bool {
 pub(super) fn convert(found: &ArrayRef, column: &Column) -> (ArrayRef, Wrongs) {
     let wished = column.data_type.arrow();
     let nulls = || new_null_array(&wished, found.len());
-    // Where all are NULL the type may be none, whose array does not count them.
+    // A column of nothing but NULL may have the type `Null`, whose array does not count them.
     let found = if *found.data_type() == DataType::Null { &nulls() } else { found };
     let (array, mut wrongs) = if found.null_count() == found.len() {
         (nulls(), Vec::new())
@@ -136,7 +136,7 @@ pub(super) fn convert(found: &ArrayRef, column: &Column) -> (ArrayRef, Wrongs) {
             Err(_) => (nulls(), all_wrong(found)),
         }
     } else if widens(found.data_type(), &wished) || column.data_type == Type::Utf8 {
-        // Every value has a text that says all of it; bytes may be none.
+        // Every value has a text that says all of it; bytes may not be text.
         let array = cast(found, &wished).unwrap_or_else(|_| nulls());
         let lost = (0..found.len()).filter(|row| array.is_null(*row) && found.is_valid(*row));
         let wrong = if is_bytes(found.data_type()) { Wrong::Encoding } else { Wrong::Range };
@@ -191,7 +191,7 @@ enum Typed<'a> {
 /// Reads values by their rows.
 type Reading<'a> = Box<dyn Fn(usize) -> Typed<'a> + 'a>;
 
-/// Of a column; none of a type that nothing is read of.
+/// Of a column; `None` for a type that is not read.
 fn reader<'a>(array: &'a ArrayRef) -> Option<Reading<'a>> {
     fn of<'a, T: ArrowPrimitiveType>(array: &'a ArrayRef, typed: impl Fn(T::Native) -> Typed<'a> + 'a) -> Reading<'a> {
         let values = array.as_primitive::<T>();
@@ -272,7 +272,7 @@ impl Typed<'_> {
     fn instead(&self) -> Wrong {
         Wrong::Kind(Some(match self {
             Typed::Whole(_) => "a whole number",
-            Typed::Fraction(number) if !number.is_finite() => "no finite number",
+            Typed::Fraction(number) if !number.is_finite() => "a number that is not finite",
             Typed::Fraction(_) | Typed::Decimal(..) => "a fraction",
             Typed::Bool(_) => "a bool",
             Typed::Text(_) => "a text",
@@ -425,7 +425,7 @@ mod tests {
                     INT64.into(),
                     "2".into(),
                     range("an int64"),
-                    "no finite number where an int64 is expected".into(),
+                    "a number that is not finite where an int64 is expected".into(),
                 ],
             ),
             (doubles(vec![0.1, 1e300, f64::INFINITY]), "float32", vec!["0.1".into(), range("a float32"), "inf".into()]),

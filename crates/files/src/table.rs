@@ -62,8 +62,11 @@ fn schema(_: &mut SchemaGenerator) -> JsonSchema {
             {
                 "type": "object",
                 "properties": {
-                    "path": { "type": "string", "description": "The file." },
-                    "encoding": { "type": "string", "description": "The encoding of its text, e.g. `gbk` or `utf-16`." }
+                    "path": { "description": "The file.", "type": "string" },
+                    "encoding": {
+                        "description": "Its encoding, e.g. `utf-16`, `latin1` or `gbk`. Default: UTF-8.",
+                        "type": "string"
+                    }
                 },
                 "required": ["path"],
                 "additionalProperties": false
@@ -139,6 +142,9 @@ impl Format {
         }
     }
 }
+
+/// What helps where a text is not in UTF-8.
+const ENCODING: &str = "say in which encoding it is: `file: { path: …, encoding: gbk }`, or `utf-16`, `latin1`, …";
 
 const CSV: Dialect = Dialect { delimiter: b',', quote: Some(b'"') };
 
@@ -225,6 +231,7 @@ impl Text<'_> {
 
     fn csv(&self) -> Result<Rows, StageError> {
         if let Some((what, remedy)) = no_records(self.bytes, false, true) {
+            let remedy = if what.contains("UTF-16") { ENCODING } else { remedy };
             return Err(self.wrong(1, what).remedy(remedy));
         }
         let records = self.records(true);
@@ -260,7 +267,7 @@ impl Text<'_> {
         }
         let text = |span: &Span| {
             let bytes = span.bytes(self.bytes, &unescaped).to_vec();
-            String::from_utf8(bytes).map_err(|_| self.wrong(*line, "not UTF-8"))
+            String::from_utf8(bytes).map_err(|_| self.wrong(*line, "not UTF-8").remedy(ENCODING))
         };
         spans.iter().map(text).collect()
     }
@@ -270,12 +277,12 @@ impl Text<'_> {
         let (mut names, mut guesses): (Vec<String>, Vec<JsonGuess>) = (Vec::new(), Vec::new());
         for (start, end, line) in &records {
             let text = std::str::from_utf8(self.bytes.get(*start..*end).unwrap_or_default());
-            let text = text.map_err(|_| self.wrong(*line, "not UTF-8"))?;
+            let text = text.map_err(|_| self.wrong(*line, "not UTF-8").remedy(ENCODING))?;
             if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
-                return Err(self.no_object(*line, format!("not JSON (column {})", error.column())));
+                return Err(self.wrong(*line, format!("not JSON (column {})", error.column())));
             }
             if !text.trim_ascii_start().starts_with('{') {
-                return Err(self.no_object(*line, "not a JSON object".to_string()));
+                return Err(self.wrong(*line, "not a JSON object"));
             }
             for (name, value) in Members::of(text) {
                 let at = names.iter().position(|known| *known == name).unwrap_or_else(|| {
@@ -306,16 +313,6 @@ impl Text<'_> {
         self.check_names(1, &names)?;
         let types: Vec<Type> = guesses.iter().map(|guess| guess.fits().unwrap_or(Type::Utf8)).collect();
         self.decode("json", &names, &types, &records)
-    }
-
-    /// A line that is not an object; a whole file that is JSON, but no JSON Lines, is called by its name.
-    fn no_object(&self, line: usize, message: String) -> StageError {
-        match serde_json::from_slice::<IgnoredAny>(self.bytes) {
-            Ok(_) => self
-                .wrong(1, "the file is one JSON value: JSON Lines is needed, one object a line")
-                .remedy("`jq -c '.[]' FILE` makes it of a list, `jq -c . FILE` of an object"),
-            Err(_) => self.wrong(line, message),
-        }
     }
 
     fn check_names(&self, line: usize, names: &[String]) -> Result<(), StageError> {
@@ -375,7 +372,7 @@ fn parquet(name: &str, bytes: Vec<u8>) -> Result<Rows, StageError> {
     Ok(Rows { batch: plain(&batch).map_err(|e| wrong(e.to_string()))?, places: Places::Rows(name.to_string()) })
 }
 
-/// Text in the one form that all else here has; what the file says of itself beside the rows goes.
+/// Text in the one Arrow type that everything else here uses, and without the metadata of the file.
 fn plain(batch: &RecordBatch) -> Result<RecordBatch, arrow::error::ArrowError> {
     let is_text = |data_type: &DataType| matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     let (mut fields, mut columns): (Vec<Field>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
@@ -437,6 +434,32 @@ mod tests {
     }
 
     #[test]
+    fn json_lists_and_other_encodings() {
+        for text in ["[{\"id\": 1},\n {\"id\": 2}]", "{\n \"id\": 1\n}\n{\n \"id\": 2\n}\n"] {
+            let found = rows(Format::Jsonl, text, json!({})).unwrap();
+            assert_eq!(shown(&found), "id Int64; 1; 2", "{text}");
+        }
+        let gbk = KIND.parse;
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("depts.csv"), b"id,\xc3\xfb\n1,\xca\xfd\n").unwrap();
+        let settings = gbk(json!({ "path": "depts.csv", "encoding": "gbk" })).map_err(|error| error.message).unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let found = runtime.block_on(settings.read(folder.path(), &Map::new())).unwrap();
+        assert_eq!(shown(&found), "id Int64, 名 Utf8; 1, 数");
+        let settings = gbk(json!("depts.csv")).map_err(|error| error.message).unwrap();
+        let error = runtime.block_on(settings.read(folder.path(), &Map::new())).unwrap_err();
+        assert!(error.message.contains("depts.csv:1: not UTF-8") && error.remedy.contains("encoding"), "{error}");
+        for (given, says) in [
+            (json!({ "path": "a.csv", "encoding": "ebcdic" }), "`ebcdic` is not an encoding that can be read"),
+            (json!({ "path": "a.parquet", "encoding": "gbk" }), "is for texts"),
+            (json!({ "path": "a.csv", "x": 1 }), "expected a file's path"),
+        ] {
+            let error = gbk(given).err().unwrap();
+            assert!(error.message.contains(says), "{}", error.message);
+        }
+    }
+
+    #[test]
     fn what_does_not_read_names_line_and_column() {
         for (format, text, types, expected) in [
             (Format::Csv, "", json!({}), "depts.csv:1: the file is empty: its first line names the columns"),
@@ -450,12 +473,9 @@ mod tests {
                 json!({}),
                 "depts.csv:1: the first line looks like a row: a field of it is a number, a date or a time",
             ),
-            (
-                Format::Jsonl,
-                "[\n{\"a\":1},\n{\"a\":2}\n]\n",
-                json!({}),
-                "depts.csv:1: the file is one JSON value: JSON Lines is needed, one object a line",
-            ),
+            (Format::Jsonl, "[\n{\"a\":1},\n{\"a\":2", json!({}), "depts.csv:3: not JSON (column 6)"),
+            (Format::Jsonl, "[\n{\"a\":1},\n", json!({}), "depts.csv:3: the JSON list has no end: the file is cut off"),
+            (Format::Jsonl, "[\n1\n]\n", json!({}), "depts.csv:2: not a JSON object"),
             (
                 Format::Csv,
                 "id,n\n1,\"a\nb\"\n2\n",

@@ -163,7 +163,7 @@ impl Inspector {
 
     /// Asks for a topic until an answer comes, a login fails, or it takes too long.
     fn reach(&self, topic: &str) -> Result<rdkafka::metadata::Metadata, StageError> {
-        let deadline = Instant::now() + REACH;
+        let begun = Instant::now();
         self.drain();
         self.context.forget();
         loop {
@@ -173,7 +173,7 @@ impl Inspector {
             };
             // Errors are handed to the context by a poll.
             self.drain();
-            if let Some(failure) = self.unreachable(Instant::now() >= deadline) {
+            if let Some(failure) = self.unreachable(begun.elapsed() >= REACH) {
                 return Err(failure);
             }
             let retry = matches!(

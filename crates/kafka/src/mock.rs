@@ -113,9 +113,9 @@ impl Feed {
 /// Waits until each message has its answer; whether that came in time. The producer reports errors only
 /// (`delivery.report.only.error`): successes are not handed out one by one.
 fn flush(producer: &BaseProducer, wait: Duration) -> bool {
-    let deadline = Instant::now() + wait;
+    let begun = Instant::now();
     while !raw::flush(producer.client(), Duration::from_millis(50)) {
-        if Instant::now() >= deadline {
+        if begun.elapsed() >= wait {
             return false;
         }
         producer.poll(Duration::ZERO);

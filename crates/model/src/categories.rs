@@ -71,7 +71,7 @@ impl Categories {
         Ok(out)
     }
 
-    /// Texts in the order of their codes, none for what is missing.
+    /// Texts in the order of their codes, `None` for what is missing.
     pub(crate) fn texts(all: Vec<Option<String>>) -> Self {
         let mut out = Categories {
             texts: HashMap::with_capacity(all.len()),
@@ -284,7 +284,7 @@ pub(crate) fn groups(view: &View<'_>, count: usize) -> Result<Vec<Option<Group>>
         let rare = rare.array()?.u64s()?;
         let infrequent = rare.first().and_then(|first| mapping.get(*first as usize)).copied();
         if mapping.iter().any(|group| *group >= mapping.len()) {
-            return Err(Error::state(view.path(), "a group of categories is out of range"));
+            return Err(Error::out_of_range(view.path(), "a group of categories"));
         }
         Ok(infrequent.map(|infrequent| Group { mapping, infrequent }))
     };

@@ -76,7 +76,7 @@ impl Encoding {
         }
         let data_type = match (&codes, unknown) {
             (Codes::Int(_), Unknown::Code(code)) if code.trunc() != code => {
-                let message = format!("the codes are whole numbers: `unknown: {code}` is none");
+                let message = format!("codes are whole numbers, and `unknown: {code}` is not one");
                 return Err(Error::At { message });
             }
             (Codes::Int(_), _) => DataType::Int64,
@@ -252,7 +252,7 @@ mod tests {
         let error = |given: &[(&str, f64)], unknown| Encoding::lookup(&pairs(given), unknown).unwrap_err().to_string();
         assert_eq!(error(&[], Unknown::Refuse), "it has no label");
         assert_eq!(error(&[("a", 1.0), ("a", 2.0)], Unknown::Refuse), "a label is there twice");
-        let text = "the codes are whole numbers: `unknown: 0.5` is none";
+        let text = "codes are whole numbers, and `unknown: 0.5` is not one";
         assert_eq!(error(&[("a", 1.0)], Unknown::Code(0.5)), text);
         let twice = Encoding::lookup(&pairs(&[("a", 1.0), ("b", 1.0)]), Unknown::Refuse).unwrap();
         assert!(twice.reverse().is_none(), "two labels with one code have no way back");

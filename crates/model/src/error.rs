@@ -10,13 +10,13 @@ pub enum Error {
     #[error(transparent)]
     Pickle(#[from] foretell_pickle::Error),
 
-    /// The bytes are none of the kinds of file that are known.
+    /// The bytes are not a kind of file that is known.
     #[error(
         "not a model file that is known: it is neither a pickle, a joblib file, a skops file, an XGBoost model (JSON, \
          UBJSON, binary), nor a LightGBM model text; {}", begins(.start)
     )]
     UnknownFile {
-        /// The first bytes, in hexadecimal; none where the file begins as a text, which may be somebody's data.
+        /// The first bytes, in hexadecimal; `None` where the file begins as a text, which may be somebody's data.
         start: Option<String>,
     },
 
@@ -38,6 +38,79 @@ pub enum Error {
         place: String,
         /// What is missing or wrong.
         message: String,
+    },
+
+    /// The model was saved before it was fitted.
+    #[error("{}the model was saved before it was fitted", prefix(.place))]
+    Unfitted {
+        /// Path of the estimator; empty at the root.
+        place: String,
+    },
+
+    /// Two parts of an object that belong together have different lengths.
+    #[error("{}{found} {what} for {expected} {of}", prefix(.place))]
+    Counts {
+        /// Path of the object; empty at the root.
+        place: String,
+        /// How many there are.
+        found: usize,
+        /// Of what, in the plural.
+        what: &'static str,
+        /// How many there should be.
+        expected: usize,
+        /// For what, in the plural.
+        of: &'static str,
+    },
+
+    /// A position that leads outside of what it points into.
+    #[error("{}{what} is out of range", prefix(.place))]
+    OutOfRange {
+        /// Path of the object; empty at the root.
+        place: String,
+        /// What leads there: `column 7`.
+        what: String,
+    },
+
+    /// An estimator inside of another does not answer what that one asks.
+    #[error("{}{who} does not give {wanted}", prefix(.place))]
+    NoSuchAnswer {
+        /// Path of the estimator around it, or its own; empty at the root.
+        place: String,
+        /// Which estimator.
+        who: &'static str,
+        /// What it is asked for: `one number a row`.
+        wanted: &'static str,
+    },
+
+    /// A transformer stands where a predictor is needed, or the other way round.
+    #[error("{}{does}, where a {needed} is needed", prefix(.place))]
+    WrongRole {
+        /// Path of the estimator; empty at the root.
+        place: String,
+        /// What it does: `transforms`.
+        does: &'static str,
+        /// What is needed: `predictor`.
+        needed: &'static str,
+    },
+
+    /// A step names a column that the step before it does not give.
+    #[error("{}there is no column `{column}`", prefix(.place))]
+    NoSuchColumn {
+        /// Path of the object that names it.
+        place: String,
+        /// Its name.
+        column: String,
+    },
+
+    /// More of something than any honest file has.
+    #[error("{}more than {limit} {what}", prefix(.place))]
+    Limit {
+        /// Path of the object; empty at the root.
+        place: String,
+        /// What is limited, in the plural.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
     },
 
     /// A tree that could make predicting fail or never end.
@@ -133,6 +206,22 @@ fn prefix(place: &str) -> String {
 impl Error {
     pub(crate) fn state(place: impl Into<String>, message: impl Into<String>) -> Self {
         Error::State { place: place.into(), message: message.into() }
+    }
+
+    pub(crate) fn counts(
+        place: impl Into<String>,
+        (found, what): (usize, &'static str),
+        (expected, of): (usize, &'static str),
+    ) -> Self {
+        Error::Counts { place: place.into(), found, what, expected, of }
+    }
+
+    pub(crate) fn out_of_range(place: impl Into<String>, what: impl Into<String>) -> Self {
+        Error::OutOfRange { place: place.into(), what: what.into() }
+    }
+
+    pub(crate) fn no_such_answer(place: impl Into<String>, who: &'static str, wanted: &'static str) -> Self {
+        Error::NoSuchAnswer { place: place.into(), who, wanted }
     }
 
     pub(crate) fn missing_column<'a>(feature: &str, columns: impl Iterator<Item = &'a String>) -> Self {

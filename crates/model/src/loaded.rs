@@ -120,7 +120,7 @@ impl Loaded {
             (Step::Predict(step), Out::Answers(targets)) if !targets.table.is_empty() => {
                 (Box::new(Table(step)), targets.table)
             }
-            _ => return Err(Error::state(view.path(), "predicts, where a transformer is needed")),
+            _ => return Err(Error::WrongRole { place: view.path(), does: "predicts", needed: "transformer" }),
         };
         Ok(Transformer { step, out, report: self.report })
     }

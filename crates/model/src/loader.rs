@@ -78,11 +78,11 @@ impl<'o> Loader<'o> {
             return Err(Error::unsupported(view.path(), class.to_string(), (self.lookup.supported)()));
         };
         if self.depth >= NESTING {
-            return Err(Error::state(view.path(), format!("more than {NESTING} estimators inside each other")));
+            return Err(Error::Limit { place: view.path(), what: "estimators inside each other", limit: NESTING });
         }
         self.estimators = self.estimators.saturating_add(1);
         if self.estimators > ESTIMATORS {
-            return Err(Error::state(view.path(), format!("more than {ESTIMATORS} estimators")));
+            return Err(Error::Limit { place: view.path(), what: "estimators", limit: ESTIMATORS });
         }
         if self.version.is_none() {
             self.version = version_text(view)?;
@@ -161,7 +161,7 @@ impl<'o> Loader<'o> {
     pub(crate) fn charge(&mut self, view: &View<'_>, columns: usize) -> Result<(), Error> {
         self.columns = self.columns.saturating_add(columns);
         if self.columns > FEATURES {
-            return Err(Error::state(view.path(), format!("more than {FEATURES} columns put side by side")));
+            return Err(Error::Limit { place: view.path(), what: "columns put side by side", limit: FEATURES });
         }
         Ok(())
     }

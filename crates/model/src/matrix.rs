@@ -223,6 +223,20 @@ impl Matrix {
         }
     }
 
+    /// Some columns of the array that the library makes of the table first: in the type that all of its columns share.
+    pub(crate) fn select_of_array(&self, picked: &[usize]) -> Matrix {
+        if let Matrix::Frame(frame) = self {
+            let is_single = |array: &ArrayRef| array.data_type() == &DataType::Float32;
+            if frame.columns.iter().any(is_single)
+                && !frame.columns.iter().all(is_single)
+                && let Ok(dense) = self.clone().into_dense()
+            {
+                return Matrix::Dense(dense).select(picked);
+            }
+        }
+        self.select(picked)
+    }
+
     /// Whether the library would hold float32.
     pub(crate) fn is_narrow(&self) -> bool {
         match self {

@@ -65,7 +65,7 @@ impl Model {
     /// Scores rows. The columns are the features in the signature's order, of types that [`Signature::bind`] lets
     /// through; a column of another type has its rows refused.
     ///
-    /// The outputs are those of `signature().outputs(want)`; none where the model does not have what is wanted.
+    /// The outputs are those of `signature().outputs(want)`; there are none where the model does not have what is wanted.
     ///
     /// # Panics
     /// If the number of columns is not the number of features: a bug in the caller, never in the data.
@@ -105,7 +105,7 @@ impl Model {
     }
 }
 
-/// Which rows are refused; nothing where none is.
+/// Which rows are refused; `None` where none is.
 fn nulls(refusals: &[Refusal], rows: usize) -> Option<NullBuffer> {
     (!refusals.is_empty()).then(|| {
         let mut valid = BooleanBufferBuilder::new(rows);

@@ -23,7 +23,7 @@ impl Allow {
         allow
     }
 
-    /// What `module.name` may do; nothing where it is not listed.
+    /// What `module.name` may do; `None` where it is not listed.
     #[must_use]
     pub fn role(&self, module: &str, name: &str) -> Option<Role> {
         self.names.get(module)?.get(name).copied()

@@ -8,7 +8,7 @@ use crate::{Blob, Dtype, Id};
 pub struct Array {
     /// The dtype.
     pub dtype: Dtype,
-    /// The dimensions; none for a scalar.
+    /// The dimensions; empty for a scalar.
     pub shape: Vec<usize>,
     /// Whether the first index runs fastest in the bytes.
     pub fortran: bool,
@@ -25,7 +25,7 @@ pub enum Data {
     Objects(Box<[Id]>),
 }
 
-/// The number of elements; nothing where it overflows, zero dimensions left out of that.
+/// The number of elements; `None` where their product overflows, dimensions of 0 left out.
 pub(crate) fn count(shape: &[usize]) -> Option<usize> {
     let all = shape.iter().filter(|size| **size > 0).try_fold(1usize, |product, size| product.checked_mul(*size))?;
     if shape.contains(&0) { Some(0) } else { Some(all) }

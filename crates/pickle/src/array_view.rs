@@ -79,7 +79,7 @@ impl<'a> ArrayView<'a> {
         self.get_field(name).ok_or_else(|| self.view.error(ErrorKind::Missing(name.to_owned())))
     }
 
-    /// The same, or nothing where there is no such field.
+    /// The same, or `None` where there is no such field.
     #[must_use]
     pub fn get_field(&self, name: &str) -> Option<ArrayView<'a>> {
         let field = self.dtype.fields.iter().find(|field| field.name == name)?;
@@ -247,7 +247,7 @@ impl<'a> ArrayView<'a> {
     }
 }
 
-/// UCS-4 padded with zeros; nothing where a character does not exist.
+/// UCS-4 padded with zeros; `None` where a character does not exist.
 fn ucs4(bytes: &[u8], big: bool) -> Option<String> {
     let (chars, _) = bytes.as_chunks::<4>();
     let code = |four: &[u8; 4]| if big { u32::from_be_bytes(*four) } else { u32::from_le_bytes(*four) };

@@ -79,7 +79,7 @@ const STARTS: &[u8] = &[
 ];
 
 impl Container {
-    /// Looks at the first bytes; nothing where they belong to none of these.
+    /// Looks at the first bytes; `None` where they belong to none of these.
     #[must_use]
     pub fn sniff(bytes: &[u8]) -> Option<Container> {
         let magic = MAGIC.iter().find(|(magic, _)| bytes.starts_with(magic));

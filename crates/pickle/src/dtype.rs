@@ -78,7 +78,7 @@ impl Dtype {
     }
 }
 
-/// Reads numpy's code of a dtype; nothing for one that is not on the list (complex numbers, long doubles).
+/// Reads numpy's code of a dtype; `None` for one that is not on the list (complex numbers, long doubles).
 pub(crate) fn parse(code: &str) -> Option<Dtype> {
     let (big_endian, code) = match code.split_at_checked(1)? {
         (">", rest) => (true, rest),

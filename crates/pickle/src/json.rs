@@ -93,14 +93,14 @@ impl<'d> Json<'d> {
         self.text.get(range).unwrap_or("")
     }
 
-    /// The place of a text without escapes in the whole; nothing where it has some.
+    /// The place of a text without escapes in the whole; `None` where it has some.
     pub(crate) fn plain(&self, at: At) -> Option<Range<u64>> {
         let token = self.token(at);
         let inner = u64::from(token.start).saturating_add(1)..u64::from(token.end).saturating_sub(1);
         (token.kind == TokenKind::Text && !self.text(at).contains('\\')).then_some(inner)
     }
 
-    /// A text without its quotes and escapes; nothing where it is none, or has half a character.
+    /// A text without its quotes and escapes; `None` where it is not a text, or has half a character.
     pub(crate) fn string(&self, at: At) -> Option<Cow<'d, str>> {
         let inner = self.text(at).strip_prefix('"')?.strip_suffix('"')?;
         unescape(inner)

@@ -59,7 +59,7 @@ struct Literal<'t> {
 }
 
 impl<'t> Literal<'t> {
-    /// `{'descr': …, 'fortran_order': …, 'shape': …, }`, then spaces; nothing where it is something else.
+    /// `{'descr': …, 'fortran_order': …, 'shape': …, }`, then spaces; `None` where it is something else.
     fn header(&mut self) -> Result<Option<(Dtype, bool, Vec<usize>)>, ErrorKind> {
         let dtype = match self.take("{").and_then(|()| self.take("'descr':")).and_then(|()| self.dtype()) {
             Some(dtype) => dtype?,

@@ -5,7 +5,7 @@ macro_rules! opcodes {
     ($($name:ident = $byte:literal)*) => {
         $(pub(crate) const $name: u8 = $byte;)*
 
-        /// The name of an opcode; nothing where the byte is none.
+        /// The name of an opcode; `None` where the byte is not one.
         pub(crate) fn name(opcode: u8) -> Option<&'static str> {
             match opcode {
                 $($byte => Some(stringify!($name)),)*

@@ -35,7 +35,7 @@ impl View<'_> {
     }
 
     /// This value as a key in a path: `best`, and in brackets where it is not a plain word: `["St. Gallen"]`, `[3]`;
-    /// nothing for keys that no path can name.
+    /// `None` for keys that no path can name.
     #[must_use]
     pub fn as_step(&self) -> Option<String> {
         match self.as_text() {

@@ -110,7 +110,7 @@ impl<'d> Stream<'d> {
         Ok(())
     }
 
-    /// What is left of the open frame; nothing where none is open or it was read to its end.
+    /// What is left of the open frame; `None` where none is open or it was read to its end.
     pub(crate) fn left_in_frame(&self) -> Option<u64> {
         self.frame.map(|end| wide(end.saturating_sub(self.at))).filter(|left| *left > 0)
     }

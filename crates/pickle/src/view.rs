@@ -195,7 +195,7 @@ impl<'a> View<'a> {
         matches!(self.value(), Value::None)
     }
 
-    /// Nothing for Python's `None`.
+    /// `None` for the `None` of Python.
     #[must_use]
     pub fn some(self) -> Option<View<'a>> {
         if self.is_none() { None } else { Some(self) }
@@ -266,7 +266,7 @@ impl<'a> View<'a> {
         self.get_attr(name)?.ok_or_else(|| self.error(ErrorKind::Missing(name.to_owned())))
     }
 
-    /// An attribute that some versions do not write; nothing where it is missing or no state was written.
+    /// An attribute that some versions do not write; `None` where it is missing or no state was written.
     ///
     /// # Errors
     /// It is not an object.
@@ -409,7 +409,7 @@ impl<'a> View<'a> {
         (0..).zip(once).map(view).collect()
     }
 
-    /// The value of a text key in a dict; nothing where it is missing. Looks at every key: for large dicts take
+    /// The value of a text key in a dict; `None` where it is missing. Looks at every key: for large dicts take
     /// [`View::pairs`] once.
     ///
     /// # Errors

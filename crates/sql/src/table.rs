@@ -95,7 +95,7 @@ fn typed(texts: &Texts) -> Result<RecordBatch, StageError> {
     let (mut fields, mut columns): (Vec<Field>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
     for (index, (name, type_name)) in texts.columns.iter().enumerate() {
         if name.is_empty() || fields.iter().any(|field| field.name() == name) {
-            let message = format!("column {} has no name, or the name of another", index + 1);
+            let message = format!("column {} has no name, or the name of another", index.saturating_add(1));
             return Err(StageError::settings(message).remedy("give it one in the query (`AS`)"));
         }
         let data_type = type_of(type_name);

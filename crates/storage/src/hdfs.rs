@@ -149,7 +149,7 @@ impl Hdfs {
         HdfsWriter { hdfs: self.clone(), path, place, writer: Some(writer), length, block: None }
     }
 
-    /// Closes a synced file beside what follows; a draft that came to nothing is deleted then.
+    /// Closes a synced file in the background; a draft that is not needed is deleted then.
     async fn close_later(&self, mut writer: HdfsWriter, draft: Option<String>) {
         let (permit, this) = (self.closing.clone().acquire_owned().await, self.clone());
         self.background.spawn(async move {

@@ -19,6 +19,7 @@ mod hdfs;
 mod local;
 mod s3;
 mod scheme;
+mod settings;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,8 +27,9 @@ use std::sync::Arc;
 use foretell_connect::storage::{Error, ErrorKind, Local, Reading, Storage};
 
 pub use hdfs::Hdfs;
-pub use s3::{S3, S3Settings};
-pub use scheme::{Address, Open, Opened, Scheme, StorageSettings};
+pub use s3::S3;
+pub use scheme::{Address, Open, Opened, Scheme};
+pub use settings::{S3Settings, StorageSettings};
 
 /// Every kind of storage.
 pub const SCHEMES: &[Scheme] = &[local::SCHEME, hdfs::SCHEME, s3::SCHEME];

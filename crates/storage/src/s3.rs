@@ -8,13 +8,11 @@ use futures::StreamExt;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::path::Path;
 use object_store::{ClientOptions, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, RetryConfig};
-use schemars::JsonSchema;
-use serde::Deserialize;
 
-use foretell_connect::secret::Secret;
 use foretell_connect::storage::{Entry, Error, ErrorKind, Reader, Reading, Stat, file_name};
 
 use crate::scheme::{Opened, Scheme};
+use crate::settings::S3Settings;
 
 /// `s3://`, or `s3a://` as Hadoop writes it.
 pub(super) const SCHEME: Scheme = Scheme {
@@ -43,34 +41,6 @@ const RETRIES: RetryConfig = RetryConfig {
     max_retries: 5,
     retry_timeout: Duration::from_secs(60),
 };
-
-/// How S3 is reached.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct S3Settings {
-    /// The region. Default: `AWS_REGION`, else `us-east-1`.
-    #[serde(default)]
-    region: Option<String>,
-    /// The service's address, where it is not Amazon's: `https://minio.local:9000`.
-    #[serde(default)]
-    endpoint: Option<String>,
-    /// The access key's id. Default: `AWS_ACCESS_KEY_ID`.
-    #[serde(default)]
-    access_key_id: Option<String>,
-    /// The secret access key. Default: `AWS_SECRET_ACCESS_KEY`.
-    #[serde(default)]
-    secret_access_key: Option<Secret>,
-    /// The token of temporary credentials. Default: `AWS_SESSION_TOKEN`.
-    #[serde(default)]
-    session_token: Option<Secret>,
-    /// Whether the bucket stands in the path (`https://host/bucket/key`) and not in the host's name. Default: yes where
-    /// `endpoint` is given.
-    #[serde(default)]
-    path_style: Option<bool>,
-    /// Whether the bucket is read without credentials.
-    #[serde(default)]
-    anonymous: bool,
-}
 
 /// One bucket.
 #[derive(Debug, Clone)]
@@ -208,7 +178,7 @@ impl Reading for S3 {
                 Err(error) => return Err(convert(&self.url(path), error)),
             }
         }
-        // A folder is a name that others begin with.
+        // S3 has no folders: a prefix of other names counts as one.
         match self.store.list(Some(&key)).next().await {
             Some(Ok(_)) => Ok(Some(Stat { folder: true, ..Stat::default() })),
             Some(Err(error)) => Err(convert(&self.url(path), error)),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use foretell_connect::storage::path::clean;
 use foretell_connect::storage::{Error, Reading, Storage};
 
-use crate::s3::S3Settings;
+use crate::settings::StorageSettings;
 
 /// A kind of storage.
 pub struct Scheme {
@@ -42,13 +42,6 @@ impl Address<'_> {
     pub fn path(&self) -> String {
         clean(&format!("/{}", self.rest))
     }
-}
-
-/// What kinds of storage need to know beside the address; a kind without settings needs nothing here.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct StorageSettings {
-    /// How S3 is reached.
-    pub s3: S3Settings,
 }
 
 /// A storage as it is opened.

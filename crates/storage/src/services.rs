@@ -96,23 +96,23 @@ async fn what_was_synced_is_read_though_nobody_closed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_of_many_blocks_grow_fast() {
-    // The second piece ends with a block of the tests' HDFS.
-    const PIECES: [usize; 12] =
+    // The second part ends with a block of the tests' HDFS.
+    const PARTS: [usize; 12] =
         [1 << 20, 3 << 20, 9, 700_001, 700_001, 700_001, 700_001, 700_001, 700_001, 700_001, 9 << 20, 1];
     let (storage, root, _) = places().remove(1);
     storage.mkdirs(&root).await.unwrap();
-    let piece = |number: usize| vec![number as u8; PIECES[number]];
+    let part = |number: usize| vec![number as u8; PARTS[number]];
     let write = |file: usize| {
         let (storage, path) = (storage.clone(), format!("{root}/{file}"));
         tokio::spawn(async move {
             let mut writer = storage.writer(&path).await.unwrap();
-            for number in 0..PIECES.len() {
-                writer.write(piece(number).into()).await.unwrap();
+            for number in 0..PARTS.len() {
+                writer.write(part(number).into()).await.unwrap();
             }
             writer.sync().await.unwrap();
             writer.close().await.unwrap();
             let bytes = storage.read(&path).await.unwrap();
-            assert!(bytes.iter().eq((0..PIECES.len()).flat_map(piece).collect::<Vec<_>>().iter()), "{path}");
+            assert!(bytes.iter().eq((0..PARTS.len()).flat_map(part).collect::<Vec<_>>().iter()), "{path}");
         })
     };
     for written in (0..4).map(write).collect::<Vec<_>>() {

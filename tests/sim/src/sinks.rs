@@ -86,6 +86,12 @@ impl Target {
         }
     }
 
+    /// Nobody of before writes any more.
+    pub(crate) fn fence(&mut self) {
+        self.epochs.values_mut().for_each(|epoch| *epoch += 1);
+        self.lease += 1;
+    }
+
     /// What a backup puts back; numbers of owners go on.
     pub(crate) fn restore(&mut self, backup: &Target) {
         self.rows.clone_from(&backup.rows);
@@ -134,6 +140,16 @@ impl World {
         let entries = self.targets[commit.target].progress.get(&commit.sink);
         let next = |range: &Range| entries.and_then(|entries| entries.get(&range.partition.index)).map(|e| e.next);
         commit.ranges.iter().all(|range| next(range) == Some(range.from))
+    }
+
+    /// Whether a plan is stored that begins where one of these does.
+    fn has_plans_of(&self, commit: &Commit) -> bool {
+        let entries = self.targets[commit.target].progress.get(&commit.sink);
+        let kept = entries.into_iter().flatten().flat_map(|(_, entry)| &entry.plans);
+        let kept: Vec<&Range> = kept.map(|part| &part.range).collect();
+        let new = commit.retention.iter().flat_map(|retention| &retention.parts);
+        new.into_iter()
+            .any(|part| kept.iter().any(|k| k.partition == part.range.partition && k.from == part.range.from))
     }
 
     /// Rows, positions and plans in one act.
@@ -190,6 +206,8 @@ pub(crate) struct SimSink {
     staged: Vec<RecordBatch>,
     /// Of fences: our producers' numbers.
     epochs: BTreeMap<i32, u64>,
+    /// Of fences: where we are, as the claim read it; nothing else is compared.
+    ledger: BTreeMap<i32, i64>,
     /// Of numbered logs: how many records we know.
     known: usize,
     /// Of numbered logs: partitions that another claimed since.
@@ -210,6 +228,7 @@ impl SimSink {
             atomic,
             staged: Vec::new(),
             epochs: BTreeMap::new(),
+            ledger: BTreeMap::new(),
             known: 0,
             lost: BTreeSet::new(),
             lease: 0,
@@ -389,6 +408,9 @@ impl SimSink {
         if !fits {
             return Err(StageError::fenced("compare and set: another wrote"));
         }
+        if self.context.with(|world| world.is(Mutant::KeptPlansAreInsertedTwice) && world.has_plans_of(&commit)) {
+            return Err(StageError::settings("a key that is there already"));
+        }
         let commit = if early { Commit { rows: Rows::new(), ..commit } } else { commit };
         self.context.pause("statements").await;
         let fate = self.context.fate(self.service());
@@ -445,16 +467,19 @@ impl SimSink {
                     epochs.contains_key(index) && world.targets[target].epochs.get(index) == epochs.get(index)
                 })
             };
-            if !self.context.with(|world| ours(world) && (world.fits(&part) || world.is(Mutant::NothingIsCompared))) {
+            let follows = |range: &Range| self.ledger.get(&range.partition.index) == Some(&range.from);
+            let follows = part.ranges.iter().all(follows);
+            if !self.context.with(|world| ours(world) && (follows || world.is(Mutant::NothingIsCompared))) {
                 return Err(StageError::fenced("another producer"));
             }
+            let reached: Vec<(i32, i64)> = part.ranges.iter().map(|range| (range.partition.index, range.to)).collect();
             self.context.pause("end the transaction").await;
             let fate = self.context.fate(self.service());
             if fate == Fate::Later {
                 let after = Duration::from_millis(self.context.with(|world| world.random.u64(1..3_000)));
                 self.context.sim.later(after, move |world| {
                     // The coordinator takes it from the newest producer only.
-                    if ours(world) && world.fits(&part) {
+                    if ours(world) {
                         world.apply(&part);
                     }
                 });
@@ -467,6 +492,7 @@ impl SimSink {
                 }
                 taken
             })?;
+            self.ledger.extend(reached);
         }
         Ok(())
     }
@@ -595,6 +621,7 @@ impl Sink for SimSink {
             true if early.len() == claims.len() => early,
             _ => self.checkpoints(world, Some(claims)),
         });
+        self.ledger = held.iter().map(|held| (held.partition.index, held.next)).collect();
         Ok(held)
     }
 

@@ -71,6 +71,8 @@ pub(crate) struct World {
     pub(crate) transactions: BTreeMap<u64, Transaction>,
     /// Services that are away, until when; `None` is the source.
     pub(crate) away: BTreeMap<Option<usize>, Instant>,
+    /// Services that one life alone does not reach, until when.
+    pub(crate) cut: BTreeMap<(usize, Option<usize>), Instant>,
     /// Every edition that there was, by the name of its recipe.
     pub(crate) editions: BTreeMap<String, Edition>,
     pub(crate) checker: Checker,
@@ -97,6 +99,7 @@ impl World {
             targets: Vec::new(),
             transactions: BTreeMap::new(),
             away: BTreeMap::new(),
+            cut: BTreeMap::new(),
             editions: BTreeMap::new(),
             checker: Checker::default(),
             history: VecDeque::new(),
@@ -145,8 +148,9 @@ impl World {
         self.lives[life].killed.notify_one();
     }
 
-    fn is_away(&mut self, service: Option<usize>) -> bool {
-        self.away.get(&service).is_some_and(|until| *until > Instant::now())
+    fn is_away(&self, life: usize, service: Option<usize>) -> bool {
+        let away = [self.away.get(&service), self.cut.get(&(life, service))];
+        away.into_iter().flatten().any(|until| *until > Instant::now())
     }
 }
 
@@ -230,7 +234,7 @@ impl Context {
     pub(crate) fn answer(&self, service: Option<usize>, what: &str) -> Result<(), StageError> {
         self.with(|world| {
             let errors = world.faults.errors;
-            if world.is_away(service) || world.once_in(errors) {
+            if world.is_away(self.life, service) || world.once_in(errors) {
                 world.note(format!("life {} {what}: away", self.life));
                 return Err(StageError::unavailable(format!("{what}: away")));
             }
@@ -242,7 +246,7 @@ impl Context {
     pub(crate) fn fate(&self, service: Option<usize>) -> Fate {
         self.with(|world| {
             let errors = world.faults.errors;
-            if world.is_away(service) {
+            if world.is_away(self.life, service) {
                 return Fate::Before;
             }
             if !world.once_in(errors / 2) {

@@ -45,7 +45,7 @@ pub trait Reader: Send + Sync {
 pub trait Storage: Reading {
     /// Puts a whole file where none is: after `Ok` it is there and survives a crash; after
     /// [`Exists`](ErrorKind::Exists) and [`Missing`](ErrorKind::Missing) (no such folder) it is not; after any other
-    /// error either. Nobody ever sees a part of it.
+    /// error it may be there or not. Nobody ever sees a part of it.
     async fn create_new(&self, path: &str, bytes: Bytes) -> Result<(), Error>;
 
     /// Everything that was synced to a file. On HDFS a file that is still open hides its last block, so it is waited
@@ -55,7 +55,7 @@ pub trait Storage: Reading {
     /// Bytes `[from, to)` of a file that is not open.
     async fn read_range(&self, path: &str, from: u64, to: u64) -> Result<Bytes, Error>;
 
-    /// Deletes a file, or a folder with all that is in it. Nothing there is no error.
+    /// Deletes a file, or a folder with all that is in it. It is not an error where nothing is there.
     async fn delete(&self, path: &str) -> Result<(), Error>;
 
     /// Moves a file to a name that must be free.
@@ -84,7 +84,7 @@ pub trait Storage: Reading {
     /// Checks, without leaving a trace, that a folder (or the nearest one above it that exists) can be written.
     async fn check_folder(&self, folder: &str) -> Result<(), Error>;
 
-    /// Whether closing a file takes long enough to be done beside the next write.
+    /// Whether closing a file takes long enough to be done in the background of the next write.
     fn slow_close(&self) -> bool;
 
     /// Waits for what goes on in the background.
@@ -102,6 +102,17 @@ pub trait Writer: Send + Sync {
 
     /// Ends the file. Implies nothing about durability: `sync` first.
     async fn close(&mut self) -> Result<(), Error>;
+}
+
+/// What is in a folder, by name; empty where the folder is not there.
+///
+/// # Errors
+/// The folder cannot be read.
+pub async fn list_if_there<S: Reading + ?Sized>(storage: &S, folder: &str) -> Result<Vec<Entry>, Error> {
+    match storage.list(folder).await {
+        Err(error) if error.kind == ErrorKind::Missing => Ok(Vec::new()),
+        listed => listed,
+    }
 }
 
 /// One entry of a folder.

@@ -103,7 +103,7 @@ pub fn escape(text: &str) -> String {
     name
 }
 
-/// What [`escape`] made a name of; none where that was cut.
+/// The text that [`escape`] made a name of; `None` where the name was cut.
 pub fn unescape(name: &str) -> Option<String> {
     let mut text = Vec::with_capacity(name.len());
     let mut bytes = name.bytes();

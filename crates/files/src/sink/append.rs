@@ -27,7 +27,7 @@ use tokio::time::{Duration, Instant, sleep};
 use super::encode::Encode;
 use super::progress::{Progress, Shape, StoredClaim};
 use super::wal::{self, FORMAT, Frame, Snapshot};
-use foretell_connect::storage::{Error, ErrorKind, Storage, Writer};
+use foretell_connect::storage::{Error, ErrorKind, Storage, Writer, list_if_there};
 
 /// The owner of what this sink holds: there is one writer, so one name does.
 const TOKEN: &str = "append";
@@ -41,7 +41,7 @@ pub(super) struct Append {
     /// The number of the last sidecar that this sink began, or tried to.
     number: Option<u64>,
     lock: Option<Box<dyn Send + Sync>>,
-    /// Of the claim that holds; none before it and after an error.
+    /// Of the current claim; `None` before it and after an error.
     open: Option<Open>,
 }
 
@@ -114,16 +114,11 @@ impl Append {
 
     /// The numbers of the sidecars that are there, ascending.
     async fn numbers(&self) -> Result<Vec<u64>, Error> {
-        match self.setup.storage.list(&self.setup.hidden).await {
-            Ok(entries) => {
-                let number = |name: &str| name.strip_suffix(".wal")?.parse().ok();
-                let mut numbers: Vec<u64> = entries.iter().filter_map(|entry| number(&entry.name)).collect();
-                numbers.sort_unstable();
-                Ok(numbers)
-            }
-            Err(error) if error.kind == ErrorKind::Missing => Ok(Vec::new()),
-            Err(error) => Err(error),
-        }
+        let number = |name: &str| name.strip_suffix(".wal")?.parse().ok();
+        let entries = list_if_there(&*self.setup.storage, &self.setup.hidden).await?;
+        let mut numbers: Vec<u64> = entries.iter().filter_map(|entry| number(&entry.name)).collect();
+        numbers.sort_unstable();
+        Ok(numbers)
     }
 
     /// What the last sidecar (below a number, which then is taken from its writer) says, and its last frame's data.

@@ -31,7 +31,7 @@ use tokio::task::JoinSet;
 use super::encode::Encode;
 use super::log::{Act, Log, Move, Outcome, Staged};
 use super::progress::Shape;
-use foretell_connect::storage::{ErrorKind, Storage, Writer, escape, unescape};
+use foretell_connect::storage::{ErrorKind, Storage, Writer, escape, list_if_there, unescape};
 
 /// Files on their way into view at once: at half a second each, as many commits a second as make sense.
 const MOVING: usize = 32;
@@ -50,7 +50,7 @@ pub(super) struct Files {
     encoder: Box<dyn Encode>,
     success: Option<String>,
     log: Log,
-    /// Of the claim that holds; none before it and after an error.
+    /// Of the current claim; `None` before it and after an error.
     claimed: Option<Current>,
     /// What was written of the batch that is under way.
     staged: Option<StagedFile>,
@@ -147,11 +147,8 @@ impl Files {
     }
 
     async fn names(&self, folder: &str) -> Result<Vec<String>, StageError> {
-        match self.storage.list(folder).await {
-            Ok(entries) => Ok(entries.into_iter().map(|entry| entry.name).collect()),
-            Err(error) if error.kind == ErrorKind::Missing => Ok(Vec::new()),
-            Err(error) => Err(error.into()),
-        }
+        let entries = list_if_there(&*self.storage, folder).await?;
+        Ok(entries.into_iter().map(|entry| entry.name).collect())
     }
 
     fn staging(&self, token: &str) -> String {
@@ -178,7 +175,7 @@ impl Files {
         Ok(cleared)
     }
 
-    /// Brings a committed file into view, at once or beside what follows.
+    /// Moves a committed file into view, at once or in the background.
     async fn reveal(&mut self, mut writer: Box<dyn Writer>, from: String, file: &Move) -> Result<(), StageError> {
         let Some(claimed) = &mut self.claimed else { return Ok(()) };
         let to = format!("{}/{}", self.folder, file.to);
@@ -258,7 +255,7 @@ impl Files {
         }
     }
 
-    /// The batch's file with its last rows, synced, where nobody sees it; none of a batch without rows.
+    /// The batch's file with its last rows, synced, where nobody sees it; `None` for a batch without rows.
     async fn stage(&mut self, rows: &RecordBatch, token: &str) -> Result<Option<StagedFile>, StageError> {
         if rows.num_rows() > 0 {
             self.add(rows, token).await?;

@@ -17,7 +17,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use super::progress::{Progress, Shape, StoredClaim, StoredRetention};
-use foretell_connect::storage::{Error, ErrorKind, Storage};
+use foretell_connect::storage::{Error, ErrorKind, Storage, list_if_there};
 
 /// Records a segment: small enough to be read at every start, large enough that snapshots are rare.
 const SEGMENT: u64 = 64;
@@ -201,11 +201,8 @@ impl Log {
     }
 
     async fn names(&self, folder: &str) -> Result<Vec<String>, Error> {
-        match self.storage.list(folder).await {
-            Ok(entries) => Ok(entries.into_iter().map(|entry| entry.name).collect()),
-            Err(error) if error.kind == ErrorKind::Missing => Ok(Vec::new()),
-            Err(error) => Err(error),
-        }
+        let entries = list_if_there(&*self.storage, folder).await?;
+        Ok(entries.into_iter().map(|entry| entry.name).collect())
     }
 
     async fn read(&self, number: u64) -> Result<Option<Record>, StageError> {

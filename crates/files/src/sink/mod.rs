@@ -2,7 +2,7 @@
 //!
 //! `mode: files` gives whole files that are in view only when committed (`files.rs`), `mode: append` one growing file
 //! with one writer (`append.rs`). Both store positions and plans in the same act as the rows, in a folder `_foretell`
-//! beside them, which Hadoop's tools, Spark and the like pass over.
+//! beside them, which Hadoop's tools and Spark pass over.
 //!
 //! Measured with batches of 100 rows on two cores, everything on one machine (p50, in ms; claims take as long as a few
 //! commits): local files 2, local append 1, HDFS files 33, HDFS append 4. Closing each HDFS file before its commit
@@ -214,7 +214,7 @@ impl SinkSettings for Settings {
             (Mode::Files, false) => Sharing::Machine,
             (Mode::Append, _) => Sharing::Single,
         };
-        // What is written piece by piece must be the same file: lines, as they are.
+        // A file that is written slice by slice must be the same as one that is written at once: lines, as they are.
         let lines = self
             .resolve()
             .is_ok_and(|resolved| resolved.format != Format::Parquet && resolved.compression == Compression::None);

@@ -7,7 +7,7 @@
     reason = "texts of at most seven bytes in a word, and a table that is made while compiling"
 )]
 
-/// A text of at most seven bytes, the first one lowest, and in the highest byte how many there are; none is any other.
+/// A text of at most seven bytes, the first one lowest, and in the highest byte how many there are. Zero stands for any other text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Short(u64);
 

@@ -22,7 +22,7 @@ use super::text::{BEGIN, Shape, Text};
 use foretell_connect::storage::Reader;
 use foretell_decode::check_file;
 
-/// Blocks that wait for the worker, beside the one at hand and the one being read.
+/// Blocks that wait for the worker, besides the one that it has and the one being read.
 const AHEAD: usize = 1;
 
 /// Some records of an entry.

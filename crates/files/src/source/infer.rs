@@ -31,7 +31,7 @@ const FURTHER: u64 = 1 << 18;
 const RECORDS: usize = 20_000;
 /// This many files are looked at, from the first to the last.
 const FILES: usize = 8;
-/// And so many while none of them has a value.
+/// And this many as long as none of them has a value.
 const MOST_FILES: usize = 100;
 
 /// A name and a type each.

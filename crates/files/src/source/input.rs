@@ -37,7 +37,7 @@ struct Raw {
     reader: Box<dyn Reader>,
     at: u64,
     size: u64,
-    /// What was read and not yet taken, where it is taken in small pieces.
+    /// What was read and not yet taken, where it is taken a few bytes at a time.
     rest: io::Cursor<Vec<u8>>,
 }
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::settings::ReadOptions;
 use foretell_connect::machine;
 use foretell_connect::storage::path::one_spelling;
-use foretell_connect::storage::{ErrorKind, Storage, file_name, parent};
+use foretell_connect::storage::{ErrorKind, Storage, file_name, list_if_there, parent};
 
 /// Raised when records change their meaning.
 const FORMAT: u32 = 1;
@@ -151,11 +151,7 @@ impl Manifest {
 
     /// Reads the records that were put since. Says who else put one.
     async fn read_on(&mut self) -> Result<Option<Run>, StageError> {
-        let names = match self.storage.list(&self.folder).await {
-            Ok(entries) => entries,
-            Err(error) if error.kind == ErrorKind::Missing => Vec::new(),
-            Err(error) => return Err(error.into()),
-        };
+        let names = list_if_there(&*self.storage, &self.folder).await?;
         let number = |name: &str| name.strip_suffix(".json")?.parse::<u64>().ok();
         let mut numbers: Vec<u64> = names.iter().filter_map(|entry| number(&entry.name)).collect();
         numbers.retain(|number| *number >= self.next);
@@ -232,12 +228,7 @@ impl Manifest {
     pub(super) async fn others(&self) -> Result<Vec<Known>, StageError> {
         let (above, own) = (parent(&self.folder), file_name(&self.folder));
         let mut others = Vec::new();
-        let entries = match self.storage.list(above).await {
-            Ok(entries) => entries,
-            Err(error) if error.kind == ErrorKind::Missing => Vec::new(),
-            Err(error) => return Err(error.into()),
-        };
-        for entry in entries {
+        for entry in list_if_there(&*self.storage, above).await? {
             if entry.name != own && entry.stat.folder {
                 let folder = format!("{above}/{}", entry.name);
                 others.push(Manifest::read(self.storage.clone(), folder, self.known.partitions).await?.known);
@@ -249,11 +240,7 @@ impl Manifest {
     /// What was noted with commits.
     pub(super) async fn notes(&self) -> Result<Vec<String>, StageError> {
         let folder = format!("{}/{NOTES}", self.folder);
-        let entries = match self.storage.list(&folder).await {
-            Ok(entries) => entries,
-            Err(error) if error.kind == ErrorKind::Missing => return Ok(Vec::new()),
-            Err(error) => return Err(error.into()),
-        };
+        let entries = list_if_there(&*self.storage, &folder).await?;
         let mut notes = Vec::with_capacity(entries.len());
         for entry in entries {
             let bytes = self.storage.read(&format!("{folder}/{}", entry.name)).await?;

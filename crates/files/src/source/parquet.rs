@@ -93,7 +93,7 @@ impl RowGroups {
         self.footer.schema()
     }
 
-    /// The next rows and the number of the first; none at the end.
+    /// The next rows and the number of the first; `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<(RecordBatch, i64)>, StageError> {
         loop {
             if let Some(batch) = self.batches.as_mut().and_then(Iterator::next) {
@@ -150,7 +150,7 @@ pub(super) fn rows_before(metadata: &ParquetMetaData, from: u64) -> i64 {
     within(metadata, (0, from)).into_iter().map(|group| metadata.row_group(group).num_rows()).sum()
 }
 
-/// The pieces of a file that were fetched.
+/// The parts of a file that were fetched.
 #[derive(Clone)]
 struct Chunks {
     size: u64,

@@ -52,7 +52,7 @@ pub(super) struct Cursor {
 
 impl Cursor {
     pub(super) fn new(mut block: Block) -> Cursor {
-        // The array is made once; pieces of it cost nothing.
+        // The array is made once; slices of it cost nothing.
         let values = match &mut block.content {
             Content::Lines(lines) => {
                 let offsets = OffsetBuffer::new(ScalarBuffer::from(std::mem::take(&mut lines.offsets)));

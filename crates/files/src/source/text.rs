@@ -103,7 +103,7 @@ impl Text {
         self.done
     }
 
-    /// The next records; none at the end.
+    /// The next records; `None` at the end.
     ///
     /// # Errors
     /// The file is away, changed or damaged; a line that is too long to be one, by its number.
@@ -201,7 +201,7 @@ impl Text {
         Ok((lines.len() > 0).then_some(lines))
     }
 
-    /// Fails where the file's first bytes say that it is not text, or none of lines.
+    /// Fails where the file's first bytes say that it is not a text, or not one of lines.
     fn check_begin(&self, data: &[u8], ended: bool) -> Result<(), StageError> {
         let lines = self.shape.blank || self.elements.is_some() || !(ended || data.len() >= STEP);
         let checked = magic::no_text(data.get(..HEAD).unwrap_or(data));

@@ -12,7 +12,8 @@ use super::collected::Collected;
 use super::collector::{CollectEnd, Collector};
 use super::compute::concat_records;
 use super::dispatcher::Dispatcher;
-use super::operators::{Operators, in_part, no_way_on};
+use super::leftover::Parts;
+use super::operators::{Operators, in_part};
 use super::output::Output;
 use super::planner::{Planner, empty_records};
 use super::reader::{EpochEnd, Replayed};
@@ -41,8 +42,8 @@ impl BatchLoop<'_> {
             Trigger::Continuous | Trigger::AvailableNow => None,
         };
         loop {
-            while let Some((plan, whole)) = self.planner.next_leftover() {
-                if let Some(end) = self.again(plan, whole).await? {
+            while let Some((plan, parts)) = self.planner.next_leftover() {
+                if let Some(end) = self.again(plan, parts).await? {
                     return Ok(end);
                 }
                 if self.shared.stop.is_cancelled() || self.shutdown.is_cancelled() {
@@ -50,7 +51,9 @@ impl BatchLoop<'_> {
                 }
             }
             if self.planner.is_stuck() {
-                return Err(no_way_on());
+                warn!("leftover batches wait for each other: the records of one are taken as new");
+                self.planner.leftover.forget();
+                continue;
             }
             if self.slices() && self.planner.level() {
                 self.collector.reader.cap(BTreeMap::new());
@@ -78,16 +81,17 @@ impl BatchLoop<'_> {
         }
     }
 
-    /// Makes a leftover batch again. `whole`: whether the plan has all parts that it was made with. Returns how the epoch
-    /// ends, if it does.
-    async fn again(&mut self, plan: Plan, whole: bool) -> Result<Option<EpochEnd>, StageError> {
+    /// Makes a leftover batch again, if its parts suffice. Returns how the epoch ends, if it does.
+    async fn again(&mut self, mut plan: Plan, parts: Parts) -> Result<Option<EpochEnd>, StageError> {
         let scope = self.operators.scope(&plan.recipe)?;
-        if scope == Scope::Batch && !is_broken(BrokenStep::BatchesAreReplayedInPart) {
-            if !self.planner.alone {
+        if scope != Scope::Record && !is_broken(BrokenStep::BatchesAreReplayedInPart) {
+            if scope == Scope::Batch && parts == Parts::Elsewhere {
                 return Err(in_part(&plan));
             }
-            if !whole {
-                // The rest of it was given up, is gone from the log, or lies before where a sink began.
+            let ranges = plan.ranges.len();
+            plan.ranges.retain(|range| !self.planner.cuts(range));
+            let gone = parts == Parts::Gone || plan.ranges.len() < ranges;
+            if plan.ranges.is_empty() || (scope == Scope::Batch && gone) {
                 warn!(batch = plan.id, "it cannot be made again as a whole: its records are taken as new");
                 return Ok(None);
             }

@@ -60,8 +60,6 @@ struct EpochStart {
     /// By sink, by partition: where the plans that are stored there end.
     plans: Vec<BTreeMap<Partition, i64>>,
     leftover: Leftover,
-    /// Whether the worker has all partitions; asked only where plans are left over.
-    alone: bool,
 }
 
 impl Epoch<'_> {
@@ -106,7 +104,6 @@ impl Epoch<'_> {
                 ends: start.bounds.iter().map(|bound| (bound.partition.clone(), bound.end)).collect(),
                 last_time: start.leftover.last_time().unwrap_or_default(),
                 leftover: start.leftover,
-                alone: start.alone,
             },
             operators: Operators::new(self.factory, self.settings, shapes, self.stats.clone()),
             dispatcher,
@@ -157,17 +154,17 @@ impl Epoch<'_> {
         }
         let known_sinks = KnownSinks::read(&self.source.notes().await?);
         let mut bounds = self.source.bounds(self.partitions).await?;
-        let held = start::held(sinks, &bounds, *self.fresh).await?;
-        start::refresh(&mut *self.source, &mut bounds, &held).await?;
-        start::check_all(sinks, &bounds, &held)?;
-        known_sinks.check_homes(sinks, &bounds, &held)?;
-        known_sinks.check_lost(sinks, &self.settings.pipeline, (&mut *self.source, &bounds), &held).await?;
+        let stored = start::held(sinks, &bounds, *self.fresh).await?;
+        start::refresh(&mut *self.source, &mut bounds, &stored).await?;
+        start::check_all(sinks, &bounds, &stored)?;
+        known_sinks.check_homes(sinks, &bounds, &stored)?;
+        known_sinks.check_lost(sinks, &self.settings.pipeline, (&mut *self.source, &bounds), &stored).await?;
         let known = KnownLog {
             topics: &self.settings.known_topics,
             partitions: self.at_begin,
             in_group: known_sinks.without_positions(),
         };
-        let claims = start::claims(sinks, &bounds, &held, &known);
+        let claims = start::claims(sinks, &bounds, &stored, &known);
         let mut held = try_join_all(sinks.iter_mut().zip(&claims).map(|(sink, claims)| claim(sink, claims))).await?;
         if *self.fresh {
             for index in start::renew(sinks, &bounds, &held).await? {
@@ -188,15 +185,14 @@ impl Epoch<'_> {
             in_step(sinks, &next)?;
         }
         let lowest = lowest(&next);
-        let leftover = Leftover::new(&held, &lowest);
-        let alone = leftover.len() == 0 || self.partitions.len() >= self.source.partitions().await?;
+        let leftover = Leftover::new(&held, &lowest, &stored);
         let seek: Vec<Position> =
             lowest.iter().map(|(partition, next)| Position { partition: partition.clone(), next: *next }).collect();
         self.source.seek(&seek).await?;
         *self.fresh = false;
         info!(worker = self.settings.worker, partitions = self.partitions.len(), leftover = leftover.len(), "claimed");
         let plans = held.iter().map(|checkpoints| plans(checkpoints)).collect();
-        Ok(ClaimOutcome::Claimed(EpochStart { bounds, claims, next, leader, plans, leftover, alone }))
+        Ok(ClaimOutcome::Claimed(EpochStart { bounds, claims, next, leader, plans, leftover }))
     }
 }
 

@@ -8,14 +8,25 @@ use crate::{Checkpoint, Partition, Plan, PlanPart};
 /// The time and the id of a plan.
 type Name = (i64, String);
 
+/// What became of the parts of a leftover plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Parts {
+    /// These are all.
+    All,
+    /// Others are of partitions that another worker has.
+    Elsewhere,
+    /// Others were given up, are gone from the log, or lie before where a sink began.
+    Gone,
+}
+
 /// By partition, the parts that lie above the lowest sink; none overlaps another.
 #[derive(Debug, Default)]
 pub(super) struct Leftover {
     pending: BTreeMap<Partition, VecDeque<PlanPart>>,
     /// How many parts of each plan wait.
     waiting: BTreeMap<Name, usize>,
-    /// How many parts each plan has.
-    all: BTreeMap<Name, usize>,
+    /// How many parts each plan has, and whether some are of partitions that another worker has.
+    all: BTreeMap<Name, (usize, bool)>,
 }
 
 fn name(part: &PlanPart) -> Name {
@@ -24,8 +35,9 @@ fn name(part: &PlanPart) -> Name {
 
 impl Leftover {
     /// What is kept above the lowest positions, by whichever sink; of parts that contradict each other the one that
-    /// begins first, or is kept by the first sink, counts.
-    pub(super) fn new(held: &[Vec<Checkpoint>], lowest: &BTreeMap<Partition, i64>) -> Self {
+    /// begins first, or is kept by the first sink, counts. `stored`: what sinks had before they were claimed, of any
+    /// partition.
+    pub(super) fn new(held: &[Vec<Checkpoint>], lowest: &BTreeMap<Partition, i64>, stored: &[Vec<Checkpoint>]) -> Self {
         let mut leftover = Leftover::default();
         let held = if is_broken(BrokenStep::PlansOfTheLeaderOnly) { &held[..1] } else { held };
         for (partition, low) in lowest {
@@ -50,10 +62,12 @@ impl Leftover {
             }
         }
         // Those that no sink lacks any more count, too.
-        let all = held.iter().flatten().flat_map(|checkpoint| &checkpoint.plans);
+        let all = held.iter().chain(stored).flatten().flat_map(|checkpoint| &checkpoint.plans);
         let all: BTreeSet<_> = all.map(|part| (name(part), &part.range.partition)).collect();
-        for (name, _) in all {
-            *leftover.all.entry(name).or_default() += 1;
+        for (name, partition) in all {
+            let (parts, elsewhere) = leftover.all.entry(name).or_default();
+            *parts += 1;
+            *elsewhere |= !lowest.contains_key(partition);
         }
         leftover
     }
@@ -73,10 +87,10 @@ impl Leftover {
         self.pending.get(partition)?.front().map(|part| part.range.from)
     }
 
-    /// The earliest plan all of whose parts come next, and whether these are all its parts; `None` while what lies below
+    /// The earliest plan all of whose parts come next, and what became of its other parts; `None` while what lies below
     /// some of them is not done. `at`: the next offset that no batch has yet. `waits`: partitions of which nothing may
     /// come yet.
-    pub(super) fn next(&mut self, at: &BTreeMap<Partition, i64>, waits: &BTreeSet<Partition>) -> Option<(Plan, bool)> {
+    pub(super) fn next(&mut self, at: &BTreeMap<Partition, i64>, waits: &BTreeSet<Partition>) -> Option<(Plan, Parts)> {
         let at = |partition: &Partition| at.get(partition).copied().unwrap_or(i64::MAX);
         let done: Vec<Partition> = self.pending.keys().cloned().collect();
         for partition in done {
@@ -99,8 +113,19 @@ impl Leftover {
         // Plans that wait for each other are of sinks whose histories differ: they are replayed in parts.
         let (_, partitions) = whole.or_else(|| if gaps { None } else { ready.iter().next() })?;
         let parts: Vec<PlanPart> = partitions.clone().iter().filter_map(|partition| self.pop(partition)).collect();
-        let all = parts.first().is_some_and(|part| self.all.get(&name(part)) == Some(&parts.len()));
-        Some((Plan::assemble(parts).into_iter().next()?, all))
+        let found = match self.all.get(&name(parts.first()?)) {
+            Some((all, _)) if *all == parts.len() => Parts::All,
+            Some((_, true)) => Parts::Elsewhere,
+            _ => Parts::Gone,
+        };
+        Some((Plan::assemble(parts).into_iter().next()?, found))
+    }
+
+    /// Gives the part up that comes next in some partition.
+    pub(super) fn forget(&mut self) {
+        if let Some(partition) = self.pending.keys().next().cloned() {
+            self.pop(&partition);
+        }
     }
 
     fn pop(&mut self, partition: &Partition) -> Option<PlanPart> {

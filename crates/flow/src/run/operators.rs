@@ -222,15 +222,6 @@ pub(super) fn in_part(plan: &Plan) -> StageError {
     )
 }
 
-/// Positions between which no batch leads any more.
-pub(super) fn no_way_on() -> StageError {
-    StageError::state(
-        "no batch leads from where the sinks are to where batches that some of them lack begin: positions were set, or \
-         sinks lost what they had, and the query takes a batch as a whole",
-    )
-    .remedy("`foretell positions show` tells where they are, `foretell positions set` moves all of them to one place")
-}
-
 fn ranges(plan: &Plan) -> String {
     let ranges: Vec<String> = plan.ranges.iter().map(|r| format!("{} {} to {}", r.partition, r.from, r.to)).collect();
     ranges.join(", ")

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Settings;
 use super::collected::Collected;
 use super::compute::{StageFactory, concat_records};
-use super::leftover::Leftover;
+use super::leftover::{Leftover, Parts};
 use crate::testing::{BrokenStep, is_broken};
 use crate::{Clock, Partition, Plan, Range, Records, RecordsBuilder};
 
@@ -27,19 +27,17 @@ pub(super) struct Planner<'a> {
     pub(super) begun: i64,
     /// Plans that some sink still lacks.
     pub(super) leftover: Leftover,
-    /// Whether this worker has all partitions, and so all parts of leftover plans.
-    pub(super) alone: bool,
 }
 
 impl Planner<'_> {
-    /// The plan to make again next, and whether it has all parts that it was made with.
-    pub(super) fn next_leftover(&mut self) -> Option<(Plan, bool)> {
+    /// The plan to make again next, and what became of its other parts.
+    pub(super) fn next_leftover(&mut self) -> Option<(Plan, Parts)> {
         let waits = self.waits();
-        let (mut plan, whole) = self.leftover.next(&self.at, &waits)?;
+        let (mut plan, parts) = self.leftover.next(&self.at, &waits)?;
         if is_broken(BrokenStep::ReplaysHaveANewTime) {
             plan.time = self.begin().time;
         }
-        Some((plan, whole))
+        Some((plan, parts))
     }
 
     /// Partitions that wait for others, where batches are taken as a whole: a sink that is ahead lacks what comes next in
@@ -71,6 +69,12 @@ impl Planner<'_> {
             }
         }
         caps
+    }
+
+    /// Whether a sink is in the middle of a range: its history is another one than that of who kept the plan.
+    pub(super) fn cuts(&self, range: &Range) -> bool {
+        let next = self.next.iter().filter_map(|next| next.get(&range.partition));
+        next.into_iter().any(|next| range.from < *next && *next < range.to)
     }
 
     /// Whether nothing can go on: no leftover plan comes next, and every partition waits for one.

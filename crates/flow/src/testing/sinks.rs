@@ -12,7 +12,7 @@ use crate::{
     Sharing, Sink, SinkTraits, StageError, Trace, Write, Written,
 };
 
-/// The pipeline that [`Place::open`] opens a sink of.
+/// The pipeline that [`Place::open`] opens a sink of, unless [`Place::names`] says another.
 pub const PIPELINE: &str = "suite";
 
 /// The name of that sink.
@@ -36,6 +36,12 @@ pub trait Place: Send {
     /// How the sink behaves.
     fn traits(&self) -> SinkTraits;
 
+    /// The pipeline and the name of the sink that [`open`](Self::open) opens. Others than these where what is shared with
+    /// other tests knows a sink by them.
+    fn names(&self) -> (String, String) {
+        (PIPELINE.to_owned(), SINK.to_owned())
+    }
+
     /// Whether a claim alone fences earlier owners. Else the new owner's first write does: positions are compared and set.
     fn fences_by_claim(&self) -> bool {
         true
@@ -44,7 +50,7 @@ pub trait Place: Send {
     /// From now on sinks are opened at another place, where nothing is.
     async fn renew(&mut self);
 
-    /// Opens the sink [`SINK`] of [`PIPELINE`] at the place, as a new process would.
+    /// Opens the sink of [`names`](Self::names) at the place, as a new process would.
     async fn open(&mut self) -> Box<dyn Sink>;
 
     /// Opens a sink that dies, as a process does, at its `nth` change of what is stored, from 0: half of these before the
@@ -370,7 +376,9 @@ async fn slices_land_with_their_batch_or_not_at_all(place: &mut dyn Place) {
 }
 
 async fn another_sink_leaves_traces_and_takes_over(place: &mut dyn Place) {
-    for (pipeline, name) in [(PIPELINE, "renamed"), ("renamed", SINK)] {
+    let (pipeline, name) = place.names();
+    let (other_pipeline, other_name) = (format!("{pipeline}-renamed"), format!("{name}-renamed"));
+    for (pipeline, name) in [(&pipeline, &other_name), (&other_pipeline, &name)] {
         place.renew().await;
         let mut sink = claimed(place, &[claim(0, 0)]).await;
         let kept = keeping(&[range(0, 0, 3)], 0);

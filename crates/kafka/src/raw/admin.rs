@@ -35,7 +35,7 @@ pub(crate) fn topic_id<C: ClientContext>(
         let queue = sys::rd_kafka_queue_new(client);
         sys::rd_kafka_DescribeTopics(client, topics, options, queue);
         // The request's own timeout ends it earlier.
-        let event = sys::rd_kafka_queue_poll(queue, millis(wait + Duration::from_secs(2)));
+        let event = sys::rd_kafka_queue_poll(queue, millis(wait.saturating_add(Duration::from_secs(2))));
         let id = described(event);
         if !event.is_null() {
             sys::rd_kafka_event_destroy(event);

@@ -223,7 +223,7 @@ impl Consumer {
         let count = unsafe {
             sys::rd_kafka_consume_batch_queue(self.handle.queue.as_ptr(), 0, slots.as_mut_ptr(), slots.len())
         };
-        from + usize::try_from(count).unwrap_or(0)
+        from.saturating_add(usize::try_from(count).unwrap_or(0))
     }
 
     /// Leaves: waits for commits on their way. A static member stays known to its group until its session ends.

@@ -219,7 +219,7 @@ impl Encoder {
 
 /// Builds values row by row in one buffer. Each ends with a byte that does not belong to it, as lines of JSON do.
 fn fill(rows: usize, mut write: impl FnMut(usize, &mut Vec<u8>)) -> Values {
-    let (mut buffer, mut ends) = (Vec::with_capacity(rows * 32), Vec::with_capacity(rows));
+    let (mut buffer, mut ends) = (Vec::with_capacity(rows.saturating_mul(32)), Vec::with_capacity(rows));
     for row in 0..rows {
         write(row, &mut buffer);
         ends.push(buffer.len());
@@ -290,7 +290,7 @@ impl Encoded {
             Values::Buffer(buffer, ends) => {
                 let start = match row.checked_sub(1) {
                     None => 0,
-                    Some(before) => ends.get(before)? + 1,
+                    Some(before) => ends.get(before)?.checked_add(1)?,
                 };
                 buffer.get(start..*ends.get(row)?)
             }

@@ -304,7 +304,7 @@ impl KafkaSink {
                 }
             }) {
                 Ok(rejected) => {
-                    written.rejected += rejected;
+                    written.rejected = written.rejected.saturating_add(rejected);
                     self.claimed.extend(entries);
                 }
                 Err(error) => {

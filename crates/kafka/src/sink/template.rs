@@ -25,12 +25,15 @@ pub(super) fn parse(template: &str) -> Result<Vec<Part>, String> {
                 text.push(character);
             }
             '{' => {
-                let rest = template.get(start + 1..).unwrap_or_default();
+                let rest = template.get(start.saturating_add(1)..).unwrap_or_default();
                 let Some((name, _)) = rest.split_once('}').filter(|(name, _)| !name.contains('{')) else {
-                    return Err(format!("character {}: `{{` has no `}}`; write `{{{{` for a brace", place + 1));
+                    return Err(format!(
+                        "character {}: `{{` has no `}}`; write `{{{{` for a brace",
+                        place.saturating_add(1)
+                    ));
                 };
                 if name.is_empty() {
-                    return Err(format!("character {}: `{{}}` names no column", place + 1));
+                    return Err(format!("character {}: `{{}}` names no column", place.saturating_add(1)));
                 }
                 if !text.is_empty() {
                     parts.push(Part::Text(std::mem::take(&mut text)));
@@ -41,7 +44,12 @@ pub(super) fn parse(template: &str) -> Result<Vec<Part>, String> {
                     characters.next();
                 }
             }
-            '}' => return Err(format!("character {}: `}}` has no `{{`; write `}}}}` for a brace", place + 1)),
+            '}' => {
+                return Err(format!(
+                    "character {}: `}}` has no `{{`; write `}}}}` for a brace",
+                    place.saturating_add(1)
+                ));
+            }
             character => text.push(character),
         }
     }

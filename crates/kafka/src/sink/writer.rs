@@ -233,7 +233,7 @@ impl Writer {
     /// An error that came of a transaction which was open for too long. Where no record of it arrived it is not that.
     fn late(&self, begun: Instant, sent: usize, error: StageError) -> Stop {
         let arrived = self.reports.failed().len() < sent;
-        if self.id.is_none() || !arrived || begun.elapsed() < self.open.saturating_sub(self.open / 10) {
+        if self.id.is_none() || !arrived || begun.elapsed() < self.open.mul_f64(0.9) {
             return Stop::Error(error);
         }
         let next = self.open.saturating_mul(2).min(OPEN_AT_MOST).max(self.open);
@@ -251,11 +251,11 @@ impl Writer {
         if self.id.is_some() {
             self.producer.begin_transaction().map_err(|error| self.failed(&error))?;
         }
-        let mut rejected = 0;
+        let mut rejected = 0_u64;
         for row in rows {
             if let Some((reason, remedy)) = self.row(job, *row)? {
                 self.reject(job, *row, &reason, remedy)?;
-                rejected += 1;
+                rejected = rejected.saturating_add(1);
             }
         }
         self.mark(&job.target.progress, marks)?;
@@ -392,10 +392,10 @@ impl Writer {
     /// Waits for all answers, or for the first that makes the others void; with an id, commits.
     fn end(&self, target: &str) -> Result<(), StageError> {
         let answers = self.answers();
-        let deadline = Instant::now() + answers;
+        let begun = Instant::now();
         while !raw::flush(self.producer.client(), Duration::from_millis(50)) {
             self.producer.poll(Duration::ZERO);
-            if self.hopeless() || Instant::now() >= deadline {
+            if self.hopeless() || begun.elapsed() >= answers {
                 return Err(self.outcome(target));
             }
         }
@@ -459,7 +459,7 @@ fn place(job: &Job, row: usize) -> String {
 
 /// The bytes of a row's key and value.
 fn size(job: &Job, row: usize) -> usize {
-    job.encoded.value(row).map_or(0, <[u8]>::len) + job.encoded.key(row).map_or(0, <[u8]>::len)
+    [job.encoded.value(row), job.encoded.key(row)].into_iter().flatten().map(<[u8]>::len).sum()
 }
 
 fn too_large(job: &Job, row: usize) -> Refusal {

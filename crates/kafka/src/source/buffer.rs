@@ -64,8 +64,8 @@ impl Buffer {
                     Some(code) => progress.broken = error::breaks(code),
                 }
             }
-            self.rows += 1;
-            self.bytes += message.size();
+            self.rows = self.rows.saturating_add(1);
+            self.bytes = self.bytes.saturating_add(message.size());
         }
         self.batches.push_back(batch);
     }
@@ -91,11 +91,11 @@ impl Buffer {
                 self.cursor = 0;
                 continue;
             };
-            let full = records.bytes() + message.size() > demand.bytes && !records.is_empty();
+            let full = records.bytes().saturating_add(message.size()) > demand.bytes && !records.is_empty();
             if full {
                 break;
             }
-            self.cursor += 1;
+            self.cursor = self.cursor.saturating_add(1);
             self.rows = self.rows.saturating_sub(1);
             self.bytes = self.bytes.saturating_sub(message.size());
             let Some(progress) = self.progress.get_mut(&message.partition()) else { continue };

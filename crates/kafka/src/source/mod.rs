@@ -149,7 +149,8 @@ impl SourceSettings for Settings {
             let reader = match probe {
                 true => None,
                 false => {
-                    let buffer = settings.buffer.map_or(BUFFER, |size| size.0) / context.workers.max(1);
+                    let buffer =
+                        settings.buffer.map_or(BUFFER, |size| size.0).checked_div(context.workers).unwrap_or(BUFFER);
                     let options = reader::Options {
                         membership: match context.observe {
                             true => Membership::None { partitions: (0..found.partitions).collect() },
@@ -225,7 +226,7 @@ impl KafkaSource {
 #[async_trait]
 impl Source for KafkaSource {
     async fn next(&mut self, demand: Demand) -> Result<Event, StageError> {
-        let deadline = Instant::now() + demand.wait;
+        let begun = Instant::now();
         loop {
             let reader = self.reader()?;
             let changed = reader.changed();
@@ -244,7 +245,7 @@ impl Source for KafkaSource {
                 self.reader()?.answered();
                 continue;
             }
-            if tokio::time::timeout_at(deadline, changed).await.is_err() {
+            if tokio::time::timeout(demand.wait.saturating_sub(begun.elapsed()), changed).await.is_err() {
                 return Ok(Event::Idle);
             }
         }
@@ -326,7 +327,7 @@ impl Housekeeping for GroupHousekeeping {
         ask(&self.inspector, move |inspector| {
             let partitions: Vec<i32> = positions.iter().map(|position| position.partition.index).collect();
             let ends = inspector.offsets(&topic, &partitions, Offset::End)?;
-            Ok(ends.iter().zip(&positions).map(|(end, position)| (end - position.next).max(0)).collect())
+            Ok(ends.iter().zip(&positions).map(|(end, position)| end.saturating_sub(position.next).max(0)).collect())
         })
         .await
     }

@@ -426,7 +426,7 @@ impl Thread {
             // A partition that was lost in between is another member's business now.
             positions.retain(|(partition, _)| state.owned.contains(partition));
             state.buffer.seek(&positions);
-            state.epoch += 1;
+            state.epoch = state.epoch.saturating_add(1);
             state.failure = None;
             state.parked = false;
             list(&self.shared.topic, state.buffer.wanted())
@@ -508,7 +508,7 @@ impl Thread {
         self.full = None;
         self.halted = false;
         let mut state = self.shared.state();
-        state.epoch += 1;
+        state.epoch = state.epoch.saturating_add(1);
         state.parked = false;
         // Of partitions that are another member's now. One that does not pass comes again.
         state.failure = None;

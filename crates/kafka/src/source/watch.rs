@@ -119,7 +119,7 @@ impl Judge {
     fn judge(&mut self, topic: &str, reading: &Reading, seen: Option<Option<&Seen>>, now: Instant) -> Verdict {
         let mut verdict = Verdict::default();
         // This process slept, or the brokers were slow: what stood still meanwhile says nothing.
-        if self.last.replace(now).is_some_and(|last| now.duration_since(last) > EVERY * 6) {
+        if self.last.replace(now).is_some_and(|last| now.duration_since(last) > EVERY.saturating_mul(6)) {
             self.still.clear();
         }
         let Some(seen) = seen else {
@@ -162,7 +162,7 @@ impl Judge {
                 return verdict;
             }
             if stood >= stands.tell {
-                stands.tell = stood * 2;
+                stands.tell = stood.saturating_mul(2);
                 verdict.warnings.push(format!(
                     "{topic}[{index}]: nothing has come from offset {at} for {} s, though the log goes on to {end}: it \
                      cannot be read there, or its broker is slow",

@@ -39,12 +39,11 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     }
     let weights = view.attr("estimator_weights_")?.array()?.f64s()?;
     let Some(sources) = sources.filter(|_| !members.is_empty() && weights.len() >= members.len()) else {
-        let message = format!("{} weights for {} estimators", weights.len(), members.len());
-        return Err(Error::state(view.path(), message));
+        return Err(Error::counts(view.path(), (weights.len(), "weights"), (members.len(), "estimators")));
     };
     let (form, targets) = if class == "AdaBoostRegressor" {
         if members.iter().any(|member| member.targets.predict.len() != 1 || !member.targets.labels.is_empty()) {
-            return Err(Error::state(view.path(), "an estimator does not give one number a row"));
+            return Err(Error::no_such_answer(view.path(), "an estimator", "one number a row"));
         }
         let narrow = members.iter().all(|member| member.is_narrow(Method::Predict));
         (
@@ -74,11 +73,11 @@ fn classifier(view: &View<'_>, members: &[Member]) -> Result<(run::AdaBoostForm,
     let mut all_places = Vec::new();
     for member in members {
         let Some(known) = member.labels() else {
-            return Err(Error::state(view.path(), "an estimator does not give one class a row"));
+            return Err(Error::no_such_answer(view.path(), "an estimator", "one class a row"));
         };
         all_places.push(places(view, known, &labels)?);
         if is_real && member.targets.proba.len() != count {
-            return Err(Error::state(view.path(), "an estimator does not give a probability for each class"));
+            return Err(Error::no_such_answer(view.path(), "an estimator", "a probability for each class"));
         }
     }
     // Before 0.22 probabilities came from those of the estimators.
@@ -93,7 +92,9 @@ fn classifier(view: &View<'_>, members: &[Member]) -> Result<(run::AdaBoostForm,
     }
     // From 1.3 on the classes that are not told lose what the one that is gains.
     let against = if version < (1, 3) { 0.0 } else { -1.0 / (count as f64 - 1.0) };
-    Ok((run::AdaBoostForm::Class { places: all_places, count, is_real, against, shares }, targets))
+    // From 1.0 on a probability of a single class is told without a look at the row.
+    let looks = count > 1 || version < (1, 0);
+    Ok((run::AdaBoostForm::Class { places: all_places, count, is_real, against, shares, looks }, targets))
 }
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
@@ -120,6 +121,8 @@ mod run {
             against: f64,
             /// Whether probabilities are made of those of the estimators.
             shares: bool,
+            /// Whether a row is looked at before its probabilities are told.
+            looks: bool,
         },
     }
 
@@ -203,7 +206,7 @@ mod run {
         }
 
         fn class(&self, x: &Matrix, want: Method, run: &mut Run) -> Answer {
-            let AdaBoostForm::Class { places, count, is_real, against, shares } = &self.form else {
+            let AdaBoostForm::Class { places, count, is_real, against, shares, .. } = &self.form else {
                 return Answer::F64(Vec::new());
             };
             let (count, rows) = (*count, x.rows());
@@ -261,7 +264,9 @@ mod run {
 
     impl Predict for AdaBoost {
         fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
-            self.finite.check(&x, run);
+            if want != Method::Proba || !matches!(self.form, AdaBoostForm::Class { looks: false, .. }) {
+                self.finite.check(&x, run);
+            }
             match self.form {
                 AdaBoostForm::Median { narrow } => Answer::floats(vec![self.medians(&x, run)], narrow),
                 AdaBoostForm::Class { .. } => self.class(&x, want, run),

@@ -81,10 +81,10 @@ fn classifier(view: &View<'_>, members: &[Member]) -> Result<(run::BaggingForm, 
     let mut all_codes = Vec::new();
     for member in members {
         let Some(known) = member.labels() else {
-            return Err(Error::state(view.path(), "an estimator does not give one class a row"));
+            return Err(Error::no_such_answer(view.path(), "an estimator", "one class a row"));
         };
         if !member.targets.proba.is_empty() && member.targets.proba.len() != known.len() {
-            return Err(Error::state(view.path(), "an estimator does not give a probability for each class"));
+            return Err(Error::no_such_answer(view.path(), "an estimator", "a probability for each class"));
         }
         all_codes.push(codes(view, known, count)?);
     }
@@ -119,14 +119,14 @@ mod run {
     #[derive(Debug)]
     pub(super) struct Bagging {
         pub(super) members: Vec<Member>,
-        /// The columns of each estimator; nothing where it takes all of them in order.
+        /// The columns of each estimator; `None` where it takes all of them in order.
         pub(super) picked: Vec<Option<Vec<usize>>>,
         pub(super) form: BaggingForm,
     }
 
     impl Bagging {
         fn given(&self, x: &Matrix, index: usize) -> Matrix {
-            self.picked[index].as_ref().map_or_else(|| x.clone(), |picked| x.select(picked))
+            self.picked[index].as_ref().map_or_else(|| x.clone(), |picked| x.select_of_array(picked))
         }
 
         fn mean(&self, x: &Matrix, want: Method, narrow: bool, run: &mut Run) -> Vec<Vec<f64>> {

@@ -57,7 +57,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 fn part(fold: &View<'_>, member: Member, labels: &Labels) -> Result<run::CalibratedMember, Error> {
     let count = labels.len();
     let Some(known) = member.labels() else {
-        return Err(Error::state(fold.path(), "the classifier does not give one class a row"));
+        return Err(Error::no_such_answer(fold.path(), "the classifier", "one class a row"));
     };
     let want = if member.targets.decision.is_empty() { Method::Proba } else { Method::Decision };
     let width = member.outputs(want).len();
@@ -75,9 +75,11 @@ fn part(fold: &View<'_>, member: Member, labels: &Labels) -> Result<run::Calibra
         && only.is("sklearn.calibration", "_TemperatureScaling")
     {
         if known.len() != count || width != if skip == 0 && count == 2 { 1 } else { count } {
-            return Err(Error::state(fold.path(), format!("{width} scores for {count} classes")));
+            return Err(Error::counts(fold.path(), (width, "scores"), (count, "classes")));
         }
-        run::Calibrator::Temperature(only.attr("beta_")?.as_f64()?)
+        let beta = only.attr("beta_")?;
+        let narrow = beta.array().is_ok_and(|array| array.dtype().size == 4) && member.is_narrow(want);
+        run::Calibrator::Temperature { beta: beta.as_f64()?, narrow }
     } else {
         let places = if count == 2 { vec![1] } else { places(fold, known, labels)? };
         let curves: Result<Vec<run::Curve>, Error> = calibrators.iter().map(curve).collect();
@@ -101,8 +103,9 @@ mod run {
     use crate::Method;
     use crate::families::isotonic;
     use crate::families::shared::members::Member;
+    use crate::math::float32;
     use crate::math::scores::{self, Softmax, expit, pairwise_sum};
-    use crate::matrix::Matrix;
+    use crate::matrix::{Matrix, round};
     use crate::step::{Answer, Predict, Run};
 
     #[derive(Debug)]
@@ -126,7 +129,11 @@ mod run {
         /// A curve for each column of scores, with the class that it is about.
         Curves(Vec<(u32, Curve)>),
         /// Scores or logarithms times this, through the softmax.
-        Temperature(f64),
+        Temperature {
+            beta: f64,
+            /// Whether the library computes in float32.
+            narrow: bool,
+        },
     }
 
     #[derive(Debug)]
@@ -143,7 +150,7 @@ mod run {
             let rows = x.rows();
             let mut scores = self.member.numbers(x, self.want, run);
             let mut proba = match &self.how {
-                Calibrator::Temperature(beta) => self.temperature(scores, *beta),
+                Calibrator::Temperature { beta, narrow } => self.temperature(scores, *beta, *narrow),
                 Calibrator::Curves(curves) => {
                     let mut proba = vec![vec![0.0; rows]; count];
                     for (column, (class, curve)) in scores.iter_mut().skip(self.skip).zip(curves) {
@@ -159,18 +166,37 @@ mod run {
             proba
         }
 
-        fn temperature(&self, mut scores: Vec<Vec<f64>>, beta: f64) -> Vec<Vec<f64>> {
+        fn temperature(&self, mut scores: Vec<Vec<f64>>, beta: f64, narrow: bool) -> Vec<Vec<f64>> {
+            let is_narrow = self.member.is_narrow(self.want);
             if let (1, [first, second]) = (self.skip, scores.as_mut_slice()) {
-                first.iter_mut().zip(second).for_each(|(first, second)| *first = 1.0 - *second);
+                first.iter_mut().zip(second).for_each(|(first, second)| *first = round(1.0 - *second, is_narrow));
             }
             if self.want == Method::Proba {
-                scores.iter_mut().flatten().for_each(|value| *value = (*value + 1e-12).ln());
+                let log = |value: f64| match is_narrow {
+                    true => float32::ln(value as f32 + 1e-12).into(),
+                    false => (value + 1e-12).ln(),
+                };
+                scores.iter_mut().flatten().for_each(|value| *value = log(*value));
             } else if let [second] = scores.as_slice() {
                 scores.insert(0, second.iter().map(|score| -score).collect());
             }
-            scores.iter_mut().flatten().for_each(|value| *value *= beta);
-            Softmax::PLAIN.of(scores)
+            scores.iter_mut().flatten().for_each(|value| *value = round(*value * beta, narrow));
+            if narrow { narrow_softmax(scores) } else { Softmax::PLAIN.of(scores) }
         }
+    }
+
+    /// The softmax in float32.
+    fn narrow_softmax(mut scores: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
+        let mut powers = vec![0.0f32; scores.len()];
+        for row in 0..scores[0].len() {
+            let largest = scores.iter().map(|column| column[row] as f32).fold(f32::NEG_INFINITY, f32::max);
+            for (power, column) in powers.iter_mut().zip(&scores) {
+                *power = float32::exp(column[row] as f32 - largest);
+            }
+            let sum = pairwise_sum(&powers);
+            scores.iter_mut().zip(&powers).for_each(|(column, power)| column[row] = (power / sum).into());
+        }
+        scores
     }
 
     /// Of two classes the first is what the second leaves; of more each is divided by their sum, all alike where that

@@ -52,7 +52,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         .iter()
         .map(|column| {
             let at = names.iter().position(|name| name == column);
-            at.ok_or_else(|| Error::state(view.path(), format!("there is no column `{column}`")))
+            at.ok_or_else(|| Error::NoSuchColumn { place: view.path(), column: column.to_string() })
         })
         .collect::<Result<Vec<_>, _>>()?
         .into_iter()
@@ -129,11 +129,11 @@ struct Map {
     categories: Categories,
     /// The numbers of each category.
     rows: Vec<Vec<f64>>,
-    /// The numbers of what is not a category; none where it is refused.
+    /// The numbers of what is not a category; `None` where it is refused.
     unknown: Option<Vec<f64>>,
-    /// The numbers of a missing value; none where it is refused.
+    /// The numbers of a missing value; `None` where it is refused.
     missing: Option<Vec<f64>>,
-    /// The names of the outputs; none where it is the column's own.
+    /// The names of the outputs; `None` where it is the column's own.
     labels: Vec<Option<String>>,
 }
 

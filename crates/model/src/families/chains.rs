@@ -57,7 +57,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let has = |want: Method, width: usize| members.iter().all(|member| member.outputs(want).len() == width);
     let (proba, decision) = (has(Method::Proba, 2), has(Method::Decision, 1));
     if (hands_on == Method::Proba && !proba) || (hands_on == Method::Decision && !decision) {
-        return Err(Error::state(view.path(), "an estimator has not what the next one is given"));
+        return Err(Error::state(view.path(), "an estimator does not give what the next one is given"));
     }
     let column = |stem: &str, index: usize| Output {
         name: format!("{stem}_{index}"),
@@ -88,7 +88,7 @@ fn order(view: &View<'_>, count: usize) -> Result<Vec<usize>, Error> {
     let mut sorted = order.clone();
     sorted.sort_unstable();
     if sorted.into_iter().ne(0..count) {
-        return Err(Error::state(view.path(), format!("the order is none of {count} estimators")));
+        return Err(Error::state(view.path(), format!("the order is not one of {count} estimators")));
     }
     Ok(order)
 }

@@ -143,7 +143,7 @@ fn pick(columns: &View<'_>, sources: &[Source]) -> Result<Vec<usize>, Error> {
         sources
             .iter()
             .position(|source| source.label == name)
-            .ok_or_else(|| Error::state(columns.path(), format!("there is no column `{name}`")))
+            .ok_or_else(|| Error::NoSuchColumn { place: columns.path(), column: name.to_string() })
     };
     let by_index = |index: i64| {
         let index = if index < 0 { index.saturating_add_unsigned(count as u64) } else { index };
@@ -234,7 +234,7 @@ mod run {
     #[derive(Debug)]
     pub(super) struct ColumnPart {
         pub(super) picked: Vec<usize>,
-        /// Nothing where the columns pass through.
+        /// `None` where the columns pass through.
         pub(super) step: Option<Box<dyn Transform>>,
         /// What its columns are multiplied by.
         pub(super) weight: Option<f64>,

@@ -85,7 +85,7 @@ fn part(
     let mut picked = Vec::new();
     for name in &names {
         let found = sources.iter().position(|source| source.label == *name);
-        picked.push(found.ok_or_else(|| Error::state(view.path(), format!("there is no column `{name}`")))?);
+        picked.push(found.ok_or_else(|| Error::NoSuchColumn { place: view.path(), column: name.to_string() })?);
     }
     loader.charge(view, picked.len())?;
     let given: Vec<Source> = picked.iter().filter_map(|index| sources.get(*index)).cloned().collect();
@@ -107,7 +107,7 @@ mod run {
     #[derive(Debug)]
     pub(super) struct MappedColumns {
         pub(super) picked: Vec<usize>,
-        /// Nothing where the columns pass through.
+        /// `None` where the columns pass through.
         pub(super) step: Option<Box<dyn Transform>>,
     }
 

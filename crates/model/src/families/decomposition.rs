@@ -1,4 +1,4 @@
-//! `PCA`, `IncrementalPCA`, `TruncatedSVD`: products with the components that were learned.
+//! `PCA`, `IncrementalPCA`, `TruncatedSVD`, `FastICA`: products with the components that were learned.
 //!
 //! The library leaves the products to BLAS, which adds in an order of its own: within 1e-12 of the terms, not to the bit.
 
@@ -15,9 +15,11 @@ use crate::{Error, InputKind};
 pub(crate) const FAMILY: Family = Family {
     name: "decompositions",
     classes: &[
+        ("sklearn.decomposition._fastica", "FastICA"),
         ("sklearn.decomposition._incremental_pca", "IncrementalPCA"),
         ("sklearn.decomposition._pca", "PCA"),
         ("sklearn.decomposition._truncated_svd", "TruncatedSVD"),
+        ("sklearn.decomposition.fastica_", "FastICA"),
         ("sklearn.decomposition.incremental_pca", "IncrementalPCA"),
         ("sklearn.decomposition.pca", "PCA"),
         ("sklearn.decomposition.truncated_svd", "TruncatedSVD"),
@@ -45,12 +47,15 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         return Err(Error::state(view.path(), "components of no feature"));
     }
     let is_svd = class == "TruncatedSVD";
-    let mean = if is_svd { None } else { numbers("mean_", features)? };
+    let is_ica = class == "FastICA";
+    let mut mean = if is_svd { None } else { numbers("mean_", features)? };
+    // Taken off before the products, and in float32 where the numbers are.
+    let centre = if is_ica { mean.take() } else { None };
     if mean.is_some() && version(view)?.is_none_or(|version| version < (1, 5)) {
         // Until then the mean was taken from the numbers themselves.
         narrow &= view.attr("mean_")?.array()?.dtype().size == 4;
     }
-    let scale = if !is_svd && flag(view, "whiten", false)? {
+    let scale = if !is_svd && !is_ica && flag(view, "whiten", false)? {
         // A deviation of 0 would divide by 0, which versions before 1.4 did.
         let least = if version(view)?.is_some_and(|version| version >= (1, 4)) { f64::EPSILON } else { 0.0 };
         let deviation = |variance: f64| variance.sqrt().max(least);
@@ -66,10 +71,11 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let out = (0..count).map(|index| Source::made_of(format!("{prefix}{index}"), &sources)).collect();
     let takes_sparse = match class.as_str() {
         "PCA" => version(view)?.is_some_and(|version| version >= (1, 4)),
+        "FastICA" => false,
         _ => true,
     };
     let finite = Finite::new(&class, &sources, false, false);
-    let step = run::Project { components, mean, scale, features, narrow, takes_sparse, finite };
+    let step = run::Project { components, centre, mean, scale, features, narrow, takes_sparse, finite };
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
 }
 
@@ -84,6 +90,9 @@ mod run {
     pub(super) struct Project {
         /// One after the other, `features` numbers each.
         pub(super) components: Vec<f64>,
+        /// What is taken off the numbers.
+        pub(super) centre: Option<Vec<f64>>,
+        /// Whose product is taken off the products.
         pub(super) mean: Option<Vec<f64>>,
         pub(super) scale: Option<Vec<f64>>,
         pub(super) features: usize,
@@ -105,7 +114,11 @@ mod run {
                     (scores::sparse_products(&csr, &self.components), csr.narrow)
                 }
                 other => {
-                    let dense = other.into_dense().unwrap_or_else(|_| Dense::zeros(rows, self.features));
+                    let mut dense = other.into_dense().unwrap_or_else(|_| Dense::zeros(rows, self.features));
+                    let narrow = dense.narrow;
+                    for (col, mean) in self.centre.iter().flatten().enumerate() {
+                        dense.column_mut(col).iter_mut().for_each(|value| *value = round(*value - mean, narrow));
+                    }
                     (scores::products(&dense, &self.components), dense.narrow)
                 }
             };

@@ -123,7 +123,7 @@ mod run {
 
     #[derive(Debug)]
     pub(super) struct Dummy {
-        /// The class of each target that is always told; none for regressions.
+        /// The class of each target that is always told; empty for regressions.
         pub(super) classes: Vec<u32>,
         /// The values of a regression, or the probabilities.
         pub(super) values: Vec<f64>,

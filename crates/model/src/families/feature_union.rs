@@ -67,7 +67,7 @@ mod run {
 
     #[derive(Debug)]
     pub(super) struct UnionPart {
-        /// Nothing where the columns pass through.
+        /// `None` where the columns pass through.
         pub(super) step: Option<Box<dyn Transform>>,
         pub(super) weight: Option<f64>,
     }

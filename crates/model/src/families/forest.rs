@@ -130,10 +130,7 @@ impl Shape {
         let classes = tree.arg(1)?.array()?.u64s()?;
         let outputs = tree.arg(2)?.as_usize()?;
         if classes.len() != outputs {
-            return Err(Error::state(
-                tree.path(),
-                format!("{} numbers of classes for {outputs} outputs", classes.len()),
-            ));
+            return Err(Error::counts(tree.path(), (classes.len(), "numbers of classes"), (outputs, "outputs")));
         }
         let largest = classes.iter().copied().max().unwrap_or(0);
         let classes = usize::try_from(largest).unwrap_or(usize::MAX);

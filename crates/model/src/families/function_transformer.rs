@@ -38,7 +38,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
 }
 
-/// The function of a parameter; nothing where it is none and columns pass through.
+/// The function of a parameter; `None` where there is none and columns pass through.
 pub(super) fn function(view: &View<'_>, func: &str, arguments: &str) -> Result<Option<functions::Function>, Error> {
     let Some(func) = some_attr(view, func)? else { return Ok(None) };
     let function = functions::read(&func, some_attr(view, arguments)?.as_ref())?;

@@ -77,7 +77,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     for iteration in view.attr("_predictors")?.items()? {
         let predictors = iteration.items()?;
         if predictors.len() != outputs {
-            return Err(Error::state(iteration.path(), format!("{} trees for {outputs} outputs", predictors.len())));
+            return Err(Error::counts(iteration.path(), (predictors.len(), "trees"), (outputs, "outputs")));
         }
         for (predictor, offset) in predictors.iter().zip(0u32..) {
             let mut tree = read_tree(predictor, &known)?;
@@ -92,7 +92,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         Err(_) => vec![baseline.as_f64()?],
     };
     if start.len() != outputs {
-        return Err(Error::state(baseline.path(), format!("{} baselines for {outputs} outputs", start.len())));
+        return Err(Error::counts(baseline.path(), (start.len(), "baselines"), (outputs, "outputs")));
     }
     let plan = Plan::new(&ensemble, |_, value| value);
     report.trees = Some(TreesReport {
@@ -132,7 +132,7 @@ fn preprocessor(
     };
     let mask = view.attr("is_categorical_")?.array()?.bools()?;
     if mask.len() != sources.len() {
-        return Err(Error::state(view.path(), format!("{} marks for {} features", mask.len(), sources.len())));
+        return Err(Error::counts(view.path(), (mask.len(), "marks"), (sources.len(), "features")));
     }
     let marked = |want: bool| -> Vec<usize> {
         mask.iter().enumerate().filter(|(_, mark)| **mark == want).map(|(index, _)| index).collect()

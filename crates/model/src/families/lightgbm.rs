@@ -42,7 +42,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let name = view.class().map(|class| class.name.as_str()).unwrap_or_default();
     let booster = if name == "Booster" { Some(view.clone()) } else { some_attr(view, "_Booster")? };
     let Some(booster) = booster else {
-        return Err(Error::state(view.path(), "the model was saved before it was fitted"));
+        return Err(Error::Unfitted { place: view.path() });
     };
     let handle = match some_attr(&booster, "_handle")? {
         Some(handle) => handle,

@@ -178,8 +178,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let (form, targets) = if is_classifier(&class) {
         if let Some(several) = several(view, &class)? {
             if several != outputs {
-                let message = format!("{outputs} rows of coefficients for {several} labels");
-                return Err(Error::state(view.path(), message));
+                return Err(Error::counts(view.path(), (outputs, "rows of coefficients"), (several, "labels")));
             }
             let targets =
                 Targets { proba: Vec::new(), ..Targets::classes(vec![Labels::counted(2); outputs], float.clone()) };
@@ -208,8 +207,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         // Ridge learns from a single class too, as the first of two.
         let alone = count == 1 && class.starts_with("RidgeClassifier");
         if (count < 2 && !alone) || outputs != if count <= 2 { 1 } else { count } {
-            let message = format!("{outputs} rows of coefficients for {count} classes");
-            return Err(Error::state(view.path(), message));
+            return Err(Error::counts(view.path(), (outputs, "rows of coefficients"), (count, "classes")));
         }
         let proba = proba(view, &class, count)?;
         let mut targets = Targets::classes(vec![labels.clone()], float.clone());
@@ -258,7 +256,7 @@ fn several(view: &View<'_>, class: &str) -> Result<Option<usize>, Error> {
     }
 }
 
-/// How a classifier turns scores into probabilities; none where it has none.
+/// How a classifier turns scores into probabilities; `None` where it has none.
 fn proba(view: &View<'_>, class: &str, count: usize) -> Result<Option<run::Proba>, Error> {
     let word = |name: &str| -> Result<Option<&str>, Error> {
         some_attr(view, name)?.map(|word| word.as_str()).transpose().map_err(Error::from)

@@ -29,7 +29,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     for feature in view.attr("features_")?.array()?.u64s()? {
         let feature = usize::try_from(feature).unwrap_or(usize::MAX);
         let Some(source) = sources.get(feature) else {
-            return Err(Error::state(view.path(), format!("feature {feature} is out of range")));
+            return Err(Error::out_of_range(view.path(), format!("feature {feature}")));
         };
         features.push(feature);
         out.push(Source::made(format!("missing {}", source.label)));

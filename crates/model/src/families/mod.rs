@@ -11,25 +11,31 @@ pub(crate) mod count_vectorizer;
 pub(crate) mod data_frame_mapper;
 pub(crate) mod decomposition;
 pub(crate) mod dict_vectorizer;
+pub(crate) mod discriminant;
 pub(crate) mod dummy;
 pub(crate) mod feature_hasher;
 pub(crate) mod feature_selection;
 pub(crate) mod feature_union;
 pub(crate) mod forest;
 pub(crate) mod function_transformer;
+pub(crate) mod gaussian_mixture;
 pub(crate) mod gradient_boosting;
 pub(crate) mod hashing_vectorizer;
 pub(crate) mod hist_gradient_boosting;
 pub(crate) mod isolation_forest;
 pub(crate) mod isotonic;
 pub(crate) mod k_bins;
+pub(crate) mod k_means;
 pub(crate) mod label_binarizer;
 pub(crate) mod label_encoder;
 pub(crate) mod lightgbm;
 pub(crate) mod linear;
 pub(crate) mod missing_indicator;
+pub(crate) mod mlp;
 pub(crate) mod multi_label_binarizer;
 pub(crate) mod multi_output;
+pub(crate) mod naive_bayes;
+pub(crate) mod neighbors;
 pub(crate) mod normalizer;
 pub(crate) mod one_hot_encoder;
 pub(crate) mod one_hot_of_integers;
@@ -37,6 +43,7 @@ pub(crate) mod one_vs_one;
 pub(crate) mod one_vs_rest;
 pub(crate) mod ordinal_encoder;
 pub(crate) mod pipeline;
+pub(crate) mod pls;
 pub(crate) mod pmml_domains;
 pub(crate) mod polynomial_features;
 pub(crate) mod power_transformer;
@@ -48,6 +55,7 @@ pub(crate) mod search;
 pub(crate) mod simple_imputer;
 pub(crate) mod spline_transformer;
 pub(crate) mod stacking;
+pub(crate) mod svm;
 pub(crate) mod target_encoder;
 pub(crate) mod tfidf_transformer;
 pub(crate) mod thresholds;
@@ -79,25 +87,31 @@ pub const FAMILIES: &[Family] = &[
     data_frame_mapper::FAMILY,
     decomposition::FAMILY,
     dict_vectorizer::FAMILY,
+    discriminant::FAMILY,
     dummy::FAMILY,
     feature_hasher::FAMILY,
     feature_selection::FAMILY,
     feature_union::FAMILY,
     forest::FAMILY,
     function_transformer::FAMILY,
+    gaussian_mixture::FAMILY,
     gradient_boosting::FAMILY,
     hashing_vectorizer::FAMILY,
     hist_gradient_boosting::FAMILY,
     isolation_forest::FAMILY,
     isotonic::FAMILY,
     k_bins::FAMILY,
+    k_means::FAMILY,
     label_binarizer::FAMILY,
     label_encoder::FAMILY,
     lightgbm::FAMILY,
     linear::FAMILY,
     missing_indicator::FAMILY,
+    mlp::FAMILY,
     multi_label_binarizer::FAMILY,
     multi_output::FAMILY,
+    naive_bayes::FAMILY,
+    neighbors::FAMILY,
     normalizer::FAMILY,
     one_hot_encoder::FAMILY,
     one_hot_of_integers::FAMILY,
@@ -105,6 +119,7 @@ pub const FAMILIES: &[Family] = &[
     one_vs_rest::FAMILY,
     ordinal_encoder::FAMILY,
     pipeline::FAMILY,
+    pls::FAMILY,
     pmml_domains::FAMILY,
     polynomial_features::FAMILY,
     power_transformer::FAMILY,
@@ -116,6 +131,7 @@ pub const FAMILIES: &[Family] = &[
     simple_imputer::FAMILY,
     spline_transformer::FAMILY,
     stacking::FAMILY,
+    svm::FAMILY,
     target_encoder::FAMILY,
     tfidf_transformer::FAMILY,
     thresholds::FAMILY,

@@ -22,7 +22,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let estimators = nameless(view.attr("estimators_")?.items()?);
     let Members { all: members, reports: children, .. } = members(loader, view, given, &estimators)?;
     if members.iter().any(|member| member.targets.predict.len() != 1) {
-        return Err(Error::state(view.path(), "an estimator does not give one answer a row"));
+        return Err(Error::no_such_answer(view.path(), "an estimator", "one answer a row"));
     }
     let labels: Vec<Labels> = members.iter().flat_map(|member| member.targets.labels.iter().cloned()).collect();
     let narrow = |want: Method| members.iter().all(|member| member.is_narrow(want));

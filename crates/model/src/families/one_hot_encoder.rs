@@ -68,7 +68,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         };
         let width = if drop.is_some() { count.saturating_sub(1) } else { count };
         if places.iter().flatten().any(|place| *place as usize >= first.saturating_add(width)) {
-            return Err(Error::state(view.path(), "a category's column is out of range"));
+            return Err(Error::out_of_range(view.path(), "a category's column"));
         }
         out.extend((0..width).map(|index| Source::made(format!("{}_{index}", source.label))));
         columns.push(run::Column { categories, places, unseen, label: source.label.clone() });
@@ -93,7 +93,7 @@ fn dropped(view: &View<'_>, count: usize) -> Result<Vec<Option<usize>>, Error> {
         array.u64s()?.into_iter().map(|index| usize::try_from(index).ok()).collect()
     };
     if all.len() != count {
-        return Err(Error::state(drop.path(), format!("{} dropped categories for {count} columns", all.len())));
+        return Err(Error::counts(drop.path(), (all.len(), "dropped categories"), (count, "columns")));
     }
     Ok(all)
 }
@@ -118,7 +118,7 @@ mod run {
     #[derive(Debug)]
     pub(super) struct Column {
         pub(super) categories: Categories,
-        /// The output column of each category; none where it is dropped.
+        /// The output column of each category; `None` where it is dropped.
         pub(super) places: Vec<Option<u32>>,
         pub(super) unseen: Unseen,
         pub(super) label: String,

@@ -92,7 +92,7 @@ fn chosen(view: &View<'_>, given: Option<&[Source]>, encoded: usize) -> Result<(
     chosen.sort_unstable();
     chosen.dedup();
     if chosen.last().is_some_and(|last| *last >= given.len()) {
-        return Err(Error::state(view.path(), "a chosen column is out of range"));
+        return Err(Error::out_of_range(view.path(), "a chosen column"));
     }
     Ok((given.len(), chosen))
 }

@@ -24,7 +24,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let count = labels.len();
     let estimators = view.attr("estimators_")?.items()?;
     if count < 2 || estimators.len().checked_mul(2) != count.checked_mul(count.saturating_sub(1)) {
-        return Err(Error::state(view.path(), format!("{} estimators for {count} classes", estimators.len())));
+        return Err(Error::counts(view.path(), (estimators.len(), "estimators"), (count, "classes")));
     }
     let mut sources = array(loader, view, given)?;
     let mut pairs = Vec::new();

@@ -87,7 +87,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     }
     let wanted = if matches!(form, run::OneVsRestForm::Second) { 1 } else { labels.len() };
     if rest.len() != wanted || labels.len() == 0 || (children.is_empty() && labels.len() > 1) {
-        return Err(Error::state(view.path(), format!("{} estimators for {} classes", rest.len(), labels.len())));
+        return Err(Error::counts(view.path(), (rest.len(), "estimators"), (labels.len(), "classes")));
     }
     let narrow = |want: Method| {
         let narrow = |one: &Rest| matches!(one, Rest::Estimator(member) if member.is_narrow(want));

@@ -109,7 +109,7 @@ fn only(view: &View<'_>, name: &str, words: &[&str]) -> Result<(), Error> {
     Err(Error::unsupported(word.path(), format!("{name}={}", word.as_str()?), words.join(", ")))
 }
 
-/// What is valid in each column; nothing where the domain has seen no data.
+/// What is valid in each column; empty where the domain has seen no data.
 fn valid(view: &View<'_>, count: usize) -> Result<Vec<run::Valid>, Error> {
     let mut valid = Vec::new();
     let categories = match some_attr(view, "data_values_")? {

@@ -80,7 +80,7 @@ mod run {
     }
 
     impl Plan {
-        /// Nothing where there are more than `limit` products.
+        /// `None` where there are more than `limit` products.
         pub(super) fn new(features: usize, lowest: usize, highest: usize, once: bool, limit: usize) -> Option<Self> {
             let mut plan = Plan { features, lowest, highest, once, steps: Vec::new(), starts: vec![0] };
             if highest == 0 {

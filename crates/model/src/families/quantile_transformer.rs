@@ -43,7 +43,7 @@ pub(super) fn read(view: &View<'_>) -> Result<Curves, Error> {
     let references = view.attr("references_")?.array()?.f64s()?;
     let quantiles = quantiles.f64s()?;
     if count == 0 || references.len() != count {
-        return Err(Error::state(view.path(), format!("{count} quantiles for {} references", references.len())));
+        return Err(Error::counts(view.path(), (count, "quantiles"), (references.len(), "references")));
     }
     let normal = match word(view, "output_distribution", "uniform")? {
         "uniform" => false,

@@ -128,7 +128,7 @@ mod run {
 
     #[derive(Debug)]
     pub(super) struct Imputer {
-        /// What fills each column; none where the column is left out because it was empty.
+        /// What fills each column; `None` where the column is left out because it was empty.
         pub(super) columns: Vec<Option<Fill>>,
         pub(super) missing: Fill,
         /// The columns that say whether a value was missing.

@@ -32,8 +32,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let labels = labels(view)?;
     let methods = view.attr("stack_method_")?.items()?;
     if methods.len() != members.len() {
-        let message = format!("{} methods for {} estimators", methods.len(), members.len());
-        return Err(Error::state(view.path(), message));
+        return Err(Error::counts(view.path(), (methods.len(), "methods"), (members.len(), "estimators")));
     }
     let mut parts = Vec::new();
     let mut columns = Vec::new();
@@ -82,7 +81,7 @@ fn is_text(labels: &Labels) -> bool {
     matches!(labels, Labels::Text(_))
 }
 
-/// The classes of each target; nothing for a regression.
+/// The classes of each target; empty for a regression.
 fn labels(view: &View<'_>) -> Result<Vec<Labels>, Error> {
     if view.class().is_some_and(|class| class.name == "StackingRegressor") {
         return Ok(Vec::new());
@@ -137,7 +136,7 @@ fn want(method: &View<'_>) -> Result<Method, Error> {
 /// The last estimator was trained on codes: what it answers, said by the labels.
 fn classifier(view: &View<'_>, last: &Member, labels: Vec<Labels>) -> Result<(Vec<Vec<u32>>, Targets), Error> {
     let (Some(known), [own]) = (last.labels(), labels.as_slice()) else {
-        return Err(Error::state(view.path(), "the final estimator does not give one class a row"));
+        return Err(Error::no_such_answer(view.path(), "the final estimator", "one class a row"));
     };
     let codes = codes(view, known, own.len())?;
     let texts: Vec<String> =
@@ -202,7 +201,7 @@ mod run {
         pub(super) parts: Vec<StackPart>,
         pub(super) passes: bool,
         pub(super) last: Member,
-        /// The class that each class of the last estimator stands for, by target; none for regressions.
+        /// The class that each class of the last estimator stands for, by target; empty for regressions.
         pub(super) codes: Vec<Vec<u32>>,
         /// Which of its probabilities are told, where there are several targets.
         pub(super) firsts: Vec<usize>,

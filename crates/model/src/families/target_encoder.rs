@@ -43,8 +43,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         for (class, encoding) in of_column.enumerate() {
             loader.hold(encoding.len().saturating_mul(8));
             if encoding.len() != categories.len() {
-                let message = format!("{} values for {} categories", encoding.len(), categories.len());
-                return Err(Error::state(view.path(), message));
+                return Err(Error::counts(view.path(), (encoding.len(), "values"), (categories.len(), "categories")));
             }
             let label = if classes == 1 { source.label.clone() } else { format!("{}_{class}", source.label) };
             out.push(Source::made(label));

@@ -67,7 +67,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 const SPEAKS: &[&str] =
     &["average_precision_score", "f1_score", "fbeta_score", "jaccard_score", "precision_score", "recall_score"];
 
-/// The class that a score counts as positive; nothing where it does not say, and the second one is meant.
+/// The class that a score counts as positive; `None` where it does not say, and the second one is meant.
 fn pos_label(scorer: &View<'_>, labels: &Labels) -> Result<Option<usize>, Error> {
     let arguments = scorer.attr("_kwargs")?;
     match arguments.get("pos_label")? {
@@ -78,7 +78,9 @@ fn pos_label(scorer: &View<'_>, labels: &Labels) -> Result<Option<usize>, Error>
             let speaks = SPEAKS.contains(&name);
             let one = (0..2).find(|class| labels.key(*class) == Key::Int(1));
             match (speaks, one) {
-                (true, None) => Err(Error::state(score.path(), "takes 1 as the positive class, which is none")),
+                (true, None) => {
+                    Err(Error::state(score.path(), "takes 1 as the positive class, which is not one of the classes"))
+                }
                 (true, one) => Ok(one),
                 (false, _) => Ok(None),
             }

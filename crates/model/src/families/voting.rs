@@ -34,7 +34,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let weights = weights(view, members.len())?;
     if view.class().is_some_and(|class| class.name == "VotingRegressor") {
         if members.iter().any(|member| member.targets.predict.len() != 1 || !member.targets.labels.is_empty()) {
-            return Err(Error::state(view.path(), "an estimator does not give one number a row"));
+            return Err(Error::no_such_answer(view.path(), "an estimator", "one number a row"));
         }
         let narrow = weights.is_none() && members.iter().all(|member| member.is_narrow(Method::Predict));
         let mut targets = Targets::numbers(1, if narrow { DataType::Float32 } else { DataType::Float64 });
@@ -49,11 +49,11 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let mut all_codes = Vec::new();
     for member in &members {
         let Some(known) = member.labels() else {
-            return Err(Error::state(view.path(), "an estimator does not give one class a row"));
+            return Err(Error::no_such_answer(view.path(), "an estimator", "one class a row"));
         };
         all_codes.push(codes(view, known, count)?);
         if is_soft && member.targets.proba.len() != count {
-            return Err(Error::state(view.path(), "an estimator does not give a probability for each class"));
+            return Err(Error::no_such_answer(view.path(), "an estimator", "a probability for each class"));
         }
     }
     let narrow = weights.is_none() && members.iter().all(|member| member.is_narrow(Method::Proba));

@@ -87,7 +87,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         (view.clone(), Wrapper::default())
     } else {
         let Some(booster) = some_attr(view, "_Booster")? else {
-            return Err(Error::state(view.path(), "the model was saved before it was fitted"));
+            return Err(Error::Unfitted { place: view.path() });
         };
         (booster, wrapper(view, name)?)
     };
@@ -245,10 +245,10 @@ fn answers(
     // Wrappers before 1.6 trained a single class as the first of two.
     let lone = labels.len() == 1 && booster.outputs == 1;
     if labels.len() != classes && !lone {
-        return Err(Error::state(place, format!("{} class labels for {classes} classes", labels.len())));
+        return Err(Error::counts(place, (labels.len(), "class labels"), (classes, "classes")));
     }
     if booster.outputs != classes && (booster.outputs, classes) != (1, 2) {
-        return Err(Error::state(place, format!("{} outputs for {classes} classes", booster.outputs)));
+        return Err(Error::counts(place, (booster.outputs, "outputs"), (classes, "classes")));
     }
     let mut targets = lone_class::targets(labels, DataType::Float32);
     // The wrapper of 1.6 left the objective as it was given, and raises.

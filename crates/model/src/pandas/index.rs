@@ -33,7 +33,7 @@ pub(crate) enum Index {
 /// More columns than any table has.
 const COLUMNS: usize = 1 << 22;
 
-/// The index that a value is; nothing where it is something else.
+/// The index that a value is; `None` where it is something else.
 pub(crate) fn read(view: &View<'_>) -> Result<Option<Index>, Error> {
     if !view.is("pandas.core.indexes.base", "_new_Index") {
         return Ok(None);

@@ -14,7 +14,7 @@ use crate::categories::Categories;
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(crate) index: Categories,
-    /// The names of the columns; none for a Series.
+    /// The names of the columns; `None` for a Series.
     pub(crate) names: Vec<String>,
     /// One vector a column.
     pub(crate) columns: Vec<Vec<f64>>,
@@ -135,7 +135,7 @@ fn read_names(index: &View<'_>) -> Result<Vec<String>, Error> {
     Ok(arrow_texts(&data)?.into_iter().map(Option::unwrap_or_default).collect())
 }
 
-/// The texts of pandas' `ArrowStringArray`, none where one is missing.
+/// The texts of pandas' `ArrowStringArray`, `None` where one is missing.
 fn arrow_texts(view: &View<'_>) -> Result<Vec<Option<String>>, Error> {
     let array = view.attr("_pa_array")?;
     if array.is("pyarrow.lib", "chunked_array") {

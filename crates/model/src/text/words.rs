@@ -9,7 +9,7 @@ pub(crate) const WORD: &str = r"\p{L}\p{N}_";
 /// What `\s` is in Python.
 pub(crate) const SPACE: &str = r"\s\x1c-\x1f";
 
-/// The characters of a class in the syntax of the `regex` crate; none where the class is not known.
+/// The characters of a class in the syntax of the `regex` crate; `None` where the class is not known.
 pub(crate) fn class(pattern: &str) -> ClassUnicode {
     match regex_syntax::parse(pattern).map(regex_syntax::hir::Hir::into_kind) {
         Ok(HirKind::Class(Class::Unicode(class))) => class,

@@ -70,8 +70,8 @@ const FEW: usize = 12;
 #[derive(Debug)]
 pub(crate) struct Plan<T: Threshold, V> {
     walk: Walk<T, V>,
-    /// Where trees are small enough for it: many times faster for many rows.
-    ranks: Option<Ranks<T, V>>,
+    /// Many times faster for many rows; or why these trees cannot be scored so.
+    ranks: Result<Ranks<T, V>, String>,
     outputs: usize,
     /// The features that are read, by column of a block.
     used: Vec<u32>,
@@ -105,12 +105,11 @@ impl<T: Threshold, V: Leaf> Plan<T, V> {
         self.outputs
     }
 
-    /// The kernel's name for `inspect`.
+    /// The kernel's name for `inspect`, and why it is not the quicker one.
     pub(crate) fn kernel(&self) -> String {
         match &self.ranks {
-            Some(_) => format!("ranks ({})", T::NAME),
-            None if self.walk.has_sets() => format!("walk with categories ({})", T::NAME),
-            None => format!("walk ({})", T::NAME),
+            Ok(_) => format!("ranks ({})", T::NAME),
+            Err(reason) => format!("walk ({}; {reason})", T::NAME),
         }
     }
 
@@ -133,7 +132,7 @@ impl<T: Threshold, V: Leaf> Plan<T, V> {
         debug_assert_eq!(sums.len(), self.outputs);
         let columns = self.used.len().max(1);
         let mut from = 0;
-        if let Some(ranks) = self.ranks.as_ref().filter(|_| rows >= FEW) {
+        if let Some(ranks) = self.ranks.as_ref().ok().filter(|_| rows >= FEW) {
             let mut block = vec![T::NAN; BLOCK * columns];
             let mut work = Work::default();
             while rows - from >= FEW {
@@ -143,7 +142,7 @@ impl<T: Threshold, V: Leaf> Plan<T, V> {
                 from += count;
             }
         }
-        let Some(ranks) = self.ranks.as_ref().filter(|ranks| ranks.runs_singly()) else {
+        let Some(ranks) = self.ranks.as_ref().ok().filter(|ranks| ranks.runs_singly()) else {
             self.walk_from(x, from, &mut sums, absent, missing);
             return sums;
         };

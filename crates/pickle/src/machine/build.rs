@@ -146,7 +146,7 @@ impl Machine<'_> {
         self.make(Value::Object(Box::new(object)))
     }
 
-    /// A built-in constructor's value; nothing where the arguments are not what it takes.
+    /// A built-in constructor's value; `None` where the arguments are not what it takes.
     fn builtin(&mut self, builtin: Builtin, args: &[Id]) -> Result<Option<Id>> {
         match builtin {
             Builtin::Reconstruct => self.reconstruct(args),

@@ -5,7 +5,7 @@ use crate::meter::ALLOCATION;
 use crate::{Blob, Builtin, Id, Value};
 
 impl Machine<'_> {
-    /// A built-in type called with `args`; nothing where the arguments are not what files call it with.
+    /// A built-in type called with `args`; `None` where the arguments are not what files call it with.
     pub(super) fn python(&mut self, builtin: Builtin, args: &[Id]) -> Result<Option<Id>> {
         let value = match builtin {
             Builtin::Encode => match args {
@@ -59,7 +59,7 @@ impl Machine<'_> {
         matches!(self.text(encoding), Some("latin1" | "latin-1"))
     }
 
-    /// Text that stands for bytes, one character a byte; nothing where a character is not a byte.
+    /// Text that stands for bytes, one character a byte; `None` where a character is not a byte.
     fn latin(&mut self, id: Id) -> Result<Option<Blob>> {
         let blob = match self.value(id) {
             Value::Str(blob) => *blob,

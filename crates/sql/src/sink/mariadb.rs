@@ -289,7 +289,8 @@ impl MariaDb {
     /// algorithm holds it back until the close, which has no answer, is acknowledged.
     async fn insert_part(&mut self, insert: &Insert, columns: &[Data], rows: &[u32]) -> Result<(), Failure> {
         let mut arguments = MySqlArguments::default();
-        arguments.reserve(rows.len() * columns.len(), rows.len() * columns.len() * 9);
+        let values = rows.len().saturating_mul(columns.len());
+        arguments.reserve(values, values.saturating_mul(9));
         for &row in rows {
             for column in columns {
                 bind(&mut arguments, column, row as usize).map_err(|_| Failure::row("a value cannot be sent"))?;
@@ -394,7 +395,7 @@ impl Database for MariaDb {
     }
 
     fn chunk(&self, columns: usize) -> (usize, usize) {
-        let rows = (MAX_PLACEHOLDERS / columns.max(1)).clamp(1, MAX_ROWS);
+        let rows = MAX_PLACEHOLDERS.checked_div(columns).unwrap_or(MAX_ROWS).clamp(1, MAX_ROWS);
         // Types and lengths come on top of the values.
         (rows, MAX_BYTES.min(self.packet.saturating_sub(self.packet / 4)))
     }
@@ -507,7 +508,7 @@ fn failure(error: &sqlx::Error) -> Failure {
     if known(number).is_some() || ["22", "23", "45"].iter().any(|class| state.starts_with(class)) {
         return Failure::row(reason(number, error.message()));
     }
-    let cause = cause(number, &state, error.message());
+    let cause = cause(number, state, error.message());
     // What stands near a mistake may be a value.
     let shown = (["28", "42"].iter().any(|class| state.starts_with(class)) && number != 1064) || number < 1060;
     let shown = cause.passes() || (cause == Cause::Settings && (shown || number == 1364));
@@ -577,7 +578,7 @@ fn reason(number: u16, message: &str) -> String {
 fn named(message: &str) -> Option<&str> {
     let rest = ["for column ", "Column ", "for key ", "CONSTRAINT "].iter().find_map(|word| {
         let at = message.rfind(word)?;
-        message.get(at + word.len()..)
+        message.get(at.checked_add(word.len())?..)
     })?;
     let mut names = rest.split(['\'', '`']).filter(|part| !part.is_empty() && *part != ".");
     // `db`.`table`.`column` ends in what is looked for; a quoted word stands alone.

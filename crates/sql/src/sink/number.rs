@@ -17,7 +17,7 @@ impl Number {
             _ => (false, text),
         };
         let (mantissa, exponent) = match rest.find(['e', 'E']) {
-            Some(at) => (rest.get(..at)?, i64::from(rest.get(at + 1..)?.parse::<i32>().ok()?)),
+            Some(at) => (rest.get(..at)?, i64::from(rest.get(at.checked_add(1)?..)?.parse::<i32>().ok()?)),
             None => (rest, 0),
         };
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -25,9 +25,9 @@ impl Number {
         if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
             return None;
         }
-        let mut exponent = exponent - i64::try_from(fraction.len()).ok()?;
+        let mut exponent = exponent.checked_sub(i64::try_from(fraction.len()).ok()?)?;
         while digits.pop_if(|digit| *digit == b'0').is_some() {
-            exponent += 1;
+            exponent = exponent.checked_add(1)?;
         }
         let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
         digits.drain(..zeros);
@@ -39,7 +39,7 @@ impl Number {
 
     /// How many digits after the point it needs; less than 0 where it ends in zeros before it.
     pub(super) fn places(&self) -> i64 {
-        if self.digits.is_empty() { i64::MIN } else { -self.exponent }
+        if self.digits.is_empty() { i64::MIN } else { self.exponent.saturating_neg() }
     }
 
     /// Rounded to this many digits after the point, halves away from zero, as databases round.
@@ -49,13 +49,13 @@ impl Number {
         let kept = self.digits.len().checked_sub(surplus);
         let up = kept.and_then(|kept| self.digits.get(kept)).is_some_and(|digit| *digit >= b'5');
         self.digits.truncate(kept.unwrap_or_default());
-        self.exponent = -places;
+        self.exponent = places.saturating_neg();
         if up {
             let nines = self.digits.iter().rev().take_while(|digit| **digit == b'9').count();
-            self.digits.truncate(self.digits.len() - nines);
-            self.exponent += i64::try_from(nines).unwrap_or_default();
+            self.digits.truncate(self.digits.len().saturating_sub(nines));
+            self.exponent = self.exponent.saturating_add(i64::try_from(nines).unwrap_or_default());
             match self.digits.last_mut() {
-                Some(last) => *last += 1,
+                Some(last) => *last = last.saturating_add(1),
                 None => self.digits.push(b'1'),
             }
         }

@@ -188,7 +188,7 @@ impl Pg {
                 _ => String::new(),
             };
             out.push(format!("c{i}{cast}"));
-            arrays.push(format!("${}::{}[]", i + 1, element(data)));
+            arrays.push(format!("${}::{}[]", i.saturating_add(1), element(data)));
             names.push(format!("c{i}"));
         }
         format!(
@@ -209,9 +209,9 @@ fn cast_type(type_name: &str) -> String {
     if type_name == "bit" || type_name.starts_with("bit(") {
         return "bit varying".to_owned();
     }
-    match (type_name.find('('), type_name.find(')')) {
-        (Some(open), Some(close)) if open < close => format!("{}{}", &type_name[..open], &type_name[close + 1..]),
-        _ => type_name.to_owned(),
+    match type_name.split_once('(').and_then(|(name, rest)| Some((name, rest.split_once(')')?.1))) {
+        Some((name, rest)) => format!("{name}{rest}"),
+        None => type_name.to_owned(),
     }
 }
 
@@ -446,13 +446,15 @@ fn column(row: &[Value]) -> Option<Column> {
         _ => 6,
     };
     // Others count from 4 on.
-    let modifier = if let Some(Value::Int(modifier @ 4..)) = row.get(7) { Some(modifier - 4) } else { None };
+    let modifier = if let Some(Value::Int(modifier @ 4..)) = row.get(7) { modifier.checked_sub(4) } else { None };
     let kind = match text(2) {
         "smallint" | "integer" | "bigint" => ColumnKind::Int,
         "real" => ColumnKind::Float { single: true },
         "double precision" => ColumnKind::Float { single: false },
         // The scale is in the last eleven bits, with a sign.
-        "numeric" => ColumnKind::Decimal { precision: 0, scale: modifier.map(|m| ((m & 0x7ff) ^ 0x400) - 0x400) },
+        "numeric" => {
+            ColumnKind::Decimal { precision: 0, scale: modifier.map(|m| ((m & 0x7ff) ^ 0x400).saturating_sub(0x400)) }
+        }
         "boolean" => ColumnKind::Bool,
         "text" | "character varying" | "character" => ColumnKind::Text,
         "json" | "jsonb" => ColumnKind::Json,

@@ -283,7 +283,7 @@ impl Statements {
         // Far below every database's limit of values in a statement.
         let most = if self.dialect.many_rows() { 64 } else { 1 };
         for pieces in pieces.chunks(most) {
-            let mut values = Vec::with_capacity(pieces.len() * PLAN_COLUMNS.len());
+            let mut values = Vec::with_capacity(pieces.len().saturating_mul(PLAN_COLUMNS.len()));
             for piece in pieces {
                 let recipe = serde_json::to_string(&piece.recipe)
                     .map_err(|_| Failure::settings("the plan's recipe cannot be written as JSON"))?;

@@ -246,12 +246,12 @@ impl Database for Sqlite {
     }
 
     fn chunk(&self, columns: usize) -> (usize, usize) {
-        ((MAX_VARIABLES / columns.max(1)).clamp(1, MAX_ROWS), MAX_BYTES)
+        (MAX_VARIABLES.checked_div(columns).unwrap_or(MAX_ROWS).clamp(1, MAX_ROWS), MAX_BYTES)
     }
 
     async fn insert(&mut self, insert: &Insert, columns: &[Data], rows: &[u32]) -> Result<(), Failure> {
         let mut arguments = SqliteArguments::default();
-        arguments.reserve(rows.len() * columns.len(), 0);
+        arguments.reserve(rows.len().saturating_mul(columns.len()), 0);
         for &row in rows {
             for (column, to) in columns.iter().zip(&insert.columns) {
                 bind(&mut arguments, column, &to.kind, row as usize)

@@ -170,20 +170,23 @@ fn sendable(
 
 /// Cuts rows into statements.
 fn chunks<'r>(rows: &'r [u32], columns: &[Data], max_rows: usize, max_bytes: usize) -> Vec<&'r [u32]> {
-    let fixed: usize = columns.iter().filter(|c| !matches!(c, Data::Text(_) | Data::Binary(_))).count() * 12;
-    let long: Vec<&Data> = columns.iter().filter(|c| matches!(c, Data::Text(_) | Data::Binary(_))).collect();
+    let is_long = |column: &&Data| matches!(column, Data::Text(_) | Data::Binary(_));
+    let long: Vec<&Data> = columns.iter().filter(is_long).collect();
+    // Whatever it is, a value that is not long takes about this much.
+    let fixed = columns.len().saturating_sub(long.len()).saturating_mul(12);
     let mut out = Vec::new();
-    let (mut start, mut bytes) = (0, 0);
-    for (i, &row) in rows.iter().enumerate() {
-        let size = fixed + long.iter().map(|c| c.size(row as usize)).sum::<usize>();
-        if i > start && (i - start == max_rows || bytes + size > max_bytes) {
-            out.push(&rows[start..i]);
-            (start, bytes) = (i, 0);
+    let (mut rest, mut count, mut bytes) = (rows, 0_usize, 0_usize);
+    for &row in rows {
+        let size = long.iter().map(|c| c.size(row as usize)).sum::<usize>().saturating_add(fixed);
+        if count > 0 && (count == max_rows || bytes.saturating_add(size) > max_bytes) {
+            let (part, after) = rest.split_at(count);
+            out.push(part);
+            (rest, count, bytes) = (after, 0, 0);
         }
-        bytes += size;
+        (count, bytes) = (count.saturating_add(1), bytes.saturating_add(size));
     }
-    if start < rows.len() {
-        out.push(&rows[start..]);
+    if !rest.is_empty() {
+        out.push(rest);
     }
     out
 }

@@ -56,8 +56,8 @@ impl Data {
     /// About how many bytes a row's value takes on the wire.
     pub(super) fn size(&self, row: usize) -> usize {
         match self {
-            Data::Text(a) => 5 + a.value_length(row) as usize,
-            Data::Binary(a) => 5 + a.value_length(row) as usize,
+            Data::Text(a) => (a.value_length(row) as usize).saturating_add(5),
+            Data::Binary(a) => (a.value_length(row) as usize).saturating_add(5),
             _ => 12,
         }
     }
@@ -480,14 +480,14 @@ fn time_texts(array: &ArrayRef, zone: Tz) -> Option<StringArray> {
         DataType::Date64 => (TimeUnit::Millisecond, Tz::UTC),
         _ => return None,
     };
-    let per_second: i64 = match unit {
-        TimeUnit::Second => 1,
-        TimeUnit::Millisecond => 1_000,
-        TimeUnit::Microsecond => 1_000_000,
-        TimeUnit::Nanosecond => 1_000_000_000,
+    let (per_second, nanos_each): (i64, i64) = match unit {
+        TimeUnit::Second => (1, 1_000_000_000),
+        TimeUnit::Millisecond => (1_000, 1_000_000),
+        TimeUnit::Microsecond => (1_000_000, 1_000),
+        TimeUnit::Nanosecond => (1_000_000_000, 1),
     };
     let text = |value: i64| {
-        let nanos = value.rem_euclid(per_second).saturating_mul(1_000_000_000 / per_second);
+        let nanos = value.rem_euclid(per_second).saturating_mul(nanos_each);
         let time = DateTime::from_timestamp(value.div_euclid(per_second), u32::try_from(nanos).ok()?)?.naive_utc();
         Some(time_text(local(time, zone)?))
     };

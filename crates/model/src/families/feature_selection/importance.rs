@@ -107,14 +107,14 @@ fn of_tree(estimator: &View<'_>, normalises: bool) -> Result<(Vec<f64>, bool), E
     let mut values = vec![0.0; shape.features.min(FEATURES)];
     let weighted = |place: u32| -> Result<f64, Error> {
         let node = read.nodes.get(place as usize);
-        let node = node.ok_or_else(|| Error::state(tree.path(), format!("node {place} is out of range")))?;
+        let node = node.ok_or_else(|| Error::out_of_range(tree.path(), format!("node {place}")))?;
         Ok(node.cover * node.gain)
     };
     for node in read.nodes.iter().filter(|node| !node.is_leaf()) {
         let gain = node.cover * node.gain - weighted(node.left)? - weighted(node.right)?;
         match values.get_mut(node.feature as usize) {
             Some(value) => *value += gain,
-            None => return Err(Error::state(tree.path(), format!("feature {} is out of range", node.feature))),
+            None => return Err(Error::out_of_range(tree.path(), format!("feature {}", node.feature))),
         }
     }
     let all = read.nodes.first().map_or(1.0, |root| root.cover);

@@ -108,7 +108,7 @@ impl Transform for Select {
         if let Some(finite) = &self.finite {
             finite.check(&x, run);
         }
-        let picked = x.select(&self.picked);
+        let picked = x.select_of_array(&self.picked);
         match picked {
             // The library makes one array of the columns, whatever types they have.
             Matrix::Frame(_) => picked.clone().into_dense().map_or(picked, Matrix::Dense),

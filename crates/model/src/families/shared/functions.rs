@@ -196,7 +196,7 @@ const WITH_ARGUMENTS: &[(&str, &[&str])] = &[
     ("round_", &["decimals"]),
 ];
 
-/// A function that takes arguments; nothing where it is none of these.
+/// A function that takes arguments; `None` where it is not one of these.
 fn with_arguments(name: &str, arguments: Option<&View<'_>>) -> Result<Option<Function>, Error> {
     let Some((name, _)) = WITH_ARGUMENTS.iter().find(|(known, _)| *known == name) else { return Ok(None) };
     let argument = |name: &str| -> Result<Option<View<'_>>, Error> {

@@ -8,8 +8,8 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::DataType;
 
-/// All values of a column of lists, and where among them each row's are: none where the row is NULL. Nothing where the
-/// column is not a column of lists.
+/// All values of a column of lists, and for each row where its own are (`None` where the row is NULL). `None` where the
+/// column is not one of lists.
 pub(in crate::families) fn lists(column: &ArrayRef) -> Option<(&ArrayRef, Vec<Option<Range<usize>>>)> {
     fn ranges(column: &ArrayRef, ends: impl Iterator<Item = (usize, usize)>) -> Vec<Option<Range<usize>>> {
         ends.enumerate().map(|(row, (start, end))| column.is_valid(row).then_some(start..end)).collect()

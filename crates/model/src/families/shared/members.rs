@@ -82,7 +82,7 @@ pub(in crate::families) fn codes(view: &View<'_>, inner: &Labels, count: usize) 
 }
 
 /// The columns of an estimator that hands them on as they are: those given, or at the root its own where it knows
-/// their names. Nothing where the first estimator inside has to tell.
+/// their names. `None` where the first estimator inside has to tell.
 fn columns(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Option<Vec<Source>>, Error> {
     if let Some(given) = given {
         return Ok(Some(given.to_vec()));
@@ -174,7 +174,7 @@ pub(in crate::families) fn members(
 pub(in crate::families) fn predictor(loaded: Loaded, view: &View<'_>) -> Result<(Member, StepReport), Error> {
     match (loaded.step, loaded.out) {
         (Step::Predict(step), Out::Answers(targets)) => Ok((Member { step, targets }, loaded.report)),
-        _ => Err(Error::state(view.path(), "transforms, where a predictor is needed")),
+        _ => Err(Error::WrongRole { place: view.path(), does: "transforms", needed: "predictor" }),
     }
 }
 
@@ -193,7 +193,7 @@ pub(in crate::families) fn named<'a>(view: &View<'a>) -> Result<Vec<(Option<Stri
         }
     }
     if names.len() != fitted.len() {
-        return Err(Error::state(view.path(), format!("{} names for {} estimators", names.len(), fitted.len())));
+        return Err(Error::counts(view.path(), (names.len(), "names"), (fitted.len(), "estimators")));
     }
     Ok(names.into_iter().zip(fitted).collect())
 }
@@ -228,7 +228,7 @@ pub(in crate::families) fn weights(view: &View<'_>, count: usize) -> Result<Opti
         }
     }
     if kept.len() != count {
-        return Err(Error::state(weights.path(), format!("{} weights for {count} estimators", kept.len())));
+        return Err(Error::counts(weights.path(), (kept.len(), "weights"), (count, "estimators")));
     }
     Ok(Some(kept))
 }

@@ -17,7 +17,7 @@ pub(crate) enum Norm {
 }
 
 impl Norm {
-    /// The parameter `norm`; nothing where it is None.
+    /// The parameter `norm`; `None` where it is `None`.
     pub(crate) fn read(view: &View<'_>) -> Result<Option<Norm>, Error> {
         let Some(norm) = some_attr(view, "norm")? else { return Ok(None) };
         match norm.as_str()? {

@@ -27,7 +27,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let name = Some("regressor".to_string());
     let Members { all: mut members, reports: children, .. } = members(loader, view, given, &[(name, regressor)])?;
     let Some(member) = members.pop().filter(|member| member.targets.labels.is_empty()) else {
-        return Err(Error::state(view.path(), "the regressor does not give numbers"));
+        return Err(Error::no_such_answer(view.path(), "the regressor", "numbers"));
     };
     let count = member.targets.predict.len();
     let back = inverse::read(&view.attr("transformer_")?, count)?;

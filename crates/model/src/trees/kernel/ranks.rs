@@ -67,6 +67,8 @@ const NOWHERE: u8 = 255;
 struct Root {
     splits: u32,
     count: u32,
+    /// How many of them lead to other splits; the others come after them.
+    inner: u32,
     /// Where its values begin: for each output as many as `leaves`.
     values: u32,
     /// A power of two, at least 16.
@@ -106,12 +108,15 @@ impl<V> Default for Work<V> {
 impl<T: Threshold, V: Leaf> Ranks<T, V> {
     /// Lowers a checked ensemble, where all its trees are small enough and compare numbers only; `columns` says which
     /// column of the block holds a feature's values, `weight` scales a tree's values.
-    pub(crate) fn new(ensemble: &Ensemble, columns: &[u32], weight: &impl Fn(usize, f64) -> V) -> Option<Self> {
-        let shapes: Vec<Shape> = ensemble.trees.iter().map(Shape::of).collect::<Option<_>>()?;
+    ///
+    /// # Errors
+    /// Why these trees cannot be scored so.
+    pub(crate) fn new(ensemble: &Ensemble, columns: &[u32], weight: &impl Fn(usize, f64) -> V) -> Result<Self, String> {
+        let shapes: Vec<Shape> = ensemble.trees.iter().map(Shape::of).collect::<Result<_, _>>()?;
         let padded: usize = shapes.iter().map(|shape| shape.padded() * ensemble.width).sum();
         let leaves: usize = ensemble.trees.iter().map(|tree| tree.values.len()).sum();
         if padded > leaves.saturating_mul(4).max(PADDED) {
-            return None;
+            return Err("leaves of many values in trees of few leaves".to_string());
         }
         let lower = |threshold| T::lower(threshold, ensemble.rule);
         let cuts = cuts(ensemble, &shapes, columns, lower);
@@ -129,14 +134,16 @@ impl<T: Threshold, V: Leaf> Ranks<T, V> {
             single: None,
         };
         for (index, (tree, shape)) in ensemble.trees.iter().zip(&shapes).enumerate() {
+            let by_level = shape.by_level(tree);
             ranks.trees.push(Root {
                 splits: ranks.splits.len() as u32,
                 count: shape.splits.len() as u32,
+                inner: by_level.iter().filter(|(_, ways)| leads_on(ways)).count() as u32,
                 values: ranks.values.len() as u32,
                 leaves: shape.padded() as u32,
                 offset: tree.offset,
             });
-            for (node, [left, right, leaves]) in shape.by_level(tree) {
+            for (node, [left, right, leaves]) in by_level {
                 let node = &tree.nodes[node as usize];
                 let column = columns[node.feature as usize] as usize;
                 let t = lower(node.threshold);
@@ -148,7 +155,7 @@ impl<T: Threshold, V: Leaf> Ranks<T, V> {
                 let plane = match lookup.planes[usize::from(!node.missing_left)] {
                     Some(plane) => plane,
                     None => {
-                        let plane = u16::try_from(ranks.planes).ok()?;
+                        let plane = u16::try_from(ranks.planes).map_err(|_| "too many different thresholds")?;
                         lookup.planes[usize::from(!node.missing_left)] = Some(plane);
                         ranks.planes += 1;
                         plane
@@ -166,7 +173,7 @@ impl<T: Threshold, V: Leaf> Ranks<T, V> {
         {
             ranks.single = single::Single::new(&ranks.trees, &ranks.splits, ranks.planes);
         }
-        Some(ranks)
+        Ok(ranks)
     }
 
     /// Whether this processor and these trees have a way to score a row alone.
@@ -429,8 +436,7 @@ struct Shape {
 }
 
 impl Shape {
-    /// None where a tree has too many splits, or one that looks at categories.
-    fn of(tree: &Tree) -> Option<Shape> {
+    fn of(tree: &Tree) -> Result<Shape, String> {
         let mut shape = Shape { splits: Vec::new(), leaves: Vec::new() };
         let mut open = vec![0];
         while let Some(index) = open.pop() {
@@ -439,13 +445,16 @@ impl Shape {
                 shape.leaves.push(node.feature);
                 continue;
             }
-            if node.set != NONE || shape.splits.len() == SPLITS {
-                return None;
+            if node.set != NONE {
+                return Err("splits by categories".to_string());
+            }
+            if shape.splits.len() == SPLITS {
+                return Err(format!("trees of more than {} leaves", SPLITS + 1));
             }
             shape.splits.push(index);
             open.extend([node.right, node.left]);
         }
-        Some(shape)
+        Ok(shape)
     }
 
     /// Room for the leaves' values.
@@ -453,23 +462,22 @@ impl Shape {
         self.leaves.len().next_power_of_two().max(16)
     }
 
-    /// The nodes of the splits, level by level, each with where its two sides go on in this order, and how many leaves are
-    /// on its left. One level does not wait for itself: splits that follow each other are computed side by side.
+    /// The nodes of the splits, level by level, those that lead to leaves only after all others; each with where its two
+    /// sides go on in this order, and how many leaves are on its left. One level does not wait for itself: splits that
+    /// follow each other are computed side by side.
     fn by_level(&self, tree: &Tree) -> Vec<(u32, [u8; 3])> {
         let ways = self.ways(tree);
         let mut order: Vec<u8> = Vec::with_capacity(ways.len());
-        let mut places = [NOWHERE; 256];
-        let mut level: Vec<u8> = (0..ways.len().min(1) as u8).collect();
-        while !level.is_empty() {
-            let mut next = Vec::new();
-            for split in level {
-                places[usize::from(split)] = order.len() as u8;
-                order.push(split);
-                let [left, right, _] = ways[usize::from(split)];
-                next.extend([left, right].into_iter().filter(|child| *child != NOWHERE));
-            }
-            level = next;
+        order.extend((!ways.is_empty()).then_some(0));
+        let mut next = 0;
+        while let Some(split) = order.get(next) {
+            let [left, right, _] = ways[usize::from(*split)];
+            order.extend([left, right].into_iter().filter(|child| *child != NOWHERE));
+            next += 1;
         }
+        order.sort_by_key(|split| !leads_on(&ways[usize::from(*split)]));
+        let mut places = [NOWHERE; 256];
+        order.iter().enumerate().for_each(|(place, split)| places[usize::from(*split)] = place as u8);
         let placed = |split: u8| {
             let [left, right, leaves] = ways[usize::from(split)];
             let place = |child: u8| places[usize::from(child)];
@@ -495,6 +503,11 @@ impl Shape {
         }
         ways
     }
+}
+
+/// Whether a split leads to another one.
+fn leads_on([left, right, _]: &[u8; 3]) -> bool {
+    *left != NOWHERE || *right != NOWHERE
 }
 
 /// By column, the thresholds that splits compare with, ascending, each once; NaN, which nothing reaches, last.

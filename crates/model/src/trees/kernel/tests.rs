@@ -142,7 +142,7 @@ fn compare<T: Threshold, V: Leaf + PartialEq + AddAssign>(
     walk.run(&keys, 1, &mut sums);
     check("walk", &sums);
     let mut compared = 1;
-    if let Some(ranks) = Ranks::<T, V>::new(&ensemble, &columns, &|_, from| value(from)) {
+    if let Ok(ranks) = Ranks::<T, V>::new(&ensemble, &columns, &|_, from| value(from)) {
         for width in Width::all() {
             let mut sums = none();
             ranks.run_as(*width, &block, 1, count, &mut sums, &mut Work::default());

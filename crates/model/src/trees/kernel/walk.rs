@@ -264,7 +264,7 @@ impl<T: Threshold, V: Leaf> Walk<T, V> {
     }
 
     /// Whether some splits look at sets of categories.
-    pub(crate) fn has_sets(&self) -> bool {
+    fn has_sets(&self) -> bool {
         !self.set.is_empty()
     }
 
@@ -341,22 +341,19 @@ impl<T: Threshold, V: Leaf> Walk<T, V> {
     ) {
         let chunks = (keys.len() / self.columns).div_ceil(SIDE_BY_SIDE);
         for (index, root) in self.trees.iter().enumerate() {
-            let tree = root.node as usize..(root.node + root.count) as usize;
-            let sets = self.set.get(tree.clone()).unwrap_or_default();
-            let nodes = &steps[tree];
             let mut ahead = self.ahead(steps, index + 1, chunks);
             for (chunk, rows) in keys.chunks(SIDE_BY_SIDE * self.columns).enumerate() {
                 ahead.ask();
                 let count = rows.len() / self.columns;
-                let mut at = [0; SIDE_BY_SIDE];
+                let mut at = [root.node; SIDE_BY_SIDE];
                 let (mut left, mut moved) = (root.depth, true);
                 while moved && left > 0 {
-                    let (steps, mut difference) = (left.min(STEPS), 0);
-                    left -= steps;
-                    for _ in 0..steps {
+                    let (round, mut difference) = (left.min(STEPS), 0);
+                    left -= round;
+                    for _ in 0..round {
                         difference = 0;
                         for (at, row) in at.iter_mut().zip(rows.chunks_exact(self.columns)) {
-                            let next = self.next::<L, CARE>(nodes, sets, *at, row);
+                            let next = root.node + self.next::<L, CARE>(steps, *at, row);
                             difference |= next ^ *at;
                             *at = next;
                         }
@@ -382,16 +379,15 @@ impl<T: Threshold, V: Leaf> Walk<T, V> {
             for roots in self.trees.chunks(SIDE_BY_SIDE) {
                 let deepest = roots.iter().map(|root| root.depth).max().unwrap_or(0);
                 let mut at = [0; SIDE_BY_SIDE];
+                at.iter_mut().zip(roots).for_each(|(at, root)| *at = root.node);
                 let (mut left, mut moved) = (deepest, true);
                 while moved && left > 0 {
-                    let (count, mut difference) = (left.min(STEPS), 0);
-                    left -= count;
-                    for _ in 0..count {
+                    let (round, mut difference) = (left.min(STEPS), 0);
+                    left -= round;
+                    for _ in 0..round {
                         difference = 0;
                         for (at, root) in at.iter_mut().zip(roots) {
-                            let root = root.node as usize;
-                            let sets = self.set.get(root..).unwrap_or_default();
-                            let next = self.next::<L, CARE>(&steps[root..], sets, *at, row);
+                            let next = root.node + self.next::<L, CARE>(steps, *at, row);
                             difference |= next ^ *at;
                             *at = next;
                         }
@@ -405,11 +401,11 @@ impl<T: Threshold, V: Leaf> Walk<T, V> {
         }
     }
 
-    /// Where a row goes from a node of a tree. What is in a set of categories goes right, what is not a category or too
+    /// Where a row goes from a node, as a place in the tree. What is in a set of categories goes right, what is not a category or too
     /// large goes left, what is missing goes the missing way.
     #[inline(always)]
-    fn next<L: Link, const CARE: u8>(&self, nodes: &[Step<T::Key, L>], sets: &[u32], at: u32, row: &[T::Key]) -> u32 {
-        let node = &nodes[at as usize];
+    fn next<L: Link, const CARE: u8>(&self, steps: &[Step<T::Key, L>], at: u32, row: &[T::Key]) -> u32 {
+        let node = &steps[at as usize];
         let link = node.link.wide();
         let x = row[(link & ((1 << self.column_bits) - 1)) as usize];
         let missing_right = link >> self.column_bits & 1 == 1;
@@ -418,8 +414,8 @@ impl<T: Threshold, V: Leaf> Walk<T, V> {
             NOTHING => above,
             MISSING => above | ((x == T::MISSING) & missing_right),
             _ if x == T::MISSING => missing_right,
-            _ if sets[at as usize] != NONE => {
-                let words = &self.sets[sets[at as usize] as usize];
+            _ if self.set[at as usize] != NONE => {
+                let words = &self.sets[self.set[at as usize] as usize];
                 let has = |bit: usize| words.get(bit / 32).is_some_and(|word| word >> (bit % 32) & 1 == 1);
                 T::of_key(x).category().is_some_and(has)
             }
@@ -430,9 +426,13 @@ impl<T: Threshold, V: Leaf> Walk<T, V> {
 
     #[inline(always)]
     fn add(&self, node: u32, root: &Root, row: usize, sums: &mut [Vec<V>]) {
-        let node = (root.node + node) as usize;
+        let node = node as usize;
         let Leaves { here, before } = self.leaves[node / 64];
         let leaf = before as usize + (here & ((1 << (node % 64)) - 1)).count_ones() as usize;
+        if self.width == 1 {
+            sums[root.offset as usize][row] += self.values[leaf];
+            return;
+        }
         let outputs = &mut sums[root.offset as usize..root.offset as usize + self.width];
         let first = leaf * self.width;
         for (sum, value) in outputs.iter_mut().zip(&self.values[first..first + self.width]) {

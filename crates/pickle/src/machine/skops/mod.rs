@@ -134,7 +134,7 @@ impl<'d> Machine<'d> {
 }
 
 impl Tree<'_> {
-    /// The kind of the node that starts here; nothing where none does.
+    /// The kind of the node that starts here; `None` where none does.
     fn loader(&self, at: At) -> Option<String> {
         if self.json.kind(at) != TokenKind::Object {
             return None;

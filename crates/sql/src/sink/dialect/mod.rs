@@ -174,7 +174,7 @@ pub(super) trait Dialect: Send + Sync {
     /// `VALUES (?,?),(?,?)`: the connection puts its placeholders there.
     fn values(&self, columns: usize, rows: usize) -> String {
         let row = format!("({})", vec!["?"; columns].join(","));
-        let mut sql = String::with_capacity(8 + rows * (row.len() + 1));
+        let mut sql = String::with_capacity(rows.saturating_mul(row.len().saturating_add(1)).saturating_add(8));
         sql.push_str("VALUES ");
         for i in 0..rows {
             if i > 0 {
@@ -187,12 +187,12 @@ pub(super) trait Dialect: Send + Sync {
 
     /// A statement with its placeholders in place of `?`; not within quoted identifiers.
     fn with_placeholders(&self, sql: &str) -> String {
-        let mut out = String::with_capacity(sql.len() + 16);
-        let (mut quoted, mut count) = (false, 0);
+        let mut out = String::with_capacity(sql.len().saturating_add(16));
+        let (mut quoted, mut count) = (false, 0_usize);
         for c in sql.chars() {
             match c {
                 '?' if !quoted => {
-                    count += 1;
+                    count = count.saturating_add(1);
                     out.push_str(&self.placeholder(count));
                 }
                 _ => {

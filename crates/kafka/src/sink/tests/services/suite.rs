@@ -9,6 +9,8 @@ use crate::testing::{brokers, topic};
 use super::*;
 
 struct Topics {
+    /// Of its own: producers are known by it in the whole cluster.
+    pipeline: String,
     topic: String,
     progress: String,
     /// Whether the query lets rows be told apart by partition.
@@ -16,6 +18,10 @@ struct Topics {
 }
 
 impl Topics {
+    fn new(by_partition: bool) -> Topics {
+        Topics { pipeline: unique("suite"), topic: String::new(), progress: String::new(), by_partition }
+    }
+
     fn settings(&self, brokers: &str) -> Value {
         json!({ "brokers": brokers, "topic": self.topic, "format": "json", "progress_topic": self.progress })
     }
@@ -33,25 +39,29 @@ impl Place for Topics {
         (KIND.parse)(self.settings(&brokers())).unwrap().traits()
     }
 
+    fn names(&self) -> (String, String) {
+        (self.pipeline.clone(), sinks::SINK.to_owned())
+    }
+
     async fn renew(&mut self) {
         self.topic = topic("suite", 1).await;
         self.progress = unique("suite-progress");
     }
 
     async fn open(&mut self) -> Box<dyn Sink> {
-        self.open_at(&brokers(), sinks::PIPELINE, sinks::SINK).await
+        self.open_at(&brokers(), &self.pipeline, sinks::SINK).await
     }
 
     async fn open_mortal(&mut self, nth: usize) -> Option<Box<dyn Sink>> {
         let proxy = Proxy::new(&brokers()).await;
-        let sink = self.open_at(&proxy.broker, sinks::PIPELINE, sinks::SINK).await;
+        let sink = self.open_at(&proxy.broker, &self.pipeline, sinks::SINK).await;
         proxy.kill_at(nth);
         Some(Box::new(Mortal { inner: Some(sink), proxy }))
     }
 
     async fn open_cuttable(&mut self) -> Option<(Box<dyn Sink>, Scissors)> {
         let proxy = Proxy::new(&brokers()).await;
-        let sink = self.open_at(&proxy.broker, sinks::PIPELINE, sinks::SINK).await;
+        let sink = self.open_at(&proxy.broker, &self.pipeline, sinks::SINK).await;
         Some((sink, Box::new(proxy.cutter())))
     }
 
@@ -115,10 +125,10 @@ impl Sink for Mortal {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn by_partition_it_holds_what_every_sink_must() {
-    sinks::run(&mut Topics { topic: String::new(), progress: String::new(), by_partition: true }).await;
+    sinks::run(&mut Topics::new(true)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn as_a_whole_it_holds_what_every_sink_must() {
-    sinks::run(&mut Topics { topic: String::new(), progress: String::new(), by_partition: false }).await;
+    sinks::run(&mut Topics::new(false)).await;
 }

@@ -23,7 +23,8 @@ pub(super) fn run<T: Threshold, V: Leaf, const G: usize>(
     let mut reach = [[0u64; G]; 256];
     for tree in &ranks.trees {
         let splits = &ranks.splits[tree.splits as usize..(tree.splits + tree.count) as usize];
-        let numbers = numbers(splits, &work.planes, &mut reach);
+        let (inner, last) = splits.split_at(tree.inner as usize);
+        let numbers = numbers(inner, last, &work.planes, &mut reach);
         let values = &ranks.values[tree.values as usize..];
         let sums = &mut work.sums[tree.offset as usize..][..ranks.width];
         for (values, sums) in values.chunks_exact(tree.leaves as usize).zip(sums) {
@@ -35,27 +36,49 @@ pub(super) fn run<T: Threshold, V: Leaf, const G: usize>(
     }
 }
 
+/// The number of each row's leaf, from left to right; the last splits lead to leaves only.
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]
 #[inline]
-fn numbers<const G: usize>(splits: &[Split], planes: &[[Plane; GROUPS]], reach: &mut [[u64; G]; 256]) -> [__m512i; G] {
+fn numbers<const G: usize>(
+    inner: &[Split],
+    last: &[Split],
+    planes: &[[Plane; GROUPS]],
+    reach: &mut [[u64; G]; 256],
+) -> [__m512i; G] {
     let mut numbers = [_mm512_setzero_si512(); G];
     reach[0] = [u64::MAX; G];
-    for (index, split) in splits.iter().enumerate() {
+    for (index, split) in inner.iter().enumerate() {
         let here = reach[index & 255];
-        let ranks = &planes[usize::from(split.plane)];
-        let (cut, leaves) = (_mm512_set1_epi8(split.cut as i8), _mm512_set1_epi8(split.leaves as i8));
-        let (mut left, mut right) = ([0; G], [0; G]);
-        for group in 0..G {
-            // SAFETY: a plane has 64 bytes.
-            let ranks = unsafe { _mm512_loadu_si512(ranks[group].as_ptr().cast()) };
-            right[group] = _mm512_mask_cmpge_epu8_mask(here[group], ranks, cut);
-            left[group] = here[group] & !right[group];
-            numbers[group] = _mm512_mask_add_epi8(numbers[group], right[group], numbers[group], leaves);
-        }
-        reach[usize::from(split.left)] = left;
+        let right = right(split, &here, planes, &mut numbers);
+        reach[usize::from(split.left)] = std::array::from_fn(|group| here[group] & !right[group]);
         reach[usize::from(split.right)] = right;
     }
+    for (index, split) in last.iter().enumerate() {
+        let here = reach[(inner.len() + index) & 255];
+        right(split, &here, planes, &mut numbers);
+    }
     numbers
+}
+
+/// Which rows of those that are here go right: they pass the leaves on the left.
+#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]
+#[inline]
+fn right<const G: usize>(
+    split: &Split,
+    here: &[u64; G],
+    planes: &[[Plane; GROUPS]],
+    numbers: &mut [__m512i; G],
+) -> [u64; G] {
+    let ranks = &planes[usize::from(split.plane)];
+    let (cut, leaves) = (_mm512_set1_epi8(split.cut as i8), _mm512_set1_epi8(split.leaves as i8));
+    let mut right = [0; G];
+    for group in 0..G {
+        // SAFETY: a plane has 64 bytes.
+        let ranks = unsafe { _mm512_loadu_si512(ranks[group].as_ptr().cast()) };
+        right[group] = _mm512_mask_cmpge_epu8_mask(here[group], ranks, cut);
+        numbers[group] = _mm512_mask_add_epi8(numbers[group], right[group], numbers[group], leaves);
+    }
+    right
 }
 
 impl Searched for f32 {

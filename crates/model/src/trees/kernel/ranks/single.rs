@@ -1,5 +1,5 @@
-//! One row alone: all splits of a tree are compared at once, and each that goes right takes the leaves on its left away;
-//! the first that is left is the row's leaf.
+//! One row alone: all splits of a tree are compared at once. In small trees each that goes right takes the leaves on its
+//! left away, and the first that is left is the row's leaf; in larger ones the results lead from split to split.
 
 #![allow(unsafe_code, reason = "vector instructions over arrays whose lengths are checked when they are made")]
 
@@ -11,6 +11,9 @@ use super::{NOWHERE, Ranks, Root, Split};
 /// Planes that two registers hold.
 const PLANES: usize = 128;
 
+/// Where leaves begin in [`Single::wide`].
+const LEAF: u8 = 64;
+
 /// Trees of at most 64 leaves, for one row.
 #[derive(Debug)]
 pub(crate) struct Single {
@@ -18,8 +21,9 @@ pub(crate) struct Single {
     splits: Vec<u8>,
     /// For each split of a tree of at most 32 leaves: those that stay when a row goes right.
     narrow: Vec<u32>,
-    /// The same of larger trees.
-    wide: Vec<u64>,
+    /// For each larger tree how deep it is, and for each of its splits, at two times its number, where its sides go on: at
+    /// a split, or at [`LEAF`] and the number of a leaf. A leaf goes on at itself.
+    wide: Vec<(u8, [u8; 256])>,
 }
 
 /// Whether this processor has what [`run`] needs.
@@ -42,19 +46,24 @@ impl Single {
             let splits = &splits[tree.splits as usize..(tree.splits + tree.count) as usize];
             single.splits.extend(splits.iter().map(|split| split.plane as u8));
             single.splits.extend(splits.iter().map(|split| split.cut));
-            // The leaf at which each split's side begins.
-            let mut first = vec![0; splits.len()];
+            // For each split: the leaf at which it begins, and how many splits lead to it.
+            let mut first = vec![(0, 0); splits.len()];
+            let (mut ways, mut depth): ([u8; 256], u8) = (std::array::from_fn(|at| at as u8 / 2), 0);
             for (index, split) in splits.iter().enumerate() {
-                for (child, begin) in [(split.left, first[index]), (split.right, first[index] + split.leaves)] {
+                let (begin, above) = first[index];
+                depth = depth.max(above + 1);
+                for (side, child, leaf) in [(0, split.left, begin), (1, split.right, begin + split.leaves)] {
                     if child != NOWHERE {
-                        first[usize::from(child)] = begin;
+                        first[usize::from(child)] = (leaf, above + 1);
                     }
+                    ways[2 * index + side] = if child == NOWHERE { LEAF + leaf } else { child };
                 }
-                let stay = !(((1u64 << split.leaves) - 1) << first[index]);
-                match tree.leaves {
-                    16 | 32 => single.narrow.push(stay as u32),
-                    _ => single.wide.push(stay),
+                if tree.leaves <= 32 {
+                    single.narrow.push(!(((1u64 << split.leaves) - 1) << begin) as u32);
                 }
+            }
+            if tree.leaves > 32 {
+                single.wide.push((depth, ways));
             }
         }
         Some(single)
@@ -117,16 +126,14 @@ pub(super) fn run<T: Threshold, V: Leaf>(
             }
             _mm512_reduce_and_epi32(stay).trailing_zeros()
         } else {
-            let (own, others) = wide.split_at(count);
+            let Some(((depth, ways), others)) = wide.split_first() else { return };
             wide = others;
-            let mut stay = _mm512_set1_epi64(-1);
-            for part in 0..count.div_ceil(8) {
-                let right = (right >> (8 * part)) as u8;
-                // SAFETY: likewise.
-                let own = unsafe { _mm512_maskz_loadu_epi64(right, own.as_ptr().add(8 * part).cast()) };
-                stay = _mm512_mask_and_epi64(stay, right, stay, own);
+            let mut at = 0u8;
+            for _ in 0..*depth {
+                let side = right.wrapping_shr(at.into()) as u8 & 1;
+                at = ways[usize::from((at << 1) | side)];
             }
-            _mm512_reduce_and_epi64(stay).trailing_zeros()
+            u32::from(at - LEAF)
         };
         let values = &ranks.values[tree.values as usize..];
         for (output, sums) in sums[tree.offset as usize..][..ranks.width].iter_mut().enumerate() {
