@@ -53,7 +53,7 @@ fn kinds_of_files_with_their_libraries_trees_and_kernels() {
             "bzip2",
             Some(4),
             vec![lightgbm],
-            (5, 75, 5, "walk with categories (f64)"),
+            (5, 75, 5, "walk (f64; splits by categories)"),
         ),
     ] {
         let report = report(name, None);
