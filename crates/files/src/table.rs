@@ -445,7 +445,7 @@ mod tests {
         let settings = gbk(json!({ "path": "depts.csv", "encoding": "gbk" })).map_err(|error| error.message).unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let found = runtime.block_on(settings.read(folder.path(), &Map::new())).unwrap();
-        assert_eq!(shown(&found), "id Int64, 名 Utf8; 1, 数");
+        assert_eq!(shown(&found), "id Int64, 名 Utf8; 1,数");
         let settings = gbk(json!("depts.csv")).map_err(|error| error.message).unwrap();
         let error = runtime.block_on(settings.read(folder.path(), &Map::new())).unwrap_err();
         assert!(error.message.contains("depts.csv:1: not UTF-8") && error.remedy.contains("encoding"), "{error}");
@@ -473,7 +473,13 @@ mod tests {
                 json!({}),
                 "depts.csv:1: the first line looks like a row: a field of it is a number, a date or a time",
             ),
-            (Format::Jsonl, "[\n{\"a\":1},\n{\"a\":2", json!({}), "depts.csv:3: not JSON (column 6)"),
+            (Format::Jsonl, "[\n{\"a\":1},\n{\"a\":x}\n]\n", json!({}), "depts.csv:3: not JSON (column 6)"),
+            (
+                Format::Jsonl,
+                "[\n{\"a\":1},\n{\"a\":2",
+                json!({}),
+                "depts.csv:3: the JSON list has no end: the file is cut off",
+            ),
             (Format::Jsonl, "[\n{\"a\":1},\n", json!({}), "depts.csv:3: the JSON list has no end: the file is cut off"),
             (Format::Jsonl, "[\n1\n]\n", json!({}), "depts.csv:2: not a JSON object"),
             (
