@@ -128,13 +128,13 @@ impl Sink for Console {
     }
 
     async fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Checkpoint>, StageError> {
-        let holding = |claim: &Claim| Checkpoint {
+        let checkpoint = |claim: &Claim| Checkpoint {
             partition: claim.partition.clone(),
             identity: claim.identity.clone(),
             next: claim.start,
             plans: Vec::new(),
         };
-        Ok(claims.iter().map(holding).collect())
+        Ok(claims.iter().map(checkpoint).collect())
     }
 
     async fn write(&mut self, write: &Write) -> Result<Written, StageError> {

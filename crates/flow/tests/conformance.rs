@@ -162,7 +162,7 @@ impl Memory {
 }
 
 #[async_trait]
-impl sinks::Place for Memory {
+impl sinks::Subject for Memory {
     fn traits(&self) -> SinkTraits {
         SinkTraits { keeps_positions: true, sharing: Sharing::Shared, atomic: true, slices: true }
     }

@@ -12,7 +12,7 @@ use crate::{
     Sharing, Sink, SinkTraits, StageError, Trace, Write, Written,
 };
 
-/// The pipeline that [`Place::open`] opens a sink of, unless [`Place::names`] says another.
+/// The pipeline that [`Subject::open`] opens a sink of, unless [`Subject::names`] says another.
 pub const PIPELINE: &str = "suite";
 
 /// The name of that sink.
@@ -32,7 +32,7 @@ pub type Scissors = Box<dyn Fn(Cut) + Send + Sync>;
 
 /// A kind of sink, as the suite needs it. All sinks are opened with [`schema`].
 #[async_trait]
-pub trait Place: Send {
+pub trait Subject: Send {
     /// How the sink behaves.
     fn traits(&self) -> SinkTraits;
 
@@ -47,10 +47,10 @@ pub trait Place: Send {
         true
     }
 
-    /// From now on sinks are opened at another place, where nothing is.
+    /// From now on sinks are opened where nothing is stored yet.
     async fn renew(&mut self);
 
-    /// Opens the sink of [`names`](Self::names) at the place, as a new process would.
+    /// Opens the sink of [`names`](Self::names) as a new process would.
     async fn open(&mut self) -> Box<dyn Sink>;
 
     /// Opens a sink that dies, as a process does, at its `nth` change of what is stored, from 0: half of these before the
@@ -87,19 +87,19 @@ const DEATHS: usize = 1000;
 ///
 /// # Panics
 /// Where the sink breaks its contract.
-pub async fn run(place: &mut dyn Place) {
-    nothing_is_stored_at_first(place).await;
-    a_claim_stores_where_it_starts_and_keeps_what_is_there(place).await;
-    what_is_written_is_there_for_the_next_process(place).await;
-    ranges_that_do_not_fit_store_nothing(place).await;
-    an_earlier_owner_is_fenced(place).await;
-    plans_are_kept_replaced_and_trimmed(place).await;
-    a_kept_plan_replaces_what_is_stored_from_its_beginning_on(place).await;
-    resets_set_and_forget(place).await;
-    slices_land_with_their_batch_or_not_at_all(place).await;
-    another_sink_leaves_traces_and_takes_over(place).await;
-    cut_commits_are_settled_by_the_next_claim(place).await;
-    deaths_lose_and_double_nothing(place).await;
+pub async fn run(subject: &mut dyn Subject) {
+    nothing_is_stored_at_first(subject).await;
+    a_claim_stores_where_it_starts_and_keeps_what_is_there(subject).await;
+    what_is_written_is_there_for_the_next_process(subject).await;
+    ranges_that_do_not_fit_store_nothing(subject).await;
+    an_earlier_owner_is_fenced(subject).await;
+    plans_are_kept_replaced_and_trimmed(subject).await;
+    a_kept_plan_replaces_what_is_stored_from_its_beginning_on(subject).await;
+    resets_set_and_forget(subject).await;
+    slices_land_with_their_batch_or_not_at_all(subject).await;
+    another_sink_leaves_traces_and_takes_over(subject).await;
+    cut_commits_are_settled_by_the_next_claim(subject).await;
+    deaths_lose_and_double_nothing(subject).await;
 }
 
 fn partition(index: i32) -> Partition {
@@ -147,8 +147,8 @@ fn next(held: &[Checkpoint]) -> Vec<(i32, i64)> {
     next
 }
 
-async fn claimed(place: &mut dyn Place, claims: &[Claim]) -> Box<dyn Sink> {
-    let mut sink = place.open().await;
+async fn claimed(subject: &mut dyn Subject, claims: &[Claim]) -> Box<dyn Sink> {
+    let mut sink = subject.open().await;
     let held = sink.claim(claims).await.expect("it is claimed");
     assert_eq!(held.len(), claims.len(), "one entry a claim");
     sink
@@ -159,8 +159,8 @@ async fn close(mut sink: Box<dyn Sink>) {
 }
 
 /// What is stored and what landed, as a process that comes later sees it; it leaves the claims as they are.
-async fn seen(place: &mut dyn Place, claims: &[Claim]) -> (Vec<Checkpoint>, Vec<(i32, i64)>) {
-    let mut sink = place.open().await;
+async fn seen(subject: &mut dyn Subject, claims: &[Claim]) -> (Vec<Checkpoint>, Vec<(i32, i64)>) {
+    let mut sink = subject.open().await;
     let held = sink.claim(claims).await.expect("it is claimed");
     let mut stored = sink.positions().await.expect("positions are read");
     stored.sort_by(|a, b| a.partition.cmp(&b.partition));
@@ -168,7 +168,7 @@ async fn seen(place: &mut dyn Place, claims: &[Claim]) -> (Vec<Checkpoint>, Vec<
     held_sorted.sort_by(|a, b| a.partition.cmp(&b.partition));
     assert_eq!(stored, held_sorted, "`claim` and `positions` say the same");
     close(sink).await;
-    let mut landed = place.landed().await;
+    let mut landed = subject.landed().await;
     landed.sort_by_key(|(index, _)| *index);
     (stored, landed)
 }
@@ -177,67 +177,67 @@ fn offsets(index: i32, from: i64, to: i64) -> impl Iterator<Item = (i32, i64)> {
     (from..to).map(move |offset| (index, offset))
 }
 
-async fn nothing_is_stored_at_first(place: &mut dyn Place) {
-    place.renew().await;
-    let mut sink = place.open().await;
-    assert_eq!(sink.positions().await.expect("positions are read"), [], "a new place holds no positions");
+async fn nothing_is_stored_at_first(subject: &mut dyn Subject) {
+    subject.renew().await;
+    let mut sink = subject.open().await;
+    assert_eq!(sink.positions().await.expect("positions are read"), [], "a new subject holds no positions");
     assert_eq!(sink.traces().await.expect("traces are read"), [], "nor traces of others");
     close(sink).await;
 }
 
-async fn a_claim_stores_where_it_starts_and_keeps_what_is_there(place: &mut dyn Place) {
-    place.renew().await;
-    let mut sink = place.open().await;
+async fn a_claim_stores_where_it_starts_and_keeps_what_is_there(subject: &mut dyn Subject) {
+    subject.renew().await;
+    let mut sink = subject.open().await;
     let held = sink.claim(&claims()).await.expect("it is claimed");
     assert_eq!(next(&held), [(0, 0), (1, 100)]);
     assert!(held.iter().all(|held| held.identity == "log" && held.plans.is_empty()), "{held:?}");
     close(sink).await;
-    let (held, _) = seen(place, &[claim(0, 7), claim(1, 7)]).await;
+    let (held, _) = seen(subject, &[claim(0, 7), claim(1, 7)]).await;
     assert_eq!(next(&held), [(0, 0), (1, 100)], "a later claim changes no position");
 }
 
-async fn what_is_written_is_there_for_the_next_process(place: &mut dyn Place) {
-    place.renew().await;
-    let mut sink = claimed(place, &claims()).await;
+async fn what_is_written_is_there_for_the_next_process(subject: &mut dyn Subject) {
+    subject.renew().await;
+    let mut sink = claimed(subject, &claims()).await;
     let written = sink.write(&write(&[range(0, 0, 3), range(1, 100, 102)])).await.expect("it is stored");
     assert_eq!(written, Written::default());
     sink.write(&empty(&[range(0, 3, 10)])).await.expect("positions move without rows");
     sink.write(&write(&[range(0, 10, 12)])).await.expect("it is stored");
     // No close: a process that is gone leaves what it stored.
     drop(sink);
-    let (held, landed) = seen(place, &claims()).await;
+    let (held, landed) = seen(subject, &claims()).await;
     assert_eq!(next(&held), [(0, 12), (1, 102)]);
     let expected: Vec<_> = offsets(0, 0, 3).chain(offsets(0, 10, 12)).chain(offsets(1, 100, 102)).collect();
     assert_eq!(landed, expected);
 }
 
-async fn ranges_that_do_not_fit_store_nothing(place: &mut dyn Place) {
+async fn ranges_that_do_not_fit_store_nothing(subject: &mut dyn Subject) {
     for wrong in [range(0, 2, 5), range(0, 4, 6), range(1, 100, 101)] {
-        place.renew().await;
-        let mut sink = claimed(place, &[claim(0, 0)]).await;
+        subject.renew().await;
+        let mut sink = claimed(subject, &[claim(0, 0)]).await;
         sink.write(&write(&[range(0, 0, 3)])).await.expect("it is stored");
         let error = sink.write(&write(std::slice::from_ref(&wrong))).await.expect_err("it does not fit");
         if wrong.partition.index == 0 {
             assert_eq!(error.fault, Fault::Fenced, "{error}");
         }
         drop(sink);
-        let (held, landed) = seen(place, &[claim(0, 0)]).await;
+        let (held, landed) = seen(subject, &[claim(0, 0)]).await;
         assert_eq!(next(&held), [(0, 3)], "{wrong:?}");
         assert_eq!(landed, offsets(0, 0, 3).collect::<Vec<_>>(), "{wrong:?}");
     }
 }
 
-async fn an_earlier_owner_is_fenced(place: &mut dyn Place) {
-    place.renew().await;
-    let mut first = claimed(place, &[claim(0, 0)]).await;
+async fn an_earlier_owner_is_fenced(subject: &mut dyn Subject) {
+    subject.renew().await;
+    let mut first = claimed(subject, &[claim(0, 0)]).await;
     first.write(&write(&[range(0, 0, 3)])).await.expect("it is stored");
-    let mut second = place.open().await;
+    let mut second = subject.open().await;
     let mut at = 3;
     match second.claim(&[claim(0, 0)]).await {
-        Ok(_) if place.fences_by_claim() => {
+        Ok(_) if subject.fences_by_claim() => {
             let error = first.write(&write(&[range(0, 3, 6)])).await.expect_err("it is another's now");
             // A sink of one worker need not know why it can write no more.
-            assert!(error.fault == Fault::Fenced || place.traits().sharing == Sharing::Single, "{error}");
+            assert!(error.fault == Fault::Fenced || subject.traits().sharing == Sharing::Single, "{error}");
         }
         // Until the new owner writes, the earlier one may: the new one learns it, and neither doubles the other's rows.
         Ok(_) => {
@@ -252,7 +252,7 @@ async fn an_earlier_owner_is_fenced(place: &mut dyn Place) {
         }
         // Where one worker alone may write, another may be refused as long as that one lives.
         Err(error) => {
-            assert_eq!((place.traits().sharing, error.fault), (Sharing::Single, Fault::Settings), "{error}");
+            assert_eq!((subject.traits().sharing, error.fault), (Sharing::Single, Fault::Settings), "{error}");
             first.close().await.expect("it closes");
             second.claim(&[claim(0, 0)]).await.expect("it is claimed");
         }
@@ -260,7 +260,7 @@ async fn an_earlier_owner_is_fenced(place: &mut dyn Place) {
     second.write(&write(&[range(0, at, at + 2)])).await.expect("the new owner writes");
     drop(first);
     close(second).await;
-    let (held, landed) = seen(place, &[claim(0, 0)]).await;
+    let (held, landed) = seen(subject, &[claim(0, 0)]).await;
     assert_eq!((next(&held), landed), (vec![(0, at + 2)], offsets(0, 0, at + 2).collect()));
 }
 
@@ -272,20 +272,20 @@ fn keeping(ranges: &[Range], floor: i64) -> Write {
     write
 }
 
-async fn plans_are_kept_replaced_and_trimmed(place: &mut dyn Place) {
+async fn plans_are_kept_replaced_and_trimmed(subject: &mut dyn Subject) {
     let kept = |held: &[Checkpoint]| -> Vec<(i64, i64)> {
         held[0].plans.iter().map(|part| (part.range.from, part.range.to)).collect()
     };
-    place.renew().await;
-    let mut sink = claimed(place, &[claim(0, 0)]).await;
+    subject.renew().await;
+    let mut sink = claimed(subject, &[claim(0, 0)]).await;
     let first = keeping(&[range(0, 0, 3)], 0);
     sink.write(&first).await.expect("it is stored");
     sink.write(&keeping(&[range(0, 3, 5)], 0)).await.expect("it is stored");
     drop(sink);
-    let (held, _) = seen(place, &[claim(0, 0)]).await;
+    let (held, _) = seen(subject, &[claim(0, 0)]).await;
     assert_eq!(kept(&held), [(0, 3), (3, 5)], "plans are kept, by offset");
     assert_eq!(held[0].plans[0], first.plan.parts().next().expect("one range"), "as they were given");
-    let mut sink = claimed(place, &[claim(0, 0)]).await;
+    let mut sink = claimed(subject, &[claim(0, 0)]).await;
     sink.write(&keeping(&[range(0, 5, 6)], 3)).await.expect("it is stored");
     let trim = Write {
         retention: Some(PlanRetention {
@@ -296,22 +296,22 @@ async fn plans_are_kept_replaced_and_trimmed(place: &mut dyn Place) {
     };
     sink.write(&trim).await.expect("it is stored");
     drop(sink);
-    let (held, _) = seen(place, &[claim(0, 0)]).await;
+    let (held, _) = seen(subject, &[claim(0, 0)]).await;
     assert_eq!(kept(&held), [(3, 5), (5, 6)], "what ends at or below the floor goes, what lies across it stays");
 
     // A part of a batch that begins in front of the write: the rest of it is written now.
-    let mut sink = claimed(place, &[claim(0, 0)]).await;
+    let mut sink = claimed(subject, &[claim(0, 0)]).await;
     let whole = keeping(&[range(0, 3, 9)], 0);
     let rest = Write { plan: whole.plan.clone(), retention: whole.retention.clone(), ..write(&[range(0, 7, 9)]) };
     sink.write(&rest).await.expect("it is stored");
     drop(sink);
-    let (held, _) = seen(place, &[claim(0, 0)]).await;
+    let (held, _) = seen(subject, &[claim(0, 0)]).await;
     assert_eq!(kept(&held), [(3, 9)], "pieces replace what is stored from their begin on");
     assert_eq!(held[0].plans, whole.plan.parts().collect::<Vec<_>>());
 }
 
 /// Plans that were stored for what was not run yet: others of the same records replace them.
-async fn a_kept_plan_replaces_what_is_stored_from_its_beginning_on(place: &mut dyn Place) {
+async fn a_kept_plan_replaces_what_is_stored_from_its_beginning_on(subject: &mut dyn Subject) {
     let keeping = |ranges: &[Range], parts: &[Range]| {
         let mut write = write(ranges);
         let plan = Plan { ranges: parts.to_vec(), ..Plan::clone(&write.plan) };
@@ -319,8 +319,8 @@ async fn a_kept_plan_replaces_what_is_stored_from_its_beginning_on(place: &mut d
         write.retention = Some(PlanRetention { parts: plan.parts().collect(), floor });
         write
     };
-    place.renew().await;
-    let mut sink = claimed(place, &[claim(0, 0)]).await;
+    subject.renew().await;
+    let mut sink = claimed(subject, &[claim(0, 0)]).await;
     for stored in [range(0, 4, 6), range(0, 6, 9)] {
         let (from, to) = match stored.from {
             4 => (0, 2),
@@ -330,21 +330,21 @@ async fn a_kept_plan_replaces_what_is_stored_from_its_beginning_on(place: &mut d
     }
     sink.write(&keeping(&[range(0, 3, 4)], &[range(0, 5, 8)])).await.expect("it is stored");
     drop(sink);
-    let (held, _) = seen(place, &[claim(0, 0)]).await;
+    let (held, _) = seen(subject, &[claim(0, 0)]).await;
     let kept: Vec<(i64, i64)> = held[0].plans.iter().map(|part| (part.range.from, part.range.to)).collect();
     assert_eq!(kept, [(5, 8)], "parts that reach beyond the new one's beginning are gone");
 }
 
-async fn resets_set_and_forget(place: &mut dyn Place) {
-    place.renew().await;
-    let mut sink = claimed(place, &claims()).await;
+async fn resets_set_and_forget(subject: &mut dyn Subject) {
+    subject.renew().await;
+    let mut sink = claimed(subject, &claims()).await;
     sink.write(&keeping(&[range(0, 0, 3)], 0)).await.expect("it is stored");
     close(sink).await;
-    let mut sink = place.open().await;
+    let mut sink = subject.open().await;
     let position = Position { partition: partition(0), next: 2 };
     sink.reset(&Reset::Set { position, identity: "another".into() }).await.expect("it is set");
     close(sink).await;
-    let mut sink = place.open().await;
+    let mut sink = subject.open().await;
     let held = sink.positions().await.expect("positions are read");
     assert_eq!(next(&held), [(0, 2), (1, 100)]);
     let set = held.iter().find(|held| held.partition.index == 0).expect("it is there");
@@ -356,11 +356,11 @@ async fn resets_set_and_forget(place: &mut dyn Place) {
     close(sink).await;
 }
 
-async fn slices_land_with_their_batch_or_not_at_all(place: &mut dyn Place) {
-    let mut sink = match place.traits().slices {
+async fn slices_land_with_their_batch_or_not_at_all(subject: &mut dyn Subject) {
+    let mut sink = match subject.traits().slices {
         true => {
-            place.renew().await;
-            claimed(place, &[claim(0, 0)]).await
+            subject.renew().await;
+            claimed(subject, &[claim(0, 0)]).await
         }
         false => return,
     };
@@ -371,30 +371,30 @@ async fn slices_land_with_their_batch_or_not_at_all(place: &mut dyn Place) {
     sink.write(&empty(&[range(0, 0, 4)])).await.expect("it is stored");
     sink.slice(&rows(&[range(0, 4, 6)]).0).await.expect("it is set aside");
     drop(sink);
-    let (held, landed) = seen(place, &[claim(0, 0)]).await;
+    let (held, landed) = seen(subject, &[claim(0, 0)]).await;
     assert_eq!((next(&held), landed), (vec![(0, 4)], offsets(0, 0, 4).collect()));
 }
 
-async fn another_sink_leaves_traces_and_takes_over(place: &mut dyn Place) {
-    let (pipeline, name) = place.names();
+async fn another_sink_leaves_traces_and_takes_over(subject: &mut dyn Subject) {
+    let (pipeline, name) = subject.names();
     let (other_pipeline, other_name) = (format!("{pipeline}-renamed"), format!("{name}-renamed"));
     for (pipeline, name) in [(&pipeline, &other_name), (&other_pipeline, &name)] {
-        place.renew().await;
-        let mut sink = claimed(place, &[claim(0, 0)]).await;
+        subject.renew().await;
+        let mut sink = claimed(subject, &[claim(0, 0)]).await;
         let kept = keeping(&[range(0, 0, 3)], 0);
         sink.write(&kept).await.expect("it is stored");
         assert_eq!(sink.traces().await.expect("traces are read"), [], "its own are not traces");
         close(sink).await;
-        let Some(mut other) = place.open_as(pipeline, name).await else { return };
+        let Some(mut other) = subject.open_as(pipeline, name).await else { return };
         let traces = other.traces().await.expect("traces are read");
         let of_sink = |trace: &Trace| matches!(trace, Trace::Sink { logs, .. } if logs.as_slice() == ["log"]);
         assert!(traces.iter().any(of_sink), "{pipeline}/{name}: {traces:?}");
         close(other).await;
-        let mut sink = place.open().await;
+        let mut sink = subject.open().await;
         sink.hand_over(pipeline, name).await.expect("it is handed over");
         assert_eq!(sink.positions().await.expect("positions are read"), [], "nothing stays behind");
         close(sink).await;
-        let mut other = place.open_as(pipeline, name).await.expect("it was there before");
+        let mut other = subject.open_as(pipeline, name).await.expect("it was there before");
         let held = other.positions().await.expect("positions are read");
         assert_eq!(next(&held), [(0, 3)]);
         assert_eq!(held[0].plans, kept.plan.parts().collect::<Vec<_>>(), "with its plans");
@@ -403,10 +403,10 @@ async fn another_sink_leaves_traces_and_takes_over(place: &mut dyn Place) {
 }
 
 /// The sink itself goes on: it claims again, believes, and writes what is lacking.
-async fn cut_commits_are_settled_by_the_next_claim(place: &mut dyn Place) {
+async fn cut_commits_are_settled_by_the_next_claim(subject: &mut dyn Subject) {
     for cut in [Cut::BeforeCommit, Cut::AfterCommit] {
-        place.renew().await;
-        let Some((mut sink, scissors)) = place.open_cuttable().await else { return };
+        subject.renew().await;
+        let Some((mut sink, scissors)) = subject.open_cuttable().await else { return };
         sink.claim(&[claim(0, 0)]).await.expect("it is claimed");
         sink.write(&write(&[range(0, 0, 2)])).await.expect("it is stored");
         scissors(cut);
@@ -426,23 +426,23 @@ async fn cut_commits_are_settled_by_the_next_claim(place: &mut dyn Place) {
         }
         sink.write(&write(&[range(0, 5, 6)])).await.expect("it goes on");
         close(sink).await;
-        let (held, landed) = seen(place, &[claim(0, 0)]).await;
+        let (held, landed) = seen(subject, &[claim(0, 0)]).await;
         assert_eq!((next(&held), landed), (vec![(0, 6)], offsets(0, 0, 6).collect()), "{cut:?}");
     }
 }
 
 /// Dies at each change in turn, then goes on as the run loop does: it claims, believes, and writes what is lacking.
-async fn deaths_lose_and_double_nothing(place: &mut dyn Place) {
+async fn deaths_lose_and_double_nothing(subject: &mut dyn Subject) {
     let whole = [range(0, 0, 3), range(1, 100, 102)];
     for nth in 0..DEATHS {
-        place.renew().await;
-        let Some(mut mortal) = place.open_mortal(nth).await else { return };
+        subject.renew().await;
+        let Some(mut mortal) = subject.open_mortal(nth).await else { return };
         let life: Result<Written, StageError> = match mortal.claim(&claims()).await {
             Ok(_) => mortal.write(&write(&whole)).await,
             Err(error) => Err(error),
         };
         drop(mortal);
-        let (held, landed) = seen(place, &claims()).await;
+        let (held, landed) = seen(subject, &claims()).await;
         let mut rest = Vec::new();
         for range in &whole {
             let next = held.iter().find(|held| held.partition == range.partition).expect("it was claimed").next;
@@ -458,15 +458,15 @@ async fn deaths_lose_and_double_nothing(place: &mut dyn Place) {
             assert!(nth > 1, "no death was died");
             return;
         }
-        if place.traits().atomic {
+        if subject.traits().atomic {
             assert!(rest.is_empty() || rest.len() == whole.len(), "death {nth}: one write, stored in part");
         }
         if !rest.is_empty() {
-            let mut sink = claimed(place, &claims()).await;
+            let mut sink = claimed(subject, &claims()).await;
             sink.write(&write(&rest)).await.expect("what is lacking is stored");
             close(sink).await;
         }
-        let (_, landed) = seen(place, &claims()).await;
+        let (_, landed) = seen(subject, &claims()).await;
         assert_eq!(landed, offsets(0, 0, 3).chain(offsets(1, 100, 102)).collect::<Vec<_>>(), "death {nth}");
     }
     panic!("a write still dies at its change {DEATHS}");

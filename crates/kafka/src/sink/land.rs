@@ -341,13 +341,13 @@ impl Sink for KafkaSink {
         self.claimed.clear();
         if !self.target.exactly_once {
             self.give_up().await;
-            let holding = |claim: &Claim| Checkpoint {
+            let checkpoint = |claim: &Claim| Checkpoint {
                 partition: claim.partition.clone(),
                 identity: claim.identity.clone(),
                 next: claim.start,
                 plans: Vec::new(),
             };
-            return Ok(claims.iter().map(holding).collect());
+            return Ok(claims.iter().map(checkpoint).collect());
         }
         progress::ensure(&self.connection, &self.inspector, &self.target.progress).await?;
         let partitions: Vec<Partition> = claims.iter().map(|claim| claim.partition.clone()).collect();
@@ -368,8 +368,8 @@ impl Sink for KafkaSink {
         }
         self.mark(new).await?;
         self.claimed = claimed;
-        let holding = |claim: &Claim| Some(self.claimed.get(&claim.partition)?.holding(claim.partition.clone()));
-        Ok(claims.iter().filter_map(holding).collect())
+        let checkpoint = |claim: &Claim| Some(self.claimed.get(&claim.partition)?.holding(claim.partition.clone()));
+        Ok(claims.iter().filter_map(checkpoint).collect())
     }
 
     async fn write(&mut self, write: &Write) -> Result<Written, StageError> {

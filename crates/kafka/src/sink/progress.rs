@@ -189,8 +189,8 @@ impl Ledger {
 
     /// Everything that is stored.
     pub(super) fn holdings(&self) -> Vec<Checkpoint> {
-        let holding = |partition: &Partition| Some(self.entry(partition)?.holding(partition.clone()));
-        self.positions.keys().filter_map(holding).collect()
+        let checkpoint = |partition: &Partition| Some(self.entry(partition)?.holding(partition.clone()));
+        self.positions.keys().filter_map(checkpoint).collect()
     }
 
     /// Reads what was added, up to the end that there is now. Blocks. No topic, nothing stored. What was read before an

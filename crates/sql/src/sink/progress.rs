@@ -197,12 +197,12 @@ impl Statements {
             }
         }
         let mut plans = self.plans(db, owner).await?;
-        let holding = |claim: &Claim| {
+        let checkpoint = |claim: &Claim| {
             let (next, identity) = stored.get(&claim.partition)?.clone();
             let partition = claim.partition.clone();
             Some(Checkpoint { plans: plans.remove(&partition).unwrap_or_default(), partition, identity, next })
         };
-        Ok(claims.iter().filter_map(holding).collect())
+        Ok(claims.iter().filter_map(checkpoint).collect())
     }
 
     /// Everything that is stored.

@@ -437,13 +437,13 @@ impl Sink for SqlSink {
         let (mut db, _) = self.ready().await?;
         if !self.plan.exactly_once {
             self.connection = Some(db);
-            let holding = |c: &Claim| Checkpoint {
+            let checkpoint = |c: &Claim| Checkpoint {
                 partition: c.partition.clone(),
                 identity: c.identity.clone(),
                 next: c.start,
                 plans: Vec::new(),
             };
-            return Ok(claims.iter().map(holding).collect());
+            return Ok(claims.iter().map(checkpoint).collect());
         }
         begin(db.as_mut()).await.map_err(|f| self.failed(f))?;
         let holdings =

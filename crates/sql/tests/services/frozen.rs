@@ -9,20 +9,20 @@ use foretell_connect::kind::SinkContext;
 use foretell_flow::{Claim, Partition, PlanPart, Range, Recipe};
 use serde_json::json;
 
-use crate::bed::{Bed, Server, batch, context, parse, write};
+use crate::target::{Server, Target, batch, context, parse, write};
 
 /// Files are numbered; an offset is an entry and a row in it.
 const ENTRY: i64 = 1_000_000_000_000;
 
-pub async fn what_an_earlier_version_stored_is_taken_up(bed: &mut Bed) {
-    let (dump, identity, id) = match bed.server {
+pub async fn what_an_earlier_version_stored_is_taken_up(target: &mut Target) {
+    let (dump, identity, id) = match target.server {
         Server::MariaDb => ("mariadb.sql", "6083f978e3894aedbde1b73bbff9775e", "0-1795945662287055"),
         Server::Postgres => ("postgres.sql", "c71acf3c325246468c935dd4630a54cd", "0-1795945669720297"),
         Server::Sqlite => return,
     };
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
     let dump = std::fs::read_to_string(root.join("fixtures/state/1/sql").join(dump)).unwrap();
-    bed.run(&dump).await;
+    target.run(&dump).await;
 
     let columns = |ids: &[i64], twice: &[f64]| {
         let ids: ArrayRef = Arc::new(Int64Array::from(ids.to_vec()));
@@ -30,7 +30,7 @@ pub async fn what_an_earlier_version_stored_is_taken_up(bed: &mut Bed) {
     };
     let context =
         SinkContext { pipeline: "frozen".into(), sink: "first".into(), ..context(&columns(&[], &[]).schema()) };
-    let mut sink = parse(bed.settings(json!({}))).open(&context).await.unwrap();
+    let mut sink = parse(target.settings(json!({}))).open(&context).await.unwrap();
     let partition = |index| Partition { topic: "files".into(), index };
     let claims: Vec<Claim> =
         (0..16).map(|index| Claim { partition: partition(index), identity: "another".into(), start: 0 }).collect();
@@ -62,9 +62,9 @@ pub async fn what_an_earlier_version_stored_is_taken_up(bed: &mut Bed) {
     );
     bad.ranges[0].partition = partition(4);
     assert_eq!(sink.write(&bad).await.unwrap().rejected, 1);
-    assert_eq!(bed.rows(&["id", "twice"], "result ORDER BY id").await.len(), 6);
+    assert_eq!(target.rows(&["id", "twice"], "result ORDER BY id").await.len(), 6);
     assert_eq!(
-        bed.rows(&["pipeline", "topic", "row"], "foretell_rejected").await,
+        target.rows(&["pipeline", "topic", "row"], "foretell_rejected").await,
         [r#"frozen|files|{"id":null,"twice":1.0}"#]
     );
 }

@@ -2,7 +2,6 @@
 
 #![allow(unreachable_pub)]
 
-mod bed;
 mod checks;
 mod exact;
 mod frozen;
@@ -10,6 +9,7 @@ mod protocol;
 mod proxy;
 mod refusals;
 mod suite;
+mod target;
 mod troubles;
 mod values;
 
@@ -25,9 +25,9 @@ macro_rules! suite {
             $($(
                 #[tokio::test]
                 async fn $test() {
-                    let mut bed = crate::bed::Bed::new(crate::bed::Server::$server).await;
-                    crate::$module::$test(&mut bed).await;
-                    bed.end().await;
+                    let mut target = crate::target::Target::new(crate::target::Server::$server).await;
+                    crate::$module::$test(&mut target).await;
+                    target.end().await;
                 }
             )+)+
         }

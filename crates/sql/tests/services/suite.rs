@@ -6,18 +6,18 @@ use std::task::{Context, Poll};
 
 use async_trait::async_trait;
 use foretell_connect::kind::SinkContext;
-use foretell_flow::testing::sinks::{self, Place, Scissors};
+use foretell_flow::testing::sinks::{self, Scissors, Subject};
 use foretell_flow::{Checkpoint, Claim, Reset, Sink, SinkTraits, StageError, Write, Written};
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, Server, context, parse};
 use crate::proxy::Proxy;
+use crate::target::{Server, Target, context, parse};
 
-pub async fn holds_what_every_sink_must(bed: &mut Bed) {
-    sinks::run(bed).await;
+pub async fn holds_what_every_sink_must(target: &mut Target) {
+    sinks::run(target).await;
 }
 
-impl Bed {
+impl Target {
     async fn open_at(&self, url: &str, pipeline: &str, sink: &str) -> Box<dyn Sink> {
         let settings: Value = self.settings(json!({ "url": url }));
         let context = SinkContext { pipeline: pipeline.into(), sink: sink.into(), ..context(&sinks::schema()) };
@@ -26,7 +26,7 @@ impl Bed {
 }
 
 #[async_trait]
-impl Place for Bed {
+impl Subject for Target {
     fn traits(&self) -> SinkTraits {
         parse(self.settings(json!({}))).traits()
     }

@@ -6,14 +6,14 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use foretell_flow::{Fault, Sink, StageError};
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, Server, batch, claim, write};
+use crate::target::{Server, Target, batch, claim, write};
 
 fn rows(ids: std::ops::Range<i64>) -> RecordBatch {
     batch(vec![("id", Arc::new(Int64Array::from_iter_values(ids)) as ArrayRef)])
 }
 
-async fn open(bed: &Bed, more: Value) -> Box<dyn Sink> {
-    bed.open(&rows(0..0).schema(), more).await.unwrap()
+async fn open(target: &Target, more: Value) -> Box<dyn Sink> {
+    target.open(&rows(0..0).schema(), more).await.unwrap()
 }
 
 /// One try, as the run loop makes it: ids are offsets.
@@ -33,16 +33,16 @@ async fn put_patiently(sink: &mut Box<dyn Sink>, count: i64) -> usize {
     panic!("not stored in 20 tries");
 }
 
-async fn holds(bed: &mut Bed, count: usize) {
-    assert_eq!(bed.count("result").await, count);
-    assert_eq!(bed.count("(SELECT DISTINCT id FROM result) AS ids").await, count);
+async fn holds(target: &mut Target, count: usize) {
+    assert_eq!(target.count("result").await, count);
+    assert_eq!(target.count("(SELECT DISTINCT id FROM result) AS ids").await, count);
 }
 
-pub async fn what_passes_is_tried_again(bed: &mut Bed) {
-    bed.run("CREATE TABLE result (id INT)").await;
-    let mut sink = open(bed, json!({})).await;
+pub async fn what_passes_is_tried_again(target: &mut Target) {
+    target.run("CREATE TABLE result (id INT)").await;
+    let mut sink = open(target, json!({})).await;
     put(&mut sink, 10).await.unwrap();
-    match bed.server {
+    match target.server {
         Server::MariaDb => {
             let errors = [
                 (1047, "08S01", "WSREP has not yet prepared node for application use"),
@@ -59,23 +59,24 @@ pub async fn what_passes_is_tried_again(bed: &mut Bed) {
             ];
             for (number, state, text) in errors {
                 let text_literal = text.replace('\'', "''");
-                bed.run(&format!(
-                    "CREATE TRIGGER tr BEFORE INSERT ON result FOR EACH ROW SIGNAL SQLSTATE '{state}' \
+                target
+                    .run(&format!(
+                        "CREATE TRIGGER tr BEFORE INSERT ON result FOR EACH ROW SIGNAL SQLSTATE '{state}' \
                      SET MYSQL_ERRNO = {number}, MESSAGE_TEXT = '{text_literal}'"
-                ))
-                .await;
+                    ))
+                    .await;
                 let error = put(&mut sink, 10).await.unwrap_err();
                 assert_eq!(error.fault, Fault::Unavailable, "{number}: {error}");
                 assert!(error.message.contains(text), "{number}: {error}");
-                bed.run("DROP TRIGGER tr").await;
+                target.run("DROP TRIGGER tr").await;
             }
         }
         Server::Postgres => {
             // As after a failover, before the standby leads.
-            let name = bed.url.rsplit_once('/').unwrap().1.to_owned();
-            bed.run(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).await;
+            let name = target.url.rsplit_once('/').unwrap().1.to_owned();
+            target.run(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).await;
             let others = "pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
-            bed.run(&format!("SELECT pg_terminate_backend(pid) FROM {others}")).await;
+            target.run(&format!("SELECT pg_terminate_backend(pid) FROM {others}")).await;
             let mut texts = Vec::new();
             for _ in 0..2 {
                 let error = put(&mut sink, 10).await.unwrap_err();
@@ -83,21 +84,21 @@ pub async fn what_passes_is_tried_again(bed: &mut Bed) {
                 texts.push(error.message);
             }
             assert!(texts[1].contains("read-only transaction"), "{texts:?}");
-            bed.run("SET default_transaction_read_only = off").await;
-            bed.run(&format!("ALTER DATABASE {name} RESET default_transaction_read_only")).await;
+            target.run("SET default_transaction_read_only = off").await;
+            target.run(&format!("ALTER DATABASE {name} RESET default_transaction_read_only")).await;
         }
         // Another process's lock, which `a_connection_that_was_killed` has.
         Server::Sqlite => {}
     }
     put_patiently(&mut sink, 10).await;
-    holds(bed, 20).await;
+    holds(target, 20).await;
 }
 
-pub async fn tables_are_altered_in_mid_run(bed: &mut Bed) {
-    bed.run("CREATE TABLE result (id INT)").await;
-    let mut sink = open(bed, json!({})).await;
+pub async fn tables_are_altered_in_mid_run(target: &mut Target) {
+    target.run("CREATE TABLE result (id INT)").await;
+    let mut sink = open(target, json!({})).await;
     put(&mut sink, 10).await.unwrap();
-    let changes: &[&str] = match bed.server {
+    let changes: &[&str] = match target.server {
         Server::MariaDb => &[
             "ALTER TABLE result ADD COLUMN more INT",
             "ALTER TABLE result MODIFY id BIGINT",
@@ -115,43 +116,44 @@ pub async fn tables_are_altered_in_mid_run(bed: &mut Bed) {
         }
     };
     for change in changes {
-        bed.run(change).await;
+        target.run(change).await;
         put_patiently(&mut sink, 10).await;
     }
-    holds(bed, 10 + 10 * changes.len()).await;
+    holds(target, 10 + 10 * changes.len()).await;
 }
 
 /// What one statement cannot store within its time, several can.
-pub async fn a_statement_that_takes_too_long_is_cut_smaller(bed: &mut Bed) {
-    bed.run("CREATE TABLE result (id INT)").await;
-    let url = match bed.server {
+pub async fn a_statement_that_takes_too_long_is_cut_smaller(target: &mut Target) {
+    target.run("CREATE TABLE result (id INT)").await;
+    let url = match target.server {
         Server::MariaDb => {
-            bed.run("CREATE TRIGGER tr BEFORE INSERT ON result FOR EACH ROW SET @slept = SLEEP(0.05)").await;
-            let limited = bed.url.rsplit_once('/').unwrap().1.to_owned();
-            bed.run(&format!(
-                "GRANT ALL ON {limited}.* TO '{limited}'@'%' IDENTIFIED BY 'x' WITH MAX_STATEMENT_TIME 1"
-            ))
-            .await;
-            format!("mysql://{limited}:x@{}", bed.url.split_once('@').unwrap().1)
+            target.run("CREATE TRIGGER tr BEFORE INSERT ON result FOR EACH ROW SET @slept = SLEEP(0.05)").await;
+            let limited = target.url.rsplit_once('/').unwrap().1.to_owned();
+            target
+                .run(&format!(
+                    "GRANT ALL ON {limited}.* TO '{limited}'@'%' IDENTIFIED BY 'x' WITH MAX_STATEMENT_TIME 1"
+                ))
+                .await;
+            format!("mysql://{limited}:x@{}", target.url.split_once('@').unwrap().1)
         }
         Server::Postgres => {
-            bed.run(
+            target.run(
                 "CREATE FUNCTION tr() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM pg_sleep(0.05); RETURN NEW; \
                  END$$; CREATE TRIGGER tr BEFORE INSERT ON result FOR EACH ROW EXECUTE FUNCTION tr()",
             )
             .await;
-            format!("{}?options=-cstatement_timeout%3D1000", bed.url)
+            format!("{}?options=-cstatement_timeout%3D1000", target.url)
         }
         // It has no such limit.
         Server::Sqlite => return,
     };
-    let mut sink = open(bed, json!({ "url": url })).await;
+    let mut sink = open(target, json!({ "url": url })).await;
     let failed = put_patiently(&mut sink, 100).await;
     assert!(failed > 0, "100 rows take 5 s, and a statement may take 1 s");
     put_patiently(&mut sink, 10).await;
-    holds(bed, 110).await;
-    if bed.server == Server::MariaDb {
-        let limited = bed.url.rsplit_once('/').unwrap().1.to_owned();
-        bed.run(&format!("DROP USER '{limited}'@'%'")).await;
+    holds(target, 110).await;
+    if target.server == Server::MariaDb {
+        let limited = target.url.rsplit_once('/').unwrap().1.to_owned();
+        target.run(&format!("DROP USER '{limited}'@'%'")).await;
     }
 }

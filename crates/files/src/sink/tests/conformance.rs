@@ -26,7 +26,7 @@ impl Target {
 }
 
 #[async_trait]
-impl sinks::Place for Target {
+impl sinks::Subject for Target {
     fn traits(&self) -> SinkTraits {
         self.case.settings().traits()
     }

@@ -1,6 +1,6 @@
 //! What every sink must hold, by the suite of `foretell_flow::testing`, on a real broker.
 
-use foretell_flow::testing::sinks::{self, Place, Scissors};
+use foretell_flow::testing::sinks::{self, Scissors, Subject};
 use foretell_flow::{Checkpoint, SinkTraits, Written};
 
 use crate::testing::proxy::Proxy;
@@ -34,7 +34,7 @@ impl Topics {
 }
 
 #[async_trait::async_trait]
-impl Place for Topics {
+impl Subject for Topics {
     fn traits(&self) -> SinkTraits {
         (KIND.parse)(self.settings(&brokers())).unwrap().traits()
     }

@@ -28,7 +28,7 @@ pub enum Client {
 }
 
 /// A fresh database and a connection to it that is not the sink's.
-pub struct Bed {
+pub struct Target {
     pub server: Server,
     pub url: String,
     pub client: Client,
@@ -41,7 +41,7 @@ fn service(variable: &str) -> String {
         .unwrap_or_else(|_| panic!("{variable} is not set: run `dev/services up` and source the file it names"))
 }
 
-impl Bed {
+impl Target {
     pub async fn new(server: Server) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("sql_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -71,7 +71,7 @@ impl Bed {
                 (format!("sqlite://{}", path.display()), Client::Sqlite(client))
             }
         };
-        Bed { server, url, client, name, _folder: folder }
+        Target { server, url, client, name, _folder: folder }
     }
 
     /// The character around names.
