@@ -480,7 +480,7 @@ mod tests {
                 json!({}),
                 "depts.csv:3: the JSON list has no end: the file is cut off",
             ),
-            (Format::Jsonl, "[\n{\"a\":1},\n", json!({}), "depts.csv:3: the JSON list has no end: the file is cut off"),
+            (Format::Jsonl, "[\n{\"a\":1},\n", json!({}), "depts.csv:2: the JSON list has no end: the file is cut off"),
             (Format::Jsonl, "[\n1\n]\n", json!({}), "depts.csv:2: not a JSON object"),
             (
                 Format::Csv,
