@@ -79,16 +79,21 @@ pub struct PlanPart {
     pub recipe: Recipe,
     /// The offsets.
     pub range: Range,
+    /// When a sink took it to keep, in microseconds since the epoch (UTC): of parts that contradict each other the one that
+    /// was kept last counts. 0 in what was stored before there was such a time.
+    #[serde(default)]
+    pub kept: i64,
 }
 
 impl Plan {
-    /// The plan cut by partition.
+    /// The plan cut by partition, not kept yet.
     pub fn parts(&self) -> impl Iterator<Item = PlanPart> + '_ {
         self.ranges.iter().map(|range| PlanPart {
             id: self.id.clone(),
             time: self.time,
             recipe: (*self.recipe).clone(),
             range: range.clone(),
+            kept: 0,
         })
     }
 

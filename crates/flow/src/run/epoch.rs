@@ -60,6 +60,8 @@ struct EpochStart {
     /// By sink, by partition: where the plans that are stored there end.
     plans: Vec<BTreeMap<Partition, i64>>,
     leftover: Leftover,
+    /// When what sinks keep in this epoch is kept.
+    kept_at: i64,
 }
 
 impl Epoch<'_> {
@@ -186,13 +188,14 @@ impl Epoch<'_> {
         }
         let lowest = lowest(&next);
         let leftover = Leftover::new(&held, &lowest, &stored);
+        let kept_at = Leftover::kept_at(self.clock.now(), &held);
         let seek: Vec<Position> =
             lowest.iter().map(|(partition, next)| Position { partition: partition.clone(), next: *next }).collect();
         self.source.seek(&seek).await?;
         *self.fresh = false;
         info!(worker = self.settings.worker, partitions = self.partitions.len(), leftover = leftover.len(), "claimed");
         let plans = held.iter().map(|checkpoints| plans(checkpoints)).collect();
-        Ok(ClaimOutcome::Claimed(EpochStart { bounds, claims, next, leader, plans, leftover }))
+        Ok(ClaimOutcome::Claimed(EpochStart { bounds, claims, next, leader, plans, leftover, kept_at }))
     }
 }
 
@@ -296,6 +299,7 @@ fn launch(sinks: Vec<SinkStage>, start: &EpochStart, shared: &Arc<Shared>) -> (V
             index,
             leads,
             plans: start.plans[index].clone(),
+            kept_at: start.kept_at,
             others,
             counts: start.leader.unwrap_or(0) == index,
             claims: start.claims[index].clone(),

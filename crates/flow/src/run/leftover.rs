@@ -34,9 +34,8 @@ fn name(part: &PlanPart) -> Name {
 }
 
 impl Leftover {
-    /// What is kept above the lowest positions, by whichever sink; of parts that contradict each other the newest
-    /// counts. `stored`: what sinks had before they were claimed, of any
-    /// partition.
+    /// What is kept above the lowest positions, by whichever sink; of parts that contradict each other the one that was
+    /// kept last counts. `stored`: what sinks had before they were claimed, of any partition.
     pub(super) fn new(held: &[Vec<Checkpoint>], lowest: &BTreeMap<Partition, i64>, stored: &[Vec<Checkpoint>]) -> Self {
         let mut leftover = Leftover::default();
         let held = if is_broken(BrokenStep::PlansOfTheLeaderOnly) { &held[..1] } else { held };
@@ -51,8 +50,10 @@ impl Leftover {
             {
                 return Leftover::default();
             }
-            // The newest first: an older one is of a sink that was out, or that lost what it had.
-            parts.sort_by_key(|part| std::cmp::Reverse(part.time));
+            // What was kept last comes first: the sinks that were there then agreed on it. What was kept earlier is of a
+            // sink that was out since, or that lost what it had. A batch that is made again is kept anew, so that the time
+            // of the batch would not tell.
+            parts.sort_by_key(|part| std::cmp::Reverse((part.kept, part.time)));
             let mut chosen: BTreeMap<i64, &PlanPart> = BTreeMap::new();
             for part in parts {
                 let before = chosen.range(..part.range.to).next_back();
@@ -74,6 +75,12 @@ impl Leftover {
             *elsewhere |= !lowest.contains_key(partition);
         }
         leftover
+    }
+
+    /// When what sinks keep from now on is kept: after all that they keep.
+    pub(super) fn kept_at(now: i64, held: &[Vec<Checkpoint>]) -> i64 {
+        let kept = held.iter().flatten().flat_map(|checkpoint| &checkpoint.plans).map(|part| part.kept);
+        kept.max().map_or(now, |last| now.max(last.saturating_add(1)))
     }
 
     /// How many plans wait.
@@ -146,5 +153,42 @@ impl Leftover {
             }
         }
         Some(part)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Range, Recipe};
+
+    fn partition() -> Partition {
+        Partition { topic: "t".into(), index: 0 }
+    }
+
+    fn part(id: &str, time: i64, kept: i64, from: i64, to: i64) -> PlanPart {
+        let range = Range { partition: partition(), from, to };
+        PlanPart { id: id.into(), time, recipe: Recipe::default(), range, kept }
+    }
+
+    fn held(next: i64, plans: Vec<PlanPart>) -> Vec<Checkpoint> {
+        vec![Checkpoint { partition: partition(), identity: "log".into(), next, plans }]
+    }
+
+    #[test]
+    fn of_plans_that_contradict_each_other_the_one_kept_last_counts() {
+        // Sink b lacks what a made again of an old plan after the sink `own`, which is back, had planned it anew.
+        let a = held(19, vec![part("old", 5, 9, 13, 19)]);
+        let own = held(23, vec![part("new", 7, 7, 13, 19), part("newer", 8, 8, 19, 23)]);
+        let sinks = [a, held(13, Vec::new()), own];
+        let mut leftover = Leftover::new(&sinks, &BTreeMap::from([(partition(), 13)]), &[]);
+        let names = [13, 19].map(|at| {
+            let (plan, parts) = leftover.next(&BTreeMap::from([(partition(), at)]), &BTreeSet::new()).unwrap();
+            (plan.id, parts)
+        });
+        assert_eq!(names, [("old".to_owned(), Parts::All), ("newer".to_owned(), Parts::All)]);
+        assert_eq!(
+            (Leftover::kept_at(3, &sinks), Leftover::kept_at(30, &sinks), Leftover::kept_at(3, &[])),
+            (10, 30, 3)
+        );
     }
 }

@@ -152,6 +152,8 @@ pub(super) struct SinkTask {
     pub(super) leads: bool,
     /// Where the plans that are stored here end, by partition.
     pub(super) plans: BTreeMap<Partition, i64>,
+    /// When what it keeps in this epoch is kept.
+    pub(super) kept_at: i64,
     /// Whether there is another sink.
     pub(super) others: bool,
     /// Whether the progress line counts what this sink stores.
@@ -274,7 +276,7 @@ impl SinkTask {
             let has_it = |floor: &Position| here(&floor.partition) && floor.next >= part.range.to;
             ranges.iter().any(|range| here(&range.partition)) && !floor.iter().any(has_it)
         };
-        let parts: Vec<_> = plan.parts().filter(lacking).collect();
+        let parts: Vec<_> = plan.parts().filter(lacking).map(|part| PlanPart { kept: self.kept_at, ..part }).collect();
         if parts.is_empty() && self.plans.is_empty() {
             return None;
         }

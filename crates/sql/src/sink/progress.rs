@@ -14,6 +14,7 @@ use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use chrono_tz::Tz;
 use foretell_flow::{Checkpoint, Claim, Partition, PlanPart, Position, Range, Recipe, Write};
+use serde::{Deserialize, Serialize};
 
 use super::database::{Database, Failure, Value};
 use super::dialect::Dialect;
@@ -26,6 +27,16 @@ pub(super) const PLANS: &str = "foretell_plans";
 
 const PLAN_COLUMNS: [&str; 9] =
     ["pipeline", "sink", "topic", "partition", "from_offset", "to_offset", "id", "time", "recipe"];
+
+/// What the column `recipe` of `foretell_plans` holds.
+#[derive(Serialize, Deserialize)]
+struct Made {
+    #[serde(flatten)]
+    recipe: Recipe,
+    /// When the plan was kept; missing in rows of earlier versions.
+    #[serde(default)]
+    kept: i64,
+}
 
 /// Whose progress: every key begins with these.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -238,10 +249,10 @@ impl Statements {
             else {
                 return Err(foreign(PLANS));
             };
-            let recipe: Recipe = serde_json::from_str(recipe).map_err(|_| foreign(PLANS))?;
+            let Made { recipe, kept } = serde_json::from_str(recipe).map_err(|_| foreign(PLANS))?;
             let partition = partition(topic, *index)?;
             let range = Range { partition: partition.clone(), from: *from, to: *to };
-            let piece = PlanPart { id: id.clone(), time: *time, recipe, range };
+            let piece = PlanPart { id: id.clone(), time: *time, recipe, range, kept };
             out.entry(partition).or_default().push(piece);
         }
         Ok(out)
@@ -285,7 +296,8 @@ impl Statements {
         for pieces in pieces.chunks(most) {
             let mut values = Vec::with_capacity(pieces.len().saturating_mul(PLAN_COLUMNS.len()));
             for piece in pieces {
-                let recipe = serde_json::to_string(&piece.recipe)
+                let made = Made { recipe: piece.recipe.clone(), kept: piece.kept };
+                let recipe = serde_json::to_string(&made)
                     .map_err(|_| Failure::settings("the plan's recipe cannot be written as JSON"))?;
                 values.extend(owner.key(&piece.range.partition));
                 values.extend([piece.range.from.into(), piece.range.to.into()]);

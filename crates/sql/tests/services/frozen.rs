@@ -44,6 +44,7 @@ pub async fn what_an_earlier_version_stored_is_taken_up(target: &mut Target) {
             time: id.strip_prefix("0-").unwrap().parse().unwrap(),
             recipe: Recipe { query, ..Recipe::default() },
             range: Range { partition: partition(index), from: ENTRY, to: 2 * ENTRY },
+            kept: 0,
         };
         assert_eq!(held.plans, [plan]);
     }

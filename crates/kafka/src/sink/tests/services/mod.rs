@@ -576,6 +576,7 @@ async fn what_an_earlier_version_stored_is_taken_up() {
             time: 1_795_946_018_170_955,
             recipe: Recipe { query, ..Recipe::default() },
             range: Range { partition: partition(index), from: ENTRY, to: 2 * ENTRY },
+            kept: 0,
         };
         assert_eq!(held.plans, [plan]);
     }
