@@ -11,7 +11,7 @@ use foretell_flow::StageError;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
-use super::settings::ReadOptions;
+use super::settings::{MOST_PARTITIONS, ReadOptions};
 use foretell_connect::machine;
 use foretell_connect::storage::path::one_spelling;
 use foretell_connect::storage::{ErrorKind, Storage, file_name, list_if_there, parent};
@@ -175,8 +175,11 @@ impl Manifest {
             if record.number != self.next {
                 return Err(damaged(format!("record {} is missing", self.next)));
             }
-            let whole = |file: &&Listed| file.split > 0 && file.entries == file.size.div_ceil(file.split);
-            if record.partitions == 0 || record.files.iter().filter(whole).count() < record.files.len() {
+            let whole = |file: &Listed| file.split > 0 && file.entries == file.size.div_ceil(file.split);
+            if !(1..=usize::from(MOST_PARTITIONS)).contains(&record.partitions) {
+                return Err(damaged(format!("{} partitions: 1 to {MOST_PARTITIONS} are possible", record.partitions)));
+            }
+            if !record.files.iter().all(whole) {
                 return Err(damaged("its files are cut in a way that cannot be".to_string()));
             }
             if record.run != self.run {

@@ -13,7 +13,7 @@ use foretell_connect::storage::{Reading, file_name};
 use foretell_storage::{S3Settings, StorageSettings};
 
 /// More would make plans and positions large, and no machine has as many cores.
-const MOST_PARTITIONS: u16 = 1024;
+pub(super) const MOST_PARTITIONS: u16 = 1024;
 const PARTITIONS: u16 = 16;
 /// Large enough that the search for its first line costs nothing, small enough that a file of some ten MB keeps all
 /// cores busy.

@@ -34,11 +34,16 @@ fn a_list_whose_numbers_cannot_be_is_refused() {
         record(json!([file(10, 0, 1, 0)]), json!(1)),
         record(json!([file(10, 0, u64::MAX, 1)]), json!(1)),
         record(json!([file(u64::MAX, 0, 1, 1)]), json!(1)),
-        record(json!([]), json!(0)),
     ];
     for list in lists {
         let error = open_with(list.to_string().as_bytes()).unwrap_err();
         assert!(error.message.contains("its files are cut in a way that cannot be"), "{error}");
+        assert_eq!(error.fault, Fault::State);
+    }
+    // Each partition costs memory, so that a wrong count must not be believed.
+    for partitions in [0, 1025, u64::from(u32::MAX), u64::MAX >> 1] {
+        let error = open_with(record(json!([]), json!(partitions)).to_string().as_bytes()).unwrap_err();
+        assert!(error.message.contains(&format!("{partitions} partitions: 1 to 1024 are possible")), "{error}");
         assert_eq!(error.fault, Fault::State);
     }
     // A right one is taken up: the file is looked for.
