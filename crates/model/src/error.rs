@@ -137,6 +137,17 @@ pub enum Error {
         supported: String,
     },
 
+    /// A class that this crate does not score.
+    #[error("{}`{class}` is not supported: {why}", prefix(.place))]
+    UnknownClass {
+        /// Path of the object in the file; empty at the root.
+        place: String,
+        /// The class.
+        class: String,
+        /// Why, and what comes nearest.
+        why: String,
+    },
+
     /// The file's root holds several models, or none, at the path asked for.
     #[error("{message}")]
     At {

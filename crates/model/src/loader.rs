@@ -17,8 +17,8 @@ pub(crate) type Load = fn(&mut Loader<'_>, &View<'_>, Option<&[Source]>) -> Resu
 pub(crate) struct Lookup {
     /// By module and name.
     pub(crate) find: fn(&str, &str) -> Option<Load>,
-    /// The names of all classes that are supported.
-    pub(crate) supported: fn() -> String,
+    /// What is told of a class that nobody loads.
+    pub(crate) unknown: fn(&str, &str) -> String,
 }
 
 /// Estimators inside estimators: more are an attack on the stack.
@@ -26,6 +26,9 @@ const NESTING: usize = 48;
 
 /// Estimators in one file, each counted as often as it is reached: a few that hold each other twice are millions.
 const ESTIMATORS: usize = 1 << 16;
+
+/// Notes that a person reads.
+const NOTES: usize = 16;
 
 /// Of which estimators only the table is wanted.
 #[derive(Debug, Clone, Copy, Default)]
@@ -51,6 +54,7 @@ pub(crate) struct Loader<'o> {
     columns: usize,
     bytes: usize,
     as_transformer: AsTransformer,
+    notes: Vec<String>,
 }
 
 impl<'o> Loader<'o> {
@@ -67,7 +71,19 @@ impl<'o> Loader<'o> {
             columns: 0,
             bytes: 0,
             as_transformer: AsTransformer::default(),
+            notes: Vec::new(),
         }
+    }
+
+    /// Notes what whoever uses the model should know of it.
+    pub(crate) fn note(&mut self, note: String) {
+        if self.notes.len() < NOTES && !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+
+    pub(crate) fn notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
     }
 
     /// Loads an estimator of any family. `given` are the columns its parent feeds it; `None` at the root, where the
@@ -75,7 +91,8 @@ impl<'o> Loader<'o> {
     pub(crate) fn load(&mut self, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
         let Some(class) = view.class() else { return Err(view.expected("an estimator").into()) };
         let Some(load) = (self.lookup.find)(&class.module, &class.name) else {
-            return Err(Error::unsupported(view.path(), class.to_string(), (self.lookup.supported)()));
+            let why = (self.lookup.unknown)(&class.module, &class.name);
+            return Err(Error::UnknownClass { place: view.path(), class: class.to_string(), why });
         };
         if self.depth >= NESTING {
             return Err(Error::Limit { place: view.path(), what: "estimators inside each other", limit: NESTING });

@@ -2,7 +2,9 @@
 //!
 //! Reads a pickle, joblib or skops file into inert values and runs nothing of it. The pickle machine is complete (every
 //! opcode of protocols 0 to 5), but a global is a name on an exact list ([`Allow`]), calling one makes an [`Object`]
-//! that remembers what it was called with, and every step is charged against [`Limits`] before memory is taken.
+//! that remembers what it was called with, and every step is charged against [`Limits`] before memory is taken. Where the
+//! caller wants it ([`Allow::and_opaque`]), a name that is not listed is kept too, as an opaque value that means nothing;
+//! one that runs code or reaches the system where Python loads the file is refused always.
 //!
 //! This crate does no I/O, has no unsafe code, and knows nothing of scikit-learn: who calls it brings the classes,
 //! it adds the containers itself (numpy arrays, joblib's wrappers, Python's built-in types).
@@ -44,6 +46,7 @@ mod literal;
 mod machine;
 mod meter;
 mod npy;
+mod opaque;
 mod opcode;
 mod path;
 mod scalar;

@@ -71,6 +71,7 @@ fn as_text(report: &Report) -> String {
                 line("kernel", &description.kernel);
             }
             line("memory", &format!("about {} bytes", description.bytes));
+            description.notes.iter().for_each(|note| line("note", note));
             out.push_str("\nsteps\n");
             step(&mut out, &description.root, 1);
             signature(&mut out, model.signature());
@@ -80,7 +81,11 @@ fn as_text(report: &Report) -> String {
     if !report.globals.is_empty() {
         out.push_str("\nglobals (classes and functions that the file names; none is ever called)\n");
         for global in &report.globals {
-            let verdict = if global.allowed { "allowed" } else { "REFUSED" };
+            let verdict = match (global.allowed, global.opaque) {
+                (false, _) => "REFUSED",
+                (true, true) => "not run",
+                (true, false) => "allowed",
+            };
             let times = if global.times > 1 { format!(", {} times", global.times) } else { String::new() };
             let _ = writeln!(out, "  {verdict}  {}.{}  at byte {}{times}", global.module, global.name, global.byte);
         }
@@ -161,8 +166,8 @@ fn as_json(report: &Report) -> Value {
         .globals
         .iter()
         .map(|g| {
-            let GlobalReport { module, name, byte, times, allowed } = g;
-            json!({ "module": module, "name": name, "byte": byte, "times": times, "allowed": allowed })
+            let GlobalReport { module, name, byte, times, allowed, opaque } = g;
+            json!({ "module": module, "name": name, "byte": byte, "times": times, "allowed": allowed, "opaque": opaque })
         })
         .collect();
     let mut all = json!({
@@ -182,7 +187,7 @@ fn as_json(report: &Report) -> Value {
 }
 
 fn model_json(model: &Model) -> Value {
-    let Description { library, version, libraries, root, trees, nodes, max_depth, kernel, bytes, sha256: _ } =
+    let Description { library, version, libraries, root, trees, nodes, max_depth, kernel, bytes, notes, sha256: _ } =
         model.describe();
     let libraries: Vec<Value> =
         libraries.iter().map(|(name, version)| json!({ "name": name, "version": version })).collect();
@@ -208,7 +213,7 @@ fn model_json(model: &Model) -> Value {
     };
     json!({
         "library": library, "version": version, "libraries": libraries, "trees": trees, "nodes": nodes, "max_depth": max_depth,
-        "kernel": kernel, "memory": bytes, "steps": step_json(root), "inputs": inputs,
+        "kernel": kernel, "memory": bytes, "notes": notes, "steps": step_json(root), "inputs": inputs,
         "outputs": {
             "predict": outputs(&signature.predict),
             "predict_proba": outputs(&signature.proba),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
-use crate::attributes::some_attr;
+use crate::attributes::{own_function, some_attr};
 use crate::families::shared::lone_class;
 use crate::family::Family;
 use crate::finite::Finite;
@@ -89,6 +89,12 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         let Some(booster) = some_attr(view, "_Booster")? else {
             return Err(Error::Unfitted { place: view.path() });
         };
+        if let Some(function) = own_function(view, "objective")? {
+            loader.note(format!(
+                "the objective `{function}` is not run: the predictions are what the booster makes of them by the objective that \
+                 it stores, as in Python"
+            ));
+        }
         (booster, wrapper(view, name)?)
     };
     if let Some(names) = some_attr(&booster, "feature_names")? {

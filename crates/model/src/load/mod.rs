@@ -134,6 +134,7 @@ fn finish(mut loader: Loader<'_>, loaded: crate::loaded::Loaded, bytes: &[u8]) -
         max_depth: trees.iter().map(|trees| trees.max_depth).max().unwrap_or(0),
         kernel: if kernels.is_empty() { "none".to_string() } else { kernels.join(", ") },
         bytes: sum(|trees| trees.bytes).saturating_add(loader.bytes()),
+        notes: loader.notes(),
         sha256: sha256(bytes),
         root: loaded.report,
     };
