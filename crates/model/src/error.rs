@@ -20,6 +20,24 @@ pub enum Error {
         start: Option<String>,
     },
 
+    /// A kind of file that is known and is not a model that can be scored.
+    #[error("this is {what}; {way}")]
+    OtherFile {
+        /// What it is.
+        what: &'static str,
+        /// What to do about it.
+        way: &'static str,
+    },
+
+    /// A pickle that something happened to on its way.
+    #[error("{error}; {what}")]
+    Damaged {
+        /// What the reader says.
+        error: foretell_pickle::Error,
+        /// What must have happened, and the way on.
+        what: &'static str,
+    },
+
     /// The text or binary model inside breaks its own format.
     #[error("{format}: byte {offset}: {message}")]
     Format {
@@ -41,7 +59,7 @@ pub enum Error {
     },
 
     /// The model was saved before it was fitted.
-    #[error("{}the model was saved before it was fitted", prefix(.place))]
+    #[error("{}the model was saved before it was fitted: call `fit`, then save it", prefix(.place))]
     Unfitted {
         /// Path of the estimator; empty at the root.
         place: String,
@@ -196,8 +214,7 @@ pub enum Error {
 
 fn begins(start: &Option<String>) -> String {
     match start.as_deref() {
-        None => "it begins as a text, as data and pointers of git LFS do".into(),
-        Some("") => "it is empty".into(),
+        None => "it begins as a text, as data does".into(),
         Some(start) => format!("it starts with the bytes `{start}`"),
     }
 }

@@ -1,7 +1,7 @@
 //! The state of one load, which the families' loaders share: the features they are given, the version, and what they
 //! may take.
 
-use foretell_pickle::View;
+use foretell_pickle::{ErrorKind, View};
 
 use crate::attributes::{numbers, some_attr, version_text};
 use crate::loaded::{Loaded, Source, Transformer};
@@ -108,7 +108,7 @@ impl<'o> Loader<'o> {
         self.as_transformer = AsTransformer { current: self.as_transformer.next, next: false };
         let loaded = load(self, view, given);
         self.depth = self.depth.saturating_sub(1);
-        let mut loaded = loaded?;
+        let mut loaded = loaded.map_err(|error| unfitted(view, error))?;
         let report = &mut loaded.report;
         if report.class.is_empty() {
             report.class = class.to_string();
@@ -278,6 +278,20 @@ impl<'o> Loader<'o> {
             kind: kind.clone().unwrap_or(InputKind::Any),
         };
         self.inputs.iter().map(input).collect()
+    }
+}
+
+/// Where an attribute is missing and none is there that `fit` makes, the model was not fitted.
+fn unfitted(view: &View<'_>, error: Error) -> Error {
+    let missing =
+        |error: &foretell_pickle::Error| matches!(&error.kind, ErrorKind::Missing(name) if name.ends_with('_'));
+    let learned = |name: &str| name.ends_with('_') && !name.starts_with('_');
+    match &error {
+        Error::Pickle(inner) if missing(inner) => match view.attrs() {
+            Ok(attrs) if !attrs.iter().any(|(name, _)| learned(name)) => Error::Unfitted { place: view.path() },
+            _ => error,
+        },
+        _ => error,
     }
 }
 

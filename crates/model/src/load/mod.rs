@@ -3,6 +3,7 @@
 mod at;
 mod encoding;
 mod inspect;
+mod kinds;
 
 use arrow_schema::DataType;
 use foretell_pickle::Container;
@@ -10,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use at::choose;
 pub use inspect::{GlobalReport, Report, inspect};
+use kinds::Kind;
 
 use crate::families::{self, allow};
 use crate::loaded::{Out, Source};
@@ -55,13 +57,49 @@ fn nothing_else(format: &str, options: &LoadOptions) -> Result<(), Error> {
 
 /// The objects of a pickle, joblib or skops file.
 pub(crate) fn unpickle(bytes: &[u8], options: &LoadOptions) -> Result<foretell_pickle::Document, Error> {
-    if Container::sniff(bytes).is_none() {
-        let start = bytes.get(..8).unwrap_or(bytes);
-        let is_text = !start.is_empty() && start.iter().all(|byte| *byte >= b' ' || b"\t\r\n".contains(byte));
-        let start = start.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
-        return Err(Error::UnknownFile { start: (!is_text).then_some(start) });
+    let other = |kind: Kind| Error::OtherFile { what: kind.what, way: kind.way };
+    let container = Container::sniff(bytes);
+    if container.is_none() {
+        return Err(kinds::tell(bytes).map_or_else(|| unknown(bytes), other));
     }
-    Ok(foretell_pickle::read(bytes.to_vec(), allow(), &options.limits)?)
+    if container == Some(Container::Zip)
+        && let Some(kind) = kinds::tell_zip(bytes)
+    {
+        return Err(other(kind));
+    }
+    foretell_pickle::read(bytes.to_vec(), allow(), &options.limits).map_err(|error| {
+        // Texts begin as pickles of the first protocols do: by one byte.
+        let named = (container == Some(Container::Plain)).then(|| kinds::tell(bytes)).flatten();
+        named.map_or_else(|| damaged(error, bytes), other)
+    })
+}
+
+/// The error of a file of no kind that is known.
+fn unknown(bytes: &[u8]) -> Error {
+    let start = bytes.get(..8).unwrap_or(bytes);
+    let is_text = !start.is_empty() && start.iter().all(|byte| *byte >= b' ' || b"\t\r\n".contains(byte));
+    let start = start.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
+    Error::UnknownFile { start: (!is_text).then_some(start) }
+}
+
+/// What happened to a pickle that does not read.
+fn damaged(error: foretell_pickle::Error, bytes: &[u8]) -> Error {
+    use foretell_pickle::ErrorKind as Kind;
+    let packed = Container::sniff(bytes) != Some(Container::Plain);
+    let what = match &error.kind {
+        Kind::Global { module, name } if !module.contains('\r') && !name.contains('\r') => return error.into(),
+        Kind::Ends { within: "file", .. } | Kind::NoStop | Kind::NoLineEnd if !kinds::in_text_mode(bytes) => {
+            "the file is cut off: fetch or save it again"
+        }
+        Kind::Damaged { reason, .. } if reason.contains("ends too early") => {
+            "the file is cut off: fetch or save it again"
+        }
+        _ if !packed && kinds::in_text_mode(bytes) => {
+            "the line ends of the file were changed, as a transfer in text mode does: fetch it again in binary mode"
+        }
+        _ => return error.into(),
+    };
+    Error::Damaged { error, what }
 }
 
 /// XGBoost's own formats, unless the bytes are a pickle: protocol 2 and later start with `0x80`, which no raw binary
@@ -70,7 +108,8 @@ fn booster_form(bytes: &[u8]) -> Option<Form> {
     if bytes.first() == Some(&0x80) && bytes.get(1).is_some_and(|protocol| *protocol <= 5) {
         return None;
     }
-    Form::sniff(bytes)
+    // JSON of others is told by its kind.
+    Form::sniff(bytes).filter(|form| *form != Form::Json || kinds::tell(bytes).is_none())
 }
 
 fn sha256(bytes: &[u8]) -> String {
