@@ -20,6 +20,17 @@ pub enum Error {
         start: Option<String>,
     },
 
+    /// One of several files that make up a model.
+    #[error("file {number} of {of}: {error}")]
+    InFile {
+        /// Counted from 1.
+        number: usize,
+        /// How many there are.
+        of: usize,
+        /// What is wrong with it.
+        error: Box<Error>,
+    },
+
     /// A kind of file that is known and is not a model that can be scored.
     #[error("this is {what}; {way}")]
     OtherFile {

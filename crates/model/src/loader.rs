@@ -192,10 +192,21 @@ impl<'o> Loader<'o> {
         count: usize,
         names: Option<Vec<String>>,
     ) -> Result<Vec<Source>, Error> {
+        self.sources_at(&view.path(), given, count, names)
+    }
+
+    /// The same of what stands at a place, or of a whole file that is not a pickle.
+    pub(crate) fn sources_at(
+        &mut self,
+        place: &str,
+        given: Option<&[Source]>,
+        count: usize,
+        names: Option<Vec<String>>,
+    ) -> Result<Vec<Source>, Error> {
         if let Some(given) = given {
             if given.len() != count {
                 let message = format!("takes {count} features and is given {}", given.len());
-                return Err(Error::state(view.path(), message));
+                return Err(Error::state(place, message));
             }
             return Ok(given.to_vec());
         }

@@ -44,7 +44,11 @@ pub(crate) async fn run(args: InitArgs) -> Result<()> {
         bail!("`{}` is there already: name another file, or remove it", output.display());
     }
     let bytes = std::fs::read(&args.model).with_context(|| format!("cannot read `{}`", args.model.display()))?;
-    let options = LoadOptions { at: args.at.clone(), columns: args.columns.clone(), ..LoadOptions::default() };
+    let options = LoadOptions {
+        at: args.at.as_deref().map(foretell_model::paths).unwrap_or_default(),
+        columns: args.columns.clone(),
+        ..LoadOptions::default()
+    };
     let model = Model::load(&bytes, &options)
         .map_err(|error| anyhow::anyhow!("{}: {:#}", args.model.display(), super::data::unnamed(error)))?;
     let stem = args.model.file_stem().unwrap_or_default().to_string_lossy();

@@ -39,7 +39,11 @@ pub(crate) struct InspectArgs {
 /// Runs the command.
 pub(crate) fn run(args: &InspectArgs) -> Result<()> {
     let bytes = std::fs::read(&args.model).with_context(|| format!("cannot read `{}`", args.model.display()))?;
-    let options = LoadOptions { at: args.at.clone(), columns: args.columns.clone(), ..LoadOptions::default() };
+    let options = LoadOptions {
+        at: args.at.as_deref().map(foretell_model::paths).unwrap_or_default(),
+        columns: args.columns.clone(),
+        ..LoadOptions::default()
+    };
     let report = inspect(&bytes, &options);
     let text = if args.json { format!("{:#}\n", as_json(&report)) } else { terminal::lines(&as_text(&report)) };
     std::io::stdout().write_all(text.as_bytes())?;

@@ -58,7 +58,7 @@ pub(crate) struct ModelSpec {
 impl ModelSpec {
     pub(crate) fn load(&self, bytes: &[u8], limits: Limits) -> Result<Model, foretell_model::Error> {
         let options = LoadOptions {
-            at: self.at.clone(),
+            at: self.at.iter().cloned().collect(),
             limits,
             categories: self.categories.clone(),
             columns: self.columns.clone(),

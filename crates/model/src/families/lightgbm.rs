@@ -32,8 +32,8 @@ pub(crate) const FAMILY: Family = Family {
 };
 
 /// A model text that is the whole file.
-pub(crate) fn raw(loader: &mut Loader<'_>, bytes: &[u8]) -> Result<Loaded, Error> {
-    let mut loaded = build(loader, None, lightgbm::read(bytes)?, None, None)?;
+pub(crate) fn raw(loader: &mut Loader<'_>, bytes: &[u8], given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let mut loaded = build(loader, None, lightgbm::read(bytes)?, None, given)?;
     loaded.report.class = lightgbm::FORMAT.to_string();
     Ok(loaded)
 }
@@ -83,10 +83,7 @@ fn build(
     }
     let names = (!booster.names.is_empty()).then(|| booster.names.clone());
     let features = booster.ensemble.features;
-    let sources = match view {
-        Some(view) => loader.sources(view, given, features, names)?,
-        None => loader.own_sources(features, names)?,
-    };
+    let sources = loader.sources_at(&place, given, features, names)?;
     let levels = levels(loader, &booster, &sources);
     for (source, levels) in sources.iter().zip(&levels) {
         let kind = match levels {

@@ -1,20 +1,25 @@
 //! From bytes to a model; the kind of file is decided by its content.
 
 mod at;
+mod contents;
 mod encoding;
 mod inspect;
 mod kinds;
+mod links;
+mod roles;
 
 use arrow_schema::DataType;
-use foretell_pickle::Container;
+use foretell_pickle::{Container, View};
 use sha2::{Digest, Sha256};
 
-use at::choose;
+pub use at::paths;
+use contents::{Contents, Link};
 pub use inspect::{GlobalReport, Report, inspect};
 use kinds::Kind;
+use links::Links;
 
 use crate::families::{self, allow};
-use crate::loaded::{Out, Source};
+use crate::loaded::{Out, Source, Transformer};
 use crate::loader::Loader;
 use crate::matrix::ArrayRule;
 use crate::options::LoadOptions;
@@ -29,34 +34,93 @@ impl Model {
     /// The file is broken, holds something that is not allowed or not supported, or describes a model that could not
     /// be scored safely. The error says where.
     pub fn load(bytes: &[u8], options: &LoadOptions) -> Result<Model, Error> {
-        if let Some(form) = booster_form(bytes) {
-            nothing_else(form.name(), options)?;
-            let mut loader = Loader::new(options, families::LOOKUP);
-            let loaded = families::xgboost::raw(&mut loader, bytes, form)?;
-            return finish(loader, loaded, bytes);
-        }
-        if lightgbm::looks_like(bytes) {
-            nothing_else(lightgbm::FORMAT, options)?;
-            let mut loader = Loader::new(options, families::LOOKUP);
-            let loaded = families::lightgbm::raw(&mut loader, bytes)?;
-            return finish(loader, loaded, bytes);
-        }
-        let document = unpickle(bytes, options)?;
+        Model::load_chain(&[bytes], options)
+    }
+
+    /// Reads a model that is kept in several files: each is given what the one before it makes, so that all but the last
+    /// are transformers.
+    ///
+    /// # Errors
+    /// As [`Model::load`]; the error says in which of the files.
+    pub fn load_chain(files: &[&[u8]], options: &LoadOptions) -> Result<Model, Error> {
         let mut loader = Loader::new(options, families::LOOKUP);
-        let root = choose(document.root(), options.at.as_deref())?;
-        let loaded = loader.load(&root, None)?;
-        finish(loader, loaded, bytes)
+        let mut chain = Links::default();
+        let several = files.len() > 1;
+        if several && !options.at.is_empty() && options.at.len() != files.len() {
+            let message = format!(
+                "{} files and {} places: give one for each, empty where it is the whole",
+                files.len(),
+                options.at.len()
+            );
+            return Err(Error::At { message });
+        }
+        for (number, bytes) in (1..).zip(files) {
+            let of_file =
+                |error| if several { Error::InFile { number, of: files.len(), error: Box::new(error) } } else { error };
+            let own =
+                options.at.get(number.saturating_sub(1)..number).filter(|at| at.iter().all(|path| !path.is_empty()));
+            let at = if several { own.unwrap_or(&[]) } else { options.at.as_slice() };
+            let is_last = number == files.len();
+            links(&mut loader, &mut chain, bytes, at, is_last).map_err(of_file)?;
+        }
+        let sha256 = files.iter().map(|bytes| sha256(bytes)).collect::<Vec<_>>().join("+");
+        finish(loader, chain.finish()?, sha256)
+    }
+}
+
+/// Adds what a file holds to a chain.
+fn links(loader: &mut Loader<'_>, chain: &mut Links, bytes: &[u8], at: &[String], is_last: bool) -> Result<(), Error> {
+    if let Some(form) = booster_form(bytes) {
+        nothing_else(form.name(), at)?;
+        let loaded = families::xgboost::raw(loader, bytes, form, chain.sources())?;
+        return chain.add(loaded, String::new(), is_last);
+    }
+    if lightgbm::looks_like(bytes) {
+        nothing_else(lightgbm::FORMAT, at)?;
+        let loaded = families::lightgbm::raw(loader, bytes, chain.sources())?;
+        return chain.add(loaded, String::new(), is_last);
+    }
+    let contents = Contents::read(bytes, loader.options)?;
+    let chosen = contents.choose(at, loader.options)?;
+    let count = chosen.links.len();
+    for (number, Link { view, path }) in (1..).zip(chosen.links) {
+        let is_last = is_last && number == count;
+        let loaded = if is_last {
+            loader.load(&view, chain.sources())
+        } else {
+            loader.transformer(&view, chain.sources()).map(Transformer::into_loaded)
+        };
+        chain.add(loaded.map_err(|error| holds(&view, error))?, path, is_last)?;
+    }
+    chosen.note.into_iter().for_each(|note| loader.note(note));
+    Ok(())
+}
+
+/// Of an object of a class that is not known, the estimators in it that could be given.
+fn holds(view: &View<'_>, error: Error) -> Error {
+    match error {
+        Error::UnknownClass { place, class, why } if place == view.path() => {
+            let inside = at::inside(view).map(|found| found.listed()).unwrap_or_default();
+            let start = if place.is_empty() { String::new() } else { format!("`{place}.` and ") };
+            let more = if inside.is_empty() {
+                String::new()
+            } else {
+                format!("; inside of it `at` can name: {start}{inside}")
+            };
+            Error::UnknownClass { place, class, why: format!("{why}{more}") }
+        }
+        other => other,
     }
 }
 
 /// A booster's own file has one model and no paths.
-fn nothing_else(format: &str, options: &LoadOptions) -> Result<(), Error> {
+fn nothing_else(format: &str, at: &[String]) -> Result<(), Error> {
     let message = |at: &String| format!("`{at}`: a file of {format} is one model, without paths to others");
-    options.at.as_ref().map_or(Ok(()), |at| Err(Error::At { message: message(at) }))
+    at.first().map_or(Ok(()), |at| Err(Error::At { message: message(at) }))
 }
 
 /// The objects of a pickle, joblib or skops file.
-pub(crate) fn unpickle(bytes: &[u8], options: &LoadOptions) -> Result<foretell_pickle::Document, Error> {
+fn unpickle(bytes: &[u8], options: &LoadOptions) -> Result<foretell_pickle::Document, Error> {
     let other = |kind: Kind| Error::OtherFile { what: kind.what, way: kind.way };
     let container = Container::sniff(bytes);
     if container.is_none() {
@@ -130,7 +194,7 @@ fn shown(table: &[Source], inputs: &[Input]) -> Vec<Output> {
     if table.len() > ANSWERED { Vec::new() } else { table.iter().map(output).collect() }
 }
 
-fn finish(mut loader: Loader<'_>, loaded: crate::loaded::Loaded, bytes: &[u8]) -> Result<Model, Error> {
+fn finish(mut loader: Loader<'_>, loaded: crate::loaded::Loaded, sha256: String) -> Result<Model, Error> {
     if let Out::Table(table) = &loaded.out {
         loader.let_through(table);
     }
@@ -174,7 +238,7 @@ fn finish(mut loader: Loader<'_>, loaded: crate::loaded::Loaded, bytes: &[u8]) -
         kernel: if kernels.is_empty() { "none".to_string() } else { kernels.join(", ") },
         bytes: sum(|trees| trees.bytes).saturating_add(loader.bytes()),
         notes: loader.notes(),
-        sha256: sha256(bytes),
+        sha256,
         root: loaded.report,
     };
     Ok(Model { step: loaded.step, labels, signature, description, rule })

@@ -49,7 +49,7 @@ pub(crate) fn load(args: &DataArgs) -> Result<Model> {
     }
     let bytes = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
     let options = LoadOptions {
-        at: args.at.clone(),
+        at: args.at.as_deref().map(foretell_model::paths).unwrap_or_default(),
         columns: args.columns.clone().unwrap_or_default(),
         ..LoadOptions::default()
     };
