@@ -74,6 +74,28 @@ pub use scan::{Scan, scan};
 pub use value::{Global, Object, Value};
 pub use view::View;
 
+/// The first `count` bytes of what a compressed file holds; `None` where it is damaged, or not a compressed file.
+#[must_use]
+pub fn peek(bytes: &[u8], count: usize) -> Option<Vec<u8>> {
+    unpack::peek(bytes, count)
+}
+
+/// Unpacks a compressed file whatever is in it.
+///
+/// # Errors
+/// It is damaged, or larger than the limits allow.
+pub fn unpack(bytes: Vec<u8>, limits: &Limits) -> Result<Vec<u8>> {
+    unpack::unpack(bytes, limits).map(|(_, data)| data).map_err(ErrorKind::of_file)
+}
+
+/// The files of a zip archive that are wanted, by their names; none is written anywhere.
+///
+/// # Errors
+/// It is damaged, encrypted, or larger than the limits allow.
+pub fn unzip(bytes: &[u8], wanted: &dyn Fn(&str) -> bool, limits: &Limits) -> Result<Vec<(String, Vec<u8>)>> {
+    archive::files(bytes, wanted, limits).map_err(ErrorKind::of_file)
+}
+
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 

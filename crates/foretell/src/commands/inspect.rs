@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use foretell_model::{
-    Description, GlobalReport, InputKind, LoadOptions, Model, Output, Report, Signature, StepReport, inspect,
+    Description, GlobalReport, InputKind, LoadOptions, Model, Output, Report, Signature, StepReport, paths,
 };
 use serde_json::{Value, json};
 
-use crate::terminal;
+use crate::{model_file, terminal};
 
 /// Show what is in a model file, without running any of it
 #[derive(Debug, Args)]
@@ -23,9 +23,10 @@ use crate::terminal;
 Nothing in the file is ever executed. The exit code is 0 for a model that can be scored, 1 for a file that is refused; \
 the report says why, and lists every global that the file names.")]
 pub(crate) struct InspectArgs {
-    /// The model file
+    /// The model file, or an archive or MLflow folder of one; several that are one model stand with a plus between them
     model: PathBuf,
-    /// Where the model is in a file that holds several things: `model`, `models[2].best`, `stores["St. Gallen"]`
+    /// Where the model is in a file that holds several things: `model`, `models[2].best`, `stores["St. Gallen"]`; a chain
+    /// is `scaler+model`
     #[arg(long, value_name = "PATH")]
     at: Option<String>,
     /// The model's inputs, in its order, where the file does not tell them (a FeatureHasher's)
@@ -38,17 +39,18 @@ pub(crate) struct InspectArgs {
 
 /// Runs the command.
 pub(crate) fn run(args: &InspectArgs) -> Result<()> {
-    let bytes = std::fs::read(&args.model).with_context(|| format!("cannot read `{}`", args.model.display()))?;
+    let read = model_file::read(&model_file::paths(&args.model))?;
     let options = LoadOptions {
-        at: args.at.as_deref().map(foretell_model::paths).unwrap_or_default(),
-        columns: args.columns.clone(),
+        at: args.at.as_deref().map(paths).unwrap_or_default(),
+        columns: if args.columns.is_empty() { read.columns } else { args.columns.clone() },
         ..LoadOptions::default()
     };
-    let report = inspect(&bytes, &options);
+    let inspected = foretell_package::inspect(&read.bytes, &options);
+    let report = inspected.map_err(|error| anyhow::anyhow!("{}: {error}", args.model.display()))?;
     let text = if args.json { format!("{:#}\n", as_json(&report)) } else { terminal::lines(&as_text(&report)) };
     std::io::stdout().write_all(text.as_bytes())?;
     if let Err(error) = report.model {
-        bail!("{}: {:#}", args.model.display(), crate::commands::data::unnamed(error));
+        bail!("{}: {:#}", args.model.display(), crate::commands::data::unnamed(error.into()));
     }
     Ok(())
 }

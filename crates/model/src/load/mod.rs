@@ -176,6 +176,12 @@ fn booster_form(bytes: &[u8]) -> Option<Form> {
     Form::sniff(bytes).filter(|form| *form != Form::Json || kinds::tell(bytes).is_none())
 }
 
+/// Whether the bytes are a model file by what they begin with: a pickle from protocol 2 on, a skops file, or what a booster
+/// saves. What only might be one (a pickle of the first protocols begins as any text does) is not.
+pub fn looks_like_model(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x80, 2..=5, ..]) || booster_form(bytes).is_some() || lightgbm::looks_like(bytes)
+}
+
 fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
