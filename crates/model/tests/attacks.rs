@@ -106,7 +106,7 @@ fn xgboost_binaries_with_wrong_counts() {
         "XGBoost model: 7 features and 2147483647 outputs; at most 16777216 and 65536 are read"
     );
     // Few enough for a booster, and yet they would take hundreds of megabytes.
-    assert_eq!(with(4, 0x0039_0007), "model: 3735559 features; at most 131072 are read");
+    assert_eq!(with(4, 0x0039_0007), "model: 3735559 features; at most 131072 are read of a file of its size");
     // The first tree's number of nodes, then its first node: parent, left, right.
     let tree = at + 160;
     assert_eq!(

@@ -96,7 +96,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         };
         if let Some(function) = own_function(view, "objective")? {
             loader.note(format!(
-                "the objective `{function}` is not run: the predictions are what the booster makes of them by the objective that \
+                "the objective, {function}, is not run: the predictions are what the booster makes of them by the objective that \
                  it stores, as in Python"
             ));
         }

@@ -124,6 +124,9 @@ fn nothing_else(format: &str, at: &[String]) -> Result<(), Error> {
 fn unpickle(bytes: &[u8], options: &LoadOptions) -> Result<foretell_pickle::Document, Error> {
     let other = |kind: Kind| Error::OtherFile { what: kind.what, way: kind.way };
     let container = Container::sniff(bytes);
+    if let Some(kind) = kinds::of_pickles(bytes) {
+        return Err(other(kind));
+    }
     if container.is_none() {
         return Err(kinds::tell(bytes).map_or_else(|| unknown(bytes), other));
     }
