@@ -59,7 +59,7 @@ impl Kind {
 }
 
 /// By the mark, or, as old programs wrote none, by the checksum of the header.
-fn is_tar(bytes: &[u8]) -> bool {
+pub(crate) fn is_tar(bytes: &[u8]) -> bool {
     let Some(header) = bytes.get(..512) else { return false };
     if header.get(MARK) == Some(b"ustar") {
         return true;

@@ -113,7 +113,7 @@ fn a_chain_gives_what_its_parts_give_in_turn() {
     );
     assert_eq!(
         refusal(&chain(&["scaler.joblib", "whole.joblib", "model.joblib"]), &LoadOptions::default()),
-        "file 2 of 3: predicts, where a transformer is needed"
+        "file 2 of 3: steps[1][1]: predicts, where a transformer is needed"
     );
     assert_eq!(
         refusal(&chain(&["scaler.joblib", "bundle.joblib"]), &at("scaler")),

@@ -51,6 +51,7 @@ fn what_runs_code_is_refused_wherever_it_stands() {
         ("webbrowser", "open"),
         ("operator", "methodcaller"),
         ("torch.hub", "load"),
+        ("types", "FunctionType"),
     ] {
         let expected = format!("global `{module}.{name}` is not allowed");
         let inside = dict(&[("scorer", call("__main__", "make", &[call(module, name, &[text("id")])]))]);
@@ -69,7 +70,6 @@ fn what_a_call_gave_is_called_only_where_it_is_a_type() {
         ("cloudpickle.cloudpickle", "_make_function"),
         ("dill._dill", "_create_function"),
         ("dill._dill", "_import_module"),
-        ("types", "FunctionType"),
         ("__main__", "factory"),
     ] {
         let error = open(stream(made(module, name))).unwrap_err();
@@ -91,6 +91,20 @@ fn dill_names_through_modules_under_the_same_list() {
     assert_eq!(document.root().describe(), "the name `numpy.float64`");
     let document = open(stream(call("dill._dill", "_load_type", &[text("slice")]))).unwrap();
     assert_eq!(document.root().describe(), "the name `builtins.slice`");
+}
+
+#[test]
+fn dill_evaluates_a_text_that_must_be_what_it_writes() {
+    let method = |shown: &str| call("dill._dill", "_getattr", &[global("builtins", "str"), text("split"), text(shown)]);
+    let error = open(stream(method("<method 'split' of 'str' objects>"))).unwrap_err();
+    // The list of this test does not have it, that of models does.
+    assert!(error.ends_with("global `builtins.getattr` is not allowed"), "{error}");
+    for shown in ["<method 'split' of 'os.system(1) or str' objects>", "", "'x' and 'os'"] {
+        let error = open(stream(method(shown))).unwrap_err();
+        assert!(error.contains("`dill._dill._getattr` is not called with"), "{error}");
+    }
+    let error = open(stream(call("dill._dill", "_eval_repr", &[text("1")]))).unwrap_err();
+    assert!(error.ends_with("global `dill._dill._eval_repr` is not allowed"), "{error}");
 }
 
 #[test]

@@ -216,6 +216,9 @@ const ARRAYS: &[(&str, &str)] = &[
     ("pandas.core.generic", "NDFrame.copy"),
 ];
 
+/// A number as it is.
+pub(in crate::families) const SAME: Function = Function { name: "asarray", of: Of::Number(|x| x, |x| x), sparse: true };
+
 /// Whether a function gives what it is given.
 pub(in crate::families) fn is_array(view: &View<'_>) -> bool {
     let of_array = [
