@@ -203,7 +203,7 @@ struct State {
     sinks: Vec<SinkState>,
 }
 
-/// What is kept of a worker for who watches it. Every call is short.
+/// What is kept of a worker for whoever watches it. Every call is short.
 #[derive(Debug)]
 pub struct Monitor(Mutex<State>);
 

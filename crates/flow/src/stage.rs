@@ -57,7 +57,7 @@ pub trait Source: Send {
     }
 }
 
-/// What a source does beside the batch loop: how far behind the sinks are, and commits to the consumer group.
+/// What a source does beside the batch loop: it says how far behind the sinks are, and commits to the consumer group.
 #[async_trait]
 pub trait Housekeeping: Send + Sync {
     /// By position, how many records are between it and the end of its log; an estimate where offsets do not count

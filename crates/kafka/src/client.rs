@@ -45,8 +45,8 @@ impl Context {
 }
 
 impl ClientContext for Context {
-    // librdkafka's logs name brokers, topics, offsets and protocol errors, never the content of a record; the levels
-    // below are one lower than its own, since it repeats what it will solve itself.
+    // librdkafka's logs name brokers, topics, offsets and protocol errors, never the content of a record; its levels
+    // are lowered by one below, since it reports what it will solve by itself.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         // Why a connection fails is only said here.
         if facility == "FAIL" {

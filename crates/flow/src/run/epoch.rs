@@ -124,7 +124,7 @@ impl Epoch<'_> {
         housekeeping::commit(&*housekeeping, &shared, &note).await;
         let outcome = kept.and(outcome);
         let ended = match (joined, outcome) {
-            // The assignment is void: a sink that was cut short, or fenced by the next owner, is no news.
+            // The assignment is void: a sink that was cut short, or fenced by the next owner, need not be told.
             (Err(error), Ok(end @ (EpochEnd::Revoked | EpochEnd::Assigned(_))))
                 if matches!(error.fault, Fault::Unavailable | Fault::Fenced) =>
             {

@@ -24,7 +24,7 @@ pub struct Stats {
     busy_micros: AtomicU64,
     longest_micros: AtomicU64,
     lag: Mutex<Option<(i64, Instant)>>,
-    /// What is kept for who watches from outside.
+    /// What is kept for whoever watches from outside.
     pub monitor: Monitor,
 }
 

@@ -198,7 +198,7 @@ impl SinkTask {
                     self.forward(&Item::Slice(slice));
                     continue;
                 }
-                // What was set aside without its batch is nobody's.
+                // Rows that were set aside and whose batch never came are void.
                 None if self.aside > 0 => return Ok(()),
                 None => return self.flush(&mut empty).await,
             };
@@ -410,7 +410,7 @@ fn outstanding(write: &Write, checkpoints: &[Checkpoint], sink: &str) -> Result<
     Ok(Some(Write { plan: write.plan.clone(), ranges: rest, rows, provenance, retention }))
 }
 
-/// Positions that move without rows: written together with the next rows, or after a while.
+/// Positions that advance without rows are written with the next rows, or after a while.
 struct EmptyWrite {
     plan: Arc<Plan>,
     ranges: Vec<Range>,

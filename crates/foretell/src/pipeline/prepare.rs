@@ -79,7 +79,7 @@ fn at_fault(file: &PipelineFile, inferred: bool, error: &PlanError) -> FileError
         SpecPart::Query => &["query"],
         SpecPart::Sink(name) => &["sinks", name, "query"],
         SpecPart::Encoding(name) => &["encodings", name],
-        // What was found out of the source's data stands nowhere in the file.
+        // What was found out from the source's data is not written in the file.
         SpecPart::Decode if inferred => &source,
         SpecPart::Decode if file.decode.is_some() => &["decode"],
         SpecPart::Decode => &[],

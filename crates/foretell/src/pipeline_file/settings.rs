@@ -24,7 +24,8 @@ pub(crate) struct ModelSettings {
     /// The file's SHA-256 in hexadecimal: any other file is refused.
     #[serde(default)]
     pub(crate) sha256: Option<String>,
-    /// Boosting iterations to use: `100` for the first hundred, or `[10, 20]` for those from 10 up to (not with) 20.
+    /// Boosting iterations to use: `100` for the first hundred, or `[10, 20]` for those from 10 up to, but not
+    /// including, 20.
     #[serde(default)]
     pub(crate) iterations: Option<Iterations>,
     /// Other limits for reading the file.
@@ -34,7 +35,8 @@ pub(crate) struct ModelSettings {
     #[serde(default)]
     #[schemars(with = "std::collections::BTreeMap<String, Vec<String>>")]
     pub(crate) categories: Map<String, serde_json::Value>,
-    /// The names of the model's inputs, in their order, where the file tells none; a FeatureHasher hashes these.
+    /// The names of the model's inputs, in their order, for a file that does not tell them; a FeatureHasher hashes
+    /// these.
     #[serde(default)]
     pub(crate) columns: Vec<String>,
 }
@@ -54,7 +56,7 @@ impl ModelSettings {
     }
 }
 
-/// Limits for reading a model file; they exist since a small file can claim to be huge.
+/// Limits for reading a model file; they exist because a small file can claim to be huge.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ModelLimits {
@@ -84,7 +86,7 @@ impl ModelLimits {
 pub(crate) enum Iterations {
     /// The first ones, this many.
     First(u32),
-    /// From the one up to, not with, the other.
+    /// From the first up to, but not including, the second.
     Range([u32; 2]),
 }
 
@@ -125,9 +127,9 @@ pub(crate) struct Trigger {
 pub(crate) enum TriggerMode {
     /// As soon as there is work.
     Continuous,
-    /// So often.
+    /// At this interval.
     Every(Duration),
-    /// All that is there at the start, then the pipeline ends.
+    /// Everything that is there at the start; then the pipeline ends.
     AvailableNow,
 }
 
@@ -156,17 +158,18 @@ impl Trigger {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct TriggerDetails {
-    /// Batches begin so often: `3s`.
+    /// How often batches begin: `3s`.
     #[serde(default)]
     every: Option<HumanDuration>,
     /// Instead of `every`: `continuous` or `available_now`.
     #[serde(default)]
     mode: Option<TriggerName>,
-    /// Most records of one batch. Default: 100000; with `available_now`, files and a query that looks at one record at a
-    /// time 5000000.
+    /// The most records in one batch. Default: 100000; with `available_now`, files and a query that looks at one record
+    /// at a time: 5000000.
     #[serde(default)]
     max_rows: Option<usize>,
-    /// Most bytes (keys and values) of one batch. Default: 32 MiB; where `max_rows` is 5000000, 128 MiB. At most 1 GiB.
+    /// The most bytes (keys and values) in one batch. Default: 32 MiB, or 128 MiB where `max_rows` is 5000000. At most
+    /// 1 GiB.
     #[serde(default)]
     max_bytes: Option<HumanSize>,
 }

@@ -83,7 +83,7 @@ impl Handle {
         outcome(code, KafkaError::ConsumerCommit)
     }
 
-    /// How far the client is in these partitions (their offsets in the list are of no account): behind the last message
+    /// How far the client is in these partitions (their offsets in the list do not matter): behind the last message
     /// that was taken, or the last transaction marker.
     pub(crate) fn positions(&self, partitions: &TopicPartitionList) -> Vec<(i32, i64)> {
         let list = partitions.clone();

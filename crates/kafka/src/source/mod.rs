@@ -46,7 +46,7 @@ pub const KIND: Kind<dyn SourceSettings> = Kind {
 
 /// The buffer of all workers of a process, where the pipeline file does not say.
 const BUFFER: usize = 128 * 1024 * 1024;
-/// Less than this holds no batch worth the name.
+/// A smaller buffer could not hold a useful batch.
 const LEAST_BUFFER: usize = 1024 * 1024;
 
 /// Reads a Kafka topic.

@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const ROWS: usize = 500_000;
 /// What passes by itself is told this often while it lasts.
 const SAY: Duration = Duration::from_secs(30);
-/// For a clean end: commits on their way, and the member's goodbye.
+/// For a clean end: commits on their way, and leaving the group.
 const GOODBYE: Duration = Duration::from_secs(3);
 
 /// How the reader gets its partitions.
@@ -358,7 +358,7 @@ impl Drop for Reader {
 pub(super) fn list(topic: &str, positions: impl IntoIterator<Item = (i32, i64)>) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
     for (partition, offset) in positions {
-        // Fails only for an offset that cannot be said: a negative one, which no log has.
+        // Fails only for an offset that cannot be expressed: a negative one, which no log has.
         let _ = list.add_partition_offset(topic, partition, Offset::Offset(offset.max(0)));
     }
     list
@@ -529,7 +529,7 @@ impl Thread {
     /// An error among the messages.
     fn failed(&mut self, partition: i32, offset: i64, code: Code, text: &str) {
         if self.shared.state().failure.is_some() {
-            // What comes behind the first is of its making.
+            // Those that follow the first are its consequences.
             return;
         }
         let topic = self.shared.topic.clone();

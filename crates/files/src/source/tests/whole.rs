@@ -15,7 +15,7 @@ async fn infer(fixture: &Fixture, given: Value) -> Result<Value, StageError> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_is_no_text_stops_by_its_name() {
+async fn a_file_that_is_not_text_stops_by_its_name() {
     let utf16: Vec<u8> = "\u{feff}id,name\n1,a\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(b"id,name\n1,a\n").unwrap();
