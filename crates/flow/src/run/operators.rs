@@ -127,7 +127,7 @@ impl<'a> Operators<'a> {
                 ))
                 .remedy(format!(
                     "`foretell positions set PIPELINE --sink {} --partition {} --offset {}` moves it to the batch's end, \
-                     with {} to its begin",
+                     with {} to its beginning",
                     self.shapes[sink].name, cut.partition, cut.to, cut.from
                 )));
             }

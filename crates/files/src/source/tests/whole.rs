@@ -292,5 +292,5 @@ async fn each_file_once_however_its_path_is_spelt() {
         std::fs::write(&record, text.replace("/in/a.txt", "/in/../in/a.txt")).unwrap();
     }
     let seen = read(&fixture, &*settings(json!({})), &lines(), 1).await.unwrap();
-    assert_eq!(seen.len(), 1, "read from its begin, and not as a second file");
+    assert_eq!(seen.len(), 1, "read from its beginning, and not as a second file");
 }
