@@ -76,6 +76,7 @@ pub(crate) struct RunArgs {
 pub(crate) async fn run(args: RunArgs) -> Result<()> {
     let started = Instant::now();
     let pipeline = Pipeline::prepare(PipelineFile::load(&args.pipeline)?).await?;
+    pipeline.models.values().for_each(|(_, model)| model.notes());
     let shutdown = CancellationToken::new();
     if args.console {
         let worker = pipeline.observer(args.from, args.rows).await?;

@@ -32,6 +32,11 @@ impl LoadedModel {
         vec![(name.to_string(), model.clone())]
     }
 
+    /// Says what whoever uses the model should know.
+    pub(crate) fn notes(&self) {
+        self.model.describe().notes.iter().for_each(|note| tracing::warn!("model {}: {note}", self.name));
+    }
+
     /// Says what was not said yet.
     pub(crate) fn tell(&self) {
         self.unseen.rest().iter().for_each(|what| tracing::warn!("model {}: {what}", self.name));

@@ -102,8 +102,8 @@ pub(crate) struct ModelEntry {
     pub(crate) name: String,
     /// What the file says of it.
     pub(crate) settings: ModelSettings,
-    /// The model file: `settings.file` from the pipeline file's folder.
-    pub(crate) file: PathBuf,
+    /// The model's files from the pipeline file's folder, in their order: mostly one.
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// One sink.
@@ -304,13 +304,31 @@ impl Reader<'_> {
             let path = ["models", entry.key.as_str()];
             self.check_function(&path, &entry.key, "a model")?;
             let settings: ModelSettings = self.required(&path, "NAME: { file: PATH }")?;
-            self.check_sha256(&path, settings.sha256.as_deref())?;
+            for sha256 in settings.sha256.all() {
+                self.check_sha256(&path, Some(sha256))?;
+            }
+            let files = match (&settings.file, settings.files.as_slice()) {
+                (Some(file), []) => vec![base.join(file)],
+                (None, files @ [_, ..]) => files.iter().map(|file| base.join(file)).collect(),
+                _ => {
+                    let remedy = "write `NAME: { file: PATH }`, or `NAME: { files: [PATH, PATH] }` for a chain";
+                    return Err(self.error(path, "either `file` or `files` is needed", remedy));
+                }
+            };
+            let pinned = settings.sha256.all().len();
+            if pinned > 0 && pinned != files.len() {
+                let path = ["models", entry.key.as_str(), "sha256"];
+                return Err(self.error(
+                    path,
+                    format!("{pinned} for {} files", files.len()),
+                    "one for each file, in their order",
+                ));
+            }
             if settings.iterations.is_some_and(|i| i.range().0 >= i.range().1) {
                 let path = ["models", entry.key.as_str(), "iterations"];
                 return Err(self.error(path, "no iteration is in this range", "`[from, to]` with `from` below `to`"));
             }
-            let file = base.join(&settings.file);
-            entries.push(ModelEntry { name: entry.key.clone(), settings, file });
+            entries.push(ModelEntry { name: entry.key.clone(), settings, files });
         }
         Ok(entries)
     }

@@ -16,14 +16,20 @@ use serde_json::Map;
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ModelSettings {
-    /// The file: a pickle, a joblib file, or what XGBoost saves. Relative to the pipeline file.
-    pub(crate) file: String,
-    /// Where the model is, in a file that holds several things: `model`, `models[2].best`.
+    /// The file: a pickle, a joblib file, what XGBoost or LightGBM save, an archive of one of these (`tar.gz`, zip), or a
+    /// folder of MLflow. Relative to the pipeline file.
     #[serde(default)]
-    pub(crate) at: Option<String>,
-    /// The file's SHA-256 in hexadecimal: any other file is refused.
+    pub(crate) file: Option<String>,
+    /// Instead of `file`: the files of a chain, each given what the one before it makes: `[scaler.pkl, model.pkl]`.
     #[serde(default)]
-    pub(crate) sha256: Option<String>,
+    pub(crate) files: Vec<String>,
+    /// Where the model is, in a file that holds several things: `model`, `models[2].best`; a list is a chain:
+    /// `[scaler, model]`. Of several `files` one for each, `""` where it is the whole.
+    #[serde(default)]
+    pub(crate) at: OneOrMore,
+    /// The file's SHA-256 in hexadecimal: any other file is refused. Of several `files` a list.
+    #[serde(default)]
+    pub(crate) sha256: OneOrMore,
     /// Boosting iterations to use: `100` for the first hundred, or `[10, 20]` for those from 10 up to, but not
     /// including, 20.
     #[serde(default)]
@@ -39,6 +45,32 @@ pub(crate) struct ModelSettings {
     /// these.
     #[serde(default)]
     pub(crate) columns: Vec<String>,
+}
+
+/// A text, or a list of them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected a text, or a list of texts")]
+pub(crate) enum OneOrMore {
+    /// One.
+    One(String),
+    /// Several, or none.
+    More(Vec<String>),
+}
+
+impl Default for OneOrMore {
+    fn default() -> Self {
+        OneOrMore::More(Vec::new())
+    }
+}
+
+impl OneOrMore {
+    /// All of them.
+    pub(crate) fn all(&self) -> &[String] {
+        match self {
+            OneOrMore::One(one) => std::slice::from_ref(one),
+            OneOrMore::More(more) => more,
+        }
+    }
 }
 
 impl ModelSettings {
