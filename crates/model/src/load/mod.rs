@@ -17,16 +17,22 @@ use crate::loader::Loader;
 use crate::matrix::ArrayRule;
 use crate::options::LoadOptions;
 use crate::xgboost::Form;
-use crate::{Description, Error, Input, InputKind, Model, Output, Signature, lightgbm};
+use crate::{Description, Error, Input, InputKind, Model, Output, Signature, catboost, lightgbm};
 
 impl Model {
     /// Reads a model: a pickle, joblib or skops file of a supported estimator, an XGBoost model in JSON, UBJSON or its old
-    /// binary, or a LightGBM model text.
+    /// binary, a LightGBM model text, or a CatBoost model as `.cbm` or JSON.
     ///
     /// # Errors
     /// The file is broken, holds something that is not allowed or not supported, or describes a model that could not
     /// be scored safely. The error says where.
     pub fn load(bytes: &[u8], options: &LoadOptions) -> Result<Model, Error> {
+        if let Some(format) = catboost::Format::sniff(bytes) {
+            nothing_else(format.name(), options)?;
+            let mut loader = Loader::new(options, families::LOOKUP);
+            let loaded = families::catboost::raw(&mut loader, bytes, format)?;
+            return finish(loader, loaded, bytes);
+        }
         if let Some(form) = booster_form(bytes) {
             nothing_else(form.name(), options)?;
             let mut loader = Loader::new(options, families::LOOKUP);
