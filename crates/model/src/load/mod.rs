@@ -24,11 +24,11 @@ use crate::loader::Loader;
 use crate::matrix::ArrayRule;
 use crate::options::LoadOptions;
 use crate::xgboost::Form;
-use crate::{Description, Error, Input, InputKind, Model, Output, Signature, lightgbm};
+use crate::{Description, Error, Input, InputKind, Model, Output, Signature, catboost, lightgbm};
 
 impl Model {
     /// Reads a model: a pickle, joblib or skops file of a supported estimator, an XGBoost model in JSON, UBJSON or its old
-    /// binary, or a LightGBM model text.
+    /// binary, a LightGBM model text, or a CatBoost model as `.cbm` or JSON.
     ///
     /// # Errors
     /// The file is broken, holds something that is not allowed or not supported, or describes a model that could not
@@ -70,6 +70,11 @@ impl Model {
 
 /// Adds what a file holds to a chain.
 fn links(loader: &mut Loader<'_>, chain: &mut Links, bytes: &[u8], at: &[String], is_last: bool) -> Result<(), Error> {
+    if let Some(format) = catboost::Format::sniff(bytes) {
+        nothing_else(format.name(), at)?;
+        let loaded = families::catboost::raw(loader, bytes, format, chain.sources())?;
+        return chain.add(loaded, String::new(), is_last);
+    }
     if let Some(form) = booster_form(bytes) {
         nothing_else(form.name(), at)?;
         let loaded = families::xgboost::raw(loader, bytes, form, chain.sources())?;
