@@ -196,7 +196,8 @@ impl Visitor for Check<'_> {
         let table = relation.to_string();
         let tables = self.names.tables.clone();
         let nearest = nearest(&table, tables.iter().map(String::as_str));
-        ControlFlow::Break(Box::new(Error::UnknownTable { table, nearest, tables }))
+        let (line, position) = begin(relation);
+        ControlFlow::Break(Box::new(Error::UnknownTable { line, position, table, nearest, tables }))
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Self::Break> {
@@ -206,8 +207,14 @@ impl Visitor for Check<'_> {
         }
         let Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
         let written = function.name.to_string();
+        let (line, position) = begin(&function.name);
         let Some(name) = function_name(function) else {
-            return ControlFlow::Break(Box::new(Error::UnknownFunction { function: written, nearest: None }));
+            return ControlFlow::Break(Box::new(Error::UnknownFunction {
+                line,
+                position,
+                function: written,
+                nearest: None,
+            }));
         };
         if self.names.volatile.contains(&name) {
             return refuse(
@@ -223,13 +230,19 @@ impl Visitor for Check<'_> {
         }
         let candidates = self.names.models.iter().chain(&self.names.functions);
         let nearest = nearest(&name, candidates.map(String::as_str));
-        ControlFlow::Break(Box::new(Error::UnknownFunction { function: written, nearest }))
+        ControlFlow::Break(Box::new(Error::UnknownFunction { line, position, function: written, nearest }))
     }
 
     fn post_visit_expr(&mut self, _expr: &Expr) -> ControlFlow<Self::Break> {
         self.depth -= 1;
         ControlFlow::Continue(())
     }
+}
+
+/// Where a name begins: line and column, or zeros.
+fn begin(name: &ObjectName) -> (u64, u64) {
+    let first = name.0.first().and_then(|part| part.as_ident());
+    first.map(|ident| (ident.span.start.line, ident.span.start.column)).unwrap_or_default()
 }
 
 /// Set operations are walked here, because the visitor shows only whole queries.

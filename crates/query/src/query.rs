@@ -182,7 +182,7 @@ impl Query {
         let Some((schema, slot)) = self.tables.get(name) else {
             let tables: Vec<String> = self.tables.keys().cloned().collect();
             let nearest = crate::parse::nearest(name, tables.iter().map(String::as_str));
-            return Err(Error::UnknownTable { table: name.to_owned(), nearest, tables });
+            return Err(Error::UnknownTable { line: 0, position: 0, table: name.to_owned(), nearest, tables });
         };
         check_batches(name, schema, &batches)?;
         slot.put(batches);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use foretell_connect::kind::DecodeSpec;
 use foretell_decode::MISSING;
+use foretell_flow::{Fault, StageError};
 use foretell_model::Model;
 
 use super::EncodingFacts;
@@ -15,7 +16,7 @@ use super::functions::{self, Functions};
 use super::query::LoadedModel;
 use super::spec::ModelSpec;
 use super::table::{self, TableVersion};
-use crate::pipeline_file::{EncodingEntry, FileError, Labels, ModelEntry, PipelineFile};
+use crate::pipeline_file::{EncodingEntry, FileError, Labels, ModelEntry, PipelineFile, Wrong};
 
 /// A model in memory, and what it was read from.
 pub(super) struct ModelOfFile {
@@ -32,25 +33,36 @@ pub(super) struct LoadedEncoding {
     pub(super) functions: Functions,
 }
 
-/// The models that the file names.
-pub(super) fn models(file: &PipelineFile) -> Result<BTreeMap<String, ModelOfFile>, FileError> {
-    file.models.iter().map(|entry| Ok((entry.name.clone(), load_model(file, entry)?))).collect()
+/// The models that the file names, as far as they can be read.
+pub(super) fn models(file: &PipelineFile, wrong: &mut Wrong) -> BTreeMap<String, ModelOfFile> {
+    let load = |entry: &ModelEntry| Ok((entry.name.clone(), load_model(file, entry)?));
+    wrong.keep_all(file.models.iter().map(load)).into_iter().collect()
 }
 
-/// The encodings that the file names, in its order.
-pub(super) fn encodings(file: &PipelineFile) -> Result<Vec<LoadedEncoding>, FileError> {
-    file.encodings.iter().map(|entry| load_encoding(file, entry)).collect()
+/// The encodings that the file names, in its order, as far as they can be read.
+pub(super) fn encodings(file: &PipelineFile, wrong: &mut Wrong) -> Vec<LoadedEncoding> {
+    wrong.keep_all(file.encodings.iter().map(|entry| load_encoding(file, entry)))
 }
 
-/// The reference tables that the file names, as they are now.
-pub(super) async fn tables(file: &PipelineFile) -> Result<BTreeMap<String, TableVersion>, FileError> {
+/// The reference tables that the file names, as they are now, as far as they can be read.
+pub(super) async fn tables(file: &PipelineFile, wrong: &mut Wrong) -> BTreeMap<String, TableVersion> {
     let mut tables = BTreeMap::new();
     for entry in &file.tables {
         let read = table::read(entry, &file.base).await;
-        let version = read.map_err(|e| file.error(&["tables", &entry.name], e.message, e.remedy))?;
-        tables.insert(entry.name.clone(), version);
+        let version = read.map_err(|error| error_at(file, &["tables", &entry.name], error));
+        tables.extend(wrong.keep(version).map(|version| (entry.name.clone(), version)));
     }
-    Ok(tables)
+    tables
+}
+
+/// A stage's error at its place in the file.
+pub(super) fn error_at(file: &PipelineFile, place: &[&str], error: StageError) -> FileError {
+    let away = error.fault == Fault::Unavailable;
+    let remedy = match error.remedy.as_str() {
+        "" if away => "is the service up, and its address right? `foretell run --wait 5m` waits for it".to_string(),
+        _ => error.remedy,
+    };
+    FileError { away, ..file.error(place, error.message, remedy) }
 }
 
 /// How values are decoded: what the file says, completed by what the source finds.
@@ -59,7 +71,7 @@ pub(super) async fn decode(file: &PipelineFile) -> Result<(DecodeSpec, Option<St
         return Ok((decode.clone(), None));
     }
     let inferred = file.source.settings.infer(&file.base, file.decode.as_ref()).await;
-    let inferred = inferred.map_err(|error| file.error(&["source", file.source.kind], error.message, error.remedy))?;
+    let inferred = inferred.map_err(|error| error_at(file, &["source", file.source.kind], error))?;
     Ok((inferred.decode, Some(inferred.from)))
 }
 
@@ -145,8 +157,12 @@ fn read_pinned(
 ) -> Result<(Vec<u8>, String), FileError> {
     let wrong = |message: String, remedy: &str| file.error(place, message, remedy);
     let shown = path.display();
-    let bytes = std::fs::read(path)
-        .map_err(|error| wrong(format!("{shown}: {error}"), "`file` is relative to the pipeline file's folder"))?;
+    let bytes = std::fs::read(path).map_err(|error| match path.join("model.pkl").is_file() {
+        true => {
+            wrong(format!("{shown} is a folder"), "of a folder of MLflow name the model in it: `file: …/model.pkl`")
+        }
+        false => wrong(format!("{shown}: {error}"), "`file` is relative to the pipeline file's folder"),
+    })?;
     let sha256 = sha256(&bytes);
     match pinned {
         Some(pinned) if !pinned.eq_ignore_ascii_case(&sha256) => {

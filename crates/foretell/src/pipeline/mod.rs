@@ -111,6 +111,6 @@ impl Pipeline {
 
     /// A stage's error at its place in the file.
     pub(super) fn at(&self, path: &[&str], error: foretell_flow::StageError) -> FileError {
-        self.file.error(path, error.message, error.remedy)
+        load::error_at(&self.file, path, error)
     }
 }
