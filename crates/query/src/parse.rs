@@ -1,10 +1,11 @@
 //! From text to one checked SELECT: everything that a query may not have is refused here, by name.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, Ident, ObjectName, Query, Select, SelectItem, SetExpr, Statement, TableFactor, Visit, Visitor,
+    Expr, Function, FunctionArguments, Ident, ObjectName, Query, Select, SelectItem, SetExpr, Statement, TableFactor,
+    Value, Visit, Visitor, visit_expressions_mut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::{RESERVED_FOR_COLUMN_ALIAS, RESERVED_FOR_TABLE_ALIAS};
@@ -243,6 +244,31 @@ impl Visitor for Check<'_> {
 fn begin(name: &ObjectName) -> (u64, u64) {
     let first = name.0.first().and_then(|part| part.as_ident());
     first.map(|ident| (ident.span.start.line, ident.span.start.column)).unwrap_or_default()
+}
+
+/// Replaces `mri_sha256()` by the text that it is.
+pub(crate) fn fill_versions(query: &mut Query, versions: &BTreeMap<String, String>) -> Result<(), Error> {
+    let filled = visit_expressions_mut(query, |expr| {
+        let Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
+        let Some(version) = function_name(function).and_then(|name| versions.get(&name)) else {
+            return ControlFlow::Continue(());
+        };
+        let empty = match &function.args {
+            FunctionArguments::List(list) => list.args.is_empty(),
+            FunctionArguments::None => true,
+            FunctionArguments::Subquery(_) => false,
+        };
+        if !empty {
+            let reason = "it takes no arguments".to_string();
+            return ControlFlow::Break(Error::Unsupported { what: function.to_string(), reason });
+        }
+        *expr = Expr::Value(Value::SingleQuotedString(version.clone()).with_empty_span());
+        ControlFlow::Continue(())
+    });
+    match filled {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
 }
 
 /// Set operations are walked here, because the visitor shows only whole queries.

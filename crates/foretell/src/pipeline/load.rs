@@ -14,7 +14,7 @@ use super::artifacts::sha256;
 use super::encoding::EncodingSpec;
 use super::functions::{self, Functions};
 use super::query::LoadedModel;
-use super::spec::ModelSpec;
+use super::spec::{ModelSpec, explains};
 use super::table::{self, TableVersion};
 use crate::pipeline_file::{EncodingEntry, FileError, Labels, ModelEntry, PipelineFile, Wrong};
 
@@ -119,7 +119,9 @@ fn load_model(file: &PipelineFile, entry: &ModelEntry) -> Result<ModelOfFile, Fi
         categories: settings.levels().map_err(|message| wrong(message, "`{ COLUMN: [level, level] }`"))?,
         columns: settings.columns.clone(),
     };
-    let model = spec.load(&bytes, settings.limits.reader()).map_err(|error| {
+    let queries = file.sinks.iter().filter_map(|sink| Some(sink.query.as_ref()?.value.as_str()));
+    let explain = explains(&entry.name, queries.chain([file.query.value.as_str()]));
+    let model = spec.load(&bytes, settings.limits.reader(), explain).map_err(|error| {
         let remedy = match error {
             foretell_model::Error::UnknownWidth { .. } => {
                 "name them, in their order: `columns: [COLUMN, …]`".to_string()
@@ -128,7 +130,8 @@ fn load_model(file: &PipelineFile, entry: &ModelEntry) -> Result<ModelOfFile, Fi
         };
         wrong(format!("{shown}: {error}"), &remedy)
     })?;
-    Ok(ModelOfFile { spec, sha256, model: Arc::new(LoadedModel::new(&entry.name, model)) })
+    let model = Arc::new(LoadedModel::new(&entry.name, &sha256, model));
+    Ok(ModelOfFile { spec, sha256, model })
 }
 
 fn load_encoding(file: &PipelineFile, entry: &EncodingEntry) -> Result<LoadedEncoding, FileError> {

@@ -179,9 +179,12 @@ impl PipelineFile {
         }
         // What is wrong at or around such a place follows from it.
         let covered = |path: &str| {
-            let keys = |path: &str| path.split('.').map(str::to_string).collect::<Vec<_>>();
-            let under = |a: &[String], b: &[String]| a.starts_with(b) || b.starts_with(a);
-            unresolved.iter().any(|wrong| under(&wrong.path, &keys(path)))
+            let keys: Vec<String> = path.split('.').filter(|key| !key.is_empty()).map(str::to_string).collect();
+            let under = |wrong: &[String]| match wrong {
+                [] => keys.is_empty(),
+                wrong => !keys.is_empty() && (keys.starts_with(wrong) || wrong.starts_with(&keys)),
+            };
+            unresolved.iter().any(|wrong| under(&wrong.path))
         };
         let mut wrong = Wrong::default();
         wrong.extend(read.err().into_iter().flat_map(|errors| errors.0).filter(|error| !covered(&error.path)));
@@ -356,6 +359,13 @@ impl Reader<'_> {
         if settings.iterations.is_some_and(|i| i.range().0 >= i.range().1) {
             let path = ["models", name, "iterations"];
             return Err(self.error(path, "no iteration is in this range", "`[from, to]` with `from` below `to`"));
+        }
+        if settings.refresh.is_some_and(|refresh| refresh.0.is_zero()) {
+            return Err(self.error(["models", name, "refresh"], "no time lies between", "e.g. `10s`; left out: never"));
+        }
+        if settings.refresh.is_some() && settings.sha256.is_some() {
+            let message = "the file is pinned by `sha256`, so that no other one is taken";
+            return Err(self.error(["models", name, "refresh"], message, "leave one of them out"));
         }
         let file = base.join(&settings.file);
         Ok(ModelEntry { name: name.to_string(), settings, file })

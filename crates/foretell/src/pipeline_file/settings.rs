@@ -27,6 +27,15 @@ pub(crate) struct ModelSettings {
     /// Boosting iterations to use: `100` for the first hundred, or `[10, 20]` for those from 10 up to (not with) 20.
     #[serde(default)]
     pub(crate) iterations: Option<Iterations>,
+    /// How often to look whether the file is another one, e.g. `10s`; by default never, and a new start reads it. Another
+    /// file serves the batches that begin after it was read, if the query gives the same columns with it; one that does not
+    /// fit is refused, and the model goes on as it was. Not with `sha256`.
+    #[serde(default)]
+    pub(crate) refresh: Option<HumanDuration>,
+    /// Rows with what the model must say of them, which another file is tried on before it is taken: a CSV file with the
+    /// model's columns and `prediction`, compared to six digits. Relative to the pipeline file.
+    #[serde(default)]
+    pub(crate) golden: Option<String>,
     /// Other limits for reading the file.
     #[serde(default)]
     pub(crate) limits: ModelLimits,

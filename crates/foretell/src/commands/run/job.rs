@@ -69,7 +69,14 @@ pub(crate) async fn run_pipeline(
             return Err(error);
         }
     };
-    let tables = pipeline.refresh_tables(true, &shutdown);
+    for (name, (sha256, model)) in &pipeline.models {
+        info!(model = name, class = model.model.describe().root.class, sha256, "loaded");
+    }
+    let mut tables = pipeline.refresh_tables(true, &shutdown);
+    let telemetry = server.telemetry.clone();
+    let told = move |name: &str, class: &str, sha256: &str| telemetry.renew_model(name, class, sha256);
+    let mut models = pipeline.reload_models(true, &shutdown, told);
+    tables.spawn(async move { while models.join_next().await.is_some() {} });
     ready();
     let seen = pipeline.file.source.settings.seen_before().await;
     open.iter().for_each(|worker| server.telemetry.watch(&worker.settings.worker, worker.stats.clone()));
