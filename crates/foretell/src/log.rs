@@ -1,9 +1,14 @@
-//! Logs go to standard error, as text or as JSON, one event a line.
+//! Logs go to standard error, as text or as JSON, one event a line, each with the pipeline that it is of.
+
+mod named;
 
 use std::io::IsTerminal;
 
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
+
+use named::{NamedFields, NamedJson};
+pub(crate) use named::{name, name_thread};
 
 /// How much is logged, and how.
 #[derive(Debug, Args)]
@@ -59,8 +64,15 @@ pub(crate) fn start(args: &LogArgs) {
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     match args.log_format {
-        LogFormat::Text => builder.with_target(false).with_ansi(std::io::stderr().is_terminal() && colour()).init(),
-        LogFormat::Json => builder.json().flatten_event(true).init(),
+        LogFormat::Text => builder
+            .fmt_fields(NamedFields::default())
+            .with_target(false)
+            .with_ansi(std::io::stderr().is_terminal() && colour())
+            .init(),
+        LogFormat::Json => {
+            let json = tracing_subscriber::fmt::format().json().flatten_event(true);
+            builder.json().event_format(NamedJson(json)).init();
+        }
     }
 }
 

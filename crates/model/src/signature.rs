@@ -20,6 +20,12 @@ pub struct Signature {
     pub samples: Vec<Output>,
     /// What `transform` gives; empty where the model has none.
     pub transform: Vec<Output>,
+    /// What each column of the last step adds to its raw answer, and `bias`, the mean answer: their sum is what
+    /// `decision_function` says (of averaged trees what `predict` or `predict_proba` says). Output after output. Empty where
+    /// the model was loaded without [`LoadOptions::explain`](crate::LoadOptions::explain), or cannot say it.
+    pub contribs: Vec<Output>,
+    /// The three columns that add or take most, as a text; where there are contributions to a single output.
+    pub reasons: Vec<Output>,
 }
 
 /// One feature.
@@ -62,7 +68,16 @@ pub struct Output {
 impl Signature {
     /// Of a model that only transforms.
     pub(crate) fn transformer(inputs: Vec<Input>, transform: Vec<Output>) -> Self {
-        Signature { inputs, predict: vec![], proba: vec![], decision: vec![], samples: vec![], transform }
+        Signature {
+            inputs,
+            predict: vec![],
+            proba: vec![],
+            decision: vec![],
+            samples: vec![],
+            transform,
+            contribs: vec![],
+            reasons: vec![],
+        }
     }
 
     /// The outputs for one kind of answer; empty where the model has none.
@@ -73,6 +88,8 @@ impl Signature {
             Method::Decision => &self.decision,
             Method::Samples => &self.samples,
             Method::Transform => &self.transform,
+            Method::Contribs => &self.contribs,
+            Method::Reasons => &self.reasons,
         }
     }
 

@@ -10,7 +10,7 @@ use arrow::datatypes::SchemaRef;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::output::Output;
 use super::progress::{Positions, Stats};
@@ -335,7 +335,7 @@ impl SinkTask {
                 Err(error) if error.fault == Fault::Unavailable => self.sink.named(error),
                 Err(error) => return Err(self.sink.named(error)),
             };
-            warn!(batch = todo.plan.id, "{error}: trying again");
+            debug!(batch = todo.plan.id, "{error}: trying again");
             self.shared.stats.monitor.sink_away(self.index, &error.message);
             let checkpoints = self.claim_again(&mut backoff).await?;
             match outstanding(&todo, &checkpoints, &self.sink.name)? {
@@ -364,7 +364,11 @@ impl SinkTask {
             let claiming = self.sink.inner.claim(&self.claims);
             match warn_while_waiting(&self.sink.name, "claiming", String::new, claiming).await {
                 Ok(checkpoints) => return Ok(checkpoints),
-                Err(error) if error.fault == Fault::Unavailable => warn!("{}: trying again", self.sink.named(error)),
+                Err(error) if error.fault == Fault::Unavailable => {
+                    let error = self.sink.named(error);
+                    debug!("{error}: trying again");
+                    self.shared.stats.monitor.sink_away(self.index, &error.message);
+                }
                 Err(error) => return Err(self.sink.named(error)),
             }
         }

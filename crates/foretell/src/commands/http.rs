@@ -36,7 +36,7 @@ impl Server {
                 pipeline.file.error(&["http", "listen"], message, "another address or port: `listen: 127.0.0.1:PORT`")
             })?;
             let address = listener.local_addr()?;
-            info!(pipeline = pipeline.file.name, %address, "http: metrics, health and a page");
+            info!(%address, "http: metrics, health and a page");
             let (told, ended, shutdown) = (telemetry.clone(), stop.clone(), shutdown.clone());
             tokio::spawn(async move {
                 tokio::select! {

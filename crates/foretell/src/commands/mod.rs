@@ -8,6 +8,7 @@ pub(crate) mod evaluate;
 pub(crate) mod http;
 pub(crate) mod init;
 pub(crate) mod inspect;
+pub(crate) mod pipeline;
 pub(crate) mod positions;
 pub(crate) mod predict;
 pub(crate) mod run;

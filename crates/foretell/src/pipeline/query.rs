@@ -16,6 +16,8 @@ use crate::levels::Watch;
 pub(crate) struct LoadedModel {
     /// Its name in the pipeline file.
     name: String,
+    /// Of its file.
+    sha256: String,
     pub(crate) model: Model,
     unseen: Watch,
     /// Of which answer unknown levels are counted: the first that the query asks for.
@@ -23,8 +25,14 @@ pub(crate) struct LoadedModel {
 }
 
 impl LoadedModel {
-    pub(crate) fn new(name: &str, model: Model) -> LoadedModel {
-        LoadedModel { name: name.to_string(), model, unseen: Watch::default(), counted: OnceLock::new() }
+    pub(crate) fn new(name: &str, sha256: &str, model: Model) -> LoadedModel {
+        LoadedModel {
+            name: name.to_string(),
+            sha256: sha256.to_string(),
+            model,
+            unseen: Watch::default(),
+            counted: OnceLock::new(),
+        }
     }
 
     /// The function that it gives.
@@ -44,6 +52,10 @@ impl LoadedModel {
 }
 
 impl Scorer for LoadedModel {
+    fn sha256(&self) -> Option<&str> {
+        Some(&self.sha256)
+    }
+
     fn signature(&self) -> &Signature {
         self.model.signature()
     }

@@ -21,8 +21,9 @@ use links::Links;
 use crate::families::{self, allow};
 use crate::loaded::{Out, Source, Transformer};
 use crate::loader::Loader;
-use crate::matrix::ArrayRule;
+use crate::matrix::{ArrayRule, Frame, Matrix};
 use crate::options::LoadOptions;
+use crate::step::{Run, Step};
 use crate::xgboost::Form;
 use crate::{Description, Error, Input, InputKind, Model, Output, Signature, catboost, lightgbm};
 
@@ -205,6 +206,21 @@ fn shown(table: &[Source], inputs: &[Input]) -> Vec<Output> {
     if table.len() > ANSWERED { Vec::new() } else { table.iter().map(output).collect() }
 }
 
+/// Whether a step says what its columns add: one around it that does not know of this says nothing.
+fn explains(step: &Step, inputs: usize) -> bool {
+    let empty = (0..inputs).map(|_| arrow_array::new_empty_array(&DataType::Null)).collect();
+    let x = Matrix::Frame(Frame { columns: empty, rows: 0, rule: ArrayRule::default() });
+    match step {
+        Step::Predict(step) => step.contribs(x, &mut Run::default()).is_some(),
+        Step::Transform(_) => false,
+    }
+}
+
+/// How many columns add to the first output: all before its mean.
+fn width(contribs: &[Output]) -> usize {
+    contribs.iter().position(|output| output.name == "bias").unwrap_or(0)
+}
+
 fn finish(mut loader: Loader<'_>, loaded: crate::loaded::Loaded, sha256: String) -> Result<Model, Error> {
     if let Out::Table(table) = &loaded.out {
         loader.let_through(table);
@@ -214,6 +230,12 @@ fn finish(mut loader: Loader<'_>, loaded: crate::loaded::Loaded, sha256: String)
         Out::Answers(targets) => {
             let labels = targets.labels;
             let transform = shown(&targets.table, &inputs);
+            let contribs = if explains(&loaded.step, inputs.len()) { targets.contribs } else { Vec::new() };
+            let reasons = (contribs.len() == 1 + width(&contribs)).then(|| Output {
+                name: "reasons".to_string(),
+                data_type: DataType::Utf8,
+                class: None,
+            });
             let signature = Signature {
                 inputs,
                 predict: targets.predict,
@@ -221,6 +243,8 @@ fn finish(mut loader: Loader<'_>, loaded: crate::loaded::Loaded, sha256: String)
                 decision: targets.decision,
                 samples: targets.samples,
                 transform,
+                contribs,
+                reasons: reasons.into_iter().collect(),
             };
             (signature, labels)
         }
