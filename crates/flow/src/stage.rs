@@ -136,10 +136,18 @@ pub struct Bounds {
 
 // ---------------------------------------------------------------- decode and query
 
-/// Bytes to columns. Pure: no I/O, no state between batches.
+/// Bytes to columns. Pure but for what `prepare` fetches: no I/O, no state that one batch leaves to the next.
 pub trait Decode: Send {
     /// The columns that every record gives, in the order of the pipeline file.
     fn schema(&self) -> SchemaRef;
+
+    /// Gets what it needs to decode these records, and asks others for that: called before each `decode`.
+    ///
+    /// # Errors
+    /// [`Unavailable`](crate::Fault::Unavailable) where others do not answer.
+    fn prepare(&mut self, _records: &Records) -> Result<(), StageError> {
+        Ok(())
+    }
 
     /// Decodes values. A record that does not decode is a value in `bad`, never an error.
     fn decode(&mut self, records: &Records) -> Decoded;

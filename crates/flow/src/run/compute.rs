@@ -153,6 +153,7 @@ impl Stages {
         };
         good.keys = keys;
         let good = good.without(bad_keys, &mut bad);
+        self.decode.prepare(&good.records)?;
         let decoded = self.decode.decode(&good.records);
         let good = good.without(decoded.bad, &mut bad);
         let decoding = begun.elapsed();

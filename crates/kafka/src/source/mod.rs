@@ -7,6 +7,7 @@
 
 mod buffer;
 mod reader;
+mod registry;
 #[cfg(test)]
 mod tests;
 mod topics;
@@ -15,6 +16,7 @@ mod watch;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +35,11 @@ use crate::error;
 use crate::inspect::{Inspector, Topic, ask, blocking, is_mock};
 use crate::settings::{Brokers, Connection, Options, Security};
 use foretell_connect::human::HumanSize;
-use foretell_connect::kind::{Kind, SettingsError, SourceContext, SourceSettings, schema_of, settings_of};
+use foretell_connect::kind::{
+    DecodeSpec, Inferred, Kind, SettingsError, SourceContext, SourceSettings, schema_of, settings_of,
+};
+use foretell_connect::schemas::Schemas;
+use foretell_registry::Registry;
 use reader::{Committer, Membership, Reader};
 use topics::{Interest, named};
 use watch::Watch;
@@ -84,6 +90,13 @@ pub struct Settings {
     /// `128 MiB`.
     #[serde(default)]
     pub buffer: Option<HumanSize>,
+    /// The schema registry, where values are in its wire format (`decode: { avro: {} }`).
+    #[serde(default)]
+    pub registry: Option<foretell_registry::Settings>,
+    /// The subject in the registry whose latest schema tells the columns, where `decode` names none. Default: the topic's
+    /// name and `-value`.
+    #[serde(default)]
+    pub subject: Option<String>,
     /// TLS and login.
     #[serde(default)]
     pub security: Security,
@@ -157,11 +170,44 @@ impl SourceSettings for Settings {
         format!("{topics} at {} (group {group})", self.brokers.0)
     }
 
+    fn schemas(&self, base: &Path) -> Result<Option<Arc<dyn Schemas>>, StageError> {
+        let registry = self.registry.as_ref().map(|registry| Registry::new(registry, base)).transpose()?;
+        Ok(registry.map(|registry| Arc::new(registry) as Arc<dyn Schemas>))
+    }
+
+    fn infers(&self) -> bool {
+        self.registry.is_some()
+    }
+
+    async fn infer(&self, base: &Path, given: Option<&DecodeSpec>) -> Result<Inferred, StageError> {
+        let Some(registry) = &self.registry else {
+            return Err(StageError::settings("the columns are not known").remedy("write `decode` with its `columns`"));
+        };
+        let topic = match (&self.subject, &self.topic, self.topics.as_deref()) {
+            (None, Some(topic), _) | (None, None, Some([topic, ..])) => Some(topic),
+            _ => None,
+        };
+        let subject = match (&self.subject, topic) {
+            (Some(subject), _) => subject.clone(),
+            (None, Some(topic)) => format!("{topic}-value"),
+            (None, None) => {
+                let error = StageError::settings("topics found by a pattern have no one schema that tells the columns");
+                return Err(
+                    error.remedy("name the `subject` whose latest schema does, or write `decode` with its `columns`")
+                );
+            }
+        };
+        registry::decode(&Registry::new(registry, base)?, &subject, given).await
+    }
+
     async fn open(&self, context: &SourceContext, probe: bool) -> Result<Box<dyn Source>, StageError> {
         let group = self.group.clone().unwrap_or_else(|| context.pipeline.clone());
         let connection = self.connection(context);
         let isolation = self.options.get("isolation.level").unwrap_or_else(|| "read_committed".into());
         let interest = self.interest().map_err(|error| StageError::settings(error.message))?;
+        if let Some(registry) = &self.registry {
+            Registry::new(registry, &context.base)?.check().await?;
+        }
         let (settings, context) = (self.clone(), context.clone());
         let look = context.observe;
         let source = blocking(move || {
