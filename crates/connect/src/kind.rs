@@ -11,6 +11,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
 use crate::key_type::KeyType;
+use crate::schemas::Schemas;
 use crate::storage::Storage;
 use crate::table::Rows;
 
@@ -168,6 +169,14 @@ pub trait SourceSettings: Send + Sync {
         Err(StageError::settings("the columns cannot be found out from this source").remedy("write `decode`"))
     }
 
+    /// Where its records' schemas come from, where those name them by number. `base` as in [`SourceContext`].
+    ///
+    /// # Errors
+    /// Settings that do not read.
+    fn schemas(&self, _base: &Path) -> Result<Option<Arc<dyn Schemas>>, StageError> {
+        Ok(None)
+    }
+
     /// Whether its records have places: then dead letters name file and line.
     fn places(&self) -> bool {
         false
@@ -206,6 +215,14 @@ pub trait DecodeSettings: Send + Sync {
     /// # Errors
     /// Settings that contradict each other.
     fn open(&self) -> Result<Box<dyn Decode>, StageError>;
+
+    /// The same, of a source whose records name their schemas by number: where those come from.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    fn open_with(&self, _schemas: Option<Arc<dyn Schemas>>) -> Result<Box<dyn Decode>, StageError> {
+        self.open()
+    }
 
     /// How keys are read, for `decode_key`: the type of `_key`.
     fn key(&self) -> KeyType;

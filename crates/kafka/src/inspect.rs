@@ -113,7 +113,7 @@ impl Inspector {
 
     /// A topic, if it is there now.
     pub(crate) fn find(&self, topic: &str) -> Result<Option<Topic>, StageError> {
-        let metadata = self.reach(topic)?;
+        let metadata = self.reach(Some(topic))?;
         let doing = || format!("topic `{topic}`");
         let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
         match found.error().map(Code::from) {
@@ -152,22 +152,26 @@ impl Inspector {
 
     /// How many brokers there are.
     pub(crate) fn brokers(&self, topic: &str) -> Result<usize, StageError> {
-        Ok(self.reach(topic)?.brokers().len())
+        Ok(self.reach(Some(topic))?.brokers().len())
     }
 
     /// The names of all topics that we may see.
+    pub(crate) fn names(&self) -> Result<Vec<String>, StageError> {
+        Ok(self.reach(None)?.topics().iter().map(|topic| topic.name().to_owned()).collect())
+    }
+
     fn topics(&self) -> KafkaResult<Vec<String>> {
         let metadata = self.consumer.fetch_metadata(None, Duration::from_secs(2))?;
         Ok(metadata.topics().iter().map(|topic| topic.name().to_owned()).collect())
     }
 
     /// Asks for a topic until an answer comes, a login fails, or it takes too long.
-    fn reach(&self, topic: &str) -> Result<rdkafka::metadata::Metadata, StageError> {
+    fn reach(&self, topic: Option<&str>) -> Result<rdkafka::metadata::Metadata, StageError> {
         let begun = Instant::now();
         self.drain();
         self.context.forget();
         loop {
-            let error = match self.consumer.fetch_metadata(Some(topic), Duration::from_millis(1500)) {
+            let error = match self.consumer.fetch_metadata(topic, Duration::from_millis(1500)) {
                 Ok(metadata) => return Ok(metadata),
                 Err(error) => error,
             };

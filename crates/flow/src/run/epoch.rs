@@ -163,6 +163,7 @@ impl Epoch<'_> {
         known_sinks.check_lost(sinks, &self.settings.pipeline, (&mut *self.source, &bounds), &stored).await?;
         let known = KnownLog {
             topics: &self.settings.known_topics,
+            grows: self.source.grows(),
             partitions: self.at_begin,
             in_group: known_sinks.without_positions(),
         };

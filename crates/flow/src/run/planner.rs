@@ -1,14 +1,13 @@
 //! The second third of the batch loop: what was collected, or is left over, becomes a plan.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::Settings;
 use super::collected::Collected;
 use super::compute::{StageFactory, concat_records};
 use super::leftover::{Leftover, Parts};
 use crate::testing::{BrokenStep, is_broken};
-use crate::{Clock, Partition, Plan, Range, Records, RecordsBuilder};
+use crate::{Clock, Partition, Plan, Range, Records, RecordsBuilder, Topics};
 
 /// Alone decides which ranges a batch covers, its time and its recipe, and when a leftover plan is replayed: a batch has
 /// no part that a sink has already, and cuts no leftover plan.
@@ -160,6 +159,6 @@ fn clip(ranges: &[Range], next: &BTreeMap<Partition, i64>) -> Vec<Range> {
 }
 
 pub(super) fn empty_records(ranges: &[Range]) -> Records {
-    let topic = ranges.first().map_or_else(|| Arc::from(""), |range| range.partition.topic.clone());
-    RecordsBuilder::new(topic).finish()
+    let topics = ranges.iter().fold(Topics::default(), |topics, range| topics.with(&range.partition.topic));
+    RecordsBuilder::of_topics(topics).finish()
 }

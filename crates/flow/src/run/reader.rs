@@ -241,10 +241,12 @@ impl<'a> Reader<'a> {
             self.ahead.push_back(beyond);
             return;
         }
-        let offsets = || beyond.records.partitions.values().iter().zip(beyond.records.offsets.values());
+        let records = &beyond.records;
+        let offsets = || records.partitions.values().iter().zip(records.offsets.values());
         for Position { partition, next } in &beyond.reached {
             // Where it begins: behind the range, else at its first record, else it holds none.
-            let first = offsets().find(|(index, _)| **index == partition.index).map(|(_, offset)| *offset);
+            let lane = records.topics.lane(partition);
+            let first = offsets().find(|(other, _)| lane == Some(**other)).map(|(_, offset)| *offset);
             self.read.insert(partition.clone(), begin(partition).or(first).unwrap_or(*next));
             self.dropped.insert(partition.clone());
         }
@@ -256,21 +258,22 @@ fn split(chunk: Chunk, end: impl Fn(&Partition) -> Option<i64>) -> (Chunk, Chunk
     let mut inside = Vec::new();
     let mut beyond = Vec::new();
     let mut ends: HashMap<i32, i64> = HashMap::new();
+    let records = chunk.records;
     for position in chunk.reached {
+        let lane = records.topics.lane(&position.partition);
         match end(&position.partition) {
             Some(to) if position.next > to => {
-                ends.insert(position.partition.index, to);
+                ends.extend(lane.map(|lane| (lane, to)));
                 inside.push(Position { partition: position.partition.clone(), next: to });
                 beyond.push(position);
             }
             Some(to) => {
-                ends.insert(position.partition.index, to);
+                ends.extend(lane.map(|lane| (lane, to)));
                 inside.push(position);
             }
             None => beyond.push(position),
         }
     }
-    let records = chunk.records;
     let mask: BooleanArray = (records.partitions.values().iter().zip(records.offsets.values()))
         .map(|(partition, offset)| Some(ends.get(partition).is_some_and(|to| offset < to)))
         .collect();

@@ -205,13 +205,14 @@ impl KafkaSink {
                 let part = |range: &Range| Part {
                     writer: Some(range.partition.clone()),
                     ranges: vec![range.clone()],
-                    rows: rows.remove(&range.partition.index).unwrap_or_default(),
+                    rows: write.topics.lane(&range.partition).and_then(|lane| rows.remove(&lane)).unwrap_or_default(),
                 };
                 let parts: Vec<Part> = ranges.iter().map(part).collect();
                 match rows.keys().next() {
                     None => Ok(parts),
                     Some(stray) => {
-                        Err(StageError::state(format!("rows of partition {stray}, which this write does not cover")))
+                        let stray = write.topics.partition(*stray);
+                        Err(StageError::state(format!("rows of {stray}, which this write does not cover")))
                     }
                 }
             }
@@ -272,8 +273,9 @@ impl KafkaSink {
 
     async fn write_parts(&mut self, write: &Write) -> Result<Written, StageError> {
         let encoded = self.encoder.encode(&write.rows)?;
-        let (provenance, target) = (write.provenance.clone(), self.target.clone());
-        let job = Arc::new(Job { encoded, provenance, target, compacted: self.limits.compacted });
+        let (provenance, topics) = (write.provenance.clone(), write.topics.clone());
+        let target = self.target.clone();
+        let job = Arc::new(Job { encoded, provenance, topics, target, compacted: self.limits.compacted });
         let mut running = Vec::new();
         for Part { writer: name, ranges, rows } in self.parts(write)? {
             let (entries, marks) = match self.target.exactly_once {

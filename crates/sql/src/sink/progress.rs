@@ -396,10 +396,12 @@ pub(super) fn rejects(owner: &Owner, write: &Write, refused: &[RefusedRow], zone
     // Line ends within texts are escaped.
     let rows: StringArray = rows.lines().map(Some).collect();
     let origin = write.provenance.as_ref();
-    let index = |r: &RefusedRow| origin.map(|o| o.partitions.value(r.row));
+    let lane = |r: &RefusedRow| origin.map(|o| o.partitions.value(r.row));
+    let index = |r: &RefusedRow| lane(r).map(|lane| write.topics.index(lane));
     let topic = |r: &RefusedRow| {
-        let index = index(r)?;
-        write.ranges.iter().map(|range| &range.partition).find(|p| p.index == index).map(|p| p.topic.to_string())
+        let lane = Some(lane(r)?);
+        let mut partitions = write.ranges.iter().map(|range| &range.partition);
+        partitions.find(|partition| write.topics.lane(partition) == lane).map(|found| found.topic.to_string())
     };
     let same = |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![text; refused.len()])) };
     let times = TimestampMicrosecondArray::from(vec![write.plan.time; refused.len()]).with_timezone("UTC");

@@ -215,7 +215,14 @@ pub(super) fn rows(ranges: &[Range]) -> RecordBatch {
 
 pub(super) fn batch(ranges: &[Range]) -> Write {
     let plan = Plan { id: uuid::Uuid::new_v4().to_string(), time: 1, recipe: Arc::default(), ranges: ranges.to_vec() };
-    Write { plan: Arc::new(plan), ranges: ranges.to_vec(), rows: rows(ranges), provenance: None, retention: None }
+    Write {
+        plan: Arc::new(plan),
+        ranges: ranges.to_vec(),
+        rows: rows(ranges),
+        provenance: None,
+        topics: foretell_flow::Topics::default(),
+        retention: None,
+    }
 }
 
 /// Writes a batch, a slice for each range where the sink takes slices.
