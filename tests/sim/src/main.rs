@@ -1,6 +1,7 @@
 //! The run loop of production on model services, with a virtual clock and one seed a run: whatever fails, dies or changes
 //! in between, every record's row lands once in every sink. See docs/reliability.md.
 
+mod agree;
 mod check;
 mod log;
 mod logs;

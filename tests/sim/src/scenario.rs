@@ -206,6 +206,7 @@ impl Driver {
         let edition = self.edition.clone();
         self.sim.with(|world| {
             world.editions.entry(edition.recipe.clone()).or_insert_with(|| edition.clone());
+            world.checker.other_scopes |= edition.scope != Scope::Record;
             world.checker.whole_batches |= edition.scope == Scope::Batch;
             world.checker.sinks = edition.sinks.iter().map(|sink| (sink.target, sink.name.clone())).collect();
             world.checker.backfill =
@@ -367,7 +368,21 @@ impl Driver {
 
     /// Lives of one edition. Returns what a person is asked, if anything.
     async fn era(&mut self, until: Until, faults: Faults) -> Option<StageError> {
-        self.sim.with(|world| world.faults = faults);
+        // While what was renamed or deleted is not what is stored, a start asks.
+        let asks = |expected: &Expected| match expected {
+            Expected::Renamed { target, .. } | Expected::Deleted { target, .. } => {
+                self.edition.sinks.iter().any(|sink| sink.target == *target)
+            }
+            Expected::Truncated => false,
+        };
+        let asks = self.expected.iter().any(asks);
+        self.sim.with(|world| {
+            world.faults = faults;
+            world.era = world.lives.len();
+            if !asks {
+                world.mark_anew();
+            }
+        });
         let failing = faults.errors > 0;
         let intruder = failing && self.random.u8(..10) == 0;
         let count = if self.one_worker() { 1 + usize::from(intruder) } else { self.workers };
@@ -576,6 +591,7 @@ impl Driver {
             for (index, entry) in &now {
                 let from = then.get(index).map_or(entry.begin, |then| then.next);
                 world.checker.replanned(*index, from, entry.next);
+                world.anew(*index, from, entry.next);
                 world.checker.forget(target, *index, from);
             }
             // Whoever is about to commit there does it no more.

@@ -264,7 +264,8 @@ impl SinkTask {
     /// What is kept with a write: the plan of rows that another sink still lacks, whichever sink has them first; and what
     /// of that may go.
     fn retention(&mut self, plan: &Plan, ranges: &[Range]) -> Option<PlanRetention> {
-        if !self.sink.traits.keeps_positions {
+        let alone = !self.others && is_broken(BrokenStep::PlansStayWithoutFollowers);
+        if !self.sink.traits.keeps_positions || alone {
             return None;
         }
         let floor: Vec<Position> = match self.others && !is_broken(BrokenStep::PlansAreTrimmedTooEarly) {
@@ -373,18 +374,24 @@ impl SinkTask {
 
 /// What of a write is still to be done, by what the sink says it holds; `None` when all of it is stored.
 fn outstanding(write: &Write, checkpoints: &[Checkpoint], sink: &str) -> Result<Option<Write>, StageError> {
-    let held: BTreeMap<&Partition, i64> = checkpoints.iter().map(|h| (&h.partition, h.next)).collect();
+    let held: BTreeMap<&Partition, &Checkpoint> = checkpoints.iter().map(|h| (&h.partition, h)).collect();
     let mut rest = Vec::new();
     for range in &write.ranges {
         match held.get(&range.partition) {
             // A sink that keeps no positions: at least once.
             None => rest.push(range.clone()),
-            Some(next) if *next == range.from => rest.push(range.clone()),
-            Some(next) if *next == range.to => {}
-            Some(next) => {
+            Some(held) if held.next == range.from => rest.push(range.clone()),
+            Some(held) if held.next == range.to && is_ours(write, held) => {}
+            Some(held) if held.next == range.to => {
                 return Err(StageError::fenced(format!(
-                    "sink `{sink}`: {} is at {next}, where {} or {} was expected",
+                    "sink `{sink}`: another worker stored {} from {} to {}",
                     range.partition, range.from, range.to
+                )));
+            }
+            Some(held) => {
+                return Err(StageError::fenced(format!(
+                    "sink `{sink}`: {} is at {}, where {} or {} was expected",
+                    range.partition, held.next, range.from, range.to
                 )));
             }
         }
@@ -408,6 +415,15 @@ fn outstanding(write: &Write, checkpoints: &[Checkpoint], sink: &str) -> Result<
         floor: keep.floor.clone(),
     });
     Ok(Some(Write { plan: write.plan.clone(), ranges: rest, rows, provenance, retention }))
+}
+
+/// Whether what is stored where a write was to reach is that write. Where positions are compared, an earlier owner may
+/// have stored a batch of its own over the same records; the other sinks must get that one, which is kept for them.
+fn is_ours(write: &Write, held: &Checkpoint) -> bool {
+    let mut parts = write.retention.iter().flat_map(|retention| &retention.parts);
+    let kept = |part: &PlanPart| held.plans.iter().any(|kept| kept.id == part.id && kept.range == part.range);
+    parts.all(|part| part.range.partition != held.partition || kept(part))
+        || is_broken(BrokenStep::ReachedIsTakenForStored)
 }
 
 /// Positions that move without rows: written together with the next rows, or after a while.
@@ -436,5 +452,49 @@ impl EmptyWrite {
     fn before(mut self, ranges: Vec<Range>) -> Vec<Range> {
         self.extend(&ranges);
         self.ranges
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::RecordBatch;
+    use arrow::datatypes::Schema;
+
+    use super::*;
+    use crate::{Recipe, Write};
+
+    #[test]
+    fn what_another_stored_over_the_same_records_is_not_taken_for_ones_own() {
+        let partition = Partition { topic: "t".into(), index: 0 };
+        let range = Range { partition: partition.clone(), from: 5, to: 7 };
+        let part = |id: &str| PlanPart {
+            id: id.into(),
+            time: 1,
+            recipe: Recipe::default(),
+            range: range.clone(),
+            kept: 0,
+        };
+        let held = |next: i64, plans: Vec<PlanPart>| {
+            [Checkpoint { partition: partition.clone(), identity: "log".into(), next, plans }]
+        };
+        let plan = Plan { id: "ours".into(), time: 1, recipe: Arc::default(), ranges: vec![range.clone()] };
+        let mut write = Write {
+            plan: Arc::new(plan),
+            ranges: vec![range.clone()],
+            rows: RecordBatch::new_empty(Arc::new(Schema::empty())),
+            provenance: None,
+            retention: Some(PlanRetention { parts: vec![part("ours")], floor: Vec::new() }),
+        };
+        let stored = |write: &Write, held: &[Checkpoint]| match outstanding(write, held, "s") {
+            Ok(rest) => rest.is_none().to_string(),
+            Err(error) => format!("{:?}: {}", error.fault, error.message),
+        };
+        assert_eq!(stored(&write, &held(7, vec![part("ours")])), "true");
+        assert_eq!(stored(&write, &held(5, Vec::new())), "false", "it is written again");
+        let another = "Fenced: sink `s`: another worker stored t[0] from 5 to 7";
+        assert_eq!(stored(&write, &held(7, vec![part("another")])), another);
+        assert_eq!(stored(&write, &held(7, Vec::new())), another);
+        write.retention = None;
+        assert_eq!(stored(&write, &held(7, Vec::new())), "true", "no other sink lacks it");
     }
 }
