@@ -88,6 +88,13 @@ impl World {
         let Some((chosen, others)) = kept.get(&index) else { return };
         let covers = |part: &&PlanPart| (part.range.from..part.range.to).contains(&row.offset);
         let Some(part) = chosen.iter().find(covers) else { return };
+        // A database that lost commits takes what an owner of before had on its way.
+        if self.checker.lost.get(&commit.target).is_some_and(|lives| commit.life < *lives) {
+            self.checker.revived.insert((index, row.offset));
+        }
+        if self.checker.revived.contains(&(index, row.offset)) {
+            return;
+        }
         let makes = |part: &PlanPart| {
             let plan = Plan::assemble(vec![part.clone()]);
             plan.iter().any(|plan| self.made(plan, input, index, row))

@@ -30,6 +30,10 @@ pub(crate) struct Checker {
     pub(crate) turn: u64,
     /// Offsets whose plans are gone.
     pub(crate) anew: BTreeMap<i32, BTreeSet<i64>>,
+    /// By target that lost commits: how many lives there were then.
+    pub(crate) lost: BTreeMap<usize, usize>,
+    /// Offsets that such a target took from an owner of before.
+    pub(crate) revived: BTreeSet<(i32, i64)>,
     /// Whether there are, or were, rows that depend on more than one record.
     pub(crate) other_scopes: bool,
     /// Whether a person gave records up: then batches that had them are made again without them.
@@ -147,6 +151,11 @@ impl World {
                 }
             }
             self.checker.rows += rows.len() as u64;
+            if let [_] = self.checker.sinks[..]
+                && self.targets[commit.target].progress[&sink].get(&index).is_some_and(|entry| !entry.plans.is_empty())
+            {
+                self.violated(format!("11: {sink} keeps plans, and there is no other sink"));
+            }
             self.check_target(commit.target, &sink, index);
         }
         if commit.rows.iter().any(|(index, rows)| !rows.is_empty() && !before.contains_key(index)) {
@@ -202,9 +211,11 @@ impl World {
         let stamp: Stamp = (plan.time, (*plan.recipe).clone());
         let exact = self.is_exact();
         let mut stamps = self.checker.stamps.remove(&(index, row.offset)).unwrap_or_default();
-        let counts =
-            |target: usize| !exact || self.checker.sinks.iter().any(|(other, _)| *other == target && target != commit.target);
-        let differs = stamps.iter().find(|(target, theirs)| **target != commit.target && counts(**target) && **theirs != stamp);
+        let counts = |target: usize| {
+            !exact || self.checker.sinks.iter().any(|(other, _)| *other == target && target != commit.target)
+        };
+        let differs =
+            stamps.iter().find(|(target, theirs)| **target != commit.target && counts(**target) && **theirs != stamp);
         let differs = differs.map(|(target, (time, recipe))| format!("{time} {} in target {target}", recipe.query));
         stamps.insert(commit.target, stamp);
         self.checker.stamps.insert((index, row.offset), stamps);
@@ -276,7 +287,9 @@ impl World {
             None if self.log.latest && !is_later => log.end,
             None => log.first,
         };
-        if start > bound {
+        // Several first lives: each found another latest place.
+        let raced = self.log.latest && self.lives.iter().filter(|life| life.first).count() > 1;
+        if start > bound && !raced {
             self.violated(format!("1: {sink} begins in {index} at {start}, and {bound} would be the latest place"));
         }
         if let (true, Some(to)) = (self.checker.backfill.contains(sink), others.iter().copied().max()) {

@@ -274,7 +274,10 @@ impl Clock for MachineClock {
         self.sim.with(|world| {
             let jumps = world.faults.errors > 0 && !world.steady;
             let jump = if jumps && world.once_in(50) { 86_400_000_000 } else { 0 };
-            1_700_000_000_000_000 + world.begun.elapsed().as_micros() as i64 + if world.steady { 0 } else { self.ahead } + jump
+            1_700_000_000_000_000
+                + world.begun.elapsed().as_micros() as i64
+                + if world.steady { 0 } else { self.ahead }
+                + jump
         })
     }
 }
