@@ -339,7 +339,8 @@ pub enum Trace {
 /// One atomic act.
 #[derive(Debug, Clone)]
 pub struct Write {
-    /// The batch that the rows belong to: its id, its time. Its ranges may be wider than this write's.
+    /// The batch that the rows belong to, or the last of several that are stored in one act: its id, its time. Its ranges
+    /// may be wider than this write's, or a part of them.
     pub plan: Arc<Plan>,
     /// What this write covers; no partition twice, never empty.
     pub ranges: Vec<Range>,

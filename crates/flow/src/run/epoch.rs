@@ -81,6 +81,7 @@ impl Epoch<'_> {
             positions: Positions::new(start.next.clone()),
             stats: self.stats.clone(),
             waiting: sinks.iter().map(|_| AtomicU64::new(0)).collect(),
+            under_way: AtomicU64::new(0),
             stop: CancellationToken::new(),
         });
         let housekeeping = self.source.housekeeping();

@@ -201,7 +201,10 @@ impl<'a> Reader<'a> {
                     let lacks = |range: &Range| replay.reached[&range.partition] < range.to;
                     self.resume(|_, partition| replay.ranges.iter().any(|r| r.partition == *partition && lacks(r)))
                         .await?;
-                    match self.source.next(demand).await? {
+                    // No more than the plan needs: what is beyond it would be cut again for each of many small plans.
+                    let lacking: i64 = replay.ranges.iter().map(|r| (r.to - replay.reached[&r.partition]).max(0)).sum();
+                    let rows = usize::try_from(lacking).unwrap_or(usize::MAX).clamp(1, demand.rows.max(1));
+                    match self.source.next(Demand { rows, ..demand }).await? {
                         Event::Records(chunk) => {
                             let known = |partition: &Partition| (!self.dropped.contains(partition)).then_some(i64::MAX);
                             let (chunk, _) = split(chunk, known);

@@ -87,7 +87,7 @@ impl RecipeStore {
         let (mut all, tables) = self.gather(&self.recipe(), &self.spec).await?;
         all.retain(|(known, _)| known != name);
         all.extend(functions);
-        let (_, next) = plan(&self.spec, all, tables, &self.sinks, None).await?;
+        let (_, next) = plan(&self.spec, all, tables, &self.sinks, None, self.schemas.clone()).await?;
         if next.result != planned.result || next.sinks != planned.sinks {
             bail!("the query would give other columns than with the model before");
         }

@@ -5,7 +5,7 @@
 //! Whatever goes wrong, the connection is dropped; the next claim makes a new one and reads the positions with a lock,
 //! which waits until a commit in flight has landed or is gone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::RecordBatch;
@@ -49,7 +49,7 @@ pub(super) struct SqlSink {
     /// Rows in one statement at most: fewer after one took too long.
     most: AtomicUsize,
     /// The ends of the plans' parts that are stored here, by partition: nothing is trimmed where there are none.
-    kept: HashMap<Partition, Vec<i64>>,
+    kept: HashMap<Partition, VecDeque<i64>>,
 }
 
 #[derive(Clone)]
@@ -281,8 +281,8 @@ impl SqlSink {
         }
         if let Some(keep) = write.retention.as_ref().filter(|_| self.plan.exactly_once) {
             for part in &keep.parts {
-                let stored = self.kept.get(&part.range.partition).into_iter().flatten();
-                if stored.into_iter().any(|end| *end > part.range.from) {
+                let last = self.kept.get(&part.range.partition).and_then(VecDeque::back);
+                if last.is_some_and(|end| *end > part.range.from) {
                     self.statements.above(db, owner, part).await.map_err(failed)?;
                 }
             }
@@ -315,9 +315,9 @@ impl SqlSink {
     }
 
     fn trims(&self, floor: i64, partition: &Partition, keep: &PlanRetention) -> bool {
-        let stored = self.kept.get(partition).into_iter().flatten().copied();
+        let first = self.kept.get(partition).and_then(VecDeque::front).copied();
         let new = keep.parts.iter().map(|p| &p.range).filter(|r| r.partition == *partition).map(|r| r.to);
-        stored.chain(new).any(|end| end <= floor)
+        first.into_iter().chain(new).any(|end| end <= floor)
     }
 
     /// Keeps what the database refused beside the table.
@@ -462,12 +462,16 @@ impl Sink for SqlSink {
         if let Some(keep) = &write.retention {
             for part in &keep.parts {
                 let ends = self.kept.entry(part.range.partition.clone()).or_default();
-                ends.retain(|end| *end <= part.range.from);
-                ends.push(part.range.to);
+                while ends.back().is_some_and(|end| *end > part.range.from) {
+                    ends.pop_back();
+                }
+                ends.push_back(part.range.to);
             }
             for floor in &keep.floor {
                 if let Some(ends) = self.kept.get_mut(&floor.partition) {
-                    ends.retain(|end| *end > floor.next);
+                    while ends.front().is_some_and(|end| *end <= floor.next) {
+                        ends.pop_front();
+                    }
                 }
             }
         }
