@@ -74,7 +74,7 @@ fn is_tar(bytes: &[u8]) -> bool {
 pub(crate) fn find(bytes: &[u8], kind: Kind, limits: &Limits) -> Result<Found, Error> {
     let files = match kind {
         Kind::Tar => tar(bytes, limits)?,
-        Kind::Zip => unzip(bytes, &is_wanted, limits)?,
+        Kind::Zip => unzip(bytes, &is_wanted, limits).map_err(Error::Zip)?,
     };
     let named = files.iter().find(|(name, _)| file_name(name) == "MLmodel");
     let description =

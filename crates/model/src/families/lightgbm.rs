@@ -84,6 +84,7 @@ fn build(
     }
     let names = (!booster.names.is_empty()).then(|| booster.names.clone());
     let features = booster.ensemble.features;
+    loader.rewritten |= given.is_none();
     let sources = loader.sources_at(&place, given, features, names)?;
     let levels = levels(loader, &booster, &sources);
     for (source, levels) in sources.iter().zip(&levels) {

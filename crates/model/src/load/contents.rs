@@ -47,6 +47,11 @@ impl Contents {
         Ok(Contents { documents })
     }
 
+    /// Bytes of the file, unpacked.
+    pub(crate) fn size(&self) -> usize {
+        self.documents.first().map_or(0, Document::unpacked_len)
+    }
+
     /// The value at a path. Of several pickles the first step is the place of one: `[1]`.
     fn walk(&self, path: &str) -> Result<View<'_>, Error> {
         let [only] = self.documents.as_slice() else {

@@ -176,6 +176,11 @@ pub(crate) fn tell_zip(bytes: &[u8]) -> Option<Kind> {
     arrays.then_some(Kind { what: "arrays of numpy (`numpy.savez`)", way: AS_PICKLE })
 }
 
+/// Whether a zip has what skops files have.
+pub(crate) fn is_skops(bytes: &[u8]) -> bool {
+    zip_names(bytes).contains(&"schema.json")
+}
+
 /// The names in a zip's directory, or in what is left of it.
 fn zip_names(bytes: &[u8]) -> Vec<&str> {
     const CENTRAL: &[u8] = b"PK\x01\x02";

@@ -87,6 +87,7 @@ fn links(loader: &mut Loader<'_>, chain: &mut Links, bytes: &[u8], at: &[String]
         return chain.add(loaded, String::new(), is_last);
     }
     let contents = Contents::read(bytes, loader.options)?;
+    loader.set_size(contents.size());
     let chosen = contents.choose(at, loader.options)?;
     let count = chosen.links.len();
     for (number, Link { view, path }) in (1..).zip(chosen.links) {
@@ -226,6 +227,7 @@ fn finish(mut loader: Loader<'_>, loaded: crate::loaded::Loaded, sha256: String)
         loader.let_through(table);
     }
     let inputs = loader.signature_inputs();
+    let rewritten = loader.rewritten;
     let (signature, labels) = match loaded.out {
         Out::Answers(targets) => {
             let labels = targets.labels;
@@ -245,16 +247,17 @@ fn finish(mut loader: Loader<'_>, loaded: crate::loaded::Loaded, sha256: String)
                 transform,
                 contribs,
                 reasons: reasons.into_iter().collect(),
+                rewritten,
             };
             (signature, labels)
         }
         Out::Codes(source) => {
             let transform = vec![Output { data_type: DataType::Int64, ..source.output() }];
-            (Signature::transformer(inputs, transform), Vec::new())
+            (Signature { rewritten, ..Signature::transformer(inputs, transform) }, Vec::new())
         }
         Out::Table(table) => {
             let transform = shown(&table, &inputs);
-            (Signature::transformer(inputs, transform), Vec::new())
+            (Signature { rewritten, ..Signature::transformer(inputs, transform) }, Vec::new())
         }
     };
     let rule = ArrayRule::of(loader.version());

@@ -9,6 +9,7 @@ pub(crate) mod layout;
 pub(crate) mod parse;
 pub(crate) mod work;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -37,6 +38,9 @@ pub(crate) struct DataArgs {
     /// Where the model is in a file that holds several things: `model`, `models[2].best`; a chain is `scaler+model`
     #[arg(long, value_name = "PATH")]
     pub(crate) at: Option<String>,
+    /// The levels of a text column that the file does not name, in the order of their codes: `DEPT=a,b,c`
+    #[arg(long, value_name = "COLUMN=LEVELS")]
+    pub(crate) categories: Vec<String>,
 }
 
 /// Reads the model file.
@@ -57,6 +61,7 @@ pub(crate) fn load_to(args: &DataArgs, explain: bool) -> Result<Model> {
         explain,
         at: args.at.as_deref().map(paths).unwrap_or_default(),
         columns: args.columns.clone().unwrap_or(read.columns),
+        categories: categories(&args.categories)?,
         ..LoadOptions::default()
     };
     let loaded = foretell_package::load(&read.bytes, &options);
@@ -65,6 +70,16 @@ pub(crate) fn load_to(args: &DataArgs, explain: bool) -> Result<Model> {
         eprintln!("note: {}: {}", terminal::lines(&path.display().to_string()), terminal::lines(note));
     }
     Ok(model)
+}
+
+/// Columns with their levels.
+fn categories(all: &[String]) -> Result<BTreeMap<String, Vec<String>>> {
+    let one = |text: &String| {
+        let (column, levels) =
+            text.split_once('=').context("`--categories` needs a column and its levels: `DEPT=a,b,c`")?;
+        Ok((column.to_string(), levels.split(',').map(str::to_string).collect()))
+    };
+    all.iter().map(one).collect()
 }
 
 /// The error of a model file, and what a command can do about it.
