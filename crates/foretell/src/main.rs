@@ -11,6 +11,7 @@ mod log;
 mod memory;
 mod pipeline;
 mod pipeline_file;
+mod serving;
 mod terminal;
 
 use std::process::ExitCode;

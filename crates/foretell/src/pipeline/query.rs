@@ -46,6 +46,12 @@ impl LoadedModel {
     }
 }
 
+impl AsRef<Model> for LoadedModel {
+    fn as_ref(&self) -> &Model {
+        &self.model
+    }
+}
+
 impl Scorer for LoadedModel {
     fn sha256(&self) -> Option<&str> {
         Some(&self.sha256)

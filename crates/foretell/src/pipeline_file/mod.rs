@@ -9,6 +9,7 @@ mod error;
 mod node;
 #[cfg(test)]
 mod reference;
+mod replay;
 mod resolve;
 mod schema;
 mod set;
@@ -142,6 +143,15 @@ impl PipelineFile {
         PipelineFile::parse(path, &text, settings, REGISTRY, &|name| std::env::var(name))
     }
 
+    /// The pipeline that reads the dead letters of the one in this file.
+    ///
+    /// # Errors
+    /// All that is wrong with it, or that its dead letters cannot be read.
+    pub(crate) fn load_replay(path: &Path, settings: &[Setting]) -> Result<PipelineFile, FileErrors> {
+        let text = text::read(path)?;
+        PipelineFile::read(path, &text, settings, true, REGISTRY, &|name| std::env::var(name))
+    }
+
     /// Reads the text of a pipeline file.
     ///
     /// # Errors
@@ -150,6 +160,17 @@ impl PipelineFile {
         path: &Path,
         text: &str,
         settings: &[Setting],
+        registry: Registry,
+        env: &dyn Fn(&str) -> Result<String, std::env::VarError>,
+    ) -> Result<PipelineFile, FileErrors> {
+        PipelineFile::read(path, text, settings, false, registry, env)
+    }
+
+    fn read(
+        path: &Path,
+        text: &str,
+        settings: &[Setting],
+        replays: bool,
         registry: Registry,
         env: &dyn Fn(&str) -> Result<String, std::env::VarError>,
     ) -> Result<PipelineFile, FileErrors> {
@@ -169,6 +190,11 @@ impl PipelineFile {
                 file: "--set".to_string(),
                 message,
                 ..FileError::default()
+            })?;
+        }
+        if replays {
+            replay::replay(&mut tree).map_err(|(place, message, remedy)| {
+                Reader { file: file.clone(), tree: &tree }.error(place, message, remedy)
             })?;
         }
         let schema = pipeline_schema(registry);
