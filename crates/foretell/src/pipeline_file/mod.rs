@@ -288,8 +288,9 @@ impl Reader<'_> {
         let name = wrong.keep(self.name());
         let timezone = wrong.keep(self.timezone());
         let source = wrong.keep(self.component(registry.sources, &["source"], "source"));
-        let infers = source.as_ref().is_some_and(|source| source.settings.infers());
-        let decode = source.as_ref().and_then(|_| wrong.keep(self.decode(registry, infers)));
+        // Of a source that does not read, nobody knows whether it finds the columns itself.
+        let infers = source.as_ref().is_none_or(|source| source.settings.infers());
+        let decode = wrong.keep(self.decode(registry, infers));
         let models = self.models(&base, &mut wrong);
         let encodings = wrong.keep(self.encodings(&base));
         let tables = wrong.keep(self.tables(registry.tables));
