@@ -199,6 +199,9 @@ fn in_our_words(message: &str) -> String {
     if message.starts_with("array_element does not support type Struct") {
         return "a part of a STRUCT is taken by its name: `p['1']`, not by a number".to_string();
     }
+    if message.starts_with("dot access not supported") || message.starts_with("Dot access not supported") {
+        return "a part of a STRUCT is taken by its name in brackets: `p['1']`, not behind a dot".to_string();
+    }
     if let Some(name) = message.to_ascii_lowercase().strip_prefix("unsupported sql type ") {
         let wanted = name.to_ascii_uppercase();
         let near = nearest(&wanted, TYPES.iter().copied()).map(|near| format!(": did you mean {near}?"));

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use foretell_flow::{Demand, Event, Header, Position, Records};
 
 use super::pipeline::PipelineArgs;
-use super::run::{Replay, replay};
+use super::run::{ReplayArgs, replay};
 use crate::pipeline::Pipeline;
 use crate::terminal::println;
 
@@ -40,7 +40,7 @@ enum Command {
         #[command(flatten)]
         pipeline: PipelineArgs,
         #[command(flatten)]
-        how: Replay,
+        how: ReplayArgs,
     },
 }
 

@@ -149,7 +149,7 @@ fn all_mistakes_are_told_at_once_with_the_files_lines_and_columns() {
     let error = bad(&["check", &pipeline]);
     assert!(error.contains("p.yaml:6:5: query: there is no column `aa`"), "{error}");
     for (written, told) in [
-        ("a * 2 AS b FROM", "p.yaml:6:21: query: expected"),
+        ("a * (2 AS b", "p.yaml:6:12: query: expected"),
         ("date_sub(a, 1) AS b", "p.yaml:6:5: query: there is no function `date_sub`: write `d - INTERVAL '1' DAY`"),
         ("CAST(a AS BIGNT) AS b", "there is no type BIGNT: did you mean BIGINT?"),
         ("sum(a) AS b", "`a` stands beside an aggregate: name it in GROUP BY"),
@@ -211,7 +211,7 @@ fn a_model_file_that_changes_takes_over_at_the_next_batch() {
     let pipeline = "pipeline: p\nsource: { file: { path: in/ } }\n\
         decode: { csv: { columns: [age: float64, dept: float64, dose: float64, sex: float64, weight: float64] } }\n\
         models: { m: { file: m.model, refresh: 50ms, golden: golden.csv } }\n\
-        query: SELECT m(*) AS y, m_reasons(*) AS why, m_contribs(*).bias AS bias, m_sha256() AS version FROM records\n\
+        query: SELECT m(*) AS y, m_reasons(*) AS why, m_contribs(*)['bias'] AS bias, m_sha256() AS version FROM records\n\
         sinks: { out: { file: { path: out, format: jsonl } } }\ntrigger: continuous\n";
     write(path("p.yaml"), pipeline);
     let header = "age,dept,dose,sex,weight\n";

@@ -186,7 +186,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<()> {
 
 /// How dead letters are read once more.
 #[derive(Debug, Args)]
-pub(crate) struct Replay {
+pub(crate) struct ReplayArgs {
     /// A dry run: print what would come of them. No position is moved, nothing stored
     #[arg(long)]
     console: bool,
@@ -196,7 +196,7 @@ pub(crate) struct Replay {
 }
 
 /// Runs the pipeline that reads the dead letters of another one, until all that were there are read.
-pub(crate) async fn replay(args: &PipelineArgs, how: Replay) -> Result<()> {
+pub(crate) async fn replay(args: &PipelineArgs, how: ReplayArgs) -> Result<()> {
     let started = Instant::now();
     let shutdown = CancellationToken::new();
     let pipeline = Pipeline::prepare(args.load_replay()?).await?;
