@@ -12,6 +12,7 @@ mod memory;
 mod model_file;
 mod pipeline;
 mod pipeline_file;
+mod serving;
 mod terminal;
 
 use std::process::ExitCode;

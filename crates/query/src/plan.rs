@@ -199,6 +199,9 @@ fn in_our_words(message: &str) -> String {
     if message.starts_with("array_element does not support type Struct") {
         return "a part of a STRUCT is taken by its name: `p['1']`, not by a number".to_string();
     }
+    if message.starts_with("dot access not supported") || message.starts_with("Dot access not supported") {
+        return "a part of a STRUCT is taken by its name in brackets: `p['1']`, not behind a dot".to_string();
+    }
     if let Some(name) = message.to_ascii_lowercase().strip_prefix("unsupported sql type ") {
         let wanted = name.to_ascii_uppercase();
         let near = nearest(&wanted, TYPES.iter().copied()).map(|near| format!(": did you mean {near}?"));
@@ -223,4 +226,39 @@ fn place(error: &DataFusionError) -> (u64, u64) {
         .and_then(|diagnostic| diagnostic.span)
         .map(|span| (span.start.line, span.start.column))
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_in_docs_lists_all_functions() {
+        const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/sql.md");
+        let page = std::fs::read_to_string(PAGE).unwrap();
+        let (before, rest) = page.split_once("--workspace` -->\n").unwrap();
+        let (_, after) = rest.split_once("<!-- end -->").unwrap();
+        let names: Vec<String> = sql_functions().names.iter().map(|name| format!("`{name}`")).collect();
+        let expected = format!("{before}--workspace` -->\n{}\n<!-- end -->{after}", names.join(", "));
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(PAGE, expected).unwrap();
+            return;
+        }
+        assert!(page == expected, "docs/sql.md is not up to date: `UPDATE=1 cargo test --workspace` writes it");
+    }
+
+    #[test]
+    fn the_engines_words_become_ours() {
+        for (theirs, ours) in [
+            ("Unsupported SQL type BIGNT", "there is no type BIGNT: did you mean BIGINT?"),
+            (
+                "failed to coerce arguments to satisfy a call to 'to_char' function: coercion from Float64 to the \
+                 signature OneOf(Exact(Date32)) failed",
+                "`to_char` does not take Float64: CAST it",
+            ),
+            ("Something else", "something else"),
+        ] {
+            assert_eq!(in_our_words(theirs), ours);
+        }
+    }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod completions;
 mod data;
+pub(crate) mod dead_letters;
 pub(crate) mod demo;
 pub(crate) mod evaluate;
 pub(crate) mod http;
@@ -13,4 +14,5 @@ pub(crate) mod positions;
 pub(crate) mod predict;
 pub(crate) mod run;
 pub(crate) mod schema;
+pub(crate) mod serve;
 pub(crate) mod test;

@@ -34,6 +34,14 @@ impl PipelineArgs {
         PipelineFile::load(&self.pipeline, &self.set.set)
     }
 
+    /// The pipeline that reads the dead letters of this one.
+    ///
+    /// # Errors
+    /// All that is wrong with it, or that its dead letters cannot be read.
+    pub(crate) fn load_replay(&self) -> Result<PipelineFile, FileErrors> {
+        PipelineFile::load_replay(&self.pipeline, &self.set.set)
+    }
+
     /// Reads the file and all that it names, and plans its queries.
     ///
     /// # Errors

@@ -38,7 +38,7 @@ pub(crate) use observe::Begin;
 
 use artifacts::{Artifact, ArtifactStore};
 use plan::QueryPlan;
-use query::LoadedModel;
+pub(crate) use query::LoadedModel;
 use recipes::RecipeStore;
 use table::TableVersion;
 
@@ -115,7 +115,7 @@ impl Pipeline {
         &self,
         keep: bool,
         stop: &CancellationToken,
-        told: impl Fn(&str, &str, &str) + Clone + Send + Sync + 'static,
+        told: impl Fn(&str, &Arc<LoadedModel>) + Clone + Send + Sync + 'static,
     ) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         for entry in &self.file.models {

@@ -51,6 +51,12 @@ impl LoadedModel {
     }
 }
 
+impl AsRef<Model> for LoadedModel {
+    fn as_ref(&self) -> &Model {
+        &self.model
+    }
+}
+
 impl Scorer for LoadedModel {
     fn sha256(&self) -> Option<&str> {
         Some(&self.sha256)

@@ -34,7 +34,7 @@ pub(super) struct Reload {
 
 impl Reload {
     /// Looks until `stop`.
-    pub(super) async fn run(self, stop: CancellationToken, told: impl Fn(&str, &str, &str)) {
+    pub(super) async fn run(self, stop: CancellationToken, told: impl Fn(&str, &Arc<LoadedModel>)) {
         let mut seen = stamp(&self.files);
         // A file that was swapped while the pipeline was starting is seen by its hash.
         let mut looked = false;
@@ -50,9 +50,11 @@ impl Reload {
             (seen, looked) = (now, true);
             match self.renew().await {
                 Ok(None) => {}
-                Ok(Some((class, sha256))) => {
+                Ok(Some(model)) => {
+                    let made = model.model.describe();
+                    let (class, sha256) = (made.root.class.as_str(), made.sha256.as_str());
                     info!(model = self.name, class, sha256, "another model file serves the batches from now on");
-                    told(&self.name, &class, &sha256);
+                    told(&self.name, &model);
                 }
                 Err(cause) => {
                     let files: Vec<_> = self.files.iter().map(|file| file.display().to_string()).collect();
@@ -63,8 +65,8 @@ impl Reload {
         }
     }
 
-    /// Takes the file over, if it is another one and fits: its class and SHA-256.
-    async fn renew(&self) -> Result<Option<(String, String)>> {
+    /// Takes the file over, if it is another one and fits.
+    async fn renew(&self) -> Result<Option<Arc<LoadedModel>>> {
         let files = self.files.clone();
         let read = tokio::task::spawn_blocking(move || model_file::read(&files)).await.context("reading it")??;
         let bytes = read.bytes;
@@ -88,9 +90,8 @@ impl Reload {
         if let Some(artifacts) = &self.artifacts {
             artifacts.keep(Artifact::Model, bytes).await?;
         }
-        let class = model.model.describe().root.class.clone();
         self.recipes.renew_model(&self.name, &sha256, functions);
-        Ok(Some((class, sha256)))
+        Ok(Some(model))
     }
 }
 

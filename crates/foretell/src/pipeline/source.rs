@@ -29,6 +29,13 @@ impl Pipeline {
         opened.map_err(|error| self.at(&["source", self.file.source.kind], error).into())
     }
 
+    /// Opens the source to read it from a task that joins nothing and leaves no trace.
+    pub(crate) async fn watch_source(&self, who: &str) -> Result<Box<dyn Source>> {
+        let context = SourceContext { observe: true, ..self.source_context(who, (0, 1)) };
+        let opened = self.file.source.settings.open(&context, false).await;
+        opened.map_err(|error| self.at(&["source", self.file.source.kind], error).into())
+    }
+
     /// What the source has, for people.
     pub(crate) async fn report(&self) -> Result<Vec<String>> {
         let report = self.file.source.settings.report(&self.source_context("report", (0, 1))).await;

@@ -9,6 +9,7 @@ mod error;
 mod node;
 #[cfg(test)]
 mod reference;
+mod replay;
 mod resolve;
 mod schema;
 mod set;
@@ -142,6 +143,15 @@ impl PipelineFile {
         PipelineFile::parse(path, &text, settings, REGISTRY, &|name| std::env::var(name))
     }
 
+    /// The pipeline that reads the dead letters of the one in this file.
+    ///
+    /// # Errors
+    /// All that is wrong with it, or that its dead letters cannot be read.
+    pub(crate) fn load_replay(path: &Path, settings: &[Setting]) -> Result<PipelineFile, FileErrors> {
+        let text = text::read(path)?;
+        PipelineFile::read(path, &text, settings, true, REGISTRY, &|name| std::env::var(name))
+    }
+
     /// Reads the text of a pipeline file.
     ///
     /// # Errors
@@ -150,6 +160,17 @@ impl PipelineFile {
         path: &Path,
         text: &str,
         settings: &[Setting],
+        registry: Registry,
+        env: &dyn Fn(&str) -> Result<String, std::env::VarError>,
+    ) -> Result<PipelineFile, FileErrors> {
+        PipelineFile::read(path, text, settings, false, registry, env)
+    }
+
+    fn read(
+        path: &Path,
+        text: &str,
+        settings: &[Setting],
+        replays: bool,
         registry: Registry,
         env: &dyn Fn(&str) -> Result<String, std::env::VarError>,
     ) -> Result<PipelineFile, FileErrors> {
@@ -169,6 +190,11 @@ impl PipelineFile {
                 file: "--set".to_string(),
                 message,
                 ..FileError::default()
+            })?;
+        }
+        if replays {
+            replay::replay(&mut tree).map_err(|(place, message, remedy)| {
+                Reader { file: file.clone(), tree: &tree }.error(place, message, remedy)
             })?;
         }
         let schema = pipeline_schema(registry);
@@ -262,8 +288,9 @@ impl Reader<'_> {
         let name = wrong.keep(self.name());
         let timezone = wrong.keep(self.timezone());
         let source = wrong.keep(self.component(registry.sources, &["source"], "source"));
-        let infers = source.as_ref().is_some_and(|source| source.settings.infers());
-        let decode = source.as_ref().and_then(|_| wrong.keep(self.decode(registry, infers)));
+        // Of a source that does not read, nobody knows whether it finds the columns itself.
+        let infers = source.as_ref().is_none_or(|source| source.settings.infers());
+        let decode = wrong.keep(self.decode(registry, infers));
         let models = self.models(&base, &mut wrong);
         let encodings = wrong.keep(self.encodings(&base));
         let tables = wrong.keep(self.tables(registry.tables));

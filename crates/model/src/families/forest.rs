@@ -7,7 +7,7 @@ use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
 use crate::attributes::{self, some_attr};
-use crate::families::shared::explained::{Before, explained};
+use crate::families::shared::explained::{Before, Shares, explained};
 use crate::family::Family;
 use crate::finite::Finite;
 use crate::labels::Labels;
@@ -113,7 +113,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         stride: shape.classes,
         finite: Finite::new(&class, &sources, allows_nan, true),
     };
-    let step = explained(Box::new(scorer), explainer, Before::default(), &sources, &mut targets);
+    let step = explained(Box::new(scorer), explainer.map(Shares::Trees), Before::default(), &sources, &mut targets);
     Ok(Loaded { step: Step::Predict(step), out: Out::Answers(targets), report })
 }
 

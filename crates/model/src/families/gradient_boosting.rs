@@ -6,7 +6,7 @@ use foretell_pickle::View;
 
 use super::forest::{Shape, read_tree};
 use crate::attributes::{self};
-use crate::families::shared::explained::{Before, explained};
+use crate::families::shared::explained::{Before, Shares, explained};
 use crate::families::shared::losses::{self, Choice, Link, Loss};
 use crate::families::shared::members::predictor;
 use crate::family::Family;
@@ -97,7 +97,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         score::Start::Same(_) | score::Start::Estimator(..) => None,
     };
     let scorer = score::Boosting { plan, start, link, finite };
-    let step = explained(Box::new(scorer), explainer, Before::default(), &sources, &mut targets);
+    let step = explained(Box::new(scorer), explainer.map(Shares::Trees), Before::default(), &sources, &mut targets);
     Ok(Loaded { step: Step::Predict(step), out: Out::Answers(targets), report })
 }
 

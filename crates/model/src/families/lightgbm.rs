@@ -4,7 +4,7 @@ use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
 use crate::attributes::{self, own_function, some_attr};
-use crate::families::shared::explained::{Before, explained};
+use crate::families::shared::explained::{Before, Shares, explained};
 use crate::families::shared::lone_class;
 use crate::family::Family;
 use crate::labels::Labels;
@@ -147,7 +147,7 @@ fn build(
         false => None,
     };
     let before = Before { zero_missing: booster.zero_missing.clone(), zero: ZERO, ..Before::default() };
-    let scorer = explained(Box::new(scorer), explainer, before, &sources, &mut targets);
+    let scorer = explained(Box::new(scorer), explainer.map(Shares::Trees), before, &sources, &mut targets);
     let scorer = lone_class::guarded(scorer, "LGBMClassifier", lone);
     let step = if levels.iter().all(Option::is_none) {
         Step::Predict(scorer)

@@ -6,7 +6,7 @@ use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
 use crate::attributes::{own_function, some_attr};
-use crate::families::shared::explained::{Before, explained};
+use crate::families::shared::explained::{Before, Shares, explained};
 use crate::families::shared::lone_class;
 use crate::family::Family;
 use crate::finite::Finite;
@@ -209,7 +209,7 @@ fn build(
     };
     let missing = (!wrapper.missing.is_nan()).then_some(wrapper.missing);
     let before = Before { missing, absent: f64::NAN, ..Before::default() };
-    let scorer = explained(Box::new(scorer), explainer, before, &sources, &mut targets);
+    let scorer = explained(Box::new(scorer), explainer.map(Shares::Trees), before, &sources, &mut targets);
     let scorer = lone_class::guarded(scorer, "XGBClassifier", lone);
     let step =
         Step::Predict(if transforms.is_empty() { scorer } else { Box::new(Chain { transforms, last: Some(scorer) }) });

@@ -1,6 +1,6 @@
 """Makes the cases of this folder: models, rows, and what the libraries say each column adds.
 
-    PYTHONPATH=… python make.py xgboost | lightgbm | sklearn
+    PYTHONPATH=… python make.py xgboost | lightgbm | sklearn | linear
 
 needs xgboost or lightgbm, or scikit-learn and shap, and writes NAME.model and NAME.json.
 """
@@ -87,6 +87,22 @@ def sklearn():
     one("sklearn-boosting", ensemble.GradientBoostingRegressor(n_estimators=10, max_depth=4, random_state=1), y)
     one("sklearn-boosting-two", ensemble.GradientBoostingClassifier(n_estimators=10, max_depth=4, random_state=1), two)
     one("sklearn-histogram", ensemble.HistGradientBoostingRegressor(max_iter=10, max_leaf_nodes=12), y, rows=with_missing)
+
+
+def linear():
+    import pickle
+    from sklearn.linear_model import LinearRegression, LogisticRegression
+    import pandas as pd
+    def one(name, model, label):
+        model.fit(pd.DataFrame(X.astype(float), columns=NAMES), label)
+        weights = np.atleast_2d(model.coef_)
+        intercept = np.atleast_1d(model.intercept_)
+        contribs = [np.concatenate([np.append(weights[o] * row, intercept[o]) for o in range(len(weights))])
+                    for row in X[:HEAD].astype(float)]
+        write(name, pickle.dumps(model, protocol=4), X[:HEAD], contribs)
+    one("sklearn-linear", LinearRegression(), y)
+    one("sklearn-logistic-two", LogisticRegression(max_iter=5000), two)
+    one("sklearn-logistic-three", LogisticRegression(max_iter=5000), three)
 
 
 globals()[sys.argv[1]]()

@@ -73,9 +73,7 @@ pub(crate) async fn run_pipeline(
         info!(model = name, class = model.model.describe().root.class, sha256, "loaded");
     }
     let mut tables = pipeline.refresh_tables(true, &shutdown);
-    let telemetry = server.telemetry.clone();
-    let told = move |name: &str, class: &str, sha256: &str| telemetry.renew_model(name, class, sha256);
-    let mut models = pipeline.reload_models(true, &shutdown, told);
+    let mut models = pipeline.reload_models(true, &shutdown, server.renews());
     tables.spawn(async move { while models.join_next().await.is_some() {} });
     ready();
     let seen = pipeline.file.source.settings.seen_before().await;

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::pipeline::SetArgs;
+use super::pipeline::{PipelineArgs, SetArgs};
 use crate::log;
 use crate::pipeline::{Begin, Pipeline};
 use crate::pipeline_file::PipelineFile;
@@ -172,10 +172,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<()> {
         if args.console {
             let pipeline = job.prepare().await?;
             log::name(&pipeline.file.name);
-            let worker = pipeline.observer(args.from, args.rows).await?;
-            tokio::spawn(signals(shutdown.clone(), LEAVE_DRY_RUN_WITHIN, false));
-            let tables = pipeline.refresh_tables(false, &shutdown);
-            return job::run_workers(&pipeline, vec![worker], tables, shutdown, started).await.map(drop);
+            return dry_run(&pipeline, args.from, args.rows, shutdown, started).await;
         }
         listen(&shutdown, count);
         let Some(pipeline) = job.patience.wait(&shutdown, async || job.prepare().await).await? else { return Ok(()) };
@@ -187,6 +184,44 @@ pub(crate) async fn run(args: RunArgs) -> Result<()> {
     }
     listen(&shutdown, count);
     several::run(jobs, shutdown, hangups).await
+}
+
+/// How dead letters are read once more.
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// A dry run: print what would come of them. No position is moved, nothing stored
+    #[arg(long)]
+    console: bool,
+    /// How many rows of each batch a dry run prints
+    #[arg(long, default_value_t = 20, requires = "console", value_name = "N")]
+    rows: usize,
+}
+
+/// Runs the pipeline that reads the dead letters of another one, until all that were there are read.
+pub(crate) async fn replay(args: &PipelineArgs, how: ReplayArgs) -> Result<()> {
+    let started = Instant::now();
+    let shutdown = CancellationToken::new();
+    let pipeline = Pipeline::prepare(args.load_replay()?).await?;
+    log::name(&pipeline.file.name);
+    if how.console {
+        return dry_run(&pipeline, Begin::Positions, how.rows, shutdown, started).await;
+    }
+    tokio::spawn(signals(shutdown.clone(), LEAVE_WITHIN, false));
+    run_pipeline(pipeline, 1, "0", shutdown, started, Patience::default(), || ()).await
+}
+
+/// Prints what each sink would get.
+async fn dry_run(
+    pipeline: &Pipeline,
+    from: Begin,
+    rows: usize,
+    shutdown: CancellationToken,
+    started: Instant,
+) -> Result<()> {
+    let worker = pipeline.observer(from, rows).await?;
+    tokio::spawn(signals(shutdown.clone(), LEAVE_DRY_RUN_WITHIN, false));
+    let tables = pipeline.refresh_tables(false, &shutdown);
+    job::run_workers(pipeline, vec![worker], tables, shutdown, started).await.map(drop)
 }
 
 /// Hears signals from now on.

@@ -1,4 +1,4 @@
-//! A predictor of trees that can also say why.
+//! A predictor that can also say why.
 
 use arrow_schema::DataType;
 
@@ -24,17 +24,51 @@ pub(in crate::families) struct Before {
     pub(in crate::families) zero: f64,
 }
 
+/// What a step is explained by.
+#[derive(Debug)]
+pub(in crate::families) enum Shares {
+    Trees(Explainer),
+    /// A column adds its value times its weight (by output), and the mean is the intercept: what the answer is where all
+    /// columns are zero.
+    Weights {
+        weights: Vec<f64>,
+        intercept: Vec<f64>,
+    },
+}
+
+impl Shares {
+    fn outputs(&self) -> usize {
+        match self {
+            Shares::Trees(explainer) => explainer.outputs(),
+            Shares::Weights { intercept, .. } => intercept.len(),
+        }
+    }
+
+    fn explain(&self, row: &[f64], work: &mut ExplainWork) -> Vec<f64> {
+        match self {
+            Shares::Trees(explainer) => explainer.explain(row, work),
+            Shares::Weights { weights, intercept } => {
+                let output = |(weights, intercept): (&[f64], &f64)| {
+                    let added = weights.iter().zip(row).map(|(weight, value)| weight * value);
+                    added.chain([*intercept]).collect::<Vec<_>>()
+                };
+                weights.chunks(row.len().max(1)).zip(intercept).flat_map(output).collect()
+            }
+        }
+    }
+}
+
 /// The step with an explainer beside it, which the targets then declare.
 pub(in crate::families) fn explained(
     step: Box<dyn Predict>,
-    explainer: Option<Explainer>,
+    shares: Option<Shares>,
     before: Before,
     sources: &[Source],
     targets: &mut Targets,
 ) -> Box<dyn Predict> {
-    let columns = |explainer: &Explainer| explainer.outputs().saturating_mul(sources.len().saturating_add(1));
-    let Some(explainer) = explainer.filter(|explainer| columns(explainer) <= MOST) else { return step };
-    let outputs = explainer.outputs();
+    let columns = |shares: &Shares| shares.outputs().saturating_mul(sources.len().saturating_add(1));
+    let Some(shares) = shares.filter(|shares| columns(shares) <= MOST) else { return step };
+    let outputs = shares.outputs();
     let classes = targets.labels.first().filter(|labels| outputs > 1 && labels.len() == outputs);
     for output in 0..outputs {
         let end = match classes {
@@ -49,13 +83,13 @@ pub(in crate::families) fn explained(
             class: None,
         }));
     }
-    Box::new(Explained { step, explainer, before })
+    Box::new(Explained { step, shares, before })
 }
 
 #[derive(Debug)]
 struct Explained {
     step: Box<dyn Predict>,
-    explainer: Explainer,
+    shares: Shares,
     before: Before,
 }
 
@@ -113,7 +147,7 @@ impl Predict for Explained {
                     *value = f64::NAN;
                 }
             }
-            let added = self.explainer.explain(&values, &mut work);
+            let added = self.shares.explain(&values, &mut work);
             columns.resize_with(added.len(), || Vec::with_capacity(rows));
             columns.iter_mut().zip(added).for_each(|(column, value)| column.push(value));
         }
