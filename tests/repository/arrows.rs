@@ -13,11 +13,12 @@ const OURS: &[(&str, &[&str])] = &[
     ("package", &["model", "pickle"]),
     ("query", &["model", "suggest"]),
     ("connect", &["flow"]),
+    ("registry", &["connect", "flow"]),
     ("decode", &["connect", "flow"]),
     ("storage", &["connect"]),
     ("socket", &["connect", "flow"]),
     ("files", &["connect", "decode", "flow", "storage"]),
-    ("kafka", &["connect", "flow", "suggest"]),
+    ("kafka", &["connect", "decode", "flow", "registry", "suggest"]),
     ("sql", &["connect", "decode", "flow", "suggest"]),
     ("evaluate", &[]),
     ("http", &["flow"]),
@@ -47,6 +48,8 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("clap", &["foretell"]),
     ("clap_complete", &["foretell"]),
     ("anyhow", &["foretell"]),
+    ("reqwest", &["registry"]),
+    ("arrow-avro", &["decode"]),
 ];
 
 /// The names in a manifest's `[dependencies]`, `[dev-dependencies]` and the like.

@@ -61,6 +61,8 @@ pub(crate) struct Targets {
     pub(crate) table: Vec<Source>,
     /// The classes of each target; empty for regressions.
     pub(crate) labels: Vec<Labels>,
+    /// What each column adds to each output, where the step can tell it.
+    pub(crate) contribs: Vec<Output>,
 }
 
 impl Targets {

@@ -19,6 +19,8 @@ pub struct LoadOptions {
     pub columns: Vec<String>,
     /// Levels of categorical columns by feature name, for boosters that store none.
     pub categories: BTreeMap<String, Vec<String>>,
+    /// Whether the model is to say why: its trees stay in memory as their file has them.
+    pub explain: bool,
     /// Which boosting rounds are scored; the default is what the library's `predict` takes.
     pub iterations: Option<Range<usize>>,
 }

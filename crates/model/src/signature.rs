@@ -20,6 +20,12 @@ pub struct Signature {
     pub samples: Vec<Output>,
     /// What `transform` gives; empty where the model has none.
     pub transform: Vec<Output>,
+    /// What each column of the last step adds to its raw answer, and `bias`, the mean answer: their sum is what
+    /// `decision_function` says (of averaged trees what `predict` or `predict_proba` says). Output after output. Empty where
+    /// the model was loaded without [`LoadOptions::explain`](crate::LoadOptions::explain), or cannot say it.
+    pub contribs: Vec<Output>,
+    /// The three columns that add or take most, as a text; where there are contributions to a single output.
+    pub reasons: Vec<Output>,
     /// Whether the library wrote the names in its own way: LightGBM makes `_` of a blank.
     pub rewritten: bool,
 }
@@ -71,6 +77,8 @@ impl Signature {
             decision: vec![],
             samples: vec![],
             transform,
+            contribs: vec![],
+            reasons: vec![],
             rewritten: false,
         }
     }
@@ -83,6 +91,8 @@ impl Signature {
             Method::Decision => &self.decision,
             Method::Samples => &self.samples,
             Method::Transform => &self.transform,
+            Method::Contribs => &self.contribs,
+            Method::Reasons => &self.reasons,
         }
     }
 

@@ -25,7 +25,6 @@
 //! 64 MiB plus 20 times its decompressed size; what is refused is named with the byte where it stands.
 #![forbid(unsafe_code)]
 // A folder's own file is its `mod.rs`.
-#![deny(clippy::self_named_module_files)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 mod allow;

@@ -164,6 +164,8 @@ fn of_table<'a>(columns: &'a [FromColumn], table: &str) -> Result<Vec<&'a FromCo
     }
     let tables: BTreeSet<&str> = columns.iter().filter_map(|column| Some(column.table.as_ref()?.table())).collect();
     Err(Error::UnknownTable {
+        line: 0,
+        position: 0,
         table: table.to_owned(),
         nearest: nearest(table, tables.iter().copied()),
         tables: tables.into_iter().map(str::to_owned).collect(),

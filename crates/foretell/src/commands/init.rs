@@ -71,7 +71,7 @@ pub(crate) async fn run(args: InitArgs) -> Result<()> {
 /// The text of a pipeline file that reads, and whose query can be planned.
 async fn planned(args: &InitArgs, path: &Path, model: &Model, name: &str) -> Result<String> {
     let text = text(args, path, model.signature(), name)?;
-    let file = PipelineFile::parse(path, &text, REGISTRY, &|name| std::env::var(name))?;
+    let file = PipelineFile::parse(path, &text, &[], REGISTRY, &|name| std::env::var(name))?;
     Pipeline::prepare(file).await?;
     Ok(text)
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use foretell_connect::kind::DecodeSpec;
 use foretell_decode::MISSING;
+use foretell_flow::{Fault, StageError};
 use foretell_model::Model;
 
 use super::EncodingFacts;
@@ -13,10 +14,10 @@ use super::artifacts::sha256;
 use super::encoding::EncodingSpec;
 use super::functions::{self, Functions};
 use super::query::LoadedModel;
-use super::spec::ModelSpec;
+use super::spec::{ModelSpec, explains};
 use super::table::{self, TableVersion};
 use crate::model_file;
-use crate::pipeline_file::{EncodingEntry, FileError, Labels, ModelEntry, PipelineFile};
+use crate::pipeline_file::{EncodingEntry, FileError, Labels, ModelEntry, PipelineFile, Wrong};
 
 /// A model in memory, and what it was read from.
 pub(super) struct ModelOfFile {
@@ -33,25 +34,36 @@ pub(super) struct LoadedEncoding {
     pub(super) functions: Functions,
 }
 
-/// The models that the file names.
-pub(super) fn models(file: &PipelineFile) -> Result<BTreeMap<String, ModelOfFile>, FileError> {
-    file.models.iter().map(|entry| Ok((entry.name.clone(), load_model(file, entry)?))).collect()
+/// The models that the file names, as far as they can be read.
+pub(super) fn models(file: &PipelineFile, wrong: &mut Wrong) -> BTreeMap<String, ModelOfFile> {
+    let load = |entry: &ModelEntry| Ok((entry.name.clone(), load_model(file, entry)?));
+    wrong.keep_all(file.models.iter().map(load)).into_iter().collect()
 }
 
-/// The encodings that the file names, in its order.
-pub(super) fn encodings(file: &PipelineFile) -> Result<Vec<LoadedEncoding>, FileError> {
-    file.encodings.iter().map(|entry| load_encoding(file, entry)).collect()
+/// The encodings that the file names, in its order, as far as they can be read.
+pub(super) fn encodings(file: &PipelineFile, wrong: &mut Wrong) -> Vec<LoadedEncoding> {
+    wrong.keep_all(file.encodings.iter().map(|entry| load_encoding(file, entry)))
 }
 
-/// The reference tables that the file names, as they are now.
-pub(super) async fn tables(file: &PipelineFile) -> Result<BTreeMap<String, TableVersion>, FileError> {
+/// The reference tables that the file names, as they are now, as far as they can be read.
+pub(super) async fn tables(file: &PipelineFile, wrong: &mut Wrong) -> BTreeMap<String, TableVersion> {
     let mut tables = BTreeMap::new();
     for entry in &file.tables {
         let read = table::read(entry, &file.base).await;
-        let version = read.map_err(|e| file.error(&["tables", &entry.name], e.message, e.remedy))?;
-        tables.insert(entry.name.clone(), version);
+        let version = read.map_err(|error| error_at(file, &["tables", &entry.name], error));
+        tables.extend(wrong.keep(version).map(|version| (entry.name.clone(), version)));
     }
-    Ok(tables)
+    tables
+}
+
+/// A stage's error at its place in the file.
+pub(super) fn error_at(file: &PipelineFile, place: &[&str], error: StageError) -> FileError {
+    let away = error.fault == Fault::Unavailable;
+    let remedy = match error.remedy.as_str() {
+        "" if away => "is the service up, and its address right? `foretell run --wait 5m` waits for it".to_string(),
+        _ => error.remedy,
+    };
+    FileError { away, ..file.error(place, error.message, remedy) }
 }
 
 /// How values are decoded: what the file says, completed by what the source finds.
@@ -60,7 +72,7 @@ pub(super) async fn decode(file: &PipelineFile) -> Result<(DecodeSpec, Option<St
         return Ok((decode.clone(), None));
     }
     let inferred = file.source.settings.infer(&file.base, file.decode.as_ref()).await;
-    let inferred = inferred.map_err(|error| file.error(&["source", file.source.kind], error.message, error.remedy))?;
+    let inferred = inferred.map_err(|error| error_at(file, &["source", file.source.kind], error))?;
     Ok((inferred.decode, Some(inferred.from)))
 }
 
@@ -120,7 +132,9 @@ fn load_model(file: &PipelineFile, entry: &ModelEntry) -> Result<ModelOfFile, Fi
         categories: settings.levels().map_err(|message| wrong(message, "`{ COLUMN: [level, level] }`"))?,
         columns: if settings.columns.is_empty() { beside } else { settings.columns.clone() },
     };
-    let model = spec.load(&bytes, settings.limits.reader()).map_err(|error| {
+    let queries = file.sinks.iter().filter_map(|sink| Some(sink.query.as_ref()?.value.as_str()));
+    let explain = explains(&entry.name, queries.chain([file.query.value.as_str()]));
+    let model = spec.load(&bytes, settings.limits.reader(), explain).map_err(|error| {
         let remedy = match &error {
             foretell_package::Error::Model(foretell_model::Error::UnknownWidth { .. }) => {
                 "name them, in their order: `columns: [COLUMN, …]`".to_string()
@@ -130,7 +144,8 @@ fn load_model(file: &PipelineFile, entry: &ModelEntry) -> Result<ModelOfFile, Fi
         wrong(format!("{shown}: {error}"), &remedy)
     })?;
     let sha256 = sha256(&bytes);
-    Ok(ModelOfFile { spec, sha256, model: Arc::new(LoadedModel::new(&entry.name, model)) })
+    let model = Arc::new(LoadedModel::new(&entry.name, &sha256, model));
+    Ok(ModelOfFile { spec, sha256, model })
 }
 
 fn load_encoding(file: &PipelineFile, entry: &EncodingEntry) -> Result<LoadedEncoding, FileError> {

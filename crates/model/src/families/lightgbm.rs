@@ -4,15 +4,16 @@ use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
 use crate::attributes::{self, own_function, some_attr};
+use crate::families::shared::explained::{Before, Shares, explained};
 use crate::families::shared::lone_class;
 use crate::family::Family;
 use crate::labels::Labels;
-use crate::lightgbm::{self, Booster, Levels, OutputForm, Scorer};
+use crate::lightgbm::{self, Booster, Levels, OutputForm, Scorer, ZERO};
 use crate::loaded::decisions;
 use crate::loaded::{Loaded, Out, Source, Targets};
 use crate::loader::Loader;
 use crate::step::{Chain, Step, Transform};
-use crate::trees::Gain;
+use crate::trees::{Explainer, Gain};
 use crate::{Error, InputKind, StepReport, TreesReport};
 
 pub(crate) const FAMILY: Family = Family {
@@ -94,7 +95,7 @@ fn build(
         loader.demand(source, kind);
     }
     let mut lone = false;
-    let (form, targets) = match labels {
+    let (form, mut targets) = match labels {
         // With an objective of one's own the classifier gives raw scores, too.
         Some(_) if booster.objective_name == "custom" => {
             (OutputForm::Value, Targets::numbers(booster.outputs, DataType::Float64))
@@ -141,7 +142,13 @@ fn build(
     }
     let class = view.and_then(View::class).map(|class| class.to_string()).unwrap_or_default();
     let report = StepReport { class, parameters, trees: Some(trees), ..StepReport::default() };
-    let scorer = lone_class::guarded(Box::new(scorer), "LGBMClassifier", lone);
+    let explainer = match loader.options.explain && booster.linear.is_empty() && !booster.averages {
+        true => Explainer::new(&booster.ensemble, |_, value| value, &[], false),
+        false => None,
+    };
+    let before = Before { zero_missing: booster.zero_missing.clone(), zero: ZERO, ..Before::default() };
+    let scorer = explained(Box::new(scorer), explainer.map(Shares::Trees), before, &sources, &mut targets);
+    let scorer = lone_class::guarded(scorer, "LGBMClassifier", lone);
     let step = if levels.iter().all(Option::is_none) {
         Step::Predict(scorer)
     } else {

@@ -4,6 +4,7 @@ pub(crate) mod ada_boost;
 pub(crate) mod bagging;
 pub(crate) mod binarizer;
 pub(crate) mod calibration;
+pub(crate) mod catboost;
 pub(crate) mod category_encoders;
 pub(crate) mod chains;
 pub(crate) mod column_transformer;
@@ -80,6 +81,7 @@ pub const FAMILIES: &[Family] = &[
     bagging::FAMILY,
     binarizer::FAMILY,
     calibration::FAMILY,
+    catboost::FAMILY,
     category_encoders::FAMILY,
     chains::FAMILY,
     column_transformer::FAMILY,

@@ -6,6 +6,7 @@ use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
 use crate::attributes::{own_function, some_attr};
+use crate::families::shared::explained::{Before, Shares, explained};
 use crate::families::shared::lone_class;
 use crate::family::Family;
 use crate::finite::Finite;
@@ -13,7 +14,7 @@ use crate::labels::Labels;
 use crate::loaded::{Loaded, Out, Source, Targets};
 use crate::loader::Loader;
 use crate::step::{Chain, Step};
-use crate::trees::Gain;
+use crate::trees::{Explainer, Gain};
 use crate::xgboost::{self, Booster, Form, Objective, OutputForm, Scorer};
 use crate::{Error, InputKind, StepReport, TreesReport};
 
@@ -176,7 +177,7 @@ fn build(
     }
 
     let finite = checked(&booster, &wrapper, &sources);
-    let (output_form, targets) = answers(&booster, wrapper.is_classifier, wrapper.labels, &place)?;
+    let (output_form, mut targets) = answers(&booster, wrapper.is_classifier, wrapper.labels, &place)?;
     let lone = targets.labels.first().is_some_and(|labels| labels.len() == 1);
     let scorer = Scorer::new(&booster, output_form, wrapper.missing, finite, wrapper.stops_early);
     let mut report = StepReport::default();
@@ -198,7 +199,18 @@ fn build(
     if let Some(view) = view {
         report.class = view.class().map(|class| class.to_string()).unwrap_or_default();
     }
-    let scorer = lone_class::guarded(Box::new(scorer), "XGBClassifier", lone);
+    let explainer = match loader.options.explain && booster.linear.is_none() {
+        true => {
+            let weight = |tree: usize, value: f64| f64::from(booster.weights.get(tree).copied().unwrap_or(1.0)) * value;
+            let base: Vec<f64> = booster.base.iter().map(|base| f64::from(*base)).collect();
+            Explainer::new(&booster.ensemble, weight, &base, true)
+        }
+        false => None,
+    };
+    let missing = (!wrapper.missing.is_nan()).then_some(wrapper.missing);
+    let before = Before { missing, absent: f64::NAN, ..Before::default() };
+    let scorer = explained(Box::new(scorer), explainer.map(Shares::Trees), before, &sources, &mut targets);
+    let scorer = lone_class::guarded(scorer, "XGBClassifier", lone);
     let step =
         Step::Predict(if transforms.is_empty() { scorer } else { Box::new(Chain { transforms, last: Some(scorer) }) });
     Ok(Loaded { step, out: Out::Answers(targets), report })

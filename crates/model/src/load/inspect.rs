@@ -5,7 +5,7 @@ use foretell_pickle::{Container, Role};
 use super::{booster_form, kinds, sha256};
 use crate::families::allow;
 use crate::options::LoadOptions;
-use crate::{Model, lightgbm};
+use crate::{Model, catboost, lightgbm};
 
 /// What a file holds, whether or not it can be scored.
 #[derive(Debug)]
@@ -58,6 +58,9 @@ pub fn inspect(bytes: &[u8], options: &LoadOptions) -> Report {
         stopped: None,
         model,
     };
+    if let Some(format) = catboost::Format::sniff(bytes) {
+        return report(format.name().to_string());
+    }
     match booster_form(bytes) {
         Some(form) => report(form.name().to_string()),
         None if lightgbm::looks_like(bytes) => report(lightgbm::FORMAT.to_string()),

@@ -28,7 +28,6 @@ const BEGINS: &[(&[u8], &str, &str)] = &[
         "run `git lfs pull` where it was cloned",
     ),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras saves models and pandas tables", NETWORK),
-    (b"CBM1", "a CatBoost model", "CatBoost is not scored: LightGBM and XGBoost are"),
     (b"\x93NUMPY", "an array of numpy (`numpy.save`)", AS_PICKLE),
     (b"PAR1", "a Parquet file", DATA),
     (b"ARROW1", "an Arrow file", DATA),
@@ -154,8 +153,6 @@ fn json(bytes: &[u8], text: &[u8]) -> Option<Kind> {
             "the JSON dump of a LightGBM model, which leaves out what scoring needs",
             "save it with `booster_.save_model('model.txt')`",
         )
-    } else if has("\"oblivious_trees\"") || has("\"features_info\"") {
-        ("a CatBoost model in JSON", "CatBoost is not scored: LightGBM and XGBoost are")
     } else if begins("\"nodeid\"") {
         (
             "the JSON dump of an XGBoost model, which leaves out what scoring needs",

@@ -21,14 +21,15 @@ use links::Links;
 use crate::families::{self, allow};
 use crate::loaded::{Out, Source, Transformer};
 use crate::loader::Loader;
-use crate::matrix::ArrayRule;
+use crate::matrix::{ArrayRule, Frame, Matrix};
 use crate::options::LoadOptions;
+use crate::step::{Run, Step};
 use crate::xgboost::Form;
-use crate::{Description, Error, Input, InputKind, Model, Output, Signature, lightgbm};
+use crate::{Description, Error, Input, InputKind, Model, Output, Signature, catboost, lightgbm};
 
 impl Model {
     /// Reads a model: a pickle, joblib or skops file of a supported estimator, an XGBoost model in JSON, UBJSON or its old
-    /// binary, or a LightGBM model text.
+    /// binary, a LightGBM model text, or a CatBoost model as `.cbm` or JSON.
     ///
     /// # Errors
     /// The file is broken, holds something that is not allowed or not supported, or describes a model that could not
@@ -70,6 +71,11 @@ impl Model {
 
 /// Adds what a file holds to a chain.
 fn links(loader: &mut Loader<'_>, chain: &mut Links, bytes: &[u8], at: &[String], is_last: bool) -> Result<(), Error> {
+    if let Some(format) = catboost::Format::sniff(bytes) {
+        nothing_else(format.name(), at)?;
+        let loaded = families::catboost::raw(loader, bytes, format, chain.sources())?;
+        return chain.add(loaded, String::new(), is_last);
+    }
     if let Some(form) = booster_form(bytes) {
         nothing_else(form.name(), at)?;
         let loaded = families::xgboost::raw(loader, bytes, form, chain.sources())?;
@@ -183,7 +189,10 @@ fn booster_form(bytes: &[u8]) -> Option<Form> {
 /// Whether the bytes are a model file by what they begin with: a pickle from protocol 2 on, a skops file, or what a booster
 /// saves. What only might be one (a pickle of the first protocols begins as any text does) is not.
 pub fn looks_like_model(bytes: &[u8]) -> bool {
-    matches!(bytes, [0x80, 2..=5, ..]) || booster_form(bytes).is_some() || lightgbm::looks_like(bytes)
+    matches!(bytes, [0x80, 2..=5, ..])
+        || booster_form(bytes).is_some()
+        || lightgbm::looks_like(bytes)
+        || catboost::Format::sniff(bytes).is_some()
 }
 
 fn sha256(bytes: &[u8]) -> String {
@@ -204,6 +213,21 @@ fn shown(table: &[Source], inputs: &[Input]) -> Vec<Output> {
     if table.len() > ANSWERED { Vec::new() } else { table.iter().map(output).collect() }
 }
 
+/// Whether a step says what its columns add: one around it that does not know of this says nothing.
+fn explains(step: &Step, inputs: usize) -> bool {
+    let empty = (0..inputs).map(|_| arrow_array::new_empty_array(&DataType::Null)).collect();
+    let x = Matrix::Frame(Frame { columns: empty, rows: 0, rule: ArrayRule::default() });
+    match step {
+        Step::Predict(step) => step.contribs(x, &mut Run::default()).is_some(),
+        Step::Transform(_) => false,
+    }
+}
+
+/// How many columns add to the first output: all before its mean.
+fn width(contribs: &[Output]) -> usize {
+    contribs.iter().position(|output| output.name == "bias").unwrap_or(0)
+}
+
 fn finish(mut loader: Loader<'_>, loaded: crate::loaded::Loaded, sha256: String) -> Result<Model, Error> {
     if let Out::Table(table) = &loaded.out {
         loader.let_through(table);
@@ -214,6 +238,12 @@ fn finish(mut loader: Loader<'_>, loaded: crate::loaded::Loaded, sha256: String)
         Out::Answers(targets) => {
             let labels = targets.labels;
             let transform = shown(&targets.table, &inputs);
+            let contribs = if explains(&loaded.step, inputs.len()) { targets.contribs } else { Vec::new() };
+            let reasons = (contribs.len() == 1 + width(&contribs)).then(|| Output {
+                name: "reasons".to_string(),
+                data_type: DataType::Utf8,
+                class: None,
+            });
             let signature = Signature {
                 inputs,
                 predict: targets.predict,
@@ -221,6 +251,8 @@ fn finish(mut loader: Loader<'_>, loaded: crate::loaded::Loaded, sha256: String)
                 decision: targets.decision,
                 samples: targets.samples,
                 transform,
+                contribs,
+                reasons: reasons.into_iter().collect(),
                 rewritten,
             };
             (signature, labels)

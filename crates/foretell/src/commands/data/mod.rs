@@ -45,6 +45,11 @@ pub(crate) struct DataArgs {
 
 /// Reads the model file.
 pub(crate) fn load(args: &DataArgs) -> Result<Model> {
+    load_to(args, false)
+}
+
+/// The same for a model that is also to say why, where `explain`.
+pub(crate) fn load_to(args: &DataArgs, explain: bool) -> Result<Model> {
     let (path, data) = (args.model.as_path(), args.data.as_path());
     // A model may be called `.json`, too.
     let is_data = |path: &Path| Format::of(path).is_some() && path.extension().is_none_or(|ending| ending != "json");
@@ -53,6 +58,7 @@ pub(crate) fn load(args: &DataArgs) -> Result<Model> {
     }
     let read = model_file::read(&model_file::paths(path))?;
     let options = LoadOptions {
+        explain,
         at: args.at.as_deref().map(paths).unwrap_or_default(),
         columns: args.columns.clone().unwrap_or(read.columns),
         categories: categories(&args.categories)?,
