@@ -273,7 +273,7 @@ fn table(view: &View<'_>) -> Result<(Vec<f64>, usize, usize), Error> {
 }
 
 /// A sparse table of scipy's, row by row, and how many columns it has.
-fn sparse_rows(view: &View<'_>) -> Result<(Vec<run::SparseRow>, usize), Error> {
+pub(super) fn sparse_rows(view: &View<'_>) -> Result<(Vec<Vec<(usize, f64)>>, usize), Error> {
     let shape = match some_attr(view, "_shape")? {
         Some(shape) => shape,
         None => view.attr("shape")?,
