@@ -69,11 +69,8 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     }
     // Until 0.22 the square of the row was added, as it is for Birch since: a row may be too large for it.
     let version = version(view)?;
-    let adds_square = if is_birch {
-        version >= Some((0, 22))
-    } else {
-        is_shift || version.is_none_or(|version| version < (0, 23))
-    };
+    let adds_square =
+        if is_birch { version >= Some((0, 22)) } else { is_shift || version.is_none_or(|version| version < (0, 23)) };
     // From 0.23 on it compares nothing in float32 with centres in float64.
     let refuses_narrow = !is_birch && !is_shift && version >= Some((0, 23));
     let finite = Finite::new(&class, &sources, false, false);

@@ -139,6 +139,7 @@ mod run {
     }
 
     impl Transform for Imputer {
+        #[allow(clippy::needless_range_loop, reason = "the row indexes several tables")]
         fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
             self.finite.check(&x, run);
             let rows = x.rows();

@@ -60,6 +60,7 @@ pub(crate) mod output_code;
 pub(crate) mod pipeline;
 pub(crate) mod pls;
 pub(crate) mod pmml_domains;
+pub(crate) mod pmml_preprocessing;
 pub(crate) mod polynomial_features;
 pub(crate) mod power_transformer;
 pub(crate) mod quantile_transformer;
@@ -153,6 +154,7 @@ pub const FAMILIES: &[Family] = &[
     pipeline::FAMILY,
     pls::FAMILY,
     pmml_domains::FAMILY,
+    pmml_preprocessing::FAMILY,
     polynomial_features::FAMILY,
     power_transformer::FAMILY,
     quantile_transformer::FAMILY,

@@ -65,8 +65,11 @@ pub(super) fn by_distance(view: &View<'_>) -> Result<bool, Error> {
     }
 }
 
-/// By target, the class of each row of training and how many there are; and the labels.
-pub(super) fn classes(view: &View<'_>, count: usize) -> Result<(Vec<(Vec<u32>, usize)>, Vec<Labels>), Error> {
+/// The class of each row of training, and how many classes there are.
+type Codes = (Vec<u32>, usize);
+
+/// By target, the classes of the rows; and the labels.
+pub(super) fn classes(view: &View<'_>, count: usize) -> Result<(Vec<Codes>, Vec<Labels>), Error> {
     let several = attributes::flag(view, "outputs_2d_", false)?;
     let by_target = view.attr("classes_")?;
     let by_target = if several { by_target.items()? } else { vec![by_target] };

@@ -1,4 +1,4 @@
-//! `GridSearchCV` and its kin, `FrozenEstimator`, `RANSACRegressor`, `SelfTrainingClassifier`: what they found or hold
+//! `GridSearchCV` and its kin, `FrozenEstimator`, `RANSACRegressor`, `SelfTrainingClassifier`, proxies of sklearn2pmml: what they found or hold
 //! answers for them.
 
 use foretell_pickle::View;
@@ -23,6 +23,9 @@ pub(crate) const FAMILY: Family = Family {
         ("sklearn.model_selection._search_successive_halving", "HalvingGridSearchCV"),
         ("sklearn.model_selection._search_successive_halving", "HalvingRandomSearchCV"),
         ("sklearn.semi_supervised._self_training", "SelfTrainingClassifier"),
+        ("sklearn2pmml", "EstimatorProxy"),
+        ("sklearn2pmml", "SelectorProxy"),
+        ("sklearn2pmml.ensemble", "Link"),
     ],
     globals: SEARCHES,
     load,
@@ -30,14 +33,20 @@ pub(crate) const FAMILY: Family = Family {
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let attributes: &[&'static str] = match view.class().map(|class| class.name.as_str()) {
+        // Before sklearn2pmml 0.60 what was fitted was a copy.
+        Some("EstimatorProxy") => &["estimator_", "estimator"],
+        Some("SelectorProxy") => &["selector_", "selector"],
         Some("FrozenEstimator") => &["estimator"],
-        Some("RANSACRegressor") => &["estimator_"],
+        Some("Link" | "RANSACRegressor") => &["estimator_"],
         Some("SelfTrainingClassifier") => &["estimator_", "base_estimator_"],
         _ => &["best_estimator_"],
     };
     let mut found = None;
     for attribute in attributes {
-        found = found.or(some_attr(view, attribute)?.map(|inside| (*attribute, inside)));
+        found = match found {
+            None => some_attr(view, attribute)?.map(|inside| (*attribute, inside)),
+            found => found,
+        };
     }
     let Some((attribute, inside)) = found else {
         let message = "holds no fitted estimator: a search with `refit=False` keeps none";
