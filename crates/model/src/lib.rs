@@ -63,7 +63,7 @@ pub use error::Error;
 pub use families::{FAMILIES, allow};
 pub use family::Family;
 pub use foretell_pickle::Limits;
-pub use load::{GlobalReport, Report, inspect};
+pub use load::{GlobalReport, Report, inspect, looks_like_model, paths};
 pub use model::Model;
 pub use options::LoadOptions;
 pub use report::{Description, FeatureUse, StepReport, TreesReport};

@@ -198,7 +198,7 @@ impl Query for Stamp {
         self.0.scope
     }
 
-    fn run(&mut self, batch: &RecordBatch, time: i64) -> Result<Queried, StageError> {
+    fn run(&mut self, batch: &RecordBatch, _: Option<&Provenance>, time: i64) -> Result<Queried, StageError> {
         let rows = batch.num_rows();
         let column = |name: &&str| -> ArrayRef {
             match *name {
@@ -237,7 +237,7 @@ impl Query for Thirds {
         Scope::Record
     }
 
-    fn run(&mut self, batch: &RecordBatch, _: i64) -> Result<Queried, StageError> {
+    fn run(&mut self, batch: &RecordBatch, _: Option<&Provenance>, _: i64) -> Result<Queried, StageError> {
         let offsets = batch.column_by_name("offset").unwrap().as_primitive::<Int64Type>().clone();
         let keep: BooleanArray = offsets.values().iter().map(|offset| Some(in_thirds(*offset))).collect();
         let kept = filter_record_batch(batch, &keep).unwrap();
@@ -470,7 +470,7 @@ pub(crate) fn worker_of(world: &mut World, today: &Edition, editions: &[Edition]
             pipeline: "p".into(),
             worker: "0".into(),
             trigger,
-            limits: Limits { rows: 40, bytes: 1 << 20, window: 400, slice: 7 },
+            limits: Limits { rows: 40, bytes: 1 << 20, window: 12_000, slice: 7 },
             on_bad_record: OnBadRecord::Continue,
             known_topics: HashSet::new(),
             exclusive,

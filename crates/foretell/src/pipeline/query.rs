@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use chrono::DateTime;
 use foretell_flow::{Provenance, Queried, Query, Refused, Scope, StageError};
 use foretell_model::{Columns, Method, Model, Outputs, Signature};
-use foretell_query::{Context, QueryScope, Scorer};
+use foretell_query::{Context, Provenance as Places, QueryScope, Scorer};
 
 use super::functions::Functions;
 use crate::levels::Watch;
@@ -16,6 +16,8 @@ use crate::levels::Watch;
 pub(crate) struct LoadedModel {
     /// Its name in the pipeline file.
     name: String,
+    /// Of its file.
+    sha256: String,
     pub(crate) model: Model,
     unseen: Watch,
     /// Of which answer unknown levels are counted: the first that the query asks for.
@@ -23,13 +25,24 @@ pub(crate) struct LoadedModel {
 }
 
 impl LoadedModel {
-    pub(crate) fn new(name: &str, model: Model) -> LoadedModel {
-        LoadedModel { name: name.to_string(), model, unseen: Watch::default(), counted: OnceLock::new() }
+    pub(crate) fn new(name: &str, sha256: &str, model: Model) -> LoadedModel {
+        LoadedModel {
+            name: name.to_string(),
+            sha256: sha256.to_string(),
+            model,
+            unseen: Watch::default(),
+            counted: OnceLock::new(),
+        }
     }
 
     /// The function that it gives.
     pub(crate) fn functions(name: &str, model: &Arc<LoadedModel>) -> Functions {
         vec![(name.to_string(), model.clone())]
+    }
+
+    /// Says what whoever uses the model should know.
+    pub(crate) fn notes(&self) {
+        self.model.describe().notes.iter().for_each(|note| tracing::warn!("model {}: {note}", self.name));
     }
 
     /// Says what was not said yet.
@@ -38,7 +51,17 @@ impl LoadedModel {
     }
 }
 
+impl AsRef<Model> for LoadedModel {
+    fn as_ref(&self) -> &Model {
+        &self.model
+    }
+}
+
 impl Scorer for LoadedModel {
+    fn sha256(&self) -> Option<&str> {
+        Some(&self.sha256)
+    }
+
     fn signature(&self) -> &Signature {
         self.model.signature()
     }
@@ -74,9 +97,9 @@ impl Query for Stage {
         self.0.reads(column)
     }
 
-    fn run(&mut self, batch: &RecordBatch, time: i64) -> Result<Queried, StageError> {
-        let context =
-            Context { batch_time: DateTime::from_timestamp_micros(time).unwrap_or_default(), provenance: None };
+    fn run(&mut self, batch: &RecordBatch, from: Option<&Provenance>, time: i64) -> Result<Queried, StageError> {
+        let provenance = from.map(|from| Places { partition: from.partitions.clone(), offset: from.offsets.clone() });
+        let context = Context { batch_time: DateTime::from_timestamp_micros(time).unwrap_or_default(), provenance };
         // The engine's futures wait for nothing outside; the worker's thread is set aside for this.
         let answer = wait(self.0.run(batch, &context))
             .map_err(|error| StageError::data(format!("query: {error}")).caused_by(error))?;

@@ -25,9 +25,14 @@ pub(crate) const FAMILY: Family = Family {
 };
 
 /// A file of CatBoost's own: what is told is what its classifier or regressor tells.
-pub(crate) fn raw(loader: &mut Loader<'_>, bytes: &[u8], format: Format) -> Result<Loaded, Error> {
+pub(crate) fn raw(
+    loader: &mut Loader<'_>,
+    bytes: &[u8],
+    format: Format,
+    given: Option<&[Source]>,
+) -> Result<Loaded, Error> {
     let booster = catboost::read(bytes, format)?;
-    let mut loaded = build(loader, None, booster, true, None)?;
+    let mut loaded = build(loader, None, booster, true, given)?;
     loaded.report.class = format.name().to_string();
     Ok(loaded)
 }
