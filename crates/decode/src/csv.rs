@@ -16,7 +16,7 @@ use super::scan::Scan;
 use super::settings::{max_bytes, set_timezone, unusable};
 use foretell_connect::human::HumanSize;
 use foretell_connect::key_type::KeyType;
-use foretell_connect::kind::{DecodeSettings, Kind, SettingsError, schema_of, settings_of};
+use foretell_connect::kind::{DecodeSettings, Kind, SettingsError, Tombstones, schema_of, settings_of};
 
 /// The kind `csv`.
 pub(super) const KIND: Kind<dyn DecodeSettings> =
@@ -51,6 +51,10 @@ struct Settings {
     /// Longer values are bad records. Default: 1 MiB.
     #[serde(default = "max_bytes")]
     max_bytes: HumanSize,
+    /// What a record without a value is: `bad` (default), `skip`, or `delete`: a row whose columns are NULL and whose column
+    /// `_deleted` is true, for sinks with the setting `delete`.
+    #[serde(default)]
+    tombstones: Tombstones,
 }
 
 fn comma() -> String {
@@ -93,6 +97,7 @@ fn check(mut settings: Settings) -> Result<Checked, SettingsError> {
         missing: Missing::listed(&settings.missing),
         key: settings.key,
         max_bytes: settings.max_bytes.0,
+        tombstones: settings.tombstones,
     })
 }
 
@@ -135,6 +140,7 @@ struct Checked {
     missing: Missing,
     key: KeyType,
     max_bytes: usize,
+    tombstones: Tombstones,
 }
 
 impl DecodeSettings for Checked {
@@ -153,6 +159,10 @@ impl DecodeSettings for Checked {
 
     fn key(&self) -> KeyType {
         self.key
+    }
+
+    fn tombstones(&self) -> Tombstones {
+        self.tombstones
     }
 }
 

@@ -30,6 +30,7 @@ mod rows;
 mod scan;
 mod settings;
 mod time;
+mod tombstones;
 mod typed;
 mod types;
 mod values;
@@ -47,6 +48,7 @@ pub use key::decode_key;
 pub use members::Members;
 pub use missing::{MISSING, Missing};
 pub use parquet::check_file;
+pub use tombstones::open_decoder;
 pub use typed::type_of;
 pub use types::{MOST_DIGITS, Type};
 

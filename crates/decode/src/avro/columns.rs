@@ -8,7 +8,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringBuilder, new_nul
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 
-use super::super::column::{Column, Columns, RESERVED};
+use super::super::column::{Column, Columns, RESERVED, shown};
 use super::super::parquet::{batch, path, reach};
 use super::super::typed::{convert, takes};
 use super::reader::Reader;
@@ -62,12 +62,12 @@ impl Wanted {
             match find(&none, column, reader) {
                 Some(found) if !takes(found.data_type(), column) => {
                     let (found, wanted) = (found.data_type(), column.data_type);
-                    return Err(format!("field `{}` is {found}, which is never a {wanted}", path(column).join(".")));
+                    return Err(format!("field `{}` is {found}, which is never a {wanted}", shown(path(column))));
                 }
                 None if !column.optional => {
                     return Err(format!(
                         "it has no field `{}` (`{}?` would take it as NULL)",
-                        path(column).join("."),
+                        shown(path(column)),
                         column.data_type
                     ));
                 }

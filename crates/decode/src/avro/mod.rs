@@ -13,7 +13,7 @@ use arrow::compute::interleave_record_batch;
 use arrow::datatypes::SchemaRef;
 use foretell_connect::human::HumanSize;
 use foretell_connect::key_type::KeyType;
-use foretell_connect::kind::{DecodeSettings, Kind, SettingsError, schema_of, settings_of};
+use foretell_connect::kind::{DecodeSettings, Kind, SettingsError, Tombstones, schema_of, settings_of};
 use foretell_connect::schemas::{Language, Schema, Schemas, framed};
 use foretell_flow::{Decode, Decoded, Records, Refused, StageError};
 use schemars::JsonSchema;
@@ -52,6 +52,10 @@ struct Settings {
     /// Longer values are bad records. Default: 1 MiB.
     #[serde(default = "max_bytes")]
     max_bytes: HumanSize,
+    /// What a record without a value is: `bad` (default), `skip`, or `delete`: a row whose columns are NULL and whose column
+    /// `_deleted` is true, for sinks with the setting `delete`.
+    #[serde(default)]
+    tombstones: Tombstones,
 }
 
 /// A schema's text with those that it refers to within.
@@ -106,6 +110,10 @@ impl DecodeSettings for Settings {
 
     fn key(&self) -> KeyType {
         self.key
+    }
+
+    fn tombstones(&self) -> Tombstones {
+        self.tombstones
     }
 }
 

@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use foretell_connect::schemas::Schemas;
-use foretell_decode::{DECODERS, decode_key};
+use foretell_decode::{DECODERS, decode_key, open_decoder};
 use foretell_flow::{Keys, Query, Stages, records_schema};
 use foretell_query::{Input, Table};
 
@@ -55,7 +55,7 @@ pub(super) async fn plan(
     let decoder = decoder.ok_or_else(|| undecoded(anyhow!("no decoder `{kind}`")))?;
     let settings = (decoder.parse)(settings.clone())
         .map_err(|error| undecoded(anyhow!("decode: {kind}: {}: {}", error.path.join("."), error.message)))?;
-    let decode = settings.open_with(schemas).map_err(|error| undecoded(error.into()))?;
+    let decode = open_decoder(&*settings, schemas).map_err(|error| undecoded(error.into()))?;
     let key = settings.key();
     let keys = Keys { data_type: key.arrow(), decode: Box::new(move |keys| decode_key(key, keys)) };
     let input = Input {

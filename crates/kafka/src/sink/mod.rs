@@ -64,6 +64,11 @@ pub struct Settings {
     /// Columns of the value, in this order, for `format`. Default: all.
     #[serde(default)]
     pub columns: Option<Vec<String>>,
+    /// The column that says of a row that it is a deletion: where it is true, the record has its key and no value, which
+    /// deletes the key from a compacted topic. The column itself is not part of values. `_deleted` is what decoders give
+    /// (`tombstones: delete`).
+    #[serde(default)]
+    pub delete: Option<String>,
     /// Headers: name → column.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
