@@ -16,6 +16,7 @@ mod harness;
 mod http;
 mod positions;
 mod privacy;
+mod registry;
 mod reload;
 mod signals;
 mod socket;

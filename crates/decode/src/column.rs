@@ -56,6 +56,11 @@ impl Columns {
         Schema::new(self.iter().map(field).collect::<Vec<_>>()).into()
     }
 
+    /// The same, each of which may be missing.
+    pub(super) fn optional(&self) -> Columns {
+        Columns(self.iter().map(|column| Column { optional: true, ..column.clone() }).collect())
+    }
+
     /// Reads times without a zone in this one.
     pub(super) fn set_timezone(&mut self, zone: chrono_tz::Tz) {
         self.0.iter_mut().for_each(|column| column.format.set_zone(zone));

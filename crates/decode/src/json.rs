@@ -1,7 +1,7 @@
 //! JSON: each value is one object, such as `{"AGE": 64, "NAME": "Ann"}`.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,13 +14,14 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 
 use super::cell::{Cell, Float};
 use super::column::{Column, Columns, element};
+use super::debezium::{self, Change, Meaning, Meanings, Unwrap};
 use super::decimal;
 use super::elements::{Element, Elements};
 use super::field::{parse_signed, parse_unsigned};
 use super::members::Members;
 use super::rows::Rows;
 use super::settings::{max_bytes, refuse_missing, set_timezone, unusable};
-use super::time::{TimeFormat, days};
+use super::time::{TimeFormat, days, epoch};
 use super::types::Type;
 use super::wrong::Wrong;
 use foretell_connect::human::HumanSize;
@@ -54,7 +55,12 @@ struct Settings {
     /// What a record without a value is: `bad` (default), `skip`, or `delete`: a row whose columns are NULL and whose column
     /// `_deleted` is true, for sinks with the setting `delete`.
     #[serde(default)]
-    tombstones: Tombstones,
+    tombstones: Option<Tombstones>,
+    /// What stands around the rows: `debezium` reads its change events. The columns are those of `after`, of a deletion those of
+    /// `before`; they may all be NULL there. The columns `_op` (`c`, `u`, `d`, `r`) and `_deleted` come beside them, and records
+    /// without a value are passed over. Times and decimals are read as the event's own schema says, where it has one.
+    #[serde(default)]
+    unwrap: Option<Unwrap>,
 }
 
 fn parse(value: serde_json::Value) -> Result<Box<dyn DecodeSettings>, SettingsError> {
@@ -67,11 +73,26 @@ fn parse(value: serde_json::Value) -> Result<Box<dyn DecodeSettings>, SettingsEr
         tree.insert(path, number)
             .map_err(|message| SettingsError { path: vec!["columns".to_string(), number.to_string()], message })?;
     }
-    let Settings { columns, key, max_bytes, tombstones, .. } = settings;
+    let Settings { columns, key, max_bytes, tombstones, unwrap, .. } = settings;
+    let tombstones = debezium::tombstones(tombstones, unwrap)?;
+    if let Some(column) = columns.iter().position(|column| unwrap.is_some() && debezium::OWN.contains(&&*column.name)) {
+        let message = "`unwrap` gives a column of this name itself".to_string();
+        return Err(SettingsError { path: vec!["columns".to_string(), column.to_string()], message });
+    }
     let decimals = columns.iter().any(|column| matches!(column.data_type, Type::Decimal(..)));
     let epochs = columns.iter().enumerate().filter(|(_, column)| column.format.is_epoch()).map(|(at, _)| at).collect();
     let framed = false;
-    Ok(Box::new(Checked { columns, tree, key, max_bytes: max_bytes.0, decimals, epochs, tombstones, framed }))
+    Ok(Box::new(Checked {
+        columns,
+        tree,
+        key,
+        max_bytes: max_bytes.0,
+        decimals,
+        epochs,
+        tombstones,
+        framed,
+        unwrap: unwrap.is_some(),
+    }))
 }
 
 /// Which member feeds which column: a tree, since a path may lead into objects.
@@ -124,16 +145,20 @@ struct Checked {
     tombstones: Tombstones,
     /// Whether values may be in the wire format of schema registries.
     framed: bool,
+    /// Whether they are change events.
+    unwrap: bool,
 }
 
 impl DecodeSettings for Checked {
     fn open(&self) -> Result<Box<dyn Decode>, StageError> {
-        Ok(Box::new(Decoder { schema: self.columns.schema(), settings: self.clone() }))
+        self.open_with(None)
     }
 
     fn open_with(&self, schemas: Option<Arc<dyn Schemas>>) -> Result<Box<dyn Decode>, StageError> {
         let settings = Checked { framed: schemas.is_some(), ..self.clone() };
-        Ok(Box::new(Decoder { schema: self.columns.schema(), settings }))
+        let schema = self.columns.schema();
+        let schema = if self.unwrap { debezium::schema(&schema) } else { schema };
+        Ok(Box::new(Decoder { schema, settings, meanings: Meanings::default() }))
     }
 
     fn key(&self) -> KeyType {
@@ -148,6 +173,7 @@ impl DecodeSettings for Checked {
 struct Decoder {
     settings: Checked,
     schema: SchemaRef,
+    meanings: Meanings,
 }
 
 impl Decode for Decoder {
@@ -157,8 +183,11 @@ impl Decode for Decoder {
 
     fn decode(&mut self, records: &Records) -> Decoded {
         let values = &records.values;
-        let mut rows = Rows::new("decode json", &self.settings.columns, values.len());
         let mut slots: Vec<Slot<'_>> = Vec::new();
+        let mut ops: Vec<&'static str> = Vec::new();
+        let optional = self.settings.unwrap.then(|| self.settings.columns.optional());
+        let columns = optional.as_ref().unwrap_or(&self.settings.columns);
+        let mut rows = Rows::new("decode json", columns, values.len());
         for row in 0..values.len() {
             let value = values.value(row);
             // The columns say what is wanted of a value: its schema need not be asked for.
@@ -172,6 +201,19 @@ impl Decode for Decoder {
                 rows.refuse(row, reason);
                 continue;
             }
+            let event = match self.settings.unwrap {
+                true => object(&Tree::default(), value, &mut [])
+                    .and_then(|()| debezium::change(std::str::from_utf8(value).unwrap_or_default())),
+                false => Ok(Change { row: "", op: "", schema: None }),
+            };
+            let event = match event {
+                Ok(event) => event,
+                Err(reason) => {
+                    rows.refuse(row, reason);
+                    continue;
+                }
+            };
+            let value = if self.settings.unwrap { event.row.as_bytes() } else { value };
             slots.clear();
             slots.resize(self.settings.columns.len(), Slot::Absent);
             match object(&self.settings.tree, value, &mut slots) {
@@ -181,12 +223,59 @@ impl Decode for Decoder {
                     if self.settings.decimals || fractions || slots.iter().any(Slot::lacks_text) {
                         as_written(&self.settings.tree, value, &mut slots);
                     }
-                    rows.push(row, slots.iter(), |_, column| column.name.clone());
+                    if let Some(schema) = event.schema {
+                        understand(&self.settings.columns, self.meanings.of(schema), &mut slots);
+                    }
+                    if self.settings.unwrap
+                        && !event.deletes()
+                        && let Some((column, _)) = (self.settings.columns.iter().zip(&slots))
+                            .find(|(column, slot)| !column.optional && slot.missing(column))
+                    {
+                        let why = Wrong::Missing.describe(column.data_type);
+                        rows.refuse(row, format!("field {}: {why}", column.name));
+                        continue;
+                    }
+                    if rows.push(row, slots.iter(), |_, column| column.name.clone()) {
+                        ops.push(event.op);
+                    }
                 }
                 Err(reason) => rows.refuse(row, reason),
             }
         }
-        rows.finish(&self.schema)
+        if !self.settings.unwrap {
+            return rows.finish(&self.schema);
+        }
+        let decoded = rows.finish(&columns.schema());
+        Decoded { columns: debezium::with_ops(&self.schema, &decoded.columns, &ops), bad: decoded.bad }
+    }
+}
+
+/// Reads numbers and texts as the event's own schema says, for columns that want it so.
+fn understand(columns: &Columns, meanings: &BTreeMap<String, Meaning>, slots: &mut [Slot<'_>]) {
+    for (column, slot) in columns.iter().zip(slots) {
+        let name = match column.path.as_slice() {
+            [] => &column.name,
+            [name] => name,
+            _ => continue,
+        };
+        let Some(meaning) = meanings.get(name) else { continue };
+        let known = match (meaning, &*slot, column.data_type) {
+            (Meaning::Epoch(per_second), _, Type::Timestamp) if !column.format.is_epoch() => {
+                let number = Cell::signed(&&*slot).ok();
+                number.and_then(|number| epoch(*per_second, number).ok()).map(Slot::Micros)
+            }
+            (Meaning::Decimal(scale), Slot::Text(text), Type::Float32 | Type::Float64) => {
+                let number = debezium::decimal_text(text, *scale).and_then(|text| text.parse().ok());
+                number.map(Slot::Float)
+            }
+            (Meaning::Decimal(scale), Slot::Text(text), _) => {
+                debezium::decimal_text(text, *scale).map(|text| Slot::Text(Cow::Owned(text)))
+            }
+            _ => None,
+        };
+        if let Some(known) = known {
+            *slot = known;
+        }
     }
 }
 
@@ -275,6 +364,8 @@ enum Slot<'de> {
     /// A number as it is written.
     Digits(&'de str),
     Bool(bool),
+    /// A time in microseconds since 1970.
+    Micros(i64),
     Text(Cow<'de, str>),
     Object,
     Array,
@@ -313,6 +404,7 @@ impl Slot<'_> {
             Slot::Digits(text) if !text.contains(['.', 'e', 'E']) => "an integer",
             Slot::Float(_) | Slot::Digits(_) => "a float",
             Slot::Bool(_) => "a bool",
+            Slot::Micros(_) => "a time",
             Slot::Text(_) => "a text",
             Slot::Nested(text) if text.starts_with('{') => "an object",
             Slot::Nested(_) => "an array",
@@ -386,6 +478,7 @@ impl Cell for &Slot<'_> {
 
     fn timestamp(&self, format: &TimeFormat) -> Result<i64, Wrong> {
         match self {
+            Slot::Micros(micros) => Ok(*micros),
             Slot::Digits(text) if format.is_epoch() => format.timestamp(text),
             Slot::Signed(_) | Slot::Unsigned(_) | Slot::Digits(_) => format.epoch(self.signed()?),
             _ => format.timestamp(self.string()?.trim()),
@@ -797,5 +890,52 @@ mod tests {
         let mut decoder = (KIND.parse)(settings).unwrap().open_with(Some(Arc::new(None))).unwrap();
         let decoded = decoder.decode(&records(&[Some(b"\0\0\0\0\x07{\"AGE\": 6}"), Some(b"{\"AGE\": 7}")]));
         assert_eq!((decoded.columns.num_rows(), decoded.bad.len()), (2, 0));
+    }
+
+    #[test]
+    fn change_events_are_rows_with_the_kind_of_their_change() {
+        let columns = json!([
+            { "id": "int64" }, { "price": "decimal(10,2)" }, { "day": "date?" }, { "at": "timestamp?" }, { "ratio": "float64?" }
+        ]);
+        let schema = r#"{"type":"struct","fields":[{"field":"before"},{"field":"after","fields":[{"field":"price","type":"bytes","name":"org.apache.kafka.connect.data.Decimal","parameters":{"scale":"2"}},{"field":"day","type":"int32","name":"io.debezium.time.Date"},{"field":"at","type":"int64","name":"io.debezium.time.MicroTimestamp"},{"field":"ratio","type":"bytes","name":"org.apache.kafka.connect.data.Decimal","parameters":{"scale":"1"}}]}]}"#;
+        let full = format!(
+            r#"{{"schema":{schema},"payload":{{"before":null,"after":{{"id":1,"price":"BNI=","day":18150,"at":1568197230000001,"ratio":"BQ=="}},"op":"c"}}}}"#
+        );
+        let values = [
+            full.as_str(),
+            r#"{"before":null,"after":{"id":2,"price":"0.50","at":"2019-09-11T10:20:30Z"},"op":"u","ts_ms":5}"#,
+            r#"{"before":{"id":1},"after":null,"op":"d"}"#,
+            r#"{"after":{"id":3},"op":"c"}"#,
+            r#"{"after":{"id":4,"price":"1","at":5},"op":"r"}"#,
+            r#"{"op":"t"}"#,
+            r#"{"op":"c","after":{"id":4}"#,
+        ];
+        let settings = json!({ "columns": columns, "unwrap": "debezium" });
+        let decoded = decode(&KIND, settings.clone(), &values);
+        let reasons: Vec<_> = refusals(&decoded).into_iter().map(|(row, reason)| (row, reason)).collect();
+        assert_eq!(reasons[0], (3, "field price: missing (`decimal(10,2)?` would take it as NULL)".to_string()));
+        assert_eq!(reasons[1], (4, "field at: not a timestamp".to_string()));
+        assert!(reasons[2].1.contains("truncated") && reasons[3].1.contains("not JSON"), "{reasons:?}");
+        let shown: Vec<String> = (0..decoded.columns.num_rows())
+            .map(|row| {
+                let cell =
+                    |column: &arrow::array::ArrayRef| arrow::util::display::array_value_to_string(column, row).unwrap();
+                decoded.columns.columns().iter().map(cell).collect::<Vec<_>>().join("|")
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                "1|12.34|2019-09-11|2019-09-11T10:20:30.000001Z|0.5|c|false",
+                "2|0.50||2019-09-11T10:20:30Z||u|false",
+                "1|||||d|true",
+            ]
+        );
+        let kind = (KIND.parse)(settings).unwrap();
+        assert_eq!(kind.tombstones(), Tombstones::Skip);
+        let both = json!({ "columns": [{ "a": "int8" }], "unwrap": "debezium", "tombstones": "delete" });
+        assert!(settings_error(&KIND, both).starts_with("tombstones: `delete` has no meaning"));
+        let own = json!({ "columns": [{ "_op": "utf8" }], "unwrap": "debezium" });
+        assert!(settings_error(&KIND, own).contains("gives a column of this name"));
     }
 }

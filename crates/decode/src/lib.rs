@@ -13,6 +13,7 @@ mod cell;
 mod cells;
 mod column;
 mod csv;
+mod debezium;
 mod decimal;
 mod elements;
 mod field;
@@ -36,7 +37,7 @@ mod types;
 mod values;
 mod wrong;
 
-pub use avro::avro_text;
+pub use avro::{AvroRecords, AvroWriter, avro_text};
 pub use cells::Cells;
 pub use column::{Column, Columns};
 pub use csv::{Outline, outline};

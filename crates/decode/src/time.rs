@@ -140,14 +140,10 @@ impl TimeFormat {
 
     /// Microseconds since 1970 of a number; what is finer is cut off.
     pub(super) fn epoch(&self, number: i64) -> Result<i64, Wrong> {
-        let micros = match self.style {
-            Style::Epoch(per_second) if per_second <= 1_000_000 => {
-                1_000_000_i64.checked_div(per_second).and_then(|micros| number.checked_mul(micros))
-            }
-            Style::Epoch(per_second) => Some(number.div_euclid(per_second / 1_000_000)),
-            _ => return Err(Wrong::Kind(None)),
-        };
-        micros.filter(|micros| is_time_of_calendar(*micros)).ok_or(Wrong::Range)
+        match self.style {
+            Style::Epoch(per_second) => epoch(per_second, number),
+            _ => Err(Wrong::Kind(None)),
+        }
     }
 
     /// Whether days are written as ISO 8601 has them.
@@ -159,6 +155,16 @@ impl TimeFormat {
     pub(super) fn is_epoch(&self) -> bool {
         matches!(self.style, Style::Epoch(_))
     }
+}
+
+/// Microseconds since 1970 of a number of which so many are a second; what is finer is cut off.
+pub(super) fn epoch(per_second: i64, number: i64) -> Result<i64, Wrong> {
+    let micros = if per_second <= 1_000_000 {
+        1_000_000_i64.checked_div(per_second).and_then(|micros| number.checked_mul(micros))
+    } else {
+        Some(number.div_euclid(per_second / 1_000_000))
+    };
+    micros.filter(|micros| is_time_of_calendar(*micros)).ok_or(Wrong::Range)
 }
 
 /// Of a number of days since 1970 that is a day of the years 1 to 9999: beyond them it is rather a date's digits.

@@ -4,6 +4,9 @@ mod columns;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod writer;
+
+pub use writer::{AvroRecords, AvroWriter};
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -202,3 +202,22 @@ fn schemas_that_refer_to_others_are_read_with_them() {
     let text = avro_text(&schema).unwrap();
     assert_eq!(text.matches("\"fields\"").count(), 2, "{text}");
 }
+
+#[test]
+fn what_is_written_is_read_again() {
+    let value = bytes(4, EVERYTHING);
+    let decoded = decode(json!({ "schema": ALL }), &[Some(&value), Some(&value)]);
+    let writer = AvroWriter::new(&decoded.columns.schema(), "shop.orders-value").unwrap();
+    assert!(writer.text().contains("\"name\":\"shop_orders_value\""), "{}", writer.text());
+    assert!(writer.text().contains("\"default\":null"), "{}", writer.text());
+    let (buffer, ends) = writer.encode(77, &decoded.columns).unwrap();
+    assert_eq!(ends.len(), 2);
+    assert_eq!(framed(&buffer[..ends[0]]).unwrap().0, 77);
+    let bare = &buffer[5..ends[0]];
+    let mut again = (KIND.parse)(json!({ "schema": writer.text() })).unwrap().open().unwrap();
+    let read = again.decode(&records(&[Some(bare)]));
+    assert_eq!(read.bad, []);
+    assert_eq!(shown(&read)[0], shown(&decoded)[0]);
+    let odd = arrow::datatypes::Schema::new(vec![arrow::datatypes::Field::new("a b", DataType::Utf8, true)]);
+    assert!(AvroWriter::new(&odd, "x").unwrap_err().contains("`a b`"));
+}

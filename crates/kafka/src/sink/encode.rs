@@ -17,6 +17,7 @@ use super::template::{self, Part};
 use super::{Format, Settings, column};
 use foretell_connect::kind::SinkContext;
 use foretell_connect::text;
+use foretell_decode::AvroWriter;
 
 /// How rows become records.
 #[derive(Debug, Clone)]
@@ -38,6 +39,8 @@ enum Value {
     Template(Arc<[Piece]>),
     Csv(Vec<usize>),
     Json(Vec<usize>),
+    /// With the schema's number, once it is known.
+    Avro(Vec<usize>, Box<AvroWriter>, Option<u32>),
     DeadLetter,
 }
 
@@ -148,9 +151,39 @@ impl Encoder {
                 Value::Template(pieces.collect::<Result<_, StageError>>()?)
             }
             (None, Some(Format::Csv)) => Value::Csv(columns()?),
+            (None, Some(Format::Avro)) => {
+                let columns = columns()?;
+                let schema = context.schema.project(&columns);
+                let schema = schema.map_err(|_| StageError::defect("columns are lost"))?;
+                let writer = AvroWriter::new(&schema, &settings.topic).map_err(|why| {
+                    StageError::settings(format!("`format: avro`: {why}"))
+                        .remedy("rename or cast the column in the query")
+                })?;
+                Value::Avro(columns, Box::new(writer), None)
+            }
             (None, _) => Value::Json(columns()?),
         };
         Ok(Encoder { timezone, key, delete, headers: headers?, value, schema: context.schema.clone(), names })
+    }
+
+    /// The schema of values, where a registry must have it.
+    pub(super) fn schema_text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Avro(_, writer, _) => Some(writer.text()),
+            _ => None,
+        }
+    }
+
+    /// Whether values cannot be written yet.
+    pub(super) fn lacks_number(&self) -> bool {
+        matches!(self.value, Value::Avro(_, _, None))
+    }
+
+    /// The schema's number.
+    pub(super) fn set_number(&mut self, id: u32) {
+        if let Value::Avro(_, _, number) = &mut self.value {
+            *number = Some(id);
+        }
     }
 
     /// Encodes rows.
@@ -210,6 +243,12 @@ impl Encoder {
                 // Line ends within strings are escaped.
                 let ends = lines.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at).collect();
                 Values::Buffer(lines, ends)
+            }
+            Value::Avro(indexes, writer, number) => {
+                let (buffer, ends) = writer
+                    .encode(number.unwrap_or_default(), &rows.project(indexes)?)
+                    .map_err(ArrowError::InvalidArgumentError)?;
+                Values::Buffer(buffer, ends)
             }
             Value::DeadLetter => Values::Buffer(Vec::new(), Vec::new()),
         };
