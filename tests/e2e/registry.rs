@@ -52,10 +52,10 @@ pipeline: ${id}
 source:
   kafka: { brokers: \"${kafka}\", topic: in_${id}, registry: { url: { env: FORETELL_REGISTRY } } }
 decode: { avro: { tombstones: delete } }
-query: SELECT _key, id, amount * 2 AS twice, note, kind, _deleted FROM records
+query: SELECT _key AS k, id, amount * 2 AS twice, note, kind, _deleted FROM records
 sinks:
   file: { file: { path: out.jsonl } }
-  avro: { kafka: { topic: out_${id}, key: _key, delete: _deleted, format: avro, registry: { url: { env: FORETELL_REGISTRY } } } }
+  avro: { kafka: { topic: out_${id}, key: k, delete: _deleted, format: avro, registry: { url: { env: FORETELL_REGISTRY } } } }
 dead_letters: { file: { path: bad.jsonl, columns: [reason, offset] } }
 trigger: available_now
 ";
@@ -81,7 +81,7 @@ trigger: available_now
     );
     let ended = sandbox.run(&["run"]);
     assert_eq!(ended.code, Some(0), "{}", ended.err);
-    let row = |key: &str, id: Value, twice: Value, note: Value, kind: Value, deleted: bool| json!({ "_key": key, "id": id, "twice": twice, "note": note, "kind": kind, "_deleted": deleted });
+    let row = |key: &str, id: Value, twice: Value, note: Value, kind: Value, deleted: bool| json!({ "k": key, "id": id, "twice": twice, "note": note, "kind": kind, "_deleted": deleted });
     let mut expected = vec![
         row("a", json!(7), json!(3.0), Value::Null, json!("plain"), false),
         row("a", Value::Null, Value::Null, Value::Null, Value::Null, true),

@@ -1,6 +1,7 @@
 //! What a component declares of itself, so that the pipeline file, its JSON Schema, the docs and the tests find it by
 //! walking a list.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -241,6 +242,11 @@ pub trait DecodeSettings: Send + Sync {
 
     /// How keys are read, for `decode_key`: the type of `_key`.
     fn key(&self) -> KeyType;
+
+    /// Headers that become columns: column → header.
+    fn headers(&self) -> Option<&BTreeMap<String, String>> {
+        None
+    }
 
     /// What a record without a value is.
     fn tombstones(&self) -> Tombstones {

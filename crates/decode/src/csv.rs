@@ -1,5 +1,7 @@
 //! CSV: each value is one record, such as `64,17,1`.
 
+use std::collections::BTreeMap;
+
 use arrow::array::Array;
 use arrow::datatypes::SchemaRef;
 use foretell_flow::{Decode, Decoded, Records, StageError};
@@ -55,6 +57,10 @@ struct Settings {
     /// `_deleted` is true, for sinks with the setting `delete`.
     #[serde(default)]
     tombstones: Tombstones,
+    /// Headers as columns of text, after the others: column → header, e.g. `{ type: ce_type, source: ce_source }` of CloudEvents.
+    /// NULL where a record has no such header.
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
 }
 
 fn comma() -> String {
@@ -98,6 +104,7 @@ fn check(mut settings: Settings) -> Result<Checked, SettingsError> {
         key: settings.key,
         max_bytes: settings.max_bytes.0,
         tombstones: settings.tombstones,
+        headers: settings.headers,
     })
 }
 
@@ -141,6 +148,7 @@ struct Checked {
     key: KeyType,
     max_bytes: usize,
     tombstones: Tombstones,
+    headers: BTreeMap<String, String>,
 }
 
 impl DecodeSettings for Checked {
@@ -159,6 +167,10 @@ impl DecodeSettings for Checked {
 
     fn key(&self) -> KeyType {
         self.key
+    }
+
+    fn headers(&self) -> Option<&BTreeMap<String, String>> {
+        Some(&self.headers)
     }
 
     fn tombstones(&self) -> Tombstones {

@@ -82,6 +82,23 @@ impl Change<'_> {
     }
 }
 
+/// A kind of change.
+///
+/// # Errors
+/// Why it is no change of a row.
+pub(super) fn kind(op: Option<&str>) -> Result<&'static str, String> {
+    match op {
+        Some("c") => Ok("c"),
+        Some("r") => Ok("r"),
+        Some("u") => Ok("u"),
+        Some("d") => Ok("d"),
+        Some("t") => Err("the table was truncated (`op` is `t`), which no row stands for".to_string()),
+        Some("m") => Err("a message of the database (`op` is `m`), which no row stands for".to_string()),
+        Some(_) => Err("a change event with an `op` that is not known".to_string()),
+        None => Err("not a change event: it has no `op`".to_string()),
+    }
+}
+
 /// Takes an event apart; the text must have been parsed before.
 ///
 /// # Errors
@@ -96,16 +113,9 @@ pub(super) fn change(event: &str) -> Result<Change<'_>, String> {
         }
         _ => None,
     };
-    let op = match members.get("op").copied() {
-        Some("\"c\"") => "c",
-        Some("\"r\"") => "r",
-        Some("\"u\"") => "u",
-        Some("\"d\"") => "d",
-        Some("\"t\"") => return Err("the table was truncated (`op` is `t`), which no row stands for".to_string()),
-        Some("\"m\"") => return Err("a message of the database (`op` is `m`), which no row stands for".to_string()),
-        Some(_) => return Err("a change event with an `op` that is not known".to_string()),
-        None => return Err("not a change event: it has no `op`".to_string()),
-    };
+    // A kind has no characters that are escaped.
+    let op = members.get("op").map(|op| op.strip_prefix('"').and_then(|op| op.strip_suffix('"')).unwrap_or_default());
+    let op = kind(op)?;
     let side = if op == "d" { "before" } else { "after" };
     match members.get(side).copied().filter(|row| row.starts_with('{')) {
         Some(row) => Ok(Change { row, op, schema }),

@@ -56,6 +56,10 @@ struct Settings {
     /// `_deleted` is true, for sinks with the setting `delete`.
     #[serde(default)]
     tombstones: Option<Tombstones>,
+    /// Headers as columns of text, after the others: column → header, e.g. `{ type: ce_type, source: ce_source }` of CloudEvents.
+    /// NULL where a record has no such header.
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
     /// What stands around the rows: `debezium` reads its change events. The columns are those of `after`, of a deletion those of
     /// `before`; they may all be NULL there. The columns `_op` (`c`, `u`, `d`, `r`) and `_deleted` come beside them, and records
     /// without a value are passed over. Times and decimals are read as the event's own schema says, where it has one.
@@ -73,7 +77,7 @@ fn parse(value: serde_json::Value) -> Result<Box<dyn DecodeSettings>, SettingsEr
         tree.insert(path, number)
             .map_err(|message| SettingsError { path: vec!["columns".to_string(), number.to_string()], message })?;
     }
-    let Settings { columns, key, max_bytes, tombstones, unwrap, .. } = settings;
+    let Settings { columns, key, max_bytes, tombstones, unwrap, headers, .. } = settings;
     let tombstones = debezium::tombstones(tombstones, unwrap)?;
     if let Some(column) = columns.iter().position(|column| unwrap.is_some() && debezium::OWN.contains(&&*column.name)) {
         let message = "`unwrap` gives a column of this name itself".to_string();
@@ -92,6 +96,7 @@ fn parse(value: serde_json::Value) -> Result<Box<dyn DecodeSettings>, SettingsEr
         tombstones,
         framed,
         unwrap: unwrap.is_some(),
+        headers,
     }))
 }
 
@@ -147,6 +152,7 @@ struct Checked {
     framed: bool,
     /// Whether they are change events.
     unwrap: bool,
+    headers: BTreeMap<String, String>,
 }
 
 impl DecodeSettings for Checked {
@@ -163,6 +169,10 @@ impl DecodeSettings for Checked {
 
     fn key(&self) -> KeyType {
         self.key
+    }
+
+    fn headers(&self) -> Option<&BTreeMap<String, String>> {
+        Some(&self.headers)
     }
 
     fn tombstones(&self) -> Tombstones {

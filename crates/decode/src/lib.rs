@@ -19,6 +19,7 @@ mod elements;
 mod field;
 pub mod fields;
 mod guess;
+mod headers;
 mod json;
 mod json_schema;
 mod key;

@@ -9,10 +9,12 @@ use foretell_connect::kind::{DecodeSettings, Tombstones};
 use foretell_connect::schemas::Schemas;
 use foretell_flow::{Decode, Decoded, Records, StageError};
 
+use super::headers::with_headers;
+
 /// The column that says whether a record deletes what was there under its key.
 pub(super) const DELETED: &str = "_deleted";
 
-/// The decoder of these settings, with what they say of records without a value. `schemas` has the schemas that records
+/// The decoder of these settings, with what they say of records without a value and of headers. `schemas` has the schemas that records
 /// name by number.
 ///
 /// # Errors
@@ -22,7 +24,7 @@ pub fn open_decoder(
     schemas: Option<Arc<dyn Schemas>>,
 ) -> Result<Box<dyn Decode>, StageError> {
     let inner = settings.open_with(schemas)?;
-    Ok(match settings.tombstones() {
+    let decoder: Box<dyn Decode> = match settings.tombstones() {
         Tombstones::Bad => inner,
         Tombstones::Skip => Box::new(Skipping(inner)),
         Tombstones::Delete => {
@@ -37,7 +39,11 @@ pub fn open_decoder(
             fields.push(Arc::new(Field::new(DELETED, DataType::Boolean, false)));
             Box::new(Deleting { inner, schema: Arc::new(Schema::new(fields)) })
         }
-    })
+    };
+    match settings.headers() {
+        Some(headers) if !headers.is_empty() => with_headers(decoder, headers),
+        _ => Ok(decoder),
+    }
 }
 
 /// Tombstones go no further.

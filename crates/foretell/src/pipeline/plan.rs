@@ -61,7 +61,7 @@ pub(super) async fn plan(
     let input = Input {
         table: "records".into(),
         schema: records_schema(&decode.schema(), &keys.data_type),
-        decoded: decode.schema().fields().iter().map(|field| field.name().clone()).collect(),
+        decoded: decode.schema().fields().iter().map(|field| field.name().clone()).filter(is_input).collect(),
     };
     let query = foretell_query::Query::prepare(&spec.query, &input, models, tables.clone()).await;
     let query = query.map_err(|error| PlanError { part: SpecPart::Query, cause: error.into() })?;
@@ -95,6 +95,11 @@ pub(super) async fn plan(
         views.push(Some(Box::new(Stage(view))));
     }
     Ok((Stages { decode, keys, query: Box::new(Stage(query)), views }, planned))
+}
+
+/// Whether a decoded column is one of the value's own: not what is said of the record beside them.
+fn is_input(name: &String) -> bool {
+    name != "_deleted" && name != "_op"
 }
 
 /// The result as a sink's own query sees it.
