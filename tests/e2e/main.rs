@@ -9,11 +9,13 @@
 mod cases;
 mod console;
 mod crash;
+mod dead_letters;
 mod edits;
 mod files;
 mod groups;
 mod harness;
 mod http;
+mod outages;
 mod positions;
 mod privacy;
 mod registry;

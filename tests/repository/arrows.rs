@@ -10,6 +10,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("suggest", &[]),
     ("flow", &[]),
     ("model", &["pickle"]),
+    ("package", &["model", "pickle"]),
     ("query", &["model", "suggest"]),
     ("connect", &["flow"]),
     ("registry", &["connect", "flow"]),
@@ -24,8 +25,8 @@ const OURS: &[(&str, &[&str])] = &[
     (
         "foretell",
         &[
-            "model", "flow", "query", "connect", "decode", "storage", "socket", "files", "kafka", "sql", "evaluate",
-            "suggest", "http",
+            "model", "package", "flow", "query", "connect", "decode", "storage", "socket", "files", "kafka", "sql",
+            "evaluate", "suggest", "http",
         ],
     ),
 ];
@@ -41,6 +42,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("object_store", &["storage", "files", "tests"]),
     ("parquet", &["files", "foretell", "tests"]),
     ("strsim", &["suggest"]),
+    ("tar", &["package"]),
     ("axum", &["http"]),
     ("prometheus-client", &["http"]),
     ("clap", &["foretell"]),

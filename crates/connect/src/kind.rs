@@ -30,7 +30,7 @@ pub struct Kind<S: ?Sized + 'static> {
     pub parse: fn(serde_json::Value) -> Result<Box<S>, SettingsError>,
 }
 
-/// Settings that do not read: which field, and what is wrong with it.
+/// Settings that cannot be parsed: which field, and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingsError {
     /// Keys from the component down to the field, e.g. `["columns", "3"]`.
@@ -99,7 +99,7 @@ pub struct Head {
 pub struct SourceContext {
     /// The pipeline's name.
     pub pipeline: String,
-    /// This worker's stable name, unique within the pipeline, e.g. `0`: the static group membership hangs on it.
+    /// This worker's stable name, unique within the pipeline, e.g. `0`: static group membership depends on it.
     pub worker: String,
     /// Which of this process's workers it is, from 0.
     pub index: usize,
@@ -144,7 +144,7 @@ pub struct SinkContext {
 /// Settings of a source, resolved by `open`.
 #[async_trait]
 pub trait SourceSettings: Send + Sync {
-    /// The consumer group, or what a source has instead, for messages; and what is special about its promises.
+    /// For messages: the consumer group or its equivalent, and anything special about what the source promises.
     fn describe(&self) -> String;
 
     /// How many workers may read.
@@ -199,7 +199,7 @@ pub trait SourceSettings: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// When it was just opened: how many files were there that an earlier run has seen.
+    /// Just after opening: how many of the files an earlier run has already seen.
     async fn seen_before(&self) -> usize {
         0
     }
@@ -274,8 +274,8 @@ pub trait SinkSettings: Send + Sync {
         String::new()
     }
 
-    /// Reaches the service and checks everything that can be wrong (address, credentials, table, columns and their
-    /// types, folder, topic) and writes nothing: what `foretell check` does is this.
+    /// Reaches the service, checks everything that can be wrong (address, credentials, table, columns and their types,
+    /// folder, topic) and writes nothing. This is what `foretell check` does.
     async fn open(&self, context: &SinkContext) -> Result<Box<dyn Sink>, StageError>;
 
     /// Everything that was there when the run began is stored, and all workers' sinks are closed: marks it, where the

@@ -1,4 +1,4 @@
-//! What do these bytes say?
+//! What do these bytes mean?
 //!
 //! A decoder turns the values of a batch of records into typed columns. A record that does not decode is refused with a
 //! reason that names the field and never shows the value. Keys are decoded apart, by [`decode_key`]. Pure: this crate knows

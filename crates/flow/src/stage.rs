@@ -63,7 +63,7 @@ pub trait Source: Send {
     }
 }
 
-/// What a source does beside the batch loop: how far behind the sinks are, and commits to the consumer group.
+/// What a source does beside the batch loop: it says how far behind the sinks are, and commits to the consumer group.
 #[async_trait]
 pub trait Housekeeping: Send + Sync {
     /// By position, how many records are between it and the end of its log; an estimate where offsets do not count
@@ -344,7 +344,8 @@ pub enum Trace {
 /// One atomic act.
 #[derive(Debug, Clone)]
 pub struct Write {
-    /// The batch that the rows belong to: its id, its time. Its ranges may be wider than this write's.
+    /// The batch that the rows belong to, or the last of several that are stored in one act: its id, its time. Its ranges
+    /// may be wider than this write's, or a part of them.
     pub plan: Arc<Plan>,
     /// What this write covers; no partition twice, never empty.
     pub ranges: Vec<Range>,

@@ -1,7 +1,7 @@
 //! The binary: commands, and pipelines from their files. The only crate with clap and anyhow.
 //!
-//! Exit codes: 0 done, 1 an error (one line on standard error), 2 wrong usage, 3 a batch job of which every record was
-//! bad.
+//! Exit codes: 0 done, 1 an error (one line on standard error, of a pipeline file one for each mistake), 2 wrong usage, 3 a
+//! batch job of which every record was bad, or more than it allows.
 
 mod cli;
 mod commands;
@@ -9,8 +9,10 @@ mod components;
 mod levels;
 mod log;
 mod memory;
+mod model_file;
 mod pipeline;
 mod pipeline_file;
+mod serving;
 mod terminal;
 
 use std::process::ExitCode;
@@ -31,8 +33,8 @@ async fn run() -> ExitCode {
         // Whoever reads our output has seen enough, as with `| head`.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", one_line(&error));
-            if error.is::<commands::run::AllBad>() { ExitCode::from(3) } else { ExitCode::FAILURE }
+            tell(&error);
+            if error.is::<commands::run::TooManyBad>() { ExitCode::from(3) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -40,6 +42,14 @@ async fn run() -> ExitCode {
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
     io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// Says an error on standard error: one line, or one for each mistake in a file.
+fn tell(error: &anyhow::Error) {
+    match error.downcast_ref::<pipeline_file::FileErrors>() {
+        Some(errors) => errors.0.iter().for_each(|error| eprintln!("error: {}", terminal::lines(&error.to_string()))),
+        None => eprintln!("error: {}", one_line(error)),
+    }
 }
 
 /// An error and its causes in one line; a cause that the line before already tells is left out.

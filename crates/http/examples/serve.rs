@@ -12,7 +12,7 @@ async fn main() -> std::io::Result<()> {
     let listener = bind(([127, 0, 0, 1], 0).into()).await?;
     println!("http://{}/", listener.local_addr()?);
     let stop = CancellationToken::new();
-    let server = tokio::spawn(serve(listener, Telemetry::new(facts), stop.clone()));
+    let server = tokio::spawn(serve(listener, Telemetry::new(facts), None, stop.clone()));
     tokio::signal::ctrl_c().await?;
     stop.cancel();
     server.await?

@@ -127,8 +127,8 @@ pub const METRICS: &[Metric] = &[
         labels: &["model", "class", "sha256"],
         help: "A model of the pipeline: its name, its class, and the SHA-256 of its file; always 1",
         read: |view| {
-            let models = view.telemetry.facts.models.iter();
-            models.map(|model| sample([&*model.name, &*model.class, &*model.sha256], Number::Count(1))).collect()
+            let models = view.telemetry.models();
+            models.iter().map(|model| sample([&*model.name, &*model.class, &*model.sha256], Number::Count(1))).collect()
         },
     },
     Metric {
@@ -256,7 +256,7 @@ pub const METRICS: &[Metric] = &[
         name: "foretell_batch_duration_seconds",
         kind: MetricKind::Histogram,
         labels: &[],
-        help: "From the begin of a batch until the first sink has stored it",
+        help: "From the beginning of a batch until the first sink has stored it",
         read: |view| one(view.histogram(|worker| &worker.report.batch)),
     },
     Metric {

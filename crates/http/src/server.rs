@@ -13,6 +13,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::{self, Format};
+use crate::scoring::{self, Scoring};
 use crate::telemetry::{Telemetry, lock};
 use crate::{health, history, status};
 
@@ -33,26 +34,34 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
-/// Answers until `stop`; an answer that is under way is finished.
+/// Answers until `stop`; an answer that is under way is finished. With `scoring` the pipeline's models answer, too.
 ///
 /// # Errors
 /// The system does not let it accept connections any more.
-pub async fn serve(listener: TcpListener, telemetry: Arc<Telemetry>, stop: CancellationToken) -> std::io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    telemetry: Arc<Telemetry>,
+    scoring: Option<Arc<dyn Scoring>>,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
     let remember = tokio::spawn(remember(telemetry.clone(), stop.clone()));
-    let served = axum::serve(listener, router(telemetry)).with_graceful_shutdown(stop.cancelled_owned()).await;
+    let served = axum::serve(listener, router(telemetry, scoring)).with_graceful_shutdown(stop.cancelled_owned()).await;
     remember.abort();
     served
 }
 
-fn router(telemetry: Arc<Telemetry>) -> Router {
-    Router::new()
+fn router(telemetry: Arc<Telemetry>, scoring: Option<Arc<dyn Scoring>>) -> Router {
+    let pages = Router::new()
         .route("/", get(page))
         .route("/status", get(state))
         .route("/metrics", get(scrape))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
-        .fallback(unknown)
-        .with_state(telemetry)
+        .with_state(telemetry);
+    match scoring {
+        Some(scoring) => pages.merge(scoring::router(scoring)),
+        None => pages.fallback(unknown),
+    }
 }
 
 /// Adds to the history.

@@ -19,11 +19,15 @@ pub struct Settings {
     #[serde(default = "loopback")]
     #[schemars(with = "String")]
     pub listen: SocketAddr,
+    /// Whether the pipeline's models answer, too: `POST /predict` (of several models `/predict/NAME`) with rows in JSON, and
+    /// KServe's protocol below `/v2`. Whoever reaches the address may ask. Default: false.
+    #[serde(default)]
+    pub predict: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { listen: loopback() }
+        Settings { listen: loopback(), predict: false }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::worker::Worker;
 pub(crate) fn json(telemetry: &Telemetry) -> Value {
     let workers = telemetry.workers();
     let facts = &telemetry.facts;
-    let models: Vec<Value> = (facts.models.iter())
+    let models: Vec<Value> = (telemetry.models().iter())
         .map(|model| json!({ "name": model.name, "class": model.class, "sha256": model.sha256 }))
         .collect();
     let mut bad: Vec<Value> = Vec::new();

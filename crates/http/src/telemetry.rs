@@ -16,7 +16,7 @@ pub struct Facts {
     pub pipeline: String,
     /// The program's version.
     pub version: String,
-    /// Its models, in the file's order.
+    /// Its models as it starts, in the file's order.
     pub models: Vec<ModelFacts>,
 }
 
@@ -35,6 +35,7 @@ pub struct ModelFacts {
 #[derive(Debug)]
 pub struct Telemetry {
     pub(crate) facts: Facts,
+    models: Mutex<Vec<ModelFacts>>,
     pub(crate) started: (SystemTime, Instant),
     workers: Mutex<Vec<(String, Arc<Stats>)>>,
     stopping: AtomicBool,
@@ -45,12 +46,25 @@ impl Telemetry {
     /// A pipeline whose workers are not there yet.
     pub fn new(facts: Facts) -> Arc<Telemetry> {
         Arc::new(Telemetry {
+            models: Mutex::new(facts.models.clone()),
             facts,
             started: (SystemTime::now(), Instant::now()),
             workers: Mutex::default(),
             stopping: AtomicBool::new(false),
             history: Mutex::default(),
         })
+    }
+
+    /// The models as they are now.
+    pub(crate) fn models(&self) -> Vec<ModelFacts> {
+        lock(&self.models).clone()
+    }
+
+    /// A model is read from another file.
+    pub fn renew_model(&self, name: &str, class: &str, sha256: &str) {
+        if let Some(model) = lock(&self.models).iter_mut().find(|model| model.name == name) {
+            (model.class, model.sha256) = (class.to_string(), sha256.to_string());
+        }
     }
 
     /// A worker that begins to run, by its name.

@@ -45,8 +45,8 @@ impl Context {
 }
 
 impl ClientContext for Context {
-    // librdkafka's logs name brokers, topics, offsets and protocol errors, never the content of a record; the levels
-    // below are one lower than its own, since it repeats what it will solve itself.
+    // librdkafka's logs name brokers, topics, offsets and protocol errors, never the content of a record. It
+    // repeats every few seconds what it tries to solve itself: who runs a pipeline is told of an outage by the pipeline.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         // Why a connection fails is only said here.
         if facility == "FAIL" {
@@ -60,15 +60,7 @@ impl ClientContext for Context {
             };
             self.remember(code, reason);
         }
-        match level {
-            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
-                tracing::warn!(target: "foretell::kafka", facility, "{text}");
-            }
-            RDKafkaLogLevel::Warning | RDKafkaLogLevel::Notice => {
-                tracing::info!(target: "foretell::kafka", facility, "{text}");
-            }
-            _ => tracing::debug!(target: "foretell::kafka", facility, "{text}"),
-        }
+        tracing::debug!(target: "foretell::kafka", facility, ?level, "{text}");
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

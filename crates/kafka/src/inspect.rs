@@ -1,5 +1,5 @@
-//! Questions to a cluster that need no membership of a group: is it there, its topics, where partitions begin and end.
-//! All calls block.
+//! Questions to a cluster that need no membership of a group: whether it is there, its topics, where partitions begin
+//! and end. All calls block.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -87,7 +87,7 @@ impl Inspector {
     /// A topic that must be there.
     ///
     /// # Errors
-    /// The cluster cannot be reached, does not let us in, or has no such topic (with the nearest name).
+    /// The cluster cannot be reached, does not let us log in, or has no such topic (with the nearest name).
     pub(crate) fn topic(&self, topic: &str) -> Result<Topic, StageError> {
         self.awaited(topic)?.ok_or_else(|| {
             let all = self.topics().unwrap_or_default();
@@ -293,7 +293,7 @@ impl Inspector {
 fn list(topic: &str, partitions: &[i32], offset: Offset) -> TopicPartitionList {
     let mut list = TopicPartitionList::with_capacity(partitions.len());
     for partition in partitions {
-        // Fails only for an offset that cannot be said, and these can.
+        // Fails only for an offset that cannot be expressed; these can.
         let _ = list.add_partition_offset(topic, *partition, offset);
     }
     list

@@ -15,6 +15,10 @@ pub enum Method {
     Samples,
     /// `transform`.
     Transform,
+    /// What each column adds to the answer (Shapley values), and the mean answer.
+    Contribs,
+    /// The three columns that add or take most, as a text.
+    Reasons,
 }
 
 /// Input columns in the model's feature order, all of one length; borrowed, never copied.

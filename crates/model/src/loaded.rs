@@ -61,6 +61,8 @@ pub(crate) struct Targets {
     pub(crate) table: Vec<Source>,
     /// The classes of each target; empty for regressions.
     pub(crate) labels: Vec<Labels>,
+    /// What each column adds to each output, where the step can tell it.
+    pub(crate) contribs: Vec<Output>,
 }
 
 impl Targets {
@@ -110,6 +112,13 @@ pub(crate) struct Transformer {
     pub(crate) step: Box<dyn Transform>,
     pub(crate) out: Vec<Source>,
     pub(crate) report: StepReport,
+}
+
+impl Transformer {
+    /// As what any loader gives.
+    pub(crate) fn into_loaded(self) -> Loaded {
+        Loaded { step: Step::Transform(self.step), out: Out::Table(self.out), report: self.report }
+    }
 }
 
 impl Loaded {

@@ -1,7 +1,7 @@
 //! The state of one load, which the families' loaders share: the features they are given, the version, and what they
 //! may take.
 
-use foretell_pickle::View;
+use foretell_pickle::{ErrorKind, View};
 
 use crate::attributes::{numbers, some_attr, version_text};
 use crate::loaded::{Loaded, Source, Transformer};
@@ -17,8 +17,8 @@ pub(crate) type Load = fn(&mut Loader<'_>, &View<'_>, Option<&[Source]>) -> Resu
 pub(crate) struct Lookup {
     /// By module and name.
     pub(crate) find: fn(&str, &str) -> Option<Load>,
-    /// The names of all classes that are supported.
-    pub(crate) supported: fn() -> String,
+    /// What is told of a class that nobody loads.
+    pub(crate) unknown: fn(&str, &str) -> String,
 }
 
 /// Estimators inside estimators: more are an attack on the stack.
@@ -26,6 +26,9 @@ const NESTING: usize = 48;
 
 /// Estimators in one file, each counted as often as it is reached: a few that hold each other twice are millions.
 const ESTIMATORS: usize = 1 << 16;
+
+/// Notes that a person reads.
+const NOTES: usize = 16;
 
 /// Of which estimators only the table is wanted.
 #[derive(Debug, Clone, Copy, Default)]
@@ -51,6 +54,11 @@ pub(crate) struct Loader<'o> {
     columns: usize,
     bytes: usize,
     as_transformer: AsTransformer,
+    notes: Vec<String>,
+    /// Whether the names of the features are LightGBM's, which writes `_` for blanks.
+    pub(crate) rewritten: bool,
+    /// Bytes of the largest file, unpacked.
+    size: usize,
 }
 
 impl<'o> Loader<'o> {
@@ -67,7 +75,21 @@ impl<'o> Loader<'o> {
             columns: 0,
             bytes: 0,
             as_transformer: AsTransformer::default(),
+            notes: Vec::new(),
+            rewritten: false,
+            size: 0,
         }
+    }
+
+    /// Notes what whoever uses the model should know of it.
+    pub(crate) fn note(&mut self, note: String) {
+        if self.notes.len() < NOTES && !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+
+    pub(crate) fn notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
     }
 
     /// Loads an estimator of any family. `given` are the columns its parent feeds it; `None` at the root, where the
@@ -75,7 +97,8 @@ impl<'o> Loader<'o> {
     pub(crate) fn load(&mut self, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
         let Some(class) = view.class() else { return Err(view.expected("an estimator").into()) };
         let Some(load) = (self.lookup.find)(&class.module, &class.name) else {
-            return Err(Error::unsupported(view.path(), class.to_string(), (self.lookup.supported)()));
+            let why = (self.lookup.unknown)(&class.module, &class.name);
+            return Err(Error::UnknownClass { place: view.path(), class: class.to_string(), why });
         };
         if self.depth >= NESTING {
             return Err(Error::Limit { place: view.path(), what: "estimators inside each other", limit: NESTING });
@@ -91,7 +114,7 @@ impl<'o> Loader<'o> {
         self.as_transformer = AsTransformer { current: self.as_transformer.next, next: false };
         let loaded = load(self, view, given);
         self.depth = self.depth.saturating_sub(1);
-        let mut loaded = loaded?;
+        let mut loaded = loaded.map_err(|error| unfitted(view, error))?;
         let report = &mut loaded.report;
         if report.class.is_empty() {
             report.class = class.to_string();
@@ -152,6 +175,15 @@ impl<'o> Loader<'o> {
         self.bytes
     }
 
+    /// Notes how large a file is, unpacked: a model of it may have as many features as there is room for in it.
+    pub(crate) fn set_size(&mut self, bytes: usize) {
+        self.size = self.size.max(bytes);
+    }
+
+    fn most_features(&self) -> usize {
+        (self.size / BYTES_PER_FEATURE).clamp(FEATURES, MOST_FEATURES)
+    }
+
     /// Counts memory that a step holds.
     pub(crate) fn hold(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_add(bytes);
@@ -160,8 +192,9 @@ impl<'o> Loader<'o> {
     /// Counts columns that a step puts side by side: steps that repeat what they are given double it each time.
     pub(crate) fn charge(&mut self, view: &View<'_>, columns: usize) -> Result<(), Error> {
         self.columns = self.columns.saturating_add(columns);
-        if self.columns > FEATURES {
-            return Err(Error::Limit { place: view.path(), what: "columns put side by side", limit: FEATURES });
+        let limit = self.most_features();
+        if self.columns > limit {
+            return Err(Error::Limit { place: view.path(), what: "columns put side by side", limit });
         }
         Ok(())
     }
@@ -175,10 +208,21 @@ impl<'o> Loader<'o> {
         count: usize,
         names: Option<Vec<String>>,
     ) -> Result<Vec<Source>, Error> {
+        self.sources_at(&view.path(), given, count, names)
+    }
+
+    /// The same of what stands at a place, or of a whole file that is not a pickle.
+    pub(crate) fn sources_at(
+        &mut self,
+        place: &str,
+        given: Option<&[Source]>,
+        count: usize,
+        names: Option<Vec<String>>,
+    ) -> Result<Vec<Source>, Error> {
         if let Some(given) = given {
             if given.len() != count {
                 let message = format!("takes {count} features and is given {}", given.len());
-                return Err(Error::state(view.path(), message));
+                return Err(Error::state(place, message));
             }
             return Ok(given.to_vec());
         }
@@ -212,8 +256,10 @@ impl<'o> Loader<'o> {
         {
             return Err(Error::state("model", format!("{} feature names for {count} features", names.len())));
         }
-        if count > FEATURES {
-            return Err(Error::state("model", format!("{count} features; at most {FEATURES} are read")));
+        let limit = self.most_features();
+        if count > limit {
+            let message = format!("{count} features; at most {limit} are read of a file of its size");
+            return Err(Error::state("model", message));
         }
         let name = |index: usize| names.as_ref().and_then(|names| names.get(index)).cloned();
         self.inputs = (0..count).map(|index| (name(index), None)).collect();
@@ -264,6 +310,23 @@ impl<'o> Loader<'o> {
     }
 }
 
-/// No table of this world has as many columns; text features of scikit-learn come as one. A file names the number in
-/// four bytes, and each feature takes some 300 bytes here.
+/// Where an attribute is missing and none is there that `fit` makes, the model was not fitted.
+fn unfitted(view: &View<'_>, error: Error) -> Error {
+    let missing =
+        |error: &foretell_pickle::Error| matches!(&error.kind, ErrorKind::Missing(name) if name.ends_with('_'));
+    let learned = |name: &str| name.ends_with('_') && !name.starts_with('_');
+    match &error {
+        Error::Pickle(inner) if missing(inner) => match view.attrs() {
+            Ok(attrs) if !attrs.iter().any(|(name, _)| learned(name)) => Error::Unfitted { place: view.path() },
+            _ => error,
+        },
+        _ => error,
+    }
+}
+
+/// Tables have fewer columns. A file names the number in four bytes, and each feature takes some 300 bytes here.
 const FEATURES: usize = 1 << 17;
+/// Models of texts have a coefficient for each term: a file that has room for them may have more features …
+const BYTES_PER_FEATURE: usize = 8;
+/// … up to these.
+const MOST_FEATURES: usize = 1 << 22;

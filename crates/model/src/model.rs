@@ -78,6 +78,16 @@ impl Model {
         }
         let x = Matrix::Frame(Frame { columns: columns.arrays().to_vec(), rows, rule: self.rule });
         let mut run = Run::default();
+        if let (Step::Predict(step), Method::Contribs | Method::Reasons) = (&self.step, want) {
+            let columns = step.contribs(x, &mut run).unwrap_or_default();
+            let mut outputs = run.told();
+            let nulls = nulls(&outputs.refusals, rows);
+            outputs.columns = match want {
+                Method::Contribs => self.contribs(columns, rows, nulls),
+                _ => vec![self.reasons(&columns, rows, nulls)],
+            };
+            return outputs;
+        }
         let table = match &self.step {
             Step::Predict(step) if want != Method::Transform => Err(step.answer(x, want, &mut run)),
             Step::Predict(step) => Ok(step.table(x, &mut run)),
@@ -102,6 +112,46 @@ impl Model {
         outputs.columns = arrays(answer, &self.labels, nulls(&outputs.refusals, rows));
         debug_assert_eq!(outputs.columns.len(), wanted.len());
         outputs
+    }
+}
+
+impl Model {
+    /// One column each, also of no rows.
+    fn contribs(&self, mut columns: Vec<Vec<f64>>, rows: usize, nulls: Option<NullBuffer>) -> Vec<ArrayRef> {
+        columns.resize_with(self.signature.contribs.len(), || vec![f64::NAN; rows]);
+        arrays(Answer::F64(columns), &self.labels, nulls)
+    }
+
+    /// The columns that add or take most, each with what it adds: `AGE +12.5, DEPT_n -3.1, POS_n +0.4`.
+    fn reasons(&self, columns: &[Vec<f64>], rows: usize, nulls: Option<NullBuffer>) -> ArrayRef {
+        let names: Vec<&str> = self.signature.contribs.iter().map(|output| output.name.as_str()).collect();
+        let columns = columns.split_last().map_or(&[][..], |(_, columns)| columns);
+        let reason = |row: usize| {
+            let added = columns.iter().zip(&names).map(|(column, name)| (column[row], *name));
+            let mut added: Vec<(f64, &str)> = added.filter(|(value, _)| *value != 0.0 && !value.is_nan()).collect();
+            // Of equal ones the first column comes first.
+            added.sort_by(|(a, _), (b, _)| b.abs().total_cmp(&a.abs()));
+            added.truncate(REASONS);
+            let texts: Vec<String> = added.iter().map(|(value, name)| format!("{name} {}", signed(*value))).collect();
+            texts.join(", ")
+        };
+        let valid = |row: &usize| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(*row));
+        Arc::new((0..rows).map(|row| valid(&row).then(|| reason(row))).collect::<StringArray>())
+    }
+}
+
+/// How many reasons a text has.
+const REASONS: usize = 3;
+
+/// A number with its sign and three digits that count.
+fn signed(value: f64) -> String {
+    let size = value.abs();
+    let places =
+        if size >= 1e15 || size < 1e-9 { return format!("{value:+.2e}") } else { 2 - size.log10().floor() as i32 };
+    let text = format!("{value:+.*}", usize::try_from(places).unwrap_or(0));
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_string(),
+        false => text,
     }
 }
 

@@ -20,6 +20,14 @@ pub struct Signature {
     pub samples: Vec<Output>,
     /// What `transform` gives; empty where the model has none.
     pub transform: Vec<Output>,
+    /// What each column of the last step adds to its raw answer, and `bias`, the mean answer: their sum is what
+    /// `decision_function` says (of averaged trees what `predict` or `predict_proba` says). Output after output. Empty where
+    /// the model was loaded without [`LoadOptions::explain`](crate::LoadOptions::explain), or cannot say it.
+    pub contribs: Vec<Output>,
+    /// The three columns that add or take most, as a text; where there are contributions to a single output.
+    pub reasons: Vec<Output>,
+    /// Whether the library wrote the names in its own way: LightGBM makes `_` of a blank.
+    pub rewritten: bool,
 }
 
 /// One feature.
@@ -62,7 +70,17 @@ pub struct Output {
 impl Signature {
     /// Of a model that only transforms.
     pub(crate) fn transformer(inputs: Vec<Input>, transform: Vec<Output>) -> Self {
-        Signature { inputs, predict: vec![], proba: vec![], decision: vec![], samples: vec![], transform }
+        Signature {
+            inputs,
+            predict: vec![],
+            proba: vec![],
+            decision: vec![],
+            samples: vec![],
+            transform,
+            contribs: vec![],
+            reasons: vec![],
+            rewritten: false,
+        }
     }
 
     /// The outputs for one kind of answer; empty where the model has none.
@@ -73,11 +91,33 @@ impl Signature {
             Method::Decision => &self.decision,
             Method::Samples => &self.samples,
             Method::Transform => &self.transform,
+            Method::Contribs => &self.contribs,
+            Method::Reasons => &self.reasons,
         }
+    }
+
+    /// The place of the column that a feature of this name is. Where the library rewrote the names, a column whose name it
+    /// would have rewritten to that one is meant too, if there is no other.
+    pub fn column<'c>(&self, feature: &str, columns: impl Iterator<Item = &'c str> + Clone) -> Option<usize> {
+        columns.clone().position(|column| column == feature).or_else(|| {
+            let is_own = |name: &str| self.inputs.iter().any(|input| input.name.as_deref() == Some(name));
+            let mut found = columns
+                .enumerate()
+                .filter(|(_, column)| self.rewritten && is_rewritten(column, feature) && !is_own(column));
+            let first = found.next().map(|(place, _)| place);
+            first.filter(|_| found.next().is_none())
+        })
     }
 
     /// The feature names, or `None` where the model knows none.
     pub fn names(&self) -> Option<Vec<&str>> {
         self.inputs.iter().map(|input| input.name.as_deref()).collect()
     }
+}
+
+/// Whether LightGBM would write a column's name so: `_` for characters that are neither letters nor digits.
+fn is_rewritten(column: &str, feature: &str) -> bool {
+    let mut pairs = column.chars().zip(feature.chars());
+    let same = |(own, written): (char, char)| own == written || (written == '_' && !own.is_alphanumeric());
+    column.chars().count() == feature.chars().count() && pairs.all(same)
 }

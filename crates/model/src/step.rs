@@ -38,6 +38,11 @@ pub(crate) trait Predict: Send + Sync + Debug {
         None
     }
 
+    /// What each column adds to each output, and the mean, as its targets declare; `None` where it cannot say.
+    fn contribs(&self, _x: Matrix, _run: &mut Run) -> Option<Vec<Vec<f64>>> {
+        None
+    }
+
     /// What it hands on as a transformer, where its targets declare a table.
     fn table(&self, x: Matrix, _run: &mut Run) -> Matrix {
         x
@@ -216,6 +221,11 @@ impl Predict for Chain {
         }
         told.unseen.iter().for_each(|(column, rows)| run.unseen(column, *rows));
         answer
+    }
+
+    fn contribs(&self, x: Matrix, run: &mut Run) -> Option<Vec<Vec<f64>>> {
+        let x = self.transform(x, run);
+        self.last.as_ref()?.contribs(x, run)
     }
 
     fn table(&self, x: Matrix, run: &mut Run) -> Matrix {

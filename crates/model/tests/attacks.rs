@@ -57,8 +57,8 @@ fn xgboost_json_with_wrong_lengths() {
     );
     assert_eq!(refusal(&text.as_bytes()[..text.len() - 1]), "XGBoost JSON: byte 11660: the document ends too early");
     assert_eq!(
-        refusal(format!("{{\"a\":{}", "[".repeat(100_000)).as_bytes()),
-        "XGBoost JSON: byte 68: more than 64 levels of nesting"
+        refusal(format!("{{\"learner\":{}", "[".repeat(100_000)).as_bytes()),
+        "XGBoost JSON: byte 74: more than 64 levels of nesting"
     );
 }
 

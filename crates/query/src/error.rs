@@ -59,8 +59,12 @@ pub enum Error {
         table: String,
     },
     /// A table that does not exist.
-    #[error("there is no table `{table}`{}: {}", suggest(.nearest), those("table", .tables))]
+    #[error("{}there is no table `{table}`{}: {}", at(.line, .position), suggest(.nearest), those("table", .tables))]
     UnknownTable {
+        /// Line in the query's text, from 1; 0 where it is not known.
+        line: u64,
+        /// Column in that line, from 1; 0 where it is not known.
+        position: u64,
         /// As written.
         table: String,
         /// The most similar name.
@@ -69,8 +73,12 @@ pub enum Error {
         tables: Vec<String>,
     },
     /// A function that does not exist.
-    #[error("there is no function `{function}`{}", suggest(.nearest))]
+    #[error("{}there is no function `{function}`{}", at(.line, .position), suggest_function(.function, .nearest))]
     UnknownFunction {
+        /// Line in the query's text, from 1; 0 where it is not known.
+        line: u64,
+        /// Column in that line, from 1; 0 where it is not known.
+        position: u64,
         /// As written.
         function: String,
         /// The most similar name.
@@ -197,8 +205,12 @@ pub enum Error {
         output: &'static str,
     },
     /// The query engine does not accept the query, for another reason.
-    #[error("{message}")]
+    #[error("{}{message}", at(.line, .position))]
     Plan {
+        /// Line in the query's text, from 1; 0 where it is not known.
+        line: u64,
+        /// Column in that line, from 1; 0 where it is not known.
+        position: u64,
         /// Its own words.
         message: String,
     },
@@ -248,6 +260,28 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Where in the query's text: line and column, both from 1.
+    pub fn place(&self) -> Option<(usize, usize)> {
+        let (line, column) = match self {
+            Error::Syntax { line, column, .. } => (line, column),
+            Error::UnknownTable { line, position, .. }
+            | Error::UnknownFunction { line, position, .. }
+            | Error::UnknownColumn { line, position, .. }
+            | Error::Plan { line, position, .. } => (line, position),
+            _ => return None,
+        };
+        Some((usize::try_from(*line).ok()?, usize::try_from(*column).ok()?)).filter(|(line, _)| *line > 0)
+    }
+
+    /// Its text without the place in it.
+    pub fn without_place(&self) -> String {
+        let text = self.to_string();
+        let Some((line, column)) = self.place() else { return text };
+        text.strip_prefix(&at(&(line as u64), &(column as u64))).map(str::to_string).unwrap_or(text)
+    }
+}
+
 impl From<&ScoreError> for Error {
     fn from(error: &ScoreError) -> Self {
         match error {
@@ -273,6 +307,33 @@ fn at(line: &u64, column: &u64) -> String {
 
 fn suggest(nearest: &Option<String>) -> String {
     nearest.as_ref().map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default()
+}
+
+/// Functions of other engines, and how the same is written here.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("adddate", "d + INTERVAL '1' DAY"),
+    ("curdate", "current_date()"),
+    ("date_add", "d + INTERVAL '1' DAY"),
+    ("date_sub", "d - INTERVAL '1' DAY"),
+    ("date_subtract", "d - INTERVAL '1' DAY"),
+    ("datediff", "CAST(a AS DATE) - CAST(b AS DATE)"),
+    ("dateadd", "d + INTERVAL '1' DAY"),
+    ("getdate", "now()"),
+    ("hour", "date_part('hour', t)"),
+    ("if", "CASE WHEN a THEN b ELSE c END"),
+    ("iff", "CASE WHEN a THEN b ELSE c END"),
+    ("isnull", "a IS NULL"),
+    ("len", "length(s)"),
+    ("month", "date_part('month', t)"),
+    ("sysdate", "now()"),
+    ("to_number", "CAST(s AS DOUBLE)"),
+    ("unix_timestamp", "to_unixtime(t)"),
+    ("year", "date_part('year', t)"),
+];
+
+fn suggest_function(function: &str, nearest: &Option<String>) -> String {
+    let known = ELSEWHERE.iter().find(|(name, _)| name.eq_ignore_ascii_case(function));
+    known.map_or_else(|| suggest(nearest), |(_, here)| format!(": write `{here}`"))
 }
 
 fn list(names: &[String]) -> String {

@@ -32,9 +32,11 @@ const SUFFIXES: &[(&str, Method, &str)] = &[
     ("_decision", Method::Decision, "decision values"),
     ("_score_samples", Method::Samples, "scores of samples"),
     ("_transform", Method::Transform, "transformed columns"),
+    ("_contribs", Method::Contribs, "contributions of its columns"),
+    ("_reasons", Method::Reasons, "reasons"),
 ];
 
-/// The functions of all models, and the functions that they could have but have not.
+/// The functions of all models, and those that they could have but do not.
 pub(crate) type Calls = (BTreeMap<String, ModelCall>, Vec<(String, String, &'static str)>);
 
 /// The models' functions by their lower-case names: `mri` is `predict` (or `transform`, where that is all a model
@@ -69,6 +71,14 @@ pub(crate) fn calls(models: &BTreeMap<String, Arc<dyn Scorer>>, sql: &BTreeSet<S
         }
     }
     Ok((calls, absent))
+}
+
+/// The functions without arguments that give the SHA-256 of a model's file, by their lower-case names: `mri_sha256()`.
+pub(crate) fn versions(models: &BTreeMap<String, Arc<dyn Scorer>>) -> BTreeMap<String, String> {
+    let version = |(model, scorer): (&String, &Arc<dyn Scorer>)| {
+        Some((format!("{model}_sha256").to_lowercase(), scorer.sha256()?.to_string()))
+    };
+    models.iter().filter_map(version).collect()
 }
 
 impl ModelCall {

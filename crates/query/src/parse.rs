@@ -1,10 +1,11 @@
 //! From text to one checked SELECT: everything that a query may not have is refused here, by name.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, Ident, ObjectName, Query, Select, SelectItem, SetExpr, Statement, TableFactor, Visit, Visitor,
+    Expr, Function, FunctionArguments, Ident, ObjectName, Query, Select, SelectItem, SetExpr, Statement, TableFactor,
+    Value, Visit, Visitor, visit_expressions_mut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::{RESERVED_FOR_COLUMN_ALIAS, RESERVED_FOR_TABLE_ALIAS};
@@ -196,7 +197,8 @@ impl Visitor for Check<'_> {
         let table = relation.to_string();
         let tables = self.names.tables.clone();
         let nearest = nearest(&table, tables.iter().map(String::as_str));
-        ControlFlow::Break(Box::new(Error::UnknownTable { table, nearest, tables }))
+        let (line, position) = begin(relation);
+        ControlFlow::Break(Box::new(Error::UnknownTable { line, position, table, nearest, tables }))
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Self::Break> {
@@ -206,8 +208,14 @@ impl Visitor for Check<'_> {
         }
         let Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
         let written = function.name.to_string();
+        let (line, position) = begin(&function.name);
         let Some(name) = function_name(function) else {
-            return ControlFlow::Break(Box::new(Error::UnknownFunction { function: written, nearest: None }));
+            return ControlFlow::Break(Box::new(Error::UnknownFunction {
+                line,
+                position,
+                function: written,
+                nearest: None,
+            }));
         };
         if self.names.volatile.contains(&name) {
             return refuse(
@@ -223,12 +231,43 @@ impl Visitor for Check<'_> {
         }
         let candidates = self.names.models.iter().chain(&self.names.functions);
         let nearest = nearest(&name, candidates.map(String::as_str));
-        ControlFlow::Break(Box::new(Error::UnknownFunction { function: written, nearest }))
+        ControlFlow::Break(Box::new(Error::UnknownFunction { line, position, function: written, nearest }))
     }
 
     fn post_visit_expr(&mut self, _expr: &Expr) -> ControlFlow<Self::Break> {
         self.depth -= 1;
         ControlFlow::Continue(())
+    }
+}
+
+/// Where a name begins: line and column, or zeros.
+fn begin(name: &ObjectName) -> (u64, u64) {
+    let first = name.0.first().and_then(|part| part.as_ident());
+    first.map(|ident| (ident.span.start.line, ident.span.start.column)).unwrap_or_default()
+}
+
+/// Replaces `mri_sha256()` by the text that it is.
+pub(crate) fn fill_versions(query: &mut Query, versions: &BTreeMap<String, String>) -> Result<(), Error> {
+    let filled = visit_expressions_mut(query, |expr| {
+        let Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
+        let Some(version) = function_name(function).and_then(|name| versions.get(&name)) else {
+            return ControlFlow::Continue(());
+        };
+        let empty = match &function.args {
+            FunctionArguments::List(list) => list.args.is_empty(),
+            FunctionArguments::None => true,
+            FunctionArguments::Subquery(_) => false,
+        };
+        if !empty {
+            let reason = "it takes no arguments".to_string();
+            return ControlFlow::Break(Error::Unsupported { what: function.to_string(), reason });
+        }
+        *expr = Expr::Value(Value::SingleQuotedString(version.clone()).with_empty_span());
+        ControlFlow::Continue(())
+    });
+    match filled {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
     }
 }
 

@@ -163,9 +163,60 @@ pub(crate) fn plan_error(error: &DataFusionError) -> Error {
         .iter()
         .fold(message.as_str(), |message, prefix| message.trim_start_matches(prefix));
     let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut letters = message.trim_end_matches('.').chars();
-    let message = letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default();
-    Error::Plan { message }
+    let (line, position) = place(error);
+    Error::Plan { line, position, message: in_our_words(message.trim_end_matches('.')) }
+}
+
+/// SQL's types as an error lists them.
+const TYPES: &[&str] = &[
+    "BIGINT",
+    "BOOLEAN",
+    "BYTEA",
+    "DATE",
+    "DECIMAL",
+    "DOUBLE",
+    "FLOAT",
+    "INTEGER",
+    "INTERVAL",
+    "REAL",
+    "SMALLINT",
+    "TEXT",
+    "TIME",
+    "TIMESTAMP",
+    "TINYINT",
+    "VARCHAR",
+];
+
+/// The engine's message, said so that a person who writes SQL knows what to do.
+fn in_our_words(message: &str) -> String {
+    let between = |begin: &str, end: &str| Some(message.split_once(begin)?.1.split_once(end)?.0);
+    if let Some(column) = between("column \"", "\" must appear in the GROUP BY clause") {
+        let name = column.rsplit_once('.').map_or(column, |(_, name)| name);
+        return format!(
+            "`{name}` stands beside an aggregate: name it in GROUP BY, or put it into one, such as `max({name})`"
+        );
+    }
+    if message.starts_with("array_element does not support type Struct") {
+        return "a part of a STRUCT is taken by its name: `p['1']`, not by a number".to_string();
+    }
+    if message.starts_with("dot access not supported") || message.starts_with("Dot access not supported") {
+        return "a part of a STRUCT is taken by its name in brackets: `p['1']`, not behind a dot".to_string();
+    }
+    if let Some(name) = message.to_ascii_lowercase().strip_prefix("unsupported sql type ") {
+        let wanted = name.to_ascii_uppercase();
+        let near = nearest(&wanted, TYPES.iter().copied()).map(|near| format!(": did you mean {near}?"));
+        let near = near.unwrap_or_else(|| format!(": there are {}", TYPES.join(", ")));
+        return format!("there is no type {wanted}{near}");
+    }
+    if let Some(function) = between("satisfy a call to '", "' function") {
+        let found = between("coercion from ", " to the signature").map(|found| format!(" {found}"));
+        return format!(
+            "`{function}` does not take{}: CAST it",
+            found.unwrap_or_else(|| " these arguments".to_string())
+        );
+    }
+    let mut letters = message.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// Line and column in the query's text, or zeros.
@@ -175,4 +226,39 @@ fn place(error: &DataFusionError) -> (u64, u64) {
         .and_then(|diagnostic| diagnostic.span)
         .map(|span| (span.start.line, span.start.column))
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_in_docs_lists_all_functions() {
+        const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/sql.md");
+        let page = std::fs::read_to_string(PAGE).unwrap();
+        let (before, rest) = page.split_once("--workspace` -->\n").unwrap();
+        let (_, after) = rest.split_once("<!-- end -->").unwrap();
+        let names: Vec<String> = sql_functions().names.iter().map(|name| format!("`{name}`")).collect();
+        let expected = format!("{before}--workspace` -->\n{}\n<!-- end -->{after}", names.join(", "));
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(PAGE, expected).unwrap();
+            return;
+        }
+        assert!(page == expected, "docs/sql.md is not up to date: `UPDATE=1 cargo test --workspace` writes it");
+    }
+
+    #[test]
+    fn the_engines_words_become_ours() {
+        for (theirs, ours) in [
+            ("Unsupported SQL type BIGNT", "there is no type BIGNT: did you mean BIGINT?"),
+            (
+                "failed to coerce arguments to satisfy a call to 'to_char' function: coercion from Float64 to the \
+                 signature OneOf(Exact(Date32)) failed",
+                "`to_char` does not take Float64: CAST it",
+            ),
+            ("Something else", "something else"),
+        ] {
+            assert_eq!(in_our_words(theirs), ours);
+        }
+    }
 }

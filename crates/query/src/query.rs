@@ -19,8 +19,8 @@ use crate::engine::Engine;
 use crate::failure::ScoreError;
 use crate::failure::{Failure, Reason, RowFailure};
 use crate::features::Features;
-use crate::function::{ModelFunction, calls};
-use crate::parse::{Names, parse};
+use crate::function::{ModelFunction, calls, versions};
+use crate::parse::{Names, fill_versions, parse};
 use crate::rows::{Rows, with_row};
 use crate::scope::{QueryScope, analyse};
 use crate::slot::{RunState, TableSlot};
@@ -84,7 +84,8 @@ impl Query {
         let sql_functions = plan::sql_functions();
         let words = sql_functions.names.union(&sql_functions.volatile).cloned().collect();
         let (calls, absent) = calls(models, &words)?;
-        let model_names: BTreeSet<String> = calls.keys().cloned().collect();
+        let versions = versions(models);
+        let model_names: BTreeSet<String> = calls.keys().chain(versions.keys()).cloned().collect();
 
         check_columns(&input.table, &input.schema)?;
         let mut slots = vec![(input.table.clone(), TableSlot::new(Arc::clone(&input.schema), Vec::new()))];
@@ -108,6 +109,7 @@ impl Query {
             absent,
         };
         let mut statement = parse(sql, &names)?;
+        fill_versions(&mut statement, &versions)?;
 
         let mut functions = clock::functions(&run);
         functions.extend(
@@ -182,7 +184,7 @@ impl Query {
         let Some((schema, slot)) = self.tables.get(name) else {
             let tables: Vec<String> = self.tables.keys().cloned().collect();
             let nearest = crate::parse::nearest(name, tables.iter().map(String::as_str));
-            return Err(Error::UnknownTable { table: name.to_owned(), nearest, tables });
+            return Err(Error::UnknownTable { line: 0, position: 0, table: name.to_owned(), nearest, tables });
         };
         check_batches(name, schema, &batches)?;
         slot.put(batches);

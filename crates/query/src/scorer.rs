@@ -28,6 +28,11 @@ pub trait Scorer: Send + Sync {
         Role::Model
     }
 
+    /// The SHA-256 of the file that it was read from, in hexadecimal, where it has one.
+    fn sha256(&self) -> Option<&str> {
+        None
+    }
+
     /// The model's inputs and outputs; the same at every call.
     fn signature(&self) -> &Signature;
 

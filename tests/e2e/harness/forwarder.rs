@@ -40,6 +40,11 @@ impl Forwarder {
         Forwarder { port, cut, open }
     }
 
+    /// The port's own address.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
     /// A URL of the service, by way of the port.
     pub(crate) fn url(&self, url: &str) -> String {
         let (before, rest) = url.split_once('@').unwrap();

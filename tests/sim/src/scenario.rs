@@ -42,6 +42,8 @@ pub(crate) struct Report {
     pub(crate) kills: u64,
     pub(crate) commits: u64,
     pub(crate) rows: u64,
+    /// The most bytes that were under way in a worker.
+    pub(crate) most: usize,
     /// What happened, and how often: edits, and stops that asked a person.
     pub(crate) happened: BTreeMap<&'static str, u32>,
 }
@@ -110,6 +112,12 @@ struct Driver {
     all_new: bool,
     /// Whether a person gave records up.
     gave_up: bool,
+    /// Whether sinks have different histories: one was out, or lost what it had.
+    differ: bool,
+    /// Whether nothing is edited but which sinks there are.
+    churn: bool,
+    /// The most bytes that were under way.
+    most: usize,
     /// How often the file of before was run because of batches that today's cannot make.
     going_back: u32,
     /// Whether that is what runs.
@@ -141,9 +149,10 @@ impl Driver {
         let limits = Limits {
             rows: if exhaustive { 8 } else { random.usize(4..14) },
             bytes: 1 << 20,
-            window: random.usize(60..400),
+            window: random.usize(3_000..30_000),
             slice: random.usize(2..5),
         };
+        let churn = !exhaustive && scope == Scope::Record && random.u8(..4) == 0;
         let mut driver = Driver {
             sim: Sim::new(world),
             edition: Edition { recipe: "q0".into(), columns: COLUMNS.to_vec(), scope, model: 0, sinks: Vec::new() },
@@ -159,6 +168,9 @@ impl Driver {
             exhaustive,
             all_new: false,
             gave_up: false,
+            differ: false,
+            churn,
+            most: 0,
             going_back: 0,
             is_back: false,
             turned: false,
@@ -166,6 +178,7 @@ impl Driver {
         };
         let kinds = match exhaustive {
             true => vec![Kind::Compare, Kind::Fence, Kind::Log],
+            false if churn => (0..4).map(|_| driver.kind()).collect(),
             false => (0..driver.random.usize(1..4)).map(|_| driver.kind()).collect(),
         };
         for kind in kinds {
@@ -206,6 +219,7 @@ impl Driver {
         let edition = self.edition.clone();
         self.sim.with(|world| {
             world.editions.entry(edition.recipe.clone()).or_insert_with(|| edition.clone());
+            world.checker.other_scopes |= edition.scope != Scope::Record;
             world.checker.whole_batches |= edition.scope == Scope::Batch;
             world.checker.sinks = edition.sinks.iter().map(|sink| (sink.target, sink.name.clone())).collect();
             world.checker.backfill =
@@ -248,6 +262,7 @@ impl Driver {
             kills: world.kills,
             commits: world.checker.commits,
             rows: world.checker.rows,
+            most: self.most,
             happened: self.happened,
         })
     }
@@ -367,7 +382,21 @@ impl Driver {
 
     /// Lives of one edition. Returns what a person is asked, if anything.
     async fn era(&mut self, until: Until, faults: Faults) -> Option<StageError> {
-        self.sim.with(|world| world.faults = faults);
+        // While what was renamed or deleted is not what is stored, a start asks.
+        let asks = |expected: &Expected| match expected {
+            Expected::Renamed { target, .. } | Expected::Deleted { target, .. } => {
+                self.edition.sinks.iter().any(|sink| sink.target == *target)
+            }
+            Expected::Truncated => false,
+        };
+        let asks = self.expected.iter().any(asks);
+        self.sim.with(|world| {
+            world.faults = faults;
+            world.era = world.lives.len();
+            if !asks {
+                world.mark_anew();
+            }
+        });
         let failing = faults.errors > 0;
         let intruder = failing && self.random.u8(..10) == 0;
         let count = if self.one_worker() { 1 + usize::from(intruder) } else { self.workers };
@@ -449,6 +478,7 @@ impl Driver {
                     }
                 }
             }
+            self.check_bounds(&running);
             if failing {
                 self.trouble(&mut running);
             }
@@ -457,6 +487,20 @@ impl Driver {
         self.stop(running, gently).await;
         self.all_new = false;
         asked
+    }
+
+    /// What is under way fits into the window, but for one batch that is larger.
+    fn check_bounds(&mut self, running: &[Option<Running>]) {
+        for worker in running.iter().flatten() {
+            let report = worker.stats.monitor.report();
+            self.most = self.most.max(report.bytes);
+            if report.bytes > self.limits.window {
+                self.violated(format!(
+                    "11: {} bytes of {} batches are under way, and the window has {}",
+                    report.bytes, report.batches, self.limits.window
+                ));
+            }
+        }
     }
 
     /// What happens to workers and services while they run.
@@ -576,8 +620,10 @@ impl Driver {
             for (index, entry) in &now {
                 let from = then.get(index).map_or(entry.begin, |then| then.next);
                 world.checker.replanned(*index, from, entry.next);
+                world.anew(*index, from, entry.next);
                 world.checker.forget(target, *index, from);
             }
+            world.checker.lost.insert(target, world.lives.len());
             // Whoever is about to commit there does it no more.
             world.transactions.retain(|_, transaction| transaction.target != target);
             world.targets[target].restore(&backup);
@@ -586,6 +632,7 @@ impl Driver {
         });
         if lost {
             self.count("a sink loses commits");
+            self.differ = true;
         }
     }
 
@@ -593,7 +640,11 @@ impl Driver {
         let results: Vec<usize> =
             (0..self.edition.sinks.len()).filter(|at| self.edition.sinks[*at].input != Input::DeadLetters).collect();
         let one = results[self.random.usize(..results.len())];
-        match self.random.u8(..13) {
+        let what = match self.churn {
+            true => [0, 3, 3, 4, 4, 4][self.random.usize(..6)],
+            false => self.random.u8(..13),
+        };
+        match what {
             0 | 1 => {
                 self.count("sinks are reordered");
                 self.random.shuffle(&mut self.edition.sinks);
@@ -621,6 +672,7 @@ impl Driver {
                 self.count("a sink comes again");
                 let sink = self.removed.remove(self.random.usize(..self.removed.len()));
                 self.come_again(&sink);
+                self.differ = true;
                 let at = self.random.usize(..results.len() + 1);
                 self.edition.sinks.insert(at, sink);
                 self.recipe();
@@ -783,7 +835,7 @@ impl Driver {
             self.give_batch_up(text);
             return true;
         }
-        if self.gave_up && text.contains("no batch leads from") {
+        if (self.gave_up || self.differ) && text.contains("no batch leads from") {
             *self.happened.entry("asked: no batch leads on").or_default() += 1;
             self.move_to_one_place();
             return true;
@@ -934,7 +986,7 @@ impl Driver {
     }
 
     async fn lives(&mut self) {
-        for _ in 0..self.random.usize(2..6) {
+        for _ in 0..self.random.usize(if self.churn { 4..9 } else { 2..6 }) {
             let faults = Faults {
                 errors: self.random.u32(12..80),
                 kills: self.random.u32(150..800),

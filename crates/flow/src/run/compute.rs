@@ -96,7 +96,7 @@ pub(super) struct Computed {
 }
 
 impl Stages {
-    /// What rows depend on, of the query or of a sink's own: the most of them.
+    /// The most that any row depends on, in the query or in a sink's own.
     pub(super) fn scope(&self) -> Scope {
         let views = self.views.iter().flatten().map(|view| view.scope());
         views.fold(self.query.scope(), Scope::max)

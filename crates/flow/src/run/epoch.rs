@@ -81,6 +81,7 @@ impl Epoch<'_> {
             positions: Positions::new(start.next.clone()),
             stats: self.stats.clone(),
             waiting: sinks.iter().map(|_| AtomicU64::new(0)).collect(),
+            under_way: AtomicU64::new(0),
             stop: CancellationToken::new(),
         });
         let housekeeping = self.source.housekeeping();
@@ -124,7 +125,7 @@ impl Epoch<'_> {
         housekeeping::commit(&*housekeeping, &shared, &note).await;
         let outcome = kept.and(outcome);
         let ended = match (joined, outcome) {
-            // The assignment is void: a sink that was cut short, or fenced by the next owner, is no news.
+            // The assignment is void: a sink that was cut short, or fenced by the next owner, need not be told.
             (Err(error), Ok(end @ (EpochEnd::Revoked | EpochEnd::Assigned(_))))
                 if matches!(error.fault, Fault::Unavailable | Fault::Fenced) =>
             {

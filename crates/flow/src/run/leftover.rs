@@ -53,7 +53,8 @@ impl Leftover {
             // What was kept last comes first: the sinks that were there then agreed on it. What was kept earlier is of a
             // sink that was out since, or that lost what it had. A batch that is made again is kept anew, so that the time
             // of the batch would not tell.
-            parts.sort_by_key(|part| std::cmp::Reverse((part.kept, part.time)));
+            let by_time = is_broken(BrokenStep::PlansCountByTheirTime);
+            parts.sort_by_key(|part| std::cmp::Reverse((if by_time { 0 } else { part.kept }, part.time)));
             let mut chosen: BTreeMap<i64, &PlanPart> = BTreeMap::new();
             for part in parts {
                 let before = chosen.range(..part.range.to).next_back();
@@ -100,8 +101,13 @@ impl Leftover {
 
     /// The earliest plan all of whose parts come next, and what became of its other parts; `None` while what lies below
     /// some of them is not done. `at`: the next offset that no batch has yet. `waits`: partitions of which nothing may
-    /// come yet.
-    pub(super) fn next(&mut self, at: &BTreeMap<Partition, i64>, waits: &BTreeSet<Partition>) -> Option<(Plan, Parts)> {
+    /// come yet. `stuck`: nothing but a plan in parts can come next.
+    pub(super) fn next(
+        &mut self,
+        at: &BTreeMap<Partition, i64>,
+        waits: &BTreeSet<Partition>,
+        stuck: bool,
+    ) -> Option<(Plan, Parts)> {
         let at = |partition: &Partition| at.get(partition).copied().unwrap_or(i64::MAX);
         let done: Vec<Partition> = self.pending.keys().cloned().collect();
         for partition in done {
@@ -122,7 +128,7 @@ impl Leftover {
         }
         let whole = ready.iter().find(|(name, at)| self.waiting.get(*name).is_some_and(|all| *all == at.len()));
         // Plans that wait for each other are of sinks whose histories differ: they are replayed in parts.
-        let (_, partitions) = whole.or_else(|| if gaps { None } else { ready.iter().next() })?;
+        let (_, partitions) = whole.or_else(|| if gaps && !stuck { None } else { ready.iter().next() })?;
         let parts: Vec<PlanPart> = partitions.clone().iter().filter_map(|partition| self.pop(partition)).collect();
         let found = match self.all.get(&name(parts.first()?)) {
             Some((all, _)) if *all == parts.len() => Parts::All,
@@ -132,7 +138,7 @@ impl Leftover {
         Some((Plan::assemble(parts).into_iter().next()?, found))
     }
 
-    /// Gives the part up that comes next in some partition.
+    /// Gives up the part that comes next in some partition.
     pub(super) fn forget(&mut self) {
         if let Some(partition) = self.pending.keys().next().cloned() {
             self.pop(&partition);
@@ -182,7 +188,7 @@ mod tests {
         let sinks = [a, held(13, Vec::new()), own];
         let mut leftover = Leftover::new(&sinks, &BTreeMap::from([(partition(), 13)]), &[]);
         let names = [13, 19].map(|at| {
-            let (plan, parts) = leftover.next(&BTreeMap::from([(partition(), at)]), &BTreeSet::new()).unwrap();
+            let (plan, parts) = leftover.next(&BTreeMap::from([(partition(), at)]), &BTreeSet::new(), false).unwrap();
             (plan.id, parts)
         });
         assert_eq!(names, [("old".to_owned(), Parts::All), ("newer".to_owned(), Parts::All)]);

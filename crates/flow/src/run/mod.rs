@@ -4,6 +4,7 @@
 //! then batches flow until the assignment changes, a sink is fenced, or the worker is told to stop. Whatever happens,
 //! the next epoch begins from what the sinks say; nothing is patched up in between.
 
+mod bad_share;
 mod batches;
 mod collected;
 mod collector;
@@ -29,7 +30,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 pub use compute::{DecodeKeys, Keys, Rows, StageFactory, Stages, records_schema};
 pub use progress::{Snapshot, Stats};
@@ -62,6 +63,9 @@ pub enum OnBadRecord {
     Continue,
     /// Stop before the batch that holds it is written.
     Stop,
+    /// Go on as long as they are few: stop before the batch is written by which more than this many of a million of the
+    /// latest records are bad.
+    StopAbove(u32),
 }
 
 /// How a worker runs.
@@ -86,7 +90,7 @@ pub struct Settings {
     pub sliced: bool,
 }
 
-/// Whether a start would ask where positions are, for who only looks: as far as that can be told without an assignment.
+/// For a look only: whether a start would ask where positions are, as far as can be told without an assignment.
 ///
 /// # Errors
 /// [`Fault::State`]: what a start would stop with; and those of the services.
@@ -131,7 +135,7 @@ impl Worker {
         let mut assigned = None;
         let mut at_begin = None;
         let outcome = loop {
-            // Before the first assignment is heard of: what comes later is new.
+            // Before the first assignment: partitions that come later are new.
             let at_begin = match at_begin {
                 Some(count) => count,
                 None => match self.source.partitions().await {
@@ -139,7 +143,7 @@ impl Worker {
                     // Told to stop before anything began.
                     Err(error) if error.fault == Fault::Unavailable && shutdown.is_cancelled() => break Ok(()),
                     Err(error) if error.fault == Fault::Unavailable => {
-                        warn!(worker = self.settings.worker, "{error}: trying again");
+                        debug!(worker = self.settings.worker, "{error}: trying again");
                         self.stats.monitor.away(&error.message);
                         tokio::time::sleep(AGAIN).await;
                         continue;
@@ -153,7 +157,7 @@ impl Worker {
                     Ok(Some(partitions)) => partitions,
                     Ok(None) => break Ok(()),
                     Err(error) if error.fault == Fault::Unavailable => {
-                        warn!(worker = self.settings.worker, "{error}: trying again");
+                        debug!(worker = self.settings.worker, "{error}: trying again");
                         self.stats.monitor.away(&error.message);
                         tokio::time::sleep(AGAIN).await;
                         continue;
@@ -193,7 +197,7 @@ impl Worker {
                     assigned = self.still(partitions).await;
                 }
                 Err(error) if error.fault == Fault::Unavailable && !shutdown.is_cancelled() => {
-                    warn!(worker = self.settings.worker, "{error}: trying again");
+                    debug!(worker = self.settings.worker, "{error}: trying again");
                     self.stats.monitor.away(&error.message);
                     tokio::time::sleep(AGAIN).await;
                     // Partitions that are another's by now are not claimed: that would fence it off.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tracing::warn;
 
+use super::bad_share::BadShare;
 use super::compute::{SinkShape, StageFactory, Stages};
 use super::output::Output;
 use super::progress::Stats;
@@ -32,6 +33,7 @@ pub(super) struct Operators<'a> {
     stages_by_recipe: BTreeMap<Recipe, CachedStages>,
     shapes: Vec<SinkShape>,
     dead_letters: bool,
+    share: BadShare,
     stats: Arc<Stats>,
 }
 
@@ -43,7 +45,15 @@ impl<'a> Operators<'a> {
         stats: Arc<Stats>,
     ) -> Self {
         let dead_letters = shapes.iter().any(SinkShape::takes_dead_letters);
-        Operators { factory, settings, stages_by_recipe: BTreeMap::new(), shapes, dead_letters, stats }
+        Operators {
+            factory,
+            settings,
+            stages_by_recipe: BTreeMap::new(),
+            shapes,
+            dead_letters,
+            share: BadShare::default(),
+            stats,
+        }
     }
 
     /// What rows of a recipe depend on.
@@ -127,7 +137,7 @@ impl<'a> Operators<'a> {
                 ))
                 .remedy(format!(
                     "`foretell positions set PIPELINE --sink {} --partition {} --offset {}` moves it to the batch's end, \
-                     with {} to its begin",
+                     with {} to its beginning",
                     self.shapes[sink].name, cut.partition, cut.to, cut.from
                 )));
             }
@@ -162,7 +172,23 @@ impl<'a> Operators<'a> {
         records: &Records,
         source: &mut dyn Source,
     ) -> Result<(), StageError> {
+        let above = match self.settings.on_bad_record {
+            OnBadRecord::StopAbove(most) => self.share.add(bad.len(), records.len(), most),
+            OnBadRecord::Continue | OnBadRecord::Stop => None,
+        };
         let Some(first) = bad.first() else { return Ok(()) };
+        if let Some((count, of)) = above {
+            let message = format!(
+                "{count} of the latest {of} records are bad, which is more than `stop_above` allows; of this batch the \
+                 first is {}: {}: {}",
+                place(first, records, source).await?,
+                first.stage,
+                first.reason
+            );
+            return Err(StageError::state(message).remedy(
+                "nothing of this batch is stored: mend what writes the records, or the query, and start again",
+            ));
+        }
         if self.settings.on_bad_record == OnBadRecord::Stop {
             let place = place(first, records, source).await?;
             return Err(StageError::state(format!("{place}: {}: {}", first.stage, first.reason))

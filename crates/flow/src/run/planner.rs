@@ -31,8 +31,8 @@ pub(super) struct Planner<'a> {
 impl Planner<'_> {
     /// The plan to make again next, and what became of its other parts.
     pub(super) fn next_leftover(&mut self) -> Option<(Plan, Parts)> {
-        let waits = self.waits();
-        let (mut plan, parts) = self.leftover.next(&self.at, &waits)?;
+        let (waits, stuck) = (self.waits(), self.is_stuck());
+        let (mut plan, parts) = self.leftover.next(&self.at, &waits, stuck)?;
         if is_broken(BrokenStep::ReplaysHaveANewTime) {
             plan.time = self.begin().time;
         }
@@ -70,7 +70,7 @@ impl Planner<'_> {
         caps
     }
 
-    /// Whether a sink is in the middle of a range: its history is another one than that of who kept the plan.
+    /// Whether a sink is in the middle of a range: its history differs from that of the sink that kept the plan.
     pub(super) fn cuts(&self, range: &Range) -> bool {
         let next = self.next.iter().filter_map(|next| next.get(&range.partition));
         next.into_iter().any(|next| range.from < *next && *next < range.to)
@@ -106,7 +106,7 @@ impl Planner<'_> {
     pub(super) fn begin(&mut self) -> Plan {
         self.last_time = self.clock.now().max(self.last_time + 1);
         Plan {
-            // A clock that goes back gives a time again, which may be that of a plan that one sink alone has kept.
+            // A clock that goes back repeats times, and a plan that only one sink has kept may have this one.
             id: format!("{}-{:x}-{}", self.settings.worker, self.begun, self.last_time),
             time: self.last_time,
             recipe: self.factory.recipe(),

@@ -25,7 +25,7 @@ pub(super) enum EpochEnd {
 /// What a replay reads too far is kept up to this many bytes; of partitions that go beyond it, it is read again.
 const AHEAD: usize = 16 << 20;
 
-/// A source with what was read too far, and the offsets beyond which nothing is wanted yet.
+/// A source, what was read too far from it, and the offsets beyond which nothing is wanted yet.
 pub(super) struct Reader<'a> {
     source: &'a mut dyn Source,
     /// The next offset of each partition: what is below it was handed out, or waits in `ahead`.
@@ -36,7 +36,7 @@ pub(super) struct Reader<'a> {
     caps: BTreeMap<Partition, i64>,
     /// What of `ahead` lies beyond the caps.
     beyond: VecDeque<Chunk>,
-    /// Partitions of which something was dropped: they are sought again, at `read`, before they are read on.
+    /// Partitions from which records were dropped: they are sought again, to `read`, before more is read.
     dropped: BTreeSet<Partition>,
 }
 
@@ -157,7 +157,7 @@ impl<'a> Reader<'a> {
         chunk
     }
 
-    /// Reads partitions on of which something was dropped.
+    /// Seeks the partitions from which records were dropped.
     async fn resume(&mut self, wanted: impl Fn(&Self, &Partition) -> bool) -> Result<(), StageError> {
         let again = self.dropped.iter().filter(|partition| wanted(self, partition));
         let again: Vec<Position> =
@@ -201,7 +201,10 @@ impl<'a> Reader<'a> {
                     let lacks = |range: &Range| replay.reached[&range.partition] < range.to;
                     self.resume(|_, partition| replay.ranges.iter().any(|r| r.partition == *partition && lacks(r)))
                         .await?;
-                    match self.source.next(demand).await? {
+                    // No more than the plan needs: what is beyond it would be cut again for each of many small plans.
+                    let lacking: i64 = replay.ranges.iter().map(|r| (r.to - replay.reached[&r.partition]).max(0)).sum();
+                    let rows = usize::try_from(lacking).unwrap_or(usize::MAX).clamp(1, demand.rows.max(1));
+                    match self.source.next(Demand { rows, ..demand }).await? {
                         Event::Records(chunk) => {
                             let known = |partition: &Partition| (!self.dropped.contains(partition)).then_some(i64::MAX);
                             let (chunk, _) = split(chunk, known);

@@ -11,7 +11,7 @@ use crate::Demand;
 pub enum Trigger {
     /// As soon as there is work.
     Continuous,
-    /// Every so often; when a batch takes longer, the next begins at once and nothing piles up.
+    /// At this interval; when a batch takes longer, the next one begins at once and nothing piles up.
     Every(Duration),
     /// Takes what is there at the start, then stops.
     AvailableNow,
@@ -24,7 +24,8 @@ pub struct Limits {
     pub rows: usize,
     /// Bytes of keys and values in a batch.
     pub bytes: usize,
-    /// Bytes of batches under way; a full window pauses the source.
+    /// Bytes of batches under way: their records, the rows made of them, and some for each batch itself. A full window
+    /// pauses the source.
     pub window: usize,
     /// Records in a slice, where batches are sliced; a few more where they come in other portions.
     pub slice: usize,

@@ -470,7 +470,7 @@ pub(crate) fn worker_of(world: &mut World, today: &Edition, editions: &[Edition]
             pipeline: "p".into(),
             worker: "0".into(),
             trigger,
-            limits: Limits { rows: 40, bytes: 1 << 20, window: 400, slice: 7 },
+            limits: Limits { rows: 40, bytes: 1 << 20, window: 12_000, slice: 7 },
             on_bad_record: OnBadRecord::Continue,
             known_topics: HashSet::new(),
             exclusive,

@@ -2,15 +2,15 @@
 
 use std::fmt::Display;
 use std::io::Write as _;
-use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use foretell_flow::Sharing;
+use foretell_flow::{Sharing, Source};
 use serde_json::{Map, Value, json};
 
+use super::pipeline::PipelineArgs;
 use crate::pipeline::{EncodingFacts, Pipeline};
-use crate::pipeline_file::{FileError, PipelineFile};
+use crate::pipeline_file::{FileError, FileErrors, Wrong};
 use crate::terminal::println;
 
 /// Check a pipeline: its file, models, queries and every service it needs; move nothing
@@ -18,15 +18,18 @@ use crate::terminal::println;
 #[command(after_help = "Examples:
   foretell check pipeline.yaml
   DATABASE_URL=mysql://… foretell check pipeline.yaml && foretell run pipeline.yaml
-  foretell check --offline --json pipeline.yaml")]
+  foretell check --offline --json pipeline.yaml
+  foretell check pipeline.yaml --set source.kafka.topic=orders
+
+All mistakes are told at once, a line each: those of the file first, and those of the services where the file has none.")]
 pub(crate) struct CheckArgs {
-    /// The pipeline file
-    pipeline: PathBuf,
+    #[command(flatten)]
+    pipeline: PipelineArgs,
     /// Reach no service: only the file, the models, tables in files and the query are checked. A file source without
     /// `decode` is still looked at
     #[arg(long)]
     offline: bool,
-    /// Print JSON: what was found, or the error with its line
+    /// Print JSON: what was found, or the errors with their lines
     #[arg(long)]
     json: bool,
 }
@@ -38,21 +41,26 @@ pub(crate) async fn run(args: CheckArgs) -> Result<()> {
     if args.json {
         report.members.insert("ok".to_string(), Value::from(outcome.is_ok()));
         if let Err(error) = &outcome {
-            report.members.insert("error".to_string(), described(error));
+            let errors = described(error);
+            report.members.insert("error".to_string(), errors.first().cloned().unwrap_or_default());
+            report.members.insert("errors".to_string(), Value::from(errors));
         }
         std::io::stdout().write_all(format!("{:#}\n", Value::Object(report.members)).as_bytes())?;
     }
     outcome
 }
 
-/// An error by its parts, where it is one of the pipeline file.
-fn described(error: &anyhow::Error) -> Value {
-    match error.downcast_ref::<FileError>() {
-        Some(FileError { file, line, path, message, remedy }) => {
-            json!({ "file": file, "line": line, "path": path, "message": message, "remedy": remedy })
-        }
-        None => json!({ "message": format!("{error:#}") }),
+/// Errors by their parts, where they are those of the pipeline file.
+fn described(error: &anyhow::Error) -> Vec<Value> {
+    let parts = |error: &FileError| {
+        let FileError { file, line, column, path, message, remedy, away: _ } = error;
+        json!({ "file": file, "line": line, "column": column, "path": path, "message": message, "remedy": remedy })
+    };
+    if let Some(errors) = error.downcast_ref::<FileErrors>() {
+        return errors.0.iter().map(parts).collect();
     }
+    let one = error.downcast_ref::<FileError>().map(parts);
+    vec![one.unwrap_or_else(|| json!({ "message": format!("{error:#}") }))]
 }
 
 /// What was found so far: printed as it is found, or kept as JSON.
@@ -75,7 +83,7 @@ impl Report {
 }
 
 async fn check(args: &CheckArgs, report: &mut Report) -> Result<()> {
-    let file = PipelineFile::load(&args.pipeline)?;
+    let file = args.pipeline.load()?;
     if let Some(table) = file.tables.iter().find(|table| args.offline && table.kind != "file") {
         let remedy = "leave `--offline` out, or try the query with a file in its place";
         return Err(file.error(&["tables", &table.name], "`--offline` does not reach a database", remedy).into());
@@ -92,6 +100,7 @@ async fn check(args: &CheckArgs, report: &mut Report) -> Result<()> {
             let class = model.model.describe().root.class.clone();
             report.line("model", format!("{}: {class} ({})", entry.name, &sha256[..12]));
             report.line("", format!("{} features: {names}", signature.inputs.len()));
+            model.model.describe().notes.iter().for_each(|note| report.line("", format!("note: {note}")));
             models.push(json!({
                 "name": entry.name, "class": class, "sha256": sha256, "inputs": signature.inputs.len(),
                 "names": signature.names(),
@@ -123,24 +132,13 @@ async fn check(args: &CheckArgs, report: &mut Report) -> Result<()> {
         report.line("ok", "as far as can be said without reaching a service");
         return Ok(());
     }
-    let mut source = pipeline.look_at_source("check").await?;
-    report.line("source", file.source.settings.describe());
-    report.member("source", json!({ "kind": file.source.kind, "description": file.source.settings.describe() }));
-    for line in pipeline.report().await? {
-        report.line("", line);
-    }
-    for line in pipeline.try_out().await? {
-        report.line("", line);
-    }
-    if let Some(from) = &pipeline.inferred {
-        report.line(
-            "decode",
-            format!("{}: {} (from {from})", pipeline.decode.kind, columns_of(&pipeline.decode.settings)),
-        );
-    }
-    let (mut sinks, mut told) = (Vec::new(), Vec::new());
+    let mut wrong = Wrong::default();
+    let source = wrong.keep_any(source(&pipeline, report).await)?;
+    let mut sinks = Vec::new();
+    let mut told = Vec::new();
     for (index, sink) in pipeline.sinks().iter().enumerate() {
-        sinks.push(pipeline.open_sink(index, "check").await?);
+        let Some(open) = wrong.keep_any(pipeline.open_sink(index, "check").await)? else { continue };
+        sinks.push(open);
         let traits = sink.settings.traits();
         let promise = match (traits.keeps_positions, file.source.settings.replays()) {
             (true, true) => "exactly once",
@@ -157,11 +155,35 @@ async fn check(args: &CheckArgs, report: &mut Report) -> Result<()> {
         report.line("sink", format!("{}: {} ({promise}{sharing})", sink.name, sink.settings.describe()));
     }
     report.member("sinks", Value::from(told));
+    wrong.none()?;
     pipeline.check_state().await?;
     pipeline.recall(&mut sinks).await?;
-    foretell_flow::check_positions(&file.name, &mut *source, &mut sinks).await?;
-    report.line("ok", format!("nothing moved; `foretell run {}` runs it", args.pipeline.display()));
+    if let Some(mut source) = source {
+        foretell_flow::check_positions(&file.name, &mut *source, &mut sinks).await?;
+    }
+    report.line("ok", format!("nothing moved; `foretell run {}` runs it", args.pipeline.pipeline.display()));
     Ok(())
+}
+
+/// Looks at the source, and at the first records that it has.
+async fn source(pipeline: &Pipeline, report: &mut Report) -> Result<Box<dyn Source>> {
+    let file = &pipeline.file;
+    let source = pipeline.look_at_source("check").await?;
+    report.line("source", file.source.settings.describe());
+    report.member("source", json!({ "kind": file.source.kind, "description": file.source.settings.describe() }));
+    for line in pipeline.report().await? {
+        report.line("", line);
+    }
+    for line in pipeline.try_out().await? {
+        report.line("", line);
+    }
+    if let Some(from) = &pipeline.inferred {
+        report.line(
+            "decode",
+            format!("{}: {} (from {from})", pipeline.decode.kind, columns_of(&pipeline.decode.settings)),
+        );
+    }
+    Ok(source)
 }
 
 /// A column's type, alone or among its details.

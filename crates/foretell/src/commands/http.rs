@@ -9,7 +9,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::pipeline::Pipeline;
+use crate::pipeline::{LoadedModel, Pipeline};
+use crate::serving::{Served, Serving};
 
 /// An answer that is under way when the pipeline has ended gets this long.
 const LAST: Duration = Duration::from_secs(1);
@@ -17,6 +18,7 @@ const LAST: Duration = Duration::from_secs(1);
 /// The server of a pipeline, or nothing where its file has no `http`.
 pub(crate) struct Server {
     pub(crate) telemetry: Arc<Telemetry>,
+    serving: Arc<Serving>,
     stop: CancellationToken,
     task: Option<JoinHandle<()>>,
 }
@@ -28,6 +30,10 @@ impl Server {
     /// The address cannot be listened on.
     pub(crate) async fn start(pipeline: &Pipeline, shutdown: &CancellationToken) -> Result<Server> {
         let telemetry = Telemetry::new(facts(pipeline));
+        let serving = Arc::new(Serving::default());
+        for (name, (sha256, model)) in &pipeline.models {
+            serving.put(name, Served { sha256: sha256.clone(), model: model.clone() });
+        }
         let stop = CancellationToken::new();
         let mut task = None;
         if let Some(settings) = &pipeline.file.http {
@@ -36,7 +42,7 @@ impl Server {
                 pipeline.file.error(&["http", "listen"], message, "another address or port: `listen: 127.0.0.1:PORT`")
             })?;
             let address = listener.local_addr()?;
-            info!(pipeline = pipeline.file.name, %address, "http: metrics, health and a page");
+            info!(%address, "http: metrics, health and a page");
             let (told, ended, shutdown) = (telemetry.clone(), stop.clone(), shutdown.clone());
             tokio::spawn(async move {
                 tokio::select! {
@@ -44,14 +50,25 @@ impl Server {
                     () = ended.cancelled() => {}
                 }
             });
-            let serving = foretell_http::serve(listener, telemetry.clone(), stop.clone());
+            let scoring = settings.predict.then(|| serving.clone() as Arc<dyn foretell_http::Scoring>);
+            let answering = foretell_http::serve(listener, telemetry.clone(), scoring, stop.clone());
             task = Some(tokio::spawn(async move {
-                if let Err(error) = serving.await {
+                if let Err(error) = answering.await {
                     warn!("http: no more connections are accepted: {error}; the pipeline goes on");
                 }
             }));
         }
-        Ok(Server { telemetry, stop, task })
+        Ok(Server { telemetry, serving, stop, task })
+    }
+
+    /// What hears of a model that is read from another file.
+    pub(crate) fn renews(&self) -> impl Fn(&str, &Arc<LoadedModel>) + Clone + Send + Sync + 'static {
+        let (telemetry, serving) = (self.telemetry.clone(), self.serving.clone());
+        move |name, model| {
+            let sha256 = model.model.describe().sha256.clone();
+            telemetry.renew_model(name, &model.model.describe().root.class, &sha256);
+            serving.put(name, Served { sha256, model: model.clone() });
+        }
     }
 
     /// Finishes the answers that are under way.

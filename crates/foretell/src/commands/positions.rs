@@ -1,14 +1,14 @@
 //! `foretell positions`: what each sink holds, and the remedy of every loud stop.
 
 use std::io::{BufRead, IsTerminal, Write};
-use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use foretell_flow::{Partition, Position, Reset};
 
+use super::pipeline::PipelineArgs;
 use crate::pipeline::Pipeline;
-use crate::pipeline_file::{PipelineFile, list};
+use crate::pipeline_file::list;
 use crate::terminal::println;
 
 /// Show or change how far each sink has got
@@ -32,41 +32,41 @@ pub(crate) struct PositionsArgs {
 enum PositionsCommand {
     /// What each sink holds, beside what the log has
     Show {
-        /// The pipeline file
-        pipeline: PathBuf,
+        #[command(flatten)]
+        pipeline: PipelineArgs,
     },
     /// Move a partition's position: what is before it counts as done, what is after it comes (again)
     Set {
-        /// The pipeline file
-        pipeline: PathBuf,
+        #[command(flatten)]
+        pipeline: PipelineArgs,
         /// The partition, e.g. `Pdata[2]`
         #[arg(long, value_parser = partition)]
         partition: Partition,
         /// The next offset to read
         #[arg(long, value_parser = clap::value_parser!(i64).range(0..))]
         offset: i64,
-        /// Only in this sink; in all where it is not given
+        /// Only in this sink; by default in all
         #[arg(long)]
         sink: Option<String>,
     },
     /// Forget positions: the next start begins as a new pipeline would, so that rows which are stored come again
     Forget {
-        /// The pipeline file
-        pipeline: PathBuf,
+        #[command(flatten)]
+        pipeline: PipelineArgs,
         /// Only this partition, e.g. `Pdata[2]`
         #[arg(long, value_parser = partition)]
         partition: Option<Partition>,
         /// Only in this sink; in all where it is not given
         #[arg(long)]
         sink: Option<String>,
-        /// Ask nothing
+        /// Do not ask before forgetting
         #[arg(long)]
         yes: bool,
     },
     /// After a renaming: what is stored for a sink of the old name becomes that of the new one
     Adopt {
-        /// The pipeline file, with the new names
-        pipeline: PathBuf,
+        #[command(flatten)]
+        pipeline: PipelineArgs,
         /// The sink's name before; `PIPELINE/SINK` where the pipeline was renamed
         old: String,
         /// The sink's name in the file
@@ -85,9 +85,9 @@ fn partition(text: &str) -> Result<Partition, String> {
 
 pub(crate) async fn run(args: PositionsArgs) -> Result<()> {
     match args.command {
-        PositionsCommand::Show { pipeline } => show(open(pipeline).await?).await,
+        PositionsCommand::Show { pipeline } => show(pipeline.prepare().await?).await,
         PositionsCommand::Set { pipeline, partition, offset, sink } => {
-            let pipeline = open(pipeline).await?;
+            let pipeline = pipeline.prepare().await?;
             let mut source = pipeline.look_at_source("positions").await?;
             let bounds = source.bounds(std::slice::from_ref(&partition)).await?;
             let Some(bound) = bounds.into_iter().next() else { bail!("the source has no partition {partition}") };
@@ -98,19 +98,15 @@ pub(crate) async fn run(args: PositionsArgs) -> Result<()> {
             reset(&pipeline, sink.as_deref(), &Reset::Set { position, identity: bound.identity }).await
         }
         PositionsCommand::Forget { pipeline, partition, sink, yes } => {
-            let pipeline = open(pipeline).await?;
+            let pipeline = pipeline.prepare().await?;
             let sinks = chosen(&pipeline, sink.as_deref())?;
             if !yes {
                 confirm(&pipeline.file.name, partition.as_ref(), &sinks)?;
             }
             reset(&pipeline, sink.as_deref(), &Reset::Forget(partition)).await
         }
-        PositionsCommand::Adopt { pipeline, old, new } => adopt(&open(pipeline).await?, &old, &new).await,
+        PositionsCommand::Adopt { pipeline, old, new } => adopt(&pipeline.prepare().await?, &old, &new).await,
     }
-}
-
-async fn open(path: PathBuf) -> Result<Pipeline> {
-    Pipeline::prepare(PipelineFile::load(&path)?).await
 }
 
 async fn show(pipeline: Pipeline) -> Result<()> {

@@ -13,8 +13,9 @@ use foretell_flow::{Header, Records, RecordsBuilder};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::pipeline::PipelineArgs;
 use crate::pipeline::Pipeline;
-use crate::pipeline_file::{PipelineFile, read_yaml};
+use crate::pipeline_file::read_yaml;
 use crate::terminal::println;
 
 /// Test a pipeline: records in, the rows that you expect out, with no service
@@ -37,8 +38,8 @@ By default the tests are in the file beside it that ends in .tests.yaml (pipelin
 The rows are those of the query; `sinks: { NAME: [ROW..] }` are those of a sink's own. The exit code is 1 where a test \
 fails.")]
 pub(crate) struct TestArgs {
-    /// The pipeline file
-    pipeline: PathBuf,
+    #[command(flatten)]
+    pipeline: PipelineArgs,
     /// The tests
     tests: Option<PathBuf>,
     /// Run only the tests whose name contains this
@@ -92,14 +93,14 @@ const TOPIC: &str = "test";
 
 /// Runs the command.
 pub(crate) async fn run(args: TestArgs) -> Result<()> {
-    let path = args.tests.clone().unwrap_or_else(|| args.pipeline.with_extension("tests.yaml"));
+    let path = args.tests.clone().unwrap_or_else(|| args.pipeline.pipeline.with_extension("tests.yaml"));
     let tests = tests(&path)?;
     let chosen = |test: &&Test| args.only.as_ref().is_none_or(|only| test.name.contains(only.as_str()));
     let chosen: Vec<&Test> = tests.iter().filter(chosen).collect();
     if chosen.is_empty() {
         bail!("{}: no test is chosen, of {}", path.display(), tests.len());
     }
-    let pipeline = Pipeline::prepare(PipelineFile::load(&args.pipeline)?).await?;
+    let pipeline = args.pipeline.prepare().await?;
     let mut failed = 0;
     for test in &chosen {
         let wrong = differences(&pipeline, test)?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use foretell_connect::kind::DecodeSpec;
 use foretell_decode::MISSING;
+use foretell_flow::{Fault, StageError};
 use foretell_model::Model;
 
 use super::EncodingFacts;
@@ -13,9 +14,10 @@ use super::artifacts::sha256;
 use super::encoding::EncodingSpec;
 use super::functions::{self, Functions};
 use super::query::LoadedModel;
-use super::spec::ModelSpec;
+use super::spec::{ModelSpec, explains};
 use super::table::{self, TableVersion};
-use crate::pipeline_file::{EncodingEntry, FileError, Labels, ModelEntry, PipelineFile};
+use crate::model_file;
+use crate::pipeline_file::{EncodingEntry, FileError, Labels, ModelEntry, PipelineFile, Wrong};
 
 /// A model in memory, and what it was read from.
 pub(super) struct ModelOfFile {
@@ -32,25 +34,36 @@ pub(super) struct LoadedEncoding {
     pub(super) functions: Functions,
 }
 
-/// The models that the file names.
-pub(super) fn models(file: &PipelineFile) -> Result<BTreeMap<String, ModelOfFile>, FileError> {
-    file.models.iter().map(|entry| Ok((entry.name.clone(), load_model(file, entry)?))).collect()
+/// The models that the file names, as far as they can be read.
+pub(super) fn models(file: &PipelineFile, wrong: &mut Wrong) -> BTreeMap<String, ModelOfFile> {
+    let load = |entry: &ModelEntry| Ok((entry.name.clone(), load_model(file, entry)?));
+    wrong.keep_all(file.models.iter().map(load)).into_iter().collect()
 }
 
-/// The encodings that the file names, in its order.
-pub(super) fn encodings(file: &PipelineFile) -> Result<Vec<LoadedEncoding>, FileError> {
-    file.encodings.iter().map(|entry| load_encoding(file, entry)).collect()
+/// The encodings that the file names, in its order, as far as they can be read.
+pub(super) fn encodings(file: &PipelineFile, wrong: &mut Wrong) -> Vec<LoadedEncoding> {
+    wrong.keep_all(file.encodings.iter().map(|entry| load_encoding(file, entry)))
 }
 
-/// The reference tables that the file names, as they are now.
-pub(super) async fn tables(file: &PipelineFile) -> Result<BTreeMap<String, TableVersion>, FileError> {
+/// The reference tables that the file names, as they are now, as far as they can be read.
+pub(super) async fn tables(file: &PipelineFile, wrong: &mut Wrong) -> BTreeMap<String, TableVersion> {
     let mut tables = BTreeMap::new();
     for entry in &file.tables {
         let read = table::read(entry, &file.base).await;
-        let version = read.map_err(|e| file.error(&["tables", &entry.name], e.message, e.remedy))?;
-        tables.insert(entry.name.clone(), version);
+        let version = read.map_err(|error| error_at(file, &["tables", &entry.name], error));
+        tables.extend(wrong.keep(version).map(|version| (entry.name.clone(), version)));
     }
-    Ok(tables)
+    tables
+}
+
+/// A stage's error at its place in the file.
+pub(super) fn error_at(file: &PipelineFile, place: &[&str], error: StageError) -> FileError {
+    let away = error.fault == Fault::Unavailable;
+    let remedy = match error.remedy.as_str() {
+        "" if away => "is the service up, and its address right? `foretell run --wait 5m` waits for it".to_string(),
+        _ => error.remedy,
+    };
+    FileError { away, ..file.error(place, error.message, remedy) }
 }
 
 /// How values are decoded: what the file says, completed by what the source finds.
@@ -59,7 +72,7 @@ pub(super) async fn decode(file: &PipelineFile) -> Result<(DecodeSpec, Option<St
         return Ok((decode.clone(), None));
     }
     let inferred = file.source.settings.infer(&file.base, file.decode.as_ref()).await;
-    let inferred = inferred.map_err(|error| file.error(&["source", file.source.kind], error.message, error.remedy))?;
+    let inferred = inferred.map_err(|error| error_at(file, &["source", file.source.kind], error))?;
     Ok((inferred.decode, Some(inferred.from)))
 }
 
@@ -98,25 +111,41 @@ pub(super) fn keep_levels<'a>(decode: &mut DecodeSpec, models: impl Iterator<Ite
 fn load_model(file: &PipelineFile, entry: &ModelEntry) -> Result<ModelOfFile, FileError> {
     let place = ["models", &entry.name];
     let wrong = |message: String, remedy: &str| file.error(&place, message, remedy);
-    let shown = entry.file.display();
-    let (bytes, sha256) = read_pinned(file, &place, &entry.file, entry.settings.sha256.as_ref())?;
+    let shown = entry.files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join("+");
     let settings = &entry.settings;
+    let (mut all, mut beside) = (Vec::new(), Vec::new());
+    for (number, path) in entry.files.iter().enumerate() {
+        let read = model_file::read(std::slice::from_ref(path))
+            .map_err(|error| wrong(format!("{error:#}"), "paths are relative to the pipeline file's folder"))?;
+        check_pin(file, &place, path, &read.bytes, settings.sha256.all().get(number))?;
+        if number == 0 {
+            beside = read.columns;
+        }
+        all.push(read.bytes);
+    }
+    let bytes = foretell_package::join(all);
+    let at = settings.at.all();
     let spec = ModelSpec {
-        at: settings.at.clone(),
+        at: at.first().filter(|_| at.len() == 1).cloned(),
+        chain: if at.len() > 1 { at.to_vec() } else { Vec::new() },
         iterations: settings.iterations.map(|i| (i.range().0 as usize)..(i.range().1 as usize)),
         categories: settings.levels().map_err(|message| wrong(message, "`{ COLUMN: [level, level] }`"))?,
-        columns: settings.columns.clone(),
+        columns: if settings.columns.is_empty() { beside } else { settings.columns.clone() },
     };
-    let model = spec.load(&bytes, settings.limits.reader()).map_err(|error| {
-        let remedy = match error {
-            foretell_model::Error::UnknownWidth { .. } => {
+    let queries = file.sinks.iter().filter_map(|sink| Some(sink.query.as_ref()?.value.as_str()));
+    let explain = explains(&entry.name, queries.chain([file.query.value.as_str()]));
+    let model = spec.load(&bytes, settings.limits.reader(), explain).map_err(|error| {
+        let remedy = match &error {
+            foretell_package::Error::Model(foretell_model::Error::UnknownWidth { .. }) => {
                 "name them, in their order: `columns: [COLUMN, …]`".to_string()
             }
             _ => format!("`foretell inspect {shown}` tells what is in it"),
         };
         wrong(format!("{shown}: {error}"), &remedy)
     })?;
-    Ok(ModelOfFile { spec, sha256, model: Arc::new(LoadedModel::new(&entry.name, model)) })
+    let sha256 = sha256(&bytes);
+    let model = Arc::new(LoadedModel::new(&entry.name, &sha256, model));
+    Ok(ModelOfFile { spec, sha256, model })
 }
 
 fn load_encoding(file: &PipelineFile, entry: &EncodingEntry) -> Result<LoadedEncoding, FileError> {
@@ -147,12 +176,24 @@ fn read_pinned(
     let shown = path.display();
     let bytes = std::fs::read(path)
         .map_err(|error| wrong(format!("{shown}: {error}"), "`file` is relative to the pipeline file's folder"))?;
-    let sha256 = sha256(&bytes);
+    let sha256 = check_pin(file, place, path, &bytes, pinned)?;
+    Ok((bytes, sha256))
+}
+
+/// The sha256 of a file, which must be the pinned one where one is.
+fn check_pin(
+    file: &PipelineFile,
+    place: &[&str],
+    path: &Path,
+    bytes: &[u8],
+    pinned: Option<&String>,
+) -> Result<String, FileError> {
+    let sha256 = sha256(bytes);
     match pinned {
         Some(pinned) if !pinned.eq_ignore_ascii_case(&sha256) => {
-            let message = format!("{shown}: its sha256 is {sha256}, not the one that is pinned");
-            Err(wrong(message, "is this the file that you meant? then change `sha256`"))
+            let message = format!("{}: its sha256 is {sha256}, not the one that is pinned", path.display());
+            Err(file.error(place, message, "is this the file that you meant? then change `sha256`"))
         }
-        _ => Ok((bytes, sha256)),
+        _ => Ok(sha256),
     }
 }

@@ -2,12 +2,13 @@
 //!
 //! `prepare` loads (`load`, `encoding`, `table`) and plans (`plan`) what the file says (`spec`); `recipes` makes the same
 //! stages again for batches that were planned earlier, from what `artifacts` keeps, and `refresh` brings tables up to
-//! date. `source`, `sinks` and `workers` open what there is to be opened, and `observe` does so without leaving a trace.
+//! date, and `reload` models, which `golden` rows try. `source`, `sinks` and `workers` open what there is to be opened, and `observe` does so without leaving a trace.
 
 mod artifacts;
 mod encoding;
 mod error;
 mod functions;
+mod golden;
 mod load;
 mod observe;
 mod plan;
@@ -15,6 +16,7 @@ mod prepare;
 mod query;
 mod recipes;
 mod refresh;
+mod reload;
 mod sinks;
 mod source;
 mod spec;
@@ -30,12 +32,13 @@ use foretell_flow::{StageFactory, Stages};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::model_file;
 use crate::pipeline_file::{FileError, Labels, PipelineFile};
 pub(crate) use observe::Begin;
 
 use artifacts::{Artifact, ArtifactStore};
 use plan::QueryPlan;
-use query::LoadedModel;
+pub(crate) use query::LoadedModel;
 use recipes::RecipeStore;
 use table::TableVersion;
 
@@ -70,12 +73,14 @@ pub(crate) struct EncodingFacts {
 impl Pipeline {
     /// Keeps models, encodings and recipe where a later run finds them.
     pub(crate) async fn keep(&self) -> Result<()> {
-        let models = self.file.models.iter().map(|entry| (Artifact::Model, &entry.file));
+        for entry in &self.file.models {
+            self.artifacts.keep(Artifact::Model, model_file::read(&entry.files)?.bytes).await?;
+        }
         let encodings = self.file.encodings.iter().filter_map(|entry| match &entry.labels {
             Labels::File(file) => Some((Artifact::Encoding, file)),
             Labels::Here(_) => None,
         });
-        for (artifact, file) in models.chain(encodings) {
+        for (artifact, file) in encodings {
             let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
             self.artifacts.keep(artifact, bytes).await?;
         }
@@ -104,6 +109,31 @@ impl Pipeline {
         tasks
     }
 
+    /// Looks again and again whether the files of models have changed, until `stop`, as the file asks for; with `keep` what
+    /// is taken over is kept where a later run finds it. `told` hears of each model that is taken over.
+    pub(crate) fn reload_models(
+        &self,
+        keep: bool,
+        stop: &CancellationToken,
+        told: impl Fn(&str, &Arc<LoadedModel>) + Clone + Send + Sync + 'static,
+    ) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        for entry in &self.file.models {
+            let Some(every) = entry.settings.refresh else { continue };
+            let watch = reload::Reload {
+                name: entry.name.clone(),
+                files: entry.files.clone(),
+                golden: entry.settings.golden.as_ref().map(|golden| self.file.base.join(golden)),
+                every: every.0,
+                artifacts: keep.then(|| self.artifacts.clone()),
+                recipes: self.recipes.clone(),
+                planned: self.planned.clone(),
+            };
+            tasks.spawn(watch.run(stop.clone(), told.clone()));
+        }
+        tasks
+    }
+
     /// Whether `state:` can be written, without leaving a trace.
     pub(crate) async fn check_state(&self) -> Result<()> {
         self.artifacts.check().await
@@ -111,6 +141,6 @@ impl Pipeline {
 
     /// A stage's error at its place in the file.
     pub(super) fn at(&self, path: &[&str], error: foretell_flow::StageError) -> FileError {
-        self.file.error(path, error.message, error.remedy)
+        load::error_at(&self.file, path, error)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use foretell_connect::kind::DecodeSpec;
 
 use super::artifacts::ArtifactStore;
@@ -16,15 +16,15 @@ use super::recipes::RecipeStore;
 use super::sinks::of_file;
 use super::spec::PipelineSpec;
 use super::{EncodingFacts, Pipeline};
-use crate::pipeline_file::{FileError, PipelineFile};
+use crate::pipeline_file::{FileError, Located, PipelineFile, Wrong};
 
 impl Pipeline {
     /// Loads the models and plans the queries; no sink is reached, and of the source only what says how to decode it.
     pub(crate) async fn prepare(file: PipelineFile) -> Result<Pipeline> {
-        let models = load::models(&file)?;
-        let (mut decode, inferred) = load::decode(&file).await?;
-        load::keep_levels(&mut decode, models.values().map(|loaded| &loaded.model.model));
-        let encodings = load::encodings(&file)?;
+        let mut wrong = Wrong::default();
+        let models = load::models(&file, &mut wrong);
+        let decode = wrong.keep(load::decode(&file).await);
+        let encodings = load::encodings(&file, &mut wrong);
         let mut loads = BTreeMap::new();
         for (name, loaded) in &models {
             loads.insert(name.clone(), (loaded.sha256.clone(), LoadedModel::functions(name, &loaded.model)));
@@ -33,10 +33,13 @@ impl Pipeline {
             let Some(sha256) = &loaded.facts.sha256 else { continue };
             if loads.insert(loaded.name.clone(), (sha256.clone(), loaded.functions.clone())).is_some() {
                 let message = format!("`{}` is a model, too", loaded.name);
-                return Err(file.error(&["encodings", &loaded.name], message, "rename one of them").into());
+                wrong.extend([file.error(&["encodings", &loaded.name], message, "rename one of them")]);
             }
         }
-        let tables = load::tables(&file).await?;
+        let tables = load::tables(&file, &mut wrong).await;
+        wrong.none()?;
+        let Some((mut decode, inferred)) = decode else { bail!("how values are decoded is not known") };
+        load::keep_levels(&mut decode, models.values().map(|loaded| &loaded.model.model));
 
         let sinks: Vec<String> = of_file(&file).into_iter().map(|sink| sink.name.to_string()).collect();
         let specs = models.iter().map(|(name, loaded)| (name.clone(), loaded.spec.clone()));
@@ -82,10 +85,24 @@ fn at_fault(file: &PipelineFile, inferred: bool, error: &PlanError) -> FileError
         SpecPart::Query => &["query"],
         SpecPart::Sink(name) => &["sinks", name, "query"],
         SpecPart::Encoding(name) => &["encodings", name],
-        // What was found out of the source's data stands nowhere in the file.
+        // What was found out from the source's data is not written in the file.
         SpecPart::Decode if inferred => &source,
         SpecPart::Decode if file.decode.is_some() => &["decode"],
         SpecPart::Decode => &[],
     };
-    file.error(place, format!("{:#}", error.cause), "")
+    let Some(query_error) = error.cause.downcast_ref::<foretell_query::Error>() else {
+        return file.error(place, format!("{:#}", error.cause), "");
+    };
+    let text: Option<&Located<String>> = match &error.part {
+        SpecPart::Query => Some(&file.query),
+        SpecPart::Sink(name) => file.sinks.iter().find(|sink| sink.name == *name).and_then(|sink| sink.query.as_ref()),
+        SpecPart::Encoding(_) | SpecPart::Decode => None,
+    };
+    let at = text.zip(query_error.place()).and_then(|(text, at)| file.place(text, at));
+    match at {
+        Some((line, column)) => {
+            FileError { line: Some(line), column: Some(column), ..file.error(place, query_error.without_place(), "") }
+        }
+        None => file.error(place, query_error.to_string(), ""),
+    }
 }

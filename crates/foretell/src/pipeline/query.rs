@@ -16,6 +16,8 @@ use crate::levels::Watch;
 pub(crate) struct LoadedModel {
     /// Its name in the pipeline file.
     name: String,
+    /// Of its file.
+    sha256: String,
     pub(crate) model: Model,
     unseen: Watch,
     /// Of which answer unknown levels are counted: the first that the query asks for.
@@ -23,13 +25,24 @@ pub(crate) struct LoadedModel {
 }
 
 impl LoadedModel {
-    pub(crate) fn new(name: &str, model: Model) -> LoadedModel {
-        LoadedModel { name: name.to_string(), model, unseen: Watch::default(), counted: OnceLock::new() }
+    pub(crate) fn new(name: &str, sha256: &str, model: Model) -> LoadedModel {
+        LoadedModel {
+            name: name.to_string(),
+            sha256: sha256.to_string(),
+            model,
+            unseen: Watch::default(),
+            counted: OnceLock::new(),
+        }
     }
 
     /// The function that it gives.
     pub(crate) fn functions(name: &str, model: &Arc<LoadedModel>) -> Functions {
         vec![(name.to_string(), model.clone())]
+    }
+
+    /// Says what whoever uses the model should know.
+    pub(crate) fn notes(&self) {
+        self.model.describe().notes.iter().for_each(|note| tracing::warn!("model {}: {note}", self.name));
     }
 
     /// Says what was not said yet.
@@ -38,7 +51,17 @@ impl LoadedModel {
     }
 }
 
+impl AsRef<Model> for LoadedModel {
+    fn as_ref(&self) -> &Model {
+        &self.model
+    }
+}
+
 impl Scorer for LoadedModel {
+    fn sha256(&self) -> Option<&str> {
+        Some(&self.sha256)
+    }
+
     fn signature(&self) -> &Signature {
         self.model.signature()
     }

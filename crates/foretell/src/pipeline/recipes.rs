@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use foretell_connect::schemas::Schemas;
 use foretell_files::canonical;
 use foretell_flow::{Recipe, StageError, StageFactory, Stages};
@@ -12,9 +12,9 @@ use foretell_query::Table;
 
 use super::artifacts::{Artifact, ArtifactStore, sha256};
 use super::functions::{self, Functions, scorers};
-use super::plan::{NewSinks, joinable, plan};
+use super::plan::{NewSinks, QueryPlan, joinable, plan};
 use super::query::{LoadedModel, wait};
-use super::spec::PipelineSpec;
+use super::spec::{ModelSpec, PipelineSpec, explains};
 use super::table::TableVersion;
 
 /// What was loaded from files, by name and sha256.
@@ -81,6 +81,45 @@ impl RecipeStore {
         current.recipe = Arc::new(recipe);
     }
 
+    /// Whether a model of another file fits in the place of the one that is there: the queries can be planned with it, and
+    /// give the same columns.
+    pub(crate) async fn fits(&self, name: &str, functions: Functions, planned: &QueryPlan) -> Result<()> {
+        let (mut all, tables) = self.gather(&self.recipe(), &self.spec).await?;
+        all.retain(|(known, _)| known != name);
+        all.extend(functions);
+        let (_, next) = plan(&self.spec, all, tables, &self.sinks, None, self.schemas.clone()).await?;
+        if next.result != planned.result || next.sinks != planned.sinks {
+            bail!("the query would give other columns than with the model before");
+        }
+        Ok(())
+    }
+
+    /// The SHA-256 of a model's file as it is now.
+    pub(crate) fn model_of(&self, name: &str) -> Option<String> {
+        self.current().recipe.models.get(name).cloned()
+    }
+
+    /// A model is read from another file from the next batch on.
+    pub(crate) fn renew_model(&self, name: &str, sha256: &str, functions: Functions) {
+        let before = {
+            let mut current = self.current();
+            let mut recipe = (*current.recipe).clone();
+            let before = recipe.models.insert(name.to_string(), sha256.to_string());
+            current.recipe = Arc::new(recipe);
+            before
+        };
+        let mut cache = self.cache();
+        // Those of earlier files are read again from `state:` where a leftover plan needs them.
+        cache.retain(|(known, version), _| known != name || Some(version) == before.as_ref());
+        cache.insert((name.to_string(), sha256.to_string()), functions);
+    }
+
+    /// How a model's file is read, and within which limits.
+    pub(crate) fn model_spec(&self, name: &str) -> (ModelSpec, Limits, bool) {
+        let spec = self.spec.models.get(name).cloned().unwrap_or_default();
+        (spec, self.limits.get(name).cloned().unwrap_or_default(), explains(name, self.spec.queries()))
+    }
+
     fn current(&self) -> std::sync::MutexGuard<'_, Current> {
         self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -109,8 +148,8 @@ impl RecipeStore {
             let bytes = self.artifacts.get(Artifact::Model, sha256).await?;
             let model = spec.models.get(name).cloned().unwrap_or_default();
             let wrong = |error| StageError::state(format!("model `{name}`: {error}"));
-            let model = model.load(&bytes, limits).map_err(wrong)?;
-            LoadedModel::functions(name, &Arc::new(LoadedModel::new(name, model)))
+            let model = model.load(&bytes, limits, explains(name, spec.queries())).map_err(wrong)?;
+            LoadedModel::functions(name, &Arc::new(LoadedModel::new(name, sha256, model)))
         };
         self.cache().insert(key, functions.clone());
         Ok(functions)

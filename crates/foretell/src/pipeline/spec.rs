@@ -29,7 +29,19 @@ pub(crate) struct PipelineSpec {
     pub(crate) encodings: BTreeMap<String, EncodingSpec>,
 }
 
+/// Whether one of these queries asks why a model says what it says.
+pub(super) fn explains<'q>(model: &str, queries: impl IntoIterator<Item = &'q str>) -> bool {
+    let asked = [format!("{model}_contribs"), format!("{model}_reasons")].map(|name| name.to_lowercase());
+    let asks = |query: String| asked.iter().any(|name| query.contains(name));
+    queries.into_iter().any(|query| asks(query.to_lowercase()))
+}
+
 impl PipelineSpec {
+    /// All queries.
+    pub(super) fn queries(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.query.as_str()).chain(self.views.values().map(String::as_str))
+    }
+
     /// The sinks that this text does not know and that have a query of their own in a later one: name and query.
     pub(super) fn new_sinks(&self, later: &PipelineSpec) -> Vec<(String, String)> {
         let unknown = |name: &String| match self.sinks.is_empty() {
@@ -46,6 +58,9 @@ impl PipelineSpec {
 pub(crate) struct ModelSpec {
     /// Where in the file.
     pub(crate) at: Option<String>,
+    /// Where in the file, or in each of several files, the estimators of a chain are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) chain: Vec<String>,
     /// Which boosting rounds.
     pub(crate) iterations: Option<Range<usize>>,
     /// Levels of categorical columns.
@@ -56,14 +71,16 @@ pub(crate) struct ModelSpec {
 }
 
 impl ModelSpec {
-    pub(crate) fn load(&self, bytes: &[u8], limits: Limits) -> Result<Model, foretell_model::Error> {
+    /// `explain`: whether the query asks why the model says what it says.
+    pub(crate) fn load(&self, bytes: &[u8], limits: Limits, explain: bool) -> Result<Model, foretell_package::Error> {
         let options = LoadOptions {
-            at: self.at.clone(),
+            explain,
+            at: self.at.iter().chain(&self.chain).cloned().collect(),
             limits,
             categories: self.categories.clone(),
             columns: self.columns.clone(),
             iterations: self.iterations.clone(),
         };
-        Model::load(bytes, &options)
+        foretell_package::load(bytes, &options)
     }
 }

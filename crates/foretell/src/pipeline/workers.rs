@@ -78,6 +78,7 @@ impl Pipeline {
             on_bad_record: match self.file.on_bad_record {
                 pipeline_file::OnBadRecord::Continue => OnBadRecord::Continue,
                 pipeline_file::OnBadRecord::Stop => OnBadRecord::Stop,
+                pipeline_file::OnBadRecord::StopAbove(most) => OnBadRecord::StopAbove(most),
             },
             known_topics,
             exclusive: !self.planned.by_partition,

@@ -9,12 +9,15 @@ mod error;
 mod node;
 #[cfg(test)]
 mod reference;
+mod replay;
 mod resolve;
 mod schema;
+mod set;
 mod settings;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -27,11 +30,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub(crate) use encodings::{EncodingEntry, Labels};
-pub(crate) use error::{FileError, list};
+pub(crate) use error::{FileError, FileErrors, Wrong, list};
 pub(crate) use foretell_suggest::nearest;
-use node::{Data, Node};
+use node::{Data, Entry, Node};
 use resolve::{ReferenceSources, resolve};
 pub(crate) use schema::{REGISTRY, Registry, editor_schema, pipeline_schema};
+pub(crate) use set::Setting;
 pub(crate) use settings::{ModelSettings, OnBadRecord, Trigger, TriggerMode};
 pub(crate) use tables::TableEntry;
 
@@ -76,6 +80,8 @@ pub(crate) struct PipelineFile {
     /// Where metrics, health and a page are served, if anywhere.
     pub(crate) http: Option<foretell_http::Settings>,
     tree: Node,
+    /// The file's text.
+    text: String,
 }
 
 /// The settings of one component.
@@ -102,8 +108,8 @@ pub(crate) struct ModelEntry {
     pub(crate) name: String,
     /// What the file says of it.
     pub(crate) settings: ModelSettings,
-    /// The model file: `settings.file` from the pipeline file's folder.
-    pub(crate) file: PathBuf,
+    /// The model's files from the pipeline file's folder, in their order: mostly one.
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// One sink.
@@ -127,41 +133,47 @@ const WINDOW: HumanSize = HumanSize(64 << 20);
 const PROGRESS: HumanDuration = HumanDuration(Duration::from_secs(10));
 
 impl PipelineFile {
-    /// Reads a pipeline file with all kinds of components that there are.
+    /// Reads a pipeline file with all kinds of components that there are, and puts the settings of the command line into
+    /// it.
     ///
     /// # Errors
-    /// The first thing that is wrong with it, in the order of the file.
-    pub(crate) fn load(path: &Path) -> Result<PipelineFile, FileError> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            let (message, remedy) = match error.kind() {
-                std::io::ErrorKind::NotFound => ("the file does not exist".to_string(), ""),
-                std::io::ErrorKind::InvalidData => (
-                    "the file is not UTF-8, so it is not a pipeline file".to_string(),
-                    "of a model file `foretell inspect` tells what is in it, and `foretell predict MODEL DATA` uses it",
-                ),
-                _ => (format!("the file cannot be read: {error}"), ""),
-            };
-            FileError {
-                file: path.display().to_string(),
-                line: None,
-                path: String::new(),
-                message,
-                remedy: remedy.to_string(),
-            }
-        })?;
-        PipelineFile::parse(path, &text, REGISTRY, &|name| std::env::var(name))
+    /// All that is wrong with it, in the order of the file.
+    pub(crate) fn load(path: &Path, settings: &[Setting]) -> Result<PipelineFile, FileErrors> {
+        let text = text::read(path)?;
+        PipelineFile::parse(path, &text, settings, REGISTRY, &|name| std::env::var(name))
+    }
+
+    /// The pipeline that reads the dead letters of the one in this file.
+    ///
+    /// # Errors
+    /// All that is wrong with it, or that its dead letters cannot be read.
+    pub(crate) fn load_replay(path: &Path, settings: &[Setting]) -> Result<PipelineFile, FileErrors> {
+        let text = text::read(path)?;
+        PipelineFile::read(path, &text, settings, true, REGISTRY, &|name| std::env::var(name))
     }
 
     /// Reads the text of a pipeline file.
     ///
     /// # Errors
-    /// The first thing that is wrong with it, in the order of the file.
+    /// All that is wrong with it, in the order of the file.
     pub(crate) fn parse(
         path: &Path,
         text: &str,
+        settings: &[Setting],
         registry: Registry,
         env: &dyn Fn(&str) -> Result<String, std::env::VarError>,
-    ) -> Result<PipelineFile, FileError> {
+    ) -> Result<PipelineFile, FileErrors> {
+        PipelineFile::read(path, text, settings, false, registry, env)
+    }
+
+    fn read(
+        path: &Path,
+        text: &str,
+        settings: &[Setting],
+        replays: bool,
+        registry: Registry,
+        env: &dyn Fn(&str) -> Result<String, std::env::VarError>,
+    ) -> Result<PipelineFile, FileErrors> {
         let base = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
             _ => PathBuf::from("."),
@@ -170,21 +182,57 @@ impl PipelineFile {
         let mut tree = Node::parse(text).map_err(|unreadable| FileError {
             file: file.clone(),
             line: Some(unreadable.line),
-            path: String::new(),
             message: unreadable.message,
-            remedy: String::new(),
+            ..FileError::default()
         })?;
+        for setting in settings {
+            setting.apply(&mut tree).map_err(|message| FileError {
+                file: "--set".to_string(),
+                message,
+                ..FileError::default()
+            })?;
+        }
+        if replays {
+            replay::replay(&mut tree).map_err(|(place, message, remedy)| {
+                Reader { file: file.clone(), tree: &tree }.error(place, message, remedy)
+            })?;
+        }
         let schema = pipeline_schema(registry);
-        resolve(&mut tree, &schema, &ReferenceSources { env, base: &base }).map_err(|wrong| FileError {
+        let unresolved = resolve(&mut tree, &schema, &ReferenceSources { env, base: &base });
+        let read = Reader { file: file.clone(), tree: &tree }.pipeline(path, base, registry);
+        if unresolved.is_empty() {
+            return read.map(|parts| PipelineFile { tree: tree.clone(), text: text.to_string(), ..parts });
+        }
+        // What is wrong at or around such a place follows from it.
+        let covered = |path: &str| {
+            let keys: Vec<String> = path.split('.').filter(|key| !key.is_empty()).map(str::to_string).collect();
+            let under = |wrong: &[String]| match wrong {
+                [] => keys.is_empty(),
+                wrong => !keys.is_empty() && (keys.starts_with(wrong) || wrong.starts_with(&keys)),
+            };
+            unresolved.iter().any(|wrong| under(&wrong.path))
+        };
+        let mut wrong = Wrong::default();
+        wrong.extend(read.err().into_iter().flat_map(|errors| errors.0).filter(|error| !covered(&error.path)));
+        wrong.extend(unresolved.iter().map(|wrong| FileError {
             file: file.clone(),
             line: Some(wrong.line),
             path: wrong.path.join("."),
-            message: wrong.message,
-            remedy: wrong.remedy,
-        })?;
-        Reader { file, tree: &tree }
-            .pipeline(path, base, registry)
-            .map(|parts| PipelineFile { tree: tree.clone(), ..parts })
+            message: wrong.message.clone(),
+            remedy: wrong.remedy.clone(),
+            ..FileError::default()
+        }));
+        Err(wrong.into_errors())
+    }
+
+    /// Where a place in a query's text stands in the file: line and column, both from 1. `None` where the file has the text
+    /// in another form.
+    pub(crate) fn place(&self, query: &Located<String>, (line, column): (usize, usize)) -> Option<(usize, usize)> {
+        let own = query.value.lines().nth(line.checked_sub(1)?)?;
+        let at = query.line.checked_add(line)?.checked_sub(1)?;
+        let before = self.text.lines().nth(at.checked_sub(1)?)?;
+        let begin = before.find(own.trim_end())?;
+        Some((at, before.get(..begin)?.chars().count() + column))
     }
 
     /// An error at a place of this file, for what only shows when things are opened: `error(&["sinks", "db"], …)`.
@@ -202,9 +250,8 @@ pub(crate) fn read_yaml(path: &Path, text: &str) -> Result<Value, FileError> {
     let tree = Node::parse(text).map_err(|error| FileError {
         file: path.display().to_string(),
         line: Some(error.line),
-        path: String::new(),
         message: error.message,
-        remedy: String::new(),
+        ..FileError::default()
     })?;
     Ok(tree.to_json())
 }
@@ -229,60 +276,87 @@ impl Reader<'_> {
             path: path.join("."),
             message: message.into(),
             remedy: remedy.into(),
+            ..FileError::default()
         }
     }
 
-    fn pipeline(&self, path: &Path, base: PathBuf, registry: Registry) -> Result<PipelineFile, FileError> {
+    fn pipeline(&self, path: &Path, base: PathBuf, registry: Registry) -> Result<PipelineFile, FileErrors> {
         if !matches!(self.tree.data, Data::Map(_)) {
-            return Err(self.error([], "a pipeline is a map of settings", "begin with `pipeline: NAME`"));
+            return Err(self.error([], "a pipeline is a map of settings", "begin with `pipeline: NAME`").into());
         }
-        let name: String = self.required(&["pipeline"], "pipeline: NAME")?;
-        self.check_name(&["pipeline"], &name)?;
-        let timezone: Option<String> = self.optional(&["timezone"])?;
-        if timezone.as_deref().is_some_and(|zone| zone.parse::<chrono_tz::Tz>().is_err()) {
-            let near =
-                timezone.as_deref().and_then(|zone| nearest(zone, chrono_tz::TZ_VARIANTS.iter().map(|z| z.name())));
-            let remedy = near.map_or_else(
-                || "write its IANA name, e.g. `Asia/Shanghai`".to_string(),
-                |near| format!("did you mean `{near}`?"),
-            );
-            return Err(self.error(["timezone"], "not a known time zone", remedy));
-        }
-        let source = self.component(registry.sources, &["source"], "source")?;
-        let (decode, infer) = self.decode(registry, source.settings.infers())?;
-        let models = self.models(&base)?;
-        let encodings = self.encodings(&base)?;
-        let tables = self.tables(registry.tables)?;
-        let query = match self.optional(&["query"])? {
-            Some(value) => Located { value, line: self.tree.follow(["query"]).0.line },
-            None => Located { value: "SELECT * FROM records".to_string(), line: 1 },
-        };
-        let sinks = self.sinks(registry)?;
+        let mut wrong = Wrong::default();
+        let name = wrong.keep(self.name());
+        let timezone = wrong.keep(self.timezone());
+        let source = wrong.keep(self.component(registry.sources, &["source"], "source"));
+        // Of a source that does not read, nobody knows whether it finds the columns itself.
+        let infers = source.as_ref().is_none_or(|source| source.settings.infers());
+        let decode = wrong.keep(self.decode(registry, infers));
+        let models = self.models(&base, &mut wrong);
+        let encodings = wrong.keep(self.encodings(&base));
+        let tables = wrong.keep(self.tables(registry.tables));
+        let query = wrong.keep(self.query());
+        let sinks = self.sinks(registry, &mut wrong);
         let dead_letters = match self.tree.get("dead_letters") {
-            Some(_) => Some(self.component(registry.sinks, &["dead_letters"], "sink")?),
+            Some(_) => wrong.keep(self.component(registry.sinks, &["dead_letters"], "sink")),
             None => None,
         };
+        let on_bad_record = wrong.keep(self.optional(&["on_bad_record"]));
+        let trigger = wrong.keep(self.optional(&["trigger"]));
+        let state = wrong.keep(self.optional(&["state"]));
+        let window = wrong.keep(self.optional(&["window"]));
+        let progress = wrong.keep(self.optional(&["progress"]));
+        let http = wrong.keep(self.http());
+        wrong.none()?;
+        // Each of these is there, or something is wrong.
+        let missing = || FileErrors::from(self.error([], "the file cannot be read", ""));
+        let (decode, infer) = decode.ok_or_else(missing)?;
         Ok(PipelineFile {
             path: path.to_path_buf(),
-            name,
-            source,
+            name: name.ok_or_else(missing)?,
+            source: source.ok_or_else(missing)?,
             decode,
             infer,
             models,
-            encodings,
-            tables,
-            query,
+            encodings: encodings.ok_or_else(missing)?,
+            tables: tables.ok_or_else(missing)?,
+            query: query.ok_or_else(missing)?,
             sinks,
             dead_letters,
-            on_bad_record: self.optional(&["on_bad_record"])?.unwrap_or_default(),
-            trigger: self.optional(&["trigger"])?.unwrap_or_default(),
-            timezone,
-            state: self.optional(&["state"])?.unwrap_or_else(|| ".foretell".to_string()),
-            window: self.optional(&["window"])?.unwrap_or(WINDOW).0,
-            progress: self.optional(&["progress"])?.unwrap_or(PROGRESS).0,
-            http: self.http()?,
+            on_bad_record: on_bad_record.flatten().unwrap_or_default(),
+            trigger: trigger.flatten().unwrap_or_default(),
+            timezone: timezone.flatten(),
+            state: state.flatten().unwrap_or_else(|| ".foretell".to_string()),
+            window: window.flatten().unwrap_or(WINDOW).0,
+            progress: progress.flatten().unwrap_or(PROGRESS).0,
+            http: http.flatten(),
             base,
             tree: Node { line: 1, data: Data::Scalar(Value::Null), reference: None },
+            text: String::new(),
+        })
+    }
+
+    fn name(&self) -> Result<String, FileError> {
+        let name: String = self.required(&["pipeline"], "pipeline: NAME")?;
+        self.check_name(&["pipeline"], &name)?;
+        Ok(name)
+    }
+
+    fn timezone(&self) -> Result<Option<String>, FileError> {
+        let timezone: Option<String> = self.optional(&["timezone"])?;
+        let unknown = timezone.as_deref().filter(|zone| zone.parse::<chrono_tz::Tz>().is_err());
+        let Some(zone) = unknown else { return Ok(timezone) };
+        let near = nearest(zone, chrono_tz::TZ_VARIANTS.iter().map(|known| known.name()));
+        let remedy = near.map_or_else(
+            || "write its IANA name, e.g. `Asia/Shanghai`".to_string(),
+            |near| format!("did you mean `{near}`?"),
+        );
+        Err(self.error(["timezone"], "not a known time zone", remedy))
+    }
+
+    fn query(&self) -> Result<Located<String>, FileError> {
+        Ok(match self.optional(&["query"])? {
+            Some(value) => Located { value, line: self.tree.follow(["query"]).0.line },
+            None => Located { value: "SELECT * FROM records".to_string(), line: 1 },
         })
     }
 
@@ -296,23 +370,50 @@ impl Reader<'_> {
         settings_of(value).map(Some).map_err(|error| self.settings_error(&["http"], &error))
     }
 
-    fn models(&self, base: &Path) -> Result<Vec<ModelEntry>, FileError> {
-        let Some(models) = self.tree.get("models") else { return Ok(Vec::new()) };
-        self.expect_map(models, &["models"], "`NAME: { file: PATH }`")?;
-        let mut entries = Vec::new();
-        for entry in models.entries() {
-            let path = ["models", entry.key.as_str()];
-            self.check_function(&path, &entry.key, "a model")?;
-            let settings: ModelSettings = self.required(&path, "NAME: { file: PATH }")?;
-            self.check_sha256(&path, settings.sha256.as_deref())?;
-            if settings.iterations.is_some_and(|i| i.range().0 >= i.range().1) {
-                let path = ["models", entry.key.as_str(), "iterations"];
-                return Err(self.error(path, "no iteration is in this range", "`[from, to]` with `from` below `to`"));
-            }
-            let file = base.join(&settings.file);
-            entries.push(ModelEntry { name: entry.key.clone(), settings, file });
+    fn models(&self, base: &Path, wrong: &mut Wrong) -> Vec<ModelEntry> {
+        let Some(models) = self.tree.get("models") else { return Vec::new() };
+        if wrong.keep(self.expect_map(models, &["models"], "`NAME: { file: PATH }`")).is_none() {
+            return Vec::new();
         }
-        Ok(entries)
+        wrong.keep_all(models.entries().iter().map(|entry| self.model(&entry.key, base)))
+    }
+
+    fn model(&self, name: &str, base: &Path) -> Result<ModelEntry, FileError> {
+        let path = ["models", name];
+        self.check_function(&path, name, "a model")?;
+        let settings: ModelSettings = self.required(&path, "NAME: { file: PATH }")?;
+        for sha256 in settings.sha256.all() {
+            self.check_sha256(&path, Some(sha256))?;
+        }
+        let files = match (&settings.file, settings.files.as_slice()) {
+            (Some(file), []) => vec![base.join(file)],
+            (None, files @ [_, ..]) => files.iter().map(|file| base.join(file)).collect(),
+            _ => {
+                let remedy = "write `NAME: { file: PATH }`, or `NAME: { files: [PATH, PATH] }` for a chain";
+                return Err(self.error(path, "either `file` or `files` is needed", remedy));
+            }
+        };
+        let pinned = settings.sha256.all().len();
+        if pinned > 0 && pinned != files.len() {
+            let path = ["models", name, "sha256"];
+            return Err(self.error(
+                path,
+                format!("{pinned} for {} files", files.len()),
+                "one for each file, in their order",
+            ));
+        }
+        if settings.iterations.is_some_and(|i| i.range().0 >= i.range().1) {
+            let path = ["models", name, "iterations"];
+            return Err(self.error(path, "no iteration is in this range", "`[from, to]` with `from` below `to`"));
+        }
+        if settings.refresh.is_some_and(|refresh| refresh.0.is_zero()) {
+            return Err(self.error(["models", name, "refresh"], "no time lies between", "e.g. `10s`; left out: never"));
+        }
+        if settings.refresh.is_some() && pinned > 0 {
+            let message = "the file is pinned by `sha256`, so that no other one is taken";
+            return Err(self.error(["models", name, "refresh"], message, "leave one of them out"));
+        }
+        Ok(ModelEntry { name: name.to_string(), settings, files })
     }
 
     /// Whether a name may be an SQL function's.
@@ -339,33 +440,36 @@ impl Reader<'_> {
         Err(self.error(path, "not a SHA-256", "64 hexadecimal digits, as `sha256sum` prints"))
     }
 
-    fn sinks(&self, registry: Registry) -> Result<Vec<SinkEntry>, FileError> {
-        let Some(sinks) = self.tree.get("sinks") else {
-            return Err(self.error(
+    fn sinks(&self, registry: Registry, wrong: &mut Wrong) -> Vec<SinkEntry> {
+        let sinks = match self.tree.get("sinks") {
+            None => Err(self.error(
                 [],
                 "`sinks` is missing",
                 "where should the rows land? e.g. `sinks: { out: { console: {} } }`",
-            ));
+            )),
+            Some(sinks) => match self.expect_map(sinks, &["sinks"], "`NAME: { KIND: … }`") {
+                Ok(()) if sinks.entries().is_empty() => {
+                    Err(self.error(["sinks"], "at least one sink is needed", "e.g. `out: { console: {} }`"))
+                }
+                fine => fine.map(|()| sinks),
+            },
         };
-        self.expect_map(sinks, &["sinks"], "`NAME: { KIND: … }`")?;
-        if sinks.entries().is_empty() {
-            return Err(self.error(["sinks"], "at least one sink is needed", "e.g. `out: { console: {} }`"));
-        }
-        let mut entries = Vec::new();
-        for entry in sinks.entries() {
-            let path = ["sinks", entry.key.as_str()];
-            self.check_name(&path, &entry.key)?;
-            let query = self.optional(&["sinks", entry.key.as_str(), "query"])?;
-            let line = entry.node.get("query").map_or(entry.line, |query| query.line);
-            entries.push(SinkEntry {
-                name: entry.key.clone(),
-                component: self.component(registry.sinks, &path, "sink")?,
-                query: query.map(|value| Located { value, line }),
-                backfill: self.optional(&["sinks", entry.key.as_str(), "backfill"])?.unwrap_or(false),
-                new: self.optional(&["sinks", entry.key.as_str(), "new"])?.unwrap_or(false),
-            });
-        }
-        Ok(entries)
+        let Some(sinks) = wrong.keep(sinks) else { return Vec::new() };
+        wrong.keep_all(sinks.entries().iter().map(|entry| self.sink(registry, entry)))
+    }
+
+    fn sink(&self, registry: Registry, entry: &Entry) -> Result<SinkEntry, FileError> {
+        let path = ["sinks", entry.key.as_str()];
+        self.check_name(&path, &entry.key)?;
+        let query = self.optional(&["sinks", entry.key.as_str(), "query"])?;
+        let line = entry.node.get("query").map_or(entry.line, |query| query.line);
+        Ok(SinkEntry {
+            name: entry.key.clone(),
+            component: self.component(registry.sinks, &path, "sink")?,
+            query: query.map(|value| Located { value, line }),
+            backfill: self.optional(&["sinks", entry.key.as_str(), "backfill"])?.unwrap_or(false),
+            new: self.optional(&["sinks", entry.key.as_str(), "new"])?.unwrap_or(false),
+        })
     }
 
     /// What is said of decoding, checked, and whether the source must complete it.

@@ -54,7 +54,7 @@ impl std::fmt::Display for Reference {
     }
 }
 
-/// YAML that does not read: the line and what is wrong.
+/// YAML that cannot be parsed: the line, and what is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct YamlError {
     /// From 1.
@@ -67,12 +67,16 @@ impl Node {
     /// Reads one document.
     pub(crate) fn parse(text: &str) -> Result<Node, YamlError> {
         let documents = MarkedYaml::load_from_str(text).map_err(|error| {
-            let message = match error.info() {
-                "duplicated key in mapping" => "this key is there twice in one map".to_string(),
-                info => format!("not YAML: {info}"),
-            };
             // What is missing at the end shows behind the last line.
-            YamlError { line: error.marker().line().clamp(1, text.lines().count().max(1)), message }
+            let line = error.marker().line().clamp(1, text.lines().count().max(1));
+            let message = match error.info() {
+                "duplicated key in mapping" => twice(text, line, error.marker().col()),
+                info => format!(
+                    "not YAML: {info}: is this line, or the one above, indented otherwise than its neighbours, or is a \
+                     bracket or a quote left open?"
+                ),
+            };
+            YamlError { line, message }
         })?;
         match documents.as_slice() {
             [document] => convert(document),
@@ -103,6 +107,19 @@ impl Node {
             Data::Scalar(value) => value.clone(),
             Data::List(nodes) => nodes.iter().map(Node::to_json).collect(),
             Data::Map(entries) => entries.iter().map(|entry| (entry.key.clone(), entry.node.to_json())).collect(),
+        }
+    }
+
+    /// Says that this and all in it is on a line.
+    pub(super) fn relocate(&mut self, line: usize) {
+        self.line = line;
+        match &mut self.data {
+            Data::Scalar(_) => {}
+            Data::List(nodes) => nodes.iter_mut().for_each(|node| node.relocate(line)),
+            Data::Map(entries) => entries.iter_mut().for_each(|entry| {
+                entry.line = line;
+                entry.node.relocate(line);
+            }),
         }
     }
 
@@ -141,6 +158,27 @@ impl Node {
         }
         found
     }
+}
+
+/// Which key is there twice, and where it is first, as far as the lines tell.
+fn twice(text: &str, line: usize, column: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let at = line.saturating_sub(1);
+    let indent = |line: &str| line.chars().take_while(|letter| *letter == ' ').count();
+    let word = |line: &str, from: usize| {
+        let rest: String = line.chars().skip(from).collect();
+        rest.split_once(':').map(|(key, _)| key.trim().to_string()).filter(|key| !key.is_empty())
+    };
+    let here = lines.get(at).copied().unwrap_or_default();
+    let Some(key) = word(here, column) else { return "this key is there twice in one map".to_string() };
+    let own = |other: &&&str| {
+        let blank = other.trim().is_empty() || other.trim_start().starts_with('#');
+        blank || indent(other) >= indent(here)
+    };
+    let above = lines.iter().take(at).enumerate().rev().take_while(|(_, other)| own(&other));
+    let first = above.filter(|(_, other)| indent(other) == column && word(other, column).as_ref() == Some(&key)).last();
+    let first = first.map(|(at, _)| format!(", first on line {}", at + 1)).unwrap_or_default();
+    format!("`{key}` is there twice in one map{first}")
 }
 
 /// A plain scalar as YAML reads it: `5` is a number.
@@ -201,11 +239,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pipeline_is_refused_with_its_line() {
+    fn what_is_not_a_pipeline_is_refused_with_its_line() {
         let cases = [
             ("", 1, "the file is empty"),
             ("a: 1\nb: [", 2, "not YAML: "),
-            ("a: 1\nb: 2\na: 3\n", 3, "this key is there twice in one map"),
+            ("a: 1\nb: 2\na: 3\n", 3, "`a` is there twice in one map, first on line 1"),
+            ("x:\n  a: 1\n\n  b:\n    a: 2\n  a: 3\n", 6, "`a` is there twice in one map, first on line 2"),
             ("a: 1\n---\nb: 2\n", 3, "a second document begins"),
             ("a:\n  b: !secret x\n", 2, "tags such as `!name`"),
             ("[1]: 2\n", 1, "a key must be text"),

@@ -11,7 +11,8 @@ pub(super) fn settings_page(registry: Registry) -> String {
     let schema = pipeline_schema(registry);
     let mut page = String::from(
         "# Settings\nEvery setting of a pipeline file, from the program itself (`foretell schema` gives the same to \
-         editors). Any scalar may be written by reference: `{ env: NAME }` or `{ file: PATH }`; secrets must be. \
+         editors). Any scalar may be written by reference: `{ env: NAME }` or `{ file: PATH }`; secrets must be. Within a \
+         value `${NAME}` is an environment variable, and `--set KEY=VALUE` puts another value in a setting's place. \
          **Bold** settings are required.\n",
     );
     let top = |name: &str| &schema["properties"][name];

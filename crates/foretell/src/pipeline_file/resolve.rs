@@ -30,20 +30,18 @@ pub(super) struct ReferenceSources<'a> {
     pub(super) base: &'a Path,
 }
 
-/// Resolves a node in place. `schema` is the whole document's.
-pub(super) fn resolve(
-    node: &mut Node,
-    schema: &Value,
-    surroundings: &ReferenceSources<'_>,
-) -> Result<(), ResolveError> {
-    let mut walk = Walk { schema, surroundings, path: Vec::new() };
-    walk.node(node, &[schema], node.line)
+/// Resolves a node in place, as far as it can be; says what is wrong. `schema` is the whole document's.
+pub(super) fn resolve(node: &mut Node, schema: &Value, surroundings: &ReferenceSources<'_>) -> Vec<ResolveError> {
+    let mut walk = Walk { schema, surroundings, path: Vec::new(), errors: Vec::new() };
+    walk.node(node, &[schema], node.line);
+    walk.errors
 }
 
 struct Walk<'a> {
     schema: &'a Value,
     surroundings: &'a ReferenceSources<'a>,
     path: Vec<String>,
+    errors: Vec<ResolveError>,
 }
 
 /// What may stand at a place: the alternatives of its schema, and the names by which they were reached.
@@ -128,45 +126,57 @@ impl<'a> Walk<'a> {
         ResolveError { line, path: self.path.clone(), message: message.into(), remedy: remedy.into() }
     }
 
-    fn node(&mut self, node: &mut Node, schemas: &[&'a Value], line: usize) -> Result<(), ResolveError> {
+    fn node(&mut self, node: &mut Node, schemas: &[&'a Value], line: usize) {
         let expected = self.expected(schemas);
-        if let Some(reference) = reference(node, &expected) {
-            let reference = reference.map_err(|message| self.wrong(line, message, ""))?;
-            let text = self.read(&reference, line)?;
-            // `{ env: PORT }` is text, but where only a number fits it means the number.
-            let value = if expected.takes_type("string") { Value::from(text) } else { scalar(&text) };
-            node.data = Data::Scalar(value);
-            node.reference = Some(reference);
-            return Ok(());
+        if let Err(error) = self.value(node, &expected, line) {
+            self.errors.push(error);
+            return;
         }
-        self.check_secret(node, &expected, line)?;
         match &mut node.data {
-            Data::Scalar(value) => self.check_filled_in(value.as_str().unwrap_or_default(), &expected, line),
+            Data::Scalar(_) => {}
             Data::List(nodes) => {
                 let items: Vec<&Value> = expected.schemas.iter().filter_map(|schema| schema.get("items")).collect();
                 for (index, node) in nodes.iter_mut().enumerate() {
                     self.path.push(index.to_string());
                     let line = node.line;
-                    self.node(node, &items, line)?;
+                    self.node(node, &items, line);
                     self.path.pop();
                 }
-                Ok(())
             }
             Data::Map(entries) => {
-                if let Some(known) = expected.closed() {
-                    let unknown = entries.iter().find(|entry| !known.contains(&entry.key.as_str()));
-                    if let Some(entry) = unknown {
-                        return Err(self.unknown(&entry.key, entry.line, &known));
-                    }
-                }
+                let known = expected.closed();
                 for entry in entries {
+                    if let Some(known) = known.as_ref().filter(|known| !known.contains(&entry.key.as_str())) {
+                        let error = self.unknown(&entry.key, entry.line, known);
+                        self.errors.push(error);
+                        continue;
+                    }
                     self.path.push(entry.key.clone());
-                    self.node(&mut entry.node, &expected.member(&entry.key), entry.line)?;
+                    self.node(&mut entry.node, &expected.member(&entry.key), entry.line);
                     self.path.pop();
                 }
-                Ok(())
             }
         }
+    }
+
+    /// Reads a reference, fills in variables, and refuses secrets that stand in the file.
+    fn value(&self, node: &mut Node, expected: &Expected<'_>, line: usize) -> Result<(), ResolveError> {
+        // `{ env: PORT }` is text, but where only a number fits it means the number.
+        let value = |text: String| if expected.takes_type("string") { Value::from(text) } else { scalar(&text) };
+        if let Some(reference) = reference(node, expected) {
+            let reference = reference.map_err(|message| self.wrong(line, message, ""))?;
+            node.data = Data::Scalar(value(self.read(&reference, line)?));
+            node.reference = Some(reference);
+            return Ok(());
+        }
+        self.check_secret(node, expected, line)?;
+        if let Data::Scalar(Value::String(text)) = &node.data
+            && let Some(text) = self.fill(text, line)?
+        {
+            node.data = Data::Scalar(value(text));
+            self.check_secret(node, expected, line)?;
+        }
+        Ok(())
     }
 
     fn unknown(&self, key: &str, line: usize, known: &[&str]) -> ResolveError {
@@ -186,30 +196,49 @@ impl<'a> Walk<'a> {
         self.wrong(line, format!("unknown key `{key}`"), remedy)
     }
 
-    /// `${NAME}`, as Compose and others write it, is nothing here; a server of that name would be looked for.
-    fn check_filled_in(&self, text: &str, expected: &Expected<'_>, line: usize) -> Result<(), ResolveError> {
-        let variable = |text: &str| {
-            let name = text.strip_prefix("${")?.split_once('}')?.0;
-            let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-            (!name.is_empty() && name.chars().all(word)).then(|| name.to_string())
-        };
-        let address = |key: &String| ["brokers", "connect", "listen", "endpoint", "url"].contains(&key.as_str());
-        let is_address = expected.names.contains(&"SecretUrl") || self.path.iter().rev().take(2).any(address);
-        let Some(name) = text.match_indices("${").find_map(|(at, _)| variable(&text[at..])) else { return Ok(()) };
-        if text == format!("${{{name}}}") {
-            let message = format!("`${{{name}}}` is taken as it stands: nothing is filled in");
-            return Err(self.wrong(line, message, format!("write `{{ env: {name} }}`")));
+    /// A text in which `${NAME}` is replaced by the environment variable, and `${NAME:-TEXT}` by it or, where it is not
+    /// set, by the text; `$${` is `${`. `None` where there is nothing to replace.
+    fn fill(&self, text: &str, line: usize) -> Result<Option<String>, ResolveError> {
+        if !text.contains("${") {
+            return Ok(None);
         }
-        if is_address {
-            let message = format!("`${{{name}}}` is taken as it stands: nothing is filled in within a value");
-            return Err(self.wrong(line, message, "put the whole value into a variable, and write `{ env: NAME }`"));
+        let (mut filled, mut rest) = (String::new(), text);
+        while let Some((before, after)) = rest.split_once("${") {
+            if let Some(before) = before.strip_suffix('$') {
+                filled.push_str(before);
+                filled.push_str("${");
+                rest = after;
+                continue;
+            }
+            filled.push_str(before);
+            let Some((inside, after)) = after.split_once('}') else {
+                return Err(self.wrong(line, "`${` without its `}`", "write `$${` for the letters `${`"));
+            };
+            let (name, default) = inside.split_once(":-").map_or((inside, None), |(name, text)| (name, Some(text)));
+            let word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+            if name.is_empty() || !name.chars().all(word) {
+                let remedy = "write `${NAME}` for an environment variable, `$${` for the letters `${`";
+                return Err(self.wrong(line, "`${…}` holds no name", remedy));
+            }
+            match (self.variable(name, line), default) {
+                (Ok(value), _) => filled.push_str(&value),
+                (Err(_), Some(default)) => filled.push_str(default),
+                (Err(error), None) => return Err(error),
+            }
+            rest = after;
         }
-        Ok(())
+        filled.push_str(rest);
+        Ok(Some(filled))
     }
 
     fn check_secret(&self, node: &Node, expected: &Expected<'_>, line: usize) -> Result<(), ResolveError> {
         let remedy = "write `{ env: NAME }` or `{ file: PATH }`, so that the file can be shared";
         let Data::Scalar(value) = &node.data else { return Ok(()) };
+        let filled = value.as_str().is_some_and(|text| text.contains("${"));
+        if expected.names.contains(&"Secret") && filled {
+            let message = "a secret is not filled in within a text, so that no message shows it";
+            return Err(self.wrong(line, message, "write `{ env: NAME }` or `{ file: PATH }`"));
+        }
         if expected.names.contains(&"Secret") && !value.is_null() {
             return Err(self.wrong(line, "a secret stands in the pipeline file", remedy));
         }
@@ -220,18 +249,22 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    fn variable(&self, name: &str, line: usize) -> Result<String, ResolveError> {
+        (self.surroundings.env)(name).map_err(|error| match error {
+            std::env::VarError::NotPresent => self.wrong(
+                line,
+                format!("the environment variable `{name}` is not set"),
+                format!("set it before foretell starts: `export {name}=…`"),
+            ),
+            std::env::VarError::NotUnicode(_) => {
+                self.wrong(line, format!("the environment variable `{name}` is not UTF-8"), "")
+            }
+        })
+    }
+
     fn read(&self, reference: &Reference, line: usize) -> Result<String, ResolveError> {
         match reference {
-            Reference::Env(name) => (self.surroundings.env)(name).map_err(|error| match error {
-                std::env::VarError::NotPresent => self.wrong(
-                    line,
-                    format!("the environment variable `{name}` is not set"),
-                    format!("set it before foretell starts: `export {name}=…`"),
-                ),
-                std::env::VarError::NotUnicode(_) => {
-                    self.wrong(line, format!("the environment variable `{name}` is not UTF-8"), "")
-                }
-            }),
+            Reference::Env(name) => self.variable(name, line),
             Reference::File(path) => {
                 let full = self.surroundings.base.join(path);
                 let text = std::fs::read_to_string(&full).map_err(|error| {
@@ -266,13 +299,13 @@ fn reference(node: &Node, expected: &Expected<'_>) -> Option<Result<Reference, S
     match text {
         Some(text) if ours && key == "env" => Some(Ok(Reference::Env(text))),
         Some(text) if ours => Some(Ok(Reference::File(text))),
-        // A map of settings in which one key is misspelt reads better as that.
+        // A map of settings with one misspelt key is better told as just that.
         _ if expected.objects().next().is_some() => None,
         _ => Some(Err("a reference is `{ env: NAME }` or `{ file: PATH }`, and nothing else beside it".to_string())),
     }
 }
 
-/// Whether a URL holds a password; rather yes than no where it is malformed.
+/// Whether a URL holds a password; a malformed one counts as holding one.
 fn holds_password(url: &str) -> bool {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let in_authority = rest

@@ -110,7 +110,7 @@ pub(crate) fn pipeline_schema(registry: Registry) -> Value {
                 "additionalProperties": sink
             },
             "dead_letters": dead_letters,
-            "on_bad_record": with(on_bad_record.into(), "What a bad record does where there are no `dead_letters`."),
+            "on_bad_record": with(on_bad_record.into(), "What becomes of a pipeline when a record is bad: `continue` (it is set aside, or counted and logged without its value), `stop` (before the record's batch, also where there are `dead_letters`), or `{ stop_above: 5% }`: it stops before it stores a batch by which more than this share of the latest records (at least 1,000) is bad, and a batch job ends with exit code 3 where more of all its records are. Default: `continue`."),
             "trigger": trigger,
             "timezone": {
                 "description": "How times are written to sinks without a zone: an IANA name such as \

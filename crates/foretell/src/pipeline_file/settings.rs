@@ -16,17 +16,33 @@ use serde_json::Map;
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ModelSettings {
-    /// The file: a pickle, a joblib file, or what XGBoost saves. Relative to the pipeline file.
-    pub(crate) file: String,
-    /// Where the model is, in a file that holds several things: `model`, `models[2].best`.
+    /// The file: a pickle, a joblib file, what XGBoost or LightGBM save, an archive of one of these (`tar.gz`, zip), or a
+    /// folder of MLflow. Relative to the pipeline file.
     #[serde(default)]
-    pub(crate) at: Option<String>,
-    /// The file's SHA-256 in hexadecimal: any other file is refused.
+    pub(crate) file: Option<String>,
+    /// Instead of `file`: the files of a chain, each given what the one before it makes: `[scaler.pkl, model.pkl]`.
     #[serde(default)]
-    pub(crate) sha256: Option<String>,
-    /// Boosting iterations to use: `100` for the first hundred, or `[10, 20]` for those from 10 up to (not with) 20.
+    pub(crate) files: Vec<String>,
+    /// Where the model is, in a file that holds several things: `model`, `models[2].best`; a list is a chain:
+    /// `[scaler, model]`. Of several `files` one for each, `""` where it is the whole.
+    #[serde(default)]
+    pub(crate) at: OneOrMore,
+    /// The file's SHA-256 in hexadecimal: any other file is refused. Of several `files` a list.
+    #[serde(default)]
+    pub(crate) sha256: OneOrMore,
+    /// Boosting iterations to use: `100` for the first hundred, or `[10, 20]` for those from 10 up to, but not
+    /// including, 20.
     #[serde(default)]
     pub(crate) iterations: Option<Iterations>,
+    /// How often to look whether the file is another one, e.g. `10s`; by default never, and a new start reads it. Another
+    /// file serves the batches that begin after it was read, if the query gives the same columns with it; one that does not
+    /// fit is refused, and the model goes on as it was. Not with `sha256`.
+    #[serde(default)]
+    pub(crate) refresh: Option<HumanDuration>,
+    /// Rows with what the model must say of them, which another file is tried on before it is taken: a CSV file with the
+    /// model's columns and `prediction`, compared to six digits. Relative to the pipeline file.
+    #[serde(default)]
+    pub(crate) golden: Option<String>,
     /// Other limits for reading the file.
     #[serde(default)]
     pub(crate) limits: ModelLimits,
@@ -34,9 +50,36 @@ pub(crate) struct ModelSettings {
     #[serde(default)]
     #[schemars(with = "std::collections::BTreeMap<String, Vec<String>>")]
     pub(crate) categories: Map<String, serde_json::Value>,
-    /// The names of the model's inputs, in their order, where the file tells none; a FeatureHasher hashes these.
+    /// The names of the model's inputs, in their order, for a file that does not tell them; a FeatureHasher hashes
+    /// these.
     #[serde(default)]
     pub(crate) columns: Vec<String>,
+}
+
+/// A text, or a list of them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected a text, or a list of texts")]
+pub(crate) enum OneOrMore {
+    /// One.
+    One(String),
+    /// Several, or none.
+    More(Vec<String>),
+}
+
+impl Default for OneOrMore {
+    fn default() -> Self {
+        OneOrMore::More(Vec::new())
+    }
+}
+
+impl OneOrMore {
+    /// All of them.
+    pub(crate) fn all(&self) -> &[String] {
+        match self {
+            OneOrMore::One(one) => std::slice::from_ref(one),
+            OneOrMore::More(more) => more,
+        }
+    }
 }
 
 impl ModelSettings {
@@ -54,7 +97,7 @@ impl ModelSettings {
     }
 }
 
-/// Limits for reading a model file; they exist since a small file can claim to be huge.
+/// Limits for reading a model file; they exist because a small file can claim to be huge.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ModelLimits {
@@ -84,7 +127,7 @@ impl ModelLimits {
 pub(crate) enum Iterations {
     /// The first ones, this many.
     First(u32),
-    /// From the one up to, not with, the other.
+    /// From the first up to, but not including, the second.
     Range([u32; 2]),
 }
 
@@ -98,15 +141,106 @@ impl Iterations {
     }
 }
 
-/// What becomes of a pipeline when a record is bad and no dead letters are configured (with them, it goes there).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+/// What becomes of a pipeline when a record is bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum OnBadRecord {
     /// Counted and logged, without its value; the stream goes on.
     #[default]
     Continue,
     /// The pipeline stops, naming the record.
     Stop,
+    /// The pipeline stops where more than this many of a million of the latest records are bad.
+    StopAbove(u32),
+}
+
+/// The short form.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum OnBadRecordName {
+    /// Counted and logged, without its value; the stream goes on.
+    Continue,
+    /// The pipeline stops before the record's batch, naming the record.
+    Stop,
+}
+
+/// The long form.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct OnBadRecordDetails {
+    /// The pipeline stops before it stores a batch by which more than this share of the latest records (at least 1,000) is
+    /// bad; a batch job ends with exit code 3 where more of all its records are. E.g. `5%`.
+    stop_above: Percent,
+}
+
+/// A share, in parts of a million.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Percent(u32);
+
+impl<'de> Deserialize<'de> for Percent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let number = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+        match number.filter(|number| (0.0..100.0).contains(number)) {
+            Some(number) => Ok(Percent((number * 10_000.0).round() as u32)),
+            None => Err(D::Error::custom("not a share, expected percent from `0%` to below `100%`, such as `5%`")),
+        }
+    }
+}
+
+impl JsonSchema for Percent {
+    fn schema_name() -> Cow<'static, str> {
+        "Percent".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        schemars::json_schema!({ "type": "string" })
+    }
+}
+
+impl<'de> Deserialize<'de> for OnBadRecord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OnBadRecordVisitor)
+    }
+}
+
+struct OnBadRecordVisitor;
+
+impl<'de> Visitor<'de> for OnBadRecordVisitor {
+    type Value = OnBadRecord;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("`continue`, `stop` or `{ stop_above: 5% }`")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<OnBadRecord, E> {
+        match text {
+            "continue" => Ok(OnBadRecord::Continue),
+            "stop" => Ok(OnBadRecord::Stop),
+            _ => Err(E::invalid_value(serde::de::Unexpected::Str(text), &self)),
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<OnBadRecord, A::Error> {
+        let details = OnBadRecordDetails::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
+        Ok(OnBadRecord::StopAbove(details.stop_above.0))
+    }
+}
+
+impl JsonSchema for OnBadRecord {
+    fn schema_name() -> Cow<'static, str> {
+        "OnBadRecord".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let name = generator.subschema_for::<OnBadRecordName>();
+        let details = generator.subschema_for::<OnBadRecordDetails>();
+        schemars::json_schema!({
+            "description": "What becomes of a pipeline when a record is bad: `continue` (it is set aside, or counted and \
+                logged without its value), `stop` (also where there are dead letters), or `{ stop_above: 5% }`. Default: \
+                `continue`.",
+            "anyOf": [name, details]
+        })
+    }
 }
 
 /// When a batch begins, and how large it may be.
@@ -125,9 +259,9 @@ pub(crate) struct Trigger {
 pub(crate) enum TriggerMode {
     /// As soon as there is work.
     Continuous,
-    /// So often.
+    /// At this interval.
     Every(Duration),
-    /// All that is there at the start, then the pipeline ends.
+    /// Everything that is there at the start; then the pipeline ends.
     AvailableNow,
 }
 
@@ -156,17 +290,18 @@ impl Trigger {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct TriggerDetails {
-    /// Batches begin so often: `3s`.
+    /// How often batches begin: `3s`.
     #[serde(default)]
     every: Option<HumanDuration>,
     /// Instead of `every`: `continuous` or `available_now`.
     #[serde(default)]
     mode: Option<TriggerName>,
-    /// Most records of one batch. Default: 100000; with `available_now`, files and a query that looks at one record at a
-    /// time 5000000.
+    /// The most records in one batch. Default: 100000; with `available_now`, files and a query that looks at one record
+    /// at a time: 5000000.
     #[serde(default)]
     max_rows: Option<usize>,
-    /// Most bytes (keys and values) of one batch. Default: 32 MiB; where `max_rows` is 5000000, 128 MiB. At most 1 GiB.
+    /// The most bytes (keys and values) in one batch. Default: 32 MiB, or 128 MiB where `max_rows` is 5000000. At most
+    /// 1 GiB.
     #[serde(default)]
     max_bytes: Option<HumanSize>,
 }

@@ -125,8 +125,8 @@ fn env(name: &str) -> Result<String, VarError> {
     }
 }
 
-fn parse(text: &str) -> Result<PipelineFile, FileError> {
-    PipelineFile::parse(Path::new("dir/pipeline.yaml"), text, KINDS, &env)
+fn parse(text: &str) -> Result<PipelineFile, FileErrors> {
+    PipelineFile::parse(Path::new("dir/pipeline.yaml"), text, &[], KINDS, &env)
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn a_whole_file() {
     let source = "Pdata Some(9092) hunter2hunter2 {\"env\": \"x\", \"file\": \"y\"}";
     assert_eq!(file.source.settings.describe(), source);
     assert_eq!((file.decode.as_ref().unwrap().settings["columns"].as_array().unwrap().len(), file.infer), (2, false));
-    let models: Vec<_> = file.models.iter().map(|m| (m.name.as_str(), m.file.as_path())).collect();
+    let models: Vec<_> = file.models.iter().map(|m| (m.name.as_str(), m.files[0].as_path())).collect();
     assert_eq!(models, [("mri", Path::new("dir/models/mri.joblib")), ("other", Path::new("dir/other.pickle"))]);
     assert_eq!(file.models[0].settings.iterations.unwrap().range(), (0, 100));
     assert_eq!(file.query.value, "SELECT mri(*) AS minutes\nFROM records\n");
@@ -179,7 +179,7 @@ const BAD: &[(&str, &str, &str)] = &[
     ("pipeline: mri\n", "", ": `pipeline` is missing; write `pipeline: NAME`"),
     ("pipeline: mri", "pipeline: a b", "1: pipeline: not a name; 1 to 100 letters, digits"),
     ("pipeline: mri", "pipeline: 5", "1: pipeline: wrong type: integer `5`, expected a string; put it in quotes"),
-    ("pipeline: mri", "pipeline: mri\npipeline: x", "2: this key is there twice in one map"),
+    ("pipeline: mri", "pipeline: mri\npipeline: x", "2: `pipeline` is there twice in one map, first on line 1"),
     ("queue:", "queu:", "3: source: unknown key `queu`; did you mean `queue`? (known here: `queue`)"),
     ("topic: { env: TOPIC }, ", "", "3: source.queue: missing key `topic`"),
     (
@@ -266,8 +266,14 @@ const BAD: &[(&str, &str, &str)] = &[
     (
         "on_bad_record: stop",
         "on_bad_record: halt",
-        "18: on_bad_record: unknown variant `halt`, expected `continue` or \
-        `stop`",
+        "18: on_bad_record: invalid value: string \"halt\", expected \
+        `continue`, `stop` or `{ stop_above: 5% }`",
+    ),
+    ("on_bad_record: stop", "on_bad_record: { stop_above: 5 }", "18: on_bad_record.stop_above: "),
+    (
+        "on_bad_record: stop",
+        "on_bad_record: { stop_above: 100% }",
+        "18: on_bad_record.stop_above: not a share, expected percent from `0%` to below `100%`, such as `5%`",
     ),
     (
         "{ every: 3s, max_rows: 10 }",
@@ -297,6 +303,74 @@ fn every_error_names_its_line_its_place_and_a_remedy() {
 }
 
 #[test]
+fn all_mistakes_are_told_at_once() {
+    let text = GOOD
+        .replace("topic: { env: TOPIC }, ", "")
+        .replace("AGE: int64?", "AGE: integer")
+        .replace("1MiB", "big")
+        .replace("on_bad_record: stop", "on_bad_recrd: stop")
+        .replace("url: { env: URL }", "url: { env: NOPE }");
+    let errors = parse(&text).err().unwrap();
+    let places: Vec<_> = errors.0.iter().map(|error| (error.line.unwrap(), error.path.as_str())).collect();
+    let expected =
+        [(3, "source.queue"), (5, "decode.csv.columns.1"), (13, "sinks.z.file.url"), (18, ""), (21, "window")];
+    assert_eq!(places, expected, "{errors}");
+    assert_eq!(errors.to_string().lines().count(), 5);
+}
+
+#[test]
+fn variables_are_filled_in_within_a_value_and_secrets_are_not() {
+    let topic = |value: &str| {
+        let text = GOOD.replacen("topic: { env: TOPIC }", &format!("topic: \"{value}\""), 1);
+        parse(&text).map(|file| file.source.settings.describe()).map_err(|error| error.to_string())
+    };
+    assert!(topic("a-${TOPIC}-${TOPIC}.b").unwrap().starts_with("a-Pdata-Pdata.b "));
+    assert!(topic("${NOPE:-orders}").unwrap().starts_with("orders "));
+    assert!(topic("$${TOPIC} $5 {x}").unwrap().starts_with("${TOPIC} $5 {x} "));
+    for (value, told) in [
+        ("${NOPE}", "3: source.queue.topic: the environment variable `NOPE` is not set"),
+        ("${TOPIC", "3: source.queue.topic: `${` without its `}`"),
+        ("${a b}", "3: source.queue.topic: `${…}` holds no name"),
+    ] {
+        let error = topic(value).unwrap_err();
+        assert!(error.contains(told), "{value}: {error}");
+    }
+    let port = parse(&GOOD.replacen("port: { env: PORT }", "port: \"${PORT}\"", 1)).map_err(|e| e.to_string()).unwrap();
+    assert!(port.source.settings.describe().contains("Some(9092)"), "where a number fits it is one");
+    for (good, bad, told) in [
+        ("password: { env: PASSWORD }", "password: \"${PASSWORD}\"", "a secret is not filled in within a text"),
+        ("url: { env: URL }", "url: \"${URL}\"", "the URL holds a password"),
+        ("url: { env: URL }", "url: \"mysql://u:${PASSWORD}@h/db\"", "the URL holds a password"),
+    ] {
+        let error = parse(&GOOD.replacen(good, bad, 1)).err().unwrap().to_string();
+        assert!(error.contains(told) && !error.contains("hunter2"), "{bad}: {error}");
+    }
+}
+
+#[test]
+fn settings_of_the_command_line_stand_in_the_place_of_the_files() {
+    let set = |text: &str| text.parse::<Setting>().unwrap();
+    let parse = |settings: &[Setting]| {
+        PipelineFile::parse(Path::new("dir/pipeline.yaml"), GOOD, settings, KINDS, &env).map_err(|e| e.to_string())
+    };
+    let file = parse(&[set("source.queue.topic=other"), set("window=2MiB"), set("sinks.a.new=true")]).unwrap();
+    assert!(file.source.settings.describe().starts_with("other "));
+    assert_eq!((file.window, file.sinks[1].new), (2 << 20, true));
+    let error = parse(&[set("source.queue.password=hunter2hunter2")]).err().unwrap();
+    assert!(error.contains("3: source.queue.password: a secret stands in the pipeline file"), "{error}");
+    assert_eq!(parse(&[set("pipeline.x=1")]).err().unwrap(), "--set: `pipeline` is a value, and has no keys");
+}
+
+#[test]
+fn a_place_in_a_query_is_one_in_the_file() {
+    let file = parse(GOOD).map_err(|error| error.to_string()).unwrap();
+    assert_eq!(file.place(&file.query, (2, 6)), Some((11, 8)), "behind the block's indentation");
+    let own = file.sinks[0].query.as_ref().unwrap();
+    assert_eq!(file.place(own, (1, 8)), Some((13, GOOD.lines().nth(12).unwrap().find("1 FROM rows").unwrap() + 1)));
+    assert_eq!(file.place(&file.query, (9, 1)), None);
+}
+
+#[test]
 fn sinks_are_needed() {
     let (before, rest) = GOOD.split_once("sinks:\n").unwrap();
     let (_, after) = rest.split_once("dead_letters").unwrap();
@@ -313,7 +387,7 @@ fn a_file_by_reference_loses_one_line_end() {
     std::fs::write(folder.path().join("topic"), "orders\r\n\n").unwrap();
     let text = GOOD.replacen("topic: { env: TOPIC }", "topic: { file: topic }", 1);
     let path = folder.path().join("pipeline.yaml");
-    let file = PipelineFile::parse(&path, &text, KINDS, &env).map_err(|error| error.to_string()).unwrap();
+    let file = PipelineFile::parse(&path, &text, &[], KINDS, &env).map_err(|error| error.to_string()).unwrap();
     assert!(file.source.settings.describe().starts_with("orders\r\n "));
 }
 
@@ -441,7 +515,7 @@ fn a_kafka_sink_reaches_the_sources_cluster_unless_it_names_its_own() {
             "pipeline: p\nsource: {{ kafka: {{ brokers: \"here:9092\", topic: in, security: {{ tls: {{}} }} }} }}\n\
              decode: {{ csv: {{ columns: [a: int64] }} }}\nsinks: {{ out: {{ kafka: {sink} }} }}\n"
         );
-        let file = PipelineFile::parse(Path::new("p.yaml"), &text, REGISTRY, &env);
+        let file = PipelineFile::parse(Path::new("p.yaml"), &text, &[], REGISTRY, &env);
         file.map_err(|error| error.to_string()).unwrap().sinks[0].component.settings.describe()
     };
     assert_eq!(of("{ topic: out }"), "topic out at here:9092");
@@ -463,7 +537,7 @@ fn the_files_that_we_show_are_read_and_fit_the_editor_schema() {
         let value = Node::parse(&text).unwrap().to_json();
         assert!(fits(&schema, &schema, &value), "{}", path.display());
         let env = |_: &str| Ok("mysql://reader:secret@localhost/db".to_string());
-        let read = PipelineFile::parse(&path, &text, REGISTRY, &env);
+        let read = PipelineFile::parse(&path, &text, &[], REGISTRY, &env);
         assert!(read.is_ok(), "{}", read.err().unwrap());
     }
 }

@@ -5,6 +5,7 @@ mod evaluate;
 mod fixtures;
 mod http;
 mod init;
+mod operation;
 mod pipelines;
 mod predict;
 mod program;

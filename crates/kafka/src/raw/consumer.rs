@@ -85,7 +85,7 @@ impl Handle {
         outcome(code, KafkaError::ConsumerCommit)
     }
 
-    /// How far the client is in these partitions (their offsets in the list are of no account): behind the last message
+    /// How far the client is in these partitions (their offsets in the list do not matter): behind the last message
     /// that was taken, or the last transaction marker.
     pub(crate) fn positions(&self, partitions: &TopicPartitionList) -> Vec<(Partition, i64)> {
         let list = partitions.clone();

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use foretell_flow::{
-    Checkpoint, Claim, Fault, Partition, PlanRetention, Provenance, Range, Reset, Sink, SinkInput, StageError, Trace,
-    Write, Written,
+    Checkpoint, Claim, Fault, Partition, PlanPart, PlanRetention, Provenance, Range, Reset, Sink, SinkInput,
+    StageError, Trace, Write, Written,
 };
 use futures::future::join_all;
 use rdkafka::Offset;
@@ -31,7 +31,7 @@ pub(super) struct KafkaSink {
     owner: Owner,
     by_partition: bool,
     input: SinkInput,
-    /// What the target takes, as far as is known.
+    /// What the target accepts, as far as is known.
     limits: Limits,
     /// How long a transaction may stay open, where one has shown that the settings are too short.
     open: Option<Duration>,
@@ -42,8 +42,16 @@ pub(super) struct KafkaSink {
     writers: HashMap<Option<Partition>, Arc<Writer>>,
 }
 
-/// What is stored for partitions once a write is.
-type Entries = Vec<(Partition, Entry)>;
+/// What a write changes of a partition's entry.
+struct Change {
+    next: i64,
+    /// Pieces that are kept from now on, by first offset.
+    kept: BTreeMap<i64, PlanPart>,
+    /// First offsets of parts that go.
+    gone: BTreeSet<i64>,
+}
+
+type Changes = Vec<(Partition, Change)>;
 
 /// A write of one writer.
 struct Part {
@@ -154,7 +162,7 @@ impl KafkaSink {
             match opened {
                 Ok(writer) if used => drop(writers.insert(partition, writer)),
                 Ok(writer) => unused.push(writer),
-                // Another worker fences the same id at this moment: that does as well.
+                // Another worker is fencing the same id at this moment: that is as good.
                 Err(error) if !used && error.fault == Fault::Fenced => {}
                 Err(error) => return Err(error),
             }
@@ -239,44 +247,50 @@ impl KafkaSink {
         }
     }
 
-    /// The entries as they are after a part is written, and the records that say so.
-    fn advance(&self, ranges: &[Range], keep: Option<&PlanRetention>) -> Result<(Entries, Vec<Mark>), StageError> {
-        let (mut entries, mut marks) = (Vec::with_capacity(ranges.len()), Vec::with_capacity(ranges.len()));
+    /// What changes with a part, and the records that say so. Parts lie one behind the other: however many are kept,
+    /// only those that change are looked at.
+    fn advance(&self, ranges: &[Range], keep: Option<&PlanRetention>) -> Result<(Changes, Vec<Mark>), StageError> {
+        let (mut changes, mut marks) = (Vec::with_capacity(ranges.len()), Vec::with_capacity(ranges.len()));
         for Range { partition, to, .. } in ranges {
-            let Some(mut entry) = self.claimed.get(partition).cloned() else { continue };
-            entry.next = *to;
+            let Some(entry) = self.claimed.get(partition) else { continue };
+            let mut change = Change { next: *to, kept: BTreeMap::new(), gone: BTreeSet::new() };
             marks.push(self.owner.position(partition, *to, &entry.identity)?);
             if let Some(keep) = keep {
-                for piece in keep.parts.iter().filter(|piece| piece.range.partition == *partition) {
-                    let begin = piece.range.from;
-                    let replaced: Vec<i64> = entry
-                        .pieces
-                        .iter()
-                        .filter(|(from, kept)| kept.range.to > begin && **from != begin)
-                        .map(|(from, _)| *from)
-                        .collect();
-                    for from in replaced {
-                        marks.push(self.owner.erase(partition, Some(from)));
-                        entry.pieces.remove(&from);
-                    }
-                    marks.push(self.owner.piece(piece)?);
-                    entry.pieces.insert(piece.range.from, piece.clone());
+                for part in keep.parts.iter().filter(|part| part.range.partition == *partition) {
+                    let begin = part.range.from;
+                    let replaced = entry.parts.iter().rev().take_while(|(_, kept)| kept.range.to > begin);
+                    change.gone.extend(replaced.map(|(from, _)| *from));
+                    change.kept.retain(|_, kept| kept.range.to <= begin);
+                    change.kept.insert(begin, part.clone());
                 }
                 let floor = keep.floor.iter().find(|position| position.partition == *partition).map(|p| p.next);
-                let done: Vec<i64> = entry
-                    .pieces
-                    .iter()
-                    .filter(|(_, piece)| floor.is_some_and(|floor| piece.range.to <= floor))
-                    .map(|(from, _)| *from)
-                    .collect();
-                for from in done {
-                    marks.push(self.owner.erase(partition, Some(from)));
-                    entry.pieces.remove(&from);
+                if let Some(floor) = floor {
+                    let done = entry.parts.iter().take_while(|(_, part)| part.range.to <= floor);
+                    change.gone.extend(done.map(|(from, _)| *from));
+                    change.kept.retain(|_, part| part.range.to > floor);
                 }
             }
-            entries.push((partition.clone(), entry));
+            for from in change.gone.iter().filter(|from| !change.kept.contains_key(from)) {
+                marks.push(self.owner.erase(partition, Some(*from)));
+            }
+            for part in change.kept.values() {
+                marks.push(self.owner.part(part)?);
+            }
+            changes.push((partition.clone(), change));
         }
-        Ok((entries, marks))
+        Ok((changes, marks))
+    }
+
+    /// A part is written.
+    fn advanced(&mut self, changes: Changes) {
+        for (partition, change) in changes {
+            let Some(entry) = self.claimed.get_mut(&partition) else { continue };
+            entry.next = change.next;
+            for from in change.gone {
+                entry.parts.remove(&from);
+            }
+            entry.parts.extend(change.kept);
+        }
     }
 
     async fn write_parts(&mut self, write: &Write) -> Result<Written, StageError> {
@@ -292,7 +306,7 @@ impl KafkaSink {
         let job = Arc::new(Job { encoded, provenance, topics, target, compacted: self.limits.compacted });
         let mut running = Vec::new();
         for Part { writer: name, ranges, rows } in self.parts(write)? {
-            let (entries, marks) = match self.target.exactly_once {
+            let (changes, marks) = match self.target.exactly_once {
                 true => self.advance(&ranges, write.retention.as_ref())?,
                 false => (Vec::new(), Vec::new()),
             };
@@ -301,12 +315,12 @@ impl KafkaSink {
             };
             let job = job.clone();
             let outcome = blocking(move || Ok(writer.write(&job, &rows, &marks)));
-            running.push(async move { (name, entries, outcome.await) });
+            running.push(async move { (name, changes, outcome.await) });
         }
         let mut written = Written::default();
         let mut failure: Option<StageError> = None;
         let mut refused = None;
-        for (name, entries, outcome) in join_all(running).await {
+        for (name, changes, outcome) in join_all(running).await {
             match outcome.and_then(|written| match written {
                 Ok(rejected) => Ok(rejected),
                 Err(Stop::Error(error)) => Err(error),
@@ -321,14 +335,14 @@ impl KafkaSink {
             }) {
                 Ok(rejected) => {
                     written.rejected = written.rejected.saturating_add(rejected);
-                    self.claimed.extend(entries);
+                    self.advanced(changes);
                 }
                 Err(error) => {
                     // Whether its transaction ended is unknown: only a new claim tells.
                     if let Some(spoiled) = self.writers.remove(&name) {
                         tokio::task::spawn_blocking(move || drop(spoiled));
                     }
-                    // A person's business comes before what passes.
+                    // What a person must mend comes before what passes by itself.
                     if failure.as_ref().is_none_or(|earlier| earlier.fault == Fault::Unavailable) {
                         failure = Some(error);
                     }
@@ -377,7 +391,7 @@ impl Sink for KafkaSink {
                 Some(entry) => entry,
                 None => {
                     new.push((partition.clone(), vec![self.owner.position(partition, *start, identity)?]));
-                    Entry { identity: identity.clone(), next: *start, pieces: BTreeMap::new() }
+                    Entry { identity: identity.clone(), next: *start, parts: BTreeMap::new() }
                 }
             };
             claimed.insert(partition.clone(), entry);
@@ -411,7 +425,7 @@ impl Sink for KafkaSink {
             Ok(first != end)
         });
         let written = written.await?;
-        // Pipelines share a topic for their positions; what wrote under this name wrote to the same topic, perhaps.
+        // Pipelines share a topic for their positions; what wrote under this name may have written to the same topic.
         let own = &self.owner;
         let close = |owner: &Owner| owner.pipeline == own.pipeline || written && owner.sink == own.sink;
         let traces = self.ledger.others().filter(|(owner, _)| close(owner)).map(|(owner, logs)| Trace::Sink {
@@ -433,8 +447,8 @@ impl Sink for KafkaSink {
         for partition in partitions {
             let Some(entry) = self.ledger.entry(&partition) else { continue };
             let mut own = vec![to.position(&partition, entry.next, &entry.identity)?];
-            for (from, piece) in &entry.pieces {
-                own.push(to.piece(piece)?);
+            for (from, part) in &entry.parts {
+                own.push(to.part(part)?);
                 own.push(self.owner.erase(&partition, Some(*from)));
             }
             own.push(self.owner.erase(&partition, None));
@@ -463,8 +477,8 @@ impl Sink for KafkaSink {
         self.refresh(Open::WaitFor).await?;
         let mut marks = Vec::new();
         for partition in &named {
-            let pieces = self.ledger.entry(partition).map(|entry| entry.pieces).unwrap_or_default();
-            let mut own: Vec<Mark> = pieces.keys().map(|from| self.owner.erase(partition, Some(*from))).collect();
+            let parts = self.ledger.entry(partition).map(|entry| entry.parts).unwrap_or_default();
+            let mut own: Vec<Mark> = parts.keys().map(|from| self.owner.erase(partition, Some(*from))).collect();
             own.push(match reset {
                 Reset::Set { position, identity } => self.owner.position(partition, position.next, identity)?,
                 Reset::Forget(_) => self.owner.erase(partition, None),

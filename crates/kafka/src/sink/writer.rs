@@ -111,7 +111,7 @@ pub(super) fn config(
     let mut own = vec![
         ("client.id", "foretell"),
         ("partitioner", "murmur2_random"),
-        // Half the bytes or fewer for a few percent of a core; every client reads it.
+        // Half the bytes or fewer for a few percent of a core, and every client can read it.
         ("compression.codec", "lz4"),
         // A flush does not wait for it.
         ("linger.ms", "5"),

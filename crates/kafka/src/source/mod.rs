@@ -58,7 +58,7 @@ pub const KIND: Kind<dyn SourceSettings> = Kind {
 
 /// The buffer of all workers of a process, where the pipeline file does not say.
 const BUFFER: usize = 128 * 1024 * 1024;
-/// Less than this holds no batch worth the name.
+/// A smaller buffer could not hold a useful batch.
 const LEAST_BUFFER: usize = 1024 * 1024;
 
 /// Reads Kafka topics: one (`topic`), several (`topics`), or those whose names match a `pattern`.

@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const ROWS: usize = 500_000;
 /// What passes by itself is told this often while it lasts.
 const SAY: Duration = Duration::from_secs(30);
-/// For a clean end: commits on their way, and the member's goodbye.
+/// For a clean end: commits on their way, and leaving the group.
 const GOODBYE: Duration = Duration::from_secs(3);
 
 /// How the reader gets its partitions.
@@ -378,7 +378,7 @@ pub(super) fn list(topics: &Topics, positions: impl IntoIterator<Item = (i32, i6
     let mut list = TopicPartitionList::new();
     for (lane, offset) in positions {
         let Partition { topic, index } = topics.partition(lane);
-        // Fails only for an offset that cannot be said: a negative one, which no log has.
+        // Fails only for an offset that cannot be expressed: a negative one, which no log has.
         let _ = list.add_partition_offset(&topic, index, Offset::Offset(offset.max(0)));
     }
     list
@@ -553,7 +553,7 @@ impl Thread {
     /// An error among the messages.
     fn failed(&mut self, lane: i32, offset: i64, code: Code, text: &str) {
         if self.shared.state().failure.is_some() {
-            // What comes behind the first is of its making.
+            // Those that follow the first are its consequences.
             return;
         }
         let topics = self.shared.topics();

@@ -16,18 +16,18 @@ use super::topics::Interest;
 use crate::inspect::{Inspector, ask};
 use crate::raw::Handle;
 
-/// Between looks.
+/// The time between looks.
 const EVERY: Duration = Duration::from_secs(2);
 /// Of so many looks one is for new topics.
 const FIND: u64 = 3;
 /// A topic that is not there this long is gone: brokers do not all know at once.
 const GONE: Duration = Duration::from_secs(15);
-/// Nothing comes of a partition that has more: this long is told, and then each time it has doubled.
+/// A partition has more, but nothing comes: reported after this long, and then each time it has doubled.
 const STILL: Duration = Duration::from_secs(10);
-/// And this long ends the pipeline.
+/// After this long the pipeline ends.
 const STUCK: Duration = Duration::from_secs(180);
 
-/// The looking; it ends with this.
+/// The task that looks; it ends with this.
 pub(super) struct Watch(JoinHandle<()>);
 
 impl Drop for Watch {

@@ -7,6 +7,7 @@ use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
 use crate::attributes::{self, some_attr};
+use crate::families::shared::explained::{Before, Shares, explained};
 use crate::family::Family;
 use crate::finite::Finite;
 use crate::labels::Labels;
@@ -14,7 +15,7 @@ use crate::loaded::{Loaded, Out, Source, Targets};
 use crate::loader::Loader;
 use crate::math::scores::pairwise_sum;
 use crate::step::Step;
-use crate::trees::{Ensemble, Gain, NONE, Node, Plan, Rule, Tree};
+use crate::trees::{Ensemble, Explainer, Gain, NONE, Node, Plan, Rule, Tree};
 use crate::{Error, InputKind, StepReport, TreesReport};
 
 pub(crate) const FAMILY: Family = Family {
@@ -93,10 +94,17 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         features: ensemble.uses(Gain::Averaged, sources.iter().map(|source| source.label.as_str())),
     };
     let report = StepReport { trees: Some(trees), ..StepReport::default() };
-    let targets = if is_classifier {
+    let mut targets = if is_classifier {
         Targets::classes(labels.clone(), DataType::Float64)
     } else {
         Targets::numbers(shape.outputs, DataType::Float64)
+    };
+    let share = if is_forest { 1.0 / ensemble.trees.len() as f64 } else { 1.0 };
+    // Several targets of classes stand beside each other with gaps.
+    let explains = loader.options.explain && (!is_classifier || labels.len() == 1);
+    let explainer = match explains {
+        true => Explainer::new(&ensemble, |_, value| value * share, &[], true),
+        false => None,
     };
     let scorer = score::Forest {
         plan,
@@ -105,7 +113,8 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         stride: shape.classes,
         finite: Finite::new(&class, &sources, allows_nan, true),
     };
-    Ok(Loaded { step: Step::Predict(Box::new(scorer)), out: Out::Answers(targets), report })
+    let step = explained(Box::new(scorer), explainer.map(Shares::Trees), Before::default(), &sources, &mut targets);
+    Ok(Loaded { step: Step::Predict(step), out: Out::Answers(targets), report })
 }
 
 /// More values in a leaf are an attack on memory.

@@ -40,7 +40,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 
 /// The function of a parameter; `None` where there is none and columns pass through.
 pub(super) fn function(view: &View<'_>, func: &str, arguments: &str) -> Result<Option<functions::Function>, Error> {
-    let Some(func) = some_attr(view, func)? else { return Ok(None) };
+    let Some(func) = some_attr(view, func)?.filter(|func| !functions::is_array(func)) else { return Ok(None) };
     let function = functions::read(&func, some_attr(view, arguments)?.as_ref())?;
     // The numpy beside it tells nothing of itself.
     let old = version(view)?.is_some_and(|version| version < (0, 22));

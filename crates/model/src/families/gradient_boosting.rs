@@ -6,6 +6,7 @@ use foretell_pickle::View;
 
 use super::forest::{Shape, read_tree};
 use crate::attributes::{self};
+use crate::families::shared::explained::{Before, Shares, explained};
 use crate::families::shared::losses::{self, Choice, Link, Loss};
 use crate::families::shared::members::predictor;
 use crate::family::Family;
@@ -14,7 +15,7 @@ use crate::loaded::{Loaded, Out, Source};
 use crate::loader::Loader;
 use crate::math::scores::{Softmax, pairwise_sum};
 use crate::step::Step;
-use crate::trees::{Ensemble, Gain, Plan, Rule};
+use crate::trees::{Ensemble, Explainer, Gain, Plan, Rule};
 use crate::{Error, InputKind, StepReport, TreesReport};
 
 pub(crate) const FAMILY: Family = Family {
@@ -84,13 +85,20 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     };
     let children = child.into_iter().collect();
     let report = StepReport { trees: Some(trees), children, ..StepReport::default() };
-    let targets = loss.targets(labels);
+    let mut targets = loss.targets(labels);
     let old = version.is_none_or(|version| version < (1, 4));
     let choice = if old && loss != Loss::HalfLogit { Choice::Probability } else { Choice::ScoreOrZero };
     let link = Link { loss, softmax: Softmax { by_logarithm: old, ..Softmax::PLAIN }, choice };
     let finite = Finite::new(&class, &sources, false, true);
+    let explainer = match &start {
+        score::Start::Same(start) if loader.options.explain => {
+            Explainer::new(&ensemble, |_, value| rate * value, start, true)
+        }
+        score::Start::Same(_) | score::Start::Estimator(..) => None,
+    };
     let scorer = score::Boosting { plan, start, link, finite };
-    Ok(Loaded { step: Step::Predict(Box::new(scorer)), out: Out::Answers(targets), report })
+    let step = explained(Box::new(scorer), explainer.map(Shares::Trees), Before::default(), &sources, &mut targets);
+    Ok(Loaded { step: Step::Predict(step), out: Out::Answers(targets), report })
 }
 
 /// The raw scores before the first tree: numbers, or what another estimator says.

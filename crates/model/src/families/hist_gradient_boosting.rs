@@ -5,6 +5,7 @@
 use foretell_pickle::{Entry, View};
 
 use crate::attributes::{self, some_attr};
+use crate::families::shared::explained::{Before, Shares, explained};
 use crate::families::shared::lone_class;
 use crate::families::shared::losses::{Choice, Link, Loss};
 use crate::family::Family;
@@ -13,7 +14,7 @@ use crate::loaded::{Loaded, Out, Source, Transformer};
 use crate::loader::Loader;
 use crate::math::scores::Softmax;
 use crate::step::{Chain, Step};
-use crate::trees::{Ensemble, Gain, NONE, Node, Plan, Rule, Tree};
+use crate::trees::{Ensemble, Explainer, Gain, NONE, Node, Plan, Rule, Tree};
 use crate::{Error, InputKind, StepReport, TreesReport};
 
 const MODULE: &str = "sklearn.ensemble._hist_gradient_boosting.gradient_boosting";
@@ -104,11 +105,19 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         features: ensemble.uses(Gain::Split, order.iter().map(String::as_str)),
     });
     let lone = labels.as_ref().is_some_and(|labels| labels.len() == 1);
-    let targets = loss.targets(labels);
+    let mut targets = loss.targets(labels);
     let before = |first| version.is_none_or(|version| version < first);
     let choice = if before((1, 3)) { Choice::Probability } else { Choice::Score };
     let link = Link { loss, softmax: Softmax { by_logarithm: before((1, 1)), ..Softmax::BY_CLASS }, choice };
-    let scorer = lone_class::guarded(Box::new(score::Boosting { plan, start, link, finite }), &class, lone);
+    let explainer = match loader.options.explain {
+        true => Explainer::new(&ensemble, |_, value| value, &start, false),
+        false => None,
+    };
+    // The trees see the columns in an order of their own.
+    let columns: Vec<Source> = order.into_iter().map(Source::made).collect();
+    let scorer = Box::new(score::Boosting { plan, start, link, finite });
+    let scorer = explained(scorer, explainer.map(Shares::Trees), Before::default(), &columns, &mut targets);
+    let scorer = lone_class::guarded(scorer, &class, lone);
     let step = match transform {
         Some(transform) => Step::Predict(Box::new(Chain { transforms: vec![transform], last: Some(scorer) })),
         None => Step::Predict(scorer),

@@ -3,16 +3,17 @@
 use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
-use crate::attributes::{self, some_attr};
+use crate::attributes::{self, own_function, some_attr};
+use crate::families::shared::explained::{Before, Shares, explained};
 use crate::families::shared::lone_class;
 use crate::family::Family;
 use crate::labels::Labels;
-use crate::lightgbm::{self, Booster, Levels, OutputForm, Scorer};
+use crate::lightgbm::{self, Booster, Levels, OutputForm, Scorer, ZERO};
 use crate::loaded::decisions;
 use crate::loaded::{Loaded, Out, Source, Targets};
 use crate::loader::Loader;
 use crate::step::{Chain, Step, Transform};
-use crate::trees::Gain;
+use crate::trees::{Explainer, Gain};
 use crate::{Error, InputKind, StepReport, TreesReport};
 
 pub(crate) const FAMILY: Family = Family {
@@ -32,8 +33,8 @@ pub(crate) const FAMILY: Family = Family {
 };
 
 /// A model text that is the whole file.
-pub(crate) fn raw(loader: &mut Loader<'_>, bytes: &[u8]) -> Result<Loaded, Error> {
-    let mut loaded = build(loader, None, lightgbm::read(bytes)?, None, None)?;
+pub(crate) fn raw(loader: &mut Loader<'_>, bytes: &[u8], given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let mut loaded = build(loader, None, lightgbm::read(bytes)?, None, given)?;
     loaded.report.class = lightgbm::FORMAT.to_string();
     Ok(loaded)
 }
@@ -48,6 +49,9 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         Some(handle) => handle,
         None => booster.attr("handle")?,
     };
+    if let Some(function) = own_function(view, "objective")?.or(own_function(view, "_objective")?) {
+        loader.note(format!("the objective `{function}` is not run: the predictions are raw scores, as in Python"));
+    }
     let mut parsed = lightgbm::read(handle.as_str()?.as_bytes())?;
     // `predict` of a booster that stopped early takes the iterations up to the best; 0 and -1 mean all.
     if loader.options.iterations.is_none()
@@ -80,10 +84,8 @@ fn build(
     }
     let names = (!booster.names.is_empty()).then(|| booster.names.clone());
     let features = booster.ensemble.features;
-    let sources = match view {
-        Some(view) => loader.sources(view, given, features, names)?,
-        None => loader.own_sources(features, names)?,
-    };
+    loader.rewritten |= given.is_none();
+    let sources = loader.sources_at(&place, given, features, names)?;
     let levels = levels(loader, &booster, &sources);
     for (source, levels) in sources.iter().zip(&levels) {
         let kind = match levels {
@@ -93,13 +95,17 @@ fn build(
         loader.demand(source, kind);
     }
     let mut lone = false;
-    let (form, targets) = match labels {
+    let (form, mut targets) = match labels {
+        // With an objective of one's own the classifier gives raw scores, too.
+        Some(_) if booster.objective_name == "custom" => {
+            (OutputForm::Value, Targets::numbers(booster.outputs, DataType::Float64))
+        }
         None => (OutputForm::Value, Targets::numbers(booster.outputs, DataType::Float64)),
         Some(labels) => {
             let classes = if booster.outputs == 1 { 2 } else { booster.outputs };
             // A single class is trained as the first of two.
             lone = classes == 2 && labels.len() == 1;
-            if (labels.len() != classes && !lone) || booster.objective_name == "custom" {
+            if labels.len() != classes && !lone {
                 let message = format!(
                     "{} class labels for {} outputs of the objective `{}`",
                     labels.len(),
@@ -136,7 +142,13 @@ fn build(
     }
     let class = view.and_then(View::class).map(|class| class.to_string()).unwrap_or_default();
     let report = StepReport { class, parameters, trees: Some(trees), ..StepReport::default() };
-    let scorer = lone_class::guarded(Box::new(scorer), "LGBMClassifier", lone);
+    let explainer = match loader.options.explain && booster.linear.is_empty() && !booster.averages {
+        true => Explainer::new(&booster.ensemble, |_, value| value, &[], false),
+        false => None,
+    };
+    let before = Before { zero_missing: booster.zero_missing.clone(), zero: ZERO, ..Before::default() };
+    let scorer = explained(Box::new(scorer), explainer.map(Shares::Trees), before, &sources, &mut targets);
+    let scorer = lone_class::guarded(scorer, "LGBMClassifier", lone);
     let step = if levels.iter().all(Option::is_none) {
         Step::Predict(scorer)
     } else {

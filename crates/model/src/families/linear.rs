@@ -8,6 +8,7 @@ use arrow_schema::DataType;
 use foretell_pickle::{ArrayView, Entry, Kind, State, View};
 
 use crate::attributes::{self, feature_names, some_attr};
+use crate::families::shared::explained::{Before, Shares, explained};
 use crate::families::shared::lone_class;
 use crate::family::Family;
 use crate::finite::Finite;
@@ -175,7 +176,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     // Weights of float32 were learned from float32. A step before that made it makes it again; a table may or may not.
     let typed = narrow && sources.iter().all(|source| !source.follows);
     let float = if typed { DataType::Float32 } else { DataType::Float64 };
-    let (form, targets) = if is_classifier(&class) {
+    let (form, mut targets) = if is_classifier(&class) {
         if let Some(several) = several(view, &class)? {
             if several != outputs {
                 return Err(Error::counts(view.path(), (outputs, "rows of coefficients"), (several, "labels")));
@@ -225,8 +226,11 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     // The elastic net multiplies a sparse table without a look at it.
     finite.sparse = !matches!(class.as_str(), "ElasticNet" | "Lasso" | "MultiTaskElasticNet" | "MultiTaskLasso");
     let lone = targets.labels.first().is_some_and(|labels| labels.len() == 1);
+    let shares =
+        loader.options.explain.then(|| Shares::Weights { weights: coef.clone(), intercept: intercept.clone() });
     let step = run::Linear { coef, intercept, features, narrow_coef, narrow, typed, form, finite };
-    let step = lone_class::guarded(Box::new(step), &class, lone);
+    let step = explained(Box::new(step), shares, Before::default(), &sources, &mut targets);
+    let step = lone_class::guarded(step, &class, lone);
     Ok(Loaded { step: Step::Predict(step), out: Out::Answers(targets), report: Default::default() })
 }
 

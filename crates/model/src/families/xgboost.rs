@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
-use crate::attributes::some_attr;
+use crate::attributes::{own_function, some_attr};
+use crate::families::shared::explained::{Before, Shares, explained};
 use crate::families::shared::lone_class;
 use crate::family::Family;
 use crate::finite::Finite;
@@ -13,7 +14,7 @@ use crate::labels::Labels;
 use crate::loaded::{Loaded, Out, Source, Targets};
 use crate::loader::Loader;
 use crate::step::{Chain, Step};
-use crate::trees::Gain;
+use crate::trees::{Explainer, Gain};
 use crate::xgboost::{self, Booster, Form, Objective, OutputForm, Scorer};
 use crate::{Error, InputKind, StepReport, TreesReport};
 
@@ -68,7 +69,12 @@ impl Default for Wrapper {
 }
 
 /// A file in one of XGBoost's own formats. One that a scikit-learn wrapper saved says so, and is read as that wrapper.
-pub(crate) fn raw(loader: &mut Loader<'_>, bytes: &[u8], form: Form) -> Result<Loaded, Error> {
+pub(crate) fn raw(
+    loader: &mut Loader<'_>,
+    bytes: &[u8],
+    form: Form,
+    given: Option<&[Source]>,
+) -> Result<Loaded, Error> {
     let booster = xgboost::read(bytes)?;
     let note = booster.attribute("scikit_learn").map(str::to_string);
     let wrapper = Wrapper {
@@ -76,7 +82,7 @@ pub(crate) fn raw(loader: &mut Loader<'_>, bytes: &[u8], form: Form) -> Result<L
         stops_early: note.is_some(),
         ..Wrapper::default()
     };
-    let mut loaded = build(loader, None, booster, wrapper, None)?;
+    let mut loaded = build(loader, None, booster, wrapper, given)?;
     loaded.report.class = form.name().to_string();
     Ok(loaded)
 }
@@ -89,6 +95,12 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         let Some(booster) = some_attr(view, "_Booster")? else {
             return Err(Error::Unfitted { place: view.path() });
         };
+        if let Some(function) = own_function(view, "objective")? {
+            loader.note(format!(
+                "the objective `{function}` is not run: the predictions are what the booster makes of them by the objective that \
+                 it stores, as in Python"
+            ));
+        }
         (booster, wrapper(view, name)?)
     };
     if let Some(names) = some_attr(&booster, "feature_names")? {
@@ -132,12 +144,21 @@ fn build(
     let numbered = names.iter().enumerate().all(|(index, name)| *name == format!("f{index}"));
     let names = (!numbered).then_some(names);
     let features = booster.ensemble.features;
-    let sources = match view {
-        Some(view) => loader.sources(view, given, features, names)?,
-        None => loader.own_sources(features, names)?,
-    };
+    let sources = loader.sources_at(&place, given, features, names)?;
     let mut transforms: Vec<Box<dyn crate::step::Transform>> = Vec::new();
     let levels = levels(loader, &booster, &sources);
+    let coded = sources.iter().zip(&levels).zip(&booster.types);
+    let coded: Vec<String> = coded
+        .filter(|((_, levels), kind)| levels.is_empty() && *kind == "c")
+        .map(|((source, _), _)| format!("`{}`", source.label))
+        .collect();
+    if !coded.is_empty() {
+        loader.note(format!(
+            "of {} the file holds the codes of categories and not their levels, as XGBoost before 3.1 saves them: give the codes as \
+             numbers, or the levels in the order of their codes as `categories`",
+            coded.join(", ")
+        ));
+    }
     for (source, levels) in sources.iter().zip(&levels) {
         let kind = if levels.is_empty() { InputKind::Number } else { InputKind::Category(levels.clone()) };
         loader.demand(source, kind);
@@ -156,7 +177,7 @@ fn build(
     }
 
     let finite = checked(&booster, &wrapper, &sources);
-    let (output_form, targets) = answers(&booster, wrapper.is_classifier, wrapper.labels, &place)?;
+    let (output_form, mut targets) = answers(&booster, wrapper.is_classifier, wrapper.labels, &place)?;
     let lone = targets.labels.first().is_some_and(|labels| labels.len() == 1);
     let scorer = Scorer::new(&booster, output_form, wrapper.missing, finite, wrapper.stops_early);
     let mut report = StepReport::default();
@@ -178,7 +199,18 @@ fn build(
     if let Some(view) = view {
         report.class = view.class().map(|class| class.to_string()).unwrap_or_default();
     }
-    let scorer = lone_class::guarded(Box::new(scorer), "XGBClassifier", lone);
+    let explainer = match loader.options.explain && booster.linear.is_none() {
+        true => {
+            let weight = |tree: usize, value: f64| f64::from(booster.weights.get(tree).copied().unwrap_or(1.0)) * value;
+            let base: Vec<f64> = booster.base.iter().map(|base| f64::from(*base)).collect();
+            Explainer::new(&booster.ensemble, weight, &base, true)
+        }
+        false => None,
+    };
+    let missing = (!wrapper.missing.is_nan()).then_some(wrapper.missing);
+    let before = Before { missing, absent: f64::NAN, ..Before::default() };
+    let scorer = explained(Box::new(scorer), explainer.map(Shares::Trees), before, &sources, &mut targets);
+    let scorer = lone_class::guarded(scorer, "XGBClassifier", lone);
     let step =
         Step::Predict(if transforms.is_empty() { scorer } else { Box::new(Chain { transforms, last: Some(scorer) }) });
     Ok(Loaded { step, out: Out::Answers(targets), report })

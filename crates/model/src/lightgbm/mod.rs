@@ -7,6 +7,7 @@ mod tree;
 
 pub(crate) use predict::{OutputForm, Scorer};
 pub(crate) use text::{Booster, Levels, read};
+pub(crate) use tree::ZERO;
 
 /// The name of the format, for reports and errors.
 pub(crate) const FORMAT: &str = "LightGBM text";

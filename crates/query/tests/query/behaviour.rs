@@ -294,7 +294,7 @@ async fn a_sink_has_its_own_query_over_the_result() {
     let expected = Provenance { partition: Int32Array::from(vec![1, 1]), offset: Int64Array::from(vec![50, 52]) };
     assert_eq!(answer.provenance, Some(expected));
     let error = Query::prepare("SELECT 1 FROM records", &result, &BTreeMap::new(), vec![]).await.err().unwrap();
-    assert_eq!(error.to_string(), "there is no table `records`: the table is `result`");
+    assert_eq!(error.to_string(), "line 1, column 15: there is no table `records`: the table is `result`");
 }
 
 #[tokio::test]

@@ -37,7 +37,17 @@ fn output(name: &str, data_type: DataType, class: Option<&str>) -> Output {
 }
 
 fn signature(inputs: Vec<Input>, predict: Vec<Output>) -> Signature {
-    Signature { inputs, predict, proba: vec![], decision: vec![], samples: vec![], transform: vec![] }
+    Signature {
+        inputs,
+        predict,
+        proba: vec![],
+        decision: vec![],
+        samples: vec![],
+        transform: vec![],
+        contribs: vec![],
+        reasons: vec![],
+        rewritten: false,
+    }
 }
 
 fn fake(signature: Signature, score: fn(&Columns<'_>, Method) -> Outputs) -> Arc<Fake> {

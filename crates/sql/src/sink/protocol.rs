@@ -5,7 +5,7 @@
 //! Whatever goes wrong, the connection is dropped; the next claim makes a new one and reads the positions with a lock,
 //! which waits until a commit in flight has landed or is gone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::RecordBatch;
@@ -51,8 +51,8 @@ pub(super) struct SqlSink {
     ready: Option<Ready>,
     /// Rows in one statement at most: fewer after one took too long.
     most: AtomicUsize,
-    /// The ends of the pieces stored here, by partition: nothing is trimmed where nothing is.
-    kept: HashMap<Partition, Vec<i64>>,
+    /// The ends of the plans' parts that are stored here, by partition: nothing is trimmed where there are none.
+    kept: HashMap<Partition, VecDeque<i64>>,
 }
 
 #[derive(Clone)]
@@ -284,10 +284,10 @@ impl SqlSink {
             self.reject(db, ready, write, &refused).await.map_err(failed)?;
         }
         if let Some(keep) = write.retention.as_ref().filter(|_| self.plan.exactly_once) {
-            for piece in &keep.parts {
-                let stored = self.kept.get(&piece.range.partition).into_iter().flatten();
-                if stored.into_iter().any(|end| *end > piece.range.from) {
-                    self.statements.above(db, owner, piece).await.map_err(failed)?;
+            for part in &keep.parts {
+                let last = self.kept.get(&part.range.partition).and_then(VecDeque::back);
+                if last.is_some_and(|end| *end > part.range.from) {
+                    self.statements.above(db, owner, part).await.map_err(failed)?;
                 }
             }
             self.statements.keep(db, owner, &keep.parts).await.map_err(failed)?;
@@ -319,9 +319,9 @@ impl SqlSink {
     }
 
     fn trims(&self, floor: i64, partition: &Partition, keep: &PlanRetention) -> bool {
-        let stored = self.kept.get(partition).into_iter().flatten().copied();
+        let first = self.kept.get(partition).and_then(VecDeque::front).copied();
         let new = keep.parts.iter().map(|p| &p.range).filter(|r| r.partition == *partition).map(|r| r.to);
-        stored.chain(new).any(|end| end <= floor)
+        first.into_iter().chain(new).any(|end| end <= floor)
     }
 
     /// Keeps what the database refused beside the table.
@@ -464,14 +464,18 @@ impl Sink for SqlSink {
         let written = self.transact(db.as_mut(), &ready, write).await?;
         self.commit(db.as_mut()).await?;
         if let Some(keep) = &write.retention {
-            for piece in &keep.parts {
-                let ends = self.kept.entry(piece.range.partition.clone()).or_default();
-                ends.retain(|end| *end <= piece.range.from);
-                ends.push(piece.range.to);
+            for part in &keep.parts {
+                let ends = self.kept.entry(part.range.partition.clone()).or_default();
+                while ends.back().is_some_and(|end| *end > part.range.from) {
+                    ends.pop_back();
+                }
+                ends.push_back(part.range.to);
             }
             for floor in &keep.floor {
                 if let Some(ends) = self.kept.get_mut(&floor.partition) {
-                    ends.retain(|end| *end > floor.next);
+                    while ends.front().is_some_and(|end| *end <= floor.next) {
+                        ends.pop_front();
+                    }
                 }
             }
         }
@@ -491,7 +495,8 @@ impl Sink for SqlSink {
         let own = &self.plan.owner;
         let mut traces: Vec<Trace> = Vec::new();
         for (owner, log) in owners {
-            // Pipelines share a database; what wrote under this name to a table that is empty were not anyone's rows here.
+            // Pipelines share a database: whatever wrote under this name, the rows are not in this table, since it is
+            // empty.
             let other = owner.pipeline != own.pipeline;
             if (other && (owner.sink != own.sink || !self.has_rows(db.as_mut()).await?)) || owner == *own {
                 continue;

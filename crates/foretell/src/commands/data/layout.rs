@@ -48,7 +48,7 @@ pub(crate) enum ColumnKind {
 }
 
 impl ColumnKind {
-    /// What a column of CSV is read as whose fields are like this: they may be read as anything.
+    /// What a CSV column with such fields is read as: text may be read as anything.
     pub(crate) fn of_text(self, guess: &Guess) -> Type {
         match (self, guess.fits()) {
             (ColumnKind::Text, _) => Type::Utf8,
@@ -60,7 +60,7 @@ impl ColumnKind {
         }
     }
 
-    /// What a column of JSON is read as: a value is what it is.
+    /// What a JSON column is read as: a value has its own type.
     pub(crate) fn of_json(self, guess: &JsonGuess) -> Type {
         match (self, guess.kind()) {
             (_, Some(_)) if guess.mixed() && self == ColumnKind::Text => Type::Utf8,
@@ -126,7 +126,10 @@ pub(crate) fn layout(signature: &Signature, input: &Input, request: &Request<'_>
     for (feature, name) in names.iter().enumerate() {
         let index = match in_order.get(feature) {
             Some(at) if columns.is_none() && signature.names().is_none() => *at,
-            _ => find(input, name)?,
+            _ => match signature.column(name, input.columns.iter().map(String::as_str)) {
+                Some(at) if columns.is_none() && input.columns[at] != *name => at,
+                _ => find(input, name)?,
+            },
         };
         if let Some(field) = input.fields.get(index) {
             refuse(input, signature.accepts(feature, field.data_type()))?;

@@ -9,22 +9,23 @@ pub(crate) mod layout;
 pub(crate) mod parse;
 pub(crate) mod work;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use foretell_model::{LoadOptions, Model, Refusal};
+use foretell_model::{LoadOptions, Model, Refusal, paths};
 
 use input::{Chunk, Format, Input, ReadArgs};
 use layout::{Layout, Request};
 
 use crate::levels::{self, Unseen};
-use crate::terminal;
+use crate::{model_file, terminal};
 
 /// A model and the data that it is used on: the flags of every command that reads both.
 #[derive(Debug, Args)]
 pub(crate) struct DataArgs {
-    /// The model file
+    /// The model file; several that are one model stand with a plus between them: `scaler.pkl+model.pkl`
     pub(crate) model: PathBuf,
     /// The data: .csv or .tsv (with a header), .jsonl or .parquet; `-` is standard input
     pub(crate) data: PathBuf,
@@ -34,33 +35,60 @@ pub(crate) struct DataArgs {
     pub(crate) columns: Option<Vec<String>>,
     #[command(flatten)]
     pub(crate) read: ReadArgs,
-    /// Where the model is in a file that holds several things: `model`, `models[2].best`
+    /// Where the model is in a file that holds several things: `model`, `models[2].best`; a chain is `scaler+model`
     #[arg(long, value_name = "PATH")]
     pub(crate) at: Option<String>,
+    /// The levels of a text column that the file does not name, in the order of their codes: `DEPT=a,b,c`
+    #[arg(long, value_name = "COLUMN=LEVELS")]
+    pub(crate) categories: Vec<String>,
 }
 
 /// Reads the model file.
 pub(crate) fn load(args: &DataArgs) -> Result<Model> {
+    load_to(args, false)
+}
+
+/// The same for a model that is also to say why, where `explain`.
+pub(crate) fn load_to(args: &DataArgs, explain: bool) -> Result<Model> {
     let (path, data) = (args.model.as_path(), args.data.as_path());
     // A model may be called `.json`, too.
     let is_data = |path: &Path| Format::of(path).is_some() && path.extension().is_none_or(|ending| ending != "json");
     if is_data(path) && !is_data(data) && data.extension().is_some() {
         bail!("`{}` is data by its name, and `{}` is not: the model comes first", path.display(), data.display());
     }
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let read = model_file::read(&model_file::paths(path))?;
     let options = LoadOptions {
-        at: args.at.clone(),
-        columns: args.columns.clone().unwrap_or_default(),
+        explain,
+        at: args.at.as_deref().map(paths).unwrap_or_default(),
+        columns: args.columns.clone().unwrap_or(read.columns),
+        categories: categories(&args.categories)?,
         ..LoadOptions::default()
     };
-    Model::load(&bytes, &options).map_err(unnamed).with_context(|| path.display().to_string())
+    let loaded = foretell_package::load(&read.bytes, &options);
+    let model = loaded.map_err(unnamed).with_context(|| path.display().to_string())?;
+    for note in &model.describe().notes {
+        eprintln!("note: {}: {}", terminal::lines(&path.display().to_string()), terminal::lines(note));
+    }
+    Ok(model)
+}
+
+/// Columns with their levels.
+fn categories(all: &[String]) -> Result<BTreeMap<String, Vec<String>>> {
+    let one = |text: &String| {
+        let (column, levels) =
+            text.split_once('=').context("`--categories` needs a column and its levels: `DEPT=a,b,c`")?;
+        Ok((column.to_string(), levels.split(',').map(str::to_string).collect()))
+    };
+    all.iter().map(one).collect()
 }
 
 /// The error of a model file, and what a command can do about it.
-pub(crate) fn unnamed(error: foretell_model::Error) -> anyhow::Error {
-    match error {
-        foretell_model::Error::UnknownWidth { .. } => anyhow::anyhow!("{error}: name them with `--columns`"),
-        other => other.into(),
+pub(crate) fn unnamed(error: foretell_package::Error) -> anyhow::Error {
+    match &error {
+        foretell_package::Error::Model(foretell_model::Error::UnknownWidth { .. }) => {
+            anyhow::anyhow!("{error}: name them with `--columns`")
+        }
+        _ => error.into(),
     }
 }
 

@@ -9,7 +9,7 @@ use clap::Args;
 use foretell_kafka::mock::{Feed, Mock};
 use tokio_util::sync::CancellationToken;
 
-use super::run::{LEAVE_WITHIN, run_pipeline, signals};
+use super::run::{LEAVE_WITHIN, Patience, run_pipeline, signals};
 use crate::pipeline::Pipeline;
 use crate::pipeline_file::{PipelineFile, REGISTRY};
 
@@ -54,7 +54,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<()> {
         "DEMO_BROKERS" => Ok(brokers.clone()),
         other => std::env::var(other),
     };
-    let file = PipelineFile::parse(&dir.join(PIPELINE_FILE), PIPELINE, REGISTRY, &env)?;
+    let file = PipelineFile::parse(&dir.join(PIPELINE_FILE), PIPELINE, &[], REGISTRY, &env)?;
     let pipeline = Pipeline::prepare(file).await?;
     println!(
         "Exam orders arrive on the Kafka topic `Pdata` for {} s. Every 3 s the model says how long each patient needs\n\
@@ -62,7 +62,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<()> {
         args.seconds
     );
     let shutdown = CancellationToken::new();
-    tokio::spawn(signals(shutdown.clone(), LEAVE_WITHIN));
+    tokio::spawn(signals(shutdown.clone(), LEAVE_WITHIN, false));
     let (begin, begun) = std::sync::mpsc::channel::<()>();
     let orders = tokio::task::spawn_blocking({
         let (feed, shutdown) = (mock.feed()?, shutdown.clone());
@@ -83,7 +83,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<()> {
         }
         sent
     });
-    run_pipeline(pipeline, 1, "0", shutdown, started, move || drop(begin)).await?;
+    run_pipeline(pipeline, 1, "0", shutdown, started, Patience::default(), move || drop(begin)).await?;
     last_batch.await?.context("orders")??;
     farewell(&dir)
 }

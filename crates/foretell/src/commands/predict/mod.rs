@@ -13,7 +13,7 @@ use super::data::input::{Chunk, Format, ReadOptions};
 use super::data::layout::{self, Layout, Request};
 use super::data::parse::{RowLocator, parse};
 use super::data::work::{self, Work};
-use super::data::{DataArgs, Opened, load, open, tell, why};
+use super::data::{DataArgs, Opened, load_to, open, tell, why};
 use crate::levels::Unseen;
 use output::{Encoded, Output, Writing};
 
@@ -22,6 +22,7 @@ use output::{Encoded, Output, Writing};
 #[command(after_help = "Examples:
   foretell predict model.joblib data.csv -o predictions.csv
   foretell predict model.joblib data.csv --keep PNO --proba
+  foretell predict model.joblib data.csv --keep PNO --contribs
   cat data.jsonl | foretell predict model.pickle - --format jsonl > predictions.jsonl
   foretell predict xgb.json data.parquet -o predictions.parquet --columns ITEM_n,AGE
 
@@ -38,6 +39,10 @@ pub(crate) struct PredictArgs {
     /// Also write the probability of each class
     #[arg(long)]
     proba: bool,
+    /// Also write what each column adds to the model's raw answer, and `bias`, the mean answer (of trees; Shapley values
+    /// as XGBoost's `pred_contribs`, LightGBM's `pred_contrib` and the package shap give them)
+    #[arg(long)]
+    contribs: bool,
     /// Columns of the data to put before the predictions, as they are (a CSV's are text in Parquet)
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     keep: Vec<String>,
@@ -47,8 +52,10 @@ pub(crate) struct PredictArgs {
 
 /// Runs the command.
 pub(crate) fn run(args: &PredictArgs) -> Result<()> {
-    let model = load(&args.data)?;
-    let wants: &[Method] = if args.proba { &[Method::Predict, Method::Proba] } else { &[Method::Predict] };
+    let model = load_to(&args.data, args.contribs)?;
+    let mut wants = vec![Method::Predict];
+    wants.extend(args.proba.then_some(Method::Proba));
+    wants.extend(args.contribs.then_some(Method::Contribs));
     let signature = model.signature();
     if signature.predict.is_empty() {
         let class = &model.describe().root.class;
@@ -57,6 +64,13 @@ pub(crate) fn run(args: &PredictArgs) -> Result<()> {
     if args.proba && signature.proba.is_empty() {
         bail!("{}: the model has no probabilities; leave `--proba` out", args.data.model.display());
     }
+    if args.contribs && signature.contribs.is_empty() {
+        bail!(
+            "{}: the model has no contributions: they are there for trees and their ensembles, alone or at the end of a \
+             Pipeline; leave `--contribs` out",
+            args.data.model.display()
+        );
+    }
     let request = Request { columns: args.data.columns.as_deref(), keep: &args.keep, ..Request::default() };
     let Opened { input, layout, first } = open(&args.data, &model, &request)?;
     let format = output_format(args.output.as_deref(), input.options.format)?;
@@ -64,6 +78,11 @@ pub(crate) fn run(args: &PredictArgs) -> Result<()> {
         layout.keep.iter().map(|column| (column.name.clone(), layout::kept_type(&input, column))).collect();
     let outputs = wants.iter().flat_map(|want| signature.outputs(*want));
     columns.extend(outputs.map(|output| (output.name.clone(), output.data_type.clone())));
+    // A column that is kept has its name already.
+    let contribs = columns.len().saturating_sub(signature.outputs(Method::Contribs).len());
+    if args.contribs {
+        columns.iter_mut().skip(contribs).for_each(|(name, _)| *name = format!("contrib_{name}"));
+    }
     let writing = Writing::new(format, columns)?;
     let names: Vec<String> = layout.features.iter().map(|column| column.name.clone()).collect();
     let mut output = Output::open(args.output.as_deref(), &writing)?;
@@ -96,7 +115,7 @@ struct Job {
     model: Model,
     layout: Layout,
     writing: Writing,
-    wants: &'static [Method],
+    wants: Vec<Method>,
     options: Arc<ReadOptions>,
 }
 
@@ -115,7 +134,7 @@ impl Work for Job {
         let table = parse(chunk, &self.options, &self.layout)?;
         let columns = Columns::new(&table.features, table.rows);
         let (mut outputs, mut unseen) = (Vec::new(), Vec::new());
-        for want in self.wants {
+        for want in &self.wants {
             let scored = self.model.score(&columns, *want);
             if let Some(refusal) = scored.refusals.first() {
                 let at = RowLocator { options: &self.options, chunk }.locate(refusal.row as usize);

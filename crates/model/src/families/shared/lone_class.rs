@@ -31,6 +31,10 @@ struct Guarded {
 }
 
 impl Predict for Guarded {
+    fn contribs(&self, x: Matrix, run: &mut Run) -> Option<Vec<Vec<f64>>> {
+        self.step.contribs(x, run)
+    }
+
     fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
         let mut answer = self.step.answer(x, want, run);
         if let Answer::Class(columns) = &mut answer {

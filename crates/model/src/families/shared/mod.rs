@@ -1,5 +1,6 @@
 //! What several families share.
 
+pub(crate) mod explained;
 pub(crate) mod functions;
 pub(crate) mod lists;
 pub(crate) mod lone_class;

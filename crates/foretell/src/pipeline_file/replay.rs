@@ -1,0 +1,86 @@
+//! The pipeline that reads a pipeline's own dead letters: the same file with another source and another name.
+
+use serde_json::Value;
+
+use super::node::{Data, Entry, Node};
+
+/// Where the records come from instead.
+const KIND: &str = "kafka";
+
+/// What the pipeline is called, so that its positions are its own.
+fn name(of: &str) -> String {
+    format!("{of}.dead_letters")
+}
+
+/// Makes of a file's tree the one that reads its dead letters, all that are there, and ends.
+///
+/// # Errors
+/// There are none, or they are not in a Kafka topic.
+pub(super) fn replay(tree: &mut Node) -> Result<(), (Vec<&'static str>, String, String)> {
+    let Some(letters) = tree.get("dead_letters") else {
+        let remedy = "without them bad records are counted and logged, and not kept";
+        return Err((vec![], "the pipeline has no `dead_letters`".to_string(), remedy.to_string()));
+    };
+    let Some(letters) = letters.get(KIND) else {
+        let message = "dead letters are read again from a Kafka topic".to_string();
+        let remedy = "of a file or a table, put the column `value` of its rows into a file or a topic, and run the pipeline \
+                      with that as its source";
+        return Err((vec!["dead_letters"], message, remedy.to_string()));
+    };
+    let line = tree.get("source").map_or(1, |source| source.line);
+    let source = tree.get("source").and_then(|source| source.get(KIND));
+    let mut settings: Vec<Entry> = Vec::new();
+    for key in ["brokers", "security", "options", "topic"] {
+        // As a sink inherits them from the source.
+        let own = letters.get(key).or_else(|| source.filter(|_| key != "topic" && key != "options")?.get(key));
+        settings.extend(own.map(|node| Entry { key: key.to_string(), line: node.line, node: node.clone() }));
+    }
+    let scalar = |text: &str| Node { line, data: Data::Scalar(Value::from(text)), reference: None };
+    settings.push(Entry { key: "start".to_string(), line, node: scalar("earliest") });
+    let map = |entries| Node { line, data: Data::Map(entries), reference: None };
+    let source = map(vec![Entry { key: KIND.to_string(), line, node: map(settings) }]);
+    let Data::Map(entries) = &mut tree.data else { return Ok(()) };
+    for entry in entries.iter_mut() {
+        match entry.key.as_str() {
+            "source" => entry.node = source.clone(),
+            "pipeline" => {
+                if let Data::Scalar(Value::String(text)) = &mut entry.node.data {
+                    *text = name(text);
+                }
+            }
+            _ => {}
+        }
+    }
+    // Of the trigger only its limits stay: what is there now is read, and then it ends.
+    let limits = entries.iter().find(|entry| entry.key == "trigger").map(|trigger| trigger.node.entries().to_vec());
+    let mut trigger = vec![Entry { key: "mode".to_string(), line, node: scalar("available_now") }];
+    trigger.extend(limits.into_iter().flatten().filter(|entry| entry.key.starts_with("max_")));
+    entries.retain(|entry| entry.key != "trigger" && entry.key != "http");
+    entries.push(Entry { key: "trigger".to_string(), line, node: map(trigger) });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_dead_letters_become_the_source() {
+        let text = "pipeline: mri\nsource: { kafka: { brokers: b, topic: in, group: g, security: { tls: {} } } }\n\
+                    query: SELECT 1\nsinks: {}\ndead_letters: { kafka: { topic: bad } }\ntrigger: { every: 3s, max_rows: 5 }\n\
+                    http: {}\n";
+        let mut tree = Node::parse(text).unwrap();
+        replay(&mut tree).unwrap();
+        assert_eq!(
+            tree.to_json().to_string(),
+            r#"{"pipeline":"mri.dead_letters","source":{"kafka":{"brokers":"b","security":{"tls":{}},"topic":"bad","start":"earliest"}},"query":"SELECT 1","sinks":{},"dead_letters":{"kafka":{"topic":"bad"}},"trigger":{"mode":"available_now","max_rows":5}}"#
+        );
+    }
+
+    #[test]
+    fn what_is_not_in_a_topic_is_not_read() {
+        let error = |text: &str| replay(&mut Node::parse(text).unwrap()).unwrap_err().1;
+        assert!(error("pipeline: p\n").contains("no `dead_letters`"));
+        assert!(error("pipeline: p\ndead_letters: { file: { path: bad } }\n").contains("from a Kafka topic"));
+    }
+}

@@ -1,0 +1,108 @@
+"""Makes the cases of this folder: models, rows, and what the libraries say each column adds.
+
+    PYTHONPATH=… python make.py xgboost | lightgbm | sklearn | linear
+
+needs xgboost or lightgbm, or scikit-learn and shap, and writes NAME.model and NAME.json.
+"""
+import json
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+warnings.filterwarnings("ignore")
+HERE = Path(__file__).parent
+NAMES = ["age", "dept", "dose", "sex", "weight"]
+random = np.random.default_rng(11)
+N = 400
+X = np.column_stack([
+    random.integers(18, 95, N), random.integers(0, 12, N), random.normal(2, 1, N), random.integers(0, 2, N),
+    random.normal(75, 14, N),
+]).astype(np.float32)
+y = X[:, 0] * 2 + np.where(X[:, 1] > 6, 40, 0) * X[:, 2] + X[:, 3] * (X[:, 4] - 75) + random.normal(0, 5, N)
+with_missing = X.copy()
+with_missing[random.random(X.shape) < 0.1] = np.nan
+three = np.digitize(y, np.quantile(y, [0.3, 0.7]))
+two = (y > np.median(y)).astype(int)
+HEAD = 25
+
+
+def write(name, model, rows, contribs):
+    (HERE / f"{name}.model").write_bytes(model)
+    rows = [[None if np.isnan(v) else float(v) for v in row] for row in rows]
+    contribs = [[float(f"{v:.9g}") for v in np.ravel(row)] for row in contribs]
+    lines = [json.dumps({"row": row, "contribs": contrib}) for row, contrib in zip(rows, contribs)]
+    (HERE / f"{name}.json").write_text("[\n" + ",\n".join(lines) + "\n]\n")
+
+
+def xgboost():
+    import xgboost as xgb
+    print(xgb.__version__)
+    def one(name, rows, label, rounds=12, **params):
+        train = xgb.DMatrix(rows, label, feature_names=NAMES)
+        booster = xgb.train({"max_depth": 4, "eta": 0.3, "nthread": 1, **params}, train, rounds)
+        head = xgb.DMatrix(rows[:HEAD], feature_names=NAMES)
+        write(name, bytes(booster.save_raw("json")), rows[:HEAD], booster.predict(head, pred_contribs=True))
+    one("xgboost-regression", with_missing, y)
+    one("xgboost-two", X, two, objective="binary:logistic")
+    one("xgboost-three", with_missing, three, objective="multi:softprob", num_class=3)
+    one("xgboost-dart", X, y, booster="dart", rate_drop=0.3, one_drop=1)
+
+
+def lightgbm():
+    import lightgbm as lgb
+    print(lgb.__version__)
+    def one(name, rows, label, rounds=12, categorical="auto", **params):
+        train = lgb.Dataset(rows, label, feature_name=NAMES, categorical_feature=categorical)
+        params = {"num_leaves": 15, "learning_rate": 0.3, "verbose": -1, "num_threads": 1, "min_data_in_leaf": 5, **params}
+        booster = lgb.train(params, train, rounds)
+        contribs = booster.predict(rows[:HEAD], pred_contrib=True)
+        write(name, booster.model_to_string().encode(), rows[:HEAD], contribs)
+    one("lightgbm-regression", with_missing.astype(float), y)
+    one("lightgbm-categories", with_missing.astype(float), y, categorical=["dept"], min_data_per_group=5, cat_smooth=1)
+    one("lightgbm-zero", X.astype(float), y, zero_as_missing=True)
+    one("lightgbm-two", X.astype(float), two, objective="binary")
+    one("lightgbm-three", X.astype(float), three, objective="multiclass", num_class=3)
+
+
+def sklearn():
+    import pickle
+    import pandas as pd
+    import shap
+    from sklearn import ensemble, tree
+    frame = pd.DataFrame(X, columns=NAMES)
+    def one(name, model, label, rows=X):
+        model.fit(pd.DataFrame(rows, columns=NAMES), label)
+        explainer = shap.TreeExplainer(model, feature_perturbation="tree_path_dependent")
+        values = explainer.shap_values(rows[:HEAD])
+        mean = np.atleast_1d(explainer.expected_value)
+        values = values[:, :, None] if values.ndim == 2 else values
+        contribs = [np.concatenate([np.append(values[r, :, o], mean[o]) for o in range(values.shape[2])]) for r in range(HEAD)]
+        write(name, pickle.dumps(model, protocol=4), rows[:HEAD], contribs)
+    one("sklearn-tree", tree.DecisionTreeRegressor(max_depth=6, random_state=1), y)
+    one("sklearn-forest", ensemble.RandomForestRegressor(8, max_depth=6, random_state=1), y)
+    one("sklearn-forest-three", ensemble.RandomForestClassifier(5, max_depth=5, random_state=1), three)
+    one("sklearn-extra-trees", ensemble.ExtraTreesClassifier(5, max_depth=5, random_state=1), two)
+    one("sklearn-boosting", ensemble.GradientBoostingRegressor(n_estimators=10, max_depth=4, random_state=1), y)
+    one("sklearn-boosting-two", ensemble.GradientBoostingClassifier(n_estimators=10, max_depth=4, random_state=1), two)
+    one("sklearn-histogram", ensemble.HistGradientBoostingRegressor(max_iter=10, max_leaf_nodes=12), y, rows=with_missing)
+
+
+def linear():
+    import pickle
+    from sklearn.linear_model import LinearRegression, LogisticRegression
+    import pandas as pd
+    def one(name, model, label):
+        model.fit(pd.DataFrame(X.astype(float), columns=NAMES), label)
+        weights = np.atleast_2d(model.coef_)
+        intercept = np.atleast_1d(model.intercept_)
+        contribs = [np.concatenate([np.append(weights[o] * row, intercept[o]) for o in range(len(weights))])
+                    for row in X[:HEAD].astype(float)]
+        write(name, pickle.dumps(model, protocol=4), X[:HEAD], contribs)
+    one("sklearn-linear", LinearRegression(), y)
+    one("sklearn-logistic-two", LogisticRegression(max_iter=5000), two)
+    one("sklearn-logistic-three", LogisticRegression(max_iter=5000), three)
+
+
+globals()[sys.argv[1]]()
