@@ -141,6 +141,11 @@ pub trait Decode: Send {
     /// The columns that every record gives, in the order of the pipeline file.
     fn schema(&self) -> SchemaRef;
 
+    /// Whether records without a value go no further, and are not bad.
+    fn skips_tombstones(&self) -> bool {
+        false
+    }
+
     /// Gets what it needs to decode these records, and asks others for that: called before each `decode`.
     ///
     /// # Errors

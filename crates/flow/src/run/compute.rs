@@ -7,7 +7,7 @@ use arrow::array::{
     Array, ArrayRef, BinaryArray, BooleanArray, Int32Array, RecordBatch, StringArray, StringBuilder, new_null_array,
 };
 use arrow::buffer::{Buffer, OffsetBuffer};
-use arrow::compute::{concat, concat_batches, filter};
+use arrow::compute::{concat, concat_batches, filter, is_not_null};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
 use tokio::time::Instant;
 
@@ -146,6 +146,10 @@ impl Stages {
         let whole = Good { records: records.clone(), keys: Arc::new(records.keys.clone()), rows: None };
         let cut = |cut: &Cut| Refused { row: cut.row, stage: cut.stage.to_string(), reason: cut.reason.clone() };
         let mut good = whole.without(records.cut.iter().map(cut).collect(), &mut bad);
+        if self.decode.skips_tombstones() && good.records.values.null_count() > 0 {
+            let valid = is_not_null(&good.records.values).expect("one entry a record");
+            good = good.only(&valid);
+        }
         // A key that the query does not look at need not be one that can be decoded.
         let (keys, bad_keys) = match self.query.reads("_key") {
             true => (self.keys.decode)(&good.records.keys),
@@ -259,6 +263,14 @@ impl Good {
     fn bad(&self, refused: Refused) -> BadRecord {
         let row = self.rows.as_ref().map_or(refused.row, |rows| rows[refused.row]);
         BadRecord { row, stage: refused.stage, reason: refused.reason }
+    }
+
+    /// Those for which `mask` is true; the others are not bad.
+    fn only(self, mask: &BooleanArray) -> Good {
+        let rows = (0..mask.len()).filter(|row| mask.value(*row));
+        let rows = rows.map(|row| self.rows.as_ref().map_or(row, |rows| rows[row])).collect();
+        let keys = filter(&self.keys, mask).expect("one key a record");
+        Good { records: self.records.filter(mask), keys, rows: Some(rows) }
     }
 
     /// Those that a stage did not refuse.

@@ -14,6 +14,7 @@ use rdkafka::Offset;
 
 use super::encode::Encoder;
 use super::progress::{self, Entry, Ledger, Limits, Mark, Open, Owner};
+use super::publish::Publisher;
 use super::target::Target;
 use super::writer::{Job, Stop, Writer};
 use crate::inspect::{Inspector, ask, blocking};
@@ -25,6 +26,8 @@ pub(super) struct KafkaSink {
     inspector: Arc<Inspector>,
     target: Target,
     encoder: Encoder,
+    /// Where the schema of values is registered, before the first are written.
+    publisher: Option<Publisher>,
     owner: Owner,
     by_partition: bool,
     input: SinkInput,
@@ -73,6 +76,7 @@ impl KafkaSink {
             inspector,
             target,
             encoder,
+            publisher: None,
             owner,
             by_partition: context.by_partition,
             input: context.input,
@@ -82,6 +86,10 @@ impl KafkaSink {
             claimed: BTreeMap::new(),
             writers: HashMap::new(),
         }
+    }
+
+    pub(super) fn publishing(self, publisher: Option<Publisher>) -> KafkaSink {
+        KafkaSink { publisher, ..self }
     }
 
     /// Reads the positions anew.
@@ -286,6 +294,12 @@ impl KafkaSink {
     }
 
     async fn write_parts(&mut self, write: &Write) -> Result<Written, StageError> {
+        if let Some(publisher) = &self.publisher
+            && self.encoder.lacks_number()
+        {
+            let number = publisher.number(&self.encoder).await?;
+            self.encoder.set_number(number);
+        }
         let encoded = self.encoder.encode(&write.rows)?;
         let (provenance, topics) = (write.provenance.clone(), write.topics.clone());
         let target = self.target.clone();

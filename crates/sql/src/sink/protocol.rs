@@ -17,6 +17,7 @@ use foretell_suggest::nearest;
 
 use super::address::Address;
 use super::database::{Cause, Database, Failure, begin};
+use super::deletion;
 use super::dialect::Dialect;
 use super::insert::Insert;
 use super::progress::{Owner, PROGRESS, Statements, rejects, rejects_schema};
@@ -36,6 +37,8 @@ pub(super) struct Plan {
     pub(super) exactly_once: bool,
     pub(super) create: bool,
     pub(super) schema: SchemaRef,
+    /// Where in the result the column stands that says what is deleted; `schema` is without it.
+    pub(super) delete: Option<usize>,
     pub(super) zone: Tz,
 }
 
@@ -150,7 +153,7 @@ impl SqlSink {
             })?;
             key.push(index);
         }
-        let insert = Insert { table: table.name.clone(), columns, key: upsert.then_some(key) };
+        let insert = Insert { table: table.name.clone(), columns, key: upsert.then_some(key), deletes: false };
         if let Some(key) = &insert.key {
             check_key(&table, &insert, key, dialect)?;
         }
@@ -220,7 +223,7 @@ impl SqlSink {
         let rejects = match db.describe(&self.plan.rejects).await.map_err(|f| self.failed(f))? {
             Some(table) => {
                 let columns = fit(&table, &rejects_schema(), db.dialect())?;
-                Some(Insert { table: table.name, columns, key: None })
+                Some(Insert { table: table.name, columns, key: None, deletes: false })
             }
             None => None,
         };
@@ -273,7 +276,8 @@ impl SqlSink {
             )));
         }
         let most = self.most.load(Ordering::Relaxed);
-        let refused = insert_batch(db, &ready.insert, &write.rows, self.plan.zone, most).await;
+        let (rows, deleted) = deletion::cut(&write.rows, self.plan.delete);
+        let refused = insert_batch(db, &ready.insert, &rows, deleted.as_ref(), self.plan.zone, most).await;
         self.pace(most, db.chunk(ready.insert.columns.len()).0.min(write.rows.num_rows()), &refused);
         let refused = refused.map_err(failed)?;
         if !refused.is_empty() {
@@ -349,7 +353,7 @@ impl SqlSink {
             into.table
         );
         let batch = rejects(&self.plan.owner, write, refused, self.plan.zone)?;
-        let lost = insert_batch(db, into, &batch, self.plan.zone, usize::MAX).await?;
+        let lost = insert_batch(db, into, &batch, None, self.plan.zone, usize::MAX).await?;
         match lost.first() {
             None => Ok(()),
             Some(row) => {

@@ -620,3 +620,27 @@ async fn what_is_wrong_is_said_at_open() {
     let error = refused(with(json!({ "progress_topic": progress })), &context).await;
     assert!(error.message.ends_with("its cleanup.policy is `delete`"), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_is_a_deletion_is_a_key_without_a_value() {
+    let topic = topic("deleted", 1).await;
+    let ids: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 1]));
+    let deleted: ArrayRef = Arc::new(arrow::array::BooleanArray::from(vec![Some(false), None, Some(true)]));
+    let batch = RecordBatch::try_from_iter([("id", ids), ("_deleted", deleted)]).unwrap();
+    let context = context(batch.schema(), "deletions");
+    let settings = json!({
+        "brokers": brokers(), "topic": topic, "key": "id", "delete": "_deleted", "progress_topic": unique("progress")
+    });
+    let mut sink = try_open(settings, &context).await.unwrap();
+    sink.claim(&claims(0..1)).await.unwrap();
+    let places = [(0, 100), (0, 101), (0, 102)];
+    sink.write(&Write { rows: batch, ..write(&[range(0, 100, 103)], &places) }).await.unwrap();
+    let seen: Vec<_> = consume(&brokers(), &topic, "read_committed").into_iter().map(|seen| (seen.1, seen.2)).collect();
+    let record = |key: &str, value: Option<&str>| (Some(key.to_string()), value.map(str::to_string));
+    assert_eq!(seen, [record("1", Some("{\"id\":1}")), record("2", Some("{\"id\":2}")), record("1", None)]);
+
+    let wrong = json!({ "brokers": brokers(), "topic": topic, "delete": "_deleted" });
+    assert!(refused(wrong, &context).await.message.contains("without a `key`"));
+    let wrong = json!({ "brokers": brokers(), "topic": topic, "key": "id", "delete": "id" });
+    assert!(refused(wrong, &context).await.message.contains("is Int64, not a bool"));
+}
