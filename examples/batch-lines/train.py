@@ -3,7 +3,7 @@
 usage: python train.py [DIR]      (DIR: this folder by default)
 
 Writes DIR/models/duration.joblib (a random forest), DIR/orders.csv, DIR/expected.csv (whole minutes by line) and
-DIR/expected_bad.txt (the numbers of the lines that are no order). Two runs write the same bytes.
+DIR/expected_bad.txt (the numbers of the lines that are not an order). Two runs write the same bytes.
 """
 
 import sys

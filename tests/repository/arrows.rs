@@ -10,21 +10,23 @@ const OURS: &[(&str, &[&str])] = &[
     ("suggest", &[]),
     ("flow", &[]),
     ("model", &["pickle"]),
+    ("package", &["model", "pickle"]),
     ("query", &["model", "suggest"]),
     ("connect", &["flow"]),
+    ("registry", &["connect", "flow"]),
     ("decode", &["connect", "flow"]),
     ("storage", &["connect"]),
     ("socket", &["connect", "flow"]),
     ("files", &["connect", "decode", "flow", "storage"]),
-    ("kafka", &["connect", "flow", "suggest"]),
+    ("kafka", &["connect", "decode", "flow", "registry", "suggest"]),
     ("sql", &["connect", "decode", "flow", "suggest"]),
     ("evaluate", &[]),
     ("http", &["flow"]),
     (
         "foretell",
         &[
-            "model", "flow", "query", "connect", "decode", "storage", "socket", "files", "kafka", "sql", "evaluate",
-            "suggest", "http",
+            "model", "package", "flow", "query", "connect", "decode", "storage", "socket", "files", "kafka", "sql",
+            "evaluate", "suggest", "http",
         ],
     ),
 ];
@@ -40,11 +42,14 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("object_store", &["storage", "files", "tests"]),
     ("parquet", &["files", "foretell", "tests"]),
     ("strsim", &["suggest"]),
+    ("tar", &["package"]),
     ("axum", &["http"]),
     ("prometheus-client", &["http"]),
     ("clap", &["foretell"]),
     ("clap_complete", &["foretell"]),
     ("anyhow", &["foretell"]),
+    ("reqwest", &["registry"]),
+    ("arrow-avro", &["decode"]),
 ];
 
 /// The names in a manifest's `[dependencies]`, `[dev-dependencies]` and the like.

@@ -22,11 +22,11 @@ use crate::kind::{Kind, SettingsError, SinkContext, SinkSettings, schema_of, set
 /// The kind `console`.
 pub const KIND: Kind<dyn SinkSettings> = Kind { name: "console", inherits: &[], schema: schema_of::<Settings>, parse };
 
-/// Prints each batch as a table. Keeps no positions, so nothing is promised: it is for looking at.
+/// Prints each batch as a table. It keeps no positions, so it promises nothing: it is for looking at results.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// How many rows of a batch are printed; of the others, their number.
+    /// How many rows of a batch are printed; the rest are only counted.
     #[serde(default = "default_rows")]
     rows: usize,
     /// Columns to print, in this order; all by default.
@@ -93,7 +93,7 @@ impl Console {
     }
 }
 
-/// Rows as texts that a terminal only shows.
+/// Rows as text that cannot control a terminal.
 fn readable(rows: &RecordBatch, timezone: chrono_tz::Tz) -> Result<RecordBatch, ArrowError> {
     let columns = rows.columns().iter().map(|column| texts(column, timezone)).collect::<Result<Vec<_>, _>>()?;
     let schema = rows.schema();

@@ -40,7 +40,7 @@ fn measure(text: &str, units: &[(&str, f64)]) -> Option<f64> {
 }
 
 impl HumanDuration {
-    /// Reads a duration; `None` where the text is none.
+    /// Reads a duration; `None` if the text is not one.
     pub fn parse(text: &str) -> Option<Self> {
         let seconds = measure(text, DURATIONS)?;
         Duration::try_from_secs_f64(seconds).ok().map(HumanDuration)
@@ -48,7 +48,7 @@ impl HumanDuration {
 }
 
 impl HumanSize {
-    /// Reads a size; `None` where the text is none.
+    /// Reads a size; `None` if the text is not one.
     pub fn parse(text: &str) -> Option<Self> {
         if let Ok(bytes) = text.trim().parse::<usize>() {
             return Some(HumanSize(bytes));
@@ -58,8 +58,8 @@ impl HumanSize {
     }
 }
 
-/// A text from data, a file or a name, for people to read: what a terminal would obey, or show in another place than it
-/// stands, is written as an escape (`\u{1b}`, `\n`).
+/// A text from data, a file or a name, for people to read: characters that a terminal would obey, or show out of place,
+/// are written as escapes (`\u{1b}`, `\n`).
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(obeyed) {
         return Cow::Borrowed(text);

@@ -11,6 +11,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
 use crate::key_type::KeyType;
+use crate::schemas::Schemas;
 use crate::storage::Storage;
 use crate::table::Rows;
 
@@ -27,7 +28,7 @@ pub struct Kind<S: ?Sized + 'static> {
     pub parse: fn(serde_json::Value) -> Result<Box<S>, SettingsError>,
 }
 
-/// Settings that do not read: which field, and what is wrong with it.
+/// Settings that cannot be parsed: which field, and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingsError {
     /// Keys from the component down to the field, e.g. `["columns", "3"]`.
@@ -96,7 +97,7 @@ pub struct Head {
 pub struct SourceContext {
     /// The pipeline's name.
     pub pipeline: String,
-    /// This worker's stable name, unique within the pipeline, e.g. `0`: the static group membership hangs on it.
+    /// This worker's stable name, unique within the pipeline, e.g. `0`: static group membership depends on it.
     pub worker: String,
     /// Which of this process's workers it is, from 0.
     pub index: usize,
@@ -141,7 +142,7 @@ pub struct SinkContext {
 /// Settings of a source, resolved by `open`.
 #[async_trait]
 pub trait SourceSettings: Send + Sync {
-    /// The consumer group, or what a source has instead, for messages; and what is special about its promises.
+    /// For messages: the consumer group or its equivalent, and anything special about what the source promises.
     fn describe(&self) -> String;
 
     /// How many workers may read.
@@ -168,6 +169,14 @@ pub trait SourceSettings: Send + Sync {
         Err(StageError::settings("the columns cannot be found out from this source").remedy("write `decode`"))
     }
 
+    /// Where its records' schemas come from, where those name them by number. `base` as in [`SourceContext`].
+    ///
+    /// # Errors
+    /// Settings that do not read.
+    fn schemas(&self, _base: &Path) -> Result<Option<Arc<dyn Schemas>>, StageError> {
+        Ok(None)
+    }
+
     /// Whether its records have places: then dead letters name file and line.
     fn places(&self) -> bool {
         false
@@ -188,7 +197,7 @@ pub trait SourceSettings: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// When it was just opened: how many files were there that an earlier run has seen.
+    /// Just after opening: how many of the files an earlier run has already seen.
     async fn seen_before(&self) -> usize {
         0
     }
@@ -206,6 +215,14 @@ pub trait DecodeSettings: Send + Sync {
     /// # Errors
     /// Settings that contradict each other.
     fn open(&self) -> Result<Box<dyn Decode>, StageError>;
+
+    /// The same, of a source whose records name their schemas by number: where those come from.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    fn open_with(&self, _schemas: Option<Arc<dyn Schemas>>) -> Result<Box<dyn Decode>, StageError> {
+        self.open()
+    }
 
     /// How keys are read, for `decode_key`: the type of `_key`.
     fn key(&self) -> KeyType;
@@ -231,8 +248,8 @@ pub trait SinkSettings: Send + Sync {
         String::new()
     }
 
-    /// Reaches the service and checks everything that can be wrong (address, credentials, table, columns and their
-    /// types, folder, topic) and writes nothing: what `foretell check` does is this.
+    /// Reaches the service, checks everything that can be wrong (address, credentials, table, columns and their types,
+    /// folder, topic) and writes nothing. This is what `foretell check` does.
     async fn open(&self, context: &SinkContext) -> Result<Box<dyn Sink>, StageError>;
 
     /// Everything that was there when the run began is stored, and all workers' sinks are closed: marks it, where the

@@ -10,6 +10,7 @@ pub mod human;
 pub mod key_type;
 pub mod kind;
 pub mod machine;
+pub mod schemas;
 pub mod secret;
 pub mod storage;
 pub mod table;

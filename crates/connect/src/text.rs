@@ -119,7 +119,7 @@ fn dates(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
 /// After this many seconds (400 years) the calendar repeats itself.
 const CYCLE: i64 = 146_097 * 86_400;
 
-/// A moment as text, in any year. Years before 0 and after 9999 have a sign, as ISO 8601 wants it.
+/// A moment as text, in any year. Years before 0 and after 9999 have a sign, as ISO 8601 requires.
 fn moment(seconds: i64, nanos: u32, timezone: Option<Tz>) -> String {
     let text = |time: DateTime<Utc>| match timezone {
         Some(zone) => time.with_timezone(&zone).to_rfc3339_opts(SecondsFormat::AutoSi, true),
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn json_keeps_every_digit_and_says_what_is_no_number() {
+    fn json_keeps_every_digit_and_says_what_is_not_a_number() {
         let floats: ArrayRef = Arc::new(Float64Array::from(vec![
             Some(0.1 + 0.2),
             Some(f64::NAN),

@@ -1,12 +1,12 @@
-//! One value of a record, whatever the format: what it is as each type.
+//! One value of a record, whatever the format, and what it is as each type.
 
 use super::column::Column;
 use super::decimal;
 use super::time::TimeFormat;
 use super::wrong::Wrong;
 
-/// A number as a float. Where it was a whole number, it is that one exactly: only of a fraction a float is the nearest
-/// one, since that is what a float is.
+/// A number as a float. A whole number must be held exactly; a fraction becomes the nearest float, as fractions always
+/// do.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Float {
     nearest: f64,

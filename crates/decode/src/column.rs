@@ -135,7 +135,7 @@ impl<'de> Visitor<'de> for ColumnVisitor {
 }
 
 /// Columns that `records` has beside the decoded ones.
-const RESERVED: &[&str] = &["_key", "_value", "_headers", "_topic", "_partition", "_offset", "_timestamp"];
+pub(super) const RESERVED: &[&str] = &["_key", "_value", "_headers", "_topic", "_partition", "_offset", "_timestamp"];
 
 /// What stands behind a column's name: a type, or its details.
 enum Spec {

@@ -8,7 +8,7 @@ use super::wrong::Wrong;
 /// A larger exponent cannot stand in front of a number that fits.
 const MOST_EXPONENT: i32 = 10_000;
 
-/// The number in units of `10^-scale`. Zeros behind the point that the scale has no room for change nothing.
+/// The number in units of `10^-scale`. Trailing zeros beyond the scale change nothing.
 ///
 /// # Errors
 /// [`Wrong::Kind`] of what is not a number, [`Wrong::Range`] of too many digits before the point, [`Wrong::Digits`] of too
@@ -52,7 +52,7 @@ pub(super) fn parse(text: &str, precision: u8, scale: u8) -> Result<i128, Wrong>
     Ok(if negative { -number } else { number })
 }
 
-/// A number in digits, with as many digits as there may be, of a number that some database gives.
+/// A database's number in digits, however many it has.
 pub fn parse_decimal(text: &str, scale: u8) -> Option<i128> {
     parse(text, MOST_DIGITS, scale).ok()
 }

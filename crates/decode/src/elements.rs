@@ -48,7 +48,7 @@ impl Elements {
     }
 }
 
-/// Where the value at `at` ends; `None` where it does not in this data.
+/// Where the value at `at` ends; `None` if it does not end in this data.
 fn end(data: &[u8], at: usize) -> Option<usize> {
     let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
     for (index, byte) in data.iter().enumerate().skip(at) {

@@ -38,7 +38,7 @@ impl Default for Guess {
 }
 
 impl Guess {
-    /// One that takes dates and times for texts.
+    /// A guess that takes dates and times for text.
     pub fn without_times() -> Self {
         Guess { date: None, timestamp: None, ..Guess::default() }
     }
@@ -93,7 +93,7 @@ fn is_int(text: &[u8]) -> bool {
     }
 }
 
-/// A float as programs write it, all of whose digits it keeps. `1e5`, which no program writes so, may be a code.
+/// A float as programs write it, with no digit lost. `1e5`, which no program writes that way, may be a code.
 fn is_float(text: &str) -> bool {
     let number = text.strip_prefix('-').unwrap_or(text);
     let (mantissa, exponent) = match number.split_once(['e', 'E']) {
@@ -217,7 +217,7 @@ impl JsonGuess {
         self.kind
     }
 
-    /// Whether the values are of several kinds: of texts and numbers, no type is right.
+    /// Whether the values are of several kinds: no type is right for both text and numbers.
     pub fn mixed(&self) -> bool {
         self.mixed
     }
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_first_line_of_values_is_no_header() {
+    fn a_first_line_of_values_is_not_a_header() {
         for names in [&["AGE", "ITEM_n"][..], &["", "0", "1", "2"], &["x 1", "N/A", ""], &["true story", "nan"]] {
             assert!(!is_record(names), "{names:?}");
         }
@@ -321,7 +321,7 @@ mod tests {
         ] {
             assert_eq!(guess(Guess::default(), &[text]), Type::Utf8, "{text}");
         }
-        // Together with fractions a float would be needed, which is another number.
+        // Beside fractions it would have to become a float, which is another number.
         assert_eq!(guess(Guess::default(), &["9007199254740993", "1.5"]), Type::Utf8);
         assert_eq!(guess(Guess::default(), &["9007199254740992", "1.5"]), Type::Float64);
     }

@@ -616,7 +616,7 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_is_no_crash() {
+    fn deep_nesting_does_not_crash() {
         let deep = format!("{{\"a\": {}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
         let ignored = decode(&KIND, json!({ "columns": [{ "b": "int8?" }] }), &[&deep]);
         assert_eq!(ignored.columns.num_rows(), 1);

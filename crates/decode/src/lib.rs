@@ -1,4 +1,4 @@
-//! What do these bytes say?
+//! What do these bytes mean?
 //!
 //! A decoder turns the values of a batch of records into typed columns. A record that does not decode is refused with a
 //! reason that names the field and never shows the value. Keys are decoded apart, by [`decode_key`]. Pure: this crate knows
@@ -8,6 +8,7 @@
 
 use foretell_connect::kind::{DecodeSettings, Kind};
 
+mod avro;
 mod cell;
 mod cells;
 mod column;
@@ -18,6 +19,7 @@ mod field;
 pub mod fields;
 mod guess;
 mod json;
+mod json_schema;
 mod key;
 mod line;
 mod members;
@@ -33,12 +35,14 @@ mod types;
 mod values;
 mod wrong;
 
+pub use avro::avro_text;
 pub use cells::Cells;
 pub use column::{Column, Columns};
 pub use csv::{Outline, outline};
 pub use decimal::parse_decimal;
 pub use elements::{Element, Elements};
 pub use guess::{Guess, JsonGuess, JsonKind, is_record};
+pub use json_schema::json_columns;
 pub use key::decode_key;
 pub use members::Members;
 pub use missing::{MISSING, Missing};
@@ -47,7 +51,7 @@ pub use typed::type_of;
 pub use types::{MOST_DIGITS, Type};
 
 /// Every kind of decoder.
-pub const DECODERS: &[Kind<dyn DecodeSettings>] = &[csv::KIND, json::KIND, line::KIND, parquet::KIND];
+pub const DECODERS: &[Kind<dyn DecodeSettings>] = &[avro::KIND, csv::KIND, json::KIND, line::KIND, parquet::KIND];
 
 #[cfg(test)]
 mod tests {

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_ends() {
+    fn what_is_not_json_ends() {
         for text in [
             "",
             "{",

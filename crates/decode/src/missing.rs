@@ -1,7 +1,7 @@
 //! Fields of a CSV file that mean a missing value.
 
-/// Fields of a CSV file that mean a missing value where nobody says otherwise: what `pandas.read_csv` takes for one. A
-/// model was trained on what that made of its data, and must meet the same.
+/// Fields of a CSV file that mean a missing value by default: those of `pandas.read_csv`. The model was trained on what
+/// pandas made of its data, and must be given the same.
 pub const MISSING: [&str; 19] = [
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
     "NULL", "NaN", "None", "n/a", "nan", "null",

@@ -103,12 +103,12 @@ pub fn check_file(settings: &serde_json::Value, found: &Schema) -> Result<(), (S
 }
 
 /// Where a column is: the names from the file's own column down.
-fn path(column: &Column) -> &[String] {
+pub(super) fn path(column: &Column) -> &[String] {
     if column.path.is_empty() { std::slice::from_ref(&column.name) } else { &column.path }
 }
 
 /// The values at a path; NULL where a struct on the way is.
-fn reach(columns: &RecordBatch, path: &[String]) -> Option<ArrayRef> {
+pub(super) fn reach(columns: &RecordBatch, path: &[String]) -> Option<ArrayRef> {
     let (first, rest) = path.split_first()?;
     let mut found = columns.column_by_name(first)?.clone();
     for name in rest {
@@ -169,7 +169,12 @@ impl Decode for Decoder {
 }
 
 /// The rows that are kept. Before that, a refused row leaves a NULL also in columns that have none.
-fn batch(schema: &SchemaRef, arrays: Vec<ArrayRef>, rows: usize, keep: Option<&BooleanArray>) -> RecordBatch {
+pub(super) fn batch(
+    schema: &SchemaRef,
+    arrays: Vec<ArrayRef>,
+    rows: usize,
+    keep: Option<&BooleanArray>,
+) -> RecordBatch {
     let build = |schema: &SchemaRef, arrays, rows| {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         RecordBatch::try_new_with_options(schema.clone(), arrays, &options).expect("the columns fit their schema")

@@ -1,5 +1,5 @@
-//! A fast path for records of nothing but short numbers, as tables of encoded ids have them: it finds the fields of a block
-//! of records first, then reads one column after the other.
+//! A fast path for records that hold only short numbers, as tables of encoded ids do: it finds the fields of a block of
+//! records first, then reads one column after the other.
 
 #![allow(
     clippy::arithmetic_side_effects,

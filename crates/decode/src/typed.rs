@@ -136,7 +136,7 @@ pub(super) fn convert(found: &ArrayRef, column: &Column) -> (ArrayRef, Wrongs) {
             Err(_) => (nulls(), all_wrong(found)),
         }
     } else if widens(found.data_type(), &wished) || column.data_type == Type::Utf8 {
-        // Every value has a text that says all of it; bytes may not be text.
+        // Every value has a text that holds all of it; bytes may not be text.
         let array = cast(found, &wished).unwrap_or_else(|_| nulls());
         let lost = (0..found.len()).filter(|row| array.is_null(*row) && found.is_valid(*row));
         let wrong = if is_bytes(found.data_type()) { Wrong::Encoding } else { Wrong::Range };
@@ -250,7 +250,7 @@ where
 }
 
 impl Typed<'_> {
-    /// The same value as a text field would hold it, for what texts have rules of.
+    /// The same value as a text field would hold it, for rules that are about text.
     fn field<T>(text: &str, read: impl Fn(&Field<'_>) -> Result<T, Wrong>) -> Result<T, Wrong> {
         read(&Field { bytes: text.as_bytes(), missing: &Missing::new::<&str>(&[]) })
     }

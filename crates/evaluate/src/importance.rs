@@ -30,12 +30,12 @@ pub enum Measure {
 
 /// Rows that are scored again for each feature.
 const ROWS: usize = 2_000;
-/// Each feature is shuffled so often.
+/// How many times each feature is shuffled.
 const TIMES: u64 = 3;
 /// More features would take too long.
 const FEATURES: usize = 200;
 
-/// More features would take too long to shuffle one by one; of fewer rows nothing can be told.
+/// More features would take too long to shuffle one by one; fewer rows would tell nothing.
 fn can_be_shuffled(sample: &SampleRows, names: &[String]) -> bool {
     names.len() <= FEATURES && sample.len() >= 2
 }

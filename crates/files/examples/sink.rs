@@ -35,7 +35,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Rows and position are stored in one atomic act.
     let ranges = vec![Range { partition, from: 0, to: 3 }];
     let plan = Arc::new(Plan { id: "first".into(), time: 0, recipe: Arc::default(), ranges: ranges.clone() });
-    sink.write(&Write { plan, ranges, rows, provenance: None, retention: None }).await?;
+    sink.write(&Write {
+        plan,
+        ranges,
+        rows,
+        provenance: None,
+        topics: foretell_flow::Topics::default(),
+        retention: None,
+    })
+    .await?;
     sink.close().await?;
 
     let mut next = settings.open(&context).await?;

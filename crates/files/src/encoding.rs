@@ -14,10 +14,10 @@ const INVALID: u8 = 0xff;
 pub struct Encoding(&'static encoding_rs::Encoding);
 
 impl Encoding {
-    /// The encoding of this name, as browsers know it (`gbk`, `utf-16`, `latin1`); UTF-8 is `None` of them.
+    /// The encoding of this name, as browsers know it (`gbk`, `utf-16`, `latin1`); `None` for UTF-8.
     ///
     /// # Errors
-    /// A name that is not known, and what names are.
+    /// The name is not known; the message lists those that are.
     pub fn named(name: &str) -> Result<Option<Encoding>, String> {
         let found = encoding_rs::Encoding::for_label(name.as_bytes());
         // Others keep a state from line to line.

@@ -143,12 +143,12 @@ impl Format {
     }
 }
 
-/// What helps where a text is not in UTF-8.
+/// The remedy for text that is not UTF-8.
 const ENCODING: &str = "say in which encoding it is: `file: { path: …, encoding: gbk }`, or `utf-16`, `latin1`, …";
 
 const CSV: Dialect = Dialect { delimiter: b',', quote: Some(b'"') };
 
-/// A table is held in memory and joined to each batch: a larger file is not a table to look names up in.
+/// A table is held in memory and joined to each batch: a larger file is too large for that.
 const LARGEST: usize = 256 << 20;
 
 /// Reads a table. `name` is how errors call the file; `types` has the types of columns by name, the others are found

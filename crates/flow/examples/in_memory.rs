@@ -112,7 +112,7 @@ impl Query for Square {
         Scope::Record
     }
 
-    fn run(&mut self, batch: &RecordBatch, _: i64) -> Result<Queried, StageError> {
+    fn run(&mut self, batch: &RecordBatch, _: Option<&Provenance>, _: i64) -> Result<Queried, StageError> {
         let of = |name: &str| batch.column_by_name(name).expect("it is in `records`");
         let squares: Int64Array = of("number").as_primitive::<Int64Type>().unary(|number| number * number);
         let provenance = Provenance {

@@ -1,4 +1,4 @@
-//! What the time is.
+//! Where the time comes from.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

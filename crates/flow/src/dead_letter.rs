@@ -7,7 +7,7 @@ use arrow::array::{
     StringArray, StringBuilder, StructBuilder, TimestampMillisecondArray, new_empty_array,
 };
 use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, Fields, Int32Type, Schema, SchemaRef, TimeUnit};
 
 use crate::Records;
 
@@ -38,7 +38,7 @@ pub struct Location {
 /// Where rows come from: one entry a row.
 #[derive(Debug, Clone)]
 pub struct Provenance {
-    /// The partition's index.
+    /// The lane: the partition's index, where there is one topic; see [`Topics`](crate::Topics).
     pub partitions: Int32Array,
     /// The offset.
     pub offsets: Int64Array,
@@ -127,8 +127,8 @@ pub fn dead_letters(records: &Records, bad: &[BadRecord]) -> (RecordBatch, Prove
     let key = |row: usize| records.keys.is_valid(row).then(|| records.keys.value(row));
 
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(StringArray::from_iter_values(bad.iter().map(|_| &*records.topic))),
-        Arc::new(partitions.clone()),
+        Arc::new(StringArray::from_iter_values(rows().map(|row| records.topics.topic(records.partitions.value(row))))),
+        Arc::new(partitions.unary::<_, Int32Type>(|lane| records.topics.index(lane))),
         Arc::new(offsets.clone()),
         Arc::new(timestamps.with_timezone("UTC")),
         Arc::new(StringArray::from_iter_values(bad.iter().map(|b| &b.stage))),

@@ -19,6 +19,7 @@ mod record;
 mod run;
 mod stage;
 pub mod testing;
+mod topics;
 
 pub use clock::{Clock, SystemClock};
 pub use dead_letter::{BadRecord, Location, Provenance, dead_letter_schema, dead_letters};
@@ -33,3 +34,4 @@ pub use stage::{
     Bounds, Checkpoint, Chunk, Claim, Decode, Decoded, Demand, EPHEMERAL_LOG, Event, Housekeeping, PlanRetention,
     Queried, Query, Refused, Reset, Scope, Sharing, Sink, SinkTraits, Source, Trace, Write, Written,
 };
+pub use topics::Topics;

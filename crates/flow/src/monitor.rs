@@ -166,7 +166,7 @@ pub struct WorkerReport {
     pub decode: Histogram,
     /// How long the queries over a batch take.
     pub query: Histogram,
-    /// How long it takes from the begin of a batch until the leader has stored it.
+    /// How long it takes from the beginning of a batch until the leader has stored it.
     pub batch: Histogram,
     /// In the order of the pipeline file; dead letters last.
     pub sinks: Vec<SinkReport>,
@@ -203,7 +203,7 @@ struct State {
     sinks: Vec<SinkState>,
 }
 
-/// What is kept of a worker for who watches it. Every call is short.
+/// What is kept of a worker for whoever watches it. Every call is short.
 #[derive(Debug)]
 pub struct Monitor(Mutex<State>);
 

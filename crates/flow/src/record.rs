@@ -7,6 +7,8 @@ use arrow::array::{
 };
 use arrow::compute::{filter, filter_record_batch};
 
+use crate::Topics;
+
 /// A record's header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
@@ -29,11 +31,11 @@ pub struct Cut {
     pub reason: String,
 }
 
-/// Records of one topic, by column; all columns have one length.
+/// Records of a source, by column; all columns have one length.
 #[derive(Debug, Clone)]
 pub struct Records {
-    /// The topic.
-    pub topic: Arc<str>,
+    /// The topics that they come from.
+    pub topics: Topics,
     /// Keys; null where a record has none.
     pub keys: BinaryArray,
     /// Values; null where a record has none (a tombstone).
@@ -43,7 +45,7 @@ pub struct Records {
     pub lines: bool,
     /// What came as columns (a Parquet file's); the values are null then.
     pub columns: Option<RecordBatch>,
-    /// The partition of each record.
+    /// The lane of each record: its partition, where there is one topic; see [`Topics`].
     pub partitions: Int32Array,
     /// The offset of each record.
     pub offsets: Int64Array,
@@ -102,7 +104,7 @@ impl Records {
         let row = |row: usize| mask.values().slice(0, row).count_set_bits();
         let cut = self.cut.iter().filter(|cut| mask.value(cut.row)).map(|cut| Cut { row: row(cut.row), ..cut.clone() });
         Records {
-            topic: self.topic.clone(),
+            topics: self.topics.clone(),
             keys: keep(&self.keys, mask),
             values: keep(&self.values, mask),
             lines: self.lines,
@@ -137,7 +139,7 @@ fn line(value: &[u8]) -> &[u8] {
 /// Builds [`Records`]: one copy of each byte, no allocation a record.
 #[derive(Debug)]
 pub struct RecordsBuilder {
-    topic: Arc<str>,
+    topics: Topics,
     keys: BinaryBuilder,
     values: BinaryBuilder,
     partitions: Int32Builder,
@@ -151,8 +153,13 @@ pub struct RecordsBuilder {
 impl RecordsBuilder {
     /// For records of one topic.
     pub fn new(topic: Arc<str>) -> Self {
+        RecordsBuilder::of_topics(Topics::one(topic))
+    }
+
+    /// For records of several topics; `partition` of [`push`](Self::push) is the record's lane.
+    pub fn of_topics(topics: Topics) -> Self {
         RecordsBuilder {
-            topic,
+            topics,
             keys: BinaryBuilder::new(),
             values: BinaryBuilder::new(),
             partitions: Int32Builder::new(),
@@ -218,7 +225,7 @@ impl RecordsBuilder {
         }
         self.bytes = 0;
         Records {
-            topic: self.topic.clone(),
+            topics: self.topics.clone(),
             keys: self.keys.finish(),
             values: self.values.finish(),
             lines: false,

@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 
-use crate::{Location, Partition, Plan, PlanPart, Position, Provenance, Range, Records, StageError};
+use crate::{Location, Partition, Plan, PlanPart, Position, Provenance, Range, Records, StageError, Topics};
 
 // ---------------------------------------------------------------- source
 
@@ -41,6 +41,12 @@ pub trait Source: Send {
         Ok(Vec::new())
     }
 
+    /// Whether further topics may come to it by themselves: those that match a pattern. One that comes to a pipeline that ran
+    /// before begins at its first record.
+    fn grows(&self) -> bool {
+        false
+    }
+
     /// Other identities of the same log: those under which other pipelines read it. Empty where a log has one identity
     /// whoever reads it. Asked where a sink has lost its positions, or is new.
     async fn aliases(&mut self) -> Result<Vec<String>, StageError> {
@@ -57,7 +63,7 @@ pub trait Source: Send {
     }
 }
 
-/// What a source does beside the batch loop: how far behind the sinks are, and commits to the consumer group.
+/// What a source does beside the batch loop: it says how far behind the sinks are, and commits to the consumer group.
 #[async_trait]
 pub trait Housekeeping: Send + Sync {
     /// By position, how many records are between it and the end of its log; an estimate where offsets do not count
@@ -130,10 +136,18 @@ pub struct Bounds {
 
 // ---------------------------------------------------------------- decode and query
 
-/// Bytes to columns. Pure: no I/O, no state between batches.
+/// Bytes to columns. Pure but for what `prepare` fetches: no I/O, no state that one batch leaves to the next.
 pub trait Decode: Send {
     /// The columns that every record gives, in the order of the pipeline file.
     fn schema(&self) -> SchemaRef;
+
+    /// Gets what it needs to decode these records, and asks others for that: called before each `decode`.
+    ///
+    /// # Errors
+    /// [`Unavailable`](crate::Fault::Unavailable) where others do not answer.
+    fn prepare(&mut self, _records: &Records) -> Result<(), StageError> {
+        Ok(())
+    }
 
     /// Decodes values. A record that does not decode is a value in `bad`, never an error.
     fn decode(&mut self, records: &Records) -> Decoded;
@@ -172,11 +186,12 @@ pub trait Query: Send {
         true
     }
 
-    /// Runs the query over one batch; `time` is what `now()` says, in microseconds since the epoch.
+    /// Runs the query over one batch; `from` is where its rows come from, as far as that is known, and `time` what
+    /// `now()` says, in microseconds since the epoch.
     ///
     /// # Errors
     /// [`Data`](crate::Fault::Data), only where no single row is at fault: a failing aggregate. It names the expression.
-    fn run(&mut self, batch: &RecordBatch, time: i64) -> Result<Queried, StageError>;
+    fn run(&mut self, batch: &RecordBatch, from: Option<&Provenance>, time: i64) -> Result<Queried, StageError>;
 }
 
 /// What a row of a result depends on; the least first.
@@ -333,6 +348,8 @@ pub struct Write {
     /// Where each row comes from, as the query says: at least its partition. `None` where a row depends on the whole
     /// batch.
     pub provenance: Option<Provenance>,
+    /// What the provenance's numbers mean.
+    pub topics: Topics,
     /// Which plans to keep for the other sinks, and which to delete.
     pub retention: Option<PlanRetention>,
 }

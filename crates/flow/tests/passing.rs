@@ -164,7 +164,7 @@ impl Query for Plain {
         Scope::Record
     }
 
-    fn run(&mut self, batch: &RecordBatch, _: i64) -> Result<Queried, StageError> {
+    fn run(&mut self, batch: &RecordBatch, _: Option<&Provenance>, _: i64) -> Result<Queried, StageError> {
         let provenance = Provenance {
             partitions: batch.column_by_name("_partition").unwrap().as_primitive::<Int32Type>().clone(),
             offsets: batch.column_by_name("_offset").unwrap().as_primitive::<Int64Type>().clone(),

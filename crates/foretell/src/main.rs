@@ -9,6 +9,7 @@ mod components;
 mod levels;
 mod log;
 mod memory;
+mod model_file;
 mod pipeline;
 mod pipeline_file;
 mod serving;

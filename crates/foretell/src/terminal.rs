@@ -1,5 +1,5 @@
-//! What people read. Names and values from data and model files go to a terminal through here, so that it obeys none of
-//! them.
+//! What people read. Names and values from data and model files go to a terminal through here, so that nothing in them
+//! can control it.
 
 use std::io::{self, IsTerminal, Write};
 

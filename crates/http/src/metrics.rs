@@ -256,7 +256,7 @@ pub const METRICS: &[Metric] = &[
         name: "foretell_batch_duration_seconds",
         kind: MetricKind::Histogram,
         labels: &[],
-        help: "From the begin of a batch until the first sink has stored it",
+        help: "From the beginning of a batch until the first sink has stored it",
         read: |view| one(view.histogram(|worker| &worker.report.batch)),
     },
     Metric {

@@ -117,6 +117,7 @@ async fn write(brokers: &str, topic: &str, name: &str, rows: usize) -> Result<()
             ranges,
             rows: batch.clone(),
             provenance: Some(Provenance { partitions, offsets }),
+            topics: foretell_flow::Topics::default(),
             retention: None,
         };
         let begin = Instant::now();

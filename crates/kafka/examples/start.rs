@@ -35,7 +35,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         timezone: None,
         base: ".".into(),
     };
-    // The target is of no account here: nothing is written to it.
+    // The target does not matter here: nothing is written to it.
     let settings = || json!({ "brokers": brokers, "topic": progress, "progress_topic": progress, "key": "id" });
     let claims: Vec<Claim> = (0..PARTITIONS as i32)
         .map(|index| Claim {

@@ -1,5 +1,5 @@
-//! Questions to a cluster that need no membership of a group: is it there, its topics, where partitions begin and end.
-//! All calls block.
+//! Questions to a cluster that need no membership of a group: whether it is there, its topics, where partitions begin
+//! and end. All calls block.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -87,7 +87,7 @@ impl Inspector {
     /// A topic that must be there.
     ///
     /// # Errors
-    /// The cluster cannot be reached, does not let us in, or has no such topic (with the nearest name).
+    /// The cluster cannot be reached, does not let us log in, or has no such topic (with the nearest name).
     pub(crate) fn topic(&self, topic: &str) -> Result<Topic, StageError> {
         self.awaited(topic)?.ok_or_else(|| {
             let all = self.topics().unwrap_or_default();
@@ -113,7 +113,7 @@ impl Inspector {
 
     /// A topic, if it is there now.
     pub(crate) fn find(&self, topic: &str) -> Result<Option<Topic>, StageError> {
-        let metadata = self.reach(topic)?;
+        let metadata = self.reach(Some(topic))?;
         let doing = || format!("topic `{topic}`");
         let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
         match found.error().map(Code::from) {
@@ -152,22 +152,26 @@ impl Inspector {
 
     /// How many brokers there are.
     pub(crate) fn brokers(&self, topic: &str) -> Result<usize, StageError> {
-        Ok(self.reach(topic)?.brokers().len())
+        Ok(self.reach(Some(topic))?.brokers().len())
     }
 
     /// The names of all topics that we may see.
+    pub(crate) fn names(&self) -> Result<Vec<String>, StageError> {
+        Ok(self.reach(None)?.topics().iter().map(|topic| topic.name().to_owned()).collect())
+    }
+
     fn topics(&self) -> KafkaResult<Vec<String>> {
         let metadata = self.consumer.fetch_metadata(None, Duration::from_secs(2))?;
         Ok(metadata.topics().iter().map(|topic| topic.name().to_owned()).collect())
     }
 
     /// Asks for a topic until an answer comes, a login fails, or it takes too long.
-    fn reach(&self, topic: &str) -> Result<rdkafka::metadata::Metadata, StageError> {
+    fn reach(&self, topic: Option<&str>) -> Result<rdkafka::metadata::Metadata, StageError> {
         let begun = Instant::now();
         self.drain();
         self.context.forget();
         loop {
-            let error = match self.consumer.fetch_metadata(Some(topic), Duration::from_millis(1500)) {
+            let error = match self.consumer.fetch_metadata(topic, Duration::from_millis(1500)) {
                 Ok(metadata) => return Ok(metadata),
                 Err(error) => error,
             };
@@ -289,7 +293,7 @@ impl Inspector {
 fn list(topic: &str, partitions: &[i32], offset: Offset) -> TopicPartitionList {
     let mut list = TopicPartitionList::with_capacity(partitions.len());
     for partition in partitions {
-        // Fails only for an offset that cannot be said, and these can.
+        // Fails only for an offset that cannot be expressed; these can.
         let _ = list.add_partition_offset(topic, *partition, offset);
     }
     list

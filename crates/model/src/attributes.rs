@@ -34,6 +34,12 @@ pub(crate) fn some_attr<'a>(view: &View<'a>, name: &str) -> Result<Option<View<'
     Ok(view.get_attr(name)?.and_then(View::some))
 }
 
+/// The function that a parameter is, where it is not a name of what the library has: it is never run.
+pub(crate) fn own_function(view: &View<'_>, name: &str) -> Result<Option<String>, Error> {
+    let function = some_attr(view, name)?;
+    Ok(function.and_then(|function| function.class().map(ToString::to_string)))
+}
+
 /// A parameter that is a bool, with the default where it is not written.
 pub(crate) fn flag(view: &View<'_>, name: &str, default: bool) -> Result<bool, Error> {
     match some_attr(view, name)? {

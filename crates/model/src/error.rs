@@ -20,6 +20,35 @@ pub enum Error {
         start: Option<String>,
     },
 
+    /// One of several files that make up a model.
+    #[error("file {number} of {of}: {error}")]
+    InFile {
+        /// Counted from 1.
+        number: usize,
+        /// How many there are.
+        of: usize,
+        /// What is wrong with it.
+        error: Box<Error>,
+    },
+
+    /// A kind of file that is known and is not a model that can be scored.
+    #[error("this is {what}; {way}")]
+    OtherFile {
+        /// What it is.
+        what: &'static str,
+        /// What to do about it.
+        way: &'static str,
+    },
+
+    /// A pickle that something happened to on its way.
+    #[error("{error}; {what}")]
+    Damaged {
+        /// What the reader says.
+        error: foretell_pickle::Error,
+        /// What must have happened, and the way on.
+        what: &'static str,
+    },
+
     /// The text or binary model inside breaks its own format.
     #[error("{format}: byte {offset}: {message}")]
     Format {
@@ -41,7 +70,7 @@ pub enum Error {
     },
 
     /// The model was saved before it was fitted.
-    #[error("{}the model was saved before it was fitted", prefix(.place))]
+    #[error("{}the model was saved before it was fitted: call `fit`, then save it", prefix(.place))]
     Unfitted {
         /// Path of the estimator; empty at the root.
         place: String,
@@ -137,6 +166,17 @@ pub enum Error {
         supported: String,
     },
 
+    /// A class that this crate does not score.
+    #[error("{}`{class}` is not supported: {why}", prefix(.place))]
+    UnknownClass {
+        /// Path of the object in the file; empty at the root.
+        place: String,
+        /// The class.
+        class: String,
+        /// Why, and what comes nearest.
+        why: String,
+    },
+
     /// The file's root holds several models, or none, at the path asked for.
     #[error("{message}")]
     At {
@@ -185,8 +225,7 @@ pub enum Error {
 
 fn begins(start: &Option<String>) -> String {
     match start.as_deref() {
-        None => "it begins as a text, as data and pointers of git LFS do".into(),
-        Some("") => "it is empty".into(),
+        None => "it begins as a text, as data does".into(),
         Some(start) => format!("it starts with the bytes `{start}`"),
     }
 }

@@ -1,6 +1,6 @@
 //! What does the model say?
 //!
-//! Loads a scikit-learn, XGBoost or LightGBM model from bytes and scores Arrow columns with it, to the bit of what
+//! Loads a scikit-learn, XGBoost, LightGBM or CatBoost model from bytes and scores Arrow columns with it, to the bit of what
 //! the original library gives. Loaders by family build an immutable IR, the IR is lowered once into a plan, and
 //! kernels run the plan over columns. This crate knows Arrow arrays; it knows no streams, no files, no SQL, and
 //! starts no thread: callers split the rows.
@@ -26,6 +26,7 @@
 
 mod attributes;
 mod bind;
+mod catboost;
 mod categories;
 mod columns;
 mod encoding;
@@ -62,7 +63,7 @@ pub use error::Error;
 pub use families::{FAMILIES, allow};
 pub use family::Family;
 pub use foretell_pickle::Limits;
-pub use load::{GlobalReport, Report, inspect};
+pub use load::{GlobalReport, Report, inspect, looks_like_model, paths};
 pub use model::Model;
 pub use options::LoadOptions;
 pub use report::{Description, FeatureUse, StepReport, TreesReport};

@@ -114,6 +114,13 @@ pub(crate) struct Transformer {
     pub(crate) report: StepReport,
 }
 
+impl Transformer {
+    /// As what any loader gives.
+    pub(crate) fn into_loaded(self) -> Loaded {
+        Loaded { step: Step::Transform(self.step), out: Out::Table(self.out), report: self.report }
+    }
+}
+
 impl Loaded {
     /// The step as one that others follow.
     pub(crate) fn transformer(self, view: &View<'_>) -> Result<Transformer, Error> {

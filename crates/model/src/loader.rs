@@ -1,7 +1,7 @@
 //! The state of one load, which the families' loaders share: the features they are given, the version, and what they
 //! may take.
 
-use foretell_pickle::View;
+use foretell_pickle::{ErrorKind, View};
 
 use crate::attributes::{numbers, some_attr, version_text};
 use crate::loaded::{Loaded, Source, Transformer};
@@ -17,8 +17,8 @@ pub(crate) type Load = fn(&mut Loader<'_>, &View<'_>, Option<&[Source]>) -> Resu
 pub(crate) struct Lookup {
     /// By module and name.
     pub(crate) find: fn(&str, &str) -> Option<Load>,
-    /// The names of all classes that are supported.
-    pub(crate) supported: fn() -> String,
+    /// What is told of a class that nobody loads.
+    pub(crate) unknown: fn(&str, &str) -> String,
 }
 
 /// Estimators inside estimators: more are an attack on the stack.
@@ -26,6 +26,9 @@ const NESTING: usize = 48;
 
 /// Estimators in one file, each counted as often as it is reached: a few that hold each other twice are millions.
 const ESTIMATORS: usize = 1 << 16;
+
+/// Notes that a person reads.
+const NOTES: usize = 16;
 
 /// Of which estimators only the table is wanted.
 #[derive(Debug, Clone, Copy, Default)]
@@ -51,6 +54,7 @@ pub(crate) struct Loader<'o> {
     columns: usize,
     bytes: usize,
     as_transformer: AsTransformer,
+    notes: Vec<String>,
 }
 
 impl<'o> Loader<'o> {
@@ -67,7 +71,19 @@ impl<'o> Loader<'o> {
             columns: 0,
             bytes: 0,
             as_transformer: AsTransformer::default(),
+            notes: Vec::new(),
         }
+    }
+
+    /// Notes what whoever uses the model should know of it.
+    pub(crate) fn note(&mut self, note: String) {
+        if self.notes.len() < NOTES && !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+
+    pub(crate) fn notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
     }
 
     /// Loads an estimator of any family. `given` are the columns its parent feeds it; `None` at the root, where the
@@ -75,7 +91,8 @@ impl<'o> Loader<'o> {
     pub(crate) fn load(&mut self, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
         let Some(class) = view.class() else { return Err(view.expected("an estimator").into()) };
         let Some(load) = (self.lookup.find)(&class.module, &class.name) else {
-            return Err(Error::unsupported(view.path(), class.to_string(), (self.lookup.supported)()));
+            let why = (self.lookup.unknown)(&class.module, &class.name);
+            return Err(Error::UnknownClass { place: view.path(), class: class.to_string(), why });
         };
         if self.depth >= NESTING {
             return Err(Error::Limit { place: view.path(), what: "estimators inside each other", limit: NESTING });
@@ -91,7 +108,7 @@ impl<'o> Loader<'o> {
         self.as_transformer = AsTransformer { current: self.as_transformer.next, next: false };
         let loaded = load(self, view, given);
         self.depth = self.depth.saturating_sub(1);
-        let mut loaded = loaded?;
+        let mut loaded = loaded.map_err(|error| unfitted(view, error))?;
         let report = &mut loaded.report;
         if report.class.is_empty() {
             report.class = class.to_string();
@@ -175,10 +192,21 @@ impl<'o> Loader<'o> {
         count: usize,
         names: Option<Vec<String>>,
     ) -> Result<Vec<Source>, Error> {
+        self.sources_at(&view.path(), given, count, names)
+    }
+
+    /// The same of what stands at a place, or of a whole file that is not a pickle.
+    pub(crate) fn sources_at(
+        &mut self,
+        place: &str,
+        given: Option<&[Source]>,
+        count: usize,
+        names: Option<Vec<String>>,
+    ) -> Result<Vec<Source>, Error> {
         if let Some(given) = given {
             if given.len() != count {
                 let message = format!("takes {count} features and is given {}", given.len());
-                return Err(Error::state(view.path(), message));
+                return Err(Error::state(place, message));
             }
             return Ok(given.to_vec());
         }
@@ -261,6 +289,20 @@ impl<'o> Loader<'o> {
             kind: kind.clone().unwrap_or(InputKind::Any),
         };
         self.inputs.iter().map(input).collect()
+    }
+}
+
+/// Where an attribute is missing and none is there that `fit` makes, the model was not fitted.
+fn unfitted(view: &View<'_>, error: Error) -> Error {
+    let missing =
+        |error: &foretell_pickle::Error| matches!(&error.kind, ErrorKind::Missing(name) if name.ends_with('_'));
+    let learned = |name: &str| name.ends_with('_') && !name.starts_with('_');
+    match &error {
+        Error::Pickle(inner) if missing(inner) => match view.attrs() {
+            Ok(attrs) if !attrs.iter().any(|(name, _)| learned(name)) => Error::Unfitted { place: view.path() },
+            _ => error,
+        },
+        _ => error,
     }
 }
 

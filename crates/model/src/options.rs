@@ -10,8 +10,9 @@ use foretell_pickle::Limits;
 pub struct LoadOptions {
     /// Where the model is in a file that holds several things: `model`, `models[2].best`, `stores["St. Gallen"]`. A
     /// text key or an attribute stands after a dot, and where it is not a plain word in brackets and quotes; in brackets
-    /// too stand the place in a list or tuple, counted from 0, and a key that is not text.
-    pub at: Option<String>,
+    /// too stand the place in a list or tuple, counted from 0, and a key that is not text. Several are a chain: each is given
+    /// what the one before it makes. Of several files, one for each, which may be empty.
+    pub at: Vec<String>,
     /// Budgets of the pickle reader.
     pub limits: Limits,
     /// Names of the inputs, in their order, for files that tell none. What hashes names takes its inputs from here.

@@ -21,6 +21,8 @@ pub struct Description {
     pub kernel: String,
     /// Roughly how many bytes the loaded model holds in memory.
     pub bytes: usize,
+    /// What whoever uses the model should know: functions that are not run and what follows, models beside it.
+    pub notes: Vec<String>,
     /// SHA-256 of the file, in hexadecimal.
     pub sha256: String,
 }

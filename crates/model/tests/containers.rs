@@ -6,7 +6,7 @@ use foretell_model::{LoadOptions, Model};
 
 fn load(name: &str, at: Option<&str>) -> Result<String, String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/containers").join(name);
-    let options = LoadOptions { at: at.map(str::to_owned), ..LoadOptions::default() };
+    let options = LoadOptions { at: at.map(foretell_model::paths).unwrap_or_default(), ..LoadOptions::default() };
     let model = Model::load(&std::fs::read(path).unwrap(), &options);
     model.map(|model| model.describe().root.class.clone()).map_err(|error| error.to_string())
 }

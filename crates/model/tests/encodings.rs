@@ -73,7 +73,7 @@ fn codes_lead_back_to_the_labels() {
 }
 
 #[test]
-fn what_is_no_encoding_says_what_would_be() {
+fn what_is_not_an_encoding_says_what_would_be() {
     let error = |name: &str, column: Option<&str>| {
         Encoding::load(&fixture(name).0, &LoadOptions::default(), column, None).unwrap_err().to_string()
     };

@@ -6,7 +6,10 @@ use foretell_model::{InputKind, LoadOptions, Report, StepReport, inspect};
 
 fn report(name: &str, at: Option<&str>) -> Report {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(name);
-    inspect(&std::fs::read(path).unwrap(), &LoadOptions { at: at.map(str::to_owned), ..LoadOptions::default() })
+    inspect(
+        &std::fs::read(path).unwrap(),
+        &LoadOptions { at: at.map(str::to_owned).into_iter().collect(), ..LoadOptions::default() },
+    )
 }
 
 /// A step with its name and class in one line, those inside of it below.

@@ -94,6 +94,71 @@ pub(crate) fn unpack(
     Ok(entries)
 }
 
+/// The files of any zip archive whose names are wanted, as other programs write them: found by the directory alone, which
+/// may have a comment after it.
+pub(crate) fn files(
+    bytes: &[u8],
+    wanted: &dyn Fn(&str) -> bool,
+    limits: &Limits,
+) -> Result<Vec<(String, Vec<u8>)>, ErrorKind> {
+    let told = any_directory(bytes)?;
+    let named = told.into_iter().map(|entry| (String::from_utf8_lossy(entry.name).into_owned(), entry));
+    let chosen: Vec<(String, Told<'_>)> = named.filter(|(name, _)| !name.ends_with('/') && wanted(name)).collect();
+    let promised = chosen.iter().map(|(_, entry)| u64::from(entry.unpacked)).fold(0, u64::saturating_add);
+    crate::unpack::room(Container::Zip, wide(bytes.len()), promised, limits)?;
+    let mut files = Vec::new();
+    for (name, entry) in chosen {
+        let wrong = |what| ErrorKind::ZipEntry { name: name.clone(), what };
+        if entry.flags & ENCRYPTED != 0 {
+            return Err(wrong("is encrypted"));
+        }
+        let packed = data_of(bytes, &entry).ok_or_else(|| wrong("is not where the directory says"))?;
+        let mut data = Vec::new();
+        extract(&entry, packed, &mut data, limits).map_err(|kind| match kind {
+            ErrorKind::Zip(what) => wrong(what),
+            other => other,
+        })?;
+        files.push((name, data));
+    }
+    Ok(files)
+}
+
+/// More entries than an archive of a model has.
+const ENTRIES: usize = 10_000;
+
+/// The entries of a directory that ends somewhere near the end of the file.
+fn any_directory(bytes: &[u8]) -> Result<Vec<Told<'_>>, ErrorKind> {
+    let no_end = ErrorKind::Zip("has no directory at its end");
+    // A comment has at most 64 KiB.
+    let from = bytes.len().saturating_sub(END.saturating_add(usize::from(u16::MAX)));
+    let tail = bytes.get(from..).unwrap_or(&[]);
+    let at = tail.windows(4).rposition(|window| window == b"PK\x05\x06").ok_or_else(|| no_end.clone())?;
+    let mut end = Fields { bytes: tail, at: at.saturating_add(10) };
+    let (count, _, start) = (end.u16(), end.u32(), end.u32());
+    let (Some(count), Some(start)) = (count, start) else { return Err(no_end) };
+    if start == u32::MAX || count == u16::MAX {
+        return Err(ErrorKind::Zip("is larger than 4 GiB"));
+    }
+    if usize::from(count) > ENTRIES {
+        return Err(ErrorKind::Limit { what: "entries in the zip file", limit: wide(ENTRIES) });
+    }
+    let mut fields = Fields { bytes, at: usize::try_from(start).unwrap_or(usize::MAX) };
+    let entries: Option<Vec<Told<'_>>> = (0..count).map(|_| fields.central()).collect();
+    entries.ok_or(ErrorKind::Zip("has fewer entries than its directory says"))
+}
+
+/// The packed bytes of an entry, which follow its own header.
+fn data_of<'b>(bytes: &'b [u8], entry: &Told<'_>) -> Option<&'b [u8]> {
+    let mut fields = Fields { bytes, at: usize::try_from(entry.at).ok()? };
+    if fields.u32()? != 0x0403_4b50 {
+        return None;
+    }
+    fields.skip(22);
+    let (name, extra) = (fields.u16()?, fields.u16()?);
+    fields.skip(usize::from(name).saturating_add(usize::from(extra)));
+    fields.take(usize::try_from(entry.packed).ok()?)
+}
+
 /// The entries that the directory lists, and where it starts.
 fn directory(bytes: &[u8]) -> Result<(Vec<Told<'_>>, usize), ErrorKind> {
     let no_end = ErrorKind::Zip("has no directory at its end");

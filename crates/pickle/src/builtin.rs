@@ -50,4 +50,12 @@ pub enum Builtin {
     ArrayWrapper,
     /// joblib's `NDArrayWrapper` and `ZNDArrayWrapper`, before 0.10: the array is in a file of its own.
     ArrayFile,
+    /// dill's `_create_array`: what `_reconstruct` and `BUILD` make together.
+    DillArray,
+    /// dill's `_get_attr` of a module: the name that it stands for.
+    DillAttribute,
+    /// dill's `_import_module`: an object that names a module.
+    DillImport,
+    /// dill's `_load_type`: one of Python's own types by its name.
+    DillType,
 }

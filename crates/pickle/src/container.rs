@@ -21,6 +21,8 @@ pub enum Container {
     Lzma,
     /// An lz4 frame.
     Lz4,
+    /// Zstandard.
+    Zstd,
     /// `ZF`, zlib with a length before it: joblib until 0.9.
     Zf,
     /// zip, as skops files are.
@@ -37,6 +39,7 @@ impl fmt::Display for Container {
             Container::Xz => "xz",
             Container::Lzma => "lzma",
             Container::Lz4 => "lz4",
+            Container::Zstd => "zstd",
             Container::Zf => "ZF",
             Container::Zip => "skops",
         })
@@ -50,6 +53,7 @@ const MAGIC: &[(&[u8], Container)] = &[
     (b"\xfd7zXZ\x00", Container::Xz),
     (b"\x5d\x00\x00", Container::Lzma),
     (b"\x04\x22\x4d\x18", Container::Lz4),
+    (b"\x28\xb5\x2f\xfd", Container::Zstd),
     (b"ZF", Container::Zf),
     (b"PK\x03\x04", Container::Zip),
     (b"x", Container::Zlib),

@@ -80,6 +80,13 @@ impl Document {
         self.data.len()
     }
 
+    /// What follows the pickle, unpacked as it is: Python would ignore it, or read it as the next pickle of the file.
+    #[must_use]
+    pub fn rest(&self) -> &[u8] {
+        let trailing = usize::try_from(self.trailing).unwrap_or(usize::MAX);
+        self.data.len().checked_sub(trailing).and_then(|at| self.data.get(at..)).unwrap_or(&[])
+    }
+
     /// Bytes after the pickle's end, which Python would ignore too.
     #[must_use]
     pub fn trailing(&self) -> u64 {

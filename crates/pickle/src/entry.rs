@@ -50,6 +50,8 @@ pub enum Role {
     },
     /// A name that this crate understands itself; callers never list these.
     Builtin(Builtin),
+    /// A name that is not listed and kept all the same: it may be called in any way, and what it makes means nothing.
+    Opaque,
 }
 
 /// One listed name. Written as a constant beside the loader that reads it:
@@ -88,7 +90,7 @@ impl Entry {
     pub const fn with_state(mut self, shapes: State) -> Entry {
         match &mut self.role {
             Role::Class { state, .. } | Role::Function { state } => *state = shapes,
-            Role::Inert | Role::Builtin(_) => {}
+            Role::Inert | Role::Builtin(_) | Role::Opaque => {}
         }
         self
     }

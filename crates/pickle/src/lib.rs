@@ -2,7 +2,9 @@
 //!
 //! Reads a pickle, joblib or skops file into inert values and runs nothing of it. The pickle machine is complete (every
 //! opcode of protocols 0 to 5), but a global is a name on an exact list ([`Allow`]), calling one makes an [`Object`]
-//! that remembers what it was called with, and every step is charged against [`Limits`] before memory is taken.
+//! that remembers what it was called with, and every step is charged against [`Limits`] before memory is taken. Where the
+//! caller wants it ([`Allow::and_opaque`]), a name that is not listed is kept too, as an opaque value that means nothing;
+//! one that runs code or reaches the system where Python loads the file is refused always.
 //!
 //! This crate does no I/O, has no unsafe code, and knows nothing of scikit-learn: who calls it brings the classes,
 //! it adds the containers itself (numpy arrays, joblib's wrappers, Python's built-in types).
@@ -23,7 +25,6 @@
 //! 64 MiB plus 20 times its decompressed size; what is refused is named with the byte where it stands.
 #![forbid(unsafe_code)]
 // A folder's own file is its `mod.rs`.
-#![deny(clippy::self_named_module_files)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 mod allow;
@@ -44,6 +45,7 @@ mod literal;
 mod machine;
 mod meter;
 mod npy;
+mod opaque;
 mod opcode;
 mod path;
 mod scalar;
@@ -70,6 +72,28 @@ pub use machine::NamedGlobal;
 pub use scan::{Scan, scan};
 pub use value::{Global, Object, Value};
 pub use view::View;
+
+/// The first `count` bytes of what a compressed file holds; `None` where it is damaged, or not a compressed file.
+#[must_use]
+pub fn peek(bytes: &[u8], count: usize) -> Option<Vec<u8>> {
+    unpack::peek(bytes, count)
+}
+
+/// Unpacks a compressed file whatever is in it.
+///
+/// # Errors
+/// It is damaged, or larger than the limits allow.
+pub fn unpack(bytes: Vec<u8>, limits: &Limits) -> Result<Vec<u8>> {
+    unpack::unpack(bytes, limits).map(|(_, data)| data).map_err(ErrorKind::of_file)
+}
+
+/// The files of a zip archive that are wanted, by their names; none is written anywhere.
+///
+/// # Errors
+/// It is damaged, encrypted, or larger than the limits allow.
+pub fn unzip(bytes: &[u8], wanted: &dyn Fn(&str) -> bool, limits: &Limits) -> Result<Vec<(String, Vec<u8>)>> {
+    archive::files(bytes, wanted, limits).map_err(ErrorKind::of_file)
+}
 
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

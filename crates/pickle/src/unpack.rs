@@ -9,6 +9,8 @@ use crate::{Container, ErrorKind, Limits};
 const ALWAYS: u64 = 4 << 20;
 /// The dictionary of the strongest preset of xz and lzma (64 MiB), with the decoder's own memory.
 pub(crate) const XZ_MEMORY_KIB: u32 = 66 << 10;
+/// 64 MiB, which `zstd` itself needs for all but its `--ultra` levels and `--long`.
+const ZSTD_WINDOW_LOG: u32 = 26;
 /// `ZF`, then the length in hexadecimal, padded with spaces to 19 characters.
 const ZF_LENGTH: std::ops::Range<usize> = 2..21;
 
@@ -27,6 +29,28 @@ pub(crate) fn unpack(bytes: Vec<u8>, limits: &Limits) -> Result<(Container, Vec<
         Some(kind) => Err(kind),
         None => Ok((container, data)),
     }
+}
+
+/// The first bytes of what a container holds; none where it is damaged or is none.
+pub(crate) fn peek(bytes: &[u8], count: usize) -> Option<Vec<u8>> {
+    let container = Container::sniff(bytes)?;
+    let mut start = Vec::new();
+    let mut some = |from: &mut dyn Read| from.take(wide(count)).read_to_end(&mut start).ok();
+    match container {
+        Container::Gzip => some(&mut flate2::bufread::MultiGzDecoder::new(bytes)),
+        Container::Bz2 => some(&mut bzip2::bufread::MultiBzDecoder::new(bytes)),
+        Container::Lz4 => some(&mut lz4_flex::frame::FrameDecoder::new(bytes)),
+        Container::Xz => some(&mut lzma_rust2::XzReader::new_mem_limit(bytes, true, XZ_MEMORY_KIB)),
+        Container::Lzma => some(&mut lzma_rust2::LzmaReader::new_mem_limit(bytes, XZ_MEMORY_KIB, None).ok()?),
+        Container::Zlib => some(&mut flate2::bufread::ZlibDecoder::new(bytes)),
+        Container::Zstd => {
+            let mut reader = zstd::Decoder::with_buffer(bytes).ok()?;
+            reader.window_log_max(ZSTD_WINDOW_LOG).ok()?;
+            some(&mut reader)
+        }
+        Container::Plain | Container::Zip | Container::Zf => None,
+    }?;
+    Some(start)
 }
 
 /// Unpacks as much as there is before the damage.
@@ -48,6 +72,10 @@ pub(crate) fn unpack_some(bytes: Vec<u8>, limits: &Limits) -> Result<Unpacked, E
         Container::Gzip => all(&mut flate2::bufread::MultiGzDecoder::new(packed)),
         Container::Bz2 => all(&mut bzip2::bufread::MultiBzDecoder::new(packed)),
         Container::Lz4 => all(&mut lz4_flex::frame::FrameDecoder::new(packed)),
+        Container::Zstd => zstd::Decoder::with_buffer(packed)
+            .and_then(|mut reader| reader.window_log_max(ZSTD_WINDOW_LOG).map(|()| reader))
+            .map_err(|e| damage(container, &e))
+            .and_then(|mut reader| all(&mut reader)),
         Container::Xz => all(&mut lzma_rust2::XzReader::new_mem_limit(packed, true, XZ_MEMORY_KIB)),
         Container::Lzma => lzma_rust2::LzmaReader::new_mem_limit(packed, XZ_MEMORY_KIB, None)
             .map_err(|e| damage(container, &e))

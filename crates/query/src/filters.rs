@@ -1,7 +1,7 @@
 //! WHERE from left to right.
 //!
 //! A condition that may fail or calls a model (`100 / AGE > 1`, `mri(*) > 5`) sees only the rows that the conditions
-//! before it let through: a row that `AGE <> 0 AND …` shuts out is not refused for what comes after. Conditions that
+//! before it let through: a row that `AGE <> 0 AND …` excludes is not refused for what comes after. Conditions that
 //! cannot fail come first. What a condition asks of a model is kept as a hidden column, so that the SELECT above does
 //! not ask again.
 

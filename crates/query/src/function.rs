@@ -36,7 +36,7 @@ const SUFFIXES: &[(&str, Method, &str)] = &[
     ("_reasons", Method::Reasons, "reasons"),
 ];
 
-/// The functions of all models, and the functions that they could have but have not.
+/// The functions of all models, and those that they could have but do not.
 pub(crate) type Calls = (BTreeMap<String, ModelCall>, Vec<(String, String, &'static str)>);
 
 /// The models' functions by their lower-case names: `mri` is `predict` (or `transform`, where that is all a model

@@ -24,7 +24,7 @@ pub enum QueryScope {
     BatchWise {
         /// The operator that makes it so.
         operator: String,
-        /// Why, and what would make it less.
+        /// Why, and what would make it freer.
         reason: &'static str,
     },
 }
@@ -40,7 +40,7 @@ impl QueryScope {
         !matches!(self, QueryScope::BatchWise { .. })
     }
 
-    /// The less free of two; the first where they are equal.
+    /// The stricter of two; the first where they are equal.
     fn worst(self, other: QueryScope) -> QueryScope {
         let rank = |kind: &QueryScope| match kind {
             QueryScope::RowWise => 0,

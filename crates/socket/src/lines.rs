@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_broken_connection_leaves_is_no_line() {
+    fn what_a_broken_connection_leaves_is_not_a_line() {
         let broken = |text: &str, size| (text.to_string(), Some(Flaw::Broken { size }));
         assert_eq!(split(b"1,2\n1,2", 3, true), [("1,2".to_string(), None), broken("1,2", 3)]);
         assert_eq!(split(b"1234567", 3, true), [broken("12345", 7)]);

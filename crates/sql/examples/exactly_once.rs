@@ -23,7 +23,14 @@ fn partition() -> Partition {
 fn write(from: i64, to: i64) -> Result<Write, Error> {
     let ranges = vec![Range { partition: partition(), from, to }];
     let plan = Plan { id: from.to_string(), time: 0, recipe: Arc::new(Recipe::default()), ranges: ranges.clone() };
-    Ok(Write { plan: Arc::new(plan), ranges, rows: rows(from, to)?, provenance: None, retention: None })
+    Ok(Write {
+        plan: Arc::new(plan),
+        ranges,
+        rows: rows(from, to)?,
+        provenance: None,
+        topics: foretell_flow::Topics::default(),
+        retention: None,
+    })
 }
 
 #[tokio::main]

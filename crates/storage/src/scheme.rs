@@ -15,7 +15,7 @@ pub struct Scheme {
     pub example: &'static str,
     /// Whether several machines see the same files.
     pub shared: bool,
-    /// Where a user and a password come from, since an address holds neither.
+    /// Where user and password come from, since an address holds neither.
     pub credentials: &'static str,
     /// The storage that an address names, and the path there. Reaches nothing yet.
     pub open: Open,

@@ -161,7 +161,7 @@ impl Query for Stamp {
         self.0.scope
     }
 
-    fn run(&mut self, batch: &RecordBatch, time: i64) -> Result<Queried, StageError> {
+    fn run(&mut self, batch: &RecordBatch, _: Option<&Provenance>, time: i64) -> Result<Queried, StageError> {
         let rows = batch.num_rows();
         let indexes = batch.column_by_name("_partition").expect("it has it").as_primitive::<Int32Type>().clone();
         let offsets = batch.column_by_name("_offset").expect("it has it").as_primitive::<Int64Type>().clone();
@@ -205,7 +205,7 @@ impl Query for Thirds {
         Scope::Record
     }
 
-    fn run(&mut self, batch: &RecordBatch, _: i64) -> Result<Queried, StageError> {
+    fn run(&mut self, batch: &RecordBatch, _: Option<&Provenance>, _: i64) -> Result<Queried, StageError> {
         let offsets = batch.column_by_name("offset").expect("it has it").as_primitive::<Int64Type>().clone();
         let keep: BooleanArray = offsets.values().iter().map(|offset| Some(in_view(*offset))).collect();
         let kept = filter_record_batch(batch, &keep).expect("one entry a row");

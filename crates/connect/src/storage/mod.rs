@@ -67,10 +67,10 @@ pub trait Storage: Reading {
     /// Writes a new file, in a folder that must exist.
     async fn writer(&self, path: &str) -> Result<Box<dyn Writer>, Error>;
 
-    /// Writes on at the end of a file, after [`recover`](Storage::recover).
+    /// Appends to a file, after [`recover`](Storage::recover).
     async fn append(&self, path: &str) -> Result<Box<dyn Writer>, Error>;
 
-    /// Ends whatever writing of a file goes on, or was left by a crash: then its length is final until it is opened
+    /// Ends any write to a file that is under way or was left by a crash: its length is then final until it is opened
     /// again, and its former writer can add nothing.
     async fn recover(&self, path: &str) -> Result<(), Error>;
 
@@ -87,7 +87,7 @@ pub trait Storage: Reading {
     /// Whether closing a file takes long enough to be done in the background of the next write.
     fn slow_close(&self) -> bool;
 
-    /// Waits for what goes on in the background.
+    /// Waits for work in the background.
     async fn settle(&self);
 }
 
@@ -133,7 +133,7 @@ pub struct Stat {
     pub folder: bool,
     /// When it was changed last, in milliseconds since the epoch.
     pub modified: i64,
-    /// Another text where the content is another: an ETag, or the time of the last change as finely as it is known.
+    /// Differs whenever the content differs: an ETag, or the time of the last change as precisely as it is known.
     pub version: String,
 }
 
@@ -160,7 +160,7 @@ pub enum ErrorKind {
     Settings,
     /// The service is away or busy, or the outcome is unknown.
     Unavailable,
-    /// The file is not the one that was asked for any more.
+    /// The file is no longer the one that was asked for.
     Changed,
 }
 

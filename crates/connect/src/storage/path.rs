@@ -1,4 +1,4 @@
-//! Paths as one spelling, and names for files.
+//! Gives each path one spelling, and makes file names.
 
 use std::path::Path;
 
@@ -54,7 +54,7 @@ pub fn host(authority: &str) -> String {
     if authority.contains(':') { authority.to_ascii_lowercase() } else { authority.to_string() }
 }
 
-/// The one spelling of a URL that was written down before there was one.
+/// The one spelling of a URL that was stored before spellings were made one.
 pub fn one_spelling(url: &str) -> String {
     match url.split_once("://") {
         None => clean_local(url),
@@ -103,7 +103,7 @@ pub fn escape(text: &str) -> String {
     name
 }
 
-/// The text that [`escape`] made a name of; `None` where the name was cut.
+/// The text that [`escape`] turned into this name; `None` if the name was cut.
 pub fn unescape(name: &str) -> Option<String> {
     let mut text = Vec::with_capacity(name.len());
     let mut bytes = name.bytes();

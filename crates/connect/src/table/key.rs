@@ -1,4 +1,4 @@
-//! Whether a table's key tells its rows apart.
+//! Whether a table's key is unique.
 
 use std::collections::HashMap;
 

@@ -26,7 +26,7 @@ const SCORES: usize = 1 << 27;
 #[derive(Debug)]
 pub struct Tally {
     classes: usize,
-    /// Probabilities are clipped so far from 0 and 1: the precision of the model's own type.
+    /// Probabilities are clipped to this distance from 0 and 1: the precision of the model's own type.
     clip: f64,
     /// Weight by actual class (one more than there are: the unknown ones) and predicted class.
     confusion: Vec<f64>,

@@ -16,7 +16,7 @@ pub struct Ranking {
     pub precision_recall: Vec<(f64, f64)>,
 }
 
-/// Points of a drawn curve are at least so far apart.
+/// Points of a drawn curve are at least this far apart.
 const STEP: f64 = 1.0 / 256.0;
 
 /// Ranks rows by their score; `None` where the class or the rest does not occur.

@@ -1,4 +1,4 @@
-//! Sums of many numbers that lose nothing on the way.
+//! Sums of many numbers without loss.
 
 use super::weight;
 

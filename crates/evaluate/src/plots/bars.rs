@@ -1,17 +1,17 @@
-//! Bars: lying ones with their names, standing ones for a histogram.
+//! Bars: horizontal ones with their names, vertical ones for a histogram.
 
 use std::fmt::Write as _;
 
 use super::frame::{WIDTH, svg};
 use super::{Frame, cut, escape};
 
-/// A lying bar.
+/// A horizontal bar.
 pub(crate) struct Bar {
     pub(crate) name: String,
     pub(crate) value: f64,
-    /// The value as it stands at the right.
+    /// The value as it is shown at the right.
     pub(crate) shown: String,
-    /// What it says when one points at it.
+    /// What its tooltip says.
     pub(crate) says: String,
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn bars(bars: &[Bar], mean: Option<f64>, title: &str, description: &s
     svg(height, title, description, &body)
 }
 
-/// Standing bars beside each other: from, to, how high, and what each says.
+/// Vertical bars side by side: from, to, how high, and each one's tooltip.
 pub(crate) fn histogram(frame: &mut Frame<'_>, columns: &[(f64, f64, f64, String)]) {
     let mut body = String::new();
     for (from, to, height, says) in columns {

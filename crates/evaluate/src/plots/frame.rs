@@ -1,4 +1,4 @@
-//! The frame of a plot: its axes, and how it is called for those who do not see it.
+//! The frame of a plot: its axes, and its name for those who cannot see it.
 
 use std::fmt::Write as _;
 
@@ -100,7 +100,7 @@ pub(crate) fn clip() -> String {
 /// Keeps a drawing within the frame.
 pub(super) const CLIP: &str = r#"clip-path="url(#inner)""#;
 
-/// A drawing as tall as that, with its name and description.
+/// A drawing of this height, with its name and description.
 pub(super) fn svg(height: f64, title: &str, description: &str, body: &str) -> String {
     format!(
         r#"<svg role="img" viewBox="0 0 {WIDTH} {height:.0}"><title>{}</title><desc>{}</desc>{body}</svg>"#,

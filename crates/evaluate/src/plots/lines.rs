@@ -27,7 +27,7 @@ pub(crate) struct Dot {
     pub(crate) y: f64,
     /// How much it stands for, from 0 to 1: its area.
     pub(crate) size: f64,
-    /// What it says when one points at it.
+    /// What its tooltip says.
     pub(crate) says: String,
 }
 

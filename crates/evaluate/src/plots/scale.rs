@@ -44,7 +44,7 @@ impl Scale {
     }
 }
 
-/// The range of the values without the outermost share of them at each end, so that one outlier does not press all
+/// The range of the values without the outermost share of them at each end, so that one outlier does not squeeze all
 /// others into a corner. Neither end is a single row's value where there are many.
 pub(crate) fn inner_range(values: impl Iterator<Item = f64>, outside: f64) -> (f64, f64) {
     let mut values: Vec<f64> = values.collect();

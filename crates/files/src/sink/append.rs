@@ -29,7 +29,7 @@ use super::progress::{Progress, Shape, StoredClaim};
 use super::wal::{self, FORMAT, Frame, Snapshot};
 use foretell_connect::storage::{Error, ErrorKind, Storage, Writer, list_if_there};
 
-/// The owner of what this sink holds: there is one writer, so one name does.
+/// The owner of what this sink holds: there is one writer, so one name is enough.
 const TOKEN: &str = "append";
 /// A sidecar that has grown beyond this is followed by a new one, so that a claim reads little.
 const ROLL: u64 = 16 << 20;

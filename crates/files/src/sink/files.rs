@@ -230,7 +230,7 @@ impl Files {
         let staged = match self.stage(&write.rows, &token).await {
             Ok(staged) => staged,
             Err(error) => {
-                // The folder goes when another claim finds us fenced.
+                // The folder is removed by the next claim that finds us fenced.
                 self.log.refresh().await?;
                 self.log.state.progress.check(&write.ranges, &token)?;
                 return Err(error);

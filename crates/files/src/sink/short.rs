@@ -1,5 +1,5 @@
-//! Cells of a few bytes, of which most tables consist, each in a word: made column by column, then stored one behind the
-//! other whatever they are.
+//! Cells of a few bytes, of which most tables consist, each in a word: made column by column, then stored one after the
+//! other without a branch.
 
 #![allow(
     clippy::indexing_slicing,

@@ -46,7 +46,7 @@ pub(super) fn begins_well(
     }
 }
 
-/// A header with other names, or the same in another order, would feed one column as another.
+/// With other names, or the same names in another order, one column would be fed as another.
 fn check_header(url: &str, format: Format, decode: &DecodeSpec, header: Option<&[u8]>) -> Result<(), StageError> {
     if format != Format::Csv || decode.kind != "csv" {
         return Ok(());

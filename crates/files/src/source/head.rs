@@ -31,7 +31,7 @@ pub(super) async fn head(catalog: Arc<Catalog>) -> Result<Vec<Head>, StageError>
             continue;
         }
         let demand = Demand { rows: RECORDS, bytes: BYTES, wait: Duration::ZERO };
-        let records = cursor.take(&TOPIC.into(), demand);
+        let records = cursor.take(&foretell_flow::Topics::one(TOPIC.into()), demand);
         let lines = (0..records.len()).map(|index| cursor.row(index) + 1).collect();
         heads.push(Head { file: file.url.clone(), records, lines });
     }

@@ -52,7 +52,7 @@ fn is(head: &[u8], magic: &[u8]) -> bool {
     head.starts_with(magic) && (!letters || binary)
 }
 
-/// Letters of 16 bits without a mark before them: every other byte is zero.
+/// 16-bit text without a byte order mark: every other byte is zero.
 fn is_wide(head: &[u8]) -> bool {
     const PAIRS: usize = 4;
     let pairs = || head.chunks_exact(2).take(PAIRS);

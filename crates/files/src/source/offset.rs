@@ -1,9 +1,9 @@
 //! Offsets of records in files: an entry of the manifest and a row in it, in one number that a person can read.
 //!
-//! The row of a text is the number of the line among those that begin in the entry, so that a record's line in its file is
-//! known from its offset and the lengths of the entries before. The price is that a start in the middle of an entry reads
-//! it from its beginning: cutting 8 MiB of short lines takes some 20 ms of one core. A byte position would save that and
-//! cost every bad record its line.
+//! The row of a text is the number of the line among those that begin in the entry, so that a record's line in its file
+//! is known from its offset and the lengths of the entries before. The price is that a start in the middle of an entry
+//! reads it from its beginning: cutting 8 MiB of short lines takes some 20 ms of one core. A byte position would save
+//! that, but bad records could not be told by their line.
 
 /// Rows that an entry can have: `entry × STRIDE + row`.
 const STRIDE: i64 = 1_000_000_000_000;
@@ -34,7 +34,7 @@ mod tests {
     fn an_offset_is_an_entry_and_a_row() {
         assert_eq!(pack(3, 17), 3_000_000_000_017);
         assert_eq!(unpack(pack(3, 17)), (3, 17));
-        // Lane 2 of 8 has the entries 2, 10, 18, …
+        // Partition 2 of 8 has the entries 2, 10, 18, …
         assert_eq!(next_entry(0, 2, 8), (2, 0));
         assert_eq!(next_entry(pack(2, 5), 2, 8), (2, 5));
         assert_eq!(next_entry(pack(5, 0), 2, 8), (10, 0));

@@ -11,7 +11,7 @@ use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use async_trait::async_trait;
 use foretell_flow::{
     Bounds, Chunk, Demand, Event, Housekeeping, Location, Partition, Position, Provenance, Records, RecordsBuilder,
-    Source, StageError,
+    Source, StageError, Topics,
 };
 use tokio::time::timeout_at;
 
@@ -84,7 +84,7 @@ impl Cursor {
     }
 
     /// The next records, as many as are wanted.
-    pub(super) fn take(&mut self, topic: &Arc<str>, demand: Demand) -> Records {
+    pub(super) fn take(&mut self, topics: &Topics, demand: Demand) -> Records {
         let from = self.done;
         let rest = self.len() - from;
         let mut rows = rest.min(demand.rows.max(1));
@@ -105,7 +105,7 @@ impl Cursor {
             }
         };
         Records {
-            topic: topic.clone(),
+            topics: topics.clone(),
             keys: BinaryArray::new_null(rows),
             values: match &self.values {
                 Some(values) => values.slice(from, rows),
@@ -152,7 +152,7 @@ impl FileSource {
         let known = self.catalog.known();
         let mut records = None;
         if let Some(cursor) = &mut self.block {
-            let taken = cursor.take(&self.topic, demand);
+            let taken = cursor.take(&Topics::one(self.topic.clone()), demand);
             let (partition, entry) = (cursor.block.partition, cursor.block.entry);
             let over = cursor.done >= cursor.len();
             let next = match over && cursor.block.last {

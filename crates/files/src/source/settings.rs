@@ -49,8 +49,8 @@ pub(super) struct Settings {
     /// is not split, nor is one of JSON in an encoding whose letters have several bytes. Default: UTF-8.
     #[serde(default)]
     encoding: EncodingSetting,
-    /// How many partitions the files are dealt to: most workers that can read at once. Kept in `state`; it cannot be
-    /// changed later. Default: 16.
+    /// How many partitions the files are dealt out to, and so the most workers that can read at once. Kept in `state`;
+    /// it cannot be changed later. Default: 16.
     #[serde(default)]
     partitions: Option<u16>,
     /// Files are cut into parts of this size, which are read in parallel. Default: 8 MiB.
@@ -260,7 +260,7 @@ impl Settings {
         Ok(ReadOptions { format, header, encoding, multiline: self.multiline, compression })
     }
 
-    /// How large the parts of a file are that is read like this.
+    /// The size of the parts of a file that is read like this.
     pub(super) fn split(&self, options: ReadOptions) -> Option<u64> {
         let whole =
             options.transcoded_first().is_some() || options.multiline || options.compression != Compression::None;

@@ -23,7 +23,7 @@ use crate::monitor::Phase;
 use crate::testing::{BrokenStep, is_broken};
 use crate::{Plan, Range, Records, Scope, StageError};
 
-/// Takes each batch from one to the next: collected, planned, computed, handed on.
+/// Takes each batch through its steps: collected, planned, computed, handed on.
 pub(super) struct BatchLoop<'a> {
     pub(super) collector: Collector<'a>,
     pub(super) planner: Planner<'a>,

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{Array, ArrayRef, BinaryArray, BooleanArray, RecordBatch, StringArray, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, BinaryArray, BooleanArray, Int32Array, RecordBatch, StringArray, StringBuilder, new_null_array,
+};
 use arrow::buffer::{Buffer, OffsetBuffer};
 use arrow::compute::{concat, concat_batches, filter};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
@@ -14,7 +16,9 @@ use super::sink_task::{SinkInput, SinkStage};
 
 use crate::dead_letter::{headers_array, headers_type, no_headers};
 use crate::testing::{BrokenStep, is_broken};
-use crate::{BadRecord, Cut, Decode, Query, Recipe, Records, Refused, Scope, StageError, dead_letters};
+use crate::{
+    BadRecord, Cut, Decode, Provenance, Query, Recipe, Records, Refused, Scope, StageError, Topics, dead_letters,
+};
 
 /// Gives what rows are made with.
 pub trait StageFactory: Send + Sync {
@@ -92,7 +96,7 @@ pub(super) struct Computed {
 }
 
 impl Stages {
-    /// What rows depend on, of the query or of a sink's own: the most of them.
+    /// The most that any row depends on, in the query or in a sink's own.
     pub(super) fn scope(&self) -> Scope {
         let views = self.views.iter().flatten().map(|view| view.scope());
         views.fold(self.query.scope(), Scope::max)
@@ -149,13 +153,16 @@ impl Stages {
         };
         good.keys = keys;
         let good = good.without(bad_keys, &mut bad);
+        self.decode.prepare(&good.records)?;
         let decoded = self.decode.decode(&good.records);
         let good = good.without(decoded.bad, &mut bad);
         let decoding = begun.elapsed();
         let batch = assemble(&good.records, decoded.columns, &good.keys, &*self.query)?;
-        let queried = self.query.run(&batch, time)?;
+        let (partitions, offsets) = (good.records.partitions.clone(), good.records.offsets.clone());
+        let queried = self.query.run(&batch, Some(&Provenance { partitions, offsets }), time)?;
         bad.extend(queried.refused.into_iter().map(|refused| good.bad(refused)));
-        let result = Output { rows: queried.rows, provenance: queried.provenance };
+        let topics = records.topics.clone();
+        let result = Output { rows: queried.rows, provenance: queried.provenance, topics };
 
         let mut outputs = Vec::with_capacity(sinks.len());
         for (shape, view) in sinks.iter().zip(&mut self.views) {
@@ -163,7 +170,7 @@ impl Stages {
                 (SinkInput::DeadLetters, _) => None,
                 (SinkInput::Results, None) => Some(result.clone()),
                 (SinkInput::Results, Some(view)) => {
-                    let queried = view.run(&with_provenance(&result), time)?;
+                    let queried = view.run(&with_provenance(&result), result.provenance.as_ref(), time)?;
                     for refused in queried.refused {
                         let row = match self.query.scope() {
                             Scope::Record => origin(&result, records, refused.row)?,
@@ -171,7 +178,8 @@ impl Stages {
                         };
                         bad.push(BadRecord { row, stage: refused.stage, reason: refused.reason });
                     }
-                    Some(Output { rows: queried.rows, provenance: queried.provenance })
+                    let topics = records.topics.clone();
+                    Some(Output { rows: queried.rows, provenance: queried.provenance, topics })
                 }
             });
         }
@@ -179,7 +187,7 @@ impl Stages {
         let outputs = outputs.into_iter().map(|output| {
             output.unwrap_or_else(|| {
                 let (rows, provenance) = dead_letters(records, &bad);
-                Output { rows, provenance: Some(provenance) }
+                Output { rows, provenance: Some(provenance), topics: records.topics.clone() }
             })
         });
         let outputs = outputs.collect();
@@ -234,7 +242,8 @@ impl SinkShape {
 
     /// The sink's own columns, none of which holds a row.
     pub(super) fn empty(&self) -> Output {
-        Output { rows: RecordBatch::new_empty(self.schema.clone()), provenance: None }
+        let rows = RecordBatch::new_empty(self.schema.clone());
+        Output { rows, provenance: None, topics: Topics::default() }
     }
 }
 
@@ -283,24 +292,47 @@ fn assemble(
         false => new_null_array(&DataType::Binary, rows),
     };
     let headers = if query.reads("_headers") { headers_array(records, 0..rows) } else { no_headers(rows) };
-    let topic = if query.reads("_topic") { &*records.topic } else { "" };
     let times = records.timestamps.reinterpret_cast::<TimestampMillisecondType>().with_timezone("UTC");
     let mut columns = decoded.columns().to_vec();
     columns.extend([
         keys.clone(),
         values,
         Arc::new(headers) as ArrayRef,
-        Arc::new(StringArray::new(
-            OffsetBuffer::from_repeated_length(topic.len(), rows),
-            Buffer::from(topic.repeat(rows).into_bytes()),
-            None,
-        )),
-        Arc::new(records.partitions.clone()),
+        Arc::new(topic_column(records, query.reads("_topic"))),
+        Arc::new(indexes(&records.topics, &records.partitions)),
         Arc::new(records.offsets.clone()),
         Arc::new(times),
     ]);
     RecordBatch::try_new(records_schema(&decoded.schema(), keys.data_type()), columns)
         .map_err(|_| StageError::defect("the decoder gives other columns than it declares"))
+}
+
+/// The topic of each record; empty where nobody looks at it.
+fn topic_column(records: &Records, read: bool) -> StringArray {
+    let rows = records.len();
+    match records.topics.names() {
+        [first, _, ..] if read => {
+            let mut last: (i32, Arc<str>) = (0, first.clone());
+            let mut topics = StringBuilder::with_capacity(rows, rows * first.len());
+            for lane in records.partitions.values() {
+                if *lane != last.0 {
+                    last = (*lane, records.topics.topic(*lane));
+                }
+                topics.append_value(&last.1);
+            }
+            topics.finish()
+        }
+        names => {
+            let topic = names.first().filter(|_| read).map_or("", |topic| &**topic);
+            let lengths = OffsetBuffer::from_repeated_length(topic.len(), rows);
+            StringArray::new(lengths, Buffer::from(topic.repeat(rows).into_bytes()), None)
+        }
+    }
+}
+
+/// The partition of each row within its topic.
+fn indexes(topics: &Topics, lanes: &Int32Array) -> Int32Array {
+    if topics.names().len() < 2 { lanes.clone() } else { lanes.unary(|lane| topics.index(lane)) }
 }
 
 /// The result as a sink's own query sees it: with `_partition` and `_offset` where rows have them.
@@ -310,7 +342,7 @@ fn with_provenance(result: &Output) -> RecordBatch {
     fields.push(Arc::new(Field::new("_partition", DataType::Int32, false)));
     fields.push(Arc::new(Field::new("_offset", DataType::Int64, false)));
     let mut columns = result.rows.columns().to_vec();
-    columns.push(Arc::new(provenance.partitions.clone()));
+    columns.push(Arc::new(indexes(&result.topics, &provenance.partitions)));
     columns.push(Arc::new(provenance.offsets.clone()));
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).expect("one entry a row")
 }
@@ -353,7 +385,7 @@ pub(super) fn concat_records(mut chunks: Vec<Records>) -> Option<Records> {
         before += chunk.len();
     }
     Some(Records {
-        topic: chunks[0].topic.clone(),
+        topics: chunks.iter().fold(&chunks[0].topics, |topics, chunk| topics.or_longer(&chunk.topics)).clone(),
         keys: join(&chunks, |c| &c.keys),
         values: join(&chunks, |c| &c.values),
         lines: chunks[0].lines,

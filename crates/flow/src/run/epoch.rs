@@ -124,7 +124,7 @@ impl Epoch<'_> {
         housekeeping::commit(&*housekeeping, &shared, &note).await;
         let outcome = kept.and(outcome);
         let ended = match (joined, outcome) {
-            // The assignment is void: a sink that was cut short, or fenced by the next owner, is no news.
+            // The assignment is void: a sink that was cut short, or fenced by the next owner, need not be told.
             (Err(error), Ok(end @ (EpochEnd::Revoked | EpochEnd::Assigned(_))))
                 if matches!(error.fault, Fault::Unavailable | Fault::Fenced) =>
             {
@@ -163,6 +163,7 @@ impl Epoch<'_> {
         known_sinks.check_lost(sinks, &self.settings.pipeline, (&mut *self.source, &bounds), &stored).await?;
         let known = KnownLog {
             topics: &self.settings.known_topics,
+            grows: self.source.grows(),
             partitions: self.at_begin,
             in_group: known_sinks.without_positions(),
         };

@@ -132,7 +132,7 @@ impl Leftover {
         Some((Plan::assemble(parts).into_iter().next()?, found))
     }
 
-    /// Gives the part up that comes next in some partition.
+    /// Gives up the part that comes next in some partition.
     pub(super) fn forget(&mut self) {
         if let Some(partition) = self.pending.keys().next().cloned() {
             self.pop(&partition);

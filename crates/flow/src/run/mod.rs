@@ -90,7 +90,7 @@ pub struct Settings {
     pub sliced: bool,
 }
 
-/// Whether a start would ask where positions are, for who only looks: as far as that can be told without an assignment.
+/// For a look only: whether a start would ask where positions are, as far as can be told without an assignment.
 ///
 /// # Errors
 /// [`Fault::State`]: what a start would stop with; and those of the services.
@@ -135,7 +135,7 @@ impl Worker {
         let mut assigned = None;
         let mut at_begin = None;
         let outcome = loop {
-            // Before the first assignment is heard of: what comes later is new.
+            // Before the first assignment: partitions that come later are new.
             let at_begin = match at_begin {
                 Some(count) => count,
                 None => match self.source.partitions().await {

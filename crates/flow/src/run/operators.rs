@@ -137,7 +137,7 @@ impl<'a> Operators<'a> {
                 ))
                 .remedy(format!(
                     "`foretell positions set PIPELINE --sink {} --partition {} --offset {}` moves it to the batch's end, \
-                     with {} to its begin",
+                     with {} to its beginning",
                     self.shapes[sink].name, cut.partition, cut.to, cut.from
                 )));
             }
@@ -230,7 +230,7 @@ async fn place(bad: &BadRecord, records: &Records, source: &mut dyn Source) -> R
     let place = match places.as_deref() {
         Some([Location { file, line: Some(line) }]) => format!("{file} line {line}"),
         Some([Location { file, line: None }]) => format!("{file}[{partition}] offset {offset}"),
-        _ => format!("{}[{partition}] offset {offset}", records.topic),
+        _ => format!("{} offset {offset}", records.topics.partition(partition)),
     };
     Ok(place)
 }
@@ -283,10 +283,11 @@ fn cut<'p>(scope: Scope, part: &[Range], plan: &'p [Range]) -> Option<&'p Range>
 
 /// Which records lie in these ranges.
 fn inside(records: &Records, ranges: &[Range]) -> arrow::array::BooleanArray {
+    let lanes: Vec<_> = ranges.iter().map(|range| (records.topics.lane(&range.partition), range)).collect();
     let pairs = records.partitions.values().iter().zip(records.offsets.values());
     pairs
-        .map(|(index, offset)| {
-            Some(ranges.iter().any(|r| r.partition.index == *index && (r.from..r.to).contains(offset)))
+        .map(|(lane, offset)| {
+            Some(lanes.iter().any(|(of, range)| *of == Some(*lane) && (range.from..range.to).contains(offset)))
         })
         .collect()
 }

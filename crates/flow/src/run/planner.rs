@@ -1,14 +1,13 @@
 //! The second third of the batch loop: what was collected, or is left over, becomes a plan.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::Settings;
 use super::collected::Collected;
 use super::compute::{StageFactory, concat_records};
 use super::leftover::{Leftover, Parts};
 use crate::testing::{BrokenStep, is_broken};
-use crate::{Clock, Partition, Plan, Range, Records, RecordsBuilder};
+use crate::{Clock, Partition, Plan, Range, Records, RecordsBuilder, Topics};
 
 /// Alone decides which ranges a batch covers, its time and its recipe, and when a leftover plan is replayed: a batch has
 /// no part that a sink has already, and cuts no leftover plan.
@@ -71,7 +70,7 @@ impl Planner<'_> {
         caps
     }
 
-    /// Whether a sink is in the middle of a range: its history is another one than that of who kept the plan.
+    /// Whether a sink is in the middle of a range: its history differs from that of the sink that kept the plan.
     pub(super) fn cuts(&self, range: &Range) -> bool {
         let next = self.next.iter().filter_map(|next| next.get(&range.partition));
         next.into_iter().any(|next| range.from < *next && *next < range.to)
@@ -107,7 +106,7 @@ impl Planner<'_> {
     pub(super) fn begin(&mut self) -> Plan {
         self.last_time = self.clock.now().max(self.last_time + 1);
         Plan {
-            // A clock that goes back gives a time again, which may be that of a plan that one sink alone has kept.
+            // A clock that goes back repeats times, and a plan that only one sink has kept may have this one.
             id: format!("{}-{:x}-{}", self.settings.worker, self.begun, self.last_time),
             time: self.last_time,
             recipe: self.factory.recipe(),
@@ -160,6 +159,6 @@ fn clip(ranges: &[Range], next: &BTreeMap<Partition, i64>) -> Vec<Range> {
 }
 
 pub(super) fn empty_records(ranges: &[Range]) -> Records {
-    let topic = ranges.first().map_or_else(|| Arc::from(""), |range| range.partition.topic.clone());
-    RecordsBuilder::new(topic).finish()
+    let topics = ranges.iter().fold(Topics::default(), |topics, range| topics.with(&range.partition.topic));
+    RecordsBuilder::of_topics(topics).finish()
 }

@@ -24,7 +24,7 @@ pub struct Stats {
     busy_micros: AtomicU64,
     longest_micros: AtomicU64,
     lag: Mutex<Option<(i64, Instant)>>,
-    /// What is kept for who watches from outside.
+    /// What is kept for whoever watches from outside.
     pub monitor: Monitor,
 }
 
@@ -41,7 +41,7 @@ pub struct Snapshot {
     pub batches: u64,
     /// Batches that began late, because the one before took longer than the trigger's interval.
     pub late: u64,
-    /// Microseconds from the begin of each batch until the leader had stored it, added up.
+    /// Microseconds from the beginning of each batch until the leader had stored it, added up.
     pub busy_micros: u64,
     /// Records between the position of the slowest sink and the end of the log; `None` where that was not measured lately.
     pub lag: Option<i64>,

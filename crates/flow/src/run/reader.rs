@@ -25,7 +25,7 @@ pub(super) enum EpochEnd {
 /// What a replay reads too far is kept up to this many bytes; of partitions that go beyond it, it is read again.
 const AHEAD: usize = 16 << 20;
 
-/// A source with what was read too far, and the offsets beyond which nothing is wanted yet.
+/// A source, what was read too far from it, and the offsets beyond which nothing is wanted yet.
 pub(super) struct Reader<'a> {
     source: &'a mut dyn Source,
     /// The next offset of each partition: what is below it was handed out, or waits in `ahead`.
@@ -36,7 +36,7 @@ pub(super) struct Reader<'a> {
     caps: BTreeMap<Partition, i64>,
     /// What of `ahead` lies beyond the caps.
     beyond: VecDeque<Chunk>,
-    /// Partitions of which something was dropped: they are sought again, at `read`, before they are read on.
+    /// Partitions from which records were dropped: they are sought again, to `read`, before more is read.
     dropped: BTreeSet<Partition>,
 }
 
@@ -157,7 +157,7 @@ impl<'a> Reader<'a> {
         chunk
     }
 
-    /// Reads partitions on of which something was dropped.
+    /// Seeks the partitions from which records were dropped.
     async fn resume(&mut self, wanted: impl Fn(&Self, &Partition) -> bool) -> Result<(), StageError> {
         let again = self.dropped.iter().filter(|partition| wanted(self, partition));
         let again: Vec<Position> =
@@ -241,10 +241,12 @@ impl<'a> Reader<'a> {
             self.ahead.push_back(beyond);
             return;
         }
-        let offsets = || beyond.records.partitions.values().iter().zip(beyond.records.offsets.values());
+        let records = &beyond.records;
+        let offsets = || records.partitions.values().iter().zip(records.offsets.values());
         for Position { partition, next } in &beyond.reached {
             // Where it begins: behind the range, else at its first record, else it holds none.
-            let first = offsets().find(|(index, _)| **index == partition.index).map(|(_, offset)| *offset);
+            let lane = records.topics.lane(partition);
+            let first = offsets().find(|(other, _)| lane == Some(**other)).map(|(_, offset)| *offset);
             self.read.insert(partition.clone(), begin(partition).or(first).unwrap_or(*next));
             self.dropped.insert(partition.clone());
         }
@@ -256,21 +258,22 @@ fn split(chunk: Chunk, end: impl Fn(&Partition) -> Option<i64>) -> (Chunk, Chunk
     let mut inside = Vec::new();
     let mut beyond = Vec::new();
     let mut ends: HashMap<i32, i64> = HashMap::new();
+    let records = chunk.records;
     for position in chunk.reached {
+        let lane = records.topics.lane(&position.partition);
         match end(&position.partition) {
             Some(to) if position.next > to => {
-                ends.insert(position.partition.index, to);
+                ends.extend(lane.map(|lane| (lane, to)));
                 inside.push(Position { partition: position.partition.clone(), next: to });
                 beyond.push(position);
             }
             Some(to) => {
-                ends.insert(position.partition.index, to);
+                ends.extend(lane.map(|lane| (lane, to)));
                 inside.push(position);
             }
             None => beyond.push(position),
         }
     }
-    let records = chunk.records;
     let mask: BooleanArray = (records.partitions.values().iter().zip(records.offsets.values()))
         .map(|(partition, offset)| Some(ends.get(partition).is_some_and(|to| offset < to)))
         .collect();

@@ -198,7 +198,7 @@ impl SinkTask {
                     self.forward(&Item::Slice(slice));
                     continue;
                 }
-                // What was set aside without its batch is nobody's.
+                // Rows that were set aside and whose batch never came are void.
                 None if self.aside > 0 => return Ok(()),
                 None => return self.flush(&mut empty).await,
             };
@@ -221,6 +221,7 @@ impl SinkTask {
                 ranges: ranges.clone(),
                 rows: output.rows.clone(),
                 provenance: output.provenance.clone(),
+                topics: output.topics.clone(),
                 retention: self.retention(&batch.plan, ranges),
             };
             if let Some(empty) = empty.take() {
@@ -299,8 +300,9 @@ impl SinkTask {
             self.shared.stats.monitor.stored(self.index, &empty.ranges);
             return Ok(());
         }
-        let Output { rows, provenance } = empty.output;
-        self.write(Write { plan: empty.plan, ranges: empty.ranges, rows, provenance, retention: None }).await
+        let Output { rows, provenance, topics } = empty.output;
+        let (plan, ranges) = (empty.plan, empty.ranges);
+        self.write(Write { plan, ranges, rows, provenance, topics, retention: None }).await
     }
 
     /// Writes until it is stored: after an error the sink is claimed again and what it says is believed.
@@ -399,22 +401,27 @@ fn outstanding(write: &Write, checkpoints: &[Checkpoint], sink: &str) -> Result<
     if rest.len() == write.ranges.len() {
         return Ok(Some(write.clone()));
     }
-    let indexes: Vec<i32> = rest.iter().map(|range| range.partition.index).collect();
-    let output = Output { rows: write.rows.clone(), provenance: write.provenance.clone() };
-    let Some(Output { rows, provenance }) = output.of_partitions(&indexes) else {
+    let (rows, provenance) = (write.rows.clone(), write.provenance.clone());
+    let output = Output { rows, provenance, topics: write.topics.clone() };
+    let Some(Output { rows, provenance, topics }) = output.of_ranges(&rest) else {
         return Err(StageError::state(format!(
             "sink `{sink}`: a batch that cannot be cut by partition is stored for some of its partitions only"
         ))
         .remedy("`foretell positions show` tells what is stored"));
     };
     let retention = write.retention.as_ref().map(|keep| PlanRetention {
-        parts: keep.parts.iter().filter(|p| indexes.contains(&p.range.partition.index)).cloned().collect(),
+        parts: keep
+            .parts
+            .iter()
+            .filter(|part| rest.iter().any(|r| r.partition == part.range.partition))
+            .cloned()
+            .collect(),
         floor: keep.floor.clone(),
     });
-    Ok(Some(Write { plan: write.plan.clone(), ranges: rest, rows, provenance, retention }))
+    Ok(Some(Write { plan: write.plan.clone(), ranges: rest, rows, provenance, topics, retention }))
 }
 
-/// Positions that move without rows: written together with the next rows, or after a while.
+/// Positions that advance without rows are written with the next rows, or after a while.
 struct EmptyWrite {
     plan: Arc<Plan>,
     ranges: Vec<Range>,

@@ -12,6 +12,8 @@ use crate::{Bounds, Checkpoint, Claim, EPHEMERAL_LOG, Partition, Position, Reset
 pub(super) struct KnownLog<'a> {
     /// Topics that had positions before this run.
     pub(super) topics: &'a HashSet<String>,
+    /// Whether topics come to the source by themselves.
+    pub(super) grows: bool,
     /// How many partitions there were.
     pub(super) partitions: usize,
     /// Whether it ran before with sinks that keep no positions only, and is where the group is.
@@ -22,6 +24,7 @@ impl KnownLog<'_> {
     /// Whether a partition came to a log that was being read.
     fn is_later(&self, partition: &Partition) -> bool {
         self.topics.contains(&*partition.topic)
+            || (self.grows && !self.topics.is_empty())
             || usize::try_from(partition.index).is_ok_and(|index| index >= self.partitions)
     }
 }

@@ -11,7 +11,7 @@ use crate::Demand;
 pub enum Trigger {
     /// As soon as there is work.
     Continuous,
-    /// Every so often; when a batch takes longer, the next begins at once and nothing piles up.
+    /// At this interval; when a batch takes longer, the next one begins at once and nothing piles up.
     Every(Duration),
     /// Takes what is there at the start, then stops.
     AvailableNow,

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 use crate::{
     Checkpoint, Claim, Fault, Partition, Plan, PlanPart, PlanRetention, Position, Provenance, Range, Recipe, Reset,
-    Sharing, Sink, SinkTraits, StageError, Trace, Write, Written,
+    Sharing, Sink, SinkTraits, StageError, Topics, Trace, Write, Written,
 };
 
 /// The pipeline that [`Subject::open`] opens a sink of, unless [`Subject::names`] says another.
@@ -132,7 +132,14 @@ fn write(ranges: &[Range]) -> Write {
     let recipe = Arc::new(Recipe { query: "query".into(), ..Recipe::default() });
     let (rows, provenance) = rows(ranges);
     let plan = Arc::new(Plan { id: format!("w-{time}"), time, recipe, ranges: ranges.to_vec() });
-    Write { plan, ranges: ranges.to_vec(), rows, provenance: Some(provenance), retention: None }
+    Write {
+        plan,
+        ranges: ranges.to_vec(),
+        rows,
+        provenance: Some(provenance),
+        topics: Topics::default(),
+        retention: None,
+    }
 }
 
 /// The same without rows.

@@ -107,7 +107,7 @@ fn take(chunk: &Chunk, at: &mut BTreeMap<Partition, i64>, values: &mut Values) {
     let mut last = BTreeMap::new();
     for row in 0..records.len() {
         let (index, offset) = (records.partitions.value(row), records.offsets.value(row));
-        let partition = Partition { topic: records.topic.clone(), index };
+        let partition = records.topics.partition(index);
         let begin = at.get(&partition).copied().expect("only assigned partitions are read");
         assert!(offset >= begin, "offset {offset} of {partition} comes below {begin}");
         let before = last.insert(index, offset);
@@ -116,7 +116,7 @@ fn take(chunk: &Chunk, at: &mut BTreeMap<Partition, i64>, values: &mut Values) {
         assert!(values.insert((index, offset), value).is_none(), "offset {offset} of {partition} comes twice");
     }
     for position in &chunk.reached {
-        let last = last.remove(&position.partition.index);
+        let last = records.topics.lane(&position.partition).and_then(|lane| last.remove(&lane));
         assert!(last.is_none_or(|last| last < position.next), "{position:?} lies above what came");
         at.insert(position.partition.clone(), position.next);
     }

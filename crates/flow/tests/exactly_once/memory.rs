@@ -198,7 +198,7 @@ impl Query for Stamp {
         self.0.scope
     }
 
-    fn run(&mut self, batch: &RecordBatch, time: i64) -> Result<Queried, StageError> {
+    fn run(&mut self, batch: &RecordBatch, _: Option<&Provenance>, time: i64) -> Result<Queried, StageError> {
         let rows = batch.num_rows();
         let column = |name: &&str| -> ArrayRef {
             match *name {
@@ -237,7 +237,7 @@ impl Query for Thirds {
         Scope::Record
     }
 
-    fn run(&mut self, batch: &RecordBatch, _: i64) -> Result<Queried, StageError> {
+    fn run(&mut self, batch: &RecordBatch, _: Option<&Provenance>, _: i64) -> Result<Queried, StageError> {
         let offsets = batch.column_by_name("offset").unwrap().as_primitive::<Int64Type>().clone();
         let keep: BooleanArray = offsets.values().iter().map(|offset| Some(in_thirds(*offset))).collect();
         let kept = filter_record_batch(batch, &keep).unwrap();

@@ -100,6 +100,7 @@ async fn check(args: &CheckArgs, report: &mut Report) -> Result<()> {
             let class = model.model.describe().root.class.clone();
             report.line("model", format!("{}: {class} ({})", entry.name, &sha256[..12]));
             report.line("", format!("{} features: {names}", signature.inputs.len()));
+            model.model.describe().notes.iter().for_each(|note| report.line("", format!("note: {note}")));
             models.push(json!({
                 "name": entry.name, "class": class, "sha256": sha256, "inputs": signature.inputs.len(),
                 "names": signature.names(),

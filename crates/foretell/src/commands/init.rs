@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use foretell_model::{Input, InputKind, LoadOptions, Model, Signature};
+use foretell_model::{Input, InputKind, LoadOptions, Model, Signature, paths};
 
 use crate::pipeline::Pipeline;
 use crate::pipeline_file::{PipelineFile, REGISTRY};
-use crate::terminal;
+use crate::{model_file, terminal};
 
 /// Write a pipeline file to begin with: the model's columns, their types, and a query that calls it
 #[derive(Debug, Args)]
@@ -43,9 +43,13 @@ pub(crate) async fn run(args: InitArgs) -> Result<()> {
     if let Some(output) = args.output.as_ref().filter(|output| output.exists()) {
         bail!("`{}` is there already: name another file, or remove it", output.display());
     }
-    let bytes = std::fs::read(&args.model).with_context(|| format!("cannot read `{}`", args.model.display()))?;
-    let options = LoadOptions { at: args.at.clone(), columns: args.columns.clone(), ..LoadOptions::default() };
-    let model = Model::load(&bytes, &options)
+    let read = model_file::read(&model_file::paths(&args.model))?;
+    let options = LoadOptions {
+        at: args.at.as_deref().map(paths).unwrap_or_default(),
+        columns: if args.columns.is_empty() { read.columns } else { args.columns.clone() },
+        ..LoadOptions::default()
+    };
+    let model = foretell_package::load(&read.bytes, &options)
         .map_err(|error| anyhow::anyhow!("{}: {:#}", args.model.display(), super::data::unnamed(error)))?;
     let stem = args.model.file_stem().unwrap_or_default().to_string_lossy();
     let path = args.output.clone().unwrap_or_else(|| PathBuf::from("pipeline.yaml"));
@@ -91,13 +95,24 @@ fn text(args: &InitArgs, path: &Path, signature: &Signature, name: &str) -> Resu
             }
         }
     }
-    let more = args.at.as_ref().map(|at| format!(", at: {}", quoted(at))).unwrap_or_default();
+    let listed = |all: Vec<String>| format!("[{}]", all.iter().map(|one| quoted(one)).collect::<Vec<_>>().join(", "));
+    let at = args.at.as_deref().map(paths).unwrap_or_default();
+    let more = match at.as_slice() {
+        [] => String::new(),
+        [one] => format!(", at: {}", quoted(one)),
+        _ => format!(", at: {}", listed(at)),
+    };
+    let files = model_file::paths(&args.model).iter().map(|file| from(path, file)).collect::<Result<Vec<_>>>()?;
+    let files = match files.as_slice() {
+        [file] => format!("file: {}", quoted(file)),
+        _ => format!("files: {}", listed(files)),
+    };
     let columns = if args.columns.is_empty() {
         String::new()
     } else {
         format!(", columns: [{}]", args.columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", "))
     };
-    let _ = writeln!(out, "models:\n  {name}: {{ file: {}{more}{columns} }}", quoted(&from(path, &args.model)?));
+    let _ = writeln!(out, "models:\n  {name}: {{ {files}{more}{columns} }}");
     let _ = writeln!(out, "query: |\n  SELECT {} FROM {}", answers(signature, name), records(signature));
     let _ = writeln!(
         out,

@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use foretell_model::{
-    Description, GlobalReport, InputKind, LoadOptions, Model, Output, Report, Signature, StepReport, inspect,
+    Description, GlobalReport, InputKind, LoadOptions, Model, Output, Report, Signature, StepReport, paths,
 };
 use serde_json::{Value, json};
 
-use crate::terminal;
+use crate::{model_file, terminal};
 
 /// Show what is in a model file, without running any of it
 #[derive(Debug, Args)]
@@ -23,9 +23,10 @@ use crate::terminal;
 Nothing in the file is ever executed. The exit code is 0 for a model that can be scored, 1 for a file that is refused; \
 the report says why, and lists every global that the file names.")]
 pub(crate) struct InspectArgs {
-    /// The model file
+    /// The model file, or an archive or MLflow folder of one; several that are one model stand with a plus between them
     model: PathBuf,
-    /// Where the model is in a file that holds several things: `model`, `models[2].best`, `stores["St. Gallen"]`
+    /// Where the model is in a file that holds several things: `model`, `models[2].best`, `stores["St. Gallen"]`; a chain
+    /// is `scaler+model`
     #[arg(long, value_name = "PATH")]
     at: Option<String>,
     /// The model's inputs, in its order, where the file does not tell them (a FeatureHasher's)
@@ -38,13 +39,18 @@ pub(crate) struct InspectArgs {
 
 /// Runs the command.
 pub(crate) fn run(args: &InspectArgs) -> Result<()> {
-    let bytes = std::fs::read(&args.model).with_context(|| format!("cannot read `{}`", args.model.display()))?;
-    let options = LoadOptions { at: args.at.clone(), columns: args.columns.clone(), ..LoadOptions::default() };
-    let report = inspect(&bytes, &options);
+    let read = model_file::read(&model_file::paths(&args.model))?;
+    let options = LoadOptions {
+        at: args.at.as_deref().map(paths).unwrap_or_default(),
+        columns: if args.columns.is_empty() { read.columns } else { args.columns.clone() },
+        ..LoadOptions::default()
+    };
+    let inspected = foretell_package::inspect(&read.bytes, &options);
+    let report = inspected.map_err(|error| anyhow::anyhow!("{}: {error}", args.model.display()))?;
     let text = if args.json { format!("{:#}\n", as_json(&report)) } else { terminal::lines(&as_text(&report)) };
     std::io::stdout().write_all(text.as_bytes())?;
     if let Err(error) = report.model {
-        bail!("{}: {:#}", args.model.display(), crate::commands::data::unnamed(error));
+        bail!("{}: {:#}", args.model.display(), crate::commands::data::unnamed(error.into()));
     }
     Ok(())
 }
@@ -71,6 +77,7 @@ fn as_text(report: &Report) -> String {
                 line("kernel", &description.kernel);
             }
             line("memory", &format!("about {} bytes", description.bytes));
+            description.notes.iter().for_each(|note| line("note", note));
             out.push_str("\nsteps\n");
             step(&mut out, &description.root, 1);
             signature(&mut out, model.signature());
@@ -80,7 +87,11 @@ fn as_text(report: &Report) -> String {
     if !report.globals.is_empty() {
         out.push_str("\nglobals (classes and functions that the file names; none is ever called)\n");
         for global in &report.globals {
-            let verdict = if global.allowed { "allowed" } else { "REFUSED" };
+            let verdict = match (global.allowed, global.opaque) {
+                (false, _) => "REFUSED",
+                (true, true) => "not run",
+                (true, false) => "allowed",
+            };
             let times = if global.times > 1 { format!(", {} times", global.times) } else { String::new() };
             let _ = writeln!(out, "  {verdict}  {}.{}  at byte {}{times}", global.module, global.name, global.byte);
         }
@@ -161,8 +172,8 @@ fn as_json(report: &Report) -> Value {
         .globals
         .iter()
         .map(|g| {
-            let GlobalReport { module, name, byte, times, allowed } = g;
-            json!({ "module": module, "name": name, "byte": byte, "times": times, "allowed": allowed })
+            let GlobalReport { module, name, byte, times, allowed, opaque } = g;
+            json!({ "module": module, "name": name, "byte": byte, "times": times, "allowed": allowed, "opaque": opaque })
         })
         .collect();
     let mut all = json!({
@@ -182,7 +193,7 @@ fn as_json(report: &Report) -> Value {
 }
 
 fn model_json(model: &Model) -> Value {
-    let Description { library, version, libraries, root, trees, nodes, max_depth, kernel, bytes, sha256: _ } =
+    let Description { library, version, libraries, root, trees, nodes, max_depth, kernel, bytes, notes, sha256: _ } =
         model.describe();
     let libraries: Vec<Value> =
         libraries.iter().map(|(name, version)| json!({ "name": name, "version": version })).collect();
@@ -208,7 +219,7 @@ fn model_json(model: &Model) -> Value {
     };
     json!({
         "library": library, "version": version, "libraries": libraries, "trees": trees, "nodes": nodes, "max_depth": max_depth,
-        "kernel": kernel, "memory": bytes, "steps": step_json(root), "inputs": inputs,
+        "kernel": kernel, "memory": bytes, "notes": notes, "steps": step_json(root), "inputs": inputs,
         "outputs": {
             "predict": outputs(&signature.predict),
             "predict_proba": outputs(&signature.proba),

@@ -45,7 +45,7 @@ enum PositionsCommand {
         /// The next offset to read
         #[arg(long, value_parser = clap::value_parser!(i64).range(0..))]
         offset: i64,
-        /// Only in this sink; in all where it is not given
+        /// Only in this sink; by default in all
         #[arg(long)]
         sink: Option<String>,
     },
@@ -59,7 +59,7 @@ enum PositionsCommand {
         /// Only in this sink; in all where it is not given
         #[arg(long)]
         sink: Option<String>,
-        /// Ask nothing
+        /// Do not ask before forgetting
         #[arg(long)]
         yes: bool,
     },

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use foretell_model::{LoadOptions, Model};
+use foretell_model::Model;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -52,10 +52,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<()> {
     let serving = Serving::default();
     let mut names: Vec<String> = Vec::new();
     for path in &args.models {
-        let bytes = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-        let options = LoadOptions { at: args.at.clone(), ..LoadOptions::default() };
-        let model = Model::load(&bytes, &options).map_err(super::data::unnamed);
-        let model = model.with_context(|| path.display().to_string())?;
+        let model = super::data::read_model(path, args.at.as_deref(), None, false)?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         if names.contains(&name) {
             bail!("two models are called `{name}`: rename one of the files");

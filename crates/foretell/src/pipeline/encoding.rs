@@ -61,7 +61,7 @@ impl EncodingSpec {
             Source::Here(pairs) => pairs.clone(),
             Source::Csv => pairs(bytes)?,
             Source::Encoder { column, at } => {
-                let options = LoadOptions { at: at.clone(), limits, ..LoadOptions::default() };
+                let options = LoadOptions { at: at.iter().cloned().collect(), limits, ..LoadOptions::default() };
                 return Ok(Encoding::load(bytes, &options, column.as_deref(), unknown)?);
             }
         };

@@ -16,6 +16,7 @@ use super::functions::{self, Functions};
 use super::query::LoadedModel;
 use super::spec::{ModelSpec, explains};
 use super::table::{self, TableVersion};
+use crate::model_file;
 use crate::pipeline_file::{EncodingEntry, FileError, Labels, ModelEntry, PipelineFile, Wrong};
 
 /// A model in memory, and what it was read from.
@@ -110,26 +111,39 @@ pub(super) fn keep_levels<'a>(decode: &mut DecodeSpec, models: impl Iterator<Ite
 fn load_model(file: &PipelineFile, entry: &ModelEntry) -> Result<ModelOfFile, FileError> {
     let place = ["models", &entry.name];
     let wrong = |message: String, remedy: &str| file.error(&place, message, remedy);
-    let shown = entry.file.display();
-    let (bytes, sha256) = read_pinned(file, &place, &entry.file, entry.settings.sha256.as_ref())?;
+    let shown = entry.files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join("+");
     let settings = &entry.settings;
+    let (mut all, mut beside) = (Vec::new(), Vec::new());
+    for (number, path) in entry.files.iter().enumerate() {
+        let read = model_file::read(std::slice::from_ref(path))
+            .map_err(|error| wrong(format!("{error:#}"), "paths are relative to the pipeline file's folder"))?;
+        check_pin(file, &place, path, &read.bytes, settings.sha256.all().get(number))?;
+        if number == 0 {
+            beside = read.columns;
+        }
+        all.push(read.bytes);
+    }
+    let bytes = foretell_package::join(all);
+    let at = settings.at.all();
     let spec = ModelSpec {
-        at: settings.at.clone(),
+        at: at.first().filter(|_| at.len() == 1).cloned(),
+        chain: if at.len() > 1 { at.to_vec() } else { Vec::new() },
         iterations: settings.iterations.map(|i| (i.range().0 as usize)..(i.range().1 as usize)),
         categories: settings.levels().map_err(|message| wrong(message, "`{ COLUMN: [level, level] }`"))?,
-        columns: settings.columns.clone(),
+        columns: if settings.columns.is_empty() { beside } else { settings.columns.clone() },
     };
     let queries = file.sinks.iter().filter_map(|sink| Some(sink.query.as_ref()?.value.as_str()));
     let explain = explains(&entry.name, queries.chain([file.query.value.as_str()]));
     let model = spec.load(&bytes, settings.limits.reader(), explain).map_err(|error| {
-        let remedy = match error {
-            foretell_model::Error::UnknownWidth { .. } => {
+        let remedy = match &error {
+            foretell_package::Error::Model(foretell_model::Error::UnknownWidth { .. }) => {
                 "name them, in their order: `columns: [COLUMN, …]`".to_string()
             }
             _ => format!("`foretell inspect {shown}` tells what is in it"),
         };
         wrong(format!("{shown}: {error}"), &remedy)
     })?;
+    let sha256 = sha256(&bytes);
     let model = Arc::new(LoadedModel::new(&entry.name, &sha256, model));
     Ok(ModelOfFile { spec, sha256, model })
 }
@@ -160,18 +174,26 @@ fn read_pinned(
 ) -> Result<(Vec<u8>, String), FileError> {
     let wrong = |message: String, remedy: &str| file.error(place, message, remedy);
     let shown = path.display();
-    let bytes = std::fs::read(path).map_err(|error| match path.join("model.pkl").is_file() {
-        true => {
-            wrong(format!("{shown} is a folder"), "of a folder of MLflow name the model in it: `file: …/model.pkl`")
-        }
-        false => wrong(format!("{shown}: {error}"), "`file` is relative to the pipeline file's folder"),
-    })?;
-    let sha256 = sha256(&bytes);
+    let bytes = std::fs::read(path)
+        .map_err(|error| wrong(format!("{shown}: {error}"), "`file` is relative to the pipeline file's folder"))?;
+    let sha256 = check_pin(file, place, path, &bytes, pinned)?;
+    Ok((bytes, sha256))
+}
+
+/// The sha256 of a file, which must be the pinned one where one is.
+fn check_pin(
+    file: &PipelineFile,
+    place: &[&str],
+    path: &Path,
+    bytes: &[u8],
+    pinned: Option<&String>,
+) -> Result<String, FileError> {
+    let sha256 = sha256(bytes);
     match pinned {
         Some(pinned) if !pinned.eq_ignore_ascii_case(&sha256) => {
-            let message = format!("{shown}: its sha256 is {sha256}, not the one that is pinned");
-            Err(wrong(message, "is this the file that you meant? then change `sha256`"))
+            let message = format!("{}: its sha256 is {sha256}, not the one that is pinned", path.display());
+            Err(file.error(place, message, "is this the file that you meant? then change `sha256`"))
         }
-        _ => Ok((bytes, sha256)),
+        _ => Ok(sha256),
     }
 }

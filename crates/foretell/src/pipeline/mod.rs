@@ -32,6 +32,7 @@ use foretell_flow::{StageFactory, Stages};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::model_file;
 use crate::pipeline_file::{FileError, Labels, PipelineFile};
 pub(crate) use observe::Begin;
 
@@ -72,12 +73,14 @@ pub(crate) struct EncodingFacts {
 impl Pipeline {
     /// Keeps models, encodings and recipe where a later run finds them.
     pub(crate) async fn keep(&self) -> Result<()> {
-        let models = self.file.models.iter().map(|entry| (Artifact::Model, &entry.file));
+        for entry in &self.file.models {
+            self.artifacts.keep(Artifact::Model, model_file::read(&entry.files)?.bytes).await?;
+        }
         let encodings = self.file.encodings.iter().filter_map(|entry| match &entry.labels {
             Labels::File(file) => Some((Artifact::Encoding, file)),
             Labels::Here(_) => None,
         });
-        for (artifact, file) in models.chain(encodings) {
+        for (artifact, file) in encodings {
             let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
             self.artifacts.keep(artifact, bytes).await?;
         }
@@ -119,7 +122,7 @@ impl Pipeline {
             let Some(every) = entry.settings.refresh else { continue };
             let watch = reload::Reload {
                 name: entry.name.clone(),
-                file: entry.file.clone(),
+                files: entry.files.clone(),
                 golden: entry.settings.golden.as_ref().map(|golden| self.file.base.join(golden)),
                 every: every.0,
                 artifacts: keep.then(|| self.artifacts.clone()),

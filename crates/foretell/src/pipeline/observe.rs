@@ -81,6 +81,10 @@ impl Source for Observed {
         self.source.next(demand).await
     }
 
+    fn grows(&self) -> bool {
+        self.source.grows()
+    }
+
     async fn partitions(&mut self) -> Result<usize, StageError> {
         self.source.partitions().await
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::anyhow;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use foretell_connect::schemas::Schemas;
 use foretell_decode::{DECODERS, decode_key};
 use foretell_flow::{Keys, Query, Stages, records_schema};
 use foretell_query::{Input, Table};
@@ -38,13 +39,14 @@ pub(crate) struct NewSinks {
 }
 
 /// The decoder and the queries of a spec, with these tables, and these functions beside those of its own encodings; one
-/// query for each of `sinks`. Of sinks that the spec does not know, `new_sinks` says what they get.
+/// query for each of `sinks`. `schemas` has those that records name by number. Of sinks that the spec does not know, `new_sinks` says what they get.
 pub(super) async fn plan(
     spec: &PipelineSpec,
     functions: Functions,
     tables: Vec<Table>,
     sinks: &[String],
     new_sinks: Option<&NewSinks>,
+    schemas: Option<Arc<dyn Schemas>>,
 ) -> Result<(Stages, QueryPlan), PlanError> {
     let models = &scorers(spec, functions)?;
     let (kind, settings) = &spec.decode;
@@ -53,7 +55,7 @@ pub(super) async fn plan(
     let decoder = decoder.ok_or_else(|| undecoded(anyhow!("no decoder `{kind}`")))?;
     let settings = (decoder.parse)(settings.clone())
         .map_err(|error| undecoded(anyhow!("decode: {kind}: {}: {}", error.path.join("."), error.message)))?;
-    let decode = settings.open().map_err(|error| undecoded(error.into()))?;
+    let decode = settings.open_with(schemas).map_err(|error| undecoded(error.into()))?;
     let key = settings.key();
     let keys = Keys { data_type: key.arrow(), decode: Box::new(move |keys| decode_key(key, keys)) };
     let input = Input {

@@ -46,14 +46,17 @@ impl Pipeline {
         let spec = PipelineSpec { models: specs.collect(), ..spec(&file, &decode, &sinks, &encodings) };
         let functions: Functions = loads.values().flat_map(|(_, functions)| functions.iter().cloned()).collect();
         let joinable = tables.iter().map(|(name, version)| joinable(name, version.batch.clone())).collect();
-        let planned = plan(&spec, functions, joinable, &sinks, None).await;
+        let schemas = file.source.settings.schemas(&file.base);
+        let schemas =
+            schemas.map_err(|error| file.error(&["source", file.source.kind], error.message, error.remedy))?;
+        let planned = plan(&spec, functions, joinable, &sinks, None, schemas.clone()).await;
         let (_, planned) = planned.map_err(|error| at_fault(&file, inferred.is_some(), &error))?;
 
         let artifacts = ArtifactStore::open(&file.state, &file.base)?;
         let of_models = file.models.iter().map(|entry| (&entry.name, &entry.settings.limits));
         let of_encodings = file.encodings.iter().map(|entry| (&entry.name, &entry.settings.limits));
         let limits = of_models.chain(of_encodings).map(|(name, limits)| (name.clone(), limits.reader()));
-        let recipes = RecipeStore::new(spec, loads, tables, limits.collect(), sinks, artifacts.clone())?;
+        let recipes = RecipeStore::new(spec, loads, tables, limits.collect(), sinks, artifacts.clone())?.with(schemas);
         let models = models.into_iter().map(|(name, loaded)| (name, (loaded.sha256, loaded.model))).collect();
         let encodings: Vec<EncodingFacts> = encodings.into_iter().map(|loaded| loaded.facts).collect();
         Ok(Pipeline { file, decode, inferred, planned, models, encodings, recipes: Arc::new(recipes), artifacts })
@@ -82,7 +85,7 @@ fn at_fault(file: &PipelineFile, inferred: bool, error: &PlanError) -> FileError
         SpecPart::Query => &["query"],
         SpecPart::Sink(name) => &["sinks", name, "query"],
         SpecPart::Encoding(name) => &["encodings", name],
-        // What was found out of the source's data stands nowhere in the file.
+        // What was found out from the source's data is not written in the file.
         SpecPart::Decode if inferred => &source,
         SpecPart::Decode if file.decode.is_some() => &["decode"],
         SpecPart::Decode => &[],

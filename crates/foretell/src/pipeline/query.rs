@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use chrono::DateTime;
 use foretell_flow::{Provenance, Queried, Query, Refused, Scope, StageError};
 use foretell_model::{Columns, Method, Model, Outputs, Signature};
-use foretell_query::{Context, QueryScope, Scorer};
+use foretell_query::{Context, Provenance as Places, QueryScope, Scorer};
 
 use super::functions::Functions;
 use crate::levels::Watch;
@@ -35,9 +35,19 @@ impl LoadedModel {
         }
     }
 
+    /// Of its file.
+    pub(crate) fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
     /// The function that it gives.
     pub(crate) fn functions(name: &str, model: &Arc<LoadedModel>) -> Functions {
         vec![(name.to_string(), model.clone())]
+    }
+
+    /// Says what whoever uses the model should know.
+    pub(crate) fn notes(&self) {
+        self.model.describe().notes.iter().for_each(|note| tracing::warn!("model {}: {note}", self.name));
     }
 
     /// Says what was not said yet.
@@ -92,9 +102,9 @@ impl Query for Stage {
         self.0.reads(column)
     }
 
-    fn run(&mut self, batch: &RecordBatch, time: i64) -> Result<Queried, StageError> {
-        let context =
-            Context { batch_time: DateTime::from_timestamp_micros(time).unwrap_or_default(), provenance: None };
+    fn run(&mut self, batch: &RecordBatch, from: Option<&Provenance>, time: i64) -> Result<Queried, StageError> {
+        let provenance = from.map(|from| Places { partition: from.partitions.clone(), offset: from.offsets.clone() });
+        let context = Context { batch_time: DateTime::from_timestamp_micros(time).unwrap_or_default(), provenance };
         // The engine's futures wait for nothing outside; the worker's thread is set aside for this.
         let answer = wait(self.0.run(batch, &context))
             .map_err(|error| StageError::data(format!("query: {error}")).caused_by(error))?;

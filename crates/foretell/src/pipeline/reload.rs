@@ -3,7 +3,7 @@
 //! Each plan names the models it is made with by their SHA-256, so that a batch which is replayed is made with the model of
 //! its own time, and workers on several machines may take a file over at different moments.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -16,11 +16,13 @@ use super::golden;
 use super::plan::QueryPlan;
 use super::query::LoadedModel;
 use super::recipes::RecipeStore;
+use crate::model_file;
 
 /// One model that is looked after.
 pub(super) struct Reload {
     pub(super) name: String,
-    pub(super) file: PathBuf,
+    /// One, or those of a chain.
+    pub(super) files: Vec<PathBuf>,
     /// Rows with what the model must say of them.
     pub(super) golden: Option<PathBuf>,
     pub(super) every: Duration,
@@ -33,7 +35,7 @@ pub(super) struct Reload {
 impl Reload {
     /// Looks until `stop`.
     pub(super) async fn run(self, stop: CancellationToken, told: impl Fn(&str, &Arc<LoadedModel>)) {
-        let mut seen = stamp(&self.file);
+        let mut seen = stamp(&self.files);
         // A file that was swapped while the pipeline was starting is seen by its hash.
         let mut looked = false;
         loop {
@@ -41,22 +43,22 @@ impl Reload {
                 () = tokio::time::sleep(self.every) => {}
                 () = stop.cancelled() => return,
             }
-            let now = stamp(&self.file);
-            if looked && now == seen {
+            let now = stamp(&self.files);
+            if looked && now.is_some() && now == seen {
                 continue;
             }
             (seen, looked) = (now, true);
             match self.renew().await {
                 Ok(None) => {}
                 Ok(Some(model)) => {
-                    let made = model.model.describe();
-                    let (class, sha256) = (made.root.class.as_str(), made.sha256.as_str());
+                    let (class, sha256) = (model.model.describe().root.class.as_str(), model.sha256());
                     info!(model = self.name, class, sha256, "another model file serves the batches from now on");
                     told(&self.name, &model);
                 }
                 Err(cause) => {
-                    let file = self.file.display();
-                    error!(model = self.name, "{file} is refused, and the model goes on as it was: {cause:#}");
+                    let files: Vec<_> = self.files.iter().map(|file| file.display().to_string()).collect();
+                    let files = files.join("+");
+                    error!(model = self.name, "{files} is refused, and the model goes on as it was: {cause:#}");
                 }
             }
         }
@@ -64,8 +66,9 @@ impl Reload {
 
     /// Takes the file over, if it is another one and fits.
     async fn renew(&self) -> Result<Option<Arc<LoadedModel>>> {
-        let file = self.file.clone();
-        let bytes = tokio::task::spawn_blocking(move || std::fs::read(&file)).await.context("reading it")??;
+        let files = self.files.clone();
+        let read = tokio::task::spawn_blocking(move || model_file::read(&files)).await.context("reading it")??;
+        let bytes = read.bytes;
         let sha256 = sha256(&bytes);
         if self.recipes.model_of(&self.name).as_deref() == Some(sha256.as_str()) {
             return Ok(None);
@@ -91,8 +94,11 @@ impl Reload {
     }
 }
 
-/// What changes when another file stands there, without reading it.
-fn stamp(file: &Path) -> Option<(u64, SystemTime)> {
-    let found = std::fs::metadata(file).ok()?;
-    Some((found.len(), found.modified().ok()?))
+/// What changes when another file stands there, without reading it; `None` where that cannot be told: of a folder, too.
+fn stamp(files: &[PathBuf]) -> Option<Vec<(u64, SystemTime)>> {
+    let stamp = |file: &PathBuf| {
+        let found = std::fs::metadata(file).ok().filter(std::fs::Metadata::is_file)?;
+        Some((found.len(), found.modified().ok()?))
+    };
+    files.iter().map(stamp).collect()
 }

@@ -112,7 +112,7 @@ impl Pipeline {
         self.artifacts.forget(&self.file.name, sink).await
     }
 
-    /// The topics that sinks have positions of; and a sink whose positions were forgotten on purpose is a new one.
+    /// The topics in which sinks have positions. A sink whose positions were forgotten on purpose counts as new.
     pub(crate) async fn recall(&self, sinks: &mut [SinkStage]) -> Result<HashSet<String>> {
         let mut topics = HashSet::new();
         for sink in sinks.iter_mut().filter(|sink| sink.traits.keeps_positions) {

@@ -23,7 +23,7 @@ impl Pipeline {
         }
     }
 
-    /// Opens the source to look only: it joins nothing.
+    /// Opens the source only to look: it joins nothing.
     pub(crate) async fn look_at_source(&self, who: &str) -> Result<Box<dyn Source>> {
         let opened = self.file.source.settings.open(&self.source_context(who, (0, 1)), true).await;
         opened.map_err(|error| self.at(&["source", self.file.source.kind], error).into())
@@ -42,7 +42,8 @@ impl Pipeline {
         report.map_err(|error| self.at(&["source", self.file.source.kind], error).into())
     }
 
-    /// Runs the first records of what is there through decoder and query, which stores nothing; says what is bad of them.
+    /// Runs the first records of what is there through decoder and query, stores nothing, and says which of them are
+    /// bad.
     pub(crate) async fn try_out(&self) -> Result<Vec<String>> {
         let source = ["source", self.file.source.kind];
         let heads = self.file.source.settings.head(&self.source_context("check", (0, 1))).await;

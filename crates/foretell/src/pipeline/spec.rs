@@ -58,6 +58,9 @@ impl PipelineSpec {
 pub(crate) struct ModelSpec {
     /// Where in the file.
     pub(crate) at: Option<String>,
+    /// Where in the file, or in each of several files, the estimators of a chain are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) chain: Vec<String>,
     /// Which boosting rounds.
     pub(crate) iterations: Option<Range<usize>>,
     /// Levels of categorical columns.
@@ -69,15 +72,15 @@ pub(crate) struct ModelSpec {
 
 impl ModelSpec {
     /// `explain`: whether the query asks why the model says what it says.
-    pub(crate) fn load(&self, bytes: &[u8], limits: Limits, explain: bool) -> Result<Model, foretell_model::Error> {
+    pub(crate) fn load(&self, bytes: &[u8], limits: Limits, explain: bool) -> Result<Model, foretell_package::Error> {
         let options = LoadOptions {
             explain,
-            at: self.at.clone(),
+            at: self.at.iter().chain(&self.chain).cloned().collect(),
             limits,
             categories: self.categories.clone(),
             columns: self.columns.clone(),
             iterations: self.iterations.clone(),
         };
-        Model::load(bytes, &options)
+        foretell_package::load(bytes, &options)
     }
 }

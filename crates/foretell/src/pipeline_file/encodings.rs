@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::settings::ModelLimits;
 use super::{FileError, Reader};
 
-/// Labels and their codes, which become an SQL function: `dept(DEPT)` gives the code, `dept_label(DEPT_n)` the label.
+/// Labels and their codes, as an SQL function: `dept(DEPT)` gives the code, `dept_label(DEPT_n)` the label.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EncodingSettings {
@@ -24,11 +24,12 @@ pub(crate) struct EncodingSettings {
     #[serde(default)]
     #[schemars(with = "Option<std::collections::BTreeMap<String, f64>>")]
     pub(crate) lookup: Option<Map<String, Value>>,
-    /// What a label becomes that the encoding does not have (or a missing one): a code, or `null`. By default the row
-    /// is refused, as the encoder would raise; an `OrdinalEncoder` with an `unknown_value` of its own gives that.
+    /// What a label becomes that the encoding does not have, or that is missing: a code, or `null`. By default the row
+    /// is refused, since the encoder would raise an error; an `OrdinalEncoder` with an `unknown_value` of its own gives
+    /// that value.
     #[serde(default)]
     pub(crate) unknown: UnknownSetting,
-    /// The column of an `OrdinalEncoder` of several: its name, or its number (from 0) where it has none.
+    /// For an `OrdinalEncoder` of several columns: which one, by its name, or by its number (from 0) where it has none.
     #[serde(default)]
     pub(crate) column: Option<String>,
     /// Where the encoder is, in a file that holds several things: `encoder`, `steps[2].dept`.

@@ -108,8 +108,8 @@ pub(crate) struct ModelEntry {
     pub(crate) name: String,
     /// What the file says of it.
     pub(crate) settings: ModelSettings,
-    /// The model file: `settings.file` from the pipeline file's folder.
-    pub(crate) file: PathBuf,
+    /// The model's files from the pipeline file's folder, in their order: mostly one.
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// One sink.
@@ -382,7 +382,26 @@ impl Reader<'_> {
         let path = ["models", name];
         self.check_function(&path, name, "a model")?;
         let settings: ModelSettings = self.required(&path, "NAME: { file: PATH }")?;
-        self.check_sha256(&path, settings.sha256.as_deref())?;
+        for sha256 in settings.sha256.all() {
+            self.check_sha256(&path, Some(sha256))?;
+        }
+        let files = match (&settings.file, settings.files.as_slice()) {
+            (Some(file), []) => vec![base.join(file)],
+            (None, files @ [_, ..]) => files.iter().map(|file| base.join(file)).collect(),
+            _ => {
+                let remedy = "write `NAME: { file: PATH }`, or `NAME: { files: [PATH, PATH] }` for a chain";
+                return Err(self.error(path, "either `file` or `files` is needed", remedy));
+            }
+        };
+        let pinned = settings.sha256.all().len();
+        if pinned > 0 && pinned != files.len() {
+            let path = ["models", name, "sha256"];
+            return Err(self.error(
+                path,
+                format!("{pinned} for {} files", files.len()),
+                "one for each file, in their order",
+            ));
+        }
         if settings.iterations.is_some_and(|i| i.range().0 >= i.range().1) {
             let path = ["models", name, "iterations"];
             return Err(self.error(path, "no iteration is in this range", "`[from, to]` with `from` below `to`"));
@@ -390,12 +409,11 @@ impl Reader<'_> {
         if settings.refresh.is_some_and(|refresh| refresh.0.is_zero()) {
             return Err(self.error(["models", name, "refresh"], "no time lies between", "e.g. `10s`; left out: never"));
         }
-        if settings.refresh.is_some() && settings.sha256.is_some() {
+        if settings.refresh.is_some() && pinned > 0 {
             let message = "the file is pinned by `sha256`, so that no other one is taken";
             return Err(self.error(["models", name, "refresh"], message, "leave one of them out"));
         }
-        let file = base.join(&settings.file);
-        Ok(ModelEntry { name: name.to_string(), settings, file })
+        Ok(ModelEntry { name: name.to_string(), settings, files })
     }
 
     /// Whether a name may be an SQL function's.

@@ -54,7 +54,7 @@ impl std::fmt::Display for Reference {
     }
 }
 
-/// YAML that does not read: the line and what is wrong.
+/// YAML that cannot be parsed: the line, and what is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct YamlError {
     /// From 1.
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pipeline_is_refused_with_its_line() {
+    fn what_is_not_a_pipeline_is_refused_with_its_line() {
         let cases = [
             ("", 1, "the file is empty"),
             ("a: 1\nb: [", 2, "not YAML: "),

@@ -299,13 +299,13 @@ fn reference(node: &Node, expected: &Expected<'_>) -> Option<Result<Reference, S
     match text {
         Some(text) if ours && key == "env" => Some(Ok(Reference::Env(text))),
         Some(text) if ours => Some(Ok(Reference::File(text))),
-        // A map of settings in which one key is misspelt reads better as that.
+        // A map of settings with one misspelt key is better told as just that.
         _ if expected.objects().next().is_some() => None,
         _ => Some(Err("a reference is `{ env: NAME }` or `{ file: PATH }`, and nothing else beside it".to_string())),
     }
 }
 
-/// Whether a URL holds a password; rather yes than no where it is malformed.
+/// Whether a URL holds a password; a malformed one counts as holding one.
 fn holds_password(url: &str) -> bool {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let in_authority = rest

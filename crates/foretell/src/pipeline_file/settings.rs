@@ -16,15 +16,22 @@ use serde_json::Map;
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ModelSettings {
-    /// The file: a pickle, a joblib file, or what XGBoost saves. Relative to the pipeline file.
-    pub(crate) file: String,
-    /// Where the model is, in a file that holds several things: `model`, `models[2].best`.
+    /// The file: a pickle, a joblib file, what XGBoost or LightGBM save, an archive of one of these (`tar.gz`, zip), or a
+    /// folder of MLflow. Relative to the pipeline file.
     #[serde(default)]
-    pub(crate) at: Option<String>,
-    /// The file's SHA-256 in hexadecimal: any other file is refused.
+    pub(crate) file: Option<String>,
+    /// Instead of `file`: the files of a chain, each given what the one before it makes: `[scaler.pkl, model.pkl]`.
     #[serde(default)]
-    pub(crate) sha256: Option<String>,
-    /// Boosting iterations to use: `100` for the first hundred, or `[10, 20]` for those from 10 up to (not with) 20.
+    pub(crate) files: Vec<String>,
+    /// Where the model is, in a file that holds several things: `model`, `models[2].best`; a list is a chain:
+    /// `[scaler, model]`. Of several `files` one for each, `""` where it is the whole.
+    #[serde(default)]
+    pub(crate) at: OneOrMore,
+    /// The file's SHA-256 in hexadecimal: any other file is refused. Of several `files` a list.
+    #[serde(default)]
+    pub(crate) sha256: OneOrMore,
+    /// Boosting iterations to use: `100` for the first hundred, or `[10, 20]` for those from 10 up to, but not
+    /// including, 20.
     #[serde(default)]
     pub(crate) iterations: Option<Iterations>,
     /// How often to look whether the file is another one, e.g. `10s`; by default never, and a new start reads it. Another
@@ -43,9 +50,36 @@ pub(crate) struct ModelSettings {
     #[serde(default)]
     #[schemars(with = "std::collections::BTreeMap<String, Vec<String>>")]
     pub(crate) categories: Map<String, serde_json::Value>,
-    /// The names of the model's inputs, in their order, where the file tells none; a FeatureHasher hashes these.
+    /// The names of the model's inputs, in their order, for a file that does not tell them; a FeatureHasher hashes
+    /// these.
     #[serde(default)]
     pub(crate) columns: Vec<String>,
+}
+
+/// A text, or a list of them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected a text, or a list of texts")]
+pub(crate) enum OneOrMore {
+    /// One.
+    One(String),
+    /// Several, or none.
+    More(Vec<String>),
+}
+
+impl Default for OneOrMore {
+    fn default() -> Self {
+        OneOrMore::More(Vec::new())
+    }
+}
+
+impl OneOrMore {
+    /// All of them.
+    pub(crate) fn all(&self) -> &[String] {
+        match self {
+            OneOrMore::One(one) => std::slice::from_ref(one),
+            OneOrMore::More(more) => more,
+        }
+    }
 }
 
 impl ModelSettings {
@@ -63,7 +97,7 @@ impl ModelSettings {
     }
 }
 
-/// Limits for reading a model file; they exist since a small file can claim to be huge.
+/// Limits for reading a model file; they exist because a small file can claim to be huge.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ModelLimits {
@@ -93,7 +127,7 @@ impl ModelLimits {
 pub(crate) enum Iterations {
     /// The first ones, this many.
     First(u32),
-    /// From the one up to, not with, the other.
+    /// From the first up to, but not including, the second.
     Range([u32; 2]),
 }
 
@@ -225,9 +259,9 @@ pub(crate) struct Trigger {
 pub(crate) enum TriggerMode {
     /// As soon as there is work.
     Continuous,
-    /// So often.
+    /// At this interval.
     Every(Duration),
-    /// All that is there at the start, then the pipeline ends.
+    /// Everything that is there at the start; then the pipeline ends.
     AvailableNow,
 }
 
@@ -256,17 +290,18 @@ impl Trigger {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct TriggerDetails {
-    /// Batches begin so often: `3s`.
+    /// How often batches begin: `3s`.
     #[serde(default)]
     every: Option<HumanDuration>,
     /// Instead of `every`: `continuous` or `available_now`.
     #[serde(default)]
     mode: Option<TriggerName>,
-    /// Most records of one batch. Default: 100000; with `available_now`, files and a query that looks at one record at a
-    /// time 5000000.
+    /// The most records in one batch. Default: 100000; with `available_now`, files and a query that looks at one record
+    /// at a time: 5000000.
     #[serde(default)]
     max_rows: Option<usize>,
-    /// Most bytes (keys and values) of one batch. Default: 32 MiB; where `max_rows` is 5000000, 128 MiB. At most 1 GiB.
+    /// The most bytes (keys and values) in one batch. Default: 32 MiB, or 128 MiB where `max_rows` is 5000000. At most
+    /// 1 GiB.
     #[serde(default)]
     max_bytes: Option<HumanSize>,
 }

@@ -17,17 +17,17 @@ use super::{FileError, Reader, list};
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CommonTableSettings {
-    /// The column, or the list of columns, that tells its rows apart. Two rows of one key are refused, so that a join on
-    /// it gives at most one row a record. Without it a record that matches several rows gives several.
+    /// The column, or the list of columns, that identifies a row. Two rows with one key are refused, so that a join on
+    /// it gives at most one row per record. Without it, a record that matches several rows gives several.
     #[serde(default)]
     pub(crate) key: Key,
-    /// Of CSV and JSON Lines: the types of columns by name, as a decoder's, `{ id: int64, name: utf8? }`. Columns that are
-    /// not named are what their values are.
+    /// For CSV and JSON Lines: the types of columns by name, as in `decode`: `{ id: int64, name: utf8? }`. The types of
+    /// all other columns are found from their values.
     #[serde(default)]
     #[schemars(with = "std::collections::BTreeMap<String, String>")]
     pub(crate) types: Map<String, Value>,
-    /// How often it is read again, e.g. `10m`; by default once, at start. What comes of it serves the batches that begin
-    /// after it; where that fails, the earlier rows stay.
+    /// How often it is read again, e.g. `10m`; by default it is read once, at start. New rows serve the batches that
+    /// begin after they were read; if reading fails, the earlier rows stay.
     #[serde(default)]
     pub(crate) refresh: Option<HumanDuration>,
 }

@@ -137,7 +137,7 @@ fn a_whole_file() {
     let source = "Pdata Some(9092) hunter2hunter2 {\"env\": \"x\", \"file\": \"y\"}";
     assert_eq!(file.source.settings.describe(), source);
     assert_eq!((file.decode.as_ref().unwrap().settings["columns"].as_array().unwrap().len(), file.infer), (2, false));
-    let models: Vec<_> = file.models.iter().map(|m| (m.name.as_str(), m.file.as_path())).collect();
+    let models: Vec<_> = file.models.iter().map(|m| (m.name.as_str(), m.files[0].as_path())).collect();
     assert_eq!(models, [("mri", Path::new("dir/models/mri.joblib")), ("other", Path::new("dir/other.pickle"))]);
     assert_eq!(file.models[0].settings.iterations.unwrap().range(), (0, 100));
     assert_eq!(file.query.value, "SELECT mri(*) AS minutes\nFROM records\n");

@@ -7,7 +7,7 @@ use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foretell_flow::Header;
+use foretell_flow::{Header, Partition, Topics};
 use parking_lot::Mutex;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -19,12 +19,14 @@ use crate::client::Context;
 
 /// Messages taken in one call. Larger batches gain nothing that can be measured.
 const BATCH: usize = 4096;
+/// Of what belongs to no partition.
+const NO_LANE: i32 = -1;
 
 /// A change of the assignment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Rebalance {
-    /// All partitions of the topic that are ours now, by number.
-    Assigned(Vec<i32>),
+    /// All partitions that are ours now.
+    Assigned(Vec<Partition>),
     /// We have none any more.
     Revoked,
 }
@@ -83,9 +85,9 @@ impl Handle {
         outcome(code, KafkaError::ConsumerCommit)
     }
 
-    /// How far the client is in these partitions (their offsets in the list are of no account): behind the last message
+    /// How far the client is in these partitions (their offsets in the list do not matter): behind the last message
     /// that was taken, or the last transaction marker.
-    pub(crate) fn positions(&self, partitions: &TopicPartitionList) -> Vec<(i32, i64)> {
+    pub(crate) fn positions(&self, partitions: &TopicPartitionList) -> Vec<(Partition, i64)> {
         let list = partitions.clone();
         // SAFETY: client and list are alive; the call writes offsets into the list and keeps nothing.
         let code = unsafe { sys::rd_kafka_position(self.client.as_ptr(), list.ptr()) };
@@ -93,7 +95,9 @@ impl Handle {
             return Vec::new();
         }
         let position = |element: rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match element.offset() {
-            rdkafka::Offset::Offset(offset) => Some((element.partition(), offset)),
+            rdkafka::Offset::Offset(offset) => {
+                Some((Partition { topic: element.topic().into(), index: element.partition() }, offset))
+            }
             _ => None,
         };
         list.elements().into_iter().filter_map(position).collect()
@@ -178,10 +182,10 @@ impl Consumer {
         self.handle.clone()
     }
 
-    /// Joins the group for this topic.
-    pub(crate) fn subscribe(&self, topic: &str) -> KafkaResult<()> {
-        let mut list = TopicPartitionList::with_capacity(1);
-        list.add_topic_unassigned(topic);
+    /// Joins the group for these topics.
+    pub(crate) fn subscribe(&self, topics: &Topics) -> KafkaResult<()> {
+        let mut list = TopicPartitionList::with_capacity(topics.names().len());
+        topics.names().iter().for_each(|topic| drop(list.add_topic_unassigned(topic)));
         // SAFETY: client and list are alive; the list is copied.
         let code = unsafe { sys::rd_kafka_subscribe(self.handle.client.as_ptr(), list.ptr()) };
         outcome(code, |code| KafkaError::Subscription(code.to_string()))
@@ -207,7 +211,7 @@ impl Consumer {
             }
         }
         let messages: Box<[_]> = self.taken.get(..taken).unwrap_or_default().into();
-        let batch = Batch { messages, handle: self.handle.clone() };
+        let batch = Batch { messages, lanes: Vec::new(), handle: self.handle.clone() };
         let rebalances = std::mem::take(&mut *self.handle.hooks.rebalances.lock());
         match (rebalances.is_empty(), taken) {
             (false, _) => Polled::Rebalanced(rebalances),
@@ -236,6 +240,8 @@ impl Consumer {
 /// Messages as they came; freed together.
 pub(crate) struct Batch {
     messages: Box<[*mut sys::rd_kafka_message_t]>,
+    /// By message its lane, where there are several topics.
+    lanes: Vec<i32>,
     handle: Arc<Handle>,
 }
 
@@ -267,7 +273,35 @@ impl Batch {
     /// One of them.
     pub(crate) fn get(&self, index: usize) -> Option<Message<'_>> {
         // SAFETY: librdkafka returned these pointers as messages; they live until the batch is dropped.
-        self.messages.get(index).map(|message| Message(unsafe { &**message }))
+        let message = self.messages.get(index).map(|message| unsafe { &**message })?;
+        Some(Message(message, self.lanes.get(index).copied().unwrap_or(message.partition)))
+    }
+
+    /// Tells messages of several topics apart: from now on [`Message::lane`] is that of these topics.
+    pub(crate) fn tell_apart(&mut self, topics: &Topics) {
+        if topics.names().len() < 2 {
+            return;
+        }
+        let mut last: Option<(&CStr, Arc<str>)> = None;
+        let mut lanes = Vec::with_capacity(self.messages.len());
+        for message in &self.messages {
+            // SAFETY: as in `get`; the name lives as long as the message's topic, which the message keeps alive.
+            let (message, name) = unsafe {
+                let message = &**message;
+                (message, (!message.rkt.is_null()).then(|| CStr::from_ptr(sys::rd_kafka_topic_name(message.rkt))))
+            };
+            let Some(name) = name.filter(|_| message.partition >= 0) else {
+                lanes.push(NO_LANE);
+                continue;
+            };
+            let topic = match &last {
+                Some((known, topic)) if *known == name => topic.clone(),
+                _ => name.to_string_lossy().into(),
+            };
+            last = Some((name, topic.clone()));
+            lanes.push(topics.lane(&Partition { topic, index: message.partition }).unwrap_or(NO_LANE));
+        }
+        self.lanes = lanes;
     }
 
     /// All of them, in order.
@@ -278,7 +312,7 @@ impl Batch {
 
 /// A message, the end of a partition, or an error.
 #[derive(Clone, Copy)]
-pub(crate) struct Message<'a>(&'a sys::rd_kafka_message_t);
+pub(crate) struct Message<'a>(&'a sys::rd_kafka_message_t, i32);
 
 impl<'a> Message<'a> {
     /// What is wrong, if this is not a message; [`RDKafkaErrorCode::PartitionEOF`] says that `offset` is the end.
@@ -297,9 +331,9 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The partition; negative for an error that concerns none.
-    pub(crate) fn partition(&self) -> i32 {
-        self.0.partition
+    /// The lane of its partition; negative for an error that concerns none.
+    pub(crate) fn lane(&self) -> i32 {
+        self.1
     }
 
     /// The offset; of an end, the offset that comes next.
@@ -376,10 +410,14 @@ unsafe extern "C" fn rebalance(
             let list = &*partitions;
             let count = usize::try_from(list.cnt).unwrap_or(0);
             let elements = if count == 0 { &[] } else { slice::from_raw_parts(list.elems, count) };
-            let mut numbers: Vec<i32> = elements.iter().map(|element| element.partition).collect();
-            numbers.sort_unstable();
+            let partition = |element: &sys::rd_kafka_topic_partition_t| Partition {
+                topic: CStr::from_ptr(element.topic).to_string_lossy().into(),
+                index: element.partition,
+            };
+            let mut ours: Vec<Partition> = elements.iter().map(partition).collect();
+            ours.sort_unstable();
             sys::rd_kafka_assign(client, TopicPartitionList::new().ptr());
-            hooks.rebalances.lock().push(Rebalance::Assigned(numbers));
+            hooks.rebalances.lock().push(Rebalance::Assigned(ours));
         } else {
             sys::rd_kafka_assign(client, ptr::null());
             hooks.rebalances.lock().push(Rebalance::Revoked);

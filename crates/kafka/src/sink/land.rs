@@ -28,7 +28,7 @@ pub(super) struct KafkaSink {
     owner: Owner,
     by_partition: bool,
     input: SinkInput,
-    /// What the target takes, as far as is known.
+    /// What the target accepts, as far as is known.
     limits: Limits,
     /// How long a transaction may stay open, where one has shown that the settings are too short.
     open: Option<Duration>,
@@ -146,7 +146,7 @@ impl KafkaSink {
             match opened {
                 Ok(writer) if used => drop(writers.insert(partition, writer)),
                 Ok(writer) => unused.push(writer),
-                // Another worker fences the same id at this moment: that does as well.
+                // Another worker is fencing the same id at this moment: that is as good.
                 Err(error) if !used && error.fault == Fault::Fenced => {}
                 Err(error) => return Err(error),
             }
@@ -205,13 +205,14 @@ impl KafkaSink {
                 let part = |range: &Range| Part {
                     writer: Some(range.partition.clone()),
                     ranges: vec![range.clone()],
-                    rows: rows.remove(&range.partition.index).unwrap_or_default(),
+                    rows: write.topics.lane(&range.partition).and_then(|lane| rows.remove(&lane)).unwrap_or_default(),
                 };
                 let parts: Vec<Part> = ranges.iter().map(part).collect();
                 match rows.keys().next() {
                     None => Ok(parts),
                     Some(stray) => {
-                        Err(StageError::state(format!("rows of partition {stray}, which this write does not cover")))
+                        let stray = write.topics.partition(*stray);
+                        Err(StageError::state(format!("rows of {stray}, which this write does not cover")))
                     }
                 }
             }
@@ -238,31 +239,31 @@ impl KafkaSink {
             entry.next = *to;
             marks.push(self.owner.position(partition, *to, &entry.identity)?);
             if let Some(keep) = keep {
-                for piece in keep.parts.iter().filter(|piece| piece.range.partition == *partition) {
-                    let begin = piece.range.from;
+                for part in keep.parts.iter().filter(|part| part.range.partition == *partition) {
+                    let begin = part.range.from;
                     let replaced: Vec<i64> = entry
-                        .pieces
+                        .parts
                         .iter()
                         .filter(|(from, kept)| kept.range.to > begin && **from != begin)
                         .map(|(from, _)| *from)
                         .collect();
                     for from in replaced {
                         marks.push(self.owner.erase(partition, Some(from)));
-                        entry.pieces.remove(&from);
+                        entry.parts.remove(&from);
                     }
-                    marks.push(self.owner.piece(piece)?);
-                    entry.pieces.insert(piece.range.from, piece.clone());
+                    marks.push(self.owner.part(part)?);
+                    entry.parts.insert(part.range.from, part.clone());
                 }
                 let floor = keep.floor.iter().find(|position| position.partition == *partition).map(|p| p.next);
                 let done: Vec<i64> = entry
-                    .pieces
+                    .parts
                     .iter()
-                    .filter(|(_, piece)| floor.is_some_and(|floor| piece.range.to <= floor))
+                    .filter(|(_, part)| floor.is_some_and(|floor| part.range.to <= floor))
                     .map(|(from, _)| *from)
                     .collect();
                 for from in done {
                     marks.push(self.owner.erase(partition, Some(from)));
-                    entry.pieces.remove(&from);
+                    entry.parts.remove(&from);
                 }
             }
             entries.push((partition.clone(), entry));
@@ -272,8 +273,9 @@ impl KafkaSink {
 
     async fn write_parts(&mut self, write: &Write) -> Result<Written, StageError> {
         let encoded = self.encoder.encode(&write.rows)?;
-        let (provenance, target) = (write.provenance.clone(), self.target.clone());
-        let job = Arc::new(Job { encoded, provenance, target, compacted: self.limits.compacted });
+        let (provenance, topics) = (write.provenance.clone(), write.topics.clone());
+        let target = self.target.clone();
+        let job = Arc::new(Job { encoded, provenance, topics, target, compacted: self.limits.compacted });
         let mut running = Vec::new();
         for Part { writer: name, ranges, rows } in self.parts(write)? {
             let (entries, marks) = match self.target.exactly_once {
@@ -312,7 +314,7 @@ impl KafkaSink {
                     if let Some(spoiled) = self.writers.remove(&name) {
                         tokio::task::spawn_blocking(move || drop(spoiled));
                     }
-                    // A person's business comes before what passes.
+                    // What a person must mend comes before what passes by itself.
                     if failure.as_ref().is_none_or(|earlier| earlier.fault == Fault::Unavailable) {
                         failure = Some(error);
                     }
@@ -361,7 +363,7 @@ impl Sink for KafkaSink {
                 Some(entry) => entry,
                 None => {
                     new.push((partition.clone(), vec![self.owner.position(partition, *start, identity)?]));
-                    Entry { identity: identity.clone(), next: *start, pieces: BTreeMap::new() }
+                    Entry { identity: identity.clone(), next: *start, parts: BTreeMap::new() }
                 }
             };
             claimed.insert(partition.clone(), entry);
@@ -395,7 +397,7 @@ impl Sink for KafkaSink {
             Ok(first != end)
         });
         let written = written.await?;
-        // Pipelines share a topic for their positions; what wrote under this name wrote to the same topic, perhaps.
+        // Pipelines share a topic for their positions; what wrote under this name may have written to the same topic.
         let own = &self.owner;
         let close = |owner: &Owner| owner.pipeline == own.pipeline || written && owner.sink == own.sink;
         let traces = self.ledger.others().filter(|(owner, _)| close(owner)).map(|(owner, logs)| Trace::Sink {
@@ -417,8 +419,8 @@ impl Sink for KafkaSink {
         for partition in partitions {
             let Some(entry) = self.ledger.entry(&partition) else { continue };
             let mut own = vec![to.position(&partition, entry.next, &entry.identity)?];
-            for (from, piece) in &entry.pieces {
-                own.push(to.piece(piece)?);
+            for (from, part) in &entry.parts {
+                own.push(to.part(part)?);
                 own.push(self.owner.erase(&partition, Some(*from)));
             }
             own.push(self.owner.erase(&partition, None));
@@ -447,8 +449,8 @@ impl Sink for KafkaSink {
         self.refresh(Open::WaitFor).await?;
         let mut marks = Vec::new();
         for partition in &named {
-            let pieces = self.ledger.entry(partition).map(|entry| entry.pieces).unwrap_or_default();
-            let mut own: Vec<Mark> = pieces.keys().map(|from| self.owner.erase(partition, Some(*from))).collect();
+            let parts = self.ledger.entry(partition).map(|entry| entry.parts).unwrap_or_default();
+            let mut own: Vec<Mark> = parts.keys().map(|from| self.owner.erase(partition, Some(*from))).collect();
             own.push(match reset {
                 Reset::Set { position, identity } => self.owner.position(partition, position.next, identity)?,
                 Reset::Forget(_) => self.owner.erase(partition, None),

@@ -1,7 +1,7 @@
 //! The compacted topic that keeps positions and plans.
 //!
-//! A position's key is `["pipeline","sink","topic",0]`, its value `{"next":120,"identity":"…"}`. A plan's piece has the
-//! piece's first offset behind that in its key. A record without value erases. What a key says last is true once its
+//! A position's key is `["pipeline","sink","topic",0]`, its value `{"next":120,"identity":"…"}`. The key of a plan's
+//! part ends with the part's first offset. A record without value erases. What a key says last is true once its
 //! transaction is committed; a reader therefore reads committed records only, up to the end that there was when it
 //! began, behind transactions of others that are still open.
 
@@ -27,7 +27,7 @@ use crate::settings::Connection;
 /// Nothing comes for this long while it is read: an open transaction of another writer whose process died ends within
 /// 30 s.
 const SILENCE: Duration = Duration::from_secs(60);
-/// A reading that lasts is told this often.
+/// A reading that takes long is reported this often.
 const SAY: Duration = Duration::from_secs(5);
 /// How long a tombstone stays at least; all of the topic is read at each start, and most of it would be these.
 const TOMBSTONES: &str = "900000";
@@ -48,7 +48,7 @@ pub(super) struct Entry {
     pub(super) identity: String,
     pub(super) next: i64,
     /// By first offset.
-    pub(super) pieces: BTreeMap<i64, PlanPart>,
+    pub(super) parts: BTreeMap<i64, PlanPart>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -79,14 +79,14 @@ impl Owner {
         }
     }
 
-    fn key(&self, partition: &Partition, piece: Option<i64>) -> String {
+    fn key(&self, partition: &Partition, part: Option<i64>) -> String {
         let mut parts: Vec<serde_json::Value> = vec![
             self.pipeline.as_str().into(),
             self.sink.as_str().into(),
             (*partition.topic).into(),
             partition.index.into(),
         ];
-        parts.extend(piece.map(serde_json::Value::from));
+        parts.extend(part.map(serde_json::Value::from));
         serde_json::Value::from(parts).to_string()
     }
 
@@ -96,26 +96,26 @@ impl Owner {
         Ok((self.key(partition, None), Some(json(&stored)?)))
     }
 
-    /// The record that keeps a piece of a plan.
-    pub(super) fn piece(&self, piece: &PlanPart) -> Result<Mark, StageError> {
-        Ok((self.key(&piece.range.partition, Some(piece.range.from)), Some(json(piece)?)))
+    /// The record that keeps a part of a plan.
+    pub(super) fn part(&self, part: &PlanPart) -> Result<Mark, StageError> {
+        Ok((self.key(&part.range.partition, Some(part.range.from)), Some(json(part)?)))
     }
 
-    /// The record that erases a position, or a piece by its first offset.
-    pub(super) fn erase(&self, partition: &Partition, piece: Option<i64>) -> Mark {
-        (self.key(partition, piece), None)
+    /// The record that erases a position, or a plan's part by its first offset.
+    pub(super) fn erase(&self, partition: &Partition, part: Option<i64>) -> Mark {
+        (self.key(partition, part), None)
     }
 
-    /// A key: whose it is, its partition, and the first offset of a piece.
+    /// A key: whose it is, its partition, and the first offset of a plan's part.
     fn read_key(key: &[u8]) -> Option<(Owner, Partition, Option<i64>)> {
         let parts: Vec<serde_json::Value> = serde_json::from_slice(key).ok()?;
         let (pipeline, sink) = (parts.first()?.as_str()?.to_owned(), parts.get(1)?.as_str()?.to_owned());
         let index = i32::try_from(parts.get(3)?.as_i64()?).ok()?;
-        let piece = match parts.get(4) {
+        let part = match parts.get(4) {
             Some(from) => Some(from.as_i64()?),
             None => None,
         };
-        Some((Owner { pipeline, sink }, Partition { topic: parts.get(2)?.as_str()?.into(), index }, piece))
+        Some((Owner { pipeline, sink }, Partition { topic: parts.get(2)?.as_str()?.into(), index }, part))
     }
 }
 
@@ -145,7 +145,7 @@ pub(super) struct Ledger {
     /// When all of it was read last.
     read: Option<Instant>,
     positions: BTreeMap<Partition, Stored>,
-    pieces: BTreeMap<Partition, BTreeMap<i64, PlanPart>>,
+    parts: BTreeMap<Partition, BTreeMap<i64, PlanPart>>,
     /// Of other owners: the identities of the logs that they have positions of.
     others: BTreeMap<Owner, BTreeMap<Partition, String>>,
 }
@@ -164,7 +164,7 @@ impl Ledger {
             next: 0,
             read: None,
             positions: BTreeMap::new(),
-            pieces: BTreeMap::new(),
+            parts: BTreeMap::new(),
             others: BTreeMap::new(),
         }
     }
@@ -183,8 +183,8 @@ impl Ledger {
     /// What is stored for a partition.
     pub(super) fn entry(&self, partition: &Partition) -> Option<Entry> {
         let Stored { next, identity } = self.positions.get(partition)?;
-        let pieces = self.pieces.get(partition).cloned().unwrap_or_default();
-        Some(Entry { identity: identity.clone(), next: *next, pieces })
+        let parts = self.parts.get(partition).cloned().unwrap_or_default();
+        Some(Entry { identity: identity.clone(), next: *next, parts })
     }
 
     /// Everything that is stored.
@@ -207,7 +207,7 @@ impl Ledger {
                 self.clear();
                 return Ok(());
             }
-            // It was there before the fence: to take it for empty would be to begin anew.
+            // It was there before the fence: taking it for empty would mean beginning anew.
             (None, Open::WaitFor) => {
                 return Err(StageError::unavailable(format!("topic `{}` is not there just now", self.topic)));
             }
@@ -265,7 +265,7 @@ impl Ledger {
     /// Reads up to `end`: what each key says last. Millions of records say little in the end, so that only that is looked
     /// into.
     fn read_into(&mut self, last: &mut Last, consumer: &mut Consumer, end: i64, open: Open) -> Result<(), StageError> {
-        let anew = self.positions.is_empty() && self.pieces.is_empty() && self.others.is_empty();
+        let anew = self.positions.is_empty() && self.parts.is_empty() && self.others.is_empty();
         let (mut heard, mut said) = (Instant::now(), Instant::now());
         // Where an open transaction begins, as far as the broker has said.
         let mut stable = None;
@@ -294,7 +294,7 @@ impl Ledger {
                                 return Ok(());
                             }
                         }
-                        Some(code) if message.partition() == 0 && error::breaks(code) => {
+                        Some(code) if message.lane() == 0 && error::breaks(code) => {
                             let (at, text) = (message.offset(), message.error_text());
                             let message = format!("topic `{}`: offset {at} cannot be read: {text}", self.topic);
                             return Err(StageError::new(error::fault(code), message));
@@ -321,9 +321,9 @@ impl Ledger {
     }
 
     fn apply(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), StageError> {
-        let Some((owner, partition, piece)) = Owner::read_key(key) else { return Ok(()) };
+        let Some((owner, partition, part)) = Owner::read_key(key) else { return Ok(()) };
         if owner != self.owner {
-            if piece.is_none() {
+            if part.is_none() {
                 let logs = self.others.entry(owner).or_default();
                 match value.and_then(|value| serde_json::from_slice::<Stored>(value).ok()) {
                     Some(stored) => drop(logs.insert(partition, stored.identity)),
@@ -339,19 +339,19 @@ impl Ledger {
             ))
             .remedy("`foretell positions set` stores one")
         };
-        match (piece, value) {
+        match (part, value) {
             (None, Some(value)) => {
                 let stored = serde_json::from_slice(value).map_err(unreadable)?;
                 self.positions.insert(partition, stored);
             }
             (None, None) => drop(self.positions.remove(&partition)),
             (Some(from), Some(value)) => {
-                let piece = serde_json::from_slice(value).map_err(unreadable)?;
-                self.pieces.entry(partition).or_default().insert(from, piece);
+                let part = serde_json::from_slice(value).map_err(unreadable)?;
+                self.parts.entry(partition).or_default().insert(from, part);
             }
             (Some(from), None) => {
-                if let Some(pieces) = self.pieces.get_mut(&partition) {
-                    pieces.remove(&from);
+                if let Some(parts) = self.parts.get_mut(&partition) {
+                    parts.remove(&from);
                 }
             }
         }
@@ -392,7 +392,7 @@ fn one_partition(topic: &str, partitions: i32) -> Result<(), StageError> {
 
 impl Entry {
     pub(super) fn holding(&self, partition: Partition) -> Checkpoint {
-        let plans = self.pieces.values().cloned().collect();
+        let plans = self.parts.values().cloned().collect();
         Checkpoint { partition, identity: self.identity.clone(), next: self.next, plans }
     }
 }
@@ -531,7 +531,7 @@ fn compacted(topic: &str, why: &str) -> StageError {
     error.remedy("name a topic with `cleanup.policy=delete`")
 }
 
-/// What is of account in a topic's configuration.
+/// What matters in a topic's configuration.
 #[derive(Debug, Default)]
 struct Config {
     policy: String,
@@ -583,7 +583,7 @@ async fn describe(connection: &Connection, topics: &[&String]) -> Result<Vec<(St
     Ok(configs)
 }
 
-/// Stops where positions would be lost by themselves; tells where one disk may lose them.
+/// Stops where positions would be lost by themselves; warns where the loss of one disk may lose them.
 fn fit_to_keep(topic: &str, found: &Topic, config: &Config) -> Result<(), StageError> {
     if config.policy != "compact" {
         let error = StageError::settings(format!(
@@ -682,18 +682,18 @@ mod tests {
         fn a_key_says_what_it_was_made_of(
             names in proptest::array::uniform2(("[a/%\"\\u{e9}]{1,4}", "[a/%\"\\u{e9}]{1,4}", "[a/%]{1,4}")),
             index: i32,
-            piece: Option<i64>,
+            part: Option<i64>,
         ) {
             let owned = |(pipeline, sink, topic): &(String, String, String)| {
                 let owner = Owner { pipeline: pipeline.clone(), sink: sink.clone() };
                 (owner, Partition { topic: topic.as_str().into(), index })
             };
             let [one, other] = names.each_ref().map(owned);
-            let key = one.0.key(&one.1, piece);
-            proptest::prop_assert_eq!(Owner::read_key(key.as_bytes()), Some((one.0.clone(), one.1.clone(), piece)));
+            let key = one.0.key(&one.1, part);
+            proptest::prop_assert_eq!(Owner::read_key(key.as_bytes()), Some((one.0.clone(), one.1.clone(), part)));
             let same = one == other;
             proptest::prop_assert_eq!(one.0.id(Some(&one.1)) == other.0.id(Some(&other.1)), same);
-            proptest::prop_assert_eq!(one.0.key(&one.1, piece) == other.0.key(&other.1, piece), same);
+            proptest::prop_assert_eq!(one.0.key(&one.1, part) == other.0.key(&other.1, part), same);
         }
 
         #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use foretell_flow::{Provenance, StageError};
+use foretell_flow::{Partition, Provenance, StageError, Topics};
 use parking_lot::{Mutex, MutexGuard};
 use rdkafka::ClientContext;
 use rdkafka::Message;
@@ -111,7 +111,7 @@ pub(super) fn config(
     let mut own = vec![
         ("client.id", "foretell"),
         ("partitioner", "murmur2_random"),
-        // Half the bytes or fewer for a few percent of a core; every client reads it.
+        // Half the bytes or fewer for a few percent of a core, and every client can read it.
         ("compression.codec", "lz4"),
         // A flush does not wait for it.
         ("linger.ms", "5"),
@@ -138,6 +138,8 @@ pub(super) fn config(
 pub(super) struct Job {
     pub(super) encoded: Encoded,
     pub(super) provenance: Option<Provenance>,
+    /// What the provenance's numbers mean.
+    pub(super) topics: Topics,
     pub(super) target: Target,
     /// Whether the target takes no record without a key, as far as is known.
     pub(super) compacted: bool,
@@ -369,9 +371,13 @@ impl Writer {
         };
         let add =
             |headers: OwnedHeaders, name: &str, value: &str| headers.insert(Header { key: name, value: Some(value) });
-        let mut headers = OwnedHeaders::new_with_capacity(6);
+        let mut headers = OwnedHeaders::new_with_capacity(7);
         if let Some(from) = job.provenance.as_ref().filter(|from| row < from.offsets.len()) {
-            headers = add(headers, "__connect.errors.partition", &from.partitions.value(row).to_string());
+            let Partition { topic, index } = job.topics.partition(from.partitions.value(row));
+            if job.topics.names().len() > 1 {
+                headers = add(headers, "__connect.errors.topic", &topic);
+            }
+            headers = add(headers, "__connect.errors.partition", &index.to_string());
             headers = add(headers, "__connect.errors.offset", &from.offsets.value(row).to_string());
         }
         headers = add(headers, "__connect.errors.stage", "sink kafka");
@@ -451,7 +457,11 @@ impl Writer {
 fn place(job: &Job, row: usize) -> String {
     match &job.provenance {
         Some(from) if row < from.offsets.len() => {
-            format!("partition {}, offset {}", from.partitions.value(row), from.offsets.value(row))
+            let (lane, offset) = (from.partitions.value(row), from.offsets.value(row));
+            match job.topics.names() {
+                [_, _, ..] => format!("{}, offset {offset}", job.topics.partition(lane)),
+                _ => format!("partition {lane}, offset {offset}"),
+            }
         }
         _ => format!("row {row} of the batch"),
     }

@@ -1,9 +1,8 @@
-//! What was fetched and not yet handed out. Pure: no client, no thread.
+//! What was fetched and not yet handed out, by lane. Pure: no client, no thread.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
-use foretell_flow::{Chunk, Demand, Partition, Position, Records, RecordsBuilder};
+use foretell_flow::{Chunk, Demand, Position, Records, RecordsBuilder, Topics};
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::error;
@@ -57,7 +56,7 @@ impl Buffer {
     /// Adds what was fetched.
     pub(super) fn push(&mut self, batch: Batch) {
         for message in batch.iter() {
-            if let Some(progress) = self.progress.get_mut(&message.partition()).filter(|progress| !progress.broken) {
+            if let Some(progress) = self.progress.get_mut(&message.lane()).filter(|progress| !progress.broken) {
                 match message.error() {
                     None => progress.filled = progress.filled.max(message.offset().saturating_add(1)),
                     Some(RDKafkaErrorCode::PartitionEOF) => progress.filled = progress.filled.max(message.offset()),
@@ -81,8 +80,8 @@ impl Buffer {
     }
 
     /// Takes at most what is demanded; `None` where nothing moved.
-    pub(super) fn take(&mut self, topic: &Arc<str>, demand: Demand) -> Option<Chunk> {
-        let mut records = RecordsBuilder::new(topic.clone());
+    pub(super) fn take(&mut self, topics: &Topics, demand: Demand) -> Option<Chunk> {
+        let mut records = RecordsBuilder::of_topics(topics.clone());
         let mut reached: BTreeMap<i32, i64> = BTreeMap::new();
         while records.len() < demand.rows {
             let Some(batch) = self.batches.front() else { break };
@@ -98,15 +97,15 @@ impl Buffer {
             self.cursor = self.cursor.saturating_add(1);
             self.rows = self.rows.saturating_sub(1);
             self.bytes = self.bytes.saturating_sub(message.size());
-            let Some(progress) = self.progress.get_mut(&message.partition()) else { continue };
+            let Some(progress) = self.progress.get_mut(&message.lane()) else { continue };
             if hand_out(&message, progress, &mut records) {
-                reached.insert(message.partition(), progress.handed);
+                reached.insert(message.lane(), progress.handed);
             }
         }
         if reached.is_empty() {
             return None;
         }
-        let position = |(index, next)| Position { partition: Partition { topic: topic.clone(), index }, next };
+        let position = |(lane, next)| Position { partition: topics.partition(lane), next };
         let records: Records = records.finish();
         Some(Chunk { records, reached: reached.into_iter().map(position).collect() })
     }
@@ -119,7 +118,7 @@ fn hand_out(message: &Message<'_>, progress: &mut Progress, records: &mut Record
     match message.error() {
         None if (progress.handed..progress.filled).contains(&offset) => {
             let (key, value) = (message.key(), message.value());
-            records.push(message.partition(), offset, message.timestamp(), key, value, message.headers());
+            records.push(message.lane(), offset, message.timestamp(), key, value, message.headers());
             progress.handed = offset.saturating_add(1);
             true
         }

@@ -1,4 +1,4 @@
-//! Records from a Kafka topic, as one static member of a consumer group (or of none, for a look).
+//! Records from Kafka topics, as one static member of a consumer group (or of none, for a look).
 //!
 //! A thread of its own polls the client all the time (`reader`), so that a slow pipeline is never thrown out of its
 //! group, and fills a bounded buffer (`buffer`). A task beside it looks at the topic (`watch`) for what the client does
@@ -7,19 +7,22 @@
 
 mod buffer;
 mod reader;
+mod registry;
 #[cfg(test)]
 mod tests;
+mod topics;
 mod watch;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::DateTime;
-use foretell_flow::{Bounds, Demand, Event, Fault, Housekeeping, Partition, Position, Source, StageError};
+use foretell_flow::{Bounds, Demand, Event, Fault, Housekeeping, Partition, Position, Source, StageError, Topics};
 use parking_lot::Mutex;
 use rdkafka::Offset;
 use rdkafka::types::RDKafkaErrorCode as Code;
@@ -32,8 +35,13 @@ use crate::error;
 use crate::inspect::{Inspector, Topic, ask, blocking, is_mock};
 use crate::settings::{Brokers, Connection, Options, Security};
 use foretell_connect::human::HumanSize;
-use foretell_connect::kind::{Kind, SourceContext, SourceSettings, schema_of, settings_of};
+use foretell_connect::kind::{
+    DecodeSpec, Inferred, Kind, SettingsError, SourceContext, SourceSettings, schema_of, settings_of,
+};
+use foretell_connect::schemas::Schemas;
+use foretell_registry::Registry;
 use reader::{Committer, Membership, Reader};
+use topics::{Interest, named};
 use watch::Watch;
 
 /// How the kind is listed.
@@ -41,22 +49,35 @@ pub const KIND: Kind<dyn SourceSettings> = Kind {
     name: "kafka",
     inherits: &[],
     schema: schema_of::<Settings>,
-    parse: |value| Ok(Box::new(settings_of::<Settings>(value)?)),
+    parse: |value| {
+        let settings: Settings = settings_of(value)?;
+        settings.interest()?;
+        Ok(Box::new(settings))
+    },
 };
 
 /// The buffer of all workers of a process, where the pipeline file does not say.
 const BUFFER: usize = 128 * 1024 * 1024;
-/// Less than this holds no batch worth the name.
+/// A smaller buffer could not hold a useful batch.
 const LEAST_BUFFER: usize = 1024 * 1024;
 
-/// Reads a Kafka topic.
+/// Reads Kafka topics: one (`topic`), several (`topics`), or those whose names match a `pattern`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Where the cluster is: `host:port`, several by commas or as a list.
     pub brokers: Brokers,
     /// The topic.
-    pub topic: String,
+    #[serde(default)]
+    pub topic: Option<String>,
+    /// Several topics, instead of `topic`; the column `_topic` says which a record is from.
+    #[serde(default)]
+    pub topics: Option<Vec<String>>,
+    /// A regular expression, instead of `topic`: every topic whose whole name matches is read, e.g. `orders\..*`. One that
+    /// comes later is found within seconds and read from its first record. Names that begin with `__` never match, nor does
+    /// `foretell_progress`; take care that no topic that the pipeline writes does.
+    #[serde(default)]
+    pub pattern: Option<String>,
     /// The consumer group. Default: the pipeline's name. Its committed offsets are for lag tools: where a pipeline goes
     /// on is stored with its results.
     #[serde(default)]
@@ -69,6 +90,13 @@ pub struct Settings {
     /// `128 MiB`.
     #[serde(default)]
     pub buffer: Option<HumanSize>,
+    /// The schema registry, where values are in its wire format (`decode: { avro: {} }`).
+    #[serde(default)]
+    pub registry: Option<foretell_registry::Settings>,
+    /// The subject in the registry whose latest schema tells the columns, where `decode` names none. Default: the topic's
+    /// name and `-value`.
+    #[serde(default)]
+    pub subject: Option<String>,
     /// TLS and login.
     #[serde(default)]
     pub security: Security,
@@ -120,6 +148,10 @@ impl JsonSchema for Start {
 }
 
 impl Settings {
+    fn interest(&self) -> Result<Interest, SettingsError> {
+        Interest::new(self.topic.as_deref(), self.topics.as_deref(), self.pattern.as_deref())
+    }
+
     fn connection(&self, context: &SourceContext) -> Connection {
         Connection {
             brokers: self.brokers.clone(),
@@ -134,18 +166,58 @@ impl Settings {
 impl SourceSettings for Settings {
     fn describe(&self) -> String {
         let group = self.group.as_deref().unwrap_or("the pipeline's name");
-        format!("topic {} at {} (group {group})", self.topic, self.brokers.0)
+        let topics = self.interest().map(|interest| interest.describe()).unwrap_or_default();
+        format!("{topics} at {} (group {group})", self.brokers.0)
+    }
+
+    fn schemas(&self, base: &Path) -> Result<Option<Arc<dyn Schemas>>, StageError> {
+        let registry = self.registry.as_ref().map(|registry| Registry::new(registry, base)).transpose()?;
+        Ok(registry.map(|registry| Arc::new(registry) as Arc<dyn Schemas>))
+    }
+
+    fn infers(&self) -> bool {
+        self.registry.is_some()
+    }
+
+    async fn infer(&self, base: &Path, given: Option<&DecodeSpec>) -> Result<Inferred, StageError> {
+        let Some(registry) = &self.registry else {
+            return Err(StageError::settings("the columns are not known").remedy("write `decode` with its `columns`"));
+        };
+        let topic = match (&self.subject, &self.topic, self.topics.as_deref()) {
+            (None, Some(topic), _) | (None, None, Some([topic, ..])) => Some(topic),
+            _ => None,
+        };
+        let subject = match (&self.subject, topic) {
+            (Some(subject), _) => subject.clone(),
+            (None, Some(topic)) => format!("{topic}-value"),
+            (None, None) => {
+                let error = StageError::settings("topics found by a pattern have no one schema that tells the columns");
+                return Err(
+                    error.remedy("name the `subject` whose latest schema does, or write `decode` with its `columns`")
+                );
+            }
+        };
+        registry::decode(&Registry::new(registry, base)?, &subject, given).await
     }
 
     async fn open(&self, context: &SourceContext, probe: bool) -> Result<Box<dyn Source>, StageError> {
         let group = self.group.clone().unwrap_or_else(|| context.pipeline.clone());
         let connection = self.connection(context);
         let isolation = self.options.get("isolation.level").unwrap_or_else(|| "read_committed".into());
+        let interest = self.interest().map_err(|error| StageError::settings(error.message))?;
+        if let Some(registry) = &self.registry {
+            Registry::new(registry, &context.base)?.check().await?;
+        }
         let (settings, context) = (self.clone(), context.clone());
+        let look = context.observe;
         let source = blocking(move || {
             let inspector = Arc::new(Inspector::new(&connection, Some(&group), &isolation)?);
-            let found = inspector.topic(&settings.topic)?;
-            let topic: Arc<str> = settings.topic.as_str().into();
+            let topics = interest.begin(&inspector)?;
+            let mut at_begin = HashMap::new();
+            for topic in topics.names() {
+                at_begin.insert(topic.clone(), inspector.topic(topic)?.partitions);
+            }
+            let shared = Arc::new(Mutex::new(topics.clone()));
             let reader = match probe {
                 true => None,
                 false => {
@@ -153,34 +225,51 @@ impl SourceSettings for Settings {
                         settings.buffer.map_or(BUFFER, |size| size.0).checked_div(context.workers).unwrap_or(BUFFER);
                     let options = reader::Options {
                         membership: match context.observe {
-                            true => Membership::None { partitions: (0..found.partitions).collect() },
+                            true => Membership::None { partitions: partitions_of(&topics, &at_begin) },
                             false => Membership::Static { name: format!("{group}-{}", context.worker) },
                         },
                         group,
                         isolation,
                         buffer: buffer.max(LEAST_BUFFER),
                     };
-                    Some(Reader::start(&connection, topic.clone(), options, inspector.clone())?)
+                    Some(Reader::start(&connection, shared.clone(), options, inspector.clone())?)
                 }
             };
             let housekeeping = GroupHousekeeping {
-                topic: topic.clone(),
+                topics: shared.clone(),
                 inspector: inspector.clone(),
                 committer: reader.as_ref().map(Reader::committer),
                 committed: Mutex::default(),
             };
             let housekeeping = Arc::new(housekeeping);
-            Ok(KafkaSource { topic, start: settings.start, inspector, reader, watch: None, housekeeping, dealt: false })
+            let (topics, start) = (shared, settings.start);
+            Ok(KafkaSource {
+                interest,
+                topics,
+                at_begin,
+                start,
+                inspector,
+                reader,
+                watch: None,
+                housekeeping,
+                dealt: false,
+            })
         });
         let mut source = source.await?;
-        source.watch = source.reader.as_ref().map(|reader| Watch::start(reader, source.inspector.clone()));
+        // Who only looks takes what is there.
+        let finds = matches!(source.interest, Interest::Pattern(..)) && !look;
+        let interest = finds.then(|| source.interest.clone());
+        source.watch = source.reader.as_ref().map(|reader| Watch::start(reader, interest, source.inspector.clone()));
         Ok(Box::new(source))
     }
 }
 
 /// One member of a group. Without a reader it was opened only to look.
 struct KafkaSource {
-    topic: Arc<str>,
+    interest: Interest,
+    topics: Arc<Mutex<Topics>>,
+    /// By topic, how many partitions there were when this was opened.
+    at_begin: HashMap<Arc<str>, i32>,
     start: Start,
     inspector: Arc<Inspector>,
     reader: Option<Reader>,
@@ -192,14 +281,18 @@ struct KafkaSource {
 
 impl fmt::Debug for KafkaSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "topic {}", self.topic)
+        f.write_str(&self.interest.describe())
     }
 }
 
 impl KafkaSource {
     fn reader(&self) -> Result<&Reader, StageError> {
-        let error = || StageError::settings(format!("topic `{}` was opened only to look", self.topic));
+        let error = || StageError::settings(format!("{} was opened only to look", self.interest.describe()));
         self.reader.as_ref().ok_or_else(error)
+    }
+
+    fn topics(&self) -> Topics {
+        self.topics.lock().clone()
     }
 
     /// Whether this is the first assignment, and some partition is neither in it nor was ever another member's: who comes
@@ -209,15 +302,21 @@ impl KafkaSource {
         if ours.is_empty() || std::mem::replace(&mut self.dealt, true) {
             return false;
         }
-        let (topic, ours) = (self.topic.clone(), ours.iter().map(|partition| partition.index).collect::<Vec<_>>());
+        let (topics, ours) = (self.topics(), ours.clone());
         let short = ask(&self.inspector, move |inspector| {
-            let all = 0..inspector.topic(&topic)?.partitions;
-            let others: Vec<i32> = all.filter(|index| !ours.contains(index)).collect();
-            Ok(!others.is_empty() && inspector.committed(&topic, &others)?.iter().any(Option::is_none))
+            for topic in topics.names() {
+                let is_ours = |index| ours.iter().any(|ours| ours.topic == *topic && ours.index == index);
+                let all = 0..inspector.topic(topic)?.partitions;
+                let others: Vec<i32> = all.filter(|index| !is_ours(*index)).collect();
+                if !others.is_empty() && inspector.committed(topic, &others)?.iter().any(Option::is_none) {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
         });
         // A group that may not be read is no reason to stop.
         short.await.unwrap_or_else(|error| {
-            tracing::debug!(topic = &*self.topic, %error, "whether all partitions are somebody's is not known");
+            tracing::debug!(%error, "whether all partitions are somebody's is not known");
             false
         })
     }
@@ -239,7 +338,7 @@ impl Source for KafkaSource {
                 return Ok(event);
             }
             if reader.down_for() > Duration::from_secs(60) {
-                let topic = self.topic.clone();
+                let topic = self.topics().topic(0);
                 // Either it answers, and was just silent, or this says why not.
                 ask(&self.inspector, move |inspector| inspector.find(&topic).map(drop)).await?;
                 self.reader()?.answered();
@@ -252,54 +351,77 @@ impl Source for KafkaSource {
     }
 
     async fn partitions(&mut self) -> Result<usize, StageError> {
-        let topic = self.topic.clone();
-        let found = ask(&self.inspector, move |inspector| inspector.topic(&topic)).await?;
-        Ok(usize::try_from(found.partitions).unwrap_or_default())
+        let topics = self.topics();
+        let found = ask(&self.inspector, move |inspector| {
+            topics.names().iter().try_fold(0_usize, |all, topic| {
+                Ok(all.saturating_add(usize::try_from(inspector.topic(topic)?.partitions).unwrap_or_default()))
+            })
+        });
+        found.await
     }
 
     async fn bounds(&mut self, partitions: &[Partition]) -> Result<Vec<Bounds>, StageError> {
-        let numbers: Vec<i32> = partitions.iter().map(|partition| partition.index).collect();
-        let (topic, start) = (self.topic.clone(), self.start);
+        let mut by_topic: BTreeMap<Arc<str>, Vec<i32>> = BTreeMap::new();
+        for Partition { topic, index } in partitions {
+            by_topic.entry(topic.clone()).or_default().push(*index);
+        }
+        let (topics, start, at_begin) = (named(&self.topics()), self.start, self.at_begin.clone());
         let member = self.reader.as_ref().and_then(Reader::member);
         let answer = ask(&self.inspector, move |inspector| {
-            let answer = bounds(inspector, &topic, &numbers, start)?;
+            let mut answer = Vec::new();
+            for (topic, numbers) in &by_topic {
+                answer.extend(bounds(inspector, topic, numbers, start)?);
+            }
+            // What was not there when the pipeline began is read from its first record.
+            for bound in &mut answer {
+                let Partition { topic, index } = &bound.partition;
+                if at_begin.get(topic).is_none_or(|count| index >= count) {
+                    bound.start = bound.first;
+                }
+            }
             // What a client believes may be old: it hears of the group with its next heartbeat. Who claims partitions that
             // are another's by now fences it off.
             let mock = answer.first().is_some_and(|bound| is_mock(&bound.identity));
             match member.filter(|_| !mock) {
                 Some((group, id)) if inspector.has_member(&group, &id) == Some(false) => Err(StageError::unavailable(
-                    format!("topic `{topic}`: this worker is not in its group `{group}` any more"),
+                    format!("{topics}: this worker is not in its group `{group}` any more"),
                 )),
                 _ => Ok(answer),
             }
         });
         let answer = answer.await?;
-        if let (Some(reader), Some(bound)) = (&self.reader, answer.first()) {
-            reader.identify(&bound.identity);
+        if let Some(reader) = &self.reader {
+            reader.identify(answer.iter().map(|bound| (bound.partition.topic.clone(), bound.identity.clone())));
         }
         Ok(answer)
     }
 
     async fn seek(&mut self, positions: &[Position]) -> Result<(), StageError> {
-        let positions = positions.iter().map(|position| (position.partition.index, position.next)).collect();
-        self.reader()?.seek(positions).await
+        let topics = self.topics();
+        let lanes = positions.iter().filter_map(|position| Some((topics.lane(&position.partition)?, position.next)));
+        self.reader()?.seek(lanes.collect()).await
     }
 
     async fn notes(&mut self) -> Result<Vec<String>, StageError> {
-        let topic = self.topic.clone();
+        let topics = self.topics();
         ask(&self.inspector, move |inspector| {
-            let all: Vec<i32> = (0..inspector.topic(&topic)?.partitions).collect();
-            match inspector.committed(&topic, &all) {
-                Ok(committed) => Ok(committed.into_iter().flatten().map(|(_, note)| note).collect()),
-                Err(error) if error.fault == Fault::Unavailable => Err(error),
-                // A group that may not be read is no reason to stop.
-                Err(error) => {
-                    tracing::debug!(topic = &*topic, %error, "the group's notes are not known");
-                    Ok(Vec::new())
+            let mut notes = Vec::new();
+            for topic in topics.names() {
+                let all: Vec<i32> = (0..inspector.topic(topic)?.partitions).collect();
+                match inspector.committed(topic, &all) {
+                    Ok(committed) => notes.extend(committed.into_iter().flatten().map(|(_, note)| note)),
+                    Err(error) if error.fault == Fault::Unavailable => return Err(error),
+                    // A group that may not be read is no reason to stop.
+                    Err(error) => tracing::debug!(topic = &**topic, %error, "the group's notes are not known"),
                 }
             }
+            Ok(notes)
         })
         .await
+    }
+
+    fn grows(&self) -> bool {
+        matches!(self.interest, Interest::Pattern(..))
     }
 
     fn housekeeping(&mut self) -> Arc<dyn Housekeeping> {
@@ -307,27 +429,50 @@ impl Source for KafkaSource {
     }
 }
 
+/// All partitions of these topics.
+fn partitions_of(topics: &Topics, counts: &HashMap<Arc<str>, i32>) -> Vec<Partition> {
+    let mut all = Vec::new();
+    for topic in topics.names() {
+        let count = counts.get(topic).copied().unwrap_or_default();
+        all.extend((0..count).map(|index| Partition { topic: topic.clone(), index }));
+    }
+    all
+}
+
 /// A commit whose answer nobody waits for is sent again after this time: a rebalance may have refused it.
 const COMMIT_AGAIN: Duration = Duration::from_secs(20);
 
 /// The group as housekeeping sees it.
 struct GroupHousekeeping {
-    topic: Arc<str>,
+    topics: Arc<Mutex<Topics>>,
     inspector: Arc<Inspector>,
     /// `None` where the source was opened only to look.
     committer: Option<Committer>,
-    /// What was committed last, by partition: up to where, with which note, when.
+    /// What was committed last, by lane: up to where, with which note, when.
     committed: Mutex<HashMap<i32, (i64, String, Instant)>>,
 }
 
 #[async_trait]
 impl Housekeeping for GroupHousekeeping {
     async fn behind(&self, positions: &[Position]) -> Result<Vec<i64>, StageError> {
-        let (topic, positions) = (self.topic.clone(), positions.to_vec());
+        let positions = positions.to_vec();
         ask(&self.inspector, move |inspector| {
-            let partitions: Vec<i32> = positions.iter().map(|position| position.partition.index).collect();
-            let ends = inspector.offsets(&topic, &partitions, Offset::End)?;
-            Ok(ends.iter().zip(&positions).map(|(end, position)| end.saturating_sub(position.next).max(0)).collect())
+            let mut behind = vec![0; positions.len()];
+            let mut by_topic: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+            for (at, position) in positions.iter().enumerate() {
+                by_topic.entry(&position.partition.topic).or_default().push(at);
+            }
+            for (topic, places) in by_topic {
+                let of = |at: &usize| positions.get(*at);
+                let partitions: Vec<i32> = places.iter().filter_map(of).map(|at| at.partition.index).collect();
+                let ends = inspector.offsets(topic, &partitions, Offset::End)?;
+                for (at, end) in places.iter().zip(ends) {
+                    if let (Some(behind), Some(position)) = (behind.get_mut(*at), of(at)) {
+                        *behind = end.saturating_sub(position.next).max(0);
+                    }
+                }
+            }
+            Ok(behind)
         })
         .await
     }
@@ -335,15 +480,16 @@ impl Housekeeping for GroupHousekeeping {
     async fn commit(&self, positions: &[Position], note: &str) -> Result<(), StageError> {
         let Some(committer) = &self.committer else { return Ok(()) };
         let mut committed = self.committed.lock();
-        let due = |position: &&Position| match committed.get(&position.partition.index) {
-            Some((last, _, _)) if position.next < *last => false,
-            Some((last, noted, at)) => position.next > *last || noted != note || at.elapsed() > COMMIT_AGAIN,
+        let topics = self.topics.lock().clone();
+        let due = |(lane, next): &(i32, i64)| match committed.get(lane) {
+            Some((last, _, _)) if next < last => false,
+            Some((last, noted, at)) => next > last || noted != note || at.elapsed() > COMMIT_AGAIN,
             None => true,
         };
-        let due: Vec<(i32, i64)> =
-            positions.iter().filter(due).map(|position| (position.partition.index, position.next)).collect();
+        let lanes = positions.iter().filter_map(|position| Some((topics.lane(&position.partition)?, position.next)));
+        let due: Vec<(i32, i64)> = lanes.filter(due).collect();
         committer.commit(&due, note)?;
-        committed.extend(due.into_iter().map(|(index, next)| (index, (next, note.to_owned(), Instant::now()))));
+        committed.extend(due.into_iter().map(|(lane, next)| (lane, (next, note.to_owned(), Instant::now()))));
         Ok(())
     }
 }

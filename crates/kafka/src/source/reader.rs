@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use foretell_flow::{Demand, Event, Fault, Partition, StageError};
+use foretell_flow::{Demand, Event, Fault, Partition, StageError, Topics};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rdkafka::Offset;
 use rdkafka::topic_partition_list::TopicPartitionList;
@@ -13,6 +13,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::sync::{Notify, oneshot};
 
 use super::buffer::Buffer;
+use super::topics::named;
 use super::{out_of_range, reading, unreadable};
 use crate::client::Context;
 use crate::error;
@@ -29,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const ROWS: usize = 500_000;
 /// What passes by itself is told this often while it lasts.
 const SAY: Duration = Duration::from_secs(30);
-/// For a clean end: commits on their way, and the member's goodbye.
+/// For a clean end: commits on their way, and leaving the group.
 const GOODBYE: Duration = Duration::from_secs(3);
 
 /// How the reader gets its partitions.
@@ -37,7 +38,7 @@ pub(super) enum Membership {
     /// From its group, as a member of this stable name.
     Static { name: String },
     /// It takes these, and no group hears of it.
-    None { partitions: Vec<i32> },
+    None { partitions: Vec<Partition> },
 }
 
 /// How the reader behaves.
@@ -61,7 +62,8 @@ pub(super) struct Reader {
 
 /// What the thread, the source and the [watch](super::watch) share.
 pub(super) struct Shared {
-    pub(super) topic: Arc<str>,
+    /// Grows where topics are found by a pattern.
+    topics: Arc<Mutex<Topics>>,
     limit: usize,
     state: Mutex<State>,
     /// For the source: something came.
@@ -72,20 +74,20 @@ pub(super) struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// Our partitions by number.
+    /// Our partitions, by lane.
     owned: Vec<i32>,
     /// What the source has not been told.
     rebalances: Vec<Rebalance>,
     buffer: Buffer,
     seek: Option<Seek>,
-    /// Whether the group is to deal its partitions again.
+    /// Whether the group is to deal its partitions again: some are nobody's, or there are more topics.
     deal: bool,
     /// Counts assignments and seeks: what was seen before one of them says nothing of what is read after it.
     epoch: u64,
     /// Why reading cannot go on. Nothing is fetched any more; what was read before is handed out first.
     failure: Option<StageError>,
-    /// The log that positions were said of.
-    identity: Option<String>,
+    /// The log that positions were said of, by topic.
+    identities: HashMap<Arc<str>, String>,
     /// When the last broker was lost, as long as nothing came since.
     down: Option<Instant>,
     stop: bool,
@@ -96,10 +98,10 @@ struct State {
 /// What is being read at a moment.
 pub(super) struct Reading {
     pub(super) epoch: u64,
-    pub(super) identity: Option<String>,
+    pub(super) identities: HashMap<Arc<str>, String>,
     /// Whether it is fetched: not while the buffer is full.
     pub(super) fetching: bool,
-    /// By partition the next offset to fetch.
+    /// By lane the next offset to fetch.
     pub(super) at: Vec<(i32, i64)>,
 }
 
@@ -109,12 +111,27 @@ struct Seek {
 }
 
 impl Shared {
+    /// The topics as they are known now.
+    pub(super) fn topics(&self) -> Topics {
+        self.topics.lock().clone()
+    }
+
+    /// They are read, too, from now on: the group deals its partitions again.
+    pub(super) fn add(&self, names: &[String], handle: &Handle) {
+        let mut topics = self.topics.lock();
+        *topics = names.iter().fold(topics.clone(), |topics, name| topics.with(name));
+        drop(topics);
+        self.state().deal = true;
+        self.asked.notify_one();
+        handle.wake();
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock()
     }
 
     /// Notes why reading cannot go on, and says it at once: the pipeline may be long busy with what was read before.
-    fn fail(&self, failure: StageError) {
+    pub(super) fn fail(&self, failure: StageError) {
         let epoch = self.state().epoch;
         self.fail_in(epoch, failure);
     }
@@ -137,7 +154,7 @@ impl Shared {
         let state = self.state();
         Reading {
             epoch: state.epoch,
-            identity: state.identity.clone(),
+            identities: state.identities.clone(),
             fetching: !state.parked && state.failure.is_none() && state.seek.is_none(),
             at: state.buffer.wanted().collect(),
         }
@@ -154,7 +171,7 @@ impl Shared {
 
 impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "reader of {}", self.shared.topic)
+        write!(f, "reader of {}", named(&self.shared.topics()))
     }
 }
 
@@ -162,7 +179,7 @@ impl Reader {
     /// Joins the group, where it is to join one, and starts polling.
     pub(super) fn start(
         connection: &Connection,
-        topic: Arc<str>,
+        topics: Arc<Mutex<Topics>>,
         options: Options,
         inspector: Arc<Inspector>,
     ) -> Result<Reader, StageError> {
@@ -194,17 +211,19 @@ impl Reader {
         let group = matches!(options.membership, Membership::Static { .. }).then(|| options.group.clone());
         let member = match options.membership {
             Membership::Static { name } => {
-                consumer.subscribe(&topic).map_err(|error| error::of(&format!("topic `{topic}`"), &error))?;
+                let topics = topics.lock().clone();
+                consumer.subscribe(&topics).map_err(|error| error::of(&named(&topics), &error))?;
                 name
             }
             Membership::None { partitions } => {
-                state.owned.clone_from(&partitions);
+                let topics = topics.lock().clone();
+                state.owned = partitions.iter().filter_map(|partition| topics.lane(partition)).collect();
                 state.rebalances.push(Rebalance::Assigned(partitions));
                 String::new()
             }
         };
         let shared = Arc::new(Shared {
-            topic,
+            topics,
             limit: options.buffer,
             state: Mutex::new(state),
             came: Notify::new(),
@@ -247,9 +266,9 @@ impl Reader {
         Some((self.group.clone()?, self.handle.member_id()?))
     }
 
-    /// The log that positions are said of from now on.
-    pub(super) fn identify(&self, identity: &str) {
-        self.shared.state().identity = Some(identity.to_owned());
+    /// The logs that positions are said of from now on, by topic.
+    pub(super) fn identify(&self, identities: impl IntoIterator<Item = (Arc<str>, String)>) {
+        self.shared.state().identities.extend(identities);
     }
 
     /// Resolves when something came after this call.
@@ -266,13 +285,10 @@ impl Reader {
         if !state.rebalances.is_empty() {
             return Ok(Some(match state.rebalances.remove(0) {
                 Rebalance::Revoked => Event::Revoked,
-                Rebalance::Assigned(numbers) => {
-                    let partition = |index| Partition { topic: shared.topic.clone(), index };
-                    Event::Assigned(numbers.into_iter().map(partition).collect())
-                }
+                Rebalance::Assigned(ours) => Event::Assigned(ours),
             }));
         }
-        let chunk = state.buffer.take(&shared.topic, demand);
+        let chunk = state.buffer.take(&shared.topics(), demand);
         let rows = state.buffer.rows();
         let resume = state.parked && shared.drained(&state.buffer);
         // The records before a failure come first.
@@ -303,7 +319,7 @@ impl Reader {
         self.shared.state().seek = Some(Seek { positions, done });
         self.shared.asked.notify_one();
         self.handle.wake();
-        let gone = || StageError::unavailable(format!("topic `{}`: the reader has ended", self.shared.topic));
+        let gone = || StageError::unavailable(format!("{}: the reader has ended", named(&self.shared.topics())));
         outcome.await.map_err(|_| gone())?
     }
 
@@ -330,17 +346,19 @@ impl Committer {
     /// Sends those of partitions that are ours, with a note, without waiting.
     pub(super) fn commit(&self, positions: &[(i32, i64)], note: &str) -> Result<(), StageError> {
         let owned = self.shared.state().owned.clone();
-        let ours = positions.iter().filter(|(partition, _)| owned.contains(partition)).copied();
-        let list = list(&self.shared.topic, ours);
+        let topics = self.shared.topics();
+        let ours = positions.iter().filter(|(lane, _)| owned.contains(lane)).copied();
+        let list = list(&topics, ours);
         if list.count() == 0 {
             return Ok(());
         }
-        for (partition, _) in positions {
-            if let Some(mut element) = list.find_partition(&self.shared.topic, *partition) {
+        for (lane, _) in positions {
+            let Partition { topic, index } = topics.partition(*lane);
+            if let Some(mut element) = list.find_partition(&topic, index) {
                 element.set_metadata(note);
             }
         }
-        self.handle.commit(&list).map_err(|error| error::of(&format!("topic `{}`", self.shared.topic), &error))
+        self.handle.commit(&list).map_err(|error| error::of(&named(&topics), &error))
     }
 }
 
@@ -355,11 +373,13 @@ impl Drop for Reader {
     }
 }
 
-pub(super) fn list(topic: &str, positions: impl IntoIterator<Item = (i32, i64)>) -> TopicPartitionList {
+/// By lane, where to read.
+pub(super) fn list(topics: &Topics, positions: impl IntoIterator<Item = (i32, i64)>) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
-    for (partition, offset) in positions {
-        // Fails only for an offset that cannot be said: a negative one, which no log has.
-        let _ = list.add_partition_offset(topic, partition, Offset::Offset(offset.max(0)));
+    for (lane, offset) in positions {
+        let Partition { topic, index } = topics.partition(lane);
+        // Fails only for an offset that cannot be expressed: a negative one, which no log has.
+        let _ = list.add_partition_offset(&topic, index, Offset::Offset(offset.max(0)));
     }
     list
 }
@@ -389,12 +409,13 @@ impl Thread {
             match self.consumer.poll(POLL) {
                 Polled::Nothing => self.fatal(),
                 Polled::Rebalanced(rebalances) => self.rebalanced(rebalances),
-                Polled::Batch(batch) => {
+                Polled::Batch(mut batch) => {
+                    batch.tell_apart(&self.shared.topics());
                     let errors: Vec<(i32, i64, Code, String)> = batch
                         .iter()
                         .filter_map(|message| {
                             let code = message.error().filter(|code| *code != Code::PartitionEOF)?;
-                            Some((message.partition(), message.offset(), code, message.error_text()))
+                            Some((message.lane(), message.offset(), code, message.error_text()))
                         })
                         .collect();
                     let mut state = self.shared.state();
@@ -429,7 +450,7 @@ impl Thread {
             state.epoch = state.epoch.saturating_add(1);
             state.failure = None;
             state.parked = false;
-            list(&self.shared.topic, state.buffer.wanted())
+            list(&self.shared.topics(), state.buffer.wanted())
         };
         self.full = None;
         self.halted = false;
@@ -447,19 +468,21 @@ impl Thread {
         if self.member.is_empty() {
             // It has what it took.
             let mut state = self.shared.state();
-            let owned = Rebalance::Assigned(state.owned.clone());
+            let topics = self.shared.topics();
+            let owned = Rebalance::Assigned(state.owned.iter().map(|lane| topics.partition(*lane)).collect());
             state.rebalances.push(owned);
             drop(state);
             return self.shared.came.notify_one();
         }
-        tracing::info!(topic = &*self.shared.topic, "some partitions are nobody's in the group yet: joining it again");
-        if let Err(error) = self.consumer.subscribe(&self.shared.topic) {
-            self.shared.fail(error::of(&format!("topic `{}`", self.shared.topic), &error));
+        let topics = self.shared.topics();
+        tracing::info!("{}: some partitions are nobody's in the group yet: joining it again", named(&topics));
+        if let Err(error) = self.consumer.subscribe(&topics) {
+            self.shared.fail(error::of(&named(&topics), &error));
         }
     }
 
     fn assign(&self, list: &TopicPartitionList) -> Result<(), StageError> {
-        self.consumer.assign(list).map_err(|error| error::of(&format!("topic `{}`", self.shared.topic), &error))
+        self.consumer.assign(list).map_err(|error| error::of(&named(&self.shared.topics()), &error))
     }
 
     /// Whether to poll now. A buffer that stays full stops the fetching, and so does a failure; polling goes on.
@@ -477,7 +500,7 @@ impl Thread {
         if state.parked {
             if self.shared.drained(&state.buffer) {
                 state.parked = false;
-                let wanted = list(&self.shared.topic, state.buffer.wanted());
+                let wanted = list(&self.shared.topics(), state.buffer.wanted());
                 drop(state);
                 if let Err(error) = self.assign(&wanted) {
                     self.shared.fail(error);
@@ -512,14 +535,15 @@ impl Thread {
         state.parked = false;
         // Of partitions that are another member's now. One that does not pass comes again.
         state.failure = None;
+        let topics = self.shared.topics();
         for rebalance in &rebalances {
             state.buffer.void();
             state.owned = match rebalance {
-                Rebalance::Assigned(numbers) => numbers.clone(),
+                Rebalance::Assigned(ours) => ours.iter().filter_map(|partition| topics.lane(partition)).collect(),
                 Rebalance::Revoked => Vec::new(),
             };
         }
-        tracing::debug!(topic = &*self.shared.topic, member = self.member, owned = ?state.owned, "assignment");
+        tracing::debug!(member = self.member, owned = ?state.owned, "{}: assignment", named(&topics));
         state.down = None;
         state.rebalances.extend(rebalances);
         drop(state);
@@ -527,59 +551,60 @@ impl Thread {
     }
 
     /// An error among the messages.
-    fn failed(&mut self, partition: i32, offset: i64, code: Code, text: &str) {
+    fn failed(&mut self, lane: i32, offset: i64, code: Code, text: &str) {
         if self.shared.state().failure.is_some() {
-            // What comes behind the first is of its making.
+            // Those that follow the first are its consequences.
             return;
         }
-        let topic = self.shared.topic.clone();
+        let topics = self.shared.topics();
+        let (topic, partition) = (topics.topic(lane.max(0)), topics.index(lane.max(0)));
         let failure = match code {
             Code::Fatal => return self.fatal(),
             Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation => {
-                let stored = self.shared.state().buffer.wanted().find(|(index, _)| *index == partition);
+                let stored = self.shared.state().buffer.wanted().find(|(at, _)| *at == lane);
                 let position = stored.map_or(offset, |(_, position)| position);
                 out_of_range(&self.inspector, &topic, partition, position)
             }
             // Whether it is gone for good is seen by the watch.
             Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition | Code::UnknownTopicId => {
-                return self.say(partition, code, text);
+                return self.say(lane, code, text);
             }
-            code if partition >= 0 && offset >= 0 && error::breaks(code) => {
+            code if lane >= 0 && offset >= 0 && error::breaks(code) => {
                 unreadable(&topic, partition, offset, code, text)
             }
             // The client goes on by itself: connections come back, a rebalance follows.
-            code if error::fault(code) == Fault::Unavailable => return self.say(partition, code, text),
+            code if error::fault(code) == Fault::Unavailable => return self.say(lane, code, text),
             code => reading(&topic, code, text),
         };
         self.shared.fail(failure);
     }
 
     /// Tells what is expected to pass by itself: once, and again while it lasts.
-    fn say(&mut self, partition: i32, code: Code, text: &str) {
+    fn say(&mut self, lane: i32, code: Code, text: &str) {
         let now = Instant::now();
-        let said = self.said.get(&(partition, code as i32));
+        let said = self.said.get(&(lane, code as i32));
         if said.is_some_and(|said| now.duration_since(*said) < SAY) {
-            tracing::debug!(topic = &*self.shared.topic, partition, "{text}");
+            tracing::debug!(lane, "{text}");
             return;
         }
-        self.said.insert((partition, code as i32), now);
-        let topic = &self.shared.topic;
-        match partition {
-            0.. => tracing::warn!("{topic}[{partition}]: {text}: trying again"),
-            _ => tracing::warn!("topic `{topic}`: {text}: trying again"),
+        self.said.insert((lane, code as i32), now);
+        let topics = self.shared.topics();
+        match lane {
+            0.. => tracing::warn!("{}: {text}: trying again", topics.partition(lane)),
+            _ => tracing::warn!("{}: {text}: trying again", named(&topics)),
         }
     }
 
     /// An error after which this client is of no use.
     fn fatal(&mut self) {
         let Some((code, text)) = self.consumer.handle().fatal() else { return };
-        let topic = &self.shared.topic;
+        let topics = named(&self.shared.topics());
         let failure = match code {
             Code::FencedInstanceId => {
-                StageError::settings(format!("topic `{topic}`: another process joined the group as `{}`", self.member))
+                StageError::settings(format!("{topics}: another process joined the group as `{}`", self.member))
                     .remedy("each worker needs an id of its own: `--worker-id`; or this is an old process: let it end")
             }
-            code => reading(topic, code, &text),
+            code => reading(&self.shared.topics().topic(0), code, &text),
         };
         self.shared.fail(failure);
     }

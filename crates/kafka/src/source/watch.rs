@@ -1,4 +1,4 @@
-//! Looks at the topic beside the reading, for what the client tells late or never: a log whose beginning has overtaken
+//! Looks at the topics beside the reading, for what the client tells late or never: a log whose beginning has overtaken
 //! the reader while the buffer is full, another topic under the old name, and a partition of which nothing comes though
 //! there is more of it (a batch that does not parse gives no error).
 
@@ -6,25 +6,28 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use foretell_flow::StageError;
+use foretell_flow::{StageError, Topics};
 use rdkafka::Offset;
 use tokio::task::JoinHandle;
 
 use super::below_start;
-use super::reader::{Reader, Reading, Shared, list};
+use super::reader::{Reader, Shared, list};
+use super::topics::Interest;
 use crate::inspect::{Inspector, ask};
 use crate::raw::Handle;
 
-/// Between looks.
+/// The time between looks.
 const EVERY: Duration = Duration::from_secs(2);
+/// Of so many looks one is for new topics.
+const FIND: u64 = 3;
 /// A topic that is not there this long is gone: brokers do not all know at once.
 const GONE: Duration = Duration::from_secs(15);
-/// Nothing comes of a partition that has more: this long is told, and then each time it has doubled.
+/// A partition has more, but nothing comes: reported after this long, and then each time it has doubled.
 const STILL: Duration = Duration::from_secs(10);
-/// And this long ends the pipeline.
+/// After this long the pipeline ends.
 const STUCK: Duration = Duration::from_secs(180);
 
-/// The looking; it ends with this.
+/// The task that looks; it ends with this.
 pub(super) struct Watch(JoinHandle<()>);
 
 impl Drop for Watch {
@@ -34,9 +37,10 @@ impl Drop for Watch {
 }
 
 impl Watch {
-    pub(super) fn start(reader: &Reader, inspector: Arc<Inspector>) -> Watch {
+    /// With an interest, topics that come to match it are read, too.
+    pub(super) fn start(reader: &Reader, interest: Option<Interest>, inspector: Arc<Inspector>) -> Watch {
         let (shared, handle) = reader.shared();
-        Watch(tokio::spawn(watch(shared, handle, inspector)))
+        Watch(tokio::spawn(watch(shared, handle, interest, inspector)))
     }
 }
 
@@ -48,32 +52,83 @@ struct Seen {
     bounds: HashMap<i32, (i64, i64)>,
 }
 
-async fn watch(shared: Arc<Shared>, handle: Arc<Handle>, inspector: Arc<Inspector>) {
-    let mut judge = Judge::default();
-    loop {
+async fn watch(shared: Arc<Shared>, handle: Arc<Handle>, interest: Option<Interest>, inspector: Arc<Inspector>) {
+    let mut judges: HashMap<Arc<str>, Judge> = HashMap::new();
+    for number in 0_u64.. {
         tokio::time::sleep(EVERY).await;
-        let before = shared.reading();
-        let (topic, partitions) = (shared.topic.clone(), before.at.iter().map(|(index, _)| *index).collect());
-        let seen = ask(&inspector, move |inspector| look(inspector, &topic, partitions)).await;
-        let mut now = shared.reading();
-        if now.epoch != before.epoch {
-            judge = Judge::default();
-            continue;
+        if let Some(interest) = interest.as_ref().filter(|_| number.is_multiple_of(FIND)) {
+            find(&shared, &handle, interest, &inspector).await;
         }
-        if let Err(error) = &seen {
-            tracing::debug!(topic = &*shared.topic, %error, "the topic was not looked at");
+        for topic in shared.topics().names() {
+            let judge = judges.entry(topic.clone()).or_default();
+            let before = Reading::of(&shared, topic);
+            let (name, partitions) = (topic.clone(), before.at.iter().map(|(index, _)| *index).collect());
+            let seen = ask(&inspector, move |inspector| look(inspector, &name, partitions)).await;
+            let mut now = Reading::of(&shared, topic);
+            if now.epoch != before.epoch {
+                *judge = Judge::default();
+                continue;
+            }
+            if let Err(error) = &seen {
+                tracing::debug!(topic = &**topic, %error, "the topic was not looked at");
+            }
+            // Markers and records of aborted transactions move the client and give no message.
+            let one = Topics::one(topic.clone());
+            for (partition, position) in handle.positions(&list(&one, now.at.iter().copied())) {
+                let at = now.at.iter_mut().filter(|(index, _)| *index == partition.index);
+                at.for_each(|(_, at)| *at = position.max(*at));
+            }
+            let verdict = judge.judge(topic, &now, seen.as_ref().ok().map(Option::as_ref), Instant::now());
+            for warning in verdict.warnings {
+                tracing::warn!("{warning}");
+            }
+            if let Some(failure) = verdict.failure {
+                shared.fail_in(now.epoch, failure);
+            }
         }
-        // Markers and records of aborted transactions move the client and give no message.
-        for (index, position) in handle.positions(&list(&shared.topic, now.at.iter().copied())) {
-            let at = now.at.iter_mut().filter(|(other, _)| *other == index);
-            at.for_each(|(_, at)| *at = position.max(*at));
+    }
+}
+
+/// Has topics read that match since the last look.
+async fn find(shared: &Shared, handle: &Handle, interest: &Interest, inspector: &Arc<Inspector>) {
+    let interest = interest.clone();
+    match ask(inspector, move |inspector| interest.names(inspector)).await {
+        Ok(mut names) => {
+            let topics = shared.topics();
+            names.retain(|name| !topics.names().iter().any(|known| **known == **name));
+            if topics.names().len().saturating_add(names.len()) >= Topics::MOST {
+                let error = StageError::settings("the pattern matches more topics than one pipeline reads");
+                return shared.fail(error.remedy(format!("narrow it to fewer than {} topics", Topics::MOST)));
+            }
+            if !names.is_empty() {
+                tracing::info!("topics that match the pattern now: `{}`", names.join("`, `"));
+                shared.add(&names, handle);
+            }
         }
-        let verdict = judge.judge(&shared.topic, &now, seen.as_ref().ok().map(Option::as_ref), Instant::now());
-        for warning in verdict.warnings {
-            tracing::warn!("{warning}");
-        }
-        if let Some(failure) = verdict.failure {
-            shared.fail_in(now.epoch, failure);
+        Err(error) => tracing::debug!(%error, "new topics were not looked for"),
+    }
+}
+
+/// What is being read of one topic at a moment.
+struct Reading {
+    epoch: u64,
+    identity: Option<String>,
+    /// Whether it is fetched: not while the buffer is full.
+    fetching: bool,
+    /// By partition the next offset to fetch.
+    at: Vec<(i32, i64)>,
+}
+
+impl Reading {
+    fn of(shared: &Shared, topic: &Arc<str>) -> Reading {
+        let reading = shared.reading();
+        let topics = shared.topics();
+        let ours = reading.at.iter().filter(|(lane, _)| topics.topic(*lane) == *topic);
+        Reading {
+            epoch: reading.epoch,
+            identity: reading.identities.get(topic).cloned(),
+            fetching: reading.fetching,
+            at: ours.map(|(lane, at)| (topics.index(*lane), *at)).collect(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
-use crate::attributes::{self, some_attr};
+use crate::attributes::{self, own_function, some_attr};
 use crate::families::shared::explained::{Before, Shares, explained};
 use crate::families::shared::lone_class;
 use crate::family::Family;
@@ -33,8 +33,8 @@ pub(crate) const FAMILY: Family = Family {
 };
 
 /// A model text that is the whole file.
-pub(crate) fn raw(loader: &mut Loader<'_>, bytes: &[u8]) -> Result<Loaded, Error> {
-    let mut loaded = build(loader, None, lightgbm::read(bytes)?, None, None)?;
+pub(crate) fn raw(loader: &mut Loader<'_>, bytes: &[u8], given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let mut loaded = build(loader, None, lightgbm::read(bytes)?, None, given)?;
     loaded.report.class = lightgbm::FORMAT.to_string();
     Ok(loaded)
 }
@@ -49,6 +49,9 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         Some(handle) => handle,
         None => booster.attr("handle")?,
     };
+    if let Some(function) = own_function(view, "objective")?.or(own_function(view, "_objective")?) {
+        loader.note(format!("the objective `{function}` is not run: the predictions are raw scores, as in Python"));
+    }
     let mut parsed = lightgbm::read(handle.as_str()?.as_bytes())?;
     // `predict` of a booster that stopped early takes the iterations up to the best; 0 and -1 mean all.
     if loader.options.iterations.is_none()
@@ -81,10 +84,7 @@ fn build(
     }
     let names = (!booster.names.is_empty()).then(|| booster.names.clone());
     let features = booster.ensemble.features;
-    let sources = match view {
-        Some(view) => loader.sources(view, given, features, names)?,
-        None => loader.own_sources(features, names)?,
-    };
+    let sources = loader.sources_at(&place, given, features, names)?;
     let levels = levels(loader, &booster, &sources);
     for (source, levels) in sources.iter().zip(&levels) {
         let kind = match levels {
@@ -95,12 +95,16 @@ fn build(
     }
     let mut lone = false;
     let (form, mut targets) = match labels {
+        // With an objective of one's own the classifier gives raw scores, too.
+        Some(_) if booster.objective_name == "custom" => {
+            (OutputForm::Value, Targets::numbers(booster.outputs, DataType::Float64))
+        }
         None => (OutputForm::Value, Targets::numbers(booster.outputs, DataType::Float64)),
         Some(labels) => {
             let classes = if booster.outputs == 1 { 2 } else { booster.outputs };
             // A single class is trained as the first of two.
             lone = classes == 2 && labels.len() == 1;
-            if (labels.len() != classes && !lone) || booster.objective_name == "custom" {
+            if labels.len() != classes && !lone {
                 let message = format!(
                     "{} class labels for {} outputs of the objective `{}`",
                     labels.len(),

@@ -4,6 +4,7 @@ pub(crate) mod ada_boost;
 pub(crate) mod bagging;
 pub(crate) mod binarizer;
 pub(crate) mod calibration;
+pub(crate) mod catboost;
 pub(crate) mod category_encoders;
 pub(crate) mod chains;
 pub(crate) mod column_transformer;
@@ -80,6 +81,7 @@ pub const FAMILIES: &[Family] = &[
     bagging::FAMILY,
     binarizer::FAMILY,
     calibration::FAMILY,
+    catboost::FAMILY,
     category_encoders::FAMILY,
     chains::FAMILY,
     column_transformer::FAMILY,
@@ -171,32 +173,81 @@ const COMMON: &[Entry] = &[
 ];
 
 /// How the loader finds the family of a class.
-pub(crate) const LOOKUP: Lookup =
-    Lookup { find: |module, name| find(module, name).map(|family| family.load), supported };
+pub(crate) const LOOKUP: Lookup = Lookup { find: |module, name| find(module, name).map(|family| family.load), unknown };
 
 /// The family of a class.
 pub(crate) fn find(module: &str, name: &str) -> Option<&'static Family> {
     FAMILIES.iter().find(|family| family.classes.contains(&(module, name)))
 }
 
-/// The names of all classes that are supported, in alphabetical order.
-pub(crate) fn supported() -> String {
-    let mut names: Vec<&str> =
-        FAMILIES.iter().flat_map(|family| family.classes.iter().map(|(_, name)| *name)).collect();
-    names.sort_unstable();
-    names.dedup();
-    names.join(", ")
+/// Similar classes that are told where one is not supported.
+const SIMILAR: usize = 4;
+
+/// Libraries whose models are other files than a pickle, and what to do about them.
+const OTHERS: &[(&[&str], &str)] = &[
+    (
+        &[
+            "keras",
+            "tensorflow",
+            "tf_keras",
+            "torch",
+            "torchvision",
+            "pytorch_lightning",
+            "transformers",
+            "flax",
+            "fastai",
+        ],
+        "neural networks of this library are not scored",
+    ),
+    (&["pyspark", "h2o", "sparkdl"], "the model is in a server of its library, not in this file"),
+    (
+        &["statsmodels", "pmdarima", "prophet", "fbprophet", "sktime", "darts", "statsforecast", "arch"],
+        "models of this library are not scored",
+    ),
+];
+
+/// What is told of a class that no family has: why, and what comes nearest.
+pub(crate) fn unknown(module: &str, name: &str) -> String {
+    let library = module.split('.').next().unwrap_or_default();
+    let classes = || FAMILIES.iter().flat_map(|family| family.classes.iter());
+    if let Some((_, why)) = OTHERS.iter().find(|(libraries, _)| libraries.contains(&library)) {
+        return (*why).to_string();
+    }
+    let known = allow().role(module, name).is_some() || classes().any(|(of, _)| of.split('.').next() == Some(library));
+    if !known {
+        return "it is code of its own, and nothing in a model file is run; a class of scikit-learn, or SQL in the query, can \
+                stand for it"
+            .to_string();
+    }
+    // Of the same part of the library: its name is alike, or what it is for.
+    let part = |module: &str| module.splitn(3, '.').take(2).map(str::to_string).collect::<Vec<_>>();
+    let kin = |class: &str| {
+        let kinds = ["Classifier", "Regressor", "Transformer", "Imputer", "Encoder", "Scaler", "Vectorizer", "CV"];
+        kinds.iter().any(|kind| name.ends_with(kind) && class.ends_with(kind))
+    };
+    let own = classes().filter(|(of, _)| part(of) == part(module)).map(|(_, class)| *class);
+    let mut similar: Vec<(bool, &str)> = own.map(|class| (!kin(class), class)).collect();
+    if similar.is_empty() {
+        similar = classes().map(|(_, class)| (!kin(class), *class)).filter(|(other, _)| !other).collect();
+    }
+    similar.sort_unstable();
+    similar.dedup();
+    similar.truncate(SIMILAR);
+    let names: Vec<&str> = similar.into_iter().map(|(_, class)| class).collect();
+    let similar = if names.is_empty() { String::new() } else { format!("similar ones are: {}; ", names.join(", ")) };
+    format!("{similar}docs/models.md has all")
 }
 
-/// The exact list of names that a model file may use: the union of what the families declare, what people keep beside
-/// a model (objects of pandas, estimators that are not scored), and the containers of the pickle reader.
+/// The exact list of names that mean something in a model file: the union of what the families declare, what people keep
+/// beside a model (objects of pandas, estimators that are not scored), and the containers of the pickle reader. Others are
+/// opaque values or refused.
 pub fn allow() -> &'static Allow {
     static ALLOW: LazyLock<Allow> = LazyLock::new(|| {
         let classes = FAMILIES.iter().flat_map(|family| family.classes.iter());
         let classes: Vec<Entry> = classes.map(|(module, name)| Entry::class(module, name)).collect();
         let globals = FAMILIES.iter().flat_map(|family| family.globals.iter());
         let known = not_scored::ENTRIES.iter().chain(pandas::GLOBALS).chain(pandas::index::ENTRIES);
-        Allow::new(COMMON.iter().chain(known).chain(globals).chain(&classes))
+        Allow::new(COMMON.iter().chain(known).chain(globals).chain(&classes)).and_opaque()
     });
     &ALLOW
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
-use crate::attributes::some_attr;
+use crate::attributes::{own_function, some_attr};
 use crate::families::shared::explained::{Before, Shares, explained};
 use crate::families::shared::lone_class;
 use crate::family::Family;
@@ -69,7 +69,12 @@ impl Default for Wrapper {
 }
 
 /// A file in one of XGBoost's own formats. One that a scikit-learn wrapper saved says so, and is read as that wrapper.
-pub(crate) fn raw(loader: &mut Loader<'_>, bytes: &[u8], form: Form) -> Result<Loaded, Error> {
+pub(crate) fn raw(
+    loader: &mut Loader<'_>,
+    bytes: &[u8],
+    form: Form,
+    given: Option<&[Source]>,
+) -> Result<Loaded, Error> {
     let booster = xgboost::read(bytes)?;
     let note = booster.attribute("scikit_learn").map(str::to_string);
     let wrapper = Wrapper {
@@ -77,7 +82,7 @@ pub(crate) fn raw(loader: &mut Loader<'_>, bytes: &[u8], form: Form) -> Result<L
         stops_early: note.is_some(),
         ..Wrapper::default()
     };
-    let mut loaded = build(loader, None, booster, wrapper, None)?;
+    let mut loaded = build(loader, None, booster, wrapper, given)?;
     loaded.report.class = form.name().to_string();
     Ok(loaded)
 }
@@ -90,6 +95,12 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         let Some(booster) = some_attr(view, "_Booster")? else {
             return Err(Error::Unfitted { place: view.path() });
         };
+        if let Some(function) = own_function(view, "objective")? {
+            loader.note(format!(
+                "the objective `{function}` is not run: the predictions are what the booster makes of them by the objective that \
+                 it stores, as in Python"
+            ));
+        }
         (booster, wrapper(view, name)?)
     };
     if let Some(names) = some_attr(&booster, "feature_names")? {
@@ -133,10 +144,7 @@ fn build(
     let numbered = names.iter().enumerate().all(|(index, name)| *name == format!("f{index}"));
     let names = (!numbered).then_some(names);
     let features = booster.ensemble.features;
-    let sources = match view {
-        Some(view) => loader.sources(view, given, features, names)?,
-        None => loader.own_sources(features, names)?,
-    };
+    let sources = loader.sources_at(&place, given, features, names)?;
     let mut transforms: Vec<Box<dyn crate::step::Transform>> = Vec::new();
     let levels = levels(loader, &booster, &sources);
     for (source, levels) in sources.iter().zip(&levels) {

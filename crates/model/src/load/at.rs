@@ -8,48 +8,54 @@ use foretell_pickle::{Value, View};
 
 use crate::{Error, families};
 
-/// The value at a path; without one the root where it is a model, or the only model in it.
-pub(crate) fn choose<'a>(root: View<'a>, at: Option<&str>) -> Result<View<'a>, Error> {
-    if let Some(at) = at {
-        return walk(root, at);
-    }
-    if root.class().is_some() {
-        return Ok(root);
-    }
-    let found = candidates(&root)?;
-    match found.paths.as_slice() {
-        [] => Err(Error::At { message: format!("the file holds {}, and no model in it", root.describe()) }),
-        [(only, _)] => walk(root, only),
-        _ => {
-            Err(Error::At { message: format!("the file holds several objects; give one as `at`: {}", found.listed()) })
-        }
-    }
-}
-
 /// How deep and how wide a root of plain containers is searched for models.
 const DEPTH: usize = 16;
 const COUNT: usize = 100_000;
 
 /// The objects of known families in dicts, lists, tuples and arrays of objects.
 #[derive(Default)]
-struct Candidates {
+pub(crate) struct Candidates {
     /// Paths and classes.
-    paths: Vec<(String, String)>,
+    pub(crate) paths: Vec<(String, String)>,
     /// Whether the search ended before all was seen.
     more: bool,
 }
 
+/// More are not looked into: each is loaded.
+const FEW: usize = 8;
+
 impl Candidates {
-    fn listed(&self) -> String {
+    /// Adds those of another part of the file.
+    pub(crate) fn add(&mut self, more: Candidates) {
+        self.paths.extend(more.paths);
+        self.more |= more.more;
+    }
+
+    /// All of them, or none where there are too many to be looked into.
+    pub(crate) fn few(&self) -> impl Iterator<Item = &(String, String)> {
+        self.paths.iter().filter(|_| self.paths.len() <= FEW)
+    }
+
+    pub(crate) fn listed(&self) -> String {
         let path = |(path, class): &(String, String)| format!("`{path}` ({class})");
         let listed = self.paths.iter().map(path).collect::<Vec<_>>().join(", ");
         if self.more { format!("{listed}, and what is deeper in the file") } else { listed }
     }
 }
 
-fn candidates(root: &View<'_>) -> Result<Candidates, Error> {
+/// The estimators below a value, whose own path is `start`.
+pub(crate) fn candidates(root: &View<'_>, start: String) -> Result<Candidates, Error> {
+    search(root, start, false)
+}
+
+/// The estimators in the attributes of an object of a class that is not known.
+pub(crate) fn inside(object: &View<'_>) -> Result<Candidates, Error> {
+    search(object, String::new(), true)
+}
+
+fn search(root: &View<'_>, start: String, into_objects: bool) -> Result<Candidates, Error> {
     let mut found = Candidates::default();
-    let mut open = vec![(root.clone(), String::new(), 0usize)];
+    let mut open = vec![(root.clone(), start, 0usize)];
     let mut seen = 0usize;
     while let Some((view, path, depth)) = open.pop() {
         seen = seen.saturating_add(1);
@@ -60,6 +66,11 @@ fn candidates(root: &View<'_>) -> Result<Candidates, Error> {
         if let Some(class) = view.class() {
             if families::find(&class.module, &class.name).is_some() {
                 found.paths.push((path, class.to_string()));
+            } else if into_objects {
+                for (name, value) in view.attrs().unwrap_or_default().into_iter().rev() {
+                    let dot = if path.is_empty() { "" } else { "." };
+                    open.push((value, format!("{path}{dot}{name}"), depth.saturating_add(1)));
+                }
             }
             continue;
         }
@@ -78,10 +89,36 @@ fn candidates(root: &View<'_>) -> Result<Candidates, Error> {
     Ok(found)
 }
 
+/// The paths of a chain, which are written with a plus between them: `scaler+model`. A plus in brackets is one of a key.
+pub fn paths(text: &str) -> Vec<String> {
+    let mut paths = vec![String::new()];
+    let (mut quote, mut depth, mut escaped) = (None, 0usize, false);
+    for char in text.chars() {
+        let in_quotes = quote.is_some();
+        match char {
+            _ if escaped => escaped = false,
+            '\\' if in_quotes => escaped = true,
+            _ if quote == Some(char) => quote = None,
+            '"' | '\'' if !in_quotes && depth > 0 => quote = Some(char),
+            '[' if !in_quotes => depth = depth.saturating_add(1),
+            ']' if !in_quotes => depth = depth.saturating_sub(1),
+            '+' if !in_quotes && depth == 0 => {
+                paths.push(String::new());
+                continue;
+            }
+            _ => {}
+        }
+        if let Some(path) = paths.last_mut() {
+            path.push(char);
+        }
+    }
+    paths
+}
+
 /// Follows a path.
-fn walk<'a>(root: View<'a>, path: &str) -> Result<View<'a>, Error> {
+pub(crate) fn walk<'a>(root: View<'a>, path: &str) -> Result<View<'a>, Error> {
     let nowhere = |rest: &str| {
-        let found = candidates(&root)?;
+        let found = candidates(&root, String::new())?;
         let holds = if found.paths.is_empty() { "no model".to_string() } else { found.listed() };
         let there = path.strip_suffix(rest).unwrap_or(path);
         let message = format!("`{path}`: there is no `{there}`; the file holds {holds}");

@@ -1,6 +1,6 @@
 //! Encodings from files of encoders.
 
-use super::{choose, unpickle};
+use super::contents::{Contents, Link};
 use crate::attributes::feature_names;
 use crate::encoding::Codes;
 use crate::families::label_encoder;
@@ -21,8 +21,12 @@ impl Encoding {
         column: Option<&str>,
         unknown: Option<Unknown>,
     ) -> Result<Encoding, Error> {
-        let document = unpickle(bytes, options)?;
-        let view = choose(document.root(), options.at.as_deref())?;
+        let contents = Contents::read(bytes, options)?;
+        let chosen = contents.choose(&options.at, options)?;
+        let [Link { view, .. }] = chosen.links.as_slice() else {
+            let message = "an encoding is one encoder: give its place as `at`".to_string();
+            return Err(Error::At { message });
+        };
         let Some(class) = view.class() else { return Err(view.expected("an encoder").into()) };
         let is = |classes: &[(&str, &str)]| classes.iter().any(|(module, name)| view.is(module, name));
         if is(label_encoder::FAMILY.classes) {
@@ -30,13 +34,13 @@ impl Encoding {
                 let message = format!("there is no column `{column}`: a LabelEncoder has one, without a name");
                 return Err(Error::At { message });
             }
-            return label_encoder::read(&view, unknown.unwrap_or(Unknown::Refuse));
+            return label_encoder::read(view, unknown.unwrap_or(Unknown::Refuse));
         }
         if !is(ordinal_encoder::FAMILY.classes) {
             return Err(Error::unsupported(view.path(), class.to_string(), "LabelEncoder, OrdinalEncoder"));
         }
-        let learned = ordinal_encoder::learned(&view)?;
-        let names = feature_names(&view)?.unwrap_or_else(|| (0..learned.len()).map(|n| n.to_string()).collect());
+        let learned = ordinal_encoder::learned(view)?;
+        let names = feature_names(view)?.unwrap_or_else(|| (0..learned.len()).map(|n| n.to_string()).collect());
         let all = || names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         let index = match column {
             None if learned.len() == 1 => Some(0),
@@ -51,7 +55,7 @@ impl Encoding {
             let message = format!("there is no column `{}`: the encoder has {}", column.unwrap_or_default(), all());
             return Err(Error::At { message });
         };
-        let own = ordinal_encoder::unknown(&view)?.map_or(Unknown::Refuse, Unknown::Code);
+        let own = ordinal_encoder::unknown(view)?.map_or(Unknown::Refuse, Unknown::Code);
         Encoding::new("OrdinalEncoder", categories, labels, Codes::Float(values), unknown.unwrap_or(own))
     }
 }

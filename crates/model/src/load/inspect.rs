@@ -1,11 +1,11 @@
 //! What a file holds, whether or not it can be scored.
 
-use foretell_pickle::Container;
+use foretell_pickle::{Container, Role};
 
 use super::{booster_form, sha256};
 use crate::families::allow;
 use crate::options::LoadOptions;
-use crate::{Model, lightgbm};
+use crate::{Model, catboost, lightgbm};
 
 /// What a file holds, whether or not it can be scored.
 #[derive(Debug)]
@@ -39,8 +39,10 @@ pub struct GlobalReport {
     pub byte: u64,
     /// How often it is named.
     pub times: u64,
-    /// Whether the reader allows it.
+    /// Whether the file may hold it.
     pub allowed: bool,
+    /// Whether it is a name that means nothing here: what it makes is kept as it is, and no prediction reads it.
+    pub opaque: bool,
 }
 
 /// Looks into a file whether or not it can be loaded.
@@ -56,6 +58,9 @@ pub fn inspect(bytes: &[u8], options: &LoadOptions) -> Report {
         stopped: None,
         model,
     };
+    if let Some(format) = catboost::Format::sniff(bytes) {
+        return report(format.name().to_string());
+    }
     match booster_form(bytes) {
         Some(form) => report(form.name().to_string()),
         None if lightgbm::looks_like(bytes) => report(lightgbm::FORMAT.to_string()),
@@ -75,7 +80,8 @@ fn scan(bytes: &[u8], options: &LoadOptions, report: Report) -> Report {
     };
     let allow = allow();
     let globals = scan.globals.into_iter().map(|found| GlobalReport {
-        allowed: allow.role(&found.module, &found.name).is_some(),
+        allowed: allow.of_file(&found.module, &found.name).is_some(),
+        opaque: allow.of_file(&found.module, &found.name) == Some(Role::Opaque),
         module: found.module,
         name: found.name,
         byte: found.at,

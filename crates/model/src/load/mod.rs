@@ -1,68 +1,175 @@
 //! From bytes to a model; the kind of file is decided by its content.
 
 mod at;
+mod contents;
 mod encoding;
 mod inspect;
+mod kinds;
+mod links;
+mod roles;
 
 use arrow_schema::DataType;
-use foretell_pickle::Container;
+use foretell_pickle::{Container, View};
 use sha2::{Digest, Sha256};
 
-use at::choose;
+pub use at::paths;
+use contents::{Contents, Link};
 pub use inspect::{GlobalReport, Report, inspect};
+use kinds::Kind;
+use links::Links;
 
 use crate::families::{self, allow};
-use crate::loaded::{Out, Source};
+use crate::loaded::{Out, Source, Transformer};
 use crate::loader::Loader;
 use crate::matrix::{ArrayRule, Frame, Matrix};
 use crate::options::LoadOptions;
 use crate::step::{Run, Step};
 use crate::xgboost::Form;
-use crate::{Description, Error, Input, InputKind, Model, Output, Signature, lightgbm};
+use crate::{Description, Error, Input, InputKind, Model, Output, Signature, catboost, lightgbm};
 
 impl Model {
     /// Reads a model: a pickle, joblib or skops file of a supported estimator, an XGBoost model in JSON, UBJSON or its old
-    /// binary, or a LightGBM model text.
+    /// binary, a LightGBM model text, or a CatBoost model as `.cbm` or JSON.
     ///
     /// # Errors
     /// The file is broken, holds something that is not allowed or not supported, or describes a model that could not
     /// be scored safely. The error says where.
     pub fn load(bytes: &[u8], options: &LoadOptions) -> Result<Model, Error> {
-        if let Some(form) = booster_form(bytes) {
-            nothing_else(form.name(), options)?;
-            let mut loader = Loader::new(options, families::LOOKUP);
-            let loaded = families::xgboost::raw(&mut loader, bytes, form)?;
-            return finish(loader, loaded, bytes);
-        }
-        if lightgbm::looks_like(bytes) {
-            nothing_else(lightgbm::FORMAT, options)?;
-            let mut loader = Loader::new(options, families::LOOKUP);
-            let loaded = families::lightgbm::raw(&mut loader, bytes)?;
-            return finish(loader, loaded, bytes);
-        }
-        let document = unpickle(bytes, options)?;
+        Model::load_chain(&[bytes], options)
+    }
+
+    /// Reads a model that is kept in several files: each is given what the one before it makes, so that all but the last
+    /// are transformers.
+    ///
+    /// # Errors
+    /// As [`Model::load`]; the error says in which of the files.
+    pub fn load_chain(files: &[&[u8]], options: &LoadOptions) -> Result<Model, Error> {
         let mut loader = Loader::new(options, families::LOOKUP);
-        let root = choose(document.root(), options.at.as_deref())?;
-        let loaded = loader.load(&root, None)?;
-        finish(loader, loaded, bytes)
+        let mut chain = Links::default();
+        let several = files.len() > 1;
+        if several && !options.at.is_empty() && options.at.len() != files.len() {
+            let message = format!(
+                "{} files and {} places: give one for each, empty where it is the whole",
+                files.len(),
+                options.at.len()
+            );
+            return Err(Error::At { message });
+        }
+        for (number, bytes) in (1..).zip(files) {
+            let of_file =
+                |error| if several { Error::InFile { number, of: files.len(), error: Box::new(error) } } else { error };
+            let own =
+                options.at.get(number.saturating_sub(1)..number).filter(|at| at.iter().all(|path| !path.is_empty()));
+            let at = if several { own.unwrap_or(&[]) } else { options.at.as_slice() };
+            let is_last = number == files.len();
+            links(&mut loader, &mut chain, bytes, at, is_last).map_err(of_file)?;
+        }
+        let sha256 = files.iter().map(|bytes| sha256(bytes)).collect::<Vec<_>>().join("+");
+        finish(loader, chain.finish()?, sha256)
+    }
+}
+
+/// Adds what a file holds to a chain.
+fn links(loader: &mut Loader<'_>, chain: &mut Links, bytes: &[u8], at: &[String], is_last: bool) -> Result<(), Error> {
+    if let Some(format) = catboost::Format::sniff(bytes) {
+        nothing_else(format.name(), at)?;
+        let loaded = families::catboost::raw(loader, bytes, format, chain.sources())?;
+        return chain.add(loaded, String::new(), is_last);
+    }
+    if let Some(form) = booster_form(bytes) {
+        nothing_else(form.name(), at)?;
+        let loaded = families::xgboost::raw(loader, bytes, form, chain.sources())?;
+        return chain.add(loaded, String::new(), is_last);
+    }
+    if lightgbm::looks_like(bytes) {
+        nothing_else(lightgbm::FORMAT, at)?;
+        let loaded = families::lightgbm::raw(loader, bytes, chain.sources())?;
+        return chain.add(loaded, String::new(), is_last);
+    }
+    let contents = Contents::read(bytes, loader.options)?;
+    let chosen = contents.choose(at, loader.options)?;
+    let count = chosen.links.len();
+    for (number, Link { view, path }) in (1..).zip(chosen.links) {
+        let is_last = is_last && number == count;
+        let loaded = if is_last {
+            loader.load(&view, chain.sources())
+        } else {
+            loader.transformer(&view, chain.sources()).map(Transformer::into_loaded)
+        };
+        chain.add(loaded.map_err(|error| holds(&view, error))?, path, is_last)?;
+    }
+    chosen.note.into_iter().for_each(|note| loader.note(note));
+    Ok(())
+}
+
+/// Of an object of a class that is not known, the estimators in it that could be given.
+fn holds(view: &View<'_>, error: Error) -> Error {
+    match error {
+        Error::UnknownClass { place, class, why } if place == view.path() => {
+            let inside = at::inside(view).map(|found| found.listed()).unwrap_or_default();
+            let start = if place.is_empty() { String::new() } else { format!("`{place}.` and ") };
+            let more = if inside.is_empty() {
+                String::new()
+            } else {
+                format!("; inside of it `at` can name: {start}{inside}")
+            };
+            Error::UnknownClass { place, class, why: format!("{why}{more}") }
+        }
+        other => other,
     }
 }
 
 /// A booster's own file has one model and no paths.
-fn nothing_else(format: &str, options: &LoadOptions) -> Result<(), Error> {
+fn nothing_else(format: &str, at: &[String]) -> Result<(), Error> {
     let message = |at: &String| format!("`{at}`: a file of {format} is one model, without paths to others");
-    options.at.as_ref().map_or(Ok(()), |at| Err(Error::At { message: message(at) }))
+    at.first().map_or(Ok(()), |at| Err(Error::At { message: message(at) }))
 }
 
 /// The objects of a pickle, joblib or skops file.
-pub(crate) fn unpickle(bytes: &[u8], options: &LoadOptions) -> Result<foretell_pickle::Document, Error> {
-    if Container::sniff(bytes).is_none() {
-        let start = bytes.get(..8).unwrap_or(bytes);
-        let is_text = !start.is_empty() && start.iter().all(|byte| *byte >= b' ' || b"\t\r\n".contains(byte));
-        let start = start.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
-        return Err(Error::UnknownFile { start: (!is_text).then_some(start) });
+fn unpickle(bytes: &[u8], options: &LoadOptions) -> Result<foretell_pickle::Document, Error> {
+    let other = |kind: Kind| Error::OtherFile { what: kind.what, way: kind.way };
+    let container = Container::sniff(bytes);
+    if container.is_none() {
+        return Err(kinds::tell(bytes).map_or_else(|| unknown(bytes), other));
     }
-    Ok(foretell_pickle::read(bytes.to_vec(), allow(), &options.limits)?)
+    if container == Some(Container::Zip)
+        && let Some(kind) = kinds::tell_zip(bytes)
+    {
+        return Err(other(kind));
+    }
+    foretell_pickle::read(bytes.to_vec(), allow(), &options.limits).map_err(|error| {
+        // Texts begin as pickles of the first protocols do: by one byte.
+        let named = (container == Some(Container::Plain)).then(|| kinds::tell(bytes)).flatten();
+        named.map_or_else(|| damaged(error, bytes), other)
+    })
+}
+
+/// The error of a file of no kind that is known.
+fn unknown(bytes: &[u8]) -> Error {
+    let start = bytes.get(..8).unwrap_or(bytes);
+    let is_text = !start.is_empty() && start.iter().all(|byte| *byte >= b' ' || b"\t\r\n".contains(byte));
+    let start = start.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
+    Error::UnknownFile { start: (!is_text).then_some(start) }
+}
+
+/// What happened to a pickle that does not read.
+fn damaged(error: foretell_pickle::Error, bytes: &[u8]) -> Error {
+    use foretell_pickle::ErrorKind as Kind;
+    let packed = Container::sniff(bytes) != Some(Container::Plain);
+    let what = match &error.kind {
+        Kind::Global { module, name } if !module.contains('\r') && !name.contains('\r') => return error.into(),
+        Kind::Ends { within: "file", .. } | Kind::NoStop | Kind::NoLineEnd if !kinds::in_text_mode(bytes) => {
+            "the file is cut off: fetch or save it again"
+        }
+        Kind::Damaged { reason, .. } if reason.contains("ends too early") => {
+            "the file is cut off: fetch or save it again"
+        }
+        _ if !packed && kinds::in_text_mode(bytes) => {
+            "the line ends of the file were changed, as a transfer in text mode does: fetch it again in binary mode"
+        }
+        _ => return error.into(),
+    };
+    Error::Damaged { error, what }
 }
 
 /// XGBoost's own formats, unless the bytes are a pickle: protocol 2 and later start with `0x80`, which no raw binary
@@ -71,7 +178,14 @@ fn booster_form(bytes: &[u8]) -> Option<Form> {
     if bytes.first() == Some(&0x80) && bytes.get(1).is_some_and(|protocol| *protocol <= 5) {
         return None;
     }
-    Form::sniff(bytes)
+    // JSON of others is told by its kind.
+    Form::sniff(bytes).filter(|form| *form != Form::Json || kinds::tell(bytes).is_none())
+}
+
+/// Whether the bytes are a model file by what they begin with: a pickle from protocol 2 on, a skops file, or what a booster
+/// saves. What only might be one (a pickle of the first protocols begins as any text does) is not.
+pub fn looks_like_model(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x80, 2..=5, ..]) || booster_form(bytes).is_some() || lightgbm::looks_like(bytes)
 }
 
 fn sha256(bytes: &[u8]) -> String {
@@ -107,7 +221,7 @@ fn width(contribs: &[Output]) -> usize {
     contribs.iter().position(|output| output.name == "bias").unwrap_or(0)
 }
 
-fn finish(mut loader: Loader<'_>, loaded: crate::loaded::Loaded, bytes: &[u8]) -> Result<Model, Error> {
+fn finish(mut loader: Loader<'_>, loaded: crate::loaded::Loaded, sha256: String) -> Result<Model, Error> {
     if let Out::Table(table) = &loaded.out {
         loader.let_through(table);
     }
@@ -158,7 +272,8 @@ fn finish(mut loader: Loader<'_>, loaded: crate::loaded::Loaded, bytes: &[u8]) -
         max_depth: trees.iter().map(|trees| trees.max_depth).max().unwrap_or(0),
         kernel: if kernels.is_empty() { "none".to_string() } else { kernels.join(", ") },
         bytes: sum(|trees| trees.bytes).saturating_add(loader.bytes()),
-        sha256: sha256(bytes),
+        notes: loader.notes(),
+        sha256,
         root: loaded.report,
     };
     Ok(Model { step: loaded.step, labels, signature, description, rule })

@@ -2,6 +2,7 @@
 
 use super::{Machine, Result};
 use crate::meter::ALLOCATION;
+use crate::opaque::makes_types;
 use crate::{Builtin, ErrorKind, Id, Object, Role, State, Value};
 
 /// How a class or function is called.
@@ -86,7 +87,7 @@ impl Machine<'_> {
             Value::Global(class) => *class,
             Value::Object(object) => match self.wrapped(object) {
                 Some(class) => class,
-                None if self.scanning() => object.class,
+                None if self.scanning() || self.makes_types(object.class) => object.class,
                 None => return Err(self.expected("a class or function", callee)),
             },
             _ => return Err(self.expected("a class or function", callee)),
@@ -94,7 +95,7 @@ impl Machine<'_> {
         match self.names.role(class) {
             None if self.scanning() => self.object(class, args, kwargs),
             None | Some(Role::Inert) => Err(ErrorKind::NotCallable(self.names.show(class))),
-            Some(Role::Class { .. }) => self.object(class, args, kwargs),
+            Some(Role::Class { .. } | Role::Opaque) => self.object(class, args, kwargs),
             Some(Role::Function { .. }) if how == CalledAs::Function && kwargs.is_none() => {
                 self.object(class, args, None)
             }
@@ -103,7 +104,9 @@ impl Machine<'_> {
             {
                 self.object(class, args, None)
             }
-            Some(Role::Builtin(Builtin::Partial)) if how == CalledAs::Function && kwargs.is_none() => {
+            Some(Role::Builtin(Builtin::Partial | Builtin::DillImport))
+                if how == CalledAs::Function && kwargs.is_none() =>
+            {
                 self.object(class, args, None)
             }
             Some(Role::Builtin(builtin)) if how == CalledAs::Function && kwargs.is_none() => {
@@ -127,7 +130,16 @@ impl Machine<'_> {
         let function = object.args.first().filter(|_| self.is_partial(object.class))?;
         let Value::Global(function) = self.value(*function) else { return None };
         let role = self.names.role(*function);
-        matches!(role, Some(Role::Class { .. } | Role::Function { .. })).then_some(*function)
+        matches!(role, Some(Role::Class { .. } | Role::Function { .. } | Role::Opaque)).then_some(*function)
+    }
+
+    /// Whether a call of this gave a type, which may be called in turn.
+    fn makes_types(&self, class: u32) -> bool {
+        self.is_opaque(class) && self.names.get(class).is_some_and(|class| makes_types(&class.module, &class.name))
+    }
+
+    fn is_opaque(&self, class: u32) -> bool {
+        self.names.role(class) == Some(Role::Opaque)
     }
 
     pub(super) fn is_partial(&self, class: u32) -> bool {
@@ -154,6 +166,9 @@ impl Machine<'_> {
             Builtin::Scalar => self.scalar(args),
             Builtin::FromBuffer => self.buffer(args),
             Builtin::Reconstructor => self.reconstructor(args),
+            Builtin::DillArray => self.dill_array(args),
+            Builtin::DillAttribute => self.dill_attribute(args),
+            Builtin::DillType => self.dill_type(args),
             Builtin::NewObj => {
                 let Some((class, args)) = args.split_first() else { return Ok(None) };
                 self.call(*class, args.into(), None, CalledAs::Class).map(Some)
@@ -176,6 +191,9 @@ impl Machine<'_> {
                 self.copy_pairs(*state, made)?;
                 Ok(Some(made))
             }
+            (Some(_), _) if matches!(self.value(*class), Value::Global(class) if self.is_opaque(*class)) => {
+                self.call(*class, Box::new([*state]), None, CalledAs::Class).map(Some)
+            }
             _ => Ok(None),
         }
     }
@@ -196,6 +214,7 @@ impl Machine<'_> {
                 let built = self.dtype_state(target, state);
                 self.unless_scanning(built)
             }
+            Value::Global(global) if self.is_opaque(*global) => Ok(()),
             _ => self.unless_scanning(Err(self.expected("an object", target))),
         }
     }
@@ -211,13 +230,13 @@ impl Machine<'_> {
             Some(Role::Builtin(Builtin::ArrayFile)) if !self.scanning() => return Err(self.array_file(state)),
             Some(Role::Class { state, .. } | Role::Function { state }) => Some(state),
             Some(Role::Builtin(Builtin::Partial)) => Some(State::TUPLE),
+            Some(Role::Opaque) | None => None,
             Some(_) => Some(State::NONE),
-            None => None,
         };
         if !self.scanning() && shapes.is_some_and(|shapes| !self.state_fits(shapes, state)) {
             return Err(ErrorKind::State { class: self.names.show(class), found: self.describe(state) });
         }
-        if had && !self.scanning() {
+        if had && shapes.is_some() && !self.scanning() {
             return Err(ErrorKind::StateTwice(self.names.show(class)));
         }
         if let Value::Object(object) = self.value_mut(target)? {

@@ -140,8 +140,8 @@ impl Machine<'_> {
         match self.value(id) {
             Value::Object(object) => match self.names.role(object.class) {
                 Some(Role::Class { items, .. }) => items,
+                Some(Role::Opaque) | None => true,
                 Some(_) => false,
-                None => true,
             },
             _ => false,
         }

@@ -2,6 +2,7 @@
 
 mod build;
 mod containers;
+mod dill;
 mod names;
 mod numpy;
 mod python;

@@ -56,7 +56,7 @@ impl Machine<'_> {
             self.count(module, name);
             return Ok(index);
         }
-        let role = self.allow.role(module, name);
+        let role = self.allow.of_file(module, name);
         if role.is_none() && !self.scanning() {
             return Err(ErrorKind::Global { module: module.to_owned(), name: name.to_owned() });
         }

@@ -13,6 +13,7 @@ fn the_containers_are_what_they_were() {
             Role::Class { .. } => "class",
             Role::Function { .. } => "function",
             Role::Builtin(_) => "built in",
+            Role::Opaque => "opaque",
         };
         format!("{module} {name}: {role}\n")
     };

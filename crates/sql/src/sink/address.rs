@@ -88,7 +88,7 @@ pub(super) fn file(option: &str, path: &str, base: &Path) -> Result<PathBuf, Sta
     }
 }
 
-/// What the driver says of a URL it cannot read: only the reason, which quotes one option at most.
+/// What the driver says of a URL that it cannot parse: only the reason, which quotes at most one option.
 pub(super) fn reason_of(error: sqlx::Error) -> String {
     match error {
         sqlx::Error::Configuration(error) => error.to_string(),

@@ -142,7 +142,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Ends a connection.
 pub(super) async fn close(closing: impl Future<Output = Result<(), sqlx::Error>>) {
-    // What was committed is safe, and nothing else is of worth.
+    // What was committed is safe, and nothing else matters.
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, closing).await;
 }
 
@@ -188,6 +188,6 @@ pub(super) trait Database: Send + Sync {
     /// Inserts rows, all or none of them.
     async fn insert(&mut self, insert: &Insert, columns: &[Data], rows: &[u32]) -> Result<(), Failure>;
 
-    /// Says goodbye; a server that does not answer is left.
+    /// Ends the session in good order; a server that does not answer is not waited for.
     async fn close(self: Box<Self>);
 }

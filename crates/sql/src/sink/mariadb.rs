@@ -178,7 +178,7 @@ impl Dialect for Sql {
             ColumnKind::Int | ColumnKind::Year => "BIGINT",
             ColumnKind::UInt => "BIGINT UNSIGNED",
             ColumnKind::Float { .. } => "DOUBLE",
-            // The most that it has: 65 digits, 38 of them after the point.
+            // The largest type that it has: 65 digits, 38 of them after the point.
             ColumnKind::Decimal { precision, scale } => {
                 let scale = scale.unwrap_or(10).clamp(0, 38);
                 return format!("DECIMAL({},{scale})", (*precision).clamp(1, 65));
@@ -230,8 +230,9 @@ impl MariaDb {
             .disable_statement_logging();
         let client = Client::connect(&options, failure).await?;
         let mut database = MariaDb { client, packet: 0, mysql: false };
-        // Strict: a value that does not fit is an error, and where it is a note (digits after the point, spaces at an
-        // end, a time of day cut), that is counted. A zero stays a zero where the server numbers rows by itself.
+        // Strict mode: a value that does not fit is an error, and where it is only a note (digits after the point,
+        // trailing spaces, a time of day cut off), the notes are counted. A zero stays a zero where the server numbers
+        // rows by itself.
         database
             .command(&format!(
                 "SET SESSION sql_mode = 'STRICT_ALL_TABLES,STRICT_TRANS_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,\

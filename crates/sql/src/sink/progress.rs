@@ -252,16 +252,16 @@ impl Statements {
             let Made { recipe, kept } = serde_json::from_str(recipe).map_err(|_| foreign(PLANS))?;
             let partition = partition(topic, *index)?;
             let range = Range { partition: partition.clone(), from: *from, to: *to };
-            let piece = PlanPart { id: id.clone(), time: *time, recipe, range, kept };
-            out.entry(partition).or_default().push(piece);
+            let part = PlanPart { id: id.clone(), time: *time, recipe, range, kept };
+            out.entry(partition).or_default().push(part);
         }
         Ok(out)
     }
 
-    /// Drops the pieces of a partition that end above an offset.
-    pub(super) async fn above(&self, db: &mut dyn Database, owner: &Owner, piece: &PlanPart) -> Result<(), Failure> {
-        let mut values = owner.key(&piece.range.partition);
-        values.push(piece.range.from.into());
+    /// Drops the parts of a partition's plans that end above an offset.
+    pub(super) async fn above(&self, db: &mut dyn Database, owner: &Owner, part: &PlanPart) -> Result<(), Failure> {
+        let mut values = owner.key(&part.range.partition);
+        values.push(part.range.from.into());
         db.execute(&self.above, &values).await.map(drop)
     }
 
@@ -289,27 +289,27 @@ impl Statements {
         Ok(moved)
     }
 
-    /// Stores pieces of a plan.
-    pub(super) async fn keep(&self, db: &mut dyn Database, owner: &Owner, pieces: &[PlanPart]) -> Result<(), Failure> {
+    /// Stores parts of a plan.
+    pub(super) async fn keep(&self, db: &mut dyn Database, owner: &Owner, parts: &[PlanPart]) -> Result<(), Failure> {
         // Far below every database's limit of values in a statement.
         let most = if self.dialect.many_rows() { 64 } else { 1 };
-        for pieces in pieces.chunks(most) {
-            let mut values = Vec::with_capacity(pieces.len().saturating_mul(PLAN_COLUMNS.len()));
-            for piece in pieces {
-                let made = Made { recipe: piece.recipe.clone(), kept: piece.kept };
+        for parts in parts.chunks(most) {
+            let mut values = Vec::with_capacity(parts.len().saturating_mul(PLAN_COLUMNS.len()));
+            for part in parts {
+                let made = Made { recipe: part.recipe.clone(), kept: part.kept };
                 let recipe = serde_json::to_string(&made)
                     .map_err(|_| Failure::settings("the plan's recipe cannot be written as JSON"))?;
-                values.extend(owner.key(&piece.range.partition));
-                values.extend([piece.range.from.into(), piece.range.to.into()]);
-                values.extend([piece.id.as_str().into(), piece.time.into(), Value::Text(recipe)]);
+                values.extend(owner.key(&part.range.partition));
+                values.extend([part.range.from.into(), part.range.to.into()]);
+                values.extend([part.id.as_str().into(), part.time.into(), Value::Text(recipe)]);
             }
-            let rows = self.dialect.values(PLAN_COLUMNS.len(), pieces.len());
+            let rows = self.dialect.values(PLAN_COLUMNS.len(), parts.len());
             db.execute(&format!("{} {rows}", self.keep), &values).await?;
         }
         Ok(())
     }
 
-    /// Drops the pieces of a partition that end at or below a position.
+    /// Drops the parts of a partition's plans that end at or below a position.
     pub(super) async fn trim(&self, db: &mut dyn Database, owner: &Owner, floor: &Position) -> Result<(), Failure> {
         let mut values = owner.key(&floor.partition);
         values.extend([floor.next.into(), floor.next.into()]);
@@ -396,10 +396,12 @@ pub(super) fn rejects(owner: &Owner, write: &Write, refused: &[RefusedRow], zone
     // Line ends within texts are escaped.
     let rows: StringArray = rows.lines().map(Some).collect();
     let origin = write.provenance.as_ref();
-    let index = |r: &RefusedRow| origin.map(|o| o.partitions.value(r.row));
+    let lane = |r: &RefusedRow| origin.map(|o| o.partitions.value(r.row));
+    let index = |r: &RefusedRow| lane(r).map(|lane| write.topics.index(lane));
     let topic = |r: &RefusedRow| {
-        let index = index(r)?;
-        write.ranges.iter().map(|range| &range.partition).find(|p| p.index == index).map(|p| p.topic.to_string())
+        let lane = Some(lane(r)?);
+        let mut partitions = write.ranges.iter().map(|range| &range.partition);
+        partitions.find(|partition| write.topics.lane(partition) == lane).map(|found| found.topic.to_string())
     };
     let same = |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![text; refused.len()])) };
     let times = TimestampMicrosecondArray::from(vec![write.plan.time; refused.len()]).with_timezone("UTC");

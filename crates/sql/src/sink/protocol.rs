@@ -48,7 +48,7 @@ pub(super) struct SqlSink {
     ready: Option<Ready>,
     /// Rows in one statement at most: fewer after one took too long.
     most: AtomicUsize,
-    /// The ends of the pieces stored here, by partition: nothing is trimmed where nothing is.
+    /// The ends of the plans' parts that are stored here, by partition: nothing is trimmed where there are none.
     kept: HashMap<Partition, Vec<i64>>,
 }
 
@@ -280,10 +280,10 @@ impl SqlSink {
             self.reject(db, ready, write, &refused).await.map_err(failed)?;
         }
         if let Some(keep) = write.retention.as_ref().filter(|_| self.plan.exactly_once) {
-            for piece in &keep.parts {
-                let stored = self.kept.get(&piece.range.partition).into_iter().flatten();
-                if stored.into_iter().any(|end| *end > piece.range.from) {
-                    self.statements.above(db, owner, piece).await.map_err(failed)?;
+            for part in &keep.parts {
+                let stored = self.kept.get(&part.range.partition).into_iter().flatten();
+                if stored.into_iter().any(|end| *end > part.range.from) {
+                    self.statements.above(db, owner, part).await.map_err(failed)?;
                 }
             }
             self.statements.keep(db, owner, &keep.parts).await.map_err(failed)?;
@@ -460,10 +460,10 @@ impl Sink for SqlSink {
         let written = self.transact(db.as_mut(), &ready, write).await?;
         self.commit(db.as_mut()).await?;
         if let Some(keep) = &write.retention {
-            for piece in &keep.parts {
-                let ends = self.kept.entry(piece.range.partition.clone()).or_default();
-                ends.retain(|end| *end <= piece.range.from);
-                ends.push(piece.range.to);
+            for part in &keep.parts {
+                let ends = self.kept.entry(part.range.partition.clone()).or_default();
+                ends.retain(|end| *end <= part.range.from);
+                ends.push(part.range.to);
             }
             for floor in &keep.floor {
                 if let Some(ends) = self.kept.get_mut(&floor.partition) {
@@ -487,7 +487,8 @@ impl Sink for SqlSink {
         let own = &self.plan.owner;
         let mut traces: Vec<Trace> = Vec::new();
         for (owner, log) in owners {
-            // Pipelines share a database; what wrote under this name to a table that is empty were not anyone's rows here.
+            // Pipelines share a database: whatever wrote under this name, the rows are not in this table, since it is
+            // empty.
             let other = owner.pipeline != own.pipeline;
             if (other && (owner.sink != own.sink || !self.has_rows(db.as_mut()).await?)) || owner == *own {
                 continue;

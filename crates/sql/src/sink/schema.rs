@@ -87,7 +87,7 @@ pub(super) struct Column {
     /// Whether a text that is a number becomes another value: the one of that number in MariaDB's `enum` and `set`, a
     /// number in SQLite's columns of types that it does not know.
     pub(super) by_number: bool,
-    /// Whether a value of its own would take the place of NULL.
+    /// Whether the column would replace NULL with a value of its own.
     pub(super) fills_null: bool,
 }
 
@@ -100,7 +100,7 @@ pub(super) struct Table {
     pub(super) unique: Vec<Vec<String>>,
     /// Why it cannot take part in transactions, e.g. its engine.
     pub(super) no_transactions: Option<String>,
-    /// Whether it is a view, of which that cannot be known.
+    /// Whether it is a view: whether that has transactions cannot be known.
     pub(super) is_view: bool,
     /// What may not be done with it: `INSERT`, `UPDATE`.
     pub(super) denied: Vec<&'static str>,

@@ -172,7 +172,7 @@ fn sendable(
 fn chunks<'r>(rows: &'r [u32], columns: &[Data], max_rows: usize, max_bytes: usize) -> Vec<&'r [u32]> {
     let is_long = |column: &&Data| matches!(column, Data::Text(_) | Data::Binary(_));
     let long: Vec<&Data> = columns.iter().filter(is_long).collect();
-    // Whatever it is, a value that is not long takes about this much.
+    // A value that is not long takes about this much, whatever its type.
     let fixed = columns.len().saturating_sub(long.len()).saturating_mul(12);
     let mut out = Vec::new();
     let (mut rest, mut count, mut bytes) = (rows, 0_usize, 0_usize);

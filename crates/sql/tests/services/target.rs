@@ -189,5 +189,12 @@ pub fn write(index: i32, from: i64, to: i64, rows: RecordBatch) -> Write {
         partitions: Int32Array::from(vec![index; count]),
         offsets: (from..).take(count).map(Some).collect::<Int64Array>(),
     };
-    Write { plan: Arc::new(plan), ranges, rows, provenance: Some(provenance), retention: None }
+    Write {
+        plan: Arc::new(plan),
+        ranges,
+        rows,
+        provenance: Some(provenance),
+        topics: foretell_flow::Topics::default(),
+        retention: None,
+    }
 }

@@ -8,12 +8,12 @@ use super::*;
 
 struct Target {
     case: Case,
-    make: fn() -> Place,
-    place: Place,
+    make: fn() -> TestFolder,
+    place: TestFolder,
 }
 
 impl Target {
-    fn new(case: Case, make: fn() -> Place) -> Target {
+    fn new(case: Case, make: fn() -> TestFolder) -> Target {
         Target { case, make, place: make() }
     }
 
@@ -71,7 +71,7 @@ impl sinks::Subject for Target {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_suite_of_sinks() {
     for case in CASES {
-        sinks::run(&mut Target::new(case, Place::local)).await;
+        sinks::run(&mut Target::new(case, TestFolder::local)).await;
     }
 }
 
@@ -81,7 +81,7 @@ mod services {
     #[tokio::test(flavor = "multi_thread")]
     async fn the_suite_of_sinks_on_hdfs() {
         for case in [Case::CsvFiles, Case::ParquetFiles, Case::CsvAppend] {
-            let mut target = Target::new(case, Place::hdfs);
+            let mut target = Target::new(case, TestFolder::hdfs);
             sinks::run(&mut target).await;
             target.place.storage.delete(&target.place.root).await.unwrap();
         }

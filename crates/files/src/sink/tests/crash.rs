@@ -19,7 +19,7 @@ async fn life_of(case: Case, sink: &mut Box<dyn Sink>) -> Result<(), StageError>
 
 /// A first life that ends at the n-th change, a second one that goes on with other batches. False where the first life
 /// came to its end.
-async fn two_lives(case: Case, place: Place, changes: u64, death: Death) -> bool {
+async fn two_lives(case: Case, place: TestFolder, changes: u64, death: Death) -> bool {
     let mortal = Mortal::new(place.storage.clone(), changes, death);
     let mut sink = open_with(case, mortal, &place.root, "0").await.unwrap();
     let died = life_of(case, &mut sink).await.is_err();
@@ -59,7 +59,7 @@ async fn two_lives(case: Case, place: Place, changes: u64, death: Death) -> bool
 }
 
 /// Dies at every change there is.
-pub(super) async fn all_deaths(case: Case, place: fn() -> Place, at_once: usize) {
+pub(super) async fn all_deaths(case: Case, place: fn() -> TestFolder, at_once: usize) {
     for death in [Death::Before, Death::Halfway, Death::After] {
         let (mut next, mut running, mut ended) = (1, JoinSet::new(), false);
         while !ended || !running.is_empty() {
@@ -79,11 +79,11 @@ pub(super) async fn all_deaths(case: Case, place: fn() -> Place, at_once: usize)
 #[tokio::test]
 async fn a_death_at_any_point_loses_and_doubles_nothing() {
     for case in CASES {
-        all_deaths(case, Place::local, 4).await;
+        all_deaths(case, TestFolder::local, 4).await;
     }
 }
 
-pub(super) async fn a_zombie_is_fenced_by_the_next_claim(place: Place) {
+pub(super) async fn a_zombie_is_fenced_by_the_next_claim(place: TestFolder) {
     let case = Case::CsvFiles;
     let mut zombie = open(case, &place, "0").await;
     zombie.claim(&claims(&[0, 1])).await.unwrap();
@@ -101,7 +101,7 @@ pub(super) async fn a_zombie_is_fenced_by_the_next_claim(place: Place) {
     assert_eq!(landed(case, &place).await, once(&[range(0, 0, 9), range(1, 0, 7)]));
 }
 
-pub(super) async fn many_writers_that_fight_for_one_partition_double_nothing(place: Place) {
+pub(super) async fn many_writers_that_fight_for_one_partition_double_nothing(place: TestFolder) {
     async fn fight(case: Case, storage: Arc<dyn Storage>, root: String, worker: u64, end: i64) {
         let mut sink = open_with(case, storage, &root, &worker.to_string()).await.unwrap();
         let mut lost = 0;
@@ -134,7 +134,7 @@ pub(super) async fn many_writers_that_fight_for_one_partition_double_nothing(pla
     assert_eq!(landed(Case::CsvFiles, &place).await, once(&[range(0, 0, end)]));
 }
 
-pub(super) async fn workers_with_their_own_partitions_write_side_by_side(place: Place) {
+pub(super) async fn workers_with_their_own_partitions_write_side_by_side(place: TestFolder) {
     let end = 30;
     let mut workers = JoinSet::new();
     for index in 0..3 {
@@ -156,7 +156,7 @@ pub(super) async fn workers_with_their_own_partitions_write_side_by_side(place: 
 
 #[tokio::test]
 async fn a_second_local_writer_of_an_appended_file_is_refused() {
-    let place = Place::local();
+    let place = TestFolder::local();
     let mut first = open(Case::CsvAppend, &place, "0").await;
     first.claim(&claims(&[0])).await.unwrap();
     first.write(&batch(&[range(0, 0, 2)])).await.unwrap();
@@ -171,7 +171,7 @@ async fn a_second_local_writer_of_an_appended_file_is_refused() {
     assert_eq!(landed(Case::CsvAppend, &place).await, once(&[range(0, 0, 4)]));
 }
 
-pub(super) async fn a_file_that_someone_else_changed_stops_loudly_until_it_is_accepted(place: Place) {
+pub(super) async fn a_file_that_someone_else_changed_stops_loudly_until_it_is_accepted(place: TestFolder) {
     let case = Case::CsvAppend;
     let path = format!("{}/utime", place.root);
     let mut sink = open(case, &place, "0").await;
@@ -199,7 +199,7 @@ pub(super) async fn a_file_that_someone_else_changed_stops_loudly_until_it_is_ac
     assert_eq!((error.fault, error.message.contains("is gone")), (Fault::State, true), "{error}");
 }
 
-pub(super) async fn a_long_sidecar_is_followed_by_a_new_one(place: Place) {
+pub(super) async fn a_long_sidecar_is_followed_by_a_new_one(place: TestFolder) {
     let case = Case::JsonlAppend;
     let mut sink = open(case, &place, "0").await;
     sink.claim(&claims(&[0])).await.unwrap();
@@ -233,7 +233,7 @@ mod services {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_death_at_any_point_loses_and_doubles_nothing_on_hdfs() {
         for case in [Case::CsvFiles, Case::CsvAppend] {
-            all_deaths(case, Place::hdfs, 12).await;
+            all_deaths(case, TestFolder::hdfs, 12).await;
         }
     }
 }

@@ -4,7 +4,7 @@ use foretell_flow::Fault;
 
 use super::*;
 
-pub(super) async fn opening_leaves_no_trace_and_rows_one_file_a_batch(place: Place) {
+pub(super) async fn opening_leaves_no_trace_and_rows_one_file_a_batch(place: TestFolder) {
     for case in CASES {
         let here = place.within(&format!("{case:?}"));
         let root = here.root.clone();
@@ -19,7 +19,7 @@ pub(super) async fn opening_leaves_no_trace_and_rows_one_file_a_batch(place: Pla
     }
 }
 
-pub(super) async fn a_batch_in_slices_is_one_file_and_nothing_of_it_lasts_without_its_write(place: Place) {
+pub(super) async fn a_batch_in_slices_is_one_file_and_nothing_of_it_lasts_without_its_write(place: TestFolder) {
     for case in [Case::CsvFiles, Case::JsonlFiles] {
         let here = place.within(&format!("{case:?}"));
         let mut sink = open(case, &here, "0").await;
@@ -44,7 +44,7 @@ pub(super) async fn a_batch_in_slices_is_one_file_and_nothing_of_it_lasts_withou
     }
 }
 
-pub(super) async fn other_columns_stop_loudly(place: Place) {
+pub(super) async fn other_columns_stop_loudly(place: TestFolder) {
     for case in CASES {
         let here = place.within(&format!("{case:?}"));
         let mut sink = open(case, &here, "0").await;
@@ -60,7 +60,7 @@ pub(super) async fn other_columns_stop_loudly(place: Place) {
     }
 }
 
-pub(super) async fn the_bytes_are_those_expected(place: Place) {
+pub(super) async fn the_bytes_are_those_expected(place: TestFolder) {
     let mut sink = open(Case::CsvFiles, &place, "0").await;
     sink.claim(&claims(&[0])).await.unwrap();
     sink.write(&batch(&[range(0, 2, 4)])).await.unwrap_err();
@@ -83,7 +83,7 @@ pub(super) async fn the_bytes_are_those_expected(place: Place) {
 
 #[tokio::test]
 async fn a_long_log_is_trimmed_and_a_sleeper_finds_its_number_gone() {
-    let place = Place::local();
+    let place = TestFolder::local();
     let mut sleeper = open(Case::CsvFiles, &place, "1").await;
     sleeper.claim(&claims(&[1])).await.unwrap();
     sleeper.write(&batch(&[range(1, 0, 2)])).await.unwrap();
@@ -106,7 +106,7 @@ async fn a_long_log_is_trimmed_and_a_sleeper_finds_its_number_gone() {
     assert_eq!(landed(Case::CsvFiles, &place).await, once(&[range(0, 0, 300), range(1, 0, 2)]));
 }
 
-pub(super) async fn an_appended_file_with_a_header_has_one(place: Place) {
+pub(super) async fn an_appended_file_with_a_header_has_one(place: TestFolder) {
     let settings: Settings =
         settings_of(json!({ "path": "x", "format": "csv", "mode": "append", "header": true, "delimiter": ";" }))
             .unwrap();
@@ -126,7 +126,7 @@ pub(super) async fn an_appended_file_with_a_header_has_one(place: Place) {
 #[tokio::test]
 async fn compressed_files_unpack_to_the_same_rows() {
     use std::io::Read;
-    let place = Place::local();
+    let place = TestFolder::local();
     for (compression, extension) in [("gzip", "csv.gz"), ("zstd", "csv.zst")] {
         let settings: Settings =
             settings_of(json!({ "path": "x", "format": "csv", "compression": compression })).unwrap();
@@ -156,7 +156,7 @@ async fn dead_letters_are_rows_like_others() {
     let bad = [BadRecord { row: 0, stage: "decode csv".into(), reason: "field 2: not an int64".into() }];
     let (rows, _) = dead_letters(&records.finish(), &bad);
 
-    let place = Place::local();
+    let place = TestFolder::local();
     let mut dead = context("0");
     dead.schema = rows.schema();
     dead.input = SinkInput::DeadLetters;

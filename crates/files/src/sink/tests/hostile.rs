@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::*;
 
 /// What is stored of an appended file and of a folder of files, after two batches each.
-async fn stored() -> (Place, Vec<u8>, Vec<u8>) {
-    let place = Place::local();
+async fn stored() -> (TestFolder, Vec<u8>, Vec<u8>) {
+    let place = TestFolder::local();
     for case in [Case::CsvAppend, Case::CsvFiles] {
         let mut sink = open(case, &place, "0").await;
         sink.claim(&claims(&[0])).await.unwrap();
@@ -19,17 +19,17 @@ async fn stored() -> (Place, Vec<u8>, Vec<u8>) {
     (place, sidecar, record)
 }
 
-fn sidecar(place: &Place) -> String {
+fn sidecar(place: &TestFolder) -> String {
     format!("{}/_foretell/append/utime/{:020}.wal", place.root, 0)
 }
 
-fn record(place: &Place) -> String {
+fn record(place: &TestFolder) -> String {
     let log = format!("{}/out/_foretell/{}/{}/log", place.root, escape("mri / Köln"), escape("../out"));
     format!("{log}/{:012}/{:020}.json", 0, 2)
 }
 
 /// Claims and writes on what is stored now; `None` where it is refused.
-async fn goes_on(case: Case, place: &Place) -> Option<i64> {
+async fn goes_on(case: Case, place: &TestFolder) -> Option<i64> {
     let path = format!("{}/{}", place.root, case.name());
     let mut sink = case.settings().open_in(&context("0"), place.storage.clone(), path).await.ok()?.boxed();
     let held = sink.claim(&claims(&[0])).await.ok()?;
@@ -68,7 +68,7 @@ proptest! {
     fn any_bytes_are_refused_or_mean_nothing(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let place = Place::local();
+            let place = TestFolder::local();
             std::fs::create_dir_all(format!("{}/_foretell/append/utime", place.root)).unwrap();
             std::fs::write(sidecar(&place), &bytes).unwrap();
             assert_eq!(goes_on(Case::CsvAppend, &place).await.unwrap_or_default(), 0);

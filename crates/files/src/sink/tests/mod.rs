@@ -1,25 +1,25 @@
 //! Every format and mode, on a temporary folder and (in modules called `services`) on a real HDFS.
 
-/// Makes two tests of each function that takes a [`Place`]: one on this machine, one on HDFS.
+/// Makes two tests of each function that takes a [`TestFolder`]: one on this machine, one on HDFS.
 macro_rules! on_each_storage {
     ($($name:ident),+ $(,)?) => {
         mod on_this_machine {
-            use super::Place;
+            use super::TestFolder;
             $(
                 #[tokio::test(flavor = "multi_thread")]
                 async fn $name() {
-                    super::$name(Place::local()).await;
+                    super::$name(TestFolder::local()).await;
                 }
             )+
         }
 
         mod on_hdfs {
             mod services {
-                use super::super::Place;
+                use super::super::TestFolder;
                 $(
                     #[tokio::test(flavor = "multi_thread")]
                     async fn $name() {
-                        let place = Place::hdfs();
+                        let place = TestFolder::hdfs();
                         let (storage, root) = (place.storage.clone(), place.root.clone());
                         super::super::$name(place).await;
                         storage.delete(&root).await.unwrap();
@@ -93,22 +93,22 @@ pub(super) fn read_parquet(bytes: impl Into<Bytes>) -> RecordBatch {
 }
 
 /// Where a test writes: its own folder.
-pub(super) struct Place {
+pub(super) struct TestFolder {
     pub(super) storage: Arc<dyn Storage>,
     pub(super) root: String,
     _temporary: Option<tempfile::TempDir>,
 }
 
-impl Place {
+impl TestFolder {
     pub(super) fn local() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (storage, root) = foretell_storage::open(folder.path().to_str().unwrap(), Path::new("/")).unwrap();
-        Place { storage, root, _temporary: Some(folder) }
+        TestFolder { storage, root, _temporary: Some(folder) }
     }
 
     /// A folder in it.
-    pub(super) fn within(&self, name: &str) -> Place {
-        Place { storage: self.storage.clone(), root: format!("{}/{name}", self.root), _temporary: None }
+    pub(super) fn within(&self, name: &str) -> TestFolder {
+        TestFolder { storage: self.storage.clone(), root: format!("{}/{name}", self.root), _temporary: None }
     }
 
     /// A new folder on the real service. A missing service fails the test.
@@ -119,7 +119,7 @@ impl Place {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let url = format!("{}/test-{}-{count}", url.trim_end_matches('/'), uuid::Uuid::new_v4().simple());
         let (storage, root) = foretell_storage::open(&url, Path::new("/")).unwrap();
-        Place { storage, root, _temporary: None }
+        TestFolder { storage, root, _temporary: None }
     }
 }
 
@@ -184,7 +184,7 @@ pub(super) async fn open_with(
     Ok(case.settings().open_in(&context(worker), storage, path).await?.boxed())
 }
 
-pub(super) async fn open(case: Case, place: &Place, worker: &str) -> Box<dyn Sink> {
+pub(super) async fn open(case: Case, place: &TestFolder, worker: &str) -> Box<dyn Sink> {
     open_with(case, place.storage.clone(), &place.root, worker).await.unwrap()
 }
 
@@ -215,7 +215,14 @@ pub(super) fn rows(ranges: &[Range]) -> RecordBatch {
 
 pub(super) fn batch(ranges: &[Range]) -> Write {
     let plan = Plan { id: uuid::Uuid::new_v4().to_string(), time: 1, recipe: Arc::default(), ranges: ranges.to_vec() };
-    Write { plan: Arc::new(plan), ranges: ranges.to_vec(), rows: rows(ranges), provenance: None, retention: None }
+    Write {
+        plan: Arc::new(plan),
+        ranges: ranges.to_vec(),
+        rows: rows(ranges),
+        provenance: None,
+        topics: foretell_flow::Topics::default(),
+        retention: None,
+    }
 }
 
 /// Writes a batch, a slice for each range where the sink takes slices.
@@ -235,7 +242,7 @@ pub(super) fn next_of(checkpoints: &[Checkpoint], index: i32) -> i64 {
 }
 
 /// The names in view, as a reader that passes over `_…` and `.…` sees them.
-pub(super) async fn in_view(case: Case, place: &Place) -> Vec<String> {
+pub(super) async fn in_view(case: Case, place: &TestFolder) -> Vec<String> {
     let folder = if case.append() { place.root.clone() } else { format!("{}/{}", place.root, case.name()) };
     let entries = place.storage.list(&folder).await.unwrap();
     let names = entries.into_iter().map(|entry| entry.name);
@@ -243,7 +250,7 @@ pub(super) async fn in_view(case: Case, place: &Place) -> Vec<String> {
 }
 
 /// The bytes of each file in view, by name.
-pub(super) async fn contents(case: Case, place: &Place) -> Vec<Bytes> {
+pub(super) async fn contents(case: Case, place: &TestFolder) -> Vec<Bytes> {
     let folder = if case.append() { place.root.clone() } else { format!("{}/{}", place.root, case.name()) };
     if place.storage.stat(&folder).await.unwrap().is_none() {
         return Vec::new();
@@ -256,7 +263,7 @@ pub(super) async fn contents(case: Case, place: &Place) -> Vec<Bytes> {
 }
 
 /// Every row in view, and how often.
-pub(super) async fn landed(case: Case, place: &Place) -> BTreeMap<(i32, i64), u32> {
+pub(super) async fn landed(case: Case, place: &TestFolder) -> BTreeMap<(i32, i64), u32> {
     let mut found = BTreeMap::new();
     for bytes in contents(case, place).await {
         let batch = decode(case, bytes, &rows(&[]).schema());

@@ -11,7 +11,7 @@ use foretell_connect::storage::Reading;
 
 #[tokio::test]
 async fn the_next_writer_of_an_appended_file_stops_the_one_before() {
-    let (place, case) = (Place::hdfs(), Case::CsvAppend);
+    let (place, case) = (TestFolder::hdfs(), Case::CsvAppend);
     let mut first = open(case, &place, "0").await;
     first.claim(&claims(&[0])).await.unwrap();
     first.write(&batch(&[range(0, 0, 2)])).await.unwrap();
@@ -29,7 +29,7 @@ async fn the_next_writer_of_an_appended_file_stops_the_one_before() {
 
 #[tokio::test]
 async fn positions_are_told_of_a_file_that_is_being_written() {
-    let (place, case) = (Place::hdfs(), Case::CsvAppend);
+    let (place, case) = (TestFolder::hdfs(), Case::CsvAppend);
     let mut sink = open(case, &place, "0").await;
     sink.claim(&claims(&[0])).await.unwrap();
     sink.write(&batch(&[range(0, 0, 2)])).await.unwrap();
@@ -65,7 +65,7 @@ async fn a_killed_client_is_followed_at_once() {
     }
 
     for case in [Case::CsvFiles, Case::CsvAppend] {
-        let place = Place::hdfs();
+        let place = TestFolder::hdfs();
         let mode = if case.append() { "append" } else { "files" };
         let mut victim = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "--nocapture", "sink::tests::services::a_killed_client_is_followed_at_once"])
@@ -103,7 +103,7 @@ async fn a_killed_client_is_followed_at_once() {
 #[tokio::test]
 async fn how_long_a_commit_takes() {
     for case in [Case::CsvFiles, Case::CsvAppend] {
-        for place in [Place::local(), Place::hdfs()] {
+        for place in [TestFolder::local(), TestFolder::hdfs()] {
             let mut sink = open(case, &place, "0").await;
             let started = Instant::now();
             sink.claim(&claims(&[0])).await.unwrap();

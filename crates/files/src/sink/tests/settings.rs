@@ -49,7 +49,7 @@ fn contradictions_are_refused_with_their_field() {
 
 #[tokio::test]
 async fn a_file_in_the_way_is_told_and_nothing_is_written() {
-    let place = Place::local();
+    let place = TestFolder::local();
     std::fs::write(format!("{}/taken", place.root), "x").unwrap();
     let open = async |value: serde_json::Value| {
         let settings = parse(value).unwrap();
@@ -70,7 +70,7 @@ async fn a_file_in_the_way_is_told_and_nothing_is_written() {
 
 #[tokio::test]
 async fn a_file_that_ends_in_mid_line_is_not_appended_to() {
-    let place = Place::local();
+    let place = TestFolder::local();
     std::fs::write(format!("{}/utime", place.root), "1,2\n3").unwrap();
     let mut sink = open(Case::CsvAppend, &place, "0").await;
     let error = sink.claim(&claims(&[0])).await.unwrap_err();
@@ -84,7 +84,7 @@ async fn a_file_that_ends_in_mid_line_is_not_appended_to() {
 
 #[tokio::test]
 async fn one_file_has_one_owner() {
-    let place = Place::local();
+    let place = TestFolder::local();
     let mut sink = open(Case::CsvAppend, &place, "0").await;
     sink.claim(&claims(&[0])).await.unwrap();
     sink.close().await.unwrap();

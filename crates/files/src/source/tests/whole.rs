@@ -15,7 +15,7 @@ async fn infer(fixture: &Fixture, given: Value) -> Result<Value, StageError> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_is_no_text_stops_by_its_name() {
+async fn a_file_that_is_not_text_stops_by_its_name() {
     let utf16: Vec<u8> = "\u{feff}id,name\n1,a\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(b"id,name\n1,a\n").unwrap();
@@ -292,5 +292,5 @@ async fn each_file_once_however_its_path_is_spelt() {
         std::fs::write(&record, text.replace("/in/a.txt", "/in/../in/a.txt")).unwrap();
     }
     let seen = read(&fixture, &*settings(json!({})), &lines(), 1).await.unwrap();
-    assert_eq!(seen.len(), 1, "read from its begin, and not as a second file");
+    assert_eq!(seen.len(), 1, "read from its beginning, and not as a second file");
 }

@@ -48,7 +48,7 @@ pub(crate) enum ColumnKind {
 }
 
 impl ColumnKind {
-    /// What a column of CSV is read as whose fields are like this: they may be read as anything.
+    /// What a CSV column with such fields is read as: text may be read as anything.
     pub(crate) fn of_text(self, guess: &Guess) -> Type {
         match (self, guess.fits()) {
             (ColumnKind::Text, _) => Type::Utf8,
@@ -60,7 +60,7 @@ impl ColumnKind {
         }
     }
 
-    /// What a column of JSON is read as: a value is what it is.
+    /// What a JSON column is read as: a value has its own type.
     pub(crate) fn of_json(self, guess: &JsonGuess) -> Type {
         match (self, guess.kind()) {
             (_, Some(_)) if guess.mixed() && self == ColumnKind::Text => Type::Utf8,

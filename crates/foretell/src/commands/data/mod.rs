@@ -13,18 +13,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use foretell_model::{LoadOptions, Model, Refusal};
+use foretell_model::{LoadOptions, Model, Refusal, paths};
 
 use input::{Chunk, Format, Input, ReadArgs};
 use layout::{Layout, Request};
 
 use crate::levels::{self, Unseen};
-use crate::terminal;
+use crate::{model_file, terminal};
 
 /// A model and the data that it is used on: the flags of every command that reads both.
 #[derive(Debug, Args)]
 pub(crate) struct DataArgs {
-    /// The model file
+    /// The model file; several that are one model stand with a plus between them: `scaler.pkl+model.pkl`
     pub(crate) model: PathBuf,
     /// The data: .csv or .tsv (with a header), .jsonl or .parquet; `-` is standard input
     pub(crate) data: PathBuf,
@@ -34,7 +34,7 @@ pub(crate) struct DataArgs {
     pub(crate) columns: Option<Vec<String>>,
     #[command(flatten)]
     pub(crate) read: ReadArgs,
-    /// Where the model is in a file that holds several things: `model`, `models[2].best`
+    /// Where the model is in a file that holds several things: `model`, `models[2].best`; a chain is `scaler+model`
     #[arg(long, value_name = "PATH")]
     pub(crate) at: Option<String>,
 }
@@ -52,21 +52,33 @@ pub(crate) fn load_to(args: &DataArgs, explain: bool) -> Result<Model> {
     if is_data(path) && !is_data(data) && data.extension().is_some() {
         bail!("`{}` is data by its name, and `{}` is not: the model comes first", path.display(), data.display());
     }
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    read_model(path, args.at.as_deref(), args.columns.clone(), explain)
+}
+
+/// Reads a model from a file, a folder or several files, and says what is to be known of it.
+pub(crate) fn read_model(path: &Path, at: Option<&str>, columns: Option<Vec<String>>, explain: bool) -> Result<Model> {
+    let read = model_file::read(&model_file::paths(path))?;
     let options = LoadOptions {
         explain,
-        at: args.at.clone(),
-        columns: args.columns.clone().unwrap_or_default(),
+        at: at.map(paths).unwrap_or_default(),
+        columns: columns.unwrap_or(read.columns),
         ..LoadOptions::default()
     };
-    Model::load(&bytes, &options).map_err(unnamed).with_context(|| path.display().to_string())
+    let loaded = foretell_package::load(&read.bytes, &options);
+    let model = loaded.map_err(unnamed).with_context(|| path.display().to_string())?;
+    for note in &model.describe().notes {
+        eprintln!("note: {}: {}", terminal::lines(&path.display().to_string()), terminal::lines(note));
+    }
+    Ok(model)
 }
 
 /// The error of a model file, and what a command can do about it.
-pub(crate) fn unnamed(error: foretell_model::Error) -> anyhow::Error {
-    match error {
-        foretell_model::Error::UnknownWidth { .. } => anyhow::anyhow!("{error}: name them with `--columns`"),
-        other => other.into(),
+pub(crate) fn unnamed(error: foretell_package::Error) -> anyhow::Error {
+    match &error {
+        foretell_package::Error::Model(foretell_model::Error::UnknownWidth { .. }) => {
+            anyhow::anyhow!("{error}: name them with `--columns`")
+        }
+        _ => error.into(),
     }
 }
 

@@ -112,7 +112,7 @@ pub(crate) fn settle(layout: &mut Layout, chunk: &Chunk, options: &ReadOptions, 
         if options.dialect.split(text, start, end, width, &mut spans, &mut unescaped) != Ok(width) {
             continue;
         }
-        // A CSV's text may be anything.
+        // CSV text may be read as any type.
         for (column, guess) in columns.iter_mut().filter(|(column, _)| column.kind != ColumnKind::Text) {
             let field = spans.get(column.index).map_or(&[][..], |span| span.bytes(text, &unescaped));
             if !column.missing.as_ref().unwrap_or(&options.missing).has(field) {

@@ -97,7 +97,9 @@ struct Job {
 impl Job {
     /// Reads the file and all that it names.
     async fn prepare(&self) -> Result<Pipeline> {
-        Pipeline::prepare(PipelineFile::load(&self.path, &self.set.set)?).await
+        let pipeline = Pipeline::prepare(PipelineFile::load(&self.path, &self.set.set)?).await?;
+        pipeline.models.values().for_each(|(_, model)| model.notes());
+        Ok(pipeline)
     }
 
     /// Runs the pipeline, again and again where a hangup gives it another file.

@@ -60,7 +60,7 @@ async fn one(number: libc::c_int) {
     }
 }
 
-/// Whether whoever started the program wants it to take no notice of a signal, as `nohup` does.
+/// Whether the program was started with this signal ignored, as by `nohup`.
 #[expect(unsafe_code, reason = "the system is asked through C")]
 fn is_ignored(number: libc::c_int) -> bool {
     let mut now = std::mem::MaybeUninit::<libc::sigaction>::zeroed();

@@ -107,6 +107,7 @@ fn write(ranges: &[Range], from: &[(i32, i64)]) -> Write {
             partitions: Int32Array::from_iter_values(from.iter().map(|(partition, _)| *partition)),
             offsets: Int64Array::from_iter_values(from.iter().map(|(_, offset)| *offset)),
         }),
+        topics: foretell_flow::Topics::default(),
         retention: None,
     }
 }

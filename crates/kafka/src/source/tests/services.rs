@@ -25,7 +25,7 @@ async fn member(topic: &str, pipeline: &str, worker: &str) -> Box<dyn Source> {
     open(json!({ "brokers": brokers(), "topic": topic }), pipeline, worker).await.unwrap()
 }
 
-fn feed(topic: &str, partition: i32, values: impl IntoIterator<Item = String>) {
+pub(super) fn feed(topic: &str, partition: i32, values: impl IntoIterator<Item = String>) {
     let values: Vec<String> = values.into_iter().collect();
     let records = values.iter().map(|value| (None, value.as_bytes()));
     Feed::new(&brokers()).unwrap().produce(topic, Some(partition), records).unwrap();

@@ -108,7 +108,7 @@ impl Machine<'_> {
 
     /// An instance of a listed class.
     pub(super) fn object_node(&mut self, class: u32, args: Box<[Id]>, state: Option<Id>) -> Result<Id> {
-        if !matches!(self.names.role(class), Some(Role::Class { .. })) && !self.is_partial(class) {
+        if !matches!(self.names.role(class), Some(Role::Class { .. } | Role::Opaque)) && !self.is_partial(class) {
             return Err(ErrorKind::NotCallable(self.names.show(class)));
         }
         let made = self.object(class, args, None)?;
@@ -136,7 +136,7 @@ impl Machine<'_> {
             Some(Role::Builtin(Builtin::Dict | Builtin::OrderedDict | Builtin::DefaultDict)) => {
                 self.make(Value::Dict(pairs))
             }
-            Some(Role::Class { items: true, .. }) => {
+            Some(Role::Class { items: true, .. } | Role::Opaque) => {
                 let made = self.object(class, Box::default(), None)?;
                 if let Value::Object(object) = self.value_mut(made)? {
                     object.pairs = pairs;
@@ -187,7 +187,7 @@ impl Machine<'_> {
                 self.make(Value::Set(items))
             }
             // Named tuples are called with their items.
-            Some(Role::Class { .. }) => self.object(class, items.into_boxed_slice(), None),
+            Some(Role::Class { .. } | Role::Opaque) => self.object(class, items.into_boxed_slice(), None),
             _ => Err(ErrorKind::NotCallable(self.names.show(class))),
         }
     }

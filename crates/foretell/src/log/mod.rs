@@ -38,8 +38,8 @@ fn filter(text: &str) -> Result<String, String> {
     EnvFilter::try_new(text).map(|_| text.to_string()).map_err(|error| error.to_string())
 }
 
-/// Whether the environment has nothing against colour: `NO_COLOR` (<https://no-color.org>), `CLICOLOR=0` and a terminal that
-/// has none.
+/// Whether the environment allows colour: `NO_COLOR` (<https://no-color.org>), `CLICOLOR=0` and a terminal that has
+/// none.
 fn colour() -> bool {
     wants_colour(|name| std::env::var_os(name))
 }
@@ -60,7 +60,7 @@ pub(crate) fn start(args: &LogArgs) {
         None => DEFAULT.to_string(),
     };
     let filter = EnvFilter::try_new(text).unwrap_or_else(|_| EnvFilter::new(DEFAULT));
-    // A reader of the log that went away (`2>&1 | head`) stops nothing: errors of writing it are not written there too.
+    // A reader of the log that has gone (`2>&1 | head`) stops nothing: errors of writing the log are dropped.
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     match args.log_format {

@@ -1,0 +1,226 @@
+//! Avro: each value is one record, in the registry's wire format, or bare where the pipeline file has the schema.
+
+mod columns;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, RecordBatch};
+use arrow::compute::interleave_record_batch;
+use arrow::datatypes::SchemaRef;
+use foretell_connect::human::HumanSize;
+use foretell_connect::key_type::KeyType;
+use foretell_connect::kind::{DecodeSettings, Kind, SettingsError, schema_of, settings_of};
+use foretell_connect::schemas::{Language, Schema, Schemas, framed};
+use foretell_flow::{Decode, Decoded, Records, Refused, StageError};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::column::Columns;
+use super::settings::{max_bytes, refuse_missing, set_timezone, unusable};
+use columns::Wanted;
+use reader::Reader;
+
+/// The kind `avro`.
+pub(super) const KIND: Kind<dyn DecodeSettings> =
+    Kind { name: "avro", inherits: &[], schema: schema_of::<Settings>, parse };
+
+/// Values are Avro records. With the source's `registry` each names the schema that it was written with, and is read as the
+/// schema that was the latest when the pipeline started: by Avro's rules, so that fields may be added, dropped, renamed with
+/// an alias, and widened in mid-stream. A record whose schema does not fit is a bad record that names the schema's number.
+/// Nested records and arrays are STRUCT and LIST in SQL.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// The columns, in order: `[AGE: int64, CITY: { type: utf8?, path: address.city }]`. Left out: all fields of `schema`, with
+    /// their own types. A field that some schema lacks is NULL where the column's type ends with `?`.
+    #[serde(default)]
+    columns: Option<Columns>,
+    /// The schema to read values as, as JSON. Default: the latest of the subject in the source's `registry`. Without a
+    /// registry values are bare records of this schema.
+    #[serde(default)]
+    schema: Option<String>,
+    /// How the records' keys are read. Default: `utf8`.
+    #[serde(default)]
+    key: KeyType,
+    /// The zone of times that are written as texts without one, e.g. `Asia/Shanghai`. Default: UTC.
+    #[serde(default)]
+    timezone: Option<String>,
+    /// Longer values are bad records. Default: 1 MiB.
+    #[serde(default = "max_bytes")]
+    max_bytes: HumanSize,
+}
+
+/// A schema's text with those that it refers to within.
+///
+/// # Errors
+/// It does not read.
+pub fn avro_text(schema: &Schema) -> Result<String, String> {
+    let text = reader::inlined(schema)?;
+    Wanted::new(None, Some(&text)).map(|_| text)
+}
+
+/// Where values are bare they are read as those of this number.
+const BARE: u32 = 0;
+
+fn parse(value: serde_json::Value) -> Result<Box<dyn DecodeSettings>, SettingsError> {
+    let mut settings: Settings = settings_of(value)?;
+    if let Some(columns) = &mut settings.columns {
+        set_timezone(columns, settings.timezone.as_deref())?;
+        refuse_missing(columns)?;
+    }
+    if settings.columns.is_none() && settings.schema.is_none() {
+        let message = "name the `columns`, or give the source a `registry`, whose latest schema tells them";
+        return Err(SettingsError { path: Vec::new(), message: message.to_string() });
+    }
+    if let Some(schema) = &settings.schema {
+        let wrong = |message| SettingsError { path: vec!["schema".to_string()], message };
+        Wanted::new(settings.columns.as_ref(), Some(schema)).map_err(wrong)?;
+    }
+    Ok(Box::new(settings))
+}
+
+impl DecodeSettings for Settings {
+    fn open(&self) -> Result<Box<dyn Decode>, StageError> {
+        self.open_with(None)
+    }
+
+    fn open_with(&self, schemas: Option<Arc<dyn Schemas>>) -> Result<Box<dyn Decode>, StageError> {
+        if schemas.is_none() && self.schema.is_none() {
+            let error = StageError::settings("Avro values cannot be read without a schema");
+            return Err(error.remedy("give the source a `registry`, or write `schema`"));
+        }
+        let wanted = Wanted::new(self.columns.as_ref(), self.schema.as_deref()).map_err(StageError::settings)?;
+        let mut readers = HashMap::new();
+        if let (None, Some(schema)) = (&schemas, &self.schema) {
+            readers.insert(BARE, Reader::new(BARE, schema, self.schema.as_deref()).map_err(StageError::settings));
+        }
+        let readers = readers.into_iter().map(|(id, reader)| reader.map(|reader| (id, Ok(reader))));
+        let readers = readers.collect::<Result<_, StageError>>()?;
+        let max_bytes = self.max_bytes.0;
+        Ok(Box::new(Decoder { wanted, schema: self.schema.clone(), schemas, readers, max_bytes }))
+    }
+
+    fn key(&self) -> KeyType {
+        self.key
+    }
+}
+
+struct Decoder {
+    wanted: Wanted,
+    /// What values are read as.
+    schema: Option<String>,
+    schemas: Option<Arc<dyn Schemas>>,
+    /// By the number of the schema that values were written with; or why those cannot be read.
+    readers: HashMap<u32, Result<Reader, String>>,
+    max_bytes: usize,
+}
+
+impl Decoder {
+    /// The number of a value's schema, and the value in the wire format.
+    fn framed<'v>(&self, value: &'v [u8], null: bool) -> Result<(u32, &'v [u8]), String> {
+        // What ends like a line may be the end of a record here.
+        if null || value.len() > self.max_bytes {
+            return Err(unusable(null, value, self.max_bytes).unwrap_or_else(|| "empty value".to_string()));
+        }
+        if self.schemas.is_none() {
+            return Ok((BARE, value));
+        }
+        match framed(value) {
+            Some((id, body)) => Ok((id, body)),
+            None => Err("no schema registry framing (a zero byte and a schema's number) at the beginning".to_string()),
+        }
+    }
+}
+
+impl Decode for Decoder {
+    fn schema(&self) -> SchemaRef {
+        self.wanted.schema()
+    }
+
+    fn prepare(&mut self, records: &Records) -> Result<(), StageError> {
+        let Some(schemas) = self.schemas.clone() else { return Ok(()) };
+        for value in records.values.iter().flatten() {
+            let Some((id, _)) = framed(value).filter(|(id, _)| !self.readers.contains_key(id)) else { continue };
+            // What is not there may come: it is not remembered here.
+            let Some(schema) = schemas.schema(id)? else { continue };
+            let reader = match schema.language {
+                Language::Avro => reader::inlined(&schema)
+                    .and_then(|text| Reader::new(id, &text, self.schema.as_deref()))
+                    .and_then(|reader| self.wanted.check(&reader).map(|()| reader))
+                    .map_err(|why| format!("schema {id}: {why}")),
+                other => Err(format!("schema {id} is {}, not Avro", other.name())),
+            };
+            self.readers.insert(id, reader);
+        }
+        Ok(())
+    }
+
+    fn decode(&mut self, records: &Records) -> Decoded {
+        let mut bad: Vec<Refused> = Vec::new();
+        let mut refuse =
+            |row: usize, reason: String| bad.push(Refused { row, stage: "decode avro".to_string(), reason });
+        let mut groups: Vec<(u32, Vec<usize>, Vec<&[u8]>)> = Vec::new();
+        for row in 0..records.len() {
+            let null = records.values.is_null(row);
+            match self.framed(records.values.value(row), null) {
+                Err(reason) => refuse(row, reason),
+                Ok((id, body)) => match groups.iter_mut().find(|(known, ..)| *known == id) {
+                    Some((_, rows, bodies)) => {
+                        rows.push(row);
+                        bodies.push(body);
+                    }
+                    None => groups.push((id, vec![row], vec![body])),
+                },
+            }
+        }
+        let mut batches: Vec<RecordBatch> = Vec::with_capacity(groups.len());
+        // By row, in which batch it is and where.
+        let mut places: Vec<(usize, (usize, usize))> = Vec::with_capacity(records.len());
+        for (id, rows, bodies) in groups {
+            let reader = match self.readers.get_mut(&id) {
+                Some(Ok(reader)) => reader,
+                Some(Err(reason)) => {
+                    rows.iter().for_each(|row| refuse(*row, reason.clone()));
+                    continue;
+                }
+                None => {
+                    rows.iter().for_each(|row| refuse(*row, format!("the registry has no schema {id}")));
+                    continue;
+                }
+            };
+            let (read, unfit) = reader.read(&bodies);
+            let of = |index: &usize| rows.get(*index).copied().unwrap_or_default();
+            unfit.iter().for_each(|index| refuse(of(index), format!("the bytes are not a record of schema {id}")));
+            let good: Vec<usize> =
+                (0..rows.len()).filter(|index| unfit.binary_search(index).is_err()).map(|index| of(&index)).collect();
+            let (batch, wrongs) = self.wanted.columns(&read, reader);
+            let mut kept = 0_usize;
+            for (index, row) in good.iter().enumerate() {
+                match wrongs.get(&index) {
+                    Some(reason) => refuse(*row, format!("{reason} (schema {id})")),
+                    None => {
+                        places.push((*row, (batches.len(), kept)));
+                        kept = kept.saturating_add(1);
+                    }
+                }
+            }
+            batches.push(batch);
+        }
+        bad.sort_by_key(|refused| refused.row);
+        places.sort_unstable();
+        let order: Vec<(usize, usize)> = places.into_iter().map(|(_, place)| place).collect();
+        let columns = match batches.as_slice() {
+            [] => RecordBatch::new_empty(self.schema()),
+            [one] => one.clone(),
+            several => {
+                let all: Vec<&RecordBatch> = several.iter().collect();
+                interleave_record_batch(&all, &order).expect("the batches have one schema")
+            }
+        };
+        Decoded { columns, bad }
+    }
+}
