@@ -78,6 +78,8 @@ pub(crate) struct PipelineFile {
     pub(crate) progress: Duration,
     /// Where metrics, health and a page are served, if anywhere.
     pub(crate) http: Option<foretell_http::Settings>,
+    /// Whether it reads the dead letters of the pipeline that its file describes.
+    pub(crate) replays: bool,
     tree: Node,
     /// The file's text.
     text: String,
@@ -200,7 +202,7 @@ impl PipelineFile {
         let unresolved = resolve(&mut tree, &schema, &ReferenceSources { env, base: &base });
         let read = Reader { file: file.clone(), tree: &tree }.pipeline(path, base, registry);
         if unresolved.is_empty() {
-            return read.map(|parts| PipelineFile { tree: tree.clone(), text: text.to_string(), ..parts });
+            return read.map(|parts| PipelineFile { tree: tree.clone(), text: text.to_string(), replays, ..parts });
         }
         // What is wrong at or around such a place follows from it.
         let covered = |path: &str| {
@@ -329,6 +331,7 @@ impl Reader<'_> {
             progress: progress.flatten().unwrap_or(PROGRESS).0,
             http: http.flatten(),
             base,
+            replays: false,
             tree: Node { line: 1, data: Data::Scalar(Value::Null), reference: None },
             text: String::new(),
         })
