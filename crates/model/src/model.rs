@@ -146,8 +146,10 @@ const REASONS: usize = 3;
 /// A number with its sign and three digits that count.
 fn signed(value: f64) -> String {
     let size = value.abs();
-    let places =
-        if size >= 1e15 || size < 1e-9 { return format!("{value:+.2e}") } else { 2 - size.log10().floor() as i32 };
+    if !(1e-9..1e15).contains(&size) {
+        return format!("{value:+.2e}");
+    }
+    let places = 2 - size.log10().floor() as i32;
     let text = format!("{value:+.*}", usize::try_from(places).unwrap_or(0));
     match text.contains('.') {
         true => text.trim_end_matches('0').trim_end_matches('.').to_string(),

@@ -65,7 +65,7 @@ impl Server {
     pub(crate) fn renews(&self) -> impl Fn(&str, &Arc<LoadedModel>) + Clone + Send + Sync + 'static {
         let (telemetry, serving) = (self.telemetry.clone(), self.serving.clone());
         move |name, model| {
-            let sha256 = model.model.describe().sha256.clone();
+            let sha256 = model.sha256().to_string();
             telemetry.renew_model(name, &model.model.describe().root.class, &sha256);
             serving.put(name, Served { sha256, model: model.clone() });
         }

@@ -53,11 +53,8 @@ pub(crate) async fn run(args: ServeArgs) -> Result<()> {
     let serving = Serving::default();
     let mut names: Vec<String> = Vec::new();
     for path in &args.models {
-        let read = model_file::read(&model_file::paths(path))?;
         let at = args.at.as_deref().map(paths).unwrap_or_default();
-        let options = LoadOptions { at, columns: read.columns, ..LoadOptions::default() };
-        let model = foretell_package::load(&read.bytes, &options).map_err(super::data::unnamed);
-        let model = model.with_context(|| path.display().to_string())?;
+        let model = super::data::read_model(path, LoadOptions { at, ..LoadOptions::default() })?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         if names.contains(&name) {
             bail!("two models are called `{name}`: rename one of the files");

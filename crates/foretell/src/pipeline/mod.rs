@@ -5,6 +5,7 @@
 //! date, and `reload` models, which `golden` rows try. `source`, `sinks` and `workers` open what there is to be opened, and `observe` does so without leaving a trace.
 
 mod artifacts;
+mod bounded;
 mod encoding;
 mod error;
 mod functions;

@@ -35,6 +35,11 @@ impl LoadedModel {
         }
     }
 
+    /// Of its file.
+    pub(crate) fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
     /// The function that it gives.
     pub(crate) fn functions(name: &str, model: &Arc<LoadedModel>) -> Functions {
         vec![(name.to_string(), model.clone())]

@@ -51,8 +51,7 @@ impl Reload {
             match self.renew().await {
                 Ok(None) => {}
                 Ok(Some(model)) => {
-                    let made = model.model.describe();
-                    let (class, sha256) = (made.root.class.as_str(), made.sha256.as_str());
+                    let (class, sha256) = (model.model.describe().root.class.as_str(), model.sha256());
                     info!(model = self.name, class, sha256, "another model file serves the batches from now on");
                     told(&self.name, &model);
                 }

@@ -4,6 +4,7 @@
 //! keys refused by the schema (`resolve`, `schema`), and each section becomes its settings. Nothing here reaches a
 //! service or loads a model.
 
+mod components;
 mod encodings;
 mod error;
 mod node;
@@ -23,9 +24,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use foretell_connect::human::{HumanDuration, HumanSize};
-use foretell_connect::kind::{
-    DecodeSettings, DecodeSpec, Kind, SettingsError, SinkSettings, SourceSettings, settings_of,
-};
+use foretell_connect::kind::{DecodeSpec, SettingsError, SinkSettings, SourceSettings, settings_of};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -79,6 +78,8 @@ pub(crate) struct PipelineFile {
     pub(crate) progress: Duration,
     /// Where metrics, health and a page are served, if anywhere.
     pub(crate) http: Option<foretell_http::Settings>,
+    /// Whether it reads the dead letters of the pipeline that its file describes.
+    pub(crate) replays: bool,
     tree: Node,
     /// The file's text.
     text: String,
@@ -201,7 +202,7 @@ impl PipelineFile {
         let unresolved = resolve(&mut tree, &schema, &ReferenceSources { env, base: &base });
         let read = Reader { file: file.clone(), tree: &tree }.pipeline(path, base, registry);
         if unresolved.is_empty() {
-            return read.map(|parts| PipelineFile { tree: tree.clone(), text: text.to_string(), ..parts });
+            return read.map(|parts| PipelineFile { tree: tree.clone(), text: text.to_string(), replays, ..parts });
         }
         // What is wrong at or around such a place follows from it.
         let covered = |path: &str| {
@@ -330,6 +331,7 @@ impl Reader<'_> {
             progress: progress.flatten().unwrap_or(PROGRESS).0,
             http: http.flatten(),
             base,
+            replays: false,
             tree: Node { line: 1, data: Data::Scalar(Value::Null), reference: None },
             text: String::new(),
         })
@@ -472,91 +474,6 @@ impl Reader<'_> {
         })
     }
 
-    /// What is said of decoding, checked, and whether the source must complete it.
-    fn decode(&self, registry: Registry, infers: bool) -> Result<(Option<DecodeSpec>, bool), FileError> {
-        if infers && self.tree.get("decode").is_none() {
-            return Ok((None, true));
-        }
-        let (kind, settings) = self.kind(registry.decoders, &["decode"], "decoder")?;
-        let text = DecodeSpec { kind: kind.name.to_string(), settings: settings.clone() };
-        if infers && settings.get("columns").is_none() && has_columns(kind) {
-            return Ok((Some(text), true));
-        }
-        (kind.parse)(settings).map_err(|error| self.settings_error(&["decode", kind.name], &error))?;
-        Ok((Some(text), false))
-    }
-
-    /// The one component that a map names by its kind (a sink's own keys beside it are none).
-    fn component<S: ?Sized>(
-        &self,
-        kinds: &'static [Kind<S>],
-        path: &[&str],
-        what: &str,
-    ) -> Result<Component<S>, FileError> {
-        let (kind, settings) = self.kind(kinds, path, what)?;
-        let full: Vec<&str> = path.iter().copied().chain([kind.name]).collect();
-        let settings = (kind.parse)(settings).map_err(|error| self.settings_error(&full, &error))?;
-        Ok(Component { kind: kind.name, settings })
-    }
-
-    /// Its kind, and its settings as they are written.
-    fn kind<S: ?Sized>(
-        &self,
-        kinds: &'static [Kind<S>],
-        path: &[&str],
-        what: &str,
-    ) -> Result<(&'static Kind<S>, Value), FileError> {
-        let known = list(kinds.iter().map(|kind| kind.name));
-        let (node, _) = self.tree.follow(path.iter().copied());
-        if path.len() == 1 && self.tree.get(path[0]).is_none() {
-            let remedy = format!("name a kind of {what}: {known}");
-            return Err(self.error([], format!("`{}` is missing", path[0]), remedy));
-        }
-        self.expect_map(node, path, &format!("a kind of {what} ({known}) and its settings"))?;
-        let named: Vec<_> = node
-            .entries()
-            .iter()
-            .filter(|entry| !(what == "sink" && SINK_KEYS.contains(&entry.key.as_str())))
-            .collect();
-        let (entry, kind) = match named.as_slice() {
-            [entry] => match kinds.iter().find(|kind| kind.name == entry.key) {
-                Some(kind) => (entry, kind),
-                None => {
-                    let message = format!("unknown kind of {what} `{}`", entry.key);
-                    return Err(self.error(path.iter().copied(), message, format!("known: {known}")));
-                }
-            },
-            [] => {
-                let message = format!("no kind of {what} is named");
-                return Err(self.error(path.iter().copied(), message, format!("known: {known}")));
-            }
-            [first, second, ..] => {
-                let message = format!("`{}` and `{}`: one kind of {what} is allowed here", first.key, second.key);
-                return Err(self.error(path.iter().copied(), message, ""));
-            }
-        };
-        // `console:` without settings means all defaults.
-        let mut value = match entry.node.to_json() {
-            Value::Null => Value::Object(serde_json::Map::new()),
-            value => value,
-        };
-        self.inherit(&mut value, kind.name, kind.inherits);
-        Ok((kind, value))
-    }
-
-    /// How to reach a service that the source names already. Never only a part of it: credentials of one service are
-    /// not for another.
-    fn inherit(&self, settings: &mut Value, kind: &str, keys: &[&str]) {
-        let Value::Object(settings) = settings else { return };
-        if keys.iter().any(|key| settings.contains_key(*key)) {
-            return;
-        }
-        for key in keys {
-            let Some(node) = self.tree.get("source").and_then(|source| source.get(kind)?.get(key)) else { continue };
-            settings.insert((*key).to_string(), node.to_json());
-        }
-    }
-
     fn required<T: DeserializeOwned>(&self, path: &[&str], example: &str) -> Result<T, FileError> {
         match self.optional(path)? {
             Some(value) => Ok(value),
@@ -609,15 +526,6 @@ impl Reader<'_> {
         let remedy = "1 to 100 letters, digits, `.`, `_` or `-`: positions are stored under it";
         Err(self.error(path.iter().copied(), "not a name", remedy))
     }
-}
-
-/// Whether a decoder's settings name columns.
-fn has_columns(kind: &Kind<dyn DecodeSettings>) -> bool {
-    let mut generator = schemars::SchemaGenerator::default();
-    let schema: Value = (kind.schema)(&mut generator).into();
-    let definitions = Value::Object(generator.take_definitions(true));
-    let definition = schema["$ref"].as_str().and_then(|place| place.rsplit('/').next());
-    definition.map_or(&schema, |name| &definitions[name])["properties"]["columns"].is_object()
 }
 
 /// Serde's words for people who write YAML.

@@ -3,7 +3,7 @@
 use std::env::VarError;
 
 use async_trait::async_trait;
-use foretell_connect::kind::{SinkContext, SourceContext, schema_of};
+use foretell_connect::kind::{Kind, SinkContext, SourceContext, schema_of};
 use foretell_connect::secret::{Secret, SecretUrl};
 use foretell_decode::DECODERS;
 use foretell_flow::{Sharing, Sink, SinkTraits, Source, StageError};

@@ -56,14 +56,22 @@ pub(crate) fn load_to(args: &DataArgs, explain: bool) -> Result<Model> {
     if is_data(path) && !is_data(data) && data.extension().is_some() {
         bail!("`{}` is data by its name, and `{}` is not: the model comes first", path.display(), data.display());
     }
-    let read = model_file::read(&model_file::paths(path))?;
     let options = LoadOptions {
         explain,
         at: args.at.as_deref().map(paths).unwrap_or_default(),
-        columns: args.columns.clone().unwrap_or(read.columns),
+        columns: args.columns.clone().unwrap_or_default(),
         categories: categories(&args.categories)?,
         ..LoadOptions::default()
     };
+    read_model(path, options)
+}
+
+/// Reads a model from a file, a folder or several files, and says what is to be known of it.
+pub(crate) fn read_model(path: &Path, mut options: LoadOptions) -> Result<Model> {
+    let read = model_file::read(&model_file::paths(path))?;
+    if options.columns.is_empty() {
+        options.columns = read.columns;
+    }
     let loaded = foretell_package::load(&read.bytes, &options);
     let model = loaded.map_err(unnamed).with_context(|| path.display().to_string())?;
     for note in &model.describe().notes {
