@@ -136,6 +136,9 @@ fn line(value: &[u8]) -> &[u8] {
     value.strip_suffix(b"\r").unwrap_or(value)
 }
 
+/// Records, and their bytes, that a builder has room for at first: of many small batches, thousands may wait for a sink.
+const FEW: (usize, usize) = (16, 256);
+
 /// Builds [`Records`]: one copy of each byte, no allocation a record.
 #[derive(Debug)]
 pub struct RecordsBuilder {
@@ -160,11 +163,11 @@ impl RecordsBuilder {
     pub fn of_topics(topics: Topics) -> Self {
         RecordsBuilder {
             topics,
-            keys: BinaryBuilder::new(),
-            values: BinaryBuilder::new(),
-            partitions: Int32Builder::new(),
-            offsets: Int64Builder::new(),
-            timestamps: Int64Builder::new(),
+            keys: BinaryBuilder::with_capacity(FEW.0, FEW.1),
+            values: BinaryBuilder::with_capacity(FEW.0, FEW.1),
+            partitions: Int32Builder::with_capacity(FEW.0),
+            offsets: Int64Builder::with_capacity(FEW.0),
+            timestamps: Int64Builder::with_capacity(FEW.0),
             headers: Vec::new(),
             cut: Vec::new(),
             bytes: 0,

@@ -19,6 +19,11 @@ impl World {
         !self.checker.other_scopes
     }
 
+    /// What is on its way to a sink may come when that is not in the file any more.
+    pub(crate) fn is_of_today(&self, target: usize) -> bool {
+        self.checker.sinks.iter().any(|(today, _)| *today == target)
+    }
+
     /// What a sink of today has stored for a partition: under its own name or, as long as nobody was asked, an older one.
     fn entry(&self, (target, name): &(usize, String), index: i32) -> Option<&Entry> {
         let progress = &self.targets[*target].progress;
@@ -82,7 +87,7 @@ impl World {
     /// Whether a row is that of the plan that counts.
     pub(crate) fn check_plan(&mut self, commit: &Commit, index: i32, row: &Row, kept: &Kept) {
         let input = self.targets[commit.target].input;
-        if !self.is_exact() || input == Input::DeadLetters {
+        if !self.is_exact() || input == Input::DeadLetters || !self.is_of_today(commit.target) {
             return;
         }
         let Some((chosen, others)) = kept.get(&index) else { return };

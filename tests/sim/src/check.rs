@@ -223,7 +223,8 @@ impl World {
         let may_differ = match exact {
             true => {
                 let anew = self.checker.anew.get(&index).is_some_and(|anew| anew.contains(&row.offset));
-                anew || kept.get(&index).is_some_and(|(chosen, _)| chosen.iter().any(covers))
+                anew || !self.is_of_today(commit.target)
+                    || kept.get(&index).is_some_and(|(chosen, _)| chosen.iter().any(covers))
             }
             false => self.checker.may_differ(index, row.offset),
         };

@@ -870,8 +870,19 @@ impl Driver {
         false
     }
 
+    /// Whoever sets positions waits for what is on its way, and fences it.
+    fn fence_all(&self) {
+        self.sim.with(|world| {
+            for sink in &self.edition.sinks {
+                world.transactions.retain(|_, transaction| transaction.target != sink.target);
+                world.targets[sink.target].fence();
+            }
+        });
+    }
+
     /// Positions below the ends of a batch are set to these.
     fn give_batch_up(&self, text: &str) {
+        self.fence_all();
         let list = text.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map_or("", |(list, _)| list);
         let mut ranges = Vec::new();
         for range in list.split(", ") {
@@ -897,6 +908,7 @@ impl Driver {
 
     /// All sinks are set to where the first of them is.
     fn move_to_one_place(&self) {
+        self.fence_all();
         self.sim.with(|world| {
             for index in 0..world.log.partitions.len() as i32 {
                 let next =
@@ -918,6 +930,7 @@ impl Driver {
 
     /// A position in the middle of a batch is set to the batch's end, as the remedy says.
     fn move_to_the_end(&self, text: &str) {
+        self.fence_all();
         let after = |what: &str| text.split_once(what).map(|(_, rest)| rest).unwrap_or_default();
         let number = |text: &str| text.split(|c: char| !c.is_ascii_digit()).next().and_then(|n| n.parse::<i64>().ok());
         let name = after("sink `").split('`').next().unwrap_or_default().to_string();
@@ -940,6 +953,7 @@ impl Driver {
 
     /// Positions below the log's first record are set to it.
     fn give_up(&mut self) {
+        self.fence_all();
         self.gave_up = true;
         self.sim.with(|world| {
             world.checker.gave_up = true;

@@ -20,9 +20,18 @@ pub(super) struct Output {
 /// The bytes that outputs hold; what several of them share counts once.
 pub(super) fn held_bytes(outputs: &[Output]) -> usize {
     let mut seen = HashSet::new();
-    let columns = outputs.iter().filter(|output| output.rows.num_rows() > 0).flat_map(|output| output.rows.columns());
-    let new = columns.filter(|column| seen.insert(Arc::as_ptr(column).cast::<()>()));
-    new.map(|column| column.get_array_memory_size()).sum()
+    let mut bytes = 0;
+    for output in outputs.iter().filter(|output| output.rows.num_rows() > 0) {
+        let columns = output.rows.columns().iter();
+        let new = columns.filter(|column| seen.insert(Arc::as_ptr(column).cast::<()>()));
+        bytes += new.map(|column| column.get_array_memory_size()).sum::<usize>();
+        if let Some(Provenance { partitions, offsets }) = &output.provenance
+            && seen.insert(offsets.values().inner().data_ptr().as_ptr().cast_const().cast())
+        {
+            bytes += partitions.get_array_memory_size() + offsets.get_array_memory_size();
+        }
+    }
+    bytes
 }
 
 impl Output {

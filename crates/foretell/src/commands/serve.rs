@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::run::{LEAVE_WITHIN, signals};
-use crate::model_file;
 use crate::serving::{Served, Serving};
 
 /// Answer over HTTP: rows in, predictions out

@@ -26,15 +26,14 @@ impl Bounded {
         !self.ends.is_empty() && self.ends.values().all(|(at, end)| at >= end)
     }
 
-    /// What of a chunk was there at the begin.
+    /// What of a chunk was there at the beginning.
     fn cut(&mut self, chunk: Chunk) -> Chunk {
-        let end = |topic: &str, index: i32| {
-            let found = self.ends.iter().find(|(partition, _)| &*partition.topic == topic && partition.index == index);
-            found.map_or(i64::MAX, |(_, (_, end))| *end)
-        };
         let records = &chunk.records;
+        let end = |(partition, (_, end)): (&Partition, &(i64, i64))| Some((records.topics.lane(partition)?, *end));
+        let ends: BTreeMap<i32, i64> = self.ends.iter().filter_map(end).collect();
         let places = records.partitions.values().iter().zip(records.offsets.values());
-        let inside: BooleanArray = places.map(|(index, offset)| Some(*offset < end(&records.topic, *index))).collect();
+        let is_inside = |(lane, offset): (&i32, &i64)| ends.get(lane).is_none_or(|end| offset < end);
+        let inside: BooleanArray = places.map(|place| Some(is_inside(place))).collect();
         let records = if inside.true_count() == records.len() { chunk.records } else { chunk.records.filter(&inside) };
         let mut reached = chunk.reached;
         for position in &mut reached {
@@ -91,6 +90,10 @@ impl Source for Bounded {
 
     async fn aliases(&mut self) -> Result<Vec<String>, StageError> {
         self.source.aliases().await
+    }
+
+    fn grows(&self) -> bool {
+        self.source.grows()
     }
 
     fn housekeeping(&mut self) -> Arc<dyn Housekeeping> {
