@@ -28,13 +28,14 @@ impl Bounded {
 
     /// What of a chunk was there at the begin.
     fn cut(&mut self, chunk: Chunk) -> Chunk {
-        let end = |topic: &str, index: i32| {
-            let found = self.ends.iter().find(|(partition, _)| &*partition.topic == topic && partition.index == index);
+        // Dead letters are in one topic, so that a lane is a partition.
+        let end = |index: i32| {
+            let found = self.ends.iter().find(|(partition, _)| partition.index == index);
             found.map_or(i64::MAX, |(_, (_, end))| *end)
         };
         let records = &chunk.records;
         let places = records.partitions.values().iter().zip(records.offsets.values());
-        let inside: BooleanArray = places.map(|(index, offset)| Some(*offset < end(&records.topic, *index))).collect();
+        let inside: BooleanArray = places.map(|(index, offset)| Some(*offset < end(*index))).collect();
         let records = if inside.true_count() == records.len() { chunk.records } else { chunk.records.filter(&inside) };
         let mut reached = chunk.reached;
         for position in &mut reached {
