@@ -54,6 +54,7 @@ pub(crate) async fn run(args: CheckArgs) -> Result<()> {
 fn described(error: &anyhow::Error) -> Vec<Value> {
     let parts = |error: &FileError| {
         let FileError { file, line, column, path, message, remedy, away: _ } = error;
+        let column = (*column > 0).then_some(*column);
         json!({ "file": file, "line": line, "column": column, "path": path, "message": message, "remedy": remedy })
     };
     if let Some(errors) = error.downcast_ref::<FileErrors>() {

@@ -97,7 +97,7 @@ async fn list(pipeline: &Pipeline) -> Result<()> {
     }
     println!("{total} dead letters");
     let mut kinds: Vec<_> = kinds.into_iter().collect();
-    kinds.sort_by(|(_, a), (_, b)| b.letters.cmp(&a.letters));
+    kinds.sort_by_key(|(_, kind)| std::cmp::Reverse(kind.letters));
     for ((stage, reason), kind) in kinds {
         println!("{:>8}  {stage}: {reason}; the latest {}", kind.letters, kind.place);
     }

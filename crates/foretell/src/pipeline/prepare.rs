@@ -100,9 +100,11 @@ fn at_fault(file: &PipelineFile, inferred: bool, error: &PlanError) -> FileError
     };
     let at = text.zip(query_error.place()).and_then(|(text, at)| file.place(text, at));
     match at {
-        Some((line, column)) => {
-            FileError { line: Some(line), column: Some(column), ..file.error(place, query_error.without_place(), "") }
-        }
+        Some((line, column)) => FileError {
+            line: Some(line),
+            column: u32::try_from(column).unwrap_or(0),
+            ..file.error(place, query_error.without_place(), "")
+        },
         None => file.error(place, query_error.to_string(), ""),
     }
 }

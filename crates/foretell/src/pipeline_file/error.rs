@@ -9,8 +9,8 @@ pub(crate) struct FileError {
     pub(crate) file: String,
     /// The line, from 1; `None` where the file as a whole is at fault.
     pub(crate) line: Option<usize>,
-    /// The column in that line, from 1, where it is known.
-    pub(crate) column: Option<usize>,
+    /// The column in that line, from 1; 0 where it is not known.
+    pub(crate) column: u32,
     /// The keys down to the setting, joined by dots; empty at the top.
     pub(crate) path: String,
     /// What is wrong; never a secret nor the value of a reference.
@@ -27,8 +27,8 @@ impl fmt::Display for FileError {
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
         }
-        if let Some(column) = self.column {
-            write!(f, ":{column}")?;
+        if self.column > 0 {
+            write!(f, ":{}", self.column)?;
         }
         if !self.path.is_empty() {
             write!(f, ": {}", self.path)?;

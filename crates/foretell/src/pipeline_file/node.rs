@@ -171,11 +171,11 @@ fn twice(text: &str, line: usize, column: usize) -> String {
     };
     let here = lines.get(at).copied().unwrap_or_default();
     let Some(key) = word(here, column) else { return "this key is there twice in one map".to_string() };
-    let own = |other: &&&str| {
+    let own = |other: &str| {
         let blank = other.trim().is_empty() || other.trim_start().starts_with('#');
         blank || indent(other) >= indent(here)
     };
-    let above = lines.iter().take(at).enumerate().rev().take_while(|(_, other)| own(&other));
+    let above = lines.iter().take(at).enumerate().rev().take_while(|(_, other)| own(other));
     let first = above.filter(|(_, other)| indent(other) == column && word(other, column).as_ref() == Some(&key)).last();
     let first = first.map(|(at, _)| format!(", first on line {}", at + 1)).unwrap_or_default();
     format!("`{key}` is there twice in one map{first}")

@@ -323,10 +323,8 @@ mod tests {
             };
             tree.nodes.extend([leaf(left), leaf(cover - left)]);
         }
-        let mut count = 0;
-        for node in tree.nodes.iter_mut().filter(|node| node.is_leaf()) {
-            node.feature = count;
-            count += 1;
+        for (at, node) in tree.nodes.iter_mut().filter(|node| node.is_leaf()).enumerate() {
+            node.feature = at as u32;
             tree.values.push(next(2000) as f64 / 100.0 - 10.0);
         }
         tree

@@ -63,7 +63,10 @@ pub(crate) async fn run_pipeline(
     let opened = patience.wait(&shutdown, async || open(&pipeline, workers, id).await).await;
     let open = match opened {
         Ok(Some(open)) => open,
-        Ok(None) => return Ok(server.end().await),
+        Ok(None) => {
+            server.end().await;
+            return Ok(());
+        }
         Err(error) => {
             server.end().await;
             return Err(error);
