@@ -36,6 +36,9 @@ struct Made {
     /// When the plan was kept; missing in rows of earlier versions.
     #[serde(default)]
     kept: i64,
+    /// How many parts the plan has; missing in rows of earlier versions.
+    #[serde(default)]
+    of: usize,
 }
 
 /// Whose progress: every key begins with these.
@@ -249,10 +252,10 @@ impl Statements {
             else {
                 return Err(foreign(PLANS));
             };
-            let Made { recipe, kept } = serde_json::from_str(recipe).map_err(|_| foreign(PLANS))?;
+            let Made { recipe, kept, of } = serde_json::from_str(recipe).map_err(|_| foreign(PLANS))?;
             let partition = partition(topic, *index)?;
             let range = Range { partition: partition.clone(), from: *from, to: *to };
-            let piece = PlanPart { id: id.clone(), time: *time, recipe, range, kept };
+            let piece = PlanPart { id: id.clone(), time: *time, recipe, range, kept, of };
             out.entry(partition).or_default().push(piece);
         }
         Ok(out)
@@ -296,7 +299,7 @@ impl Statements {
         for pieces in pieces.chunks(most) {
             let mut values = Vec::with_capacity(pieces.len().saturating_mul(PLAN_COLUMNS.len()));
             for piece in pieces {
-                let made = Made { recipe: piece.recipe.clone(), kept: piece.kept };
+                let made = Made { recipe: piece.recipe.clone(), kept: piece.kept, of: piece.of };
                 let recipe = serde_json::to_string(&made)
                     .map_err(|_| Failure::settings("the plan's recipe cannot be written as JSON"))?;
                 values.extend(owner.key(&piece.range.partition));
