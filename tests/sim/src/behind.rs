@@ -300,6 +300,7 @@ fn a_hundred_thousand_leftover_plans_are_replayed_in_few_writes() {
                 recipe: Recipe::default(),
                 range: Range { partition: partition(), from: n * 3, to: n * 3 + 3 },
                 kept: 1,
+                of: 0,
             };
             leader.plans = (0..PLANS).map(part).collect();
             (leader.next, leader.rows) = (PLANS * 3, PLANS * 3);

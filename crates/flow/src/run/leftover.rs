@@ -53,8 +53,7 @@ impl Leftover {
             // What was kept last comes first: the sinks that were there then agreed on it. What was kept earlier is of a
             // sink that was out since, or that lost what it had. A batch that is made again is kept anew, so that the time
             // of the batch would not tell.
-            let by_time = is_broken(BrokenStep::PlansCountByTheirTime);
-            parts.sort_by_key(|part| std::cmp::Reverse((if by_time { 0 } else { part.kept }, part.time)));
+            parts.sort_by_key(|part| std::cmp::Reverse((part.kept, part.time)));
             let mut chosen: BTreeMap<i64, &PlanPart> = BTreeMap::new();
             for part in parts {
                 let before = chosen.range(..part.range.to).next_back();
@@ -130,8 +129,9 @@ impl Leftover {
         // Plans that wait for each other are of sinks whose histories differ: they are replayed in parts.
         let (_, partitions) = whole.or_else(|| if gaps && !stuck { None } else { ready.iter().next() })?;
         let parts: Vec<PlanPart> = partitions.clone().iter().filter_map(|partition| self.pop(partition)).collect();
-        let found = match self.all.get(&name(parts.first()?)) {
-            Some((all, _)) if *all == parts.len() => Parts::All,
+        let first = parts.first()?;
+        let found = match self.all.get(&name(first)) {
+            Some((all, _)) if parts.len() == if first.of > 0 { first.of } else { *all } => Parts::All,
             Some((_, true)) => Parts::Elsewhere,
             _ => Parts::Gone,
         };
@@ -173,11 +173,22 @@ mod tests {
 
     fn part(id: &str, time: i64, kept: i64, from: i64, to: i64) -> PlanPart {
         let range = Range { partition: partition(), from, to };
-        PlanPart { id: id.into(), time, recipe: Recipe::default(), range, kept }
+        PlanPart { id: id.into(), time, recipe: Recipe::default(), range, kept, of: 1 }
     }
 
     fn held(next: i64, plans: Vec<PlanPart>) -> Vec<Checkpoint> {
         vec![Checkpoint { partition: partition(), identity: "log".into(), next, plans }]
+    }
+
+    #[test]
+    fn a_plan_whose_other_parts_were_let_go_is_not_whole() {
+        let found = |of| {
+            let part = PlanPart { of, ..part("a", 1, 1, 3, 5) };
+            let mut leftover = Leftover::new(&[held(9, vec![part])], &BTreeMap::from([(partition(), 3)]), &[]);
+            leftover.next(&BTreeMap::from([(partition(), 3)]), &BTreeSet::new(), false).unwrap().1
+        };
+        assert_eq!([found(1), found(2)], [Parts::All, Parts::Gone]);
+        assert_eq!(found(0), Parts::All, "an earlier version did not say how many there were");
     }
 
     #[test]

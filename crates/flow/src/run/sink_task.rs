@@ -553,8 +553,14 @@ mod tests {
     fn what_another_stored_over_the_same_records_is_not_taken_for_ones_own() {
         let partition = Partition { topic: "t".into(), index: 0 };
         let range = Range { partition: partition.clone(), from: 5, to: 7 };
-        let part =
-            |id: &str| PlanPart { id: id.into(), time: 1, recipe: Recipe::default(), range: range.clone(), kept: 0 };
+        let part = |id: &str| PlanPart {
+            id: id.into(),
+            time: 1,
+            recipe: Recipe::default(),
+            range: range.clone(),
+            kept: 0,
+            of: 1,
+        };
         let held = |next: i64, plans: Vec<PlanPart>| {
             [Checkpoint { partition: partition.clone(), identity: "log".into(), next, plans }]
         };

@@ -11,8 +11,6 @@ pub enum BrokenStep {
     LeftoverPlansAreAllOrNothing,
     /// Leftover plans are read from the leader only.
     PlansOfTheLeaderOnly,
-    /// Of leftover plans that contradict each other the one with the later batch time counts.
-    PlansCountByTheirTime,
     /// A sink that is alone keeps plans for nobody: they stay.
     PlansStayWithoutFollowers,
     /// A new plan reaches past the position of a sink.

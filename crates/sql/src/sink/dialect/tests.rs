@@ -229,6 +229,7 @@ async fn positions_and_plans_are_written_its_way() {
         recipe: Recipe::default(),
         range: Range { partition: partition.clone(), from, to: from + 1 },
         kept: 0,
+        of: 0,
     };
     statements.keep(&mut db, &owner, &[part(0), part(1)]).await.unwrap();
     let kept = db.taken();
