@@ -311,8 +311,8 @@ impl Decode for Decoder {
         for row in 0..records.len() {
             match self.json(records.values.value(row), records.values.is_null(row)) {
                 Ok(text) => {
-                    let (lane, offset) = (records.partitions.value(row), records.offsets.value(row));
-                    texts.push(lane, offset, None, None, Some(&text), Vec::new());
+                    let (ordinal, offset) = (records.partitions.value(row), records.offsets.value(row));
+                    texts.push(ordinal, offset, None, None, Some(&text), Vec::new());
                     rows.push(row);
                 }
                 Err(reason) => bad.push(Refused { row, stage: stage(), reason }),

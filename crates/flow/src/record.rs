@@ -45,7 +45,7 @@ pub struct Records {
     pub lines: bool,
     /// What came as columns (a Parquet file's); the values are null then.
     pub columns: Option<RecordBatch>,
-    /// The lane of each record: its partition, where there is one topic; see [`Topics`].
+    /// The ordinal of each record: its partition, where there is one topic; see [`Topics`].
     pub partitions: Int32Array,
     /// The offset of each record.
     pub offsets: Int64Array,
@@ -159,7 +159,7 @@ impl RecordsBuilder {
         RecordsBuilder::of_topics(Topics::one(topic))
     }
 
-    /// For records of several topics; `partition` of [`push`](Self::push) is the record's lane.
+    /// For records of several topics; `partition` of [`push`](Self::push) is the record's ordinal.
     pub fn of_topics(topics: Topics) -> Self {
         RecordsBuilder {
             topics,

@@ -326,9 +326,9 @@ fn topic_column(records: &Records, read: bool) -> StringArray {
         [first, _, ..] if read => {
             let mut last: (i32, Arc<str>) = (0, first.clone());
             let mut topics = StringBuilder::with_capacity(rows, rows * first.len());
-            for lane in records.partitions.values() {
-                if *lane != last.0 {
-                    last = (*lane, records.topics.topic(*lane));
+            for ordinal in records.partitions.values() {
+                if *ordinal != last.0 {
+                    last = (*ordinal, records.topics.topic(*ordinal));
                 }
                 topics.append_value(&last.1);
             }
@@ -343,8 +343,8 @@ fn topic_column(records: &Records, read: bool) -> StringArray {
 }
 
 /// The partition of each row within its topic.
-fn indexes(topics: &Topics, lanes: &Int32Array) -> Int32Array {
-    if topics.names().len() < 2 { lanes.clone() } else { lanes.unary(|lane| topics.index(lane)) }
+fn indexes(topics: &Topics, ordinals: &Int32Array) -> Int32Array {
+    if topics.names().len() < 2 { ordinals.clone() } else { ordinals.unary(|ordinal| topics.index(ordinal)) }
 }
 
 /// The result as a sink's own query sees it: with `_partition` and `_offset` where rows have them.

@@ -80,9 +80,9 @@ impl Output {
 
     /// The rows that come from the partition of one of these ranges.
     pub(super) fn of_ranges(&self, ranges: &[Range]) -> Option<Output> {
-        let lanes: Vec<i32> = ranges.iter().filter_map(|range| self.topics.lane(&range.partition)).collect();
+        let ordinals: Vec<i32> = ranges.iter().filter_map(|range| self.topics.ordinal(&range.partition)).collect();
         let provenance = self.provenance.as_ref()?;
-        let mask: BooleanArray = provenance.partitions.values().iter().map(|p| Some(lanes.contains(p))).collect();
+        let mask: BooleanArray = provenance.partitions.values().iter().map(|p| Some(ordinals.contains(p))).collect();
         let rows = arrow::compute::filter_record_batch(&self.rows, &mask).expect("one entry a row");
         let keep = |array: &dyn Array| filter(array, &mask).expect("one entry a row");
         let partitions = keep(&provenance.partitions).as_any().downcast_ref::<Int32Array>().cloned();

@@ -248,8 +248,8 @@ impl<'a> Reader<'a> {
         let offsets = || records.partitions.values().iter().zip(records.offsets.values());
         for Position { partition, next } in &beyond.reached {
             // Where it begins: behind the range, else at its first record, else it holds none.
-            let lane = records.topics.lane(partition);
-            let first = offsets().find(|(other, _)| lane == Some(**other)).map(|(_, offset)| *offset);
+            let ordinal = records.topics.ordinal(partition);
+            let first = offsets().find(|(other, _)| ordinal == Some(**other)).map(|(_, offset)| *offset);
             self.read.insert(partition.clone(), begin(partition).or(first).unwrap_or(*next));
             self.dropped.insert(partition.clone());
         }
@@ -263,15 +263,15 @@ fn split(chunk: Chunk, end: impl Fn(&Partition) -> Option<i64>) -> (Chunk, Chunk
     let mut ends: HashMap<i32, i64> = HashMap::new();
     let records = chunk.records;
     for position in chunk.reached {
-        let lane = records.topics.lane(&position.partition);
+        let ordinal = records.topics.ordinal(&position.partition);
         match end(&position.partition) {
             Some(to) if position.next > to => {
-                ends.extend(lane.map(|lane| (lane, to)));
+                ends.extend(ordinal.map(|ordinal| (ordinal, to)));
                 inside.push(Position { partition: position.partition.clone(), next: to });
                 beyond.push(position);
             }
             Some(to) => {
-                ends.extend(lane.map(|lane| (lane, to)));
+                ends.extend(ordinal.map(|ordinal| (ordinal, to)));
                 inside.push(position);
             }
             None => beyond.push(position),

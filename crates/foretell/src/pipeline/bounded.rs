@@ -29,10 +29,10 @@ impl Bounded {
     /// What of a chunk was there at the beginning.
     fn cut(&mut self, chunk: Chunk) -> Chunk {
         let records = &chunk.records;
-        let end = |(partition, (_, end)): (&Partition, &(i64, i64))| Some((records.topics.lane(partition)?, *end));
+        let end = |(partition, (_, end)): (&Partition, &(i64, i64))| Some((records.topics.ordinal(partition)?, *end));
         let ends: BTreeMap<i32, i64> = self.ends.iter().filter_map(end).collect();
         let places = records.partitions.values().iter().zip(records.offsets.values());
-        let is_inside = |(lane, offset): (&i32, &i64)| ends.get(lane).is_none_or(|end| offset < end);
+        let is_inside = |(ordinal, offset): (&i32, &i64)| ends.get(ordinal).is_none_or(|end| offset < end);
         let inside: BooleanArray = places.map(|place| Some(is_inside(place))).collect();
         let records = if inside.true_count() == records.len() { chunk.records } else { chunk.records.filter(&inside) };
         let mut reached = chunk.reached;

@@ -221,7 +221,11 @@ impl KafkaSink {
                 let part = |range: &Range| Part {
                     writer: Some(range.partition.clone()),
                     ranges: vec![range.clone()],
-                    rows: write.topics.lane(&range.partition).and_then(|lane| rows.remove(&lane)).unwrap_or_default(),
+                    rows: write
+                        .topics
+                        .ordinal(&range.partition)
+                        .and_then(|ordinal| rows.remove(&ordinal))
+                        .unwrap_or_default(),
                 };
                 let parts: Vec<Part> = ranges.iter().map(part).collect();
                 match rows.keys().next() {

@@ -399,12 +399,12 @@ pub(super) fn rejects(owner: &Owner, write: &Write, refused: &[RefusedRow], zone
     // Line ends within texts are escaped.
     let rows: StringArray = rows.lines().map(Some).collect();
     let origin = write.provenance.as_ref();
-    let lane = |r: &RefusedRow| origin.map(|o| o.partitions.value(r.row));
-    let index = |r: &RefusedRow| lane(r).map(|lane| write.topics.index(lane));
+    let ordinal = |r: &RefusedRow| origin.map(|o| o.partitions.value(r.row));
+    let index = |r: &RefusedRow| ordinal(r).map(|ordinal| write.topics.index(ordinal));
     let topic = |r: &RefusedRow| {
-        let lane = Some(lane(r)?);
+        let ordinal = Some(ordinal(r)?);
         let mut partitions = write.ranges.iter().map(|range| &range.partition);
-        partitions.find(|partition| write.topics.lane(partition) == lane).map(|found| found.topic.to_string())
+        partitions.find(|partition| write.topics.ordinal(partition) == ordinal).map(|found| found.topic.to_string())
     };
     let same = |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![text; refused.len()])) };
     let times = TimestampMicrosecondArray::from(vec![write.plan.time; refused.len()]).with_timezone("UTC");
