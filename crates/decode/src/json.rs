@@ -106,10 +106,12 @@ struct Tree {
     members: Vec<(String, Member)>,
 }
 
-#[derive(Debug, Clone)]
-enum Member {
-    Column(usize),
-    Object(Tree),
+#[derive(Debug, Clone, Default)]
+struct Member {
+    /// The column that it feeds itself.
+    column: Option<usize>,
+    /// What feeds columns within it.
+    inner: Tree,
 }
 
 impl Tree {
@@ -117,16 +119,14 @@ impl Tree {
         let Some((key, rest)) = path.split_first() else {
             return Err("the path is empty".to_string());
         };
-        let at = self.members.iter().position(|(name, _)| name == key);
-        match (at.and_then(|at| self.members.get_mut(at)), rest) {
-            (None, []) => self.members.push((key.clone(), Member::Column(column))),
-            (None, _) => {
-                let mut tree = Tree::default();
-                tree.insert(rest, column)?;
-                self.members.push((key.clone(), Member::Object(tree)));
-            }
-            (Some((_, Member::Object(tree))), [_, ..]) => tree.insert(rest, column)?,
-            (Some(_), _) => return Err(format!("another column already reads `{key}` there")),
+        if self.find(key).is_none() {
+            self.members.push((key.clone(), Member::default()));
+        }
+        let Some((_, member)) = self.members.iter_mut().find(|(name, _)| name == key) else { return Ok(()) };
+        match rest {
+            [] if member.column.is_some() => return Err(format!("another column already reads `{key}` there")),
+            [] => member.column = Some(column),
+            rest => member.inner.insert(rest, column)?,
         }
         Ok(())
     }
@@ -323,8 +323,12 @@ fn as_written<'de>(tree: &Tree, value: &'de [u8], slots: &mut [Slot<'de>]) {
     let mut open = VecDeque::from([(tree, std::str::from_utf8(value).unwrap_or_default())]);
     while let Some((tree, object)) = open.pop_front() {
         for (key, text) in parts(object) {
-            match tree.find(&key) {
-                Some(Member::Column(column)) => match slots.get_mut(*column) {
+            let Some(member) = tree.find(&key) else { continue };
+            if !member.inner.members.is_empty() && text.starts_with(['{', '[']) {
+                open.push_back((&member.inner, text));
+            }
+            if let Some(column) = member.column {
+                match slots.get_mut(column) {
                     Some(slot @ (Slot::Signed(_) | Slot::Unsigned(_) | Slot::Float(_) | Slot::Digits(_)))
                         if text.starts_with(|first: char| first.is_ascii_digit() || first == '-') =>
                     {
@@ -334,9 +338,7 @@ fn as_written<'de>(tree: &Tree, value: &'de [u8], slots: &mut [Slot<'de>]) {
                         *slot = Slot::Nested(text);
                     }
                     _ => {}
-                },
-                Some(Member::Object(tree)) if text.starts_with(['{', '[']) => open.push_back((tree, text)),
-                _ => {}
+                }
             }
         }
     }
@@ -530,13 +532,7 @@ fn members<'de, A: MapAccess<'de>>(tree: &Tree, slots: &mut [Slot<'de>], mut map
             None => {
                 map.next_value::<IgnoredAny>()?;
             }
-            Some(Member::Column(column)) => {
-                let value = map.next_value_seed(Value)?;
-                if let Some(slot) = slots.get_mut(*column) {
-                    *slot = value;
-                }
-            }
-            Some(Member::Object(tree)) => map.next_value_seed(Inner { tree, slots })?,
+            Some(member) => map.next_value_seed(Inner { member, slots: &mut *slots })?,
         }
     }
     Ok(())
@@ -629,41 +625,45 @@ impl<'de> Visitor<'de> for Value {
     }
 }
 
-/// An object on the way to columns. Where something else stands, the columns within are absent.
+/// A value that feeds a column, or has within it what does. Where it has no parts, the columns within are absent.
 struct Inner<'t, 's, 'de> {
-    tree: &'t Tree,
+    member: &'t Member,
     slots: &'s mut [Slot<'de>],
+}
+
+impl<'de> Inner<'_, '_, 'de> {
+    fn keep(&mut self, value: Slot<'de>) {
+        if let Some(slot) = self.member.column.and_then(|column| self.slots.get_mut(column)) {
+            *slot = value;
+        }
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Inner<'_, '_, 'de> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
+        let mut inner = self;
+        match inner.member.inner.members.is_empty() {
+            true => Value.deserialize(deserializer).map(|value| inner.keep(value)),
+            false => deserializer.deserialize_any(inner),
+        }
     }
 }
 
 impl<'de> Visitor<'de> for Inner<'_, '_, 'de> {
     type Value = ();
 
-    scalars!(|_, _| ());
+    scalars!(|mut inner: Self, value| inner.keep(value));
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        let Inner { tree, slots } = self;
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<(), A::Error> {
+        self.keep(Slot::Array);
+        let Inner { member, slots } = self;
         for index in 0_usize.. {
             // No deeper than the paths of the pipeline file.
-            let found = match tree.find(&element(index)) {
+            let found = match member.inner.find(&element(index)) {
                 None => list.next_element::<IgnoredAny>()?.map(drop),
-                Some(Member::Column(column)) => match list.next_element_seed(Value)? {
-                    Some(value) => {
-                        if let Some(slot) = slots.get_mut(*column) {
-                            *slot = value;
-                        }
-                        Some(())
-                    }
-                    None => None,
-                },
-                Some(Member::Object(tree)) => list.next_element_seed(Inner { tree, slots: &mut *slots })?,
+                Some(member) => list.next_element_seed(Inner { member, slots: &mut *slots })?,
             };
             if found.is_none() {
                 break;
@@ -672,8 +672,9 @@ impl<'de> Visitor<'de> for Inner<'_, '_, 'de> {
         Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        members(self.tree, self.slots, map)
+    fn visit_map<A: MapAccess<'de>>(mut self, map: A) -> Result<(), A::Error> {
+        self.keep(Slot::Object);
+        members(&self.member.inner, self.slots, map)
     }
 }
 
@@ -804,6 +805,8 @@ mod tests {
     #[test]
     fn two_columns_of_one_member_are_refused() {
         let columns = json!([{ "a": "int8" }, { "b": { "type": "int8", "path": ["a", "c"] } }]);
+        assert!((KIND.parse)(json!({ "columns": columns })).is_ok(), "one of it all, one of a part");
+        let columns = json!([{ "a": "int8" }, { "b": { "type": "int8", "path": ["a"] } }]);
         let error = settings_error(&KIND, json!({ "columns": columns }));
         assert_eq!(error, "columns.1: another column already reads `a` there");
     }
@@ -840,6 +843,7 @@ mod tests {
             { "sku": { "type": "utf8?", "path": "items[1].sku" } },
             { "deep": { "type": "decimal(20,2)?", "path": "m[1][0]" } },
             { "raw": { "type": "utf8?", "path": "items[2]" } },
+            { "all": { "type": "utf8?", "path": "items" } },
         ]);
         let values = [
             r#"{"items": [{"q": 7, "sku": "a"}, {"sku": "b"}, {"x": [1]}], "m": [[], [12345678901234567.25, 2]]}"#,
@@ -856,6 +860,9 @@ mod tests {
         let deep: Vec<_> = decoded.columns.column(2).as_primitive::<Decimal128Type>().iter().collect();
         assert_eq!(deep, [Some(1_234_567_890_123_456_725), None, None]);
         assert_eq!(decoded.columns.column(3).as_string::<i32>().value(0), r#"{"x": [1]}"#);
+        let all: Vec<_> = decoded.columns.column(4).as_string::<i32>().iter().collect();
+        let first = r#"[{"q": 7, "sku": "a"}, {"sku": "b"}, {"x": [1]}]"#;
+        assert_eq!(all, [Some(first), Some(r#"[{"q": 8}]"#), Some(r#"{"q": 9}"#)]);
         let path =
             |path: &str| settings_error(&KIND, json!({ "columns": [{ "a": { "type": "int8", "path": path } }] }));
         assert!(path("a[x]").contains("not an element of an array"), "{}", path("a[x]"));
