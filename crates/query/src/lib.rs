@@ -41,6 +41,11 @@ mod scope;
 mod scorer;
 mod slot;
 
+/// The SQL functions that a query may call beside those of models, in alphabetical order.
+pub fn functions() -> Vec<String> {
+    plan::sql_functions().names.into_iter().collect()
+}
+
 pub use batch::{Answer, Context, Input, Provenance, Table};
 pub use clock::instant_type;
 pub use error::Error;

@@ -4,3 +4,4 @@ mod behaviour;
 mod cases;
 mod data;
 mod models;
+mod page;
