@@ -239,7 +239,7 @@ fn finish(mut loader: Loader<'_>, loaded: crate::loaded::Loaded, sha256: String)
             let labels = targets.labels;
             let transform = shown(&targets.table, &inputs);
             let contribs = if explains(&loaded.step, inputs.len()) { targets.contribs } else { Vec::new() };
-            let reasons = (contribs.len() == 1 + width(&contribs)).then(|| Output {
+            let reasons = (contribs.len() == width(&contribs).saturating_add(1)).then(|| Output {
                 name: "reasons".to_string(),
                 data_type: DataType::Utf8,
                 class: None,
