@@ -174,7 +174,7 @@ pub(crate) fn tell_zip(bytes: &[u8]) -> Option<Kind> {
     let is_there = |wanted: &&str| {
         names.iter().any(|name| name.strip_suffix(*wanted).is_some_and(|rest| rest.is_empty() || rest.ends_with('/')))
     };
-    let found = ZIPPED.iter().find(|(wanted, ..)| wanted.iter().all(|wanted| is_there(&wanted)));
+    let found = ZIPPED.iter().find(|(wanted, ..)| wanted.iter().all(is_there));
     if let Some((_, what, way)) = found {
         return Some(Kind { what, way });
     }

@@ -176,8 +176,11 @@ const SCIPY: &[Function] = &[
     Function { name: "logit", of: Of::Number(|x| (x / (1.0 - x)).ln(), logit32), sparse: false },
 ];
 
+/// A function of two numbers by its name: of float64 and of float32.
+type OfTwo = (&'static str, fn(f64, f64) -> f64, fn(f32, f32) -> f32);
+
 /// numpy's functions of two numbers, as `functools.partial` fixes the first of them.
-const OF_TWO: &[(&str, fn(f64, f64) -> f64, fn(f32, f32) -> f32)] = &[
+const OF_TWO: &[OfTwo] = &[
     ("add", |a, b| a + b, |a, b| a + b),
     ("arctan2", f64::atan2, f32::atan2),
     ("divide", |a, b| a / b, |a, b| a / b),
