@@ -26,7 +26,7 @@ from sklearn.feature_selection import (
     SequentialFeatureSelector, VarianceThreshold, f_classif, f_regression,
 )
 from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor, kernels
-from sklearn.impute import IterativeImputer, KNNImputer, MissingIndicator, SimpleImputer
+from sklearn.impute import IterativeImputer, MissingIndicator, SimpleImputer
 from sklearn.kernel_approximation import Nystroem, RBFSampler
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.model_selection import (
@@ -54,9 +54,6 @@ FUNCTIONS = "absolute arctan cbrt ceil cos deg2rad exp expm1 floor log1p negativ
 
 # -- numbers
 def imputer(d):
-    if d.flip(0.15):
-        # Without weights: of a row that is very near the library's own is not exact.
-        return KNNImputer(n_neighbors=d.whole(1, 6), add_indicator=d.flip(0.2))
     if d.flip(0.1):
         inner = d.one([None, DecisionTreeRegressor(max_depth=3, **SEED)])
         return IterativeImputer(inner, max_iter=2, add_indicator=d.flip(0.2), **SEED)

@@ -58,7 +58,7 @@ BEHIND = [
     (CalibratedClassifierCV, "predict_proba", 1), (xgboost.Booster, "predict", 1),
     (xgboost.XGBClassifier, "predict_proba", 1),
     (lightgbm.Booster, "predict", 1), (CatBoostClassifier, "predict_proba", 1), (CatBoostRegressor, "predict", 1),
-    (GaussianProcessClassifier, "predict_proba", 8), (NearestCentroid, "predict_proba", 2), (LabelSpreading, "predict_proba", 2),
+    (GaussianProcessClassifier, "predict_proba", 8), (NearestCentroid, "predict_proba", 2), (NearestCentroid, "decision_function", 8), (LabelSpreading, "predict_proba", 2),
     (EllipticEnvelope, "score_samples", 2),
 ]
 # Objectives whose answers are sums over trees as they are.

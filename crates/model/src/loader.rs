@@ -134,6 +134,11 @@ impl<'o> Loader<'o> {
         self.load(view, given)?.transformer(view)
     }
 
+    /// Whether the estimator that is being loaded is not inside of another.
+    pub(crate) fn is_outermost(&self) -> bool {
+        self.depth <= 1
+    }
+
     /// Whether only the table is wanted of the estimator that is being loaded. To be asked before what is inside of it
     /// is loaded.
     pub(crate) fn is_transformer(&self) -> bool {

@@ -131,7 +131,11 @@ fn build(
         let kind = if feature.kind == Kind::Number { InputKind::Number } else { InputKind::Any };
         sources.get(*at).into_iter().for_each(|source| loader.demand(source, kind.clone()));
     }
-    let (form, targets) = answers(&booster, tells_classes, &place)?;
+    let (form, mut targets) = answers(&booster, tells_classes, &place)?;
+    if !loader.is_outermost() {
+        // Others find no `decision_function` in it, and take its probabilities.
+        targets.decision.clear();
+    }
     let loss = booster.info.loss.clone();
     let scorer = Scorer::new(booster, &places, loader.options.iterations.clone(), form);
     let (trees, nodes, max_depth, bytes) = scorer.size();

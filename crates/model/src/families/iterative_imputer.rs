@@ -37,8 +37,10 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         statistics.iter().enumerate().filter(|(_, fill)| keeps_empty || !fill.is_nan()).map(|(col, _)| col).collect();
     let fills: Vec<f64> = kept.iter().filter_map(|col| statistics.get(*col).copied()).collect();
     let inside: Vec<Source> = kept.iter().filter_map(|col| sources.get(*col).cloned()).map(Source::changed).collect();
-    let bounds = |name: &str| -> Result<Vec<f64>, Error> {
-        let bounds = view.attr(name)?.array()?.f64s()?;
+    let bounds = |name: &str, none: f64| -> Result<Vec<f64>, Error> {
+        // Where there was nothing to predict there are none.
+        let Some(bounds) = some_attr(view, name)? else { return Ok(vec![none; kept.len()]) };
+        let bounds = bounds.array()?.f64s()?;
         // Of columns that are left out there are bounds, too, in some versions.
         let all = if bounds.len() == statistics.len() && statistics.len() != kept.len() {
             kept.iter().filter_map(|col| bounds.get(*col).copied()).collect()
@@ -50,7 +52,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         }
         Ok(all)
     };
-    let (low, high) = (bounds("_min_value")?, bounds("_max_value")?);
+    let (low, high) = (bounds("_min_value", f64::NEG_INFINITY)?, bounds("_max_value", f64::INFINITY)?);
     let mut rounds = Vec::new();
     let mut children = Vec::new();
     let sequence = match some_attr(view, "imputation_sequence_")? {

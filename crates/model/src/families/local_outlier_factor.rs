@@ -37,6 +37,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     if rows != count || density.len() != count || width < neighbours {
         return Err(Error::state(view.path(), format!("distances of {rows} rows for {count}")));
     }
+    let narrow = distances.dtype().size == 4;
     let last = neighbours.saturating_sub(1);
     let reach = distances.f64s()?.into_iter().skip(last).step_by(width).collect();
     let offset = view.attr("offset_")?.as_f64()?;
@@ -44,7 +45,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
     loader.hold(training.points.len().saturating_mul(8));
     let finite = Finite::new("LocalOutlierFactor", &sources, false, false);
-    let inner = run::Factor { training, neighbours, density, reach, offset };
+    let inner = run::Factor { training, neighbours, density, reach, offset, narrow };
     let step = Rows { inner, finite, takes_sparse: false };
     Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(outliers()), report: Default::default() })
 }
@@ -66,6 +67,25 @@ mod run {
         /// By row of training, how far its last neighbour is.
         pub(super) reach: Vec<f64>,
         pub(super) offset: f64,
+        /// Whether the training was in float32: so is what is added up of rows in float32.
+        pub(super) narrow: bool,
+    }
+
+    impl Factor {
+        fn score(&self, reach: &[f64], rows: &[usize]) -> f64 {
+            let count = reach.len() as f64;
+            let density = 1.0 / (pairwise_sum(reach) / count + 1e-10);
+            let ratios: Vec<f64> = rows.iter().map(|row| self.density[*row] / density).collect();
+            -(pairwise_sum(&ratios) / count)
+        }
+
+        fn narrow_score(&self, reach: &[f64], rows: &[usize]) -> f64 {
+            let count = reach.len() as f32;
+            let reach: Vec<f32> = reach.iter().map(|one| *one as f32).collect();
+            let density = 1.0 / (pairwise_sum(&reach) / count + 1e-10);
+            let ratios: Vec<f32> = rows.iter().map(|row| self.density[*row] as f32 / density).collect();
+            f64::from(-(pairwise_sum(&ratios) / count))
+        }
     }
 
     impl OfRow for Factor {
@@ -74,11 +94,10 @@ mod run {
             let reach = |(reduced, row): &(f64, usize)| {
                 round(self.training.metric.distance(*reduced), narrow).max(self.reach[*row])
             };
-            let count = nearest.len() as f64;
             let reach: Vec<f64> = nearest.iter().map(reach).collect();
-            let density = 1.0 / (pairwise_sum(&reach) / count + 1e-10);
-            let ratios: Vec<f64> = nearest.iter().map(|(_, row)| self.density[*row] / density).collect();
-            let score = -(pairwise_sum(&ratios) / count);
+            let rows: Vec<usize> = nearest.iter().map(|(_, row)| *row).collect();
+            let score =
+                if narrow && self.narrow { self.narrow_score(&reach, &rows) } else { self.score(&reach, &rows) };
             out.push(match want {
                 Method::Samples => score,
                 Method::Decision => score - self.offset,
