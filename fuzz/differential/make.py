@@ -31,8 +31,11 @@ import joblib
 import lightgbm
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 import skops.io
 import xgboost
+from catboost import CatBoost
+from sklearn.base import BaseEstimator
 from case import ask, bits, columns_of, input_column, kind_of
 
 from dice import Dice
@@ -65,12 +68,17 @@ def draw(seed):
 
 
 def refuse_unread(thing, seen):
-    """Raises on what foretell refuses by name: neighbours of a sparse table, or of float32 without a tree."""
+    """Raises on what foretell refuses by name: neighbours of a sparse table, or of float32 without a tree; kernels and planes
+    that were learned from float32."""
     if id(thing) in seen or isinstance(thing, (str, bytes, type, np.ndarray)):
         return
     seen.add(id(thing))
     if type(thing).__name__.startswith("KNeighbors") and getattr(thing, "_fit_X", None) is not None and thing._tree is None:
         raise ValueError("neighbours without a tree")
+    kept = ["X_fit_", "X_train_", "X_", "random_weights_"]
+    kept += {"Nystroem": ["components_"], "SGDOneClassSVM": ["coef_"], "FactorAnalysis": ["components_"]}.get(type(thing).__name__, [])
+    if any(getattr(getattr(thing, name, None), "dtype", None) == np.float32 or sp.issparse(getattr(thing, name, None)) for name in kept):
+        raise ValueError("kept rows in float32 or sparse")
     if isinstance(thing, (list, tuple, dict)):
         inside = thing.values() if isinstance(thing, dict) else thing
     elif hasattr(thing, "__dict__") and type(thing).__module__.split(".")[0] == "sklearn":
@@ -122,15 +130,24 @@ def save(d, made, folder):
         ways = ["pickle", "json", "ubj"]
     if isinstance(made.model, lightgbm.Booster):
         ways = ["pickle", "joblib", "txt"]
+    dumped = pickle.dumps(made.model)
+    has_tuples = b"_ImputerTriplet" in dumped
+    if has_tuples or b"catboost.core" in dumped:
+        ways = ["pickle", "joblib"]
+    if isinstance(made.model, CatBoost):
+        ways = ["pickle", "cbm", "catboost.json"]
     way = d.one(ways)
     file = f"model.{way}"
-    if way in ("json", "ubj", "txt"):
+    if way in ("cbm", "catboost.json"):
+        made.model.save_model(str(folder / file), format=way.split(".")[-1])
+    elif way in ("json", "ubj", "txt"):
         made.model.save_model(str(folder / file))
     elif way == "joblib":
         joblib.dump(made.model, folder / file, compress=d.one(COMPRESSIONS), protocol=d.one([None, None, 2, 4]))
     elif way == "pickle":
         with open(folder / file, "wb") as out:
-            pickle.dump(made.model, out, protocol=d.whole(0, 5))
+            # Of a named tuple the first two protocols call what makes it.
+            pickle.dump(made.model, out, protocol=max(d.whole(0, 5), 2 if has_tuples else 0))
     else:
         try:
             skops.io.dump(made.model, folder / file)
@@ -165,7 +182,7 @@ def write(seed, folder):
             written.append(one)
         answers[want] = {"columns": written, "refused": refused}
     about = made.model if not made.raw else type(made.model).__module__.split(".")[0] + " Booster"
-    about = about.__repr__(N_CHAR_MAX=4000) if hasattr(about, "get_params") else str(about)
+    about = about.__repr__(N_CHAR_MAX=4000) if isinstance(about, BaseEstimator) else str(about)
     case = {"model": save(d, made, folder), "about": " ".join(about.split()), "drawn": attempts + 1,
             "columns": [input_column(str(column), frame[column]) for column in frame.columns], "answers": answers}
     if made.data.narrow and not isinstance(made.model, (xgboost.Booster, xgboost.XGBModel)):

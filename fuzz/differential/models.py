@@ -6,10 +6,14 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 import xgboost as xgb
+from catboost import CatBoostClassifier, CatBoostRegressor
 from sklearn.compose import ColumnTransformer, make_column_selector
+from sklearn.covariance import EllipticEnvelope
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor, IsolationForest
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import SGDOneClassSVM
+from sklearn.neighbors import LocalOutlierFactor
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import LabelBinarizer, LabelEncoder
 
@@ -170,7 +174,17 @@ def boosted(d):
         codes = np.unique(y, return_inverse=True)[1]
     else:
         codes = y
-    kind = d.one(["xgboost", "xgboost", "lightgbm", "lightgbm", "histogram"])
+    kind = d.one(["xgboost", "xgboost", "lightgbm", "lightgbm", "histogram", "catboost", "catboost"])
+    if kind == "catboost" and task != "numbers":
+        # What is missing is no category to it.
+        for frame in (data.train, data.asked):
+            for name in data.words:
+                frame[name] = frame[name].astype(object).where(frame[name].notna(), "none")
+        loss = {"number": "RMSE", "positive": d.one(["Poisson", "Tweedie:variance_power=1.5"]), "two": "Logloss",
+                "many": d.one(["MultiClass", "MultiClassOneVsAll"])}[task]
+        wrapper = CatBoostClassifier if count else CatBoostRegressor
+        model = parts.cat_model(d, wrapper, loss, one_hot_max_size=d.one([1, 2, 10]), max_ctr_complexity=d.one([1, 2, 3]))
+        return Made(model.fit(data.train, y, cat_features=data.words), data, given=lambda frame: frame)
     if kind == "xgboost" or task == "numbers":
         # An unseen category of XGBoost 3.2 is the next one in the alphabet, and raises only behind the last.
         for name, known in data.levels.items():
@@ -229,9 +243,11 @@ def boosters(d):
 
 
 def outliers(d):
-    """An isolation forest, alone or behind a few steps."""
+    """A detector of outliers, alone or behind a few steps."""
     data = table(d, numbers=d.whole(2, 4), bare=d.flip(0.3))
     forest = IsolationForest(n_estimators=5, max_samples=d.one([32, 0.5]), contamination=d.one(["auto", 0.1]), **SEED)
+    forest = d.one([forest, forest, LocalOutlierFactor(d.whole(2, 9), novelty=True, algorithm=d.one(["kd_tree", "ball_tree"])),
+                    EllipticEnvelope(**SEED), SGDOneClassSVM(**SEED)])
     model = make_pipeline(*parts.numbers(d, "number", False, most=1), forest) if d.flip() else forest
     return Made(model.fit(data.given(data.train), signal(d, data)), data)
 

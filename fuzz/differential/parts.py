@@ -2,6 +2,7 @@
 
 import warnings
 
+import catboost as cat
 import category_encoders as encoders
 import lightgbm as lgb
 import numpy as np
@@ -10,7 +11,7 @@ from sklearn import linear_model as linear
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.cross_decomposition import PLSRegression
-from sklearn.decomposition import PCA, IncrementalPCA, TruncatedSVD
+from sklearn.decomposition import PCA, FactorAnalysis, IncrementalPCA, KernelPCA, TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import (
@@ -18,26 +19,30 @@ from sklearn.ensemble import (
     GradientBoostingClassifier, GradientBoostingRegressor, HistGradientBoostingClassifier, HistGradientBoostingRegressor,
     RandomForestClassifier, RandomForestRegressor, StackingClassifier, StackingRegressor, VotingClassifier, VotingRegressor,
 )
-from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.experimental import enable_halving_search_cv, enable_iterative_imputer  # noqa: F401
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfTransformer, TfidfVectorizer
 from sklearn.feature_selection import (
     RFE, RFECV, GenericUnivariateSelect, SelectFdr, SelectFpr, SelectFromModel, SelectFwe, SelectKBest, SelectPercentile,
     SequentialFeatureSelector, VarianceThreshold, f_classif, f_regression,
 )
-from sklearn.impute import MissingIndicator, SimpleImputer
+from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor, kernels
+from sklearn.impute import IterativeImputer, KNNImputer, MissingIndicator, SimpleImputer
+from sklearn.kernel_approximation import Nystroem, RBFSampler
+from sklearn.kernel_ridge import KernelRidge
 from sklearn.model_selection import (
     FixedThresholdClassifier, GridSearchCV, HalvingGridSearchCV, RandomizedSearchCV, TunedThresholdClassifierCV,
 )
-from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
+from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier, OutputCodeClassifier
 from sklearn.multioutput import ClassifierChain, MultiOutputClassifier, MultiOutputRegressor, RegressorChain
 from sklearn.naive_bayes import BernoulliNB, GaussianNB
-from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, NearestCentroid, RadiusNeighborsRegressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import (
     Binarizer, FunctionTransformer, KBinsDiscretizer, MaxAbsScaler, MinMaxScaler, Normalizer, OneHotEncoder, OrdinalEncoder,
     PolynomialFeatures, PowerTransformer, QuantileTransformer, RobustScaler, SplineTransformer, StandardScaler, TargetEncoder,
 )
+from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR, NuSVR
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor
 
@@ -49,6 +54,12 @@ FUNCTIONS = "absolute arctan cbrt ceil cos deg2rad exp expm1 floor log1p negativ
 
 # -- numbers
 def imputer(d):
+    if d.flip(0.15):
+        # Without weights: of a row that is very near the library's own is not exact.
+        return KNNImputer(n_neighbors=d.whole(1, 6), add_indicator=d.flip(0.2))
+    if d.flip(0.1):
+        inner = d.one([None, DecisionTreeRegressor(max_depth=3, **SEED)])
+        return IterativeImputer(inner, max_iter=2, add_indicator=d.flip(0.2), **SEED)
     how = d.one(["mean", "median", "most_frequent", "constant"])
     fill = {"fill_value": d.one([0, -1, 0.5])} if how == "constant" else {}
     return SimpleImputer(strategy=how, add_indicator=d.flip(0.2), keep_empty_features=d.flip(0.2), **fill)
@@ -76,6 +87,10 @@ SHAPERS = [
     lambda d: PCA(d.whole(1, 2), whiten=d.flip(0.3), svd_solver=d.one(["full", "auto"]), **SEED),
     lambda d: IncrementalPCA(d.whole(1, 2)),
     lambda d: TruncatedSVD(d.whole(1, 2), **SEED),
+    lambda d: FactorAnalysis(1, **SEED),
+    lambda d: RBFSampler(gamma=d.between(0.05, 1), n_components=d.whole(2, 4), **SEED),
+    lambda d: make_pipeline(StandardScaler(), Nystroem(d.one(["rbf", "laplacian", "cosine"]), n_components=3, **SEED)),
+    lambda d: make_pipeline(StandardScaler(), KernelPCA(2, kernel=d.one(["rbf", "poly", "cosine"]), **SEED)),
 ]
 
 
@@ -147,7 +162,9 @@ def words(d, task, absent):
 
 def grouped(d, columns):
     """One of category_encoders."""
-    kind = d.one([encoders.OrdinalEncoder, encoders.OneHotEncoder, encoders.TargetEncoder, encoders.CountEncoder, encoders.BinaryEncoder])
+    kind = d.one([encoders.OrdinalEncoder, encoders.OneHotEncoder, encoders.TargetEncoder, encoders.CountEncoder, encoders.BinaryEncoder,
+                  encoders.CatBoostEncoder, encoders.LeaveOneOutEncoder, encoders.MEstimateEncoder, encoders.JamesSteinEncoder,
+                  encoders.HelmertEncoder, encoders.SumEncoder])
     more = {}
     if kind is encoders.TargetEncoder:
         more = {"smoothing": d.between(1, 20), "min_samples_leaf": d.whole(1, 20)}
@@ -227,6 +244,10 @@ def regressors(d):
         lambda d: MLPRegressor(**network(d)),
         lambda d: make_pipeline(StandardScaler(), d.one([SVR, NuSVR])(**kernel(d))),
         lambda d: PLSRegression(1, scale=d.flip(0.7)),
+        lambda d: make_pipeline(StandardScaler(), KernelRidge(alpha=1.0, kernel=d.one(["rbf", "laplacian", "linear"]), gamma=0.3)),
+        lambda d: make_pipeline(StandardScaler(), GaussianProcessRegressor(kernels.RBF(1.0) + kernels.WhiteKernel(1.0), optimizer=None)),
+        lambda d: RadiusNeighborsRegressor(9.0, algorithm=d.one(["kd_tree", "ball_tree"])),
+        lambda d: cat_model(d, cat.CatBoostRegressor, d.one(["RMSE", "MAE", "Quantile:alpha=0.3"])),
         lambda d: lgb_model(d, lgb.LGBMRegressor, d.one(["regression", "regression_l1", "huber", "quantile", "fair"])),
         lambda d: xgb_model(d, xgb.XGBRegressor, d.one(["reg:squarederror", "reg:absoluteerror", "reg:pseudohubererror", "reg:quantileerror"])),
     ])
@@ -271,10 +292,20 @@ def classifiers(d, count=2):
         lambda d: d.one([GaussianNB(), BernoulliNB(binarize=d.one([0.0, 0.7]))]),
         lambda d: LinearDiscriminantAnalysis(**d.one([{}, {"solver": "lsqr", "shrinkage": 0.2}])),
         lambda d: QuadraticDiscriminantAnalysis(reg_param=0.2),
+        lambda d: NearestCentroid(),
+        lambda d: make_pipeline(StandardScaler(), LabelSpreading(gamma=2.0)),
+        lambda d: make_pipeline(StandardScaler(), GaussianProcessClassifier(kernels.RBF(1.0), optimizer=None)),
+        lambda d: cat_model(d, cat.CatBoostClassifier, "Logloss" if count == 2 else d.one(["MultiClass", "MultiClassOneVsAll"])),
         lambda d: lgb_model(d, lgb.LGBMClassifier, "binary" if count == 2 else d.one(["multiclass", "multiclassova"])),
         lambda d: xgb_model(d, xgb.XGBClassifier, d.one(["binary:logistic", "binary:hinge"]) if count == 2 else
                             d.one(["multi:softprob", "multi:softmax"])),
     ])
+
+
+def cat_model(d, kind, loss, **more):
+    shape = d.one([{}, {}, {"grow_policy": "Lossguide", "max_leaves": 6}, {"grow_policy": "Depthwise"}])
+    return kind(iterations=d.whole(2, 6), depth=d.whole(1, 4), loss_function=loss, nan_mode=d.one(["Min", "Max"]), random_seed=1,
+                thread_count=1, verbose=0, allow_writing_files=False, **shape, **more)
 
 
 def xgb_model(d, kind, objective, **more):
@@ -354,6 +385,8 @@ def wrapped(d, task, inner):
             lambda d: AdaBoostClassifier(DecisionTreeClassifier(max_depth=2, **SEED), n_estimators=4, **SEED),
             lambda d: OneVsRestClassifier(inner),
             lambda d: OneVsOneClassifier(inner),
+            lambda d: OutputCodeClassifier(inner, code_size=2, **SEED),
+            lambda d: SelfTrainingClassifier(inner),
             lambda d: GridSearchCV(inner, {}, cv=2),
             lambda d: RandomizedSearchCV(inner, {}, n_iter=1, cv=2, **SEED),
             lambda d: HalvingGridSearchCV(inner, {}, cv=2, min_resources=60, **SEED),

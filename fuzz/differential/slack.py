@@ -15,15 +15,20 @@ import lightgbm
 import numpy as np
 import scipy.sparse as sp
 import xgboost
+from catboost import CatBoostClassifier, CatBoostRegressor
 from sklearn import ensemble, linear_model
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
+from sklearn.covariance import EllipticEnvelope
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+from sklearn.gaussian_process import GaussianProcessClassifier
 from sklearn.naive_bayes import BernoulliNB, GaussianNB
+from sklearn.neighbors import NearestCentroid
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import FunctionTransformer, Normalizer, PowerTransformer, QuantileTransformer
+from sklearn.semi_supervised import LabelSpreading
 
 from case import kind_of
 
@@ -35,6 +40,8 @@ ANYTHING = 1e308
 # What holds the weights of sums of products.
 WEIGHTS = {
     "coef_", "intercept_", "components_", "coefs_", "intercepts_", "_dual_coef_", "_intercept_", "support_vectors_", "theta_", "var_",
+    "dual_coef_", "X_fit_", "alpha_", "X_train_", "y_train_", "X_", "label_distributions_", "centroids_", "eigenvectors_", "normalization_",
+    "random_weights_", "random_offset_", "location_", "precision_", "noise_variance_", "_fit_X", "offset_",
     "feature_log_prob_", "class_log_prior_", "means_", "rotations_", "scalings_", "priors_", "xbar_", "_x_mean",
 }
 # What gives results whose last places are open, and how many of them.
@@ -50,7 +57,9 @@ BEHIND = [
     (LinearDiscriminantAnalysis, "predict_proba", 2), (QuadraticDiscriminantAnalysis, "predict_proba", 2),
     (CalibratedClassifierCV, "predict_proba", 1), (xgboost.Booster, "predict", 1),
     (xgboost.XGBClassifier, "predict_proba", 1),
-    (lightgbm.Booster, "predict", 1),
+    (lightgbm.Booster, "predict", 1), (CatBoostClassifier, "predict_proba", 1), (CatBoostRegressor, "predict", 1),
+    (GaussianProcessClassifier, "predict_proba", 8), (NearestCentroid, "predict_proba", 2), (LabelSpreading, "predict_proba", 2),
+    (EllipticEnvelope, "score_samples", 2),
 ]
 # Objectives whose answers are sums over trees as they are.
 BARE = {

@@ -18,6 +18,7 @@ mod http;
 mod outages;
 mod positions;
 mod privacy;
+mod registry;
 mod reload;
 mod signals;
 mod socket;

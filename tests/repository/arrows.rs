@@ -50,6 +50,8 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("anyhow", &["foretell"]),
     ("reqwest", &["registry"]),
     ("arrow-avro", &["decode"]),
+    ("prost-reflect", &["decode"]),
+    ("protox", &["decode"]),
 ];
 
 /// The names in a manifest's `[dependencies]`, `[dev-dependencies]` and the like.

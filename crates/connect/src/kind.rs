@@ -1,6 +1,7 @@
 //! What a component declares of itself, so that the pipeline file, its JSON Schema, the docs and the tests find it by
 //! walking a list.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use foretell_flow::{Decode, Records, Sharing, Sink, SinkInput, SinkTraits, Source, StageError};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::key_type::KeyType;
@@ -208,6 +210,20 @@ pub trait SourceSettings: Send + Sync {
     }
 }
 
+/// What becomes of a record without a value, as Kafka has them for keys that are deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Tombstones {
+    /// It is a bad record.
+    #[default]
+    Bad,
+    /// It is passed over.
+    Skip,
+    /// It is a row in which all decoded columns are NULL and the column `_deleted` is true; of other records that is false.
+    /// A sink that has the setting `delete` deletes what is there under the row's key.
+    Delete,
+}
+
 /// Settings of a decoder.
 pub trait DecodeSettings: Send + Sync {
     /// The decoder. A fresh one for each worker.
@@ -226,6 +242,16 @@ pub trait DecodeSettings: Send + Sync {
 
     /// How keys are read, for `decode_key`: the type of `_key`.
     fn key(&self) -> KeyType;
+
+    /// Headers that become columns: column → header.
+    fn headers(&self) -> Option<&BTreeMap<String, String>> {
+        None
+    }
+
+    /// What a record without a value is.
+    fn tombstones(&self) -> Tombstones {
+        Tombstones::Bad
+    }
 }
 
 /// Settings of a sink, resolved by `open`.

@@ -56,6 +56,11 @@ impl Columns {
         Schema::new(self.iter().map(field).collect::<Vec<_>>()).into()
     }
 
+    /// The same, each of which may be missing.
+    pub(super) fn optional(&self) -> Columns {
+        Columns(self.iter().map(|column| Column { optional: true, ..column.clone() }).collect())
+    }
+
     /// Reads times without a zone in this one.
     pub(super) fn set_timezone(&mut self, zone: chrono_tz::Tz) {
         self.0.iter_mut().for_each(|column| column.format.set_zone(zone));
@@ -212,12 +217,62 @@ impl Spec {
             .map_err(|message| format!("column `{name}`: {message}"))?;
         let path = match details.path {
             None => Vec::new(),
-            Some(Path::Dotted(path)) => path.split('.').map(String::from).collect(),
+            Some(Path::Dotted(path)) => dotted(&path).map_err(|message| format!("column `{name}`: {message}"))?,
             Some(Path::Keys(keys)) => keys,
         };
         let missing = details.missing.as_deref().map(Missing::listed);
         Ok(Column { name, data_type, optional, format, path, missing })
     }
+}
+
+/// What a path has for an element of an array: no member of a pipeline file's path begins so.
+pub(super) fn element(index: usize) -> String {
+    format!("\0{index}")
+}
+
+/// The index of an element, where a step of a path is one.
+pub(super) fn index_of(step: &str) -> Option<usize> {
+    step.strip_prefix('\0')?.parse().ok()
+}
+
+/// A path as people write it.
+pub(super) fn shown(path: &[String]) -> String {
+    let mut text = String::new();
+    for step in path {
+        match index_of(step) {
+            Some(index) => text.push_str(&format!("[{index}]")),
+            None if text.is_empty() => text.push_str(step),
+            None => text.push_str(&format!(".{step}")),
+        }
+    }
+    text
+}
+
+/// `items[0].q` as its steps.
+fn dotted(path: &str) -> Result<Vec<String>, String> {
+    let mut steps = Vec::new();
+    for part in path.split('.') {
+        let (name, mut rest) = match part.split_once('[') {
+            Some((name, _)) if part.ends_with(']') => (name, part.get(name.len()..).unwrap_or_default()),
+            _ => (part, ""),
+        };
+        if !name.is_empty() || rest.is_empty() {
+            steps.push(name.to_string());
+        }
+        while let Some((index, more)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            let index = index.parse().map_err(|_| {
+                format!(
+                    "`path`: `[{index}]` is not an element of an array: write its number, from 0, or the path as a list"
+                )
+            })?;
+            steps.push(element(index));
+            rest = more;
+        }
+        if !rest.is_empty() {
+            return Err("`path` does not read: write it as `items[0].q`, or as a list".to_string());
+        }
+    }
+    Ok(steps)
 }
 
 impl JsonSchema for Columns {
@@ -252,7 +307,7 @@ impl JsonSchema for Columns {
                                     "items": { "type": ["string", "null"] }
                                 },
                                 "path": {
-                                    "description": "JSON and Parquet: where the value is, as `a.b.c` or `[a, b, c]`.",
+                                    "description": "JSON and Parquet: where the value is, as `a.b.c`, `a[0].b` or `[a, b, c]`.",
                                     "anyOf": [
                                         { "type": "string" },
                                         { "type": "array", "items": { "type": "string" } }

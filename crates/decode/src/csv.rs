@@ -1,5 +1,7 @@
 //! CSV: each value is one record, such as `64,17,1`.
 
+use std::collections::BTreeMap;
+
 use arrow::array::Array;
 use arrow::datatypes::SchemaRef;
 use foretell_flow::{Decode, Decoded, Records, StageError};
@@ -16,7 +18,7 @@ use super::scan::Scan;
 use super::settings::{max_bytes, set_timezone, unusable};
 use foretell_connect::human::HumanSize;
 use foretell_connect::key_type::KeyType;
-use foretell_connect::kind::{DecodeSettings, Kind, SettingsError, schema_of, settings_of};
+use foretell_connect::kind::{DecodeSettings, Kind, SettingsError, Tombstones, schema_of, settings_of};
 
 /// The kind `csv`.
 pub(super) const KIND: Kind<dyn DecodeSettings> =
@@ -51,6 +53,14 @@ struct Settings {
     /// Longer values are bad records. Default: 1 MiB.
     #[serde(default = "max_bytes")]
     max_bytes: HumanSize,
+    /// What a record without a value is: `bad` (default), `skip`, or `delete`: a row whose columns are NULL and whose column
+    /// `_deleted` is true, for sinks with the setting `delete`.
+    #[serde(default)]
+    tombstones: Tombstones,
+    /// Headers as columns of text, after the others: column → header, e.g. `{ type: ce_type, source: ce_source }` of CloudEvents.
+    /// NULL where a record has no such header.
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
 }
 
 fn comma() -> String {
@@ -93,6 +103,8 @@ fn check(mut settings: Settings) -> Result<Checked, SettingsError> {
         missing: Missing::listed(&settings.missing),
         key: settings.key,
         max_bytes: settings.max_bytes.0,
+        tombstones: settings.tombstones,
+        headers: settings.headers,
     })
 }
 
@@ -135,6 +147,8 @@ struct Checked {
     missing: Missing,
     key: KeyType,
     max_bytes: usize,
+    tombstones: Tombstones,
+    headers: BTreeMap<String, String>,
 }
 
 impl DecodeSettings for Checked {
@@ -153,6 +167,14 @@ impl DecodeSettings for Checked {
 
     fn key(&self) -> KeyType {
         self.key
+    }
+
+    fn headers(&self) -> Option<&BTreeMap<String, String>> {
+        Some(&self.headers)
+    }
+
+    fn tombstones(&self) -> Tombstones {
+        self.tombstones
     }
 }
 

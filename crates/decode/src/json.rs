@@ -1,8 +1,9 @@
 //! JSON: each value is one object, such as `{"AGE": 64, "NAME": "Ann"}`.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::sync::Arc;
 
 use arrow::array::Array;
 use arrow::datatypes::SchemaRef;
@@ -12,18 +13,21 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::cell::{Cell, Float};
-use super::column::{Column, Columns};
+use super::column::{Column, Columns, element};
+use super::debezium::{self, Change, Meaning, Meanings, Unwrap};
 use super::decimal;
+use super::elements::{Element, Elements};
 use super::field::{parse_signed, parse_unsigned};
 use super::members::Members;
 use super::rows::Rows;
 use super::settings::{max_bytes, refuse_missing, set_timezone, unusable};
-use super::time::TimeFormat;
+use super::time::{TimeFormat, days, epoch};
 use super::types::Type;
 use super::wrong::Wrong;
 use foretell_connect::human::HumanSize;
 use foretell_connect::key_type::KeyType;
-use foretell_connect::kind::{DecodeSettings, Kind, SettingsError, schema_of, settings_of};
+use foretell_connect::kind::{DecodeSettings, Kind, SettingsError, Tombstones, schema_of, settings_of};
+use foretell_connect::schemas::{Schemas, framed};
 
 /// The kind `json`.
 pub(super) const KIND: Kind<dyn DecodeSettings> =
@@ -48,6 +52,19 @@ struct Settings {
     /// Longer values are bad records. Default: 1 MiB.
     #[serde(default = "max_bytes")]
     max_bytes: HumanSize,
+    /// What a record without a value is: `bad` (default), `skip`, or `delete`: a row whose columns are NULL and whose column
+    /// `_deleted` is true, for sinks with the setting `delete`.
+    #[serde(default)]
+    tombstones: Option<Tombstones>,
+    /// Headers as columns of text, after the others: column → header, e.g. `{ type: ce_type, source: ce_source }` of CloudEvents.
+    /// NULL where a record has no such header.
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    /// What stands around the rows: `debezium` reads its change events. The columns are those of `after`, of a deletion those of
+    /// `before`; they may all be NULL there. The columns `_op` (`c`, `u`, `d`, `r`) and `_deleted` come beside them, and records
+    /// without a value are passed over. Times and decimals are read as the event's own schema says, where it has one.
+    #[serde(default)]
+    unwrap: Option<Unwrap>,
 }
 
 fn parse(value: serde_json::Value) -> Result<Box<dyn DecodeSettings>, SettingsError> {
@@ -60,9 +77,27 @@ fn parse(value: serde_json::Value) -> Result<Box<dyn DecodeSettings>, SettingsEr
         tree.insert(path, number)
             .map_err(|message| SettingsError { path: vec!["columns".to_string(), number.to_string()], message })?;
     }
-    let Settings { columns, key, max_bytes, .. } = settings;
+    let Settings { columns, key, max_bytes, tombstones, unwrap, headers, .. } = settings;
+    let tombstones = debezium::tombstones(tombstones, unwrap)?;
+    if let Some(column) = columns.iter().position(|column| unwrap.is_some() && debezium::OWN.contains(&&*column.name)) {
+        let message = "`unwrap` gives a column of this name itself".to_string();
+        return Err(SettingsError { path: vec!["columns".to_string(), column.to_string()], message });
+    }
     let decimals = columns.iter().any(|column| matches!(column.data_type, Type::Decimal(..)));
-    Ok(Box::new(Checked { columns, tree, key, max_bytes: max_bytes.0, decimals }))
+    let epochs = columns.iter().enumerate().filter(|(_, column)| column.format.is_epoch()).map(|(at, _)| at).collect();
+    let framed = false;
+    Ok(Box::new(Checked {
+        columns,
+        tree,
+        key,
+        max_bytes: max_bytes.0,
+        decimals,
+        epochs,
+        tombstones,
+        framed,
+        unwrap: unwrap.is_some(),
+        headers,
+    }))
 }
 
 /// Which member feeds which column: a tree, since a path may lead into objects.
@@ -71,10 +106,12 @@ struct Tree {
     members: Vec<(String, Member)>,
 }
 
-#[derive(Debug, Clone)]
-enum Member {
-    Column(usize),
-    Object(Tree),
+#[derive(Debug, Clone, Default)]
+struct Member {
+    /// The column that it feeds itself.
+    column: Option<usize>,
+    /// What feeds columns within it.
+    inner: Tree,
 }
 
 impl Tree {
@@ -82,16 +119,14 @@ impl Tree {
         let Some((key, rest)) = path.split_first() else {
             return Err("the path is empty".to_string());
         };
-        let at = self.members.iter().position(|(name, _)| name == key);
-        match (at.and_then(|at| self.members.get_mut(at)), rest) {
-            (None, []) => self.members.push((key.clone(), Member::Column(column))),
-            (None, _) => {
-                let mut tree = Tree::default();
-                tree.insert(rest, column)?;
-                self.members.push((key.clone(), Member::Object(tree)));
-            }
-            (Some((_, Member::Object(tree))), [_, ..]) => tree.insert(rest, column)?,
-            (Some(_), _) => return Err(format!("another column already reads `{key}` there")),
+        if self.find(key).is_none() {
+            self.members.push((key.clone(), Member::default()));
+        }
+        let Some((_, member)) = self.members.iter_mut().find(|(name, _)| name == key) else { return Ok(()) };
+        match rest {
+            [] if member.column.is_some() => return Err(format!("another column already reads `{key}` there")),
+            [] => member.column = Some(column),
+            rest => member.inner.insert(rest, column)?,
         }
         Ok(())
     }
@@ -110,21 +145,45 @@ struct Checked {
     max_bytes: usize,
     /// Whether some column is a decimal.
     decimals: bool,
+    /// The columns of times that are numbers.
+    epochs: Vec<usize>,
+    tombstones: Tombstones,
+    /// Whether values may be in the wire format of schema registries.
+    framed: bool,
+    /// Whether they are change events.
+    unwrap: bool,
+    headers: BTreeMap<String, String>,
 }
 
 impl DecodeSettings for Checked {
     fn open(&self) -> Result<Box<dyn Decode>, StageError> {
-        Ok(Box::new(Decoder { schema: self.columns.schema(), settings: self.clone() }))
+        self.open_with(None)
+    }
+
+    fn open_with(&self, schemas: Option<Arc<dyn Schemas>>) -> Result<Box<dyn Decode>, StageError> {
+        let settings = Checked { framed: schemas.is_some(), ..self.clone() };
+        let schema = self.columns.schema();
+        let schema = if self.unwrap { debezium::schema(&schema) } else { schema };
+        Ok(Box::new(Decoder { schema, settings, meanings: Meanings::default() }))
     }
 
     fn key(&self) -> KeyType {
         self.key
+    }
+
+    fn headers(&self) -> Option<&BTreeMap<String, String>> {
+        Some(&self.headers)
+    }
+
+    fn tombstones(&self) -> Tombstones {
+        self.tombstones
     }
 }
 
 struct Decoder {
     settings: Checked,
     schema: SchemaRef,
+    meanings: Meanings,
 }
 
 impl Decode for Decoder {
@@ -134,10 +193,16 @@ impl Decode for Decoder {
 
     fn decode(&mut self, records: &Records) -> Decoded {
         let values = &records.values;
-        let mut rows = Rows::new("decode json", &self.settings.columns, values.len());
         let mut slots: Vec<Slot<'_>> = Vec::new();
+        let mut ops: Vec<&'static str> = Vec::new();
+        let optional = self.settings.unwrap.then(|| self.settings.columns.optional());
+        let columns = optional.as_ref().unwrap_or(&self.settings.columns);
+        let mut rows = Rows::new("decode json", columns, values.len());
         for row in 0..values.len() {
-            let value = without_mark(values.value(row));
+            let value = values.value(row);
+            // The columns say what is wanted of a value: its schema need not be asked for.
+            let value = framed(value).filter(|_| self.settings.framed).map_or(value, |(_, body)| body);
+            let value = without_mark(value);
             if is_framed(value) {
                 rows.refuse(row, FRAMED.to_string());
                 continue;
@@ -146,19 +211,81 @@ impl Decode for Decoder {
                 rows.refuse(row, reason);
                 continue;
             }
+            let event = match self.settings.unwrap {
+                true => object(&Tree::default(), value, &mut [])
+                    .and_then(|()| debezium::change(std::str::from_utf8(value).unwrap_or_default())),
+                false => Ok(Change { row: "", op: "", schema: None }),
+            };
+            let event = match event {
+                Ok(event) => event,
+                Err(reason) => {
+                    rows.refuse(row, reason);
+                    continue;
+                }
+            };
+            let value = if self.settings.unwrap { event.row.as_bytes() } else { value };
             slots.clear();
             slots.resize(self.settings.columns.len(), Slot::Absent);
             match object(&self.settings.tree, value, &mut slots) {
                 Ok(()) => {
-                    if self.settings.decimals || slots.iter().any(Slot::lacks_text) {
+                    let fraction = |at: &usize| matches!(slots.get(*at), Some(Slot::Float(_)));
+                    let fractions = self.settings.epochs.iter().any(fraction);
+                    if self.settings.decimals || fractions || slots.iter().any(Slot::lacks_text) {
                         as_written(&self.settings.tree, value, &mut slots);
                     }
-                    rows.push(row, slots.iter(), |_, column| column.name.clone());
+                    if let Some(schema) = event.schema {
+                        understand(&self.settings.columns, self.meanings.of(schema), &mut slots);
+                    }
+                    if self.settings.unwrap
+                        && !event.deletes()
+                        && let Some((column, _)) = (self.settings.columns.iter().zip(&slots))
+                            .find(|(column, slot)| !column.optional && slot.missing(column))
+                    {
+                        let why = Wrong::Missing.describe(column.data_type);
+                        rows.refuse(row, format!("field {}: {why}", column.name));
+                        continue;
+                    }
+                    if rows.push(row, slots.iter(), |_, column| column.name.clone()) {
+                        ops.push(event.op);
+                    }
                 }
                 Err(reason) => rows.refuse(row, reason),
             }
         }
-        rows.finish(&self.schema)
+        if !self.settings.unwrap {
+            return rows.finish(&self.schema);
+        }
+        let decoded = rows.finish(&columns.schema());
+        Decoded { columns: debezium::with_ops(&self.schema, &decoded.columns, &ops), bad: decoded.bad }
+    }
+}
+
+/// Reads numbers and texts as the event's own schema says, for columns that want it so.
+fn understand(columns: &Columns, meanings: &BTreeMap<String, Meaning>, slots: &mut [Slot<'_>]) {
+    for (column, slot) in columns.iter().zip(slots) {
+        let name = match column.path.as_slice() {
+            [] => &column.name,
+            [name] => name,
+            _ => continue,
+        };
+        let Some(meaning) = meanings.get(name) else { continue };
+        let known = match (meaning, &*slot, column.data_type) {
+            (Meaning::Epoch(per_second), _, Type::Timestamp) if !column.format.is_epoch() => {
+                let number = Cell::signed(&&*slot).ok();
+                number.and_then(|number| epoch(*per_second, number).ok()).map(Slot::Micros)
+            }
+            (Meaning::Decimal(scale), Slot::Text(text), Type::Float32 | Type::Float64) => {
+                let number = debezium::decimal_text(text, *scale).and_then(|text| text.parse().ok());
+                number.map(Slot::Float)
+            }
+            (Meaning::Decimal(scale), Slot::Text(text), _) => {
+                debezium::decimal_text(text, *scale).map(|text| Slot::Text(Cow::Owned(text)))
+            }
+            _ => None,
+        };
+        if let Some(known) = known {
+            *slot = known;
+        }
     }
 }
 
@@ -172,8 +299,8 @@ fn is_framed(value: &[u8]) -> bool {
     value.len() >= 5 && value.first() == Some(&0)
 }
 
-const FRAMED: &str = "byte 0: not JSON: schema registry framing (a zero byte and a schema's number), which is not read; the \
-                      producer must write plain JSON";
+const FRAMED: &str = "byte 0: not JSON: schema registry framing (a zero byte and a schema's number), which is not read \
+                      without one; give the source its `registry`";
 
 /// Reads one object's members into their slots.
 fn object<'de>(tree: &Tree, value: &'de [u8], slots: &mut [Slot<'de>]) -> Result<(), String> {
@@ -195,9 +322,13 @@ fn object<'de>(tree: &Tree, value: &'de [u8], slots: &mut [Slot<'de>]) -> Result
 fn as_written<'de>(tree: &Tree, value: &'de [u8], slots: &mut [Slot<'de>]) {
     let mut open = VecDeque::from([(tree, std::str::from_utf8(value).unwrap_or_default())]);
     while let Some((tree, object)) = open.pop_front() {
-        for (key, text) in Members::of(object) {
-            match tree.find(&key) {
-                Some(Member::Column(column)) => match slots.get_mut(*column) {
+        for (key, text) in parts(object) {
+            let Some(member) = tree.find(&key) else { continue };
+            if !member.inner.members.is_empty() && text.starts_with(['{', '[']) {
+                open.push_back((&member.inner, text));
+            }
+            if let Some(column) = member.column {
+                match slots.get_mut(column) {
                     Some(slot @ (Slot::Signed(_) | Slot::Unsigned(_) | Slot::Float(_) | Slot::Digits(_)))
                         if text.starts_with(|first: char| first.is_ascii_digit() || first == '-') =>
                     {
@@ -207,12 +338,25 @@ fn as_written<'de>(tree: &Tree, value: &'de [u8], slots: &mut [Slot<'de>]) {
                         *slot = Slot::Nested(text);
                     }
                     _ => {}
-                },
-                Some(Member::Object(tree)) if text.starts_with('{') => open.push_back((tree, text)),
-                _ => {}
+                }
             }
         }
     }
+}
+
+/// The members of an object, or the elements of an array by the names that paths have for them.
+fn parts(text: &str) -> Box<dyn Iterator<Item = (Cow<'_, str>, &str)> + '_> {
+    if !text.starts_with('[') {
+        return Box::new(Members::of(text));
+    }
+    let (mut elements, mut at) = (Elements::default(), 0);
+    Box::new((0_usize..).map_while(move |index| match elements.next(text.as_bytes(), at, true) {
+        Element::Value(range) => {
+            at = range.end;
+            Some((Cow::Owned(element(index)), text.get(range)?))
+        }
+        Element::Unfinished(_) => None,
+    }))
 }
 
 /// The index of a byte that is given by line and column (both from 1).
@@ -232,6 +376,8 @@ enum Slot<'de> {
     /// A number as it is written.
     Digits(&'de str),
     Bool(bool),
+    /// A time in microseconds since 1970.
+    Micros(i64),
     Text(Cow<'de, str>),
     Object,
     Array,
@@ -270,6 +416,7 @@ impl Slot<'_> {
             Slot::Digits(text) if !text.contains(['.', 'e', 'E']) => "an integer",
             Slot::Float(_) | Slot::Digits(_) => "a float",
             Slot::Bool(_) => "a bool",
+            Slot::Micros(_) => "a time",
             Slot::Text(_) => "a text",
             Slot::Nested(text) if text.starts_with('{') => "an object",
             Slot::Nested(_) => "an array",
@@ -335,11 +482,16 @@ impl Cell for &Slot<'_> {
     }
 
     fn date(&self, format: &TimeFormat) -> Result<i32, Wrong> {
-        format.date(self.string()?.trim())
+        match self {
+            Slot::Signed(_) | Slot::Unsigned(_) | Slot::Digits(_) if format.is_iso() => days(self.signed()?),
+            _ => format.date(self.string()?.trim()),
+        }
     }
 
     fn timestamp(&self, format: &TimeFormat) -> Result<i64, Wrong> {
         match self {
+            Slot::Micros(micros) => Ok(*micros),
+            Slot::Digits(text) if format.is_epoch() => format.timestamp(text),
             Slot::Signed(_) | Slot::Unsigned(_) | Slot::Digits(_) => format.epoch(self.signed()?),
             _ => format.timestamp(self.string()?.trim()),
         }
@@ -380,13 +532,7 @@ fn members<'de, A: MapAccess<'de>>(tree: &Tree, slots: &mut [Slot<'de>], mut map
             None => {
                 map.next_value::<IgnoredAny>()?;
             }
-            Some(Member::Column(column)) => {
-                let value = map.next_value_seed(Value)?;
-                if let Some(slot) = slots.get_mut(*column) {
-                    *slot = value;
-                }
-            }
-            Some(Member::Object(tree)) => map.next_value_seed(Inner { tree, slots })?,
+            Some(member) => map.next_value_seed(Inner { member, slots: &mut *slots })?,
         }
     }
     Ok(())
@@ -449,11 +595,6 @@ macro_rules! scalars {
         fn visit_str<E: Error>(self, value: &str) -> Result<Self::Value, E> {
             Ok($give(self, Slot::Text(Cow::Owned(value.to_string()))))
         }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-            while list.next_element::<IgnoredAny>()?.is_some() {}
-            Ok($give(self, Slot::Array))
-        }
     };
 }
 
@@ -473,33 +614,67 @@ impl<'de> Visitor<'de> for Value {
 
     scalars!(|_, slot| slot);
 
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Slot<'de>, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Slot::Array)
+    }
+
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Slot<'de>, A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Slot::Object)
     }
 }
 
-/// An object on the way to columns. Where something else stands, the columns within are absent.
+/// A value that feeds a column, or has within it what does. Where it has no parts, the columns within are absent.
 struct Inner<'t, 's, 'de> {
-    tree: &'t Tree,
+    member: &'t Member,
     slots: &'s mut [Slot<'de>],
+}
+
+impl<'de> Inner<'_, '_, 'de> {
+    fn keep(&mut self, value: Slot<'de>) {
+        if let Some(slot) = self.member.column.and_then(|column| self.slots.get_mut(column)) {
+            *slot = value;
+        }
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Inner<'_, '_, 'de> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
+        let mut inner = self;
+        match inner.member.inner.members.is_empty() {
+            true => Value.deserialize(deserializer).map(|value| inner.keep(value)),
+            false => deserializer.deserialize_any(inner),
+        }
     }
 }
 
 impl<'de> Visitor<'de> for Inner<'_, '_, 'de> {
     type Value = ();
 
-    scalars!(|_, _| ());
+    scalars!(|mut inner: Self, value| inner.keep(value));
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        members(self.tree, self.slots, map)
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<(), A::Error> {
+        self.keep(Slot::Array);
+        let Inner { member, slots } = self;
+        for index in 0_usize.. {
+            // No deeper than the paths of the pipeline file.
+            let found = match member.inner.find(&element(index)) {
+                None => list.next_element::<IgnoredAny>()?.map(drop),
+                Some(member) => list.next_element_seed(Inner { member, slots: &mut *slots })?,
+            };
+            if found.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, map: A) -> Result<(), A::Error> {
+        self.keep(Slot::Object);
+        members(&self.member.inner, self.slots, map)
     }
 }
 
@@ -630,6 +805,8 @@ mod tests {
     #[test]
     fn two_columns_of_one_member_are_refused() {
         let columns = json!([{ "a": "int8" }, { "b": { "type": "int8", "path": ["a", "c"] } }]);
+        assert!((KIND.parse)(json!({ "columns": columns })).is_ok(), "one of it all, one of a part");
+        let columns = json!([{ "a": "int8" }, { "b": { "type": "int8", "path": ["a"] } }]);
         let error = settings_error(&KIND, json!({ "columns": columns }));
         assert_eq!(error, "columns.1: another column already reads `a` there");
     }
@@ -657,5 +834,125 @@ mod tests {
         assert_eq!(texts(0), [text(r#"[1.50, "a\"]", {}]"#), text("a")]);
         assert_eq!(texts(1), [text(r#"{ "x" : null }"#), None]);
         assert_eq!(texts(2), [text("[]"), None]);
+    }
+
+    #[test]
+    fn elements_of_arrays_are_reached_by_their_number() {
+        let columns = json!([
+            { "q": { "type": "int64?", "path": "items[0].q" } },
+            { "sku": { "type": "utf8?", "path": "items[1].sku" } },
+            { "deep": { "type": "decimal(20,2)?", "path": "m[1][0]" } },
+            { "raw": { "type": "utf8?", "path": "items[2]" } },
+            { "all": { "type": "utf8?", "path": "items" } },
+        ]);
+        let values = [
+            r#"{"items": [{"q": 7, "sku": "a"}, {"sku": "b"}, {"x": [1]}], "m": [[], [12345678901234567.25, 2]]}"#,
+            r#"{"items": [{"q": 8}], "m": [1]}"#,
+            r#"{"items": {"q": 9}}"#,
+            r#"{"items": [{"q": "x"}]}"#,
+        ];
+        let decoded = decode(&KIND, json!({ "columns": columns }), &values);
+        assert_eq!(refusals(&decoded), [(3, "field q: a text where an int64 is expected".to_string())]);
+        let q: Vec<_> = decoded.columns.column(0).as_primitive::<Int64Type>().iter().collect();
+        assert_eq!(q, [Some(7), Some(8), None]);
+        let sku: Vec<_> = decoded.columns.column(1).as_string::<i32>().iter().collect();
+        assert_eq!(sku, [Some("b"), None, None]);
+        let deep: Vec<_> = decoded.columns.column(2).as_primitive::<Decimal128Type>().iter().collect();
+        assert_eq!(deep, [Some(1_234_567_890_123_456_725), None, None]);
+        assert_eq!(decoded.columns.column(3).as_string::<i32>().value(0), r#"{"x": [1]}"#);
+        let all: Vec<_> = decoded.columns.column(4).as_string::<i32>().iter().collect();
+        let first = r#"[{"q": 7, "sku": "a"}, {"sku": "b"}, {"x": [1]}]"#;
+        assert_eq!(all, [Some(first), Some(r#"[{"q": 8}]"#), Some(r#"{"q": 9}"#)]);
+        let path =
+            |path: &str| settings_error(&KIND, json!({ "columns": [{ "a": { "type": "int8", "path": path } }] }));
+        assert!(path("a[x]").contains("not an element of an array"), "{}", path("a[x]"));
+    }
+
+    #[test]
+    fn times_with_a_fraction_and_days_by_their_number_are_read() {
+        let columns = json!([
+            { "t": { "type": "timestamp?", "format": "epoch_s" } }, { "d": "date?" }, { "x": { "type": "date?", "format": "%Y%m%d" } }
+        ]);
+        let values = [
+            r#"{"t": 1568197230.123456, "d": 18150}"#,
+            r#"{"t": 1568197230, "d": -1}"#,
+            r#"{"d": 20240131}"#,
+            r#"{"x": 20240131}"#,
+            r#"{"d": 1.5}"#,
+        ];
+        let decoded = decode(&KIND, json!({ "columns": columns }), &values);
+        let t: Vec<_> = decoded.columns.column(0).as_primitive::<TimestampMicrosecondType>().iter().collect();
+        assert_eq!(t, [Some(1_568_197_230_123_456), Some(1_568_197_230_000_000)]);
+        let d: Vec<_> = decoded.columns.column(1).as_primitive::<arrow::datatypes::Date32Type>().iter().collect();
+        assert_eq!(d, [Some(18150), Some(-1)]);
+        assert_eq!(
+            refusals(&decoded),
+            [
+                (2, "field d: out of the range of a date".to_string()),
+                (3, "field x: an integer where a date is expected".to_string()),
+                (4, "field d: a float where a date is expected".to_string()),
+            ]
+        );
+    }
+
+    #[test]
+    fn with_a_registry_the_frame_is_passed_over() {
+        struct None;
+        impl Schemas for None {
+            fn schema(&self, _: u32) -> Result<Option<Arc<foretell_connect::schemas::Schema>>, StageError> {
+                Ok(Option::None)
+            }
+        }
+        let settings = json!({ "columns": [{ "AGE": "int8" }] });
+        let mut decoder = (KIND.parse)(settings).unwrap().open_with(Some(Arc::new(None))).unwrap();
+        let decoded = decoder.decode(&records(&[Some(b"\0\0\0\0\x07{\"AGE\": 6}"), Some(b"{\"AGE\": 7}")]));
+        assert_eq!((decoded.columns.num_rows(), decoded.bad.len()), (2, 0));
+    }
+
+    #[test]
+    fn change_events_are_rows_with_the_kind_of_their_change() {
+        let columns = json!([
+            { "id": "int64" }, { "price": "decimal(10,2)" }, { "day": "date?" }, { "at": "timestamp?" }, { "ratio": "float64?" }
+        ]);
+        let schema = r#"{"type":"struct","fields":[{"field":"before"},{"field":"after","fields":[{"field":"price","type":"bytes","name":"org.apache.kafka.connect.data.Decimal","parameters":{"scale":"2"}},{"field":"day","type":"int32","name":"io.debezium.time.Date"},{"field":"at","type":"int64","name":"io.debezium.time.MicroTimestamp"},{"field":"ratio","type":"bytes","name":"org.apache.kafka.connect.data.Decimal","parameters":{"scale":"1"}}]}]}"#;
+        let full = format!(
+            r#"{{"schema":{schema},"payload":{{"before":null,"after":{{"id":1,"price":"BNI=","day":18150,"at":1568197230000001,"ratio":"BQ=="}},"op":"c"}}}}"#
+        );
+        let values = [
+            full.as_str(),
+            r#"{"before":null,"after":{"id":2,"price":"0.50","at":"2019-09-11T10:20:30Z"},"op":"u","ts_ms":5}"#,
+            r#"{"before":{"id":1},"after":null,"op":"d"}"#,
+            r#"{"after":{"id":3},"op":"c"}"#,
+            r#"{"after":{"id":4,"price":"1","at":5},"op":"r"}"#,
+            r#"{"op":"t"}"#,
+            r#"{"op":"c","after":{"id":4}"#,
+        ];
+        let settings = json!({ "columns": columns, "unwrap": "debezium" });
+        let decoded = decode(&KIND, settings.clone(), &values);
+        let reasons: Vec<_> = refusals(&decoded).into_iter().map(|(row, reason)| (row, reason)).collect();
+        assert_eq!(reasons[0], (3, "field price: missing (`decimal(10,2)?` would take it as NULL)".to_string()));
+        assert_eq!(reasons[1], (4, "field at: not a timestamp".to_string()));
+        assert!(reasons[2].1.contains("truncated") && reasons[3].1.contains("not JSON"), "{reasons:?}");
+        let shown: Vec<String> = (0..decoded.columns.num_rows())
+            .map(|row| {
+                let cell =
+                    |column: &arrow::array::ArrayRef| arrow::util::display::array_value_to_string(column, row).unwrap();
+                decoded.columns.columns().iter().map(cell).collect::<Vec<_>>().join("|")
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                "1|12.34|2019-09-11|2019-09-11T10:20:30.000001Z|0.5|c|false",
+                "2|0.50||2019-09-11T10:20:30Z||u|false",
+                "1|||||d|true",
+            ]
+        );
+        let kind = (KIND.parse)(settings).unwrap();
+        assert_eq!(kind.tombstones(), Tombstones::Skip);
+        let both = json!({ "columns": [{ "a": "int8" }], "unwrap": "debezium", "tombstones": "delete" });
+        assert!(settings_error(&KIND, both).starts_with("tombstones: `delete` has no meaning"));
+        let own = json!({ "columns": [{ "_op": "utf8" }], "unwrap": "debezium" });
+        assert!(settings_error(&KIND, own).contains("gives a column of this name"));
     }
 }

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, StructArray, new_null_array};
-use arrow::compute::{filter_record_batch, is_null, nullif};
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, ListArray, RecordBatch, RecordBatchOptions, StructArray, UInt64Array, new_null_array,
+};
+use arrow::compute::{filter_record_batch, is_null, nullif, take};
 use arrow::datatypes::{DataType, Fields, Schema, SchemaRef};
 use foretell_flow::{Decode, Decoded, Records, Refused, StageError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::column::{Column, Columns};
+use super::column::{Column, Columns, index_of, shown};
 use super::settings::refuse_missing;
 use super::typed::{convert, is_nested, takes};
 use super::types::Type;
@@ -60,8 +62,16 @@ pub fn check_file(settings: &serde_json::Value, found: &Schema) -> Result<(), (S
         let mut fields = found.fields();
         let mut data_type = &DataType::Null;
         for (depth, name) in path(column).iter().enumerate() {
+            if let (Some(_), DataType::List(item)) = (index_of(name), data_type) {
+                data_type = item.data_type();
+                fields = match data_type {
+                    DataType::Struct(fields) => fields,
+                    _ => &none,
+                };
+                continue;
+            }
             let Some((_, field)) = fields.find(name) else {
-                let place = path(column).get(..=depth).unwrap_or_default().join(".");
+                let place = shown(path(column).get(..=depth).unwrap_or_default());
                 let near = fields.iter().find(|field| field.name().eq_ignore_ascii_case(name));
                 return Err(match near {
                     Some(near) => (
@@ -112,6 +122,10 @@ pub(super) fn reach(columns: &RecordBatch, path: &[String]) -> Option<ArrayRef> 
     let (first, rest) = path.split_first()?;
     let mut found = columns.column_by_name(first)?.clone();
     for name in rest {
+        if let Some(index) = index_of(name) {
+            found = elements(found.as_any().downcast_ref::<ListArray>()?, index)?;
+            continue;
+        }
         let outer = found.as_any().downcast_ref::<StructArray>()?;
         let inner = outer.column_by_name(name)?;
         found = match outer.nulls() {
@@ -120,6 +134,18 @@ pub(super) fn reach(columns: &RecordBatch, path: &[String]) -> Option<ArrayRef> 
         };
     }
     Some(found)
+}
+
+/// Of each list its element of this index; NULL where there is none.
+fn elements(lists: &ListArray, index: usize) -> Option<ArrayRef> {
+    let offsets = lists.value_offsets();
+    let place = |row: usize| {
+        let (from, to) = (*offsets.get(row)?, *offsets.get(row.checked_add(1)?)?);
+        let place = usize::try_from(from).ok()?.checked_add(index)?;
+        (lists.is_valid(row) && place < usize::try_from(to).ok()?).then_some(place as u64)
+    };
+    let places: UInt64Array = (0..lists.len()).map(place).collect();
+    take(lists.values(), &places, None).ok()
 }
 
 struct Decoder {

@@ -41,13 +41,13 @@ impl<'a> Rows<'a> {
     }
 
     /// Adds the record of this index in the batch, whose shape is right, or refuses it for its first wrong cell.
-    /// `label(i, column)` names that field in the reason.
+    /// `label(i, column)` names that field in the reason. Whether it was added.
     pub(super) fn push<C: Cell>(
         &mut self,
         row: usize,
         cells: impl Iterator<Item = C>,
         label: impl FnOnce(usize, &Column) -> String,
-    ) {
+    ) -> bool {
         let pushed = self.try_push(|columns, values| {
             for (number, ((column, values), cell)) in columns.iter().zip(values).zip(cells).enumerate() {
                 values.push(column, &cell).map_err(|wrong| (number, column, wrong))?;
@@ -56,7 +56,9 @@ impl<'a> Rows<'a> {
         });
         if let Err((number, column, wrong)) = pushed {
             self.refuse(row, format!("field {}: {}", label(number, column), wrong.describe(column.data_type)));
+            return false;
         }
+        true
     }
 
     /// Adds this many rows, for which `fill` gives each column its values.

@@ -9,7 +9,8 @@ use chrono::format::{Fixed, Item, Numeric, Parsed, StrftimeItems, parse};
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
 
-use super::types::Type;
+use super::decimal;
+use super::types::{MOST_DIGITS, Type};
 use super::wrong::Wrong;
 
 /// How a column's dates or times are written. Cheap to clone.
@@ -111,8 +112,9 @@ impl TimeFormat {
                     other => micros(&other.parse::<timezone::Tz>().map_err(|_| unlike)?, time),
                 }
             }
-            Style::Epoch(_) => match text.parse() {
+            Style::Epoch(per_second) => match text.parse() {
                 Ok(number) => self.epoch(number),
+                Err(_) if text.contains(['.', 'e', 'E']) => fraction(text, *per_second),
                 Err(error) => Err(match error.kind() {
                     std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow => Wrong::Range,
                     _ => unlike,
@@ -138,20 +140,51 @@ impl TimeFormat {
 
     /// Microseconds since 1970 of a number; what is finer is cut off.
     pub(super) fn epoch(&self, number: i64) -> Result<i64, Wrong> {
-        let micros = match self.style {
-            Style::Epoch(per_second) if per_second <= 1_000_000 => {
-                1_000_000_i64.checked_div(per_second).and_then(|micros| number.checked_mul(micros))
-            }
-            Style::Epoch(per_second) => Some(number.div_euclid(per_second / 1_000_000)),
-            _ => return Err(Wrong::Kind(None)),
-        };
-        micros.filter(|micros| is_time_of_calendar(*micros)).ok_or(Wrong::Range)
+        match self.style {
+            Style::Epoch(per_second) => epoch(per_second, number),
+            _ => Err(Wrong::Kind(None)),
+        }
+    }
+
+    /// Whether days are written as ISO 8601 has them.
+    pub(super) fn is_iso(&self) -> bool {
+        self.style == Style::Iso
     }
 
     /// Whether times are written as numbers.
     pub(super) fn is_epoch(&self) -> bool {
         matches!(self.style, Style::Epoch(_))
     }
+}
+
+/// Microseconds since 1970 of a number of which so many are a second; what is finer is cut off.
+pub(super) fn epoch(per_second: i64, number: i64) -> Result<i64, Wrong> {
+    let micros = if per_second <= 1_000_000 {
+        1_000_000_i64.checked_div(per_second).and_then(|micros| number.checked_mul(micros))
+    } else {
+        Some(number.div_euclid(per_second / 1_000_000))
+    };
+    micros.filter(|micros| is_time_of_calendar(*micros)).ok_or(Wrong::Range)
+}
+
+/// Of a number of days since 1970 that is a day of the years 1 to 9999: beyond them it is rather a date's digits.
+pub(super) fn days(number: i64) -> Result<i32, Wrong> {
+    const YEARS: std::ops::RangeInclusive<i32> = -719_162..=2_932_896;
+    i32::try_from(number).ok().filter(|days| YEARS.contains(days)).ok_or(Wrong::Range)
+}
+
+/// Digits behind the point that a number of seconds and the like may have.
+const FRACTION: u8 = 18;
+
+/// Microseconds since 1970 of a number with a fraction; what is finer is cut off.
+fn fraction(text: &str, per_second: i64) -> Result<i64, Wrong> {
+    let scaled = decimal::parse(text, MOST_DIGITS, FRACTION)?;
+    let micros = match 1_000_000_i128.checked_div(i128::from(per_second)) {
+        Some(micros @ 1..) => scaled.checked_mul(micros).ok_or(Wrong::Range)?,
+        _ => scaled.div_euclid(i128::from(per_second).div_euclid(1_000_000).max(1)),
+    };
+    let micros = i64::try_from(micros.div_euclid(10_i128.pow(FRACTION.into()))).map_err(|_| Wrong::Range)?;
+    if is_time_of_calendar(micros) { Ok(micros) } else { Err(Wrong::Range) }
 }
 
 /// Whether a day of the calendar has this time, so that it can be written.
@@ -281,7 +314,12 @@ mod tests {
             (Some("epoch_s"), "9223372036854", Err(Wrong::Range)),
             (Some("epoch_us"), "9223372036854775807", Err(Wrong::Range)),
             (Some("epoch_us"), "9223372036854775808", Err(Wrong::Range)),
-            (Some("epoch_ms"), "1.5", Err(Wrong::Kind(None))),
+            (Some("epoch_ms"), "1.5", Ok(1500)),
+            (Some("epoch_s"), "1568197230.25", Ok(1_568_197_230_250_000)),
+            (Some("epoch_s"), "-0.0000015", Ok(-2)),
+            (Some("epoch_s"), "1.5e9", Ok(1_500_000_000_000_000)),
+            (Some("epoch_ns"), "1500.5", Ok(1)),
+            (Some("epoch_s"), "1.5.2", Err(Wrong::Kind(None))),
         ];
         for (format, text, expected) in cases {
             assert_eq!(timestamp(format, Tz::UTC, text), expected, "{format:?} {text}");

@@ -38,7 +38,7 @@ pub struct Location {
 /// Where rows come from: one entry a row.
 #[derive(Debug, Clone)]
 pub struct Provenance {
-    /// The lane: the partition's index, where there is one topic; see [`Topics`](crate::Topics).
+    /// The ordinal: the partition's index, where there is one topic; see [`Topics`](crate::Topics).
     pub partitions: Int32Array,
     /// The offset.
     pub offsets: Int64Array,
@@ -128,7 +128,7 @@ pub fn dead_letters(records: &Records, bad: &[BadRecord]) -> (RecordBatch, Prove
 
     let columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(rows().map(|row| records.topics.topic(records.partitions.value(row))))),
-        Arc::new(partitions.unary::<_, Int32Type>(|lane| records.topics.index(lane))),
+        Arc::new(partitions.unary::<_, Int32Type>(|ordinal| records.topics.index(ordinal))),
         Arc::new(offsets.clone()),
         Arc::new(timestamps.with_timezone("UTC")),
         Arc::new(StringArray::from_iter_values(bad.iter().map(|b| &b.stage))),

@@ -154,7 +154,7 @@ pub struct WorkerReport {
     pub leftover: usize,
     /// Batches between their computation and the slowest sink.
     pub batches: usize,
-    /// Bytes of their records.
+    /// Bytes that these hold: their records, and the rows made of them.
     pub bytes: usize,
     /// By partition, records between the slowest sink and the end of the log; `None` where that was not measured lately.
     pub lag: Option<Vec<(Partition, i64)>>,

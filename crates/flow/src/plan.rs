@@ -83,6 +83,10 @@ pub struct PlanPart {
     /// was kept last counts. 0 in what was stored before there was such a time.
     #[serde(default)]
     pub kept: i64,
+    /// How many parts the plan has, some of which may be gone: a sink lets go of them partition by partition. 0 in what was
+    /// stored before there was such a number.
+    #[serde(default)]
+    pub of: usize,
 }
 
 impl Plan {
@@ -94,6 +98,7 @@ impl Plan {
             recipe: (*self.recipe).clone(),
             range: range.clone(),
             kept: 0,
+            of: self.ranges.len(),
         })
     }
 

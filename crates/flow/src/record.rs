@@ -45,7 +45,7 @@ pub struct Records {
     pub lines: bool,
     /// What came as columns (a Parquet file's); the values are null then.
     pub columns: Option<RecordBatch>,
-    /// The lane of each record: its partition, where there is one topic; see [`Topics`].
+    /// The ordinal of each record: its partition, where there is one topic; see [`Topics`].
     pub partitions: Int32Array,
     /// The offset of each record.
     pub offsets: Int64Array,
@@ -136,6 +136,9 @@ fn line(value: &[u8]) -> &[u8] {
     value.strip_suffix(b"\r").unwrap_or(value)
 }
 
+/// Records, and their bytes, that a builder has room for at first: of many small batches, thousands may wait for a sink.
+const FEW: (usize, usize) = (16, 256);
+
 /// Builds [`Records`]: one copy of each byte, no allocation a record.
 #[derive(Debug)]
 pub struct RecordsBuilder {
@@ -156,15 +159,15 @@ impl RecordsBuilder {
         RecordsBuilder::of_topics(Topics::one(topic))
     }
 
-    /// For records of several topics; `partition` of [`push`](Self::push) is the record's lane.
+    /// For records of several topics; `partition` of [`push`](Self::push) is the record's ordinal.
     pub fn of_topics(topics: Topics) -> Self {
         RecordsBuilder {
             topics,
-            keys: BinaryBuilder::new(),
-            values: BinaryBuilder::new(),
-            partitions: Int32Builder::new(),
-            offsets: Int64Builder::new(),
-            timestamps: Int64Builder::new(),
+            keys: BinaryBuilder::with_capacity(FEW.0, FEW.1),
+            values: BinaryBuilder::with_capacity(FEW.0, FEW.1),
+            partitions: Int32Builder::with_capacity(FEW.0),
+            offsets: Int64Builder::with_capacity(FEW.0),
+            timestamps: Int64Builder::with_capacity(FEW.0),
             headers: Vec::new(),
             cut: Vec::new(),
             bytes: 0,

@@ -141,6 +141,11 @@ pub trait Decode: Send {
     /// The columns that every record gives, in the order of the pipeline file.
     fn schema(&self) -> SchemaRef;
 
+    /// Whether records without a value go no further, and are not bad.
+    fn skips_tombstones(&self) -> bool {
+        false
+    }
+
     /// Gets what it needs to decode these records, and asks others for that: called before each `decode`.
     ///
     /// # Errors
@@ -339,7 +344,8 @@ pub enum Trace {
 /// One atomic act.
 #[derive(Debug, Clone)]
 pub struct Write {
-    /// The batch that the rows belong to: its id, its time. Its ranges may be wider than this write's.
+    /// The batch that the rows belong to, or the last of several that are stored in one act: its id, its time. Its ranges
+    /// may be wider than this write's, or a part of them.
     pub plan: Arc<Plan>,
     /// What this write covers; no partition twice, never empty.
     pub ranges: Vec<Range>,

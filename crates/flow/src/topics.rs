@@ -1,17 +1,17 @@
 //! The topics of a source, by number.
 //!
-//! Columns say where each row comes from by one number, its *lane*: the partition's number where a source reads one topic,
-//! and with the topic's number in the upper bits where it reads several. Lanes live as long as a source: what is stored
+//! Columns say where each row comes from by one number, its *ordinal*: the partition's number where a source reads one topic,
+//! and with the topic's number in the upper bits where it reads several. Ordinals live as long as a source: what is stored
 //! names topic and partition.
 
 use std::sync::Arc;
 
 use crate::Partition;
 
-/// A lane's lower bits hold the partition's number.
+/// An ordinal's lower bits hold the partition's number.
 const PARTITION_BITS: u32 = 20;
 
-/// The topics that the records of a source come from. A source adds topics and never takes one away, so that a lane stays
+/// The topics that the records of a source come from. A source adds topics and never takes one away, so that an ordinal stays
 /// what it is; of one source's lists the longer one says all that a shorter one does. The default is one topic without a
 /// name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -40,8 +40,8 @@ impl Topics {
         &self.0
     }
 
-    /// A partition's lane; `None` where its topic is none of these.
-    pub fn lane(&self, partition: &Partition) -> Option<i32> {
+    /// A partition's ordinal; `None` where its topic is none of these.
+    pub fn ordinal(&self, partition: &Partition) -> Option<i32> {
         if self.0.len() < 2 {
             return Some(partition.index);
         }
@@ -50,21 +50,21 @@ impl Topics {
         (0..1 << PARTITION_BITS).contains(&partition.index).then_some(number | partition.index)
     }
 
-    /// The topic of a lane.
-    pub fn topic(&self, lane: i32) -> Arc<str> {
-        let number = if self.0.len() < 2 { 0 } else { lane >> PARTITION_BITS };
+    /// The topic of an ordinal.
+    pub fn topic(&self, ordinal: i32) -> Arc<str> {
+        let number = if self.0.len() < 2 { 0 } else { ordinal >> PARTITION_BITS };
         let name = usize::try_from(number).ok().and_then(|number| self.0.get(number));
         name.cloned().unwrap_or_else(|| Arc::from(""))
     }
 
     /// The partition's number within its topic.
-    pub fn index(&self, lane: i32) -> i32 {
-        if self.0.len() < 2 { lane } else { lane & ((1 << PARTITION_BITS) - 1) }
+    pub fn index(&self, ordinal: i32) -> i32 {
+        if self.0.len() < 2 { ordinal } else { ordinal & ((1 << PARTITION_BITS) - 1) }
     }
 
-    /// The partition of a lane.
-    pub fn partition(&self, lane: i32) -> Partition {
-        Partition { topic: self.topic(lane), index: self.index(lane) }
+    /// The partition of an ordinal.
+    pub fn partition(&self, ordinal: i32) -> Partition {
+        Partition { topic: self.topic(ordinal), index: self.index(ordinal) }
     }
 
     /// The longer one of two lists of one source.
@@ -79,30 +79,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lane_is_the_partition_of_one_topic_and_names_both_of_several() {
+    fn an_ordinal_is_the_partition_of_one_topic_and_names_both_of_several() {
         let partition = |topic: &str, index| Partition { topic: topic.into(), index };
         let one = Topics::one("a".into());
-        assert_eq!(one.lane(&partition("a", 7)), Some(7));
+        assert_eq!(one.ordinal(&partition("a", 7)), Some(7));
         assert_eq!(one.partition(7), partition("a", 7));
         let two = one.with("b").with("b");
         assert_eq!(two.names().len(), 2);
-        let lanes: Vec<i32> =
-            [("a", 7), ("b", 0), ("b", 7)].iter().filter_map(|(t, i)| two.lane(&partition(t, *i))).collect();
-        assert_eq!(lanes, [7, 1 << 20, (1 << 20) | 7]);
-        assert_eq!(two.partition(lanes[2]), partition("b", 7));
-        assert_eq!(two.lane(&partition("c", 0)), None);
-        assert_eq!(Topics::default().lane(&partition("x", 3)), Some(3));
+        let ordinals: Vec<i32> =
+            [("a", 7), ("b", 0), ("b", 7)].iter().filter_map(|(t, i)| two.ordinal(&partition(t, *i))).collect();
+        assert_eq!(ordinals, [7, 1 << 20, (1 << 20) | 7]);
+        assert_eq!(two.partition(ordinals[2]), partition("b", 7));
+        assert_eq!(two.ordinal(&partition("c", 0)), None);
+        assert_eq!(Topics::default().ordinal(&partition("x", 3)), Some(3));
         assert_eq!(one.or_longer(&two), &two);
     }
 
     #[test]
-    fn no_lane_is_below_zero() {
+    fn no_ordinal_is_below_zero() {
         let mut topics = Topics::default();
         for number in 0..Topics::MOST + 3 {
             topics = topics.with(&number.to_string());
         }
         let last = topics.names().last().unwrap().clone();
         let highest = Partition { topic: last, index: (1 << PARTITION_BITS) - 1 };
-        assert!(topics.lane(&highest).is_some_and(|lane| lane > 0 && topics.partition(lane) == highest));
+        assert!(topics.ordinal(&highest).is_some_and(|ordinal| ordinal > 0 && topics.partition(ordinal) == highest));
     }
 }

@@ -21,7 +21,8 @@ pub(crate) fn paths(argument: &Path) -> Vec<PathBuf> {
     if argument.exists() || !text.contains('+') {
         return vec![argument.to_path_buf()];
     }
-    text.split('+').map(PathBuf::from).collect()
+    let parts: Vec<PathBuf> = text.split('+').map(PathBuf::from).collect();
+    if parts.iter().any(|part| part.exists()) { parts } else { vec![argument.to_path_buf()] }
 }
 
 /// Reads the files of one model, in their order.

@@ -270,7 +270,7 @@ pub const METRICS: &[Metric] = &[
         name: "foretell_bytes_in_flight",
         kind: MetricKind::Gauge,
         labels: &[],
-        help: "Bytes of the records in these batches; `window` in the pipeline file bounds them",
+        help: "Bytes of the records in these batches and of the rows made of them; `window` in the pipeline file bounds them",
         read: |view| count(view.sum(|worker| worker.report.bytes as u64)),
     },
     Metric {

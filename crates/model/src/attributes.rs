@@ -36,8 +36,13 @@ pub(crate) fn some_attr<'a>(view: &View<'a>, name: &str) -> Result<Option<View<'
 
 /// The function that a parameter is, where it is not a name of what the library has: it is never run.
 pub(crate) fn own_function(view: &View<'_>, name: &str) -> Result<Option<String>, Error> {
-    let function = some_attr(view, name)?;
-    Ok(function.and_then(|function| function.class().map(ToString::to_string)))
+    let Some(function) = some_attr(view, name)? else { return Ok(None) };
+    let own = |class: &foretell_pickle::Global| match class.module.split('.').next() {
+        // Written by value, without a name that anybody gave it.
+        Some("cloudpickle" | "dill" | "functools") => "a function of its own".to_string(),
+        _ => format!("`{class}`"),
+    };
+    Ok(function.class().map(own))
 }
 
 /// A parameter that is a bool, with the default where it is not written.

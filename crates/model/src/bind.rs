@@ -19,7 +19,7 @@ impl Signature {
         let indices: Vec<usize> = match self.names() {
             Some(names) => {
                 let place = |name: &str| {
-                    let found = fields.iter().position(|field| field.name() == name);
+                    let found = self.column(name, fields.iter().map(|field| field.name().as_str()));
                     found.ok_or_else(|| Error::missing_column(name, fields.iter().map(|field| field.name())))
                 };
                 names.into_iter().map(place).collect::<Result<_, _>>()?

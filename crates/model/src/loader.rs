@@ -55,6 +55,10 @@ pub(crate) struct Loader<'o> {
     bytes: usize,
     as_transformer: AsTransformer,
     notes: Vec<String>,
+    /// Whether the names of the features are LightGBM's, which writes `_` for blanks.
+    pub(crate) rewritten: bool,
+    /// Bytes of the largest file, unpacked.
+    size: usize,
 }
 
 impl<'o> Loader<'o> {
@@ -72,6 +76,8 @@ impl<'o> Loader<'o> {
             bytes: 0,
             as_transformer: AsTransformer::default(),
             notes: Vec::new(),
+            rewritten: false,
+            size: 0,
         }
     }
 
@@ -169,6 +175,15 @@ impl<'o> Loader<'o> {
         self.bytes
     }
 
+    /// Notes how large a file is, unpacked: a model of it may have as many features as there is room for in it.
+    pub(crate) fn set_size(&mut self, bytes: usize) {
+        self.size = self.size.max(bytes);
+    }
+
+    fn most_features(&self) -> usize {
+        (self.size / BYTES_PER_FEATURE).clamp(FEATURES, MOST_FEATURES)
+    }
+
     /// Counts memory that a step holds.
     pub(crate) fn hold(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_add(bytes);
@@ -177,8 +192,9 @@ impl<'o> Loader<'o> {
     /// Counts columns that a step puts side by side: steps that repeat what they are given double it each time.
     pub(crate) fn charge(&mut self, view: &View<'_>, columns: usize) -> Result<(), Error> {
         self.columns = self.columns.saturating_add(columns);
-        if self.columns > FEATURES {
-            return Err(Error::Limit { place: view.path(), what: "columns put side by side", limit: FEATURES });
+        let limit = self.most_features();
+        if self.columns > limit {
+            return Err(Error::Limit { place: view.path(), what: "columns put side by side", limit });
         }
         Ok(())
     }
@@ -240,8 +256,10 @@ impl<'o> Loader<'o> {
         {
             return Err(Error::state("model", format!("{} feature names for {count} features", names.len())));
         }
-        if count > FEATURES {
-            return Err(Error::state("model", format!("{count} features; at most {FEATURES} are read")));
+        let limit = self.most_features();
+        if count > limit {
+            let message = format!("{count} features; at most {limit} are read of a file of its size");
+            return Err(Error::state("model", message));
         }
         let name = |index: usize| names.as_ref().and_then(|names| names.get(index)).cloned();
         self.inputs = (0..count).map(|index| (name(index), None)).collect();
@@ -306,6 +324,9 @@ fn unfitted(view: &View<'_>, error: Error) -> Error {
     }
 }
 
-/// No table of this world has as many columns; text features of scikit-learn come as one. A file names the number in
-/// four bytes, and each feature takes some 300 bytes here.
+/// Tables have fewer columns. A file names the number in four bytes, and each feature takes some 300 bytes here.
 const FEATURES: usize = 1 << 17;
+/// Models of texts have a coefficient for each term: a file that has room for them may have more features …
+const BYTES_PER_FEATURE: usize = 8;
+/// … up to these.
+const MOST_FEATURES: usize = 1 << 22;

@@ -26,6 +26,8 @@ pub struct Signature {
     pub contribs: Vec<Output>,
     /// The three columns that add or take most, as a text; where there are contributions to a single output.
     pub reasons: Vec<Output>,
+    /// Whether the library wrote the names in its own way: LightGBM makes `_` of a blank.
+    pub rewritten: bool,
 }
 
 /// One feature.
@@ -77,6 +79,7 @@ impl Signature {
             transform,
             contribs: vec![],
             reasons: vec![],
+            rewritten: false,
         }
     }
 
@@ -93,8 +96,28 @@ impl Signature {
         }
     }
 
+    /// The place of the column that a feature of this name is. Where the library rewrote the names, a column whose name it
+    /// would have rewritten to that one is meant too, if there is no other.
+    pub fn column<'c>(&self, feature: &str, columns: impl Iterator<Item = &'c str> + Clone) -> Option<usize> {
+        columns.clone().position(|column| column == feature).or_else(|| {
+            let is_own = |name: &str| self.inputs.iter().any(|input| input.name.as_deref() == Some(name));
+            let mut found = columns
+                .enumerate()
+                .filter(|(_, column)| self.rewritten && is_rewritten(column, feature) && !is_own(column));
+            let first = found.next().map(|(place, _)| place);
+            first.filter(|_| found.next().is_none())
+        })
+    }
+
     /// The feature names, or `None` where the model knows none.
     pub fn names(&self) -> Option<Vec<&str>> {
         self.inputs.iter().map(|input| input.name.as_deref()).collect()
     }
+}
+
+/// Whether LightGBM would write a column's name so: `_` for characters that are neither letters nor digits.
+fn is_rewritten(column: &str, feature: &str) -> bool {
+    let mut pairs = column.chars().zip(feature.chars());
+    let same = |(own, written): (char, char)| own == written || (written == '_' && !own.is_alphanumeric());
+    column.chars().count() == feature.chars().count() && pairs.all(same)
 }

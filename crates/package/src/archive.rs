@@ -59,7 +59,7 @@ impl Kind {
 }
 
 /// By the mark, or, as old programs wrote none, by the checksum of the header.
-fn is_tar(bytes: &[u8]) -> bool {
+pub(crate) fn is_tar(bytes: &[u8]) -> bool {
     let Some(header) = bytes.get(..512) else { return false };
     if header.get(MARK) == Some(b"ustar") {
         return true;
@@ -72,18 +72,19 @@ fn is_tar(bytes: &[u8]) -> bool {
 
 /// The one model in an archive.
 pub(crate) fn find(bytes: &[u8], kind: Kind, limits: &Limits) -> Result<Found, Error> {
-    let files = match kind {
+    let mut files = match kind {
         Kind::Tar => tar(bytes, limits)?,
-        Kind::Zip => unzip(bytes, &is_wanted, limits)?,
+        Kind::Zip => unzip(bytes, &is_wanted, limits).map_err(Error::Zip)?,
     };
     let named = files.iter().find(|(name, _)| file_name(name) == "MLmodel");
-    let description =
-        named.map(|(name, text)| MlModel::read(text).map(|described| (folder(name), described))).transpose()?;
+    let description = named
+        .map(|(name, text)| MlModel::read(text).map(|described| (folder(name).to_string(), described)))
+        .transpose()?;
     let columns = description.as_ref().map(|(_, described)| described.columns.clone()).unwrap_or_default();
-    if let Some((folder, described)) = &description
-        && let Some((name, bytes)) = files.iter().find(|(name, _)| *name == format!("{folder}{}", described.path))
-    {
-        return Ok(Found { name: name.clone(), bytes: bytes.clone(), columns });
+    let wanted = description.map(|(folder, described)| format!("{folder}{}", described.path));
+    if let Some(place) = files.iter().position(|(name, _)| Some(name) == wanted.as_ref()) {
+        let (name, bytes) = files.swap_remove(place);
+        return Ok(Found { name, bytes, columns });
     }
     let all = told(files.iter().map(|(name, _)| name.as_str()));
     let mut models: Vec<(String, Vec<u8>)> = files.into_iter().filter(|(name, bytes)| is_model(name, bytes)).collect();

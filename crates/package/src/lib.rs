@@ -33,6 +33,10 @@ pub enum Error {
     #[error(transparent)]
     Unpack(#[from] foretell_pickle::Error),
 
+    /// A zip archive that does not read.
+    #[error("{0}; if it is not cut off, it may be a file of PyTorch or Keras, which are zip files too and not scored")]
+    Zip(foretell_pickle::Error),
+
     /// A tar archive that does not read.
     #[error("the tar archive is damaged or cut off; fetch or save it again")]
     Tar,

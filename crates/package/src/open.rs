@@ -57,6 +57,9 @@ fn one<'b>(bytes: &'b [u8], options: &LoadOptions) -> Result<Opened<'b>, Error> 
 /// Whether a packed file is not one that the reader of pickles unpacks itself. Bytes that only look packed, as a model of
 /// XGBoost may, hold nothing.
 fn is_packed_otherwise(data: &[u8], start: &[u8]) -> bool {
+    if archive::is_tar(start) {
+        return true;
+    }
     let is_pickle = matches!(start, [0x80, 2..=5, ..])
         || matches!(start, [b'(' | b'c' | b']' | b'}', ..]) && !looks_like_model(start);
     !start.is_empty() && !looks_like_model(data) && !is_pickle

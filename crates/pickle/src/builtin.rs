@@ -56,6 +56,8 @@ pub enum Builtin {
     DillAttribute,
     /// dill's `_import_module`: an object that names a module.
     DillImport,
+    /// dill's `_getattr`: a method of one of Python's own types.
+    DillMethod,
     /// dill's `_load_type`: one of Python's own types by its name.
     DillType,
 }

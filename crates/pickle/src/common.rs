@@ -52,10 +52,12 @@ pub(crate) const COMMON: &[Entry] = &[
     // dill: `dill.dill` until 0.2.7
     builtin("dill._dill", "_create_array", Builtin::DillArray),
     builtin("dill._dill", "_get_attr", Builtin::DillAttribute),
+    builtin("dill._dill", "_getattr", Builtin::DillMethod),
     builtin("dill._dill", "_import_module", Builtin::DillImport),
     builtin("dill._dill", "_load_type", Builtin::DillType),
     builtin("dill.dill", "_create_array", Builtin::DillArray),
     builtin("dill.dill", "_get_attr", Builtin::DillAttribute),
+    builtin("dill.dill", "_getattr", Builtin::DillMethod),
     builtin("dill.dill", "_import_module", Builtin::DillImport),
     builtin("dill.dill", "_load_type", Builtin::DillType),
     // what people keep beside a model: when it was made, counts, names

@@ -114,7 +114,12 @@ impl Features<'_> {
     fn fill(&self, function: &mut Function, call: &ModelCall, columns: &[&FromColumn]) -> Result<(), Error> {
         let arguments = match call.scorer.signature().names() {
             Some(names) => {
-                names.into_iter().map(|name| by_name(&call.model, name, columns)).collect::<Result<Vec<_>, _>>()?
+                let signature = call.scorer.signature();
+                let own = |name| {
+                    let place = signature.column(name, columns.iter().map(|column| column.name.as_str()));
+                    place.and_then(|place| columns.get(place)).map_or(name, |column| column.name.as_str())
+                };
+                names.into_iter().map(|name| by_name(&call.model, own(name), columns)).collect::<Result<Vec<_>, _>>()?
             }
             None => {
                 let columns: Vec<_> = columns.iter().filter(|column| !self.metadata.contains(&column.name)).collect();

@@ -113,6 +113,10 @@ impl Registry {
     /// # Errors
     /// The registry does not answer, or does not let us in.
     pub async fn by_id(&self, id: u32) -> Result<Option<Arc<Schema>>, StageError> {
+        // Registries count with 31 bits, and know no word for more: that is a record's number, and no schema's.
+        if i32::try_from(id).is_err() {
+            return Ok(None);
+        }
         match self.known.lock().get(&id) {
             Some(Known::Schema(schema)) => return Ok(Some(schema.clone())),
             Some(Known::Unknown(since)) if since.elapsed() < UNKNOWN => return Ok(None),

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use foretell_flow::{Plan, Range, Recipe, Scope};
+use foretell_flow::{Plan, PlanPart, Range, Recipe, Scope};
 
+use crate::agree::Kept;
 use crate::log::{good, is_bad, is_hole, partition};
 use crate::query::{Edition, Input, expected_row, in_view};
 use crate::sinks::{Commit, Kind, Row, owner};
@@ -24,6 +25,17 @@ pub(crate) struct Checker {
     stamps: BTreeMap<(i32, i64), BTreeMap<usize, Stamp>>,
     /// Offsets that were, or may be, planned twice, because plans of them were lost with what a sink had.
     replanned: BTreeMap<i32, Vec<(i64, i64)>>,
+    /// When a sink took a plan to keep: by target, partition, the plan's begin there and its name.
+    pub(crate) turns: BTreeMap<(usize, i32, i64, String), u64>,
+    pub(crate) turn: u64,
+    /// Offsets whose plans are gone.
+    pub(crate) anew: BTreeMap<i32, BTreeSet<i64>>,
+    /// By target that lost commits: how many lives there were then.
+    pub(crate) lost: BTreeMap<usize, usize>,
+    /// Offsets that such a target took from an owner of before.
+    pub(crate) revived: BTreeSet<(i32, i64)>,
+    /// Whether there are, or were, rows that depend on more than one record.
+    pub(crate) other_scopes: bool,
     /// Whether a person gave records up: then batches that had them are made again without them.
     pub(crate) gave_up: bool,
     /// Whether there are, or were, batches that are taken as a whole.
@@ -91,7 +103,7 @@ fn offsets(input: Input, index: i32, from: i64, to: i64) -> Vec<i64> {
 
 impl World {
     /// A write was stored. `before`: where its partitions were.
-    pub(crate) fn check_commit(&mut self, commit: &Commit, before: &BTreeMap<i32, i64>) {
+    pub(crate) fn check_commit(&mut self, commit: &Commit, before: &BTreeMap<i32, i64>, kept: &Kept) {
         self.checker.commits += 1;
         let (kind, input) = (self.targets[commit.target].kind, self.targets[commit.target].input);
         let (sink, plan) = (commit.sink.clone(), commit.plan.clone());
@@ -130,15 +142,20 @@ impl World {
                 match plans.iter().find(|plan| self.made(plan, input, index, row)) {
                     Some(plan) => {
                         let plan = plan.clone();
-                        self.check_stamp(commit, index, row, &plan);
+                        self.check_stamp(commit, index, row, &plan, kept);
                     }
                     None if let Some(plan) = self.made_alone(input, index, row) => {
-                        self.check_stamp(commit, index, row, &plan);
+                        self.check_stamp(commit, index, row, &plan, kept);
                     }
                     None => self.violated(format!("7, another value: {}: {sink} of {}", row.text, plan.id)),
                 }
             }
             self.checker.rows += rows.len() as u64;
+            if let [_] = self.checker.sinks[..]
+                && self.targets[commit.target].progress[&sink].get(&index).is_some_and(|entry| !entry.plans.is_empty())
+            {
+                self.violated(format!("11: {sink} keeps plans, and there is no other sink"));
+            }
             self.check_target(commit.target, &sink, index);
         }
         if commit.rows.iter().any(|(index, rows)| !rows.is_empty() && !before.contains_key(index)) {
@@ -166,7 +183,7 @@ impl World {
     }
 
     /// Whether a plan makes this row of its record.
-    fn made(&self, plan: &Plan, input: Input, index: i32, row: &Row) -> bool {
+    pub(crate) fn made(&self, plan: &Plan, input: Input, index: i32, row: &Row) -> bool {
         let Some(edition) = self.editions.get(&plan.recipe.query) else { return false };
         let covers = |range: &Range| range.partition.index == index && (range.from..range.to).contains(&row.offset);
         if !plan.ranges.iter().any(covers) {
@@ -186,16 +203,32 @@ impl World {
         rows.is_empty() && self.is(crate::mutants::Mutant::RowsAreStoredBeforePositions)
     }
 
-    fn check_stamp(&mut self, commit: &Commit, index: i32, row: &Row, plan: &Plan) {
+    fn check_stamp(&mut self, commit: &Commit, index: i32, row: &Row, plan: &Plan, kept: &Kept) {
+        self.check_plan(commit, index, row, kept);
         if self.targets[commit.target].input == Input::DeadLetters {
             return;
         }
         let stamp: Stamp = (plan.time, (*plan.recipe).clone());
-        let stamps = self.checker.stamps.entry((index, row.offset)).or_default();
-        let differs = stamps.iter().find(|(target, theirs)| **target != commit.target && **theirs != stamp);
+        let exact = self.is_exact();
+        let mut stamps = self.checker.stamps.remove(&(index, row.offset)).unwrap_or_default();
+        let counts = |target: usize| {
+            !exact || self.checker.sinks.iter().any(|(other, _)| *other == target && target != commit.target)
+        };
+        let differs =
+            stamps.iter().find(|(target, theirs)| **target != commit.target && counts(**target) && **theirs != stamp);
         let differs = differs.map(|(target, (time, recipe))| format!("{time} {} in target {target}", recipe.query));
         stamps.insert(commit.target, stamp);
-        if let Some(theirs) = differs.filter(|_| !self.checker.may_differ(index, row.offset)) {
+        self.checker.stamps.insert((index, row.offset), stamps);
+        let covers = |part: &PlanPart| (part.range.from..part.range.to).contains(&row.offset);
+        let may_differ = match exact {
+            true => {
+                let anew = self.checker.anew.get(&index).is_some_and(|anew| anew.contains(&row.offset));
+                anew || !self.is_of_today(commit.target)
+                    || kept.get(&index).is_some_and(|(chosen, _)| chosen.iter().any(covers))
+            }
+            false => self.checker.may_differ(index, row.offset),
+        };
+        if let Some(theirs) = differs.filter(|_| !may_differ) {
             self.violated(format!("8: {} has {index}:{} of another plan than {theirs}", commit.sink, row.offset));
         }
     }
@@ -232,6 +265,7 @@ impl World {
         if other_name || self.targets[target].rows.get(&index).is_some_and(|rows| !rows.is_empty()) {
             return self.violated(format!("1 and 2, a silent reset: {sink} begins in {index} where rows are"));
         }
+        self.mark_anew();
         let log = self.log.partitions[index as usize];
         let entry = |(other, name): &(usize, String)| {
             let entries = self.targets[*other].progress.get(name)?;
@@ -254,7 +288,9 @@ impl World {
             None if self.log.latest && !is_later => log.end,
             None => log.first,
         };
-        if start > bound {
+        // Several first lives: each found another latest place.
+        let raced = self.log.latest && self.lives.iter().filter(|life| life.first).count() > 1;
+        if start > bound && !raced {
             self.violated(format!("1: {sink} begins in {index} at {start}, and {bound} would be the latest place"));
         }
         if let (true, Some(to)) = (self.checker.backfill.contains(sink), others.iter().copied().max()) {

@@ -1,6 +1,9 @@
 //! The run loop of production on model services, with a virtual clock and one seed a run: whatever fails, dies or changes
 //! in between, every record's row lands once in every sink. See docs/reliability.md.
 
+mod agree;
+#[cfg(test)]
+mod behind;
 mod check;
 mod log;
 mod logs;
@@ -66,11 +69,12 @@ fn sum(reports: &[Report]) -> String {
     }
     let total = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
     format!(
-        "{} runs, {} kills, {} commits, {} rows checked, {happened:#?}",
+        "{} runs, {} kills, {} commits, {} rows checked, at most {} bytes under way, {happened:#?}",
         reports.len(),
         total(|report| report.kills),
         total(|report| report.commits),
-        total(|report| report.rows)
+        total(|report| report.rows),
+        reports.iter().map(|report| report.most).max().unwrap_or_default()
     )
 }
 

@@ -19,6 +19,7 @@ mutants! {
     ColumnsByPlace: "a leftover plan's columns reach a sink by their place, not by their name",
     AddedSinksGetTheRawResult: "a sink that a leftover plan's edition did not have gets the result, not its view of it",
     LeftoverPlansAreAllOrNothing: "where one leftover plan does not fit, none is replayed",
+    PlansStayWithoutFollowers: "a sink that is alone keeps plans for nobody",
     PlansOfTheLeaderOnly: "leftover plans are read from the leader only",
     PlansAcrossPositions: "a new plan reaches past the position of a sink",
     LaterPartitionsBeginAtTheEnd: "with `start: latest`, partitions that come later begin at their end",
@@ -43,6 +44,7 @@ mutants! {
     SeekIsForgotten: "after a claim the source is read on from where it was",
     ReasonsTellValues: "the reason why a record is bad holds its value",
     UnknownIsTakenForStored: "a write whose outcome is unknown counts as stored",
+    ReachedIsTakenForStored: "after an unknown outcome, what another stored over the same records counts as the own write",
     FailedSinksStopNobody: "a sink's task ends with an error and the epoch goes on",
 }
 
@@ -53,12 +55,14 @@ impl Mutant {
             Mutant::ColumnsByPlace => Some(BrokenStep::ColumnsByPlace),
             Mutant::LeftoverPlansAreAllOrNothing => Some(BrokenStep::LeftoverPlansAreAllOrNothing),
             Mutant::PlansOfTheLeaderOnly => Some(BrokenStep::PlansOfTheLeaderOnly),
+            Mutant::PlansStayWithoutFollowers => Some(BrokenStep::PlansStayWithoutFollowers),
             Mutant::PlansAcrossPositions => Some(BrokenStep::PlansAcrossPositions),
             Mutant::ClaimsWithoutAsking => Some(BrokenStep::ClaimsWithoutAsking),
             Mutant::PlansAreTrimmedTooEarly => Some(BrokenStep::PlansAreTrimmedTooEarly),
             Mutant::ReplaysHaveANewTime => Some(BrokenStep::ReplaysHaveANewTime),
             Mutant::BatchesAreReplayedInPart => Some(BrokenStep::BatchesAreReplayedInPart),
             Mutant::UnknownIsTakenForStored => Some(BrokenStep::UnknownIsTakenForStored),
+            Mutant::ReachedIsTakenForStored => Some(BrokenStep::ReachedIsTakenForStored),
             Mutant::FailedSinksStopNobody => Some(BrokenStep::FailedSinksStopNobody),
             _ => None,
         }

@@ -42,6 +42,8 @@ pub(crate) struct Report {
     pub(crate) kills: u64,
     pub(crate) commits: u64,
     pub(crate) rows: u64,
+    /// The most bytes that were under way in a worker.
+    pub(crate) most: usize,
     /// What happened, and how often: edits, and stops that asked a person.
     pub(crate) happened: BTreeMap<&'static str, u32>,
 }
@@ -110,6 +112,12 @@ struct Driver {
     all_new: bool,
     /// Whether a person gave records up.
     gave_up: bool,
+    /// Whether sinks have different histories: one was out, or lost what it had.
+    differ: bool,
+    /// Whether nothing is edited but which sinks there are.
+    churn: bool,
+    /// The most bytes that were under way.
+    most: usize,
     /// How often the file of before was run because of batches that today's cannot make.
     going_back: u32,
     /// Whether that is what runs.
@@ -141,9 +149,10 @@ impl Driver {
         let limits = Limits {
             rows: if exhaustive { 8 } else { random.usize(4..14) },
             bytes: 1 << 20,
-            window: random.usize(60..400),
+            window: random.usize(3_000..30_000),
             slice: random.usize(2..5),
         };
+        let churn = !exhaustive && scope == Scope::Record && random.u8(..4) == 0;
         let mut driver = Driver {
             sim: Sim::new(world),
             edition: Edition { recipe: "q0".into(), columns: COLUMNS.to_vec(), scope, model: 0, sinks: Vec::new() },
@@ -152,13 +161,22 @@ impl Driver {
             expected: Vec::new(),
             backups: VecDeque::new(),
             names: 0,
-            workers: if exhaustive { 2 } else { random.usize(1..4) },
+            workers: if exhaustive {
+                2
+            } else if churn {
+                1
+            } else {
+                random.usize(1..4)
+            },
             sliced: !exhaustive && random.u8(..5) == 0,
             limits,
             happened: BTreeMap::new(),
             exhaustive,
             all_new: false,
             gave_up: false,
+            differ: false,
+            churn,
+            most: 0,
             going_back: 0,
             is_back: false,
             turned: false,
@@ -166,6 +184,7 @@ impl Driver {
         };
         let kinds = match exhaustive {
             true => vec![Kind::Compare, Kind::Fence, Kind::Log],
+            false if churn => (0..4).map(|_| driver.kind()).collect(),
             false => (0..driver.random.usize(1..4)).map(|_| driver.kind()).collect(),
         };
         for kind in kinds {
@@ -206,6 +225,7 @@ impl Driver {
         let edition = self.edition.clone();
         self.sim.with(|world| {
             world.editions.entry(edition.recipe.clone()).or_insert_with(|| edition.clone());
+            world.checker.other_scopes |= edition.scope != Scope::Record;
             world.checker.whole_batches |= edition.scope == Scope::Batch;
             world.checker.sinks = edition.sinks.iter().map(|sink| (sink.target, sink.name.clone())).collect();
             world.checker.backfill =
@@ -248,6 +268,7 @@ impl Driver {
             kills: world.kills,
             commits: world.checker.commits,
             rows: world.checker.rows,
+            most: self.most,
             happened: self.happened,
         })
     }
@@ -367,7 +388,21 @@ impl Driver {
 
     /// Lives of one edition. Returns what a person is asked, if anything.
     async fn era(&mut self, until: Until, faults: Faults) -> Option<StageError> {
-        self.sim.with(|world| world.faults = faults);
+        // While what was renamed or deleted is not what is stored, a start asks.
+        let asks = |expected: &Expected| match expected {
+            Expected::Renamed { target, .. } | Expected::Deleted { target, .. } => {
+                self.edition.sinks.iter().any(|sink| sink.target == *target)
+            }
+            Expected::Truncated => false,
+        };
+        let asks = self.expected.iter().any(asks);
+        self.sim.with(|world| {
+            world.faults = faults;
+            world.era = world.lives.len();
+            if !asks {
+                world.mark_anew();
+            }
+        });
         let failing = faults.errors > 0;
         let intruder = failing && self.random.u8(..10) == 0;
         let count = if self.one_worker() { 1 + usize::from(intruder) } else { self.workers };
@@ -449,6 +484,7 @@ impl Driver {
                     }
                 }
             }
+            self.check_bounds(&running);
             if failing {
                 self.trouble(&mut running);
             }
@@ -459,9 +495,24 @@ impl Driver {
         asked
     }
 
+    /// What is under way fits into the window, but for one batch that is larger.
+    fn check_bounds(&mut self, running: &[Option<Running>]) {
+        for worker in running.iter().flatten() {
+            let report = worker.stats.monitor.report();
+            self.most = self.most.max(report.bytes);
+            if report.bytes > self.limits.window {
+                self.violated(format!(
+                    "11: {} bytes of {} batches are under way, and the window has {}",
+                    report.bytes, report.batches, self.limits.window
+                ));
+            }
+        }
+    }
+
     /// What happens to workers and services while they run.
     fn trouble(&mut self, running: &mut [Option<Running>]) {
-        let what = self.random.u8(..40);
+        // Sinks that come and go matter where others lag meanwhile.
+        let what = if self.churn && self.random.u8(..6) == 0 { 8 } else { self.random.u8(..40) };
         let slot = self.random.usize(..running.len());
         let seconds = self.random.u64(1..20);
         let long = self.random.u64(5..70);
@@ -489,6 +540,7 @@ impl Driver {
             8..10 => {
                 let service = self.random.usize(..self.edition.sinks.len() + 1);
                 let service = self.edition.sinks.get(service).map(|sink| sink.target);
+                let seconds = if self.churn { long } else { seconds };
                 self.sim.with(|world| {
                     world.away.insert(service, Instant::now() + Duration::from_secs(seconds));
                     world.note(format!("{service:?} is away for {seconds} s"));
@@ -576,8 +628,10 @@ impl Driver {
             for (index, entry) in &now {
                 let from = then.get(index).map_or(entry.begin, |then| then.next);
                 world.checker.replanned(*index, from, entry.next);
+                world.anew(*index, from, entry.next);
                 world.checker.forget(target, *index, from);
             }
+            world.checker.lost.insert(target, world.lives.len());
             // Whoever is about to commit there does it no more.
             world.transactions.retain(|_, transaction| transaction.target != target);
             world.targets[target].restore(&backup);
@@ -586,6 +640,7 @@ impl Driver {
         });
         if lost {
             self.count("a sink loses commits");
+            self.differ = true;
         }
     }
 
@@ -593,7 +648,11 @@ impl Driver {
         let results: Vec<usize> =
             (0..self.edition.sinks.len()).filter(|at| self.edition.sinks[*at].input != Input::DeadLetters).collect();
         let one = results[self.random.usize(..results.len())];
-        match self.random.u8(..13) {
+        let what = match self.churn {
+            true => [0, 3, 3, 4, 4, 4][self.random.usize(..6)],
+            false => self.random.u8(..13),
+        };
+        match what {
             0 | 1 => {
                 self.count("sinks are reordered");
                 self.random.shuffle(&mut self.edition.sinks);
@@ -621,6 +680,7 @@ impl Driver {
                 self.count("a sink comes again");
                 let sink = self.removed.remove(self.random.usize(..self.removed.len()));
                 self.come_again(&sink);
+                self.differ = true;
                 let at = self.random.usize(..results.len() + 1);
                 self.edition.sinks.insert(at, sink);
                 self.recipe();
@@ -783,7 +843,7 @@ impl Driver {
             self.give_batch_up(text);
             return true;
         }
-        if self.gave_up && text.contains("no batch leads from") {
+        if (self.gave_up || self.differ) && text.contains("no batch leads from") {
             *self.happened.entry("asked: no batch leads on").or_default() += 1;
             self.move_to_one_place();
             return true;
@@ -818,8 +878,19 @@ impl Driver {
         false
     }
 
+    /// Whoever sets positions waits for what is on its way, and fences it.
+    fn fence_all(&self) {
+        self.sim.with(|world| {
+            for sink in &self.edition.sinks {
+                world.transactions.retain(|_, transaction| transaction.target != sink.target);
+                world.targets[sink.target].fence();
+            }
+        });
+    }
+
     /// Positions below the ends of a batch are set to these.
     fn give_batch_up(&self, text: &str) {
+        self.fence_all();
         let list = text.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map_or("", |(list, _)| list);
         let mut ranges = Vec::new();
         for range in list.split(", ") {
@@ -845,6 +916,7 @@ impl Driver {
 
     /// All sinks are set to where the first of them is.
     fn move_to_one_place(&self) {
+        self.fence_all();
         self.sim.with(|world| {
             for index in 0..world.log.partitions.len() as i32 {
                 let next =
@@ -866,6 +938,7 @@ impl Driver {
 
     /// A position in the middle of a batch is set to the batch's end, as the remedy says.
     fn move_to_the_end(&self, text: &str) {
+        self.fence_all();
         let after = |what: &str| text.split_once(what).map(|(_, rest)| rest).unwrap_or_default();
         let number = |text: &str| text.split(|c: char| !c.is_ascii_digit()).next().and_then(|n| n.parse::<i64>().ok());
         let name = after("sink `").split('`').next().unwrap_or_default().to_string();
@@ -888,6 +961,7 @@ impl Driver {
 
     /// Positions below the log's first record are set to it.
     fn give_up(&mut self) {
+        self.fence_all();
         self.gave_up = true;
         self.sim.with(|world| {
             world.checker.gave_up = true;
@@ -934,7 +1008,7 @@ impl Driver {
     }
 
     async fn lives(&mut self) {
-        for _ in 0..self.random.usize(2..6) {
+        for _ in 0..self.random.usize(if self.churn { 4..9 } else { 2..6 }) {
             let faults = Faults {
                 errors: self.random.u32(12..80),
                 kills: self.random.u32(150..800),

@@ -145,6 +145,7 @@ impl World {
     /// Rows, positions and plans in one act.
     fn apply(&mut self, commit: &Commit) {
         let mutant = self.mutant;
+        let kept = self.kept_for(commit);
         let target = &mut self.targets[commit.target];
         if mutant != Some(Mutant::PositionsAreStoredWithoutRows) {
             for (index, rows) in &commit.rows {
@@ -180,7 +181,14 @@ impl World {
         let ranges: Vec<String> =
             commit.ranges.iter().map(|r| format!("{}:{}..{}", r.partition.index, r.from, r.to)).collect();
         self.note(format!("life {} {} stores {} of {}", commit.life, commit.sink, ranges.join(" "), commit.plan.id));
-        self.check_commit(commit, &before);
+        for part in commit.retention.iter().flat_map(|retention| &retention.parts) {
+            self.keeps(commit.target, part);
+        }
+        self.check_commit(commit, &before, &kept);
+        // What was on its way when the pipeline file was changed knows nothing of that.
+        if commit.life < self.era {
+            self.mark_anew();
+        }
     }
 }
 

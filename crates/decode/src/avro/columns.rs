@@ -4,21 +4,30 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringBuilder, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, StringBuilder, new_null_array,
+};
 use arrow::compute::cast;
+use arrow::compute::kernels::zip::zip;
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 
-use super::super::column::{Column, Columns, RESERVED};
+use super::super::column::{Column, Columns, RESERVED, shown};
+use super::super::debezium;
 use super::super::parquet::{batch, path, reach};
 use super::super::typed::{convert, takes};
+use super::super::wrong::Wrong;
 use super::reader::Reader;
 
 /// The columns that are wanted.
-pub(super) enum Wanted {
-    /// Those of the pipeline file.
-    Named(Columns, SchemaRef),
-    /// All fields.
-    All(SchemaRef),
+pub(super) struct Wanted {
+    /// Those of the pipeline file; all fields where it names none.
+    named: Option<Columns>,
+    /// The columns of a row.
+    row: SchemaRef,
+    /// The same with what comes beside them.
+    schema: SchemaRef,
+    /// Whether rows stand in change events.
+    unwrap: bool,
 }
 
 /// The number that a schema is tried with before any record is there.
@@ -27,47 +36,56 @@ const TRIED: u32 = 0;
 impl Wanted {
     /// # Errors
     /// A schema that does not read, or that lacks what the columns need.
-    pub(super) fn new(columns: Option<&Columns>, schema: Option<&str>) -> Result<Wanted, String> {
+    pub(super) fn new(columns: Option<&Columns>, schema: Option<&str>, unwrap: bool) -> Result<Wanted, String> {
         let reader = schema.map(|schema| Reader::new(TRIED, schema, Some(schema))).transpose()?;
-        if let Some(columns) = columns {
-            let wanted = Wanted::Named(columns.clone(), columns.schema());
-            if let Some(reader) = &reader {
-                wanted.check(reader)?;
+        let row = match (columns, &reader) {
+            (Some(columns), _) => columns.schema(),
+            (None, None) => return Err("there is no schema".to_string()),
+            (None, Some(reader)) => {
+                let whole = reader.schema();
+                let fields = if unwrap { sides(&whole)? } else { whole.fields() };
+                Arc::new(Schema::new(fields.iter().map(natural_field).collect::<Fields>()))
             }
-            return Ok(wanted);
-        }
-        let Some(reader) = reader else { return Err("there is no schema".to_string()) };
-        let schema = reader.schema();
-        if let Some(field) = schema.fields().iter().find(|field| RESERVED.contains(&field.name().as_str())) {
+        };
+        let own = |field: &&Arc<Field>| {
+            let beside = columns.is_none() && RESERVED.contains(&field.name().as_str());
+            beside || (unwrap && debezium::OWN.contains(&field.name().as_str()))
+        };
+        if let Some(field) = row.fields().iter().find(own) {
             return Err(format!(
                 "field `{}` has the name of a column that every record has: name the `columns`, with another name and its \
                  `path`",
                 field.name()
             ));
         }
-        Ok(Wanted::All(Arc::new(Schema::new(schema.fields().iter().map(natural_field).collect::<Fields>()))))
+        let schema = if unwrap { debezium::schema(&row) } else { row.clone() };
+        let wanted = Wanted { named: columns.cloned(), row, schema, unwrap };
+        if let Some(reader) = &reader {
+            wanted.check(reader)?;
+        }
+        Ok(wanted)
     }
 
     pub(super) fn schema(&self) -> SchemaRef {
-        match self {
-            Wanted::Named(_, schema) | Wanted::All(schema) => schema.clone(),
-        }
+        self.schema.clone()
     }
 
     /// Whether values of a schema can have these columns at all.
     pub(super) fn check(&self, reader: &Reader) -> Result<(), String> {
-        let Wanted::Named(columns, _) = self else { return Ok(()) };
-        let none = RecordBatch::new_empty(reader.schema());
-        for column in columns.iter() {
+        let mut none = RecordBatch::new_empty(reader.schema());
+        if self.unwrap {
+            none = RecordBatch::new_empty(Arc::new(Schema::new(sides(&reader.schema())?.clone())));
+        }
+        for column in self.named.iter().flat_map(Columns::iter) {
             match find(&none, column, reader) {
                 Some(found) if !takes(found.data_type(), column) => {
                     let (found, wanted) = (found.data_type(), column.data_type);
-                    return Err(format!("field `{}` is {found}, which is never a {wanted}", path(column).join(".")));
+                    return Err(format!("field `{}` is {found}, which is never a {wanted}", shown(path(column))));
                 }
                 None if !column.optional => {
                     return Err(format!(
                         "it has no field `{}` (`{}?` would take it as NULL)",
-                        path(column).join("."),
+                        shown(path(column)),
                         column.data_type
                     ));
                 }
@@ -80,37 +98,105 @@ impl Wanted {
     /// The columns of these records, without those of which a value does not fit; and of those why, by their index.
     pub(super) fn columns(&self, read: &RecordBatch, reader: &Reader) -> (RecordBatch, BTreeMap<usize, String>) {
         let rows = read.num_rows();
+        if !self.unwrap {
+            let (arrays, wrongs) = self.arrays(read, reader, &[]);
+            return (batch(&self.row, arrays, rows, kept(rows, &wrongs).as_ref()), wrongs);
+        }
+        let (images, ops) = match images(read) {
+            Ok(images) => images,
+            Err(why) => {
+                let all = (0..rows).map(|row| (row, why.clone())).collect();
+                return (RecordBatch::new_empty(self.schema()), all);
+            }
+        };
+        let kinds: Vec<&str> = ops.iter().map(|op| op.as_ref().map_or("", |op| *op)).collect();
+        let (arrays, mut wrongs) = self.arrays(&images, reader, &kinds);
+        let unread = ops.into_iter().enumerate().filter_map(|(row, op)| Some((row, op.err()?)));
+        wrongs.extend(unread);
+        let row = Arc::new(Schema::new(
+            self.row.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect::<Vec<_>>(),
+        ));
+        let good = batch(&row, arrays, rows, kept(rows, &wrongs).as_ref());
+        let kinds: Vec<&str> =
+            kinds.iter().enumerate().filter(|(row, _)| !wrongs.contains_key(row)).map(|(_, op)| *op).collect();
+        (debezium::with_ops(&self.schema, &good, &kinds), wrongs)
+    }
+
+    /// The columns of rows, and which rows do not fit. What a deleted row lacks is NULL.
+    fn arrays(&self, read: &RecordBatch, reader: &Reader, ops: &[&str]) -> (Vec<ArrayRef>, BTreeMap<usize, String>) {
+        let rows = read.num_rows();
         let mut wrongs: BTreeMap<usize, String> = BTreeMap::new();
         let mut arrays: Vec<ArrayRef> = Vec::new();
-        let schema = self.schema();
-        match self {
-            Wanted::Named(columns, _) => {
-                for column in columns.iter() {
-                    let Some(found) = find(read, column, reader) else {
-                        // Those that must have it were refused with their schema.
-                        arrays.push(new_null_array(&column.data_type.arrow(), rows));
-                        continue;
-                    };
-                    let (array, unfit) = convert(&found, column);
-                    for (row, wrong) in unfit {
-                        let reason = || format!("field {}: {}", column.name, wrong.describe(column.data_type));
-                        wrongs.entry(row).or_insert_with(reason);
-                    }
-                    arrays.push(array);
-                }
+        let Some(columns) = &self.named else {
+            for (field, array) in self.row.fields().iter().zip(read.columns()) {
+                let given = read.schema();
+                let uuid = given.fields().find(field.name()).is_some_and(|(_, field)| is_uuid(field));
+                let array = if uuid { uuids(array) } else { cast(array, field.data_type()).ok() };
+                arrays.push(array.unwrap_or_else(|| new_null_array(field.data_type(), rows)));
             }
-            Wanted::All(_) => {
-                for (field, array) in schema.fields().iter().zip(read.columns()) {
-                    let given = read.schema();
-                    let uuid = given.fields().find(field.name()).is_some_and(|(_, field)| is_uuid(field));
-                    let array = if uuid { uuids(array) } else { cast(array, field.data_type()).ok() };
-                    arrays.push(array.unwrap_or_else(|| new_null_array(field.data_type(), rows)));
+            return (arrays, wrongs);
+        };
+        for column in columns.iter() {
+            let Some(found) = find(read, column, reader) else {
+                // Those that must have it were refused with their schema.
+                arrays.push(new_null_array(&column.data_type.arrow(), rows));
+                continue;
+            };
+            let (array, unfit) = convert(&found, column);
+            for (row, wrong) in unfit {
+                if wrong == Wrong::Missing && ops.get(row) == Some(&"d") {
+                    continue;
                 }
+                let reason = || format!("field {}: {}", column.name, wrong.describe(column.data_type));
+                wrongs.entry(row).or_insert_with(reason);
             }
+            arrays.push(array);
         }
-        let keep = (!wrongs.is_empty()).then(|| (0..rows).map(|row| Some(!wrongs.contains_key(&row))).collect());
-        (batch(&schema, arrays, rows, keep.as_ref()), wrongs)
+        (arrays, wrongs)
     }
+}
+
+/// Which rows are kept; `None` where all are.
+fn kept(rows: usize, wrongs: &BTreeMap<usize, String>) -> Option<BooleanArray> {
+    (!wrongs.is_empty()).then(|| (0..rows).map(|row| Some(!wrongs.contains_key(&row))).collect())
+}
+
+/// The fields of the rows in a change event.
+fn sides(event: &Schema) -> Result<&Fields, String> {
+    let side = |name: &str| match event.field_with_name(name).map(Field::data_type) {
+        Ok(DataType::Struct(fields)) => Some(fields),
+        _ => None,
+    };
+    let is_text = event.field_with_name("op").is_ok_and(|field| *field.data_type() == DataType::Utf8);
+    match (side("before"), side("after")) {
+        (Some(_), Some(after)) if is_text => Ok(after),
+        _ => Err("it is not that of a change event: `before` and `after` are records, `op` is a text".to_string()),
+    }
+}
+
+/// The rows of change events, each after its change or before its deletion, and the kinds of the changes.
+#[expect(clippy::type_complexity, reason = "one kind a row, or why it is none")]
+fn images(events: &RecordBatch) -> Result<(RecordBatch, Vec<Result<&'static str, String>>), String> {
+    let schema = events.schema();
+    sides(&schema)?;
+    let lost = || "the change event has another form than its schema".to_string();
+    let side = |name: &str| events.column_by_name(name).and_then(|side| side.as_struct_opt()).ok_or_else(lost);
+    let (before, after) = (side("before")?, side("after")?);
+    let op = events.column_by_name("op").and_then(|op| op.as_string_opt::<i32>()).ok_or_else(lost)?;
+    let deleted: BooleanArray = op.iter().map(|op| Some(op == Some("d"))).collect();
+    let before = cast(&(Arc::new(before.clone()) as ArrayRef), after.data_type()).map_err(|_| lost())?;
+    let merged = zip(&deleted, &before, after).map_err(|_| lost())?;
+    let rows = merged.as_struct_opt().ok_or_else(lost)?;
+    let kinds = op.iter().enumerate().map(|(row, op)| {
+        let op = debezium::kind(op)?;
+        let side = if op == "d" { "before" } else { "after" };
+        if rows.is_valid(row) { Ok(op) } else { Err(format!("a change event whose `{side}` is empty")) }
+    });
+    let kinds = kinds.collect();
+    let fields: Vec<Field> = rows.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+    let rows = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), rows.columns().to_vec(), &options);
+    Ok((rows.map_err(|_| lost())?, kinds))
 }
 
 /// A column's values, by the name of its field or by one of the field's others.

@@ -4,8 +4,11 @@ mod columns;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod writer;
 
-use std::collections::HashMap;
+pub use writer::{AvroRecords, AvroWriter};
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch};
@@ -13,13 +16,14 @@ use arrow::compute::interleave_record_batch;
 use arrow::datatypes::SchemaRef;
 use foretell_connect::human::HumanSize;
 use foretell_connect::key_type::KeyType;
-use foretell_connect::kind::{DecodeSettings, Kind, SettingsError, schema_of, settings_of};
+use foretell_connect::kind::{DecodeSettings, Kind, SettingsError, Tombstones, schema_of, settings_of};
 use foretell_connect::schemas::{Language, Schema, Schemas, framed};
 use foretell_flow::{Decode, Decoded, Records, Refused, StageError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::column::Columns;
+use super::debezium::{self, Unwrap};
 use super::settings::{max_bytes, refuse_missing, set_timezone, unusable};
 use columns::Wanted;
 use reader::Reader;
@@ -52,6 +56,19 @@ struct Settings {
     /// Longer values are bad records. Default: 1 MiB.
     #[serde(default = "max_bytes")]
     max_bytes: HumanSize,
+    /// What a record without a value is: `bad` (default), `skip`, or `delete`: a row whose columns are NULL and whose column
+    /// `_deleted` is true, for sinks with the setting `delete`.
+    #[serde(default)]
+    tombstones: Option<Tombstones>,
+    /// Headers as columns of text, after the others: column → header, e.g. `{ type: ce_type, source: ce_source }` of CloudEvents.
+    /// NULL where a record has no such header.
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    /// What stands around the rows: `debezium` reads its change events. The columns are those of `after`, of a deletion those of
+    /// `before`; they may all be NULL there. The columns `_op` (`c`, `u`, `d`, `r`) and `_deleted` come beside them, and records
+    /// without a value are passed over.
+    #[serde(default)]
+    unwrap: Option<Unwrap>,
 }
 
 /// A schema's text with those that it refers to within.
@@ -60,7 +77,7 @@ struct Settings {
 /// It does not read.
 pub fn avro_text(schema: &Schema) -> Result<String, String> {
     let text = reader::inlined(schema)?;
-    Wanted::new(None, Some(&text)).map(|_| text)
+    Reader::new(BARE, &text, Some(&text)).map(|_| text)
 }
 
 /// Where values are bare they are read as those of this number.
@@ -76,9 +93,10 @@ fn parse(value: serde_json::Value) -> Result<Box<dyn DecodeSettings>, SettingsEr
         let message = "name the `columns`, or give the source a `registry`, whose latest schema tells them";
         return Err(SettingsError { path: Vec::new(), message: message.to_string() });
     }
+    debezium::tombstones(settings.tombstones, settings.unwrap)?;
     if let Some(schema) = &settings.schema {
         let wrong = |message| SettingsError { path: vec!["schema".to_string()], message };
-        Wanted::new(settings.columns.as_ref(), Some(schema)).map_err(wrong)?;
+        Wanted::new(settings.columns.as_ref(), Some(schema), settings.unwrap.is_some()).map_err(wrong)?;
     }
     Ok(Box::new(settings))
 }
@@ -93,7 +111,8 @@ impl DecodeSettings for Settings {
             let error = StageError::settings("Avro values cannot be read without a schema");
             return Err(error.remedy("give the source a `registry`, or write `schema`"));
         }
-        let wanted = Wanted::new(self.columns.as_ref(), self.schema.as_deref()).map_err(StageError::settings)?;
+        let wanted = Wanted::new(self.columns.as_ref(), self.schema.as_deref(), self.unwrap.is_some())
+            .map_err(StageError::settings)?;
         let mut readers = HashMap::new();
         if let (None, Some(schema)) = (&schemas, &self.schema) {
             readers.insert(BARE, Reader::new(BARE, schema, self.schema.as_deref()).map_err(StageError::settings));
@@ -106,6 +125,15 @@ impl DecodeSettings for Settings {
 
     fn key(&self) -> KeyType {
         self.key
+    }
+
+    fn headers(&self) -> Option<&BTreeMap<String, String>> {
+        Some(&self.headers)
+    }
+
+    fn tombstones(&self) -> Tombstones {
+        // The settings were checked when they were read.
+        debezium::tombstones(self.tombstones, self.unwrap).unwrap_or_default()
     }
 }
 

@@ -34,9 +34,9 @@ impl Reader {
         if root.get("type").and_then(Value::as_str) != Some("record") {
             return Err("not the schema of a record".to_string());
         }
-        let lines = open(id, writer, reader)?;
+        let (writer, reader) = (connect(writer), reader.map(connect));
+        let lines = open(id, &writer, reader.as_deref())?;
         let aliases = aliases(&root);
-        let (writer, reader) = (writer.to_string(), reader.map(str::to_string));
         Ok(Reader { id, writer, reader, lines, aliases, buffer: Vec::new() })
     }
 
@@ -136,6 +136,44 @@ fn aliases(root: &Value) -> BTreeMap<String, String> {
     }
     found.retain(|alias, _| !several.contains(alias));
     found
+}
+
+/// More digits than Arrow's usual decimals have; what needs them is a bad record.
+const DIGITS: u64 = 38;
+
+/// A schema in which Kafka Connect's own types are those that Avro has for them: days, times, decimals of any size.
+fn connect(text: &str) -> String {
+    if !text.contains("connect.name") {
+        return text.to_string();
+    }
+    let Ok(mut root) = serde_json::from_str::<Value>(text) else { return text.to_string() };
+    let mut open = vec![&mut root];
+    while let Some(value) = open.pop() {
+        match value {
+            Value::Array(values) => open.extend(values),
+            Value::Object(object) => {
+                let name = object.get("connect.name").and_then(Value::as_str).unwrap_or_default();
+                let base = object.get("type").and_then(Value::as_str).unwrap_or_default();
+                let logical = match (name, base) {
+                    ("io.debezium.time.Date" | "org.apache.kafka.connect.data.Date", "int") => Some("date"),
+                    ("io.debezium.time.Timestamp" | "org.apache.kafka.connect.data.Timestamp", "long") => {
+                        Some("timestamp-millis")
+                    }
+                    ("io.debezium.time.MicroTimestamp", "long") => Some("timestamp-micros"),
+                    _ => None,
+                };
+                if let Some(logical) = logical {
+                    object.entry("logicalType").or_insert_with(|| Value::from(logical));
+                }
+                if object.get("precision").and_then(Value::as_u64).is_some_and(|digits| digits > DIGITS) {
+                    object.insert("precision".to_string(), Value::from(DIGITS));
+                }
+                open.extend(object.values_mut());
+            }
+            _ => {}
+        }
+    }
+    root.to_string()
 }
 
 /// Schemas that refer to each other are followed so deep.

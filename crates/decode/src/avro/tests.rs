@@ -15,6 +15,7 @@ const V1: &str = r#"{"type":"record","name":"Order","namespace":"shop","fields":
 const V2: &str = r#"{"type":"record","name":"Order","namespace":"shop","fields":[{"name":"id","type":"long"},{"name":"amount","aliases":["amt"],"type":"double"},{"name":"note","type":["null","string"],"default":null},{"name":"kind","type":"string","default":"plain"}]}"#;
 const V3: &str = r#"{"type":"record","name":"Order","namespace":"shop","fields":[{"name":"id","type":"string"},{"name":"amount","type":"double"}]}"#;
 const ALL: &str = include_str!("all.avsc");
+const ENVELOPE: &str = include_str!("envelope.avsc");
 
 fn bytes(id: u32, hex: &str) -> Vec<u8> {
     let mut bytes = vec![0];
@@ -53,6 +54,7 @@ fn registry() -> Arc<dyn Schemas> {
         schema(3, Language::Avro, V3),
         schema(4, Language::Avro, ALL),
         schema(5, Language::Json, "{}"),
+        schema(6, Language::Avro, ENVELOPE),
     ])))
 }
 
@@ -201,4 +203,43 @@ fn schemas_that_refer_to_others_are_read_with_them() {
     let schema = Schema { id: 1, language: Language::Avro, text: order.into(), references };
     let text = avro_text(&schema).unwrap();
     assert_eq!(text.matches("\"fields\"").count(), 2, "{text}");
+}
+
+#[test]
+fn what_is_written_is_read_again() {
+    let value = bytes(4, EVERYTHING);
+    let decoded = decode(json!({ "schema": ALL }), &[Some(&value), Some(&value)]);
+    let writer = AvroWriter::new(&decoded.columns.schema(), "shop.orders-value").unwrap();
+    assert!(writer.text().contains("\"name\":\"shop_orders_value\""), "{}", writer.text());
+    assert!(writer.text().contains("\"default\":null"), "{}", writer.text());
+    let (buffer, ends) = writer.encode(77, &decoded.columns).unwrap();
+    assert_eq!(ends.len(), 2);
+    assert_eq!(framed(&buffer[..ends[0]]).unwrap().0, 77);
+    let bare = &buffer[5..ends[0]];
+    let mut again = (KIND.parse)(json!({ "schema": writer.text() })).unwrap().open().unwrap();
+    let read = again.decode(&records(&[Some(bare)]));
+    assert_eq!(read.bad, []);
+    assert_eq!(shown(&read)[0], shown(&decoded)[0]);
+    let odd = arrow::datatypes::Schema::new(vec![arrow::datatypes::Field::new("a b", DataType::Utf8, true)]);
+    assert!(AvroWriter::new(&odd, "x").unwrap_err().contains("`a b`"));
+}
+
+#[test]
+fn change_events_of_kafka_connect_are_rows() {
+    let create = bytes(6, "000202020404d202cc9b020282dea7ed8b91c9050263020a");
+    let delete = bytes(6, "020200000000026400");
+    let truncate = bytes(6, "0000027400");
+    let values: [Option<&[u8]>; 3] = [Some(&create), Some(&delete), Some(&truncate)];
+    let expected = ["1|12.34|2019-09-11|2019-09-11T10:20:30.000001Z|c|false", "1||||d|true"];
+    let all = decode(json!({ "schema": ENVELOPE, "unwrap": "debezium" }), &values);
+    assert_eq!(shown(&all), expected);
+    let reasons = refusals(&all);
+    assert_eq!(reasons.len(), 1);
+    assert!(reasons[0].1.starts_with("the table was truncated"), "{}", reasons[0].1);
+    let columns = json!([{ "id": "int64" }, { "price": "decimal(10,2)" }, { "day": "date" }, { "at": "timestamp" }]);
+    let named = decode(json!({ "columns": columns, "unwrap": "debezium" }), &values);
+    assert_eq!(shown(&named), expected);
+    let [order, ..] = orders();
+    let other = decode(json!({ "columns": [{ "id": "int64" }], "unwrap": "debezium" }), &[Some(&order)]);
+    assert!(refusals(&other)[0].1.contains("not that of a change event"), "{:?}", refusals(&other));
 }

@@ -17,6 +17,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use super::progress::{Progress, Shape, StoredClaim, StoredRetention};
+use super::wal::checksum;
 use foretell_connect::storage::{Error, ErrorKind, Storage, list_if_there};
 
 /// Records a segment: small enough to be read at every start, large enough that snapshots are rare.
@@ -115,6 +116,32 @@ struct Record {
     snapshot: Option<State>,
     #[serde(flatten)]
     act: Act,
+}
+
+/// Between a record and its checksum, which is the object's last member.
+const SUM: &[u8] = b",\"sum\":\"";
+
+/// A record's bytes, with the checksum of what they are without it.
+fn encode(record: &Record) -> serde_json::Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec(record)?;
+    let sum = checksum(&bytes, &[]);
+    bytes.pop();
+    bytes.extend_from_slice(SUM);
+    bytes.extend_from_slice(format!("{sum:08x}\"}}").as_bytes());
+    Ok(bytes)
+}
+
+/// Reads a record; those of earlier versions have no checksum.
+fn decode(bytes: &[u8]) -> Result<Record, String> {
+    const TAIL: usize = SUM.len() + 10;
+    let tail = bytes.len().checked_sub(TAIL).and_then(|at| bytes.split_at_checked(at));
+    if let Some((record, sum)) = tail.and_then(|(record, tail)| Some((record, tail.strip_prefix(SUM)?))) {
+        let found = format!("{:08x}\"}}", checksum(&[record, b"}"].concat(), &[]));
+        if found.as_bytes() != sum {
+            return Err("it does not fit its checksum".into());
+        }
+    }
+    serde_json::from_slice(bytes).map_err(|error| format!("not a commit record: {error}"))
 }
 
 /// Whether a record was put.
@@ -216,8 +243,7 @@ impl Log {
             StageError::state(format!("{}: {what}", self.storage.url(&path)))
                 .remedy("the commit log is damaged: restore the file, or start anew with another path")
         };
-        let record: Record =
-            serde_json::from_slice(&bytes).map_err(|error| wrong(format!("not a commit record: {error}")))?;
+        let record = decode(&bytes).map_err(wrong)?;
         if record.format != FORMAT {
             return Err(wrong(format!("commit records of format {} are not known", record.format)));
         }
@@ -261,7 +287,7 @@ impl Log {
             snapshot = Some(state);
         }
         let record = Record { format: FORMAT, number, nonce: nonce.clone(), snapshot, act };
-        let bytes = serde_json::to_vec(&record).map_err(|error| StageError::state(error.to_string()))?;
+        let bytes = encode(&record).map_err(|error| StageError::state(error.to_string()))?;
         match self.storage.create_new(&self.path(number), bytes.into()).await {
             Ok(()) => {
                 self.apply(record)?;
@@ -360,5 +386,34 @@ impl State {
     pub(super) fn dead(&self, token: &str) -> Vec<WriterEntry> {
         let dead = |writer: &&WriterEntry| writer.token != token && !self.progress.owns(&writer.token);
         self.writers.iter().filter(dead).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_was_damaged_is_not_read() {
+        let record = Record {
+            format: FORMAT,
+            number: 7,
+            nonce: "n".into(),
+            snapshot: None,
+            act: Act::Forget { partition: None },
+        };
+        let bytes = encode(&record).unwrap();
+        assert_eq!(decode(&bytes).unwrap().number, 7);
+        assert_eq!(serde_json::from_slice::<Record>(&bytes).unwrap().number, 7, "an earlier version reads it, too");
+        let old = serde_json::to_vec(&record).unwrap();
+        assert_eq!(decode(&old).unwrap().number, 7, "records of earlier versions have no checksum");
+        let text = String::from_utf8(bytes).unwrap();
+        let changed = text.replace("\"number\":7", "\"number\":8");
+        assert_ne!(changed, text);
+        assert_eq!(decode(changed.as_bytes()).unwrap_err(), "it does not fit its checksum");
+        for at in 0..text.len() - 1 {
+            let _ = decode(text.get(at..).unwrap().as_bytes());
+            assert!(decode(text.get(..at).unwrap().as_bytes()).is_err(), "cut at {at}");
+        }
     }
 }

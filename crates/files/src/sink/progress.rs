@@ -1,5 +1,7 @@
 //! Positions and plans as file sinks keep them: one entry a partition, changed by the same few acts in both modes.
 
+use std::collections::VecDeque;
+
 use foretell_flow::{Checkpoint, Claim, Fault, Partition, PlanPart, PlanRetention, Position, Range, Reset, StageError};
 use serde::{Deserialize, Serialize};
 
@@ -16,8 +18,9 @@ struct PartitionEntry {
     /// Who may write: the token of the last claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     owner: Option<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    plans: Vec<PlanPart>,
+    /// One behind the other.
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    plans: VecDeque<PlanPart>,
 }
 
 /// [`Claim`], stored.
@@ -90,7 +93,8 @@ impl Progress {
                 Ok(at) => self.at(at, |entry| entry.owner = owner),
                 Err(at) => {
                     let StoredClaim { partition, identity, start } = claim.clone();
-                    self.0.insert(at, PartitionEntry { partition, identity, next: start, owner, plans: Vec::new() });
+                    self.0
+                        .insert(at, PartitionEntry { partition, identity, next: start, owner, plans: VecDeque::new() });
                 }
             }
         }
@@ -128,14 +132,20 @@ impl Progress {
             if let Ok(at) = self.find(&part.range.partition) {
                 self.at(at, |entry| {
                     // They replace what is stored from their beginning on.
-                    entry.plans.retain(|stored| stored.range.to <= part.range.from);
-                    entry.plans.push(part.clone());
+                    while entry.plans.back().is_some_and(|stored| stored.range.to > part.range.from) {
+                        entry.plans.pop_back();
+                    }
+                    entry.plans.push_back(part.clone());
                 });
             }
         }
         for floor in &retention.floor {
             if let Ok(at) = self.find(&floor.partition) {
-                self.at(at, |entry| entry.plans.retain(|part| part.range.to > floor.next));
+                self.at(at, |entry| {
+                    while entry.plans.front().is_some_and(|part| part.range.to <= floor.next) {
+                        entry.plans.pop_front();
+                    }
+                });
             }
         }
     }
@@ -149,7 +159,7 @@ impl Progress {
                     identity: identity.clone(),
                     next: position.next,
                     owner: None,
-                    plans: Vec::new(),
+                    plans: VecDeque::new(),
                 };
                 match self.find(&position.partition) {
                     Ok(at) => self.at(at, |stored| *stored = entry),
@@ -168,7 +178,7 @@ impl PartitionEntry {
             partition: self.partition.clone(),
             identity: self.identity.clone(),
             next: self.next,
-            plans: self.plans.clone(),
+            plans: self.plans.iter().cloned().collect(),
         }
     }
 }

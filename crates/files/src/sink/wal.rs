@@ -40,7 +40,7 @@ pub(super) enum Frame {
     },
 }
 
-fn checksum(json: &[u8], data: &[u8]) -> u32 {
+pub(super) fn checksum(json: &[u8], data: &[u8]) -> u32 {
     let mut sum = flate2::Crc::new();
     sum.update(json);
     sum.update(data);

@@ -14,7 +14,7 @@ use super::compute::concat_records;
 use super::dispatcher::Dispatcher;
 use super::leftover::Parts;
 use super::operators::{Operators, in_part};
-use super::output::Output;
+use super::output::{Output, held_bytes};
 use super::planner::{Planner, empty_records};
 use super::reader::{EpochEnd, Replayed};
 use super::sink_task::{Item, Shared};
@@ -126,16 +126,19 @@ impl BatchLoop<'_> {
         let (bytes, monitor) = (records.bytes(), &self.shared.stats.clone().monitor);
         monitor.phase(Phase::Waiting);
         // A batch that is dropped here has no trace anywhere: its records are read again after the next claim.
-        let Some(permit) = self.dispatcher.room(bytes).await else { return Ok(()) };
+        let Some(mut permit) = self.dispatcher.room(bytes).await else { return Ok(()) };
         let ranges = self.planner.lacking(&plan.ranges);
         let computing = Instant::now();
         let outputs = self.outputs(&plan, &records, &ranges, new).await?;
         let computed = computing.elapsed();
         monitor.phase(Phase::Waiting);
         monitor.leftover(self.planner.leftover.len());
+        if !self.dispatcher.more_room(&mut permit, held_bytes(&outputs)).await {
+            return Ok(());
+        }
         self.planner.advance(&plan.ranges);
         let Some(turn) = self.dispatcher.turn().await else { return Ok(()) };
-        let batch = self.dispatcher.batch(plan, ranges, outputs, (records.len(), bytes, begun, computed), permit);
+        let batch = self.dispatcher.batch(plan, ranges, outputs, (records.len(), begun, computed), permit);
         self.dispatcher.hand_on(&Item::Batch(batch, Some(turn)));
         Ok(())
     }

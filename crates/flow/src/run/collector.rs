@@ -1,6 +1,7 @@
 //! The first third of the batch loop: records become the content of a batch.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -15,6 +16,13 @@ use super::sink_task::Shared;
 use super::trigger::{Ticks, Trigger};
 use crate::monitor::Phase;
 use crate::{Event, StageError};
+
+/// How much longer a batch collects for each batch that waits behind a sink that is away, and at most: however small
+/// they are, an hour of it is fewer than 20,000.
+const STRETCH: (Duration, Duration) = (Duration::from_micros(20), Duration::from_secs(1));
+
+/// So many batches under way are not worth a wait.
+const FEW: u32 = 100;
 
 /// Why collecting stopped.
 pub(super) enum CollectEnd {
@@ -66,6 +74,15 @@ impl Collector<'_> {
             () = self.shutdown.cancelled() => return Ok(CollectEnd::Epoch(EpochEnd::Finished)),
             () = stop.cancelled() => return Ok(CollectEnd::Failed),
             turn = self.turns.acquire() => drop(turn),
+        }
+        let under_way = u32::try_from(self.shared.under_way.load(Relaxed)).unwrap_or(u32::MAX);
+        if self.settings.trigger == Trigger::Continuous && under_way > FEW {
+            tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => return Ok(CollectEnd::Epoch(EpochEnd::Finished)),
+                () = stop.cancelled() => return Ok(CollectEnd::Failed),
+                () = tokio::time::sleep(STRETCH.0.saturating_mul(under_way).min(STRETCH.1)) => {}
+            }
         }
         let patience = if ticks.is_some() { Duration::from_millis(20) } else { Duration::from_secs(1) };
         let begun = Instant::now();

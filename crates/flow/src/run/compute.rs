@@ -7,7 +7,7 @@ use arrow::array::{
     Array, ArrayRef, BinaryArray, BooleanArray, Int32Array, RecordBatch, StringArray, StringBuilder, new_null_array,
 };
 use arrow::buffer::{Buffer, OffsetBuffer};
-use arrow::compute::{concat, concat_batches, filter};
+use arrow::compute::{concat, concat_batches, filter, is_not_null};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
 use tokio::time::Instant;
 
@@ -146,6 +146,10 @@ impl Stages {
         let whole = Good { records: records.clone(), keys: Arc::new(records.keys.clone()), rows: None };
         let cut = |cut: &Cut| Refused { row: cut.row, stage: cut.stage.to_string(), reason: cut.reason.clone() };
         let mut good = whole.without(records.cut.iter().map(cut).collect(), &mut bad);
+        if self.decode.skips_tombstones() && good.records.values.null_count() > 0 {
+            let valid = is_not_null(&good.records.values).expect("one entry a record");
+            good = good.only(&valid);
+        }
         // A key that the query does not look at need not be one that can be decoded.
         let (keys, bad_keys) = match self.query.reads("_key") {
             true => (self.keys.decode)(&good.records.keys),
@@ -261,6 +265,14 @@ impl Good {
         BadRecord { row, stage: refused.stage, reason: refused.reason }
     }
 
+    /// Those for which `mask` is true; the others are not bad.
+    fn only(self, mask: &BooleanArray) -> Good {
+        let rows = (0..mask.len()).filter(|row| mask.value(*row));
+        let rows = rows.map(|row| self.rows.as_ref().map_or(row, |rows| rows[row])).collect();
+        let keys = filter(&self.keys, mask).expect("one key a record");
+        Good { records: self.records.filter(mask), keys, rows: Some(rows) }
+    }
+
     /// Those that a stage did not refuse.
     fn without(self, refused: Vec<Refused>, bad: &mut Vec<BadRecord>) -> Good {
         if refused.is_empty() {
@@ -314,9 +326,9 @@ fn topic_column(records: &Records, read: bool) -> StringArray {
         [first, _, ..] if read => {
             let mut last: (i32, Arc<str>) = (0, first.clone());
             let mut topics = StringBuilder::with_capacity(rows, rows * first.len());
-            for lane in records.partitions.values() {
-                if *lane != last.0 {
-                    last = (*lane, records.topics.topic(*lane));
+            for ordinal in records.partitions.values() {
+                if *ordinal != last.0 {
+                    last = (*ordinal, records.topics.topic(*ordinal));
                 }
                 topics.append_value(&last.1);
             }
@@ -331,8 +343,8 @@ fn topic_column(records: &Records, read: bool) -> StringArray {
 }
 
 /// The partition of each row within its topic.
-fn indexes(topics: &Topics, lanes: &Int32Array) -> Int32Array {
-    if topics.names().len() < 2 { lanes.clone() } else { lanes.unary(|lane| topics.index(lane)) }
+fn indexes(topics: &Topics, ordinals: &Int32Array) -> Int32Array {
+    if topics.names().len() < 2 { ordinals.clone() } else { ordinals.unary(|ordinal| topics.index(ordinal)) }
 }
 
 /// The result as a sink's own query sees it: with `_partition` and `_offset` where rows have them.

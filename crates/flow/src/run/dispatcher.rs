@@ -1,7 +1,7 @@
 //! The last third of the batch loop: what was computed goes to the sinks.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
@@ -15,6 +15,9 @@ use crate::{Plan, Range};
 
 /// Slices between the computation and the slowest sink.
 const SLICES: usize = 1;
+
+/// What a batch under way takes beside its records and rows: its plan, its ranges, the columns' own memory.
+const BATCH: usize = 2048;
 
 /// Batches under way to the leader: while it writes one, at most one other waits.
 const TURNS: usize = 2;
@@ -53,13 +56,32 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
-    /// Waits for room in the window; `None` where the epoch or the worker ends before that.
+    /// Waits for room in the window for a batch of so many bytes of records; `None` where the epoch or the worker ends
+    /// before that.
     pub(super) async fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         tokio::select! {
             biased;
             () = self.shared.stop.cancelled() => None,
             () = self.shutdown.cancelled() => None,
-            permit = self.reserve(bytes) => Some(permit),
+            permit = self.reserve(bytes + BATCH) => Some(permit),
+        }
+    }
+
+    /// Takes more room for a batch, for its rows: as much as the window has beside what the batch has already. Those
+    /// before it give theirs back without waiting for this one.
+    pub(super) async fn more_room(&self, permit: &mut OwnedSemaphorePermit, bytes: usize) -> bool {
+        let more = bytes.min(self.size.saturating_sub(permit.num_permits()));
+        if more == 0 {
+            return true;
+        }
+        tokio::select! {
+            biased;
+            () = self.shared.stop.cancelled() => false,
+            () = self.shutdown.cancelled() => false,
+            more = self.reserve(more) => {
+                permit.merge(more);
+                true
+            }
         }
     }
 
@@ -90,22 +112,24 @@ impl<'a> Dispatcher<'a> {
         true
     }
 
-    /// A batch on its way. `work`: how many records and bytes, since when, and how long they took to compute.
+    /// A batch on its way. `work`: how many records, since when, and how long they took to compute.
     pub(super) fn batch(
         &self,
         plan: Plan,
         ranges: Vec<Vec<Range>>,
         outputs: Vec<Output>,
-        (records, bytes, begun, computed): (usize, usize, Instant, Duration),
+        (records, begun, computed): (usize, Instant, Duration),
         permit: OwnedSemaphorePermit,
     ) -> Arc<Batch> {
         for (waiting, _) in self.shared.waiting.iter().zip(&ranges).filter(|(_, ranges)| !ranges.is_empty()) {
             waiting.fetch_add(records as u64, Relaxed);
         }
-        let stats = self.shared.stats.clone();
-        stats.monitor.sent(records, bytes, ranges.iter().map(|ranges| !ranges.is_empty()));
+        let (shared, bytes) = (self.shared.clone(), permit.num_permits());
+        shared.under_way.fetch_add(1, Relaxed);
+        shared.stats.monitor.sent(records, bytes, ranges.iter().map(|ranges| !ranges.is_empty()));
         let plan = Arc::new(plan);
-        Arc::new(Batch { plan, ranges, outputs, records, bytes, begun, computed, stats, _permit: permit })
+        let outputs = outputs.into_iter().map(|output| Mutex::new(Some(output))).collect();
+        Arc::new(Batch { plan, ranges, outputs, records, bytes, begun, computed, shared, _permit: permit })
     }
 
     /// Hands something to the leader, or, where nobody leads, to all sinks.

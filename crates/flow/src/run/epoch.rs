@@ -81,6 +81,7 @@ impl Epoch<'_> {
             positions: Positions::new(start.next.clone()),
             stats: self.stats.clone(),
             waiting: sinks.iter().map(|_| AtomicU64::new(0)).collect(),
+            under_way: AtomicU64::new(0),
             stop: CancellationToken::new(),
         });
         let housekeeping = self.source.housekeeping();
@@ -139,7 +140,8 @@ impl Epoch<'_> {
     async fn claim(&mut self, sinks: &mut [SinkStage]) -> Result<ClaimOutcome, StageError> {
         if let Some(why) = needs_one_worker(self.settings, sinks) {
             let (ours, all) = (self.partitions.len(), self.source.partitions().await?);
-            if ours < all && *self.fresh {
+            // Partitions that came since the run began are given out a moment later.
+            if ours < all && all <= self.at_begin && *self.fresh {
                 return Err(StageError::settings(format!(
                     "{why}, but this worker has {ours} of {all} partitions: another worker runs the same pipeline"
                 ))

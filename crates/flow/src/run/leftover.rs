@@ -100,8 +100,13 @@ impl Leftover {
 
     /// The earliest plan all of whose parts come next, and what became of its other parts; `None` while what lies below
     /// some of them is not done. `at`: the next offset that no batch has yet. `waits`: partitions of which nothing may
-    /// come yet.
-    pub(super) fn next(&mut self, at: &BTreeMap<Partition, i64>, waits: &BTreeSet<Partition>) -> Option<(Plan, Parts)> {
+    /// come yet. `stuck`: nothing but a plan in parts can come next.
+    pub(super) fn next(
+        &mut self,
+        at: &BTreeMap<Partition, i64>,
+        waits: &BTreeSet<Partition>,
+        stuck: bool,
+    ) -> Option<(Plan, Parts)> {
         let at = |partition: &Partition| at.get(partition).copied().unwrap_or(i64::MAX);
         let done: Vec<Partition> = self.pending.keys().cloned().collect();
         for partition in done {
@@ -122,10 +127,11 @@ impl Leftover {
         }
         let whole = ready.iter().find(|(name, at)| self.waiting.get(*name).is_some_and(|all| *all == at.len()));
         // Plans that wait for each other are of sinks whose histories differ: they are replayed in parts.
-        let (_, partitions) = whole.or_else(|| if gaps { None } else { ready.iter().next() })?;
+        let (_, partitions) = whole.or_else(|| if gaps && !stuck { None } else { ready.iter().next() })?;
         let parts: Vec<PlanPart> = partitions.clone().iter().filter_map(|partition| self.pop(partition)).collect();
-        let found = match self.all.get(&name(parts.first()?)) {
-            Some((all, _)) if *all == parts.len() => Parts::All,
+        let first = parts.first()?;
+        let found = match self.all.get(&name(first)) {
+            Some((all, _)) if parts.len() == if first.of > 0 { first.of } else { *all } => Parts::All,
             Some((_, true)) => Parts::Elsewhere,
             _ => Parts::Gone,
         };
@@ -167,11 +173,22 @@ mod tests {
 
     fn part(id: &str, time: i64, kept: i64, from: i64, to: i64) -> PlanPart {
         let range = Range { partition: partition(), from, to };
-        PlanPart { id: id.into(), time, recipe: Recipe::default(), range, kept }
+        PlanPart { id: id.into(), time, recipe: Recipe::default(), range, kept, of: 1 }
     }
 
     fn held(next: i64, plans: Vec<PlanPart>) -> Vec<Checkpoint> {
         vec![Checkpoint { partition: partition(), identity: "log".into(), next, plans }]
+    }
+
+    #[test]
+    fn a_plan_whose_other_parts_were_let_go_is_not_whole() {
+        let found = |of| {
+            let part = PlanPart { of, ..part("a", 1, 1, 3, 5) };
+            let mut leftover = Leftover::new(&[held(9, vec![part])], &BTreeMap::from([(partition(), 3)]), &[]);
+            leftover.next(&BTreeMap::from([(partition(), 3)]), &BTreeSet::new(), false).unwrap().1
+        };
+        assert_eq!([found(1), found(2)], [Parts::All, Parts::Gone]);
+        assert_eq!(found(0), Parts::All, "an earlier version did not say how many there were");
     }
 
     #[test]
@@ -182,7 +199,7 @@ mod tests {
         let sinks = [a, held(13, Vec::new()), own];
         let mut leftover = Leftover::new(&sinks, &BTreeMap::from([(partition(), 13)]), &[]);
         let names = [13, 19].map(|at| {
-            let (plan, parts) = leftover.next(&BTreeMap::from([(partition(), at)]), &BTreeSet::new()).unwrap();
+            let (plan, parts) = leftover.next(&BTreeMap::from([(partition(), at)]), &BTreeSet::new(), false).unwrap();
             (plan.id, parts)
         });
         assert_eq!(names, [("old".to_owned(), Parts::All), ("newer".to_owned(), Parts::All)]);

@@ -50,6 +50,9 @@ const DRAIN: Duration = Duration::from_secs(8);
 /// How often an epoch may be fenced in a row before the worker gives up: a rebalance fences once or twice.
 const FENCED_AT_MOST: u32 = 20;
 
+/// From so many times in a row on it is no rebalance.
+const FENCED_OFTEN: u32 = 4;
+
 /// An epoch that lasted this long was not fenced off by what fenced the one before.
 const QUIET: Duration = Duration::from_secs(30);
 
@@ -192,7 +195,16 @@ impl Worker {
                 }
                 Err(error) if error.fault == Fault::Fenced && fenced < FENCED_AT_MOST => {
                     fenced += 1;
-                    info!(worker = self.settings.worker, "{error}: starting again from what is stored");
+                    if fenced < FENCED_OFTEN {
+                        info!(worker = self.settings.worker, "{error}: starting again from what is stored");
+                    } else {
+                        warn!(
+                            worker = self.settings.worker,
+                            times = fenced,
+                            "{error}: does another pipeline of the name `{}` write to the same place?",
+                            self.settings.pipeline
+                        );
+                    }
                     tokio::time::sleep(Duration::from_millis(u64::from(fenced) * 20)).await;
                     assigned = self.still(partitions).await;
                 }
@@ -207,6 +219,12 @@ impl Worker {
                 Err(error) if error.fault == Fault::Unavailable => {
                     warn!(worker = self.settings.worker, "{error}");
                     break Ok(());
+                }
+                Err(error) if error.fault == Fault::Fenced => {
+                    break Err(error.remedy(
+                        "another process stores positions under the same names: a second pipeline of this name on the same \
+                         cluster or database, or this one outside of its consumer group; stop it, or give it a name of its own",
+                    ));
                 }
                 Err(error) => break Err(error),
             }

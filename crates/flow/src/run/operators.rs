@@ -283,11 +283,11 @@ fn cut<'p>(scope: Scope, part: &[Range], plan: &'p [Range]) -> Option<&'p Range>
 
 /// Which records lie in these ranges.
 fn inside(records: &Records, ranges: &[Range]) -> arrow::array::BooleanArray {
-    let lanes: Vec<_> = ranges.iter().map(|range| (records.topics.lane(&range.partition), range)).collect();
+    let ordinals: Vec<_> = ranges.iter().map(|range| (records.topics.ordinal(&range.partition), range)).collect();
     let pairs = records.partitions.values().iter().zip(records.offsets.values());
     pairs
-        .map(|(lane, offset)| {
-            Some(lanes.iter().any(|(of, range)| *of == Some(*lane) && (range.from..range.to).contains(offset)))
+        .map(|(ordinal, offset)| {
+            Some(ordinals.iter().any(|(of, range)| *of == Some(*ordinal) && (range.from..range.to).contains(offset)))
         })
         .collect()
 }

@@ -31,8 +31,8 @@ pub(super) struct Planner<'a> {
 impl Planner<'_> {
     /// The plan to make again next, and what became of its other parts.
     pub(super) fn next_leftover(&mut self) -> Option<(Plan, Parts)> {
-        let waits = self.waits();
-        let (mut plan, parts) = self.leftover.next(&self.at, &waits)?;
+        let (waits, stuck) = (self.waits(), self.is_stuck());
+        let (mut plan, parts) = self.leftover.next(&self.at, &waits, stuck)?;
         if is_broken(BrokenStep::ReplaysHaveANewTime) {
             plan.time = self.begin().time;
         }

@@ -201,7 +201,10 @@ impl<'a> Reader<'a> {
                     let lacks = |range: &Range| replay.reached[&range.partition] < range.to;
                     self.resume(|_, partition| replay.ranges.iter().any(|r| r.partition == *partition && lacks(r)))
                         .await?;
-                    match self.source.next(demand).await? {
+                    // No more than the plan needs: what is beyond it would be cut again for each of many small plans.
+                    let lacking: i64 = replay.ranges.iter().map(|r| (r.to - replay.reached[&r.partition]).max(0)).sum();
+                    let rows = usize::try_from(lacking).unwrap_or(usize::MAX).clamp(1, demand.rows.max(1));
+                    match self.source.next(Demand { rows, ..demand }).await? {
                         Event::Records(chunk) => {
                             let known = |partition: &Partition| (!self.dropped.contains(partition)).then_some(i64::MAX);
                             let (chunk, _) = split(chunk, known);
@@ -245,8 +248,8 @@ impl<'a> Reader<'a> {
         let offsets = || records.partitions.values().iter().zip(records.offsets.values());
         for Position { partition, next } in &beyond.reached {
             // Where it begins: behind the range, else at its first record, else it holds none.
-            let lane = records.topics.lane(partition);
-            let first = offsets().find(|(other, _)| lane == Some(**other)).map(|(_, offset)| *offset);
+            let ordinal = records.topics.ordinal(partition);
+            let first = offsets().find(|(other, _)| ordinal == Some(**other)).map(|(_, offset)| *offset);
             self.read.insert(partition.clone(), begin(partition).or(first).unwrap_or(*next));
             self.dropped.insert(partition.clone());
         }
@@ -260,15 +263,15 @@ fn split(chunk: Chunk, end: impl Fn(&Partition) -> Option<i64>) -> (Chunk, Chunk
     let mut ends: HashMap<i32, i64> = HashMap::new();
     let records = chunk.records;
     for position in chunk.reached {
-        let lane = records.topics.lane(&position.partition);
+        let ordinal = records.topics.ordinal(&position.partition);
         match end(&position.partition) {
             Some(to) if position.next > to => {
-                ends.extend(lane.map(|lane| (lane, to)));
+                ends.extend(ordinal.map(|ordinal| (ordinal, to)));
                 inside.push(Position { partition: position.partition.clone(), next: to });
                 beyond.push(position);
             }
             Some(to) => {
-                ends.extend(lane.map(|lane| (lane, to)));
+                ends.extend(ordinal.map(|ordinal| (ordinal, to)));
                 inside.push(position);
             }
             None => beyond.push(position),

@@ -1,8 +1,8 @@
 //! One sink in the run loop: writes batch after batch, settles what is unknown, and says how far it got.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::output::Output;
-use super::progress::{Positions, Stats};
+use super::progress::{Positions, Stats, lock};
 use crate::testing::{BrokenStep, is_broken};
 use crate::{
     Checkpoint, Claim, Fault, Partition, Plan, PlanPart, PlanRetention, Position, Range, Sink, SinkTraits, StageError,
@@ -22,6 +22,9 @@ use crate::{
 
 /// A sink without rows to write stores its position at least this often.
 const EMPTY_AT_MOST: Duration = Duration::from_secs(1);
+
+/// How many rows, and batches, go into one write where many wait for a sink.
+const TOGETHER: (usize, usize) = (50_000, 1_000);
 
 /// Waits between attempts while a service is away: doubled from the first to the last.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
@@ -96,25 +99,38 @@ pub(super) struct Batch {
     pub(super) plan: Arc<Plan>,
     /// By sink: what it lacks of the plan; empty where it has all of it.
     pub(super) ranges: Vec<Vec<Range>>,
-    /// By sink.
-    pub(super) outputs: Vec<Output>,
+    /// By sink: what it gets, until it takes that.
+    pub(super) outputs: Vec<Mutex<Option<Output>>>,
     /// How many records it holds.
     pub(super) records: usize,
-    /// How many bytes these have.
+    /// How many bytes of the window it takes.
     pub(super) bytes: usize,
     /// When it began.
     pub(super) begun: Instant,
     /// How long decoding and the queries took.
     pub(super) computed: Duration,
     /// Told when every sink has it.
-    pub(super) stats: Arc<Stats>,
+    pub(super) shared: Arc<Shared>,
     /// Its place in the window; given back when every sink has it.
     pub(super) _permit: tokio::sync::OwnedSemaphorePermit,
 }
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        self.stats.monitor.done(self.bytes);
+        self.shared.under_way.fetch_sub(1, Relaxed);
+        self.shared.stats.monitor.done(self.bytes);
+    }
+}
+
+impl Batch {
+    /// What a sink gets; it holds that from now on.
+    fn take(&self, sink: usize) -> Option<Output> {
+        lock(&self.outputs[sink]).take()
+    }
+
+    /// How many rows a sink gets, and whether it is known of each where it comes from.
+    fn rows(&self, sink: usize) -> (usize, bool) {
+        lock(&self.outputs[sink]).as_ref().map_or((0, false), |o| (o.rows.num_rows(), o.provenance.is_some()))
     }
 }
 
@@ -141,6 +157,8 @@ pub(super) struct Shared {
     pub(super) stats: Arc<Stats>,
     /// By sink, the records on their way to it.
     pub(super) waiting: Vec<AtomicU64>,
+    /// Batches between their computation and the slowest sink.
+    pub(super) under_way: AtomicU64,
     /// The epoch is over: finish the write at hand, take no other.
     pub(super) stop: CancellationToken,
 }
@@ -180,11 +198,14 @@ impl SinkTask {
     async fn follow(&mut self, batches: &mut UnboundedReceiver<Item>) -> Result<(), StageError> {
         let stop = self.shared.stop.clone();
         let mut empty: Option<EmptyWrite> = None;
+        // What came and did not go with the write before it.
+        let mut next: Option<Item> = None;
         loop {
             let due = empty.as_ref().map_or_else(|| Instant::now() + EMPTY_AT_MOST, |empty| empty.due);
             let item = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
+                item = std::future::ready(next.take()), if next.is_some() => item,
                 item = batches.recv() => item,
                 () = tokio::time::sleep_until(due), if empty.is_some() && self.aside == 0 => {
                     self.flush(&mut empty).await?;
@@ -202,41 +223,86 @@ impl SinkTask {
                 None if self.aside > 0 => return Ok(()),
                 None => return self.flush(&mut empty).await,
             };
-            let output = &batch.outputs[self.index];
             let ranges = &batch.ranges[self.index];
             if ranges.is_empty() {
                 self.forward(&Item::Batch(batch, None));
                 continue;
             }
-            if output.rows.num_rows() == 0 && self.aside == 0 && !self.leads {
+            if batch.rows(self.index).0 == 0 && self.aside == 0 && !self.leads {
                 self.arrived(batch.records);
-                match &mut empty {
-                    Some(empty) => empty.extend(ranges),
-                    None => empty = Some(EmptyWrite::new(batch.plan.clone(), ranges.clone(), output.clone())),
+                match (&mut empty, batch.take(self.index)) {
+                    (Some(empty), _) => empty.extend(ranges),
+                    (None, Some(output)) => {
+                        empty = Some(EmptyWrite::new(batch.plan.clone(), ranges.clone(), output));
+                    }
+                    (None, None) => return Err(taken_twice()),
                 }
                 continue;
             }
-            let mut write = Write {
-                plan: batch.plan.clone(),
-                ranges: ranges.clone(),
-                rows: output.rows.clone(),
-                provenance: output.provenance.clone(),
-                topics: output.topics.clone(),
-                retention: self.retention(&batch.plan, ranges),
-            };
+            let mut together = vec![batch];
+            if !self.leads && self.aside == 0 && self.sink.traits.keeps_positions {
+                next = self.more(&mut together, batches);
+            }
+            let mut write = self.together(&together)?;
             if let Some(empty) = empty.take() {
                 write.ranges = empty.before(write.ranges);
             }
             let writing = Instant::now();
             self.write(write).await?;
-            self.arrived(batch.records);
-            if self.counts {
-                let work = batch.computed + writing.elapsed();
-                self.shared.stats.stored(batch.records, batch.begun.elapsed(), work);
-                self.shared.stats.monitor.batch(batch.begun.elapsed());
+            for batch in together {
+                self.arrived(batch.records);
+                if self.counts {
+                    let work = batch.computed + writing.elapsed();
+                    self.shared.stats.stored(batch.records, batch.begun.elapsed(), work);
+                    self.shared.stats.monitor.batch(batch.begun.elapsed());
+                }
+                self.forward(&Item::Batch(batch, None));
             }
-            self.forward(&Item::Batch(batch, None));
         }
+    }
+
+    /// Adds batches that wait already to a write: a sink that was away catches up with many of them in one act. What
+    /// does not go with them is returned.
+    fn more(&self, together: &mut Vec<Arc<Batch>>, batches: &mut UnboundedReceiver<Item>) -> Option<Item> {
+        let (mut rows, located) = together[0].rows(self.index);
+        while rows < TOGETHER.0 && together.len() < TOGETHER.1 {
+            match batches.try_recv().ok()? {
+                Item::Batch(batch, _) if batch.ranges[self.index].is_empty() => {}
+                Item::Batch(batch, turn) => {
+                    let (more, locates) = batch.rows(self.index);
+                    if rows + more > TOGETHER.0 || (more > 0 && locates != located) {
+                        return Some(Item::Batch(batch, turn));
+                    }
+                    rows += more;
+                    together.push(batch);
+                }
+                slice @ Item::Slice(_) => return Some(slice),
+            }
+        }
+        None
+    }
+
+    /// One write of several batches: each keeps the rows, the time and the recipe of its plan.
+    fn together(&mut self, batches: &[Arc<Batch>]) -> Result<Write, StageError> {
+        let mut outputs = Vec::with_capacity(batches.len());
+        let mut ranges: Vec<Range> = Vec::new();
+        let mut retention: Option<PlanRetention> = None;
+        for batch in batches {
+            outputs.push(batch.take(self.index).ok_or_else(taken_twice)?);
+            extend(&mut ranges, &batch.ranges[self.index]);
+            if let Some(PlanRetention { parts, floor }) = self.retention(&batch.plan, &batch.ranges[self.index]) {
+                let all = retention.get_or_insert_with(|| PlanRetention { parts: Vec::new(), floor: Vec::new() });
+                all.parts.extend(parts);
+                all.floor = floor;
+            }
+        }
+        // A batch without rows says nothing of where they come from.
+        if outputs.iter().any(|output| output.rows.num_rows() > 0) {
+            outputs.retain(|output| output.rows.num_rows() > 0);
+        }
+        let Output { rows, provenance, topics } = Output::concat(&outputs)?;
+        let plan = batches[batches.len() - 1].plan.clone();
+        Ok(Write { plan, ranges, rows, provenance, topics, retention })
     }
 
     fn forward(&self, item: &Item) {
@@ -265,7 +331,8 @@ impl SinkTask {
     /// What is kept with a write: the plan of rows that another sink still lacks, whichever sink has them first; and what
     /// of that may go.
     fn retention(&mut self, plan: &Plan, ranges: &[Range]) -> Option<PlanRetention> {
-        if !self.sink.traits.keeps_positions {
+        let alone = !self.others && is_broken(BrokenStep::PlansStayWithoutFollowers);
+        if !self.sink.traits.keeps_positions || alone {
             return None;
         }
         let floor: Vec<Position> = match self.others && !is_broken(BrokenStep::PlansAreTrimmedTooEarly) {
@@ -379,18 +446,24 @@ impl SinkTask {
 
 /// What of a write is still to be done, by what the sink says it holds; `None` when all of it is stored.
 fn outstanding(write: &Write, checkpoints: &[Checkpoint], sink: &str) -> Result<Option<Write>, StageError> {
-    let held: BTreeMap<&Partition, i64> = checkpoints.iter().map(|h| (&h.partition, h.next)).collect();
+    let held: BTreeMap<&Partition, &Checkpoint> = checkpoints.iter().map(|h| (&h.partition, h)).collect();
     let mut rest = Vec::new();
     for range in &write.ranges {
         match held.get(&range.partition) {
             // A sink that keeps no positions: at least once.
             None => rest.push(range.clone()),
-            Some(next) if *next == range.from => rest.push(range.clone()),
-            Some(next) if *next == range.to => {}
-            Some(next) => {
+            Some(held) if held.next == range.from => rest.push(range.clone()),
+            Some(held) if held.next == range.to && is_ours(write, held) => {}
+            Some(held) if held.next == range.to => {
                 return Err(StageError::fenced(format!(
-                    "sink `{sink}`: {} is at {next}, where {} or {} was expected",
+                    "sink `{sink}`: another worker stored {} from {} to {}",
                     range.partition, range.from, range.to
+                )));
+            }
+            Some(held) => {
+                return Err(StageError::fenced(format!(
+                    "sink `{sink}`: {} is at {}, where {} or {} was expected",
+                    range.partition, held.next, range.from, range.to
                 )));
             }
         }
@@ -421,6 +494,29 @@ fn outstanding(write: &Write, checkpoints: &[Checkpoint], sink: &str) -> Result<
     Ok(Some(Write { plan: write.plan.clone(), ranges: rest, rows, provenance, topics, retention }))
 }
 
+/// Whether what is stored where a write was to reach is that write. Where positions are compared, an earlier owner may
+/// have stored a batch of its own over the same records; the other sinks must get that one, which is kept for them.
+fn is_ours(write: &Write, held: &Checkpoint) -> bool {
+    let mut parts = write.retention.iter().flat_map(|retention| &retention.parts);
+    let kept = |part: &PlanPart| held.plans.iter().any(|kept| kept.id == part.id && kept.range == part.range);
+    parts.all(|part| part.range.partition != held.partition || kept(part))
+        || is_broken(BrokenStep::ReachedIsTakenForStored)
+}
+
+/// Makes ranges reach as far as those that follow them.
+fn extend(ranges: &mut Vec<Range>, more: &[Range]) {
+    for range in more {
+        match ranges.iter_mut().find(|r| r.partition == range.partition) {
+            Some(own) => own.to = range.to,
+            None => ranges.push(range.clone()),
+        }
+    }
+}
+
+fn taken_twice() -> StageError {
+    StageError::defect("a sink is handed a batch twice")
+}
+
 /// Positions that advance without rows are written with the next rows, or after a while.
 struct EmptyWrite {
     plan: Arc<Plan>,
@@ -435,17 +531,58 @@ impl EmptyWrite {
     }
 
     fn extend(&mut self, ranges: &[Range]) {
-        for range in ranges {
-            match self.ranges.iter_mut().find(|r| r.partition == range.partition) {
-                Some(own) => own.to = range.to,
-                None => self.ranges.push(range.clone()),
-            }
-        }
+        extend(&mut self.ranges, ranges);
     }
 
     /// These ranges, begun where the empty ones began.
     fn before(mut self, ranges: Vec<Range>) -> Vec<Range> {
         self.extend(&ranges);
         self.ranges
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::RecordBatch;
+    use arrow::datatypes::Schema;
+
+    use super::*;
+    use crate::{Recipe, Write};
+
+    #[test]
+    fn what_another_stored_over_the_same_records_is_not_taken_for_ones_own() {
+        let partition = Partition { topic: "t".into(), index: 0 };
+        let range = Range { partition: partition.clone(), from: 5, to: 7 };
+        let part = |id: &str| PlanPart {
+            id: id.into(),
+            time: 1,
+            recipe: Recipe::default(),
+            range: range.clone(),
+            kept: 0,
+            of: 1,
+        };
+        let held = |next: i64, plans: Vec<PlanPart>| {
+            [Checkpoint { partition: partition.clone(), identity: "log".into(), next, plans }]
+        };
+        let plan = Plan { id: "ours".into(), time: 1, recipe: Arc::default(), ranges: vec![range.clone()] };
+        let mut write = Write {
+            plan: Arc::new(plan),
+            ranges: vec![range.clone()],
+            rows: RecordBatch::new_empty(Arc::new(Schema::empty())),
+            provenance: None,
+            topics: crate::Topics::default(),
+            retention: Some(PlanRetention { parts: vec![part("ours")], floor: Vec::new() }),
+        };
+        let stored = |write: &Write, held: &[Checkpoint]| match outstanding(write, held, "s") {
+            Ok(rest) => rest.is_none().to_string(),
+            Err(error) => format!("{:?}: {}", error.fault, error.message),
+        };
+        assert_eq!(stored(&write, &held(7, vec![part("ours")])), "true");
+        assert_eq!(stored(&write, &held(5, Vec::new())), "false", "it is written again");
+        let another = "Fenced: sink `s`: another worker stored t[0] from 5 to 7";
+        assert_eq!(stored(&write, &held(7, vec![part("another")])), another);
+        assert_eq!(stored(&write, &held(7, Vec::new())), another);
+        write.retention = None;
+        assert_eq!(stored(&write, &held(7, Vec::new())), "true", "no other sink lacks it");
     }
 }

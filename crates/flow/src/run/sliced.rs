@@ -183,7 +183,7 @@ impl BatchLoop<'_> {
 
     /// The batch is whole: what the sinks have set aside is to be stored.
     async fn store(&mut self, batch: SlicedBatch) {
-        let SlicedBatch { mut plan, lacks, new, begun, reached, rows, bytes, computed, outputs, .. } = batch;
+        let SlicedBatch { mut plan, lacks, new, begun, reached, rows, computed, outputs, .. } = batch;
         if new {
             plan.ranges = ranges(&self.planner.at, reached);
         }
@@ -193,7 +193,7 @@ impl BatchLoop<'_> {
             lacks.into_iter().map(|lacks| if lacks { plan.ranges.clone() } else { Vec::new() }).collect();
         // It holds no rows.
         let permit = self.dispatcher.reserve(1).await;
-        let batch = self.dispatcher.batch(plan, lacking, outputs, (rows, bytes, begun, computed), permit);
+        let batch = self.dispatcher.batch(plan, lacking, outputs, (rows, begun, computed), permit);
         self.dispatcher.hand_on(&Item::Batch(batch, None));
     }
 }

@@ -24,7 +24,8 @@ pub struct Limits {
     pub rows: usize,
     /// Bytes of keys and values in a batch.
     pub bytes: usize,
-    /// Bytes of batches under way; a full window pauses the source.
+    /// Bytes of batches under way: their records, the rows made of them, and some for each batch itself. A full window
+    /// pauses the source.
     pub window: usize,
     /// Records in a slice, where batches are sliced; a few more where they come in other portions.
     pub slice: usize,

@@ -11,6 +11,8 @@ pub enum BrokenStep {
     LeftoverPlansAreAllOrNothing,
     /// Leftover plans are read from the leader only.
     PlansOfTheLeaderOnly,
+    /// A sink that is alone keeps plans for nobody: they stay.
+    PlansStayWithoutFollowers,
     /// A new plan reaches past the position of a sink.
     PlansAcrossPositions,
     /// After a fence or an outage the same partitions are claimed again, whoever has them by now.
@@ -23,6 +25,9 @@ pub enum BrokenStep {
     BatchesAreReplayedInPart,
     /// A write whose outcome is unknown counts as stored.
     UnknownIsTakenForStored,
+    /// After a write whose outcome is unknown, a position where the write was to reach counts as the write, whoever stored
+    /// it.
+    ReachedIsTakenForStored,
     /// A sink's task ends with an error, and the epoch goes on.
     FailedSinksStopNobody,
 }

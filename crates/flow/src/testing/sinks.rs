@@ -271,12 +271,12 @@ async fn an_earlier_owner_is_fenced(subject: &mut dyn Subject) {
     assert_eq!((next(&held), landed), (vec![(0, at + 2)], offsets(0, 0, at + 2).collect()));
 }
 
-/// A write that keeps its plan, and what of the plans ends at or below `floor` goes.
 /// A plan's parts as they are kept: with the time of that.
 fn kept_parts(plan: &Plan) -> Vec<PlanPart> {
     plan.parts().map(|part| PlanPart { kept: 1_795_953_776_504_717, ..part }).collect()
 }
 
+/// A write that keeps its plan, and what of the plans ends at or below `floor` goes.
 fn keeping(ranges: &[Range], floor: i64) -> Write {
     let mut write = write(ranges);
     let parts = kept_parts(&write.plan);
@@ -320,6 +320,19 @@ async fn plans_are_kept_replaced_and_trimmed(subject: &mut dyn Subject) {
     let (held, _) = seen(subject, &[claim(0, 0)]).await;
     assert_eq!(kept(&held), [(3, 9)], "pieces replace what is stored from their begin on");
     assert_eq!(held[0].plans, kept_parts(&whole.plan));
+
+    // Several batches in one write, each with its plan.
+    let mut sink = claimed(subject, &[claim(0, 0)]).await;
+    let (one, two) = (keeping(&[range(0, 9, 11)], 0), keeping(&[range(0, 11, 14)], 9));
+    let mut both = write(&[range(0, 9, 14)]);
+    both.plan = two.plan.clone();
+    let parts = [kept_parts(&one.plan), kept_parts(&two.plan)].concat();
+    both.retention = two.retention.map(|retention| PlanRetention { parts: parts.clone(), ..retention });
+    sink.write(&both).await.expect("it is stored");
+    drop(sink);
+    let (held, landed) = seen(subject, &[claim(0, 0)]).await;
+    assert_eq!(held[0].plans, parts, "the plans of each, and what lies below the floor is gone");
+    assert!(offsets(0, 9, 14).all(|row| landed.iter().filter(|other| **other == row).count() == 1));
 }
 
 /// Plans that were stored for what was not run yet: others of the same records replace them.

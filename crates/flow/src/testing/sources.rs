@@ -116,7 +116,7 @@ fn take(chunk: &Chunk, at: &mut BTreeMap<Partition, i64>, values: &mut Values) {
         assert!(values.insert((index, offset), value).is_none(), "offset {offset} of {partition} comes twice");
     }
     for position in &chunk.reached {
-        let last = records.topics.lane(&position.partition).and_then(|lane| last.remove(&lane));
+        let last = records.topics.ordinal(&position.partition).and_then(|ordinal| last.remove(&ordinal));
         assert!(last.is_none_or(|last| last < position.next), "{position:?} lies above what came");
         at.insert(position.partition.clone(), position.next);
     }

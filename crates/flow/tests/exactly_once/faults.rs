@@ -148,6 +148,49 @@ async fn a_query_over_whole_batches_wants_all_partitions() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_grew_while_it_was_assigned_is_no_second_worker() {
+    let stores = Stores::default();
+    let mut alone = worker(8, &stores, Trigger::AvailableNow, false, "a");
+    alone.settings.exclusive = true;
+    // There were three, and four when it asks again; what comes with the next assignment is all.
+    let counts = vec![4, 3];
+    alone.source = Box::new(MemorySource { counts, rebalances: true, ..MemorySource::quiet() });
+    alone.run(CancellationToken::new()).await.unwrap();
+    verify(&stores, 8);
+}
+
+/// A sink that another one of its name takes over, again and again.
+struct TakenOver;
+
+#[async_trait::async_trait]
+impl Sink for TakenOver {
+    async fn positions(&mut self) -> Result<Vec<Checkpoint>, StageError> {
+        Ok(Vec::new())
+    }
+
+    async fn claim(&mut self, _: &[Claim]) -> Result<Vec<Checkpoint>, StageError> {
+        Err(StageError::fenced("another producer"))
+    }
+
+    async fn write(&mut self, _: &Write) -> Result<Written, StageError> {
+        unreachable!("it never has a partition")
+    }
+
+    async fn reset(&mut self, _: &Reset) -> Result<(), StageError> {
+        unreachable!("the run loop resets nothing")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_fenced_again_and_again_says_what_may_be_the_reason() {
+    let mut worker = worker(8, &Stores::default(), Trigger::AvailableNow, false, "a");
+    worker.sinks[0].inner = Box::new(TakenOver);
+    let error = worker.run(CancellationToken::new()).await.unwrap_err();
+    assert_eq!(error.fault, Fault::Fenced);
+    assert!(error.remedy.contains("a name of its own"), "{}", error.remedy);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_added_sink_starts_where_the_others_are() {
     let stores = Stores::default();
     worker(4, &stores, Trigger::AvailableNow, false, "a").run(CancellationToken::new()).await.unwrap();

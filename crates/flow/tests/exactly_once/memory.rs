@@ -30,6 +30,8 @@ pub(crate) struct MemorySource {
     pub(crate) rebalances: bool,
     /// Partitions that another worker has.
     pub(crate) elsewhere: usize,
+    /// How many partitions it counts first, the last of these at once.
+    pub(crate) counts: Vec<usize>,
     /// Partitions that are there now and were not when the run began.
     pub(crate) later: Vec<i32>,
     /// What was noted with commits.
@@ -51,6 +53,7 @@ impl MemorySource {
             assigned: false,
             rebalances: false,
             elsewhere: 0,
+            counts: Vec::new(),
             later: Vec::new(),
             notes: Vec::new(),
             committed: HashMap::new(),
@@ -94,7 +97,7 @@ impl Source for MemorySource {
     }
 
     async fn partitions(&mut self) -> Result<usize, StageError> {
-        Ok(PARTITIONS as usize + self.elsewhere - self.later.len())
+        Ok(self.counts.pop().unwrap_or(PARTITIONS as usize + self.elsewhere - self.later.len()))
     }
 
     async fn bounds(&mut self, partitions: &[Partition]) -> Result<Vec<Bounds>, StageError> {
@@ -470,7 +473,7 @@ pub(crate) fn worker_of(world: &mut World, today: &Edition, editions: &[Edition]
             pipeline: "p".into(),
             worker: "0".into(),
             trigger,
-            limits: Limits { rows: 40, bytes: 1 << 20, window: 400, slice: 7 },
+            limits: Limits { rows: 40, bytes: 1 << 20, window: 12_000, slice: 7 },
             on_bad_record: OnBadRecord::Continue,
             known_topics: HashSet::new(),
             exclusive,

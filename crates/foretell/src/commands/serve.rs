@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use foretell_model::Model;
+use foretell_model::{LoadOptions, Model, paths};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -52,7 +52,8 @@ pub(crate) async fn run(args: ServeArgs) -> Result<()> {
     let serving = Serving::default();
     let mut names: Vec<String> = Vec::new();
     for path in &args.models {
-        let model = super::data::read_model(path, args.at.as_deref(), None, false)?;
+        let at = args.at.as_deref().map(paths).unwrap_or_default();
+        let model = super::data::read_model(path, LoadOptions { at, ..LoadOptions::default() })?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         if names.contains(&name) {
             bail!("two models are called `{name}`: rename one of the files");

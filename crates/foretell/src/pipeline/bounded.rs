@@ -26,16 +26,14 @@ impl Bounded {
         !self.ends.is_empty() && self.ends.values().all(|(at, end)| at >= end)
     }
 
-    /// What of a chunk was there at the begin.
+    /// What of a chunk was there at the beginning.
     fn cut(&mut self, chunk: Chunk) -> Chunk {
-        // Dead letters are in one topic, so that a lane is a partition.
-        let end = |index: i32| {
-            let found = self.ends.iter().find(|(partition, _)| partition.index == index);
-            found.map_or(i64::MAX, |(_, (_, end))| *end)
-        };
         let records = &chunk.records;
+        let end = |(partition, (_, end)): (&Partition, &(i64, i64))| Some((records.topics.ordinal(partition)?, *end));
+        let ends: BTreeMap<i32, i64> = self.ends.iter().filter_map(end).collect();
         let places = records.partitions.values().iter().zip(records.offsets.values());
-        let inside: BooleanArray = places.map(|(index, offset)| Some(*offset < end(*index))).collect();
+        let is_inside = |(ordinal, offset): (&i32, &i64)| ends.get(ordinal).is_none_or(|end| offset < end);
+        let inside: BooleanArray = places.map(|place| Some(is_inside(place))).collect();
         let records = if inside.true_count() == records.len() { chunk.records } else { chunk.records.filter(&inside) };
         let mut reached = chunk.reached;
         for position in &mut reached {
@@ -92,6 +90,10 @@ impl Source for Bounded {
 
     async fn aliases(&mut self) -> Result<Vec<String>, StageError> {
         self.source.aliases().await
+    }
+
+    fn grows(&self) -> bool {
+        self.source.grows()
     }
 
     fn housekeeping(&mut self) -> Arc<dyn Housekeeping> {

@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use foretell_connect::schemas::Schemas;
-use foretell_decode::{DECODERS, decode_key};
+use foretell_decode::{DECODERS, decode_key, open_decoder};
 use foretell_flow::{Keys, Query, Stages, records_schema};
 use foretell_query::{Input, Table};
 
@@ -55,13 +55,13 @@ pub(super) async fn plan(
     let decoder = decoder.ok_or_else(|| undecoded(anyhow!("no decoder `{kind}`")))?;
     let settings = (decoder.parse)(settings.clone())
         .map_err(|error| undecoded(anyhow!("decode: {kind}: {}: {}", error.path.join("."), error.message)))?;
-    let decode = settings.open_with(schemas).map_err(|error| undecoded(error.into()))?;
+    let decode = open_decoder(&*settings, schemas).map_err(|error| undecoded(error.into()))?;
     let key = settings.key();
     let keys = Keys { data_type: key.arrow(), decode: Box::new(move |keys| decode_key(key, keys)) };
     let input = Input {
         table: "records".into(),
         schema: records_schema(&decode.schema(), &keys.data_type),
-        decoded: decode.schema().fields().iter().map(|field| field.name().clone()).collect(),
+        decoded: decode.schema().fields().iter().map(|field| field.name().clone()).filter(is_input).collect(),
     };
     let query = foretell_query::Query::prepare(&spec.query, &input, models, tables.clone()).await;
     let query = query.map_err(|error| PlanError { part: SpecPart::Query, cause: error.into() })?;
@@ -95,6 +95,11 @@ pub(super) async fn plan(
         views.push(Some(Box::new(Stage(view))));
     }
     Ok((Stages { decode, keys, query: Box::new(Stage(query)), views }, planned))
+}
+
+/// Whether a decoded column is one of the value's own: not what is said of the record beside them.
+fn is_input(name: &String) -> bool {
+    name != "_deleted" && name != "_op"
 }
 
 /// The result as a sink's own query sees it.

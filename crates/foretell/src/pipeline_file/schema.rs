@@ -121,7 +121,8 @@ pub(crate) fn pipeline_schema(registry: Registry) -> Value {
                 "description": "The folder for models and manifests, relative to this file. Default: `.foretell`.",
                 "type": "string"
             },
-            "window": with(size.into(), "Bytes of records in flight between the leader and the slowest sink. \
+            "window": with(size.into(), "Bytes of records in flight between the leader and the slowest sink, \
+                with the rows made of them and 2 KiB for each batch; where they are used up, no more is read. \
                 Default: 64 MiB."),
             "progress": with(duration.into(), "How often a progress line is logged. Default: `10s`."),
             "http": http

@@ -1,5 +1,6 @@
 //! The commands from the outside: what they print, write and refuse.
 
+mod chains;
 mod commands;
 mod evaluate;
 mod fixtures;

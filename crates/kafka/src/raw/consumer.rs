@@ -211,7 +211,7 @@ impl Consumer {
             }
         }
         let messages: Box<[_]> = self.taken.get(..taken).unwrap_or_default().into();
-        let batch = Batch { messages, lanes: Vec::new(), handle: self.handle.clone() };
+        let batch = Batch { messages, ordinals: Vec::new(), handle: self.handle.clone() };
         let rebalances = std::mem::take(&mut *self.handle.hooks.rebalances.lock());
         match (rebalances.is_empty(), taken) {
             (false, _) => Polled::Rebalanced(rebalances),
@@ -240,8 +240,8 @@ impl Consumer {
 /// Messages as they came; freed together.
 pub(crate) struct Batch {
     messages: Box<[*mut sys::rd_kafka_message_t]>,
-    /// By message its lane, where there are several topics.
-    lanes: Vec<i32>,
+    /// By message its ordinal, where there are several topics.
+    ordinals: Vec<i32>,
     handle: Arc<Handle>,
 }
 
@@ -274,16 +274,16 @@ impl Batch {
     pub(crate) fn get(&self, index: usize) -> Option<Message<'_>> {
         // SAFETY: librdkafka returned these pointers as messages; they live until the batch is dropped.
         let message = self.messages.get(index).map(|message| unsafe { &**message })?;
-        Some(Message(message, self.lanes.get(index).copied().unwrap_or(message.partition)))
+        Some(Message(message, self.ordinals.get(index).copied().unwrap_or(message.partition)))
     }
 
-    /// Tells messages of several topics apart: from now on [`Message::lane`] is that of these topics.
+    /// Tells messages of several topics apart: from now on [`Message::ordinal`] is that of these topics.
     pub(crate) fn tell_apart(&mut self, topics: &Topics) {
         if topics.names().len() < 2 {
             return;
         }
         let mut last: Option<(&CStr, Arc<str>)> = None;
-        let mut lanes = Vec::with_capacity(self.messages.len());
+        let mut ordinals = Vec::with_capacity(self.messages.len());
         for message in &self.messages {
             // SAFETY: as in `get`; the name lives as long as the message's topic, which the message keeps alive.
             let (message, name) = unsafe {
@@ -291,7 +291,7 @@ impl Batch {
                 (message, (!message.rkt.is_null()).then(|| CStr::from_ptr(sys::rd_kafka_topic_name(message.rkt))))
             };
             let Some(name) = name.filter(|_| message.partition >= 0) else {
-                lanes.push(NO_LANE);
+                ordinals.push(NO_LANE);
                 continue;
             };
             let topic = match &last {
@@ -299,9 +299,9 @@ impl Batch {
                 _ => name.to_string_lossy().into(),
             };
             last = Some((name, topic.clone()));
-            lanes.push(topics.lane(&Partition { topic, index: message.partition }).unwrap_or(NO_LANE));
+            ordinals.push(topics.ordinal(&Partition { topic, index: message.partition }).unwrap_or(NO_LANE));
         }
-        self.lanes = lanes;
+        self.ordinals = ordinals;
     }
 
     /// All of them, in order.
@@ -331,8 +331,8 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The lane of its partition; negative for an error that concerns none.
-    pub(crate) fn lane(&self) -> i32 {
+    /// The ordinal of its partition; negative for an error that concerns none.
+    pub(crate) fn ordinal(&self) -> i32 {
         self.1
     }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray,
+    StructArray,
 };
 use arrow::compute::{CastOptions, cast, cast_with_options};
 use arrow::datatypes::{DataType, SchemaRef};
@@ -16,12 +17,15 @@ use super::template::{self, Part};
 use super::{Format, Settings, column};
 use foretell_connect::kind::SinkContext;
 use foretell_connect::text;
+use foretell_decode::AvroWriter;
 
 /// How rows become records.
 #[derive(Debug, Clone)]
 pub(super) struct Encoder {
     timezone: Tz,
     key: Option<usize>,
+    /// The column that says what is deleted.
+    delete: Option<usize>,
     headers: Vec<(String, usize)>,
     value: Value,
     /// The columns that it was made for.
@@ -35,6 +39,8 @@ enum Value {
     Template(Arc<[Piece]>),
     Csv(Vec<usize>),
     Json(Vec<usize>),
+    /// With the schema's number, once it is known.
+    Avro(Vec<usize>, Box<AvroWriter>, Option<u32>),
     DeadLetter,
 }
 
@@ -48,6 +54,8 @@ enum Piece {
 #[derive(Debug)]
 pub(super) struct Encoded {
     keys: Option<BinaryArray>,
+    /// Whether a row has no value.
+    deleted: Option<BooleanArray>,
     values: Values,
     headers: Vec<(String, BinaryArray)>,
     letters: Option<Letters>,
@@ -92,6 +100,7 @@ impl Encoder {
                 ("value", settings.value.is_some()),
                 ("format", settings.format.is_some()),
                 ("columns", settings.columns.is_some()),
+                ("delete", settings.delete.is_some()),
                 ("headers", !settings.headers.is_empty()),
             ];
             if let Some((name, _)) = given.iter().find(|(_, given)| *given) {
@@ -99,15 +108,28 @@ impl Encoder {
                 return Err(error.remedy("they keep their own key, value and headers: leave it out"));
             }
             let (schema, value) = (context.schema.clone(), Value::DeadLetter);
-            return Ok(Encoder { timezone, key: None, headers: Vec::new(), value, schema, names });
+            return Ok(Encoder { timezone, key: None, delete: None, headers: Vec::new(), value, schema, names });
         }
         let key = settings.key.as_deref().map(|name| column(context, "key", name)).transpose()?;
         let headers = settings.headers.iter();
         let headers: Result<Vec<_>, StageError> =
             headers.map(|(name, source)| Ok((name.clone(), column(context, "headers", source)?))).collect();
+        let delete = settings.delete.as_deref().map(|name| column(context, "delete", name)).transpose()?;
+        if let Some(index) = delete {
+            let field = context.schema.field(index);
+            if *field.data_type() != DataType::Boolean {
+                let (name, found) = (field.name(), field.data_type());
+                let error = StageError::settings(format!("`delete`: column `{name}` is {found}, not a bool"));
+                return Err(error.remedy("make it one in the query"));
+            }
+            if key.is_none() {
+                let error = StageError::settings("`delete` means nothing without a `key`");
+                return Err(error.remedy("name the column of the key whose value is deleted"));
+            }
+        }
         let columns = || match &settings.columns {
             Some(names) => names.iter().map(|name| column(context, "columns", name)).collect(),
-            None => Ok((0..context.schema.fields().len()).collect::<Vec<_>>()),
+            None => Ok((0..context.schema.fields().len()).filter(|index| Some(*index) != delete).collect::<Vec<_>>()),
         };
         let value = match (&settings.value, settings.format) {
             (Some(_), Some(_)) => {
@@ -129,9 +151,39 @@ impl Encoder {
                 Value::Template(pieces.collect::<Result<_, StageError>>()?)
             }
             (None, Some(Format::Csv)) => Value::Csv(columns()?),
+            (None, Some(Format::Avro)) => {
+                let columns = columns()?;
+                let schema = context.schema.project(&columns);
+                let schema = schema.map_err(|_| StageError::defect("columns are lost"))?;
+                let writer = AvroWriter::new(&schema, &settings.topic).map_err(|why| {
+                    StageError::settings(format!("`format: avro`: {why}"))
+                        .remedy("rename or cast the column in the query")
+                })?;
+                Value::Avro(columns, Box::new(writer), None)
+            }
             (None, _) => Value::Json(columns()?),
         };
-        Ok(Encoder { timezone, key, headers: headers?, value, schema: context.schema.clone(), names })
+        Ok(Encoder { timezone, key, delete, headers: headers?, value, schema: context.schema.clone(), names })
+    }
+
+    /// The schema of values, where a registry must have it.
+    pub(super) fn schema_text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Avro(_, writer, _) => Some(writer.text()),
+            _ => None,
+        }
+    }
+
+    /// Whether values cannot be written yet.
+    pub(super) fn lacks_number(&self) -> bool {
+        matches!(self.value, Value::Avro(_, _, None))
+    }
+
+    /// The schema's number.
+    pub(super) fn set_number(&mut self, id: u32) {
+        if let Value::Avro(_, _, number) = &mut self.value {
+            *number = Some(id);
+        }
     }
 
     /// Encodes rows.
@@ -192,9 +244,16 @@ impl Encoder {
                 let ends = lines.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at).collect();
                 Values::Buffer(lines, ends)
             }
+            Value::Avro(indexes, writer, number) => {
+                let (buffer, ends) = writer
+                    .encode(number.unwrap_or_default(), &rows.project(indexes)?)
+                    .map_err(ArrowError::InvalidArgumentError)?;
+                Values::Buffer(buffer, ends)
+            }
             Value::DeadLetter => Values::Buffer(Vec::new(), Vec::new()),
         };
-        Ok(Encoded { keys, values, headers: headers?, letters: None })
+        let deleted = self.delete.and_then(|index| rows.column(index).as_boolean_opt().cloned());
+        Ok(Encoded { keys, deleted, values, headers: headers?, letters: None })
     }
 
     /// A column as text, as CSV would have it.
@@ -267,6 +326,7 @@ fn dead_letters(rows: &RecordBatch, names: Arc<(String, String)>) -> Result<Enco
     };
     Ok(Encoded {
         keys: Some(typed(&find, "key")?),
+        deleted: None,
         values: Values::Array(typed(&find, "value")?),
         headers: Vec::new(),
         letters: Some(letters),
@@ -285,6 +345,9 @@ impl Encoded {
 
     /// A row's value.
     pub(super) fn value(&self, row: usize) -> Option<&[u8]> {
+        if self.deleted.as_ref().is_some_and(|deleted| deleted.is_valid(row) && deleted.value(row)) {
+            return None;
+        }
         match &self.values {
             Values::Array(array) => get(array, row),
             Values::Buffer(buffer, ends) => {

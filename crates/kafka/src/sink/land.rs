@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use foretell_flow::{
-    Checkpoint, Claim, Fault, Partition, PlanRetention, Provenance, Range, Reset, Sink, SinkInput, StageError, Trace,
-    Write, Written,
+    Checkpoint, Claim, Fault, Partition, PlanPart, PlanRetention, Provenance, Range, Reset, Sink, SinkInput,
+    StageError, Trace, Write, Written,
 };
 use futures::future::join_all;
 use rdkafka::Offset;
 
 use super::encode::Encoder;
 use super::progress::{self, Entry, Ledger, Limits, Mark, Open, Owner};
+use super::publish::Publisher;
 use super::target::Target;
 use super::writer::{Job, Stop, Writer};
 use crate::inspect::{Inspector, ask, blocking};
@@ -25,6 +26,8 @@ pub(super) struct KafkaSink {
     inspector: Arc<Inspector>,
     target: Target,
     encoder: Encoder,
+    /// Where the schema of values is registered, before the first are written.
+    publisher: Option<Publisher>,
     owner: Owner,
     by_partition: bool,
     input: SinkInput,
@@ -39,8 +42,16 @@ pub(super) struct KafkaSink {
     writers: HashMap<Option<Partition>, Arc<Writer>>,
 }
 
-/// What is stored for partitions once a write is.
-type Entries = Vec<(Partition, Entry)>;
+/// What a write changes of a partition's entry.
+struct Change {
+    next: i64,
+    /// Pieces that are kept from now on, by first offset.
+    kept: BTreeMap<i64, PlanPart>,
+    /// First offsets of parts that go.
+    gone: BTreeSet<i64>,
+}
+
+type Changes = Vec<(Partition, Change)>;
 
 /// A write of one writer.
 struct Part {
@@ -65,6 +76,7 @@ impl KafkaSink {
             inspector,
             target,
             encoder,
+            publisher: None,
             owner,
             by_partition: context.by_partition,
             input: context.input,
@@ -74,6 +86,10 @@ impl KafkaSink {
             claimed: BTreeMap::new(),
             writers: HashMap::new(),
         }
+    }
+
+    pub(super) fn publishing(self, publisher: Option<Publisher>) -> KafkaSink {
+        KafkaSink { publisher, ..self }
     }
 
     /// Reads the positions anew.
@@ -205,7 +221,11 @@ impl KafkaSink {
                 let part = |range: &Range| Part {
                     writer: Some(range.partition.clone()),
                     ranges: vec![range.clone()],
-                    rows: write.topics.lane(&range.partition).and_then(|lane| rows.remove(&lane)).unwrap_or_default(),
+                    rows: write
+                        .topics
+                        .ordinal(&range.partition)
+                        .and_then(|ordinal| rows.remove(&ordinal))
+                        .unwrap_or_default(),
                 };
                 let parts: Vec<Part> = ranges.iter().map(part).collect();
                 match rows.keys().next() {
@@ -231,54 +251,66 @@ impl KafkaSink {
         }
     }
 
-    /// The entries as they are after a part is written, and the records that say so.
-    fn advance(&self, ranges: &[Range], keep: Option<&PlanRetention>) -> Result<(Entries, Vec<Mark>), StageError> {
-        let (mut entries, mut marks) = (Vec::with_capacity(ranges.len()), Vec::with_capacity(ranges.len()));
+    /// What changes with a part, and the records that say so. Parts lie one behind the other: however many are kept,
+    /// only those that change are looked at.
+    fn advance(&self, ranges: &[Range], keep: Option<&PlanRetention>) -> Result<(Changes, Vec<Mark>), StageError> {
+        let (mut changes, mut marks) = (Vec::with_capacity(ranges.len()), Vec::with_capacity(ranges.len()));
         for Range { partition, to, .. } in ranges {
-            let Some(mut entry) = self.claimed.get(partition).cloned() else { continue };
-            entry.next = *to;
+            let Some(entry) = self.claimed.get(partition) else { continue };
+            let mut change = Change { next: *to, kept: BTreeMap::new(), gone: BTreeSet::new() };
             marks.push(self.owner.position(partition, *to, &entry.identity)?);
             if let Some(keep) = keep {
                 for part in keep.parts.iter().filter(|part| part.range.partition == *partition) {
                     let begin = part.range.from;
-                    let replaced: Vec<i64> = entry
-                        .parts
-                        .iter()
-                        .filter(|(from, kept)| kept.range.to > begin && **from != begin)
-                        .map(|(from, _)| *from)
-                        .collect();
-                    for from in replaced {
-                        marks.push(self.owner.erase(partition, Some(from)));
-                        entry.parts.remove(&from);
-                    }
-                    marks.push(self.owner.part(part)?);
-                    entry.parts.insert(part.range.from, part.clone());
+                    let replaced = entry.parts.iter().rev().take_while(|(_, kept)| kept.range.to > begin);
+                    change.gone.extend(replaced.map(|(from, _)| *from));
+                    change.kept.retain(|_, kept| kept.range.to <= begin);
+                    change.kept.insert(begin, part.clone());
                 }
                 let floor = keep.floor.iter().find(|position| position.partition == *partition).map(|p| p.next);
-                let done: Vec<i64> = entry
-                    .parts
-                    .iter()
-                    .filter(|(_, part)| floor.is_some_and(|floor| part.range.to <= floor))
-                    .map(|(from, _)| *from)
-                    .collect();
-                for from in done {
-                    marks.push(self.owner.erase(partition, Some(from)));
-                    entry.parts.remove(&from);
+                if let Some(floor) = floor {
+                    let done = entry.parts.iter().take_while(|(_, part)| part.range.to <= floor);
+                    change.gone.extend(done.map(|(from, _)| *from));
+                    change.kept.retain(|_, part| part.range.to > floor);
                 }
             }
-            entries.push((partition.clone(), entry));
+            for from in change.gone.iter().filter(|from| !change.kept.contains_key(from)) {
+                marks.push(self.owner.erase(partition, Some(*from)));
+            }
+            for part in change.kept.values() {
+                marks.push(self.owner.part(part)?);
+            }
+            changes.push((partition.clone(), change));
         }
-        Ok((entries, marks))
+        Ok((changes, marks))
+    }
+
+    /// A part is written.
+    fn advanced(&mut self, changes: Changes) {
+        for (partition, change) in changes {
+            let Some(entry) = self.claimed.get_mut(&partition) else { continue };
+            entry.next = change.next;
+            for from in change.gone {
+                entry.parts.remove(&from);
+            }
+            entry.parts.extend(change.kept);
+        }
     }
 
     async fn write_parts(&mut self, write: &Write) -> Result<Written, StageError> {
+        if let Some(publisher) = &self.publisher
+            && self.encoder.lacks_number()
+        {
+            let number = publisher.number(&self.encoder).await?;
+            self.encoder.set_number(number);
+        }
         let encoded = self.encoder.encode(&write.rows)?;
         let (provenance, topics) = (write.provenance.clone(), write.topics.clone());
         let target = self.target.clone();
         let job = Arc::new(Job { encoded, provenance, topics, target, compacted: self.limits.compacted });
         let mut running = Vec::new();
         for Part { writer: name, ranges, rows } in self.parts(write)? {
-            let (entries, marks) = match self.target.exactly_once {
+            let (changes, marks) = match self.target.exactly_once {
                 true => self.advance(&ranges, write.retention.as_ref())?,
                 false => (Vec::new(), Vec::new()),
             };
@@ -287,12 +319,12 @@ impl KafkaSink {
             };
             let job = job.clone();
             let outcome = blocking(move || Ok(writer.write(&job, &rows, &marks)));
-            running.push(async move { (name, entries, outcome.await) });
+            running.push(async move { (name, changes, outcome.await) });
         }
         let mut written = Written::default();
         let mut failure: Option<StageError> = None;
         let mut refused = None;
-        for (name, entries, outcome) in join_all(running).await {
+        for (name, changes, outcome) in join_all(running).await {
             match outcome.and_then(|written| match written {
                 Ok(rejected) => Ok(rejected),
                 Err(Stop::Error(error)) => Err(error),
@@ -307,7 +339,7 @@ impl KafkaSink {
             }) {
                 Ok(rejected) => {
                     written.rejected = written.rejected.saturating_add(rejected);
-                    self.claimed.extend(entries);
+                    self.advanced(changes);
                 }
                 Err(error) => {
                     // Whether its transaction ended is unknown: only a new claim tells.

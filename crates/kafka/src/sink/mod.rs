@@ -10,6 +10,7 @@
 mod encode;
 mod land;
 mod progress;
+mod publish;
 mod target;
 mod template;
 #[cfg(test)]
@@ -28,7 +29,9 @@ use crate::inspect::Inspector;
 use crate::settings::{Brokers, Connection, Options, Security};
 use encode::Encoder;
 use foretell_connect::kind::{Kind, SinkContext, SinkSettings, schema_of, settings_of};
+use foretell_registry::Registry;
 use land::KafkaSink;
+use publish::Publisher;
 use target::Target;
 
 /// How the kind is listed.
@@ -58,12 +61,17 @@ pub struct Settings {
     /// `{{` and `}}` are braces. Instead of `format`.
     #[serde(default)]
     pub value: Option<String>,
-    /// The value as a JSON object (default) or as a line of CSV.
+    /// The value as a JSON object (default), as a line of CSV, or as an Avro record in the wire format of the `registry`.
     #[serde(default)]
     pub format: Option<Format>,
     /// Columns of the value, in this order, for `format`. Default: all.
     #[serde(default)]
     pub columns: Option<Vec<String>>,
+    /// The column that says of a row that it is a deletion: where it is true, the record has its key and no value, which
+    /// deletes the key from a compacted topic. The column itself is not part of values. `_deleted` is what decoders give
+    /// (`tombstones: delete`).
+    #[serde(default)]
+    pub delete: Option<String>,
     /// Headers: name → column.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
@@ -79,12 +87,25 @@ pub struct Settings {
     /// beginning of the value, with the reason in headers. Without it such a row stops the pipeline.
     #[serde(default)]
     pub rejects: Option<String>,
+    /// The schema registry, for `format: avro`.
+    #[serde(default)]
+    pub registry: Option<foretell_registry::Settings>,
+    /// The subject of the schema in the registry. Default: the topic's name and `-value`.
+    #[serde(default)]
+    pub subject: Option<String>,
+    /// Whether the schema of the columns is registered where it is not there yet (default: true); otherwise it must be.
+    #[serde(default = "register")]
+    pub register: bool,
     /// TLS and login.
     #[serde(default)]
     pub security: Security,
     /// Further properties of the Kafka client, by librdkafka's names, e.g. `compression.codec: zstd` (default: lz4).
     #[serde(default)]
     pub options: Options,
+}
+
+fn register() -> bool {
+    true
 }
 
 /// What a value looks like.
@@ -95,6 +116,8 @@ pub enum Format {
     Json,
     /// A line of CSV without its end.
     Csv,
+    /// An Avro record, behind a zero byte and its schema's number.
+    Avro,
 }
 
 /// What is promised.
@@ -106,6 +129,27 @@ pub enum Delivery {
     ExactlyOnce,
     /// No row is lost; after a crash some come twice.
     AtLeastOnce,
+}
+
+impl Settings {
+    /// Where the schema of values is registered.
+    async fn publisher(&self, encoder: &Encoder, context: &SinkContext) -> Result<Option<Publisher>, StageError> {
+        if encoder.schema_text().is_none() {
+            return Ok(None);
+        }
+        let Some(registry) = &self.registry else {
+            let error = StageError::settings("`format: avro` needs the schema's number");
+            return Err(error.remedy("give the sink its `registry: { url: … }`"));
+        };
+        let registry = Registry::new(registry, &context.base)?;
+        let subject = self.subject.clone().unwrap_or_else(|| format!("{}-value", self.topic));
+        let publisher = Publisher { registry, subject, register: self.register };
+        match self.register {
+            true => publisher.registry.check().await?,
+            false => drop(publisher.number(encoder).await?),
+        }
+        Ok(Some(publisher))
+    }
 }
 
 #[async_trait]
@@ -126,6 +170,7 @@ impl SinkSettings for Settings {
 
     async fn open(&self, context: &SinkContext) -> Result<Box<dyn Sink>, StageError> {
         let encoder = Encoder::new(self, context)?;
+        let publisher = self.publisher(&encoder, context).await?;
         let connection = Connection {
             brokers: self.brokers.clone(),
             security: self.security.clone(),
@@ -144,7 +189,7 @@ impl SinkSettings for Settings {
         // Properties that librdkafka does not take are an error here, not at the first claim.
         writer::config(&connection, None, None, None)?;
         let limits = progress::examine(&connection, &inspector, &target, context.input).await?;
-        Ok(Box::new(KafkaSink::new(connection, inspector, target, encoder, context, limits)))
+        Ok(Box::new(KafkaSink::new(connection, inspector, target, encoder, context, limits).publishing(publisher)))
     }
 }
 

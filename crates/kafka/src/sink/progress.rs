@@ -294,7 +294,7 @@ impl Ledger {
                                 return Ok(());
                             }
                         }
-                        Some(code) if message.lane() == 0 && error::breaks(code) => {
+                        Some(code) if message.ordinal() == 0 && error::breaks(code) => {
                             let (at, text) = (message.offset(), message.error_text());
                             let message = format!("topic `{}`: offset {at} cannot be read: {text}", self.topic);
                             return Err(StageError::new(error::fault(code), message));

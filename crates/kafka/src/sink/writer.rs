@@ -457,10 +457,10 @@ impl Writer {
 fn place(job: &Job, row: usize) -> String {
     match &job.provenance {
         Some(from) if row < from.offsets.len() => {
-            let (lane, offset) = (from.partitions.value(row), from.offsets.value(row));
+            let (ordinal, offset) = (from.partitions.value(row), from.offsets.value(row));
             match job.topics.names() {
-                [_, _, ..] => format!("{}, offset {offset}", job.topics.partition(lane)),
-                _ => format!("partition {lane}, offset {offset}"),
+                [_, _, ..] => format!("{}, offset {offset}", job.topics.partition(ordinal)),
+                _ => format!("partition {ordinal}, offset {offset}"),
             }
         }
         _ => format!("row {row} of the batch"),

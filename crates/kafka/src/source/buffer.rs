@@ -1,4 +1,4 @@
-//! What was fetched and not yet handed out, by lane. Pure: no client, no thread.
+//! What was fetched and not yet handed out, by ordinal. Pure: no client, no thread.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -56,7 +56,7 @@ impl Buffer {
     /// Adds what was fetched.
     pub(super) fn push(&mut self, batch: Batch) {
         for message in batch.iter() {
-            if let Some(progress) = self.progress.get_mut(&message.lane()).filter(|progress| !progress.broken) {
+            if let Some(progress) = self.progress.get_mut(&message.ordinal()).filter(|progress| !progress.broken) {
                 match message.error() {
                     None => progress.filled = progress.filled.max(message.offset().saturating_add(1)),
                     Some(RDKafkaErrorCode::PartitionEOF) => progress.filled = progress.filled.max(message.offset()),
@@ -97,15 +97,15 @@ impl Buffer {
             self.cursor = self.cursor.saturating_add(1);
             self.rows = self.rows.saturating_sub(1);
             self.bytes = self.bytes.saturating_sub(message.size());
-            let Some(progress) = self.progress.get_mut(&message.lane()) else { continue };
+            let Some(progress) = self.progress.get_mut(&message.ordinal()) else { continue };
             if hand_out(&message, progress, &mut records) {
-                reached.insert(message.lane(), progress.handed);
+                reached.insert(message.ordinal(), progress.handed);
             }
         }
         if reached.is_empty() {
             return None;
         }
-        let position = |(lane, next)| Position { partition: topics.partition(lane), next };
+        let position = |(ordinal, next)| Position { partition: topics.partition(ordinal), next };
         let records: Records = records.finish();
         Some(Chunk { records, reached: reached.into_iter().map(position).collect() })
     }
@@ -118,7 +118,7 @@ fn hand_out(message: &Message<'_>, progress: &mut Progress, records: &mut Record
     match message.error() {
         None if (progress.handed..progress.filled).contains(&offset) => {
             let (key, value) = (message.key(), message.value());
-            records.push(message.lane(), offset, message.timestamp(), key, value, message.headers());
+            records.push(message.ordinal(), offset, message.timestamp(), key, value, message.headers());
             progress.handed = offset.saturating_add(1);
             true
         }

@@ -398,8 +398,9 @@ impl Source for KafkaSource {
 
     async fn seek(&mut self, positions: &[Position]) -> Result<(), StageError> {
         let topics = self.topics();
-        let lanes = positions.iter().filter_map(|position| Some((topics.lane(&position.partition)?, position.next)));
-        self.reader()?.seek(lanes.collect()).await
+        let ordinals =
+            positions.iter().filter_map(|position| Some((topics.ordinal(&position.partition)?, position.next)));
+        self.reader()?.seek(ordinals.collect()).await
     }
 
     async fn notes(&mut self) -> Result<Vec<String>, StageError> {
@@ -448,7 +449,7 @@ struct GroupHousekeeping {
     inspector: Arc<Inspector>,
     /// `None` where the source was opened only to look.
     committer: Option<Committer>,
-    /// What was committed last, by lane: up to where, with which note, when.
+    /// What was committed last, by ordinal: up to where, with which note, when.
     committed: Mutex<HashMap<i32, (i64, String, Instant)>>,
 }
 
@@ -481,15 +482,16 @@ impl Housekeeping for GroupHousekeeping {
         let Some(committer) = &self.committer else { return Ok(()) };
         let mut committed = self.committed.lock();
         let topics = self.topics.lock().clone();
-        let due = |(lane, next): &(i32, i64)| match committed.get(lane) {
+        let due = |(ordinal, next): &(i32, i64)| match committed.get(ordinal) {
             Some((last, _, _)) if next < last => false,
             Some((last, noted, at)) => next > last || noted != note || at.elapsed() > COMMIT_AGAIN,
             None => true,
         };
-        let lanes = positions.iter().filter_map(|position| Some((topics.lane(&position.partition)?, position.next)));
-        let due: Vec<(i32, i64)> = lanes.filter(due).collect();
+        let ordinals =
+            positions.iter().filter_map(|position| Some((topics.ordinal(&position.partition)?, position.next)));
+        let due: Vec<(i32, i64)> = ordinals.filter(due).collect();
         committer.commit(&due, note)?;
-        committed.extend(due.into_iter().map(|(lane, next)| (lane, (next, note.to_owned(), Instant::now()))));
+        committed.extend(due.into_iter().map(|(ordinal, next)| (ordinal, (next, note.to_owned(), Instant::now()))));
         Ok(())
     }
 }

@@ -74,7 +74,7 @@ pub(super) struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// Our partitions, by lane.
+    /// Our partitions, by ordinal.
     owned: Vec<i32>,
     /// What the source has not been told.
     rebalances: Vec<Rebalance>,
@@ -101,7 +101,7 @@ pub(super) struct Reading {
     pub(super) identities: HashMap<Arc<str>, String>,
     /// Whether it is fetched: not while the buffer is full.
     pub(super) fetching: bool,
-    /// By lane the next offset to fetch.
+    /// By ordinal the next offset to fetch.
     pub(super) at: Vec<(i32, i64)>,
 }
 
@@ -217,7 +217,7 @@ impl Reader {
             }
             Membership::None { partitions } => {
                 let topics = topics.lock().clone();
-                state.owned = partitions.iter().filter_map(|partition| topics.lane(partition)).collect();
+                state.owned = partitions.iter().filter_map(|partition| topics.ordinal(partition)).collect();
                 state.rebalances.push(Rebalance::Assigned(partitions));
                 String::new()
             }
@@ -347,13 +347,13 @@ impl Committer {
     pub(super) fn commit(&self, positions: &[(i32, i64)], note: &str) -> Result<(), StageError> {
         let owned = self.shared.state().owned.clone();
         let topics = self.shared.topics();
-        let ours = positions.iter().filter(|(lane, _)| owned.contains(lane)).copied();
+        let ours = positions.iter().filter(|(ordinal, _)| owned.contains(ordinal)).copied();
         let list = list(&topics, ours);
         if list.count() == 0 {
             return Ok(());
         }
-        for (lane, _) in positions {
-            let Partition { topic, index } = topics.partition(*lane);
+        for (ordinal, _) in positions {
+            let Partition { topic, index } = topics.partition(*ordinal);
             if let Some(mut element) = list.find_partition(&topic, index) {
                 element.set_metadata(note);
             }
@@ -373,11 +373,11 @@ impl Drop for Reader {
     }
 }
 
-/// By lane, where to read.
+/// By ordinal, where to read.
 pub(super) fn list(topics: &Topics, positions: impl IntoIterator<Item = (i32, i64)>) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
-    for (lane, offset) in positions {
-        let Partition { topic, index } = topics.partition(lane);
+    for (ordinal, offset) in positions {
+        let Partition { topic, index } = topics.partition(ordinal);
         // Fails only for an offset that cannot be expressed: a negative one, which no log has.
         let _ = list.add_partition_offset(&topic, index, Offset::Offset(offset.max(0)));
     }
@@ -415,7 +415,7 @@ impl Thread {
                         .iter()
                         .filter_map(|message| {
                             let code = message.error().filter(|code| *code != Code::PartitionEOF)?;
-                            Some((message.lane(), message.offset(), code, message.error_text()))
+                            Some((message.ordinal(), message.offset(), code, message.error_text()))
                         })
                         .collect();
                     let mut state = self.shared.state();
@@ -469,7 +469,7 @@ impl Thread {
             // It has what it took.
             let mut state = self.shared.state();
             let topics = self.shared.topics();
-            let owned = Rebalance::Assigned(state.owned.iter().map(|lane| topics.partition(*lane)).collect());
+            let owned = Rebalance::Assigned(state.owned.iter().map(|ordinal| topics.partition(*ordinal)).collect());
             state.rebalances.push(owned);
             drop(state);
             return self.shared.came.notify_one();
@@ -539,7 +539,7 @@ impl Thread {
         for rebalance in &rebalances {
             state.buffer.void();
             state.owned = match rebalance {
-                Rebalance::Assigned(ours) => ours.iter().filter_map(|partition| topics.lane(partition)).collect(),
+                Rebalance::Assigned(ours) => ours.iter().filter_map(|partition| topics.ordinal(partition)).collect(),
                 Rebalance::Revoked => Vec::new(),
             };
         }
@@ -551,46 +551,46 @@ impl Thread {
     }
 
     /// An error among the messages.
-    fn failed(&mut self, lane: i32, offset: i64, code: Code, text: &str) {
+    fn failed(&mut self, ordinal: i32, offset: i64, code: Code, text: &str) {
         if self.shared.state().failure.is_some() {
             // Those that follow the first are its consequences.
             return;
         }
         let topics = self.shared.topics();
-        let (topic, partition) = (topics.topic(lane.max(0)), topics.index(lane.max(0)));
+        let (topic, partition) = (topics.topic(ordinal.max(0)), topics.index(ordinal.max(0)));
         let failure = match code {
             Code::Fatal => return self.fatal(),
             Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation => {
-                let stored = self.shared.state().buffer.wanted().find(|(at, _)| *at == lane);
+                let stored = self.shared.state().buffer.wanted().find(|(at, _)| *at == ordinal);
                 let position = stored.map_or(offset, |(_, position)| position);
                 out_of_range(&self.inspector, &topic, partition, position)
             }
             // Whether it is gone for good is seen by the watch.
             Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition | Code::UnknownTopicId => {
-                return self.say(lane, code, text);
+                return self.say(ordinal, code, text);
             }
-            code if lane >= 0 && offset >= 0 && error::breaks(code) => {
+            code if ordinal >= 0 && offset >= 0 && error::breaks(code) => {
                 unreadable(&topic, partition, offset, code, text)
             }
             // The client goes on by itself: connections come back, a rebalance follows.
-            code if error::fault(code) == Fault::Unavailable => return self.say(lane, code, text),
+            code if error::fault(code) == Fault::Unavailable => return self.say(ordinal, code, text),
             code => reading(&topic, code, text),
         };
         self.shared.fail(failure);
     }
 
     /// Tells what is expected to pass by itself: once, and again while it lasts.
-    fn say(&mut self, lane: i32, code: Code, text: &str) {
+    fn say(&mut self, ordinal: i32, code: Code, text: &str) {
         let now = Instant::now();
-        let said = self.said.get(&(lane, code as i32));
+        let said = self.said.get(&(ordinal, code as i32));
         if said.is_some_and(|said| now.duration_since(*said) < SAY) {
-            tracing::debug!(lane, "{text}");
+            tracing::debug!(ordinal, "{text}");
             return;
         }
-        self.said.insert((lane, code as i32), now);
+        self.said.insert((ordinal, code as i32), now);
         let topics = self.shared.topics();
-        match lane {
-            0.. => tracing::warn!("{}: {text}: trying again", topics.partition(lane)),
+        match ordinal {
+            0.. => tracing::warn!("{}: {text}: trying again", topics.partition(ordinal)),
             _ => tracing::warn!("{}: {text}: trying again", named(&topics)),
         }
     }

@@ -2,7 +2,7 @@
 
 use foretell_connect::kind::{DecodeSpec, Inferred};
 use foretell_connect::schemas::Language;
-use foretell_decode::{avro_text, json_columns};
+use foretell_decode::{avro_text, json_columns, protobuf_columns};
 use foretell_flow::StageError;
 use foretell_registry::Registry;
 use serde_json::{Map, Value};
@@ -43,7 +43,9 @@ pub(super) async fn decode(
         Language::Json => {
             settings.insert("columns".to_string(), json_columns(&schema.text).map_err(unread)?);
         }
-        Language::Protobuf => return Err(unread("Protobuf is not read yet".to_string())),
+        Language::Protobuf => {
+            settings.insert("columns".to_string(), protobuf_columns(&schema).map_err(unread)?);
+        }
     }
     let decode = DecodeSpec { kind: kind.to_string(), settings: Value::Object(settings) };
     Ok(Inferred { decode, from: format!("schema {} of subject `{subject}`", schema.id) })

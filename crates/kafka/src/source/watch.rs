@@ -123,12 +123,12 @@ impl Reading {
     fn of(shared: &Shared, topic: &Arc<str>) -> Reading {
         let reading = shared.reading();
         let topics = shared.topics();
-        let ours = reading.at.iter().filter(|(lane, _)| topics.topic(*lane) == *topic);
+        let ours = reading.at.iter().filter(|(ordinal, _)| topics.topic(*ordinal) == *topic);
         Reading {
             epoch: reading.epoch,
             identity: reading.identities.get(topic).cloned(),
             fetching: reading.fetching,
-            at: ours.map(|(lane, at)| (topics.index(*lane), *at)).collect(),
+            at: ours.map(|(ordinal, at)| (topics.index(*ordinal), *at)).collect(),
         }
     }
 }

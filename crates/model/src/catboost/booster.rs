@@ -80,14 +80,6 @@ pub(crate) struct Booster {
 }
 
 impl Booster {
-    /// How many trees there are.
-    pub(crate) fn trees(&self) -> usize {
-        match &self.trees {
-            Trees::Symmetric(trees) => trees.len(),
-            Trees::Free { roots, .. } => roots.len(),
-        }
-    }
-
     /// How many columns the training table had, as far as the model knows them.
     pub(crate) fn width(&self) -> usize {
         self.features.iter().map(|feature| feature.column.saturating_add(1)).max().unwrap_or(0)

@@ -61,7 +61,7 @@ pub(super) fn hash(bytes: &[u8]) -> u64 {
         0 => K2,
         1..4 => {
             let [first, middle, last] = [0, end >> 1, end - 1].map(|at| Wrapping(u64::from(bytes[at])));
-            fold((first + (middle << 8)) * K2 ^ (length + (last << 2)) * K3) * K2
+            fold(((first + (middle << 8)) * K2) ^ ((length + (last << 2)) * K3)) * K2
         }
         4..=8 => both(length + (four(bytes, 0) << 3), four(bytes, end - 4)),
         9..=16 => {

@@ -42,6 +42,7 @@ fn one(x: f64, powers: &Powers) -> f64 {
 }
 
 /// The exponentials of some numbers.
+#[allow(clippy::manual_clamp, reason = "what is not a number becomes the most, as it does there")]
 pub(super) fn exponentials(all: &mut [f64]) {
     let powers = &*POWERS;
     let (at_once, rest) = all.split_at_mut(all.len() / AT_ONCE * AT_ONCE);

@@ -146,13 +146,16 @@ fn build(
     Ok(Loaded { step: Step::Predict(Box::new(scorer)), out: Out::Answers(targets), report })
 }
 
+/// For each feature its place among the columns, and what it is called.
+type Places = Vec<(usize, String)>;
+
 /// The columns that it takes, and for each of its features which of them it is and what that is called.
 fn inputs(
     loader: &mut Loader<'_>,
     booster: &Booster,
     given: Option<&[Source]>,
     place: &str,
-) -> Result<(Vec<Source>, Vec<(usize, String)>), Error> {
+) -> Result<(Vec<Source>, Places), Error> {
     let width = booster.width();
     if let Some(given) = given {
         // What training ignored may stand behind what the model knows.

@@ -14,12 +14,23 @@ use crate::{Error, InputKind};
 pub(crate) const FAMILY: Family = Family {
     name: "category_encoders",
     classes: &[
+        ("category_encoders.backward_difference", "BackwardDifferenceEncoder"),
         ("category_encoders.basen", "BaseNEncoder"),
         ("category_encoders.binary", "BinaryEncoder"),
+        ("category_encoders.cat_boost", "CatBoostEncoder"),
         ("category_encoders.count", "CountEncoder"),
+        ("category_encoders.glmm", "GLMMEncoder"),
+        ("category_encoders.helmert", "HelmertEncoder"),
+        ("category_encoders.james_stein", "JamesSteinEncoder"),
+        ("category_encoders.leave_one_out", "LeaveOneOutEncoder"),
+        ("category_encoders.m_estimate", "MEstimateEncoder"),
         ("category_encoders.one_hot", "OneHotEncoder"),
         ("category_encoders.ordinal", "OrdinalEncoder"),
+        ("category_encoders.polynomial", "PolynomialEncoder"),
+        ("category_encoders.quantile_encoder", "QuantileEncoder"),
+        ("category_encoders.sum_coding", "SumEncoder"),
         ("category_encoders.target_encoder", "TargetEncoder"),
+        ("category_encoders.woe", "WOEEncoder"),
     ],
     globals: &[],
     load,
@@ -67,6 +78,10 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     };
     let mut parts = Vec::with_capacity(sources.len());
     let mut out = Vec::new();
+    // Until 2.6 a column of ones stood before contrasts.
+    let intercept =
+        outputs(view)?.first().is_some_and(|name| name == INTERCEPT) && !names.iter().any(|name| name == INTERCEPT);
+    out.extend(intercept.then(|| Source::made(INTERCEPT.to_string())));
     for (index, source) in sources.iter().enumerate() {
         let name = names.get(index).map(String::as_str).unwrap_or_default();
         let Some(at) = encoded.iter().position(|(place, _)| *place == index) else {
@@ -92,7 +107,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
             run::ColumnEncoding::Encode(Box::new(run::Encode { categories, groups, rows, unknown, missing, kept }));
         parts.push(run::EncodedColumn { label: source.label.clone(), how });
     }
-    let step = run::Encoder { class, parts };
+    let step = run::Encoder { class, parts, intercept };
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
 }
 
@@ -102,6 +117,21 @@ fn name_of(view: &View<'_>) -> Result<String, Error> {
         Value::Int(int) => Ok(int.to_string()),
         _ => Ok(view.as_text()?.into_owned()),
     }
+}
+
+/// What old versions put before contrasts.
+const INTERCEPT: &str = "intercept";
+
+/// The names of the outputs, where the file tells them.
+fn outputs(view: &View<'_>) -> Result<Vec<String>, Error> {
+    for name in ["feature_names_out_", "feature_names"] {
+        if let Some(outputs) = some_attr(view, name)?
+            && let Ok(outputs) = outputs.items()
+        {
+            return outputs.iter().map(name_of).collect();
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// The names of the inputs from those of the outputs, which is all that versions before 2.6 tell: what a column became
@@ -114,8 +144,10 @@ fn names_from_outputs(view: &View<'_>, columns: &[String], maps: &[Map]) -> Resu
     if flag(view, "drop_invariant", false)? {
         return Err(unknown());
     }
-    let outputs = some_attr(view, "feature_names")?.ok_or_else(unknown)?;
-    let mut names = outputs.items()?.iter().map(name_of).collect::<Result<Vec<_>, _>>()?;
+    let mut names = outputs(view)?;
+    if names.first().is_some_and(|name| name == INTERCEPT) {
+        names.remove(0);
+    }
     for (column, map) in columns.iter().zip(maps) {
         let became: Vec<&str> = map.labels.iter().map(|label| label.as_deref().unwrap_or(column)).collect();
         let at = names.windows(became.len().max(1)).position(|window| window == became).ok_or_else(unknown)?;
@@ -145,6 +177,7 @@ fn maps(view: &View<'_>, class: &str, columns: &[String]) -> Result<Vec<Map>, Er
         let mut map = match class {
             "CountEncoder" => counts(view, column)?,
             "OrdinalEncoder" => ordinals(view, column)?,
+            "CatBoostEncoder" | "LeaveOneOutEncoder" => levels(view, class, column)?,
             _ => by_code(view, class, column, unknown_how == "error")?,
         };
         if refuses_missing {
@@ -252,6 +285,36 @@ fn counts(view: &View<'_>, column: &str) -> Result<Map, Error> {
     Ok(Map { categories, rows, unknown, missing, labels: vec![None] })
 }
 
+/// Encoders that keep the sum of the targets of each category, and how many they are.
+fn levels(view: &View<'_>, class: &str, column: &str) -> Result<Map, Error> {
+    let found = mapping(view, column)?;
+    let table = Table::read(&found)?;
+    let of = |name: &str| {
+        let at = table.names.iter().position(|one| one == name);
+        at.and_then(|at| table.columns.get(at))
+            .ok_or_else(|| Error::state(found.path(), format!("`{name}` is missing")))
+    };
+    let (sums, counts) = (of("sum")?, of("count")?);
+    let mean = view.attr("_mean")?.as_f64()?;
+    let weight = if class == "CatBoostEncoder" { some_attr(view, "a")?.map_or(Ok(1.0), |a| a.as_f64())? } else { 0.0 };
+    let prior = if class == "CatBoostEncoder" { mean * weight } else { 0.0 };
+    // What was there once tells nothing of its own.
+    let value = |(sum, count): (&f64, &f64)| if *count > 1.0 { (sum + prior) / (count + weight) } else { mean };
+    let rows: Vec<Vec<f64>> = sums.iter().zip(counts).map(|both| vec![value(both)]).collect();
+    let told = |name: &str| -> Result<Option<Vec<f64>>, Error> {
+        match word(view, name, "value")? {
+            "value" => Ok(Some(vec![mean])),
+            "return_nan" => Ok(Some(vec![f64::NAN])),
+            "error" => Ok(None),
+            other => Err(Error::unsupported(view.path(), format!("{name}={other}"), "value, return_nan, error")),
+        }
+    };
+    let (unknown, missing) = (told("handle_unknown")?, told("handle_missing")?);
+    let learned = missing_row(&table.index, &rows)
+        .filter(|_| word(view, "handle_missing", "value").is_ok_and(|how| how == "value"));
+    Ok(Map { categories: table.index, rows, unknown, missing: learned.or(missing), labels: vec![None] })
+}
+
 /// Encoders that look up what an ordinal encoder inside gives.
 fn by_code(view: &View<'_>, class: &str, column: &str, refuses_unknown: bool) -> Result<Map, Error> {
     let (categories, codes) = series(&view.attr("ordinal_encoder")?, column)?;
@@ -315,12 +378,15 @@ mod run {
     pub(super) struct Encoder {
         pub(super) class: String,
         pub(super) parts: Vec<EncodedColumn>,
+        /// Whether a column of ones comes first.
+        pub(super) intercept: bool,
     }
 
     impl Transform for Encoder {
         fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
             let count = x.rows();
             let mut out: Vec<ArrayRef> = Vec::new();
+            out.extend(self.intercept.then(|| Arc::new(Float64Array::from(vec![1.0; count])) as ArrayRef));
             for (index, part) in self.parts.iter().enumerate() {
                 let column: ArrayRef = match &x {
                     Matrix::Frame(frame) => frame.columns[index].clone(),

@@ -27,20 +27,24 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let names = feature_names(view)?;
     let sources = loader.sources(view, given, count, names)?;
     let finite = validates(view)?.then(|| Finite::new("FunctionTransformer", &sources, false, false));
-    if function.is_some() || finite.is_some() {
+    let is_array = some_attr(view, "func")?.is_some_and(|func| functions::is_array(&func));
+    if (function.is_some() && !is_array) || finite.is_some() {
         sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
     }
     let labels = sources.iter().map(|source| source.label.clone()).collect();
     // What a function made of an input is not that input.
     let changed = |source: Source| Source { origin: source.origin.filter(|_| function.is_none()), ..source };
     let out = sources.into_iter().map(changed).collect();
-    let step = run::Apply { function, finite, labels };
+    let step = run::Apply { function, is_array, finite, labels };
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
 }
 
 /// The function of a parameter; `None` where there is none and columns pass through.
 pub(super) fn function(view: &View<'_>, func: &str, arguments: &str) -> Result<Option<functions::Function>, Error> {
     let Some(func) = some_attr(view, func)? else { return Ok(None) };
+    if functions::is_array(&func) {
+        return Ok(Some(functions::SAME));
+    }
     let function = functions::read(&func, some_attr(view, arguments)?.as_ref())?;
     // The numpy beside it tells nothing of itself.
     let old = version(view)?.is_some_and(|version| version < (0, 22));
@@ -60,10 +64,13 @@ mod run {
     use crate::finite::Finite;
     use crate::matrix::{Dense, Matrix, read, round};
     use crate::step::{Run, Transform};
+    use crate::types::is_number;
 
     #[derive(Debug)]
     pub(super) struct Apply {
         pub(super) function: Option<Function>,
+        /// Whether the function makes an array of the table, which may hold texts.
+        pub(super) is_array: bool,
         pub(super) finite: Option<Finite>,
         pub(super) labels: Vec<String>,
     }
@@ -75,6 +82,12 @@ mod run {
             }
             let Some(function) = self.function else { return x };
             let (rows, cols) = (x.rows(), x.cols());
+            if let Matrix::Frame(frame) = &x
+                && self.is_array
+                && !frame.columns.iter().all(|column| is_number(column.data_type()))
+            {
+                return x;
+            }
             match x {
                 Matrix::Csr(mut csr) => {
                     if !function.sparse {

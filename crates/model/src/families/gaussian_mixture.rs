@@ -1,4 +1,4 @@
-//! `GaussianMixture`: which of several normal distributions a row comes from, and how likely it is in all of them.
+//! `GaussianMixture` and `BayesianGaussianMixture`: which of several normal distributions a row comes from, and how likely it is in all of them.
 //!
 //! Sums of products run over the features in order. The library's go through BLAS: within 1e-12 of the terms.
 
@@ -11,13 +11,16 @@ use crate::finite::Finite;
 use crate::labels::Labels;
 use crate::loaded::{Loaded, Out, Source, Targets};
 use crate::loader::Loader;
+use crate::math::special::digamma;
 use crate::step::Step;
 use crate::{Error, InputKind, Output};
 
 pub(crate) const FAMILY: Family = Family {
     name: "Gaussian mixtures",
     classes: &[
+        ("sklearn.mixture._bayesian_mixture", "BayesianGaussianMixture"),
         ("sklearn.mixture._gaussian_mixture", "GaussianMixture"),
+        ("sklearn.mixture.bayesian_mixture", "BayesianGaussianMixture"),
         ("sklearn.mixture.gaussian_mixture", "GaussianMixture"),
     ],
     globals: &[],
@@ -57,18 +60,68 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let sources = loader.sources(view, given, features, names)?;
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
     loader.hold(precisions.len().saturating_mul(8));
-    let finite = Finite::new("GaussianMixture", &sources, false, false);
+    let class = view.class().map(|class| class.name.clone()).unwrap_or_default();
+    let finite = Finite::new(&class, &sources, false, false);
     let constant = features as f64 * std::f64::consts::TAU.ln();
     let form = match kind {
         "full" | "tied" => run::Form::Axes(axes(&precisions, features)),
         "diag" => run::Form::Diagonal(precisions),
         _ => run::Form::Spherical(precisions),
     };
-    let weights = weights.into_iter().map(f64::ln).collect();
+    let weights = if class == "BayesianGaussianMixture" {
+        bayesian(view, count, features)?
+    } else {
+        weights.into_iter().map(f64::ln).collect()
+    };
     let step = run::Mixture { means, weights, constant, form, features, finite };
     let mut targets = Targets::classes(vec![Labels::counted(count)], DataType::Float64);
     targets.samples = vec![Output { name: "score".to_string(), data_type: DataType::Float64, class: None }];
     Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report: Default::default() })
+}
+
+/// What of a component's likelihood does not depend on the row, where shares and precisions are distributions
+/// themselves.
+fn bayesian(view: &View<'_>, count: usize, features: usize) -> Result<Vec<f64>, Error> {
+    let numbers = |view: &View<'_>| -> Result<Vec<f64>, Error> {
+        let all = view.array()?.f64s()?;
+        if all.len() != count || all.iter().any(|one| !(*one > 0.0 && *one < 1e12)) {
+            return Err(Error::state(view.path(), format!("not {count} numbers above 0")));
+        }
+        Ok(all)
+    };
+    let concentration = view.attr("weight_concentration_")?;
+    let shares: Vec<f64> = if word(view, "weight_concentration_prior_type", "dirichlet_process")? == "dirichlet_process"
+    {
+        let (a, b) = (numbers(&concentration.item(0)?)?, numbers(&concentration.item(1)?)?);
+        let mut before = 0.0;
+        let mut share = |(a, b): (&f64, &f64)| {
+            let both = digamma(a + b);
+            let own = digamma(*a) - both + before;
+            before += digamma(*b) - both;
+            own
+        };
+        a.iter().zip(&b).map(&mut share).collect()
+    } else {
+        let all = numbers(&concentration)?;
+        let sum = digamma(all.iter().sum());
+        all.iter().map(|one| digamma(*one) - sum).collect()
+    };
+    // Where all share their covariance, they share their degrees of freedom.
+    let freedom = view.attr("degrees_of_freedom_")?;
+    let freedom = match freedom.as_f64() {
+        Ok(freedom) => vec![freedom; count],
+        Err(_) => numbers(&freedom)?,
+    };
+    let precision = numbers(&view.attr("mean_precision_")?)?;
+    if freedom.iter().any(|freedom| *freedom <= features as f64 - 1.0) {
+        return Err(Error::state(view.path(), "fewer degrees of freedom than features"));
+    }
+    let width = features as f64;
+    let own = |((share, freedom), precision): ((f64, &f64), &f64)| {
+        let spread: f64 = (0..features).map(|feature| digamma(0.5 * (freedom - feature as f64))).sum();
+        share - 0.5 * width * freedom.ln() + 0.5 * (width * 2f64.ln() + spread - width / precision)
+    };
+    Ok(shares.into_iter().zip(&freedom).zip(&precision).map(own).collect())
 }
 
 /// Square matrices by their columns, each with the logarithm of the product of its diagonal.

@@ -1,4 +1,4 @@
-//! `KMeans`, `MiniBatchKMeans`, `BisectingKMeans`, `Birch`: the nearest of the centres that were learned, and how far
+//! `KMeans`, `MiniBatchKMeans`, `BisectingKMeans`, `Birch`, `MeanShift`, `AffinityPropagation`: the nearest of the centres that were learned, and how far
 //! each of them is.
 //!
 //! The square of a distance is `|x|² - 2 x·c + |c|²`, as in the library, whose products go through BLAS: within 1e-12 of
@@ -18,15 +18,19 @@ use crate::{Error, InputKind};
 pub(crate) const FAMILY: Family = Family {
     name: "clusters with centres",
     classes: &[
+        ("sklearn.cluster._affinity_propagation", "AffinityPropagation"),
         ("sklearn.cluster._birch", "Birch"),
         ("sklearn.cluster._bisect_k_means", "BisectingKMeans"),
         ("sklearn.cluster._k_means", "KMeans"),
         ("sklearn.cluster._k_means", "MiniBatchKMeans"),
         ("sklearn.cluster._kmeans", "KMeans"),
         ("sklearn.cluster._kmeans", "MiniBatchKMeans"),
+        ("sklearn.cluster._mean_shift", "MeanShift"),
+        ("sklearn.cluster.affinity_propagation_", "AffinityPropagation"),
         ("sklearn.cluster.birch", "Birch"),
         ("sklearn.cluster.k_means_", "KMeans"),
         ("sklearn.cluster.k_means_", "MiniBatchKMeans"),
+        ("sklearn.cluster.mean_shift_", "MeanShift"),
     ],
     globals: &[
         Entry::class("sklearn.cluster._birch", "_CFNode"),
@@ -59,12 +63,16 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let mut targets = Targets::classes(vec![labels], arrow_schema::DataType::Float64);
     targets.proba.clear();
     let prefix = class.to_ascii_lowercase();
-    targets.table = (0..count).map(|index| Source::made(format!("{prefix}{index}"))).collect();
+    let is_shift = matches!(class.as_str(), "MeanShift" | "AffinityPropagation");
+    if !is_shift {
+        targets.table = (0..count).map(|index| Source::made(format!("{prefix}{index}"))).collect();
+    }
     // Until 0.22 the square of the row was added, as it is for Birch since: a row may be too large for it.
     let version = version(view)?;
-    let adds_square = if is_birch { version >= Some((0, 22)) } else { version.is_none_or(|version| version < (0, 23)) };
+    let adds_square =
+        if is_birch { version >= Some((0, 22)) } else { is_shift || version.is_none_or(|version| version < (0, 23)) };
     // From 0.23 on it compares nothing in float32 with centres in float64.
-    let refuses_narrow = !is_birch && version >= Some((0, 23));
+    let refuses_narrow = !is_birch && !is_shift && version >= Some((0, 23));
     let finite = Finite::new(&class, &sources, false, false);
     let step = run::Clusters { centres, codes, tree, features, adds_square, refuses_narrow, finite };
     Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report: Default::default() })

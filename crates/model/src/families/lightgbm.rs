@@ -50,7 +50,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         None => booster.attr("handle")?,
     };
     if let Some(function) = own_function(view, "objective")?.or(own_function(view, "_objective")?) {
-        loader.note(format!("the objective `{function}` is not run: the predictions are raw scores, as in Python"));
+        loader.note(format!("the objective, {function}, is not run: the predictions are raw scores, as in Python"));
     }
     let mut parsed = lightgbm::read(handle.as_str()?.as_bytes())?;
     // `predict` of a booster that stopped early takes the iterations up to the best; 0 and -1 mean all.
@@ -84,6 +84,7 @@ fn build(
     }
     let names = (!booster.names.is_empty()).then(|| booster.names.clone());
     let features = booster.ensemble.features;
+    loader.rewritten |= given.is_none();
     let sources = loader.sources_at(&place, given, features, names)?;
     let levels = levels(loader, &booster, &sources);
     for (source, levels) in sources.iter().zip(&levels) {

@@ -14,28 +14,41 @@ pub(crate) mod decomposition;
 pub(crate) mod dict_vectorizer;
 pub(crate) mod discriminant;
 pub(crate) mod dummy;
+pub(crate) mod elliptic_envelope;
+pub(crate) mod factor_analysis;
 pub(crate) mod feature_hasher;
 pub(crate) mod feature_selection;
 pub(crate) mod feature_union;
 pub(crate) mod forest;
 pub(crate) mod function_transformer;
 pub(crate) mod gaussian_mixture;
+pub(crate) mod gaussian_process;
 pub(crate) mod gradient_boosting;
 pub(crate) mod hashing_vectorizer;
 pub(crate) mod hist_gradient_boosting;
 pub(crate) mod isolation_forest;
 pub(crate) mod isotonic;
+pub(crate) mod iterative_imputer;
 pub(crate) mod k_bins;
 pub(crate) mod k_means;
+pub(crate) mod kernel_maps;
+pub(crate) mod kernel_ridge;
+pub(crate) mod kernel_samplers;
+pub(crate) mod knn_imputer;
 pub(crate) mod label_binarizer;
 pub(crate) mod label_encoder;
+pub(crate) mod label_propagation;
 pub(crate) mod lightgbm;
 pub(crate) mod linear;
+pub(crate) mod linear_outliers;
+pub(crate) mod local_outlier_factor;
 pub(crate) mod missing_indicator;
 pub(crate) mod mlp;
 pub(crate) mod multi_label_binarizer;
 pub(crate) mod multi_output;
 pub(crate) mod naive_bayes;
+pub(crate) mod nearest_centroid;
+pub(crate) mod nearest_neighbors;
 pub(crate) mod neighbors;
 pub(crate) mod normalizer;
 pub(crate) mod one_hot_encoder;
@@ -43,12 +56,15 @@ pub(crate) mod one_hot_of_integers;
 pub(crate) mod one_vs_one;
 pub(crate) mod one_vs_rest;
 pub(crate) mod ordinal_encoder;
+pub(crate) mod output_code;
 pub(crate) mod pipeline;
 pub(crate) mod pls;
 pub(crate) mod pmml_domains;
+pub(crate) mod pmml_preprocessing;
 pub(crate) mod polynomial_features;
 pub(crate) mod power_transformer;
 pub(crate) mod quantile_transformer;
+pub(crate) mod radius_neighbors;
 pub(crate) mod random_projection;
 pub(crate) mod samplers;
 pub(crate) mod scalers;
@@ -60,6 +76,7 @@ pub(crate) mod svm;
 pub(crate) mod target_encoder;
 pub(crate) mod tfidf_transformer;
 pub(crate) mod thresholds;
+pub(crate) mod topics;
 pub(crate) mod transformed_target;
 pub(crate) mod voting;
 pub(crate) mod xgboost;
@@ -91,28 +108,41 @@ pub const FAMILIES: &[Family] = &[
     dict_vectorizer::FAMILY,
     discriminant::FAMILY,
     dummy::FAMILY,
+    elliptic_envelope::FAMILY,
+    factor_analysis::FAMILY,
     feature_hasher::FAMILY,
     feature_selection::FAMILY,
     feature_union::FAMILY,
     forest::FAMILY,
     function_transformer::FAMILY,
     gaussian_mixture::FAMILY,
+    gaussian_process::FAMILY,
     gradient_boosting::FAMILY,
     hashing_vectorizer::FAMILY,
     hist_gradient_boosting::FAMILY,
     isolation_forest::FAMILY,
     isotonic::FAMILY,
+    iterative_imputer::FAMILY,
     k_bins::FAMILY,
     k_means::FAMILY,
+    kernel_maps::FAMILY,
+    kernel_ridge::FAMILY,
+    kernel_samplers::FAMILY,
+    knn_imputer::FAMILY,
     label_binarizer::FAMILY,
     label_encoder::FAMILY,
+    label_propagation::FAMILY,
     lightgbm::FAMILY,
     linear::FAMILY,
+    linear_outliers::FAMILY,
+    local_outlier_factor::FAMILY,
     missing_indicator::FAMILY,
     mlp::FAMILY,
     multi_label_binarizer::FAMILY,
     multi_output::FAMILY,
     naive_bayes::FAMILY,
+    nearest_centroid::FAMILY,
+    nearest_neighbors::FAMILY,
     neighbors::FAMILY,
     normalizer::FAMILY,
     one_hot_encoder::FAMILY,
@@ -120,12 +150,15 @@ pub const FAMILIES: &[Family] = &[
     one_vs_one::FAMILY,
     one_vs_rest::FAMILY,
     ordinal_encoder::FAMILY,
+    output_code::FAMILY,
     pipeline::FAMILY,
     pls::FAMILY,
     pmml_domains::FAMILY,
+    pmml_preprocessing::FAMILY,
     polynomial_features::FAMILY,
     power_transformer::FAMILY,
     quantile_transformer::FAMILY,
+    radius_neighbors::FAMILY,
     random_projection::FAMILY,
     samplers::FAMILY,
     scalers::FAMILY,
@@ -137,6 +170,7 @@ pub const FAMILIES: &[Family] = &[
     target_encoder::FAMILY,
     tfidf_transformer::FAMILY,
     thresholds::FAMILY,
+    topics::FAMILY,
     transformed_target::FAMILY,
     voting::FAMILY,
     xgboost::FAMILY,

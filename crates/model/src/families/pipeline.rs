@@ -1,6 +1,6 @@
 //! `Pipeline`: transformers one after the other, and a predictor at the end where there is one.
 
-use foretell_pickle::View;
+use foretell_pickle::{Entry, View};
 
 use super::samplers::is_sampler;
 use crate::family::Family;
@@ -18,7 +18,11 @@ pub(crate) const FAMILY: Family = Family {
         ("sklearn2pmml.pipeline", "PMMLPipeline"),
         ("sklearn_pandas.pipeline", "TransformerPipeline"),
     ],
-    globals: &[],
+    globals: &[
+        // Rows that the model can be tried with, which no prediction reads.
+        Entry::class("sklearn2pmml.pipeline", "Verification"),
+        Entry::class("sklearn2pmml.pipeline", "_Verification"),
+    ],
     load,
 };
 

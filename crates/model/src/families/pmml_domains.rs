@@ -1,9 +1,10 @@
-//! sklearn2pmml's decorators: domains let what was seen in training through as it is, and refuse the rest where they say
-//! so; aliases only give names.
+//! sklearn2pmml's decorators: domains let what was seen in training through as it is, and refuse or replace the rest as
+//! they say; aliases only give names.
 
 use foretell_pickle::View;
 
-use crate::attributes::{feature_names, some_attr};
+use super::simple_imputer::{Fill, fill};
+use crate::attributes::{feature_names, some_attr, word};
 use crate::categories::Categories;
 use crate::family::Family;
 use crate::loaded::{Loaded, Out, Source};
@@ -52,36 +53,29 @@ fn domains(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -
     let names = feature_names(view)?;
     let sources = loader.sources(view, given, domains.len(), names)?;
     let mut steps = Vec::with_capacity(domains.len());
-    let mut children = Vec::new();
+    let (mut children, mut out) = (Vec::new(), Vec::new());
     for (domain, source) in domains.iter().zip(&sources) {
         let mut step = None;
         if !domain.is_none() {
             let inside = loader.transformer(domain, Some(std::slice::from_ref(source)))?;
             children.push(StepReport { columns: vec![source.label.clone()], ..inside.report });
+            out.extend(inside.out);
             step = Some(inside.step);
+        } else {
+            out.push(source.clone());
         }
         steps.push(step);
     }
     let report = StepReport { children, ..StepReport::default() };
-    Ok(Loaded { step: Step::Transform(Box::new(run::Domains { steps })), out: Out::Table(sources), report })
+    Ok(Loaded { step: Step::Transform(Box::new(run::Domains { steps })), out: Out::Table(out), report })
 }
 
 fn domain(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let count = loader.width(view, given, None)?;
     let names = feature_names(view)?;
     let sources = loader.sources(view, given, count, names)?;
-    only(view, "missing_value_treatment", &["as_is", "return_invalid"])?;
-    only(view, "invalid_value_treatment", &["as_is", "return_invalid"])?;
-    only(view, "outlier_treatment", &["as_is"])?;
-    for set in ["missing_values", "missing_value_replacement", "invalid_value_replacement", "dtype"] {
-        if let Some(value) = some_attr(view, set)? {
-            return Err(Error::unsupported(value.path(), format!("a domain with {set}"), "domains that pass through"));
-        }
-    }
-    let says = |name: &str| -> Result<bool, Error> {
-        Ok(some_attr(view, name)?.is_some_and(|word| word.as_str().is_ok_and(|word| word == "return_invalid")))
-    };
-    let valid = if says("invalid_value_treatment")? { valid(view, count)? } else { Vec::new() };
+    let treatments = Treatments::read(view)?;
+    let valid = if treatments.looks_at_values() { valid(view, count)? } else { Vec::new() };
     for (source, valid) in sources.iter().zip(&valid) {
         loader.demand(
             source,
@@ -95,18 +89,95 @@ fn domain(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) ->
         step: view.class().map(|class| class.name.clone()).unwrap_or_default(),
         labels: sources.iter().map(|source| source.label.clone()).collect(),
         valid,
-        refuses_missing: says("missing_value_treatment")?,
+        treatments,
     };
-    Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(sources), report: Default::default() })
+    let out = if step.treatments.changes() { sources.into_iter().map(Source::changed).collect() } else { sources };
+    Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
 }
 
-/// Refuses a treatment that is not among those that pass through.
-fn only(view: &View<'_>, name: &str, words: &[&str]) -> Result<(), Error> {
-    let Some(word) = some_attr(view, name)? else { return Ok(()) };
-    if words.contains(&word.as_str()?) {
-        return Ok(());
+/// What becomes of a value.
+#[derive(Debug, Clone, PartialEq)]
+enum Treat {
+    Keep,
+    Refuse,
+    Become(Fill),
+    /// As what is missing.
+    Missing,
+}
+
+/// What a domain makes of values that are missing, not valid, or far out.
+#[derive(Debug)]
+struct Treatments {
+    /// What counts as missing.
+    missing: Vec<Fill>,
+    on_missing: Treat,
+    on_invalid: Treat,
+    /// The least and the most, and whether a value beyond them becomes them, not missing.
+    outliers: Option<(f64, f64, bool)>,
+}
+
+impl Treatments {
+    fn read(view: &View<'_>) -> Result<Self, Error> {
+        if let Some(dtype) = some_attr(view, "dtype")? {
+            return Err(Error::unsupported(dtype.path(), "a domain with dtype", "domains without dtype"));
+        }
+        let missing = match some_attr(view, "missing_values")? {
+            None => vec![Fill::Number(f64::NAN)],
+            Some(values) => match values.items() {
+                Ok(values) => values.iter().map(fill).collect::<Result<_, _>>()?,
+                Err(_) => vec![fill(&values)?],
+            },
+        };
+        let replacement = |name: &str| -> Result<Option<Fill>, Error> {
+            some_attr(view, name)?.map(|value| fill(&value)).transpose()
+        };
+        let on_missing = match word(view, "missing_value_treatment", "as_is")? {
+            "return_invalid" => Treat::Refuse,
+            "as_is" | "as_mean" | "as_mode" | "as_median" | "as_value" => {
+                replacement("missing_value_replacement")?.map_or(Treat::Keep, Treat::Become)
+            }
+            other => return Err(unknown(view, "missing_value_treatment", other)),
+        };
+        let on_invalid = match word(view, "invalid_value_treatment", "return_invalid")? {
+            "return_invalid" => Treat::Refuse,
+            "as_is" => Treat::Keep,
+            "as_missing" => Treat::Missing,
+            "as_value" => replacement("invalid_value_replacement")?.map_or(Treat::Keep, Treat::Become),
+            other => return Err(unknown(view, "invalid_value_treatment", other)),
+        };
+        let outliers = match word(view, "outlier_treatment", "as_is")? {
+            "as_is" => None,
+            kind @ ("as_missing_values" | "as_extreme_values") => {
+                let number = |name: &str| -> Result<f64, Error> { Ok(view.attr(name)?.as_f64()?) };
+                Some((number("low_value")?, number("high_value")?, kind == "as_extreme_values"))
+            }
+            other => return Err(unknown(view, "outlier_treatment", other)),
+        };
+        Ok(Treatments { missing, on_missing, on_invalid, outliers })
     }
-    Err(Error::unsupported(word.path(), format!("{name}={}", word.as_str()?), words.join(", ")))
+
+    /// Whether it matters which values are valid.
+    fn looks_at_values(&self) -> bool {
+        self.on_invalid != Treat::Keep || self.outliers.is_some()
+    }
+
+    /// Whether a value may become another one.
+    fn changes(&self) -> bool {
+        let keeps = |treat: &Treat| matches!(treat, Treat::Keep | Treat::Refuse);
+        !keeps(&self.on_missing) || !keeps(&self.on_invalid) || self.outliers.is_some()
+    }
+
+    fn is_missing(&self, number: f64) -> bool {
+        self.missing.iter().any(|missing| missing.is_number(number))
+    }
+
+    fn is_missing_text(&self, text: Option<&str>) -> bool {
+        self.missing.iter().any(|missing| missing.is_text(text))
+    }
+}
+
+fn unknown(view: &View<'_>, name: &str, word: &str) -> Error {
+    Error::unsupported(view.path(), format!("{name}={word}"), "the treatments of sklearn2pmml 0.133")
 }
 
 /// What is valid in each column; empty where the domain has seen no data.
@@ -147,10 +218,12 @@ fn valid(view: &View<'_>, count: usize) -> Result<Vec<run::Valid>, Error> {
 mod run {
     use std::sync::Arc;
 
-    use arrow_array::{Array, ArrayRef, Float64Array};
+    use arrow_array::{Array, ArrayRef, Float64Array, StringArray};
 
+    use super::{Treat, Treatments};
     use crate::categories::{Categories, UNSEEN, texts};
-    use crate::matrix::Matrix;
+    use crate::families::simple_imputer::Fill;
+    use crate::matrix::{Frame, Matrix, read};
     use crate::step::{Run, Transform};
     use crate::types::is_text;
 
@@ -166,7 +239,7 @@ mod run {
         pub(super) labels: Vec<String>,
         /// What is valid in each column; empty where all is.
         pub(super) valid: Vec<Valid>,
-        pub(super) refuses_missing: bool,
+        pub(super) treatments: Treatments,
     }
 
     /// A domain of its own for each column.
@@ -177,64 +250,137 @@ mod run {
 
     impl Transform for Domains {
         fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
-            for (col, step) in self.steps.iter().enumerate() {
-                if let Some(step) = step {
-                    step.transform(x.select(&[col]), run);
-                }
+            let made: Vec<Option<Matrix>> = self
+                .steps
+                .iter()
+                .enumerate()
+                .map(|(col, step)| step.as_ref().map(|step| step.transform(x.select(&[col]), run)))
+                .collect();
+            with_columns(x, |col, before| match &made[col] {
+                Some(Matrix::Frame(frame)) => frame.columns[0].clone(),
+                Some(other) => Arc::new(Float64Array::from(other.numbers(0).unwrap_or_default())),
+                None => before.clone(),
+            })
+        }
+    }
+
+    /// The same table with other columns.
+    fn with_columns(x: Matrix, mut column: impl FnMut(usize, &ArrayRef) -> ArrayRef) -> Matrix {
+        match x {
+            Matrix::Frame(frame) => {
+                let columns = frame.columns.iter().enumerate().map(|(col, before)| column(col, before)).collect();
+                Matrix::Frame(Frame { columns, ..frame })
             }
-            x
+            Matrix::Dense(mut dense) => {
+                for col in 0..dense.cols {
+                    let before: ArrayRef = Arc::new(Float64Array::from(dense.column(col).to_vec()));
+                    let rows = dense.rows;
+                    read(&column(col, &before), 0..rows, dense.column_mut(col));
+                }
+                Matrix::Dense(dense)
+            }
+            other @ Matrix::Csr(_) => other,
         }
     }
 
     impl Domain {
-        fn missing(&self, x: &Matrix, col: usize, run: &mut Run) {
-            let mut refuse = |row| run.refuse(row, &self.step, Some(&self.labels[col]), "missing value");
-            match x {
-                Matrix::Frame(frame) if is_text(frame.columns[col].data_type()) => {
-                    texts(&frame.columns[col], |row, text| {
-                        if text.is_none() {
-                            refuse(row);
-                        }
-                    });
+        /// A column as the domain leaves it.
+        fn treated(&self, col: usize, column: &ArrayRef, run: &mut Run) -> ArrayRef {
+            let told = &self.treatments;
+            let rows = column.len();
+            let valid: Vec<bool> = match self.valid.get(col) {
+                None => vec![true; rows],
+                Some(Valid::OneOf(categories)) => categories.codes(column).iter().map(|code| *code != UNSEEN).collect(),
+                Some(Valid::Between(low, high)) => {
+                    let mut numbers = vec![0.0; rows];
+                    read(column, 0..rows, &mut numbers);
+                    numbers.iter().map(|x| low <= x && x <= high).collect()
                 }
-                other => {
-                    let numbers = other.numbers(col).unwrap_or_default();
-                    numbers.iter().enumerate().filter(|(_, x)| x.is_nan()).for_each(|(row, _)| refuse(row));
+            };
+            let mut changed = false;
+            if is_text(column.data_type()) {
+                let mut out: Vec<Option<String>> = vec![None; rows];
+                texts(column, |row, text| {
+                    out[row] = text.map(str::to_string);
+                    let treat = if told.is_missing_text(text) {
+                        &told.on_missing
+                    } else if valid[row] {
+                        &Treat::Keep
+                    } else {
+                        &told.on_invalid
+                    };
+                    if let Some(fill) = self.fill(treat, row, col, run) {
+                        changed = true;
+                        out[row] = match fill {
+                            Fill::Text(text) => Some(text.clone()),
+                            Fill::Number(number) if number.is_nan() => None,
+                            Fill::Number(number) => Some(number.to_string()),
+                        };
+                    }
+                });
+                return if changed { Arc::new(StringArray::from(out)) } else { column.clone() };
+            }
+            let mut numbers = vec![0.0; rows];
+            if !read(column, 0..rows, &mut numbers) {
+                run.refuse_all(rows, &self.step, Some(&self.labels[col]), "neither a number nor a text");
+                return column.clone();
+            }
+            for (row, x) in numbers.iter_mut().enumerate() {
+                let treat = match told.outliers {
+                    _ if told.is_missing(*x) => &told.on_missing,
+                    _ if !valid[row] => &told.on_invalid,
+                    Some((low, high, true)) if *x < low || *x > high => {
+                        changed = true;
+                        *x = if *x < low { low } else { high };
+                        continue;
+                    }
+                    Some((low, high, false)) if *x < low || *x > high => &Treat::Missing,
+                    _ => &Treat::Keep,
+                };
+                match self.fill(treat, row, col, run) {
+                    None => {}
+                    Some(Fill::Number(number)) => {
+                        changed = true;
+                        *x = *number;
+                    }
+                    Some(Fill::Text(_)) => run.refuse(row, &self.step, Some(&self.labels[col]), "a text for a number"),
                 }
             }
+            if changed { Arc::new(Float64Array::from(numbers)) } else { column.clone() }
         }
 
-        fn invalid(&self, x: &Matrix, col: usize, valid: &Valid, run: &mut Run) {
-            let mut refuse = |row| run.refuse(row, &self.step, Some(&self.labels[col]), "not valid in its domain");
-            match valid {
-                Valid::Between(low, high) => {
-                    for (row, x) in x.numbers(col).unwrap_or_default().into_iter().enumerate() {
-                        if x < *low || x > *high {
-                            refuse(row);
-                        }
-                    }
-                }
-                Valid::OneOf(categories) => {
-                    let column: ArrayRef = match x {
-                        Matrix::Frame(frame) => frame.columns[col].clone(),
-                        other => Arc::new(Float64Array::from(other.numbers(col).unwrap_or_default())),
+        /// What a value becomes; `None` where it stays, or its row is refused.
+        fn fill<'f>(&'f self, treat: &'f Treat, row: usize, col: usize, run: &mut Run) -> Option<&'f Fill> {
+            let reason = if *treat == self.treatments.on_invalid { "not valid in its domain" } else { "missing value" };
+            match treat {
+                Treat::Keep => None,
+                Treat::Become(fill) => Some(fill),
+                Treat::Refuse => {
+                    let is_missing = self.treatments.on_missing == Treat::Refuse;
+                    let reason = if is_missing && self.treatments.on_invalid != Treat::Refuse {
+                        "missing value"
+                    } else {
+                        reason
                     };
-                    let codes = categories.codes(&column);
-                    codes.iter().enumerate().filter(|(_, code)| **code == UNSEEN).for_each(|(row, _)| refuse(row));
+                    run.refuse(row, &self.step, Some(&self.labels[col]), reason);
+                    None
                 }
+                // First what stands for a missing value, then what that becomes.
+                Treat::Missing => match &self.treatments.on_missing {
+                    Treat::Become(fill) => Some(fill),
+                    Treat::Refuse => {
+                        run.refuse(row, &self.step, Some(&self.labels[col]), "not valid in its domain");
+                        None
+                    }
+                    Treat::Keep | Treat::Missing => self.treatments.missing.first(),
+                },
             }
         }
     }
 
     impl Transform for Domain {
         fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
-            if self.refuses_missing {
-                (0..x.cols()).for_each(|col| self.missing(&x, col, run));
-            }
-            for (col, valid) in self.valid.iter().enumerate() {
-                self.invalid(&x, col, valid, run);
-            }
-            x
+            with_columns(x, |col, column| self.treated(col, column, run))
         }
     }
 }

@@ -272,8 +272,11 @@ fn table(view: &View<'_>) -> Result<(Vec<f64>, usize, usize), Error> {
     Ok((array.f64s()?, rows, columns))
 }
 
+/// The numbers of a row that are stored, with their columns.
+pub(super) type SparseRow = Vec<(usize, f64)>;
+
 /// A sparse table of scipy's, row by row, and how many columns it has.
-fn sparse_rows(view: &View<'_>) -> Result<(Vec<run::SparseRow>, usize), Error> {
+pub(super) fn sparse_rows(view: &View<'_>) -> Result<(Vec<SparseRow>, usize), Error> {
     let shape = match some_attr(view, "_shape")? {
         Some(shape) => shape,
         None => view.attr("shape")?,

@@ -97,7 +97,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         };
         if let Some(function) = own_function(view, "objective")? {
             loader.note(format!(
-                "the objective `{function}` is not run: the predictions are what the booster makes of them by the objective that \
+                "the objective, {function}, is not run: the predictions are what the booster makes of them by the objective that \
                  it stores, as in Python"
             ));
         }
@@ -147,6 +147,18 @@ fn build(
     let sources = loader.sources_at(&place, given, features, names)?;
     let mut transforms: Vec<Box<dyn crate::step::Transform>> = Vec::new();
     let levels = levels(loader, &booster, &sources);
+    let coded = sources.iter().zip(&levels).zip(&booster.types);
+    let coded: Vec<String> = coded
+        .filter(|((_, levels), kind)| levels.is_empty() && *kind == "c")
+        .map(|((source, _), _)| format!("`{}`", source.label))
+        .collect();
+    if !coded.is_empty() {
+        loader.note(format!(
+            "of {} the file holds the codes of categories and not their levels, as XGBoost before 3.1 saves them: give the codes as \
+             numbers, or the levels in the order of their codes as `categories`",
+            coded.join(", ")
+        ));
+    }
     for (source, levels) in sources.iter().zip(&levels) {
         let kind = if levels.is_empty() { InputKind::Number } else { InputKind::Category(levels.clone()) };
         loader.demand(source, kind);

@@ -8,8 +8,8 @@ use super::unpickle;
 use crate::options::LoadOptions;
 use crate::{Error, families};
 
-/// Pickles in one file: more than anybody writes by hand.
-const PICKLES: usize = 64;
+/// Pickles in one file, each of which keeps a copy of what follows it: more than anybody writes by hand.
+const PICKLES: usize = 8;
 
 /// The values of a file.
 pub(crate) struct Contents {
@@ -45,6 +45,11 @@ impl Contents {
             }
         }
         Ok(Contents { documents })
+    }
+
+    /// Bytes of the file, unpacked.
+    pub(crate) fn size(&self) -> usize {
+        self.documents.first().map_or(0, Document::unpacked_len)
     }
 
     /// The value at a path. Of several pickles the first step is the place of one: `[1]`.

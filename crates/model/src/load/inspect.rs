@@ -2,7 +2,7 @@
 
 use foretell_pickle::{Container, Role};
 
-use super::{booster_form, sha256};
+use super::{booster_form, kinds, sha256};
 use crate::families::allow;
 use crate::options::LoadOptions;
 use crate::{Model, catboost, lightgbm};
@@ -65,7 +65,11 @@ pub fn inspect(bytes: &[u8], options: &LoadOptions) -> Report {
         Some(form) => report(form.name().to_string()),
         None if lightgbm::looks_like(bytes) => report(lightgbm::FORMAT.to_string()),
         None => {
-            let container = Container::sniff(bytes).map_or("unknown".to_string(), |container| container.to_string());
+            let container = match Container::sniff(bytes) {
+                None => "unknown".to_string(),
+                Some(Container::Zip) if !kinds::is_skops(bytes) => "zip".to_string(),
+                Some(container) => container.to_string(),
+            };
             scan(bytes, options, report(container))
         }
     }

@@ -28,7 +28,6 @@ const BEGINS: &[(&[u8], &str, &str)] = &[
         "run `git lfs pull` where it was cloned",
     ),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras saves models and pandas tables", NETWORK),
-    (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "a PyTorch file (`torch.save`)", NETWORK),
     (b"\x93NUMPY", "an array of numpy (`numpy.save`)", AS_PICKLE),
     (b"PAR1", "a Parquet file", DATA),
     (b"ARROW1", "an Arrow file", DATA),
@@ -82,6 +81,16 @@ const ZIPPED: &[(&[&str], &str, &str)] = &[
 
 /// Entries of a zip that are looked at.
 const ENTRIES: usize = 10_000;
+
+/// What files of a kind begin with that are pickles, and read as such.
+const PICKLED: &[(&[u8], &str, &str)] =
+    &[(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "a PyTorch file (`torch.save`)", NETWORK)];
+
+/// What a pickle is that another library wrote around its own format.
+pub(crate) fn of_pickles(bytes: &[u8]) -> Option<Kind> {
+    let found = PICKLED.iter().find(|(start, ..)| bytes.starts_with(start));
+    found.map(|(_, what, way)| Kind { what, way })
+}
 
 /// What the bytes are, where they are known.
 pub(crate) fn tell(bytes: &[u8]) -> Option<Kind> {
@@ -174,6 +183,11 @@ pub(crate) fn tell_zip(bytes: &[u8]) -> Option<Kind> {
     }
     let arrays = !names.is_empty() && names.iter().all(|name| name.ends_with(".npy"));
     arrays.then_some(Kind { what: "arrays of numpy (`numpy.savez`)", way: AS_PICKLE })
+}
+
+/// Whether a zip has what skops files have.
+pub(crate) fn is_skops(bytes: &[u8]) -> bool {
+    zip_names(bytes).contains(&"schema.json")
 }
 
 /// The names in a zip's directory, or in what is left of it.

@@ -87,6 +87,7 @@ fn links(loader: &mut Loader<'_>, chain: &mut Links, bytes: &[u8], at: &[String]
         return chain.add(loaded, String::new(), is_last);
     }
     let contents = Contents::read(bytes, loader.options)?;
+    loader.set_size(contents.size());
     let chosen = contents.choose(at, loader.options)?;
     let count = chosen.links.len();
     for (number, Link { view, path }) in (1..).zip(chosen.links) {
@@ -129,6 +130,9 @@ fn nothing_else(format: &str, at: &[String]) -> Result<(), Error> {
 fn unpickle(bytes: &[u8], options: &LoadOptions) -> Result<foretell_pickle::Document, Error> {
     let other = |kind: Kind| Error::OtherFile { what: kind.what, way: kind.way };
     let container = Container::sniff(bytes);
+    if let Some(kind) = kinds::of_pickles(bytes) {
+        return Err(other(kind));
+    }
     if container.is_none() {
         return Err(kinds::tell(bytes).map_or_else(|| unknown(bytes), other));
     }
@@ -185,7 +189,10 @@ fn booster_form(bytes: &[u8]) -> Option<Form> {
 /// Whether the bytes are a model file by what they begin with: a pickle from protocol 2 on, a skops file, or what a booster
 /// saves. What only might be one (a pickle of the first protocols begins as any text does) is not.
 pub fn looks_like_model(bytes: &[u8]) -> bool {
-    matches!(bytes, [0x80, 2..=5, ..]) || booster_form(bytes).is_some() || lightgbm::looks_like(bytes)
+    matches!(bytes, [0x80, 2..=5, ..])
+        || booster_form(bytes).is_some()
+        || lightgbm::looks_like(bytes)
+        || catboost::Format::sniff(bytes).is_some()
 }
 
 fn sha256(bytes: &[u8]) -> String {
@@ -226,6 +233,7 @@ fn finish(mut loader: Loader<'_>, loaded: crate::loaded::Loaded, sha256: String)
         loader.let_through(table);
     }
     let inputs = loader.signature_inputs();
+    let rewritten = loader.rewritten;
     let (signature, labels) = match loaded.out {
         Out::Answers(targets) => {
             let labels = targets.labels;
@@ -245,16 +253,17 @@ fn finish(mut loader: Loader<'_>, loaded: crate::loaded::Loaded, sha256: String)
                 transform,
                 contribs,
                 reasons: reasons.into_iter().collect(),
+                rewritten,
             };
             (signature, labels)
         }
         Out::Codes(source) => {
             let transform = vec![Output { data_type: DataType::Int64, ..source.output() }];
-            (Signature::transformer(inputs, transform), Vec::new())
+            (Signature { rewritten, ..Signature::transformer(inputs, transform) }, Vec::new())
         }
         Out::Table(table) => {
             let transform = shown(&table, &inputs);
-            (Signature::transformer(inputs, transform), Vec::new())
+            (Signature { rewritten, ..Signature::transformer(inputs, transform) }, Vec::new())
         }
     };
     let rule = ArrayRule::of(loader.version());

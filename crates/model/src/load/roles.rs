@@ -20,6 +20,7 @@ pub(crate) enum Role {
 impl Role {
     pub(crate) fn of(view: &View<'_>, options: &LoadOptions) -> Role {
         let mut loader = Loader::new(options, families::LOOKUP);
+        loader.set_size(view.document().unpacked_len());
         let Ok(loaded) = loader.load(view, None) else { return Role::Other };
         match loaded.out {
             Out::Table(table) => Role::Transforms { columns: table.len() },

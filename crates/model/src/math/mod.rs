@@ -6,3 +6,5 @@ pub(crate) mod float32;
 pub(crate) mod normal;
 pub(crate) mod scaling;
 pub(crate) mod scores;
+pub(crate) mod solve;
+pub(crate) mod special;

@@ -31,6 +31,11 @@ pub(crate) fn share_below(deviate: f64) -> f64 {
     if x > 0.0 { 1.0 - tail } else { tail }
 }
 
+/// The error function.
+pub(crate) fn error_function(x: f64) -> f64 {
+    if x.abs() > 1.0 { (1.0 - erfc(x.abs())).copysign(x) } else { erf(x) }
+}
+
 /// The error function of what is not above 1.
 fn erf(x: f64) -> f64 {
     let square = x * x;

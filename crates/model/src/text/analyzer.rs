@@ -16,7 +16,7 @@ use crate::attributes::{flag, some_attr, version, word};
 /// What a vectorizer does with each text.
 #[derive(Debug)]
 pub(crate) struct Analyzer {
-    lower: bool,
+    before: Before,
     accents: Accents,
     terms: Terms,
     /// The shortest and the longest n-gram.
@@ -35,12 +35,108 @@ enum Accents {
 #[derive(Debug)]
 enum Terms {
     Words {
-        pattern: Option<Pattern>,
+        tokenizer: Tokenizer,
         stop: HashSet<String>,
     },
     Characters,
     /// Characters of one word at a time, with a space on either side.
     CharactersOfWords,
+}
+
+/// What is done to a text before it is taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    Nothing,
+    Lower,
+    Upper,
+    Strip,
+}
+
+/// How a text is taken apart.
+#[derive(Debug)]
+enum Tokenizer {
+    /// Runs of two word characters or more.
+    Words,
+    Pattern(Pattern),
+    /// `str.split`: at white space.
+    Split,
+    /// `str.splitlines`.
+    Lines,
+    /// `list`: character by character.
+    Characters,
+}
+
+/// The method of Python's `str` that a parameter is: `str.split` is written as `getattr(str, 'split')`, or by its own name.
+fn method<'a>(function: &View<'a>) -> Result<Option<&'a str>, Error> {
+    if function.is("builtins", "getattr") || function.is("__builtin__", "getattr") {
+        let of = function.arg(0)?;
+        let is_text = ["builtins", "__builtin__"].iter().any(|module| of.is(module, "str") || of.is(module, "unicode"));
+        return Ok(if is_text { Some(function.arg(1)?.as_str()?) } else { None });
+    }
+    let class = function.class().filter(|class| class.module == "builtins");
+    Ok(class.and_then(|class| class.name.strip_prefix("str.")))
+}
+
+/// The refusal of a function that is not one of those that are known.
+fn not_known(function: &View<'_>, name: &str, supported: &str) -> Error {
+    let what = function.class().map_or_else(|| function.describe(), |class| class.to_string());
+    let what = match method(function) {
+        Ok(Some(method)) => format!("str.{method}"),
+        _ => what,
+    };
+    let supported = format!("{supported}; functions of one's own are not run");
+    Error::unsupported(function.path(), format!("{name}={what}"), supported)
+}
+
+impl Tokenizer {
+    fn read(function: &View<'_>, name: &str) -> Result<Tokenizer, Error> {
+        let supported = "None, str.split, str.splitlines, list, and `findall` of a compiled pattern";
+        match method(function)? {
+            Some("split") => return Ok(Tokenizer::Split),
+            Some("splitlines") => return Ok(Tokenizer::Lines),
+            _ => {}
+        }
+        if function.is("builtins", "list") {
+            return Ok(Tokenizer::Characters);
+        }
+        // `re.compile(…).findall`
+        if function.is("builtins", "getattr")
+            && let (of, "findall") = (function.arg(0)?, function.arg(1)?.as_str()?)
+            && of.is("re", "_compile")
+            && of.arg(1)?.as_i64()? & !UNICODE == 0
+        {
+            let pattern = of.arg(0)?;
+            let pattern = pattern.as_str()?;
+            let refused = |why: String| {
+                Error::unsupported(function.path(), format!("the pattern {pattern}"), format!("patterns without {why}"))
+            };
+            return Pattern::new(pattern).map(Tokenizer::Pattern).map_err(refused);
+        }
+        Err(not_known(function, name, supported))
+    }
+}
+
+/// The flag `re.UNICODE`, which every pattern of texts has.
+const UNICODE: i64 = 32;
+
+impl Before {
+    fn read(function: &View<'_>) -> Result<Before, Error> {
+        match method(function)? {
+            Some("lower") => Ok(Before::Lower),
+            Some("upper") => Ok(Before::Upper),
+            Some("strip") => Ok(Before::Strip),
+            _ => Err(not_known(function, "preprocessor", "None, str.lower, str.upper, str.strip")),
+        }
+    }
+
+    fn of(self, text: &str) -> Cow<'_, str> {
+        match self {
+            Before::Nothing => Cow::Borrowed(text),
+            Before::Lower => Cow::Owned(text.to_lowercase()),
+            Before::Upper => Cow::Owned(text.to_uppercase()),
+            Before::Strip => Cow::Borrowed(text.trim_matches(is_space)),
+        }
+    }
 }
 
 /// What scikit-learn's vectorizers take as a token where nothing else is said.
@@ -51,12 +147,6 @@ const LONGEST: usize = 100;
 impl Analyzer {
     /// From the parameters of a vectorizer.
     pub(crate) fn read(view: &View<'_>) -> Result<Analyzer, Error> {
-        for name in ["tokenizer", "preprocessor"] {
-            if let Some(function) = some_attr(view, name)? {
-                let what = function.class().map_or_else(|| function.describe(), |class| class.to_string());
-                return Err(Error::unsupported(function.path(), format!("{name}={what}"), format!("{name}=None")));
-            }
-        }
         if word(view, "input", "content")? != "content" {
             return Err(Error::unsupported(view.path(), "texts in files", "input=content"));
         }
@@ -79,30 +169,50 @@ impl Analyzer {
             other => return Err(Error::unsupported(view.path(), format!("strip_accents={other}"), "ascii, unicode")),
         };
         let supported = "word, char, char_wb";
+        if let Some(analyzer) = some_attr(view, "analyzer")?.filter(|analyzer| analyzer.class().is_some()) {
+            let tokenizer = Tokenizer::read(&analyzer, "analyzer")?;
+            let terms = Terms::Words { tokenizer, stop: HashSet::new() };
+            return Ok(Analyzer { before: Before::Nothing, accents: Accents::Keep, terms, range: (1, 1) });
+        }
         let terms = match choice("analyzer", "word", supported)?.as_str() {
-            "word" => Terms::Words { pattern: pattern(view)?, stop: stop_words(view)? },
+            "word" => {
+                let tokenizer = match some_attr(view, "tokenizer")? {
+                    Some(tokenizer) => Tokenizer::read(&tokenizer, "tokenizer")?,
+                    None => pattern(view)?.map_or(Tokenizer::Words, Tokenizer::Pattern),
+                };
+                Terms::Words { tokenizer, stop: stop_words(view)? }
+            }
             "char" => Terms::Characters,
             "char_wb" => Terms::CharactersOfWords,
             other => return Err(Error::unsupported(view.path(), format!("analyzer={other}"), supported)),
         };
-        Ok(Analyzer { lower: flag(view, "lowercase", true)?, accents, terms, range })
+        // What is done before stands for both.
+        let (before, accents) = match some_attr(view, "preprocessor")? {
+            Some(preprocessor) => (Before::read(&preprocessor)?, Accents::Keep),
+            None if flag(view, "lowercase", true)? => (Before::Lower, accents),
+            None => (Before::Nothing, accents),
+        };
+        Ok(Analyzer { before, accents, terms, range })
     }
 
     /// Calls `each` with every term of a text.
     pub(crate) fn terms(&self, text: &str, mut each: impl FnMut(&str)) {
-        let text = if self.lower { Cow::Owned(text.to_lowercase()) } else { Cow::Borrowed(text) };
+        let text = self.before.of(text);
         let text = self.accents.strip(text);
         match &self.terms {
-            Terms::Words { pattern, stop } => {
+            Terms::Words { tokenizer, stop } => {
                 let mut tokens = Vec::new();
                 let mut take = |token| {
                     if !stop.contains(token) {
                         tokens.push(token);
                     }
                 };
-                match pattern {
-                    Some(pattern) => pattern.tokens(&text, take),
-                    None => words(&text).for_each(&mut take),
+                match tokenizer {
+                    Tokenizer::Pattern(pattern) => pattern.tokens(&text, take),
+                    Tokenizer::Words => words(&text).for_each(&mut take),
+                    Tokenizer::Split => text.split(is_space).filter(|word| !word.is_empty()).for_each(&mut take),
+                    Tokenizer::Lines => lines(&text).for_each(&mut take),
+                    Tokenizer::Characters => characters(&text).for_each(&mut take),
                 }
                 self.word_grams(&tokens, each);
             }
@@ -193,6 +303,26 @@ fn stop_words(view: &View<'_>) -> Result<HashSet<String>, Error> {
 /// Runs of two word characters or more: the matches of the default pattern.
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c| !is_word(c)).filter(|word| word.chars().nth(1).is_some())
+}
+
+/// The lines of a text, at every end of a line that Python knows.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let is_end = |c: char| "\n\r\u{b}\u{c}\u{1c}\u{1d}\u{1e}\u{85}\u{2028}\u{2029}".contains(c);
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let Some(end) = rest.find(is_end) else { return Some(std::mem::take(&mut rest)) };
+        let (line, after) = rest.split_at_checked(end)?;
+        let width = if after.starts_with("\r\n") { 2 } else { after.chars().next().map_or(0, char::len_utf8) };
+        rest = after.get(width..).unwrap_or_default();
+        Some(line)
+    })
+}
+
+fn characters(text: &str) -> impl Iterator<Item = &str> {
+    text.char_indices().map(|(at, c)| text.get(at..at.saturating_add(c.len_utf8())).unwrap_or_default())
 }
 
 /// Runs of two white characters or more become a single space.

@@ -168,6 +168,7 @@ impl Machine<'_> {
             Builtin::Reconstructor => self.reconstructor(args),
             Builtin::DillArray => self.dill_array(args),
             Builtin::DillAttribute => self.dill_attribute(args),
+            Builtin::DillMethod => self.dill_method(args),
             Builtin::DillType => self.dill_type(args),
             Builtin::NewObj => {
                 let Some((class, args)) = args.split_first() else { return Ok(None) };

@@ -48,9 +48,29 @@ impl Machine<'_> {
             return Ok(None);
         };
         let name = name.to_owned();
-        let module = if TYPES.contains(&name.as_str()) { "builtins" } else { "types" };
-        let global = self.global(module, &name)?;
+        let (module, name) = match name.as_str() {
+            "PartialType" => ("functools", "partial"),
+            name if TYPES.contains(&name) => ("builtins", name),
+            // Those of code are called to put functions together, which nobody runs.
+            name => ("dill._dill.types", name),
+        };
+        let global = self.global(module, name)?;
         self.make(Value::Global(global)).map(Some)
+    }
+
+    /// `_getattr(str, 'split', "<method 'split' of 'str' objects>")`: what others write as `getattr(str, 'split')`. dill
+    /// evaluates the last text, so that it must be exactly that one.
+    pub(super) fn dill_method(&mut self, args: &[Id]) -> Result<Option<Id>> {
+        let &[of, name, shown] = args else { return Ok(None) };
+        let Value::Global(class) = self.value(of) else { return Ok(None) };
+        let class = self.names.get(*class).filter(|class| class.module == "builtins").map(|class| class.name.clone());
+        let (Some(class), Some(method)) = (class, self.text(name)) else { return Ok(None) };
+        if self.text(shown) != Some(&format!("<method '{method}' of '{class}' objects>")) {
+            return Ok(None);
+        }
+        let getattr = self.global("builtins", "getattr")?;
+        self.meter.memory(size_of_val(args))?;
+        self.object(getattr, Box::new([of, name]), None).map(Some)
     }
 
     /// `_get_attr(_import_module('numpy.core.numeric'), '_frombuffer')`: the name that it stands for, under the same list as

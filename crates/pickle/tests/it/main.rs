@@ -6,6 +6,7 @@ mod containers;
 mod damage;
 mod files;
 mod list;
+mod opaque;
 mod opcodes;
 mod pack;
 mod scan;

@@ -10,9 +10,17 @@ pub(super) struct Insert {
     pub(super) columns: Vec<Column>,
     /// With `mode: upsert`: indices into `columns` of the key.
     pub(super) key: Option<Vec<usize>>,
+    /// Whether the rows of these keys are deleted instead: `columns` are those of the key.
+    pub(super) deletes: bool,
 }
 
 impl Insert {
+    /// The statement that deletes rows by the key of this one.
+    pub(super) fn deletion(&self) -> Insert {
+        let columns = self.key_columns().into_iter().cloned().collect();
+        Insert { table: self.table.clone(), columns, key: None, deletes: true }
+    }
+
     /// The columns of the key; empty without `mode: upsert`.
     pub(super) fn key_columns(&self) -> Vec<&Column> {
         self.key.iter().flatten().filter_map(|&i| self.columns.get(i)).collect()

@@ -303,7 +303,7 @@ impl MariaDb {
         {
             return Err(failure);
         }
-        match insert.key.is_some() || done == rows.len() as u64 {
+        match insert.deletes || insert.key.is_some() || done == rows.len() as u64 {
             true => Ok(()),
             false => Err(Failure::unsure("the server did not store it, and gave no error")),
         }

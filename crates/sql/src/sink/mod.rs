@@ -7,6 +7,7 @@ mod address;
 mod client;
 mod database;
 pub(crate) mod databases;
+mod deletion;
 mod dialect;
 mod insert;
 mod mariadb;
@@ -68,6 +69,11 @@ pub struct Settings {
     /// With `mode: upsert`: the columns that tell rows apart. The table must have a unique index on just these.
     #[serde(default)]
     pub key: Vec<String>,
+    /// With `mode: upsert`: the column that says of a row that it is a deletion: where it is true, the row that is there
+    /// under the key is deleted instead. The column itself is not stored. `_deleted` is what decoders give
+    /// (`tombstones: delete`).
+    #[serde(default)]
+    pub delete: Option<String>,
     /// What is promised.
     #[serde(default)]
     pub delivery: Delivery,
@@ -143,6 +149,11 @@ impl SinkSettings for Settings {
             }
             _ => {}
         }
+        if self.delete.is_some() && self.mode != Mode::Upsert {
+            return Err(StageError::settings("`delete` means nothing without `mode: upsert`")
+                .remedy("add `mode: upsert` and its `key`, or leave `delete` out"));
+        }
+        let (schema, delete) = deletion::split(&context.schema, self.delete.as_deref())?;
         let zone = match &context.timezone {
             Some(name) => name.parse::<Tz>().map_err(|_| {
                 StageError::settings(format!("`timezone`: `{name}` is not known"))
@@ -158,7 +169,8 @@ impl SinkSettings for Settings {
             rejects: schema::Name::read(&self.rejects),
             exactly_once: self.delivery == Delivery::ExactlyOnce,
             create: self.create,
-            schema: context.schema.clone(),
+            schema,
+            delete,
             zone,
         };
         Ok(Box::new(protocol::SqlSink::open(plan).await?))

@@ -191,6 +191,18 @@ impl Pg {
             arrays.push(format!("${}::{}[]", i.saturating_add(1), element(data)));
             names.push(format!("c{i}"));
         }
+        if insert.deletes {
+            let own = insert.columns.iter().zip(&out);
+            let equal: Vec<String> =
+                own.map(|(column, value)| format!("t.{} = {value}", Sql.quoted(&column.name))).collect();
+            return format!(
+                "DELETE FROM {} AS t USING UNNEST({}) AS r({}) WHERE {}",
+                Sql.table(&insert.table),
+                arrays.join(", "),
+                names.join(", "),
+                equal.join(" AND ")
+            );
+        }
         format!(
             "{} SELECT {} FROM UNNEST({}) AS r({}){}",
             Sql.insert_into(insert),
@@ -325,7 +337,7 @@ impl Database for Pg {
         }
         let query = sqlx::query_with(AssertSqlSafe(Pg::sql(insert, columns)), arguments);
         let done = self.client.execute(query).await?;
-        match done.rows_affected() == rows.len() as u64 {
+        match insert.deletes || done.rows_affected() == rows.len() as u64 {
             true => Ok(()),
             false => Err(Failure::unsure("skipped by a trigger or rule of the table, which gave no row to store")),
         }

@@ -36,6 +36,9 @@ struct Made {
     /// When the plan was kept; missing in rows of earlier versions.
     #[serde(default)]
     kept: i64,
+    /// How many parts the plan has; missing in rows of earlier versions.
+    #[serde(default)]
+    of: usize,
 }
 
 /// Whose progress: every key begins with these.
@@ -249,10 +252,10 @@ impl Statements {
             else {
                 return Err(foreign(PLANS));
             };
-            let Made { recipe, kept } = serde_json::from_str(recipe).map_err(|_| foreign(PLANS))?;
+            let Made { recipe, kept, of } = serde_json::from_str(recipe).map_err(|_| foreign(PLANS))?;
             let partition = partition(topic, *index)?;
             let range = Range { partition: partition.clone(), from: *from, to: *to };
-            let part = PlanPart { id: id.clone(), time: *time, recipe, range, kept };
+            let part = PlanPart { id: id.clone(), time: *time, recipe, range, kept, of };
             out.entry(partition).or_default().push(part);
         }
         Ok(out)
@@ -296,7 +299,7 @@ impl Statements {
         for parts in parts.chunks(most) {
             let mut values = Vec::with_capacity(parts.len().saturating_mul(PLAN_COLUMNS.len()));
             for part in parts {
-                let made = Made { recipe: part.recipe.clone(), kept: part.kept };
+                let made = Made { recipe: part.recipe.clone(), kept: part.kept, of: part.of };
                 let recipe = serde_json::to_string(&made)
                     .map_err(|_| Failure::settings("the plan's recipe cannot be written as JSON"))?;
                 values.extend(owner.key(&part.range.partition));
@@ -396,12 +399,12 @@ pub(super) fn rejects(owner: &Owner, write: &Write, refused: &[RefusedRow], zone
     // Line ends within texts are escaped.
     let rows: StringArray = rows.lines().map(Some).collect();
     let origin = write.provenance.as_ref();
-    let lane = |r: &RefusedRow| origin.map(|o| o.partitions.value(r.row));
-    let index = |r: &RefusedRow| lane(r).map(|lane| write.topics.index(lane));
+    let ordinal = |r: &RefusedRow| origin.map(|o| o.partitions.value(r.row));
+    let index = |r: &RefusedRow| ordinal(r).map(|ordinal| write.topics.index(ordinal));
     let topic = |r: &RefusedRow| {
-        let lane = Some(lane(r)?);
+        let ordinal = Some(ordinal(r)?);
         let mut partitions = write.ranges.iter().map(|range| &range.partition);
-        partitions.find(|partition| write.topics.lane(partition) == lane).map(|found| found.topic.to_string())
+        partitions.find(|partition| write.topics.ordinal(partition) == ordinal).map(|found| found.topic.to_string())
     };
     let same = |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![text; refused.len()])) };
     let times = TimestampMicrosecondArray::from(vec![write.plan.time; refused.len()]).with_timezone("UTC");

@@ -5,7 +5,7 @@
 //! Whatever goes wrong, the connection is dropped; the next claim makes a new one and reads the positions with a lock,
 //! which waits until a commit in flight has landed or is gone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::RecordBatch;
@@ -17,6 +17,7 @@ use foretell_suggest::nearest;
 
 use super::address::Address;
 use super::database::{Cause, Database, Failure, begin};
+use super::deletion;
 use super::dialect::Dialect;
 use super::insert::Insert;
 use super::progress::{Owner, PROGRESS, Statements, rejects, rejects_schema};
@@ -36,6 +37,8 @@ pub(super) struct Plan {
     pub(super) exactly_once: bool,
     pub(super) create: bool,
     pub(super) schema: SchemaRef,
+    /// Where in the result the column stands that says what is deleted; `schema` is without it.
+    pub(super) delete: Option<usize>,
     pub(super) zone: Tz,
 }
 
@@ -49,7 +52,7 @@ pub(super) struct SqlSink {
     /// Rows in one statement at most: fewer after one took too long.
     most: AtomicUsize,
     /// The ends of the plans' parts that are stored here, by partition: nothing is trimmed where there are none.
-    kept: HashMap<Partition, Vec<i64>>,
+    kept: HashMap<Partition, VecDeque<i64>>,
 }
 
 #[derive(Clone)]
@@ -150,7 +153,7 @@ impl SqlSink {
             })?;
             key.push(index);
         }
-        let insert = Insert { table: table.name.clone(), columns, key: upsert.then_some(key) };
+        let insert = Insert { table: table.name.clone(), columns, key: upsert.then_some(key), deletes: false };
         if let Some(key) = &insert.key {
             check_key(&table, &insert, key, dialect)?;
         }
@@ -220,7 +223,7 @@ impl SqlSink {
         let rejects = match db.describe(&self.plan.rejects).await.map_err(|f| self.failed(f))? {
             Some(table) => {
                 let columns = fit(&table, &rejects_schema(), db.dialect())?;
-                Some(Insert { table: table.name, columns, key: None })
+                Some(Insert { table: table.name, columns, key: None, deletes: false })
             }
             None => None,
         };
@@ -273,7 +276,8 @@ impl SqlSink {
             )));
         }
         let most = self.most.load(Ordering::Relaxed);
-        let refused = insert_batch(db, &ready.insert, &write.rows, self.plan.zone, most).await;
+        let (rows, deleted) = deletion::cut(&write.rows, self.plan.delete);
+        let refused = insert_batch(db, &ready.insert, &rows, deleted.as_ref(), self.plan.zone, most).await;
         self.pace(most, db.chunk(ready.insert.columns.len()).0.min(write.rows.num_rows()), &refused);
         let refused = refused.map_err(failed)?;
         if !refused.is_empty() {
@@ -281,8 +285,8 @@ impl SqlSink {
         }
         if let Some(keep) = write.retention.as_ref().filter(|_| self.plan.exactly_once) {
             for part in &keep.parts {
-                let stored = self.kept.get(&part.range.partition).into_iter().flatten();
-                if stored.into_iter().any(|end| *end > part.range.from) {
+                let last = self.kept.get(&part.range.partition).and_then(VecDeque::back);
+                if last.is_some_and(|end| *end > part.range.from) {
                     self.statements.above(db, owner, part).await.map_err(failed)?;
                 }
             }
@@ -315,9 +319,9 @@ impl SqlSink {
     }
 
     fn trims(&self, floor: i64, partition: &Partition, keep: &PlanRetention) -> bool {
-        let stored = self.kept.get(partition).into_iter().flatten().copied();
+        let first = self.kept.get(partition).and_then(VecDeque::front).copied();
         let new = keep.parts.iter().map(|p| &p.range).filter(|r| r.partition == *partition).map(|r| r.to);
-        stored.chain(new).any(|end| end <= floor)
+        first.into_iter().chain(new).any(|end| end <= floor)
     }
 
     /// Keeps what the database refused beside the table.
@@ -349,7 +353,7 @@ impl SqlSink {
             into.table
         );
         let batch = rejects(&self.plan.owner, write, refused, self.plan.zone)?;
-        let lost = insert_batch(db, into, &batch, self.plan.zone, usize::MAX).await?;
+        let lost = insert_batch(db, into, &batch, None, self.plan.zone, usize::MAX).await?;
         match lost.first() {
             None => Ok(()),
             Some(row) => {
@@ -462,12 +466,16 @@ impl Sink for SqlSink {
         if let Some(keep) = &write.retention {
             for part in &keep.parts {
                 let ends = self.kept.entry(part.range.partition.clone()).or_default();
-                ends.retain(|end| *end <= part.range.from);
-                ends.push(part.range.to);
+                while ends.back().is_some_and(|end| *end > part.range.from) {
+                    ends.pop_back();
+                }
+                ends.push_back(part.range.to);
             }
             for floor in &keep.floor {
                 if let Some(ends) = self.kept.get_mut(&floor.partition) {
-                    ends.retain(|end| *end > floor.next);
+                    while ends.front().is_some_and(|end| *end <= floor.next) {
+                        ends.pop_front();
+                    }
                 }
             }
         }

@@ -260,7 +260,7 @@ impl Database for Sqlite {
         }
         let keep = rows.len().is_power_of_two() || rows.len() < 16 || rows.len() == self.chunk(columns.len()).0;
         let done = self.run(Sql.insert_rows(insert, rows.len()), arguments, keep).await?;
-        if done == rows.len() as u64 || self.is_view(&insert.table).await? {
+        if insert.deletes || done == rows.len() as u64 || self.is_view(&insert.table).await? {
             return Ok(());
         }
         Err(Failure::unsure("skipped by a trigger of the table"))

@@ -1,8 +1,9 @@
 //! How the rows of a batch go in, and which the database refuses.
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::{Array, BooleanArray, RecordBatch};
 
 use super::database::{Cause, Database, Failure};
+use super::deletion;
 use super::insert::Insert;
 use super::values::{Data, convert};
 
@@ -27,19 +28,29 @@ pub(super) async fn insert_batch(
     db: &mut dyn Database,
     insert: &Insert,
     batch: &RecordBatch,
+    deleted: Option<&BooleanArray>,
     zone: chrono_tz::Tz,
     most: usize,
 ) -> Result<Vec<RefusedRow>, Failure> {
     let mut refused: Vec<RefusedRow> = Vec::new();
     let mut columns: Vec<Data> = Vec::with_capacity(insert.columns.len());
     let schema = batch.schema();
-    for ((column, array), field) in insert.columns.iter().zip(batch.columns()).zip(schema.fields()) {
+    let is_deleted = |row: usize| deleted.is_some_and(|deleted| deleted.value(row));
+    for (index, ((column, array), field)) in insert.columns.iter().zip(batch.columns()).zip(schema.fields()).enumerate()
+    {
+        let is_key = insert.key.as_ref().is_some_and(|key| key.contains(&index));
         let (data, mut unfit) =
             convert(field, array, column, &db.dialect().rules(), zone).map_err(Failure::settings)?;
         let name = &column.name;
         if column.fills_null {
             let null = (0..batch.num_rows()).filter(|row| array.is_null(*row));
             unfit.extend(null.map(|row| (row, "NULL, for which the database would put a value of its own")));
+        }
+        // Of a row that is deleted only the key is of interest, and that must be there.
+        unfit.retain(|(row, _)| is_key || !is_deleted(*row));
+        if is_key && deleted.is_some() {
+            let null = (0..batch.num_rows()).filter(|row| array.is_null(*row) && is_deleted(*row));
+            unfit.extend(null.map(|row| (row, "NULL in the key of a row that is to be deleted")));
         }
         refused
             .extend(unfit.into_iter().map(|(row, why)| RefusedRow { row, reason: format!("column `{name}`: {why}") }));
@@ -53,12 +64,20 @@ pub(super) async fn insert_batch(
     let (rows, too_long) = sendable(insert, &columns, batch.num_rows(), &refused, chunk_bytes);
     refused.extend(too_long);
 
-    let mut todo = chunks(&rows, &columns, chunk_rows, chunk_bytes);
+    let (dels, puts): (Vec<u32>, Vec<u32>) = rows.iter().partition(|row| is_deleted(**row as usize));
+    let deletion = insert.deletion();
+    let keys: Vec<Data> = insert.key.iter().flatten().filter_map(|index| columns.get(*index).cloned()).collect();
+    let part = |part| (false, part);
+    let mut todo: Vec<(bool, &[u32])> =
+        chunks(&puts, &columns, chunk_rows, chunk_bytes).into_iter().map(part).collect();
+    let part = |part| (true, part);
+    todo.extend(chunks(&dels, &keys, chunk_rows.min(deletion::ROWS), chunk_bytes).into_iter().map(part));
     todo.reverse();
     let mut failed: Vec<(usize, Failure)> = Vec::new();
     let (mut stored, mut asked) = (false, false);
-    while let Some(part) = todo.pop() {
-        let Err(failure) = attempt(db, insert, &columns, part).await else {
+    while let Some((delete, part)) = todo.pop() {
+        let (statement, columns) = if delete { (&deletion, &keys) } else { (insert, &columns) };
+        let Err(failure) = attempt(db, statement, columns, part).await else {
             stored = true;
             continue;
         };
@@ -73,8 +92,8 @@ pub(super) async fn insert_batch(
             [row] => failed.push((*row as usize, failure)),
             _ => {
                 let (head, tail) = part.split_at(part.len() / 2);
-                todo.push(tail);
-                todo.push(head);
+                todo.push((delete, tail));
+                todo.push((delete, head));
             }
         }
     }

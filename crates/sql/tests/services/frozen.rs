@@ -45,6 +45,7 @@ pub async fn what_an_earlier_version_stored_is_taken_up(target: &mut Target) {
             recipe: Recipe { query, ..Recipe::default() },
             range: Range { partition: partition(index), from: ENTRY, to: 2 * ENTRY },
             kept: 0,
+            of: 0,
         };
         assert_eq!(held.plans, [plan]);
     }

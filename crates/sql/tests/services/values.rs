@@ -239,6 +239,58 @@ pub async fn upsert_replaces_and_the_last_row_wins(target: &mut Target) {
     assert_eq!(target.rows(&["pno", "n"], "result ORDER BY 1").await, ["a|5", "b|20", "c|40", "d|50", "e|1"]);
 }
 
+pub async fn rows_are_deleted_by_their_key(target: &mut Target) {
+    target
+        .run(by(
+            target,
+            "CREATE TABLE result (a VARCHAR(20), b INT, n INT NOT NULL, PRIMARY KEY (a, b)) ENGINE=InnoDB",
+            "CREATE TABLE result (a VARCHAR(20), b INT, n INT NOT NULL, PRIMARY KEY (a, b))",
+            "CREATE TABLE result (a VARCHAR(20), b INT, n INT NOT NULL, PRIMARY KEY (a, b))",
+        ))
+        .await;
+    let rows = |rows: &[(Option<&str>, i64, Option<i64>, Option<bool>)]| {
+        batch(vec![
+            ("a", Arc::new(rows.iter().map(|row| row.0).collect::<StringArray>())),
+            ("b", Arc::new(rows.iter().map(|row| Some(row.1)).collect::<Int64Array>())),
+            ("_deleted", Arc::new(rows.iter().map(|row| row.3).collect::<BooleanArray>())),
+            ("n", Arc::new(rows.iter().map(|row| row.2).collect::<Int64Array>())),
+        ])
+    };
+    let settings = json!({ "mode": "upsert", "key": ["b", "a"], "delete": "_deleted" });
+    let (put_it, delete) = (Some(false), Some(true));
+    let first = rows(&[
+        (Some("x"), 1, Some(1), put_it),
+        (Some("y"), 1, Some(2), None),
+        (Some("z"), 1, Some(3), put_it),
+        (Some("z"), 1, None, delete),
+    ]);
+    assert_eq!(put(target, &first, settings.clone()).await, 0);
+    assert_eq!(target.rows(&["a", "b", "n"], "result ORDER BY 1").await, ["x|1|1", "y|1|2"]);
+    // What was deleted may come again, one that is not there is no matter, and a key of NULL finds nothing.
+    let second = rows(&[
+        (Some("x"), 1, None, delete),
+        (Some("none"), 1, None, delete),
+        (Some("y"), 1, None, delete),
+        (Some("y"), 1, Some(20), put_it),
+        (None, 1, None, delete),
+    ]);
+    assert_eq!(put(target, &second, settings.clone()).await, 1);
+    assert_eq!(target.rows(&["a", "b", "n"], "result ORDER BY 1").await, ["y|1|20"]);
+    let many: Vec<_> = (0..1000).map(|b| (Some("m"), b, Some(b), put_it)).collect();
+    assert_eq!(put(target, &rows(&many), settings.clone()).await, 0);
+    let many: Vec<_> = (0..1000).map(|b| (Some("m"), b, None, delete)).collect();
+    assert_eq!(put(target, &rows(&many), settings.clone()).await, 0);
+    assert_eq!(target.rows(&["a", "b", "n"], "result ORDER BY 1").await, ["y|1|20"]);
+    for (wrong, says) in [
+        (json!({ "delete": "_deleted" }), "`delete` means nothing without `mode: upsert`"),
+        (json!({ "mode": "upsert", "key": ["a", "b"], "delete": "gone" }), "has no column `gone`"),
+        (json!({ "mode": "upsert", "key": ["a", "b"], "delete": "n" }), "is Int64, not a bool"),
+    ] {
+        let error = target.open(&second.schema(), wrong).await.err().unwrap();
+        assert!(error.message.contains(says), "{error}");
+    }
+}
+
 pub async fn a_table_is_created(target: &mut Target) {
     let rows = batch(vec![
         ("PNO", Arc::new(StringArray::from(vec!["a", "b"]))),

@@ -126,7 +126,10 @@ pub(crate) fn layout(signature: &Signature, input: &Input, request: &Request<'_>
     for (feature, name) in names.iter().enumerate() {
         let index = match in_order.get(feature) {
             Some(at) if columns.is_none() && signature.names().is_none() => *at,
-            _ => find(input, name)?,
+            _ => match signature.column(name, input.columns.iter().map(String::as_str)) {
+                Some(at) if columns.is_none() && input.columns[at] != *name => at,
+                _ => find(input, name)?,
+            },
         };
         if let Some(field) = input.fields.get(index) {
             refuse(input, signature.accepts(feature, field.data_type()))?;

@@ -9,6 +9,7 @@ pub(crate) mod layout;
 pub(crate) mod parse;
 pub(crate) mod work;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -37,6 +38,9 @@ pub(crate) struct DataArgs {
     /// Where the model is in a file that holds several things: `model`, `models[2].best`; a chain is `scaler+model`
     #[arg(long, value_name = "PATH")]
     pub(crate) at: Option<String>,
+    /// The levels of a text column that the file does not name, in the order of their codes: `DEPT=a,b,c`
+    #[arg(long, value_name = "COLUMN=LEVELS")]
+    pub(crate) categories: Vec<String>,
 }
 
 /// Reads the model file.
@@ -52,24 +56,38 @@ pub(crate) fn load_to(args: &DataArgs, explain: bool) -> Result<Model> {
     if is_data(path) && !is_data(data) && data.extension().is_some() {
         bail!("`{}` is data by its name, and `{}` is not: the model comes first", path.display(), data.display());
     }
-    read_model(path, args.at.as_deref(), args.columns.clone(), explain)
+    let options = LoadOptions {
+        explain,
+        at: args.at.as_deref().map(paths).unwrap_or_default(),
+        columns: args.columns.clone().unwrap_or_default(),
+        categories: categories(&args.categories)?,
+        ..LoadOptions::default()
+    };
+    read_model(path, options)
 }
 
 /// Reads a model from a file, a folder or several files, and says what is to be known of it.
-pub(crate) fn read_model(path: &Path, at: Option<&str>, columns: Option<Vec<String>>, explain: bool) -> Result<Model> {
+pub(crate) fn read_model(path: &Path, mut options: LoadOptions) -> Result<Model> {
     let read = model_file::read(&model_file::paths(path))?;
-    let options = LoadOptions {
-        explain,
-        at: at.map(paths).unwrap_or_default(),
-        columns: columns.unwrap_or(read.columns),
-        ..LoadOptions::default()
-    };
+    if options.columns.is_empty() {
+        options.columns = read.columns;
+    }
     let loaded = foretell_package::load(&read.bytes, &options);
     let model = loaded.map_err(unnamed).with_context(|| path.display().to_string())?;
     for note in &model.describe().notes {
         eprintln!("note: {}: {}", terminal::lines(&path.display().to_string()), terminal::lines(note));
     }
     Ok(model)
+}
+
+/// Columns with their levels.
+fn categories(all: &[String]) -> Result<BTreeMap<String, Vec<String>>> {
+    let one = |text: &String| {
+        let (column, levels) =
+            text.split_once('=').context("`--categories` needs a column and its levels: `DEPT=a,b,c`")?;
+        Ok((column.to_string(), levels.split(',').map(str::to_string).collect()))
+    };
+    all.iter().map(one).collect()
 }
 
 /// The error of a model file, and what a command can do about it.

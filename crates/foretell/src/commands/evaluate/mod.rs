@@ -20,7 +20,7 @@ use super::data::input::Input;
 use super::data::layout::{ColumnKind, Request};
 use super::data::{DataArgs, Opened, load, open, tell, work};
 use crate::levels::Unseen;
-use crate::terminal;
+use crate::{model_file, terminal};
 use rows::{Job, Scored, predictions};
 
 /// Compare a model's predictions with what happened
@@ -172,7 +172,7 @@ fn subject(args: &EvaluateArgs, model: &Model) -> Subject {
     let class = description.root.class.rsplit('.').next().unwrap_or_default();
     let version = description.version.as_deref().map(|version| format!(" {version}")).unwrap_or_default();
     Subject {
-        model: file(&args.data.model),
+        model: model_file::paths(&args.data.model).iter().map(file).collect::<Vec<_>>().join("+"),
         class: format!("{class} ({}{version})", description.library),
         sha256: description.sha256.clone(),
         data: if args.data.data.as_os_str() == "-" { "standard input".to_string() } else { file(&args.data.data) },

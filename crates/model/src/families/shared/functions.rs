@@ -2,7 +2,7 @@
 //! take arguments beside it.
 
 use arrow_schema::DataType;
-use foretell_pickle::{Entry, View};
+use foretell_pickle::{Entry, Value, View};
 
 use crate::Error;
 use crate::math::float32;
@@ -24,14 +24,16 @@ enum Of {
     Clip(Option<f64>, Option<f64>),
     /// How many decimals are left: fewer than none for tens, hundreds and so on.
     Round(i32),
+    /// Of a number that stands first and the one of the column: `functools.partial(numpy.power, 2)`.
+    Second(f64, fn(f64, f64) -> f64, fn(f32, f32) -> f32),
     /// What stands for NaN, and for both infinities where it is not the largest number.
     Finite(f64, Option<f64>, Option<f64>),
 }
 
 /// Functions that numpy makes floats with, of whole numbers as narrow as they are.
 const FLOATING: &[&str] = &[
-    "arctan", "cbrt", "cos", "deg2rad", "exp", "exp2", "expm1", "log", "log10", "log1p", "log2", "rad2deg", "sin",
-    "sinh", "sqrt", "tan", "tanh",
+    "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh", "cbrt", "cos", "cosh", "deg2rad", "degrees", "exp",
+    "exp2", "expm1", "log", "log10", "log1p", "log2", "rad2deg", "radians", "sin", "sinh", "sqrt", "tan", "tanh",
 ];
 
 /// What numpy's result is, in a table's column of this type.
@@ -82,6 +84,8 @@ impl Function {
         match self.of {
             Of::Number(_, of) if narrow => of(x as f32).into(),
             Of::Number(of, _) => of(x),
+            Of::Second(first, _, of) if narrow => of(first as f32, x as f32).into(),
+            Of::Second(first, of, _) => of(first, x),
             Of::Clip(..) if x.is_nan() => x,
             Of::Clip(low, high) => {
                 let x = low.map_or(x, |low| if x > low { x } else { low });
@@ -130,11 +134,18 @@ macro_rules! functions {
 
 functions! {
     "absolute" f64::abs, f32::abs, true;
+    "arccos" f64::acos, f32::acos, false;
+    "arccosh" f64::acosh, f32::acosh, false;
+    "arcsin" f64::asin, f32::asin, true;
+    "arcsinh" f64::asinh, f32::asinh, true;
     "arctan" f64::atan, f32::atan, true;
+    "arctanh" f64::atanh, f32::atanh, true;
     "cbrt" f64::cbrt, f32::cbrt, false;
     "ceil" f64::ceil, f32::ceil, true;
     "cos" f64::cos, float32::cos, false;
+    "cosh" f64::cosh, f32::cosh, false;
     "deg2rad" |x| x * (std::f64::consts::PI / 180.0), |x| x * (std::f32::consts::PI / 180.0), true;
+    "degrees" |x| x * (180.0 / std::f64::consts::PI), |x| x * (180.0 / std::f32::consts::PI), false;
     "exp" f64::exp, float32::exp, false;
     "exp2" f64::exp2, f32::exp2, false;
     "expm1" f64::exp_m1, f32::exp_m1, true;
@@ -147,6 +158,7 @@ functions! {
     "negative" |x| -x, |x| -x, true;
     "positive" |x| x, |x| x, false;
     "rad2deg" |x| x * (180.0 / std::f64::consts::PI), |x| x * (180.0 / std::f32::consts::PI), true;
+    "radians" |x| x * (std::f64::consts::PI / 180.0), |x| x * (std::f32::consts::PI / 180.0), false;
     "reciprocal" f64::recip, f32::recip, false;
     "rint" f64::round_ties_even, f32::round_ties_even, true;
     "sign" sign, |x| sign(x.into()) as f32, true;
@@ -163,6 +175,87 @@ const SCIPY: &[Function] = &[
     Function { name: "expit", of: Of::Number(crate::math::scores::expit, expit32), sparse: false },
     Function { name: "logit", of: Of::Number(|x| (x / (1.0 - x)).ln(), logit32), sparse: false },
 ];
+
+/// numpy's functions of two numbers, as `functools.partial` fixes the first of them.
+const OF_TWO: &[(&str, fn(f64, f64) -> f64, fn(f32, f32) -> f32)] = &[
+    ("add", |a, b| a + b, |a, b| a + b),
+    ("arctan2", f64::atan2, f32::atan2),
+    ("divide", |a, b| a / b, |a, b| a / b),
+    ("float_power", f64::powf, f32::powf),
+    ("fmax", f64::max, f32::max),
+    ("fmin", f64::min, f32::min),
+    ("hypot", f64::hypot, f32::hypot),
+    ("maximum", largest, |a, b| largest(a.into(), b.into()) as f32),
+    ("minimum", smallest, |a, b| smallest(a.into(), b.into()) as f32),
+    ("multiply", |a, b| a * b, |a, b| a * b),
+    ("power", f64::powf, f32::powf),
+    ("subtract", |a, b| a - b, |a, b| a - b),
+    ("true_divide", |a, b| a / b, |a, b| a / b),
+];
+
+/// NaN where either is.
+fn largest(a: f64, b: f64) -> f64 {
+    if a.is_nan() || a > b { a } else { b }
+}
+
+fn smallest(a: f64, b: f64) -> f64 {
+    if a.is_nan() || a < b { a } else { b }
+}
+
+/// Functions that give the table that they are given, as an array.
+const ARRAYS: &[(&str, &str)] = &[
+    ("numpy", "array"),
+    ("numpy", "asanyarray"),
+    ("numpy", "asarray"),
+    ("numpy", "ascontiguousarray"),
+    ("numpy", "asfortranarray"),
+    ("numpy", "copy"),
+    ("pandas", "DataFrame.to_numpy"),
+    ("pandas.core.frame", "DataFrame.copy"),
+    ("pandas.core.frame", "DataFrame.to_numpy"),
+    ("pandas.core.generic", "NDFrame.copy"),
+];
+
+/// A number as it is.
+pub(in crate::families) const SAME: Function = Function { name: "asarray", of: Of::Number(|x| x, |x| x), sparse: true };
+
+/// Whether a function gives what it is given.
+pub(in crate::families) fn is_array(view: &View<'_>) -> bool {
+    let of_array = [
+        "numpy",
+        "numpy.core.multiarray",
+        "numpy._core.multiarray",
+        "numpy.core.numeric",
+        "numpy.core._asarray",
+        "numpy.lib.function_base",
+    ];
+    matches!(view.value(), Value::Global(_))
+        && view.class().is_some_and(|class| {
+            let module = if of_array.contains(&class.module.as_str()) { "numpy" } else { class.module.as_str() };
+            ARRAYS.contains(&(module, class.name.as_str()))
+        })
+}
+
+/// A function of `functools.partial`: what it wraps, with the number that stands first or the arguments by name.
+fn partial(view: &View<'_>) -> Result<Function, Error> {
+    let state = view.state()?;
+    let (function, first, named) = (state.item(0)?, state.item(1)?, state.item(2)?);
+    let function_name = function.class().map(ToString::to_string).unwrap_or_default();
+    let two = function.class().filter(|class| class.module.starts_with("numpy"));
+    let two = two.and_then(|class| OF_TWO.iter().find(|(name, ..)| *name == class.name));
+    match (first.items()?.as_slice(), two, named.pairs()?.is_empty()) {
+        ([], _, _) => read(&function, Some(&named)),
+        ([number], Some((name, of, narrow)), true) => {
+            let of = Of::Second(number.as_f64()?, *of, *narrow);
+            Ok(Function { name, of, sparse: false })
+        }
+        _ => {
+            let names: Vec<&str> = OF_TWO.iter().map(|(name, ..)| *name).collect();
+            let what = format!("functools.partial of {function_name}");
+            Err(Error::unsupported(view.path(), what, format!("one number before the column, of {}", names.join(", "))))
+        }
+    }
+}
 
 /// What a float16 holds of a number.
 fn half(x: f64) -> f64 {
@@ -219,6 +312,19 @@ fn with_arguments(name: &str, arguments: Option<&View<'_>>) -> Result<Option<Fun
 /// The function that a parameter names, with the arguments that stand beside it.
 pub(in crate::families) fn read(view: &View<'_>, arguments: Option<&View<'_>>) -> Result<Function, Error> {
     let Some(class) = view.class() else { return Err(view.expected("a function").into()) };
+    if view.is("functools", "partial") && view.object().is_ok_and(|object| object.state.is_some()) {
+        if let Some(arguments) = arguments.filter(|arguments| arguments.pairs().is_ok_and(|pairs| !pairs.is_empty())) {
+            return Err(Error::unsupported(arguments.path(), "arguments of a functools.partial", "those in it"));
+        }
+        return partial(view);
+    }
+    if view.is("builtins", "abs") || view.is("__builtin__", "abs") {
+        return FUNCTIONS
+            .iter()
+            .find(|function| function.name == "absolute")
+            .copied()
+            .ok_or_else(|| view.expected("a function").into());
+    }
     let (module, name) = if view.is("numpy.core", "_ufunc_reconstruct") {
         (view.arg(0)?.as_str()?, view.arg(1)?.as_str()?)
     } else {
@@ -244,6 +350,11 @@ pub(in crate::families) fn read(view: &View<'_>, arguments: Option<&View<'_>>) -
     found.copied().ok_or_else(|| {
         let names = FUNCTIONS.iter().chain(SCIPY).map(|function| function.name);
         let names: Vec<&str> = names.chain(WITH_ARGUMENTS.iter().map(|(name, _)| *name)).collect();
-        Error::unsupported(view.path(), format!("{module}.{name}"), names.join(", "))
+        if module.starts_with("numpy") || module.starts_with("scipy") {
+            return Error::unsupported(view.path(), format!("{module}.{name}"), names.join(", "));
+        }
+        let instead = "functions of numpy such as log1p, sqrt, clip; functions of one's own are not run: SQL in the query can stand \
+                       for them";
+        Error::unsupported(view.path(), format!("{module}.{name}"), instead)
     })
 }

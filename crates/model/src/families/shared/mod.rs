@@ -2,11 +2,14 @@
 
 pub(crate) mod explained;
 pub(crate) mod functions;
+pub(crate) mod kernels;
 pub(crate) mod lists;
 pub(crate) mod lone_class;
 pub(crate) mod losses;
 pub(crate) mod members;
+pub(crate) mod near;
 pub(crate) mod norm;
 pub(crate) mod not_scored;
+pub(crate) mod rows;
 pub(crate) mod searches;
 pub(crate) mod side_by_side;

@@ -67,8 +67,18 @@ pub(super) trait Dialect: Send + Sync {
 
     /// An INSERT of rows; with a key, one that replaces rows of that key.
     fn insert_rows(&self, insert: &Insert, rows: usize) -> String {
+        if insert.deletes {
+            return self.delete_rows(insert, rows);
+        }
         let values = self.values(insert.columns.len(), rows);
         format!("{} {values}{}", self.insert_into(insert), self.on_conflict(insert))
+    }
+
+    /// A DELETE of rows by their keys.
+    fn delete_rows(&self, deletion: &Insert, rows: usize) -> String {
+        let equal: Vec<String> = deletion.columns.iter().map(|c| format!("{} = ?", self.quoted(&c.name))).collect();
+        let one = format!("({})", equal.join(" AND "));
+        format!("DELETE FROM {} WHERE {}", self.table(&deletion.table), vec![one; rows].join(" OR "))
     }
 
     /// What follows the rows of an INSERT with a key; empty without one.

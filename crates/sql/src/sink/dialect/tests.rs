@@ -193,14 +193,15 @@ fn batch() -> RecordBatch {
 #[tokio::test]
 async fn rows_go_in_one_by_one_and_by_merge() {
     let mut db = Recorder::default();
-    let mut insert = Insert { table: Name::read("s.t"), columns: vec![column("id"), column("n")], key: None };
+    let mut insert =
+        Insert { table: Name::read("s.t"), columns: vec![column("id"), column("n")], key: None, deletes: false };
     begin(&mut db).await.unwrap();
-    assert!(insert_batch(&mut db, &insert, &batch(), chrono_tz::Tz::UTC, usize::MAX).await.unwrap().is_empty());
+    assert!(insert_batch(&mut db, &insert, &batch(), None, chrono_tz::Tz::UTC, usize::MAX).await.unwrap().is_empty());
     let row = r#"INSERT INTO "s"."t" ("id", "n") VALUES (:1,:2)"#;
     assert_eq!(db.taken(), ["SAVEPOINT foretell", row, "SAVEPOINT foretell", row]);
 
     insert.key = Some(vec![0]);
-    insert_batch(&mut db, &insert, &batch(), chrono_tz::Tz::UTC, usize::MAX).await.unwrap();
+    insert_batch(&mut db, &insert, &batch(), None, chrono_tz::Tz::UTC, usize::MAX).await.unwrap();
     let merge = r#"MERGE INTO "s"."t" t USING (SELECT :1 AS "id", :2 AS "n" FROM dual) n ON (t."id" = n."id") WHEN MATCHED THEN UPDATE SET t."n" = n."n" WHEN NOT MATCHED THEN INSERT ("id", "n") VALUES (n."id", n."n")"#;
     assert_eq!(db.taken()[1], merge);
     assert_eq!(
@@ -228,6 +229,7 @@ async fn positions_and_plans_are_written_its_way() {
         recipe: Recipe::default(),
         range: Range { partition: partition.clone(), from, to: from + 1 },
         kept: 0,
+        of: 0,
     };
     statements.keep(&mut db, &owner, &[part(0), part(1)]).await.unwrap();
     let kept = db.taken();

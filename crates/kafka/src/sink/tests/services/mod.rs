@@ -577,6 +577,7 @@ async fn what_an_earlier_version_stored_is_taken_up() {
             recipe: Recipe { query, ..Recipe::default() },
             range: Range { partition: partition(index), from: ENTRY, to: 2 * ENTRY },
             kept: 0,
+            of: 0,
         };
         assert_eq!(held.plans, [plan]);
     }
@@ -619,4 +620,28 @@ async fn what_is_wrong_is_said_at_open() {
     create(&progress, 1, &[]).await;
     let error = refused(with(json!({ "progress_topic": progress })), &context).await;
     assert!(error.message.ends_with("its cleanup.policy is `delete`"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_is_a_deletion_is_a_key_without_a_value() {
+    let topic = topic("deleted", 1).await;
+    let ids: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 1]));
+    let deleted: ArrayRef = Arc::new(arrow::array::BooleanArray::from(vec![Some(false), None, Some(true)]));
+    let batch = RecordBatch::try_from_iter([("id", ids), ("_deleted", deleted)]).unwrap();
+    let context = context(batch.schema(), "deletions");
+    let settings = json!({
+        "brokers": brokers(), "topic": topic, "key": "id", "delete": "_deleted", "progress_topic": unique("progress")
+    });
+    let mut sink = try_open(settings, &context).await.unwrap();
+    sink.claim(&claims(0..1)).await.unwrap();
+    let places = [(0, 100), (0, 101), (0, 102)];
+    sink.write(&Write { rows: batch, ..write(&[range(0, 100, 103)], &places) }).await.unwrap();
+    let seen: Vec<_> = consume(&brokers(), &topic, "read_committed").into_iter().map(|seen| (seen.1, seen.2)).collect();
+    let record = |key: &str, value: Option<&str>| (Some(key.to_string()), value.map(str::to_string));
+    assert_eq!(seen, [record("1", Some("{\"id\":1}")), record("2", Some("{\"id\":2}")), record("1", None)]);
+
+    let wrong = json!({ "brokers": brokers(), "topic": topic, "delete": "_deleted" });
+    assert!(refused(wrong, &context).await.message.contains("without a `key`"));
+    let wrong = json!({ "brokers": brokers(), "topic": topic, "key": "id", "delete": "id" });
+    assert!(refused(wrong, &context).await.message.contains("is Int64, not a bool"));
 }

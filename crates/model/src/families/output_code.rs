@@ -1,0 +1,75 @@
+//! `OutputCodeClassifier`: an estimator for each bit of a code, and the class whose code is nearest to their answers.
+
+use arrow_schema::DataType;
+use foretell_pickle::View;
+
+use super::one_vs_rest::Rest;
+use crate::attributes;
+use crate::families::shared::members::{array, predictor};
+use crate::family::Family;
+use crate::loaded::{Loaded, Out, Source, Targets};
+use crate::loader::Loader;
+use crate::step::Step;
+use crate::{Error, StepReport};
+
+pub(crate) const FAMILY: Family =
+    Family { name: "codes of classes", classes: &[("sklearn.multiclass", "OutputCodeClassifier")], globals: &[], load };
+
+fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let labels = attributes::labels(&view.attr("classes_")?)?;
+    let book = view.attr("code_book_")?.array()?;
+    let [classes, bits] = book.dims()?;
+    let estimators = view.attr("estimators_")?.items()?;
+    if classes != labels.len() || classes == 0 || estimators.len() != bits || bits == 0 {
+        return Err(Error::counts(view.path(), (estimators.len(), "estimators"), (bits, "bits of a code")));
+    }
+    let book = book.f64s()?;
+    let mut sources = array(loader, view, given)?;
+    let (mut members, mut children) = (Vec::new(), Vec::new());
+    for estimator in &estimators {
+        // A bit that is the same for all classes of training.
+        let constant = estimator.is("sklearn.multiclass", "_ConstantPredictor");
+        let mut member = None;
+        if !constant {
+            let (loaded, report) = predictor(loader.load(estimator, sources.as_deref())?, estimator)?;
+            sources = sources.or_else(|| loader.own());
+            children.push(report);
+            member = Some(loaded);
+        }
+        members.push(Rest::read(estimator, constant, member)?);
+    }
+    let mut targets = Targets::classes(vec![labels], DataType::Float64);
+    targets.proba.clear();
+    let report = StepReport { children, ..StepReport::default() };
+    let step = run::Codes { members, book };
+    Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report })
+}
+
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "sizes are checked while loading")]
+mod run {
+    use super::Rest;
+    use crate::Method;
+    use crate::families::shared::rows::largest;
+    use crate::matrix::Matrix;
+    use crate::step::{Answer, Predict, Run};
+
+    #[derive(Debug)]
+    pub(super) struct Codes {
+        pub(super) members: Vec<Rest>,
+        /// The codes of the classes, one after the other.
+        pub(super) book: Vec<f64>,
+    }
+
+    impl Predict for Codes {
+        fn answer(&self, x: Matrix, _: Method, run: &mut Run) -> Answer {
+            let scores: Vec<Vec<f64>> = self.members.iter().map(|member| member.score(&x, run)).collect();
+            let class = |row: usize| {
+                let near =
+                    |code: &[f64]| -scores.iter().zip(code).map(|(score, bit)| (score[row] - bit).powi(2)).sum::<f64>();
+                let near: Vec<f64> = self.book.chunks_exact(self.members.len()).map(near).collect();
+                largest(&near) as u32
+            };
+            Answer::Class(vec![(0..x.rows()).map(class).collect()])
+        }
+    }
+}
