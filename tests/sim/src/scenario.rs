@@ -161,13 +161,7 @@ impl Driver {
             expected: Vec::new(),
             backups: VecDeque::new(),
             names: 0,
-            workers: if exhaustive {
-                2
-            } else if churn {
-                1
-            } else {
-                random.usize(1..4)
-            },
+            workers: if exhaustive { 2 } else { random.usize(1..4) },
             sliced: !exhaustive && random.u8(..5) == 0,
             limits,
             happened: BTreeMap::new(),
@@ -511,8 +505,7 @@ impl Driver {
 
     /// What happens to workers and services while they run.
     fn trouble(&mut self, running: &mut [Option<Running>]) {
-        // Sinks that come and go matter where others lag meanwhile.
-        let what = if self.churn && self.random.u8(..6) == 0 { 8 } else { self.random.u8(..40) };
+        let what = self.random.u8(..40);
         let slot = self.random.usize(..running.len());
         let seconds = self.random.u64(1..20);
         let long = self.random.u64(5..70);
@@ -540,7 +533,6 @@ impl Driver {
             8..10 => {
                 let service = self.random.usize(..self.edition.sinks.len() + 1);
                 let service = self.edition.sinks.get(service).map(|sink| sink.target);
-                let seconds = if self.churn { long } else { seconds };
                 self.sim.with(|world| {
                     world.away.insert(service, Instant::now() + Duration::from_secs(seconds));
                     world.note(format!("{service:?} is away for {seconds} s"));
