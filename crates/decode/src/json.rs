@@ -929,7 +929,7 @@ mod tests {
         ];
         let settings = json!({ "columns": columns, "unwrap": "debezium" });
         let decoded = decode(&KIND, settings.clone(), &values);
-        let reasons: Vec<_> = refusals(&decoded).into_iter().map(|(row, reason)| (row, reason)).collect();
+        let reasons: Vec<_> = refusals(&decoded).into_iter().collect();
         assert_eq!(reasons[0], (3, "field price: missing (`decimal(10,2)?` would take it as NULL)".to_string()));
         assert_eq!(reasons[1], (4, "field at: not a timestamp".to_string()));
         assert!(reasons[2].1.contains("truncated") && reasons[3].1.contains("not JSON"), "{reasons:?}");

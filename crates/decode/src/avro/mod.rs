@@ -191,7 +191,9 @@ impl Decode for Decoder {
         let mut bad: Vec<Refused> = Vec::new();
         let mut refuse =
             |row: usize, reason: String| bad.push(Refused { row, stage: "decode avro".to_string(), reason });
-        let mut groups: Vec<(u32, Vec<usize>, Vec<&[u8]>)> = Vec::new();
+        // By schema, its rows and their bodies.
+        type Group<'a> = (u32, Vec<usize>, Vec<&'a [u8]>);
+        let mut groups: Vec<Group<'_>> = Vec::new();
         for row in 0..records.len() {
             let null = records.values.is_null(row);
             match self.framed(records.values.value(row), null) {

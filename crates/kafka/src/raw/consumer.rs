@@ -185,7 +185,9 @@ impl Consumer {
     /// Joins the group for these topics.
     pub(crate) fn subscribe(&self, topics: &Topics) -> KafkaResult<()> {
         let mut list = TopicPartitionList::with_capacity(topics.names().len());
-        topics.names().iter().for_each(|topic| drop(list.add_topic_unassigned(topic)));
+        for topic in topics.names() {
+            list.add_topic_unassigned(topic);
+        }
         // SAFETY: client and list are alive; the list is copied.
         let code = unsafe { sys::rd_kafka_subscribe(self.handle.client.as_ptr(), list.ptr()) };
         outcome(code, |code| KafkaError::Subscription(code.to_string()))

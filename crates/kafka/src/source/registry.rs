@@ -5,7 +5,7 @@ use foretell_connect::schemas::Language;
 use foretell_decode::{avro_text, json_columns, protobuf_columns};
 use foretell_flow::StageError;
 use foretell_registry::Registry;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// The decoder with what it lacks: the schema that values are read as.
 pub(super) async fn decode(
@@ -31,7 +31,7 @@ pub(super) async fn decode(
             StageError::settings(format!("the schema of subject `{subject}` is {language}, not `{}`", given.kind));
         return Err(error.remedy(format!("write `decode: {{ {kind}: {{}} }}`, or the `columns` of `{}`", given.kind)));
     }
-    let mut settings = given.and_then(|given| given.settings.as_object().cloned()).unwrap_or_else(Map::new);
+    let mut settings = given.and_then(|given| given.settings.as_object().cloned()).unwrap_or_default();
     let unread = |why: String| {
         StageError::settings(format!("subject `{subject}`: schema {}: {why}", schema.id))
             .remedy("write `decode` with its `columns`")

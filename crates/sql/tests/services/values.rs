@@ -248,7 +248,8 @@ pub async fn rows_are_deleted_by_their_key(target: &mut Target) {
             "CREATE TABLE result (a VARCHAR(20), b INT, n INT NOT NULL, PRIMARY KEY (a, b))",
         ))
         .await;
-    let rows = |rows: &[(Option<&str>, i64, Option<i64>, Option<bool>)]| {
+    type Row<'a> = (Option<&'a str>, i64, Option<i64>, Option<bool>);
+    let rows = |rows: &[Row<'_>]| {
         batch(vec![
             ("a", Arc::new(rows.iter().map(|row| row.0).collect::<StringArray>())),
             ("b", Arc::new(rows.iter().map(|row| Some(row.1)).collect::<Int64Array>())),
