@@ -24,6 +24,10 @@ macro_rules! environments {
 }
 
 environments! {
+    catboost_0_22: "catboost-0.22",
+    catboost_0_26: "catboost-0.26",
+    catboost_1_0: "catboost-1.0",
+    catboost_1_2: "catboost-1.2",
     category_encoders_2_1: "category-encoders-2.1",
     category_encoders_2_11: "category-encoders-2.11",
     category_encoders_2_3: "category-encoders-2.3",

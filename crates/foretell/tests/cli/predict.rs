@@ -255,6 +255,7 @@ fn a_model_without_names_takes_all_columns_in_order() {
     // The booster of a matrix without names calls its features `f0`, `f1`, …: it knows none.
     let case = Case::all()
         .into_iter()
+        .filter(|case| case.name().starts_with("xgboost"))
         .find(|case| {
             let report = foretell(&["inspect", &path_of(case), "--json"]);
             let report: Value = serde_json::from_slice(&report.stdout).unwrap_or_default();

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use arrow_array::cast::AsArray;
+use arrow_array::types::{Float32Type, Float64Type};
 use arrow_array::{Array, ArrayRef, downcast_integer_array};
 use arrow_schema::DataType;
 
@@ -392,7 +393,12 @@ impl Scorer {
 const STEP: &str = "CatBoost";
 const FRACTION: &str = "a fraction or missing value where a category is: text or a whole number";
 
-/// The hash of each row's category. What the library raises on is refused.
+/// A float as the whole number that it is, where it is one and its neighbours are others.
+fn whole(number: f64) -> Option<i128> {
+    (number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0).then_some(number as i128)
+}
+
+/// The hash of each row's category. What the library raises on is refused, but for floats that are whole numbers.
 fn hashes(column: &ArrayRef, label: &str, run: &mut Run) -> Vec<i32> {
     let of_text = |text: &str| (city::hash(text.as_bytes()) as u32).cast_signed();
     let mut out = vec![0; column.len()];
@@ -406,16 +412,20 @@ fn hashes(column: &ArrayRef, label: &str, run: &mut Run) -> Vec<i32> {
     let numbers: Vec<Option<i128>> = downcast_integer_array!(
         column => column.iter().map(|number| number.map(i128::from)).collect(),
         DataType::Boolean => column.as_boolean().iter().map(|yes| yes.map(i128::from)).collect(),
+        // Texts of numbers (CSV) come as floats: a whole one is the number that was written.
+        DataType::Float32 => column.as_primitive::<Float32Type>().iter().map(|number| whole(number?.into())).collect(),
+        DataType::Float64 => column.as_primitive::<Float64Type>().iter().map(|number| whole(number?)).collect(),
         _ => {
             run.refuse_all(column.len(), STEP, Some(label), FRACTION);
             return out;
         }
     );
+    let why = if column.data_type().is_floating() { FRACTION } else { "missing value" };
     let mut known: HashMap<i128, i32> = HashMap::new();
     for (row, number) in numbers.into_iter().enumerate() {
         match number {
             Some(number) => out[row] = *known.entry(number).or_insert_with(|| of_text(&number.to_string())),
-            None => run.refuse(row, STEP, Some(label), "missing value"),
+            None => run.refuse(row, STEP, Some(label), why),
         }
     }
     out
