@@ -40,7 +40,7 @@ const WRONG: &[(&str, &str, &[&str])] = &[
         "session.timeout.m",
         &["pipeline.yaml:3: source.kafka", "`session.timeout.m`", "did you mean `session.timeout.ms`?"],
     ),
-    ("mri(*)", "mrj(*)", &["pipeline.yaml:6: query", "mrj"]),
+    ("mri(*)", "mrj(*)", &["pipeline.yaml:6:33: query", "mrj"]),
     (
         "{ env: MARIADB_URL }",
         "{ env: NO_SUCH_URL }",

@@ -101,8 +101,8 @@ mod services {
         for none in [i32::MAX as u32, u32::MAX] {
             assert!(registry.by_id(none).await.unwrap().is_none());
         }
-        let json =
-            registry.register(&format!("{subject}-json"), Language::Json, r#"{"type": "object"}"#).await.unwrap();
+        let json = r#"{"$schema": "http://json-schema.org/draft-07/schema#", "type": "object"}"#;
+        let json = registry.register(&format!("{subject}-json"), Language::Json, json).await.unwrap();
         assert_eq!(registry.by_id(json).await.unwrap().unwrap().language, Language::Json);
     }
 }
