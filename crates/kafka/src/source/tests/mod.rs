@@ -1,7 +1,6 @@
 //! The source with the in-process cluster, which every machine has; and, in `services`, with a real one.
 
 mod services;
-mod several;
 
 use std::sync::Arc;
 use std::time::Duration;

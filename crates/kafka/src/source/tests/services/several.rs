@@ -1,7 +1,7 @@
 //! Several topics, named or found by a pattern, against a real broker.
 
-use super::services::feed;
-use super::*;
+use super::super::*;
+use super::feed;
 use crate::testing::{brokers, create, topic, unique};
 
 /// Everything of the source's partitions from where it is said to begin: topic, partition, value.

@@ -14,6 +14,8 @@ use foretell_connect::kind::settings_of;
 use super::super::Settings;
 use super::*;
 
+mod several;
+
 async fn refused(settings: serde_json::Value) -> StageError {
     match open(settings, "p", "0").await {
         Ok(_) => panic!("it opened"),
