@@ -28,7 +28,7 @@ lint: ## format, lints, documentation, licences and advisories of dependencies
 bench: ## install what users of Python would run instead, measure both in turn, write docs/benchmarks.md (an hour)
 	@benches/run
 
-bench-quick: ## instructions of loading, scoring, decoding and encoding, compared with benches/instructions.txt (needs valgrind)
+bench-quick: ## instructions of loading and scoring, compared with benches/instructions.txt (needs valgrind)
 	@benches/quick
 
 build: ## target/debug/foretell
