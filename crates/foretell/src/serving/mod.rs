@@ -175,6 +175,8 @@ mod tests {
             let error = answer["error"].as_str().unwrap();
             assert!(found == status && error.contains(told) && !error.contains("secret"), "{body}: {found} {error}");
         }
+        let beyond = post("/predict", &ROW.replace("28", "1e999"));
+        assert_eq!(beyond.0, 400, "no number becomes a missing value: {}", beyond.1);
         assert_eq!(get("/elsewhere"), None);
     }
 

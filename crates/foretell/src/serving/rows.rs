@@ -114,7 +114,7 @@ fn column(name: &str, input: &Input, values: &[&Value]) -> Result<ArrayRef, Prob
     let numbers = || -> Result<ArrayRef, Problem> {
         let number = |(row, value): (usize, &&Value)| match value {
             Value::Null => Ok(None),
-            Value::Number(number) => Ok(number.as_f64()),
+            Value::Number(number) => number.as_f64().map(Some).ok_or_else(|| wrong(row, "a number that a float holds")),
             Value::Bool(value) => Ok(Some(f64::from(u8::from(*value)))),
             // As JSON writes what it has no numbers for.
             Value::String(text) => match text.as_str() {
