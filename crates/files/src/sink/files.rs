@@ -52,6 +52,8 @@ pub(super) struct Files {
     log: Log,
     /// Of the current claim; `None` before it and after an error.
     claimed: Option<Current>,
+    /// Whether the storage was seen to keep what a put promises.
+    proven: bool,
     /// What was written of the batch that is under way.
     staged: Option<StagedFile>,
     moving: JoinSet<(u64, Result<(), StageError>)>,
@@ -113,6 +115,7 @@ impl Files {
             success,
             log,
             claimed: None,
+            proven: false,
             staged: None,
             moving,
         }
@@ -374,6 +377,10 @@ impl Sink for Files {
         // Our own moves first: they are about to be finished for us otherwise.
         while self.moving.join_next().await.is_some() {}
         (self.claimed, self.staged) = (None, None);
+        if !self.proven {
+            self.storage.prove_puts(&format!("{}/log", self.hidden)).await?;
+            self.proven = true;
+        }
         self.log.refresh().await?;
         self.check_shape()?;
         let token = uuid::Uuid::new_v4().simple().to_string();
