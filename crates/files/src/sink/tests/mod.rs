@@ -101,7 +101,7 @@ pub(super) struct TestFolder {
 
 impl TestFolder {
     pub(super) fn local() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = crate::testing::folder();
         let (storage, root) = foretell_storage::open(folder.path().to_str().unwrap(), Path::new("/")).unwrap();
         TestFolder { storage, root, _temporary: Some(folder) }
     }
