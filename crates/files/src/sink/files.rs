@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
+use foretell_flow::testing::crash_point;
 use foretell_flow::{Checkpoint, Claim, Fault, PlanRetention, Reset, Sink, StageError, Trace, Write, Written};
 use tokio::task::JoinSet;
 
@@ -239,6 +240,7 @@ impl Files {
                 return Err(error);
             }
         };
+        crash_point("file-staged");
         let path = staged.as_ref().map(|staged| staged.path.clone());
         let written = self.commit_staged(write, &token, staged).await;
         if let (Err(error), Some(path)) = (&written, path)
@@ -323,6 +325,7 @@ impl Files {
                 cleared: claimed.map(|claimed| claimed.cleared.clone()).unwrap_or_default(),
             };
             if self.log.commit(act).await? == Outcome::Committed {
+                crash_point("file-recorded");
                 if let Some(claimed) = &mut self.claimed {
                     claimed.cleared.clear();
                 }
@@ -331,6 +334,7 @@ impl Files {
                 {
                     self.reveal(writer, path, &target).await?;
                 }
+                crash_point("file-in-view");
                 return Ok(Written::default());
             }
         }

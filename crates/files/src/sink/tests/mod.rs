@@ -106,7 +106,7 @@ pub(super) struct TestFolder {
 
 impl TestFolder {
     pub(super) fn local() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = crate::testing::folder();
         let (storage, root) = foretell_storage::open(
             folder.path().to_str().unwrap(),
             Path::new("/"),
