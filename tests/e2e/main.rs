@@ -16,6 +16,7 @@ mod groups;
 mod harness;
 mod http;
 mod outages;
+mod page;
 mod positions;
 mod privacy;
 mod registry;

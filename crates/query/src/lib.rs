@@ -46,7 +46,7 @@ pub fn functions() -> Vec<String> {
     plan::sql_functions().names.into_iter().collect()
 }
 
-pub use batch::{Answer, Context, Input, Provenance, Table};
+pub use batch::{Answer, Context, Input, Provenance, Scored, Table};
 pub use clock::instant_type;
 pub use error::Error;
 pub use failure::{Failure, Reason, RowFailure};
