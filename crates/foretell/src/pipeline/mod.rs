@@ -10,6 +10,7 @@ mod encoding;
 mod error;
 mod functions;
 mod golden;
+mod letters;
 mod load;
 mod observe;
 mod plan;
