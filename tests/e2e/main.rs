@@ -15,6 +15,7 @@ mod files;
 mod groups;
 mod harness;
 mod http;
+mod mlflow;
 mod outages;
 mod page;
 mod positions;

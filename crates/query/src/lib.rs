@@ -40,6 +40,7 @@ mod rows;
 mod scope;
 mod scorer;
 mod slot;
+mod star;
 
 /// The SQL functions that a query may call beside those of models, in alphabetical order.
 pub fn functions() -> Vec<String> {

@@ -24,6 +24,7 @@ use crate::parse::{Names, fill_versions, parse};
 use crate::rows::{Rows, with_row};
 use crate::scope::{QueryScope, analyse};
 use crate::slot::{RunState, TableSlot};
+use crate::star::without_metadata;
 use crate::{Error, Scorer, clock, mixed, plan};
 
 /// How many rows the engine handles at a time, after a filter or an aggregate.
@@ -121,6 +122,7 @@ impl Query {
         let decoded: BTreeSet<&str> = input.decoded.iter().map(String::as_str).collect();
         let columns = input.schema.fields().iter().map(|field| field.name());
         let metadata = columns.filter(|name| !decoded.contains(name.as_str())).cloned().collect();
+        without_metadata(&mut statement, &input.table, &metadata);
         Features { session: &session, models: &calls, metadata: &metadata }.expand(&mut statement)?;
 
         let logical = plan::logical_plan(&session, statement)?;

@@ -87,7 +87,14 @@ fn open(letters: &Records) -> Records {
         let time = text("timestamp").and_then(|time| chrono::DateTime::parse_from_rfc3339(time).ok());
         let time = time.map(|time| time.timestamp_millis());
         let key = text("key").map(str::as_bytes);
-        records.push(partition, offset, time, key, value.as_deref().ok().flatten(), headers(&letter));
+        records.push(
+            partition,
+            offset,
+            time,
+            key,
+            value.as_ref().ok().and_then(|value| value.as_deref()),
+            headers(&letter),
+        );
         if text("stage").is_some_and(|stage| stage == "decode key") {
             let reason = "its key was no text, and a file of JSON does not keep it as it was";
             records.cut_last(size.unwrap_or(0), STAGE, reason.to_string());
