@@ -236,7 +236,15 @@ impl SinkSettings for Settings {
     fn describe(&self) -> String {
         let format = self.resolve().map_or("unknown format", |resolved| resolved.format.name());
         match self.mode {
-            Mode::Files => format!("files in {} ({format})", self.path),
+            Mode::Files => {
+                let folder = self.path.trim_end_matches('/');
+                // A name that looks like one file's.
+                let hint = match Format::of_name(file_name(folder)) {
+                    Some(_) if format != "parquet" => "; `mode: append` writes one file",
+                    _ => "",
+                };
+                format!("files in the folder {folder}/ ({format}{hint})")
+            }
             Mode::Append => format!("file {} ({format}, appended)", self.path),
         }
     }

@@ -71,6 +71,30 @@ impl ArtifactStore {
         }
     }
 
+    /// Where the baseline of a model's first rows is kept.
+    pub(crate) fn baseline_path(&self, pipeline: &str, model: &str) -> String {
+        format!("{}/baselines/{}/{}", self.root, storage::escape(pipeline), storage::escape(model))
+    }
+
+    /// The baseline of a model's first rows, if one was made.
+    pub(crate) async fn baseline(&self, pipeline: &str, model: &str) -> Result<Option<Vec<u8>>> {
+        match self.storage.read(&self.baseline_path(pipeline, model)).await {
+            Ok(bytes) => Ok(Some(bytes.to_vec())),
+            Err(error) if error.kind == ErrorKind::Missing => Ok(None),
+            Err(error) => Err(error).context("`state`"),
+        }
+    }
+
+    /// Keeps the baseline of a model's first rows; one that is there already stays.
+    pub(crate) async fn keep_baseline(&self, pipeline: &str, model: &str, text: Vec<u8>) -> Result<()> {
+        let path = self.baseline_path(pipeline, model);
+        self.storage.mkdirs(storage::parent(&path)).await.context("`state`")?;
+        match self.storage.create_new(&path, text.into()).await {
+            Err(error) if error.kind != ErrorKind::Exists => Err(error).context("`state`"),
+            _ => Ok(()),
+        }
+    }
+
     fn forgotten(&self, pipeline: &str, sink: &str) -> String {
         format!("{}/forgotten/{}/{}", self.root, storage::escape(pipeline), storage::escape(sink))
     }
