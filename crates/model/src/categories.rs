@@ -91,6 +91,13 @@ impl Categories {
         out
     }
 
+    /// Numbers in the order of their codes.
+    pub(crate) fn floats(all: &[f64]) -> Self {
+        let mut out = Categories { count: all.len(), ..Categories::texts(Vec::new()) };
+        all.iter().zip(0..).for_each(|(number, code)| out.number(*number, code));
+        out
+    }
+
     /// The categories that some objects are, in the order of their codes.
     pub(crate) fn objects(all: &[View<'_>]) -> Result<Self, Error> {
         let mut out = Categories { count: all.len(), ..Categories::texts(Vec::new()) };

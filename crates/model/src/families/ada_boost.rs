@@ -16,6 +16,7 @@ use crate::{Error, Method, StepReport};
 pub(crate) const FAMILY: Family = Family {
     name: "AdaBoost",
     classes: &[
+        ("imblearn.ensemble._weight_boosting", "RUSBoostClassifier"),
         ("sklearn.ensemble._weight_boosting", "AdaBoostClassifier"),
         ("sklearn.ensemble._weight_boosting", "AdaBoostRegressor"),
         ("sklearn.ensemble.weight_boosting", "AdaBoostClassifier"),
