@@ -63,7 +63,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         return Err(Error::state(view.path(), "the classes are not those of the trees"));
     }
 
-    let version = attributes::version(view)?;
+    let version = attributes::version_inside(view, first)?;
     let mut ensemble =
         Ensemble { trees: Vec::new(), width, outputs: width, features: shape.features, rule: Rule::LessEqual };
     let mut knows_missing = true;

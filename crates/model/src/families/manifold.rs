@@ -146,6 +146,9 @@ mod run {
                             .for_each(|(shortest, along)| *shortest = shortest.min(along + own));
                     }
                     let mut kernels: Vec<f64> = shortest.into_iter().map(|one| one * one * -0.5).collect();
+                    if kernels.iter().any(|kernel| !kernel.is_finite()) {
+                        return Err("a distance that no number is large enough for");
+                    }
                     let own = pairwise_sum(&kernels) / count as f64;
                     kernels.iter_mut().zip(rows).for_each(|(kernel, mean)| *kernel = *kernel - mean - own + all);
                     out.extend(axes.iter().map(|axis| dot(&kernels, axis)));

@@ -63,6 +63,7 @@ pub(crate) mod one_hot_encoder;
 pub(crate) mod one_hot_of_integers;
 pub(crate) mod one_vs_one;
 pub(crate) mod one_vs_rest;
+pub(crate) mod optbinning;
 pub(crate) mod ordinal_encoder;
 pub(crate) mod output_code;
 pub(crate) mod pipeline;
@@ -77,6 +78,7 @@ pub(crate) mod radius_neighbors;
 pub(crate) mod random_projection;
 pub(crate) mod samplers;
 pub(crate) mod scalers;
+pub(crate) mod scikit_lego;
 pub(crate) mod search;
 pub(crate) mod simple_imputer;
 pub(crate) mod spline_transformer;
@@ -168,6 +170,7 @@ pub const FAMILIES: &[Family] = &[
     one_hot_of_integers::FAMILY,
     one_vs_one::FAMILY,
     one_vs_rest::FAMILY,
+    optbinning::FAMILY,
     ordinal_encoder::FAMILY,
     output_code::FAMILY,
     pipeline::FAMILY,
@@ -182,6 +185,7 @@ pub const FAMILIES: &[Family] = &[
     random_projection::FAMILY,
     samplers::FAMILY,
     scalers::FAMILY,
+    scikit_lego::FAMILY,
     search::FAMILY,
     simple_imputer::FAMILY,
     spline_transformer::FAMILY,

@@ -101,13 +101,18 @@ pub(crate) fn column_names(view: &View<'_>) -> Result<Option<Vec<String>>, Error
     })
 }
 
+/// The texts of an array of pandas; `None` where it is one of numpy.
+pub(crate) fn values(view: &View<'_>) -> Result<Option<Values>, Error> {
+    if view.class().is_some_and(|class| class.name.starts_with("ArrowStringArray")) {
+        return arrow_texts(view).map(Values::Texts).map(Some);
+    }
+    Ok(None)
+}
+
 /// One column of a block.
 fn block_row(values: &View<'_>, row: usize) -> Result<Option<Values>, Error> {
     let Ok(array) = values.array() else {
-        if values.class().is_some_and(|class| class.name.starts_with("ArrowStringArray")) {
-            return arrow_texts(values).map(Values::Texts).map(Some);
-        }
-        return Ok(None);
+        return self::values(values);
     };
     let [_, rows] = array.dims()?;
     let range = row.saturating_mul(rows)..row.saturating_add(1).saturating_mul(rows);

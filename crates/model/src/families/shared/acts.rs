@@ -6,7 +6,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Float32Array, Float64Array};
+use arrow_array::{Array, ArrayRef, Float32Array, Float64Array};
 use arrow_schema::DataType;
 use foretell_pickle::{Value, View};
 
@@ -228,6 +228,20 @@ pub(in crate::families) fn text(view: &View<'_>) -> Result<String, Error> {
     }
 }
 
+/// The same column, NULL as NaN where it is one of numbers.
+pub(in crate::families) fn with_nan(column: &ArrayRef) -> ArrayRef {
+    let is_number = column.data_type().is_integer() || column.data_type().is_floating();
+    if column.null_count() == 0 || !is_number {
+        return Arc::clone(column);
+    }
+    let mut numbers = vec![f64::NAN; column.len()];
+    read(column, 0..column.len(), &mut numbers);
+    if column.data_type() == &DataType::Float32 {
+        return Arc::new(Float32Array::from_iter_values(numbers.into_iter().map(|one| one as f32)));
+    }
+    Arc::new(Float64Array::from(numbers))
+}
+
 #[derive(Debug)]
 struct Acts {
     class: String,
@@ -255,7 +269,7 @@ impl Transform for Acts {
         };
         let mut table = Columns { all, rows, class: &self.class, labels: &self.labels };
         self.acts.iter().for_each(|act| act.act(&mut table, run));
-        let columns = self.kept.iter().map(|at| table.all[*at].clone()).collect();
+        let columns = self.kept.iter().map(|at| with_nan(&table.all[*at])).collect();
         Matrix::Frame(Frame { columns, rows, rule })
     }
 }

@@ -3,9 +3,10 @@
 use foretell_pickle::View;
 
 use crate::Error;
+use crate::families::shared::acts::with_nan;
 use crate::loaded::{Loaded, Out, Source};
 use crate::loader::Loader;
-use crate::matrix::Matrix;
+use crate::matrix::{Frame, Matrix};
 use crate::step::{Run, Step, Transform};
 
 /// What the library makes of the columns that it picks.
@@ -54,7 +55,10 @@ impl Transform for Pick {
     fn transform(&self, x: Matrix, _run: &mut Run) -> Matrix {
         let picked = x.select(&self.picked);
         match (picked, self.made) {
-            (picked @ Matrix::Frame(_), As::Frame) => picked,
+            (Matrix::Frame(frame), As::Frame) => {
+                let columns = frame.columns.iter().map(with_nan).collect();
+                Matrix::Frame(Frame { columns, ..frame })
+            }
             // Texts among them stay what they are.
             (picked @ Matrix::Frame(_), _) => picked.clone().into_dense().map_or(picked, Matrix::Dense),
             (Matrix::Csr(csr), As::Dense) => Matrix::Dense(csr.to_dense()),

@@ -210,6 +210,8 @@ mod run {
             match self {
                 Link::Identity | Link::Shares => sum,
                 Link::Logit => 1.0 / (1.0 + (-sum).exp()),
+                // Beyond these the share is none, or all.
+                Link::Probit if sum.abs() > 40.0 => f64::from(u8::from(sum > 0.0)),
                 Link::Probit => normal::share_below(sum),
                 Link::Exp => sum.exp(),
                 Link::Complementary => 1.0 - (-sum.exp()).exp(),
