@@ -7,7 +7,7 @@ use crate::harness::case::{rows, same};
 use crate::harness::database::Database;
 use crate::harness::hdfs::{self, hdfs, local};
 use crate::harness::sandbox::Sandbox;
-use crate::harness::{root, s3, until};
+use crate::harness::{foretell, root, s3, until};
 
 /// An example's pipeline with the addresses of a test.
 fn example(sandbox: &Sandbox, name: &str) {
@@ -261,6 +261,66 @@ fn compressed_files_on_s3() {
     assert_eq!(broken(&sandbox).len(), 27);
     sandbox.env.last_mut().unwrap().1 = "wrong".into();
     sandbox.run(&["check"]).says(&["pipeline.yaml:3: source.file", "s3://foretell"]);
+}
+
+/// What clients of S3 take from the environment.
+fn s3_environment() -> Vec<(String, String)> {
+    let all = [
+        ("AWS_ENDPOINT_URL", s3::endpoint()),
+        ("AWS_ACCESS_KEY_ID", s3::key()),
+        ("AWS_SECRET_ACCESS_KEY", s3::secret()),
+    ];
+    all.into_iter().map(|(name, value)| (name.to_string(), value)).collect()
+}
+
+#[test]
+fn results_and_state_on_s3_outlive_kill_9() {
+    let mut sandbox = Sandbox::new("files-to-s3");
+    sandbox.env.extend(s3_environment());
+    let (text, expected) = patients(0..20_000);
+    std::fs::write(sandbox.dir.path().join("orders.csv"), text).unwrap();
+    let out = format!("{}/out", sandbox.id);
+    let pipeline = minutes("orders.csv", &format!("s3://foretell/{out}"), "available_now");
+    sandbox.pipeline(&format!("state: s3://foretell/{}/state\n{pipeline}", sandbox.id));
+    let landed = || lines(&s3::get(&out), false).len();
+    let mut before = 0;
+    for kill in 0..3 {
+        let run = sandbox.start(&["run", "--workers", "2"]);
+        until("rows of this run", || landed() > before + 1000);
+        std::thread::sleep(Duration::from_millis(17 * kill));
+        run.kill();
+        before = landed();
+        assert!(before < expected.len(), "killed before the end, at {before}");
+    }
+    sandbox.run(&["run"]).well();
+    same("objects", expected.clone(), lines(&s3::get(&out), false));
+    same("table", expected, table(&sandbox));
+    sandbox.run(&["run"]).well();
+    assert_eq!(landed(), 20_000);
+}
+
+#[test]
+fn predict_reads_what_sources_read_wherever_it_is() {
+    let mut sandbox = Sandbox::new("files-predict");
+    sandbox.env.extend(s3_environment());
+    let example = root().join("examples/batch-dataframe");
+    let model = std::fs::read_dir(example.join("models")).unwrap().map(|entry| entry.unwrap().path()).min().unwrap();
+    let data = std::fs::read(example.join("orders.csv")).unwrap();
+    let predict = |data: &[&str]| {
+        let mut args = vec!["predict", model.to_str().unwrap()];
+        args.extend(data);
+        foretell::run(&args, &sandbox.env).well().out
+    };
+    let expected = predict(&[example.join("orders.csv").to_str().unwrap()]);
+    assert!(expected.lines().count() > 100);
+    let folder = format!("{}/in", sandbox.id);
+    s3::put(&format!("{folder}/orders.csv.gz"), s3::pack("orders.csv.gz", &data));
+    assert_eq!(predict(&[&format!("s3://foretell/{folder}/*.gz")]), expected);
+    let hdfs_folder = sandbox.text("${hdfs}/in");
+    hdfs::put(&format!("{}/in/orders.csv", sandbox.hdfs()), data.into());
+    assert_eq!(predict(&[&hdfs_folder]), expected);
+    let twice = predict(&[&format!("{hdfs_folder}/orders.csv"), &format!("s3://foretell/{folder}")]);
+    assert_eq!(twice.lines().count(), 2 * expected.lines().count() - 1);
 }
 
 /// A decimal in a file, and one of a table that is joined to it, land in databases and files with all their digits.

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand};
+use tokio::task::block_in_place;
 
 use crate::commands;
 use crate::log::LogArgs;
@@ -58,10 +59,11 @@ impl Cli {
             Command::Demo(args) => commands::demo::run(args).await,
             Command::Positions(args) => commands::positions::run(args).await,
             Command::DeadLetters(args) => commands::dead_letters::run(args).await,
-            Command::Predict(args) => commands::predict::run(&args),
+            // These wait for files wherever they are.
+            Command::Predict(args) => block_in_place(|| commands::predict::run(&args)),
             Command::Serve(args) => commands::serve::run(args).await,
-            Command::Baseline(args) => commands::baseline::run(&args),
-            Command::Evaluate(args) => commands::evaluate::run(&args),
+            Command::Baseline(args) => block_in_place(|| commands::baseline::run(&args)),
+            Command::Evaluate(args) => block_in_place(|| commands::evaluate::run(&args)),
             Command::Inspect(args) => commands::inspect::run(&args),
             Command::Schema(args) => commands::schema::run(&args),
             Command::Completions(args) => commands::completions::run(&args, Cli::command()),

@@ -2,8 +2,9 @@
 
 use std::io::Write;
 
-use object_store::aws::AmazonS3Builder;
-use object_store::{ObjectStoreExt, path::Path};
+use bytes::Bytes;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 
 use super::{service, wait};
 
@@ -19,12 +20,30 @@ pub(crate) fn secret() -> String {
     service("FORETELL_S3_SECRET")
 }
 
+fn bucket() -> AmazonS3 {
+    let builder = AmazonS3Builder::new().with_endpoint(endpoint()).with_allow_http(true).with_region("us-east-1");
+    let builder = builder.with_bucket_name("foretell").with_access_key_id(key());
+    builder.with_secret_access_key(secret()).build().unwrap()
+}
+
 /// Stores an object.
 pub(crate) fn put(key: &str, content: Vec<u8>) {
-    let builder = AmazonS3Builder::new().with_endpoint(endpoint()).with_allow_http(true).with_region("us-east-1");
-    let builder = builder.with_bucket_name("foretell").with_access_key_id(self::key());
-    let store = builder.with_secret_access_key(secret()).build().unwrap();
-    wait(store.put(&Path::from(key), content.into())).unwrap();
+    wait(bucket().put(&Path::from(key), content.into())).unwrap();
+}
+
+/// The objects in view under a prefix.
+pub(crate) fn get(prefix: &str) -> Vec<(String, Bytes)> {
+    wait(async {
+        let bucket = bucket();
+        let listed = bucket.list_with_delimiter(Some(&Path::from(prefix))).await.unwrap();
+        let mut found = Vec::new();
+        for object in listed.objects.into_iter().filter(|object| !object.location.filename().unwrap().starts_with('_'))
+        {
+            let bytes = bucket.get(&object.location).await.unwrap().bytes().await.unwrap();
+            found.push((object.location.to_string(), bytes));
+        }
+        found
+    })
 }
 
 /// Compressed as the name's ending says.

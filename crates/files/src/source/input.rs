@@ -32,7 +32,7 @@ enum Bytes {
 }
 
 /// A file as it is, from somewhere on.
-struct Raw {
+pub(super) struct Raw {
     handle: Handle,
     reader: Box<dyn Reader>,
     at: u64,
@@ -52,7 +52,7 @@ impl Input {
     ) -> Result<Input, StageError> {
         let compression = options.compression;
         let transcoder = options.transcoded_first().map(Transcoder::new);
-        let mut raw = Raw { handle, reader, at, size, rest: io::Cursor::default() };
+        let mut raw = Raw::new(handle, reader, (at, size));
         if compression != Compression::None {
             raw.fill().map_err(|error| damaged(url, &error))?;
             let packed = magic::packed(raw.rest.get_ref(), compression);
@@ -109,6 +109,11 @@ impl Read for Raw {
 }
 
 impl Raw {
+    /// A file of `size` bytes, from byte `at` on.
+    pub(super) fn new(handle: Handle, reader: Box<dyn Reader>, (at, size): (u64, u64)) -> Raw {
+        Raw { handle, reader, at, size, rest: io::Cursor::default() }
+    }
+
     /// Reads the next block into `rest`, which was all taken.
     fn fill(&mut self) -> io::Result<()> {
         let mut block = std::mem::take(&mut self.rest).into_inner();

@@ -11,6 +11,7 @@
 
 mod begin;
 mod catalog;
+mod data;
 mod feed;
 mod find;
 mod head;
@@ -38,8 +39,10 @@ use tokio::sync::Mutex;
 pub(crate) use self::begin::is_json_text;
 pub use self::begin::no_records;
 use self::catalog::{Catalog, Session};
+pub use self::data::{DataFile, data_files, in_utf8, unpack};
 use self::reader::FileSource;
 use self::settings::Settings;
+pub use self::settings::unpacked;
 use foretell_connect::kind::{
     DecodeSpec, Head, Inferred, Kind, SettingsError, SourceContext, SourceSettings, schema_of, settings_of,
 };

@@ -141,6 +141,17 @@ fn poll() -> HumanDuration {
     POLL
 }
 
+impl Compression {
+    /// What a file's name tells.
+    pub(super) fn of_name(name: &str) -> Compression {
+        match name.to_ascii_lowercase().rsplit_once('.') {
+            Some((_, "gz")) => Compression::Gzip,
+            Some((_, "zst")) => Compression::Zstd,
+            _ => Compression::None,
+        }
+    }
+}
+
 impl Format {
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -238,11 +249,7 @@ impl Settings {
     /// What is wrong, for people.
     pub(super) fn options(&self, url: &str, decoder: Option<&str>) -> Result<ReadOptions, String> {
         let name = file_name(url);
-        let compression = self.compression.unwrap_or(match name.to_ascii_lowercase().rsplit_once('.') {
-            Some((_, "gz")) => Compression::Gzip,
-            Some((_, "zst")) => Compression::Zstd,
-            _ => Compression::None,
-        });
+        let compression = self.compression.unwrap_or_else(|| Compression::of_name(name));
         let decoded = decoder.and_then(Format::of_decoder);
         let Some(format) = self.format.or(decoded).or_else(|| Format::of_name(name)) else {
             return Err(format!("{url}: the name's ending does not tell what is in it: give `format`"));
@@ -280,7 +287,7 @@ impl Settings {
 }
 
 /// A file's name without the ending that says how it is packed.
-fn unpacked(name: &str) -> &str {
+pub fn unpacked(name: &str) -> &str {
     name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(name)
 }
 

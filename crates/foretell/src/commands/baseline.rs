@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use arrow::array::{ArrayRef, BooleanArray};
@@ -12,7 +11,7 @@ use clap::Args;
 use foretell_evaluate::drift::Builder;
 use foretell_model::{Columns, Method, Model};
 
-use super::data::input::{Chunk, ReadOptions};
+use super::data::input::Chunk;
 use super::data::layout::{Layout, Request};
 use super::data::parse::parse;
 use super::data::work::{self, Work};
@@ -52,7 +51,7 @@ pub(crate) fn run(args: &BaselineArgs) -> Result<()> {
     }
     let Opened { input, layout, first } = open(&args.data, &model, &Request::default())?;
     let mut builder = Builder::new(&names);
-    let job = Job { inputs: input_names(signature).len(), model, layout, wants, options: input.options.clone() };
+    let job = Job { inputs: input_names(signature).len(), model, layout, wants };
     let mut refused = 0;
     work::run(job, input, first, |(columns, refusals)| {
         builder.add(&columns);
@@ -63,7 +62,7 @@ pub(crate) fn run(args: &BaselineArgs) -> Result<()> {
         eprintln!("note: {refused} rows that the model refuses are left out");
     }
     if builder.rows() == 0 {
-        bail!("{}: there are no rows to make a baseline of", args.data.data.display());
+        bail!("{}: there are no rows to make a baseline of", args.data.data_name());
     }
     let rows = builder.rows();
     let text = builder.finish().json().to_string() + "\n";
@@ -83,7 +82,6 @@ struct Job {
     inputs: usize,
     layout: Layout,
     wants: Vec<Method>,
-    options: Arc<ReadOptions>,
 }
 
 impl Work for Job {
@@ -91,7 +89,7 @@ impl Work for Job {
 
     /// The inputs of a chunk and the answers, without the rows that the model refuses, and how many these are.
     fn make(&self, chunk: &Chunk) -> Result<((Vec<ArrayRef>, usize), usize)> {
-        let table = parse(chunk, &self.options, &self.layout)?;
+        let table = parse(chunk, &self.layout)?;
         let mut refused: HashSet<usize> = HashSet::new();
         let mut columns: Vec<ArrayRef> = table.features.iter().take(self.inputs).cloned().collect();
         for want in &self.wants {

@@ -234,7 +234,7 @@ fn wrong_data_and_wrong_models_are_named() {
         ("whole.jsonl", format!("{{\n{whole}\n}}\n"), "its objects stand on several lines each"),
         ("whole.csv", lines.replace('\n', "\r"), "its lines end with CR alone, as on old Macs; `tr"),
         ("whole.csv", "PAR1\u{15}\0\u{15}".into(), "it is Parquet, not a text in UTF-8; end its name with `.parquet`"),
-        ("whole.csv", lines.replace("", "\0"), "it is UTF-16, not a text in UTF-8; `iconv"),
+        ("whole.csv", lines.replace("", "\0"), "it is UTF-16, not a text in UTF-8; say `--encoding utf-16`"),
     ] {
         let error = with(name, &content, &[]);
         assert!(error.starts_with(&format!("error: {name}: {what}")), "{error}");

@@ -234,3 +234,104 @@ fn values_that_are_not_levels_are_counted_and_told() {
     assert_eq!(log.matches("WARN").count(), 1, "{log}");
     assert!(log.contains(&format!("WARN model m: {told}")) && !log.contains("Atlantis"), "{log}");
 }
+
+/// Rows whose numbers tell them apart, and whose texts are missing.
+fn numbered(inputs: &[(String, bool)], numbers: std::ops::Range<i32>) -> Vec<Vec<Value>> {
+    let row = |number| inputs.iter().map(|(_, text)| if *text { json!("") } else { json!(number * 25) }).collect();
+    numbers.map(row).collect()
+}
+
+#[test]
+fn several_files_are_one_table_packed_or_not_and_in_any_encoding() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let model = fixture(MIXED);
+    let inputs = inputs(&model);
+    let (one, two) = (numbered(&inputs, 0..2), numbered(&inputs, 2..5));
+    std::fs::create_dir(folder.path().join("in")).unwrap();
+    for (name, rows) in [("in/1.csv", &one), ("in/2.csv", &two)] {
+        write_csv(Path::new(&path(name)), &inputs, rows);
+    }
+    write_jsonl(Path::new(&path("1.jsonl")), &inputs, &one);
+    let predict = |data: &[&str]| {
+        let mut args = vec!["predict", &model];
+        args.extend(data);
+        good(&args)
+    };
+    let (first, second) = (predict(&[&path("in/1.csv")]), predict(&[&path("in/2.csv")]));
+    let expected = [predicted(&first), predicted(&second)].concat();
+    assert!(expected.len() == 5 && expected[0] != expected[4], "{expected:?}");
+    // Packed as their names say, among them one that is not in UTF-8.
+    let bytes = std::fs::read(path("in/2.csv")).unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut gzip, &bytes).unwrap();
+    std::fs::write(path("2.csv.gz"), gzip.finish().unwrap()).unwrap();
+    std::fs::write(path("2.CSV.zst"), zstd::encode_all(&bytes[..], 0).unwrap()).unwrap();
+    let (one_csv, pattern) = (path("in/1.csv"), path("in/*.csv"));
+    for data in [
+        vec![one_csv.clone(), path("in/2.csv")],
+        vec![path("in")],
+        vec![pattern],
+        vec![one_csv.clone(), path("2.csv.gz")],
+        vec![one_csv.clone(), path("2.CSV.zst")],
+    ] {
+        let data: Vec<&str> = data.iter().map(String::as_str).collect();
+        assert_eq!(predicted(&predict(&data)), expected, "{data:?}");
+    }
+    let wide: Vec<u8> = String::from_utf8(bytes.clone()).unwrap().encode_utf16().flat_map(u16::to_le_bytes).collect();
+    std::fs::write(path("wide.csv"), &wide).unwrap();
+    assert_eq!(predict(&[&path("wide.csv"), "--encoding", "utf-16"]), second);
+    let told = bad(&["predict", &model, &path("wide.csv")]);
+    assert!(told.contains("it is UTF-16, not a text in UTF-8; say `--encoding utf-16`"), "{told}");
+    let told = bad(&["predict", &model, &path("wide.csv"), "--encoding", "utf-8"]);
+    assert!(told.contains("it is UTF-16"), "{told}");
+
+    // Errors name the file that is read, and its own line.
+    let (header, rest) = std::str::from_utf8(&bytes).unwrap().split_once('\n').unwrap();
+    std::fs::write(path("short.csv"), format!("{header}\n{rest}1,2\n")).unwrap();
+    let told = bad(&["predict", &model, &one_csv, &path("short.csv")]);
+    assert!(told.contains(&format!("{}:5: ", path("short.csv"))) && told.contains("2 found"), "{told}");
+    std::fs::write(path("other.csv"), format!("{header}x\n{rest}")).unwrap();
+    let told = bad(&["predict", &model, &one_csv, &path("other.csv")]);
+    assert!(told.contains("other.csv: its columns are not those of "), "{told}");
+    let told = bad(&["predict", &model, &one_csv, &path("1.jsonl")]);
+    assert!(told.contains("1.jsonl: its format is another than that of "), "{told}");
+    std::fs::write(path("plain.csv.gz"), &bytes).unwrap();
+    let told = bad(&["predict", &model, &path("plain.csv.gz")]);
+    assert!(told.contains("plain.csv.gz: ") && told.contains("gzip"), "{told}");
+    std::fs::write(path("packed.csv"), std::fs::read(path("2.csv.gz")).unwrap()).unwrap();
+    let told = bad(&["predict", &model, &path("packed.csv")]);
+    assert!(told.contains("it is gzip data, not a text in UTF-8; end its name with `.gz`"), "{told}");
+    std::fs::create_dir(folder.path().join("empty")).unwrap();
+    assert!(bad(&["predict", &model, &path("empty")]).contains("there are no files"));
+    let told = bad(&["predict", &model, &path("no*.csv")]);
+    assert!(told.contains("there are no files"), "{told}");
+}
+
+#[test]
+fn parquet_files_with_the_same_columns_are_one_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let model = fixture(MIXED);
+    let inputs = inputs(&model);
+    write_csv(Path::new(&path("data.csv")), &inputs, &numbered(&inputs, 0..2));
+    let names: Vec<&str> = inputs.iter().map(|(name, _)| name.as_str()).collect();
+    // Written by the program itself: texts and numbers as they are in the rows.
+    std::fs::create_dir(folder.path().join("in")).unwrap();
+    let pipeline = format!(
+        "pipeline: p\nsource: {{ file: {{ path: data.csv }} }}\nquery: SELECT {} FROM records\n\
+         sinks: {{ out: {{ file: {{ path: in.parquet }} }} }}\ntrigger: available_now\n",
+        names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
+    );
+    std::fs::write(path("p.yaml"), pipeline).unwrap();
+    good(&["run", &path("p.yaml"), "--workers", "1"]);
+    let entries = std::fs::read_dir(path("in.parquet")).unwrap().map(|entry| entry.unwrap().path());
+    let file = entries.into_iter().find(|path| path.extension().is_some_and(|ending| ending == "parquet")).unwrap();
+    std::fs::copy(&file, path("in/a.parquet")).unwrap();
+    std::fs::copy(&file, path("in/b.parquet")).unwrap();
+    let once = predicted(&good(&["predict", &model, &path("in/a.parquet")]));
+    assert_eq!(once.len(), 2);
+    assert_eq!(predicted(&good(&["predict", &model, &path("in")])), [once.clone(), once].concat());
+    let told = bad(&["predict", &model, &path("in"), "--encoding", "latin1"]);
+    assert!(told.contains("`--encoding` is for texts"), "{told}");
+}

@@ -1,8 +1,11 @@
-//! The data file, a chunk at a time: whole records, and the line they begin at.
+//! The data files, a chunk at a time: whole records, and the line they begin at.
+//!
+//! Several files are read one after the other as one table; each has the columns of the first.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{Read, Seek};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -11,8 +14,9 @@ use arrow::datatypes::Field;
 use clap::{Args, ValueEnum};
 use foretell_decode::fields::{Dialect, trim_line_end};
 use foretell_decode::{MISSING, Missing};
+use foretell_files::encoding::{Encoding, EncodingSetting};
 use foretell_files::footer::reading;
-use foretell_files::source::no_records;
+use foretell_files::source::{DataFile, data_files, in_utf8, no_records, unpack, unpacked};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::ParquetMetaDataReader;
@@ -29,6 +33,12 @@ pub(crate) enum Format {
 }
 
 impl Format {
+    /// The format that a data file's name tells, packed or not.
+    pub(crate) fn of_data(path: &Path) -> Option<Format> {
+        let name = path.to_str().map(str::to_ascii_lowercase)?;
+        Format::of(Path::new(unpacked(&name)))
+    }
+
     /// The format that a file's name tells.
     pub(crate) fn of(path: &Path) -> Option<Format> {
         match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
@@ -53,6 +63,13 @@ pub(crate) struct ReadArgs {
     /// a word that is a level of the model's is a value; `--missing ''` leaves empty fields alone
     #[arg(long, value_name = "WORDS", value_delimiter = ',')]
     pub(super) missing: Option<Vec<String>>,
+    /// The encoding of a text that is not in UTF-8: `utf-16`, `latin1`, `gbk`, …
+    #[arg(long, value_name = "NAME", value_parser = encoding)]
+    encoding: Option<EncodingSetting>,
+}
+
+fn encoding(name: &str) -> Result<EncodingSetting, String> {
+    Encoding::named(name).map(EncodingSetting)
 }
 
 fn delimiter(text: &str) -> Result<u8, String> {
@@ -77,10 +94,9 @@ pub(crate) struct ReadOptions {
 }
 
 impl ReadOptions {
-    fn of(path: &Path, args: &ReadArgs) -> Result<ReadOptions> {
-        let stdin = path == Path::new("-");
-        let name = if stdin { "standard input".to_string() } else { path.display().to_string() };
-        let format = match args.format.or_else(|| Format::of(path)) {
+    fn of(place: &Place, args: &ReadArgs) -> Result<ReadOptions> {
+        let (name, stdin) = (place.name(), matches!(place, Place::Stdin));
+        let format = match args.format.or_else(|| Format::of_data(Path::new(&name))) {
             Some(format) => format,
             None if stdin => Format::Csv,
             None => bail!("{name}: its name does not tell what it is; give `--format csv`, `jsonl` or `parquet`"),
@@ -89,7 +105,10 @@ impl ReadOptions {
             let option = if args.missing.is_some() { "missing" } else { "delimiter" };
             bail!("{name}: `--{option}` is for CSV; JSON and Parquet say themselves where a value is missing");
         }
-        let tabs = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("tsv"));
+        if format == Format::Parquet && args.encoding.is_some() {
+            bail!("{name}: `--encoding` is for texts; Parquet says itself how its texts are written");
+        }
+        let tabs = unpacked(&name.to_ascii_lowercase()).ends_with(".tsv");
         let delimiter = args.delimiter.unwrap_or(if tabs { b'\t' } else { b',' });
         let missing = args.missing.as_ref().map_or_else(|| Missing::new(&MISSING), |words| Missing::new(words));
         Ok(ReadOptions { name, format, dialect: Dialect { delimiter, quote: Some(b'"') }, missing })
@@ -110,8 +129,10 @@ const BATCH: usize = 16_384;
 
 /// Some whole records.
 pub(crate) struct Chunk {
-    /// From 0, in the order of the file.
+    /// From 0, in the order of the files.
     pub(crate) number: u64,
+    /// How its file is read.
+    pub(crate) options: Arc<ReadOptions>,
     /// The line (Parquet: the row) of the first one, from 1.
     pub(crate) first: u64,
     /// The records.
@@ -128,11 +149,85 @@ pub(crate) enum Body {
     Batch(RecordBatch),
 }
 
-/// An open data file.
+/// Where a data file is.
+enum Place {
+    Stdin,
+    /// A file of this machine as it is named, or a pipe.
+    Named(PathBuf),
+    /// One of a folder, a glob or a URL.
+    Found(DataFile),
+}
+
+impl Place {
+    /// The files that are named, each with its place; of a folder, those in it.
+    fn all(paths: &[PathBuf]) -> Result<VecDeque<Place>> {
+        let mut places = VecDeque::new();
+        for path in paths {
+            let text = path.to_str().unwrap_or_default();
+            let pattern = || text.contains(['*', '?', '[']) && !path.exists();
+            if path == Path::new("-") {
+                places.push_back(Place::Stdin);
+            } else if text.contains("://") || path.is_dir() || pattern() {
+                let found = data_files(text, &tokio::runtime::Handle::current())?;
+                if found.is_empty() {
+                    bail!("`{text}`: there are no files, or only empty and hidden ones");
+                }
+                places.extend(found.into_iter().map(Place::Found));
+            } else {
+                places.push_back(Place::Named(path.clone()));
+            }
+        }
+        Ok(places)
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Place::Stdin => "standard input".to_string(),
+            Place::Named(path) => path.display().to_string(),
+            Place::Found(file) => file.name(),
+        }
+    }
+
+    /// Its size as text, where that is known.
+    fn size(&self) -> Option<u64> {
+        let name = self.name().to_ascii_lowercase();
+        let stored = match self {
+            Place::Stdin => None,
+            Place::Named(path) => path.metadata().ok().filter(|metadata| metadata.is_file()).map(|m| m.len()),
+            Place::Found(file) => Some(file.size()),
+        };
+        stored.filter(|_| unpacked(&name) == name)
+    }
+
+    /// The file itself, where it is one of this machine.
+    fn file(&self) -> Result<Option<File>> {
+        let path = match self {
+            Place::Stdin => return Ok(None),
+            Place::Named(path) => path.clone(),
+            Place::Found(file) if file.name().contains("://") => return Ok(None),
+            Place::Found(file) => PathBuf::from(file.name()),
+        };
+        let file = File::open(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        Ok(Some(file))
+    }
+
+    /// Its bytes.
+    fn open(&self) -> Result<Box<dyn Read + Send>> {
+        Ok(match self {
+            Place::Stdin => Box::new(std::io::stdin()),
+            Place::Named(path) => {
+                Box::new(File::open(path).with_context(|| format!("cannot read `{}`", path.display()))?)
+            }
+            Place::Found(file) => file.open()?,
+        })
+    }
+}
+
+/// The open data files.
 pub(crate) struct Input {
-    /// How it is read.
+    /// How they are read, and the name of the one that is read now.
     pub(crate) options: Arc<ReadOptions>,
-    /// Its size, where it has one.
+    /// The size of all, where they have one.
     pub(crate) size: Option<u64>,
     /// The columns: a CSV's header, a Parquet file's schema; of JSON Lines, which name them in every row, those of the
     /// first rows.
@@ -140,6 +235,13 @@ pub(crate) struct Input {
     /// The types of the columns; only of a Parquet file.
     pub(crate) fields: Vec<Field>,
     source: Source,
+    encoding: Option<Encoding>,
+    /// What the first file is called.
+    first: String,
+    /// Those that are still to come.
+    rest: VecDeque<Place>,
+    /// What [`Input::select`] was told.
+    selected: Vec<usize>,
     number: u64,
     next: u64,
 }
@@ -151,66 +253,89 @@ enum Source {
 }
 
 impl Input {
-    /// Opens the file (`-` is standard input) and reads its header.
-    pub(crate) fn open(path: &Path, args: &ReadArgs) -> Result<Input> {
-        let options = Arc::new(ReadOptions::of(path, args)?);
-        let (name, format) = (&options.name, options.format);
-        let file = if path == Path::new("-") {
-            None
-        } else {
-            let file = File::open(path).with_context(|| format!("cannot read `{name}`"))?;
-            if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
-                bail!("`{name}` is a folder, not a file");
+    /// Opens the files (`-` is standard input; folders, globs and URLs mean several) and reads the first one's header.
+    pub(crate) fn open(paths: &[PathBuf], args: &ReadArgs) -> Result<Input> {
+        let mut places = Place::all(paths)?;
+        let size = places.iter().map(Place::size).sum();
+        let Some(place) = places.pop_front() else { bail!("no data file is named") };
+        let options = Arc::new(ReadOptions::of(&place, args)?);
+        for place in &places {
+            let name = place.name();
+            if args.format.is_none() && Format::of_data(Path::new(&name)).is_some_and(|format| format != options.format)
+            {
+                bail!("{name}: its format is another than that of {}; read them one by one", options.name);
             }
-            Some(file)
-        };
-        let size = file.as_ref().and_then(|file| file.metadata().ok()).filter(|m| m.is_file()).map(|m| m.len());
+        }
         let mut input = Input {
-            options: options.clone(),
+            first: options.name.clone(),
+            options,
             size,
             columns: Vec::new(),
             fields: Vec::new(),
             source: Source::Text { reader: Box::new(std::io::empty()), buffer: Vec::new(), ended: false },
+            encoding: args.encoding.and_then(|setting| setting.0),
+            rest: places,
+            selected: Vec::new(),
             number: 0,
             next: 1,
         };
-        if format == Format::Parquet {
-            input.open_parquet(file)?;
-        } else {
-            let reader: Box<dyn Read + Send> = match file {
-                Some(file) => Box::new(file),
-                None => Box::new(std::io::stdin()),
-            };
-            input.source = Source::Text { reader, buffer: Vec::new(), ended: false };
-            input.skip_mark()?;
-            input.check_begin()?;
-            if format == Format::Csv {
-                input.columns = input.header()?;
-            }
-        }
+        (input.columns, input.fields) = input.begin(&place)?;
         Ok(input)
     }
 
-    fn open_parquet(&mut self, file: Option<File>) -> Result<()> {
-        let mut file = match file {
-            Some(file) if self.size.is_some() => file,
-            // A Parquet file is read from its end: what cannot seek is spooled first.
-            other => {
-                let mut spool = tempfile::tempfile().context("cannot spool standard input to a temporary file")?;
-                match other {
-                    Some(mut pipe) => std::io::copy(&mut pipe, &mut spool),
-                    None => std::io::copy(&mut std::io::stdin(), &mut spool),
-                }
-                .with_context(|| format!("cannot read {}", self.options.name))?;
+    /// Begins with a file; gives its columns, and of Parquet their types.
+    fn begin(&mut self, place: &Place) -> Result<(Vec<String>, Vec<Field>)> {
+        let name = place.name();
+        self.options = Arc::new(ReadOptions { name: name.clone(), ..(*self.options).clone() });
+        self.next = 1;
+        if self.options.format == Format::Parquet {
+            return self.begin_parquet(place);
+        }
+        let mut reader = unpack(&name, place.open()?)?;
+        if let Some(encoding) = self.encoding {
+            reader = in_utf8(encoding, reader);
+        }
+        self.source = Source::Text { reader, buffer: Vec::new(), ended: false };
+        self.skip_mark()?;
+        self.check_begin()?;
+        Ok(if self.options.format == Format::Csv { (self.header()?, Vec::new()) } else { Default::default() })
+    }
+
+    fn begin_parquet(&mut self, place: &Place) -> Result<(Vec<String>, Vec<Field>)> {
+        let mut file = match place.file()? {
+            Some(file) if place.size().is_some() => file,
+            // A Parquet file is read from its end: what cannot seek, or is elsewhere, is spooled first.
+            _ => {
+                let mut spool = tempfile::tempfile().context("cannot make a temporary file")?;
+                std::io::copy(&mut place.open()?, &mut spool)
+                    .with_context(|| format!("cannot read {}", self.options.name))?;
                 spool
             }
         };
         file.rewind()?;
         let builder = self.builder(file.try_clone()?)?;
-        self.fields = builder.schema().fields().iter().map(|field| field.as_ref().clone()).collect();
-        self.columns = self.fields.iter().map(|field| field.name().clone()).collect();
+        let fields: Vec<Field> = builder.schema().fields().iter().map(|field| field.as_ref().clone()).collect();
         self.source = Source::ParquetFile(file);
-        Ok(())
+        Ok((fields.iter().map(|field| field.name().clone()).collect(), fields))
+    }
+
+    /// Goes on with the next file, if there is one.
+    fn go_on(&mut self) -> Result<bool> {
+        let Some(place) = self.rest.pop_front() else { return Ok(false) };
+        let (columns, fields) = self.begin(&place)?;
+        let (name, first) = (&self.options.name, &self.first);
+        // JSON Lines name their columns in every row.
+        if self.options.format != Format::Jsonl && columns != self.columns {
+            bail!("{name}: its columns are not those of {first}, or not in their order; read them one by one");
+        }
+        let other = self.fields.iter().zip(&fields).find(|(wanted, found)| wanted.data_type() != found.data_type());
+        if let Some((wanted, found)) = other {
+            let (column, wanted, found) = (wanted.name(), wanted.data_type(), found.data_type());
+            bail!("{name}: column `{column}` has the type {found}, and {wanted} in {first}; read them one by one");
+        }
+        let selected = self.selected.clone();
+        self.select(&selected)?;
+        Ok(true)
     }
 
     fn builder(&self, file: File) -> Result<ParquetRecordBatchReaderBuilder<File>> {
@@ -222,6 +347,7 @@ impl Input {
     /// Tells which columns are used, before the first chunk: only these are read of a Parquet file, and they come in
     /// this order.
     pub(crate) fn select(&mut self, columns: &[usize]) -> Result<()> {
+        self.selected = columns.to_vec();
         let Source::ParquetFile(file) = &self.source else { return Ok(()) };
         let builder = self.builder(file.try_clone()?)?;
         let mut sorted = columns.to_vec();
@@ -234,8 +360,18 @@ impl Input {
         Ok(())
     }
 
-    /// The next records; `None` at the end.
+    /// The next records; `None` at the end of all files.
     pub(crate) fn next_chunk(&mut self) -> Result<Option<Chunk>> {
+        loop {
+            let chunk = self.chunk_of_file()?;
+            if chunk.is_some() || !self.go_on()? {
+                return Ok(chunk);
+            }
+        }
+    }
+
+    /// The next records of the file that is read.
+    fn chunk_of_file(&mut self) -> Result<Option<Chunk>> {
         let body = match &mut self.source {
             Source::ParquetFile(_) => None,
             Source::Parquet(reader, order) => {
@@ -254,7 +390,7 @@ impl Input {
             }),
         };
         let Some((advance, bytes, body)) = body else { return Ok(None) };
-        let chunk = Chunk { number: self.number, first: self.next, body, bytes };
+        let chunk = Chunk { number: self.number, options: self.options.clone(), first: self.next, body, bytes };
         self.number += 1;
         self.next += advance;
         Ok(Some(chunk))

@@ -27,8 +27,10 @@ use crate::{model_file, terminal};
 pub(crate) struct DataArgs {
     /// The model file; several that are one model stand with a plus between them: `scaler.pkl+model.pkl`
     pub(crate) model: PathBuf,
-    /// The data: .csv or .tsv (with a header), .jsonl or .parquet; `-` is standard input
-    pub(crate) data: PathBuf,
+    /// The data: .csv or .tsv (with a header), .jsonl or .parquet, also packed (.gz, .zst); files, folders, globs, or
+    /// URLs (hdfs://, s3://) of them; `-` is standard input
+    #[arg(required = true)]
+    pub(crate) data: Vec<PathBuf>,
     /// The model's inputs, in its order. Default: by the names that the model knows, or all other columns in order
     /// where it knows none
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
@@ -43,6 +45,17 @@ pub(crate) struct DataArgs {
     pub(crate) categories: Vec<String>,
 }
 
+impl DataArgs {
+    /// What the data is called.
+    pub(crate) fn data_name(&self) -> String {
+        let name = |path: &PathBuf| match path.as_os_str() == "-" {
+            true => "standard input".to_string(),
+            false => path.display().to_string(),
+        };
+        self.data.iter().map(name).collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// Reads the model file.
 pub(crate) fn load(args: &DataArgs) -> Result<Model> {
     load_to(args, false)
@@ -50,9 +63,10 @@ pub(crate) fn load(args: &DataArgs) -> Result<Model> {
 
 /// The same for a model that is also to say why, where `explain`.
 pub(crate) fn load_to(args: &DataArgs, explain: bool) -> Result<Model> {
-    let (path, data) = (args.model.as_path(), args.data.as_path());
+    let (path, data) = (args.model.as_path(), args.data.first().map_or(Path::new("-"), PathBuf::as_path));
     // A model may be called `.json`, too.
-    let is_data = |path: &Path| Format::of(path).is_some() && path.extension().is_none_or(|ending| ending != "json");
+    let is_data =
+        |path: &Path| Format::of_data(path).is_some() && path.extension().is_none_or(|ending| ending != "json");
     if is_data(path) && !is_data(data) && data.extension().is_some() {
         bail!("`{}` is data by its name, and `{}` is not: the model comes first", path.display(), data.display());
     }
@@ -124,7 +138,7 @@ pub(crate) fn open(args: &DataArgs, model: &Model, request: &Request<'_>) -> Res
         layout.keep_levels(&levels::words(model));
     }
     if let Some(chunk) = &first {
-        parse::settle(&mut layout, chunk, &input.options, &members);
+        parse::settle(&mut layout, chunk, &members);
         layout.check(signature, &input)?;
     }
     input.select(&layout.used())?;

@@ -36,7 +36,8 @@ pub(crate) enum Kept {
 }
 
 /// Reads a chunk. Errors begin with the place, `data.csv:17: `.
-pub(crate) fn parse(chunk: &Chunk, options: &ReadOptions, layout: &Layout) -> Result<Table> {
+pub(crate) fn parse(chunk: &Chunk, layout: &Layout) -> Result<Table> {
+    let options = &*chunk.options;
     match (&chunk.body, options.format) {
         (Body::Batch(batch), _) => {
             let mut columns = batch.columns().iter().cloned();
@@ -44,25 +45,24 @@ pub(crate) fn parse(chunk: &Chunk, options: &ReadOptions, layout: &Layout) -> Re
             let more = columns.by_ref().take(layout.more.len()).collect();
             Ok(Table { features, more, keep: columns.map(Kept::Array).collect(), rows: batch.num_rows() })
         }
-        (Body::Text(text), Format::Jsonl) => parse_jsonl(text, layout, &RowLocator { options, chunk }),
-        (Body::Text(text), _) => parse_csv(text, layout, &RowLocator { options, chunk }),
+        (Body::Text(text), Format::Jsonl) => parse_jsonl(text, layout, &RowLocator { chunk }),
+        (Body::Text(text), _) => parse_csv(text, layout, &RowLocator { chunk }),
     }
 }
 
 /// Turns the index of a row into its line.
 pub(crate) struct RowLocator<'a> {
-    pub(crate) options: &'a ReadOptions,
     pub(crate) chunk: &'a Chunk,
 }
 
 impl RowLocator<'_> {
     /// `data.csv:17`, or `data.parquet: row 17`.
     pub(crate) fn locate(&self, row: usize) -> String {
-        let name = &self.options.name;
+        let name = &self.chunk.options.name;
         match &self.chunk.body {
             Body::Batch(_) => format!("{name}: row {}", self.chunk.first + row as u64),
             Body::Text(text) => {
-                let start = records(text, self.options).nth(row).map_or(0, |(start, _)| start);
+                let start = records(text, &self.chunk.options).nth(row).map_or(0, |(start, _)| start);
                 let lines = text.iter().take(start).filter(|byte| **byte == b'\n').count();
                 format!("{name}:{}", self.chunk.first + lines as u64)
             }
@@ -92,8 +92,9 @@ fn records<'a>(text: &'a [u8], options: &'a ReadOptions) -> impl Iterator<Item =
 }
 
 /// Settles what the columns of text are read as, by the first rows; `members` are those of JSON Lines.
-pub(crate) fn settle(layout: &mut Layout, chunk: &Chunk, options: &ReadOptions, members: &[(String, JsonGuess)]) {
+pub(crate) fn settle(layout: &mut Layout, chunk: &Chunk, members: &[(String, JsonGuess)]) {
     let Body::Text(text) = &chunk.body else { return };
+    let options = &*chunk.options;
     if options.format == Format::Jsonl {
         for column in layout.features.iter_mut().chain(&mut layout.more) {
             let guess = members.get(column.index).map(|(_, guess)| guess.clone()).unwrap_or_default();
@@ -131,11 +132,11 @@ const SAMPLE: usize = 20_000;
 // ---------------------------------------------------------------- CSV
 
 fn parse_csv(text: &[u8], layout: &Layout, locator: &RowLocator<'_>) -> Result<Table> {
-    let ReadOptions { dialect, missing, .. } = locator.options;
+    let ReadOptions { dialect, missing, .. } = &*locator.chunk.options;
     let mut spans: Vec<Span> = Vec::new();
     let mut unescaped = Vec::new();
     let mut rows = 0;
-    for (start, end) in records(text, locator.options) {
+    for (start, end) in records(text, &locator.chunk.options) {
         let found = match dialect.split(text, start, end, layout.width, &mut spans, &mut unescaped) {
             Ok(found) => found,
             Err(malformed) => bail!("{}: {malformed}", locator.locate(rows)),
@@ -207,10 +208,10 @@ fn parse_jsonl(text: &[u8], layout: &Layout, locator: &RowLocator<'_>) -> Result
     let listed: Vec<Value> = types.iter().map(|(name, data_type)| json!({ name: data_type })).collect();
     let decoder = DECODERS.iter().find(|decoder| decoder.name == "json").context("no decoder of JSON")?;
     let settings = (decoder.parse)(json!({ "columns": listed, "max_bytes": LONGEST }))
-        .map_err(|error| anyhow::anyhow!("{}: {}", locator.options.name, error.message))?;
-    let mut builder = RecordsBuilder::new(locator.options.name.as_str().into());
+        .map_err(|error| anyhow::anyhow!("{}: {}", locator.chunk.options.name, error.message))?;
+    let mut builder = RecordsBuilder::new(locator.chunk.options.name.as_str().into());
     let lines: Vec<&[u8]> =
-        records(text, locator.options).map(|(start, end)| text.get(start..end).unwrap_or_default()).collect();
+        records(text, &locator.chunk.options).map(|(start, end)| text.get(start..end).unwrap_or_default()).collect();
     for (line, offset) in lines.iter().zip(0..) {
         builder.push(0, offset, None, None, Some(line), Vec::new());
     }
@@ -220,7 +221,7 @@ fn parse_jsonl(text: &[u8], layout: &Layout, locator: &RowLocator<'_>) -> Result
     }
     let array = |column: &&Column| {
         let array = decoded.columns.column_by_name(&column.name).cloned();
-        array.with_context(|| format!("{}: column {} was not read", locator.options.name, column.name))
+        array.with_context(|| format!("{}: column {} was not read", locator.chunk.options.name, column.name))
     };
     let mut features: Vec<ArrayRef> = columns.iter().map(array).collect::<Result<_>>()?;
     let mut keep: Vec<Vec<Value>> = vec![Vec::new(); layout.keep.len()];
@@ -246,13 +247,14 @@ mod tests {
         Column { name: name.to_string(), index, kind, data_type, missing: None }
     }
 
-    fn chunk(text: &str) -> Chunk {
-        Chunk { number: 0, first: 2, body: Body::Text(text.as_bytes().to_vec()), bytes: 0 }
+    fn chunk(name: &str, format: Format, text: &str) -> Chunk {
+        let dialect = Dialect { delimiter: b',', quote: Some(b'"') };
+        let options = ReadOptions { name: name.to_string(), format, dialect, missing: Missing::new(&MISSING) };
+        Chunk { number: 0, options: options.into(), first: 2, body: Body::Text(text.as_bytes().to_vec()), bytes: 0 }
     }
 
-    fn options(name: &str, format: Format) -> ReadOptions {
-        let dialect = Dialect { delimiter: b',', quote: Some(b'"') };
-        ReadOptions { name: name.to_string(), format, dialect, missing: Missing::new(&MISSING) }
+    fn csv(text: &str) -> Chunk {
+        chunk("d.csv", Format::Csv, text)
     }
 
     fn layout() -> Layout {
@@ -264,7 +266,7 @@ mod tests {
     #[test]
     fn csv_numbers_are_float64_and_missing_is_null() {
         let text = "x,64,1\n\"a,\n\"\"b\",NA,2\r\n\nNone, 1e400 ,007\nNaN,6.5,";
-        let table = parse(&chunk(text), &options("d.csv", Format::Csv), &layout()).unwrap();
+        let table = parse(&csv(text), &layout()).unwrap();
         let ages: Vec<_> = table.features[0].as_primitive::<Float64Type>().iter().collect();
         assert_eq!(ages, [Some(64.0), None, Some(f64::INFINITY), Some(6.5)]);
         let depts: Vec<_> = table.features[1].as_string::<i32>().iter().collect();
@@ -275,9 +277,8 @@ mod tests {
 
     #[test]
     fn errors_name_file_line_and_column_and_no_value() {
-        let wrong = |format, name: &str, text: &str| {
-            parse(&chunk(text), &options(name, format), &layout()).err().unwrap().to_string()
-        };
+        let wrong =
+            |format, name: &str, text: &str| parse(&chunk(name, format, text), &layout()).err().unwrap().to_string();
         let csv = |text: &str| wrong(Format::Csv, "d.csv", text);
         assert_eq!(csv("x,1,1\n\n\"a\nb\",1,2\ny,seventy,3\n"), "d.csv:6: column AGE: not a float64");
         assert_eq!(csv("x,1,1\nx,1\n"), "d.csv:3: 3 fields expected, as in the header; 2 found");
@@ -293,7 +294,7 @@ mod tests {
     fn a_text_of_json_is_a_value_whatever_it_says() {
         let text =
             "{\"AGE\":64,\"DEPT\":\"NA\",\"PNO\":[1]}\n{\"AGE\":null,\"DEPT\":\"\"}\n\n{\"AGE\":6.5,\"PNO\":1}\n";
-        let table = parse(&chunk(text), &options("d.jsonl", Format::Jsonl), &layout()).unwrap();
+        let table = parse(&chunk("d.jsonl", Format::Jsonl, text), &layout()).unwrap();
         let ages: Vec<_> = table.features[0].as_primitive::<Float64Type>().iter().collect();
         assert_eq!(ages, [Some(64.0), None, Some(6.5)]);
         assert_eq!(table.features[1].as_string::<i32>().iter().collect::<Vec<_>>(), [Some("NA"), Some(""), None]);
@@ -306,17 +307,16 @@ mod tests {
         let mut either = layout();
         either.features.iter_mut().for_each(|column| column.kind = ColumnKind::Either);
         let types = |layout: &Layout| layout.features.iter().map(|column| column.data_type).collect::<Vec<_>>();
-        let csv = options("d.csv", Format::Csv);
-        settle(&mut either, &chunk("x,1,1\n2,NA,1\n"), &csv, &[]);
+        settle(&mut either, &csv("x,1,1\n2,NA,1\n"), &[]);
         assert_eq!(types(&either), [Type::Float64, Type::Utf8]);
-        settle(&mut either, &chunk("True,1.5,1\n,x,1\n"), &csv, &[]);
+        settle(&mut either, &csv("True,1.5,1\n,x,1\n"), &[]);
         assert_eq!(types(&either), [Type::Utf8, Type::Bool]);
         let mut known = layout();
-        settle(&mut known, &chunk("5,True,1\n5,false,1\n"), &csv, &[]);
+        settle(&mut known, &csv("5,True,1\n5,false,1\n"), &[]);
         assert_eq!(types(&known), [Type::Bool, Type::Utf8]);
-        let first = chunk("{\"DEPT\":5,\"AGE\":true}\n");
+        let first = chunk("d.jsonl", Format::Jsonl, "{\"DEPT\":5,\"AGE\":true}\n");
         let members = members(&first);
-        settle(&mut known, &first, &options("d.jsonl", Format::Jsonl), &members);
+        settle(&mut known, &first, &members);
         assert_eq!(types(&known), [Type::Bool, Type::Int64], "JSON says what its values are");
     }
 }

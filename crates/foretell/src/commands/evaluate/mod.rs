@@ -72,14 +72,14 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
 
     let names: Vec<String> = layout.features.iter().map(|column| column.name.clone()).collect();
     let mut evaluation = Evaluation::new(task, names.len());
-    let (comparer, options) = (evaluation.comparer(), input.options.clone());
-    let job = Job { model: model.clone(), comparer: comparer.clone(), layout, options: options.clone() };
+    let comparer = evaluation.comparer();
+    let job = Job { model: model.clone(), comparer: comparer.clone(), layout };
     let mut unseen = Unseen::default();
     work::run(job, input, first, |scored: Scored| {
         unseen.add(scored.rows, &scored.unseen);
         Ok(evaluation.add(scored.compared)?)
     })?;
-    evaluation.check(&args.target).with_context(|| options.name.clone())?;
+    evaluation.check(&args.target).with_context(|| args.data.data_name())?;
 
     tell(&unseen, &names);
     let subject = subject(args, &model);
@@ -175,7 +175,13 @@ fn subject(args: &EvaluateArgs, model: &Model) -> Subject {
         model: model_file::paths(&args.data.model).iter().map(file).collect::<Vec<_>>().join("+"),
         class: format!("{class} ({}{version})", description.library),
         sha256: description.sha256.clone(),
-        data: if args.data.data.as_os_str() == "-" { "standard input".to_string() } else { file(&args.data.data) },
+        data: args
+            .data
+            .data
+            .iter()
+            .map(|path| if path.as_os_str() == "-" { "standard input".to_string() } else { file(path) })
+            .collect::<Vec<_>>()
+            .join(", "),
         target: args.target.clone(),
         weight: args.weight.clone(),
     }

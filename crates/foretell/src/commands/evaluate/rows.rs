@@ -8,7 +8,7 @@ use foretell_evaluate::{Compared, Comparer, Error, Predictions, Refused, Rows, T
 use foretell_model::{Columns, Method, Model, Refusal};
 
 use super::method;
-use crate::commands::data::input::{Chunk, ReadOptions};
+use crate::commands::data::input::Chunk;
 use crate::commands::data::layout::Layout;
 use crate::commands::data::parse::{RowLocator, parse};
 use crate::commands::data::why;
@@ -19,7 +19,6 @@ pub(super) struct Job {
     pub(super) model: Arc<Model>,
     pub(super) comparer: Comparer,
     pub(super) layout: Layout,
-    pub(super) options: Arc<ReadOptions>,
 }
 
 /// The rows of a chunk.
@@ -33,11 +32,11 @@ impl Work for Job {
     type Output = Scored;
 
     fn make(&self, chunk: &Chunk) -> Result<(Scored, usize)> {
-        let table = parse(chunk, &self.options, &self.layout)?;
-        let locator = RowLocator { options: &self.options, chunk };
+        let table = parse(chunk, &self.layout)?;
+        let locator = RowLocator { chunk };
         let (predictions, said) = predictions(&self.model, self.comparer.task(), &table.features, table.rows)
-            .map_err(|error| error.context(self.options.name.clone()))?;
-        let actual = table.more.first().ok_or_else(|| anyhow!("{}: no target was read", self.options.name))?;
+            .map_err(|error| error.context(chunk.options.name.clone()))?;
+        let actual = table.more.first().ok_or_else(|| anyhow!("{}: no target was read", chunk.options.name))?;
         let refused = said.refusals.iter().map(|one| Refused { row: one.row as usize, why: why(one) });
         let rows = Rows {
             chunk: chunk.number,

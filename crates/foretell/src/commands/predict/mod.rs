@@ -3,13 +3,12 @@
 mod output;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use foretell_model::{Columns, Method, Model};
 
-use super::data::input::{Chunk, Format, ReadOptions};
+use super::data::input::{Chunk, Format};
 use super::data::layout::{self, Layout, Request};
 use super::data::parse::{RowLocator, parse};
 use super::data::work::{self, Work};
@@ -22,6 +21,8 @@ use output::{Encoded, Output, Writing};
 #[command(after_help = "Examples:
   foretell predict model.joblib data.csv -o predictions.csv
   foretell predict model.joblib data.csv --keep PNO --proba
+  foretell predict model.joblib day1.csv.gz day2.csv.gz -o both.csv
+  foretell predict model.joblib 's3://bucket/2026/*.parquet' -o 2026.parquet
   foretell predict model.joblib data.csv --keep PNO --contribs
   cat data.jsonl | foretell predict model.pickle - --format jsonl > predictions.jsonl
   foretell predict xgb.json data.parquet -o predictions.parquet --columns ITEM_n,AGE
@@ -86,7 +87,7 @@ pub(crate) fn run(args: &PredictArgs) -> Result<()> {
     let writing = Writing::new(format, columns)?;
     let names: Vec<String> = layout.features.iter().map(|column| column.name.clone()).collect();
     let mut output = Output::open(args.output.as_deref(), &writing)?;
-    let job = Job { model, layout, writing, wants, options: input.options.clone() };
+    let job = Job { model, layout, writing, wants };
     let mut unseen = Unseen::default();
     work::run(job, input, first, |made| {
         unseen.add(made.rows, &made.unseen);
@@ -116,7 +117,6 @@ struct Job {
     layout: Layout,
     writing: Writing,
     wants: Vec<Method>,
-    options: Arc<ReadOptions>,
 }
 
 /// What becomes of a chunk.
@@ -131,13 +131,13 @@ impl Work for Job {
 
     /// Parses, scores and encodes one chunk.
     fn make(&self, chunk: &Chunk) -> Result<(Predicted, usize)> {
-        let table = parse(chunk, &self.options, &self.layout)?;
+        let table = parse(chunk, &self.layout)?;
         let columns = Columns::new(&table.features, table.rows);
         let (mut outputs, mut unseen) = (Vec::new(), Vec::new());
         for want in &self.wants {
             let scored = self.model.score(&columns, *want);
             if let Some(refusal) = scored.refusals.first() {
-                let at = RowLocator { options: &self.options, chunk }.locate(refusal.row as usize);
+                let at = RowLocator { chunk }.locate(refusal.row as usize);
                 bail!("{at}: the model refuses this row: {}", why(refusal));
             }
             outputs.extend(scored.columns);
