@@ -197,7 +197,7 @@ impl Run {
         let since = Instant::now();
         let mut outcome = Outcome::default();
         std::thread::sleep(Duration::from_millis(500));
-        let ends = self.records.ends();
+        let mut ends = self.records.ends();
         let mut calm = false;
         while since.elapsed() < BACK_WITHIN {
             if !calm && since.elapsed() > Duration::from_secs(2) {
@@ -207,6 +207,9 @@ impl Run {
             }
             self.tick(may_end && since.elapsed() < Duration::from_secs(3), &mut outcome.wrong);
             self.check(&mut outcome.wrong);
+            if ends.is_empty() {
+                ends = self.records.ends();
+            }
             let missing: Vec<String> = {
                 let records = &self.records;
                 let late = self
@@ -242,7 +245,14 @@ impl Run {
                 outcome.wrong.push(what);
             }
         }
+        self.world.sinks.iter_mut().for_each(|sink| sink.closed = true);
         self.check(&mut outcome.wrong);
+        let ends = self.records.ends();
+        for sink in &mut self.world.sinks {
+            if !sink.complete(&self.records, &ends) {
+                outcome.wrong.push(format!("{} lacks records at the end", sink.name));
+            }
+        }
         // Sinks have the same rows, each with the time of its batch.
         for pipeline in ["sql", "files", "single"] {
             let mut first = None;

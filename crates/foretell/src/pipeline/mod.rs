@@ -72,8 +72,9 @@ pub(crate) struct EncodingFacts {
 }
 
 impl Pipeline {
-    /// Keeps models, encodings and recipe where a later run finds them.
-    pub(crate) async fn keep(&self) -> Result<()> {
+    /// Keeps models, encodings and recipe where a later run of this worker finds them.
+    pub(crate) async fn keep(&self, worker: &str) -> Result<()> {
+        self.artifacts.mark_as(&self.file.name, worker).await?;
         for entry in &self.file.models {
             self.artifacts.keep(Artifact::Model, model_file::read(&entry.files)?.bytes).await?;
         }
