@@ -57,8 +57,8 @@ struct Run {
 fn nothing_is_lost_and_nothing_comes_twice_whatever_fails() {
     let whole = std::env::var("FORETELL_FAULTS").is_ok_and(|what| what == "whole");
     let only = std::env::var("FORETELL_FAULTS_ONLY").ok();
-    let minutes = number("FORETELL_FAULTS_MINUTES", if whole { 60 } else { 5 });
-    let seed = number("FORETELL_FAULTS_SEED", if whole { fastrand::u64(0..1_000_000) } else { 1 });
+    let minutes = number("FORETELL_FAULTS_MINUTES", if whole { 60 } else { 3 });
+    let seed = number("FORETELL_FAULTS_SEED", fastrand::u64(0..1_000_000));
     let until = Instant::now() + Duration::from_secs(minutes * 60);
     let dir = services::root().join("target/faults");
     let _ = std::fs::remove_dir_all(&dir);
