@@ -17,6 +17,7 @@ mod schedule;
 mod services;
 
 use std::sync::LazyLock;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use foretell_flow::testing::CRASH_POINTS;
@@ -91,6 +92,7 @@ fn nothing_is_lost_and_nothing_comes_twice_whatever_fails() {
         }
     }
     run.end();
+    run.lost(whole);
     run.report.write(&dir);
     run.report.judge();
 }
@@ -233,6 +235,47 @@ impl Run {
             BACK_WITHIN.as_secs(),
             outcome.missing.join(", ")
         ));
+        outcome
+    }
+
+    /// What cannot be ridden out stops with an error that names the remedy, and changes nothing.
+    fn lost(&mut self, whole: bool) {
+        let brokers = self.world.brokers.clone();
+        if whole {
+            let shared = self.world.services.at("FORETELL_PGBOUNCER_SHARED_URL");
+            self.world.worker("files-b").set("POOLED_URL", &shared);
+            let outcome = self.stops("files-b", "pool_mode = session");
+            self.report.add("PgBouncer with a session for each transaction", outcome);
+        }
+        self.records.rate.store(200, Ordering::SeqCst);
+        std::thread::sleep(Duration::from_secs(2));
+        self.records.pause();
+        std::thread::sleep(Duration::from_secs(1));
+        records::delete_below(&brokers, "in", &self.records.ends());
+        let outcome = self.stops("single-a", "`foretell positions set");
+        self.report.add("retention that overtakes a worker", outcome);
+        records::recreate(&brokers, "in", self.world.partitions as i32);
+        let outcome = self.stops("files-a", "`foretell positions forget");
+        self.report.add("a topic that is deleted and created again", outcome);
+    }
+
+    /// A worker that must end by itself, and say so.
+    fn stops(&mut self, name: &str, remedy: &str) -> Outcome {
+        let mut outcome = Outcome { back: Some(Duration::ZERO), ..Outcome::default() };
+        let worker = self.world.worker(name);
+        worker.start();
+        let since = Instant::now();
+        while worker.look() && since.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        worker.wanted = false;
+        match worker.ended.pop() {
+            Some(ended) if ended.contains(remedy) => {}
+            Some(ended) => outcome.wrong.push(format!("it does not name the remedy: {ended}")),
+            None => outcome.wrong.push(format!("{name} does not end")),
+        }
+        worker.kill();
+        self.check(&mut outcome.wrong);
         outcome
     }
 
