@@ -17,6 +17,7 @@ mod schedule;
 mod services;
 
 use std::sync::LazyLock;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use foretell_flow::testing::CRASH_POINTS;
@@ -57,8 +58,8 @@ struct Run {
 fn nothing_is_lost_and_nothing_comes_twice_whatever_fails() {
     let whole = std::env::var("FORETELL_FAULTS").is_ok_and(|what| what == "whole");
     let only = std::env::var("FORETELL_FAULTS_ONLY").ok();
-    let minutes = number("FORETELL_FAULTS_MINUTES", if whole { 60 } else { 5 });
-    let seed = number("FORETELL_FAULTS_SEED", if whole { fastrand::u64(0..1_000_000) } else { 1 });
+    let minutes = number("FORETELL_FAULTS_MINUTES", if whole { 60 } else { 3 });
+    let seed = number("FORETELL_FAULTS_SEED", fastrand::u64(0..1_000_000));
     let until = Instant::now() + Duration::from_secs(minutes * 60);
     let dir = services::root().join("target/faults");
     let _ = std::fs::remove_dir_all(&dir);
@@ -91,6 +92,7 @@ fn nothing_is_lost_and_nothing_comes_twice_whatever_fails() {
         }
     }
     run.end();
+    run.lost(whole);
     run.report.write(&dir);
     run.report.judge();
 }
@@ -197,7 +199,7 @@ impl Run {
         let since = Instant::now();
         let mut outcome = Outcome::default();
         std::thread::sleep(Duration::from_millis(500));
-        let ends = self.records.ends();
+        let mut ends = self.records.ends();
         let mut calm = false;
         while since.elapsed() < BACK_WITHIN {
             if !calm && since.elapsed() > Duration::from_secs(2) {
@@ -207,6 +209,9 @@ impl Run {
             }
             self.tick(may_end && since.elapsed() < Duration::from_secs(3), &mut outcome.wrong);
             self.check(&mut outcome.wrong);
+            if ends.is_empty() {
+                ends = self.records.ends();
+            }
             let missing: Vec<String> = {
                 let records = &self.records;
                 let late = self
@@ -233,6 +238,47 @@ impl Run {
         outcome
     }
 
+    /// What cannot be ridden out stops with an error that names the remedy, and changes nothing.
+    fn lost(&mut self, whole: bool) {
+        let brokers = self.world.brokers.clone();
+        if whole {
+            let shared = self.world.services.at("FORETELL_PGBOUNCER_SHARED_URL");
+            self.world.worker("files-b").set("POOLED_URL", &shared);
+            let outcome = self.stops("files-b", "pool_mode = session");
+            self.report.add("PgBouncer with a session for each transaction", outcome);
+        }
+        self.records.rate.store(200, Ordering::SeqCst);
+        std::thread::sleep(Duration::from_secs(2));
+        self.records.pause();
+        std::thread::sleep(Duration::from_secs(1));
+        records::delete_below(&brokers, "in", &self.records.ends());
+        let outcome = self.stops("single-a", "`foretell positions set");
+        self.report.add("retention that overtakes a worker", outcome);
+        records::recreate(&brokers, "in", self.world.partitions as i32);
+        let outcome = self.stops("files-a", "`foretell positions forget");
+        self.report.add("a topic that is deleted and created again", outcome);
+    }
+
+    /// A worker that must end by itself, and say so.
+    fn stops(&mut self, name: &str, remedy: &str) -> Outcome {
+        let mut outcome = Outcome { back: Some(Duration::ZERO), ..Outcome::default() };
+        let worker = self.world.worker(name);
+        worker.start();
+        let since = Instant::now();
+        while worker.look() && since.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        worker.wanted = false;
+        match worker.ended.pop() {
+            Some(ended) if ended.contains(remedy) => {}
+            Some(ended) => outcome.wrong.push(format!("it does not name the remedy: {ended}")),
+            None => outcome.wrong.push(format!("{name} does not end")),
+        }
+        worker.kill();
+        self.check(&mut outcome.wrong);
+        outcome
+    }
+
     /// Nothing is written any more, all is there, all sinks agree, and no log tells a value.
     fn end(&mut self) {
         self.records.pause();
@@ -242,7 +288,14 @@ impl Run {
                 outcome.wrong.push(what);
             }
         }
+        self.world.sinks.iter_mut().for_each(|sink| sink.closed = true);
         self.check(&mut outcome.wrong);
+        let ends = self.records.ends();
+        for sink in &mut self.world.sinks {
+            if !sink.complete(&self.records, &ends) {
+                outcome.wrong.push(format!("{} lacks records at the end", sink.name));
+            }
+        }
         // Sinks have the same rows, each with the time of its batch.
         for pipeline in ["sql", "files", "single"] {
             let mut first = None;

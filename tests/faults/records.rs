@@ -51,6 +51,23 @@ pub(crate) fn grow(brokers: &str, topic: &str, partitions: usize) {
     }
 }
 
+/// As retention does: what is below these offsets goes.
+pub(crate) fn delete_below(brokers: &str, topic: &str, ends: &BTreeMap<i32, i64>) {
+    let (admin, options) = admin(brokers);
+    let mut below = TopicPartitionList::new();
+    for (part, end) in ends {
+        below.add_partition_offset(topic, *part, Offset::Offset(*end)).unwrap();
+    }
+    super::wait(admin.delete_records(&below, &options)).unwrap();
+}
+
+pub(crate) fn recreate(brokers: &str, topic: &str, partitions: i32) {
+    let (admin, options) = admin(brokers);
+    super::wait(admin.delete_topics(&[topic], &options)).unwrap().remove(0).unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    create(brokers, topic, partitions);
+}
+
 /// What is at an offset: the record's number, if it is a good one.
 type Log = BTreeMap<i32, BTreeMap<i64, Option<i64>>>;
 

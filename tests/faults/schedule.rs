@@ -142,7 +142,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         name: "all brokers killed",
         seconds: 8,
         begin: |world| ["broker1", "broker2", "broker3"].iter().for_each(|name| world.services.kill(name)),
-        end: |world| ["broker1", "broker2", "broker3"].iter().for_each(|name| world.services.start(name)),
+        end: |world| world.services.start_all(&["broker1", "broker2", "broker3"]),
         ..NONE
     },
     Fault {

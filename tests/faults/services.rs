@@ -56,6 +56,11 @@ impl Services {
         self.run("up", &[name]);
     }
 
+    /// Starts several at once, which need each other.
+    pub(crate) fn start_all(&self, names: &[&str]) {
+        self.run("up", names);
+    }
+
     pub(crate) fn freeze(&self, name: &str) {
         self.run("freeze", &[name]);
     }

@@ -36,7 +36,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         base: ".".into(),
     };
     // The target does not matter here: nothing is written to it.
-    let settings = || json!({ "brokers": brokers, "topic": progress, "progress_topic": progress, "key": "id" });
+    let settings = || json!({ "brokers": brokers, "topic": name, "progress_topic": progress, "key": "id" });
     let claims: Vec<Claim> = (0..PARTITIONS as i32)
         .map(|index| Claim {
             partition: Partition { topic: "orders".into(), index },
@@ -45,6 +45,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         })
         .collect();
     create(&brokers, &progress).await?;
+    create(&brokers, &name).await?;
     let open = || async {
         let kind = (foretell_kafka::SINK.parse)(settings()).map_err(|error| error.message)?;
         Ok::<_, Box<dyn std::error::Error>>(kind.open(&context).await?)

@@ -721,9 +721,18 @@ impl Driver {
             11 => {
                 let sink = self.edition.sinks[one].clone();
                 let entries = self.sim.with(|world| {
+                    // Who deletes them in a database waits for the locks of transactions that were sent.
+                    if world.transactions.values().any(|held| held.sent && held.target == sink.target) {
+                        return None;
+                    }
                     let target = &mut world.targets[sink.target];
                     let rows = target.rows.values().any(|rows| !rows.is_empty());
-                    if rows && !sink.backfill { target.progress.remove(&sink.name) } else { None }
+                    if !rows || sink.backfill {
+                        return None;
+                    }
+                    // A topic's transactions are those of producers that nobody knows any more.
+                    target.forget_producers();
+                    target.progress.remove(&sink.name)
                 });
                 if let Some(entries) = entries.filter(|entries| !entries.is_empty()) {
                     self.count("positions are deleted");

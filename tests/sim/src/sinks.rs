@@ -71,6 +71,11 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// Whoever writes must claim again.
+    pub(crate) fn forget_producers(&mut self) {
+        self.epochs.values_mut().for_each(|epoch| *epoch += 1);
+    }
+
     pub(crate) fn new(kind: Kind, input: Input) -> Target {
         Target {
             kind,

@@ -88,7 +88,9 @@ impl Collector<'_> {
         let begun = Instant::now();
         loop {
             monitor.phase(Phase::Collecting);
-            let mut demand = limits.demand(patience);
+            // What is at hand already makes one batch, however many pieces it is in; nothing more is waited for.
+            let waits = ticks.is_some() || collected.rows == 0;
+            let mut demand = limits.demand(if waits { patience } else { Duration::ZERO });
             demand.rows -= collected.rows.min(demand.rows - 1);
             demand.bytes -= collected.bytes.min(demand.bytes - 1);
             let event = tokio::select! {
@@ -112,7 +114,7 @@ impl Collector<'_> {
                         Some(_) => false,
                         // Positions that move without records wait for records, or for a quiet moment.
                         None => {
-                            !quiet
+                            full || !quiet && !self.reader.has_more()
                                 || self.settings.trigger == Trigger::AvailableNow && planner.taken(&collected.reached)
                         }
                     };

@@ -30,6 +30,10 @@ pub trait StageFactory: Send + Sync {
     /// # Errors
     /// [`Fault::State`](crate::Fault::State) when a model or a query of an old plan is gone.
     fn stages(&self, recipe: &Recipe) -> Result<Stages, StageError>;
+
+    /// A worker has claimed its sinks for the first time, and these are the recipes of all plans that any sink keeps. What
+    /// earlier runs kept for others is not needed any more.
+    fn begins(&self, _leftover: Vec<Recipe>) {}
 }
 
 /// A decoder and the queries behind it.

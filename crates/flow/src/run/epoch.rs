@@ -197,6 +197,10 @@ impl Epoch<'_> {
         let seek: Vec<Position> =
             lowest.iter().map(|(partition, next)| Position { partition: partition.clone(), next: *next }).collect();
         self.source.seek(&seek).await?;
+        if *self.fresh {
+            let kept = stored.iter().chain(&held).flatten().flat_map(|checkpoint| &checkpoint.plans);
+            self.factory.begins(kept.map(|part| part.recipe.clone()).collect());
+        }
         *self.fresh = false;
         crash_point("claimed");
         info!(worker = self.settings.worker, partitions = self.partitions.len(), leftover = leftover.len(), "claimed");

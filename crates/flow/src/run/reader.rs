@@ -95,6 +95,11 @@ impl<'a> Reader<'a> {
         self.source
     }
 
+    /// Whether something is at hand that a replay read too far: it is in pieces as small as the replay's batches were.
+    pub(super) fn has_more(&self) -> bool {
+        !self.ahead.is_empty()
+    }
+
     /// From now on `next` gives nothing beyond these offsets.
     pub(super) fn cap(&mut self, caps: BTreeMap<Partition, i64>) {
         self.caps = caps;

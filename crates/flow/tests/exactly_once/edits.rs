@@ -404,3 +404,36 @@ async fn the_lag_is_that_of_the_slowest_sink() {
     assert_eq!(stats.snapshot().lag, Some(i64::from(PARTITIONS) * RECORDS), "the follower has nothing");
     running.abort();
 }
+
+/// While many small batches are made again, records of other partitions come with each of them.
+#[tokio::test]
+async fn what_a_replay_read_too_far_is_not_stored_in_pieces_as_small() {
+    let today = edition("today", &COLUMNS, &[("a", false), ("b", false)]);
+    let mut world = World::new();
+    let part = |at: i64| PlanPart {
+        id: format!("small-{at}"),
+        time: at + 1,
+        recipe: (*recipe("today")).clone(),
+        range: Range { partition: partition(0), from: at, to: at + 1 },
+        kept: 1,
+        of: 1,
+    };
+    for name in ["a", "b", DEAD_LETTERS] {
+        let mut store = Store::default();
+        store.positions.extend((0..PARTITIONS).map(|index| (partition(index), 0)));
+        if name == "a" {
+            store.positions.insert(partition(0), 100);
+            store.plans = (0..100).map(part).collect();
+        }
+        world.insert(name, Arc::new(Mutex::new(store)));
+    }
+    let way = Way { faults: false, ..way(3) };
+    let run = worker_of(&mut world, &today, &[], way).run(CancellationToken::new());
+    tokio::time::timeout(Duration::from_secs(60), run).await.expect("ends").unwrap();
+    let time = |text: &String| text.rsplit_once("time=").unwrap().1.to_string();
+    let mut batches: Vec<String> = rows(&world, "a", 1).iter().map(|(_, text)| time(text)).collect();
+    batches.dedup();
+    // 142 if each piece is a batch; the source hands out few records at a time.
+    assert!(batches.len() < 90, "400 records of a partition came in {} batches", batches.len());
+    assert_eq!(rows(&world, "b", 0).len(), (0..RECORDS).filter(|offset| !is_bad(0, *offset)).count());
+}

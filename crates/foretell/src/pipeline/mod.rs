@@ -76,8 +76,9 @@ pub(crate) struct EncodingFacts {
 }
 
 impl Pipeline {
-    /// Keeps models, encodings and recipe where a later run finds them.
-    pub(crate) async fn keep(&self) -> Result<()> {
+    /// Keeps models, encodings and recipe where a later run of this worker finds them.
+    pub(crate) async fn keep(&self, worker: &str) -> Result<()> {
+        self.artifacts.mark_as(&self.file.name, worker).await?;
         for entry in &self.file.models {
             let bytes = model_file::read_with(&entry.files, &entry.settings.storage())?.bytes;
             if self.models.get(&entry.name).is_some_and(|(loaded, _)| *loaded != artifacts::sha256(&bytes)) {

@@ -1,6 +1,7 @@
 //! Today's recipe, and the stages of older ones, made again from what was kept.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Result, bail};
@@ -27,6 +28,8 @@ pub(crate) struct RecipeStore {
     /// Sink names, in the order of the file.
     sinks: Vec<String>,
     artifacts: ArtifactStore,
+    /// Whether a worker has claimed its sinks.
+    begun: AtomicBool,
     loaded: Loaded,
     around: Around,
 }
@@ -55,15 +58,8 @@ impl RecipeStore {
         let recipe = Arc::new(Recipe { query, models: hashes, tables: of_tables });
         let current = Mutex::new(Current { recipe, tables, before: BTreeMap::new() });
         let cached = loaded.into_iter().map(|(name, (sha256, functions))| ((name, sha256), functions)).collect();
-        Ok(RecipeStore {
-            current,
-            spec,
-            limits,
-            sinks,
-            artifacts,
-            loaded: Mutex::new(cached),
-            around: Around::default(),
-        })
+        let (begun, loaded) = (AtomicBool::new(false), Mutex::new(cached));
+        Ok(RecipeStore { current, spec, limits, sinks, artifacts, begun, loaded, around: Around::default() })
     }
 
     /// What stages are made with beside a recipe.
@@ -228,5 +224,19 @@ impl StageFactory for RecipeStore {
 
     fn stages(&self, recipe: &Recipe) -> Result<Stages, StageError> {
         wait(self.stages_async(recipe))
+    }
+
+    fn begins(&self, mut leftover: Vec<Recipe>) {
+        // Of several workers in this process the first: behind it batches are under way.
+        if self.begun.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let artifacts = self.artifacts.clone();
+        leftover.push((*self.recipe()).clone());
+        tokio::spawn(async move {
+            if let Err(error) = artifacts.collect(&leftover).await {
+                tracing::debug!("what is not needed any more stays in `state`: {error}");
+            }
+        });
     }
 }

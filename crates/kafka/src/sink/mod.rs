@@ -186,6 +186,12 @@ impl SinkSettings for Settings {
             exactly_once: self.delivery == Delivery::ExactlyOnce,
             keyed: self.key.is_some(),
         };
+        for (setting, topic) in [("topic", Some(&target.topic)), ("rejects", target.rejects.as_ref())] {
+            if target.exactly_once && topic == Some(&target.progress) {
+                let error = format!("`{setting}` is `{}`, the topic that keeps the positions", target.progress);
+                return Err(StageError::settings(error).remedy("name another one, or another `progress_topic`"));
+            }
+        }
         // Properties that librdkafka does not take are an error here, not at the first claim.
         writer::config(&connection, None, None, None)?;
         let limits = progress::examine(&connection, &inspector, &target, context.input).await?;

@@ -116,7 +116,7 @@ async fn open(pipeline: &Pipeline, workers: usize, id: &str) -> Result<Vec<Worke
     // The first worker saw what was stored before any of them ran.
     let known = open.first().map(|worker| worker.settings.known_topics.clone()).unwrap_or_default();
     open.iter_mut().for_each(|worker| worker.settings.known_topics.clone_from(&known));
-    pipeline.keep().await?;
+    pipeline.keep(id).await?;
     Ok(open)
 }
 

@@ -604,6 +604,8 @@ async fn what_is_wrong_is_said_at_open() {
         (json!({ "value": "x", "format": "csv" }), "`value` and `format` exclude each other; leave one out"),
         (json!({ "options": { "transactional.id": "x" } }), "`options` cannot set `transactional.id`"),
         (json!({ "options": { "linger": 1 } }), "`options`: there is no property `linger`"),
+        (json!({ "topic": "foretell_progress" }), "`topic` is `foretell_progress`, the topic that keeps the positions"),
+        (json!({ "rejects": "foretell_progress" }), "`rejects` is `foretell_progress`, the topic that keeps"),
     ] {
         let error = refused(with(more), &context).await;
         assert_eq!(error.fault, Fault::Settings);
