@@ -16,6 +16,15 @@ pub(crate) fn version(view: &View<'_>) -> Result<Option<(u32, u32)>, Error> {
     Ok(version_text(view)?.and_then(|text| numbers(&text)))
 }
 
+/// The version of scikit-learn that an estimator was saved by, or else one inside of it: classes of other libraries do not
+/// say it.
+pub(crate) fn version_inside(view: &View<'_>, inside: &View<'_>) -> Result<Option<(u32, u32)>, Error> {
+    match version(view)? {
+        None => version(inside),
+        known => Ok(known),
+    }
+}
+
 pub(crate) fn numbers(version: &str) -> Option<(u32, u32)> {
     let mut parts = version.split('.').map(|part| part.parse::<u32>().ok());
     parts.next().flatten().zip(parts.next().flatten())

@@ -91,6 +91,31 @@ impl Categories {
         out
     }
 
+    /// Numbers in the order of their codes.
+    pub(crate) fn floats(all: &[f64]) -> Self {
+        let mut out = Categories { count: all.len(), ..Categories::texts(Vec::new()) };
+        all.iter().zip(0..).for_each(|(number, code)| out.number(*number, code));
+        out
+    }
+
+    /// These, and others behind them.
+    pub(crate) fn and(mut self, others: Self) -> Self {
+        let first = u32::try_from(self.count).unwrap_or(UNSEEN);
+        let place = |code: u32| code.saturating_add(first);
+        for (text, code) in others.texts {
+            self.texts.entry(text).or_insert(place(code));
+        }
+        for (bits, code) in others.numbers {
+            self.numbers.entry(bits).or_insert(place(code));
+        }
+        for (int, code) in others.wide {
+            self.wide.entry(int).or_insert(place(code));
+        }
+        self.missing = self.missing.or(others.missing.map(place));
+        self.count = self.count.saturating_add(others.count);
+        self
+    }
+
     /// The categories that some objects are, in the order of their codes.
     pub(crate) fn objects(all: &[View<'_>]) -> Result<Self, Error> {
         let mut out = Categories { count: all.len(), ..Categories::texts(Vec::new()) };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use foretell_connect::storage::{self, ErrorKind, Storage};
 use foretell_flow::StageError;
+use foretell_storage::StorageSettings;
 use sha2::{Digest, Sha256};
 
 /// A folder of what never changes, by its sha256.
@@ -41,7 +42,7 @@ impl Artifact {
 
 impl ArtifactStore {
     pub(crate) fn open(url: &str, base: &Path) -> Result<ArtifactStore> {
-        let (storage, root) = foretell_storage::open(url, base).context("`state`")?;
+        let (storage, root) = foretell_storage::open(url, base, &StorageSettings::default()).context("`state`")?;
         Ok(ArtifactStore { storage, root })
     }
 

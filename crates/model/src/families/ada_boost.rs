@@ -3,7 +3,7 @@
 use arrow_schema::DataType;
 use foretell_pickle::View;
 
-use crate::attributes::{self, some_attr, version};
+use crate::attributes::{self, some_attr, version_inside};
 use crate::families::shared::members::{Member, array, nameless, places, predictor};
 use crate::family::Family;
 use crate::finite::Finite;
@@ -16,6 +16,7 @@ use crate::{Error, Method, StepReport};
 pub(crate) const FAMILY: Family = Family {
     name: "AdaBoost",
     classes: &[
+        ("imblearn.ensemble._weight_boosting", "RUSBoostClassifier"),
         ("sklearn.ensemble._weight_boosting", "AdaBoostClassifier"),
         ("sklearn.ensemble._weight_boosting", "AdaBoostRegressor"),
         ("sklearn.ensemble.weight_boosting", "AdaBoostClassifier"),
@@ -65,7 +66,10 @@ fn classifier(view: &View<'_>, members: &[Member]) -> Result<(run::AdaBoostForm,
     if count == 0 {
         return Err(Error::state(view.path(), "no classes"));
     }
-    let version = version(view)?.unwrap_or((0, 0));
+    let version = match view.attr("estimators_")?.items()?.first() {
+        Some(first) => version_inside(view, first)?.unwrap_or((0, 0)),
+        None => (0, 0),
+    };
     let is_real = match some_attr(view, "algorithm")? {
         Some(algorithm) => algorithm.as_str()? == "SAMME.R",
         None => false,

@@ -15,6 +15,8 @@ use crate::{Error, Method, StepReport};
 pub(crate) const FAMILY: Family = Family {
     name: "bagging",
     classes: &[
+        ("imblearn.ensemble._bagging", "BalancedBaggingClassifier"),
+        ("imblearn.ensemble._easy_ensemble", "EasyEnsembleClassifier"),
         ("sklearn.ensemble._bagging", "BaggingClassifier"),
         ("sklearn.ensemble._bagging", "BaggingRegressor"),
         ("sklearn.ensemble.bagging", "BaggingClassifier"),

@@ -21,6 +21,7 @@ use crate::{Error, InputKind, StepReport, TreesReport};
 pub(crate) const FAMILY: Family = Family {
     name: "trees and forests of scikit-learn",
     classes: &[
+        ("imblearn.ensemble._forest", "BalancedRandomForestClassifier"),
         ("sklearn.ensemble._forest", "ExtraTreesClassifier"),
         ("sklearn.ensemble._forest", "ExtraTreesRegressor"),
         ("sklearn.ensemble._forest", "RandomForestClassifier"),
@@ -62,7 +63,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         return Err(Error::state(view.path(), "the classes are not those of the trees"));
     }
 
-    let version = attributes::version(view)?;
+    let version = attributes::version_inside(view, first)?;
     let mut ensemble =
         Ensemble { trees: Vec::new(), width, outputs: width, features: shape.features, rule: Rule::LessEqual };
     let mut knows_missing = true;
@@ -179,7 +180,7 @@ fn normalise(values: &mut [f64], stride: usize, classes: &[usize], width: usize)
 }
 
 /// Whether the version that wrote the trees lets NaN through at prediction.
-fn allows_nan(tree: &View<'_>, is_forest: bool, version: Option<(u32, u32)>) -> Result<bool, Error> {
+pub(super) fn allows_nan(tree: &View<'_>, is_forest: bool, version: Option<(u32, u32)>) -> Result<bool, Error> {
     let Some(version) = version else { return Ok(false) };
     let is_monotonic = some_attr(tree, "monotonic_cst")?.is_some();
     if version < (1, 3) || (is_forest && version < (1, 4)) || (is_monotonic && version < (1, 9)) {

@@ -12,10 +12,13 @@ pub(crate) mod count_vectorizer;
 pub(crate) mod data_frame_mapper;
 pub(crate) mod decomposition;
 pub(crate) mod dict_vectorizer;
+pub(crate) mod dictionary;
 pub(crate) mod discriminant;
 pub(crate) mod dummy;
+pub(crate) mod ebm;
 pub(crate) mod elliptic_envelope;
 pub(crate) mod factor_analysis;
+pub(crate) mod feature_engine;
 pub(crate) mod feature_hasher;
 pub(crate) mod feature_selection;
 pub(crate) mod feature_union;
@@ -31,6 +34,7 @@ pub(crate) mod isotonic;
 pub(crate) mod iterative_imputer;
 pub(crate) mod k_bins;
 pub(crate) mod k_means;
+pub(crate) mod kernel_density;
 pub(crate) mod kernel_maps;
 pub(crate) mod kernel_ridge;
 pub(crate) mod kernel_samplers;
@@ -42,19 +46,25 @@ pub(crate) mod lightgbm;
 pub(crate) mod linear;
 pub(crate) mod linear_outliers;
 pub(crate) mod local_outlier_factor;
+pub(crate) mod manifold;
 pub(crate) mod missing_indicator;
 pub(crate) mod mlp;
+pub(crate) mod mlxtend;
 pub(crate) mod multi_label_binarizer;
 pub(crate) mod multi_output;
 pub(crate) mod naive_bayes;
 pub(crate) mod nearest_centroid;
 pub(crate) mod nearest_neighbors;
 pub(crate) mod neighbors;
+pub(crate) mod ngboost;
+pub(crate) mod nmf;
 pub(crate) mod normalizer;
 pub(crate) mod one_hot_encoder;
 pub(crate) mod one_hot_of_integers;
 pub(crate) mod one_vs_one;
 pub(crate) mod one_vs_rest;
+pub(crate) mod onnx;
+pub(crate) mod optbinning;
 pub(crate) mod ordinal_encoder;
 pub(crate) mod output_code;
 pub(crate) mod pipeline;
@@ -63,21 +73,25 @@ pub(crate) mod pmml_domains;
 pub(crate) mod pmml_preprocessing;
 pub(crate) mod polynomial_features;
 pub(crate) mod power_transformer;
+pub(crate) mod projections;
 pub(crate) mod quantile_transformer;
 pub(crate) mod radius_neighbors;
 pub(crate) mod random_projection;
 pub(crate) mod samplers;
 pub(crate) mod scalers;
+pub(crate) mod scikit_lego;
 pub(crate) mod search;
 pub(crate) mod simple_imputer;
 pub(crate) mod spline_transformer;
 pub(crate) mod stacking;
+pub(crate) mod statsmodels;
 pub(crate) mod svm;
 pub(crate) mod target_encoder;
 pub(crate) mod tfidf_transformer;
 pub(crate) mod thresholds;
 pub(crate) mod topics;
 pub(crate) mod transformed_target;
+pub(crate) mod trees_embedding;
 pub(crate) mod voting;
 pub(crate) mod xgboost;
 
@@ -106,10 +120,13 @@ pub const FAMILIES: &[Family] = &[
     data_frame_mapper::FAMILY,
     decomposition::FAMILY,
     dict_vectorizer::FAMILY,
+    dictionary::FAMILY,
     discriminant::FAMILY,
     dummy::FAMILY,
+    ebm::FAMILY,
     elliptic_envelope::FAMILY,
     factor_analysis::FAMILY,
+    feature_engine::FAMILY,
     feature_hasher::FAMILY,
     feature_selection::FAMILY,
     feature_union::FAMILY,
@@ -125,6 +142,7 @@ pub const FAMILIES: &[Family] = &[
     iterative_imputer::FAMILY,
     k_bins::FAMILY,
     k_means::FAMILY,
+    kernel_density::FAMILY,
     kernel_maps::FAMILY,
     kernel_ridge::FAMILY,
     kernel_samplers::FAMILY,
@@ -136,19 +154,24 @@ pub const FAMILIES: &[Family] = &[
     linear::FAMILY,
     linear_outliers::FAMILY,
     local_outlier_factor::FAMILY,
+    manifold::FAMILY,
     missing_indicator::FAMILY,
     mlp::FAMILY,
+    mlxtend::FAMILY,
     multi_label_binarizer::FAMILY,
     multi_output::FAMILY,
     naive_bayes::FAMILY,
     nearest_centroid::FAMILY,
     nearest_neighbors::FAMILY,
     neighbors::FAMILY,
+    ngboost::FAMILY,
+    nmf::FAMILY,
     normalizer::FAMILY,
     one_hot_encoder::FAMILY,
     one_hot_of_integers::FAMILY,
     one_vs_one::FAMILY,
     one_vs_rest::FAMILY,
+    optbinning::FAMILY,
     ordinal_encoder::FAMILY,
     output_code::FAMILY,
     pipeline::FAMILY,
@@ -157,21 +180,25 @@ pub const FAMILIES: &[Family] = &[
     pmml_preprocessing::FAMILY,
     polynomial_features::FAMILY,
     power_transformer::FAMILY,
+    projections::FAMILY,
     quantile_transformer::FAMILY,
     radius_neighbors::FAMILY,
     random_projection::FAMILY,
     samplers::FAMILY,
     scalers::FAMILY,
+    scikit_lego::FAMILY,
     search::FAMILY,
     simple_imputer::FAMILY,
     spline_transformer::FAMILY,
     stacking::FAMILY,
+    statsmodels::FAMILY,
     svm::FAMILY,
     target_encoder::FAMILY,
     tfidf_transformer::FAMILY,
     thresholds::FAMILY,
     topics::FAMILY,
     transformed_target::FAMILY,
+    trees_embedding::FAMILY,
     voting::FAMILY,
     xgboost::FAMILY,
 ];
@@ -235,7 +262,7 @@ const OTHERS: &[(&[&str], &str)] = &[
     ),
     (&["pyspark", "h2o", "sparkdl"], "the model is in a server of its library, not in this file"),
     (
-        &["statsmodels", "pmdarima", "prophet", "fbprophet", "sktime", "darts", "statsforecast", "arch"],
+        &["pmdarima", "prophet", "fbprophet", "sktime", "darts", "statsforecast", "arch"],
         "models of this library are not scored",
     ),
 ];

@@ -3,8 +3,8 @@
 use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
-use crate::attributes::{self};
-use crate::families::shared::members::{Members, codes, members, named, names, weights};
+use crate::attributes::{self, flag, some_attr};
+use crate::families::shared::members::{Members, codes, members, named, nameless, names, places, weights};
 use crate::family::Family;
 use crate::loaded::{Loaded, Out, Source, Targets};
 use crate::loader::Loader;
@@ -14,6 +14,7 @@ use crate::{Error, Method, StepReport};
 pub(crate) const FAMILY: Family = Family {
     name: "voting",
     classes: &[
+        ("mlxtend.classifier.ensemble_vote", "EnsembleVoteClassifier"),
         ("sklearn.ensemble._voting", "VotingClassifier"),
         ("sklearn.ensemble._voting", "VotingRegressor"),
         ("sklearn.ensemble.voting", "VotingClassifier"),
@@ -30,8 +31,10 @@ pub(crate) const FAMILY: Family = Family {
 };
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
-    let Members { all: members, reports: children, .. } = members(loader, view, given, &named(view)?)?;
-    let weights = weights(view, members.len())?;
+    let is_other = view.class().is_some_and(|class| class.name == "EnsembleVoteClassifier");
+    let estimators = if is_other { nameless(view.attr("clfs_")?.items()?) } else { named(view)? };
+    let Members { all: members, reports: children, .. } = members(loader, view, given, &estimators)?;
+    let weights = if is_other { weights_of_all(view, members.len())? } else { weights(view, members.len())? };
     if view.class().is_some_and(|class| class.name == "VotingRegressor") {
         if members.iter().any(|member| member.targets.predict.len() != 1 || !member.targets.labels.is_empty()) {
             return Err(Error::no_such_answer(view.path(), "an estimator", "one number a row"));
@@ -51,7 +54,9 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         let Some(known) = member.labels() else {
             return Err(Error::no_such_answer(view.path(), "an estimator", "one class a row"));
         };
-        all_codes.push(codes(view, known, count)?);
+        // Those that were trained before know the classes themselves.
+        let own = is_other && !flag(view, "fit_base_estimators", flag(view, "refit", true)?)?;
+        all_codes.push(if own { places(view, known, &labels)? } else { codes(view, known, count)? });
         if is_soft && member.targets.proba.len() != count {
             return Err(Error::no_such_answer(view.path(), "an estimator", "a probability for each class"));
         }
@@ -61,6 +66,10 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     // Without `flatten_transform` the library makes a cube of them: of each row it is the same columns.
     let columns = if is_soft { count } else { 1 };
     targets.table = children.iter().flat_map(|child| names(view, name(child), columns)).collect();
+    if is_other {
+        // It makes a cube, or codes.
+        targets.table.clear();
+    }
     let vote = if is_soft {
         run::Vote::Soft
     } else {
@@ -70,6 +79,19 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let step = run::Voting { members, weights, narrow, vote };
     let report = StepReport { children, ..StepReport::default() };
     Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report })
+}
+
+/// mlxtend's weights, a list or an array.
+fn weights_of_all(view: &View<'_>, count: usize) -> Result<Option<Vec<f64>>, Error> {
+    let Some(weights) = some_attr(view, "weights")? else { return Ok(None) };
+    let all: Vec<f64> = match weights.array() {
+        Ok(array) => array.f64s()?,
+        Err(_) => weights.items()?.iter().map(View::as_f64).collect::<Result<_, _>>()?,
+    };
+    if all.len() != count {
+        return Err(Error::counts(weights.path(), (all.len(), "weights"), (count, "estimators")));
+    }
+    Ok(Some(all))
 }
 
 fn name(child: &StepReport) -> &str {

@@ -1,6 +1,6 @@
 //! Columns of pandas as pickles hold them: the values of a Series or DataFrame by their index. Nothing of pandas runs.
 
-use foretell_pickle::{Value, View};
+use foretell_pickle::{Kind, Value, View};
 
 pub(crate) mod index;
 mod names;
@@ -48,6 +48,89 @@ impl Table {
         }
         Ok(table)
     }
+}
+
+/// The values of one column of a DataFrame.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Values {
+    /// Numbers, and whether they are whole, or else bools.
+    Numbers(Vec<f64>, Kind),
+    /// Texts, `None` where there is none.
+    Texts(Vec<Option<String>>),
+}
+
+/// The columns of a DataFrame by their names; those of other types are left out.
+pub(crate) fn frame(view: &View<'_>) -> Result<Vec<(String, Values)>, Error> {
+    let manager = match view.get_attr("_mgr")? {
+        Some(manager) => manager,
+        None => view.attr("_data")?,
+    };
+    let (axes, blocks) = parts(&manager)?;
+    let [names, _] = axes.as_slice() else { return Err(view.expected("a DataFrame").into()) };
+    let names = match index::read(names)? {
+        Some(index::Index::Names(names)) => names,
+        Some(index::Index::Positions(places)) => places.iter().map(i64::to_string).collect(),
+        None => return Err(view.expected("a DataFrame with named columns").into()),
+    };
+    let mut all = Vec::new();
+    for (values, at) in &blocks {
+        let at = match at {
+            Some(at) => places(at, names.len())?,
+            None => (0..names.len()).collect(),
+        };
+        for (row, place) in at.into_iter().enumerate() {
+            if let (Some(name), Some(values)) = (names.get(place), block_row(values, row)?) {
+                all.push((name.clone(), values));
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// The names of a DataFrame's columns.
+pub(crate) fn column_names(view: &View<'_>) -> Result<Option<Vec<String>>, Error> {
+    let manager = match view.get_attr("_mgr")? {
+        Some(manager) => manager,
+        None => view.attr("_data")?,
+    };
+    let (axes, _) = parts(&manager)?;
+    let [names, _] = axes.as_slice() else { return Ok(None) };
+    Ok(match index::read(names)? {
+        Some(index::Index::Names(names)) => Some(names),
+        _ => None,
+    })
+}
+
+/// The texts of an array of pandas; `None` where it is one of numpy.
+pub(crate) fn values(view: &View<'_>) -> Result<Option<Values>, Error> {
+    if view.class().is_some_and(|class| class.name.starts_with("ArrowStringArray")) {
+        return arrow_texts(view).map(Values::Texts).map(Some);
+    }
+    Ok(None)
+}
+
+/// One column of a block.
+fn block_row(values: &View<'_>, row: usize) -> Result<Option<Values>, Error> {
+    let Ok(array) = values.array() else {
+        return self::values(values);
+    };
+    let [_, rows] = array.dims()?;
+    let range = row.saturating_mul(rows)..row.saturating_add(1).saturating_mul(rows);
+    Ok(match array.dtype().kind {
+        Kind::Bool | Kind::Int | Kind::Uint | Kind::Float => {
+            let kind = array.dtype().kind;
+            array.f64s()?.get(range).map(|values| Values::Numbers(values.to_vec(), kind))
+        }
+        Kind::Object => {
+            let objects = array.objects()?;
+            let texts = objects.get(range).unwrap_or_default().iter().map(|one| match one.value() {
+                Value::None | Value::Float(_) => Some(None),
+                _ => one.as_str().ok().map(|text| Some(text.to_string())),
+            });
+            texts.collect::<Option<Vec<_>>>().map(Values::Texts)
+        }
+        _ => None,
+    })
 }
 
 /// The axes of a manager, and its blocks with the places of their columns.

@@ -1,5 +1,6 @@
 //! What several families share.
 
+pub(crate) mod acts;
 pub(crate) mod explained;
 pub(crate) mod functions;
 pub(crate) mod kernels;
@@ -10,6 +11,7 @@ pub(crate) mod members;
 pub(crate) mod near;
 pub(crate) mod norm;
 pub(crate) mod not_scored;
+pub(crate) mod pick;
 pub(crate) mod rows;
 pub(crate) mod searches;
 pub(crate) mod side_by_side;

@@ -6,9 +6,4 @@ use foretell_pickle::Entry;
 pub(in crate::families) const ENTRIES: &[Entry] = &[
     Entry::class("sklearn.cluster._agglomerative", "AgglomerativeClustering"),
     Entry::class("sklearn.cluster._dbscan", "DBSCAN"),
-    Entry::class("sklearn.decomposition._nmf", "NMF"),
-    Entry::class("sklearn.decomposition.nmf", "NMF"),
-    Entry::class("sklearn.ensemble._forest", "RandomTreesEmbedding"),
-    Entry::class("sklearn.ensemble.forest", "RandomTreesEmbedding"),
-    Entry::class("sklearn.neighbors._kde", "KernelDensity"),
 ];

@@ -83,7 +83,8 @@ pub(in crate::families) fn training(view: &View<'_>) -> Result<Training, Error> 
     Ok(Training { points, features, metric, tree, by_quicksort })
 }
 
-fn metric(view: &View<'_>) -> Result<Metric, Error> {
+/// The metric that an estimator was given, or made of it.
+pub(in crate::families) fn metric(view: &View<'_>) -> Result<Metric, Error> {
     let name = match some_attr(view, "effective_metric_")? {
         Some(name) => name,
         None => view.attr("metric")?,

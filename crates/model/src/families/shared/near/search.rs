@@ -32,7 +32,7 @@ impl Metric {
     }
 
     /// The same of two rows.
-    fn between(self, x: &[f64], y: &[f64]) -> f64 {
+    pub(in crate::families) fn between(self, x: &[f64], y: &[f64]) -> f64 {
         let pairs = x.iter().zip(y);
         match self {
             Metric::Hamming => pairs.filter(|(x, y)| x != y).count() as f64 / x.len() as f64,
