@@ -48,9 +48,15 @@ fn letters_in_files_are_listed_and_read_once_more() {
     assert_eq!(rows(&at("out")), ["b,7"], "what was stored is not stored again");
     let letters = rows(&at("bad"));
     assert_eq!(letters.len(), 4);
-    assert!(letters.iter().any(|letter| letter.contains("__connect.errors.topic")), "its old place is kept: {letters:?}");
+    assert!(
+        letters.iter().any(|letter| letter.contains("__connect.errors.topic")),
+        "its old place is kept: {letters:?}"
+    );
 
-    for (letters, told) in [("{ path: bad/, format: csv }", "files of JSON Lines"), ("{ path: bad.jsonl, mode: append }", "files of JSON Lines")] {
+    for (letters, told) in [
+        ("{ path: bad/, format: csv }", "files of JSON Lines"),
+        ("{ path: bad.jsonl, mode: append }", "files of JSON Lines"),
+    ] {
         std::fs::write(at("q.yaml"), PIPELINE.replace("{ path: bad/, format: jsonl }", letters)).unwrap();
         let error = bad(&["dead-letters", "list", at("q.yaml").to_str().unwrap()]);
         assert!(error.contains("q.yaml:6: dead_letters: ") && error.contains(told), "{error}");
