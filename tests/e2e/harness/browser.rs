@@ -106,7 +106,7 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            self.ask("DELETE", &self.session, &Value::Null);
+            self.ask("DELETE", &self.session, &json!({}));
         }
         // The browser ends with the driver's process group where the session could not be closed.
         drop(self.driver.kill());
