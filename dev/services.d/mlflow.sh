@@ -1,5 +1,6 @@
 # A server of MLflow with its registry in SQLite and its artifacts in a folder, which it hands out itself. Not among those
-# that are started by default: it is installed into a Python environment of its own, some 800 MB, when it is first asked for.
+# that are started by default: it is installed into a Python environment of its own, some 900 MB, when it is first asked for;
+# with it comes a client of KServe's protocol.
 
 MLFLOW_VERSION=3
 
@@ -14,7 +15,7 @@ mlflow_python() { # the environment's folder, made once
       echo "services: installing MLflow into $venv" >&2
       rm -rf "$venv"
       python3 -m venv "$venv"
-      "$venv/bin/pip" install -q "mlflow>=$MLFLOW_VERSION,<$((MLFLOW_VERSION + 1))" >"$venv.log" 2>&1 || { cat "$venv.log" >&2; exit 1; }
+      "$venv/bin/pip" install -q "mlflow>=$MLFLOW_VERSION,<$((MLFLOW_VERSION + 1))" "tritonclient[http]>=2.40,<3" >"$venv.log" 2>&1 || { cat "$venv.log" >&2; exit 1; }
       touch "$venv/ready"
     ) || fail "pip could not install MLflow; is PyPI reachable?"
   fi

@@ -26,4 +26,5 @@ mod signals;
 mod socket;
 mod start;
 mod tables;
+mod triton;
 mod workers;

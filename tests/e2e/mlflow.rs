@@ -93,6 +93,7 @@ fn an_alias_that_moves_changes_the_model() {
         sandbox.run(&["check"])
     };
     version("/1").well();
-    version("/7").says(&["models.mri", "RESOURCE_DOES_NOT_EXIST", "version"]);
-    version("@nobody").says(&["models.mri", "alias nobody not found"]);
+    version("/7").says(&["models.mri", "404 Not Found", "version=7) not found"]);
+    version("@nobody").says(&["models.mri", "nobody not found"]);
+    version("").says(&["models.mri", "write `models:/NAME@ALIAS` or `models:/NAME/VERSION`"]);
 }

@@ -214,7 +214,7 @@ Batch 3 of db  2019-09-11T08:00:00.000+08:00
 
     #[test]
     fn a_table_that_is_wider_than_the_terminal_is_told_row_by_row() {
-        let console = Console { name: "db".into(), rows: 2, width: Some(20), timezone: chrono_tz::UTC, batch: 1 };
+        let console = Console { name: "db".into(), rows: 2, width: Some(17), timezone: chrono_tz::UTC, batch: 1 };
         let rows = RecordBatch::try_from_iter([
             ("PNO", Arc::new(StringArray::from(vec![Some("a"), None, Some("c")])) as ArrayRef),
             ("PRETIME", Arc::new(Int64Array::from(vec![7, 8, 9])) as ArrayRef),
@@ -223,7 +223,7 @@ Batch 3 of db  2019-09-11T08:00:00.000+08:00
         let table = console.table(&rows, 0).unwrap();
         let (_, table) = table.split_once('\n').unwrap();
         assert_eq!(table, "row 1\n  PNO      a\n  PRETIME  7\nrow 2\n  PNO      NULL\n  PRETIME  8\n… 1 more\n\n");
-        let wide = Console { width: Some(21), ..console };
+        let wide = Console { width: Some(18), ..console };
         assert!(wide.table(&rows, 0).unwrap().contains("+------+---------+"));
     }
 

@@ -12,8 +12,8 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 use foretell_model::{Columns, Method, Outputs, Refusal};
 
-use crate::batch::Scored;
 use crate::failure::{Failure, ScoreError};
+use crate::scored::Scored;
 use crate::slot::RunState;
 use crate::{Error, Role, Scorer};
 

@@ -38,6 +38,7 @@ mod plan;
 mod query;
 mod rows;
 mod scope;
+mod scored;
 mod scorer;
 mod slot;
 mod star;
@@ -47,10 +48,11 @@ pub fn functions() -> Vec<String> {
     plan::sql_functions().names.into_iter().collect()
 }
 
-pub use batch::{Answer, Context, Input, Provenance, Scored, Table};
+pub use batch::{Answer, Context, Input, Provenance, Table};
 pub use clock::instant_type;
 pub use error::Error;
 pub use failure::{Failure, Reason, RowFailure};
 pub use query::Query;
 pub use scope::QueryScope;
+pub use scored::Scored;
 pub use scorer::{Role, Scorer};

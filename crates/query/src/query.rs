@@ -12,8 +12,8 @@ use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
 use crate::batch::{
-    Answer, Context, Input, PartitionRows, Provenance, Scored, Table, by_partition, check_batches, check_columns,
-    internal, numbers, order, without,
+    Answer, Context, Input, PartitionRows, Provenance, Table, by_partition, check_batches, check_columns, internal,
+    numbers, order, without,
 };
 use crate::engine::Engine;
 use crate::failure::ScoreError;
@@ -23,6 +23,7 @@ use crate::function::{ModelFunction, calls, versions};
 use crate::parse::{Names, fill_versions, parse};
 use crate::rows::{Rows, with_row};
 use crate::scope::{QueryScope, analyse};
+use crate::scored::Scored;
 use crate::slot::{RunState, TableSlot};
 use crate::star::without_metadata;
 use crate::{Error, Scorer, clock, mixed, plan};
@@ -219,7 +220,9 @@ impl Query {
         self.records.put(Vec::new());
         refused.sort_by_key(|failure| failure.row);
         let gone: BTreeSet<u32> = refused.iter().filter_map(|failure| u32::try_from(failure.row).ok()).collect();
-        let scored = self.run.take_kept().into_iter().map(|scored| scored.without(&gone)).collect::<Result<_, _>>()?;
+        let scored =
+            self.run.take_kept().into_iter().map(|scored| scored.without(&gone)).collect::<Result<Vec<Scored>, _>>();
+        let scored = scored.map_err(internal)?;
         let from = match self.kind {
             QueryScope::RowWise => from,
             QueryScope::PerPartition { .. } => from.map(|_| Provenance {

@@ -12,8 +12,8 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use futures::stream;
 
-use crate::batch::Scored;
 use crate::failure::Failure;
+use crate::scored::Scored;
 
 /// A table whose rows are put in from outside before each run.
 pub(crate) struct TableSlot {

@@ -49,11 +49,19 @@ impl Browser {
             body.len()
         );
         stream.write_all((head + &body).as_bytes()).unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        let answer = String::from_utf8_lossy(&answer);
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        let value: Value = serde_json::from_str(body).unwrap_or_else(|_| panic!("{method} {path}: {head}"));
+        // The driver may keep the connection open.
+        let mut reader = BufReader::new(stream);
+        let (mut head, mut length) = (String::new(), 0);
+        while reader.read_line(&mut head).unwrap() > 2 {
+            let line = head.lines().last().unwrap_or_default().to_ascii_lowercase();
+            if let Some(value) = line.strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        let body = String::from_utf8(body).unwrap();
+        let value: Value = serde_json::from_str(&body).unwrap_or_else(|_| panic!("{method} {path}: {head}"));
         assert!(head.starts_with("HTTP/1.1 200"), "{method} {path}: {value}");
         value["value"].clone()
     }
@@ -98,7 +106,7 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            self.ask("DELETE", &self.session, &Value::Null);
+            self.ask("DELETE", &self.session, &json!({}));
         }
         // The browser ends with the driver's process group where the session could not be closed.
         drop(self.driver.kill());

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Beside the folder of the test binary, where cargo puts it.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     let here = std::env::current_exe().unwrap();
     let binary = here.parent().and_then(Path::parent).unwrap().join("foretell");
     assert!(binary.exists(), "{} is missing: run `cargo build -p foretell`", binary.display());

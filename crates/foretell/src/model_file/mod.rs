@@ -30,10 +30,15 @@ pub(crate) fn paths(argument: &Path) -> Vec<PathBuf> {
     if parts.iter().any(|part| part.exists()) { parts } else { vec![argument.to_path_buf()] }
 }
 
+/// Whether it is an address, and no path on this machine.
+pub(crate) fn is_address(path: &Path) -> bool {
+    remote::address(path).is_some()
+}
+
 /// A file from a folder, or elsewhere where it is an address.
 pub(crate) fn place(base: &Path, file: &str) -> PathBuf {
     let path = PathBuf::from(file);
-    if remote::address(&path).is_some() { path } else { base.join(path) }
+    if is_address(&path) { path } else { base.join(path) }
 }
 
 /// What changes when another file stands there, without reading it; `None` where that cannot be told: of a folder.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use foretell_connect::storage::Reading;
+use foretell_flow::StageError;
 use foretell_package::{MLMODEL_SIZE, MlModel};
 use foretell_registry::{Mlflow, RegisteredModel};
 use foretell_storage::StorageSettings;
@@ -28,7 +29,7 @@ pub(super) fn read(address: &str, storage: &StorageSettings) -> Result<Read> {
 pub(super) fn stamp(address: &str, storage: &StorageSettings) -> Result<String> {
     wait(async {
         if let Some(model) = RegisteredModel::parse(address) {
-            let version = mlflow()?.version(&model?).await?;
+            let version = mlflow()?.version(&model.map_err(told)?).await.map_err(told)?;
             return Ok(format!("version {version}"));
         }
         let (reading, path) = foretell_storage::open_reading(address, Path::new("."), storage)?;
@@ -52,9 +53,9 @@ impl Place {
     async fn find(address: &str, storage: &StorageSettings) -> Result<Place> {
         let mut address = address.to_string();
         if let Some(model) = RegisteredModel::parse(&address) {
-            let (model, server) = (model?, mlflow()?);
-            let version = server.version(&model).await?;
-            address = server.folder(&model.name, version).await?;
+            let (model, server) = (model.map_err(told)?, mlflow()?);
+            let version = server.version(&model).await.map_err(told)?;
+            address = server.folder(&model.name, version).await.map_err(told)?;
             if address.starts_with("mlflow-artifacts:") {
                 return Ok(Place::Server(server, address));
             }
@@ -72,7 +73,7 @@ impl Place {
             Place::Storage(reading, folder) => {
                 whole(&**reading, &format!("{}/{name}", folder.trim_end_matches('/'))).await
             }
-            Place::Server(server, folder) => Ok(server.file(folder, name).await?),
+            Place::Server(server, folder) => server.file(folder, name).await.map_err(told),
         }
     }
 
@@ -106,7 +107,15 @@ async fn whole(reading: &dyn Reading, path: &str) -> Result<Option<Vec<u8>>> {
 }
 
 fn mlflow() -> Result<Mlflow> {
-    Ok(Mlflow::of(&|name| std::env::var(name).ok().filter(|value| !value.is_empty()))?)
+    Mlflow::of(&|name| std::env::var(name).ok().filter(|value| !value.is_empty())).map_err(told)
+}
+
+/// What a registry says, with what to do.
+fn told(error: StageError) -> anyhow::Error {
+    match error.remedy.as_str() {
+        "" => anyhow!("{error}"),
+        remedy => anyhow!("{error}; {remedy}"),
+    }
 }
 
 /// Runs on a thread of its own: whoever reads a model may or may not be within a runtime.

@@ -115,8 +115,10 @@ fn load_model(file: &PipelineFile, entry: &ModelEntry) -> Result<ModelOfFile, Fi
     let settings = &entry.settings;
     let (mut all, mut beside) = (Vec::new(), Vec::new());
     for (number, path) in entry.files.iter().enumerate() {
-        let read = model_file::read_with(std::slice::from_ref(path), &settings.storage())
-            .map_err(|error| wrong(format!("{error:#}"), "paths are relative to the pipeline file's folder"))?;
+        let read = model_file::read_with(std::slice::from_ref(path), &settings.storage()).map_err(|error| {
+            let local = !model_file::is_address(path);
+            wrong(format!("{error:#}"), if local { "paths are relative to the pipeline file's folder" } else { "" })
+        })?;
         check_pin(file, &place, path, &read.bytes, settings.sha256.all().get(number))?;
         if number == 0 {
             beside = read.columns;

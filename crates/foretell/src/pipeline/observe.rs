@@ -7,7 +7,9 @@ use anyhow::{Context, Result, anyhow};
 use async_trait::async_trait;
 use clap::ValueEnum;
 use foretell_connect::console;
-use foretell_flow::{Bounds, Demand, Event, Housekeeping, Partition, Position, Source, StageError, Worker};
+use foretell_flow::{
+    Bounds, Demand, Event, Housekeeping, Location, Partition, Position, Provenance, Source, StageError, Worker,
+};
 
 use super::Pipeline;
 
@@ -106,6 +108,10 @@ impl Source for Observed {
 
     async fn seek(&mut self, positions: &[Position]) -> Result<(), StageError> {
         self.source.seek(positions).await
+    }
+
+    async fn places(&mut self, records: &Provenance) -> Result<Option<Vec<Location>>, StageError> {
+        self.source.places(records).await
     }
 
     fn housekeeping(&mut self) -> Arc<dyn Housekeeping> {

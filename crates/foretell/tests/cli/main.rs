@@ -6,6 +6,7 @@ mod evaluate;
 mod fixtures;
 mod http;
 mod init;
+mod letters;
 mod operation;
 mod pipelines;
 mod predict;

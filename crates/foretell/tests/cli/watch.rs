@@ -107,11 +107,11 @@ fn a_challenger_is_asked_about_the_same_rows_and_changes_nothing() {
 fn what_a_challenger_refuses_is_no_bad_record() {
     let countries = fixture("containers/countries.pickle");
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("in.csv"), "cc\nDE\nFR\nXX\n").unwrap();
+    std::fs::write(folder.path().join("in.csv"), "cc,x\nDE,1\nFR,2\nXX,\n").unwrap();
     let text = format!(
-        "pipeline: p\nsource: {{ file: {{ path: in.csv }} }}\ndecode: {{ csv: {{ columns: [cc: utf8] }} }}\n\
+        "pipeline: p\nsource: {{ file: {{ path: in.csv }} }}\ndecode: {{ csv: {{ columns: [cc: utf8, x: float64?] }} }}\n\
          models: {{ a: {{ file: \"{countries}\", shadow: b }}, b: {{ file: \"{countries}\" }} }}\n\
-         query: \"SELECT cc, CASE WHEN cc <> 'XX' THEN a(cc) ELSE 1 END AS p, a_shadow(cc) IS NULL AS refused FROM records\"\n\
+         query: \"SELECT cc, CASE WHEN cc <> 'XX' THEN a(cc, x) ELSE 1 END AS p, a_shadow(cc, x) IS NULL AS refused FROM records\"\n\
          sinks: {{ out: {{ file: {{ path: out, format: csv }} }} }}\ntrigger: available_now\n"
     );
     std::fs::write(folder.path().join("p.yaml"), text).unwrap();
