@@ -1,4 +1,4 @@
-# HDFS, one NameNode and one DataNode.
+# HDFS, one NameNode and one DataNode; and datanode2, a second one.
 # Ports of the NameNode: RPC, HTTP (WebHDFS); of the DataNode: data, IPC, HTTP.
 
 HADOOP_VERSION=3.4.3
@@ -36,7 +36,7 @@ hdfs_configure() {
     echo '<configuration>'
     property dfs.namenode.name.dir "file://$dir/hdfs/name"
     property dfs.datanode.data.dir "file://$dir/hdfs/data"
-    property dfs.replication 1
+    property dfs.replication "${HDFS_REPLICATION:-1}"
     property dfs.blocksize 4194304                  # an open file reserves a whole block of the disk
     property dfs.permissions.enabled false
     property dfs.namenode.http-address "127.0.0.1:$(port namenode 2)"
@@ -102,6 +102,20 @@ namenode_env() {
 }
 
 datanode_env() { :; }
+
+datanode2_start() {
+  choose_ports datanode2 3
+  local hdfs_java
+  hdfs_command
+  launch datanode2 "${hdfs_java[@]}" org.apache.hadoop.hdfs.server.datanode.DataNode \
+    -D "dfs.datanode.data.dir=file://$dir/hdfs/data2" -D "dfs.datanode.address=127.0.0.1:$(port datanode2)" \
+    -D "dfs.datanode.ipc.address=127.0.0.1:$(port datanode2 2)" \
+    -D "dfs.datanode.http.address=127.0.0.1:$(port datanode2 3)"
+}
+
+datanode2_ready() { [[ $(jmx "$(port datanode2 3)" 'DataNode,name=DataNodeActivity*') =~ '"BlockReportsNumOps":'[1-9] ]]; }
+
+datanode2_env() { :; }
 
 hdfs_shell() {
   local hdfs_java

@@ -1,6 +1,6 @@
 # An S3 service: S3Proxy over a local folder, with signed requests and the bucket `foretell`.
 
-S3PROXY_VERSION=2.9.0
+S3PROXY_VERSION=4.1.0
 
 s3_jars() { jars "s3proxy-$S3PROXY_VERSION" s3-pom.xml "s3proxy-$S3PROXY_VERSION.jar"; }
 

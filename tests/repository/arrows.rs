@@ -26,7 +26,7 @@ const OURS: &[(&str, &[&str])] = &[
         "foretell",
         &[
             "model", "package", "flow", "query", "connect", "decode", "storage", "socket", "files", "kafka", "sql",
-            "evaluate", "suggest", "http",
+            "evaluate", "suggest", "http", "registry",
         ],
     ),
 ];

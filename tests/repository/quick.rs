@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::root;
 
 /// The test targets that need services: those of `tests/`, and each crate's own.
-const WITH_SERVICES: &[&str] = &["e2e", "services"];
+const WITH_SERVICES: &[&str] = &["e2e", "faults", "services"];
 
 /// The test targets of a crate's folder `tests`.
 fn targets(tests: &std::path::Path) -> BTreeSet<String> {

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
@@ -64,13 +64,16 @@ impl SinkSettings for Settings {
                 .parse()
                 .map_err(|_| StageError::settings(format!("timezone: `{name}` is not a time zone's name")))?,
         };
-        Ok(Box::new(Console { name: context.sink.clone(), rows: self.rows, timezone, batch: 0 }))
+        let width = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
+        Ok(Box::new(Console { name: context.sink.clone(), rows: self.rows, width, timezone, batch: 0 }))
     }
 }
 
 struct Console {
     name: String,
     rows: usize,
+    /// Of the terminal, where it is one.
+    width: Option<usize>,
     timezone: chrono_tz::Tz,
     /// Batches printed so far.
     batch: u64,
@@ -82,7 +85,7 @@ impl Console {
         let time = DateTime::<Utc>::from_timestamp_micros(time).unwrap_or_default().with_timezone(&self.timezone);
         let time = time.to_rfc3339_opts(SecondsFormat::Millis, true);
         let table = readable(&rows.slice(0, rows.num_rows().min(self.rows)), self.timezone)
-            .and_then(|shown| pretty_format_batches(&[shown]).map(|table| table.to_string()))
+            .and_then(|shown| fitting(&shown, self.width))
             .map_err(|error| StageError::settings(format!("the rows cannot be printed: {error}")))?;
         let mut text = format!("Batch {} of {}  {time}\n{table}\n", self.batch, self.name);
         if let Some(more) = rows.num_rows().checked_sub(self.rows).filter(|more| *more > 0) {
@@ -91,6 +94,28 @@ impl Console {
         text.push('\n');
         Ok(text)
     }
+}
+
+/// A table; where it is wider than the terminal, row after row with a line for each column.
+fn fitting(rows: &RecordBatch, width: Option<usize>) -> Result<String, ArrowError> {
+    let table = pretty_format_batches(std::slice::from_ref(rows))?.to_string();
+    let wide = table.lines().next().map_or(0, |line| line.chars().count());
+    if width.is_none_or(|width| wide <= width) {
+        return Ok(table);
+    }
+    let schema = rows.schema();
+    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let mut text = String::new();
+    for row in 0..rows.num_rows() {
+        text.push_str(&format!("row {}\n", row + 1));
+        for (name, column) in names.iter().zip(rows.columns()) {
+            let value = column.as_string_opt::<i32>().map_or("", |texts| texts.value(row));
+            let blank = " ".repeat(longest.saturating_sub(name.chars().count()));
+            text.push_str(&format!("  {name}{blank}  {value}\n"));
+        }
+    }
+    Ok(text.trim_end().to_string())
 }
 
 /// Rows as text that cannot control a terminal.
@@ -164,7 +189,8 @@ mod tests {
 
     #[test]
     fn the_first_rows_and_how_many_more() {
-        let console = Console { name: "db".into(), rows: 2, timezone: chrono_tz::Asia::Shanghai, batch: 3 };
+        let console =
+            Console { name: "db".into(), rows: 2, width: None, timezone: chrono_tz::Asia::Shanghai, batch: 3 };
         let rows = RecordBatch::try_from_iter([
             ("PNO", Arc::new(StringArray::from(vec![Some("a"), None, Some("c")])) as ArrayRef),
             ("PRETIME", Arc::new(Int64Array::from(vec![7, 8, 9])) as ArrayRef),
@@ -187,6 +213,21 @@ Batch 3 of db  2019-09-11T08:00:00.000+08:00
     }
 
     #[test]
+    fn a_table_that_is_wider_than_the_terminal_is_told_row_by_row() {
+        let console = Console { name: "db".into(), rows: 2, width: Some(20), timezone: chrono_tz::UTC, batch: 1 };
+        let rows = RecordBatch::try_from_iter([
+            ("PNO", Arc::new(StringArray::from(vec![Some("a"), None, Some("c")])) as ArrayRef),
+            ("PRETIME", Arc::new(Int64Array::from(vec![7, 8, 9])) as ArrayRef),
+        ])
+        .unwrap();
+        let table = console.table(&rows, 0).unwrap();
+        let (_, table) = table.split_once('\n').unwrap();
+        assert_eq!(table, "row 1\n  PNO      a\n  PRETIME  7\nrow 2\n  PNO      NULL\n  PRETIME  8\n… 1 more\n\n");
+        let wide = Console { width: Some(21), ..console };
+        assert!(wide.table(&rows, 0).unwrap().contains("+------+---------+"));
+    }
+
+    #[test]
     fn bytes_that_are_text_read_as_text() {
         let bytes = |values: Vec<Option<&[u8]>>| Arc::new(BinaryArray::from(values)) as ArrayRef;
         let rows = RecordBatch::try_from_iter([
@@ -194,7 +235,7 @@ Batch 3 of db  2019-09-11T08:00:00.000+08:00
             ("other", bytes(vec![Some(b"a"), Some(b"\xff")])),
         ])
         .unwrap();
-        let console = Console { name: "db".into(), rows: 2, timezone: chrono_tz::UTC, batch: 1 };
+        let console = Console { name: "db".into(), rows: 2, width: None, timezone: chrono_tz::UTC, batch: 1 };
         let table = console.table(&rows, 0).unwrap();
         assert!(table.contains("| 4,ä  | 61    |\n| NULL | ff    |"), "{table}");
     }
@@ -211,7 +252,7 @@ Batch 3 of db  2019-09-11T08:00:00.000+08:00
             ("list", Arc::new(lists.finish()) as ArrayRef),
         ])
         .unwrap();
-        let console = Console { name: "db".into(), rows: 2, timezone: chrono_tz::UTC, batch: 1 };
+        let console = Console { name: "db".into(), rows: 2, width: None, timezone: chrono_tz::UTC, batch: 1 };
         let table = console.table(&rows, 0).unwrap();
         assert!(!table.contains(|c: char| c.is_control() && c != '\n'), "{table:?}");
         for shown in ["\\u{1b}[31mred\\nnext\\u{9b}0m", "na\\u{1b}[31mme", "\\u{1b}[2J", "\\u{1b}]0;owned\\u{7}"] {
@@ -224,7 +265,8 @@ Batch 3 of db  2019-09-11T08:00:00.000+08:00
     fn times_of_every_year_are_shown_in_the_pipelines_zone() {
         let times = TimestampMicrosecondArray::from(vec![253_402_300_799_000_000, i64::MAX]).with_timezone("UTC");
         let rows = RecordBatch::try_from_iter([("t", Arc::new(times) as ArrayRef)]).unwrap();
-        let console = Console { name: "db".into(), rows: 2, timezone: chrono_tz::Asia::Shanghai, batch: 1 };
+        let console =
+            Console { name: "db".into(), rows: 2, width: None, timezone: chrono_tz::Asia::Shanghai, batch: 1 };
         let table = console.table(&rows, 0).unwrap();
         assert!(table.contains("+10000-01-01T07:59:59+08:00") && table.contains("+294247-01-10"), "{table}");
     }

@@ -12,7 +12,6 @@ use super::column::{Column, Columns};
 use super::field::Field;
 use super::fields::{Dialect, Span, trim_line_end};
 use super::missing::{MISSING, Missing};
-use super::plain::Plain;
 use super::rows::Rows;
 use super::scan::Scan;
 use super::settings::{max_bytes, set_timezone, unusable};
@@ -157,7 +156,6 @@ impl DecodeSettings for Checked {
         scan.digits &= !self.columns.iter().filter_map(|column| column.missing.as_ref()).any(Missing::digits);
         Ok(Box::new(Decoder {
             schema: self.columns.schema(),
-            plain: Plain::new(&self.columns, &scan),
             scan,
             settings: self.clone(),
             spans: Vec::new(),
@@ -183,7 +181,6 @@ struct Decoder {
     settings: Checked,
     schema: SchemaRef,
     scan: Scan,
-    plain: Option<Plain>,
     spans: Vec<Span>,
     unescaped: Vec<u8>,
 }
@@ -194,7 +191,7 @@ impl Decode for Decoder {
     }
 
     fn decode(&mut self, records: &Records) -> Decoded {
-        let Decoder { settings, schema, scan, plain, spans, unescaped } = self;
+        let Decoder { settings, schema, scan, spans, unescaped } = self;
         let values = &records.values;
         let data = values.value_data();
         let mut rows = Rows::new("decode csv", &settings.columns, values.len());
@@ -209,15 +206,6 @@ impl Decode for Decoder {
                 continue;
             }
             let end = start.saturating_add(trim_line_end(value).len());
-            if let Some(plain) = plain {
-                if plain.take(data, start, end) {
-                    if plain.full() {
-                        plain.flush(data, &mut rows);
-                    }
-                    continue;
-                }
-                plain.flush(data, &mut rows);
-            }
             unescaped.clear();
             let scanned = rows.try_push(|columns, values| scan.record(data, start, end, unescaped, columns, values));
             if scanned.is_ok() {
@@ -241,9 +229,6 @@ impl Decode for Decoder {
                 Err(malformed) => malformed.to_string(),
             };
             rows.refuse(row, reason);
-        }
-        if let Some(plain) = plain {
-            plain.flush(data, &mut rows);
         }
         rows.finish(schema)
     }

@@ -27,7 +27,6 @@ mod line;
 mod members;
 mod missing;
 mod parquet;
-mod plain;
 mod protobuf;
 mod rows;
 mod scan;

@@ -61,12 +61,6 @@ impl<'a> Rows<'a> {
         true
     }
 
-    /// Adds this many rows, for which `fill` gives each column its values.
-    pub(super) fn extend(&mut self, rows: usize, mut fill: impl FnMut(usize, &mut Values)) {
-        self.values.iter_mut().enumerate().for_each(|(column, values)| fill(column, values));
-        self.len = self.len.saturating_add(rows);
-    }
-
     pub(super) fn finish(self, schema: &SchemaRef) -> Decoded {
         let options = RecordBatchOptions::new().with_row_count(Some(self.len));
         let arrays = self.values.into_iter().map(Values::finish).collect();

@@ -79,7 +79,7 @@ impl Scan {
 }
 
 /// Each byte of a word.
-pub(super) const fn each(byte: u8) -> u64 {
+const fn each(byte: u8) -> u64 {
     u64::from_le_bytes([byte; 8])
 }
 
@@ -120,7 +120,7 @@ fn more(data: &[u8], at: usize, mut stop: usize, mut value: u64) -> Option<(u64,
 
 /// The eight bytes at `at`, the first one lowest; zeros behind the end.
 #[inline]
-pub(super) fn word(data: &[u8], at: usize) -> u64 {
+fn word(data: &[u8], at: usize) -> u64 {
     let rest = data.get(at..).unwrap_or_default();
     u64::from_le_bytes(rest.first_chunk().copied().unwrap_or_else(|| {
         let mut bytes = [0; 8];
@@ -131,7 +131,7 @@ pub(super) fn word(data: &[u8], at: usize) -> u64 {
 
 /// The number of eight decimal digits, the first one lowest: ones to pairs, to fours, to all.
 #[inline]
-pub(super) fn number(digits: u64) -> u64 {
+fn number(digits: u64) -> u64 {
     let pairs = (digits.wrapping_mul(10 << 8 | 1) >> 8) & 0x00FF_00FF_00FF_00FF;
     let fours = (pairs.wrapping_mul(100 << 16 | 1) >> 16) & 0x0000_FFFF_0000_FFFF;
     fours.wrapping_mul(10_000 << 32 | 1) >> 32

@@ -165,25 +165,6 @@ impl Values {
         }
     }
 
-    /// Adds numbers of which the type is known to hold each.
-    pub(super) fn extend_numbers(&mut self, numbers: impl Iterator<Item = u64>) {
-        match &mut self.data {
-            Data::Int8(values) => values.extend(numbers.map(|number| number as i8)),
-            Data::Int16(values) => values.extend(numbers.map(|number| number as i16)),
-            Data::Int32(values) => values.extend(numbers.map(|number| number as i32)),
-            Data::Int64(values) => values.extend(numbers.map(|number| number as i64)),
-            Data::Uint8(values) => values.extend(numbers.map(|number| number as u8)),
-            Data::Uint16(values) => values.extend(numbers.map(|number| number as u16)),
-            Data::Uint32(values) => values.extend(numbers.map(|number| number as u32)),
-            Data::Uint64(values) => values.extend(numbers),
-            Data::Float32(values) => values.extend(numbers.map(|number| number as f32)),
-            Data::Float64(values) => values.extend(numbers.map(|number| number as f64)),
-            Data::Utf8(_) | Data::Bool(_) | Data::Date(_) | Data::Timestamp(_) | Data::Decimal(..) => {
-                unreachable!("records with such columns are not of numbers alone")
-            }
-        }
-    }
-
     /// Adds a NULL, whether the column may have one or not.
     pub(super) fn push_null(&mut self) {
         let row = by_kind!(&self.data, values => values.len(), bits => bits.len(), texts => texts.len());

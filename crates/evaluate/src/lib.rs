@@ -25,6 +25,7 @@
 
 mod answers;
 mod compare;
+pub mod drift;
 mod error;
 mod evaluation;
 mod findings;

@@ -9,6 +9,8 @@ pub mod footer;
 pub mod sink;
 pub mod source;
 pub mod table;
+#[cfg(test)]
+mod testing;
 
 /// Files as a source.
 pub use source::KIND as SOURCE;

@@ -71,7 +71,8 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    fn add(&mut self, took: Duration) {
+    /// One more.
+    pub fn add(&mut self, took: Duration) {
         let seconds = took.as_secs_f64();
         let bucket = BUCKETS.iter().position(|bound| seconds <= *bound).unwrap_or(BUCKETS.len());
         if let Some(count) = self.counts.get_mut(bucket) {

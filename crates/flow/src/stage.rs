@@ -197,6 +197,9 @@ pub trait Query: Send {
     /// # Errors
     /// [`Data`](crate::Fault::Data), only where no single row is at fault: a failing aggregate. It names the expression.
     fn run(&mut self, batch: &RecordBatch, from: Option<&Provenance>, time: i64) -> Result<Queried, StageError>;
+
+    /// What was run last is a new batch, or a slice of one, and not a replay: whoever watches what comes by counts it.
+    fn count(&mut self) {}
 }
 
 /// What a row of a result depends on; the least first.

@@ -12,9 +12,20 @@ pub(crate) fn lines(text: &str) -> String {
 
 /// As the standard library's, through [`lines`].
 macro_rules! say {
-    ($($part:tt)*) => { ::std::println!("{}", $crate::terminal::lines(&::std::format!($($part)*))) };
+    ($($part:tt)*) => { $crate::terminal::say(&::std::format!($($part)*)) };
 }
 pub(crate) use say as println;
+
+/// A line on standard output. Whoever reads it may have enough (`| head`): what the command does goes on without a reader.
+pub(crate) fn say(line: &str) {
+    match writeln!(io::stdout(), "{}", lines(line)) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("error: standard output: {error}");
+            std::process::exit(1);
+        }
+        _ => {}
+    }
+}
 
 /// Standard output: as it is into a file or a pipe, through [`lines`] to a terminal.
 pub(crate) fn output() -> Box<dyn Write + Send> {

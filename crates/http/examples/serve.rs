@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
-    let model = ModelFacts { name: "mri".into(), class: "XGBRegressor".into(), sha256: "0".repeat(64) };
+    let model = ModelFacts { name: "mri".into(), class: "XGBRegressor".into(), sha256: "0".repeat(64), card: vec![] };
     let facts = Facts { pipeline: "example".into(), version: env!("CARGO_PKG_VERSION").into(), models: vec![model] };
     let listener = bind(([127, 0, 0, 1], 0).into()).await?;
     println!("http://{}/", listener.local_addr()?);

@@ -9,6 +9,7 @@
 
 mod health;
 mod history;
+mod insight;
 mod metrics;
 mod process;
 mod scoring;
@@ -18,6 +19,7 @@ mod status;
 mod telemetry;
 mod worker;
 
+pub use insight::{ColumnReport, DriftReport, Insight, ShadowReport};
 pub use metrics::{METRICS, Metric, MetricKind};
 pub use scoring::{Answer, Asked, Scoring, serve_models};
 pub use server::{bind, serve};

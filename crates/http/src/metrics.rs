@@ -12,6 +12,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Registry;
 
+use crate::insight::{ColumnReport, DriftReport, ShadowReport};
 use crate::process::{self, Process};
 use crate::telemetry::Telemetry;
 use crate::worker::Worker;
@@ -105,6 +106,20 @@ impl View<'_> {
             }
         }
         all
+    }
+
+    fn shadows(&self) -> Vec<ShadowReport> {
+        self.telemetry.insight().map(|insight| insight.shadows()).unwrap_or_default()
+    }
+
+    /// Of each column of each model whose rows are compared with a baseline.
+    fn drift(&self, value: impl Fn(&ColumnReport) -> Option<Number>) -> Vec<Sample> {
+        let drifts = self.telemetry.insight().map(|insight| insight.drifts()).unwrap_or_default();
+        let of = |drift: &DriftReport| -> Vec<Sample> {
+            let columns = drift.columns.iter();
+            columns.filter_map(|column| Some(sample([&*drift.model, &*column.name], value(column)?))).collect()
+        };
+        drifts.iter().flat_map(of).collect()
     }
 
     fn process(&self, value: impl Fn(&Process) -> Number) -> Vec<Sample> {
@@ -289,6 +304,73 @@ pub const METRICS: &[Metric] = &[
             let claimed = |worker: &Worker| Number::Count(u64::from(worker.report.claimed));
             view.workers.iter().map(|worker| sample([&*worker.name], claimed(worker))).collect()
         },
+    },
+    Metric {
+        name: "foretell_shadow_rows",
+        kind: MetricKind::Counter,
+        labels: &["model", "shadow", "outcome"],
+        help: "Rows by what a model's challenger says of them: `same` or `different`, `refused` where it alone refuses the row, \
+            `failed` where it could not be asked, `skipped` where it was still busy",
+        read: |view| {
+            let of = |report: &ShadowReport| {
+                let outcomes = [
+                    ("same", report.same),
+                    ("different", report.different),
+                    ("refused", report.refused),
+                    ("failed", report.failed),
+                    ("skipped", report.skipped),
+                ];
+                outcomes.map(|(outcome, rows)| sample([&*report.model, &*report.shadow, outcome], Number::Count(rows)))
+            };
+            view.shadows().iter().flat_map(of).collect()
+        },
+    },
+    Metric {
+        name: "foretell_shadow_difference",
+        kind: MetricKind::Counter,
+        labels: &["model", "shadow"],
+        help: "Absolute differences between a model's answers and its challenger's, added up; of answers that are numbers",
+        read: |view| {
+            let of = |report: &ShadowReport| {
+                let (sum, _) = report.difference?;
+                Some(sample([&*report.model, &*report.shadow], Number::Real(sum)))
+            };
+            view.shadows().iter().filter_map(of).collect()
+        },
+    },
+    Metric {
+        name: "foretell_shadow_duration_seconds",
+        kind: MetricKind::Histogram,
+        labels: &["model", "shadow", "by"],
+        help: "How long a call takes the model (`by` is `champion`) and its challenger (`challenger`), on the same rows",
+        read: |view| {
+            let of = |report: &ShadowReport| {
+                let both = [("champion", &report.champion), ("challenger", &report.challenger)];
+                both.map(|(by, took)| sample([&*report.model, &*report.shadow, by], Number::Histogram(took.clone())))
+            };
+            view.shadows().iter().flat_map(of).collect()
+        },
+    },
+    Metric {
+        name: "foretell_drift_psi",
+        kind: MetricKind::Gauge,
+        labels: &["model", "column"],
+        help: "Population Stability Index of a model's input or answer: the latest window beside the baseline",
+        read: |view| view.drift(|column| Some(Number::Real(column.psi))),
+    },
+    Metric {
+        name: "foretell_drift_ks",
+        kind: MetricKind::Gauge,
+        labels: &["model", "column"],
+        help: "Kolmogorov–Smirnov statistic of a model's input or answer, where it is a number",
+        read: |view| view.drift(|column| Some(Number::Real(column.ks?))),
+    },
+    Metric {
+        name: "foretell_drift_alarm",
+        kind: MetricKind::Gauge,
+        labels: &["model", "column"],
+        help: "Whether one of the two is above its threshold (1)",
+        read: |view| view.drift(|column| Some(Number::Count(u64::from(column.alarm)))),
     },
     Metric {
         name: "process_start_time_seconds",
@@ -479,7 +561,7 @@ mod tests {
 
     #[test]
     fn label_values_are_escaped_and_every_sample_has_its_labels() {
-        let model = ModelFacts { name: "m".into(), class: "a\"b\\c\nd".into(), sha256: "0".repeat(64) };
+        let model = ModelFacts { name: "m".into(), class: "a\"b\\c\nd".into(), sha256: "0".repeat(64), card: vec![] };
         let facts = Facts { pipeline: "p".into(), version: "1".into(), models: vec![model] };
         let telemetry = Telemetry::new(facts);
         telemetry.watch("0", Arc::default());

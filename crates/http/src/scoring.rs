@@ -16,6 +16,9 @@ const LARGEST: usize = 32 << 20;
 /// A request of more bytes is answered on a thread of its own, so that it holds up no other one.
 const LARGE: usize = 16 << 10;
 
+/// The header of KServe's protocol that tells how much of a body is JSON.
+const JSON_LENGTH: &str = "inference-header-content-length";
+
 /// What is asked.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
@@ -25,6 +28,8 @@ pub struct Asked<'a> {
     pub path: &'a str,
     /// `Content-Type`, in lower case; empty where there is none.
     pub content_type: &'a str,
+    /// `Inference-Header-Content-Length`: how much of the body is JSON, where values follow it as bytes.
+    pub json_length: Option<usize>,
     /// What was sent.
     pub body: &'a [u8],
 }
@@ -83,9 +88,11 @@ async fn asked(
         _ => return StatusCode::METHOD_NOT_ALLOWED.into_response(),
     };
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let json_length = headers.get(JSON_LENGTH).and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let (content_type, path) = (content_type.to_ascii_lowercase(), uri.path().to_string());
     let large = body.len() > LARGE;
-    let work = move || scoring.answer(&Asked { posts, path: &path, content_type: &content_type, body: &body });
+    let work =
+        move || scoring.answer(&Asked { posts, path: &path, content_type: &content_type, json_length, body: &body });
     let answer = match large {
         true => tokio::task::spawn_blocking(work).await.unwrap_or(None),
         false => work(),

@@ -6,6 +6,7 @@ use foretell_flow::monitor::{Histogram, SinkReport};
 use serde_json::{Value, json};
 
 use crate::health;
+use crate::insight::{ColumnReport, DriftReport, ShadowReport};
 use crate::telemetry::{Telemetry, lock};
 use crate::worker::Worker;
 
@@ -14,7 +15,7 @@ pub(crate) fn json(telemetry: &Telemetry) -> Value {
     let workers = telemetry.workers();
     let facts = &telemetry.facts;
     let models: Vec<Value> = (telemetry.models().iter())
-        .map(|model| json!({ "name": model.name, "class": model.class, "sha256": model.sha256 }))
+        .map(|model| json!({ "name": model.name, "class": model.class, "sha256": model.sha256, "card": model.card }))
         .collect();
     let mut bad: Vec<Value> = Vec::new();
     let mut recent: Vec<(Duration, Value)> = Vec::new();
@@ -36,12 +37,15 @@ pub(crate) fn json(telemetry: &Telemetry) -> Value {
     }
     recent.sort_by_key(|(age, _)| *age);
     let recent: Vec<Value> = recent.into_iter().map(|(_, bad)| bad).collect();
+    let insight = telemetry.insight();
     let lag: Option<i64> = workers.iter().map(|worker| worker.counts.lag).sum();
     json!({
         "pipeline": facts.pipeline,
         "version": facts.version,
         "running_s": telemetry.started.1.elapsed().as_secs(),
         "models": models,
+        "shadows": insight.iter().flat_map(|insight| insight.shadows()).map(|report| shadow(&report)).collect::<Vec<_>>(),
+        "drift": insight.iter().flat_map(|insight| insight.drifts()).map(|report| drift(&report)).collect::<Vec<_>>(),
         "dead": health::dead(telemetry),
         "unready": health::unready(telemetry),
         "records": workers.iter().map(|worker| worker.counts.records).sum::<u64>(),
@@ -67,6 +71,32 @@ fn worker(worker: &Worker) -> Value {
         "batches_in_flight": report.batches,
         "bytes_in_flight": report.bytes,
         "sinks": report.sinks.iter().map(sink).collect::<Vec<_>>(),
+    })
+}
+
+fn shadow(report: &ShadowReport) -> Value {
+    let compared = report.same + report.different;
+    let numbers = report.difference.filter(|_| compared > 0);
+    json!({
+        "model": report.model, "shadow": report.shadow,
+        "same": report.same, "different": report.different,
+        "refused": report.refused, "failed": report.failed, "skipped": report.skipped,
+        "mean_difference": numbers.map(|(sum, _)| sum / compared as f64),
+        "largest_difference": numbers.map(|(_, largest)| largest),
+        "champion_ms": mean_ms(&report.champion), "challenger_ms": mean_ms(&report.challenger),
+    })
+}
+
+fn drift(report: &DriftReport) -> Value {
+    let column = |column: &ColumnReport| {
+        json!({
+            "name": column.name, "psi": column.psi, "ks": column.ks, "alarm": column.alarm, "edges": column.edges,
+            "before": column.before, "now": column.now,
+        })
+    };
+    json!({
+        "model": report.model, "baseline_rows": report.baseline, "rows": report.rows, "window": report.window,
+        "columns": report.columns.iter().map(column).collect::<Vec<_>>(),
     })
 }
 

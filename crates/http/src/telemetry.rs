@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime};
 use foretell_flow::Stats;
 
 use crate::history::History;
+use crate::insight::Insight;
 use crate::worker::Worker;
 
 /// What does not change while the pipeline runs.
@@ -29,6 +30,8 @@ pub struct ModelFacts {
     pub class: String,
     /// Of its file, in hexadecimal.
     pub sha256: String,
+    /// Its card: what it is made of, and what goes in and comes out, line by line under a name.
+    pub card: Vec<(String, String)>,
 }
 
 /// A running pipeline, as it is shown.
@@ -36,6 +39,7 @@ pub struct ModelFacts {
 pub struct Telemetry {
     pub(crate) facts: Facts,
     models: Mutex<Vec<ModelFacts>>,
+    insight: Mutex<Option<Arc<dyn Insight>>>,
     pub(crate) started: (SystemTime, Instant),
     workers: Mutex<Vec<(String, Arc<Stats>)>>,
     stopping: AtomicBool,
@@ -47,6 +51,7 @@ impl Telemetry {
     pub fn new(facts: Facts) -> Arc<Telemetry> {
         Arc::new(Telemetry {
             models: Mutex::new(facts.models.clone()),
+            insight: Mutex::default(),
             facts,
             started: (SystemTime::now(), Instant::now()),
             workers: Mutex::default(),
@@ -61,10 +66,19 @@ impl Telemetry {
     }
 
     /// A model is read from another file.
-    pub fn renew_model(&self, name: &str, class: &str, sha256: &str) {
-        if let Some(model) = lock(&self.models).iter_mut().find(|model| model.name == name) {
-            (model.class, model.sha256) = (class.to_string(), sha256.to_string());
+    pub fn renew_model(&self, renewed: ModelFacts) {
+        if let Some(model) = lock(&self.models).iter_mut().find(|model| model.name == renewed.name) {
+            *model = renewed;
         }
+    }
+
+    /// Who tells of models from now on.
+    pub fn ask(&self, insight: Arc<dyn Insight>) {
+        *lock(&self.insight) = Some(insight);
+    }
+
+    pub(crate) fn insight(&self) -> Option<Arc<dyn Insight>> {
+        lock(&self.insight).clone()
     }
 
     /// A worker that begins to run, by its name.

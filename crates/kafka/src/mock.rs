@@ -14,9 +14,10 @@ use super::error;
 use super::raw;
 use crate::sink::DEFAULT_PROGRESS_TOPIC;
 
-/// The cluster; it ends when this is dropped. It stays on its thread; a [`Feed`] may go to another.
+/// The cluster; it ends when this is dropped. A [`Feed`] may go to another thread.
 pub struct Mock {
-    cluster: MockCluster<'static, DefaultProducerContext>,
+    /// A client whose cluster is within it.
+    client: BaseProducer,
 }
 
 impl Mock {
@@ -25,16 +26,25 @@ impl Mock {
     /// # Errors
     /// No port is free.
     pub fn start() -> Result<Mock, StageError> {
-        let failed = |error| error::of("in-process Kafka", &error);
-        let cluster = MockCluster::new(1).map_err(failed)?;
-        let mock = Mock { cluster };
+        let mut config = ClientConfig::new();
+        config.set("test.mock.num.brokers", "1");
+        // Said of every such client, which is what this one is for.
+        config.set_log_level(rdkafka::config::RDKafkaLogLevel::Error);
+        let mock = Mock { client: config.create().map_err(error::config)? };
+        // A group's first member would wait 3 s for others.
+        raw::mock_groups_at_once(mock.client.client());
         mock.topic(DEFAULT_PROGRESS_TOPIC, 1)?;
         Ok(mock)
     }
 
     /// What goes into `brokers`.
     pub fn brokers(&self) -> String {
-        self.cluster.bootstrap_servers()
+        self.cluster().map_or_else(String::new, |cluster| cluster.bootstrap_servers())
+    }
+
+    /// Always there: the client was told to make it.
+    fn cluster(&self) -> Option<MockCluster<'_, DefaultProducerContext>> {
+        self.client.client().mock_cluster()
     }
 
     /// Creates a topic.
@@ -43,15 +53,17 @@ impl Mock {
     /// There is one already.
     pub fn topic(&self, name: &str, partitions: i32) -> Result<(), StageError> {
         let doing = || format!("in-process Kafka: topic `{name}`");
-        self.cluster.create_topic(name, partitions, 1).map_err(|error| error::of(&doing(), &error))
+        let created = self.cluster().map_or(Ok(()), |cluster| cluster.create_topic(name, partitions, 1));
+        created.map_err(|error| error::of(&doing(), &error))
     }
 
     /// Answers the next requests of a kind with errors, instead of those that were given before.
     #[cfg(test)]
     pub(crate) fn refuse(&self, request: rdkafka::types::RDKafkaApiKey, code: RDKafkaErrorCode, times: usize) {
         let code = rdkafka::types::RDKafkaRespErr::try_from(code as i32).unwrap();
-        self.cluster.clear_request_errors(request);
-        self.cluster.request_errors(request, &vec![code; times]);
+        let cluster = self.cluster().unwrap();
+        cluster.clear_request_errors(request);
+        cluster.request_errors(request, &vec![code; times]);
     }
 
     /// Writes records to it.

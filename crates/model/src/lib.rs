@@ -44,6 +44,7 @@ mod loader;
 mod math;
 mod matrix;
 mod model;
+mod onnx;
 mod options;
 mod pandas;
 mod parameters;

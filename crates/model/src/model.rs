@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, Float32Array, Float64Array, RecordBatch, StringArray, make_array};
+use arrow_array::{Array, ArrayRef, Float32Array, Float64Array, Int64Array, RecordBatch, StringArray, make_array};
 use arrow_buffer::{BooleanBufferBuilder, NullBuffer};
 use arrow_schema::DataType;
 
@@ -202,6 +202,16 @@ fn arrays(answer: Answer, labels: &[Labels], nulls: Option<NullBuffer>) -> Vec<A
         }
         Answer::F64(all) => {
             all.into_iter().map(|one| Arc::new(Float64Array::new(one.into(), nulls())) as ArrayRef).collect()
+        }
+        Answer::Ints(all) => {
+            all.into_iter().map(|one| Arc::new(Int64Array::new(one.into(), nulls())) as ArrayRef).collect()
+        }
+        Answer::Texts(all) => {
+            let text =
+                |row: usize, text: &Arc<str>| nulls().is_none_or(|nulls| nulls.is_valid(row)).then(|| text.to_string());
+            let texts =
+                |one: Vec<Arc<str>>| one.iter().enumerate().map(|(row, one)| text(row, one)).collect::<StringArray>();
+            all.into_iter().map(|one| Arc::new(texts(one)) as ArrayRef).collect()
         }
         Answer::Class(all) => all.iter().zip(labels).map(|(one, labels)| labels.array(one, nulls())).collect(),
     }

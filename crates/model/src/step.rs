@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use crate::math::scaling::Scaling;
 use crate::matrix::Matrix;
@@ -73,6 +74,9 @@ pub(crate) enum Answer {
     F64(Vec<Vec<f64>>),
     /// Indices into the labels of each target.
     Class(Vec<Vec<u32>>),
+    /// Whole numbers that are no classes.
+    Ints(Vec<Vec<i64>>),
+    Texts(Vec<Vec<Arc<str>>>),
 }
 
 impl Answer {
@@ -94,6 +98,8 @@ impl Answer {
             (Answer::F32(columns), Answer::F32(next)) => each(columns, next),
             (Answer::F64(columns), Answer::F64(next)) => each(columns, next),
             (Answer::Class(columns), Answer::Class(next)) => each(columns, next),
+            (Answer::Ints(columns), Answer::Ints(next)) => each(columns, next),
+            (Answer::Texts(columns), Answer::Texts(next)) => each(columns, next),
             _ => debug_assert!(false, "a step answers alike for all rows"),
         }
     }
@@ -104,6 +110,8 @@ impl Answer {
             Answer::F32(columns) => columns.iter_mut().for_each(|column| column.reserve_exact(rows)),
             Answer::F64(columns) => columns.iter_mut().for_each(|column| column.reserve_exact(rows)),
             Answer::Class(columns) => columns.iter_mut().for_each(|column| column.reserve_exact(rows)),
+            Answer::Ints(columns) => columns.iter_mut().for_each(|column| column.reserve_exact(rows)),
+            Answer::Texts(columns) => columns.iter_mut().for_each(|column| column.reserve_exact(rows)),
         }
     }
 }
@@ -142,7 +150,7 @@ impl Run {
     }
 
     /// Takes over what happened to a block of rows, the first of which is row `first`.
-    fn add_block(&mut self, block: Run, first: usize) {
+    pub(crate) fn add_block(&mut self, block: Run, first: usize) {
         for refusal in block.refused.into_values() {
             let row = refusal.row.saturating_add(first as u32);
             self.refused.entry(row).or_insert(Refusal { row, ..refusal });

@@ -23,7 +23,7 @@ fn other_files_are_told_by_their_first_bytes() {
             "this is a PyTorch file (`torch.save`); neural networks",
         ),
         (b"CBM1\x10\0\0\0", "CatBoost binary: byte 8: the file ends too early"),
-        (b"\x08\x07\x12\x08skl2onnx\x1a\x051.9.1", "this is an ONNX model; save the model of scikit-learn"),
+        (b"\x08\x07\x12\x08skl2onnx\x1a\x051.9.1", "ONNX: byte 19: there is no graph"),
         (b"<?xml version=\"1.0\"?>\n<PMML version=\"4.4\">", "this is a PMML model; "),
         (b"<!DOCTYPE html>\n<html lang=\"en\">", "this is a web page, and not the model; the download was answered"),
         (b"{\"name\":\"tree\",\"tree_info\":[{\"tree_structure\":{}}]}", "this is the JSON dump of a LightGBM model"),

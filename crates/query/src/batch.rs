@@ -1,11 +1,13 @@
 //! What goes into a query and what comes out, and the row numbers between.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use arrow::array::{Array, AsArray, BooleanArray, Int32Array, Int64Array, RecordBatch, UInt32Array};
-use arrow::compute::{filter_record_batch, take};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::{filter, filter_record_batch, take};
 use arrow::datatypes::{Int32Type, Int64Type, Schema, SchemaRef, UInt32Type};
 use chrono::{DateTime, Utc};
+use foretell_model::Method;
 
 use crate::Error;
 use crate::failure::RowFailure;
@@ -68,6 +70,46 @@ pub struct Answer {
     pub provenance: Option<Provenance>,
     /// Rows that give no output, ascending by row, each once.
     pub refused: Vec<RowFailure>,
+    /// What the models that are [watched](crate::Query::watch) were asked and said, in the order of the calls, without the
+    /// rows that are refused.
+    pub scored: Vec<Scored>,
+}
+
+/// What a model was asked in one call, and what it said.
+#[derive(Debug, Clone)]
+pub struct Scored {
+    /// The model's name.
+    pub model: String,
+    /// What it was asked for.
+    pub want: Method,
+    /// The rows of the batch that it was asked about; NULL where a row comes from none.
+    pub rows: UInt32Array,
+    /// The arguments, in the order of the model's inputs.
+    pub columns: Vec<ArrayRef>,
+    /// The answers, in the order of its outputs.
+    pub answers: Vec<ArrayRef>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Scored {
+    /// Without these rows of the batch.
+    pub(crate) fn without(self, rows: &BTreeSet<u32>) -> Result<Scored, Error> {
+        let stays: BooleanArray =
+            self.rows.iter().map(|row| Some(row.is_none_or(|row| !rows.contains(&row)))).collect();
+        if stays.true_count() == stays.len() {
+            return Ok(self);
+        }
+        let keep = |columns: &[ArrayRef]| -> Result<Vec<ArrayRef>, Error> {
+            columns.iter().map(|column| filter(column, &stays).map_err(internal)).collect()
+        };
+        Ok(Scored {
+            rows: filter(&self.rows, &stays).map_err(internal)?.as_primitive::<UInt32Type>().clone(),
+            columns: keep(&self.columns)?,
+            answers: keep(&self.answers)?,
+            ..self
+        })
+    }
 }
 
 impl Provenance {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::time::Instant;
 
 use arrow::array::{Array, ArrayRef, AsArray, StructArray, UInt32Array, new_empty_array};
 use arrow::datatypes::{DataType, Field, Fields, UInt32Type};
@@ -11,6 +12,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 use foretell_model::{Columns, Method, Outputs, Refusal};
 
+use crate::batch::Scored;
 use crate::failure::{Failure, ScoreError};
 use crate::slot::RunState;
 use crate::{Error, Role, Scorer};
@@ -115,7 +117,9 @@ impl ModelCall {
         argument: Option<&str>,
         run: &RunState,
     ) -> Result<ArrayRef, ScoreError> {
+        let begun = Instant::now();
         let outputs = self.scorer.score(&Columns::new(columns, rows.len()), self.want);
+        let took = begun.elapsed();
         let wrong = |difference: String| ScoreError::Wrong { model: self.model.clone(), difference };
         self.check(&outputs, rows.len()).map_err(wrong)?;
         let role = self.scorer.role();
@@ -136,6 +140,16 @@ impl ModelCall {
             refusals.push((rows.value(row), failure));
         }
         run.refuse(refusals);
+        if run.watches(&self.model) {
+            run.scored(Scored {
+                model: self.model.clone(),
+                want: self.want,
+                rows: rows.clone(),
+                columns: columns.to_vec(),
+                answers: outputs.columns.clone(),
+                took,
+            });
+        }
         let mut columns = outputs.columns;
         match columns.pop() {
             Some(one) if columns.is_empty() && self.want != Method::Proba => Ok(one),

@@ -40,13 +40,14 @@ mod rows;
 mod scope;
 mod scorer;
 mod slot;
+mod star;
 
 /// The SQL functions that a query may call beside those of models, in alphabetical order.
 pub fn functions() -> Vec<String> {
     plan::sql_functions().names.into_iter().collect()
 }
 
-pub use batch::{Answer, Context, Input, Provenance, Table};
+pub use batch::{Answer, Context, Input, Provenance, Scored, Table};
 pub use clock::instant_type;
 pub use error::Error;
 pub use failure::{Failure, Reason, RowFailure};

@@ -12,8 +12,8 @@ use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
 use crate::batch::{
-    Answer, Context, Input, PartitionRows, Provenance, Table, by_partition, check_batches, check_columns, internal,
-    numbers, order, without,
+    Answer, Context, Input, PartitionRows, Provenance, Scored, Table, by_partition, check_batches, check_columns,
+    internal, numbers, order, without,
 };
 use crate::engine::Engine;
 use crate::failure::ScoreError;
@@ -24,6 +24,7 @@ use crate::parse::{Names, fill_versions, parse};
 use crate::rows::{Rows, with_row};
 use crate::scope::{QueryScope, analyse};
 use crate::slot::{RunState, TableSlot};
+use crate::star::without_metadata;
 use crate::{Error, Scorer, clock, mixed, plan};
 
 /// How many rows the engine handles at a time, after a filter or an aggregate.
@@ -121,6 +122,7 @@ impl Query {
         let decoded: BTreeSet<&str> = input.decoded.iter().map(String::as_str).collect();
         let columns = input.schema.fields().iter().map(|field| field.name());
         let metadata = columns.filter(|name| !decoded.contains(name.as_str())).cloned().collect();
+        without_metadata(&mut statement, &input.table, &metadata);
         Features { session: &session, models: &calls, metadata: &metadata }.expand(&mut statement)?;
 
         let logical = plan::logical_plan(&session, statement)?;
@@ -179,6 +181,11 @@ impl Query {
         self.reads.contains(column)
     }
 
+    /// Remembers from now on what these models are asked and say: [`Answer::scored`]. It costs no copy.
+    pub fn watch(&mut self, models: BTreeSet<String>) {
+        self.run.watch(models);
+    }
+
     /// Replaces the rows of a reference table, from the next run on.
     pub fn replace_table(&mut self, name: &str, batches: Vec<RecordBatch>) -> Result<(), Error> {
         let Some((schema, slot)) = self.tables.get(name) else {
@@ -196,6 +203,8 @@ impl Query {
         check_batches(&self.table, &self.schema, std::slice::from_ref(batch))?;
         let from = context.provenance.clone().or_else(|| Provenance::of(batch));
         let live = self.tag(batch)?;
+        // Of a run that failed.
+        self.run.take_kept();
         let parts = match (&self.kind, &from) {
             (QueryScope::PerPartition { .. }, Some(from)) if batch.num_rows() > 0 => by_partition(&live, from)?,
             _ => vec![PartitionRows { rows: live, place: None }],
@@ -209,6 +218,8 @@ impl Query {
         }
         self.records.put(Vec::new());
         refused.sort_by_key(|failure| failure.row);
+        let gone: BTreeSet<u32> = refused.iter().filter_map(|failure| u32::try_from(failure.row).ok()).collect();
+        let scored = self.run.take_kept().into_iter().map(|scored| scored.without(&gone)).collect::<Result<_, _>>()?;
         let from = match self.kind {
             QueryScope::RowWise => from,
             QueryScope::PerPartition { .. } => from.map(|_| Provenance {
@@ -217,7 +228,7 @@ impl Query {
             }),
             QueryScope::BatchWise { .. } => None,
         };
-        self.answer(&outputs, refused, from)
+        self.answer(&outputs, refused, from, scored)
     }
 
     /// What these rows give.
@@ -236,6 +247,7 @@ impl Query {
                 match outcome {
                     // Each output row has its own input row: the others are right as they are.
                     Ok(outputs) if self.kind.is_row_wise() => {
+                        self.run.keep();
                         return outputs.iter().map(|output| without(output, &rows)).collect();
                     }
                     _ => {
@@ -245,7 +257,10 @@ impl Query {
                 }
             }
             return match outcome {
-                Ok(outputs) => Ok(outputs),
+                Ok(outputs) => {
+                    self.run.keep();
+                    Ok(outputs)
+                }
                 Err(error) => self.bisect(&live, error, context, refused).await,
             };
         }
@@ -298,6 +313,7 @@ impl Query {
             refused.extend(new.map(|(row, failure)| RowFailure { row: row as usize, failure }));
             match outcome {
                 Ok(batches) => {
+                    self.run.keep();
                     for batch in &batches {
                         outputs.push(without(batch, &rows)?);
                     }
@@ -339,6 +355,7 @@ impl Query {
         outputs: &[RecordBatch],
         refused: Vec<RowFailure>,
         from: Option<Provenance>,
+        scored: Vec<Scored>,
     ) -> Result<Answer, Error> {
         let all = match outputs {
             [one] => one.clone(),
@@ -346,7 +363,7 @@ impl Query {
         };
         if !self.kind.is_row_wise() {
             let rows = self.user_columns(&all)?;
-            return Ok(Answer { rows, origin: None, provenance: from, refused });
+            return Ok(Answer { rows, origin: None, provenance: from, refused, scored });
         }
         // A join gives rows in its own order.
         let all = if numbers(&all)?.values().is_sorted() {
@@ -357,7 +374,7 @@ impl Query {
         let origin = numbers(&all)?.clone();
         let rows = self.user_columns(&all)?;
         let provenance = from.map(|provenance| provenance.take(&origin)).transpose()?;
-        Ok(Answer { rows, origin: Some(origin), provenance, refused })
+        Ok(Answer { rows, origin: Some(origin), provenance, refused, scored })
     }
 
     fn user_columns(&self, all: &RecordBatch) -> Result<RecordBatch, Error> {

@@ -1,5 +1,6 @@
 //! The places that a prepared plan reads at each run: tables, the batch time, and what models refuse.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,6 +12,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use futures::stream;
 
+use crate::batch::Scored;
 use crate::failure::Failure;
 
 /// A table whose rows are put in from outside before each run.
@@ -57,6 +59,9 @@ pub(crate) struct RunState {
 struct Inner {
     batch_time: DateTime<Utc>,
     refusals: Vec<(u32, Failure)>,
+    watched: BTreeSet<String>,
+    scored: Vec<Scored>,
+    kept: Vec<Scored>,
 }
 
 impl RunState {
@@ -64,6 +69,34 @@ impl RunState {
         let mut inner = lock(&self.inner);
         inner.batch_time = batch_time;
         inner.refusals.clear();
+        inner.scored.clear();
+    }
+
+    /// The models whose calls are remembered from now on.
+    pub(crate) fn watch(&self, models: BTreeSet<String>) {
+        lock(&self.inner).watched = models;
+    }
+
+    /// Whether a model's calls are remembered.
+    pub(crate) fn watches(&self, model: &str) -> bool {
+        lock(&self.inner).watched.contains(model)
+    }
+
+    /// A watched model was called.
+    pub(crate) fn scored(&self, scored: Scored) {
+        lock(&self.inner).scored.push(scored);
+    }
+
+    /// The run went well: what models said in it counts.
+    pub(crate) fn keep(&self) {
+        let mut inner = lock(&self.inner);
+        let scored = std::mem::take(&mut inner.scored);
+        inner.kept.extend(scored);
+    }
+
+    /// What models said in the runs that went well.
+    pub(crate) fn take_kept(&self) -> Vec<Scored> {
+        std::mem::take(&mut lock(&self.inner).kept)
     }
 
     pub(crate) fn batch_time(&self) -> DateTime<Utc> {

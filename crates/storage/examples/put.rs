@@ -4,12 +4,13 @@ use std::error::Error;
 use std::path::Path;
 
 use foretell_connect::storage::ErrorKind;
+use foretell_storage::StorageSettings;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let temporary = tempfile::tempdir()?;
     let folder = std::env::args().nth(1).unwrap_or_else(|| temporary.path().display().to_string());
-    let (storage, folder) = foretell_storage::open(&folder, Path::new("."))?;
+    let (storage, folder) = foretell_storage::open(&folder, Path::new("."), &StorageSettings::default())?;
     storage.mkdirs(&folder).await?;
 
     let path = format!("{folder}/record");

@@ -29,7 +29,7 @@ use tokio_util::task::TaskTracker;
 use foretell_connect::storage::path::host;
 use foretell_connect::storage::{Entry, Error, ErrorKind, Reader, Reading, Stat, Storage, Writer, file_name, parent};
 
-use crate::scheme::{Opened, Scheme};
+use crate::scheme::Scheme;
 
 /// `hdfs://`.
 pub(super) const SCHEME: Scheme = Scheme {
@@ -39,9 +39,9 @@ pub(super) const SCHEME: Scheme = Scheme {
     credentials: "the user comes from the environment variable HADOOP_USER_NAME",
     open: |address, _| {
         let hdfs = Hdfs::connect(&host(address.authority))?;
-        Ok((Opened::Storage(Arc::new(hdfs)), address.path()))
+        Ok((Arc::new(hdfs), address.path()))
     },
-    writes: true,
+    appends: true,
 };
 
 /// For one call of the NameNode, its retries while it restarts included.

@@ -6,7 +6,8 @@
 //!
 //! ```
 //! # async fn example() -> Result<(), foretell_connect::storage::Error> {
-//! let (storage, path) = foretell_storage::open("out/rows.csv", std::path::Path::new("/data"))?;
+//! let settings = foretell_storage::StorageSettings::default();
+//! let (storage, path) = foretell_storage::open("out/rows.csv", std::path::Path::new("/data"), &settings)?;
 //! assert_eq!(path, "/data/out/rows.csv");
 //! storage.mkdirs("/data/out").await?;
 //! // Whole and durable, or not there; an error where the name is taken.
@@ -28,7 +29,7 @@ use foretell_connect::storage::{Error, ErrorKind, Local, Reading, Storage};
 
 pub use hdfs::Hdfs;
 pub use s3::S3;
-pub use scheme::{Address, Open, Opened, Scheme};
+pub use scheme::{Address, Open, Scheme};
 pub use settings::{S3Settings, StorageSettings};
 
 /// Every kind of storage.
@@ -37,50 +38,41 @@ pub const SCHEMES: &[Scheme] = &[local::SCHEME, hdfs::SCHEME, s3::SCHEME];
 /// The storage and the path that a URL or local path names; relative paths are relative to `base`.
 ///
 /// # Errors
-/// A scheme that is not known or cannot be written, or an address that cannot be right.
-pub fn open(url: &str, base: &Path) -> Result<(Arc<dyn Storage>, String), Error> {
-    match opened(url, base, &StorageSettings::default(), |scheme| scheme.writes)? {
-        (Opened::Storage(storage), path) => Ok((storage, path)),
-        (Opened::Reading(_), _) => Err(Error::new(ErrorKind::Settings, url, "this storage is only read")),
-    }
-}
-
-/// As [`open`], of what is only read, which more kinds of storage can do.
-///
-/// # Errors
-/// As [`open`]; missing credentials.
-pub fn open_reading(url: &str, base: &Path, settings: &StorageSettings) -> Result<(Arc<dyn Reading>, String), Error> {
-    match opened(url, base, settings, |_| true)? {
-        (Opened::Storage(storage), path) => Ok((storage as Arc<dyn Reading>, path)),
-        (Opened::Reading(reading), path) => Ok((reading, path)),
-    }
-}
-
-/// Whether a URL's files are seen by several machines.
-pub fn shared(url: &str) -> bool {
-    split(url).and_then(|(name, _)| find(name)).is_some_and(|scheme| scheme.shared)
-}
-
-fn opened(
-    url: &str,
-    base: &Path,
-    settings: &StorageSettings,
-    suits: impl Fn(&Scheme) -> bool,
-) -> Result<(Opened, String), Error> {
+/// A scheme that is not known, an address that cannot be right, missing credentials.
+pub fn open(url: &str, base: &Path, settings: &StorageSettings) -> Result<(Arc<dyn Storage>, String), Error> {
     let Some((name, rest)) = split(url) else {
         let path = foretell_connect::storage::path::local(url, base)?;
-        return Ok((Opened::Storage(Arc::new(Local)), path));
+        return Ok((Arc::new(Local), path));
     };
     let scheme = find(name);
     no_user(name, rest, scheme)?;
-    let Some(scheme) = scheme.filter(|scheme| suits(scheme)) else {
-        let others = SCHEMES.iter().filter(|scheme| suits(scheme) && scheme.shared);
+    let Some(scheme) = scheme else {
+        let others = SCHEMES.iter().filter(|scheme| scheme.shared);
         let others: Vec<String> = others.map(|scheme| format!("`{}`", scheme.example)).collect();
         let what = format!("`{name}://` is not supported; local paths and {} are", others.join(" and "));
         return Err(Error::new(ErrorKind::Settings, url, what));
     };
     let (authority, rest) = rest.split_once('/').unwrap_or((rest, ""));
     (scheme.open)(&Address { url, authority, rest }, settings)
+}
+
+/// As [`open`], of what is only read.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_reading(url: &str, base: &Path, settings: &StorageSettings) -> Result<(Arc<dyn Reading>, String), Error> {
+    let (storage, path) = open(url, base, settings)?;
+    Ok((storage, path))
+}
+
+/// Whether files at a URL can be appended to.
+pub fn appends(url: &str) -> bool {
+    split(url).and_then(|(name, _)| find(name)).is_none_or(|scheme| scheme.appends)
+}
+
+/// Whether a URL's files are seen by several machines.
+pub fn shared(url: &str) -> bool {
+    split(url).and_then(|(name, _)| find(name)).is_some_and(|scheme| scheme.shared)
 }
 
 /// The scheme of a URL, and what stands behind `://`.

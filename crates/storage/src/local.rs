@@ -5,7 +5,7 @@ use std::sync::Arc;
 use foretell_connect::storage::path::clean_local;
 use foretell_connect::storage::{Error, ErrorKind, Local};
 
-use crate::scheme::{Opened, Scheme};
+use crate::scheme::Scheme;
 
 /// `file://`.
 pub(super) const SCHEME: Scheme = Scheme {
@@ -14,11 +14,11 @@ pub(super) const SCHEME: Scheme = Scheme {
     shared: false,
     credentials: "leave it out",
     open: |address, _| match address.authority {
-        "" => Ok((Opened::Storage(Arc::new(Local)), clean_local(&format!("/{}", address.rest)))),
+        "" => Ok((Arc::new(Local), clean_local(&format!("/{}", address.rest)))),
         _ => {
             let what = "a file URL has three slashes: `file:///folder/name`";
             Err(Error::new(ErrorKind::Settings, address.url, what))
         }
     },
-    writes: true,
+    appends: true,
 };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use foretell_connect::storage::path::clean;
-use foretell_connect::storage::{Error, Reading, Storage};
+use foretell_connect::storage::{Error, Storage};
 
 use crate::settings::StorageSettings;
 
@@ -19,12 +19,12 @@ pub struct Scheme {
     pub credentials: &'static str,
     /// The storage that an address names, and the path there. Reaches nothing yet.
     pub open: Open,
-    /// Whether it gives an [`Opened::Storage`].
-    pub writes: bool,
+    /// Whether a file that is there can be appended to.
+    pub appends: bool,
 }
 
 /// Opens what an address names.
-pub type Open = fn(&Address, &StorageSettings) -> Result<(Opened, String), Error>;
+pub type Open = fn(&Address, &StorageSettings) -> Result<(Arc<dyn Storage>, String), Error>;
 
 /// An address in its parts.
 #[derive(Debug, Clone, Copy)]
@@ -42,13 +42,4 @@ impl Address<'_> {
     pub fn path(&self) -> String {
         clean(&format!("/{}", self.rest))
     }
-}
-
-/// A storage as it is opened.
-#[derive(Debug, Clone)]
-pub enum Opened {
-    /// One that is only read.
-    Reading(Arc<dyn Reading>),
-    /// One that is written, too.
-    Storage(Arc<dyn Storage>),
 }

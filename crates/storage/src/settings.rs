@@ -18,7 +18,7 @@ pub struct S3Settings {
     /// The region. Default: `AWS_REGION`, else `us-east-1`.
     #[serde(default)]
     pub(super) region: Option<String>,
-    /// The service's address, where it is not Amazon's: `https://minio.local:9000`.
+    /// The service's address, where it is not Amazon's: `https://minio.local:9000`. Default: `AWS_ENDPOINT_URL`.
     #[serde(default)]
     pub(super) endpoint: Option<String>,
     /// The access key's id. Default: `AWS_ACCESS_KEY_ID`.
@@ -31,7 +31,7 @@ pub struct S3Settings {
     #[serde(default)]
     pub(super) session_token: Option<Secret>,
     /// Whether the bucket stands in the path (`https://host/bucket/key`) and not in the host's name. Default: yes where
-    /// `endpoint` is given.
+    /// there is an endpoint.
     #[serde(default)]
     pub(super) path_style: Option<bool>,
     /// Whether the bucket is read without credentials.

@@ -28,11 +28,11 @@ fn any_text_is_one_visible_name() {
 
 #[test]
 fn urls_name_a_storage_and_a_path() {
-    let path = |url: &str| open(url, Path::new("/base")).map(|(_, path)| path);
+    let path = |url: &str| open(url, Path::new("/base"), &StorageSettings::default()).map(|(_, path)| path);
     assert_eq!(path("out/x.csv").unwrap(), "/base/out/x.csv");
     assert_eq!(path("/abs//x/").unwrap(), "/abs/x");
     assert_eq!(path("file:///abs/x y").unwrap(), "/abs/x y");
-    for wrong in ["file://abs/x", "s3://bucket/x", "", "hdfs://user@host:1/x"] {
+    for wrong in ["file://abs/x", "ftp://bucket/x", "", "hdfs://user@host:1/x"] {
         assert_eq!(path(wrong).unwrap_err().kind, ErrorKind::Settings, "{wrong}");
     }
     // A password is shown nowhere, wherever it has a slash.
@@ -66,7 +66,8 @@ fn every_scheme_is_found_by_each_of_its_names() {
 
 #[tokio::test]
 async fn an_hdfs_url_names_a_path_there() {
-    let (storage, path) = open("hdfs://host:8020/output/utime.csv", Path::new("/base")).unwrap();
+    let (storage, path) =
+        open("hdfs://host:8020/output/utime.csv", Path::new("/base"), &StorageSettings::default()).unwrap();
     assert_eq!(
         (storage.url(&path).as_str(), path.as_str()),
         ("hdfs://host:8020/output/utime.csv", "/output/utime.csv")

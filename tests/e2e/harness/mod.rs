@@ -1,5 +1,6 @@
 //! What the tests share: the binary, the services, and pipelines with names of their own.
 
+pub(crate) mod browser;
 pub(crate) mod case;
 pub(crate) mod database;
 pub(crate) mod foretell;

@@ -84,6 +84,18 @@ pub trait Storage: Reading {
     /// Checks, without leaving a trace, that a folder (or the nearest one above it that exists) can be written.
     async fn check_folder(&self, folder: &str) -> Result<(), Error>;
 
+    /// Whether a file can only be put into a folder that is there, so that whoever put one knows that its folder has not
+    /// gone meanwhile.
+    fn folders(&self) -> bool {
+        true
+    }
+
+    /// Tries out, where only the service can know, that [`create_new`](Storage::create_new) never replaces a file of a
+    /// folder.
+    async fn prove_puts(&self, _folder: &str) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Whether closing a file takes long enough to be done in the background of the next write.
     fn slow_close(&self) -> bool;
 

@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use foretell_flow::testing::crash_point;
 use foretell_flow::{Checkpoint, Claim, Fault, Reset, Sink, StageError, Write, Written};
 use tokio::time::{Duration, Instant, sleep};
 
@@ -332,10 +333,12 @@ impl Append {
         open.sidecar.write(bytes).await?;
         open.sidecar.sync().await?;
         // Committed.
+        crash_point("append-recorded");
         if !data.is_empty() {
             open.data.write(data.clone()).await?;
             open.data.sync().await?;
         }
+        crash_point("append-written");
         open.state.length = open.state.length.saturating_add(data.len() as u64);
         let Frame::Write { ranges, retention, .. } = frame else { return Ok(()) };
         open.state.progress.advance(&ranges, retention.as_ref());

@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
+use foretell_flow::testing::crash_point;
 use foretell_flow::{Checkpoint, Claim, Fault, PlanRetention, Reset, Sink, StageError, Trace, Write, Written};
 use tokio::task::JoinSet;
 
@@ -52,6 +53,8 @@ pub(super) struct Files {
     log: Log,
     /// Of the current claim; `None` before it and after an error.
     claimed: Option<Current>,
+    /// Whether the storage was seen to keep what a put promises.
+    proven: bool,
     /// What was written of the batch that is under way.
     staged: Option<StagedFile>,
     moving: JoinSet<(u64, Result<(), StageError>)>,
@@ -113,6 +116,7 @@ impl Files {
             success,
             log,
             claimed: None,
+            proven: false,
             staged: None,
             moving,
         }
@@ -236,6 +240,7 @@ impl Files {
                 return Err(error);
             }
         };
+        crash_point("file-staged");
         let path = staged.as_ref().map(|staged| staged.path.clone());
         let written = self.commit_staged(write, &token, staged).await;
         if let (Err(error), Some(path)) = (&written, path)
@@ -320,6 +325,7 @@ impl Files {
                 cleared: claimed.map(|claimed| claimed.cleared.clone()).unwrap_or_default(),
             };
             if self.log.commit(act).await? == Outcome::Committed {
+                crash_point("file-recorded");
                 if let Some(claimed) = &mut self.claimed {
                     claimed.cleared.clear();
                 }
@@ -328,6 +334,7 @@ impl Files {
                 {
                     self.reveal(writer, path, &target).await?;
                 }
+                crash_point("file-in-view");
                 return Ok(Written::default());
             }
         }
@@ -374,6 +381,10 @@ impl Sink for Files {
         // Our own moves first: they are about to be finished for us otherwise.
         while self.moving.join_next().await.is_some() {}
         (self.claimed, self.staged) = (None, None);
+        if !self.proven {
+            self.storage.prove_puts(&format!("{}/log", self.hidden)).await?;
+            self.proven = true;
+        }
         self.log.refresh().await?;
         self.check_shape()?;
         let token = uuid::Uuid::new_v4().simple().to_string();

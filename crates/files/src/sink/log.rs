@@ -8,7 +8,8 @@
 //! Records lie in segments, folders of [`SEGMENT`] numbers. The first record of a segment begins with a snapshot of
 //! everything before it, so a start reads one segment at most, and older segments go as whole folders. That is also what
 //! keeps a writer that slept for days from putting a record under a number long past: its folder is gone, and a record
-//! is never put into a folder that is not there.
+//! is never put into a folder that is not there. Where there are no folders (S3), whoever has put a record looks at the
+//! log afterwards: a segment goes only when the second one behind it has begun.
 
 use std::sync::Arc;
 
@@ -290,6 +291,7 @@ impl Log {
         let bytes = encode(&record).map_err(|error| StageError::state(error.to_string()))?;
         match self.storage.create_new(&self.path(number), bytes.into()).await {
             Ok(()) => {
+                self.check_current(number).await?;
                 self.apply(record)?;
                 self.trim(number).await;
                 Ok(Outcome::Committed)
@@ -320,6 +322,25 @@ impl Log {
             None => true,
         };
         Ok(current && segments.into_iter().all(|other| other <= segment))
+    }
+
+    /// Fails where a record that was put may lie in a segment that had been trimmed.
+    ///
+    /// One that is not trimmed has all its numbers taken before the second one behind it begins. So a record that could
+    /// be put, with that one there, is nobody's; unless the second one began after the put, which a pause of 64 records
+    /// makes possible. What holds then is what the log says to the next claim.
+    async fn check_current(&self, number: u64) -> Result<(), StageError> {
+        if self.storage.folders() {
+            return Ok(());
+        }
+        let latest = self.names(&self.folder).await?.iter().filter_map(|name| name.parse::<u64>().ok()).max();
+        if latest.is_some_and(|latest| latest >= (number / SEGMENT).saturating_add(2)) {
+            let log = self.storage.url(&self.folder);
+            return Err(StageError::unavailable(format!(
+                "{log} went on while a record was put: its outcome is unknown"
+            )));
+        }
+        Ok(())
     }
 
     /// Deletes old segments, keeping one: best effort, the next time gets what is left.

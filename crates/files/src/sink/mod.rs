@@ -1,4 +1,4 @@
-//! Files, local or on HDFS: CSV, JSON Lines, Parquet.
+//! Files, local, on HDFS or on S3: CSV, JSON Lines, Parquet.
 //!
 //! `mode: files` gives whole files that are in view only when committed (`files.rs`), `mode: append` one growing file
 //! with one writer (`append.rs`). Both store positions and plans in the same act as the rows, in a folder `_foretell`
@@ -38,18 +38,20 @@ use self::format::Format;
 use self::progress::Shape;
 use foretell_connect::kind::{Kind, SettingsError, SinkContext, SinkSettings, schema_of, settings_of};
 use foretell_connect::machine;
-use foretell_connect::storage::{ErrorKind, Storage, escape, file_name, parent};
+use foretell_connect::storage::{Error, ErrorKind, Storage, escape, file_name, parent};
+use foretell_storage::{S3Settings, StorageSettings};
 
 /// The kind `file`.
 pub const KIND: Kind<dyn SinkSettings> = Kind { name: "file", inherits: &[], schema: schema_of::<Settings>, parse };
 
-/// Writes rows to files, local or on HDFS.
+/// Writes rows to files, local, on HDFS or on S3.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Where: a local path (relative to the pipeline file) or `hdfs://host:port/path`, or `hdfs://nameservice/path` with
-    /// HADOOP_CONF_DIR set. With `mode: files` a folder, with `mode: append` a file. The user on HDFS is
-    /// HADOOP_USER_NAME, else the system's.
+    /// HADOOP_CONF_DIR set, or `s3://bucket/path`. With `mode: files` a folder, with `mode: append` a file. The user on
+    /// HDFS is HADOOP_USER_NAME, else the system's. S3 is written with `mode: files` only, and must know conditional
+    /// writes (`If-None-Match`), which is tried out when writing begins.
     path: String,
     /// How rows are written; by default what the path's ending tells (`.csv`, `.jsonl`, `.parquet`).
     format: Option<Format>,
@@ -68,6 +70,9 @@ pub struct Settings {
     /// that was there, as Hadoop's jobs do; it goes when the next run begins to write. Not for `mode: append`.
     #[serde(default)]
     success: bool,
+    /// How S3 is reached.
+    #[serde(default)]
+    s3: S3Settings,
 }
 
 /// How rows become files.
@@ -117,6 +122,9 @@ impl Settings {
         if self.mode == Mode::Append && format == Format::Parquet {
             return Err(wrong("mode", "Parquet files cannot be appended to: use `mode: files`".into()));
         }
+        if self.mode == Mode::Append && !foretell_storage::appends(&self.path) {
+            return Err(wrong("mode", "an object of S3 cannot be appended to: use `mode: files`".into()));
+        }
         if self.mode == Mode::Append && compression != Compression::None {
             return Err(wrong("compression", "a file that is appended to is not compressed: use `mode: files`".into()));
         }
@@ -132,6 +140,10 @@ impl Settings {
             _ => return Err(wrong("delimiter", "must be one ASCII character, not a quote or a line end".into())),
         };
         Ok(Resolved { format, compression, delimiter, header: self.header.unwrap_or(self.mode == Mode::Files) })
+    }
+
+    fn storage(&self, base: &Path) -> Result<(Arc<dyn Storage>, String), Error> {
+        foretell_storage::open(&self.path, base, &StorageSettings { s3: self.s3.clone() })
     }
 
     async fn open_in(
@@ -224,7 +236,15 @@ impl SinkSettings for Settings {
     fn describe(&self) -> String {
         let format = self.resolve().map_or("unknown format", |resolved| resolved.format.name());
         match self.mode {
-            Mode::Files => format!("files in {} ({format})", self.path),
+            Mode::Files => {
+                let folder = self.path.trim_end_matches('/');
+                // A name that looks like one file's.
+                let hint = match Format::of_name(file_name(folder)) {
+                    Some(_) if format != "parquet" => "; `mode: append` writes one file",
+                    _ => "",
+                };
+                format!("files in the folder {folder}/ ({format}{hint})")
+            }
             Mode::Append => format!("file {} ({format}, appended)", self.path),
         }
     }
@@ -237,14 +257,13 @@ impl SinkSettings for Settings {
         match (self.mode, foretell_storage::shared(&self.path)) {
             (Mode::Files, true) => String::new(),
             (Mode::Append, true) => machine::shared_home(&self.path),
-            (_, false) => foretell_storage::open(&self.path, base)
-                .map_or_else(|_| String::new(), |(_, p)| machine::home(Path::new(&p))),
+            (_, false) => self.storage(base).map_or_else(|_| String::new(), |(_, p)| machine::home(Path::new(&p))),
         }
     }
 
     async fn open(&self, context: &SinkContext) -> Result<Box<dyn Sink>, StageError> {
         let base: &Path = &context.base;
-        let (storage, path) = foretell_storage::open(&self.path, base)?;
+        let (storage, path) = self.storage(base)?;
         Ok(self.open_in(context, storage, path).await?.boxed())
     }
 
@@ -252,7 +271,7 @@ impl SinkSettings for Settings {
         if !self.success {
             return Ok(());
         }
-        let (storage, path) = foretell_storage::open(&self.path, &context.base)?;
+        let (storage, path) = self.storage(&context.base)?;
         let marked = storage.create_new(&success(&path), bytes::Bytes::new()).await;
         storage.settle().await;
         match marked {

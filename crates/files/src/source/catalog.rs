@@ -12,7 +12,8 @@ use foretell_flow::StageError;
 use tokio::sync::watch;
 
 use super::find::find;
-use super::manifest::{Known, Listed, Manifest};
+use super::list::{Known, Listed};
+use super::manifest::Manifest;
 use super::settings::{Format, Found, ReadOptions, Settings};
 use foretell_connect::human::HumanSize;
 use foretell_connect::kind::{DecodeSpec, SourceContext};
@@ -341,9 +342,9 @@ impl Catalog {
     /// still there.
     pub(super) async fn samples(&self, most: usize) -> Vec<Arc<Listed>> {
         let known = self.known();
-        let (old, new) = known.files.split_at(known.files.len().saturating_sub(self.new));
-        let mut files: Vec<Arc<Listed>> = new.iter().take(most).cloned().collect();
-        for file in old.iter().rev().take(most.saturating_sub(files.len())) {
+        let old = known.files.len().saturating_sub(self.new);
+        let mut files: Vec<Arc<Listed>> = known.files.range(old, known.files.len()).take(most).cloned().collect();
+        for file in known.files.iter().rev().skip(self.new).take(most.saturating_sub(files.len())) {
             // What a run has read may be gone, or replaced: then that run says so.
             if self.reader(file).await.is_ok() {
                 files.push(file.clone());
@@ -364,7 +365,7 @@ impl Catalog {
             known.partitions,
             self.new,
         )];
-        let named = known.files.iter().rev().take(NAMED).rev();
+        let named = known.files.range(known.files.len().saturating_sub(NAMED), known.files.len());
         lines.extend(named.map(|file| {
             let options = self.options(file);
             let header = if options.header { ", with a header" } else { "" };

@@ -14,7 +14,7 @@ use super::begin::{begins_well, parquet_columns};
 use super::catalog::Catalog;
 use super::input::Input;
 use super::lines::Lines;
-use super::manifest::Listed;
+use super::list::Listed;
 use super::offset::next_entry;
 use super::parquet::RowGroups;
 use super::settings::{Compression, Format, ReadOptions, dialect};

@@ -17,6 +17,7 @@ mod head;
 mod infer;
 mod input;
 mod lines;
+mod list;
 mod magic;
 mod manifest;
 mod offset;

@@ -19,7 +19,7 @@ use super::TOPIC;
 use super::catalog::{Catalog, Session};
 use super::feed::{Block, Content, Feed, start};
 use super::lines::Numbers;
-use super::manifest::{Known, Listed};
+use super::list::{Known, Listed};
 use super::offset::{next_entry, pack, unpack};
 use super::parquet::{footer, rows_before};
 use super::settings::Format;

@@ -20,7 +20,7 @@ use super::reader::{EpochEnd, Replayed};
 use super::sink_task::{Item, Shared};
 use super::trigger::{Ticks, Trigger};
 use crate::monitor::Phase;
-use crate::testing::{BrokenStep, is_broken};
+use crate::testing::{BrokenStep, crash_point, is_broken};
 use crate::{Plan, Range, Records, Scope, StageError};
 
 /// Takes each batch through its steps: collected, planned, computed, handed on.
@@ -127,6 +127,7 @@ impl BatchLoop<'_> {
         monitor.phase(Phase::Waiting);
         // A batch that is dropped here has no trace anywhere: its records are read again after the next claim.
         let Some(mut permit) = self.dispatcher.room(bytes).await else { return Ok(()) };
+        crash_point("planned");
         let ranges = self.planner.lacking(&plan.ranges);
         let computing = Instant::now();
         let outputs = self.outputs(&plan, &records, &ranges, new).await?;

@@ -102,6 +102,12 @@ impl Stages {
         views.fold(self.query.scope(), Scope::max)
     }
 
+    /// What was run last counts.
+    pub(super) fn count(&mut self) {
+        self.query.count();
+        self.views.iter_mut().flatten().for_each(|view| view.count());
+    }
+
     /// The columns that it makes for each sink.
     pub(super) fn made(&self, sinks: &[SinkShape]) -> Vec<SchemaRef> {
         let made = |(sink, view): (&SinkShape, &Option<Box<dyn Query>>)| match (sink.input, view) {

@@ -26,6 +26,7 @@ use super::sink_task::{Item, Shared, SinkStage, SinkTask, warn_while_waiting};
 use super::start::{self, KnownLog};
 use super::{DRAIN, Settings};
 use crate::monitor::Phase;
+use crate::testing::crash_point;
 use crate::{Bounds, Checkpoint, Claim, Clock, Fault, Partition, Position, Sharing, Source, StageError};
 
 /// What an epoch works with.
@@ -170,6 +171,7 @@ impl Epoch<'_> {
             in_group: known_sinks.without_positions(),
         };
         let claims = start::claims(sinks, &bounds, &stored, &known);
+        crash_point("claiming");
         let mut held = try_join_all(sinks.iter_mut().zip(&claims).map(|(sink, claims)| claim(sink, claims))).await?;
         if *self.fresh {
             for index in start::renew(sinks, &bounds, &held).await? {
@@ -196,6 +198,7 @@ impl Epoch<'_> {
             lowest.iter().map(|(partition, next)| Position { partition: partition.clone(), next: *next }).collect();
         self.source.seek(&seek).await?;
         *self.fresh = false;
+        crash_point("claimed");
         info!(worker = self.settings.worker, partitions = self.partitions.len(), leftover = leftover.len(), "claimed");
         let plans = held.iter().map(|checkpoints| plans(checkpoints)).collect();
         Ok(ClaimOutcome::Claimed(EpochStart { bounds, claims, next, leader, plans, leftover, kept_at }))

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use tracing::debug;
 
 use super::sink_task::Shared;
+use crate::testing::crash_point;
 use crate::{Housekeeping, Partition, StageError};
 
 /// How often.
@@ -50,9 +51,11 @@ async fn lag(housekeeping: &dyn Housekeeping, shared: &Shared) -> Option<Vec<(Pa
 
 /// Tells the group how far every sink is.
 pub(super) async fn commit(housekeeping: &dyn Housekeeping, shared: &Shared, note: &str) {
+    crash_point("telling-the-group");
     if let Err(error) = housekeeping.commit(&shared.positions.lowest(None), note).await {
         debug!("the group's offset is not committed, which only lag tools notice: {error}");
     }
+    crash_point("told-the-group");
 }
 
 impl HousekeepingTask {

@@ -149,6 +149,7 @@ impl<'a> Operators<'a> {
             self.stats.monitor.computed(computed.took.0, computed.took.1);
             if whole && new {
                 bad = computed.bad;
+                stages.count();
             }
             for (other, output) in computed.outputs.into_iter().enumerate() {
                 if outputs[other].is_none() && ranges[other] == ranges[sink] {

@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 
 use super::output::Output;
 use super::progress::{Positions, Stats, lock};
-use crate::testing::{BrokenStep, is_broken};
+use crate::testing::{BrokenStep, crash_point, is_broken};
 use crate::{
     Checkpoint, Claim, Fault, Partition, Plan, PlanPart, PlanRetention, Position, Range, Sink, SinkTraits, StageError,
     Write,
@@ -384,9 +384,11 @@ impl SinkTask {
                 _ => String::new(),
             };
             let begun = Instant::now();
+            crash_point("writing");
             let writing = self.sink.inner.write(&todo);
             let error = match warn_while_waiting(&self.sink.name, "writing", waiting, writing).await {
                 Ok(written) => {
+                    crash_point("written");
                     self.shared.stats.rejected(written.rejected);
                     self.shared.stats.monitor.written(self.index, begun.elapsed(), written.rejected);
                     if written.rejected > 0 {

@@ -4,8 +4,10 @@
 //! and panic where the contract of [`Sink`](crate::Sink) or [`Source`](crate::Source) is broken.
 
 mod broken;
+mod crash;
 pub mod sinks;
 pub mod sources;
 
 pub(crate) use broken::is_broken;
 pub use broken::{BrokenStep, break_step};
+pub use crash::{CRASH_POINTS, CRASH_VARIABLE, crash_point};

@@ -88,6 +88,31 @@ const DEATHS: usize = 1000;
 /// # Panics
 /// Where the sink breaks its contract.
 pub async fn run(subject: &mut dyn Subject) {
+    run_checks(subject).await;
+    deaths_lose_and_double_nothing(subject, 0, 1).await;
+}
+
+/// The same, with several subjects side by side: for sinks whose service answers slowly.
+///
+/// # Panics
+/// Where the sink breaks its contract.
+pub async fn run_side_by_side<S: Subject + 'static>(new: impl Fn() -> S) {
+    const SIDES: usize = 6;
+    let mut tasks = tokio::task::JoinSet::new();
+    let mut subject = new();
+    tasks.spawn(async move { run_checks(&mut subject).await });
+    for side in 0..SIDES {
+        let mut subject = new();
+        tasks.spawn(async move { deaths_lose_and_double_nothing(&mut subject, side, SIDES).await });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            std::panic::resume_unwind(error.into_panic());
+        }
+    }
+}
+
+async fn run_checks(subject: &mut dyn Subject) {
     nothing_is_stored_at_first(subject).await;
     a_claim_stores_where_it_starts_and_keeps_what_is_there(subject).await;
     what_is_written_is_there_for_the_next_process(subject).await;
@@ -99,7 +124,6 @@ pub async fn run(subject: &mut dyn Subject) {
     slices_land_with_their_batch_or_not_at_all(subject).await;
     another_sink_leaves_traces_and_takes_over(subject).await;
     cut_commits_are_settled_by_the_next_claim(subject).await;
-    deaths_lose_and_double_nothing(subject).await;
 }
 
 fn partition(index: i32) -> Partition {
@@ -456,10 +480,11 @@ async fn cut_commits_are_settled_by_the_next_claim(subject: &mut dyn Subject) {
     }
 }
 
-/// Dies at each change in turn, then goes on as the run loop does: it claims, believes, and writes what is lacking.
-async fn deaths_lose_and_double_nothing(subject: &mut dyn Subject) {
+/// Dies at each change in turn, from the `first` in steps, then goes on as the run loop does: it claims, believes, and
+/// writes what is lacking.
+async fn deaths_lose_and_double_nothing(subject: &mut dyn Subject, first: usize, step: usize) {
     let whole = [range(0, 0, 3), range(1, 100, 102)];
-    for nth in 0..DEATHS {
+    for nth in (first..DEATHS).step_by(step) {
         subject.renew().await;
         let Some(mut mortal) = subject.open_mortal(nth).await else { return };
         let life: Result<Written, StageError> = match mortal.claim(&claims()).await {
@@ -480,7 +505,7 @@ async fn deaths_lose_and_double_nothing(subject: &mut dyn Subject) {
         }
         if life.is_ok() {
             assert!(rest.is_empty(), "death {nth}: what was told to be stored is lost");
-            assert!(nth > 1, "no death was died");
+            assert!(nth > 1 && nth >= step, "no death was died");
             return;
         }
         if subject.traits().atomic {

@@ -19,9 +19,9 @@ use crate::terminal::println;
   foretell dead-letters replay pipeline.yaml                     # after the query or the model was mended
   foretell dead-letters replay pipeline.yaml --console           # what would come of them, and nothing moves
 
-Both read the Kafka topic that `dead_letters` names. A replay is a pipeline of its own, called NAME.dead_letters, with the \
+Both read the Kafka topic that `dead_letters` names, or the files of JSON Lines in its folder. A replay is a pipeline of its own, called NAME.dead_letters, with the \
 query, the models and the sinks of the file: each letter is stored exactly once, whether or not the pipeline itself is \
-running, and a letter that is bad again goes to the end of the topic, for the next replay. It ends when all that was there \
+running, and a letter that is bad again goes to the end of the topic, or into a file of its own, for the next replay. It ends when all that was there \
 is read. Its place in the source before stays in the headers (`__connect.errors.topic`, `partition`, `offset`).")]
 pub(crate) struct DeadLettersArgs {
     #[command(subcommand)]

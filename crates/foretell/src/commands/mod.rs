@@ -1,5 +1,6 @@
 //! The commands, one file or folder each.
 
+pub(crate) mod baseline;
 pub(crate) mod check;
 pub(crate) mod completions;
 mod data;

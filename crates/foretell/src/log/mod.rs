@@ -32,7 +32,8 @@ enum LogFormat {
 }
 
 /// Libraries that log much that is of no interest, and one whose lines may hold what was sent.
-const DEFAULT: &str = "info,librdkafka=warn,rdkafka=warn,sqlx=warn,hdfs_native=warn,datafusion=warn,sqlparser=warn";
+const DEFAULT: &str =
+    "info,librdkafka=warn,rdkafka=warn,sqlx=warn,hdfs_native=warn,object_store=warn,datafusion=warn,sqlparser=warn";
 
 fn filter(text: &str) -> Result<String, String> {
     EnvFilter::try_new(text).map(|_| text.to_string()).map_err(|error| error.to_string())

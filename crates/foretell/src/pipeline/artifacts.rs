@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use foretell_connect::storage::{self, ErrorKind, Storage};
 use foretell_flow::StageError;
+use foretell_storage::StorageSettings;
 use sha2::{Digest, Sha256};
 
 /// A folder of what never changes, by its sha256.
@@ -41,7 +42,7 @@ impl Artifact {
 
 impl ArtifactStore {
     pub(crate) fn open(url: &str, base: &Path) -> Result<ArtifactStore> {
-        let (storage, root) = foretell_storage::open(url, base).context("`state`")?;
+        let (storage, root) = foretell_storage::open(url, base, &StorageSettings::default()).context("`state`")?;
         Ok(ArtifactStore { storage, root })
     }
 
@@ -67,6 +68,30 @@ impl ArtifactStore {
             Ok(()) => Ok(sha256),
             Err(error) if error.kind == ErrorKind::Exists => Ok(sha256),
             Err(error) => Err(error).context("`state`"),
+        }
+    }
+
+    /// Where the baseline of a model's first rows is kept.
+    pub(crate) fn baseline_path(&self, pipeline: &str, model: &str) -> String {
+        format!("{}/baselines/{}/{}", self.root, storage::escape(pipeline), storage::escape(model))
+    }
+
+    /// The baseline of a model's first rows, if one was made.
+    pub(crate) async fn baseline(&self, pipeline: &str, model: &str) -> Result<Option<Vec<u8>>> {
+        match self.storage.read(&self.baseline_path(pipeline, model)).await {
+            Ok(bytes) => Ok(Some(bytes.to_vec())),
+            Err(error) if error.kind == ErrorKind::Missing => Ok(None),
+            Err(error) => Err(error).context("`state`"),
+        }
+    }
+
+    /// Keeps the baseline of a model's first rows; one that is there already stays.
+    pub(crate) async fn keep_baseline(&self, pipeline: &str, model: &str, text: Vec<u8>) -> Result<()> {
+        let path = self.baseline_path(pipeline, model);
+        self.storage.mkdirs(storage::parent(&path)).await.context("`state`")?;
+        match self.storage.create_new(&path, text.into()).await {
+            Err(error) if error.kind != ErrorKind::Exists => Err(error).context("`state`"),
+            _ => Ok(()),
         }
     }
 

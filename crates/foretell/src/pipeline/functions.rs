@@ -1,5 +1,5 @@
-//! The SQL functions that models and encodings give to a query: `risk(…)`, `dept(DEPT)` and, where an encoding can be
-//! inverted, `dept_label(DEPT_n)`.
+//! The SQL functions that models and encodings give to a query: `risk(…)`, `risk_shadow(…)` of its challenger, `dept(DEPT)`
+//! and, where an encoding can be inverted, `dept_label(DEPT_n)`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,6 +26,10 @@ pub(super) fn scorers(spec: &PipelineSpec, functions: Functions) -> Result<Score
         let loaded = loaded.map_err(|cause| PlanError { part: SpecPart::Encoding(name.clone()), cause })?;
         all.extend(of_encoding(name, loaded));
     }
+    for (champion, challenger) in &spec.shadows {
+        let found = all.iter().find(|(name, _)| name == challenger).map(|(_, scorer)| scorer.clone());
+        all.extend(found.map(|scorer| (format!("{champion}_shadow"), Arc::new(Beside(scorer)) as Arc<dyn Scorer>)));
+    }
     for (name, scorer) in all {
         if scorers.contains_key(&name) {
             let cause = anyhow!("two functions are called `{name}`: rename the model or the encoding");
@@ -43,6 +47,25 @@ pub(super) fn of_encoding(name: &str, encoding: Encoding) -> Functions {
     let mut functions: Functions = vec![(name.to_string(), Arc::new(Forward(encoding)))];
     functions.extend(reverse);
     functions
+}
+
+/// A challenger in its champion's query: a row that it refuses is NULL, and no bad record.
+struct Beside(Arc<dyn Scorer>);
+
+impl Scorer for Beside {
+    fn sha256(&self) -> Option<&str> {
+        self.0.sha256()
+    }
+
+    fn signature(&self) -> &Signature {
+        self.0.signature()
+    }
+
+    fn score(&self, columns: &Columns<'_>, want: Method) -> Outputs {
+        let mut outputs = self.0.score(columns, want);
+        outputs.refusals.clear();
+        outputs
+    }
 }
 
 /// From label to code.

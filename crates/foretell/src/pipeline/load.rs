@@ -115,7 +115,7 @@ fn load_model(file: &PipelineFile, entry: &ModelEntry) -> Result<ModelOfFile, Fi
     let settings = &entry.settings;
     let (mut all, mut beside) = (Vec::new(), Vec::new());
     for (number, path) in entry.files.iter().enumerate() {
-        let read = model_file::read(std::slice::from_ref(path))
+        let read = model_file::read_with(std::slice::from_ref(path), &settings.storage())
             .map_err(|error| wrong(format!("{error:#}"), "paths are relative to the pipeline file's folder"))?;
         check_pin(file, &place, path, &read.bytes, settings.sha256.all().get(number))?;
         if number == 0 {

@@ -10,6 +10,7 @@ mod encoding;
 mod error;
 mod functions;
 mod golden;
+mod letters;
 mod load;
 mod observe;
 mod plan;
@@ -22,12 +23,13 @@ mod sinks;
 mod source;
 mod spec;
 mod table;
+pub(crate) mod watch;
 mod workers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use foretell_connect::kind::DecodeSpec;
 use foretell_flow::{StageFactory, Stages};
 use tokio::task::JoinSet;
@@ -59,6 +61,8 @@ pub(crate) struct Pipeline {
     pub(crate) encodings: Vec<EncodingFacts>,
     recipes: Arc<RecipeStore>,
     artifacts: ArtifactStore,
+    /// What is watched of the models.
+    pub(crate) watch: Arc<watch::Watch>,
 }
 
 /// What is known of an encoding.
@@ -75,7 +79,11 @@ impl Pipeline {
     /// Keeps models, encodings and recipe where a later run finds them.
     pub(crate) async fn keep(&self) -> Result<()> {
         for entry in &self.file.models {
-            self.artifacts.keep(Artifact::Model, model_file::read(&entry.files)?.bytes).await?;
+            let bytes = model_file::read_with(&entry.files, &entry.settings.storage())?.bytes;
+            if self.models.get(&entry.name).is_some_and(|(loaded, _)| *loaded != artifacts::sha256(&bytes)) {
+                bail!("model `{}`: its file was replaced while the pipeline started: start again", entry.name);
+            }
+            self.artifacts.keep(Artifact::Model, bytes).await?;
         }
         let encodings = self.file.encodings.iter().filter_map(|entry| match &entry.labels {
             Labels::File(file) => Some((Artifact::Encoding, file)),
@@ -85,6 +93,7 @@ impl Pipeline {
             let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
             self.artifacts.keep(artifact, bytes).await?;
         }
+        self.watch.keep(&self.artifacts, &self.file.name).await?;
         self.recipes.keep().await
     }
 
@@ -124,6 +133,7 @@ impl Pipeline {
             let watch = reload::Reload {
                 name: entry.name.clone(),
                 files: entry.files.clone(),
+                storage: entry.settings.storage(),
                 golden: entry.settings.golden.as_ref().map(|golden| self.file.base.join(golden)),
                 every: every.0,
                 artifacts: keep.then(|| self.artifacts.clone()),

@@ -43,6 +43,7 @@ impl Pipeline {
         context.observe = true;
         let source = self.file.source.settings.open(&context, false).await;
         let source = source.map_err(|error| self.at(&["source", self.file.source.kind], error))?;
+        let source = self.replayed(source);
         let source = Observed { source, begin, stored, reached: Committed::default() };
         Ok(self.assemble(Box::new(source), sinks, WORKER, HashSet::new()))
     }

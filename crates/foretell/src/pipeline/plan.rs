@@ -1,6 +1,6 @@
 //! Decoder and queries are made from a spec.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::anyhow;
@@ -9,11 +9,11 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use foretell_connect::schemas::Schemas;
 use foretell_decode::{DECODERS, decode_key, open_decoder};
 use foretell_flow::{Keys, Query, Stages, records_schema};
-use foretell_query::{Input, Table};
+use foretell_query::{Input, Scored, Table};
 
 use super::error::{PlanError, SpecPart};
 use super::functions::{Functions, Scorers, scorers};
-use super::query::Stage;
+use super::query::{Observer, Stage};
 use super::spec::PipelineSpec;
 
 /// What is known of a pipeline's queries once they are planned.
@@ -38,15 +38,24 @@ pub(crate) struct NewSinks {
     pub(super) tables: Vec<Table>,
 }
 
+/// What stages are made with beside a spec.
+#[derive(Clone, Default)]
+pub(crate) struct Around {
+    /// Has the schemas that records name by number.
+    pub(super) schemas: Option<Arc<dyn Schemas>>,
+    /// Hears what models are asked.
+    pub(super) observer: Option<Arc<dyn Observer>>,
+}
+
 /// The decoder and the queries of a spec, with these tables, and these functions beside those of its own encodings; one
-/// query for each of `sinks`. `schemas` has those that records name by number. Of sinks that the spec does not know, `new_sinks` says what they get.
+/// query for each of `sinks`. Of sinks that the spec does not know, `new_sinks` says what they get.
 pub(super) async fn plan(
     spec: &PipelineSpec,
     functions: Functions,
     tables: Vec<Table>,
     sinks: &[String],
     new_sinks: Option<&NewSinks>,
-    schemas: Option<Arc<dyn Schemas>>,
+    around: &Around,
 ) -> Result<(Stages, QueryPlan), PlanError> {
     let models = &scorers(spec, functions)?;
     let (kind, settings) = &spec.decode;
@@ -55,7 +64,7 @@ pub(super) async fn plan(
     let decoder = decoder.ok_or_else(|| undecoded(anyhow!("no decoder `{kind}`")))?;
     let settings = (decoder.parse)(settings.clone())
         .map_err(|error| undecoded(anyhow!("decode: {kind}: {}: {}", error.path.join("."), error.message)))?;
-    let decode = open_decoder(&*settings, schemas).map_err(|error| undecoded(error.into()))?;
+    let decode = open_decoder(&*settings, around.schemas.clone()).map_err(|error| undecoded(error.into()))?;
     let key = settings.key();
     let keys = Keys { data_type: key.arrow(), decode: Box::new(move |keys| decode_key(key, keys)) };
     let input = Input {
@@ -73,6 +82,16 @@ pub(super) async fn plan(
         by_partition: query.scope().is_by_partition(),
         row_wise: query.scope().is_row_wise(),
     };
+    // A model is watched in the first query that calls it.
+    let mut heard: BTreeSet<String> = BTreeSet::new();
+    let mut observer = |sql: &str| {
+        let observer = around.observer.clone()?;
+        let models = observer.models().into_iter().filter(|model| !heard.contains(model) && calls(model, sql));
+        let models: BTreeSet<String> = models.collect();
+        heard.extend(models.iter().cloned());
+        Some(Arc::new(Part { observer, models }) as Arc<dyn Observer>)
+    };
+    let of_query = observer(&spec.query);
     let mut views: Vec<Option<Box<dyn Query>>> = Vec::with_capacity(sinks.len());
     for sink in sinks {
         let new_sink = new_sinks.and_then(|new_sinks| Some((new_sinks.views.get(sink)?, new_sinks)));
@@ -92,9 +111,36 @@ pub(super) async fn plan(
         planned.by_partition &= view.scope().is_by_partition();
         planned.row_wise &= view.scope().is_row_wise();
         planned.sinks.push(view.output_schema().clone());
-        views.push(Some(Box::new(Stage(view))));
+        views.push(Some(Box::new(Stage::new(view, observer(sql)))));
     }
-    Ok((Stages { decode, keys, query: Box::new(Stage(query)), views }, planned))
+    Ok((Stages { decode, keys, query: Box::new(Stage::new(query, of_query)), views }, planned))
+}
+
+/// Whether a query may call a model. Words in comments and texts count, too: then another query is not watched.
+fn calls(model: &str, sql: &str) -> bool {
+    let (model, sql) = (model.to_lowercase(), sql.to_lowercase());
+    let is_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    sql.match_indices(&model).any(|(at, _)| {
+        let before = sql.get(..at).and_then(|before| before.chars().next_back());
+        let after = sql.get(at + model.len()..).unwrap_or_default().trim_start();
+        !before.is_some_and(is_word) && (after.starts_with('(') || after.starts_with('_'))
+    })
+}
+
+/// An observer of some models.
+struct Part {
+    observer: Arc<dyn Observer>,
+    models: BTreeSet<String>,
+}
+
+impl Observer for Part {
+    fn models(&self) -> BTreeSet<String> {
+        self.models.clone()
+    }
+
+    fn count(&self, scored: Vec<Scored>) {
+        self.observer.count(scored);
+    }
 }
 
 /// Whether a decoded column is one of the value's own: not what is said of the record beside them.

@@ -10,11 +10,12 @@ use super::artifacts::ArtifactStore;
 use super::error::{PlanError, SpecPart};
 use super::functions::Functions;
 use super::load::{self, LoadedEncoding};
-use super::plan::{joinable, plan};
+use super::plan::{Around, joinable, plan};
 use super::query::LoadedModel;
 use super::recipes::RecipeStore;
 use super::sinks::of_file;
 use super::spec::PipelineSpec;
+use super::watch::Watch;
 use super::{EncodingFacts, Pipeline};
 use crate::pipeline_file::{FileError, Located, PipelineFile, Wrong};
 
@@ -37,6 +38,8 @@ impl Pipeline {
             }
         }
         let tables = load::tables(&file, &mut wrong).await;
+        let loaded = models.iter().map(|(name, loaded)| (name.clone(), loaded.model.clone()));
+        let watch = Watch::new(&file, loaded.collect(), &mut wrong);
         wrong.none()?;
         let Some((mut decode, inferred)) = decode else { bail!("how values are decoded is not known") };
         load::keep_levels(&mut decode, models.values().map(|loaded| &loaded.model.model));
@@ -49,23 +52,35 @@ impl Pipeline {
         let schemas = file.source.settings.schemas(&file.base);
         let schemas =
             schemas.map_err(|error| file.error(&["source", file.source.kind], error.message, error.remedy))?;
-        let planned = plan(&spec, functions, joinable, &sinks, None, schemas.clone()).await;
+        let around = Around { schemas, observer: Some(watch.clone()) };
+        let planned = plan(&spec, functions, joinable, &sinks, None, &around).await;
         let (_, planned) = planned.map_err(|error| at_fault(&file, inferred.is_some(), &error))?;
 
         let artifacts = ArtifactStore::open(&file.state, &file.base)?;
         let of_models = file.models.iter().map(|entry| (&entry.name, &entry.settings.limits));
         let of_encodings = file.encodings.iter().map(|entry| (&entry.name, &entry.settings.limits));
         let limits = of_models.chain(of_encodings).map(|(name, limits)| (name.clone(), limits.reader()));
-        let recipes = RecipeStore::new(spec, loads, tables, limits.collect(), sinks, artifacts.clone())?.with(schemas);
+        let recipes = RecipeStore::new(spec, loads, tables, limits.collect(), sinks, artifacts.clone())?.with(around);
         let models = models.into_iter().map(|(name, loaded)| (name, (loaded.sha256, loaded.model))).collect();
         let encodings: Vec<EncodingFacts> = encodings.into_iter().map(|loaded| loaded.facts).collect();
-        Ok(Pipeline { file, decode, inferred, planned, models, encodings, recipes: Arc::new(recipes), artifacts })
+        Ok(Pipeline {
+            file,
+            decode,
+            inferred,
+            planned,
+            models,
+            encodings,
+            recipes: Arc::new(recipes),
+            artifacts,
+            watch,
+        })
     }
 }
 
 /// What the file says, without its models.
 fn spec(file: &PipelineFile, decode: &DecodeSpec, sinks: &[String], encodings: &[LoadedEncoding]) -> PipelineSpec {
     let views = file.sinks.iter().filter_map(|sink| Some((sink.name.clone(), sink.query.clone()?.value)));
+    let shadows = file.models.iter().filter_map(|entry| Some((entry.name.clone(), entry.settings.shadow.clone()?)));
     let mut sinks = sinks.to_vec();
     sinks.sort();
     PipelineSpec {
@@ -74,6 +89,7 @@ fn spec(file: &PipelineFile, decode: &DecodeSpec, sinks: &[String], encodings: &
         query: file.query.value.clone(),
         views: views.collect(),
         models: BTreeMap::new(),
+        shadows: shadows.collect(),
         encodings: encodings.iter().map(|loaded| (loaded.name.clone(), loaded.spec.clone())).collect(),
     }
 }

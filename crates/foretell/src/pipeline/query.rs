@@ -1,5 +1,6 @@
 //! The query crate's query as a stage of the run loop.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::RecordBatch;
@@ -7,7 +8,7 @@ use arrow::datatypes::SchemaRef;
 use chrono::DateTime;
 use foretell_flow::{Provenance, Queried, Query, Refused, Scope, StageError};
 use foretell_model::{Columns, Method, Model, Outputs, Signature};
-use foretell_query::{Context, Provenance as Places, QueryScope, Scorer};
+use foretell_query::{Context, Provenance as Places, QueryScope, Scored, Scorer};
 
 use super::functions::Functions;
 use crate::levels::Watch;
@@ -83,15 +84,40 @@ impl Scorer for LoadedModel {
 }
 
 /// A prepared query, run on the worker's own thread.
-pub(crate) struct Stage(pub(crate) foretell_query::Query);
+pub(crate) struct Stage {
+    query: foretell_query::Query,
+    observer: Option<Arc<dyn Observer>>,
+    /// Of the batch that was run last.
+    scored: Vec<Scored>,
+}
+
+/// Who is told what models were asked of new batches.
+pub(crate) trait Observer: Send + Sync {
+    /// The models that it wants to hear of.
+    fn models(&self) -> BTreeSet<String>;
+
+    /// What they were asked of a batch, and said.
+    fn count(&self, scored: Vec<Scored>);
+}
+
+impl Stage {
+    /// A query; what its models are asked is told to the observer.
+    pub(super) fn new(mut query: foretell_query::Query, observer: Option<Arc<dyn Observer>>) -> Stage {
+        let observer = observer.filter(|observer| !observer.models().is_empty());
+        if let Some(observer) = &observer {
+            query.watch(observer.models());
+        }
+        Stage { query, observer, scored: Vec::new() }
+    }
+}
 
 impl Query for Stage {
     fn schema(&self) -> SchemaRef {
-        self.0.output_schema().clone()
+        self.query.output_schema().clone()
     }
 
     fn scope(&self) -> Scope {
-        match self.0.scope() {
+        match self.query.scope() {
             QueryScope::RowWise => Scope::Record,
             QueryScope::PerPartition { .. } => Scope::Partition,
             QueryScope::BatchWise { .. } => Scope::Batch,
@@ -99,15 +125,16 @@ impl Query for Stage {
     }
 
     fn reads(&self, column: &str) -> bool {
-        self.0.reads(column)
+        self.query.reads(column)
     }
 
     fn run(&mut self, batch: &RecordBatch, from: Option<&Provenance>, time: i64) -> Result<Queried, StageError> {
         let provenance = from.map(|from| Places { partition: from.partitions.clone(), offset: from.offsets.clone() });
         let context = Context { batch_time: DateTime::from_timestamp_micros(time).unwrap_or_default(), provenance };
         // The engine's futures wait for nothing outside; the worker's thread is set aside for this.
-        let answer = wait(self.0.run(batch, &context))
+        let answer = wait(self.query.run(batch, &context))
             .map_err(|error| StageError::data(format!("query: {error}")).caused_by(error))?;
+        self.scored = answer.scored;
         let provenance = answer.provenance.map(|p| Provenance { partitions: p.partition, offsets: p.offset });
         let refused = answer.refused.into_iter().map(|refused| Refused {
             row: refused.row,
@@ -115,6 +142,13 @@ impl Query for Stage {
             reason: refused.failure.to_string(),
         });
         Ok(Queried { rows: answer.rows, provenance, refused: refused.collect() })
+    }
+
+    fn count(&mut self) {
+        let scored = std::mem::take(&mut self.scored);
+        if let Some(observer) = self.observer.as_ref().filter(|_| !scored.is_empty()) {
+            observer.count(scored);
+        }
     }
 }
 

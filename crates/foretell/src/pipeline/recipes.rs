@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Result, bail};
-use foretell_connect::schemas::Schemas;
 use foretell_files::canonical;
 use foretell_flow::{Recipe, StageError, StageFactory, Stages};
 use foretell_model::Limits;
@@ -12,7 +11,7 @@ use foretell_query::Table;
 
 use super::artifacts::{Artifact, ArtifactStore, sha256};
 use super::functions::{self, Functions, scorers};
-use super::plan::{NewSinks, QueryPlan, joinable, plan};
+use super::plan::{Around, NewSinks, QueryPlan, joinable, plan};
 use super::query::{LoadedModel, wait};
 use super::spec::{ModelSpec, PipelineSpec, explains};
 use super::table::TableVersion;
@@ -29,8 +28,7 @@ pub(crate) struct RecipeStore {
     sinks: Vec<String>,
     artifacts: ArtifactStore,
     loaded: Loaded,
-    /// Where the source's records have their schemas from.
-    schemas: Option<Arc<dyn Schemas>>,
+    around: Around,
 }
 
 /// What changes while the pipeline runs.
@@ -57,12 +55,20 @@ impl RecipeStore {
         let recipe = Arc::new(Recipe { query, models: hashes, tables: of_tables });
         let current = Mutex::new(Current { recipe, tables, before: BTreeMap::new() });
         let cached = loaded.into_iter().map(|(name, (sha256, functions))| ((name, sha256), functions)).collect();
-        Ok(RecipeStore { current, spec, limits, sinks, artifacts, loaded: Mutex::new(cached), schemas: None })
+        Ok(RecipeStore {
+            current,
+            spec,
+            limits,
+            sinks,
+            artifacts,
+            loaded: Mutex::new(cached),
+            around: Around::default(),
+        })
     }
 
-    /// Records name schemas by number, which come from here.
-    pub(crate) fn with(self, schemas: Option<Arc<dyn Schemas>>) -> RecipeStore {
-        RecipeStore { schemas, ..self }
+    /// What stages are made with beside a recipe.
+    pub(crate) fn with(self, around: Around) -> RecipeStore {
+        RecipeStore { around, ..self }
     }
 
     /// A table as it is now.
@@ -87,7 +93,7 @@ impl RecipeStore {
         let (mut all, tables) = self.gather(&self.recipe(), &self.spec).await?;
         all.retain(|(known, _)| known != name);
         all.extend(functions);
-        let (_, next) = plan(&self.spec, all, tables, &self.sinks, None, self.schemas.clone()).await?;
+        let (_, next) = plan(&self.spec, all, tables, &self.sinks, None, &self.around).await?;
         if next.result != planned.result || next.sinks != planned.sinks {
             bail!("the query would give other columns than with the model before");
         }
@@ -163,7 +169,7 @@ impl RecipeStore {
         let current = self.recipe();
         if recipe.query == current.query {
             let (functions, tables) = self.gather(recipe, &self.spec).await?;
-            let prepared = plan(&self.spec, functions, tables, &self.sinks, None, self.schemas.clone()).await;
+            let prepared = plan(&self.spec, functions, tables, &self.sinks, None, &self.around).await;
             return prepared.map(|(stages, _)| stages).map_err(|error| StageError::settings(error.to_string()));
         }
         let bytes = self.artifacts.get(Artifact::Recipe, &recipe.query).await?;
@@ -179,7 +185,7 @@ impl RecipeStore {
                 Some(NewSinks { views: views.iter().cloned().collect(), functions, tables })
             }
         };
-        let prepared = plan(&spec, functions, tables, &self.sinks, new_sinks.as_ref(), self.schemas.clone()).await;
+        let prepared = plan(&spec, functions, tables, &self.sinks, new_sinks.as_ref(), &self.around).await;
         prepared.map(|(stages, _)| stages).map_err(|error| {
             StageError::state(format!(
                 "batches that some sink lacks were planned with another query, and cannot be made again: {error}"

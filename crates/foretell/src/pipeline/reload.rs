@@ -5,9 +5,10 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use foretell_storage::StorageSettings;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -23,6 +24,8 @@ pub(super) struct Reload {
     pub(super) name: String,
     /// One, or those of a chain.
     pub(super) files: Vec<PathBuf>,
+    /// What storages need to know.
+    pub(super) storage: StorageSettings,
     /// Rows with what the model must say of them.
     pub(super) golden: Option<PathBuf>,
     pub(super) every: Duration,
@@ -35,7 +38,7 @@ pub(super) struct Reload {
 impl Reload {
     /// Looks until `stop`.
     pub(super) async fn run(self, stop: CancellationToken, told: impl Fn(&str, &Arc<LoadedModel>)) {
-        let mut seen = stamp(&self.files);
+        let mut seen = self.stamp().await;
         // A file that was swapped while the pipeline was starting is seen by its hash.
         let mut looked = false;
         loop {
@@ -43,7 +46,7 @@ impl Reload {
                 () = tokio::time::sleep(self.every) => {}
                 () = stop.cancelled() => return,
             }
-            let now = stamp(&self.files);
+            let now = self.stamp().await;
             if looked && now.is_some() && now == seen {
                 continue;
             }
@@ -64,10 +67,17 @@ impl Reload {
         }
     }
 
+    async fn stamp(&self) -> Option<Vec<String>> {
+        let (files, storage) = (self.files.clone(), self.storage.clone());
+        tokio::task::spawn_blocking(move || model_file::stamp(&files, &storage)).await.ok().flatten()
+    }
+
     /// Takes the file over, if it is another one and fits.
     async fn renew(&self) -> Result<Option<Arc<LoadedModel>>> {
-        let files = self.files.clone();
-        let read = tokio::task::spawn_blocking(move || model_file::read(&files)).await.context("reading it")??;
+        let (files, storage) = (self.files.clone(), self.storage.clone());
+        let read = tokio::task::spawn_blocking(move || model_file::read_with(&files, &storage))
+            .await
+            .context("reading it")??;
         let bytes = read.bytes;
         let sha256 = sha256(&bytes);
         if self.recipes.model_of(&self.name).as_deref() == Some(sha256.as_str()) {
@@ -92,13 +102,4 @@ impl Reload {
         self.recipes.renew_model(&self.name, &sha256, functions);
         Ok(Some(model))
     }
-}
-
-/// What changes when another file stands there, without reading it; `None` where that cannot be told: of a folder, too.
-fn stamp(files: &[PathBuf]) -> Option<Vec<(u64, SystemTime)>> {
-    let stamp = |file: &PathBuf| {
-        let found = std::fs::metadata(file).ok().filter(std::fs::Metadata::is_file)?;
-        Some((found.len(), found.modified().ok()?))
-    };
-    files.iter().map(stamp).collect()
 }

@@ -1,10 +1,12 @@
 //! The source of a pipeline: opened to be read, or to be looked at.
 
 use anyhow::Result;
-use foretell_connect::kind::SourceContext;
+use foretell_connect::kind::{DecodeSpec, SourceContext};
 use foretell_flow::Source;
 
 use super::Pipeline;
+use super::bounded::Bounded;
+use super::letters::Letters;
 use crate::pipeline_file::{self, TriggerMode};
 
 impl Pipeline {
@@ -16,11 +18,24 @@ impl Pipeline {
             index,
             workers,
             ends: self.file.trigger.mode == TriggerMode::AvailableNow,
-            decode: self.decode.clone(),
+            // Letters in files are lines, whatever they hold.
+            decode: match self.file.replays && self.file.source.kind == "file" {
+                true => DecodeSpec { kind: "line".to_string(), settings: serde_json::json!({}) },
+                false => self.decode.clone(),
+            },
             state: self.artifacts.location(),
             base: self.file.base.clone(),
             observe: false,
         }
+    }
+
+    /// The source of a replay: what was there at its beginning, each letter as the record that it was.
+    pub(super) fn replayed(&self, source: Box<dyn Source>) -> Box<dyn Source> {
+        if !self.file.replays {
+            return source;
+        }
+        let source: Box<dyn Source> = if self.file.source.kind == "file" { Box::new(Letters(source)) } else { source };
+        Box::new(Bounded::new(source))
     }
 
     /// Opens the source only to look: it joins nothing.
@@ -33,7 +48,8 @@ impl Pipeline {
     pub(crate) async fn watch_source(&self, who: &str) -> Result<Box<dyn Source>> {
         let context = SourceContext { observe: true, ..self.source_context(who, (0, 1)) };
         let opened = self.file.source.settings.open(&context, false).await;
-        opened.map_err(|error| self.at(&["source", self.file.source.kind], error).into())
+        let opened = opened.map_err(|error| self.at(&["source", self.file.source.kind], error))?;
+        Ok(self.replayed(opened))
     }
 
     /// What the source has, for people.

@@ -24,6 +24,9 @@ pub(crate) struct PipelineSpec {
     pub(crate) views: BTreeMap<String, String>,
     /// Model name → how its file is read.
     pub(crate) models: BTreeMap<String, ModelSpec>,
+    /// Model name → the name of its challenger.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) shadows: BTreeMap<String, String>,
     /// Encoding name → how its labels are read.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) encodings: BTreeMap<String, EncodingSpec>,

@@ -7,7 +7,6 @@ use anyhow::Result;
 use foretell_flow::{Limits, OnBadRecord, Settings, Sharing, SinkStage, Source, Stats, SystemClock, Trigger, Worker};
 
 use super::Pipeline;
-use super::bounded::Bounded;
 use crate::pipeline_file::{self, TriggerMode};
 
 impl Pipeline {
@@ -52,7 +51,7 @@ impl Pipeline {
         known_topics.extend(self.recall(&mut sinks).await?);
         let source = self.file.source.settings.open(&self.source_context(name, share), false).await;
         let source = source.map_err(|error| self.at(&["source", self.file.source.kind], error))?;
-        let source = if self.file.replays { Box::new(Bounded::new(source)) } else { source };
+        let source = self.replayed(source);
         Ok(self.assemble(source, sinks, name, known_topics))
     }
 

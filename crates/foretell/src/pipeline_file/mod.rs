@@ -28,6 +28,7 @@ use foretell_connect::kind::{DecodeSpec, SettingsError, SinkSettings, SourceSett
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::model_file;
 pub(crate) use encodings::{EncodingEntry, Labels};
 pub(crate) use error::{FileError, FileErrors, Wrong, list};
 pub(crate) use foretell_suggest::nearest;
@@ -35,7 +36,7 @@ use node::{Data, Entry, Node};
 use resolve::{ReferenceSources, resolve};
 pub(crate) use schema::{REGISTRY, Registry, editor_schema, pipeline_schema};
 pub(crate) use set::Setting;
-pub(crate) use settings::{ModelSettings, OnBadRecord, Trigger, TriggerMode};
+pub(crate) use settings::{DriftSettings, ModelSettings, OnBadRecord, Trigger, TriggerMode};
 pub(crate) use tables::TableEntry;
 
 /// A pipeline as its file describes it; nothing is opened yet.
@@ -377,7 +378,54 @@ impl Reader<'_> {
         if wrong.keep(self.expect_map(models, &["models"], "`NAME: { file: PATH }`")).is_none() {
             return Vec::new();
         }
-        wrong.keep_all(models.entries().iter().map(|entry| self.model(&entry.key, base)))
+        let names: Vec<&str> = models.entries().iter().map(|entry| entry.key.as_str()).collect();
+        wrong.keep_all(models.entries().iter().map(|entry| {
+            let model = self.model(&entry.key, base)?;
+            self.check_beside(&model, &names)?;
+            Ok(model)
+        }))
+    }
+
+    /// What is set beside a model: its challenger, and what its rows are compared with.
+    fn check_beside(&self, model: &ModelEntry, names: &[&str]) -> Result<(), FileError> {
+        let name = model.name.as_str();
+        if let Some(shadow) = &model.settings.shadow {
+            let path = ["models", name, "shadow"];
+            if shadow == name {
+                return Err(self.error(path, "a model is not its own challenger", "name another model of `models`"));
+            }
+            if !names.contains(&shadow.as_str()) {
+                let near = nearest(shadow, names.iter().copied());
+                let remedy = near.map_or_else(
+                    || format!("add it: `models: {{ {shadow}: {{ file: PATH }} }}`"),
+                    |near| format!("did you mean `{near}`?"),
+                );
+                return Err(self.error(path, "there is no model of this name", remedy));
+            }
+        }
+        let Some(drift) = &model.settings.drift else { return Ok(()) };
+        let wrong =
+            |key: &str, message: &str, remedy: &str| Err(self.error(["models", name, "drift", key], message, remedy));
+        match (&drift.baseline, drift.first) {
+            (Some(_), None) => {}
+            (None, Some(100..=1_000_000)) => {}
+            (None, Some(_)) => {
+                return wrong("first", "a baseline is made of 100 to 1000000 rows", "e.g. `first: 10000`");
+            }
+            _ => {
+                let remedy = "`baseline: FILE`, which `foretell baseline MODEL DATA -o FILE` writes, or `first: 10000`";
+                return Err(self.error(["models", name, "drift"], "either `baseline` or `first` is needed", remedy));
+            }
+        }
+        if !(100..=100_000_000).contains(&drift.window) {
+            return wrong("window", "a window holds 100 to 100000000 rows", "e.g. `window: 10000`");
+        }
+        for (key, threshold) in [("psi", drift.psi), ("ks", drift.ks)] {
+            if threshold.is_nan() || threshold <= 0.0 {
+                return wrong(key, "a distance from which on it is told is above 0", "e.g. `0.2`");
+            }
+        }
+        Ok(())
     }
 
     fn model(&self, name: &str, base: &Path) -> Result<ModelEntry, FileError> {
@@ -388,8 +436,8 @@ impl Reader<'_> {
             self.check_sha256(&path, Some(sha256))?;
         }
         let files = match (&settings.file, settings.files.as_slice()) {
-            (Some(file), []) => vec![base.join(file)],
-            (None, files @ [_, ..]) => files.iter().map(|file| base.join(file)).collect(),
+            (Some(file), []) => vec![model_file::place(base, file)],
+            (None, files @ [_, ..]) => files.iter().map(|file| model_file::place(base, file)).collect(),
             _ => {
                 let remedy = "write `NAME: { file: PATH }`, or `NAME: { files: [PATH, PATH] }` for a chain";
                 return Err(self.error(path, "either `file` or `files` is needed", remedy));

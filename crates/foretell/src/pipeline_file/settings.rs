@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use foretell_connect::human::{HumanDuration, HumanSize};
 use foretell_model::Limits;
+use foretell_storage::{S3Settings, StorageSettings};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
@@ -17,7 +18,8 @@ use serde_json::Map;
 #[serde(deny_unknown_fields)]
 pub(crate) struct ModelSettings {
     /// The file: a pickle, a joblib file, what XGBoost or LightGBM save, an archive of one of these (`tar.gz`, zip), or a
-    /// folder of MLflow. Relative to the pipeline file.
+    /// folder of MLflow. Relative to the pipeline file; or `hdfs://host:port/path`, `s3://bucket/path`, or as MLflow's
+    /// registry names it, `models:/NAME@ALIAS` or `models:/NAME/VERSION` (of the server in MLFLOW_TRACKING_URI).
     #[serde(default)]
     pub(crate) file: Option<String>,
     /// Instead of `file`: the files of a chain, each given what the one before it makes: `[scaler.pkl, model.pkl]`.
@@ -43,6 +45,17 @@ pub(crate) struct ModelSettings {
     /// model's columns and `prediction`, compared to six digits. Relative to the pipeline file.
     #[serde(default)]
     pub(crate) golden: Option<String>,
+    /// The name of another model of this file, its challenger: it is given the same rows, and how far its answers are from
+    /// this model's goes to metrics and the page. Nothing that the sinks get changes, and what goes wrong with the challenger
+    /// is counted and harms nobody. `NAME_shadow(*)` in the query is its answer, NULL where it refuses a row.
+    #[serde(default)]
+    pub(crate) shadow: Option<String>,
+    /// Whether the rows that the model gets, and its answers, still look like those of before.
+    #[serde(default)]
+    pub(crate) drift: Option<DriftSettings>,
+    /// How S3 is reached.
+    #[serde(default)]
+    pub(crate) s3: S3Settings,
     /// Other limits for reading the file.
     #[serde(default)]
     pub(crate) limits: ModelLimits,
@@ -83,6 +96,11 @@ impl OneOrMore {
 }
 
 impl ModelSettings {
+    /// What storages need to know.
+    pub(crate) fn storage(&self) -> StorageSettings {
+        StorageSettings { s3: self.s3.clone() }
+    }
+
     /// The levels of text columns.
     ///
     /// # Errors
@@ -95,6 +113,35 @@ impl ModelSettings {
         };
         self.categories.iter().map(levels).collect()
     }
+}
+
+/// With what the latest rows are compared, and from which distance on it is told.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DriftSettings {
+    /// What `foretell baseline MODEL DATA` wrote. Relative to the pipeline file.
+    #[serde(default)]
+    pub(crate) baseline: Option<String>,
+    /// Instead of `baseline`: the first rows that come, this many; the baseline made of them is kept in `state:`.
+    #[serde(default)]
+    pub(crate) first: Option<u64>,
+    /// How many of the latest rows are compared. Default: 10000. The window moves by a tenth of it.
+    #[serde(default = "window")]
+    pub(crate) window: u64,
+    /// A Population Stability Index above this is told. Default: 0.2.
+    #[serde(default = "threshold")]
+    pub(crate) psi: f64,
+    /// A Kolmogorov–Smirnov statistic above this is told. Default: 0.2.
+    #[serde(default = "threshold")]
+    pub(crate) ks: f64,
+}
+
+fn window() -> u64 {
+    10_000
+}
+
+fn threshold() -> f64 {
+    0.2
 }
 
 /// Limits for reading a model file; they exist because a small file can claim to be huge.

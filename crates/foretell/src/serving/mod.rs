@@ -1,6 +1,8 @@
-//! Models that answer over HTTP: `POST /predict` and KServe's protocol of version 2. The same model, the same numbers and
+//! Models that answer over HTTP: `POST /predict`, in JSON or Arrow, and KServe's protocol of version 2. The same model, the same numbers and
 //! refusals as on a stream.
 
+mod binary;
+mod ipc;
 mod predict;
 mod rows;
 mod v2;
@@ -82,6 +84,13 @@ impl Scoring for Serving {
     fn answer(&self, asked: &Asked<'_>) -> Option<Answer> {
         let mut parts = asked.path.trim_matches('/').splitn(2, '/');
         let answered = match (parts.next()?, parts.next()) {
+            ("predict", name) if asked.posts && asked.content_type.starts_with(ipc::CONTENT_TYPE) => {
+                let found = name.map_or_else(|| self.only(), |name| self.get(name));
+                match found.and_then(|(_, served)| ipc::answer(&served, asked.body)) {
+                    Ok(body) => return Some(Answer { status: 200, content_type: ipc::CONTENT_TYPE, body }),
+                    Err(problem) => Err(problem),
+                }
+            }
             ("predict", name) if asked.posts => {
                 let found = name.map_or_else(|| self.only(), |name| self.get(name));
                 found.and_then(|(name, served)| predict::answer(&name, &served, &json_of(asked.body)?))
@@ -117,7 +126,7 @@ mod tests {
         }
     }
 
-    fn serving() -> Serving {
+    pub(super) fn serving() -> Serving {
         let bytes = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../model/tests/contribs/xgboost-two.model"));
         let model = Model::load(&bytes.unwrap(), &foretell_model::LoadOptions::default()).unwrap();
         let serving = Serving::default();
@@ -125,18 +134,21 @@ mod tests {
         serving
     }
 
+    pub(super) fn post_as(serving: &Serving, path: &str, content_type: &str, body: &[u8]) -> Answer {
+        serving.answer(&Asked { posts: true, path, content_type, json_length: None, body }).unwrap()
+    }
+
     fn post(path: &str, body: &str) -> (u16, Value) {
-        let asked = Asked { posts: true, path, content_type: "application/json", body: body.as_bytes() };
-        let answer = serving().answer(&asked).unwrap();
+        let answer = post_as(&serving(), path, "application/json", body.as_bytes());
         (answer.status, serde_json::from_slice(&answer.body).unwrap())
     }
 
     fn get(path: &str) -> Option<(u16, Value)> {
-        let asked = Asked { posts: false, path, content_type: "", body: b"" };
+        let asked = Asked { posts: false, path, content_type: "", json_length: None, body: b"" };
         serving().answer(&asked).map(|answer| (answer.status, serde_json::from_slice(&answer.body).unwrap()))
     }
 
-    const ROW: &str =
+    pub(super) const ROW: &str =
         r#"{"age": 28, "dept": 10, "dose": 0.73306656, "sex": true, "weight": 49.2, "name": "not asked for"}"#;
 
     #[test]
@@ -204,5 +216,35 @@ mod tests {
             assert_eq!(answer["outputs"][0]["shape"], json!([2]));
         }
         assert_eq!(post("/v2/models/risk/infer", &columns.to_string()).1["id"], "7");
+
+        // Values as bytes behind the JSON, as Triton's clients send them.
+        let values = [28.0f64, 10.0, 0.73306656, 1.0, 49.2];
+        let size = json!({ "binary_data_size": 80 });
+        let head =
+            json!({ "inputs": [{ "name": "x", "shape": [2, 5], "datatype": "FP64", "parameters": size }] }).to_string();
+        let bytes: Vec<u8> = values.iter().chain(&values).flat_map(|value| value.to_le_bytes()).collect();
+        let infer = |head: &str, bytes: &[u8], length: usize| {
+            let body = [head.as_bytes(), bytes].concat();
+            let asked = Asked {
+                posts: true,
+                path: "/v2/models/risk/infer",
+                content_type: "application/octet-stream",
+                json_length: Some(length),
+                body: &body,
+            };
+            let answer = serving().answer(&asked).unwrap();
+            (answer.status, serde_json::from_slice::<Value>(&answer.body).unwrap())
+        };
+        let (status, answer) = infer(&head, &bytes, head.len());
+        assert_eq!((status, &answer["outputs"][0]["data"]), (200, &expected), "{answer}");
+        for (head, bytes, length, told) in [
+            (head.clone(), &bytes[..79], head.len(), "`x`: its bytes are not all there"),
+            (head.replace("80", "8"), &bytes[..], head.len() - 1, "`x`: `shape` is not that of 1 values"),
+            (head.replace("FP64", "FP16"), &bytes[..], head.len(), "`x`: bytes of FP16 are not taken"),
+            (head.clone(), &bytes[..], 10_000, "longer than the body"),
+        ] {
+            let (status, answer) = infer(&head, bytes, length);
+            assert!(status == 400 && answer["error"].as_str().unwrap().contains(told), "{answer}");
+        }
     }
 }

@@ -1,10 +1,12 @@
-//! KServe's protocol of version 2 (the Open Inference Protocol), with JSON.
+//! KServe's protocol of version 2 (the Open Inference Protocol), with JSON, or with values as
+//! bytes behind it, as Triton's clients send them. Answers are JSON.
 
 use arrow::datatypes::DataType;
 use foretell_http::Asked;
 use foretell_model::{InputKind, Method, Output};
 use serde_json::{Map, Value, json};
 
+use super::binary;
 use super::predict::values;
 use super::rows::{self, name_of};
 use super::{Problem, Served, Serving, json_of};
@@ -25,7 +27,16 @@ pub(super) fn answer(serving: &Serving, path: &str, asked: &Asked<'_>) -> Option
             of(name, |name, _| json!({ "name": name, "ready": true }))
         }
         (true, ["models", name, "infer"] | ["models", name, "versions", _, "infer"]) => {
-            serving.get(name).and_then(|(name, served)| infer(&name, &served, &json_of(asked.body)?))
+            serving.get(name).and_then(|(name, served)| {
+                let (json, bytes) = match asked.json_length {
+                    Some(length) => asked
+                        .body
+                        .split_at_checked(length)
+                        .ok_or_else(|| Problem::bad("`Inference-Header-Content-Length` is longer than the body"))?,
+                    None => (asked.body, &[][..]),
+                };
+                infer(&name, &served, &json_of(json)?, bytes)
+            })
         }
         _ => return None,
     };
@@ -75,16 +86,16 @@ fn datatype(data_type: &DataType) -> &'static str {
 }
 
 /// One tensor of all columns, or a tensor for each by its name.
-fn infer(name: &str, served: &Served, body: &Value) -> Result<Value, Problem> {
+fn infer(name: &str, served: &Served, body: &Value, mut bytes: &[u8]) -> Result<Value, Problem> {
     let signature = served.model().signature();
     let Some(Value::Array(tensors)) = body.get("inputs") else { return Err(Problem::bad("`inputs` is missing")) };
-    let tensors = tensors.iter().map(Tensor::read).collect::<Result<Vec<_>, _>>()?;
+    let tensors = tensors.iter().map(|tensor| Tensor::read(tensor, &mut bytes)).collect::<Result<Vec<_>, _>>()?;
     let width = signature.inputs.len();
     let mut by_column: Vec<Vec<&Value>> = Vec::with_capacity(width);
     match tensors.as_slice() {
         [all] if all.columns() == Some(width) && (width > 1 || all.name != name_of(signature, 0)) => {
             by_column.resize_with(width, Vec::new);
-            for (at, value) in all.values.iter().enumerate() {
+            for (at, value) in all.values().into_iter().enumerate() {
                 if let Some(column) = by_column.get_mut(at.checked_rem(width).unwrap_or(0)) {
                     column.push(value);
                 }
@@ -98,7 +109,7 @@ fn infer(name: &str, served: &Served, body: &Value) -> Result<Value, Problem> {
                 if found.columns().is_none_or(|columns| columns != 1) {
                     return Err(Problem::bad(format!("`{name}`: the shape must be [rows] or [rows, 1]")));
                 }
-                by_column.push(found.values.clone());
+                by_column.push(found.values());
             }
         }
     }
@@ -129,32 +140,58 @@ fn infer(name: &str, served: &Served, body: &Value) -> Result<Value, Problem> {
 struct Tensor<'a> {
     name: &'a str,
     shape: Vec<usize>,
-    values: Vec<&'a Value>,
+    data: Data<'a>,
+}
+
+enum Data<'a> {
+    Json(Vec<&'a Value>),
+    Bytes(Vec<Value>),
 }
 
 impl<'a> Tensor<'a> {
-    fn read(tensor: &'a Value) -> Result<Tensor<'a>, Problem> {
+    /// `bytes` are those of the tensors that follow; this one takes its own.
+    fn read(tensor: &'a Value, bytes: &mut &[u8]) -> Result<Tensor<'a>, Problem> {
         let name = tensor["name"].as_str().ok_or_else(|| Problem::bad("a tensor has no `name`"))?;
         let wrong = |what: &str| Problem::bad(format!("`{name}`: {what}"));
         let shape = tensor["shape"].as_array().ok_or_else(|| wrong("`shape` is missing"))?;
         let shape: Option<Vec<usize>> = shape.iter().map(|size| usize::try_from(size.as_u64()?).ok()).collect();
         let shape = shape.ok_or_else(|| wrong("`shape` holds what is not a size"))?;
-        let Some(Value::Array(data)) = tensor.get("data") else {
-            return Err(wrong("`data` is missing: binary tensors are not taken, send JSON"));
-        };
-        // Rows may be nested.
-        let mut values = Vec::with_capacity(data.len());
-        for value in data {
-            match value {
-                Value::Array(inner) => values.extend(inner),
-                value => values.push(value),
+        let size = tensor["parameters"]["binary_data_size"].as_u64();
+        let data = match (tensor.get("data"), size.and_then(|size| usize::try_from(size).ok())) {
+            (Some(Value::Array(data)), None) => {
+                // Rows may be nested.
+                let mut values = Vec::with_capacity(data.len());
+                for value in data {
+                    match value {
+                        Value::Array(inner) => values.extend(inner),
+                        value => values.push(value),
+                    }
+                }
+                Data::Json(values)
             }
+            (None, Some(size)) => {
+                let (own, rest) = bytes.split_at_checked(size).ok_or_else(|| wrong("its bytes are not all there"))?;
+                *bytes = rest;
+                Data::Bytes(
+                    binary::values(tensor["datatype"].as_str().unwrap_or_default(), own).map_err(|e| wrong(&e))?,
+                )
+            }
+            _ => return Err(wrong("`data` is missing")),
+        };
+        let tensor = Tensor { name, shape, data };
+        let size = tensor.shape.iter().try_fold(1usize, |size, one| size.checked_mul(*one));
+        let count = tensor.values().len();
+        if size != Some(count) {
+            return Err(wrong(&format!("`shape` is not that of {count} values")));
         }
-        let size = shape.iter().try_fold(1usize, |size, one| size.checked_mul(*one));
-        if size != Some(values.len()) {
-            return Err(wrong(&format!("`shape` is not that of {} values", values.len())));
+        Ok(tensor)
+    }
+
+    fn values(&self) -> Vec<&Value> {
+        match &self.data {
+            Data::Json(values) => values.clone(),
+            Data::Bytes(values) => values.iter().collect(),
         }
-        Ok(Tensor { name, shape, values })
     }
 
     fn columns(&self) -> Option<usize> {

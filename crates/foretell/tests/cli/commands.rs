@@ -165,3 +165,31 @@ fn what_stands_in_the_wrong_place_is_told() {
     let error = yaml("mysql://u:${HOME}@h/db");
     assert!(error.contains("the URL holds a password") && error.contains("write `{ env: NAME }`"), "{error}");
 }
+
+#[test]
+fn whoever_reads_the_output_may_stop_reading() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipeline = folder.path().join("p.yaml");
+    std::fs::create_dir(folder.path().join("in")).unwrap();
+    std::fs::write(folder.path().join("in/a.csv"), "a\n1\n").unwrap();
+    let text_of = "pipeline: p\nsource: { file: { path: in } }\nquery: SELECT a FROM records\n\
+        sinks: { out: { file: { path: out.csv } } }\ntrigger: available_now\n";
+    std::fs::write(&pipeline, text_of).unwrap();
+    let pipeline = pipeline.to_str().unwrap();
+    good(&["run", pipeline]);
+    for args in [&["positions", "show", pipeline][..], &["check", pipeline], &["demo", "--help"]] {
+        let command = "\"$0\" \"$@\" | true; exit ${PIPESTATUS[0]}";
+        let mut all = vec!["-c", command, env!("CARGO_BIN_EXE_foretell")];
+        all.extend(args);
+        let output = std::process::Command::new("bash").args(all).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+    }
+    let full = std::process::Command::new("bash")
+        .args(["-c", "\"$0\" positions show \"$1\" >/dev/full", env!("CARGO_BIN_EXE_foretell"), pipeline])
+        .output()
+        .unwrap();
+    if std::path::Path::new("/dev/full").exists() {
+        assert_eq!(full.status.code(), Some(1));
+        assert!(text(&full.stderr).starts_with("error: standard output: "), "{}", text(&full.stderr));
+    }
+}

@@ -18,7 +18,7 @@ const PIPELINE: &str = "\
 pipeline: watched
 source: { file: { path: in/ } }
 decode: { csv: { columns: [{ cc: utf8? }, { x: float64 }] } }
-models: { countries: { file: MODEL } }
+models: { countries: { file: MODEL, shadow: next, drift: { first: 100, window: 100 } }, next: { file: MODEL } }
 query: SELECT x, countries(*) AS p FROM records
 sinks: { out: { file: { path: out/, format: jsonl } } }
 dead_letters: { file: { path: bad/, format: jsonl } }
@@ -144,6 +144,18 @@ fn a_running_pipeline_is_seen_by_prometheus_by_an_orchestrator_and_in_a_browser(
     let sha256 = model.split("sha256=\"").nth(1).unwrap().split('"').next().unwrap();
     assert!(model.contains("model=\"countries\"") && sha256.len() == 64, "{model}");
 
+    // A challenger, and the baseline with a full window behind it.
+    std::fs::write(folder.path().join("in/b.csv"), "cc,x\n".to_string() + &"DE,1\nFR,2\n".repeat(150)).unwrap();
+    let page = served.until("/metrics", |page| page.contains("foretell_drift_alarm{"));
+    let compared =
+        "foretell_shadow_rows_total{pipeline=\"watched\",model=\"countries\",shadow=\"next\",outcome=\"same\"}";
+    let page = match page.contains(&format!("{compared} 303")) {
+        true => page,
+        false => served.until("/metrics", |page| page.contains(&format!("{compared} 303"))),
+    };
+    let drift = "foretell_drift_psi{pipeline=\"watched\",model=\"countries\",column=\"prediction\"}";
+    assert!(value(&page, drift) < 0.1, "{page}");
+
     // Every metric of the list is there, and no other.
     let families: BTreeSet<&str> =
         page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
@@ -165,7 +177,7 @@ fn a_running_pipeline_is_seen_by_prometheus_by_an_orchestrator_and_in_a_browser(
     let status: Value = serde_json::from_str(&served.body("/status")).unwrap();
     assert_eq!(
         (&status["pipeline"], &status["records"], &status["bad_records"]),
-        (&Value::from("watched"), &Value::from(5), &Value::from(2))
+        (&Value::from("watched"), &Value::from(305), &Value::from(2))
     );
     let place = status["recent"][0]["place"].as_str().unwrap();
     assert!(place.contains("a.csv line "), "{status}");

@@ -12,3 +12,4 @@ mod predict;
 mod program;
 mod reading;
 mod testing;
+mod watch;

@@ -220,8 +220,16 @@ fn a_model_file_that_changes_takes_over_at_the_next_batch() {
         std::fs::copy(model(name), path("new")).unwrap();
         std::fs::rename(path("new"), path("m.model")).unwrap();
     };
+    let golden = |answer: &str| {
+        write(path("golden.csv"), &format!("age,dept,dose,sex,weight,prediction\n28,10,0.7,1,49,{answer}\n"));
+    };
+    let golden_of = |name: &str| {
+        write(path("row.csv"), &format!("{header}28,10,0.7,1,49\n"));
+        let output = foretell(&["predict", model(name).to_str().unwrap(), path("row.csv").to_str().unwrap()]);
+        golden(text(&output.stdout).lines().nth(1).unwrap().rsplit(',').next().unwrap());
+    };
     put("sklearn-tree");
-    write(path("golden.csv"), "age,dept,dose,sex,weight,prediction\n");
+    golden_of("sklearn-forest");
     write(path("in/a.csv"), &format!("{header}28,10,0.7,1,49\n"));
     let running = Running::start(folder.path(), &["run", "p.yaml", "--workers", "1"]);
     until("a row of the first model", || rows(&path("out")).len() == 1);
@@ -243,10 +251,13 @@ fn a_model_file_that_changes_takes_over_at_the_next_batch() {
     }
 
     // One that says another thing of the golden rows than it should stays outside, and so does one that the query cannot be planned with.
-    write(path("golden.csv"), "age,dept,dose,sex,weight,prediction\n28,10,0.7,1,49,-1\n");
+    golden("-1");
     put("sklearn-boosting");
     assert!(running.says("golden.csv: line 2: the model says another thing").contains("m.model is refused"));
     write(path("golden.csv"), "age,dept,dose,sex,weight,prediction\n");
+    put("sklearn-forest-three");
+    assert!(running.says("has no rows").contains("m.model is refused"));
+    golden_of("sklearn-extra-trees");
     put("sklearn-extra-trees");
     running.says("model `m` gives no reasons");
     let (status, log) = running.stop();

@@ -47,6 +47,17 @@ pub(crate) fn topic_id<C: ClientContext>(
     }
 }
 
+/// Groups of the cluster within a client (`test.mock.num.brokers`) begin with their first member, and wait for no others.
+pub(crate) fn mock_groups_at_once<C: ClientContext>(client: &Client<C>) {
+    // SAFETY: the client is alive, and the cluster, if it has one, as long as it.
+    unsafe {
+        let cluster = sys::rd_kafka_handle_mock_cluster(client.native_ptr());
+        if !cluster.is_null() {
+            sys::rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, 0);
+        }
+    }
+}
+
 /// # Safety
 /// `event` is null or an event that is alive.
 unsafe fn described(event: *mut sys::rd_kafka_event_t) -> KafkaResult<Option<String>> {

@@ -6,5 +6,5 @@
 mod admin;
 mod consumer;
 
-pub(crate) use admin::{flush, properties, topic_id};
+pub(crate) use admin::{flush, mock_groups_at_once, properties, topic_id};
 pub(crate) use consumer::{Batch, Consumer, Handle, Message, Polled, Rebalance};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use foretell_flow::testing::crash_point;
 use foretell_flow::{Partition, Provenance, StageError, Topics};
 use parking_lot::{Mutex, MutexGuard};
 use rdkafka::ClientContext;
@@ -409,7 +410,9 @@ impl Writer {
             return Err(self.outcome(target));
         }
         if self.id.is_some() {
+            crash_point("kafka-before-commit");
             self.producer.commit_transaction(answers).map_err(|error| self.failed(&error))?;
+            crash_point("kafka-after-commit");
         }
         Ok(())
     }

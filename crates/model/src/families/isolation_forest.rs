@@ -5,6 +5,7 @@ use foretell_pickle::View;
 
 use super::forest::{Shape, read_tree};
 use crate::attributes::{some_attr, version};
+use crate::families::shared::explained::{Before, Shares, explained};
 use crate::families::shared::members::sized_array;
 use crate::family::Family;
 use crate::finite::Finite;
@@ -12,7 +13,7 @@ use crate::labels::Labels;
 use crate::loaded::{Loaded, Out, Source, Targets};
 use crate::loader::Loader;
 use crate::step::Step;
-use crate::trees::{Ensemble, Gain, Plan, Rule, Tree};
+use crate::trees::{Ensemble, Explainer, Gain, Plan, Rule, Tree};
 use crate::{Error, InputKind, Output, StepReport, TreesReport};
 
 pub(crate) const FAMILY: Family = Family {
@@ -91,8 +92,15 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let guarded = version(view)?.is_some_and(|version| version >= (1, 0));
     let depth = run::Depth { expected, trees: trees.trees as f64, by_mean: age != Age::Now, guarded };
     let step = run::Isolation { plan, depth, offset, threshold, finite, checks };
+    // As shap does: the mean depth of a row's leaves, before anything is made of it.
+    let share = 1.0 / ensemble.trees.len() as f64;
+    let explainer = match loader.options.explain {
+        true => Explainer::new(&ensemble, |_, depth| depth * share, &[], true),
+        false => None,
+    };
+    let step = explained(Box::new(step), explainer.map(Shares::Trees), Before::default(), &sources, &mut targets);
     let report = StepReport { trees: Some(trees), ..StepReport::default() };
-    Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report })
+    Ok(Loaded { step: Step::Predict(step), out: Out::Answers(targets), report })
 }
 
 /// Says the features of a tree, which counts only those it was given, as the forest counts them. What is out of range

@@ -63,6 +63,7 @@ pub(crate) mod one_hot_encoder;
 pub(crate) mod one_hot_of_integers;
 pub(crate) mod one_vs_one;
 pub(crate) mod one_vs_rest;
+pub(crate) mod onnx;
 pub(crate) mod optbinning;
 pub(crate) mod ordinal_encoder;
 pub(crate) mod output_code;

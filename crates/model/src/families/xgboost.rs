@@ -199,21 +199,38 @@ fn build(
     if let Some(view) = view {
         report.class = view.class().map(|class| class.to_string()).unwrap_or_default();
     }
-    let explainer = match loader.options.explain && booster.linear.is_none() {
-        true => {
+    let base: Vec<f64> = booster.base.iter().map(|base| f64::from(*base)).collect();
+    let shares = match (loader.options.explain, &booster.linear) {
+        (false, _) => None,
+        (true, None) => {
             let weight = |tree: usize, value: f64| f64::from(booster.weights.get(tree).copied().unwrap_or(1.0)) * value;
-            let base: Vec<f64> = booster.base.iter().map(|base| f64::from(*base)).collect();
-            Explainer::new(&booster.ensemble, weight, &base, true)
+            Explainer::new(&booster.ensemble, weight, &base, true).map(Shares::Trees)
         }
-        false => None,
+        (true, Some(weights)) => linear_shares(weights, &base),
     };
     let missing = (!wrapper.missing.is_nan()).then_some(wrapper.missing);
     let before = Before { missing, absent: f64::NAN, ..Before::default() };
-    let scorer = explained(Box::new(scorer), explainer.map(Shares::Trees), before, &sources, &mut targets);
+    let scorer = explained(Box::new(scorer), shares, before, &sources, &mut targets);
     let scorer = lone_class::guarded(scorer, "XGBClassifier", lone);
     let step =
         Step::Predict(if transforms.is_empty() { scorer } else { Box::new(Chain { transforms, last: Some(scorer) }) });
     Ok(Loaded { step, out: Out::Answers(targets), report })
+}
+
+/// What each column of a linear booster adds: the file's weights stand by feature and then by output, the biases last.
+fn linear_shares(weights: &[f32], base: &[f64]) -> Option<Shares> {
+    let outputs = base.len();
+    let features = weights.len().checked_div(outputs)?.checked_sub(1)?;
+    let at = |feature: usize, output: usize| {
+        let at = feature.checked_mul(outputs).and_then(|at| at.checked_add(output));
+        at.and_then(|at| weights.get(at)).map(|weight| f64::from(*weight))
+    };
+    let by_output = (0..outputs).flat_map(|output| (0..features).map(move |feature| (feature, output)));
+    let weights: Option<Vec<f64>> = by_output.map(|(feature, output)| at(feature, output)).collect();
+    // The base of the first output is that of all.
+    let base = base.first().copied().unwrap_or_default();
+    let intercept: Option<Vec<f64>> = (0..outputs).map(|output| Some(at(features, output)? + base)).collect();
+    Some(Shares::Weights { weights: weights?, intercept: intercept? })
 }
 
 /// Keeps the rounds that are asked for, or those that the wrapper's `predict` takes after early stopping.

@@ -5,7 +5,7 @@ use foretell_pickle::{Container, Role};
 use super::{booster_form, kinds, sha256};
 use crate::families::allow;
 use crate::options::LoadOptions;
-use crate::{Model, catboost, lightgbm};
+use crate::{Model, catboost, lightgbm, onnx};
 
 /// What a file holds, whether or not it can be scored.
 #[derive(Debug)]
@@ -60,6 +60,9 @@ pub fn inspect(bytes: &[u8], options: &LoadOptions) -> Report {
     };
     if let Some(format) = catboost::Format::sniff(bytes) {
         return report(format.name().to_string());
+    }
+    if onnx::looks_like(bytes) {
+        return report(onnx::FORMAT.to_string());
     }
     match booster_form(bytes) {
         Some(form) => report(form.name().to_string()),

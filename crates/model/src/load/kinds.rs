@@ -128,8 +128,8 @@ pub(crate) fn tell(bytes: &[u8]) -> Option<Kind> {
     if let [0x08, version, tag, ..] = start
         && *version < 0x40
     {
-        if *tag == 0x12 && (has("skl2onnx") || has("onnx") || has("pytorch") || has("tf2onnx")) {
-            return Some(Kind { what: "an ONNX model", way: AS_PICKLE });
+        if *tag == 0x12 && (has("onnx") || has("pytorch")) {
+            return Some(Kind { what: "a damaged ONNX model", way: FETCH_AGAIN });
         }
         if has("saved_model") || has("tensorflow") || has("serving_default") {
             return Some(Kind { what: "a TensorFlow model (`saved_model.pb`)", way: NETWORK });

@@ -25,7 +25,7 @@ use crate::matrix::{ArrayRule, Frame, Matrix};
 use crate::options::LoadOptions;
 use crate::step::{Run, Step};
 use crate::xgboost::Form;
-use crate::{Description, Error, Input, InputKind, Model, Output, Signature, catboost, lightgbm};
+use crate::{Description, Error, Input, InputKind, Model, Output, Signature, catboost, lightgbm, onnx};
 
 impl Model {
     /// Reads a model: a pickle, joblib or skops file of a supported estimator, an XGBoost model in JSON, UBJSON or its old
@@ -71,6 +71,11 @@ impl Model {
 
 /// Adds what a file holds to a chain.
 fn links(loader: &mut Loader<'_>, chain: &mut Links, bytes: &[u8], at: &[String], is_last: bool) -> Result<(), Error> {
+    if onnx::looks_like(bytes) {
+        nothing_else(onnx::FORMAT, at)?;
+        let loaded = families::onnx::raw(loader, bytes, chain.sources())?;
+        return chain.add(loaded, String::new(), is_last);
+    }
     if let Some(format) = catboost::Format::sniff(bytes) {
         nothing_else(format.name(), at)?;
         let loaded = families::catboost::raw(loader, bytes, format, chain.sources())?;
@@ -193,6 +198,7 @@ pub fn looks_like_model(bytes: &[u8]) -> bool {
         || booster_form(bytes).is_some()
         || lightgbm::looks_like(bytes)
         || catboost::Format::sniff(bytes).is_some()
+        || onnx::looks_like(bytes)
 }
 
 fn sha256(bytes: &[u8]) -> String {

@@ -46,7 +46,7 @@ fn contributions_are_those_of_the_libraries() {
         .filter_map(|entry| Some(entry.unwrap().file_name().to_str()?.strip_suffix(".json")?.to_string()))
         .collect();
     names.sort();
-    assert!(names.len() >= 19, "{names:?}");
+    assert!(names.len() >= 23, "{names:?}");
     for name in names {
         let model = load(&name);
         let (rows, expected) = case(&name);

@@ -1,6 +1,6 @@
 """Makes the cases of this folder: models, rows, and what the libraries say each column adds.
 
-    PYTHONPATH=… python make.py xgboost | lightgbm | sklearn | linear
+    PYTHONPATH=… python make.py xgboost | lightgbm | sklearn | isolation | linear
 
 needs xgboost or lightgbm, or scikit-learn and shap, and writes NAME.model and NAME.json.
 """
@@ -47,6 +47,8 @@ def xgboost():
     one("xgboost-regression", with_missing, y)
     one("xgboost-two", X, two, objective="binary:logistic")
     one("xgboost-three", with_missing, three, objective="multi:softprob", num_class=3)
+    one("xgboost-gblinear", with_missing, y, booster="gblinear")
+    one("xgboost-gblinear-three", X, three, booster="gblinear", objective="multi:softprob", num_class=3)
     one("xgboost-dart", X, y, booster="dart", rate_drop=0.3, one_drop=1)
 
 
@@ -87,6 +89,20 @@ def sklearn():
     one("sklearn-boosting", ensemble.GradientBoostingRegressor(n_estimators=10, max_depth=4, random_state=1), y)
     one("sklearn-boosting-two", ensemble.GradientBoostingClassifier(n_estimators=10, max_depth=4, random_state=1), two)
     one("sklearn-histogram", ensemble.HistGradientBoostingRegressor(max_iter=10, max_leaf_nodes=12), y, rows=with_missing)
+
+
+def isolation():
+    import pickle
+    import pandas as pd
+    import shap
+    from sklearn.ensemble import IsolationForest
+    def one(name, **params):
+        model = IsolationForest(n_estimators=12, max_samples=64, random_state=1, **params).fit(pd.DataFrame(X, columns=NAMES))
+        explainer = shap.TreeExplainer(model)
+        values, mean = explainer.shap_values(X[:HEAD]), float(np.ravel(explainer.expected_value)[0])
+        write(name, pickle.dumps(model, protocol=4), X[:HEAD], [np.append(row, mean) for row in values])
+    one("sklearn-isolation")
+    one("sklearn-isolation-columns", max_features=3)
 
 
 def linear():

@@ -208,7 +208,10 @@ fn a_tuple_given_to_the_reconstructor() {
     let triplet = good(made("tuple", tuple(&[int(1), NONE.into()])));
     assert_eq!(triplet.root().args().unwrap().len(), 2);
     let other = refused(made("tuple", list(&[])));
-    assert!(other.ends_with("is not called with (the name `shop.Basket`, the name `builtins.tuple`, a list)"), "{other}");
+    assert!(
+        other.ends_with("is not called with (the name `shop.Basket`, the name `builtins.tuple`, a list)"),
+        "{other}"
+    );
 }
 
 // -- frames

@@ -12,6 +12,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use chrono_tz::Tz;
+use foretell_flow::testing::crash_point;
 use foretell_flow::{Checkpoint, Claim, Partition, PlanRetention, Reset, Sink, StageError, Trace, Write, Written};
 use foretell_suggest::nearest;
 
@@ -462,7 +463,9 @@ impl Sink for SqlSink {
         // Whoever drops this future, or gets an error from it, drops the connection: the server takes all back.
         let (mut db, ready) = self.ready().await?;
         let written = self.transact(db.as_mut(), &ready, write).await?;
+        crash_point("sql-before-commit");
         self.commit(db.as_mut()).await?;
+        crash_point("sql-after-commit");
         if let Some(keep) = &write.retention {
             for part in &keep.parts {
                 let ends = self.kept.entry(part.range.partition.clone()).or_default();

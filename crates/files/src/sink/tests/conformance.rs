@@ -86,4 +86,9 @@ mod services {
             target.place.storage.delete(&target.place.root).await.unwrap();
         }
     }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_suite_of_sinks_on_s3() {
+        sinks::run(&mut Target::new(Case::CsvFiles, TestFolder::s3)).await;
+    }
 }

@@ -236,4 +236,40 @@ mod services {
             all_deaths(case, TestFolder::hdfs, 12).await;
         }
     }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_death_at_any_point_loses_and_doubles_nothing_on_s3() {
+        all_deaths(Case::CsvFiles, TestFolder::s3, 8).await;
+    }
+
+    /// On S3 a record can be put into a part of the log that is gone; then it must not count.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_writer_that_slept_on_s3_until_its_part_of_the_log_was_gone_stores_nothing_twice() {
+        let (place, case) = (TestFolder::s3(), Case::CsvFiles);
+        let mut sleeper = open(case, &place, "1").await;
+        sleeper.claim(&claims(&[0, 1])).await.unwrap();
+        sleeper.write(&batch(&[range(1, 0, 2)])).await.unwrap();
+        let mut sink = open(case, &place, "0").await;
+        sink.claim(&claims(&[0, 1])).await.unwrap();
+        for at in 0..200 {
+            sink.write(&batch(&[range(0, at, at + 1)])).await.unwrap();
+        }
+        // What it knows says that it owns both.
+        let error = sleeper.write(&batch(&[range(0, 0, 4), range(1, 2, 4)])).await.unwrap_err();
+        assert_eq!(error.fault, Fault::Unavailable, "{error}");
+        sink.write(&batch(&[range(1, 2, 3)])).await.unwrap();
+        sink.close().await.unwrap();
+        let held = sleeper.claim(&claims(&[0, 1])).await.unwrap();
+        assert_eq!((next_of(&held, 0), next_of(&held, 1)), (200, 3));
+        sleeper.write(&batch(&[range(1, 3, 4)])).await.unwrap();
+        sleeper.close().await.unwrap();
+        assert_eq!(landed(case, &place).await, once(&[range(0, 0, 200), range(1, 0, 4)]));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn writers_of_one_folder_on_s3_double_nothing() {
+        a_zombie_is_fenced_by_the_next_claim(TestFolder::s3()).await;
+        many_writers_that_fight_for_one_partition_double_nothing(TestFolder::s3()).await;
+        workers_with_their_own_partitions_write_side_by_side(TestFolder::s3()).await;
+    }
 }

@@ -92,6 +92,11 @@ pub(super) fn read_parquet(bytes: impl Into<Bytes>) -> RecordBatch {
     arrow::compute::concat_batches(&schema, &batches).unwrap()
 }
 
+fn variable(name: &str) -> String {
+    let hint = "start the services with `dev/services up` and use what it prints";
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: {hint}"))
+}
+
 /// Where a test writes: its own folder.
 pub(super) struct TestFolder {
     pub(super) storage: Arc<dyn Storage>,
@@ -101,8 +106,13 @@ pub(super) struct TestFolder {
 
 impl TestFolder {
     pub(super) fn local() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let (storage, root) = foretell_storage::open(folder.path().to_str().unwrap(), Path::new("/")).unwrap();
+        let folder = crate::testing::folder();
+        let (storage, root) = foretell_storage::open(
+            folder.path().to_str().unwrap(),
+            Path::new("/"),
+            &foretell_storage::StorageSettings::default(),
+        )
+        .unwrap();
         TestFolder { storage, root, _temporary: Some(folder) }
     }
 
@@ -111,14 +121,27 @@ impl TestFolder {
         TestFolder { storage: self.storage.clone(), root: format!("{}/{name}", self.root), _temporary: None }
     }
 
+    /// A new folder on S3. A missing service fails the test.
+    pub(super) fn s3() -> Self {
+        let s3 = json!({
+            "endpoint": variable("FORETELL_S3"),
+            "access_key_id": variable("FORETELL_S3_KEY"),
+            "secret_access_key": variable("FORETELL_S3_SECRET"),
+        });
+        let settings = foretell_storage::StorageSettings { s3: settings_of(s3).unwrap() };
+        let url = format!("s3://foretell/test-{}", uuid::Uuid::new_v4().simple());
+        let (storage, root) = foretell_storage::open(&url, Path::new("/"), &settings).unwrap();
+        TestFolder { storage, root, _temporary: None }
+    }
+
     /// A new folder on the real service. A missing service fails the test.
     pub(super) fn hdfs() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let url = std::env::var("FORETELL_HDFS")
-            .expect("FORETELL_HDFS is not set: start the services with `dev/services up` and use what it prints");
+        let url = variable("FORETELL_HDFS");
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let url = format!("{}/test-{}-{count}", url.trim_end_matches('/'), uuid::Uuid::new_v4().simple());
-        let (storage, root) = foretell_storage::open(&url, Path::new("/")).unwrap();
+        let (storage, root) =
+            foretell_storage::open(&url, Path::new("/"), &foretell_storage::StorageSettings::default()).unwrap();
         TestFolder { storage, root, _temporary: None }
     }
 }

@@ -133,6 +133,13 @@ impl Storage for Mortal {
     async fn check_folder(&self, folder: &str) -> Result<(), Error> {
         self.inner.check_folder(folder).await
     }
+    fn folders(&self) -> bool {
+        self.inner.folders()
+    }
+    async fn prove_puts(&self, folder: &str) -> Result<(), Error> {
+        self.life.check()?;
+        self.inner.prove_puts(folder).await
+    }
     fn slow_close(&self) -> bool {
         self.inner.slow_close()
     }

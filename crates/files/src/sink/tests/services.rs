@@ -55,7 +55,8 @@ async fn a_killed_client_is_followed_at_once() {
     if let Ok(spec) = std::env::var(VICTIM) {
         let (mode, url) = spec.split_once(' ').unwrap();
         let case = if mode == "append" { Case::CsvAppend } else { Case::CsvFiles };
-        let (storage, root) = foretell_storage::open(url, Path::new("/")).unwrap();
+        let (storage, root) =
+            foretell_storage::open(url, Path::new("/"), &foretell_storage::StorageSettings::default()).unwrap();
         let mut sink = open_with(case, storage, &root, "0").await.unwrap();
         let held = sink.claim(&claims(&[0])).await.unwrap();
         for at in next_of(&held, 0) / 100.. {

@@ -32,6 +32,7 @@ fn contradictions_are_refused_with_their_field() {
         (json!({ "path": "out" }), "format", "ending does not tell"),
         (json!({ "path": "" }), "path", "is empty"),
         (json!({ "path": "o.parquet", "mode": "append" }), "mode", "cannot be appended"),
+        (json!({ "path": "s3://b/o.csv", "mode": "append" }), "mode", "cannot be appended"),
         (json!({ "path": "o.csv", "mode": "append", "compression": "gzip" }), "compression", "not compressed"),
         (json!({ "path": "o.csv", "compression": "snappy" }), "compression", "for Parquet"),
         (json!({ "path": "o.jsonl", "header": true }), "header", "for CSV"),

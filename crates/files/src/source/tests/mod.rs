@@ -100,6 +100,8 @@ async fn drain(
     while at.iter().any(|(partition, at)| at < &ends[partition]) {
         let chunk = match source.next(DEMAND).await? {
             Event::Records(chunk) => chunk,
+            // The service takes its time.
+            Event::Idle => continue,
             other => panic!("{other:?} before the end"),
         };
         let records = &chunk.records;
@@ -434,7 +436,8 @@ mod services {
         let url = std::env::var("FORETELL_HDFS")
             .expect("FORETELL_HDFS is not set: start the services with `dev/services up` and use what it prints");
         let root = format!("{}/file-source-{}", url.trim_end_matches('/'), uuid::Uuid::new_v4().simple());
-        let (hdfs, folder) = foretell_storage::open(&root, Path::new("/")).unwrap();
+        let (hdfs, folder) =
+            foretell_storage::open(&root, Path::new("/"), &foretell_storage::StorageSettings::default()).unwrap();
         hdfs.mkdirs(&format!("{folder}/in")).await.unwrap();
         let text = text();
         let mut writer = hdfs.writer(&format!("{folder}/in/a.txt")).await.unwrap();

@@ -165,6 +165,8 @@ pub(super) async fn run_workers(
     progress.abort();
     outages.abort();
     pipeline.models.values().for_each(|(_, model)| model.tell());
+    let watch = pipeline.watch.clone();
+    let _ = tokio::task::spawn_blocking(move || watch.finish()).await;
     let total = total(&stats);
     info!(
         records = total.records,

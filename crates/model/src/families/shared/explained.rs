@@ -49,7 +49,11 @@ impl Shares {
             Shares::Trees(explainer) => explainer.explain(row, work),
             Shares::Weights { weights, intercept } => {
                 let output = |(weights, intercept): (&[f64], &f64)| {
-                    let added = weights.iter().zip(row).map(|(weight, value)| weight * value);
+                    // Where a missing value is not refused, it adds nothing.
+                    let added = weights.iter().zip(row).map(|(weight, value)| match value.is_nan() {
+                        true => 0.0,
+                        false => weight * value,
+                    });
                     added.chain([*intercept]).collect::<Vec<_>>()
                 };
                 weights.chunks(row.len().max(1)).zip(intercept).flat_map(output).collect()

@@ -56,6 +56,8 @@ impl Member {
                 };
                 all.iter().zip(&self.targets.labels).map(one).collect()
             }
+            Answer::Ints(all) => all.into_iter().map(|one| one.into_iter().map(|int| int as f64).collect()).collect(),
+            Answer::Texts(all) => all.into_iter().map(|one| vec![f64::NAN; one.len()]).collect(),
         }
     }
 

@@ -125,10 +125,10 @@ impl Sink for Mortal {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn by_partition_it_holds_what_every_sink_must() {
-    sinks::run(&mut Topics::new(true)).await;
+    sinks::run_side_by_side(|| Topics::new(true)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn as_a_whole_it_holds_what_every_sink_must() {
-    sinks::run(&mut Topics::new(false)).await;
+    sinks::run_side_by_side(|| Topics::new(false)).await;
 }

@@ -1,9 +1,14 @@
-//! Model files by their paths: a file, a folder of MLflow, or several that are one model.
+//! Model files by their paths and addresses: a file, a folder of MLflow, or several that are one model; on this machine or
+//! elsewhere (`remote`).
+
+mod remote;
 
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, Result, bail};
 use foretell_package::{MLMODEL_SIZE, MlModel, join};
+use foretell_storage::StorageSettings;
 
 /// What was read.
 #[derive(Debug, Default)]
@@ -25,12 +30,39 @@ pub(crate) fn paths(argument: &Path) -> Vec<PathBuf> {
     if parts.iter().any(|part| part.exists()) { parts } else { vec![argument.to_path_buf()] }
 }
 
+/// A file from a folder, or elsewhere where it is an address.
+pub(crate) fn place(base: &Path, file: &str) -> PathBuf {
+    let path = PathBuf::from(file);
+    if remote::address(&path).is_some() { path } else { base.join(path) }
+}
+
+/// What changes when another file stands there, without reading it; `None` where that cannot be told: of a folder.
+pub(crate) fn stamp(paths: &[PathBuf], storage: &StorageSettings) -> Option<Vec<String>> {
+    let stamp = |path: &PathBuf| {
+        if let Some(address) = remote::address(path) {
+            return remote::stamp(address, storage).ok();
+        }
+        let found = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+        let modified = found.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        Some(format!("{} {}", found.len(), modified.as_nanos()))
+    };
+    paths.iter().map(stamp).collect()
+}
+
 /// Reads the files of one model, in their order.
 pub(crate) fn read(paths: &[PathBuf]) -> Result<Read> {
+    read_with(paths, &StorageSettings::default())
+}
+
+/// The same, where what is to be known of storages is said.
+pub(crate) fn read_with(paths: &[PathBuf], storage: &StorageSettings) -> Result<Read> {
     let mut all = Vec::new();
     let mut columns = Vec::new();
     for (number, path) in paths.iter().enumerate() {
-        let one = read_one(path)?;
+        let one = match remote::address(path) {
+            Some(address) => remote::read(address, storage).with_context(|| format!("cannot read `{address}`"))?,
+            None => read_one(path)?,
+        };
         if number == 0 {
             columns = one.columns;
         }

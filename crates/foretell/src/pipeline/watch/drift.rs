@@ -1,0 +1,182 @@
+//! The rows of a model beside its baseline.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use arrow::array::{Array, ArrayRef, NullArray};
+use foretell_evaluate::drift::{Baseline, Builder, ColumnDrift, Window};
+use foretell_http::{ColumnReport, DriftReport};
+use tracing::{info, warn};
+
+use crate::pipeline::artifacts::ArtifactStore;
+use crate::pipeline_file::DriftSettings;
+
+/// What is watched of one model.
+pub(super) struct Drift {
+    model: String,
+    settings: DriftSettings,
+    state: State,
+    latest: Vec<ColumnDrift>,
+    /// The columns that are told to be far from the baseline.
+    far: BTreeSet<String>,
+    /// Where a baseline of the first rows is kept.
+    home: Option<(ArtifactStore, String)>,
+}
+
+enum State {
+    /// The first rows make the baseline; before any has come, its columns are not known.
+    Collecting(Option<(Vec<String>, Builder)>),
+    Watching(Window),
+}
+
+impl Drift {
+    /// With the baseline that the file names, if it names one.
+    pub(super) fn new(model: &str, settings: &DriftSettings, base: &Path) -> Result<Drift> {
+        let state = match &settings.baseline {
+            None => State::Collecting(None),
+            Some(path) => {
+                let path = base.join(path);
+                let shown = path.display();
+                let text = std::fs::read(&path).with_context(|| shown.to_string())?;
+                let baseline = Baseline::read(&text).with_context(|| shown.to_string())?;
+                State::Watching(Window::new(baseline, settings.window))
+            }
+        };
+        Ok(Drift {
+            model: model.to_string(),
+            settings: settings.clone(),
+            state,
+            latest: Vec::new(),
+            far: BTreeSet::new(),
+            home: None,
+        })
+    }
+
+    /// A baseline of the first rows belongs there; `kept` is the one of an earlier start.
+    pub(super) fn keep(&mut self, artifacts: &ArtifactStore, pipeline: &str, kept: Option<Vec<u8>>) -> Result<()> {
+        if self.settings.first.is_none() {
+            return Ok(());
+        }
+        self.home = Some((artifacts.clone(), pipeline.to_string()));
+        if let Some(kept) = kept {
+            let path = artifacts.baseline_path(pipeline, &self.model);
+            let damaged = || format!("{path} is damaged: delete it, and the next rows make another baseline");
+            let baseline = Baseline::read(&kept).with_context(damaged)?;
+            self.state = State::Watching(Window::new(baseline, self.settings.window));
+        }
+        Ok(())
+    }
+
+    /// The next rows: one array a name.
+    pub(super) fn add(&mut self, names: &[String], columns: &[ArrayRef]) {
+        let rows = columns.first().map_or(0, |column| column.len());
+        let mut from = 0;
+        if let State::Collecting(building) = &mut self.state {
+            let (wanted, builder) = building.get_or_insert_with(|| (names.to_vec(), Builder::new(names)));
+            let lacking = self.settings.first.unwrap_or(0).saturating_sub(builder.rows());
+            from = usize::try_from(lacking).unwrap_or(usize::MAX).min(rows);
+            let absent = || Arc::new(NullArray::new(from)) as ArrayRef;
+            let found = |name: &String| {
+                let column = names.iter().position(|other| other == name).and_then(|at| columns.get(at));
+                column.map_or_else(absent, |column| column.slice(0, from))
+            };
+            let part: Vec<ArrayRef> = wanted.iter().map(found).collect();
+            builder.add(&part);
+            if builder.rows() < self.settings.first.unwrap_or(0) {
+                return;
+            }
+            self.begin();
+        }
+        if from == rows {
+            return;
+        }
+        let State::Watching(window) = &mut self.state else { return };
+        let column = |name: &str| {
+            let column = names.iter().position(|other| other == name).and_then(|at| columns.get(at));
+            column.map(|column| column.slice(from, rows - from))
+        };
+        let part: Vec<Option<ArrayRef>> = window.baseline().columns.iter().map(|one| column(&one.name)).collect();
+        for drift in window.add(&part) {
+            self.tell(&drift);
+            self.latest = drift;
+        }
+    }
+
+    /// The first rows are there.
+    fn begin(&mut self) {
+        let State::Collecting(Some((_, builder))) = std::mem::replace(&mut self.state, State::Collecting(None)) else {
+            return;
+        };
+        let baseline = builder.finish();
+        info!(model = self.model, rows = baseline.rows, "the baseline is made: later rows are compared with it");
+        if let Some((artifacts, pipeline)) = self.home.clone() {
+            let (model, text) = (self.model.clone(), baseline.json().to_string().into_bytes());
+            tokio::spawn(async move {
+                if let Err(error) = artifacts.keep_baseline(&pipeline, &model, text).await {
+                    warn!(model, "the baseline cannot be kept, and the next start makes another one: {error:#}");
+                }
+            });
+        }
+        self.state = State::Watching(Window::new(baseline, self.settings.window));
+    }
+
+    /// Says which columns have gone far from the baseline, and which have come back.
+    fn tell(&mut self, drift: &[ColumnDrift]) {
+        for column in drift {
+            let is_far = self.is_far(column);
+            let (model, name) = (&self.model, column.name.as_str());
+            let (psi, ks) = (round(column.psi), column.ks.map(round));
+            if is_far && self.far.insert(column.name.clone()) {
+                warn!(
+                    model,
+                    column = name,
+                    psi,
+                    ks,
+                    "drift: the latest values are not distributed as those of the baseline"
+                );
+            } else if !is_far && self.far.remove(&column.name) {
+                info!(
+                    model,
+                    column = name,
+                    psi,
+                    ks,
+                    "drift is over: the latest values are distributed as those of the baseline"
+                );
+            }
+        }
+    }
+
+    fn is_far(&self, column: &ColumnDrift) -> bool {
+        column.psi > self.settings.psi || column.ks.is_some_and(|ks| ks > self.settings.ks)
+    }
+
+    pub(super) fn report(&self) -> DriftReport {
+        let column = |column: &ColumnDrift| ColumnReport {
+            name: column.name.clone(),
+            psi: column.psi,
+            ks: column.ks,
+            alarm: self.is_far(column),
+            edges: column.edges.clone(),
+            before: column.before.clone(),
+            now: column.now.clone(),
+        };
+        let (baseline, rows) = match &self.state {
+            State::Collecting(_) => (None, 0),
+            State::Watching(window) => (Some(window.baseline().rows), window.rows()),
+        };
+        DriftReport {
+            model: self.model.clone(),
+            baseline,
+            rows,
+            window: self.settings.window,
+            columns: self.latest.iter().map(column).collect(),
+        }
+    }
+}
+
+/// For people: four digits behind the point.
+fn round(value: f64) -> f64 {
+    (value * 1e4).round() / 1e4
+}

@@ -1,0 +1,446 @@
+//! Reads all sinks, during a run and after it, and says what is wrong.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Headers, Message};
+use rdkafka::{Offset, TopicPartitionList};
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection, PgConnection, Row, SqliteConnection};
+
+use super::records::Records;
+
+/// A row as sinks have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Landed {
+    pub(crate) part: i32,
+    pub(crate) off: i64,
+    pub(crate) id: i64,
+    pub(crate) twice: i64,
+    pub(crate) at: i64,
+}
+
+/// Where rows land.
+pub(crate) enum Place {
+    /// A table with its progress beside it: address, pipeline, sink.
+    Sql(String, String),
+    /// A table with sums by partition.
+    Sums(String, String),
+    Topic(Box<BaseConsumer>),
+    /// The topic of bad records.
+    DeadLetters(Box<BaseConsumer>),
+    /// A folder of JSON Lines on HDFS: the NameNode's address.
+    Hdfs(String, BTreeSet<String>),
+    /// A file that grows.
+    Append(PathBuf),
+    AppendHdfs(String),
+}
+
+pub(crate) struct SinkCheck {
+    pub(crate) name: String,
+    pub(crate) pipeline: String,
+    pub(crate) sink: String,
+    /// The table, topic or path.
+    pub(crate) at: String,
+    pub(crate) place: Place,
+    /// What was seen, where it is read on and not anew each time.
+    seen: HashMap<(i32, i64), Landed>,
+    last: BTreeMap<i32, i64>,
+    /// Where it was by its own positions.
+    next: BTreeMap<i32, i64>,
+}
+
+/// A topic that is read on and on, committed records only.
+pub(crate) fn consumer(brokers: &str, topic: &str) -> Box<BaseConsumer> {
+    let mut config = super::records::config(brokers);
+    config.set("group.id", "checker").set("enable.auto.commit", "false").set("isolation.level", "read_committed");
+    let consumer: BaseConsumer = config.create().unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, 0, Offset::Beginning).unwrap();
+    consumer.assign(&list).unwrap();
+    Box::new(consumer)
+}
+
+type Found = Result<Vec<String>, String>;
+
+impl SinkCheck {
+    pub(crate) fn new(pipeline: &str, sink: &str, at: &str, place: Place) -> SinkCheck {
+        SinkCheck {
+            name: format!("{pipeline}/{sink}"),
+            pipeline: pipeline.into(),
+            sink: sink.into(),
+            at: at.into(),
+            place,
+            seen: HashMap::new(),
+            last: BTreeMap::new(),
+            next: BTreeMap::new(),
+        }
+    }
+
+    /// A backup was put back: positions may be lower than before.
+    pub(crate) fn restored(&mut self) {
+        self.next.clear();
+    }
+
+    /// What is wrong now; an error where the sink cannot be read at the moment.
+    pub(crate) fn check(&mut self, records: &Records) -> Found {
+        match &mut self.place {
+            Place::Sql(..) => self.check_sql(records),
+            Place::Sums(..) => self.check_sums(records),
+            Place::Topic(_) => Ok(self.check_topic(records)),
+            Place::DeadLetters(_) => Ok(self.check_dead(records)),
+            Place::Hdfs(..) => self.check_files(records),
+            Place::Append(_) | Place::AppendHdfs(_) => self.check_append(records),
+        }
+    }
+
+    /// Whether everything below these ends is there.
+    pub(crate) fn complete(&mut self, records: &Records, ends: &BTreeMap<i32, i64>) -> bool {
+        match &self.place {
+            Place::Sql(..) | Place::Sums(..) => {
+                ends.iter().all(|(part, end)| self.next.get(part).is_some_and(|next| next >= end))
+            }
+            Place::DeadLetters(_) => records.bad(ends).iter().all(|(part, off)| self.seen.contains_key(&(*part, *off))),
+            _ => {
+                let below = |key: &&(i32, i64)| ends.get(&key.0).is_some_and(|end| key.1 < *end);
+                self.seen.keys().filter(below).count() == records.good(ends)
+            }
+        }
+    }
+
+    /// All rows, at the end.
+    pub(crate) fn rows(&mut self) -> HashMap<(i32, i64), Landed> {
+        if let Place::Sql(url, _) = &self.place {
+            let rows = super::wait(select(url, &format!("SELECT part, off, id, twice, at FROM {}", self.at))).unwrap();
+            let landed = |r: Vec<i64>| Landed { part: r[0] as i32, off: r[1], id: r[2], twice: r[3], at: r[4] };
+            return rows.into_iter().map(landed).map(|row| ((row.part, row.off), row)).collect();
+        }
+        self.seen.clone()
+    }
+
+    /// One snapshot: nothing twice, nothing above the position, everything below it, every value right.
+    fn check_sql(&mut self, records: &Records) -> Found {
+        let Place::Sql(url, progress) = &self.place else { unreachable!() };
+        let table = &self.at;
+        let rows = format!(
+            "SELECT part, count(*), count(DISTINCT off), max(off), sum(CASE WHEN twice = 2 * id THEN 0 ELSE 1 END), sum(id) \
+             FROM {table} GROUP BY part"
+        );
+        let stored = format!(
+            "SELECT {p}partition{p}, next FROM {progress} WHERE pipeline = '{}' AND sink = '{}'",
+            self.pipeline,
+            self.sink,
+            p = if url.starts_with("mysql") { "`" } else { "\"" }
+        );
+        let [rows, stored] = super::wait(snapshot(url, [&rows, &stored]))?;
+        let mut wrong = Vec::new();
+        let next: BTreeMap<i32, i64> = stored.iter().map(|row| (row[0] as i32, row[1])).collect();
+        for (part, before) in &self.next {
+            match next.get(part) {
+                Some(next) if next >= before => {}
+                next => wrong
+                    .push(format!("{}: the position of partition {part} went from {before} to {next:?}", self.name)),
+            }
+        }
+        for row in &rows {
+            let [part, count, distinct, last, bad, sum] = row[..] else { unreachable!() };
+            let end = next.get(&(part as i32)).copied().unwrap_or(0);
+            if count != distinct {
+                wrong.push(format!("{}: {} rows of partition {part} are there twice", self.name, count - distinct));
+            }
+            if last >= end {
+                wrong.push(format!("{}: partition {part} has a row at {last}, and its position is {end}", self.name));
+            }
+            if bad != 0 {
+                wrong.push(format!("{}: {bad} rows of partition {part} have another value", self.name));
+            }
+            if known(records, part as i32, end) {
+                let good = records.good_below(part as i32, end);
+                if good as i64 != count {
+                    wrong.push(format!(
+                        "{}: {count} rows of partition {part} below {end}, and {good} records",
+                        self.name
+                    ));
+                } else if sum != records.sum_below(part as i32, end) {
+                    wrong.push(format!("{}: rows of partition {part} below {end} are of other records", self.name));
+                }
+            }
+        }
+        self.next = next;
+        Ok(wrong)
+    }
+
+    /// Each batch's sum by partition once, and all of them together those of the records.
+    fn check_sums(&mut self, records: &Records) -> Found {
+        let Place::Sums(url, progress) = &self.place else { unreachable!() };
+        let quote = if url.starts_with("mysql") { "`" } else { "\"" };
+        let rows = format!(
+            "SELECT part, sum(n), sum(ids), count(*), count(DISTINCT lo), max(hi) FROM {} GROUP BY part",
+            self.at
+        );
+        let stored = format!(
+            "SELECT {quote}partition{quote}, next FROM {progress} WHERE pipeline = '{}' AND sink = '{}'",
+            self.pipeline, self.sink
+        );
+        let [rows, stored] = super::wait(snapshot(url, [&rows, &stored]))?;
+        let next: BTreeMap<i32, i64> = stored.iter().map(|row| (row[0] as i32, row[1])).collect();
+        let mut wrong = Vec::new();
+        for row in &rows {
+            let [part, n, ids, count, distinct, last] = row[..] else { unreachable!() };
+            let end = next.get(&(part as i32)).copied().unwrap_or(0);
+            if count != distinct || last >= end {
+                wrong.push(format!("{}: a batch of partition {part} is there twice or above the position", self.name));
+            }
+            if known(records, part as i32, end) {
+                let (good, sum) = (records.good_below(part as i32, end) as i64, records.sum_below(part as i32, end));
+                if (n, ids) != (good, sum) {
+                    wrong.push(format!(
+                        "{}: partition {part} below {end}: {n} records, sum {ids}, instead of {good}, {sum}",
+                        self.name
+                    ));
+                }
+            }
+        }
+        self.next = next;
+        Ok(wrong)
+    }
+
+    fn check_topic(&mut self, records: &Records) -> Vec<String> {
+        let Place::Topic(consumer) = &self.place else { unreachable!() };
+        let mut new = Vec::new();
+        while let Some(message) = consumer.poll(Duration::from_millis(if new.is_empty() { 300 } else { 30 })) {
+            let Ok(message) = message else { continue };
+            new.extend(message.payload().map(|value| String::from_utf8_lossy(value).into_owned()));
+        }
+        self.take(new, records, true)
+    }
+
+    fn check_dead(&mut self, records: &Records) -> Vec<String> {
+        let Place::DeadLetters(consumer) = &self.place else { unreachable!() };
+        let mut wrong = Vec::new();
+        while let Some(message) = consumer.poll(Duration::from_millis(200)) {
+            let Ok(message) = message else { continue };
+            let header = |name: &str| -> i64 {
+                let headers = message.headers().unwrap();
+                let found = headers.iter().find(|header| header.key == name).and_then(|header| header.value);
+                std::str::from_utf8(found.unwrap_or_default()).unwrap().parse().unwrap_or(-1)
+            };
+            let (part, off) = (header("__connect.errors.partition") as i32, header("__connect.errors.offset"));
+            if self.seen.insert((part, off), Landed { part, off, id: 0, twice: 0, at: 0 }).is_some() {
+                wrong.push(format!("{}: the dead letter of {part}, {off} is there twice", self.name));
+            }
+            if records.at(part, off).is_some_and(|record| record.is_some()) {
+                wrong.push(format!("{}: a dead letter of {part}, {off}, which is a good record", self.name));
+            }
+        }
+        wrong
+    }
+
+    fn check_files(&mut self, records: &Records) -> Found {
+        let Place::Hdfs(namenode, known) = &mut self.place else { unreachable!() };
+        let new = super::wait(hdfs(namenode, &self.at, known))?;
+        let lines = new.iter().flat_map(|text| text.lines().map(str::to_string)).collect();
+        Ok(self.take(lines, records, false))
+    }
+
+    fn check_append(&mut self, records: &Records) -> Found {
+        let text = match &self.place {
+            Place::Append(path) => match std::fs::read(path) {
+                Ok(text) => text,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+                Err(error) => return Err(error.to_string()),
+            },
+            Place::AppendHdfs(namenode) => super::wait(one(namenode, &self.at))?,
+            _ => unreachable!(),
+        };
+        // The last line may be half there.
+        let end = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let lines = String::from_utf8_lossy(&text[..end]).lines().map(str::to_string).collect();
+        self.seen.clear();
+        self.last.clear();
+        Ok(self.take(lines, records, true))
+    }
+
+    /// Rows as JSON objects or as lines of `part,off,id,twice,at`.
+    fn take(&mut self, lines: Vec<String>, records: &Records, ordered: bool) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for line in lines {
+            let Some(row) = landed(&line) else {
+                wrong.push(format!("{}: a row that is none: {} bytes", self.name, line.len()));
+                continue;
+            };
+            if self.seen.insert((row.part, row.off), row).is_some() {
+                wrong.push(format!("{}: the row of {}, {} is there twice", self.name, row.part, row.off));
+            }
+            let last = self.last.insert(row.part, row.off).unwrap_or(-1);
+            if ordered && last > row.off {
+                wrong.push(format!("{}: partition {}: {} comes behind {last}", self.name, row.part, row.off));
+            }
+            let truth = records.at(row.part, row.off);
+            if row.twice != 2 * row.id || truth.is_some_and(|id| id != Some(row.id)) {
+                wrong.push(format!("{}: the row of {}, {} is of no such record", self.name, row.part, row.off));
+            }
+        }
+        wrong
+    }
+}
+
+/// Whether the truth is known up to there.
+fn known(records: &Records, part: i32, end: i64) -> bool {
+    for _ in 0..50 {
+        if records.ends().get(&part).is_some_and(|known| *known >= end) {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    false
+}
+
+fn landed(line: &str) -> Option<Landed> {
+    if line.starts_with('{') {
+        let row: Value = serde_json::from_str(line).ok()?;
+        let number = |name: &str| row.get(name)?.as_i64();
+        return Some(Landed {
+            part: number("part")? as i32,
+            off: number("off")?,
+            id: number("id")?,
+            twice: number("twice")?,
+            at: number("at")?,
+        });
+    }
+    let fields: Vec<i64> = line.split(',').map(str::parse).collect::<Result<_, _>>().ok()?;
+    let [part, off, id, twice, at] = fields[..] else { return None };
+    Some(Landed { part: part as i32, off, id, twice, at })
+}
+
+/// Files that are new in a folder; what was read before an error counts.
+async fn hdfs(namenode: &str, path: &str, known: &mut BTreeSet<String>) -> Result<Vec<String>, String> {
+    let mut texts = Vec::new();
+    match tokio::time::timeout(Duration::from_secs(20), new_files(namenode, path, known, &mut texts)).await {
+        Ok(Err(error)) if texts.is_empty() => Err(error),
+        Err(_) if texts.is_empty() => Err("no answer within 20 s".into()),
+        _ => Ok(texts),
+    }
+}
+
+async fn new_files(
+    namenode: &str,
+    path: &str,
+    known: &mut BTreeSet<String>,
+    texts: &mut Vec<String>,
+) -> Result<(), String> {
+    let text = |error: hdfs_native::HdfsError| error.to_string();
+    let client = hdfs_native::ClientBuilder::new().with_url(namenode).build().map_err(text)?;
+    let entries = match client.list_status(path, false).await {
+        Ok(entries) => entries,
+        Err(hdfs_native::HdfsError::FileNotFound(_)) => return Ok(()),
+        Err(error) => return Err(error.to_string()),
+    };
+    for entry in entries {
+        let name = entry.path.rsplit('/').next().unwrap_or_default().to_string();
+        if entry.isdir || name.starts_with(['_', '.']) || known.contains(&name) {
+            continue;
+        }
+        let file = client.read(&entry.path).await.map_err(text)?;
+        let content = file.read_range(0, file.file_length()).await.map_err(text)?;
+        texts.push(String::from_utf8_lossy(&content).into_owned());
+        known.insert(name);
+    }
+    Ok(())
+}
+
+async fn one(namenode: &str, path: &str) -> Result<Vec<u8>, String> {
+    let work = async {
+        let client = hdfs_native::ClientBuilder::new().with_url(namenode).build().map_err(|error| error.to_string())?;
+        let file = match client.read(path).await {
+            Ok(file) => file,
+            Err(hdfs_native::HdfsError::FileNotFound(_)) => return Ok(Vec::new()),
+            Err(error) => return Err(error.to_string()),
+        };
+        file.read_range(0, file.file_length()).await.map(|text| text.to_vec()).map_err(|error| error.to_string())
+    };
+    match tokio::time::timeout(Duration::from_secs(20), work).await {
+        Ok(done) => done,
+        Err(_) => Err("no answer within 20 s".into()),
+    }
+}
+
+/// Two queries in one snapshot, all columns as numbers.
+async fn snapshot(url: &str, queries: [&str; 2]) -> Result<[Vec<Vec<i64>>; 2], String> {
+    let text = |error: sqlx::Error| error.to_string();
+    let work = async {
+        macro_rules! ask {
+            ($connection:expr, $begin:expr) => {{
+                let mut connection = $connection.map_err(text)?;
+                connection.execute($begin).await.map_err(text)?;
+                let mut answers = [Vec::new(), Vec::new()];
+                for (answer, query) in answers.iter_mut().zip(queries) {
+                    for row in sqlx::query(AssertSqlSafe(numbers(url, query)))
+                        .fetch_all(&mut connection)
+                        .await
+                        .map_err(text)?
+                    {
+                        answer.push((0..row.len()).map(|at| row.get::<i64, _>(at)).collect());
+                    }
+                }
+                Ok(answers)
+            }};
+        }
+        if url.starts_with("mysql") {
+            ask!(MySqlConnection::connect(url).await, "START TRANSACTION WITH CONSISTENT SNAPSHOT")
+        } else if url.starts_with("sqlite") {
+            ask!(SqliteConnection::connect(url).await, "BEGIN")
+        } else {
+            ask!(PgConnection::connect(url).await, "BEGIN ISOLATION LEVEL REPEATABLE READ")
+        }
+    };
+    match tokio::time::timeout(Duration::from_secs(30), work).await {
+        Ok(done) => done,
+        Err(_) => Err("no answer within 30 s".into()),
+    }
+}
+
+/// The query with each of its columns as a number of 64 bits.
+fn numbers(url: &str, query: &str) -> String {
+    let (select, rest) = query.split_once(" FROM ").unwrap();
+    let kind = if url.starts_with("mysql") { "SIGNED" } else { "BIGINT" };
+    let mut columns = Vec::new();
+    let (mut depth, mut column) = (0, String::new());
+    for letter in select.trim_start_matches("SELECT ").chars() {
+        depth += i32::from(letter == '(') - i32::from(letter == ')');
+        if letter == ',' && depth == 0 {
+            columns.push(std::mem::take(&mut column));
+        } else {
+            column.push(letter);
+        }
+    }
+    columns.push(column);
+    let columns: Vec<String> = columns.iter().map(|column| format!("CAST({} AS {kind})", column.trim())).collect();
+    format!("SELECT {} FROM {rest}", columns.join(", "))
+}
+
+async fn select(url: &str, query: &str) -> Result<Vec<Vec<i64>>, String> {
+    let [rows, _] = snapshot(url, [query, "SELECT 1 FROM foretell_progress"]).await?;
+    Ok(rows)
+}
+
+/// Statements, one by one.
+pub(crate) fn execute(url: &str, statements: &[&str]) -> Result<(), String> {
+    let text = |error: sqlx::Error| error.to_string();
+    super::wait(async {
+        if url.starts_with("mysql") {
+            let mut connection = MySqlConnection::connect(url).await.map_err(text)?;
+            for statement in statements {
+                connection.execute(AssertSqlSafe((*statement).to_string())).await.map_err(text)?;
+            }
+        } else {
+            let mut connection = PgConnection::connect(url).await.map_err(text)?;
+            for statement in statements {
+                connection.execute(AssertSqlSafe((*statement).to_string())).await.map_err(text)?;
+            }
+        }
+        Ok(())
+    })
+}

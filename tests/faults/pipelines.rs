@@ -1,0 +1,189 @@
+//! The pipelines of a run, side by side over one topic, and their workers.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::checker::{Place, SinkCheck, consumer};
+use super::fleet::Worker;
+use super::proxy::Proxy;
+use super::records;
+use super::services::Services;
+
+/// Where rows come from; the columns of all but one pipeline.
+const BEGIN: &str = "pipeline: NAME
+source: { kafka: { brokers: { env: BROKERS }, topic: in, options: { session.timeout.ms: 6000, topic.metadata.refresh.interval.ms: 5000 } } }
+decode: { csv: { columns: [id: int64, word: utf8] } }
+state: state-NAME
+progress: 5s
+";
+const QUERY: &str = "query: SELECT id, id * 2 AS twice, CAST(_partition AS BIGINT) AS part, _offset AS off, CAST(now() AS BIGINT) AS at FROM records\n";
+/// A sink with a plan for the others leads; bad records are set aside by one of the pipelines.
+const SQL: &str = "sinks:
+  pg: { sql: { url: { env: POSTGRES_URL }, table: rows_sql, create: true } }
+  my: { sql: { url: { env: MARIADB_URL }, table: rows_sql, create: true } }
+  out: { kafka: { brokers: { env: BROKERS }, topic: out, value: '{part},{off},{id},{twice},{at}' } }
+dead_letters: { kafka: { brokers: { env: BROKERS }, topic: bad } }
+trigger: { mode: continuous, max_rows: 200 }
+";
+const FILES: &str = "sinks:
+  hdfs: { file: { path: HDFS/files, format: jsonl } }
+  pg: { sql: { url: { env: POOLED_URL }, table: rows_files, create: true } }
+trigger: { every: 300ms }
+";
+const SINGLE: &str = "sinks:
+  local: { file: { path: DISK/local.csv, mode: append, columns: [part, off, id, twice, at] } }
+  hdfs: { file: { path: HDFS/single.csv, mode: append, columns: [part, off, id, twice, at] } }
+  lite: { sql: { url: 'sqlite://DISK/lite.db', table: rows_single, create: true } }
+trigger: { every: 300ms }
+";
+const SUMS: &str = "query: |
+  SELECT CAST(_partition AS BIGINT) AS part, count(*) AS n, sum(id) AS ids, min(_offset) AS lo, max(_offset) AS hi FROM records GROUP BY _partition
+sinks:
+  galera: { sql: { url: { env: GALERA_URL }, table: sums, create: true } }
+  pg: { sql: { url: { env: POSTGRES_URL }, table: sums, create: true } }
+trigger: { every: 500ms }
+";
+
+/// Everything that runs.
+pub(crate) struct World {
+    pub(crate) services: Services,
+    pub(crate) proxies: Vec<Proxy>,
+    pub(crate) workers: Vec<Worker>,
+    pub(crate) sinks: Vec<SinkCheck>,
+    pub(crate) dir: PathBuf,
+    /// A small disk of its own, where this machine grants one.
+    pub(crate) disk: PathBuf,
+    pub(crate) small: bool,
+    pub(crate) brokers: String,
+    pub(crate) partitions: usize,
+}
+
+/// A service's URL by way of a proxy.
+fn by(url: &str, proxy: &Proxy) -> String {
+    let (before, rest) = url.split_once('@').unwrap();
+    let (_, path) = rest.split_once('/').unwrap();
+    format!("{before}@127.0.0.1:{}/{path}", proxy.port)
+}
+
+fn authority(url: &str) -> String {
+    let rest = url.rsplit_once('@').map_or_else(|| url.split_once("://").unwrap().1, |(_, rest)| rest);
+    rest.split('/').next().unwrap().to_string()
+}
+
+/// A URL with a password, which no log may tell.
+fn with_password(url: &str) -> String {
+    let (before, rest) = url.split_once('@').unwrap();
+    format!("{before}:{}@{rest}", super::PASSWORD)
+}
+
+impl World {
+    /// Starts services, topics and workers; `whole` with all that there is.
+    pub(crate) fn begin(dir: &Path, whole: bool) -> World {
+        let mut names =
+            vec!["namenode", "datanode", "datanode2", "broker1", "broker2", "broker3", "mariadb", "postgres"];
+        if whole {
+            names.extend(["pgbouncer", "galera1", "galera2", "galera3"]);
+        }
+        let services = Services::up(&dir.join("services"), &names);
+        let brokers = services.at("FORETELL_BROKERS");
+        let mut proxies = Vec::new();
+        let ports = services.at("FORETELL_BROKERS_PROXY");
+        let behind = services.at("FORETELL_BROKERS_PROXIED");
+        for ((name, to), port) in
+            ["broker1", "broker2", "broker3"].into_iter().zip(behind.split(',')).zip(ports.split(','))
+        {
+            proxies.push(Proxy::new(name, to, port.rsplit_once(':').unwrap().1.parse().unwrap()));
+        }
+        let postgres = services.at("FORETELL_POSTGRES_URL");
+        let mariadb = services.at("FORETELL_MARIADB_URL");
+        let namenode = services.at("FORETELL_HDFS");
+        proxies.push(Proxy::new("postgres", &authority(&postgres), 0));
+        proxies.push(Proxy::new("mariadb", &authority(&mariadb), 0));
+        proxies.push(Proxy::new("namenode", &authority(&namenode), 0));
+        let proxy = |name: &str| proxies.iter().find(|proxy| proxy.name == name).unwrap();
+        let disk = dir.join("disk");
+        std::fs::create_dir_all(&disk).unwrap();
+        let mount = ["-t", "tmpfs", "-o", "size=48m", "tmpfs"];
+        let small =
+            std::process::Command::new("mount").args(mount).arg(&disk).status().is_ok_and(|done| done.success());
+        records::create(&brokers, "out", 1);
+        records::create(&brokers, "bad", 1);
+        let pooled = if whole { services.at("FORETELL_PGBOUNCER_URL") } else { postgres.clone() };
+        let mut workers = Vec::new();
+        let mut pipelines = vec![
+            ("sql", format!("{QUERY}{SQL}"), vec!["a", "b", "c"]),
+            ("files", format!("{QUERY}{FILES}"), vec!["a", "b"]),
+            ("single", format!("{QUERY}{SINGLE}"), vec!["a"]),
+        ];
+        if whole {
+            pipelines.push(("sums", SUMS.to_string(), vec!["a", "b", "c"]));
+        }
+        let logs = dir.join("logs");
+        std::fs::create_dir_all(&logs).unwrap();
+        for (name, text, ids) in pipelines {
+            for id in ids {
+                // The second worker of each pipeline reaches every service by way of a proxy.
+                let proxied = id == "b";
+                let hdfs = if proxied { format!("hdfs://{}", proxy("namenode").address()) } else { namenode.clone() };
+                let text = format!("{BEGIN}{text}").replace("NAME", name);
+                let text = text.replace("HDFS", &format!("{hdfs}/faults")).replace("DISK", &disk.display().to_string());
+                let file = dir.join(format!("{name}-{id}.yaml"));
+                std::fs::write(&file, text).unwrap();
+                let mut worker = Worker::new(name, id, file, &logs);
+                let through = |url: &str, name: &str| if proxied { by(url, proxy(name)) } else { url.to_string() };
+                worker.set("BROKERS", if proxied { &ports } else { &brokers });
+                worker.set("POSTGRES_URL", &with_password(&through(&postgres, "postgres")));
+                worker.set("MARIADB_URL", &through(&mariadb, "mariadb"));
+                let pooled = if whole { pooled.clone() } else { through(&pooled, "postgres") };
+                worker.set("POOLED_URL", &with_password(&pooled));
+                worker.set("HADOOP_USER_NAME", "faults");
+                // One of them tells all that it knows.
+                if id == "a" {
+                    worker.set("RUST_LOG", "info,foretell=debug,rdkafka=debug,sqlx=debug,hdfs_native=debug");
+                }
+                if whole {
+                    let node = ["FORETELL_GALERA_URL", "FORETELL_GALERA2_URL", "FORETELL_GALERA3_URL"];
+                    let node = node[["a", "b", "c"].iter().position(|other| *other == id).unwrap()];
+                    worker.set("GALERA_URL", &services.at(node));
+                }
+                workers.push(worker);
+            }
+        }
+        let sql = |url: &str| Place::Sql(url.to_string(), "foretell_progress".to_string());
+        let lite = format!("sqlite://{}/lite.db", disk.display());
+        let mut sinks = vec![
+            SinkCheck::new("sql", "pg", "rows_sql", sql(&postgres)),
+            SinkCheck::new("sql", "my", "rows_sql", sql(&mariadb)),
+            SinkCheck::new("sql", "out", "out", Place::Topic(consumer(&brokers, "out"))),
+            SinkCheck::new("sql", "bad", "bad", Place::DeadLetters(consumer(&brokers, "bad"))),
+            SinkCheck::new("files", "hdfs", "/faults/files", Place::Hdfs(namenode.clone(), BTreeSet::new())),
+            SinkCheck::new("files", "pg", "rows_files", sql(&postgres)),
+            SinkCheck::new("single", "local", "local.csv", Place::Append(disk.join("local.csv"))),
+            SinkCheck::new("single", "hdfs", "/faults/single.csv", Place::AppendHdfs(namenode)),
+            SinkCheck::new("single", "lite", "rows_single", sql(&lite)),
+        ];
+        if whole {
+            let sums = |url: &str| Place::Sums(url.to_string(), "foretell_progress".to_string());
+            sinks.push(SinkCheck::new("sums", "galera", "sums", sums(&services.at("FORETELL_GALERA_URL"))));
+            sinks.push(SinkCheck::new("sums", "pg", "sums", sums(&postgres)));
+        }
+        World { services, proxies, workers, sinks, dir: dir.to_path_buf(), disk, small, brokers, partitions: 6 }
+    }
+
+    pub(crate) fn proxy(&self, name: &str) -> &Proxy {
+        self.proxies.iter().find(|proxy| proxy.name == name).unwrap()
+    }
+
+    pub(crate) fn worker(&mut self, name: &str) -> &mut Worker {
+        self.workers.iter_mut().find(|worker| worker.name == name).unwrap()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.workers.clear();
+        if self.small {
+            let _ = std::process::Command::new("umount").arg("-l").arg(&self.disk).status();
+        }
+    }
+}

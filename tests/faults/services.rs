@@ -1,0 +1,85 @@
+//! The services of a run: its own, since it kills them.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+pub(crate) fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+/// A folder of `dev/services`; taken down when it is dropped.
+pub(crate) struct Services {
+    pub(crate) dir: PathBuf,
+    env: HashMap<String, String>,
+}
+
+impl Services {
+    pub(crate) fn up(dir: &Path, names: &[&str]) -> Services {
+        std::fs::create_dir_all(dir).unwrap();
+        let mut services = Services { dir: dir.to_path_buf(), env: HashMap::new() };
+        services.run("up", names);
+        for line in std::fs::read_to_string(dir.join("env")).unwrap().lines() {
+            for pair in line.trim_start_matches("export ").split(' ') {
+                if let Some((name, value)) = pair.split_once('=') {
+                    services.env.insert(name.to_string(), value.trim_matches('\'').to_string());
+                }
+            }
+        }
+        services
+    }
+
+    /// A variable of its environment.
+    pub(crate) fn at(&self, variable: &str) -> String {
+        self.env.get(variable).unwrap_or_else(|| panic!("{variable} is not in {}/env", self.dir.display())).clone()
+    }
+
+    fn run(&self, verb: &str, names: &[&str]) {
+        let out = Command::new(root().join("dev/services"))
+            .arg("--dir")
+            .arg(&self.dir)
+            .arg(verb)
+            .args(names)
+            .env("HDFS_REPLICATION", "2")
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "dev/services {verb} {names:?}: {}", String::from_utf8_lossy(&out.stderr));
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&self, name: &str) {
+        self.run("kill", &[name]);
+    }
+
+    /// Starts what is not running, with the data that is there.
+    pub(crate) fn start(&self, name: &str) {
+        self.run("up", &[name]);
+    }
+
+    pub(crate) fn freeze(&self, name: &str) {
+        self.run("freeze", &[name]);
+    }
+
+    pub(crate) fn thaw(&self, name: &str) {
+        self.run("thaw", &[name]);
+    }
+
+    /// NameNode's safe mode: `enter` or `leave`.
+    pub(crate) fn safe_mode(&self, verb: &str) {
+        let conf = self.dir.join("hdfs/conf");
+        let cache = std::env::var("FORETELL_SERVICES_CACHE").unwrap_or_else(|_| {
+            format!("{}/.cache/foretell-services", std::env::var("HOME").unwrap_or_else(|_| "/root".into()))
+        });
+        let jars = format!("{}:{cache}/hdfs-3.4.3/*", conf.display());
+        let main = "org.apache.hadoop.hdfs.tools.DFSAdmin";
+        let out = Command::new("java").args(["-Xmx128m", "-cp", &jars, main, "-safemode", verb]).output().unwrap();
+        assert!(out.status.success(), "safe mode {verb}: {}", String::from_utf8_lossy(&out.stderr));
+    }
+}
+
+impl Drop for Services {
+    fn drop(&mut self) {
+        let down = Command::new(root().join("dev/services")).arg("--dir").arg(&self.dir).arg("down").output();
+        drop(down);
+    }
+}
