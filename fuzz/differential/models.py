@@ -98,6 +98,17 @@ def words(d):
     return Made(make_pipeline(first, *gaps, parts.model(d, task, most=1)).fit(data.train, codes), data)
 
 
+def engineered(d):
+    """feature_engine before a model."""
+    task = d.one(["number", "two", "positive"])
+    data = table(d, numbers=d.whole(1, 3), words=d.whole(0, 2), holes=d.one([0.0, 0.08]))
+    if data.narrow:
+        raise ValueError("what pandas fills in decides for a whole batch whether a column of float32 stays one")
+    y = target(d, data, task)
+    codes = pd.Series(y if task != "two" else (y == y[0]).astype(int))
+    return Made(make_pipeline(*parts.engineered(d, data), parts.model(d, task, most=1)).fit(data.train, codes), data)
+
+
 def text(d):
     """One text a row."""
     task = d.one(["two", "many", "number"])
@@ -252,4 +263,4 @@ def outliers(d):
     return Made(model.fit(data.given(data.train), signal(d, data)), data)
 
 
-SHAPES = [plain] * 9 + [mixed] * 8 + [boosted] * 4 + [transformers] * 3 + [boosters] * 2 + [words] * 2 + [text] * 2 + [labels, dicts, outliers]
+SHAPES = [plain] * 9 + [mixed] * 8 + [boosted] * 4 + [transformers] * 3 + [boosters] * 2 + [words] * 2 + [engineered] * 2 + [text] * 2 + [labels, dicts, outliers]

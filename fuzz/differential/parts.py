@@ -7,17 +7,26 @@ import category_encoders as encoders
 import lightgbm as lgb
 import numpy as np
 import xgboost as xgb
+from feature_engine import creation, discretisation, encoding, imputation, outliers, transformation
+from imblearn import ensemble as uneven
+from interpret.glassbox import ExplainableBoostingClassifier, ExplainableBoostingRegressor
+from mlxtend.classifier import EnsembleVoteClassifier
+from mlxtend.classifier import StackingClassifier as Stack
+from mlxtend.regressor import StackingRegressor as StackOfNumbers
+from ngboost import NGBClassifier, NGBRegressor
+from ngboost.distns import k_categorical
 from sklearn import linear_model as linear
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.cluster import FeatureAgglomeration
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.cross_decomposition import PLSRegression
-from sklearn.decomposition import PCA, FactorAnalysis, IncrementalPCA, KernelPCA, TruncatedSVD
+from sklearn.decomposition import PCA, DictionaryLearning, FactorAnalysis, IncrementalPCA, KernelPCA, SparsePCA, TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import (
     AdaBoostClassifier, AdaBoostRegressor, BaggingClassifier, BaggingRegressor, ExtraTreesClassifier, ExtraTreesRegressor,
     GradientBoostingClassifier, GradientBoostingRegressor, HistGradientBoostingClassifier, HistGradientBoostingRegressor,
-    RandomForestClassifier, RandomForestRegressor, StackingClassifier, StackingRegressor, VotingClassifier, VotingRegressor,
+    RandomForestClassifier, RandomForestRegressor, RandomTreesEmbedding, StackingClassifier, StackingRegressor, VotingClassifier, VotingRegressor,
 )
 from sklearn.experimental import enable_halving_search_cv, enable_iterative_imputer  # noqa: F401
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfTransformer, TfidfVectorizer
@@ -29,6 +38,7 @@ from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessR
 from sklearn.impute import IterativeImputer, MissingIndicator, SimpleImputer
 from sklearn.kernel_approximation import Nystroem, RBFSampler
 from sklearn.kernel_ridge import KernelRidge
+from sklearn.manifold import Isomap, LocallyLinearEmbedding
 from sklearn.model_selection import (
     FixedThresholdClassifier, GridSearchCV, HalvingGridSearchCV, RandomizedSearchCV, TunedThresholdClassifierCV,
 )
@@ -36,7 +46,7 @@ from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier, OutputCo
 from sklearn.multioutput import ClassifierChain, MultiOutputClassifier, MultiOutputRegressor, RegressorChain
 from sklearn.naive_bayes import BernoulliNB, GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, NearestCentroid, RadiusNeighborsRegressor
-from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.neural_network import BernoulliRBM, MLPClassifier, MLPRegressor
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import (
     Binarizer, FunctionTransformer, KBinsDiscretizer, MaxAbsScaler, MinMaxScaler, Normalizer, OneHotEncoder, OrdinalEncoder,
@@ -88,6 +98,14 @@ SHAPERS = [
     lambda d: RBFSampler(gamma=d.between(0.05, 1), n_components=d.whole(2, 4), **SEED),
     lambda d: make_pipeline(StandardScaler(), Nystroem(d.one(["rbf", "laplacian", "cosine"]), n_components=3, **SEED)),
     lambda d: make_pipeline(StandardScaler(), KernelPCA(2, kernel=d.one(["rbf", "poly", "cosine"]), **SEED)),
+    lambda d: RandomTreesEmbedding(d.whole(1, 3), max_depth=d.whole(1, 3), sparse_output=d.flip(), **SEED),
+    lambda d: make_pipeline(MinMaxScaler(), BernoulliRBM(2, n_iter=2, **SEED)),
+    lambda d: FeatureAgglomeration(2, pooling_func=d.one([np.mean, np.max, np.min])),
+    lambda d: make_pipeline(StandardScaler(), SparsePCA(2, max_iter=5, **SEED)),
+    lambda d: make_pipeline(StandardScaler(), DictionaryLearning(3, max_iter=3, transform_algorithm=d.one(["omp", "threshold"]),
+                                                                 transform_n_nonzero_coefs=d.whole(1, 2), split_sign=d.flip(), **SEED)),
+    lambda d: make_pipeline(StandardScaler(), d.one([Isomap(n_neighbors=5, neighbors_algorithm="kd_tree"),
+                                                     LocallyLinearEmbedding(n_neighbors=5, reg=0.1, neighbors_algorithm="ball_tree", **SEED)])),
 ]
 
 
@@ -171,6 +189,39 @@ def grouped(d, columns):
     return kind(cols=list(columns), handle_unknown=unknown, handle_missing=d.one(["value", "value", "return_nan"]), **more)
 
 
+def engineered(d, data):
+    """Steps of feature_engine over a DataFrame: what is missing is filled, words become numbers, numbers other numbers."""
+    numbers = list(data.numbers)
+    one = lambda: [numbers[d.randint(len(numbers))]]  # noqa: E731
+    steps = [d.one([
+        lambda d: imputation.MeanMedianImputer(d.one(["mean", "median"]), variables=numbers),
+        lambda d: imputation.ArbitraryNumberImputer(d.one([-1, 99.5]), variables=numbers),
+        lambda d: imputation.EndTailImputer(tail=d.one(["left", "right"]), variables=numbers),
+    ])] if numbers else []
+    if data.words:
+        steps.append(imputation.CategoricalImputer(variables=list(data.words)))
+        if d.flip(0.4):
+            steps.append(encoding.RareLabelEncoder(tol=d.between(0.05, 0.3), n_categories=1, variables=list(data.words)))
+        unseen = d.one(["encode", "raise"])
+        steps.append(d.one([
+            lambda d: encoding.CountFrequencyEncoder(d.one(["count", "frequency"]), variables=list(data.words), unseen=unseen),
+            lambda d: encoding.OrdinalEncoder(d.one(["ordered", "arbitrary"]), variables=list(data.words), unseen=unseen),
+            lambda d: encoding.MeanEncoder(variables=list(data.words), unseen=unseen),
+            lambda d: encoding.OneHotEncoder(variables=list(data.words), drop_last=d.flip()),
+        ]))
+    for _ in range(d.whole(0, 2) if numbers else 0):
+        steps.append(d.one([
+            lambda d: discretisation.EqualWidthDiscretiser(bins=d.whole(2, 5), variables=one()),
+            lambda d: discretisation.EqualFrequencyDiscretiser(q=d.whole(2, 5), variables=one()),
+            lambda d: outliers.Winsorizer(tail=d.one(["left", "right", "both"]), fold=d.between(0.5, 2), variables=numbers, add_indicators=d.flip(0.3)),
+            lambda d: transformation.YeoJohnsonTransformer(variables=one()),
+            lambda d: transformation.ArcSinhTransformer(variables=one(), loc=d.between(-1, 1)),
+            lambda d: creation.CyclicalFeatures(one(), drop_original=d.flip()),
+            lambda d: creation.MathFeatures(numbers, ["sum", "mean", "max"]) if len(numbers) > 1 else outliers.Winsorizer(variables=numbers),
+        ]))
+    return steps
+
+
 def vectorizer(d):
     words = dict(
         ngram_range=d.one([(1, 1), (1, 1), (1, 2), (2, 3)]), lowercase=d.flip(0.8), strip_accents=d.one([None, None, "unicode", "ascii"]),
@@ -244,6 +295,8 @@ def regressors(d):
         lambda d: make_pipeline(StandardScaler(), KernelRidge(alpha=1.0, kernel=d.one(["rbf", "laplacian", "linear"]), gamma=0.3)),
         lambda d: make_pipeline(StandardScaler(), GaussianProcessRegressor(kernels.RBF(1.0) + kernels.WhiteKernel(1.0), optimizer=None)),
         lambda d: RadiusNeighborsRegressor(9.0, algorithm=d.one(["kd_tree", "ball_tree"])),
+        lambda d: NGBRegressor(Base=DecisionTreeRegressor(max_depth=2, **SEED), n_estimators=3, verbose=False, **SEED),
+        lambda d: ExplainableBoostingRegressor(interactions=d.whole(0, 1), **machine(d)),
         lambda d: cat_model(d, cat.CatBoostRegressor, d.one(["RMSE", "MAE", "Quantile:alpha=0.3"])),
         lambda d: lgb_model(d, lgb.LGBMRegressor, d.one(["regression", "regression_l1", "huber", "quantile", "fair"])),
         lambda d: xgb_model(d, xgb.XGBRegressor, d.one(["reg:squarederror", "reg:absoluteerror", "reg:pseudohubererror", "reg:quantileerror"])),
@@ -292,11 +345,19 @@ def classifiers(d, count=2):
         lambda d: NearestCentroid(),
         lambda d: make_pipeline(StandardScaler(), LabelSpreading(gamma=2.0)),
         lambda d: make_pipeline(StandardScaler(), GaussianProcessClassifier(kernels.RBF(1.0), optimizer=None)),
+        lambda d: NGBClassifier(Dist=k_categorical(count), Base=DecisionTreeRegressor(max_depth=2, **SEED), n_estimators=3, verbose=False, **SEED),
+        lambda d: ExplainableBoostingClassifier(interactions=d.whole(0, 1) if count == 2 else 0, **machine(d)),
+        lambda d: uneven.BalancedRandomForestClassifier(sampling_strategy="all", replacement=True, bootstrap=False, **depth(d), **FEW),
+        lambda d: d.one([uneven.BalancedBaggingClassifier, uneven.EasyEnsembleClassifier, uneven.RUSBoostClassifier])(n_estimators=3, **SEED),
         lambda d: cat_model(d, cat.CatBoostClassifier, "Logloss" if count == 2 else d.one(["MultiClass", "MultiClassOneVsAll"])),
         lambda d: lgb_model(d, lgb.LGBMClassifier, "binary" if count == 2 else d.one(["multiclass", "multiclassova"])),
         lambda d: xgb_model(d, xgb.XGBClassifier, d.one(["binary:logistic", "binary:hinge"]) if count == 2 else
                             d.one(["multi:softprob", "multi:softmax"])),
     ])
+
+
+def machine(d):
+    return {"max_rounds": 6, "outer_bags": 1, "max_bins": d.one([4, 32]), "n_jobs": 1, "random_state": 0}
 
 
 def cat_model(d, kind, loss, **more):
@@ -382,6 +443,8 @@ def wrapped(d, task, inner):
             lambda d: AdaBoostClassifier(DecisionTreeClassifier(max_depth=2, **SEED), n_estimators=4, **SEED),
             lambda d: OneVsRestClassifier(inner),
             lambda d: OneVsOneClassifier(inner),
+            lambda d: EnsembleVoteClassifier([one for _, one in two()], voting=d.one(["soft", "hard"]), weights=d.one([None, [1, 2.5]])),
+            lambda d: Stack([one for _, one in two()], classifiers(d, count), use_probas=True, average_probas=d.flip(0.3)),
             lambda d: OutputCodeClassifier(inner, code_size=2, **SEED),
             lambda d: SelfTrainingClassifier(inner),
             lambda d: GridSearchCV(inner, {}, cv=2),
@@ -398,6 +461,7 @@ def wrapped(d, task, inner):
         two = lambda: [("a", inner), ("b", regressors(d)), ("c", "drop")][:d.whole(2, 3)]  # noqa: E731
         return d.one([
             lambda d: VotingRegressor(two()),
+            lambda d: StackOfNumbers([one for _, one in two()][:2], regressors(d)),
             lambda d: StackingRegressor(two(), regressors(d), cv=2, passthrough=d.flip(0.3)),
             lambda d: BaggingRegressor(inner, n_estimators=3, max_features=d.one([1.0, 0.7]), bootstrap_features=d.flip(0.3), **SEED),
             lambda d: AdaBoostRegressor(inner, n_estimators=3, loss=d.one(["linear", "square"]), **SEED),

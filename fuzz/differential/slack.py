@@ -13,9 +13,15 @@ from unittest import mock
 
 import lightgbm
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 import xgboost
 from catboost import CatBoostClassifier, CatBoostRegressor
+from feature_engine.creation import CyclicalFeatures
+from feature_engine.transformation import ArcSinhTransformer, YeoJohnsonTransformer
+from imblearn.ensemble import RUSBoostClassifier
+from interpret.glassbox import ExplainableBoostingClassifier
+from ngboost import NGBClassifier
 from sklearn import ensemble, linear_model
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
@@ -26,7 +32,7 @@ from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from sklearn.gaussian_process import GaussianProcessClassifier
 from sklearn.naive_bayes import BernoulliNB, GaussianNB
 from sklearn.neighbors import NearestCentroid
-from sklearn.neural_network import MLPClassifier
+from sklearn.neural_network import BernoulliRBM, MLPClassifier
 from sklearn.preprocessing import FunctionTransformer, Normalizer, PowerTransformer, QuantileTransformer
 from sklearn.semi_supervised import LabelSpreading
 
@@ -37,11 +43,14 @@ SUMS = 1e-12
 NARROW = 2.0**-21
 TIMES = 6
 ANYTHING = 1e308
+# Libraries whose objects are looked into.
+OURS = ("sklearn", "feature_engine", "imblearn", "mlxtend", "ngboost")
 # What holds the weights of sums of products.
 WEIGHTS = {
     "coef_", "intercept_", "components_", "coefs_", "intercepts_", "_dual_coef_", "_intercept_", "support_vectors_", "theta_", "var_",
     "dual_coef_", "X_fit_", "alpha_", "X_train_", "y_train_", "X_", "label_distributions_", "centroids_", "eigenvectors_", "normalization_",
     "random_weights_", "random_offset_", "location_", "precision_", "noise_variance_", "_fit_X", "offset_",
+    "dist_matrix_", "embedding_", "intercept_hidden_", "lambda_dict_",
     "feature_log_prob_", "class_log_prior_", "means_", "rotations_", "scalings_", "priors_", "xbar_", "_x_mean",
 }
 # What gives results whose last places are open, and how many of them.
@@ -59,7 +68,9 @@ BEHIND = [
     (xgboost.XGBClassifier, "predict_proba", 1),
     (lightgbm.Booster, "predict", 1), (CatBoostClassifier, "predict_proba", 1), (CatBoostRegressor, "predict", 1),
     (GaussianProcessClassifier, "predict_proba", 8), (NearestCentroid, "predict_proba", 2), (NearestCentroid, "decision_function", 8), (LabelSpreading, "predict_proba", 2),
-    (EllipticEnvelope, "score_samples", 2),
+    (EllipticEnvelope, "score_samples", 2), (ExplainableBoostingClassifier, "predict_proba", 4),
+    (BernoulliRBM, "transform", 2), (NGBClassifier, "predict_proba", 4), (YeoJohnsonTransformer, "transform", 2),
+    (ArcSinhTransformer, "transform", 2), (CyclicalFeatures, "transform", 2), (RUSBoostClassifier, "predict_proba", 1),
 ]
 # Objectives whose answers are sums over trees as they are.
 BARE = {
@@ -108,7 +119,7 @@ def weights_moved(thing, r, seen):
         inside = list(thing.values())
     elif isinstance(thing, (list, tuple)):
         inside = list(thing)
-    elif hasattr(thing, "__dict__") and type(thing).__module__.split(".")[0] == "sklearn":
+    elif hasattr(thing, "__dict__") and type(thing).__module__.split(".")[0] in OURS:
         for name, value in vars(thing).items():
             if name in WEIGHTS and value is not None:
                 by = lambda one: SUMS if getattr(one, "dtype", np.float64) == np.float64 else NARROW  # noqa: E731
@@ -136,6 +147,10 @@ def shaken(r):
             if not open_ended(self):
                 return answer
             parts = answer if isinstance(answer, list) else [answer]
+            if isinstance(answer, pd.DataFrame):
+                # Columns that a step does not touch move, too: what follows may do as much.
+                return answer.assign(**{name: moved(answer[name], places * np.finfo(float).eps, r) for name in answer.columns
+                                        if answer[name].dtype == float})
             parts = [part if sp.issparse(part) else np.asarray(part) for part in parts]
             if isinstance(self, FunctionTransformer) and self.func not in (np.tanh, np.cbrt):
                 # numpy's float32 functions are told to the bit.

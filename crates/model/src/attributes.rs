@@ -65,7 +65,13 @@ pub(crate) fn flag(view: &View<'_>, name: &str, default: bool) -> Result<bool, E
 /// `feature_names_in_`.
 pub(crate) fn feature_names(view: &View<'_>) -> Result<Option<Vec<String>>, Error> {
     match some_attr(view, "feature_names_in_")? {
-        Some(names) => Ok(Some(names.array()?.strings()?.into_iter().map(|name| name.into_owned()).collect())),
+        Some(names) => match names.array() {
+            Ok(array) => Ok(Some(array.strings()?.into_iter().map(|name| name.into_owned()).collect())),
+            // Other libraries keep a list.
+            Err(_) => {
+                Ok(Some(names.items()?.iter().map(|name| name.as_str().map(str::to_string)).collect::<Result<_, _>>()?))
+            }
+        },
         None => Ok(None),
     }
 }

@@ -150,7 +150,12 @@ mod run {
             let rows = x.rows();
             let mut scores = self.member.numbers(x, self.want, run);
             let mut proba = match &self.how {
-                Calibrator::Temperature { beta, narrow } => self.temperature(scores, *beta, *narrow),
+                Calibrator::Temperature { beta, narrow } => {
+                    for row in (0..rows).filter(|row| scores.iter().any(|column| !column[*row].is_finite())) {
+                        run.refuse(row, "CalibratedClassifierCV", None, "a score that is not a finite number");
+                    }
+                    self.temperature(scores, *beta, *narrow)
+                }
                 Calibrator::Curves(curves) => {
                     let mut proba = vec![vec![0.0; rows]; count];
                     for (column, (class, curve)) in scores.iter_mut().skip(self.skip).zip(curves) {

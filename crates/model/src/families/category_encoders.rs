@@ -20,6 +20,7 @@ pub(crate) const FAMILY: Family = Family {
         ("category_encoders.cat_boost", "CatBoostEncoder"),
         ("category_encoders.count", "CountEncoder"),
         ("category_encoders.glmm", "GLMMEncoder"),
+        ("category_encoders.gray", "GrayEncoder"),
         ("category_encoders.helmert", "HelmertEncoder"),
         ("category_encoders.james_stein", "JamesSteinEncoder"),
         ("category_encoders.leave_one_out", "LeaveOneOutEncoder"),

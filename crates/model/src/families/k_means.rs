@@ -50,8 +50,13 @@ pub(crate) const FAMILY: Family = Family {
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let class = view.class().map(|class| class.name.clone()).unwrap_or_default();
     let is_birch = class == "Birch";
-    let (centres, features) =
-        centres(&view.attr(if is_birch { "subcluster_centers_" } else { "cluster_centers_" })?)?;
+    let found = view.attr(if is_birch { "subcluster_centers_" } else { "cluster_centers_" })?;
+    let narrow = found.array()?.dtype().size == 4;
+    if narrow && !matches!(class.as_str(), "KMeans" | "MiniBatchKMeans") {
+        // Which of two centres is nearer is decided in float32, in an order that is the processor's.
+        return Err(Error::unsupported(found.path(), "centres in float32", "those learned from float64"));
+    }
+    let (centres, features) = centres(&found)?;
     let count = centres.count();
     let (labels, codes) =
         if is_birch { numbered(view, count)? } else { (Labels::counted(count), (0..).take(count).collect()) };
@@ -71,10 +76,10 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let version = version(view)?;
     let adds_square =
         if is_birch { version >= Some((0, 22)) } else { is_shift || version.is_none_or(|version| version < (0, 23)) };
-    // From 0.23 on it compares nothing in float32 with centres in float64.
-    let refuses_narrow = !is_birch && !is_shift && version >= Some((0, 23));
+    // From 0.23 on it compares nothing in float32 with centres in float64, and the other way round.
+    let alike = !is_birch && !is_shift && version >= Some((0, 23));
     let finite = Finite::new(&class, &sources, false, false);
-    let step = run::Clusters { centres, codes, tree, features, adds_square, refuses_narrow, finite };
+    let step = run::Clusters { centres, codes, tree, features, adds_square, narrow, alike, finite };
     Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report: Default::default() })
 }
 
@@ -82,10 +87,6 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 fn centres(view: &View<'_>) -> Result<(run::Centres, usize), Error> {
     let array = view.array()?;
     let [count, features] = array.dims()?;
-    if array.dtype().size == 4 {
-        // Which of two centres is nearer is decided in float32, in an order that is the processor's.
-        return Err(Error::unsupported(view.path(), "centres in float32", "those learned from float64"));
-    }
     if count == 0 || features == 0 {
         return Err(Error::state(view.path(), "no centre"));
     }
@@ -155,7 +156,7 @@ fn tree(view: &View<'_>, clusters: usize, features: usize) -> Result<Vec<run::No
 mod run {
     use crate::Method;
     use crate::finite::Finite;
-    use crate::matrix::{Csr, Dense, Matrix};
+    use crate::matrix::{Csr, Dense, Matrix, round};
     use crate::step::{Answer, Predict, Run};
 
     #[derive(Debug)]
@@ -199,11 +200,12 @@ mod run {
             best.0
         }
 
-        fn distance(&self, centre: usize, row: Row<'_>) -> f64 {
+        /// In float32 the square is rounded before its root is.
+        fn distance(&self, centre: usize, row: Row<'_>, narrow: bool) -> f64 {
             let square: f64 = row.iter().map(|(_, value)| value * value).sum();
             let distance = -2.0 * self.product(centre, row) + square + self.squares[centre];
             // What is not a number stays so.
-            if distance < 0.0 { 0.0 } else { distance.sqrt() }
+            if distance < 0.0 { 0.0 } else { round(round(distance, narrow).sqrt(), narrow) }
         }
     }
 
@@ -223,8 +225,10 @@ mod run {
         pub(super) features: usize,
         /// Whether the square of the row is added to what is compared, which is the same for all centres.
         pub(super) adds_square: bool,
-        /// Whether rows of float32 are refused.
-        pub(super) refuses_narrow: bool,
+        /// Whether the centres are float32.
+        pub(super) narrow: bool,
+        /// Whether rows of another type than the centres' are refused.
+        pub(super) alike: bool,
         pub(super) finite: Finite,
     }
 
@@ -269,8 +273,13 @@ mod run {
 
     impl Predict for Clusters {
         fn answer(&self, x: Matrix, _want: Method, run: &mut Run) -> Answer {
-            if self.refuses_narrow && x.is_narrow() {
-                run.refuse_all(x.rows(), &self.finite.step, None, "float32, where the centres are float64");
+            if self.alike && x.is_narrow() != self.narrow {
+                let reason = if self.narrow {
+                    "float64, where the centres are float32: cast the columns to FLOAT"
+                } else {
+                    "float32, where the centres are float64"
+                };
+                run.refuse_all(x.rows(), &self.finite.step, None, reason);
             }
             let mut clusters = Vec::with_capacity(x.rows());
             self.each(x, run, |row| clusters.push(self.cluster(row)));
@@ -279,13 +288,15 @@ mod run {
 
         fn table(&self, x: Matrix, run: &mut Run) -> Matrix {
             let (rows, count) = (x.rows(), self.centres.count());
+            // The library adds up in float64, and rounds where both are float32.
+            let narrow = self.narrow && x.is_narrow();
             let mut data = vec![0.0; rows * count];
             let mut at = 0;
             self.each(x, run, |row| {
-                (0..count).for_each(|centre| data[centre * rows + at] = self.centres.distance(centre, row));
+                (0..count).for_each(|centre| data[centre * rows + at] = self.centres.distance(centre, row, narrow));
                 at += 1;
             });
-            Matrix::Dense(Dense { data, rows, cols: count, narrow: false })
+            Matrix::Dense(Dense { data, rows, cols: count, narrow })
         }
     }
 }

@@ -274,6 +274,10 @@ pub(crate) fn unknown(module: &str, name: &str) -> String {
     if let Some((_, why)) = OTHERS.iter().find(|(libraries, _)| libraries.contains(&library)) {
         return (*why).to_string();
     }
+    let told = |entry: &&(&str, &[&str], &str)| entry.0 == library && (entry.1.is_empty() || entry.1.contains(&name));
+    if let Some((_, _, why)) = not_scored::REASONS.iter().find(told) {
+        return (*why).to_string();
+    }
     let known = allow().role(module, name).is_some() || classes().any(|(of, _)| of.split('.').next() == Some(library));
     if !known {
         return "it is code of its own, and nothing in a model file is run; a class of scikit-learn, or SQL in the query, can \

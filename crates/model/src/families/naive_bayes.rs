@@ -58,7 +58,8 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
     loader.hold(form.bytes());
     let finite = Finite::new(&class, &sources, false, false);
-    let step = run::NaiveBayes { form, features, finite };
+    let narrow = class == "GaussianNB" && view.attr("theta_")?.array()?.dtype().size == 4;
+    let step = run::NaiveBayes { form, features, narrow, finite };
     let targets = Targets::classes(vec![labels], DataType::Float64);
     Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report: Default::default() })
 }
@@ -130,7 +131,7 @@ mod run {
     use crate::Method;
     use crate::finite::Finite;
     use crate::math::scores::{self, Softmax};
-    use crate::matrix::{Dense, Matrix};
+    use crate::matrix::{Dense, Matrix, round};
     use crate::step::{Answer, Predict, Run};
 
     #[derive(Debug)]
@@ -167,6 +168,8 @@ mod run {
     pub(super) struct NaiveBayes {
         pub(super) form: Form,
         pub(super) features: usize,
+        /// Whether what it learned is float32: then shares of rows in float32 are, too.
+        pub(super) narrow: bool,
         pub(super) finite: Finite,
     }
 
@@ -252,7 +255,7 @@ mod run {
     impl Predict for NaiveBayes {
         fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
             self.finite.check(&x, run);
-            let rows = x.rows();
+            let (rows, narrow) = (x.rows(), self.narrow && x.is_narrow());
             let likelihoods = self.likelihoods(x, run);
             if want != Method::Proba {
                 return Answer::Class(vec![scores::first_largest(&likelihoods, rows)]);
@@ -260,7 +263,9 @@ mod run {
             if likelihoods.len() == 1 {
                 return Answer::F64(vec![vec![1.0; rows]]);
             }
-            Answer::F64(Softmax { by_logarithm: true, side_by_side: false }.of(likelihoods))
+            let mut shares = Softmax { by_logarithm: true, side_by_side: false }.of(likelihoods);
+            shares.iter_mut().flatten().for_each(|share| *share = round(*share, narrow));
+            Answer::F64(shares)
         }
     }
 }

@@ -7,7 +7,7 @@
 use arrow_schema::DataType;
 use foretell_pickle::View;
 
-use crate::attributes::{self, feature_names, word};
+use crate::attributes::{self, feature_names, version, word};
 use crate::families::shared::near;
 use crate::family::Family;
 use crate::finite::Finite;
@@ -52,7 +52,9 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         (run::Form::Classes(classes), Targets::classes(labels, DataType::Float64))
     };
     let finite = Finite::new(&class, &sources, false, false);
-    let step = run::Neighbours { training, neighbours, by_distance, form, finite };
+    // From 1.4 on classes without any weight are none.
+    let needs_weight = by_distance && class == "KNeighborsClassifier" && version(view)? >= Some((1, 4));
+    let step = run::Neighbours { training, neighbours, by_distance, needs_weight, form, finite };
     Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report: Default::default() })
 }
 
@@ -124,6 +126,8 @@ mod run {
         pub(super) neighbours: usize,
         /// Whether a nearer row counts more.
         pub(super) by_distance: bool,
+        /// Whether a row is refused whose neighbours are all too far away to count.
+        pub(super) needs_weight: bool,
         pub(super) form: Form,
         pub(super) finite: Finite,
     }
@@ -180,6 +184,9 @@ mod run {
                 point.iter_mut().enumerate().for_each(|(col, value)| *value = x.data[col * rows + at]);
                 let nearest = self.training.nearest(&point, self.neighbours);
                 let weights = weights(self.training.metric, &nearest, self.by_distance);
+                if self.needs_weight && weights.iter().all(|weight| *weight == 0.0) {
+                    run.refuse(at, &self.finite.step, None, "neighbours so far away that none counts");
+                }
                 let of_row: Vec<f64> = match &self.form {
                     Form::Numbers(values) => self.numbers(values, &nearest, &weights),
                     Form::Classes(targets) => {

@@ -183,7 +183,8 @@ mod run {
             let (rows, cols) = (x.rows(), x.cols());
             let step = self.finite.as_ref().map(|finite| finite.step.as_str()).unwrap_or_default();
             self.finite.iter().for_each(|finite| finite.check(&x, run));
-            if x.is_narrow() {
+            if x.is_narrow() && self.scale.is_some() {
+                // It divides in the type of the rows.
                 run.refuse_all(rows, step, None, "float32, whose sums are the processor's");
             }
             let mut out = match x {

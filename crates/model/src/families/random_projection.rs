@@ -4,9 +4,9 @@
 
 use foretell_pickle::{Kind, View};
 
-use super::svm::sparse_rows;
 use crate::attributes::{feature_names, flag};
 use crate::families::shared::rows::numbered;
+use crate::families::shared::sparse::sparse_rows;
 use crate::family::Family;
 use crate::finite::Finite;
 use crate::loaded::{Loaded, Out, Source};

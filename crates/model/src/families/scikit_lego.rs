@@ -231,7 +231,8 @@ fn around(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>, cl
                 return Err(Error::no_such_answer(second.path(), "the estimator", "one number a row"));
             }
             let targets = crate::loaded::Targets::numbers(1, arrow_schema::DataType::Float64);
-            let step = run::Inflated { member, number };
+            let finite = Finite::new(class, columns.as_deref().unwrap_or_default(), false, false);
+            let step = run::Inflated { member, number, finite };
             Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report })
         }
     }
@@ -389,10 +390,12 @@ mod run {
     pub(super) struct Inflated {
         pub(super) member: Member,
         pub(super) number: Member,
+        pub(super) finite: Finite,
     }
 
     impl Predict for Inflated {
         fn answer(&self, x: Matrix, _want: Method, run: &mut Run) -> Answer {
+            self.finite.check(&x, run);
             let is_some = self.member.numbers(x.clone(), Method::Predict, run).swap_remove(0);
             let mut numbers = self.number.numbers(x, Method::Predict, run).swap_remove(0);
             numbers.iter_mut().zip(is_some).filter(|(_, some)| *some == 0.0).for_each(|(number, _)| *number = 0.0);

@@ -99,7 +99,12 @@ mod run {
 
     impl Transform for Embedding {
         fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
-            self.finite.check(&x, run);
+            // NaN is never allowed in a sparse table.
+            if matches!(x, Matrix::Csr(_)) && self.finite.allows_nan {
+                Finite { allows_nan: false, ..self.finite.clone() }.check(&x, run);
+            } else {
+                self.finite.check(&x, run);
+            }
             let (rows, cols) = (x.rows(), x.cols());
             let x = x.into_dense().unwrap_or_else(|_| Dense::zeros(rows, cols));
             let mut out = Csr::empty(self.count, rows);

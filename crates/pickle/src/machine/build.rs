@@ -179,7 +179,7 @@ impl Machine<'_> {
     }
 
     /// `_reconstructor(class, object, None)`: how protocols 0 and 1 make an instance; of a class made from `dict` it
-    /// is `_reconstructor(class, dict, {…})`.
+    /// is `_reconstructor(class, dict, {…})`, and of a named tuple `_reconstructor(class, tuple, (…))`.
     fn reconstructor(&mut self, args: &[Id]) -> Result<Option<Id>> {
         let [class, base, state] = args else { return Ok(None) };
         let Value::Global(base) = self.value(*base) else { return Ok(None) };
@@ -191,6 +191,10 @@ impl Machine<'_> {
                 let made = self.call(*class, Box::default(), None, CalledAs::Class)?;
                 self.copy_pairs(*state, made)?;
                 Ok(Some(made))
+            }
+            (Some(Role::Builtin(Builtin::Tuple)), Value::Tuple(items)) => {
+                let items = items.clone();
+                self.call(*class, items, None, CalledAs::Class).map(Some)
             }
             (Some(_), _) if matches!(self.value(*class), Value::Global(class) if self.is_opaque(*class)) => {
                 self.call(*class, Box::new([*state]), None, CalledAs::Class).map(Some)

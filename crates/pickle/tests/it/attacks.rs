@@ -200,6 +200,20 @@ fn a_dict_given_to_the_reconstructor() {
     assert!(list.ends_with("is not called with (the name `shop.Bunch`, the name `builtins.dict`, a list)"), "{list}");
 }
 
+#[test]
+fn a_tuple_given_to_the_reconstructor() {
+    let made = |base: &str, given: Vec<u8>| {
+        stream(call("copyreg", "_reconstructor", &[global("shop", "Basket"), global("builtins", base), given]))
+    };
+    let triplet = good(made("tuple", tuple(&[int(1), NONE.into()])));
+    assert_eq!(triplet.root().args().unwrap().len(), 2);
+    let other = refused(made("tuple", list(&[])));
+    assert!(
+        other.ends_with("is not called with (the name `shop.Basket`, the name `builtins.tuple`, a list)"),
+        "{other}"
+    );
+}
+
 // -- frames
 
 #[test]

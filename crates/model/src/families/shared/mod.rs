@@ -15,3 +15,4 @@ pub(crate) mod pick;
 pub(crate) mod rows;
 pub(crate) mod searches;
 pub(crate) mod side_by_side;
+pub(crate) mod sparse;

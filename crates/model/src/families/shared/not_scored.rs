@@ -7,3 +7,66 @@ pub(in crate::families) const ENTRIES: &[Entry] = &[
     Entry::class("sklearn.cluster._agglomerative", "AgglomerativeClustering"),
     Entry::class("sklearn.cluster._dbscan", "DBSCAN"),
 ];
+
+/// Why classes of a library are not scored, where more can be said than that nobody reads them: the library, classes of it (all
+/// where none is named), and the reason with the way on.
+pub(in crate::families) const REASONS: &[(&str, &[&str], &str)] = &[
+    (
+        "sklearn",
+        &[
+            "AgglomerativeClustering",
+            "DBSCAN",
+            "HDBSCAN",
+            "MDS",
+            "OPTICS",
+            "SpectralBiclustering",
+            "SpectralClustering",
+            "SpectralCoclustering",
+            "SpectralEmbedding",
+            "TSNE",
+        ],
+        "it tells of the rows of its training only; KMeans, or a classifier of its clusters, tells of others",
+    ),
+    (
+        "sklearn",
+        &[
+            "EmpiricalCovariance",
+            "GraphicalLasso",
+            "GraphicalLassoCV",
+            "LedoitWolf",
+            "MinCovDet",
+            "OAS",
+            "ShrunkCovariance",
+        ],
+        "a covariance answers nothing for a row but `mahalanobis`; EllipticEnvelope tells outliers by it",
+    ),
+    (
+        "sklearn",
+        &["MiniBatchNMF"],
+        "what it gives of a row depends on the mean of its batch; NMF with solver=cd is scored",
+    ),
+    (
+        "feature_engine",
+        &["RandomSampleImputer"],
+        "it draws at random; MeanMedianImputer and CategoricalImputer are scored",
+    ),
+    (
+        "feature_engine",
+        &["DatetimeFeatures", "DatetimeOrdinal", "DatetimeSubtraction"],
+        "it works on dates; SQL in the query gives their parts",
+    ),
+    (
+        "feature_engine",
+        &["ExpandingWindowFeatures", "LagFeatures", "WindowFeatures"],
+        "it looks at the rows before; window functions of SQL in the query do",
+    ),
+    (
+        "flaml",
+        &[],
+        "it holds an estimator beside its own preparation of columns; save `automl.model.estimator`, and what prepares the \
+         columns as a Pipeline",
+    ),
+    ("pycaret", &[], "its steps are its own; save what they hold as a Pipeline of scikit-learn"),
+    ("tpot", &[], "save its `fitted_pipeline_`"),
+    ("h2o", &[], "the model is in a server of its library, not in this file"),
+];

@@ -59,6 +59,9 @@ pub(in crate::families) const ENTRIES: &[Entry] = &[
 /// From this version on neighbours that are as far as each other are in another order.
 const SORTED: (u32, u32) = (1, 9);
 
+/// From this version on distances of float32 are added up in float64.
+const UPCAST: (u32, u32) = (1, 1);
+
 /// The rows that a fitted estimator keeps.
 pub(in crate::families) fn training(view: &View<'_>) -> Result<Training, Error> {
     let metric = metric(view)?;
@@ -75,7 +78,8 @@ pub(in crate::families) fn training(view: &View<'_>) -> Result<Training, Error> 
         Some(tree) => Some(read_tree(&tree, count, features)?),
         None => None,
     };
-    if tree.is_none() && array.dtype().kind == Kind::Float && array.dtype().size == 4 {
+    let upcasts = version(view)?.is_some_and(|version| version >= UPCAST);
+    if tree.is_none() && !upcasts && array.dtype().kind == Kind::Float && array.dtype().size == 4 {
         // How near a row is would be decided in float32, in an order that is the processor's.
         return Err(Error::unsupported(training.path(), "a training in float32", "one in float64"));
     }
