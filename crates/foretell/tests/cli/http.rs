@@ -156,6 +156,8 @@ fn a_running_pipeline_is_seen_by_prometheus_by_an_orchestrator_and_in_a_browser(
     let drift = "foretell_drift_psi{pipeline=\"watched\",model=\"countries\",column=\"prediction\"}";
     assert!(value(&page, drift) < 0.1, "{page}");
 
+    served.until("/metrics", |page| page.contains("\nforetell_records_total{pipeline=\"watched\"} 305\n"));
+
     // Every metric of the list is there, and no other.
     let families: BTreeSet<&str> =
         page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
