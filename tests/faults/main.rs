@@ -69,7 +69,7 @@ fn nothing_is_lost_and_nothing_comes_twice_whatever_fails() {
     let world = World::begin(&dir, whole);
     let records =
         Records::begin(&world.brokers, "in", world.partitions as i32, number("FORETELL_FAULTS_RATE", 100) as u32);
-    let mut faults: Vec<Fault> = FAULTS.iter().copied().collect();
+    let mut faults: Vec<Fault> = FAULTS.to_vec();
     faults.retain(|fault| match &only {
         Some(name) => fault.name.contains(name.as_str()),
         None => whole || fault.short,
@@ -186,10 +186,9 @@ impl Run {
 
     fn check(&mut self, wrong: &mut Vec<String>) {
         for sink in &mut self.world.sinks {
-            match sink.check(&self.records) {
-                Ok(found) => wrong.extend(found),
-                // It is away; later.
-                Err(_) => {}
+            // One that is away is read later.
+            if let Ok(found) = sink.check(&self.records) {
+                wrong.extend(found);
             }
         }
     }
