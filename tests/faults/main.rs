@@ -92,7 +92,7 @@ fn nothing_is_lost_and_nothing_comes_twice_whatever_fails() {
         }
     }
     run.end();
-    run.lost(whole);
+    run.lost();
     run.report.write(&dir);
     run.report.judge();
 }
@@ -238,14 +238,8 @@ impl Run {
     }
 
     /// What cannot be ridden out stops with an error that names the remedy, and changes nothing.
-    fn lost(&mut self, whole: bool) {
+    fn lost(&mut self) {
         let brokers = self.world.brokers.clone();
-        if whole {
-            let shared = self.world.services.at("FORETELL_PGBOUNCER_SHARED_URL");
-            self.world.worker("files-b").set("POOLED_URL", &shared);
-            let outcome = self.stops("files-b", "pool_mode = session");
-            self.report.add("PgBouncer with a session for each transaction", outcome);
-        }
         self.records.rate.store(200, Ordering::SeqCst);
         std::thread::sleep(Duration::from_secs(2));
         self.records.pause();
@@ -254,7 +248,7 @@ impl Run {
         let outcome = self.stops("single-a", "`foretell positions set");
         self.report.add("retention that overtakes a worker", outcome);
         records::recreate(&brokers, "in", self.world.partitions as i32);
-        let outcome = self.stops("files-a", "`foretell positions forget");
+        let outcome = self.stops("files-a", "it was recreated");
         self.report.add("a topic that is deleted and created again", outcome);
     }
 
