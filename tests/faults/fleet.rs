@@ -101,7 +101,7 @@ impl Worker {
 
     fn signal(&self, signal: i32) -> bool {
         let Some(child) = &self.child else { return false };
-        // SAFETY-free: `kill` of the shell.
+
         let sent = Command::new("kill").arg(format!("-{signal}")).arg(child.id().to_string()).status();
         sent.is_ok_and(|status| status.success())
     }

@@ -178,7 +178,7 @@ fn write(brokers: &str, topic: &str, stop: &AtomicBool, rate: &AtomicU32) {
         let now = rate.load(SeqCst);
         for _ in 0..(now / 20).max(u32::from(now > 0)) {
             number += 1;
-            let bad = number % POISON == 0;
+            let bad = number.is_multiple_of(POISON);
             let good = format!("{number},{HUSH}-{number}").into_bytes();
             let value = if bad { poison(number) } else { Some(good) };
             let key = format!("{HUSH}k{}", number % 1000);
@@ -188,7 +188,9 @@ fn write(brokers: &str, topic: &str, stop: &AtomicBool, rate: &AtomicU32) {
                 match producer.send(record) {
                     Ok(()) => break,
                     Err(_) if stop.load(SeqCst) => return,
-                    Err(_) => drop(producer.poll(Duration::from_millis(50))),
+                    Err(_) => {
+                        producer.poll(Duration::from_millis(50));
+                    }
                 }
             }
         }
