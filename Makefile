@@ -1,5 +1,5 @@
 # `make` alone says what there is.
-.PHONY: help demo quick test test-long lint bench bench-quick build release fixtures clean-services
+.PHONY: help demo quick test test-long test-faults lint bench bench-quick build release fixtures clean-services
 target := $(or $(CARGO_TARGET_DIR),target)
 
 help: ## what there is
@@ -21,6 +21,9 @@ test: ## format, lints and every test, on real Kafka, HDFS, MariaDB, PostgreSQL 
 
 test-long: ## what takes too long for every day: damage at every position, 500 random models of the libraries, 100,000 seeds of the simulator
 	@dev/test-long
+
+test-faults: ## pipelines on real services that are killed, frozen and cut off, for an hour
+	@dev/test-faults
 
 lint: ## format, lints, documentation, licences and advisories of dependencies
 	@dev/lint
