@@ -67,9 +67,12 @@ pub(crate) fn feature_names(view: &View<'_>) -> Result<Option<Vec<String>>, Erro
     match some_attr(view, "feature_names_in_")? {
         Some(names) => match names.array() {
             Ok(array) => Ok(Some(array.strings()?.into_iter().map(|name| name.into_owned()).collect())),
-            // Other libraries keep a list.
+            // Other libraries keep a list; interpret makes names up where there were none.
             Err(_) => {
-                Ok(Some(names.items()?.iter().map(|name| name.as_str().map(str::to_string)).collect::<Result<_, _>>()?))
+                let names: Result<Vec<String>, _> =
+                    names.items()?.iter().map(|name| name.as_str().map(str::to_string)).collect();
+                let made_up = |(index, name): (usize, &String)| *name == format!("feature_{index:04}");
+                Ok(Some(names?).filter(|names| !names.iter().enumerate().all(made_up)))
             }
         },
         None => Ok(None),

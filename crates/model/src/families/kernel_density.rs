@@ -45,7 +45,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         Some(bandwidth) => bandwidth.as_f64()?,
         None => view.attr("bandwidth")?.as_f64()?,
     };
-    if !(bandwidth > 0.0) {
+    if bandwidth.is_nan() || bandwidth <= 0.0 {
         return Err(Error::state(view.path(), format!("a bandwidth of {bandwidth}")));
     }
     let kernel = view.attr("kernel")?;
@@ -93,8 +93,8 @@ mod run {
 
     /// The logarithm of the gamma function of half a whole number.
     fn log_gamma_of_half(halves: usize) -> f64 {
-        let start = if halves % 2 == 0 { 0.0 } else { 0.5 * PI.ln() };
-        let first = if halves % 2 == 0 { 2 } else { 1 };
+        let start = if halves.is_multiple_of(2) { 0.0 } else { 0.5 * PI.ln() };
+        let first = if halves.is_multiple_of(2) { 2 } else { 1 };
         (first..halves).step_by(2).fold(start, |sum, half| sum + (half as f64 / 2.0).ln())
     }
 

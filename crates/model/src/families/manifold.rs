@@ -196,7 +196,7 @@ mod run {
                 let known = dot(&matrix[below][..at], &matrix[at][..at]);
                 let value = matrix[below][at] - known;
                 if below == at {
-                    if !(value > 0.0) {
+                    if value.is_nan() || value <= 0.0 {
                         return None;
                     }
                     matrix[at][at] = value.sqrt();

@@ -220,7 +220,9 @@ mod run {
             }
             if let [one] = scores.as_slice() {
                 // What is not a number is not below 0.
-                return Answer::Class(vec![one.iter().map(|score| u32::from(!(*score < 0.0))).collect()]);
+                return Answer::Class(vec![
+                    one.iter().map(|score| u32::from(*score >= 0.0 || score.is_nan())).collect(),
+                ]);
             }
             let proba = Softmax::PLAIN.of(scores);
             match want {

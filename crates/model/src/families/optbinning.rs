@@ -59,12 +59,15 @@ struct Instead {
     missing: Option<f64>,
 }
 
+/// Categories, and a place for each.
+type Placed = (Categories, Vec<usize>);
+
 /// The bins of a column, and a number for each: those of special codes and of missing values come last.
 struct Binning {
     splits: Vec<f64>,
     /// Which bin each category is in; `None` of numbers.
-    categories: Option<(Categories, Vec<usize>)>,
-    special: Option<(Categories, Vec<usize>)>,
+    categories: Option<Placed>,
+    special: Option<Placed>,
     values: Vec<f64>,
     special_values: Vec<f64>,
     missing: f64,
@@ -122,7 +125,7 @@ impl Binning {
 }
 
 /// Which bin each category is in: those that were put together are others of the last bin.
-fn grouped(view: &View<'_>, splits: &[f64]) -> Result<(Option<(Categories, Vec<usize>)>, usize), Error> {
+fn grouped(view: &View<'_>, splits: &[f64]) -> Result<(Option<Placed>, usize), Error> {
     let categories = view.attr("_categories")?;
     let objects = match pandas::values(&categories)? {
         Some(Values::Texts(texts)) => Categories::texts(texts),
@@ -149,7 +152,7 @@ fn grouped(view: &View<'_>, splits: &[f64]) -> Result<(Option<(Categories, Vec<u
 }
 
 /// Special codes, and which of them are told apart.
-fn special(view: &View<'_>) -> Result<Option<(Categories, Vec<usize>)>, Error> {
+fn special(view: &View<'_>) -> Result<Option<Placed>, Error> {
     let Some(codes) = some_attr(view, "special_codes")? else { return Ok(None) };
     let mut all = Vec::new();
     let mut groups = Vec::new();

@@ -73,7 +73,10 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let vote = if is_soft {
         run::Vote::Soft
     } else {
-        targets.proba.clear();
+        // mlxtend's has probabilities all the same, where all estimators have.
+        if !is_other || members.iter().any(|member| member.targets.proba.len() != count) {
+            targets.proba.clear();
+        }
         run::Vote::Hard(all_codes, count)
     };
     let step = run::Voting { members, weights, narrow, vote };
@@ -165,7 +168,9 @@ mod run {
         fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
             let rows = x.rows();
             match (&self.vote, want) {
-                (Vote::Hard(codes, count), _) => Answer::Class(vec![self.majority(&x, codes, *count, run)]),
+                (Vote::Hard(codes, count), Method::Predict) => {
+                    Answer::Class(vec![self.majority(&x, codes, *count, run)])
+                }
                 (Vote::Soft, Method::Predict) => {
                     let proba = self.mean(&x, Method::Proba, run);
                     Answer::Class(vec![scores::first_largest(&proba, rows)])

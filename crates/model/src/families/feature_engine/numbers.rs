@@ -25,7 +25,7 @@ pub(super) fn imputers(
 ) -> Result<(), Error> {
     if class == "AddMissingIndicator" {
         let columns = variables(view, build)?;
-        columns.iter().for_each(|at| build.add(format!("{}_na", build.name(*at).to_string())));
+        columns.iter().for_each(|at| build.add(format!("{}_na", build.name(*at))));
         build.act(run::Indicate(columns));
         return Ok(());
     }
@@ -66,7 +66,7 @@ pub(super) fn outliers(
         for at in &columns {
             for (side, is_left) in [("left", true), ("right", false)] {
                 if tail == side || tail == "both" {
-                    build.add(format!("{}_{side}", build.name(*at).to_string()));
+                    build.add(format!("{}_{side}", build.name(*at)));
                     marks.push((*at, is_left));
                 }
             }
@@ -416,8 +416,8 @@ mod run {
                     }
                     if ten { x.log10() } else { x.ln() }
                 }
-                Function::Power(exponent) if exponent == 0.5 => x.sqrt(),
-                Function::Power(exponent) if exponent == 2.0 => x * x,
+                Function::Power(0.5) => x.sqrt(),
+                Function::Power(2.0) => x * x,
                 Function::Power(exponent) => x.powf(exponent),
                 Function::Reciprocal if x == 0.0 => return Err("zero"),
                 Function::Reciprocal => 1.0 / x,

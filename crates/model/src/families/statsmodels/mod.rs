@@ -215,9 +215,9 @@ mod run {
                 Link::Probit => normal::share_below(sum),
                 Link::Exp => sum.exp(),
                 Link::Complementary => 1.0 - (-sum.exp()).exp(),
-                Link::Power(power) if power == 1.0 => sum,
-                Link::Power(power) if power == 0.5 => sum * sum,
-                Link::Power(power) if power == -1.0 => 1.0 / sum,
+                Link::Power(1.0) => sum,
+                Link::Power(0.5) => sum * sum,
+                Link::Power(-1.0) => 1.0 / sum,
                 Link::Power(power) => sum.powf(1.0 / power),
             }
         }
