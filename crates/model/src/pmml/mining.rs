@@ -24,7 +24,7 @@ enum Method {
 enum Missing {
     Continue,
     Skip,
-    ReturnMissing,
+    Nothing,
 }
 
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl Mining {
         let missing = match segmentation.get("missingPredictionTreatment").unwrap_or("continue") {
             "continue" => Missing::Continue,
             "skipSegment" => Missing::Skip,
-            "returnMissing" => Missing::ReturnMissing,
+            "returnMissing" => Missing::Nothing,
             other => return Err(segmentation.error(format!("there is no treatment `{other}`"))),
         };
         let threshold = segmentation.number_or("missingThreshold", 1.0)?;
@@ -116,7 +116,7 @@ impl Mining {
             if told.value.is_missing() && self.method != Method::Chain {
                 match self.missing {
                     Missing::Continue => {}
-                    Missing::ReturnMissing => return Ok(nothing()),
+                    Missing::Nothing => return Ok(nothing()),
                     Missing::Skip => {
                         skipped += segment.weight;
                         continue;
