@@ -13,7 +13,7 @@ pub enum Error {
     /// The bytes are not a kind of file that is known.
     #[error(
         "not a model file that is known: it is neither a pickle, a joblib file, a skops file, an XGBoost model (JSON, \
-         UBJSON, binary), nor a LightGBM model text; {}", begins(.start)
+         UBJSON, binary), a LightGBM model text, a CatBoost model (`.cbm`, JSON), ONNX nor PMML; {}", begins(.start)
     )]
     UnknownFile {
         /// The first bytes, in hexadecimal; `None` where the file begins as a text, which may be somebody's data.
@@ -52,7 +52,8 @@ pub enum Error {
     /// The text or binary model inside breaks its own format.
     #[error("{format}: byte {offset}: {message}")]
     Format {
-        /// `XGBoost JSON`, `XGBoost UBJSON`, `XGBoost binary`, `LightGBM text`.
+        /// `XGBoost JSON`, `XGBoost UBJSON`, `XGBoost binary`, `LightGBM text`, `CatBoost binary`, `CatBoost JSON`, `ONNX`,
+        /// `PMML`.
         format: &'static str,
         /// Where, counted from the start of that model's bytes.
         offset: usize,

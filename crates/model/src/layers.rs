@@ -10,7 +10,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("steps", &["step"]),
     ("what files say", &["attributes", "parameters", "text"]),
     ("what steps share", &["categories", "finite", "loaded"]),
-    ("formats", &["catboost", "encoding", "lightgbm", "onnx", "pandas", "xgboost"]),
+    ("formats", &["catboost", "encoding", "lightgbm", "onnx", "pandas", "pmml", "xgboost"]),
     ("the loader", &["family", "loader"]),
     ("families", &["families"]),
     ("files and models", &["load", "model"]),

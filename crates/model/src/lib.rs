@@ -1,7 +1,7 @@
 //! What does the model say?
 //!
-//! Loads a scikit-learn, XGBoost, LightGBM or CatBoost model from bytes and scores Arrow columns with it, to the bit of what
-//! the original library gives. Loaders by family build an immutable IR, the IR is lowered once into a plan, and
+//! Loads a scikit-learn, XGBoost, LightGBM or CatBoost model, ONNX or PMML from bytes and scores Arrow columns with it, to
+//! the bit of what the original library gives where that can be. Loaders by family build an immutable IR, the IR is lowered once into a plan, and
 //! kernels run the plan over columns. This crate knows Arrow arrays; it knows no streams, no files, no SQL, and
 //! starts no thread: callers split the rows.
 //!
@@ -48,6 +48,7 @@ mod onnx;
 mod options;
 mod pandas;
 mod parameters;
+mod pmml;
 mod report;
 mod signature;
 mod step;

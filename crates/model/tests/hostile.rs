@@ -129,7 +129,8 @@ fn what_is_not_a_model_is_said_so() {
     assert_eq!(
         refusal(b"AGE,DEPT_n\n64,22\n"),
         "not a model file that is known: it is neither a pickle, a joblib file, a skops file, an XGBoost model (JSON, \
-         UBJSON, binary), nor a LightGBM model text; it begins as a text, as data does"
+         UBJSON, binary), a LightGBM model text, a CatBoost model (`.cbm`, JSON), ONNX nor PMML; it begins as a text, as data \
+         does"
     );
     // Of what may be data not even the first bytes are told.
     for data in ["9001234567;Bern\n".as_bytes(), b"\xd5\xc5\xc8\xfd,64\n", "Émile;64\n".as_bytes()] {

@@ -11,7 +11,7 @@ pub const SIZE: usize = 4 << 20;
 pub struct MlModel {
     /// The model file, from the description's folder.
     pub path: String,
-    /// The library as MLflow names it: `sklearn`, `xgboost`, `lightgbm`, `catboost`.
+    /// The library as MLflow names it: `sklearn`, `xgboost`, `lightgbm`, `catboost`, `onnx`.
     pub flavour: String,
     /// The names of the inputs, in their order; none where there is no signature, or where it has no names.
     pub columns: Vec<String>,
@@ -22,7 +22,9 @@ pub struct MlModel {
 #[non_exhaustive]
 pub enum Wrong {
     /// The model is of a library that is not scored.
-    #[error("the model is of MLflow's flavour `{0}`, and those of sklearn, xgboost, lightgbm and catboost are scored")]
+    #[error(
+        "the model is of MLflow's flavour `{0}`, and those of sklearn, xgboost, lightgbm, catboost and onnx are scored"
+    )]
     Flavour(String),
     /// The description does not tell where the model is.
     #[error("`MLmodel` does not say which file the model is")]
@@ -41,6 +43,7 @@ const FLAVOURS: &[(&str, &[&str])] = &[
     ("xgboost", &["data"]),
     ("lightgbm", &["data"]),
     ("catboost", &["data"]),
+    ("onnx", &["data"]),
     ("python_function", &["model_path", "data"]),
 ];
 

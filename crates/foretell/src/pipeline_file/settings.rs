@@ -17,9 +17,10 @@ use serde_json::Map;
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ModelSettings {
-    /// The file: a pickle, a joblib file, what XGBoost or LightGBM save, an archive of one of these (`tar.gz`, zip), or a
-    /// folder of MLflow. Relative to the pipeline file; or `hdfs://host:port/path`, `s3://bucket/path`, or as MLflow's
-    /// registry names it, `models:/NAME@ALIAS` or `models:/NAME/VERSION` (of the server in MLFLOW_TRACKING_URI).
+    /// The file: a pickle, a joblib file, what XGBoost, LightGBM or CatBoost save, ONNX, PMML, an archive of one of these
+    /// (`tar.gz`, zip), or a folder of MLflow. Relative to the pipeline file; or `hdfs://host:port/path`,
+    /// `s3://bucket/path`, or as MLflow's registry names it, `models:/NAME@ALIAS` or `models:/NAME/VERSION` (of the server
+    /// in MLFLOW_TRACKING_URI).
     #[serde(default)]
     pub(crate) file: Option<String>,
     /// Instead of `file`: the files of a chain, each given what the one before it makes: `[scaler.pkl, model.pkl]`.

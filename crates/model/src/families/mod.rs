@@ -69,6 +69,7 @@ pub(crate) mod ordinal_encoder;
 pub(crate) mod output_code;
 pub(crate) mod pipeline;
 pub(crate) mod pls;
+pub(crate) mod pmml;
 pub(crate) mod pmml_domains;
 pub(crate) mod pmml_preprocessing;
 pub(crate) mod polynomial_features;

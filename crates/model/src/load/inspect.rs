@@ -5,7 +5,7 @@ use foretell_pickle::{Container, Role};
 use super::{booster_form, kinds, sha256};
 use crate::families::allow;
 use crate::options::LoadOptions;
-use crate::{Model, catboost, lightgbm, onnx};
+use crate::{Model, catboost, lightgbm, onnx, pmml};
 
 /// What a file holds, whether or not it can be scored.
 #[derive(Debug)]
@@ -63,6 +63,9 @@ pub fn inspect(bytes: &[u8], options: &LoadOptions) -> Report {
     }
     if onnx::looks_like(bytes) {
         return report(onnx::FORMAT.to_string());
+    }
+    if pmml::looks_like(bytes) {
+        return report(pmml::FORMAT.to_string());
     }
     match booster_form(bytes) {
         Some(form) => report(form.name().to_string()),

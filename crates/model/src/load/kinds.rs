@@ -13,8 +13,8 @@ pub(crate) struct Kind {
 const LOOKED_AT: usize = 64 << 10;
 
 const NETWORK: &str =
-    "neural networks are not scored: export what can stand for it to scikit-learn, XGBoost or LightGBM";
-const AS_PICKLE: &str = "save the model of scikit-learn, XGBoost or LightGBM itself (`joblib.dump`, `save_model`)";
+    "neural networks are not scored: what can stand for it are models of scikit-learn, XGBoost, LightGBM or CatBoost";
+const AS_PICKLE: &str = "save the model of scikit-learn, XGBoost, LightGBM or CatBoost itself (`joblib.dump`, `save_model`), or as ONNX or PMML";
 const DATA: &str = "the model file comes first, then the data";
 const DECRYPT: &str = "decrypt it first";
 const UNPACK: &str = "unpack it, and give the model file in it";
@@ -108,9 +108,6 @@ pub(crate) fn tell(bytes: &[u8]) -> Option<Kind> {
     if lower.starts_with(b"<!doctype html") || lower.starts_with(b"<html") || lower.starts_with(b"<head") {
         let way = "the download was answered with a page (a login, an error, a viewer): fetch the raw file";
         return Some(Kind { what: "a web page, and not the model", way });
-    }
-    if has("<PMML") {
-        return Some(Kind { what: "a PMML model", way: AS_PICKLE });
     }
     if lower.starts_with(b"<?xml") {
         return Some(Kind { what: "an XML file", way: AS_PICKLE });

@@ -25,11 +25,12 @@ use crate::matrix::{ArrayRule, Frame, Matrix};
 use crate::options::LoadOptions;
 use crate::step::{Run, Step};
 use crate::xgboost::Form;
-use crate::{Description, Error, Input, InputKind, Model, Output, Signature, catboost, lightgbm, onnx};
+use crate::{Description, Error, Input, InputKind, Model, Output, Signature, catboost, lightgbm, onnx, pmml};
 
 impl Model {
     /// Reads a model: a pickle, joblib or skops file of a supported estimator, an XGBoost model in JSON, UBJSON or its old
-    /// binary, a LightGBM model text, or a CatBoost model as `.cbm` or JSON.
+    /// binary, a LightGBM model text, a CatBoost model as `.cbm` or JSON, an ONNX graph of a model of tables, or a PMML
+    /// document.
     ///
     /// # Errors
     /// The file is broken, holds something that is not allowed or not supported, or describes a model that could not
@@ -74,6 +75,11 @@ fn links(loader: &mut Loader<'_>, chain: &mut Links, bytes: &[u8], at: &[String]
     if onnx::looks_like(bytes) {
         nothing_else(onnx::FORMAT, at)?;
         let loaded = families::onnx::raw(loader, bytes, chain.sources())?;
+        return chain.add(loaded, String::new(), is_last);
+    }
+    if pmml::looks_like(bytes) {
+        nothing_else(pmml::FORMAT, at)?;
+        let loaded = families::pmml::raw(loader, bytes, chain.sources())?;
         return chain.add(loaded, String::new(), is_last);
     }
     if let Some(format) = catboost::Format::sniff(bytes) {
@@ -199,6 +205,7 @@ pub fn looks_like_model(bytes: &[u8]) -> bool {
         || lightgbm::looks_like(bytes)
         || catboost::Format::sniff(bytes).is_some()
         || onnx::looks_like(bytes)
+        || pmml::looks_like(bytes)
 }
 
 fn sha256(bytes: &[u8]) -> String {

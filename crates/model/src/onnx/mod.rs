@@ -30,18 +30,20 @@ pub(crate) fn looks_like(bytes: &[u8]) -> bool {
     if !matches!(message.next(), Ok(Some((1, Value::Varint(1..=64))))) {
         return false;
     }
-    let mut texts = 0;
+    let mut has_texts = false;
     while let Ok(Some((field, value))) = message.next() {
         match (field, value) {
-            (2..=4 | 6, Value::Bytes(text)) if text.text().is_ok() => texts += 1,
+            (2..=4 | 6, Value::Bytes(text)) if text.text().is_ok() => has_texts = true,
             (5, Value::Varint(_)) | (8 | 14, Value::Bytes(_)) => {}
-            // A graph begins with its operators or its name.
-            (7, Value::Bytes(graph)) => return matches!(graph.bytes(), [] | [0x0a | 0x12, ..]),
+            // A graph begins with one of its parts: operators, its name, constants, inputs …
+            (7, Value::Bytes(graph)) => {
+                return matches!(graph.bytes(), [] | [0x0a | 0x12 | 0x2a | 0x52 | 0x5a | 0x62, ..]);
+            }
             _ => return false,
         }
     }
     // Cut off within its graph: what was there tells it from others.
-    texts > 0 && bytes.len() > 8 && contains(bytes, b"onnx")
+    has_texts && bytes.len() > 8 && contains(bytes, b"onnx")
 }
 
 fn contains(bytes: &[u8], word: &[u8]) -> bool {

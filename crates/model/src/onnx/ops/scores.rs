@@ -74,9 +74,9 @@ fn probit(share: f32) -> f32 {
     let x = 2.0 * share - 1.0;
     let sign = if x < 0.0 { -1.0 } else { 1.0 };
     let log = ((1.0 - x) * (1.0 + x)).ln();
-    let v = 2.0 / (3.14159_f32 * 0.147) + 0.5 * log;
+    let v = 2.0 / (314_159.0_f32 / 100_000.0 * 0.147) + 0.5 * log;
     let w = 1.0 / 0.147_f32 * log;
-    1.414_213_6 * (sign * (-v + (v * v - w).sqrt()).sqrt())
+    std::f32::consts::SQRT_2 * (sign * (-v + (v * v - w).sqrt()).sqrt())
 }
 
 /// Shares of one; where `zero`, what is nearly 0 stays so.

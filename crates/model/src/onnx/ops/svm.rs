@@ -231,7 +231,7 @@ impl Votes {
         for i in 0..count {
             for j in i + 1..count {
                 let share = 1.0 - logistic(scores[at] * self.a[at] + self.b[at]);
-                let share = share.max(1.0e-7).min(1.0 - 1.0e-7);
+                let share = share.clamp(1.0e-7, 1.0 - 1.0e-7);
                 r[i * count + j] = share;
                 r[j * count + i] = 1.0 - share;
                 at += 1;

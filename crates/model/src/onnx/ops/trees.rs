@@ -126,7 +126,7 @@ impl Forest {
                 "BRANCH_NEQ" => Mode::NotEqual,
                 other => {
                     let known = "BRANCH_LEQ, BRANCH_LT, BRANCH_GTE, BRANCH_GT, BRANCH_EQ, BRANCH_NEQ, LEAF";
-                    return Err(Error::unsupported(node.place.clone(), format!("a node of mode `{other}`"), known));
+                    return Err(Error::unsupported(node.place.clone(), other.to_string(), known));
                 }
             };
             let child = |id: i64| match mode {

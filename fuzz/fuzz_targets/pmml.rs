@@ -1,0 +1,6 @@
+//! PMML documents.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    foretell_fuzz::load_and_predict(bytes);
+});
