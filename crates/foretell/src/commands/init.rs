@@ -127,8 +127,13 @@ fn text(args: &InitArgs, path: &Path, signature: &Signature, name: &str) -> Resu
 
 /// What the query selects.
 fn answers(signature: &Signature, name: &str) -> String {
-    let own = if signature.predict.is_empty() { "transformed" } else { "prediction" };
-    let mut answers = vec!["_partition, _offset".to_string(), format!("{name}(*) AS {own}")];
+    let first = match (signature.predict.is_empty(), signature.transform.is_empty()) {
+        (false, _) => format!("{name}(*) AS prediction"),
+        (true, false) => format!("{name}(*) AS transformed"),
+        // A density, for one.
+        (true, true) => format!("{name}_score_samples(*) AS score"),
+    };
+    let mut answers = vec!["_partition, _offset".to_string(), first];
     if !signature.proba.is_empty() {
         answers.push(format!("{name}_proba(*) AS probabilities"));
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::model::{Compiler, Told};
+use super::compiler::{Compiler, Told};
 use super::value::Val;
 use super::xml::Element;
 use crate::Error;

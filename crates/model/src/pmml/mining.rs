@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::compiler::{Compiler, Told, is_model};
 use super::fields::Refused;
-use super::model::{Compiler, Model, Told, is_model};
+use super::model::Model;
 use super::predicate::Predicate;
 use super::value::Val;
 use super::xml::Element;

@@ -6,6 +6,7 @@
 
 mod bayes;
 mod clusters;
+mod compiler;
 mod expression;
 mod fields;
 mod functions;
@@ -26,8 +27,8 @@ pub(crate) use scorer::{Answer, Scorer};
 use std::collections::HashMap;
 
 use crate::Error;
+use compiler::{Compiler, is_model};
 use fields::{Declared, Field};
-use model::{Compiler, is_model};
 use xml::Element;
 
 /// What the format is called, for reports and errors.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::bayes::Bayes;
 use super::clusters::Clusters;
-use super::expression::{Expression, Functions, Reader};
-use super::fields::{Declared, Field, Refused, Scope, Treatment};
+use super::compiler::{Compiler, Told};
+use super::expression::{Expression, Reader};
+use super::fields::{Field, Refused, Treatment};
 use super::mining::Mining;
 use super::network::Network;
 use super::regression::Regression;
@@ -16,40 +17,6 @@ use super::value::{Kind, Val};
 use super::vectors::Vectors;
 use super::xml::Element;
 use crate::Error;
-
-/// What a model says of a row.
-#[derive(Debug, Clone)]
-pub(super) struct Told {
-    pub(super) value: Val,
-    /// A probability for each class that it knows.
-    pub(super) shares: Vec<(Arc<str>, f64)>,
-}
-
-impl Told {
-    pub(super) fn value(value: Val) -> Told {
-        Told { value, shares: Vec::new() }
-    }
-
-    pub(super) fn number(value: Option<f64>) -> Told {
-        Told::value(value.map_or(Val::Missing, Val::Number))
-    }
-
-    /// The class with the largest share, the first of them.
-    pub(super) fn likeliest(shares: Vec<(Arc<str>, f64)>) -> Told {
-        let mut best: Option<&(Arc<str>, f64)> = None;
-        for share in &shares {
-            if best.is_none_or(|best| share.1 > best.1) {
-                best = Some(share);
-            }
-        }
-        let value = best.map_or(Val::Missing, |(class, _)| Val::Text(class.clone()));
-        Told { value, shares }
-    }
-
-    pub(super) fn share(&self, class: &str) -> Option<f64> {
-        self.shares.iter().find(|(own, _)| &**own == class).map(|(_, share)| *share)
-    }
-}
 
 #[derive(Debug)]
 pub(super) enum Body {
@@ -97,61 +64,13 @@ pub(super) struct Model {
     narrow: bool,
 }
 
-/// What is put together while a document is read.
-pub(super) struct Compiler<'c> {
-    pub(super) scope: Scope,
-    pub(super) functions: Functions,
-    pub(super) declared: &'c HashMap<String, Declared>,
-    /// Classes that models name, in the order of their first mention.
-    pub(super) classes: Vec<Arc<str>>,
-    seen: HashMap<String, Arc<str>>,
-    depth: usize,
-    /// What each model element is, for `inspect`.
-    pub(super) parts: Vec<(String, usize)>,
-    /// Trees and their nodes.
-    pub(super) trees: (usize, usize),
-}
-
 /// Models in models: more are an attack on the stack.
 const NESTING: usize = 12;
-/// Times that derived fields are looked through: each time those are found that only need the ones before.
-const PASSES: usize = 24;
-
 /// What is told where a model is not scored.
 pub(super) const MODELS: &str = "TreeModel, MiningModel, RegressionModel, Scorecard, NaiveBayesModel, ClusteringModel, \
                                  SupportVectorMachineModel, NeuralNetwork";
 
-/// Whether an element is a model.
-pub(super) fn is_model(element: Element<'_>) -> bool {
-    let name = element.name();
-    name.ends_with("Model") || matches!(name, "Scorecard" | "NeuralNetwork")
-}
-
-impl<'c> Compiler<'c> {
-    pub(super) fn new(declared: &'c HashMap<String, Declared>) -> Self {
-        Compiler {
-            scope: Scope::default(),
-            functions: Functions::default(),
-            declared,
-            classes: Vec::new(),
-            seen: HashMap::new(),
-            depth: 0,
-            parts: Vec::new(),
-            trees: (0, 0),
-        }
-    }
-
-    /// A class by its name, once in memory.
-    pub(super) fn class(&mut self, name: &str) -> Arc<str> {
-        if let Some(known) = self.seen.get(name) {
-            return known.clone();
-        }
-        let class: Arc<str> = name.into();
-        self.seen.insert(name.to_string(), class.clone());
-        self.classes.push(class.clone());
-        class
-    }
-
+impl Compiler<'_> {
     /// Compiles a model; `given` are derived fields of the whole document, for the outermost one.
     pub(super) fn model(&mut self, element: Element<'_>, given: Option<Element<'_>>) -> Result<Model, Error> {
         self.depth = self.depth.saturating_add(1);
@@ -227,44 +146,6 @@ impl<'c> Compiler<'c> {
     /// Names what a model hands on, for those after it.
     pub(super) fn keep(&mut self, model: &Model) {
         model.handed.iter().for_each(|(name, field)| self.scope.name(name, *field));
-    }
-
-    /// Derived fields in an order in which each finds what it needs.
-    fn derive(
-        &mut self,
-        element: Element<'_>,
-        derived: &mut Vec<(usize, Kind, Expression)>,
-        skips: bool,
-    ) -> Result<(), Error> {
-        let mut open: Vec<Element<'_>> = element.all("DerivedField").collect();
-        for pass in 0..=PASSES {
-            let (before, mut wrong) = (open.len(), None);
-            let mut left = Vec::new();
-            for field in open {
-                let mut reader =
-                    Reader { scope: &self.scope, functions: &self.functions, parameters: HashMap::new(), cost: 0 };
-                match reader.inside(field) {
-                    Ok(expression) => {
-                        let (kind, slot) = (Kind::of(field)?, self.scope.slot()?);
-                        self.scope.name(field.attribute("name")?, Field { slot, kind });
-                        derived.push((slot, kind, expression));
-                    }
-                    Err(error) => {
-                        wrong.get_or_insert(error);
-                        left.push(field);
-                    }
-                }
-            }
-            open = left;
-            match wrong {
-                // Of the document's own those that nobody can compute are of no model's fields.
-                None => return Ok(()),
-                Some(_) if skips && (open.len() == before || pass == PASSES) => return Ok(()),
-                Some(error) if open.len() == before || pass == PASSES => return Err(error),
-                Some(_) => {}
-            }
-        }
-        Ok(())
     }
 
     /// What a model hands on to those after it.

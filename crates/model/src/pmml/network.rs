@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::compiler::{Compiler, Told};
 use super::expression::{Expression, Reader};
-use super::model::{Compiler, Told};
 use super::regression::Normalization;
 use super::value::Val;
 use super::xml::{Element, number};

@@ -1,7 +1,7 @@
 //! Scorecards: points for each characteristic.
 
+use super::compiler::{Compiler, Told};
 use super::expression::{Expression, Reader};
-use super::model::{Compiler, Told};
 use super::predicate::Predicate;
 use super::value::Val;
 use super::xml::Element;

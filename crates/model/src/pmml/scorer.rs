@@ -6,8 +6,9 @@ use std::sync::Arc;
 use arrow_array::{Array, ArrayRef, Float64Array};
 use arrow_schema::DataType;
 
+use super::compiler::{Compiler, Told};
 use super::fields::{Declared, Refused};
-use super::model::{Compiler, Model, Told};
+use super::model::Model;
 use super::value::{Kind, Val};
 use crate::categories::texts;
 use crate::labels::Labels;

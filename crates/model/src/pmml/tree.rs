@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::model::{Compiler, Told};
+use super::compiler::{Compiler, Told};
 use super::predicate::Predicate;
 use super::value::Val;
 use super::xml::{Element, number};
@@ -78,7 +78,7 @@ impl Tree {
             nodes.push(Node { predicate, children: Vec::new(), value, shares, default: None });
             if node
                 .children()
-                .any(|child| super::model::is_model(child) || matches!(child.name(), "Regression" | "DecisionTree"))
+                .any(|child| super::compiler::is_model(child) || matches!(child.name(), "Regression" | "DecisionTree"))
             {
                 return Err(node.unsupported("a model in a node", "scores"));
             }

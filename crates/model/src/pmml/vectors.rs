@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::model::{Compiler, Told};
+use super::compiler::{Compiler, Told};
 use super::value::Val;
 use super::xml::Element;
 use crate::Error;

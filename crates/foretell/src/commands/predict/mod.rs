@@ -60,7 +60,11 @@ pub(crate) fn run(args: &PredictArgs) -> Result<()> {
     let signature = model.signature();
     if signature.predict.is_empty() {
         let class = &model.describe().root.class;
-        bail!("{}: a `{class}` transforms and does not predict; name the model with `--at`", args.data.model.display());
+        let model = args.data.model.display();
+        if signature.transform.is_empty() {
+            bail!("{model}: a `{class}` gives no predictions but scores, `NAME_score_samples(…)` in SQL");
+        }
+        bail!("{model}: a `{class}` transforms and does not predict; name the model with `--at`");
     }
     if args.proba && signature.proba.is_empty() {
         bail!("{}: the model has no probabilities; leave `--proba` out", args.data.model.display());
