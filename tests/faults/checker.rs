@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use object_store::aws::AmazonS3;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection, PgConnection, Row, SqliteConnection};
 
+use super::read::{hdfs, objects, one, recover, select, snapshot};
 use super::records::Records;
 
 /// A row as sinks have it.
@@ -33,6 +34,8 @@ pub(crate) enum Place {
     DeadLetters(Box<BaseConsumer>),
     /// A folder of JSON Lines on HDFS: the NameNode's address.
     Hdfs(String, BTreeSet<String>),
+    /// The same in a bucket.
+    S3(Box<AmazonS3>, BTreeSet<String>),
     /// A file that grows.
     Append(PathBuf),
     AppendHdfs(String),
@@ -94,7 +97,7 @@ impl SinkCheck {
             Place::Sums(..) => self.check_sums(records),
             Place::Topic(_) => Ok(self.check_topic(records)),
             Place::DeadLetters(_) => Ok(self.check_dead(records)),
-            Place::Hdfs(..) => self.check_files(records),
+            Place::Hdfs(..) | Place::S3(..) => self.check_files(records),
             Place::Append(_) | Place::AppendHdfs(_) => self.check_append(records),
         }
     }
@@ -115,8 +118,13 @@ impl SinkCheck {
         }
     }
 
+    /// How far it is, as a number that grows.
+    pub(crate) fn progress(&self) -> i64 {
+        self.next.values().sum::<i64>() + self.seen.len() as i64
+    }
+
     /// All rows, at the end.
-    pub(crate) fn rows(&mut self) -> HashMap<(i32, i64), Landed> {
+    pub(crate) fn rows(&self) -> HashMap<(i32, i64), Landed> {
         if let Place::Sql(url, _) = &self.place {
             let rows = super::wait(select(url, &format!("SELECT part, off, id, twice, at FROM {}", self.at))).unwrap();
             let landed = |r: Vec<i64>| Landed { part: r[0] as i32, off: r[1], id: r[2], twice: r[3], at: r[4] };
@@ -244,8 +252,11 @@ impl SinkCheck {
     }
 
     fn check_files(&mut self, records: &Records) -> Found {
-        let Place::Hdfs(namenode, known) = &mut self.place else { unreachable!() };
-        let new = super::wait(hdfs(namenode, &self.at, known))?;
+        let new = match &mut self.place {
+            Place::Hdfs(namenode, known) => super::wait(hdfs(namenode, &self.at, known))?,
+            Place::S3(store, known) => super::wait(objects(store, &self.at, known))?,
+            _ => unreachable!(),
+        };
         let lines = new.iter().flat_map(|text| text.lines().map(str::to_string)).collect();
         Ok(self.take(lines, records, false))
     }
@@ -257,7 +268,12 @@ impl SinkCheck {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
                 Err(error) => return Err(error.to_string()),
             },
-            Place::AppendHdfs(namenode) => super::wait(one(namenode, &self.at))?,
+            Place::AppendHdfs(namenode) => {
+                if self.closed {
+                    super::wait(recover(namenode, &self.at))?;
+                }
+                super::wait(one(namenode, &self.at))?
+            }
             _ => unreachable!(),
         };
         // The last line may be half there.
@@ -318,134 +334,4 @@ fn landed(line: &str) -> Option<Landed> {
     let fields: Vec<i64> = line.split(',').map(str::parse).collect::<Result<_, _>>().ok()?;
     let [part, off, id, twice, at] = fields[..] else { return None };
     Some(Landed { part: part as i32, off, id, twice, at })
-}
-
-/// Files that are new in a folder; what was read before an error counts.
-async fn hdfs(namenode: &str, path: &str, known: &mut BTreeSet<String>) -> Result<Vec<String>, String> {
-    let mut texts = Vec::new();
-    match tokio::time::timeout(Duration::from_secs(20), new_files(namenode, path, known, &mut texts)).await {
-        Ok(Err(error)) if texts.is_empty() => Err(error),
-        Err(_) if texts.is_empty() => Err("no answer within 20 s".into()),
-        _ => Ok(texts),
-    }
-}
-
-async fn new_files(
-    namenode: &str,
-    path: &str,
-    known: &mut BTreeSet<String>,
-    texts: &mut Vec<String>,
-) -> Result<(), String> {
-    let text = |error: hdfs_native::HdfsError| error.to_string();
-    let client = hdfs_native::ClientBuilder::new().with_url(namenode).build().map_err(text)?;
-    let entries = match client.list_status(path, false).await {
-        Ok(entries) => entries,
-        Err(hdfs_native::HdfsError::FileNotFound(_)) => return Ok(()),
-        Err(error) => return Err(error.to_string()),
-    };
-    for entry in entries {
-        let name = entry.path.rsplit('/').next().unwrap_or_default().to_string();
-        if entry.isdir || name.starts_with(['_', '.']) || known.contains(&name) {
-            continue;
-        }
-        let file = client.read(&entry.path).await.map_err(text)?;
-        let content = file.read_range(0, file.file_length()).await.map_err(text)?;
-        texts.push(String::from_utf8_lossy(&content).into_owned());
-        known.insert(name);
-    }
-    Ok(())
-}
-
-async fn one(namenode: &str, path: &str) -> Result<Vec<u8>, String> {
-    let work = async {
-        let client = hdfs_native::ClientBuilder::new().with_url(namenode).build().map_err(|error| error.to_string())?;
-        let file = match client.read(path).await {
-            Ok(file) => file,
-            Err(hdfs_native::HdfsError::FileNotFound(_)) => return Ok(Vec::new()),
-            Err(error) => return Err(error.to_string()),
-        };
-        file.read_range(0, file.file_length()).await.map(|text| text.to_vec()).map_err(|error| error.to_string())
-    };
-    match tokio::time::timeout(Duration::from_secs(20), work).await {
-        Ok(done) => done,
-        Err(_) => Err("no answer within 20 s".into()),
-    }
-}
-
-/// Two queries in one snapshot, all columns as numbers.
-async fn snapshot(url: &str, queries: [&str; 2]) -> Result<[Vec<Vec<i64>>; 2], String> {
-    let text = |error: sqlx::Error| error.to_string();
-    let work = async {
-        macro_rules! ask {
-            ($connection:expr, $begin:expr) => {{
-                let mut connection = $connection.map_err(text)?;
-                connection.execute($begin).await.map_err(text)?;
-                let mut answers = [Vec::new(), Vec::new()];
-                for (answer, query) in answers.iter_mut().zip(queries) {
-                    for row in sqlx::query(AssertSqlSafe(numbers(url, query)))
-                        .fetch_all(&mut connection)
-                        .await
-                        .map_err(text)?
-                    {
-                        answer.push((0..row.len()).map(|at| row.get::<i64, _>(at)).collect());
-                    }
-                }
-                Ok(answers)
-            }};
-        }
-        if url.starts_with("mysql") {
-            ask!(MySqlConnection::connect(url).await, "START TRANSACTION WITH CONSISTENT SNAPSHOT")
-        } else if url.starts_with("sqlite") {
-            ask!(SqliteConnection::connect(url).await, "BEGIN")
-        } else {
-            ask!(PgConnection::connect(url).await, "BEGIN ISOLATION LEVEL REPEATABLE READ")
-        }
-    };
-    match tokio::time::timeout(Duration::from_secs(30), work).await {
-        Ok(done) => done,
-        Err(_) => Err("no answer within 30 s".into()),
-    }
-}
-
-/// The query with each of its columns as a number of 64 bits.
-fn numbers(url: &str, query: &str) -> String {
-    let (select, rest) = query.split_once(" FROM ").unwrap();
-    let kind = if url.starts_with("mysql") { "SIGNED" } else { "BIGINT" };
-    let mut columns = Vec::new();
-    let (mut depth, mut column) = (0, String::new());
-    for letter in select.trim_start_matches("SELECT ").chars() {
-        depth += i32::from(letter == '(') - i32::from(letter == ')');
-        if letter == ',' && depth == 0 {
-            columns.push(std::mem::take(&mut column));
-        } else {
-            column.push(letter);
-        }
-    }
-    columns.push(column);
-    let columns: Vec<String> = columns.iter().map(|column| format!("CAST({} AS {kind})", column.trim())).collect();
-    format!("SELECT {} FROM {rest}", columns.join(", "))
-}
-
-async fn select(url: &str, query: &str) -> Result<Vec<Vec<i64>>, String> {
-    let [rows, _] = snapshot(url, [query, "SELECT 1 FROM foretell_progress"]).await?;
-    Ok(rows)
-}
-
-/// Statements, one by one.
-pub(crate) fn execute(url: &str, statements: &[&str]) -> Result<(), String> {
-    let text = |error: sqlx::Error| error.to_string();
-    super::wait(async {
-        if url.starts_with("mysql") {
-            let mut connection = MySqlConnection::connect(url).await.map_err(text)?;
-            for statement in statements {
-                connection.execute(AssertSqlSafe((*statement).to_string())).await.map_err(text)?;
-            }
-        } else {
-            let mut connection = PgConnection::connect(url).await.map_err(text)?;
-            for statement in statements {
-                connection.execute(AssertSqlSafe((*statement).to_string())).await.map_err(text)?;
-            }
-        }
-        Ok(())
-    })
 }

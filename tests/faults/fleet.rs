@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -30,8 +31,8 @@ pub(crate) struct Worker {
     /// Where its next life ends, if at a point.
     pub(crate) crash_at: Option<String>,
     limits: Option<u64>,
-    /// What it says when it ends by itself, as often as it did.
-    pub(crate) ended: Vec<String>,
+    /// What it says when it ends by itself, as often as it did, and when that life began.
+    pub(crate) ended: Vec<(Instant, String)>,
     pub(crate) kills: usize,
     /// By point, how often it died there.
     pub(crate) crashes: BTreeMap<String, usize>,
@@ -39,6 +40,8 @@ pub(crate) struct Worker {
     /// The most memory (KiB) and descriptors of any of its lives.
     pub(crate) memory: u64,
     pub(crate) descriptors: usize,
+    /// What these descriptors were.
+    pub(crate) open: BTreeMap<String, usize>,
 }
 
 impl Worker {
@@ -62,6 +65,7 @@ impl Worker {
             crashing: None,
             memory: 0,
             descriptors: 0,
+            open: BTreeMap::new(),
         }
     }
 
@@ -101,7 +105,6 @@ impl Worker {
 
     fn signal(&self, signal: i32) -> bool {
         let Some(child) = &self.child else { return false };
-
         let sent = Command::new("kill").arg(format!("-{signal}")).arg(child.id().to_string()).status();
         sent.is_ok_and(|status| status.success())
     }
@@ -162,7 +165,8 @@ impl Worker {
             *self.crashes.entry(point.split(':').next().unwrap().to_string()).or_default() += 1;
         } else {
             let after = self.started.elapsed().as_secs();
-            self.ended.push(format!("{} ended with {status} after {after} s: {}", self.name, self.last()));
+            let what = format!("{} ended with {status} after {after} s: {}", self.name, self.last());
+            self.ended.push((self.started, what));
         }
         false
     }
@@ -172,21 +176,50 @@ impl Worker {
         let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let rss = rss.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0);
         self.memory = self.memory.max(rss);
-        let open = std::fs::read_dir(format!("/proc/{id}/fd")).map_or(0, |entries| entries.count());
-        self.descriptors = self.descriptors.max(open);
+        let folder = format!("/proc/{id}/fd");
+        let open = std::fs::read_dir(&folder).map_or(0, Iterator::count);
+        if open > self.descriptors {
+            self.descriptors = open;
+            self.open.clear();
+            for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+                let Ok(target) = std::fs::read_link(entry.path()) else { continue };
+                // `socket:[1234]`, `pipe:[1234]`, `anon_inode:[eventpoll]`, or a path.
+                let text = target.display().to_string();
+                let kind = if text.starts_with('/') { "files" } else { text.split(":[0").next().unwrap_or_default() };
+                let kind = kind.trim_end_matches(|letter: char| letter.is_ascii_digit() || "[]:".contains(letter));
+                *self.open.entry(kind.to_string()).or_default() += 1;
+            }
+        }
     }
 
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+    /// Lines of its log that have this in them.
+    pub(crate) fn says(&self, what: &[&str]) -> Vec<(usize, String)> {
+        let Ok(log) = File::open(&self.log) else { return Vec::new() };
+        let mut found = Vec::new();
+        for line in BufReader::new(log).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line);
+            found.extend(what.iter().enumerate().filter(|(_, what)| line.contains(**what)).map(|(at, _)| {
+                let line: String = line.chars().take(300).collect();
+                (at, line)
+            }));
+        }
+        found
     }
 
+    /// The last error that it told.
     fn last(&self) -> String {
-        self.text()
-            .lines()
-            .rev()
-            .find(|line| line.starts_with("error: ") || line.contains("ERROR"))
-            .unwrap_or("")
-            .into()
+        let end = || -> std::io::Result<Vec<u8>> {
+            let mut log = File::open(&self.log)?;
+            let length = log.metadata()?.len();
+            log.seek(SeekFrom::Start(length.saturating_sub(256 << 10)))?;
+            let mut bytes = Vec::new();
+            log.read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        let text = end().unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let told = |line: &&str| line.starts_with("error: ") || line.contains("ERROR");
+        text.lines().rev().find(told).unwrap_or_default().into()
     }
 }
 

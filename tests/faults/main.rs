@@ -1,9 +1,10 @@
 //! Does what was promised hold when real services fail? Pipelines over one topic, whose workers are killed all the time,
 //! while one fault after the other comes and goes; all sinks are read during the run and after it.
 //!
-//! `FORETELL_FAULTS=whole` runs every fault until its time is over (`FORETELL_FAULTS_MINUTES`, 60); without it a few
-//! minutes of them run. `FORETELL_FAULTS_SEED` chooses order, victims and moments, `FORETELL_FAULTS_ONLY` one fault by
-//! (a part of) its name. Logs and the report stay in `target/faults`.
+//! `FORETELL_FAULTS=whole` runs each fault by itself, then several at once until its time is over
+//! (`FORETELL_FAULTS_MINUTES`, 60); without it some of them run, two at once. `FORETELL_FAULTS_SEED` chooses order,
+//! victims and moments, `FORETELL_FAULTS_ONLY` faults by (a part of) their names. Logs and the report stay in
+//! `target/faults` (`FORETELL_FAULTS_DIR`).
 
 #![forbid(unsafe_code)]
 
@@ -11,27 +12,35 @@ mod checker;
 mod fleet;
 mod pipelines;
 mod proxy;
+mod read;
 mod records;
 mod report;
 mod schedule;
 mod services;
 
+use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use checker::{Landed, SinkCheck};
 use foretell_flow::testing::CRASH_POINTS;
 use pipelines::World;
 use records::Records;
 use report::{Outcome, Report};
-use schedule::{BACK_WITHIN, FAULTS, Fault};
+use schedule::{BACK_WITHIN, Fault, HAPPENS_WITHIN, STILL};
 
 /// In URLs of databases; no log may have it.
 const PASSWORD: &str = "hush0815";
 
-/// No worker may ever use more (a debug build, KiB), or keep more descriptors open.
+/// No worker may ever use more (a debug build, KiB).
 const MEMORY: u64 = 900 * 1024;
-const DESCRIPTORS: usize = 400;
+
+/// How many descriptors a worker may have open, of so many partitions. librdkafka opens a connection to each broker and
+/// two pipes beside it for each client; a sink in Kafka has a client for each partition that the worker has ever had.
+fn descriptors(partitions: usize) -> usize {
+    150 + partitions * 2 * 32
+}
 
 /// Runs a future of a client library to its end.
 fn wait<F: Future>(future: F) -> F::Output {
@@ -45,6 +54,7 @@ fn number(name: &str, default: u64) -> u64 {
 }
 
 struct Run {
+    begun: Instant,
     world: World,
     records: Records,
     random: fastrand::Rng,
@@ -58,41 +68,39 @@ struct Run {
 fn nothing_is_lost_and_nothing_comes_twice_whatever_fails() {
     let whole = std::env::var("FORETELL_FAULTS").is_ok_and(|what| what == "whole");
     let only = std::env::var("FORETELL_FAULTS_ONLY").ok();
-    let minutes = number("FORETELL_FAULTS_MINUTES", if whole { 60 } else { 3 });
+    let minutes = number("FORETELL_FAULTS_MINUTES", 60);
     let seed = number("FORETELL_FAULTS_SEED", fastrand::u64(0..1_000_000));
-    let until = Instant::now() + Duration::from_secs(minutes * 60);
-    let dir = services::root().join("target/faults");
+    let begun = Instant::now();
+    let until = begun + Duration::from_secs(minutes * 60);
+    let dir = std::env::var_os("FORETELL_FAULTS_DIR").map_or(services::root().join("target/faults"), PathBuf::from);
     let _ = std::fs::remove_dir_all(&dir);
     std::fs::create_dir_all(&dir).unwrap();
-    println!("seed {seed}, {minutes} minutes, logs in {}", dir.display());
+    println!("seed {seed}, logs in {}", dir.display());
     let mut random = fastrand::Rng::with_seed(seed);
     let world = World::begin(&dir, whole);
     let records =
         Records::begin(&world.brokers, "in", world.partitions as i32, number("FORETELL_FAULTS_RATE", 100) as u32);
-    let mut faults: Vec<Fault> = FAULTS.to_vec();
+    let mut faults = schedule::faults();
     faults.retain(|fault| match &only {
-        Some(name) => fault.name.contains(name.as_str()),
+        Some(names) => names.split(',').any(|name| fault.name.contains(name)),
         None => whole || fault.short,
     });
     faults.retain(|fault| whole || !fault.whole);
     assert!(!faults.is_empty(), "there is no such fault");
     random.shuffle(&mut faults);
-    let pause = Duration::from_millis(number("FORETELL_FAULTS_KILL_MS", if whole { 2_500 } else { 3_000 }));
-    let mut run = Run { world, records, random, report: Report::new(seed), next_kill: Instant::now(), pause };
+    let pause = Duration::from_millis(number("FORETELL_FAULTS_KILL_MS", if whole { 2_000 } else { 3_000 }));
+    let mut run = Run { begun, world, records, random, report: Report::new(seed), next_kill: Instant::now(), pause };
     run.begin();
-    'all: loop {
-        for fault in &faults {
-            run.fault(fault);
-            if Instant::now() > until {
-                break 'all;
-            }
-        }
-        if !whole {
-            break;
-        }
+    faults.chunks(if whole { 1 } else { 2 }).for_each(|some| run.faults(some));
+    while whole && Instant::now() < until {
+        let some = run.random.choose_multiple(faults.iter().copied(), 2);
+        run.faults(&some);
     }
     run.end();
     run.lost();
+    if whole {
+        run.pooled();
+    }
     run.report.write(&dir);
     run.report.judge();
 }
@@ -100,59 +108,79 @@ fn nothing_is_lost_and_nothing_comes_twice_whatever_fails() {
 impl Run {
     /// Everything runs once, before anything fails.
     fn begin(&mut self) {
-        for name in ["sql-a", "sql-b", "files-a", "files-b", "single-a", "sums-a", "sums-b"] {
+        for name in ["sql-a", "sql-b", "files-a", "files-b", "single-a", "scored-a", "scored-b", "sums-a", "sums-b"] {
             if self.world.workers.iter().any(|worker| worker.name == name) {
                 self.world.worker(name).start();
             }
         }
-        let outcome = self.caught_up("the start", false);
-        self.report.add("the start", outcome);
+        let outcome = self.caught_up(&[]);
+        println!("all is there after {:.0} s", self.begun.elapsed().as_secs_f64());
+        self.report.add("the start", &outcome);
+        self.report.failed(&outcome.wrong);
         self.next_kill = Instant::now();
     }
 
-    fn fault(&mut self, fault: &Fault) {
-        let (begun, before) = (Instant::now(), self.records.total());
-        let kills = self.kills();
-        (fault.begin)(&mut self.world);
+    /// Some faults at once, and until all sinks have everything again.
+    fn faults(&mut self, faults: &[Fault]) {
+        let (begun, before, kills) = (Instant::now(), self.records.total(), self.kills());
+        let names: Vec<&str> = faults.iter().map(|fault| fault.name).collect();
+        println!("{:6.0} s {}", self.begun.elapsed().as_secs_f64(), names.join(", "));
+        let ends: Vec<&str> = faults.iter().filter_map(|fault| fault.may_end).collect();
         let mut wrong = Vec::new();
-        let mut second = 0;
+        let mut under_way: Vec<(&Fault, u64)> = faults.iter().map(|fault| (fault, 0)).collect();
+        for fault in faults {
+            fault.start(&mut self.world);
+        }
         let mut checked = Instant::now();
-        while begun.elapsed() < Duration::from_secs(fault.seconds) {
-            if begun.elapsed() >= Duration::from_secs(second) {
-                (fault.step)(&mut self.world, second);
-                second += 1;
-            }
-            self.tick(fault.may_end, &mut wrong);
+        while !under_way.is_empty() {
+            let world = &mut self.world;
+            under_way.retain_mut(|(fault, second)| {
+                if begun.elapsed() >= Duration::from_secs(*second) && *second < fault.seconds {
+                    (fault.step)(world, *second);
+                    *second += 1;
+                }
+                let over = begun.elapsed() >= Duration::from_secs(fault.seconds);
+                let happened = fault.happened(world);
+                if over && (happened || begun.elapsed() > HAPPENS_WITHIN) {
+                    if !happened {
+                        wrong.push(format!("{} did not come to pass", fault.name));
+                    }
+                    fault.finish(world);
+                    return false;
+                }
+                true
+            });
+            self.tick(&ends, &mut wrong);
             if checked.elapsed() > Duration::from_secs(3) {
                 self.check(&mut wrong);
                 checked = Instant::now();
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        (fault.end)(&mut self.world);
-        let mut outcome = self.caught_up(fault.name, fault.may_end);
+        let mut outcome = self.caught_up(&ends);
         outcome.wrong.splice(0..0, wrong);
         outcome.records = self.records.total() - before;
         outcome.kills = self.kills() - kills;
         let back = outcome.back.map_or("never".to_string(), |back| format!("{:.0} s", back.as_secs_f64()));
-        println!("{}: {} records, {} kills, all back in {back}", fault.name, outcome.records, outcome.kills);
+        println!("         {} records, {} kills, all back in {back}", outcome.records, outcome.kills);
         outcome.wrong.iter().for_each(|wrong| println!("  WRONG {wrong}"));
-        self.report.add(fault.name, outcome);
+        for name in names {
+            self.report.add(name, &outcome);
+        }
+        self.report.failed(&outcome.wrong);
     }
 
     fn kills(&self) -> usize {
         self.world.workers.iter().map(|worker| worker.kills + worker.crashes.values().sum::<usize>()).sum()
     }
 
-    /// Workers that are gone come back; now and then one is killed, or is to die at a point.
-    fn tick(&mut self, may_end: bool, wrong: &mut Vec<String>) {
+    /// Workers that are gone come back; now and then one is killed, or is to die at a point. `ends`: errors that they
+    /// may end with.
+    fn tick(&mut self, ends: &[&str], wrong: &mut Vec<String>) {
         for worker in &mut self.world.workers {
             let alive = worker.look();
-            for ended in worker.ended.drain(..) {
-                if !may_end {
-                    wrong.push(ended);
-                }
-            }
+            let ended = worker.ended.drain(..).map(|(_, what)| what);
+            wrong.extend(ended.filter(|what| !ends.iter().any(|end| what.contains(end))));
             if worker.wanted && !alive {
                 worker.start();
             }
@@ -171,7 +199,7 @@ impl Run {
                 let of = |prefix: &str, pipeline: &str| !prefix.starts_with(pipeline);
                 let fits = |point: &&&str| match worker.pipeline {
                     "sql" => of(point, "file") && of(point, "append"),
-                    "files" => of(point, "kafka") && of(point, "append"),
+                    "files" | "scored" => of(point, "kafka") && of(point, "append"),
                     "single" => of(point, "kafka") && of(point, "file"),
                     _ => of(point, "kafka") && of(point, "file") && of(point, "append"),
                 };
@@ -193,48 +221,62 @@ impl Run {
         }
     }
 
-    /// Until every sink has what there is now, while workers die on.
-    fn caught_up(&mut self, _name: &str, may_end: bool) -> Outcome {
+    /// Until every sink has what there is now; workers die on for two more seconds. `ends`: errors that workers which
+    /// were there before may end with.
+    fn caught_up(&mut self, ends: &[&str]) -> Outcome {
         let since = Instant::now();
         let mut outcome = Outcome::default();
         std::thread::sleep(Duration::from_millis(500));
-        let mut ends = self.records.ends();
-        let mut calm = false;
-        while since.elapsed() < BACK_WITHIN {
+        let mut upto = self.records.ends();
+        for (_, part, _, to) in self.world.replanned.iter_mut().filter(|(.., to)| *to == i64::MAX) {
+            *to = upto.get(part).copied().unwrap_or(*to);
+        }
+        let (mut calm, mut moved, mut sum) = (false, Instant::now(), 0);
+        loop {
             if !calm && since.elapsed() > Duration::from_secs(2) {
                 // No kills now: it is measured how long everything takes to be back.
                 self.next_kill = since + BACK_WITHIN * 2;
                 calm = true;
             }
-            self.tick(may_end && since.elapsed() < Duration::from_secs(3), &mut outcome.wrong);
+            self.tick_after(since, ends, &mut outcome.wrong);
             self.check(&mut outcome.wrong);
-            if ends.is_empty() {
-                ends = self.records.ends();
+            if upto.is_empty() {
+                upto = self.records.ends();
             }
-            let missing: Vec<String> = {
-                let records = &self.records;
-                let late = self
-                    .world
-                    .sinks
-                    .iter_mut()
-                    .filter_map(|sink| (!sink.complete(records, &ends)).then(|| sink.name.clone()));
-                late.collect()
-            };
-            if missing.is_empty() && !ends.is_empty() {
+            let records = &self.records;
+            let sinks = &mut self.world.sinks;
+            let missing: Vec<String> = sinks
+                .iter_mut()
+                .filter_map(|sink| (!sink.complete(records, &upto)).then(|| sink.name.clone()))
+                .collect();
+            if missing.is_empty() && !upto.is_empty() {
                 outcome.back = Some(since.elapsed());
-                self.next_kill = Instant::now();
-                return outcome;
+                break;
             }
-            outcome.missing = missing;
+            let now: i64 = sinks.iter().filter(|sink| missing.contains(&sink.name)).map(SinkCheck::progress).sum();
+            if now != sum {
+                (moved, sum) = (Instant::now(), now);
+            }
+            if moved.elapsed() > STILL || since.elapsed() > BACK_WITHIN {
+                let after = since.elapsed().as_secs();
+                outcome.wrong.push(format!("after {after} s these lack records: {}", missing.join(", ")));
+                break;
+            }
             std::thread::sleep(Duration::from_millis(100));
         }
         self.next_kill = Instant::now();
-        outcome.wrong.push(format!(
-            "after {} s these lack records: {}",
-            BACK_WITHIN.as_secs(),
-            outcome.missing.join(", ")
-        ));
         outcome
+    }
+
+    /// What may end a worker is forgiven to those that began before the fault was over.
+    fn tick_after(&mut self, over: Instant, ends: &[&str], wrong: &mut Vec<String>) {
+        for worker in &mut self.world.workers {
+            worker.look();
+            let forgiven =
+                |(began, what): &(Instant, String)| *began < over && ends.iter().any(|end| what.contains(end));
+            worker.ended.retain(|ended| !forgiven(ended));
+        }
+        self.tick(&[], wrong);
     }
 
     /// What cannot be ridden out stops with an error that names the remedy, and changes nothing.
@@ -246,10 +288,39 @@ impl Run {
         std::thread::sleep(Duration::from_secs(1));
         records::delete_below(&brokers, "in", &self.records.ends());
         let outcome = self.stops("single-a", "`foretell positions set");
-        self.report.add("retention that overtakes a worker", outcome);
+        self.report.add("retention that overtakes a worker", &outcome);
+        self.report.failed(&outcome.wrong);
         records::recreate(&brokers, "in", self.world.partitions as i32);
         let outcome = self.stops("files-a", "it was recreated");
-        self.report.add("a topic that is deleted and created again", outcome);
+        self.report.add("a topic that is deleted and created again", &outcome);
+        self.report.failed(&outcome.wrong);
+    }
+
+    /// Sessions that change under a connection cannot be ridden out: one of two workers meets another one's.
+    fn pooled(&mut self) {
+        self.records.rate.store(100, Ordering::SeqCst);
+        let shared = self.world.services.at("FORETELL_PGBOUNCER_SHARED_URL");
+        for id in ["a", "b", "c"] {
+            let worker = pipelines::pooled(&mut self.world, id, &shared);
+            self.world.workers.push(worker);
+        }
+        let since = Instant::now();
+        let mut outcome = Outcome { back: Some(Duration::ZERO), ..Outcome::default() };
+        let mut said = Vec::new();
+        while said.is_empty() && since.elapsed() < Duration::from_secs(60) {
+            for worker in self.world.workers.iter_mut().filter(|worker| worker.pipeline == "pooled") {
+                worker.start();
+                worker.look();
+                said.extend(worker.ended.drain(..).map(|(_, what)| what));
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        if !said.iter().any(|what| what.contains("pool_mode = session")) {
+            outcome.wrong.push(format!("nobody names the remedy: {}", said.join("; ")));
+        }
+        self.world.workers.retain(|worker| worker.pipeline != "pooled");
+        self.report.add("PgBouncer with a session for each transaction", &outcome);
+        self.report.failed(&outcome.wrong);
     }
 
     /// A worker that must end by itself, and say so.
@@ -263,8 +334,8 @@ impl Run {
         }
         worker.wanted = false;
         match worker.ended.pop() {
-            Some(ended) if ended.contains(remedy) => {}
-            Some(ended) => outcome.wrong.push(format!("it does not name the remedy: {ended}")),
+            Some((_, ended)) if ended.contains(remedy) => {}
+            Some((_, ended)) => outcome.wrong.push(format!("it does not name the remedy: {ended}")),
             None => outcome.wrong.push(format!("{name} does not end")),
         }
         worker.kill();
@@ -275,30 +346,50 @@ impl Run {
     /// Nothing is written any more, all is there, all sinks agree, and no log tells a value.
     fn end(&mut self) {
         self.records.pause();
-        let mut outcome = self.caught_up("the end", false);
+        let mut outcome = self.caught_up(&[]);
         for worker in &mut self.world.workers {
             if let Some(what) = worker.stop() {
                 outcome.wrong.push(what);
             }
         }
         self.world.sinks.iter_mut().for_each(|sink| sink.closed = true);
-        self.check(&mut outcome.wrong);
         let ends = self.records.ends();
-        for sink in &mut self.world.sinks {
-            if !sink.complete(&self.records, &ends) {
-                outcome.wrong.push(format!("{} lacks records at the end", sink.name));
+        for again in 0..3 {
+            self.check(&mut outcome.wrong);
+            let records = &self.records;
+            let late = self.world.sinks.iter_mut().filter_map(|sink| {
+                (!sink.complete(records, &ends)).then(|| (sink.name.clone(), format!("{}-a", sink.pipeline)))
+            });
+            let late: Vec<(String, String)> = late.collect();
+            if again == 2 {
+                outcome.wrong.extend(late.iter().map(|(name, _)| format!("{name} lacks records at the end")));
+            }
+            // A worker that was told to stop in the middle of a claim has committed what the next one puts into the file.
+            for (_, name) in late.iter().filter(|_| again < 2) {
+                let worker = self.world.worker(name);
+                let claims = worker.says(&[" claimed"]).len();
+                worker.start();
+                let since = Instant::now();
+                while worker.says(&[" claimed"]).len() == claims && since.elapsed() < STILL {
+                    std::thread::sleep(Duration::from_millis(500));
+                }
+                outcome.wrong.extend(worker.stop());
             }
         }
         // Sinks have the same rows, each with the time of its batch.
-        for pipeline in ["sql", "files", "single"] {
+        for pipeline in ["sql", "files", "single", "scored"] {
             let mut first = None;
-            for sink in self.world.sinks.iter_mut().filter(|sink| sink.pipeline == pipeline && sink.sink != "bad") {
+            for sink in self.world.sinks.iter().filter(|sink| sink.pipeline == pipeline && sink.sink != "bad") {
                 let rows = sink.rows();
                 let Some((name, other)) = &first else {
                     first = Some((sink.name.clone(), rows));
                     continue;
                 };
-                let differ = rows.iter().filter(|(key, row)| other.get(key) != Some(row)).count();
+                let same = |key: &(i32, i64), row: &Landed, other: &Landed| {
+                    let at = if self.world.may_differ(pipeline, *key) { other.at } else { row.at };
+                    Landed { at, ..*row } == *other
+                };
+                let differ = rows.iter().filter(|(key, row)| other.get(key).is_none_or(|o| !same(key, row, o))).count();
                 if differ > 0 || rows.len() != other.len() {
                     outcome.wrong.push(format!(
                         "{} and {name} have {} and {} rows, of which {differ} differ",
@@ -309,17 +400,19 @@ impl Run {
                 }
             }
         }
+        let most = descriptors(self.world.partitions);
         for worker in &self.world.workers {
-            let log = worker.text();
-            for bad in ["panicked", records::HUSH, PASSWORD] {
-                if let Some(line) = log.lines().find(|line| line.contains(bad)) {
-                    let line: String = line.chars().take(300).collect();
-                    outcome.wrong.push(format!("the log of {} has `{bad}`: {line}", worker.name));
-                }
+            let bad = ["panicked", records::HUSH, PASSWORD, "not-a-secret"];
+            let mut told = worker.says(&bad);
+            told.dedup_by_key(|(at, _)| *at);
+            for (at, line) in told.iter().take(3) {
+                outcome.wrong.push(format!("the log of {} has `{}`: {line}", worker.name, bad[*at]));
             }
-            if worker.memory > MEMORY || worker.descriptors > DESCRIPTORS {
+            if worker.memory > MEMORY || worker.descriptors > most {
                 let (memory, open) = (worker.memory / 1024, worker.descriptors);
-                outcome.wrong.push(format!("{} used {memory} MiB and {open} descriptors", worker.name));
+                outcome
+                    .wrong
+                    .push(format!("{} used {memory} MiB and {open} descriptors: {:?}", worker.name, worker.open));
             }
         }
         outcome.records = self.records.total();

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::checker::{Place, SinkCheck, consumer};
 use super::fleet::Worker;
 use super::proxy::Proxy;
+use super::read::s3 as s3_client;
 use super::records;
 use super::services::Services;
 
@@ -36,6 +37,16 @@ const SINGLE: &str = "sinks:
   lite: { sql: { url: 'sqlite://DISK/lite.db', table: rows_single, create: true } }
 trigger: { every: 300ms }
 ";
+/// Beside the time, which model it was.
+const SCORED: &str = "models: { twofold: { file: MODEL, refresh: 1s } }
+query: |
+  SELECT id, CAST(twofold(*) AS BIGINT) / 16 * 2 AS twice, CAST(_partition AS BIGINT) AS part, _offset AS off,
+    CAST(now() AS BIGINT) * 16 + CAST(twofold(*) AS BIGINT) % 16 AS at FROM records
+sinks:
+  s3: { file: { path: 's3://foretell/scored', format: jsonl, s3: { region: us-east-1, endpoint: 'S3', access_key_id: { env: S3_KEY }, secret_access_key: { env: S3_SECRET } } } }
+  pg: { sql: { url: { env: POSTGRES_URL }, table: rows_scored, create: true } }
+trigger: { every: 300ms }
+";
 const SUMS: &str = "query: |
   SELECT CAST(_partition AS BIGINT) AS part, count(*) AS n, sum(id) AS ids, min(_offset) AS lo, max(_offset) AS hi FROM records GROUP BY _partition
 sinks:
@@ -56,6 +67,32 @@ pub(crate) struct World {
     pub(crate) small: bool,
     pub(crate) brokers: String,
     pub(crate) partitions: usize,
+    /// Pipeline, partition and offsets that were planned again, because a backup was put back: there sinks may have
+    /// other batch times.
+    pub(crate) replanned: Vec<(&'static str, i32, i64, i64)>,
+    /// How many models there were.
+    models: u32,
+}
+
+const MODEL: &str = "twofold.pmml";
+
+/// A model that answers with 16 times what it is given, and a number of its own below that.
+fn model(number: u32) -> String {
+    format!(
+        r#"<PMML version="4.4" xmlns="http://www.dmg.org/PMML-4_4">
+<Header/>
+<DataDictionary>
+<DataField name="id" optype="continuous" dataType="double"/>
+<DataField name="y" optype="continuous" dataType="double"/>
+</DataDictionary>
+<RegressionModel functionName="regression">
+<MiningSchema><MiningField name="y" usageType="target"/><MiningField name="id"/></MiningSchema>
+<RegressionTable intercept="{}"><NumericPredictor name="id" coefficient="16"/></RegressionTable>
+</RegressionModel>
+</PMML>
+"#,
+        number % 16
+    )
 }
 
 /// A service's URL by way of a proxy.
@@ -80,7 +117,7 @@ impl World {
     /// Starts services, topics and workers; `whole` with all that there is.
     pub(crate) fn begin(dir: &Path, whole: bool) -> World {
         let mut names =
-            vec!["namenode", "datanode", "datanode2", "broker1", "broker2", "broker3", "mariadb", "postgres"];
+            vec!["namenode", "datanode", "datanode2", "broker1", "broker2", "broker3", "mariadb", "postgres", "s3"];
         if whole {
             names.extend(["pgbouncer", "galera1", "galera2", "galera3"]);
         }
@@ -100,6 +137,8 @@ impl World {
         proxies.push(Proxy::new("postgres", &authority(&postgres), 0));
         proxies.push(Proxy::new("mariadb", &authority(&mariadb), 0));
         proxies.push(Proxy::new("namenode", &authority(&namenode), 0));
+        let s3 = services.at("FORETELL_S3");
+        proxies.push(Proxy::new("s3", &authority(&s3), 0));
         let proxy = |name: &str| proxies.iter().find(|proxy| proxy.name == name).unwrap();
         let disk = dir.join("disk");
         std::fs::create_dir_all(&disk).unwrap();
@@ -114,6 +153,7 @@ impl World {
             ("sql", format!("{QUERY}{SQL}"), vec!["a", "b", "c"]),
             ("files", format!("{QUERY}{FILES}"), vec!["a", "b"]),
             ("single", format!("{QUERY}{SINGLE}"), vec!["a"]),
+            ("scored", SCORED.to_string(), vec!["a", "b"]),
         ];
         if whole {
             pipelines.push(("sums", SUMS.to_string(), vec!["a", "b", "c"]));
@@ -127,6 +167,8 @@ impl World {
                 let hdfs = if proxied { format!("hdfs://{}", proxy("namenode").address()) } else { namenode.clone() };
                 let text = format!("{BEGIN}{text}").replace("NAME", name);
                 let text = text.replace("HDFS", &format!("{hdfs}/faults")).replace("DISK", &disk.display().to_string());
+                let endpoint = if proxied { format!("http://{}", proxy("s3").address()) } else { s3.clone() };
+                let text = text.replace("MODEL", &dir.join(MODEL).display().to_string()).replace("'S3'", &endpoint);
                 let file = dir.join(format!("{name}-{id}.yaml"));
                 std::fs::write(&file, text).unwrap();
                 let mut worker = Worker::new(name, id, file, &logs);
@@ -137,6 +179,8 @@ impl World {
                 let pooled = if whole { pooled.clone() } else { through(&pooled, "postgres") };
                 worker.set("POOLED_URL", &with_password(&pooled));
                 worker.set("HADOOP_USER_NAME", "faults");
+                worker.set("S3_KEY", &services.at("FORETELL_S3_KEY"));
+                worker.set("S3_SECRET", &services.at("FORETELL_S3_SECRET"));
                 // One of them tells all that it knows.
                 if id == "a" {
                     worker.set("RUST_LOG", "info,foretell=debug,rdkafka=debug,sqlx=debug,hdfs_native=debug");
@@ -150,6 +194,7 @@ impl World {
             }
         }
         let sql = |url: &str| Place::Sql(url.to_string(), "foretell_progress".to_string());
+        let store = s3_client(&s3, &services.at("FORETELL_S3_KEY"), &services.at("FORETELL_S3_SECRET"));
         let lite = format!("sqlite://{}/lite.db", disk.display());
         let mut sinks = vec![
             SinkCheck::new("sql", "pg", "rows_sql", sql(&postgres)),
@@ -161,13 +206,42 @@ impl World {
             SinkCheck::new("single", "local", "local.csv", Place::Append(disk.join("local.csv"))),
             SinkCheck::new("single", "hdfs", "/faults/single.csv", Place::AppendHdfs(namenode)),
             SinkCheck::new("single", "lite", "rows_single", sql(&lite)),
+            SinkCheck::new("scored", "s3", "scored", Place::S3(Box::new(store), BTreeSet::new())),
+            SinkCheck::new("scored", "pg", "rows_scored", sql(&postgres)),
         ];
         if whole {
             let sums = |url: &str| Place::Sums(url.to_string(), "foretell_progress".to_string());
             sinks.push(SinkCheck::new("sums", "galera", "sums", sums(&services.at("FORETELL_GALERA_URL"))));
             sinks.push(SinkCheck::new("sums", "pg", "sums", sums(&postgres)));
         }
-        World { services, proxies, workers, sinks, dir: dir.to_path_buf(), disk, small, brokers, partitions: 6 }
+        let (dir, replanned) = (dir.to_path_buf(), Vec::new());
+        let mut world =
+            World { services, proxies, workers, sinks, dir, disk, small, brokers, partitions: 6, replanned, models: 0 };
+        world.new_model();
+        world
+    }
+
+    /// The next model takes the place of the one that is there, as it should: whole.
+    pub(crate) fn new_model(&mut self) {
+        self.models += 1;
+        let (new, at) = (self.dir.join(format!(".{MODEL}")), self.dir.join(MODEL));
+        std::fs::write(&new, model(self.models)).unwrap();
+        std::fs::rename(new, at).unwrap();
+    }
+
+    /// The next model is written over the one that is there, and only half of it comes.
+    pub(crate) fn half_a_model(&mut self) {
+        self.models += 1;
+        let text = model(self.models);
+        std::fs::write(self.dir.join(MODEL), &text[..text.len() / 2]).unwrap();
+    }
+
+    /// Whether sinks may have an offset with other batch times.
+    pub(crate) fn may_differ(&self, pipeline: &str, (part, off): (i32, i64)) -> bool {
+        let holds = |(other, index, from, to): &(&str, i32, i64, i64)| {
+            *other == pipeline && *index == part && (*from..*to).contains(&off)
+        };
+        self.replanned.iter().any(holds)
     }
 
     pub(crate) fn proxy(&self, name: &str) -> &Proxy {
@@ -186,4 +260,16 @@ impl Drop for World {
             let _ = std::process::Command::new("umount").arg("-l").arg(&self.disk).status();
         }
     }
+}
+
+/// A worker that reaches PostgreSQL by way of a pooler which gives each transaction another session.
+pub(crate) fn pooled(world: &mut World, id: &str, url: &str) -> Worker {
+    let sinks = "sinks: { pg: { sql: { url: { env: POSTGRES_URL }, table: rows_pooled, create: true } } }\n\
+                 trigger: { mode: continuous, max_rows: 200 }\n";
+    let file = world.dir.join(format!("pooled-{id}.yaml"));
+    std::fs::write(&file, format!("{BEGIN}{QUERY}{sinks}").replace("NAME", "pooled")).unwrap();
+    let mut worker = Worker::new("pooled", id, file, &world.dir.join("logs"));
+    worker.set("BROKERS", &world.brokers);
+    worker.set("POSTGRES_URL", &with_password(url));
+    worker
 }

@@ -1,8 +1,9 @@
 //! A TCP proxy between foretell and one service, which fails as networks do.
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -41,7 +42,9 @@ struct State {
     mode: Mode,
     /// Cuts that are still to come.
     cuts: Option<(Trigger, When, usize)>,
-    open: Vec<TcpStream>,
+    /// Both ends of each connection, by its number.
+    open: HashMap<u64, [TcpStream; 2]>,
+    connections: u64,
 }
 
 pub(crate) struct Proxy {
@@ -52,8 +55,8 @@ pub(crate) struct Proxy {
 
 struct Shared {
     state: Mutex<State>,
+    /// How many of the cuts that were ordered last came to pass.
     done: AtomicUsize,
-    bytes: AtomicU64,
 }
 
 impl Proxy {
@@ -61,8 +64,8 @@ impl Proxy {
     pub(crate) fn new(name: &'static str, service: &str, port: u16) -> Proxy {
         let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let state = Mutex::new(State { mode: Mode::Pass, cuts: None, open: Vec::new() });
-        let shared = Arc::new(Shared { state, done: AtomicUsize::new(0), bytes: AtomicU64::new(0) });
+        let state = Mutex::new(State { mode: Mode::Pass, cuts: None, open: HashMap::new(), connections: 0 });
+        let shared = Arc::new(Shared { state, done: AtomicUsize::new(0) });
         let (all, service) = (shared.clone(), service.to_string());
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
@@ -73,9 +76,14 @@ impl Proxy {
                 }
                 let pair = || (client.try_clone().unwrap(), server.try_clone().unwrap());
                 let ((client_in, server_out), (client_out, server_in)) = (pair(), pair());
-                state.open.extend([client, server]);
+                state.connections += 1;
+                let number = state.connections;
+                state.open.insert(number, [client, server]);
                 let (up, down) = (all.clone(), all.clone());
-                std::thread::spawn(move || carry(client_in, server_out, &up, true));
+                std::thread::spawn(move || {
+                    carry(client_in, server_out, &up, true);
+                    up.state.lock().unwrap().open.remove(&number);
+                });
                 std::thread::spawn(move || carry(server_in, client_out, &down, false));
             }
         });
@@ -92,7 +100,7 @@ impl Proxy {
         let void = matches!(state.mode, Mode::HalfOpen | Mode::HoldAnswers) && mode == Mode::Pass;
         state.mode = mode;
         if mode == Mode::Cut || void {
-            for stream in state.open.drain(..) {
+            for stream in state.open.drain().flat_map(|(_, streams)| streams) {
                 let _ = stream.shutdown(Shutdown::Both);
             }
         }
@@ -100,7 +108,13 @@ impl Proxy {
 
     /// Cuts the connections of the next requests of this kind.
     pub(crate) fn cut_at(&self, trigger: Trigger, when: When, times: usize) {
+        self.shared.done.store(0, SeqCst);
         self.shared.state.lock().unwrap().cuts = Some((trigger, when, times));
+    }
+
+    /// How many of them came to pass.
+    pub(crate) fn cuts(&self) -> usize {
+        self.shared.done.load(SeqCst)
     }
 
     pub(crate) fn mend(&self) {
@@ -119,7 +133,6 @@ fn carry(mut from: TcpStream, mut to: TcpStream, shared: &Shared, requests: bool
             Ok(read) => read,
         };
         let bytes = &buffer[..read];
-        shared.bytes.fetch_add(read as u64, SeqCst);
         let cut = if requests { shared.cut(bytes, &mut rest) } else { None };
         if cut == Some(When::Before) {
             break;

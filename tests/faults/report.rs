@@ -16,7 +16,6 @@ pub(crate) struct Outcome {
     pub(crate) wrong: Vec<String>,
     /// How long after its end all sinks had everything.
     pub(crate) back: Option<Duration>,
-    pub(crate) missing: Vec<String>,
 }
 
 #[derive(Debug, Default)]
@@ -24,11 +23,14 @@ struct Line {
     runs: usize,
     records: usize,
     kills: usize,
-    wrong: Vec<String>,
+    failures: usize,
     back: Duration,
 }
 
 pub(crate) struct Report {
+    wrong: Vec<String>,
+    /// Of the process that had most.
+    open: String,
     seed: u64,
     lines: BTreeMap<String, Line>,
     crashes: BTreeMap<String, usize>,
@@ -45,15 +47,21 @@ const END: &str = "<!-- until here -->\n";
 impl Report {
     pub(crate) fn new(seed: u64) -> Report {
         let (lines, crashes, last) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        Report { seed, lines, crashes, kills: 0, records: 0, memory: 0, descriptors: 0, last }
+        let (wrong, open) = (Vec::new(), String::new());
+        Report { wrong, open, seed, lines, crashes, kills: 0, records: 0, memory: 0, descriptors: 0, last }
     }
 
-    pub(crate) fn add(&mut self, name: &str, outcome: Outcome) {
+    pub(crate) fn failed(&mut self, wrong: &[String]) {
+        self.wrong.extend(wrong.iter().cloned());
+    }
+
+    /// One run of one fault.
+    pub(crate) fn add(&mut self, name: &str, outcome: &Outcome) {
         let line = self.lines.entry(name.to_string()).or_default();
         line.runs += 1;
         line.records += outcome.records;
         line.kills += outcome.kills;
-        line.wrong.extend(outcome.wrong);
+        line.failures += outcome.wrong.len();
         line.back = line.back.max(outcome.back.unwrap_or(super::BACK_WITHIN));
     }
 
@@ -63,7 +71,10 @@ impl Report {
         for worker in &world.workers {
             self.kills += worker.kills;
             self.memory = self.memory.max(worker.memory);
-            self.descriptors = self.descriptors.max(worker.descriptors);
+            if worker.descriptors > self.descriptors {
+                self.descriptors = worker.descriptors;
+                self.open = format!("{}: {:?}", worker.name, worker.open);
+            }
             for (point, times) in &worker.crashes {
                 *self.crashes.entry(point.clone()).or_default() += times;
             }
@@ -73,11 +84,11 @@ impl Report {
     fn table(&self) -> String {
         let mut text = String::new();
         let at_points: usize = self.crashes.values().sum();
-        let failures = self.lines.values().map(|line| line.wrong.len()).sum::<usize>() + self.last.len();
+        let failures = self.wrong.len() + self.last.len();
         let (runs, memory) = (self.lines.values().map(|line| line.runs).sum::<usize>(), self.memory / 1024);
         writeln!(
             text,
-            "Seed {}: {runs} faults, {} records, {} kills at random moments and {at_points} at named points, {failures} failures. \
+            "Seed {}: {runs} runs of faults, {} records, {} kills at random moments and {at_points} at named points, {failures} failures. \
              The largest process had {memory} MiB and {} descriptors.\n",
             self.seed, self.records, self.kills, self.descriptors
         )
@@ -88,8 +99,8 @@ impl Report {
         text.push_str("|---|---|---|---|---|---|\n");
         for (name, line) in &self.lines {
             let back = line.back.as_secs_f64().ceil();
-            let Line { runs, records, kills, wrong, .. } = line;
-            writeln!(text, "| {name} | {runs} | {records} | {kills} | {back} s | {} |", wrong.len()).unwrap();
+            let Line { runs, records, kills, failures, .. } = line;
+            writeln!(text, "| {name} | {runs} | {records} | {kills} | {back} s | {failures} |").unwrap();
         }
         text.push_str("\nDeaths at named points: ");
         let points: Vec<String> = self.crashes.iter().map(|(point, times)| format!("`{point}` {times}")).collect();
@@ -112,10 +123,8 @@ impl Report {
     }
 
     pub(crate) fn judge(&self) {
-        let of = |(name, line): (&String, &Line)| {
-            line.wrong.iter().map(|wrong| format!("{name}: {wrong}")).collect::<Vec<_>>()
-        };
-        let mut wrong: Vec<String> = self.lines.iter().flat_map(of).collect();
+        println!("most descriptors: {}", self.open);
+        let mut wrong = self.wrong.clone();
         wrong.extend(self.last.iter().map(|wrong| format!("at the end: {wrong}")));
         assert!(wrong.is_empty(), "{} failures:\n{}", wrong.len(), wrong.join("\n"));
     }

@@ -51,13 +51,8 @@ impl Services {
         self.run("kill", &[name]);
     }
 
-    /// Starts what is not running, with the data that is there.
-    pub(crate) fn start(&self, name: &str) {
-        self.run("up", &[name]);
-    }
-
-    /// Starts several at once, which need each other.
-    pub(crate) fn start_all(&self, names: &[&str]) {
+    /// Starts what is not running, with the data that is there; those that need each other at once.
+    pub(crate) fn start(&self, names: &[&str]) {
         self.run("up", names);
     }
 
