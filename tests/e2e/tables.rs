@@ -226,7 +226,22 @@ sinks: { db: { sql: { url: { env: MARIADB_URL }, table: result_${id}, create: tr
     }
     send("c");
     landed(3);
+    // What no batch needs any more goes, also while the pipeline runs.
+    let kept = || {
+        let entries = std::fs::read_dir(sandbox.dir.path().join(".foretell/tables")).unwrap();
+        let texts = entries.map(|entry| std::fs::read(entry.unwrap().path()).unwrap_or_default());
+        let has = |text: &[u8], name: &str| text.windows(name.len()).any(|window| window == name.as_bytes());
+        let mut names: Vec<&str> =
+            texts.filter_map(|text| ["before", "after", "third"].into_iter().find(|name| has(&text, name))).collect();
+        names.sort_unstable();
+        names
+    };
+    same("kept", vec!["after", "before"], kept());
+    write("id,name\n1,third\n");
+    until("what is not needed goes", || kept() == ["third"] || kept() == ["after", "third"]);
+    send("d");
+    landed(4);
     run.terminate();
     run.ended(Duration::from_secs(10)).well();
-    same("rows", ["a before", "b after", "c after"].map(String::from).to_vec(), rows());
+    same("rows", ["a before", "b after", "c after", "d third"].map(String::from).to_vec(), rows());
 }

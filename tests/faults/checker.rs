@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use object_store::aws::AmazonS3;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -223,7 +223,11 @@ impl SinkCheck {
     fn check_topic(&mut self, records: &Records) -> Vec<String> {
         let Place::Topic(consumer) = &self.place else { unreachable!() };
         let mut new = Vec::new();
-        while let Some(message) = consumer.poll(Duration::from_millis(if new.is_empty() { 300 } else { 30 })) {
+        // They may come for ever.
+        let until = Instant::now() + Duration::from_secs(1);
+        while Instant::now() < until
+            && let Some(message) = consumer.poll(Duration::from_millis(if new.is_empty() { 300 } else { 30 }))
+        {
             let Ok(message) = message else { continue };
             new.extend(message.payload().map(|value| String::from_utf8_lossy(value).into_owned()));
         }
@@ -233,7 +237,10 @@ impl SinkCheck {
     fn check_dead(&mut self, records: &Records) -> Vec<String> {
         let Place::DeadLetters(consumer) = &self.place else { unreachable!() };
         let mut wrong = Vec::new();
-        while let Some(message) = consumer.poll(Duration::from_millis(200)) {
+        let until = Instant::now() + Duration::from_secs(1);
+        while Instant::now() < until
+            && let Some(message) = consumer.poll(Duration::from_millis(100))
+        {
             let Ok(message) = message else { continue };
             let header = |name: &str| -> i64 {
                 let headers = message.headers().unwrap();

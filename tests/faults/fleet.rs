@@ -16,6 +16,9 @@ fn binary() -> PathBuf {
     binary
 }
 
+/// What a worker says when it has claimed its sinks.
+const CLAIMED: &str = " claimed ";
+
 /// One worker: a process that is started again whenever it is gone, unless it is to be gone.
 pub(crate) struct Worker {
     pub(crate) name: String,
@@ -28,6 +31,8 @@ pub(crate) struct Worker {
     pub(crate) wanted: bool,
     pub(crate) frozen: bool,
     started: Instant,
+    /// Where this life's part of the log begins.
+    from: u64,
     /// Where its next life ends, if at a point.
     pub(crate) crash_at: Option<String>,
     limits: Option<u64>,
@@ -57,6 +62,7 @@ impl Worker {
             wanted: false,
             frozen: false,
             started: Instant::now(),
+            from: 0,
             crash_at: None,
             limits: None,
             ended: Vec::new(),
@@ -99,6 +105,7 @@ impl Worker {
         if let Some(point) = &self.crashing {
             command.env("FORETELL_CRASH_AT", point);
         }
+        self.from = std::fs::metadata(&self.log).map_or(0, |log| log.len());
         self.child = Some(command.spawn().unwrap());
         self.started = Instant::now();
     }
@@ -176,17 +183,15 @@ impl Worker {
         let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let rss = rss.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0);
         self.memory = self.memory.max(rss);
-        let folder = format!("/proc/{id}/fd");
-        let open = std::fs::read_dir(&folder).map_or(0, Iterator::count);
-        if open > self.descriptors {
-            self.descriptors = open;
+        let entries = std::fs::read_dir(format!("/proc/{id}/fd")).into_iter().flatten().flatten();
+        let open: Vec<PathBuf> = entries.filter_map(|entry| std::fs::read_link(entry.path()).ok()).collect();
+        if open.len() > self.descriptors {
+            self.descriptors = open.len();
             self.open.clear();
-            for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-                let Ok(target) = std::fs::read_link(entry.path()) else { continue };
+            for target in open {
                 // `socket:[1234]`, `pipe:[1234]`, `anon_inode:[eventpoll]`, or a path.
                 let text = target.display().to_string();
-                let kind = if text.starts_with('/') { "files" } else { text.split(":[0").next().unwrap_or_default() };
-                let kind = kind.trim_end_matches(|letter: char| letter.is_ascii_digit() || "[]:".contains(letter));
+                let kind = text.split(":[").next().filter(|kind| !kind.starts_with('/')).unwrap_or("files");
                 *self.open.entry(kind.to_string()).or_default() += 1;
             }
         }
@@ -204,6 +209,19 @@ impl Worker {
             }));
         }
         found
+    }
+
+    /// Whether this life has claimed its sinks.
+    pub(crate) fn has_claimed(&self) -> bool {
+        let log = || -> std::io::Result<bool> {
+            let mut log = File::open(&self.log)?;
+            log.seek(SeekFrom::Start(self.from))?;
+            Ok(BufReader::new(log)
+                .split(b'\n')
+                .map_while(Result::ok)
+                .any(|line| line.windows(CLAIMED.len()).any(|window| window == CLAIMED.as_bytes())))
+        };
+        log().unwrap_or(false)
     }
 
     /// The last error that it told.

@@ -193,6 +193,10 @@ impl Run {
             .filter(|at| self.world.workers[*at].wanted && !self.world.workers[*at].frozen)
             .collect();
         let Some(victim) = self.random.choice(victims) else { return };
+        // Most are at work by then, however slow the machine is.
+        if !self.world.workers[victim].has_claimed() && self.random.u8(..5) > 0 {
+            return;
+        }
         let worker = &mut self.world.workers[victim];
         if worker.kill() {
             if self.random.bool() {
@@ -367,10 +371,9 @@ impl Run {
             // A worker that was told to stop in the middle of a claim has committed what the next one puts into the file.
             for (_, name) in late.iter().filter(|_| again < 2) {
                 let worker = self.world.worker(name);
-                let claims = worker.says(&[" claimed"]).len();
                 worker.start();
                 let since = Instant::now();
-                while worker.says(&[" claimed"]).len() == claims && since.elapsed() < STILL {
+                while !worker.has_claimed() && since.elapsed() < STILL {
                     std::thread::sleep(Duration::from_millis(500));
                 }
                 outcome.wrong.extend(worker.stop());

@@ -32,6 +32,9 @@ pub(crate) struct Checker {
     pub(crate) anew: BTreeMap<i32, BTreeSet<i64>>,
     /// By target that lost commits: how many lives there were then.
     pub(crate) lost: BTreeMap<usize, usize>,
+    /// What such targets lost, where a life that had looked may still take it for what they have: lives there were then, and
+    /// the partition and the position of before.
+    pub(crate) losses: Vec<(usize, i32, i64)>,
     /// Offsets that such a target took from an owner of before.
     pub(crate) revived: BTreeSet<(i32, i64)>,
     /// Whether there are, or were, rows that depend on more than one record.
@@ -259,7 +262,7 @@ impl World {
     }
 
     /// A sink begins in a partition of which it had no position.
-    pub(crate) fn check_begin(&mut self, target: usize, sink: &str, index: i32, start: i64) {
+    pub(crate) fn check_begin(&mut self, life: usize, target: usize, sink: &str, index: i32, start: i64) {
         let other_name =
             self.targets[target].progress.iter().any(|(name, entries)| name != sink && !entries.is_empty());
         if other_name || self.targets[target].rows.get(&index).is_some_and(|rows| !rows.is_empty()) {
@@ -290,7 +293,9 @@ impl World {
         };
         // Several first lives: each found another latest place.
         let raced = self.log.latest && self.lives.iter().filter(|life| life.first).count() > 1;
-        if start > bound && !raced {
+        // It looked, and then the other sink lost commits: as if the new one had been there before that.
+        let looked = |(lives, lost, next): &(usize, i32, i64)| life < *lives && *lost == index && start <= *next;
+        if start > bound && !raced && !self.checker.losses.iter().any(looked) {
             self.violated(format!("1: {sink} begins in {index} at {start}, and {bound} would be the latest place"));
         }
         if let (true, Some(to)) = (self.checker.backfill.contains(sink), others.iter().copied().max()) {

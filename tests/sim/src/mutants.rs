@@ -45,6 +45,7 @@ mutants! {
     ReasonsTellValues: "the reason why a record is bad holds its value",
     UnknownIsTakenForStored: "a write whose outcome is unknown counts as stored",
     ReachedIsTakenForStored: "after an unknown outcome, what another stored over the same records counts as the own write",
+    PlansAreChosenByTheirTime: "of leftover plans that contradict each other the one of the later batch time counts",
     FailedSinksStopNobody: "a sink's task ends with an error and the epoch goes on",
 }
 
@@ -66,6 +67,7 @@ impl Mutant {
             Mutant::BatchesAreReplayedInPart => Some(BrokenStep::BatchesAreReplayedInPart),
             Mutant::UnknownIsTakenForStored => Some(BrokenStep::UnknownIsTakenForStored),
             Mutant::ReachedIsTakenForStored => Some(BrokenStep::ReachedIsTakenForStored),
+            Mutant::PlansAreChosenByTheirTime => Some(BrokenStep::PlansAreChosenByTheirTime),
             Mutant::FailedSinksStopNobody => Some(BrokenStep::FailedSinksStopNobody),
             _ => None,
         }

@@ -116,6 +116,10 @@ struct Driver {
     differ: bool,
     /// Whether nothing is edited but which sinks there are.
     churn: bool,
+    /// Whether a query over whole batches is followed by one that workers share, while sinks lag.
+    narrows: bool,
+    /// Whether workers often go on with partitions that they lost.
+    zombies: bool,
     /// The most bytes that were under way.
     most: usize,
     /// How often the file of before was run because of batches that today's cannot make.
@@ -140,8 +144,11 @@ impl Driver {
             let records = if exhaustive { 12 } else { random.i64(0..10) };
             world.log.append(index, records);
         }
+        // What is rare by itself is what some seeds are about.
+        let (narrows, zombies) = (!exhaustive && run.seed % 16 == 5, !exhaustive && run.seed % 16 == 10);
         let scope = match random.u8(..6) {
-            _ if exhaustive => Scope::Record,
+            _ if exhaustive || zombies => Scope::Record,
+            _ if narrows => Scope::Batch,
             0 => Scope::Batch,
             1 => Scope::Partition,
             _ => Scope::Record,
@@ -162,6 +169,8 @@ impl Driver {
             backups: VecDeque::new(),
             names: 0,
             workers: if exhaustive { 2 } else { random.usize(1..4) },
+            narrows,
+            zombies,
             sliced: !exhaustive && random.u8(..5) == 0,
             limits,
             happened: BTreeMap::new(),
@@ -176,8 +185,13 @@ impl Driver {
             turned: false,
             random,
         };
+        if narrows || zombies {
+            driver.workers = driver.workers.max(2);
+        }
         let kinds = match exhaustive {
             true => vec![Kind::Compare, Kind::Fence, Kind::Log],
+            false if zombies => vec![Kind::Compare, Kind::Compare, Kind::Log],
+            false if narrows => vec![Kind::Compare, Kind::Log, Kind::Fence],
             false if churn => (0..4).map(|_| driver.kind()).collect(),
             false => (0..driver.random.usize(1..4)).map(|_| driver.kind()).collect(),
         };
@@ -571,6 +585,26 @@ impl Driver {
                     });
                 }
             }
+            // Where plans are to be left over, sinks are away for long; where workers are to be zombies, they hear nothing.
+            23 | 24 if self.churn || self.narrows => {
+                let results = self.edition.sinks.iter().filter(|sink| sink.input != Input::DeadLetters);
+                let targets: Vec<usize> = results.map(|sink| sink.target).collect();
+                let target = targets[self.random.usize(..targets.len())];
+                self.sim.with(|world| {
+                    world.away.insert(Some(target), Instant::now() + Duration::from_secs(long));
+                    world.note(format!("{target} is away for {long} s"));
+                });
+            }
+            23..28 if self.zombies => self.sim.with(|world| {
+                if let Some(member) = world.group.members.get_mut(&slot) {
+                    member.deaf_until = Instant::now() + Duration::from_secs(8);
+                }
+                world.note(format!("worker {slot} hears nothing of the group for 8 s"));
+                world.rebalance();
+                let index = world.random.usize(..world.log.partitions.len());
+                let records = world.random.i64(1..4);
+                world.log.append(index, records);
+            }),
             20 if self.backups.front().is_some_and(|(_, backup)| backup.kind == Kind::Compare) => self.lose_commits(),
             _ => {}
         }
@@ -622,6 +656,7 @@ impl Driver {
                 world.checker.replanned(*index, from, entry.next);
                 world.anew(*index, from, entry.next);
                 world.checker.forget(target, *index, from);
+                world.checker.losses.push((world.lives.len(), *index, entry.next));
             }
             world.checker.lost.insert(target, world.lives.len());
             // Whoever is about to commit there does it no more.
@@ -641,6 +676,7 @@ impl Driver {
             (0..self.edition.sinks.len()).filter(|at| self.edition.sinks[*at].input != Input::DeadLetters).collect();
         let one = results[self.random.usize(..results.len())];
         let what = match self.churn {
+            _ if self.narrows && self.edition.scope == Scope::Batch && self.before.is_none() => 8,
             true => [0, 3, 3, 4, 4, 4][self.random.usize(..6)],
             false => self.random.u8(..13),
         };
@@ -709,7 +745,8 @@ impl Driver {
             8 if self.before.is_none() => {
                 self.count("another scope");
                 self.before = Some(self.edition.clone());
-                self.edition.scope = [Scope::Record, Scope::Partition, Scope::Batch][self.random.usize(..3)];
+                let most = if self.narrows { 2 } else { 3 };
+                self.edition.scope = [Scope::Record, Scope::Partition, Scope::Batch][self.random.usize(..most)];
                 self.new_recipe();
             }
             9 => {
@@ -1011,7 +1048,7 @@ impl Driver {
     async fn lives(&mut self) {
         for _ in 0..self.random.usize(if self.churn { 4..9 } else { 2..6 }) {
             let faults = Faults {
-                errors: self.random.u32(12..80),
+                errors: if self.zombies { self.random.u32(6..20) } else { self.random.u32(12..80) },
                 kills: self.random.u32(150..800),
                 slow: self.random.u32(20..200),
                 jitter: true,

@@ -298,7 +298,7 @@ impl SimSink {
                 let entry = Entry { begin: claim.start, next: claim.start, plans: Vec::new() };
                 entries.insert(index, entry);
                 world.note(format!("life {} {} begins {index} at {}", self.context.life, self.sink, claim.start));
-                world.check_begin(self.target, &self.sink, index, claim.start);
+                world.check_begin(self.context.life, self.target, &self.sink, index, claim.start);
             }
             world.targets[self.target].owners.insert(index, self.context.life);
         }

@@ -31,9 +31,12 @@ pub trait StageFactory: Send + Sync {
     /// [`Fault::State`](crate::Fault::State) when a model or a query of an old plan is gone.
     fn stages(&self, recipe: &Recipe) -> Result<Stages, StageError>;
 
-    /// A worker has claimed its sinks for the first time, and these are the recipes of all plans that any sink keeps. What
-    /// earlier runs kept for others is not needed any more.
-    fn begins(&self, _leftover: Vec<Recipe>) {}
+    /// A worker has claimed its sinks, and these are the recipes of all plans that any sink keeps, of any partition: those
+    /// that its earlier batches and those of earlier runs may need. What else was kept for them is not needed any more.
+    fn begins(&self, _worker: &str, _leftover: Vec<Recipe>) {}
+
+    /// An epoch is over: until the worker has claimed its sinks again, it is not known which plans of it are left over.
+    fn ends(&self, _worker: &str) {}
 }
 
 /// A decoder and the queries behind it.

@@ -1,6 +1,6 @@
 //! One epoch: from an assignment to its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -27,7 +27,7 @@ use super::start::{self, KnownLog};
 use super::{DRAIN, Settings};
 use crate::monitor::Phase;
 use crate::testing::crash_point;
-use crate::{Bounds, Checkpoint, Claim, Clock, Fault, Partition, Position, Sharing, Source, StageError};
+use crate::{Bounds, Checkpoint, Claim, Clock, Fault, Partition, Position, Recipe, Sharing, Source, StageError};
 
 /// What an epoch works with.
 pub(super) struct Epoch<'a> {
@@ -197,10 +197,9 @@ impl Epoch<'_> {
         let seek: Vec<Position> =
             lowest.iter().map(|(partition, next)| Position { partition: partition.clone(), next: *next }).collect();
         self.source.seek(&seek).await?;
-        if *self.fresh {
-            let kept = stored.iter().chain(&held).flatten().flat_map(|checkpoint| &checkpoint.plans);
-            self.factory.begins(kept.map(|part| part.recipe.clone()).collect());
-        }
+        let kept: BTreeSet<&Recipe> =
+            stored.iter().chain(&held).flatten().flat_map(|held| &held.plans).map(|part| &part.recipe).collect();
+        self.factory.begins(&self.settings.worker, kept.into_iter().cloned().collect());
         *self.fresh = false;
         crash_point("claimed");
         info!(worker = self.settings.worker, partitions = self.partitions.len(), leftover = leftover.len(), "claimed");

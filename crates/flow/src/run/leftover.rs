@@ -53,7 +53,8 @@ impl Leftover {
             // What was kept last comes first: the sinks that were there then agreed on it. What was kept earlier is of a
             // sink that was out since, or that lost what it had. A batch that is made again is kept anew, so that the time
             // of the batch would not tell.
-            parts.sort_by_key(|part| std::cmp::Reverse((part.kept, part.time)));
+            let by_time = is_broken(BrokenStep::PlansAreChosenByTheirTime);
+            parts.sort_by_key(|part| std::cmp::Reverse((if by_time { 0 } else { part.kept }, part.time)));
             let mut chosen: BTreeMap<i64, &PlanPart> = BTreeMap::new();
             for part in parts {
                 let before = chosen.range(..part.range.to).next_back();

@@ -181,6 +181,7 @@ impl Worker {
             };
             let begun = Instant::now();
             let (returned, end) = epoch.run(sinks).await;
+            self.factory.ends(&self.settings.worker);
             self.stats.monitor.released();
             sinks = returned;
             if begun.elapsed() > QUIET {

@@ -28,6 +28,8 @@ pub enum BrokenStep {
     /// After a write whose outcome is unknown, a position where the write was to reach counts as the write, whoever stored
     /// it.
     ReachedIsTakenForStored,
+    /// Of leftover plans that contradict each other the one of the later batch time counts, not the one that was kept last.
+    PlansAreChosenByTheirTime,
     /// A sink's task ends with an error, and the epoch goes on.
     FailedSinksStopNobody,
 }

@@ -1,10 +1,11 @@
 //! `state:`: what leftover plans may still need, kept under its sha256. It never holds a position.
 //!
 //! Several pipelines and workers may share the folder. Each marks what it needs, before it keeps it; at its next start it
-//! takes the marks back of what no plan and no setting needs any more, and what nobody has marked then is deleted. What
-//! nobody ever marked, as an earlier version kept it, stays.
+//! takes the marks back of what no plan and no setting needs any more, and what nobody has marked then is deleted; so it does
+//! while it runs, of versions of models and tables that others have replaced. What nobody ever marked, as an earlier version
+//! kept it, stays.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -21,6 +22,8 @@ pub(crate) struct ArtifactStore {
     root: String,
     /// Shared by all copies.
     marks: Arc<Mutex<Marks>>,
+    /// Nothing is kept while something of this run goes.
+    going: Arc<tokio::sync::RwLock<()>>,
 }
 
 /// What one worker's process marks.
@@ -30,6 +33,9 @@ struct Marks {
     folder: Option<String>,
     /// Marks of earlier lives that nothing in this one has renewed.
     old: BTreeSet<String>,
+    /// What this life has kept, and at which turn it did so last.
+    kept: BTreeMap<String, u64>,
+    turn: u64,
 }
 
 /// The folder of marks, by pipeline and worker.
@@ -64,7 +70,7 @@ impl Artifact {
 impl ArtifactStore {
     pub(crate) fn open(url: &str, base: &Path) -> Result<ArtifactStore> {
         let (storage, root) = foretell_storage::open(url, base, &StorageSettings::default()).context("`state`")?;
-        Ok(ArtifactStore { storage, root, marks: Arc::default() })
+        Ok(ArtifactStore { storage, root, marks: Arc::default(), going: Arc::default() })
     }
 
     fn marks(&self) -> MutexGuard<'_, Marks> {
@@ -76,7 +82,7 @@ impl ArtifactStore {
         let folder = format!("{}/{MARKS}/{}/{}", self.root, storage::escape(pipeline), storage::escape(worker));
         let old = list_if_there(&*self.storage, &folder).await.context("`state`")?;
         let old = old.into_iter().map(|entry| entry.name).collect();
-        *self.marks() = Marks { folder: Some(folder), old };
+        *self.marks() = Marks { folder: Some(folder), old, ..Marks::default() };
         Ok(())
     }
 
@@ -86,6 +92,9 @@ impl ArtifactStore {
         let folder = {
             let mut marks = self.marks();
             marks.old.remove(&name);
+            marks.turn += 1;
+            let turn = marks.turn;
+            marks.kept.insert(name.clone(), turn);
             marks.folder.clone()
         };
         let Some(folder) = folder else { return Ok(()) };
@@ -99,14 +108,7 @@ impl ArtifactStore {
     /// Deletes what earlier lives of this worker needed and what neither these recipes nor anybody else needs. To be called
     /// while no batch of this process is under way.
     pub(crate) async fn collect(&self, recipes: &[Recipe]) -> Result<(), storage::Error> {
-        let mut needed = BTreeSet::new();
-        for recipe in recipes {
-            needed.insert(format!("{}-{}", Artifact::Recipe.folder(), recipe.query));
-            for sha256 in recipe.models.values() {
-                needed.extend([Artifact::Model, Artifact::Encoding].map(|kind| format!("{}-{sha256}", kind.folder())));
-            }
-            needed.extend(recipe.tables.values().map(|sha256| format!("{}-{sha256}", Artifact::Table.folder())));
-        }
+        let needed = names(recipes);
         let (folder, old) = {
             let marks = self.marks();
             let Some(folder) = marks.folder.clone() else { return Ok(()) };
@@ -117,11 +119,42 @@ impl ArtifactStore {
             if !self.marks().old.remove(&name) {
                 continue;
             }
-            self.storage.delete(&format!("{folder}/{name}")).await?;
-            let Some((kind, sha256)) = name.split_once('-') else { continue };
-            if !self.is_marked(&name).await? {
-                self.delete(&name, &format!("{}/{kind}/{sha256}", self.root)).await?;
-            }
+            self.take_back(&folder, &name).await?;
+        }
+        Ok(())
+    }
+
+    /// How often something was kept.
+    pub(crate) fn turn(&self) -> u64 {
+        self.marks().turn
+    }
+
+    /// Deletes what recipes of this life needed until a turn, and what neither others nor anybody else needs.
+    pub(crate) async fn release(&self, past: &[Recipe], needed: &[Recipe], until: u64) -> Result<(), storage::Error> {
+        let _going = self.going.write().await;
+        for name in names(past).difference(&names(needed)) {
+            let folder = {
+                let mut marks = self.marks();
+                // It may have been kept again since, for a recipe to come.
+                if marks.kept.get(name).is_none_or(|turn| *turn > until) {
+                    continue;
+                }
+                marks.kept.remove(name);
+                marks.folder.clone()
+            };
+            let Some(folder) = folder else { return Ok(()) };
+            self.take_back(&folder, name).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes a mark back, and deletes what nobody else has marked.
+    async fn take_back(&self, folder: &str, name: &str) -> Result<(), storage::Error> {
+        self.storage.delete(&format!("{folder}/{name}")).await?;
+        if let Some((kind, sha256)) = name.split_once('-')
+            && !self.is_marked(name).await?
+        {
+            self.delete(name, &format!("{}/{kind}/{sha256}", self.root)).await?;
         }
         Ok(())
     }
@@ -176,6 +209,7 @@ impl ArtifactStore {
     /// Keeps bytes; what is there already stays.
     pub(crate) async fn keep(&self, artifact: Artifact, bytes: Vec<u8>) -> Result<String> {
         let sha256 = sha256(&bytes);
+        let _kept = self.going.read().await;
         self.mark(artifact, &sha256).await.context("`state`")?;
         self.storage.mkdirs(&format!("{}/{}", self.root, artifact.folder())).await.context("`state`")?;
         match self.storage.create_new(&self.path(artifact, &sha256), bytes.into()).await {
@@ -258,6 +292,19 @@ impl ArtifactStore {
     }
 }
 
+/// What recipes need, as marks are named.
+fn names(recipes: &[Recipe]) -> BTreeSet<String> {
+    let mut needed = BTreeSet::new();
+    for recipe in recipes {
+        needed.insert(format!("{}-{}", Artifact::Recipe.folder(), recipe.query));
+        for sha256 in recipe.models.values() {
+            needed.extend([Artifact::Model, Artifact::Encoding].map(|kind| format!("{}-{sha256}", kind.folder())));
+        }
+        needed.extend(recipe.tables.values().map(|sha256| format!("{}-{sha256}", Artifact::Table.folder())));
+    }
+    needed
+}
+
 /// The sha256 in hex.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -320,6 +367,25 @@ mod tests {
         assert_eq!(there(folder, &["one"]).await, [true]);
         life(folder, "other", "0", "q2", "two", &[]).await;
         assert_eq!(there(folder, &["one", "two"]).await, [false, true]);
+    }
+
+    #[tokio::test]
+    async fn what_a_run_does_not_need_any_more_goes_unless_it_was_kept_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let store = ArtifactStore::open(folder.to_str().unwrap(), Path::new("/")).unwrap();
+        store.mark_as("p", "0").await.unwrap();
+        let all = ["one", "two", "three"];
+        for model in all {
+            store.keep(Artifact::Model, model.into()).await.unwrap();
+        }
+        let until = store.turn();
+        store.keep(Artifact::Model, "two".into()).await.unwrap();
+        let past = all.map(|model| recipe("q", model));
+        store.release(&past[..2], &past[2..], until).await.unwrap();
+        assert_eq!(there(folder, &all).await, [false, true, true], "the second one was kept again");
+        store.release(&past[1..2], &past[2..], store.turn()).await.unwrap();
+        assert_eq!(there(folder, &all).await, [false, false, true]);
     }
 
     #[tokio::test]

@@ -1,8 +1,8 @@
 //! Today's recipe, and the stages of older ones, made again from what was kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use anyhow::{Result, bail};
 use foretell_files::canonical;
@@ -40,6 +40,38 @@ struct Current {
     tables: BTreeMap<String, TableVersion>,
     /// What tables were before: a plan may be made just before a table changes.
     before: BTreeMap<String, TableVersion>,
+    /// Recipes of this run that are not today's any more, as long as a batch may need what was kept for them.
+    former: Vec<Former>,
+    /// Workers whose leftover plans are not known at the moment.
+    in_doubt: BTreeSet<String>,
+}
+
+/// A recipe of before.
+struct Former {
+    recipe: Recipe,
+    /// Alive while a batch that was planned with it is under way.
+    under_way: Weak<Recipe>,
+    /// Whether a sink kept a plan of it at the last claim.
+    left_over: bool,
+    /// When it was replaced, as the artifacts count.
+    until: u64,
+}
+
+impl Current {
+    /// Another recipe takes its place.
+    fn replace(&mut self, recipe: Recipe, until: u64) {
+        let before = std::mem::replace(&mut self.recipe, Arc::new(recipe));
+        let recipe = (*before).clone();
+        self.former.push(Former { recipe, under_way: Arc::downgrade(&before), left_over: false, until });
+    }
+
+    /// Takes out what no batch needs any more.
+    fn passed(&mut self) -> Vec<Former> {
+        if !self.in_doubt.is_empty() {
+            return Vec::new();
+        }
+        self.former.extract_if(.., |former| !former.left_over && former.under_way.strong_count() == 0).collect()
+    }
 }
 
 impl RecipeStore {
@@ -56,7 +88,8 @@ impl RecipeStore {
         let hashes = loaded.iter().map(|(name, (sha256, _))| (name.clone(), sha256.clone())).collect();
         let of_tables = tables.iter().map(|(name, version)| (name.clone(), version.sha256.clone())).collect();
         let recipe = Arc::new(Recipe { query, models: hashes, tables: of_tables });
-        let current = Mutex::new(Current { recipe, tables, before: BTreeMap::new() });
+        let (before, former, in_doubt) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
+        let current = Mutex::new(Current { recipe, tables, before, former, in_doubt });
         let cached = loaded.into_iter().map(|(name, (sha256, functions))| ((name, sha256), functions)).collect();
         let (begun, loaded) = (AtomicBool::new(false), Mutex::new(cached));
         Ok(RecipeStore { current, spec, limits, sinks, artifacts, begun, loaded, around: Around::default() })
@@ -80,7 +113,28 @@ impl RecipeStore {
         if let Some(before) = current.tables.insert(name.to_string(), version) {
             current.before.insert(name.to_string(), before);
         }
-        current.recipe = Arc::new(recipe);
+        current.replace(recipe, self.artifacts.turn());
+        drop(current);
+        self.release();
+    }
+
+    /// What this run kept, and no batch needs any more, goes.
+    fn release(&self) {
+        let (passed, needed) = {
+            let mut current = self.current();
+            let passed = current.passed();
+            let mut needed: Vec<Recipe> = current.former.iter().map(|former| former.recipe.clone()).collect();
+            needed.push((*current.recipe).clone());
+            (passed, needed)
+        };
+        let Some(until) = passed.iter().map(|former| former.until).max() else { return };
+        let passed: Vec<Recipe> = passed.into_iter().map(|former| former.recipe).collect();
+        let artifacts = self.artifacts.clone();
+        tokio::spawn(async move {
+            if let Err(error) = artifacts.release(&passed, &needed, until).await {
+                tracing::debug!("what is not needed any more stays in `state` until the next start: {error}");
+            }
+        });
     }
 
     /// Whether a model of another file fits in the place of the one that is there: the queries can be planned with it, and
@@ -107,9 +161,10 @@ impl RecipeStore {
             let mut current = self.current();
             let mut recipe = (*current.recipe).clone();
             let before = recipe.models.insert(name.to_string(), sha256.to_string());
-            current.recipe = Arc::new(recipe);
+            current.replace(recipe, self.artifacts.turn());
             before
         };
+        self.release();
         let mut cache = self.cache();
         // Those of earlier files are read again from `state:` where a leftover plan needs them.
         cache.retain(|(known, version), _| known != name || Some(version) == before.as_ref());
@@ -226,7 +281,15 @@ impl StageFactory for RecipeStore {
         wait(self.stages_async(recipe))
     }
 
-    fn begins(&self, mut leftover: Vec<Recipe>) {
+    fn begins(&self, worker: &str, mut leftover: Vec<Recipe>) {
+        {
+            let mut current = self.current();
+            current.in_doubt.remove(worker);
+            for former in &mut current.former {
+                former.left_over = leftover.contains(&former.recipe);
+            }
+        }
+        self.release();
         // Of several workers in this process the first: behind it batches are under way.
         if self.begun.swap(true, Ordering::Relaxed) {
             return;
@@ -238,5 +301,9 @@ impl StageFactory for RecipeStore {
                 tracing::debug!("what is not needed any more stays in `state`: {error}");
             }
         });
+    }
+
+    fn ends(&self, worker: &str) {
+        self.current().in_doubt.insert(worker.to_string());
     }
 }
