@@ -36,6 +36,14 @@ async fn new_files(
             continue;
         }
         let file = client.read(&entry.path).await.map_err(text)?;
+        // One that is still open reads without its last block; a writer that died leaves it open.
+        if file.file_length() < entry.length.max(1) {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64;
+            if entry.modification_time + 10_000 < now {
+                let _ = client.recover_lease(&entry.path).await;
+            }
+            continue;
+        }
         let content = file.read_range(0, file.file_length()).await.map_err(text)?;
         texts.push(String::from_utf8_lossy(&content).into_owned());
         known.insert(name);
