@@ -3,8 +3,8 @@
 //!
 //! `FORETELL_FAULTS=whole` runs each fault by itself, then several at once until its time is over
 //! (`FORETELL_FAULTS_MINUTES`, 60); without it some of them run, two at once. `FORETELL_FAULTS_SEED` chooses order,
-//! victims and moments, `FORETELL_FAULTS_ONLY` faults by (a part of) their names. Logs and the report stay in
-//! `target/faults` (`FORETELL_FAULTS_DIR`).
+//! victims and moments, `FORETELL_FAULTS_ONLY` faults by (a part of) their names, `FORETELL_FAULTS_AT_ONCE` how many come
+//! together. Logs and the report stay in `target/faults` (`FORETELL_FAULTS_DIR`).
 
 #![forbid(unsafe_code)]
 
@@ -91,7 +91,8 @@ fn nothing_is_lost_and_nothing_comes_twice_whatever_fails() {
     let pause = Duration::from_millis(number("FORETELL_FAULTS_KILL_MS", if whole { 2_000 } else { 3_000 }));
     let mut run = Run { begun, world, records, random, report: Report::new(seed), next_kill: Instant::now(), pause };
     run.begin();
-    faults.chunks(if whole { 1 } else { 2 }).for_each(|some| run.faults(some));
+    let at_once = number("FORETELL_FAULTS_AT_ONCE", if whole { 1 } else { 2 }) as usize;
+    faults.chunks(at_once.max(1)).for_each(|some| run.faults(some));
     while whole && Instant::now() < until {
         let some = run.random.choose_multiple(faults.iter().copied(), 2);
         run.faults(&some);

@@ -34,21 +34,43 @@ fn admin(brokers: &str) -> (AdminClient<DefaultClientContext>, AdminOptions) {
 pub(crate) fn create(brokers: &str, topic: &str, partitions: i32) {
     let (admin, options) = admin(brokers);
     let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(3));
-    for _ in 0..60 {
+    again(&format!("topic {topic} is created"), || {
         // After the start of a cluster not every broker is there at once.
-        match super::wait(admin.create_topics([&new], &options)).unwrap().remove(0) {
-            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => return,
-            Err(_) => std::thread::sleep(Duration::from_millis(500)),
+        match super::wait(admin.create_topics([&new], &options)).map(|mut made| made.remove(0)) {
+            Ok(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(()),
+            Ok(Err((_, code))) => Err(code.to_string()),
+            Err(error) => Err(error.to_string()),
         }
+    });
+}
+
+/// Until it is done, however busy the machine is.
+fn again(what: &str, mut act: impl FnMut() -> Result<(), String>) {
+    let mut last = String::new();
+    for _ in 0..60 {
+        match act() {
+            Ok(()) => return,
+            Err(error) => last = error,
+        }
+        std::thread::sleep(Duration::from_millis(500));
     }
-    panic!("topic {topic} cannot be created");
+    panic!("{what}: {last}");
 }
 
 pub(crate) fn grow(brokers: &str, topic: &str, partitions: usize) {
     let (admin, options) = admin(brokers);
-    for outcome in super::wait(admin.create_partitions([&NewPartitions::new(topic, partitions)], &options)).unwrap() {
-        outcome.unwrap();
-    }
+    again("partitions are added", || {
+        match super::wait(admin.create_partitions([&NewPartitions::new(topic, partitions)], &options)) {
+            // A first try may have done it: there are as many already.
+            Ok(made)
+                if made.iter().all(|made| matches!(made, Ok(_) | Err((_, RDKafkaErrorCode::InvalidPartitions)))) =>
+            {
+                Ok(())
+            }
+            Ok(_) => Err("refused".into()),
+            Err(error) => Err(error.to_string()),
+        }
+    });
 }
 
 /// As retention does: what is below these offsets goes.
@@ -58,12 +80,20 @@ pub(crate) fn delete_below(brokers: &str, topic: &str, ends: &BTreeMap<i32, i64>
     for (part, end) in ends {
         below.add_partition_offset(topic, *part, Offset::Offset(*end)).unwrap();
     }
-    super::wait(admin.delete_records(&below, &options)).unwrap();
+    again("records are deleted", || {
+        super::wait(admin.delete_records(&below, &options)).map(drop).map_err(|error| error.to_string())
+    });
 }
 
 pub(crate) fn recreate(brokers: &str, topic: &str, partitions: i32) {
     let (admin, options) = admin(brokers);
-    super::wait(admin.delete_topics(&[topic], &options)).unwrap().remove(0).unwrap();
+    again("the topic is deleted", || {
+        match super::wait(admin.delete_topics(&[topic], &options)).map(|mut gone| gone.remove(0)) {
+            Ok(Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition))) => Ok(()),
+            Ok(Err((_, code))) => Err(code.to_string()),
+            Err(error) => Err(error.to_string()),
+        }
+    });
     std::thread::sleep(Duration::from_secs(2));
     create(brokers, topic, partitions);
 }
