@@ -46,6 +46,7 @@ enum Command {
     Inspect(commands::inspect::InspectArgs),
     Schema(commands::schema::SchemaArgs),
     Completions(commands::completions::CompletionsArgs),
+    Man(commands::man::ManArgs),
 }
 
 impl Cli {
@@ -67,6 +68,7 @@ impl Cli {
             Command::Inspect(args) => commands::inspect::run(&args),
             Command::Schema(args) => commands::schema::run(&args),
             Command::Completions(args) => commands::completions::run(&args, Cli::command()),
+            Command::Man(args) => commands::man::run(&args, Cli::command()),
         }
     }
 }

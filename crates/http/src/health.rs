@@ -48,6 +48,13 @@ pub(crate) fn unready(telemetry: &Telemetry) -> Vec<String> {
     reasons
 }
 
+/// Whether the workers wait for a share of the partitions that others have.
+pub(crate) fn waits(telemetry: &Telemetry) -> bool {
+    let workers = telemetry.workers();
+    let waits = |worker: &Worker| worker.report.phase == Phase::Assigning && troubles(worker).is_empty();
+    !telemetry.is_stopping() && !workers.is_empty() && workers.iter().all(waits)
+}
+
 fn troubles(worker: &Worker) -> Vec<String> {
     let (name, report) = (&worker.name, &worker.report);
     let mut reasons: Vec<String> = stalled(worker).into_iter().collect();

@@ -11,10 +11,12 @@
 
 mod archive;
 mod chain;
+mod json;
 mod mlmodel;
 mod open;
 
 pub use chain::join;
+pub use json::{described, json};
 pub use mlmodel::{MlModel, SIZE as MLMODEL_SIZE};
 
 use std::borrow::Cow;

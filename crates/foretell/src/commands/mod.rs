@@ -10,6 +10,7 @@ pub(crate) mod evaluate;
 pub(crate) mod http;
 pub(crate) mod init;
 pub(crate) mod inspect;
+pub(crate) mod man;
 pub(crate) mod pipeline;
 pub(crate) mod positions;
 pub(crate) mod predict;

@@ -193,3 +193,12 @@ fn whoever_reads_the_output_may_stop_reading() {
         assert!(text(&full.stderr).starts_with("error: standard output: "), "{}", text(&full.stderr));
     }
 }
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let folder = tempfile::tempdir().unwrap();
+    good(&["man", &folder.path().display().to_string()]);
+    let page = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    assert!(page("foretell.1").contains("foretell\\-run(1)"), "{}", page("foretell.1"));
+    assert!(page("foretell-run.1").contains("worker\\-id"));
+}

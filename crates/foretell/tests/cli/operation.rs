@@ -334,3 +334,39 @@ fn models_answer_over_http_as_predict_does() {
     assert_eq!(ask("GET /elsewhere HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").0, 404);
     assert!(running.stop().0.success());
 }
+
+#[test]
+fn systemd_hears_that_it_is_ready_alive_and_ending() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = std::os::unix::net::UnixDatagram::bind(folder.path().join("notify")).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+    std::fs::create_dir(folder.path().join("in")).unwrap();
+    write(folder.path().join("in/a.csv"), "a\n1\n");
+    write(folder.path().join("p.yaml"), &copying("told", "out", "{ every: 100ms }"));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_foretell"))
+        .args(["run", "p.yaml"])
+        .current_dir(folder.path())
+        .env("NOTIFY_SOCKET", folder.path().join("notify"))
+        .env("WATCHDOG_USEC", "600000")
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut heard = String::new();
+    let mut hear = |what: &str| {
+        while !heard.lines().any(|line| line.starts_with(what)) {
+            let mut part = [0; 4096];
+            let length = socket.recv(&mut part).unwrap_or_else(|error| panic!("no `{what}`: {error}: {heard}"));
+            heard.push_str(&String::from_utf8_lossy(&part[..length]));
+            heard.push('\n');
+        }
+    };
+    hear("READY=1");
+    hear("STATUS=running");
+    hear("WATCHDOG=1");
+    assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    hear("STOPPING=1");
+    assert!(child.wait().unwrap().success());
+    let first = |what: &str| heard.lines().position(|line| line.starts_with(what)).unwrap();
+    assert!(first("READY=1") < first("STATUS=running") && first("STATUS=running") < first("STOPPING=1"), "{heard}");
+}

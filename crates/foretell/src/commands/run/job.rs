@@ -9,9 +9,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::outages;
 use super::patience::Patience;
 use super::progress::{report, total};
+use super::{notify, outages};
 use crate::commands::http;
 use crate::pipeline::Pipeline;
 use crate::pipeline_file::{OnBadRecord, TriggerMode};
@@ -60,6 +60,7 @@ pub(crate) async fn run_pipeline(
 ) -> Result<()> {
     pipeline.allow_workers(workers)?;
     let server = http::Server::start(&pipeline, &shutdown).await?;
+    notify::count(&server.telemetry);
     let opened = patience.wait(&shutdown, async || open(&pipeline, workers, id).await).await;
     let open = match opened {
         Ok(Some(open)) => open,

@@ -1,6 +1,7 @@
 //! `foretell run`: pipelines until they are told to stop.
 
 mod job;
+mod notify;
 mod outages;
 mod patience;
 mod progress;
@@ -168,6 +169,9 @@ pub(crate) async fn run(args: RunArgs) -> Result<()> {
     };
     let jobs: Vec<Job> = paths.iter().map(job).collect();
     let (count, hangups) = watch::channel(0);
+    if !args.console {
+        tokio::spawn(notify::tell(jobs.len(), shutdown.clone()));
+    }
     if let [job] = jobs.as_slice() {
         if args.console {
             let pipeline = job.prepare().await?;
