@@ -1,5 +1,5 @@
 # `make` alone says what there is.
-.PHONY: help demo quick test test-long test-faults lint bench bench-quick build release fixtures clean-services
+.PHONY: help demo quick test test-long test-faults lint bench bench-quick build release dist fixtures clean-services
 target := $(or $(CARGO_TARGET_DIR),target)
 
 help: ## what there is
@@ -39,6 +39,9 @@ build: ## target/debug/foretell
 
 release: ## target/release/foretell, stripped
 	cargo build --locked --release --package foretell
+
+dist: ## what there is to install, in target/dist: archive, .deb, .rpm, wheel, image (tools from PyPI)
+	@dist/build
 
 fixtures: $(target)/mri-venv/ready ## train the models of the examples and fixtures again and compare them with the committed ones
 	$(target)/mri-venv/bin/python examples/mri/train.py $(target)/mri

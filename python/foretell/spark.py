@@ -6,7 +6,7 @@
     df.select("id", minutes("AGE", "DEPT_n", "ITEM_n"))
 
 Both work on streams as on tables. The model's bytes are broadcast once, and each Python worker loads them once. Executors
-need `foretell`, `pyarrow` and `pandas`, and Spark 3.3 or newer.
+need `foretell` and `pyarrow`, before Spark 4.1 `pandas` as well.
 """
 
 from __future__ import annotations
@@ -98,19 +98,42 @@ def udf(model: _ModelLike, method: str = "predict") -> typing.Callable[..., "pys
     sent = _Sent.of(session, loaded)
     own = loaded.signature.names
 
-    @f.pandas_udf(kind if single else f"array<{kind}>")  # type: ignore[call-overload, misc]
-    def score(*columns):  # type: ignore[no-untyped-def]
+    def answers(given: typing.List[typing.Any]) -> typing.Any:
+        here = sent.load()
+        # By their places: `function` has put them in the model's order.
+        names = here.signature.names or [str(number) for number in range(len(given))]
+        if len(given) != len(names):
+            raise _foretell.Error(f"the model takes {len(names)} columns, but {len(given)} were given")
+        return here._array(list(zip(names, given)), method, single)
+
+    def of_arrow(*columns):  # type: ignore[no-untyped-def]
+        import numpy
+        import pyarrow
+
+        made = answers(list(columns))
+        if single:
+            return pyarrow.array(made)
+        ends = numpy.arange(0, made.size + 1, made.shape[1], dtype="int32")
+        return pyarrow.ListArray.from_arrays(ends, pyarrow.array(made.reshape(-1)))
+
+    def of_pandas(*columns):  # type: ignore[no-untyped-def]
         import pandas
 
-        here = sent.load()
-        # By their places: `udf` has put them in the model's order.
-        names = here.signature.names or [str(number) for number in range(len(columns))]
-        if len(columns) != len(names):
-            raise _foretell.Error(f"the model takes {len(names)} columns, but {len(columns)} were given")
-        answers = here._array([(name, _plain(name, column)) for name, column in zip(names, columns)], method, single)
-        return pandas.Series(answers if single else list(answers))
+        made = answers([_plain(str(number), column) for number, column in enumerate(columns)])
+        return pandas.Series(made if single else list(made))
 
-    # Annotations of types would be looked for in the body, which has none.
+    # Spark 4.1 hands over Arrow's arrays as they are; before, they are made pandas' first. It goes by annotations.
+    if hasattr(f, "arrow_udf"):
+        import pyarrow
+
+        of_arrow.__annotations__ = {"columns": pyarrow.Array, "return": pyarrow.Array}
+        score = f.arrow_udf(of_arrow, kind if single else f"array<{kind}>")
+    else:
+        import pandas
+
+        of_pandas.__annotations__ = {"columns": pandas.Series, "return": pandas.Series}
+        score = f.pandas_udf(of_pandas, kind if single else f"array<{kind}>")  # type: ignore[call-overload]
+
     def function(*columns: typing.Any) -> "pyspark.sql.Column":
         if not columns:
             if own is None:

@@ -6,6 +6,12 @@ use crate::root;
 const PROGRAMS: &[&str] = &["batch-dataframe", "batch-lines", "socket", "forest-console", "mri"];
 
 #[test]
+fn every_page_is_in_the_book_and_every_link_leads_somewhere() {
+    let check = std::process::Command::new(root().join("dist/book/build")).arg("--check").output().unwrap();
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
+}
+
+#[test]
 fn pipelines_beside_pyspark_are_those_of_the_examples() {
     let page = std::fs::read_to_string(root().join("docs/from-pyspark.md")).unwrap();
     let blocks: Vec<&str> =
