@@ -40,6 +40,11 @@ impl Columns {
         self.0.iter()
     }
 
+    /// One of them.
+    pub(super) fn get(&self, index: usize) -> Option<&Column> {
+        self.0.get(index)
+    }
+
     /// How many.
     pub fn len(&self) -> usize {
         self.0.len()

@@ -12,16 +12,16 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::cell::{Cell, Float};
-use super::column::{Column, Columns, element};
+use super::cell::Cell;
+use super::column::{Columns, element};
 use super::debezium::{self, Change, Meaning, Meanings, Unwrap};
-use super::decimal;
 use super::elements::{Element, Elements};
-use super::field::{parse_signed, parse_unsigned};
+use super::flat::Flat;
 use super::members::Members;
 use super::rows::Rows;
 use super::settings::{max_bytes, refuse_missing, set_timezone, unusable};
-use super::time::{TimeFormat, days, epoch};
+use super::slot::Slot;
+use super::time::epoch;
 use super::types::Type;
 use super::wrong::Wrong;
 use foretell_connect::human::HumanSize;
@@ -164,7 +164,11 @@ impl DecodeSettings for Checked {
         let settings = Checked { framed: schemas.is_some(), ..self.clone() };
         let schema = self.columns.schema();
         let schema = if self.unwrap { debezium::schema(&schema) } else { schema };
-        Ok(Box::new(Decoder { schema, settings, meanings: Meanings::default() }))
+        let nested = self.unwrap || self.tree.members.iter().any(|(_, member)| !member.inner.members.is_empty());
+        // As many as columns: each is read from a member of its own, in their order.
+        let names = self.tree.members.iter().map(|(name, _)| name.as_str());
+        let flat = if nested { None } else { Flat::new(names, self.decimals) };
+        Ok(Box::new(Decoder { schema, settings, meanings: Meanings::default(), flat }))
     }
 
     fn key(&self) -> KeyType {
@@ -184,6 +188,8 @@ struct Decoder {
     settings: Checked,
     schema: SchemaRef,
     meanings: Meanings,
+    /// The short way for objects of plain values, where no column needs more.
+    flat: Option<Flat>,
 }
 
 impl Decode for Decoder {
@@ -193,6 +199,7 @@ impl Decode for Decoder {
 
     fn decode(&mut self, records: &Records) -> Decoded {
         let values = &records.values;
+        let data = values.value_data();
         let mut slots: Vec<Slot<'_>> = Vec::new();
         let mut ops: Vec<&'static str> = Vec::new();
         let optional = self.settings.unwrap.then(|| self.settings.columns.optional());
@@ -209,6 +216,13 @@ impl Decode for Decoder {
             }
             if let Some(reason) = unusable(values.is_null(row), value, self.settings.max_bytes) {
                 rows.refuse(row, reason);
+                continue;
+            }
+            if let Some(flat) = &self.flat
+                && let Some(end) = values.value_offsets().get(row.saturating_add(1)).map(|end| *end as usize)
+                && let Some(start) = end.checked_sub(value.len())
+                && rows.try_push(|columns, values| flat.record(data, start, end, columns, values)).is_ok()
+            {
                 continue;
             }
             let event = match self.settings.unwrap {
@@ -363,139 +377,6 @@ fn parts(text: &str) -> Box<dyn Iterator<Item = (Cow<'_, str>, &str)> + '_> {
 fn byte_of(text: &str, line: usize, column: usize) -> usize {
     let lines = text.split_inclusive('\n').take(line.saturating_sub(1));
     lines.map(str::len).sum::<usize>().saturating_add(column.saturating_sub(1))
-}
-
-/// One member's value.
-#[derive(Debug, Clone, PartialEq)]
-enum Slot<'de> {
-    Absent,
-    Null,
-    Signed(i64),
-    Unsigned(u64),
-    Float(f64),
-    /// A number as it is written.
-    Digits(&'de str),
-    Bool(bool),
-    /// A time in microseconds since 1970.
-    Micros(i64),
-    Text(Cow<'de, str>),
-    Object,
-    Array,
-    /// An object or an array as it is written.
-    Nested(&'de str),
-}
-
-impl Slot<'_> {
-    /// Whether what is written says more than the parser: of a number that may be a whole one, but is too large for it,
-    /// and of nested values.
-    fn lacks_text(&self) -> bool {
-        match self {
-            Slot::Float(number) => number.abs() >= u64::MAX as f64,
-            Slot::Object | Slot::Array => true,
-            _ => false,
-        }
-    }
-
-    /// A text that is one in JSON, too.
-    fn string(&self) -> Result<&str, Wrong> {
-        match self {
-            Slot::Text(text) => Ok(text),
-            other => Err(other.instead()),
-        }
-    }
-
-    /// A number that is not a whole one is a float here.
-    fn unless_range(&self, wrong: Wrong) -> Wrong {
-        if wrong == Wrong::Range { wrong } else { self.instead() }
-    }
-
-    fn instead(&self) -> Wrong {
-        Wrong::Kind(Some(match self {
-            Slot::Absent | Slot::Null => "nothing",
-            Slot::Signed(_) | Slot::Unsigned(_) => "an integer",
-            Slot::Digits(text) if !text.contains(['.', 'e', 'E']) => "an integer",
-            Slot::Float(_) | Slot::Digits(_) => "a float",
-            Slot::Bool(_) => "a bool",
-            Slot::Micros(_) => "a time",
-            Slot::Text(_) => "a text",
-            Slot::Nested(text) if text.starts_with('{') => "an object",
-            Slot::Nested(_) => "an array",
-            Slot::Object => "an object",
-            Slot::Array => "an array",
-        }))
-    }
-}
-
-impl Cell for &Slot<'_> {
-    fn missing(&self, _: &Column) -> bool {
-        matches!(self, Slot::Absent | Slot::Null)
-    }
-
-    fn signed(&self) -> Result<i64, Wrong> {
-        match self {
-            Slot::Signed(value) => Ok(*value),
-            Slot::Unsigned(value) => (*value).try_into().map_err(|_| Wrong::Range),
-            Slot::Digits(text) => parse_signed(text.as_bytes()).map_err(|wrong| self.unless_range(wrong)),
-            other => Err(other.instead()),
-        }
-    }
-
-    fn unsigned(&self) -> Result<u64, Wrong> {
-        match self {
-            Slot::Signed(value) => (*value).try_into().map_err(|_| Wrong::Range),
-            Slot::Unsigned(value) => Ok(*value),
-            Slot::Digits(text) => parse_unsigned(text.as_bytes()).map_err(|wrong| self.unless_range(wrong)),
-            other => Err(other.instead()),
-        }
-    }
-
-    fn float(&self) -> Result<Float, Wrong> {
-        match self {
-            Slot::Signed(value) => Float::whole((*value).into()),
-            Slot::Unsigned(value) => Float::whole((*value).into()),
-            Slot::Float(value) => Ok(Float::fraction(*value)),
-            Slot::Digits(text) => Float::text(text),
-            other => Err(other.instead()),
-        }
-    }
-
-    fn decimal(&self, digits: u8, behind: u8) -> Result<i128, Wrong> {
-        match self {
-            Slot::Digits(text) => decimal::parse(text, digits, behind),
-            Slot::Text(text) => decimal::parse(text.trim(), digits, behind),
-            other => Err(other.instead()),
-        }
-    }
-
-    fn text(&self) -> Result<&str, Wrong> {
-        match self {
-            Slot::Nested(text) => Ok(text),
-            other => other.string(),
-        }
-    }
-
-    fn boolean(&self) -> Result<bool, Wrong> {
-        match self {
-            Slot::Bool(value) => Ok(*value),
-            other => Err(other.instead()),
-        }
-    }
-
-    fn date(&self, format: &TimeFormat) -> Result<i32, Wrong> {
-        match self {
-            Slot::Signed(_) | Slot::Unsigned(_) | Slot::Digits(_) if format.is_iso() => days(self.signed()?),
-            _ => format.date(self.string()?.trim()),
-        }
-    }
-
-    fn timestamp(&self, format: &TimeFormat) -> Result<i64, Wrong> {
-        match self {
-            Slot::Micros(micros) => Ok(*micros),
-            Slot::Digits(text) if format.is_epoch() => format.timestamp(text),
-            Slot::Signed(_) | Slot::Unsigned(_) | Slot::Digits(_) => format.epoch(self.signed()?),
-            _ => format.timestamp(self.string()?.trim()),
-        }
-    }
 }
 
 // ---------------------------------------------------------------- visitors
@@ -684,6 +565,7 @@ mod tests {
     use super::*;
     use arrow::array::AsArray;
     use arrow::datatypes::{Decimal128Type, Float32Type, Float64Type, Int64Type, TimestampMicrosecondType, UInt64Type};
+    use proptest::prelude::*;
     use serde_json::json;
 
     #[test]
@@ -710,6 +592,109 @@ mod tests {
         assert!(column(5).as_boolean().value(0));
         assert_eq!(column(6).as_string::<i32>().iter().collect::<Vec<_>>(), [Some("Wuhan"), None, None]);
         assert_eq!(column(7).as_primitive::<TimestampMicrosecondType>().value(0), 1_568_197_230_000_000);
+    }
+
+    proptest! {
+        #[test]
+        fn the_short_way_says_what_the_parser_says(
+            members in prop::collection::vec((
+                prop::sample::select(vec!["a", "b", "c", "d", "e", "t", "other", "\\u0061", "x y", "é"]),
+                prop::sample::select(vec![
+                    "0", "7", "007", "-0", "-7", "123456789012345", "1234567890123456", "-123456789012345678", "1.5", "-1.5e3",
+                    "1e400", "0.1", "01.5", "1.", ".5", "1e", "300", "16777217", "9007199254740993", "null", "nul", "true",
+                    "false", "\"\"", "\"x\"", "\"a longer text, and a comma\"", "\"\\n\"", "\"\u{7f}é\"", "\"\t\"", "[1]", "{}",
+                    "\"2026-01-31\"", "\"5", "1e20", "18446744073709551616",
+                ]),
+                prop::sample::select(vec!["", " ", "\n\t"]),
+            ), 0..9),
+            cut in prop::option::weighted(0.1, 0_usize..200),
+            decimals in any::<bool>(),
+        ) {
+            let members: Vec<String> = members.iter().map(|(name, value, space)| {
+                format!("{space}\"{name}\"{space}:{space}{value}{space}")
+            }).collect();
+            let mut record = format!("{{{}}}", members.join(",")).into_bytes();
+            record.truncate(cut.unwrap_or(usize::MAX));
+            let mut columns = vec![
+                json!({ "a": "int64?" }), json!({ "b": "float64?" }), json!({ "c": "utf8?" }), json!({ "d": "float32?" }),
+                json!({ "e": "bool?" }), json!({ "t": "date?" }), json!({ "é": "uint8?" }), json!({ "a b": "timestamp?" }),
+            ];
+            if decimals {
+                columns.push(json!({ "other": "decimal(20,2)?" }));
+            }
+            let settings = match settings_of::<Settings>(json!({ "columns": columns })) {
+                Ok(settings) => settings.columns,
+                Err(error) => panic!("{}", error.message),
+            };
+            let short = decoder(&settings, decimals, true).decode(&records(&[Some(&record)]));
+            let parsed = decoder(&settings, decimals, false).decode(&records(&[Some(&record)]));
+            prop_assert_eq!(short.bad, parsed.bad);
+            prop_assert_eq!(short.columns, parsed.columns);
+        }
+    }
+
+    /// A decoder with the short way or without it.
+    fn decoder(columns: &Columns, decimals: bool, short: bool) -> Decoder {
+        let mut tree = Tree::default();
+        for (number, column) in columns.iter().enumerate() {
+            tree.insert(std::slice::from_ref(&column.name), number).unwrap();
+        }
+        let settings = Checked {
+            columns: columns.clone(),
+            tree,
+            key: KeyType::default(),
+            max_bytes: 1 << 20,
+            decimals,
+            epochs: Vec::new(),
+            tombstones: Tombstones::default(),
+            framed: false,
+            unwrap: false,
+            headers: BTreeMap::new(),
+        };
+        let flat = Flat::new(columns.iter().map(|column| column.name.as_str()), decimals);
+        assert!(flat.is_some());
+        let flat = flat.filter(|_| short);
+        Decoder { schema: columns.schema(), settings, meanings: Meanings::default(), flat }
+    }
+
+    #[test]
+    fn the_short_way_is_taken_for_plain_objects_and_left_for_others() {
+        let settings = settings_of::<Settings>(json!({ "columns": [{ "a": "int64" }, { "b": "utf8?" }] }));
+        let Ok(Settings { columns, .. }) = settings else { panic!("settings") };
+        let flat = Flat::new(columns.iter().map(|column| column.name.as_str()), false).unwrap();
+        let taken = |record: &str| {
+            let mut rows = Rows::new("decode json", &columns, 1);
+            let data = format!("before{record}");
+            rows.try_push(|columns, values| flat.record(data.as_bytes(), 6, data.len(), columns, values)).is_ok()
+        };
+        for record in [
+            r#"{"a":5,"b":"x"}"#,
+            r#"{ "b" : null , "a" : -5 }"#,
+            r#"{"a":5}"#,
+            r#"{"c":1.5,"a":0,"d":"é"}"#,
+            "{\"a\":1}\n",
+        ] {
+            assert!(taken(record), "{record}");
+        }
+        for record in [
+            r#"{"a":5,"a":5}"#,
+            r#"{"b":"x"}"#,
+            r#"{"a":05}"#,
+            r#"{"a":5,"b":"\n"}"#,
+            r#"{"a":5}}"#,
+            r#"{"a":5,}"#,
+            r#"{"a":5"#,
+            r#"{"a":5,"b":[1]}"#,
+            r#"{"a":-0}"#,
+            r#"{"a":"5"}"#,
+            r#"{"a":5 6}"#,
+            "{}",
+            "",
+            "5",
+            r#"{"\u0061":5}"#,
+        ] {
+            assert!(!taken(record), "{record}");
+        }
     }
 
     #[test]

@@ -79,7 +79,7 @@ impl Scan {
 }
 
 /// Each byte of a word.
-const fn each(byte: u8) -> u64 {
+pub(super) const fn each(byte: u8) -> u64 {
     u64::from_le_bytes([byte; 8])
 }
 
@@ -89,7 +89,7 @@ const MOST_DIGITS: usize = 15;
 /// The number in digits at `at`, and where it stops: at another byte or at `end`. `None` where there is no digit, or
 /// too many.
 #[inline]
-fn digits(data: &[u8], at: usize, end: usize) -> Option<(u64, usize)> {
+pub(super) fn digits(data: &[u8], at: usize, end: usize) -> Option<(u64, usize)> {
     let word = word(data, at) ^ each(b'0');
     // The high bit of the first byte above 9; behind it a carry may set others.
     let others = (word.wrapping_add(each(0x7f - 9)) | word) & each(0x80);
@@ -120,7 +120,7 @@ fn more(data: &[u8], at: usize, mut stop: usize, mut value: u64) -> Option<(u64,
 
 /// The eight bytes at `at`, the first one lowest; zeros behind the end.
 #[inline]
-fn word(data: &[u8], at: usize) -> u64 {
+pub(super) fn word(data: &[u8], at: usize) -> u64 {
     let rest = data.get(at..).unwrap_or_default();
     u64::from_le_bytes(rest.first_chunk().copied().unwrap_or_else(|| {
         let mut bytes = [0; 8];

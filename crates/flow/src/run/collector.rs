@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Settings;
 use super::collected::Collected;
+use super::dispatcher::TURNS;
 use super::planner::Planner;
 use super::reader::{EpochEnd, Reader};
 use super::sink_task::Shared;
@@ -41,6 +42,8 @@ pub(super) struct Collector<'a> {
     pub(super) shutdown: &'a CancellationToken,
     /// The dispatcher's: asking as late as possible gives the largest batch.
     pub(super) turns: Arc<Semaphore>,
+    /// Whether the batch before was so large that more was waiting.
+    pub(super) full: bool,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -68,12 +71,14 @@ impl Collector<'_> {
         }
         let monitor = &self.shared.stats.monitor;
         monitor.phase(Phase::Waiting);
-        // The largest batch comes from asking as late as possible.
+        // The largest batch comes from asking as late as possible. Where more waits than a batch holds, the next one is made
+        // while the leader writes; else one that was made by then would wait for it, and what came since for both.
+        let turns = if self.full { 1 } else { TURNS };
         tokio::select! {
             biased;
             () = self.shutdown.cancelled() => return Ok(CollectEnd::Epoch(EpochEnd::Finished)),
             () = stop.cancelled() => return Ok(CollectEnd::Failed),
-            turn = self.turns.acquire() => drop(turn),
+            turns = self.turns.acquire_many(turns) => drop(turns),
         }
         let under_way = u32::try_from(self.shared.under_way.load(Relaxed)).unwrap_or(u32::MAX);
         if self.settings.trigger == Trigger::Continuous && under_way > FEW {
@@ -104,6 +109,8 @@ impl Collector<'_> {
                     let quiet = chunk.records.is_empty();
                     collected.add(chunk);
                     let full = collected.rows >= limits.rows || collected.bytes >= limits.bytes;
+                    // A batch is cut before the record that would be too much, and that may be a large one.
+                    self.full = collected.rows >= limits.rows / 2 || collected.bytes >= limits.bytes / 2;
                     let due = match ticks {
                         Some(ticks) if full || begun.elapsed() > ticks.every() / 2 => {
                             if ticks.begin(Instant::now(), full) {

@@ -20,7 +20,7 @@ const SLICES: usize = 1;
 const BATCH: usize = 2048;
 
 /// Batches under way to the leader: while it writes one, at most one other waits.
-const TURNS: usize = 2;
+pub(super) const TURNS: u32 = 2;
 
 /// Alone decides how much may be under way, and hands batches and slices to the sinks in turn.
 pub(super) struct Dispatcher<'a> {
@@ -49,7 +49,7 @@ impl<'a> Dispatcher<'a> {
             shutdown,
             window: Arc::new(Semaphore::new(window)),
             size: window,
-            turns: Arc::new(Semaphore::new(TURNS)),
+            turns: Arc::new(Semaphore::new(TURNS as usize)),
             slices: Arc::new(Semaphore::new(SLICES)),
             shared,
             sinks,

@@ -96,6 +96,7 @@ impl Epoch<'_> {
                 settings: self.settings,
                 shutdown: self.shutdown,
                 turns: dispatcher.turns.clone(),
+                full: false,
                 shared: shared.clone(),
             },
             planner: Planner {

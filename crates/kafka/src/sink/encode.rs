@@ -360,6 +360,11 @@ impl Encoded {
         }
     }
 
+    /// Whether rows are keys and values alone.
+    pub(super) fn is_plain(&self) -> bool {
+        self.headers.is_empty() && self.letters.is_none()
+    }
+
     /// A row's headers, if it has any.
     pub(super) fn headers(&self, row: usize) -> Option<OwnedHeaders> {
         if let Some(letters) = &self.letters {

@@ -241,6 +241,8 @@ impl Ledger {
             ("enable.auto.offset.store", "false"),
             ("auto.offset.reset", "error"),
             ("check.crcs", "true"),
+            // The end is told by an answer without records, which comes after this time where nothing is added.
+            ("fetch.wait.max.ms", "10"),
             // It is one partition, and all of it is wanted.
             ("fetch.message.max.bytes", "8388608"),
         ])?;

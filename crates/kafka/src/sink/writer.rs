@@ -30,6 +30,8 @@ const OPEN: Duration = Duration::from_secs(20);
 const OPEN_AT_MOST: Duration = Duration::from_secs(15 * 60);
 /// For the end of one before, which the coordinator looks at every 10 s.
 const INIT: Duration = Duration::from_secs(60);
+/// For the first connection to a broker: where there is none by then, the next call says so.
+const CONNECTED: Duration = Duration::from_secs(5);
 /// For all answers to one write; in a transaction as long as that may be open, and for its end.
 const ANSWERS: Duration = Duration::from_secs(30);
 const END: Duration = Duration::from_secs(10);
@@ -37,6 +39,8 @@ const END: Duration = Duration::from_secs(10);
 const REJECTED_BYTES: usize = 16 * 1024;
 /// Records on their way to the broker, in KiB: a write that is larger waits.
 const QUEUE_KIB: usize = 64 * 1024;
+/// Rows that are handed over in one call.
+const TOGETHER: usize = 1024;
 /// Marks a record whose failure is not a row's.
 const NO_ROW: usize = usize::MAX;
 
@@ -197,6 +201,8 @@ impl Writer {
         let rejected = largest.map_or(REJECTED_BYTES, |largest| REJECTED_BYTES.min(largest / 4));
         let writer = Writer { producer, reports, id, open, rejected };
         if writer.id.is_some() {
+            // Asked before a broker is there, the client asks for the coordinator again half a second later.
+            let _ = writer.producer.client().fetch_cluster_id(CONNECTED);
             writer.producer.init_transactions(INIT).map_err(|error| writer.failed(&error))?;
         }
         Ok(writer)
@@ -254,14 +260,9 @@ impl Writer {
         if self.id.is_some() {
             self.producer.begin_transaction().map_err(|error| self.failed(&error))?;
         }
-        let mut rejected = 0_u64;
-        for row in rows {
-            if let Some((reason, remedy)) = self.row(job, *row)? {
-                self.reject(job, *row, &reason, remedy)?;
-                rejected = rejected.saturating_add(1);
-            }
-        }
+        // First, so that the coordinator hears of their partition together with those of the rows, and not behind them.
         self.mark(&job.target.progress, marks)?;
+        let rejected = self.rows(job, rows)?;
         match self.end(&job.target.topic) {
             Ok(()) => Ok(rejected),
             Err(error) => Err(self.refused(job).unwrap_or(Stop::Error(error))),
@@ -316,6 +317,51 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    /// Hands rows over, in their order; how many were set aside.
+    fn rows(&self, job: &Job, rows: &[usize]) -> Result<u64, StageError> {
+        let (mut rest, mut rejected) = (rows, 0_u64);
+        // One by one where each may be refused, or where the client takes no other way.
+        let together = if job.compacted || !job.encoded.is_plain() { 0 } else { TOGETHER };
+        while !rest.is_empty() {
+            let (chunk, mut behind) = rest.split_at(rest.len().min(together));
+            let plain = chunk.iter().map(|row| (job.encoded.key(*row), job.encoded.value(*row), *row));
+            let failed = match chunk.is_empty() {
+                true => Vec::new(),
+                false => raw::produce(self.producer.client(), &job.target.topic, plain),
+            };
+            let mut alone = Vec::new();
+            for (index, code) in failed {
+                match code {
+                    Code::MessageSizeTooLarge => alone.extend(chunk.get(index).copied()),
+                    Code::QueueFull => {
+                        // None behind it was taken.
+                        alone.extend(chunk.get(index).copied());
+                        behind = rest.get(index.saturating_add(1)..).unwrap_or_default();
+                        break;
+                    }
+                    // The transaction cannot go on. Its answers say why.
+                    Code::State if self.id.is_some() => {}
+                    _ if self.hopeless() => {}
+                    code => return Err(self.failed(&KafkaError::MessageProduction(code))),
+                }
+            }
+            if together == 0
+                && let Some((row, after)) = behind.split_first()
+            {
+                alone.push(*row);
+                behind = after;
+            }
+            for row in alone {
+                if let Some((reason, remedy)) = self.row(job, row)? {
+                    self.reject(job, row, &reason, remedy)?;
+                    rejected = rejected.saturating_add(1);
+                }
+            }
+            rest = behind;
+        }
+        Ok(rejected)
     }
 
     /// Hands a row over, or says why it cannot go in.

@@ -26,8 +26,13 @@ const POLL: Duration = Duration::from_millis(200);
 /// A full buffer is waited on this long before fetching stops and polling goes on, so that a pipeline that is just the
 /// slower side costs no fetch twice. Rebalances are seen this much later at most.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Messages in the buffer at most, however small they are: each costs about 150 bytes besides its own.
-const ROWS: usize = 500_000;
+/// Messages in the buffer at most, however small they are: each costs some hundred bytes besides its own.
+const ROWS: usize = 150_000;
+/// What the client fetches ahead of a partition, in messages, before it looks at what is there.
+const AHEAD: &str = "20000";
+/// How long it leaves a partition alone that has so many. The usual second, of which a quick pipeline waits most, makes a
+/// limit of what is fetched ahead in each second.
+const LOOK_AGAIN: &str = "5";
 /// What passes by itself is told this often while it lasts.
 const SAY: Duration = Duration::from_secs(30);
 /// For a clean end: commits on their way, and leaving the group.
@@ -198,6 +203,10 @@ impl Reader {
             // A damaged batch must not pass for records; what comes behind it is void, see [`Buffer`].
             ("check.crcs", "true"),
             ("queued.max.messages.kbytes", ahead.as_str()),
+            ("queued.min.messages", AHEAD),
+            ("fetch.queue.backoff.ms", LOOK_AGAIN),
+            // The end behind a transaction's marker is told by an answer without records, which comes after this time.
+            ("fetch.wait.max.ms", "100"),
             // New partitions are seen within this time.
             ("topic.metadata.refresh.interval.ms", "60000"),
         ];
