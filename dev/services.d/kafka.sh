@@ -1,4 +1,4 @@
-# Apache Kafka, one node in KRaft mode. Ports: clients, controller.
+# Apache Kafka, one node in KRaft mode. Ports: clients, controller, clients that log in with unsecured tokens.
 
 KAFKA_VERSION=4.3.1
 
@@ -23,7 +23,12 @@ END
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:$(port kafka 2)
-listeners=PLAINTEXT://127.0.0.1:$(port kafka),CONTROLLER://127.0.0.1:$(port kafka 2)
+listeners=PLAINTEXT://127.0.0.1:$(port kafka),CONTROLLER://127.0.0.1:$(port kafka 2),OAUTH://127.0.0.1:$(port kafka 3)
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,OAUTH:SASL_PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+listener.name.oauth.sasl.enabled.mechanisms=OAUTHBEARER
+listener.name.oauth.oauthbearer.connections.max.reauth.ms=3000
+listener.name.oauth.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";
 controller.listener.names=CONTROLLER
 log.dirs=$dir/kafka/data
 auto.create.topics.enable=false
@@ -43,7 +48,7 @@ END
 }
 
 kafka_start() {
-  choose_ports kafka 2
+  choose_ports kafka 3
   local lib
   lib=$(kafka_jars)
   [ -e "$dir/kafka/server.properties" ] || kafka_configure
@@ -56,7 +61,10 @@ kafka_start() {
 
 kafka_ready() { [[ $(timeout 5 kcat -b "127.0.0.1:$(port kafka)" -L -m 3) == *"broker 1 at "*controller* ]]; }
 
-kafka_env() { echo "export FORETELL_KAFKA=127.0.0.1:$(port kafka)"; }
+kafka_env() {
+  echo "export FORETELL_KAFKA=127.0.0.1:$(port kafka)"
+  echo "export FORETELL_KAFKA_OAUTH=127.0.0.1:$(port kafka 3)"
+}
 
 kafka_topics() { kafka_java org.apache.kafka.tools.TopicCommand --bootstrap-server "127.0.0.1:$(port kafka)" "$@"; }
 

@@ -55,7 +55,8 @@ decode: { avro: { tombstones: delete } }
 query: SELECT _key AS k, id, amount * 2 AS twice, note, kind, _deleted FROM records
 sinks:
   file: { file: { path: out.jsonl } }
-  avro: { kafka: { topic: out_${id}, key: k, delete: _deleted, format: avro, registry: { url: { env: FORETELL_REGISTRY } } } }
+  avro: { kafka: { topic: out_${id}, key: k, delete: _deleted, format: avro } } # the registry is the source's
+  js: { kafka: { topic: js_${id}, columns: [id, twice], format: json_schema, record: Twice, subject_strategy: topic_record } }
 dead_letters: { file: { path: bad.jsonl, columns: [reason, offset] } }
 trigger: available_now
 ";
@@ -112,6 +113,27 @@ trigger: available_now
         json!({ "_key": "b", "id": 1_099_511_627_776_i64, "twice": -4.5 }),
     ];
     assert_eq!(rows(&sandbox, "again.jsonl"), expected);
+
+    let objects = "
+pipeline: objects_${id}
+source:
+  kafka:
+    brokers: \"${kafka}\"
+    topic: js_${id}
+    subject: js_${id}-Twice
+    registry: { url: { env: FORETELL_REGISTRY } }
+decode: { json: {} }
+query: SELECT id, twice FROM records WHERE id IS NOT NULL
+sinks: { file: { file: { path: objects.jsonl } } }
+trigger: available_now
+";
+    sandbox.pipeline(objects);
+    let ended = sandbox.run(&["run"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let objects = rows(&sandbox, "objects.jsonl");
+    for expected in [json!({ "id": 7, "twice": 3.0 }), json!({ "id": 1_099_511_627_776_i64, "twice": -4.5 })] {
+        assert!(objects.contains(&expected), "{objects:?}");
+    }
 }
 
 #[test]

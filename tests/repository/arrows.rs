@@ -19,7 +19,8 @@ const OURS: &[(&str, &[&str])] = &[
     ("socket", &["connect", "flow"]),
     ("files", &["connect", "decode", "flow", "storage"]),
     ("kafka", &["connect", "decode", "flow", "registry", "suggest"]),
-    ("sql", &["connect", "decode", "flow", "suggest"]),
+    ("odbc", &[]),
+    ("sql", &["connect", "decode", "flow", "odbc", "suggest"]),
     ("evaluate", &[]),
     ("http", &["flow"]),
     (
@@ -49,6 +50,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("clap_complete", &["foretell"]),
     ("anyhow", &["foretell"]),
     ("reqwest", &["registry"]),
+    ("libloading", &["odbc"]),
     ("arrow-avro", &["decode"]),
     ("prost-reflect", &["decode"]),
     ("protox", &["decode"]),

@@ -21,9 +21,9 @@ use crate::table::Rows;
 pub struct Kind<S: ?Sized + 'static> {
     /// The key in the pipeline file, e.g. `kafka`.
     pub name: &'static str,
-    /// Keys that a sink takes from a source of the same name, where it gives none of them itself: how the service is
-    /// reached.
-    pub inherits: &'static [&'static str],
+    /// Keys that a sink takes from a source of the same name: how services are reached, a group for each. Of a group it takes
+    /// none where it gives any itself; and where that is the first, which says what the others belong to, none at all.
+    pub inherits: &'static [&'static [&'static str]],
     /// The settings' JSON Schema; its descriptions are the user docs.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
     /// Reads the settings. The error carries the path of the field at fault.
@@ -278,11 +278,29 @@ pub trait SinkSettings: Send + Sync {
     /// folder, topic) and writes nothing. This is what `foretell check` does.
     async fn open(&self, context: &SinkContext) -> Result<Box<dyn Sink>, StageError>;
 
+    /// Runs what every sink must hold (`foretell_flow::testing::sinks`) on the service itself, in a place of its own there that
+    /// it removes in the end. Empty where services of this kind do not differ in it.
+    ///
+    /// # Errors
+    /// The service is away, or that place cannot be made.
+    async fn prove(&self, _context: &SinkContext) -> Result<Vec<Proof>, StageError> {
+        Ok(Vec::new())
+    }
+
     /// Everything that was there when the run began is stored, and all workers' sinks are closed: marks it, where the
     /// settings ask for that. Only of a pipeline that ends, and not where it was told to stop.
     async fn complete(&self, _context: &SinkContext) -> Result<(), StageError> {
         Ok(())
     }
+}
+
+/// Something that a service was tried for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// What holds.
+    pub what: String,
+    /// Else what was seen instead. It shows no record and no secret.
+    pub outcome: Result<(), String>,
 }
 
 /// Settings of a reference table: where its rows are.

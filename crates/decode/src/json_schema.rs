@@ -1,5 +1,6 @@
 //! The columns that a JSON Schema tells of.
 
+use arrow::datatypes::{DataType, FieldRef, Fields, Schema};
 use serde_json::{Map, Value, json};
 
 use super::column::RESERVED;
@@ -82,6 +83,59 @@ fn kind_of(property: &Value) -> (&'static str, bool) {
     (kind, null)
 }
 
+/// The schema of objects that are written of these columns: whatever may be NULL is null, as are floats that are no numbers.
+pub fn json_schema_of(columns: &Schema, title: &str) -> String {
+    let mut schema = object(columns.fields(), 0);
+    if let Some(members) = schema.as_object_mut() {
+        members.insert("$schema".to_string(), json!("http://json-schema.org/draft-07/schema#"));
+        members.insert("title".to_string(), json!(title));
+    }
+    schema.to_string()
+}
+
+/// Deeper than this, a part of a column may be anything.
+const DEPTH: usize = 32;
+
+fn object(fields: &Fields, depth: usize) -> Value {
+    let property = |field: &FieldRef| {
+        let float = field.data_type().is_floating();
+        let inner = type_of(field.data_type(), depth.saturating_add(1));
+        let property = match field.is_nullable() || float {
+            true => json!({ "oneOf": [{ "type": "null" }, inner] }),
+            false => inner,
+        };
+        (field.name().clone(), property)
+    };
+    let properties: Map<String, Value> = fields.iter().map(property).collect();
+    json!({ "type": "object", "properties": properties })
+}
+
+fn type_of(data_type: &DataType, depth: usize) -> Value {
+    if depth > DEPTH {
+        return json!({});
+    }
+    let deeper = depth.saturating_add(1);
+    match data_type {
+        DataType::Boolean => json!({ "type": "boolean" }),
+        other if other.is_integer() => json!({ "type": "integer" }),
+        other if other.is_numeric() => json!({ "type": "number" }),
+        DataType::Timestamp(_, Some(_)) => json!({ "type": "string", "format": "date-time" }),
+        DataType::Date32 => json!({ "type": "string", "format": "date" }),
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item) => {
+            json!({ "type": "array", "items": { "oneOf": [{ "type": "null" }, type_of(item.data_type(), deeper)] } })
+        }
+        DataType::Struct(fields) => object(fields, deeper),
+        DataType::Map(..) => json!({ "type": "object" }),
+        DataType::Dictionary(_, values) => type_of(values, deeper),
+        DataType::RunEndEncoded(_, values) => type_of(values.data_type(), deeper),
+        _ => json!({ "type": "string" }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,5 +163,32 @@ mod tests {
         assert_eq!(columns, expected);
         assert!(json_columns("{}").unwrap_err().contains("`properties`"));
         assert!(json_columns(r#"{"properties": {"_key": {}}}"#).unwrap_err().contains("`_key`"));
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        use arrow::datatypes::{Field, TimeUnit};
+        let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+        let schema = Schema::new(vec![
+            Field::new("id", DataType::Int64, false),
+            Field::new("x", DataType::Float64, false),
+            Field::new("s", DataType::Utf8View, true),
+            Field::new("t", time, true),
+            Field::new("l", DataType::new_list(DataType::Int32, true), true),
+        ]);
+        let text = json_schema_of(&schema, "readings");
+        let read = json_columns(&text).unwrap();
+        let names: Vec<&str> = read
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|column| column.as_object().unwrap().keys())
+            .map(String::as_str)
+            .collect();
+        assert_eq!(names, ["id", "x", "s", "t", "l"]);
+        let schema: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(schema["properties"]["id"], json!({ "type": "integer" }));
+        assert_eq!(schema["properties"]["x"]["oneOf"][1], json!({ "type": "number" }));
+        assert_eq!(schema["properties"]["l"]["oneOf"][1]["items"]["oneOf"][1], json!({ "type": "integer" }));
     }
 }

@@ -47,7 +47,7 @@ pub use csv::{Outline, outline};
 pub use decimal::parse_decimal;
 pub use elements::{Element, Elements};
 pub use guess::{Guess, JsonGuess, JsonKind, is_record};
-pub use json_schema::json_columns;
+pub use json_schema::{json_columns, json_schema_of};
 pub use key::decode_key;
 pub use members::Members;
 pub use missing::{MISSING, Missing};

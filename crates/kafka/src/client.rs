@@ -3,18 +3,23 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use foretell_flow::StageError;
 use parking_lot::Mutex;
 use rdkafka::ClientContext;
+use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
+use crate::login::{Token, Tokens};
+
 /// Hands logs to `tracing` and remembers the last error of each kind. Clones share what they remember.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Context {
     errors: Arc<Mutex<Vec<Report>>>,
+    tokens: Option<Arc<Tokens>>,
 }
 
 /// What librdkafka reported.
@@ -26,6 +31,16 @@ pub(crate) struct Report {
 }
 
 impl Context {
+    /// Of a client that logs in with these tokens, if it does.
+    pub(crate) fn of(tokens: Option<Arc<Tokens>>) -> Self {
+        Context { errors: Arc::default(), tokens }
+    }
+
+    /// A token to log in with, where that is how the client does it. It may have to be fetched.
+    pub(crate) fn token(&self) -> Option<Result<Token, StageError>> {
+        self.tokens.as_ref().map(|tokens| tokens.token())
+    }
+
     /// The last error of each kind, oldest first.
     pub(crate) fn errors(&self) -> Vec<Report> {
         self.errors.lock().clone()
@@ -45,6 +60,14 @@ impl Context {
 }
 
 impl ClientContext for Context {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        let Token { text: token, principal: principal_name, until: lifetime_ms } =
+            self.token().ok_or("no tokens are set")??;
+        Ok(OAuthToken { token, principal_name, lifetime_ms })
+    }
+
     // librdkafka's logs name brokers, topics, offsets and protocol errors, never the content of a record. It
     // repeats every few seconds what it tries to solve itself: who runs a pipeline is told of an outage by the pipeline.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {

@@ -74,14 +74,23 @@ impl Inspector {
         let mut own = vec![("client.id", "foretell"), ("isolation.level", isolation)];
         own.extend(group.map(|group| ("group.id", group)));
         let config = connection.config(&own)?;
-        let context = Context::default();
-        let consumer = config.create_with_context(context.clone()).map_err(error::config)?;
+        let context = Context::of(connection.tokens());
+        let consumer: BaseConsumer<Context> = config.create_with_context(context.clone()).map_err(error::config)?;
+        raw::log_in(consumer.client(), &context)?;
         Ok(Inspector { consumer, context, brokers: connection.brokers.0.clone() })
     }
 
     /// For administrative calls.
     pub(crate) fn client(&self) -> &rdkafka::client::Client<Context> {
-        self.consumer.client()
+        self.consumer().client()
+    }
+
+    /// The client, with a token that holds; it is not polled for one.
+    fn consumer(&self) -> &BaseConsumer<Context> {
+        if let Err(error) = raw::log_in(self.consumer.client(), &self.context) {
+            tracing::debug!(target: "foretell::kafka", "{error}");
+        }
+        &self.consumer
     }
 
     /// A topic that must be there.
@@ -161,7 +170,7 @@ impl Inspector {
     }
 
     fn topics(&self) -> KafkaResult<Vec<String>> {
-        let metadata = self.consumer.fetch_metadata(None, Duration::from_secs(2))?;
+        let metadata = self.consumer().fetch_metadata(None, Duration::from_secs(2))?;
         Ok(metadata.topics().iter().map(|topic| topic.name().to_owned()).collect())
     }
 
@@ -171,7 +180,7 @@ impl Inspector {
         self.drain();
         self.context.forget();
         loop {
-            let error = match self.consumer.fetch_metadata(topic, Duration::from_millis(1500)) {
+            let error = match self.consumer().fetch_metadata(topic, Duration::from_millis(1500)) {
                 Ok(metadata) => return Ok(metadata),
                 Err(error) => error,
             };
@@ -234,7 +243,7 @@ impl Inspector {
     /// after a time in milliseconds ([`Offset::Offset`]); the end where there is no such record.
     pub(crate) fn offsets(&self, topic: &str, partitions: &[i32], at: Offset) -> Result<Vec<i64>, StageError> {
         let doing = || format!("topic `{topic}`: offsets");
-        let answer = self.consumer.offsets_for_times(list(topic, partitions, at), ANSWER);
+        let answer = self.consumer().offsets_for_times(list(topic, partitions, at), ANSWER);
         let answer = answer.map_err(|error| error::of(&doing(), &error))?;
         let mut found = Vec::with_capacity(partitions.len());
         for partition in partitions {
@@ -277,7 +286,7 @@ impl Inspector {
 
     /// What the group committed last, and what it noted with that.
     pub(crate) fn committed(&self, topic: &str, partitions: &[i32]) -> Result<Vec<Option<(i64, String)>>, StageError> {
-        let answer = self.consumer.committed_offsets(list(topic, partitions, Offset::Invalid), ANSWER);
+        let answer = self.consumer().committed_offsets(list(topic, partitions, Offset::Invalid), ANSWER);
         let answer = answer.map_err(|error| error::of(&format!("topic `{topic}`: committed offsets"), &error))?;
         let committed = |partition: &i32| {
             let element = answer.find_partition(topic, *partition)?;

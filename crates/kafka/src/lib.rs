@@ -5,6 +5,7 @@
 mod client;
 mod error;
 mod inspect;
+mod login;
 pub mod mock;
 mod raw;
 pub mod settings;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use rdkafka::config::ClientConfig;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -11,8 +12,10 @@ use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, de};
 
 use crate::error;
+use crate::login::{self, Tokens};
 use foretell_connect::secret::Secret;
 use foretell_flow::StageError;
+use foretell_registry::Grant;
 
 /// Where the cluster is: `host:port`, several by commas or as a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,10 +102,43 @@ pub struct Tls {
 pub struct Sasl {
     /// How to log in.
     pub mechanism: Mechanism,
-    /// The user.
-    pub username: String,
-    /// The password.
-    pub password: Secret,
+    /// The user; not with `OAUTHBEARER`.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// The password; not with `OAUTHBEARER`.
+    #[serde(default)]
+    pub password: Option<Secret>,
+    /// With `OAUTHBEARER`: where tokens come from. They are renewed while the pipeline runs.
+    #[serde(default)]
+    pub oauth: Option<OAuth>,
+}
+
+/// Tokens for `OAUTHBEARER`: of a token server by client credentials, or from a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OAuth {
+    /// The token server's address, e.g. `https://idp/realms/kafka/protocol/openid-connect/token`.
+    #[serde(default)]
+    pub token_url: Option<String>,
+    /// Who asks it.
+    #[serde(default)]
+    pub client_id: Option<String>,
+    /// The secret of who asks, by reference.
+    #[serde(default)]
+    pub client_secret: Option<Secret>,
+    /// What the token shall be good for, as the server names it.
+    #[serde(default)]
+    pub scope: Option<String>,
+    /// Whom the token shall be shown to, where the server asks for it.
+    #[serde(default)]
+    pub audience: Option<String>,
+    /// File with authorities to trust beside those of the system (PEM).
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
+    /// Instead of all these: a file with the token, which something else keeps fresh (in Kubernetes, a projected service
+    /// account's). It is read anew for each renewal.
+    #[serde(default)]
+    pub token_file: Option<PathBuf>,
 }
 
 /// A SASL mechanism.
@@ -117,16 +153,21 @@ pub enum Mechanism {
     /// Salted challenge, SHA-512.
     #[schemars(rename = "SCRAM-SHA-512")]
     ScramSha512,
+    /// Tokens, from where `oauth` says.
+    #[schemars(rename = "OAUTHBEARER")]
+    OAuthBearer,
 }
 
 impl Mechanism {
-    const ALL: [Mechanism; 3] = [Mechanism::Plain, Mechanism::ScramSha256, Mechanism::ScramSha512];
+    const ALL: [Mechanism; 4] =
+        [Mechanism::Plain, Mechanism::ScramSha256, Mechanism::ScramSha512, Mechanism::OAuthBearer];
 
     fn name(self) -> &'static str {
         match self {
             Mechanism::Plain => "PLAIN",
             Mechanism::ScramSha256 => "SCRAM-SHA-256",
             Mechanism::ScramSha512 => "SCRAM-SHA-512",
+            Mechanism::OAuthBearer => "OAUTHBEARER",
         }
     }
 }
@@ -139,11 +180,10 @@ impl<'de> Deserialize<'de> for Mechanism {
         }
         let why = match name.as_str() {
             "GSSAPI" => ": Kerberos needs the system's SASL library, and foretell is built without it",
-            "OAUTHBEARER" => ": its tokens come over HTTP, and the Kafka client in foretell is built without that",
             _ => "",
         };
         Err(D::Error::custom(format!(
-            "`{name}` is not supported{why}; use `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`, or certificates (`tls`)"
+            "`{name}` is not supported{why}; use `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512` or `OAUTHBEARER`, or certificates (`tls`)"
         )))
     }
 }
@@ -215,9 +255,23 @@ pub(crate) struct Connection {
     pub(crate) options: Options,
     /// What relative paths are relative to.
     pub(crate) base: PathBuf,
+    /// Of all clients of this connection.
+    tokens: OnceLock<Arc<Tokens>>,
 }
 
 impl Connection {
+    pub(crate) fn new(brokers: &Brokers, security: &Security, options: &Options, base: &Path) -> Self {
+        let (brokers, security, options) = (brokers.clone(), security.clone(), options.clone());
+        Connection { brokers, security, options, base: base.to_owned(), tokens: OnceLock::new() }
+    }
+
+    /// Where a client's tokens come from, if it logs in with any.
+    pub(crate) fn tokens(&self) -> Option<Arc<Tokens>> {
+        let sasl = self.security.sasl.as_ref().filter(|sasl| sasl.mechanism == Mechanism::OAuthBearer)?;
+        let oauth = sasl.oauth.as_ref()?;
+        Some(self.tokens.get_or_init(|| Arc::new(Tokens::new(source(oauth, &self.base)))).clone())
+    }
+
     /// The client's settings: `own` first, then the user's options.
     ///
     /// # Errors
@@ -231,7 +285,7 @@ impl Connection {
         let mut config = ClientConfig::new();
         config.set_log_level(rdkafka::config::RDKafkaLogLevel::Info);
         config.set("bootstrap.servers", &self.brokers.0);
-        self.secure(&mut config);
+        self.secure(&mut config)?;
         for (name, value) in own {
             config.set(*name, *value);
         }
@@ -255,7 +309,7 @@ impl Connection {
         Ok(config)
     }
 
-    fn secure(&self, config: &mut ClientConfig) {
+    fn secure(&self, config: &mut ClientConfig) -> Result<(), StageError> {
         let path = |path: &Path| self.base.join(path).to_string_lossy().into_owned();
         if let Some(tls) = &self.security.tls {
             let files = [
@@ -281,8 +335,14 @@ impl Connection {
         }
         if let Some(sasl) = &self.security.sasl {
             config.set("sasl.mechanism", sasl.mechanism.name());
-            config.set("sasl.username", &sasl.username);
-            config.set("sasl.password", sasl.password.reveal());
+            check(sasl)?;
+            if let (Some(username), Some(password)) = (&sasl.username, &sasl.password) {
+                config.set("sasl.username", username);
+                config.set("sasl.password", password.reveal());
+            }
+            if let Some(tokens) = self.tokens() {
+                tokens.check()?;
+            }
         }
         let protocol = match (&self.security.tls, &self.security.sasl) {
             (None, None) => "plaintext",
@@ -291,7 +351,49 @@ impl Connection {
             (Some(_), Some(_)) => "sasl_ssl",
         };
         config.set("security.protocol", protocol);
+        Ok(())
     }
+}
+
+/// That a login has what its mechanism needs, and nothing else.
+fn check(sasl: &Sasl) -> Result<(), StageError> {
+    let name = sasl.mechanism.name();
+    let wrong = |what: &str, remedy: &str| Err(StageError::settings(format!("`sasl`: {what}")).remedy(remedy));
+    let (user, oauth) = ((&sasl.username, &sasl.password), &sasl.oauth);
+    match (sasl.mechanism, user, oauth) {
+        (Mechanism::OAuthBearer, (None, None), Some(oauth)) => {
+            match (&oauth.token_file, &oauth.token_url, &oauth.client_id, &oauth.client_secret) {
+                (Some(_), None, None, None) | (None, Some(_), Some(_), Some(_)) => Ok(()),
+                _ => wrong(
+                    "`oauth` does not say where tokens come from",
+                    "give `token_url`, `client_id` and `client_secret`, or a `token_file` alone",
+                ),
+            }
+        }
+        (Mechanism::OAuthBearer, ..) => wrong(
+            "`OAUTHBEARER` logs in with tokens",
+            "write `oauth: { token_url: …, client_id: …, client_secret: { env: … } }` in place of user and password",
+        ),
+        (_, (Some(_), Some(_)), None) => Ok(()),
+        (_, (Some(_), Some(_)), Some(_)) => {
+            wrong(&format!("`oauth` means nothing with `{name}`"), "leave it out, or set `mechanism: OAUTHBEARER`")
+        }
+        _ => wrong(&format!("`{name}` needs a user"), "give `username` and `password: { env: NAME }`"),
+    }
+}
+
+fn source(oauth: &OAuth, base: &Path) -> login::Source {
+    if let Some(file) = &oauth.token_file {
+        return login::Source::File(base.join(file));
+    }
+    let members = [("scope", &oauth.scope), ("audience", &oauth.audience)];
+    login::Source::Server(Grant {
+        url: oauth.token_url.clone().unwrap_or_default(),
+        client_id: oauth.client_id.clone().unwrap_or_default(),
+        client_secret: oauth.client_secret.as_ref().map(|secret| secret.reveal().to_owned()).unwrap_or_default(),
+        members: members.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect(),
+        ca: oauth.ca.as_ref().map(|file| base.join(file)),
+    })
 }
 
 #[cfg(test)]
@@ -301,12 +403,8 @@ mod tests {
     use serde_json::json;
 
     fn connection(options: serde_json::Value) -> Connection {
-        Connection {
-            brokers: Brokers("localhost:9092".into()),
-            security: Security::default(),
-            options: settings_of(options).unwrap(),
-            base: PathBuf::new(),
-        }
+        let brokers = Brokers("localhost:9092".into());
+        Connection::new(&brokers, &Security::default(), &settings_of(options).unwrap(), Path::new(""))
     }
 
     #[test]
@@ -357,6 +455,35 @@ mod tests {
         connection.brokers = Brokers("a:1,SASL_SSL://app:secret@b:2".into());
         let error = connection.config(&[]).err().unwrap().to_string();
         assert!(error.contains("`security: { sasl: … }`") && !error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn a_login_has_what_its_mechanism_needs() {
+        let refused = |sasl: serde_json::Value| {
+            let mut connection = connection(json!({}));
+            connection.security.sasl = Some(settings_of(sasl).unwrap());
+            connection.config(&[]).map(drop).map_err(|error| error.to_string())
+        };
+        let oauth = json!({ "token_url": "https://idp/token", "client_id": "c", "client_secret": "hidden" });
+        assert_eq!(refused(json!({ "mechanism": "OAUTHBEARER", "oauth": oauth })), Ok(()));
+        let file = json!({ "token_file": "token" });
+        assert_eq!(refused(json!({ "mechanism": "OAUTHBEARER", "oauth": file })), Ok(()));
+        for (sasl, expected) in [
+            (json!({ "mechanism": "PLAIN" }), "`PLAIN` needs a user"),
+            (json!({ "mechanism": "PLAIN", "username": "u" }), "needs a user"),
+            (json!({ "mechanism": "PLAIN", "username": "u", "password": "p", "oauth": file }), "means nothing"),
+            (json!({ "mechanism": "OAUTHBEARER", "username": "u", "password": "p" }), "logs in with tokens"),
+            (json!({ "mechanism": "OAUTHBEARER", "oauth": { "token_url": "https://idp" } }), "where tokens come from"),
+            (
+                json!({ "mechanism": "OAUTHBEARER", "oauth": {
+                    "token_url": "https://u:hidden@idp/", "client_id": "c", "client_secret": "hidden"
+                } }),
+                "is not the address of a token server",
+            ),
+        ] {
+            let error = refused(sasl).unwrap_err();
+            assert!(error.contains(expected) && !error.contains("hidden"), "{error}");
+        }
     }
 
     #[test]

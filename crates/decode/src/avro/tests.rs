@@ -222,6 +222,12 @@ fn what_is_written_is_read_again() {
     assert_eq!(shown(&read)[0], shown(&decoded)[0]);
     let odd = arrow::datatypes::Schema::new(vec![arrow::datatypes::Field::new("a b", DataType::Utf8, true)]);
     assert!(AvroWriter::new(&odd, "x").unwrap_err().contains("`a b`"));
+    let named = AvroWriter::named(&decoded.columns.schema(), "com.example.Reading").unwrap();
+    assert_eq!((named.name(), writer.name()), ("com.example.Reading", "shop_orders_value"));
+    assert!(named.text().contains(r#""name":"com.example.Reading""#));
+    for name in ["", "a..b", "1a", "com.example-x"] {
+        assert!(AvroWriter::named(&decoded.columns.schema(), name).is_err(), "{name}");
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ const DEPTH: usize = 32;
 /// How rows of some columns are written.
 #[derive(Debug, Clone)]
 pub struct AvroWriter {
+    name: String,
     text: String,
     schema: SchemaRef,
 }
@@ -24,11 +25,25 @@ pub struct AvroWriter {
 pub type AvroRecords = (Vec<u8>, Vec<usize>);
 
 impl AvroWriter {
-    /// For these columns; `name` becomes the record's.
+    /// For these columns; `name` becomes the record's, with `_` for what it cannot have.
     ///
     /// # Errors
     /// A column that Avro has no name or no type for.
     pub fn new(columns: &Schema, name: &str) -> Result<AvroWriter, String> {
+        let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        AvroWriter::named(columns, &if is_name(&name) { name } else { format!("_{name}") })
+    }
+
+    /// For these columns; `name` is the record's, with its namespace if it has one.
+    ///
+    /// # Errors
+    /// A name that is none; a column that Avro has no name or no type for.
+    pub fn named(columns: &Schema, name: &str) -> Result<AvroWriter, String> {
+        if !name.split('.').all(is_name) {
+            return Err(format!(
+                "`{name}` is not a record's name: letters, digits and `_`, no digit first, parts with `.`"
+            ));
+        }
         let mut fields = Vec::with_capacity(columns.fields().len());
         let mut plain = Vec::with_capacity(columns.fields().len());
         for field in columns.fields() {
@@ -44,14 +59,18 @@ impl AvroWriter {
             fields.push(field_text(&plain_field, name).ok_or_else(none)?);
             plain.push(plain_field);
         }
-        let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-        let name = if is_name(&name) { name } else { format!("_{name}") };
         let text = json!({ "type": "record", "name": name, "fields": fields }).to_string();
         let metadata = [(SCHEMA_METADATA_KEY.to_string(), text.clone())].into();
-        let writer = AvroWriter { text, schema: Arc::new(Schema::new_with_metadata(plain, metadata)) };
+        let writer =
+            AvroWriter { name: name.to_owned(), text, schema: Arc::new(Schema::new_with_metadata(plain, metadata)) };
         // Whatever the library does not take is said now.
         writer.encode(0, &RecordBatch::new_empty(Arc::new(columns.clone())))?;
         Ok(writer)
+    }
+
+    /// The record's name, with its namespace.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The schema, as it is registered.

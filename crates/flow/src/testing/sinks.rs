@@ -112,18 +112,96 @@ pub async fn run_side_by_side<S: Subject + 'static>(new: impl Fn() -> S) {
     }
 }
 
+/// A part of the suite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// Nothing at first.
+    Nothing,
+    /// Claims.
+    Claims,
+    /// Writes that the next process finds.
+    Writes,
+    /// Ranges that do not fit.
+    Ranges,
+    /// Earlier owners.
+    Fences,
+    /// Plans.
+    Plans,
+    /// Plans of what was not run yet.
+    PlansAhead,
+    /// Resets.
+    Resets,
+    /// Slices.
+    Slices,
+    /// Other sinks of the same target.
+    Traces,
+    /// Commits that are cut.
+    Cuts,
+    /// Deaths at each change.
+    Deaths,
+}
+
+impl Check {
+    /// All of them, in order.
+    pub const ALL: &[Check] = &[
+        Check::Nothing,
+        Check::Claims,
+        Check::Writes,
+        Check::Ranges,
+        Check::Fences,
+        Check::Plans,
+        Check::PlansAhead,
+        Check::Resets,
+        Check::Slices,
+        Check::Traces,
+        Check::Cuts,
+        Check::Deaths,
+    ];
+
+    /// What holds where it passes.
+    pub fn holds(self) -> &'static str {
+        match self {
+            Check::Nothing => "where nothing was stored, nothing is found",
+            Check::Claims => "a claim stores where it starts, and keeps what is there",
+            Check::Writes => "rows and position of a write are there for the next process",
+            Check::Ranges => "a range that does not begin at the position stores nothing",
+            Check::Fences => "an earlier owner writes no more",
+            Check::Plans => "plans are kept with the rows, replaced and trimmed",
+            Check::PlansAhead => "a plan replaces those that reach beyond its beginning",
+            Check::Resets => "positions are set and forgotten",
+            Check::Slices => "slices land with their batch or not at all",
+            Check::Traces => "a sink of another name is found, and takes over",
+            Check::Cuts => "a commit whose answer is lost is settled by the next claim",
+            Check::Deaths => "a process that dies at any statement loses nothing and doubles nothing",
+        }
+    }
+
+    /// Runs it.
+    ///
+    /// # Panics
+    /// Where it does not hold.
+    pub async fn run(self, subject: &mut dyn Subject) {
+        match self {
+            Check::Nothing => nothing_is_stored_at_first(subject).await,
+            Check::Claims => a_claim_stores_where_it_starts_and_keeps_what_is_there(subject).await,
+            Check::Writes => what_is_written_is_there_for_the_next_process(subject).await,
+            Check::Ranges => ranges_that_do_not_fit_store_nothing(subject).await,
+            Check::Fences => an_earlier_owner_is_fenced(subject).await,
+            Check::Plans => plans_are_kept_replaced_and_trimmed(subject).await,
+            Check::PlansAhead => a_kept_plan_replaces_what_is_stored_from_its_beginning_on(subject).await,
+            Check::Resets => resets_set_and_forget(subject).await,
+            Check::Slices => slices_land_with_their_batch_or_not_at_all(subject).await,
+            Check::Traces => another_sink_leaves_traces_and_takes_over(subject).await,
+            Check::Cuts => cut_commits_are_settled_by_the_next_claim(subject).await,
+            Check::Deaths => deaths_lose_and_double_nothing(subject, 0, 1).await,
+        }
+    }
+}
+
 async fn run_checks(subject: &mut dyn Subject) {
-    nothing_is_stored_at_first(subject).await;
-    a_claim_stores_where_it_starts_and_keeps_what_is_there(subject).await;
-    what_is_written_is_there_for_the_next_process(subject).await;
-    ranges_that_do_not_fit_store_nothing(subject).await;
-    an_earlier_owner_is_fenced(subject).await;
-    plans_are_kept_replaced_and_trimmed(subject).await;
-    a_kept_plan_replaces_what_is_stored_from_its_beginning_on(subject).await;
-    resets_set_and_forget(subject).await;
-    slices_land_with_their_batch_or_not_at_all(subject).await;
-    another_sink_leaves_traces_and_takes_over(subject).await;
-    cut_commits_are_settled_by_the_next_claim(subject).await;
+    for check in Check::ALL.iter().filter(|check| **check != Check::Deaths) {
+        check.run(subject).await;
+    }
 }
 
 fn partition(index: i32) -> Partition {

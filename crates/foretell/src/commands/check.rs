@@ -5,6 +5,8 @@ use std::io::Write as _;
 
 use anyhow::Result;
 use clap::Args;
+use foretell_connect::human;
+use foretell_connect::kind::Proof;
 use foretell_flow::{Sharing, Source};
 use serde_json::{Map, Value, json};
 
@@ -19,6 +21,7 @@ use crate::terminal::println;
   foretell check pipeline.yaml
   DATABASE_URL=mysql://… foretell check pipeline.yaml && foretell run pipeline.yaml
   foretell check --offline --json pipeline.yaml
+  foretell check --prove pipeline.yaml
   foretell check pipeline.yaml --set source.kafka.topic=orders
 
 All mistakes are told at once, a line each: those of the file first, and those of the services where the file has none.")]
@@ -29,6 +32,10 @@ pub(crate) struct CheckArgs {
     /// `decode` is still looked at
     #[arg(long)]
     offline: bool,
+    /// Try on each SQL database itself whether it keeps what is promised: transactions, two writers at once, connections that
+    /// are cut, rows that are refused, values. In tables of its own (`foretell_proof…`), which it removes; it takes a minute
+    #[arg(long, conflicts_with = "offline")]
+    prove: bool,
     /// Print JSON: what was found, or the errors with their lines
     #[arg(long)]
     json: bool,
@@ -162,7 +169,41 @@ async fn check(args: &CheckArgs, report: &mut Report) -> Result<()> {
     if let Some(mut source) = source {
         foretell_flow::check_positions(&file.name, &mut *source, &mut sinks).await?;
     }
+    if args.prove {
+        prove(&pipeline, report).await?;
+    }
     report.line("ok", format!("nothing moved; `foretell run {}` runs it", args.pipeline.pipeline.display()));
+    Ok(())
+}
+
+/// Has each sink's service tried for what is promised.
+async fn prove(pipeline: &Pipeline, report: &mut Report) -> Result<()> {
+    let (mut told, mut failed) = (Vec::new(), 0);
+    for (index, sink) in pipeline.sinks().iter().enumerate() {
+        // What does not hold ends a check by a panic, which is told below.
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|_| {}));
+        let proofs = pipeline.prove_sink(index).await;
+        std::panic::set_hook(hook);
+        let proofs = proofs?;
+        if proofs.is_empty() {
+            report.line("prove", format!("{}: nothing that differs from service to service", sink.name));
+        }
+        for Proof { what, outcome } in &proofs {
+            match outcome {
+                Ok(()) => report.line("prove", format!("{}: holds: {what}", sink.name)),
+                Err(why) => {
+                    failed += 1;
+                    report.line("prove", format!("{}: DOES NOT HOLD: {what}", sink.name));
+                    report.line("", human::printable(why));
+                }
+            }
+            let why = outcome.as_ref().err();
+            told.push(json!({ "sink": sink.name, "what": what, "holds": why.is_none(), "why": why }));
+        }
+    }
+    report.member("proofs", Value::from(told));
+    anyhow::ensure!(failed == 0, "{failed} of the promises do not hold on these services; see docs/databases.md");
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use arrow::datatypes::{Schema, SchemaRef};
-use foretell_connect::kind::{SinkContext, SinkSettings};
+use foretell_connect::kind::{Proof, SinkContext, SinkSettings};
 use foretell_flow::{Sink, SinkInput, SinkStage, dead_letter_schema};
 
 use super::Pipeline;
@@ -71,6 +71,14 @@ impl Pipeline {
     /// Opens one sink; writes nothing.
     pub(crate) async fn open_sink(&self, index: usize, worker: &str) -> Result<SinkStage> {
         self.open_sink_as(index, worker, None).await
+    }
+
+    /// Has one sink's service tried for what is promised.
+    pub(crate) async fn prove_sink(&self, index: usize) -> Result<Vec<Proof>> {
+        let sinks = self.sinks();
+        let spec = sinks.get(index).ok_or_else(|| anyhow!("no sink {index}"))?;
+        let (context, _) = self.sink_context(index, "check")?;
+        spec.settings.prove(&context).await.map_err(|error| self.at(&spec.path, error).into())
     }
 
     /// Opens one sink, or another in its place.

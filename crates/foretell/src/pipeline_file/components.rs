@@ -82,14 +82,21 @@ impl Reader<'_> {
 
     /// How to reach a service that the source names already. Never only a part of it: credentials of one service are
     /// not for another.
-    fn inherit(&self, settings: &mut Value, kind: &str, keys: &[&str]) {
+    fn inherit(&self, settings: &mut Value, kind: &str, groups: &[&[&str]]) {
         let Value::Object(settings) = settings else { return };
-        if keys.iter().any(|key| settings.contains_key(*key)) {
-            return;
-        }
-        for key in keys {
-            let Some(node) = self.tree.get("source").and_then(|source| source.get(kind)?.get(key)) else { continue };
-            settings.insert((*key).to_string(), node.to_json());
+        for (index, keys) in groups.iter().enumerate() {
+            if keys.iter().any(|key| settings.contains_key(*key)) {
+                if index == 0 {
+                    return;
+                }
+                continue;
+            }
+            for key in *keys {
+                let Some(node) = self.tree.get("source").and_then(|source| source.get(kind)?.get(key)) else {
+                    continue;
+                };
+                settings.insert((*key).to_string(), node.to_json());
+            }
         }
     }
 }

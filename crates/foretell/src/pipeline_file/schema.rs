@@ -159,7 +159,7 @@ fn kinds<S: ?Sized>(kinds: &[Kind<S>], generator: &mut SchemaGenerator, descript
             definition.and_then(|name| generator.definitions_mut().get_mut(name)?.get_mut("required"))
             && let Some(required) = required.as_array_mut()
         {
-            required.retain(|key| !kind.inherits.iter().any(|inherited| key == inherited));
+            required.retain(|key| !kind.inherits.iter().copied().flatten().any(|inherited| key == inherited));
         }
         (kind.name.to_string(), schema)
     };

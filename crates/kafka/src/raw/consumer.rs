@@ -15,6 +15,7 @@ use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{ClientContext, TopicPartitionList};
 use rdkafka_sys as sys;
 
+use super::login;
 use crate::client::Context;
 
 /// Messages taken in one call. Larger batches gain nothing that can be measured.
@@ -158,6 +159,8 @@ impl Consumer {
             sys::rd_kafka_conf_set_rebalance_cb(native.ptr(), Some(rebalance));
             sys::rd_kafka_conf_set_error_cb(native.ptr(), Some(error));
             sys::rd_kafka_conf_set_log_cb(native.ptr(), Some(log));
+            sys::rd_kafka_conf_set_oauthbearer_token_refresh_cb(native.ptr(), Some(token));
+            sys::rd_kafka_conf_enable_sasl_queue(native.ptr(), 1);
             let native = ManuallyDrop::new(native);
             let kind = sys::rd_kafka_type_t::RD_KAFKA_CONSUMER;
             let Some(client) = NonNull::new(sys::rd_kafka_new(kind, native.ptr(), text.as_mut_ptr(), text.len()))
@@ -168,6 +171,7 @@ impl Consumer {
             };
             sys::rd_kafka_set_log_level(client.as_ptr(), config.log_level as c_int);
             sys::rd_kafka_poll_set_consumer(client.as_ptr());
+            login::in_background(client.as_ptr());
             let Some(queue) = NonNull::new(sys::rd_kafka_queue_get_consumer(client.as_ptr())) else {
                 sys::rd_kafka_destroy(client.as_ptr());
                 return Err(KafkaError::ClientCreation("a consumer needs a group".into()));
@@ -433,6 +437,11 @@ unsafe extern "C" fn error(_: *mut sys::rd_kafka_t, code: c_int, reason: *const 
     let (hooks, reason) = unsafe { (&*opaque.cast::<Hooks>(), CStr::from_ptr(reason)) };
     let code = RDKafkaRespErr::try_from(code).map_or(RDKafkaErrorCode::Unknown, RDKafkaErrorCode::from);
     hooks.context.error(KafkaError::Global(code), &reason.to_string_lossy());
+}
+
+unsafe extern "C" fn token(client: *mut sys::rd_kafka_t, _: *const c_char, opaque: *mut c_void) {
+    // SAFETY: `opaque` as in `rebalance`; the client is the one that calls.
+    unsafe { login::renew(client, &(*opaque.cast::<Hooks>()).context) }
 }
 
 unsafe extern "C" fn log(client: *const sys::rd_kafka_t, level: c_int, facility: *const c_char, text: *const c_char) {

@@ -16,8 +16,9 @@ use rdkafka::message::{Header, OwnedHeaders};
 use super::template::{self, Part};
 use super::{Format, Settings, column};
 use foretell_connect::kind::SinkContext;
+use foretell_connect::schemas::Language;
 use foretell_connect::text;
-use foretell_decode::AvroWriter;
+use foretell_decode::{AvroWriter, json_schema_of};
 
 /// How rows become records.
 #[derive(Debug, Clone)]
@@ -41,6 +42,8 @@ enum Value {
     Json(Vec<usize>),
     /// With the schema's number, once it is known.
     Avro(Vec<usize>, Box<AvroWriter>, Option<u32>),
+    /// The same, of JSON: the schema's name and text.
+    JsonSchema(Vec<usize>, Arc<(String, String)>, Option<u32>),
     DeadLetter,
 }
 
@@ -155,33 +158,54 @@ impl Encoder {
                 let columns = columns()?;
                 let schema = context.schema.project(&columns);
                 let schema = schema.map_err(|_| StageError::defect("columns are lost"))?;
-                let writer = AvroWriter::new(&schema, &settings.topic).map_err(|why| {
-                    StageError::settings(format!("`format: avro`: {why}"))
-                        .remedy("rename or cast the column in the query")
+                let writer = match &settings.record {
+                    Some(record) => AvroWriter::named(&schema, record),
+                    None => AvroWriter::new(&schema, &settings.topic),
+                };
+                let writer = writer.map_err(|why| {
+                    StageError::settings(format!("`format: avro`: {why}")).remedy("rename or cast it in the query")
                 })?;
                 Value::Avro(columns, Box::new(writer), None)
+            }
+            (None, Some(Format::JsonSchema)) => {
+                let columns = columns()?;
+                let schema = context.schema.project(&columns);
+                let schema = schema.map_err(|_| StageError::defect("columns are lost"))?;
+                let name = settings.record.clone().unwrap_or_else(|| settings.topic.clone());
+                let text = json_schema_of(&schema, &name);
+                Value::JsonSchema(columns, Arc::new((name, text)), None)
             }
             (None, _) => Value::Json(columns()?),
         };
         Ok(Encoder { timezone, key, delete, headers: headers?, value, schema: context.schema.clone(), names })
     }
 
-    /// The schema of values, where a registry must have it.
-    pub(super) fn schema_text(&self) -> Option<&str> {
+    /// The schema of values and its language, where a registry must have it.
+    pub(super) fn registered(&self) -> Option<(Language, &str)> {
         match &self.value {
-            Value::Avro(_, writer, _) => Some(writer.text()),
+            Value::Avro(_, writer, _) => Some((Language::Avro, writer.text())),
+            Value::JsonSchema(_, named, _) => Some((Language::Json, &named.1)),
+            _ => None,
+        }
+    }
+
+    /// The name of the record that values are, where they have a schema.
+    pub(super) fn record_name(&self) -> Option<&str> {
+        match &self.value {
+            Value::Avro(_, writer, _) => Some(writer.name()),
+            Value::JsonSchema(_, named, _) => Some(&named.0),
             _ => None,
         }
     }
 
     /// Whether values cannot be written yet.
     pub(super) fn lacks_number(&self) -> bool {
-        matches!(self.value, Value::Avro(_, _, None))
+        matches!(self.value, Value::Avro(_, _, None) | Value::JsonSchema(_, _, None))
     }
 
     /// The schema's number.
     pub(super) fn set_number(&mut self, id: u32) {
-        if let Value::Avro(_, _, number) = &mut self.value {
+        if let Value::Avro(_, _, number) | Value::JsonSchema(_, _, number) = &mut self.value {
             *number = Some(id);
         }
     }
@@ -243,6 +267,16 @@ impl Encoder {
                 // Line ends within strings are escaped.
                 let ends = lines.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at).collect();
                 Values::Buffer(lines, ends)
+            }
+            Value::JsonSchema(indexes, _, number) => {
+                let lines = text::json_lines(&text::plain(&rows.project(indexes)?, self.timezone)?)?;
+                let lines: Vec<&[u8]> = lines.split(|byte| *byte == b'\n').collect();
+                let number = number.unwrap_or_default().to_be_bytes();
+                fill(rows.num_rows(), |row, buffer| {
+                    buffer.push(0);
+                    buffer.extend_from_slice(&number);
+                    buffer.extend_from_slice(lines.get(row).copied().unwrap_or_default());
+                })
             }
             Value::Avro(indexes, writer, number) => {
                 let (buffer, ends) = writer

@@ -37,7 +37,7 @@ use target::Target;
 /// How the kind is listed.
 pub const KIND: Kind<dyn SinkSettings> = Kind {
     name: "kafka",
-    inherits: &["brokers", "security"],
+    inherits: &[&["brokers", "security"], &["registry"]],
     schema: schema_of::<Settings>,
     parse: |value| Ok(Box::new(settings_of::<Settings>(value)?)),
 };
@@ -61,7 +61,8 @@ pub struct Settings {
     /// `{{` and `}}` are braces. Instead of `format`.
     #[serde(default)]
     pub value: Option<String>,
-    /// The value as a JSON object (default), as a line of CSV, or as an Avro record in the wire format of the `registry`.
+    /// The value as a JSON object (default), as a line of CSV; or in the wire format of the `registry` as an Avro record
+    /// (`avro`) or as a JSON object with a JSON Schema (`json_schema`).
     #[serde(default)]
     pub format: Option<Format>,
     /// Columns of the value, in this order, for `format`. Default: all.
@@ -87,12 +88,18 @@ pub struct Settings {
     /// beginning of the value, with the reason in headers. Without it such a row stops the pipeline.
     #[serde(default)]
     pub rejects: Option<String>,
-    /// The schema registry, for `format: avro`.
+    /// The schema registry, for `format: avro` and `json_schema`. Default: the source's, where it is on the same brokers.
     #[serde(default)]
     pub registry: Option<foretell_registry::Settings>,
-    /// The subject of the schema in the registry. Default: the topic's name and `-value`.
+    /// The name of the record, e.g. `com.example.Reading`. Default: the topic's, with `_` for what a name cannot have.
+    #[serde(default)]
+    pub record: Option<String>,
+    /// The subject of the schema in the registry. Default: what `subject_strategy` says.
     #[serde(default)]
     pub subject: Option<String>,
+    /// How the subject is called where `subject` does not say it.
+    #[serde(default)]
+    pub subject_strategy: Option<SubjectStrategy>,
     /// Whether the schema of the columns is registered where it is not there yet (default: true); otherwise it must be.
     #[serde(default = "register")]
     pub register: bool,
@@ -110,7 +117,7 @@ fn register() -> bool {
 
 /// What a value looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Format {
     /// An object by column names.
     Json,
@@ -118,6 +125,20 @@ pub enum Format {
     Csv,
     /// An Avro record, behind a zero byte and its schema's number.
     Avro,
+    /// An object by column names, behind a zero byte and its schema's number.
+    JsonSchema,
+}
+
+/// How a subject is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SubjectStrategy {
+    /// The topic's name and `-value` (default).
+    Topic,
+    /// The record's name.
+    Record,
+    /// The topic's name, `-`, the record's name.
+    TopicRecord,
 }
 
 /// What is promised.
@@ -132,17 +153,31 @@ pub enum Delivery {
 }
 
 impl Settings {
+    fn subject(&self, record: &str) -> Result<String, StageError> {
+        let topic = &self.topic;
+        Ok(match (&self.subject, self.subject_strategy) {
+            (Some(_), Some(_)) => {
+                let error = StageError::settings("`subject_strategy` means nothing beside `subject`");
+                return Err(error.remedy("leave one of them out"));
+            }
+            (Some(subject), None) => subject.clone(),
+            (None, None | Some(SubjectStrategy::Topic)) => format!("{topic}-value"),
+            (None, Some(SubjectStrategy::Record)) => record.to_owned(),
+            (None, Some(SubjectStrategy::TopicRecord)) => format!("{topic}-{record}"),
+        })
+    }
+
     /// Where the schema of values is registered.
     async fn publisher(&self, encoder: &Encoder, context: &SinkContext) -> Result<Option<Publisher>, StageError> {
-        if encoder.schema_text().is_none() {
+        if encoder.registered().is_none() {
             return Ok(None);
         }
         let Some(registry) = &self.registry else {
-            let error = StageError::settings("`format: avro` needs the schema's number");
+            let error = StageError::settings("`format: avro` and `json_schema` need the schema's number");
             return Err(error.remedy("give the sink its `registry: { url: … }`"));
         };
         let registry = Registry::new(registry, &context.base)?;
-        let subject = self.subject.clone().unwrap_or_else(|| format!("{}-value", self.topic));
+        let subject = self.subject(encoder.record_name().unwrap_or_default())?;
         let publisher = Publisher { registry, subject, register: self.register };
         match self.register {
             true => publisher.registry.check().await?,
@@ -171,12 +206,7 @@ impl SinkSettings for Settings {
     async fn open(&self, context: &SinkContext) -> Result<Box<dyn Sink>, StageError> {
         let encoder = Encoder::new(self, context)?;
         let publisher = self.publisher(&encoder, context).await?;
-        let connection = Connection {
-            brokers: self.brokers.clone(),
-            security: self.security.clone(),
-            options: self.options.clone(),
-            base: context.base.clone(),
-        };
+        let connection = Connection::new(&self.brokers, &self.security, &self.options, &context.base);
         // The end of the progress topic that counts is the one behind transactions that are still open.
         let inspector = Arc::new(Inspector::new(&connection, None, "read_uncommitted")?);
         let target = Target {

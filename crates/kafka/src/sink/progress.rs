@@ -21,7 +21,7 @@ use super::target::Target;
 use crate::client::Context;
 use crate::error;
 use crate::inspect::{Inspector, Topic, ask};
-use crate::raw::{Consumer, Polled};
+use crate::raw::{self, Consumer, Polled};
 use crate::settings::Connection;
 
 /// Nothing comes for this long while it is read: an open transaction of another writer whose process died ends within
@@ -246,7 +246,7 @@ impl Ledger {
             // It is one partition, and all of it is wanted.
             ("fetch.message.max.bytes", "8388608"),
         ])?;
-        let mut consumer = Consumer::new(&config, Context::default()).map_err(error::config)?;
+        let mut consumer = Consumer::new(&config, Context::of(connection.tokens())).map_err(error::config)?;
         let mut from = TopicPartitionList::with_capacity(1);
         let doing = || format!("topic `{}`", self.topic);
         let added = from.add_partition_offset(&self.topic, 0, Offset::Offset(self.next));
@@ -401,7 +401,10 @@ impl Entry {
 
 fn admin(connection: &Connection) -> Result<AdminClient<Context>, StageError> {
     let config = connection.config(&[("client.id", "foretell")])?;
-    config.create_with_context(Context::default()).map_err(error::config)
+    let context = Context::of(connection.tokens());
+    let client: AdminClient<Context> = config.create_with_context(context.clone()).map_err(error::config)?;
+    raw::log_in(client.inner(), &context)?;
+    Ok(client)
 }
 
 fn options() -> AdminOptions {

@@ -17,11 +17,11 @@ pub(super) struct Publisher {
 impl Publisher {
     /// The schema's number.
     pub(super) async fn number(&self, encoder: &Encoder) -> Result<u32, StageError> {
-        let text = encoder.schema_text().unwrap_or_default();
+        let (language, text) = encoder.registered().unwrap_or((Language::Avro, ""));
         if self.register {
-            return self.registry.register(&self.subject, Language::Avro, text).await;
+            return self.registry.register(&self.subject, language, text).await;
         }
-        self.registry.look_up(&self.subject, Language::Avro, text).await?.ok_or_else(|| {
+        self.registry.look_up(&self.subject, language, text).await?.ok_or_else(|| {
             let subject = &self.subject;
             let error =
                 StageError::settings(format!("subject `{subject}` has no schema of the result's columns: {text}"));

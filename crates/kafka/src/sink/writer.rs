@@ -8,6 +8,7 @@ use foretell_flow::{Partition, Provenance, StageError, Topics};
 use parking_lot::{Mutex, MutexGuard};
 use rdkafka::ClientContext;
 use rdkafka::Message;
+use rdkafka::client::OAuthToken;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
@@ -64,7 +65,7 @@ impl Failure {
     }
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Reports {
     context: Context,
     failed: Arc<Mutex<Vec<Failure>>>,
@@ -77,6 +78,12 @@ impl Reports {
 }
 
 impl ClientContext for Reports {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.context.generate_oauth_token(config)
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         self.context.log(level, facility, text);
     }
@@ -193,11 +200,12 @@ impl Writer {
         largest: Option<usize>,
         open: Option<Duration>,
     ) -> Result<Writer, StageError> {
-        let reports = Reports::default();
+        let reports = Reports { context: Context::of(connection.tokens()), failed: Arc::default() };
         let config = config(connection, id.as_deref(), largest, open)?;
         let open = config.get("transaction.timeout.ms").and_then(|millis| millis.parse().ok());
         let open = open.map_or(OPEN, Duration::from_millis);
         let producer: BaseProducer<Reports> = config.create_with_context(reports.clone()).map_err(error::config)?;
+        raw::log_in(producer.client(), &reports.context)?;
         let rejected = largest.map_or(REJECTED_BYTES, |largest| REJECTED_BYTES.min(largest / 4));
         let writer = Writer { producer, reports, id, open, rejected };
         if writer.id.is_some() {

@@ -153,12 +153,7 @@ impl Settings {
     }
 
     fn connection(&self, context: &SourceContext) -> Connection {
-        Connection {
-            brokers: self.brokers.clone(),
-            security: self.security.clone(),
-            options: self.options.clone(),
-            base: context.base.clone(),
-        }
+        Connection::new(&self.brokers, &self.security, &self.options, &context.base)
     }
 }
 

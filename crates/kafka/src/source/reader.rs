@@ -214,7 +214,7 @@ impl Reader {
             settings.push(("group.instance.id", name.as_str()));
         }
         let config = connection.config(&settings)?;
-        let context = Context::default();
+        let context = Context::of(connection.tokens());
         let consumer = Consumer::new(&config, context.clone()).map_err(error::config)?;
         let mut state = State::default();
         let group = matches!(options.membership, Membership::Static { .. }).then(|| options.group.clone());

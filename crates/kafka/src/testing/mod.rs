@@ -1,6 +1,7 @@
 //! What the tests of the Kafka source and sink share: a real broker from the environment, topics of their own.
 
 pub(crate) mod proxy;
+pub(crate) mod tokens;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -6,9 +6,9 @@ use foretell_connect::secret::SecretUrl;
 use foretell_flow::{Sharing, StageError};
 
 use super::address::{Address, DatabaseKind, wrong};
-use super::{mariadb, postgres, sqlite};
+use super::{mariadb, odbc, postgres, sqlite};
 
-pub(super) const DATABASES: &[DatabaseKind] = &[mariadb::KIND, postgres::KIND, sqlite::KIND];
+pub(super) const DATABASES: &[DatabaseKind] = &[mariadb::KIND, postgres::KIND, sqlite::KIND, odbc::KIND];
 
 /// The kind of database that a URL names, and its scheme's name in texts.
 fn kind(url: &SecretUrl) -> Option<(&'static DatabaseKind, &'static str)> {

@@ -14,6 +14,7 @@ use super::client::{Client, arguments, names};
 use super::database::{Cause, Database, Failure, IDLE_SECONDS, LOCK_SECONDS, Value, transport_failure};
 use super::dialect::Dialect;
 use super::insert::Insert;
+use super::mariadb_view;
 use super::schema::{Column, ColumnKind, Name, Table, Texts};
 use super::values::{Data, naive};
 
@@ -109,7 +110,7 @@ pub(super) struct Sql {
 }
 
 impl Sql {
-    const MARIADB: Sql = Sql { mysql: false };
+    pub(super) const MARIADB: Sql = Sql { mysql: false };
     const MYSQL: Sql = Sql { mysql: true };
 }
 
@@ -189,7 +190,7 @@ impl Dialect for Sql {
             ColumnKind::Time { .. } => "DATETIME(6)",
             ColumnKind::Clock { .. } => "TIME(6)",
             ColumnKind::Json => "JSON",
-            ColumnKind::Text | ColumnKind::Other | ColumnKind::Any => "LONGTEXT",
+            ColumnKind::Text | ColumnKind::Other | ColumnKind::Array | ColumnKind::Any => "LONGTEXT",
         }
         .to_owned()
     }
@@ -212,6 +213,19 @@ const MAX_ROWS: usize = 2_048;
 /// Statements of that many bytes are long enough, whatever the server would allow.
 const MAX_BYTES: usize = 8 << 20;
 
+pub(super) const READ_COMMITTED: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
+
+/// What a session is told. Strict mode: a value that does not fit is an error, and where it is only a note (digits after the
+/// point, trailing spaces, a time of day cut off), the notes are counted. A zero stays a zero where the server numbers rows
+/// by itself.
+pub(super) fn session() -> String {
+    format!(
+        "SET SESSION sql_mode = 'STRICT_ALL_TABLES,STRICT_TRANS_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,\
+         ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO', sql_notes = 1, max_error_count = 64, \
+         autocommit = 1, sql_select_limit = DEFAULT, innodb_lock_wait_timeout = {LOCK_SECONDS}"
+    )
+}
+
 /// A connection to MariaDB or MySQL.
 pub(super) struct MariaDb {
     client: Client<MySqlConnection>,
@@ -230,16 +244,7 @@ impl MariaDb {
             .disable_statement_logging();
         let client = Client::connect(&options, failure).await?;
         let mut database = MariaDb { client, packet: 0, mysql: false };
-        // Strict mode: a value that does not fit is an error, and where it is only a note (digits after the point,
-        // trailing spaces, a time of day cut off), the notes are counted. A zero stays a zero where the server numbers
-        // rows by itself.
-        database
-            .command(&format!(
-                "SET SESSION sql_mode = 'STRICT_ALL_TABLES,STRICT_TRANS_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,\
-                 ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO', sql_notes = 1, \
-                 max_error_count = 64, autocommit = 1, sql_select_limit = DEFAULT, innodb_lock_wait_timeout = {LOCK_SECONDS}"
-            ))
-            .await?;
+        database.command(&session()).await?;
         let facts = database
             .fetch("SELECT @@max_allowed_packet, VERSION(), CAST(@@log_bin AS CHAR), @@binlog_format", &[])
             .await?;
@@ -250,7 +255,7 @@ impl MariaDb {
         // READ COMMITTED locks rows and no gaps between them; a statement-based binary log cannot have it.
         let logged = matches!(fact(2), Some(Value::Text(on)) if on == "1");
         if !(logged && matches!(fact(3), Some(Value::Text(format)) if format == "STATEMENT")) {
-            database.command("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
+            database.command(READ_COMMITTED).await?;
         }
         database.mysql = !matches!(fact(1), Some(Value::Text(version)) if version.contains("MariaDB"));
         if !database.mysql {
@@ -351,12 +356,16 @@ impl Database for MariaDb {
         let Some([Value::Text(table_type), engine, transactions]) = found.first().map(Vec::as_slice) else {
             return Ok(None);
         };
+        let is_view = engine == &Value::Null && table_type.to_uppercase().contains("VIEW");
         let no_transactions = match (engine, transactions) {
+            _ if is_view => {
+                let [schema, _] = &place;
+                mariadb_view::no_transactions(self, schema, &name.table).await?
+            }
             (_, Value::Text(yes)) if yes == "YES" => None,
             (Value::Text(engine), _) => Some(format!("its engine is {engine}")),
             _ => Some(format!("it is a {}", table_type.to_lowercase())),
         };
-        let is_view = engine == &Value::Null && table_type.to_uppercase().contains("VIEW");
         let columns = self
             .fetch(
                 "SELECT CAST(column_name AS CHAR), CAST(data_type AS CHAR), CAST(column_type AS CHAR), \
@@ -536,7 +545,7 @@ const LATE: &[u16] = &[1969, 3024];
 const NO_SPACE: &str = "Got error 28 ";
 
 /// What an error that is not a row's means for what comes next.
-fn cause(number: u16, state: &str, message: &str) -> Cause {
+pub(super) fn cause(number: u16, state: &str, message: &str) -> Cause {
     match number {
         _ if PASSING.contains(&number) || (number == 1030 && message.starts_with(NO_SPACE)) => Cause::Moment,
         _ if LATE.contains(&number) => Cause::Late,
@@ -548,7 +557,7 @@ fn cause(number: u16, state: &str, message: &str) -> Cause {
 }
 
 /// What a row was refused for, of those errors that only a row can cause.
-fn known(number: u16) -> Option<&'static str> {
+pub(super) fn known(number: u16) -> Option<&'static str> {
     Some(match number {
         1048 => "NULL in a column that is NOT NULL",
         1062 => "a key that is there already",

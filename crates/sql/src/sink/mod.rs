@@ -1,9 +1,10 @@
-//! Rows into a table of MariaDB, MySQL, PostgreSQL or SQLite.
+//! Rows into a table of MariaDB, MySQL, PostgreSQL, SQLite, or of what ODBC reaches.
 //!
 //! Rows, positions, plans and refused rows go in one transaction (`protocol`); everything that differs between the
 //! databases is in one file each.
 
 mod address;
+mod array;
 mod client;
 mod database;
 pub(crate) mod databases;
@@ -11,10 +12,13 @@ mod deletion;
 mod dialect;
 mod insert;
 mod mariadb;
+mod mariadb_view;
 mod number;
+mod odbc;
 mod postgres;
 mod progress;
 mod protocol;
+mod prove;
 pub(crate) mod read;
 pub(crate) mod schema;
 mod sqlite;
@@ -28,7 +32,7 @@ use foretell_flow::{Sink, SinkTraits, StageError};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use foretell_connect::kind::{Kind, SinkContext, SinkSettings, schema_of, settings_of};
+use foretell_connect::kind::{Kind, Proof, SinkContext, SinkSettings, schema_of, settings_of};
 use foretell_connect::secret::SecretUrl;
 
 /// The SQL sink.
@@ -39,7 +43,7 @@ pub const KIND: Kind<dyn SinkSettings> = Kind {
     parse: |value| Ok(Box::new(settings_of::<Settings>(value)?)),
 };
 
-/// Rows into a table of MariaDB, MySQL, PostgreSQL or SQLite, each exactly once.
+/// Rows into a table of MariaDB, MySQL, PostgreSQL, SQLite, or by ODBC of any other database, each exactly once.
 ///
 /// Columns are matched by name, first with the same case, then without regard to it. Rows go in by many with one
 /// statement; a row that the database refuses, or would store with another value, goes to the `rejects` table in the same
@@ -57,6 +61,10 @@ pub struct Settings {
     /// `sslrootcert`, `sslcert`, `sslkey`. Without them TLS is used where the server offers it, and not verified; with an
     /// authority's file (`ssl-ca`, `sslrootcert`) the server's certificate must be of that authority. Files are relative
     /// to the pipeline file.
+    ///
+    /// Other databases (SQL Server, Oracle, Db2, …) by ODBC: `odbc:` and a connection string, such as
+    /// `odbc:Driver={ODBC Driver 18 for SQL Server};Server=host;Database=name;UID=user;PWD=password` or `odbc:DSN=name`
+    /// (docs/databases.md).
     pub url: SecretUrl,
     /// The table: `table` or `schema.table`.
     pub table: String,
@@ -80,6 +88,11 @@ pub struct Settings {
     /// The table for rows that are not stored as they are: where they come from, the reason, and the row as JSON.
     #[serde(default = "default_rejects")]
     pub rejects: String,
+    /// The schema (of MariaDB and MySQL: the database) of `foretell_progress` and `foretell_plans`, and of the `rejects` table
+    /// where that names none; by default the one in which the connection makes tables. Another value later means other
+    /// tables, without the positions of these.
+    #[serde(default)]
+    pub progress_schema: Option<String>,
     /// Creates the table when it is missing, with types after the result's columns; of SQLite, the file too.
     #[serde(default)]
     pub create: bool,
@@ -112,6 +125,12 @@ fn default_rejects() -> String {
     "foretell_rejected".to_owned()
 }
 
+/// The table for refused rows: beside the positions where it names no schema.
+fn rejects_in(name: &str, schema: Option<&str>) -> schema::Name {
+    let name = schema::Name::read(name);
+    schema::Name { schema: name.schema.or_else(|| schema.map(str::to_owned)), ..name }
+}
+
 #[async_trait]
 impl SinkSettings for Settings {
     fn traits(&self) -> SinkTraits {
@@ -137,6 +156,17 @@ impl SinkSettings for Settings {
     }
 
     async fn open(&self, context: &SinkContext) -> Result<Box<dyn Sink>, StageError> {
+        Ok(Box::new(protocol::SqlSink::open(self.plan(context)?).await?))
+    }
+
+    async fn prove(&self, context: &SinkContext) -> Result<Vec<Proof>, StageError> {
+        let plan = self.plan(context)?;
+        prove::prove(plan.address.into(), plan.own.progress.schema.as_deref(), plan.zone).await
+    }
+}
+
+impl Settings {
+    fn plan(&self, context: &SinkContext) -> Result<protocol::Plan, StageError> {
         let address = databases::address(&self.url, &context.base)?;
         match (self.mode, self.key.is_empty()) {
             (Mode::Upsert, true) => {
@@ -161,18 +191,18 @@ impl SinkSettings for Settings {
             })?,
             None => Tz::UTC,
         };
-        let plan = protocol::Plan {
+        Ok(protocol::Plan {
             address,
             owner: progress::Owner { pipeline: context.pipeline.clone(), sink: context.sink.clone() },
             table: schema::Name::read(&self.table),
             key: self.key.clone(),
-            rejects: schema::Name::read(&self.rejects),
+            rejects: rejects_in(&self.rejects, self.progress_schema.as_deref()),
+            own: progress::OwnTables::within(self.progress_schema.as_deref()),
             exactly_once: self.delivery == Delivery::ExactlyOnce,
             create: self.create,
             schema,
             delete,
             zone,
-        };
-        Ok(Box::new(protocol::SqlSink::open(plan).await?))
+        })
     }
 }

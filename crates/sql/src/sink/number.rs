@@ -71,6 +71,26 @@ impl Number {
         format!("{sign}{}e{}", String::from_utf8_lossy(&self.digits), self.exponent)
     }
 
+    /// In digits and a point, without an exponent; `None` where that would be long.
+    pub(super) fn plain(&self) -> Option<String> {
+        const LONGEST: usize = 400;
+        let mut digits = String::from_utf8_lossy(&self.digits).into_owned();
+        match usize::try_from(self.exponent) {
+            Ok(zeros) if zeros <= LONGEST => digits.extend(std::iter::repeat_n('0', zeros)),
+            Ok(_) => return None,
+            Err(_) => {
+                let behind = usize::try_from(self.exponent.unsigned_abs()).ok().filter(|behind| *behind <= LONGEST)?;
+                let missing = behind.saturating_add(1).saturating_sub(digits.len());
+                digits.insert_str(0, &"0".repeat(missing));
+                digits.insert(digits.len().checked_sub(behind)?, '.');
+            }
+        }
+        if digits.is_empty() {
+            digits.push('0');
+        }
+        Some(if self.negative { format!("-{digits}") } else { digits })
+    }
+
     /// Whether a float's shortest digits are these: then the number comes back from it.
     pub(super) fn is_float(&self, value: f64, single: bool) -> bool {
         let shortest = if single { format!("{:e}", value as f32) } else { format!("{value:e}") };
@@ -97,6 +117,23 @@ mod tests {
         }
         assert_eq!(read("1.2300").places(), 2);
         assert_eq!(read("1200").places(), -2);
+    }
+
+    #[test]
+    fn a_number_is_written_without_an_exponent() {
+        for (text, expected) in [
+            ("12e-1", "1.2"),
+            ("-5e-3", "-0.005"),
+            ("1200", "1200"),
+            ("0", "0"),
+            ("-0.10", "-0.1"),
+            ("3e2", "300"),
+            ("9.99", "9.99"),
+        ] {
+            assert_eq!(Number::read(text).unwrap().plain().unwrap(), expected, "{text}");
+        }
+        assert_eq!(Number::read("1e999").unwrap().plain(), None);
+        assert_eq!(Number::read("1e-999").unwrap().plain(), None);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! PostgreSQL.
 
+use std::future::Future;
 use std::path::Path;
+use std::pin::Pin;
 use std::str::FromStr;
 
 use async_trait::async_trait;
@@ -135,17 +137,13 @@ impl Dialect for Sql {
             ColumnKind::Time { .. } => "TIMESTAMP",
             ColumnKind::Clock { .. } => "TIME",
             ColumnKind::Json => "JSONB",
-            ColumnKind::Text | ColumnKind::Other | ColumnKind::Any => "TEXT",
+            ColumnKind::Text | ColumnKind::Other | ColumnKind::Array | ColumnKind::Any => "TEXT",
         }
         .to_owned()
     }
 
     fn rules(&self) -> Rules {
-        Rules { nan: true, infinity: true, typed: true }
-    }
-
-    fn own_tables_in(&self, schema: &str) -> Option<String> {
-        Some(format!("add `?options=-csearch_path%3D{schema}` to the URL"))
+        Rules { nan: true, infinity: true, typed: true, empty: true }
     }
 }
 
@@ -157,6 +155,16 @@ const MAX_BYTES: usize = 16 << 20;
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
 const EPOCH_DAYS: i32 = 10_957;
 
+/// What a session is told.
+pub(super) fn session() -> String {
+    format!(
+        "SET lock_timeout = '{LOCK_SECONDS}s'; SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'; \
+         SET TimeZone = 'UTC'; SET DateStyle = 'ISO, MDY'; SET IntervalStyle = 'postgres'; \
+         SET extra_float_digits = 1; SET bytea_output = 'hex'; SET client_min_messages = 'error'; \
+         SET synchronous_commit = 'on'; SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED"
+    )
+}
+
 /// A connection to PostgreSQL.
 pub(super) struct Pg {
     client: Client<PgConnection>,
@@ -166,15 +174,7 @@ impl Pg {
     pub(super) async fn connect(options: &PgConnectOptions) -> Result<Self, Failure> {
         let options = options.clone().disable_statement_logging();
         let mut database = Pg { client: Client::connect(&options, failure).await? };
-        database
-            .command(&format!(
-                "SET lock_timeout = '{LOCK_SECONDS}s'; SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'; \
-                 SET TimeZone = 'UTC'; SET DateStyle = 'ISO, MDY'; SET IntervalStyle = 'postgres'; \
-                 SET extra_float_digits = 1; SET bytea_output = 'hex'; \
-                 SET client_min_messages = 'error'; SET synchronous_commit = 'on'; \
-                 SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED"
-            ))
-            .await?;
+        database.command(&session()).await?;
         Ok(database)
     }
 
@@ -265,52 +265,7 @@ impl Database for Pg {
     }
 
     async fn describe(&mut self, name: &Name) -> Result<Option<Table>, Failure> {
-        let path = [Value::Text(Sql.table(name))];
-        let found = self
-            .fetch(
-                "SELECT c.oid::int8, c.relkind::text, has_table_privilege(c.oid, 'INSERT')::text, \
-                 has_table_privilege(c.oid, 'UPDATE')::text, has_table_privilege(c.oid, 'SELECT')::text \
-                 FROM pg_class c WHERE c.oid = to_regclass(?)",
-                &path,
-            )
-            .await?;
-        let Some([_, Value::Text(relation), insert, update, select]) = found.first().map(Vec::as_slice) else {
-            return Ok(None);
-        };
-        let rights = [(insert, "INSERT"), (update, "UPDATE"), (select, "SELECT")];
-        let denied = rights.iter().filter(|(v, _)| **v != Value::from("true")).map(|(_, name)| *name).collect();
-        let no_transactions = (relation == "f").then(|| "it is a foreign table".to_owned());
-        let columns = self
-            .fetch(
-                "SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), format_type(base.oid, NULL), \
-                 a.attnotnull::text, (a.atthasdef OR a.attidentity <> '')::text, a.attgenerated::text, \
-                 a.attidentity::text, base.modifier::int8 FROM pg_attribute a CROSS JOIN LATERAL ( \
-                 WITH RECURSIVE under(oid, modifier) AS (SELECT a.atttypid, a.atttypmod UNION ALL \
-                 SELECT t.typbasetype, t.typtypmod FROM under JOIN pg_type t ON t.oid = under.oid \
-                 WHERE t.typbasetype <> 0) SELECT under.* FROM under JOIN pg_type t ON t.oid = under.oid \
-                 WHERE t.typbasetype = 0) AS base \
-                 WHERE a.attrelid = to_regclass(?) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
-                &path,
-            )
-            .await?;
-        let keys = self
-            .fetch(
-                "SELECT i.indexrelid::text, a.attname::text FROM pg_index i \
-                 CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place) \
-                 JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum \
-                 WHERE i.indrelid = to_regclass(?) AND i.indisunique AND i.indisvalid AND i.indpred IS NULL \
-                 AND i.indexprs IS NULL AND k.place <= i.indnkeyatts ORDER BY i.indexrelid, k.place",
-                &path,
-            )
-            .await?;
-        Ok(Some(Table {
-            name: name.clone(),
-            columns: columns.iter().filter_map(|row| column(row)).collect(),
-            unique: super::progress::grouped(&keys),
-            no_transactions,
-            is_view: false,
-            denied,
-        }))
+        describe(self, name).await
     }
 
     async fn tables(&mut self) -> Result<Vec<String>, Failure> {
@@ -346,6 +301,71 @@ impl Database for Pg {
     async fn close(self: Box<Self>) {
         self.client.close().await;
     }
+}
+
+/// What it knows of a table, over whichever connection.
+pub(super) fn describe<'a>(
+    db: &'a mut dyn Database,
+    name: &'a Name,
+) -> Pin<Box<dyn Future<Output = Result<Option<Table>, Failure>> + Send + 'a>> {
+    Box::pin(async move {
+        let path = [Value::Text(Sql.table(name))];
+        let found = db
+            .fetch(
+                "SELECT c.oid::int8, c.relkind::text, has_table_privilege(c.oid, 'INSERT')::text, \
+                 has_table_privilege(c.oid, 'UPDATE')::text, has_table_privilege(c.oid, 'SELECT')::text \
+                 FROM pg_class c WHERE c.oid = to_regclass(?)",
+                &path,
+            )
+            .await?;
+        let Some([_, Value::Text(relation), insert, update, select]) = found.first().map(Vec::as_slice) else {
+            return Ok(None);
+        };
+        let rights = [(insert, "INSERT"), (update, "UPDATE"), (select, "SELECT")];
+        let denied = rights.iter().filter(|(v, _)| **v != Value::from("true")).map(|(_, name)| *name).collect();
+        let no_transactions = (relation == "f").then(|| "it is a foreign table".to_owned());
+        let columns = db
+            .fetch(
+                "SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), format_type(base.oid, NULL), \
+                 a.attnotnull::text, (a.atthasdef OR a.attidentity <> '')::text, a.attgenerated::text, \
+                 a.attidentity::text, base.modifier::int8 FROM pg_attribute a CROSS JOIN LATERAL ( \
+                 WITH RECURSIVE under(oid, modifier) AS (SELECT a.atttypid, a.atttypmod UNION ALL \
+                 SELECT t.typbasetype, t.typtypmod FROM under JOIN pg_type t ON t.oid = under.oid \
+                 WHERE t.typbasetype <> 0) SELECT under.* FROM under JOIN pg_type t ON t.oid = under.oid \
+                 WHERE t.typbasetype = 0) AS base \
+                 WHERE a.attrelid = to_regclass(?) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
+                &path,
+            )
+            .await?;
+        let keys = db
+            .fetch(
+                "SELECT i.indexrelid::text, a.attname::text FROM pg_index i \
+                 CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place) \
+                 JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum \
+                 WHERE i.indrelid = to_regclass(?) AND i.indisunique AND i.indisvalid AND i.indpred IS NULL \
+                 AND i.indexprs IS NULL AND k.place <= i.indnkeyatts ORDER BY i.indexrelid, k.place",
+                &path,
+            )
+            .await?;
+        Ok(Some(Table {
+            name: name.clone(),
+            columns: columns.iter().filter_map(|row| column(row)).collect(),
+            unique: super::progress::grouped(&keys),
+            no_transactions,
+            is_view: relation == "v",
+            denied,
+        }))
+    })
+}
+
+/// The type that a text must be made where it goes into a column of another one.
+pub(super) fn reads_text(column: &Column) -> Option<String> {
+    let textual = matches!(column.kind, ColumnKind::Text);
+    let typed = matches!(
+        column.kind,
+        ColumnKind::Int | ColumnKind::Float { .. } | ColumnKind::Bool | ColumnKind::Binary | ColumnKind::Time { .. }
+    );
+    (!textual && !typed).then(|| cast_type(&column.type_name))
 }
 
 /// A column's rows as one array in PostgreSQL's binary form, written straight from the Arrow buffers.
@@ -475,6 +495,7 @@ fn column(row: &[Value]) -> Option<Column> {
         "timestamp without time zone" => ColumnKind::Time { digits, instant: false },
         "timestamp with time zone" => ColumnKind::Time { digits, instant: true },
         "time without time zone" => ColumnKind::Clock { digits },
+        array if array.ends_with("[]") => ColumnKind::Array,
         _ => ColumnKind::Other,
     };
     let computed = !text(5).is_empty() || text(6) == "a";

@@ -16,14 +16,26 @@ use chrono_tz::Tz;
 use foretell_flow::{Checkpoint, Claim, Partition, PlanPart, Position, Range, Recipe, Write};
 use serde::{Deserialize, Serialize};
 
-use super::database::{Database, Failure, Value};
+use super::database::{Cause, Database, Failure, Value};
 use super::dialect::Dialect;
 use super::schema::Name;
 use super::statement::RefusedRow;
 use foretell_connect::text;
 
-pub(super) const PROGRESS: &str = "foretell_progress";
-pub(super) const PLANS: &str = "foretell_plans";
+/// The tables' names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct OwnTables {
+    pub(super) progress: Name,
+    pub(super) plans: Name,
+}
+
+impl OwnTables {
+    /// Those of every pipeline, in a schema where one is named.
+    pub(super) fn within(schema: Option<&str>) -> Self {
+        let name = |table: &str| Name { schema: schema.map(str::to_owned), table: table.to_owned() };
+        OwnTables { progress: name("foretell_progress"), plans: name("foretell_plans") }
+    }
+}
 
 const PLAN_COLUMNS: [&str; 9] =
     ["pipeline", "sink", "topic", "partition", "from_offset", "to_offset", "id", "time", "recipe"];
@@ -66,6 +78,7 @@ impl Owner {
 /// The progress tables' SQL in one dialect.
 pub(super) struct Statements {
     dialect: &'static dyn Dialect,
+    own: OwnTables,
     advance: String,
     lock: String,
     start: String,
@@ -79,15 +92,16 @@ pub(super) struct Statements {
 }
 
 impl Statements {
-    pub(super) fn new(dialect: &'static dyn Dialect) -> Self {
+    pub(super) fn new(dialect: &'static dyn Dialect, own: OwnTables) -> Self {
         let q = |name: &str| dialect.quoted(name);
-        let (progress, plans) = (q(PROGRESS), q(PLANS));
+        let (progress, plans) = (dialect.table(&own.progress), dialect.table(&own.plans));
         let columns = |names: &[&str]| names.iter().map(|n| q(n)).collect::<Vec<_>>().join(", ");
         let mine = format!("{} = ? AND {} = ?", q("pipeline"), q("sink"));
         let here = format!("{mine} AND {} = ? AND {} = ?", q("topic"), q("partition"));
         let (next, from, to) = (q("next"), q("from_offset"), q("to_offset"));
         Statements {
             dialect,
+            own,
             advance: format!("UPDATE {progress} SET {next} = ? WHERE {here} AND {next} = ?"),
             lock: dialect.select_locked(&columns(&["next", "identity"]), &progress, &here),
             start: dialect.insert_if_absent(
@@ -129,12 +143,12 @@ impl Statements {
             not_null.iter().cloned().chain(more.iter().cloned()).collect()
         };
         let (long, text_null) = (format!("{} NOT NULL", d.long_type()), text.to_owned());
-        let text = format!("{text} NOT NULL");
-        let progress = with(&[("next", long.clone()), ("identity", text.clone())]);
+        let (text, words) = (format!("{text} NOT NULL"), format!("{} NOT NULL", d.words_type()));
+        let progress = with(&[("next", long.clone()), ("identity", words.clone())]);
         let plans = with(&[
             ("from_offset", long.clone()),
             ("to_offset", long.clone()),
-            ("id", text.clone()),
+            ("id", words.clone()),
             ("time", long),
             ("recipe", text.clone()),
         ]);
@@ -142,17 +156,17 @@ impl Statements {
             columns.iter().map(|(n, t)| (*n, t.as_str())).collect()
         }
         let mut out = vec![
-            table(&Name::read(PLANS), &borrowed(&plans), &["pipeline", "sink", "topic", "partition", "from_offset"]),
-            table(&Name::read(PROGRESS), &borrowed(&progress), &["pipeline", "sink", "topic", "partition"]),
+            table(&self.own.plans, &borrowed(&plans), &["pipeline", "sink", "topic", "partition", "from_offset"]),
+            table(&self.own.progress, &borrowed(&progress), &["pipeline", "sink", "topic", "partition"]),
         ];
         if let Some(rejects) = rejects {
             let columns = vec![
-                ("pipeline", text.clone()),
-                ("sink", text.clone()),
-                ("topic", text_null.clone()),
+                ("pipeline", words.clone()),
+                ("sink", words.clone()),
+                ("topic", d.words_type().to_owned()),
                 ("partition", d.int_type().to_owned()),
                 ("offset", d.long_type().to_owned()),
-                ("reason", text),
+                ("reason", words),
                 ("time", d.time_type().to_owned() + " NOT NULL"),
                 ("row", text_null),
             ];
@@ -174,6 +188,14 @@ impl Statements {
         let mut ordered: Vec<&Range> = ranges.iter().collect();
         ordered.sort_by(|a, b| a.partition.cmp(&b.partition));
         for range in ordered {
+            if range.from == range.to {
+                // Some drivers do not count a row that is as it was.
+                let rows = db.fetch(&self.lock, &owner.key(&range.partition)).await?;
+                match rows.first().and_then(|row| row.first()) {
+                    Some(Value::Int(next)) if *next == range.from => continue,
+                    _ => return Ok(Some(range)),
+                }
+            }
             let mut values = vec![Value::Int(range.to)];
             values.extend(owner.key(&range.partition));
             values.push(range.from.into());
@@ -200,7 +222,7 @@ impl Statements {
             if rows.is_empty() {
                 let mut values = key.clone();
                 values.extend([claim.start.into(), claim.identity.as_str().into()]);
-                db.execute(&self.start, &values).await?;
+                self.start(db, &values).await?;
                 rows = db.fetch(&self.lock, &key).await?;
             }
             match rows.first().map(Vec::as_slice) {
@@ -227,9 +249,9 @@ impl Statements {
         for row in &rows {
             let [Value::Text(topic), Value::Int(index), Value::Int(next), Value::Text(identity)] = row.as_slice()
             else {
-                return Err(foreign(PROGRESS));
+                return Err(foreign(&self.own.progress));
             };
-            let partition = partition(topic, *index)?;
+            let partition = self.partition(topic, *index)?;
             let plans = plans.remove(&partition).unwrap_or_default();
             out.push(Checkpoint { partition, identity: identity.clone(), next: *next, plans });
         }
@@ -250,10 +272,11 @@ impl Statements {
                 Value::Text(recipe),
             ] = row.as_slice()
             else {
-                return Err(foreign(PLANS));
+                return Err(foreign(&self.own.plans));
             };
-            let Made { recipe, kept, of } = serde_json::from_str(recipe).map_err(|_| foreign(PLANS))?;
-            let partition = partition(topic, *index)?;
+            let made = serde_json::from_str(recipe).map_err(|_| foreign(&self.own.plans));
+            let Made { recipe, kept, of } = made?;
+            let partition = self.partition(topic, *index)?;
             let range = Range { partition: partition.clone(), from: *from, to: *to };
             let part = PlanPart { id: id.clone(), time: *time, recipe, range, kept, of };
             out.entry(partition).or_default().push(part);
@@ -273,7 +296,7 @@ impl Statements {
         let mut out = Vec::new();
         for row in db.fetch(&self.owners, &[]).await? {
             let [Value::Text(pipeline), Value::Text(sink), Value::Text(identity)] = row.as_slice() else {
-                return Err(foreign(PROGRESS));
+                return Err(foreign(&self.own.progress));
             };
             out.push((Owner { pipeline: pipeline.clone(), sink: sink.clone() }, identity.clone()));
         }
@@ -285,8 +308,9 @@ impl Statements {
         let q = |name: &str| self.dialect.quoted(name);
         let (pipeline, sink) = (q("pipeline"), q("sink"));
         let mut moved = 0;
-        for table in [PLANS, PROGRESS] {
-            let sql = format!("UPDATE {} SET {pipeline} = ?, {sink} = ? WHERE {pipeline} = ? AND {sink} = ?", q(table));
+        for table in [&self.own.plans, &self.own.progress] {
+            let table = self.dialect.table(table);
+            let sql = format!("UPDATE {table} SET {pipeline} = ?, {sink} = ? WHERE {pipeline} = ? AND {sink} = ?");
             moved = db.execute(&sql, &[to.name(), from.name()].concat()).await?;
         }
         Ok(moved)
@@ -330,7 +354,20 @@ impl Statements {
         self.forget(db, owner, Some(&position.partition)).await?;
         let mut values = owner.key(&position.partition);
         values.extend([position.next.into(), identity.into()]);
-        db.execute(&self.start, &values).await.map(drop)
+        self.start(db, &values).await
+    }
+
+    /// Stores a start where there is none.
+    async fn start(&self, db: &mut dyn Database, values: &[Value]) -> Result<(), Failure> {
+        if self.dialect.inserts_if_absent() {
+            return db.execute(&self.start, values).await.map(drop);
+        }
+        db.command(self.dialect.savepoint()).await?;
+        match db.execute(&self.start, values).await {
+            // Another worker was first.
+            Err(failure) if failure.cause == Cause::Row => db.command(self.dialect.back_to_savepoint()).await,
+            outcome => outcome.map(drop),
+        }
     }
 
     /// Forgets positions and plans.
@@ -345,19 +382,24 @@ impl Statements {
             Some(partition) => (&self.here, owner.key(partition)),
             None => (&mine, owner.name()),
         };
-        for table in [PROGRESS, PLANS] {
-            db.execute(&format!("DELETE FROM {} WHERE {filter}", self.dialect.quoted(table)), &values).await?;
+        for table in [&self.own.progress, &self.own.plans] {
+            db.execute(&format!("DELETE FROM {} WHERE {filter}", self.dialect.table(table)), &values).await?;
         }
         Ok(())
     }
+
+    fn partition(&self, topic: &str, index: i64) -> Result<Partition, Failure> {
+        let index = i32::try_from(index).map_err(|_| foreign(&self.own.progress))?;
+        Ok(Partition { topic: topic.into(), index })
+    }
+
+    /// The table of the positions.
+    pub(super) fn progress(&self) -> &Name {
+        &self.own.progress
+    }
 }
 
-fn partition(topic: &str, index: i64) -> Result<Partition, Failure> {
-    let index = i32::try_from(index).map_err(|_| foreign(PROGRESS))?;
-    Ok(Partition { topic: topic.into(), index })
-}
-
-fn foreign(table: &str) -> Failure {
+fn foreign(table: &Name) -> Failure {
     Failure::settings(format!("table `{table}` holds what foretell did not write"))
 }
 

@@ -21,7 +21,7 @@ use super::database::{Cause, Database, Failure, begin};
 use super::deletion;
 use super::dialect::Dialect;
 use super::insert::Insert;
-use super::progress::{Owner, PROGRESS, Statements, rejects, rejects_schema};
+use super::progress::{OwnTables, Owner, Statements, rejects, rejects_schema};
 use super::schema::{Name, Table};
 use super::statement::{RefusedRow, insert_batch};
 use super::table::{create, find, fit};
@@ -35,6 +35,7 @@ pub(super) struct Plan {
     /// The key's columns in the result; empty without `mode: upsert`.
     pub(super) key: Vec<String>,
     pub(super) rejects: Name,
+    pub(super) own: OwnTables,
     pub(super) exactly_once: bool,
     pub(super) create: bool,
     pub(super) schema: SchemaRef,
@@ -66,7 +67,7 @@ struct Ready {
 impl SqlSink {
     /// Connects and checks everything that can be wrong; writes nothing.
     pub(super) async fn open(plan: Plan) -> Result<Self, StageError> {
-        let statements = Statements::new(plan.address.dialect());
+        let statements = Statements::new(plan.address.dialect(), plan.own.clone());
         let mut sink = SqlSink {
             plan,
             statements,
@@ -80,6 +81,7 @@ impl SqlSink {
             return Ok(sink);
         }
         let mut db = sink.connect().await?;
+        sink.statements = Statements::new(db.dialect(), sink.plan.own.clone());
         match db.describe(&sink.plan.table).await.map_err(|f| sink.failed(f))? {
             Some(table) => {
                 sink.check(db.as_mut(), table).await?;
@@ -125,7 +127,7 @@ impl SqlSink {
             let place = self.place();
             let (what, remedy) = match table.is_view {
                 true => (
-                    format!("{place}: {why}, of which it cannot be seen whether its table has transactions"),
+                    format!("{place}: {why}"),
                     "name the table that the view is of, or set `delivery: at_least_once`".to_owned(),
                 ),
                 false => {
@@ -188,7 +190,7 @@ impl SqlSink {
                 Some(table) => {
                     if let Some(why) = table.no_transactions.as_ref().filter(|_| self.plan.exactly_once) {
                         return Err(StageError::settings(format!("table `{name}`: {why}, which has no transactions"))
-                            .remedy(match db.dialect().give_transactions(&name.to_string()) {
+                            .remedy(match db.dialect().give_transactions(&db.dialect().table(&name)) {
                                 Some(alter) => format!("drop it, or {alter}"),
                                 None => "drop it".to_owned(),
                             }));
@@ -241,12 +243,11 @@ impl SqlSink {
             .remedy(format!("{grant}{}", self.elsewhere())))
     }
 
-    /// Where else its own tables could be: beside a table in a schema that is not the first of the path.
+    /// Where else its own tables could be: beside a table in a schema that is not the connection's own.
     fn elsewhere(&self) -> String {
-        let schema = self.plan.table.schema.as_ref();
-        let other = schema.and_then(|schema| Some((schema, self.plan.address.dialect().own_tables_in(schema)?)));
-        other.map_or_else(String::new, |(schema, how)| {
-            format!(";\nor {how}, so that they are made in the schema `{schema}`, beside the table")
+        let (beside, chosen) = (self.plan.table.schema.as_ref(), self.plan.own.progress.schema.as_ref());
+        beside.filter(|_| chosen.is_none()).map_or_else(String::new, |schema| {
+            format!(";\nor set `progress_schema: {schema}`, so that they are made beside the table")
         })
     }
 
@@ -402,7 +403,10 @@ fn check_key(table: &Table, insert: &Insert, key: &[usize], dialect: &dyn Dialec
             table.name,
             wanted.join(", ")
         ))
-        .remedy("create one: without it the database cannot tell which row to replace"));
+        .remedy(match table.is_view {
+            true => "name the table that the view is of",
+            false => "create one: without it the database cannot tell which row to replace",
+        }));
     }
     let given = |column: &String| insert.columns.iter().any(|c| c.name == *column);
     let other = table.unique.iter().find(|columns| sorted(columns) != wanted && columns.iter().all(given));
@@ -426,7 +430,7 @@ impl Sink for SqlSink {
             return Ok(Vec::new());
         }
         let mut db = self.connect().await?;
-        let table = db.describe(&Name::read(PROGRESS)).await.map_err(|f| self.failed(f))?;
+        let table = db.describe(self.statements.progress()).await.map_err(|f| self.failed(f))?;
         let holdings = match table {
             Some(table) => {
                 self.may_use(db.as_ref(), &table)?;
@@ -491,7 +495,7 @@ impl Sink for SqlSink {
             return Ok(Vec::new());
         }
         let mut db = self.connect().await?;
-        let owners = match db.describe(&Name::read(PROGRESS)).await.map_err(|f| self.failed(f))? {
+        let owners = match db.describe(self.statements.progress()).await.map_err(|f| self.failed(f))? {
             Some(_) => self.statements.owners(db.as_mut()).await.map_err(|f| self.failed(f))?,
             None => Vec::new(),
         };

@@ -64,6 +64,8 @@ pub(super) enum ColumnKind {
         /// Digits after the second.
         digits: u8,
     },
+    /// An array as PostgreSQL writes it: `{1,2}`.
+    Array,
     /// A type that is written as text: `uuid`, `enum`.
     Other,
     /// No type at all (SQLite).
@@ -100,7 +102,7 @@ pub(super) struct Table {
     pub(super) unique: Vec<Vec<String>>,
     /// Why it cannot take part in transactions, e.g. its engine.
     pub(super) no_transactions: Option<String>,
-    /// Whether it is a view: whether that has transactions cannot be known.
+    /// Whether it is a view, which has no index of its own.
     pub(super) is_view: bool,
     /// What may not be done with it: `INSERT`, `UPDATE`.
     pub(super) denied: Vec<&'static str>,

@@ -103,14 +103,14 @@ impl Dialect for Sql {
             ColumnKind::Date => "DATE",
             ColumnKind::Time { .. } => "TIMESTAMP",
             ColumnKind::Clock { .. } => "TIME",
-            ColumnKind::Text | ColumnKind::Json | ColumnKind::Other | ColumnKind::Any => "TEXT",
+            ColumnKind::Text | ColumnKind::Json | ColumnKind::Other | ColumnKind::Array | ColumnKind::Any => "TEXT",
         }
         .to_owned()
     }
 
     fn rules(&self) -> Rules {
         // It stores NaN as NULL.
-        Rules { nan: false, infinity: true, typed: false }
+        Rules { nan: false, infinity: true, typed: false, empty: true }
     }
 }
 

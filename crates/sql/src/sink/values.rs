@@ -14,6 +14,7 @@ use arrow::datatypes::{DataType, Date32Type, FieldRef, Int64Type, TimeUnit, Time
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Utc};
 use chrono_tz::Tz;
 
+use super::array;
 use super::number::Number;
 use super::schema::{Column, ColumnKind};
 use foretell_connect::text;
@@ -91,6 +92,8 @@ pub(super) struct Rules {
     /// Whether a column holds its own type alone. Where not (SQLite), times are texts, of which nothing is cut, and a
     /// text that is a number becomes one in most columns.
     pub(super) typed: bool,
+    /// Whether a text without characters is one, and not NULL.
+    pub(super) empty: bool,
 }
 
 /// How a result column is turned into values.
@@ -109,6 +112,8 @@ enum Take {
     Bool,
     Text,
     Json,
+    /// As a text of an array.
+    Array,
     Binary,
     Date,
     /// Text that may be a date.
@@ -177,7 +182,8 @@ fn take(from: &DataType, to: &ColumnKind) -> Option<Take> {
         ColumnKind::Time { digits, instant } if timestamp || date => Some(Take::Time { digits, instant }),
         ColumnKind::Time { digits, instant } if text || null => Some(Take::TimeText { digits, instant }),
         ColumnKind::Clock { digits } if clock || text || null => Some(Take::Clock { digits }),
-        ColumnKind::Other if text || null => Some(Take::Text),
+        ColumnKind::Array if matches!(from, D::List(_) | D::LargeList(_) | D::FixedSizeList(..)) => Some(Take::Array),
+        ColumnKind::Other | ColumnKind::Array if text || null => Some(Take::Text),
         // A column without a type holds what it is given.
         ColumnKind::Any => match from {
             D::Boolean => Some(Take::Bool),
@@ -319,6 +325,10 @@ pub(super) fn convert(
         }
         Take::Text | Take::DateText | Take::TimeText { .. } | Take::Clock { .. } => Data::Text(texts()?),
         Take::Json => Data::Text(json(&array, zone).ok_or_else(no_fit)?),
+        Take::Array => {
+            let lists = json(&array, zone).ok_or_else(no_fit)?;
+            Data::Text(lists.iter().map(|list| array::of_json(list?)).collect())
+        }
     };
     // What was there and is gone did not convert.
     if data.array().null_count() != array.logical_null_count() {
@@ -328,6 +338,12 @@ pub(super) fn convert(
     if let (Data::Binary(values), Some(limit)) = (&data, to.limit) {
         let short = values.iter().enumerate().filter(|(_, value)| value.is_some_and(|value| value.len() < limit));
         unfit.extend(short.map(|(row, _)| (row, "shorter than the column, which would fill it up")));
+    }
+    if let Data::Binary(values) = &data
+        && !rules.empty
+    {
+        let empty = values.iter().enumerate().filter(|(_, value)| value.is_some_and(<[u8]>::is_empty));
+        unfit.extend(empty.map(|(row, _)| (row, EMPTY)));
     }
     if let Data::Text(texts) = &data {
         let odd = |(row, text): (usize, Option<&str>)| Some((row, changed(text?, to, rules)?));
@@ -384,8 +400,13 @@ fn decimals(texts: &StringArray, float: bool, scale: Option<i64>, rules: &Rules)
     texts.iter().map(|text| text.and_then(fits)).collect()
 }
 
+const EMPTY: &str = "an empty value, which the database takes for NULL";
+
 /// Why a text would not be the same in the column, where the database does not say so itself.
 fn changed(text: &str, to: &Column, rules: &Rules) -> Option<&'static str> {
+    if text.is_empty() && !rules.empty {
+        return Some(EMPTY);
+    }
     if to.limit.is_some_and(|limit| to.kind == ColumnKind::Other && text.len() > limit) {
         return Some("too long");
     }

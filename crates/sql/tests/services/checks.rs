@@ -171,13 +171,13 @@ async fn may_not_create(target: &mut Target, grant: &str) {
         let settings = json!({ "url": url, "table": "public.result" });
         let mut sink = parse(target.settings(settings)).open(&context(&rows.schema())).await.unwrap();
         let error = sink.claim(&[claim(0, 0)]).await.unwrap_err();
-        assert!(error.remedy.contains("`?options=-csearch_path%3Dpublic`"), "{error}");
+        assert!(error.remedy.contains("`progress_schema: public`"), "{error}");
         // Somebody else's are there already.
         let mut other = target.open(&rows.schema(), json!({})).await.unwrap();
         other.claim(&[claim(0, 0)]).await.unwrap();
         let error = sink.claim(&[claim(0, 0)]).await.unwrap_err();
         assert!(error.message.starts_with("table `foretell_plans`: the user may not "), "{error}");
-        assert!(error.remedy.contains("`?options=-csearch_path%3Dpublic`"), "{error}");
+        assert!(error.remedy.contains("`progress_schema: public`"), "{error}");
     }
     drop(sink);
     let drop = if target.server == Server::Postgres { format!("DROP OWNED BY {user}; ") } else { String::new() };
@@ -195,4 +195,34 @@ pub async fn opening_writes_nothing(target: &mut Target) {
         Server::Sqlite => ("name", "sqlite_master"),
     };
     assert!(target.rows(&[columns], rest).await.is_empty());
+}
+
+/// Its own tables are where the settings say.
+pub async fn own_tables_elsewhere(target: &mut Target) {
+    table(target).await;
+    let schema = match target.server {
+        Server::MariaDb => format!("{}_own", target.url.rsplit('/').next().unwrap()),
+        Server::Postgres => "own".to_owned(),
+        Server::Sqlite => "main".to_owned(),
+    };
+    match target.server {
+        Server::MariaDb => target.run(&format!("CREATE DATABASE {schema}")).await,
+        Server::Postgres => target.run("CREATE SCHEMA own; CREATE UNIQUE INDEX u ON result (pno)").await,
+        Server::Sqlite => {}
+    }
+    if target.server != Server::Postgres {
+        target.run("CREATE UNIQUE INDEX u ON result (pno)").await;
+    }
+    let rows = batch(vec![("pno", Arc::new(Int64Array::from(vec![1, 1])))]);
+    let mut sink = target.open(&rows.schema(), json!({ "progress_schema": schema })).await.unwrap();
+    sink.claim(&[claim(0, 0)]).await.unwrap();
+    assert_eq!(sink.write(&crate::target::write(0, 0, 2, rows)).await.unwrap().rejected, 1);
+    for (name, count) in [("foretell_progress", 1), ("foretell_plans", 0), ("foretell_rejected", 1), ("result", 1)] {
+        let here = if name == "result" { name.to_owned() } else { format!("{schema}.{name}") };
+        assert_eq!(target.count(&here).await, count, "{here}");
+    }
+    drop(sink);
+    if target.server == Server::MariaDb {
+        target.run(&format!("DROP DATABASE {schema}")).await;
+    }
 }

@@ -1,10 +1,12 @@
-//! The SQL sink on real databases: one suite, three servers.
+//! The SQL sink on real databases: one suite, three servers; and what ODBC does differently on two of them.
 
 #![allow(unreachable_pub)]
 
 mod checks;
 mod exact;
 mod frozen;
+mod kinds;
+mod pooler;
 mod protocol;
 mod proxy;
 mod refusals;
@@ -16,16 +18,20 @@ mod values;
 /// Each test on each server.
 macro_rules! suite {
     ($($module:ident: $($test:ident),+;)+) => {
-        suite!(@server mariadb MariaDb; $($module: $($test),+;)+);
-        suite!(@server postgres Postgres; $($module: $($test),+;)+);
-        suite!(@server sqlite Sqlite; $($module: $($test),+;)+);
+        suite!(@server mariadb MariaDb new; $($module: $($test),+;)+);
+        suite!(@server postgres Postgres new; $($module: $($test),+;)+);
+        suite!(@server sqlite Sqlite new; $($module: $($test),+;)+);
     };
-    (@server $name:ident $server:ident; $($module:ident: $($test:ident),+;)+) => {
+    (odbc $($module:ident: $($test:ident),+;)+) => {
+        suite!(@server odbc_mariadb MariaDb odbc; $($module: $($test),+;)+);
+        suite!(@server odbc_postgres Postgres odbc; $($module: $($test),+;)+);
+    };
+    (@server $name:ident $server:ident $new:ident; $($module:ident: $($test:ident),+;)+) => {
         mod $name {
             $($(
                 #[tokio::test]
                 async fn $test() {
-                    let mut target = crate::target::Target::new(crate::target::Server::$server).await;
+                    let mut target = crate::target::Target::$new(crate::target::Server::$server).await;
                     crate::$module::$test(&mut target).await;
                     target.end().await;
                 }
@@ -50,5 +56,17 @@ suite! {
         a_trigger_that_skips_rows, a_trigger_that_fails_for_some_rows_alone, rejects_have_a_primary_key;
     troubles: what_passes_is_tried_again, tables_are_altered_in_mid_run, a_statement_that_takes_too_long_is_cut_smaller;
     checks: a_missing_table, a_missing_column, a_column_of_another_type, a_column_that_must_be_given,
-        an_upsert_without_its_index, settings_that_contradict, opening_writes_nothing;
+        an_upsert_without_its_index, settings_that_contradict, opening_writes_nothing, own_tables_elsewhere;
+    kinds: types_of_their_own, lists, computed_columns, views, views_without_transactions, tables_for_reference,
+        a_proof_holds;
+}
+
+suite! {
+    odbc
+    suite: holds_what_every_sink_must;
+    protocol: names_differ_by_case, one_of_two_writers_wins, an_unknown_outcome_is_called_so,
+        refused_rows_are_kept_beside_the_table, many_partitions_move_together, at_least_once_keeps_no_tables;
+    values: types_round_trip, upsert_replaces_and_the_last_row_wins, rows_are_deleted_by_their_key, a_table_is_created,
+        large_batches, long_rows;
+    kinds: types_of_their_own, lists, tables_for_reference, a_proof_holds;
 }

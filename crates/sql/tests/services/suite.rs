@@ -19,7 +19,7 @@ pub async fn holds_what_every_sink_must(target: &mut Target) {
 
 impl Target {
     async fn open_at(&self, url: &str, pipeline: &str, sink: &str) -> Box<dyn Sink> {
-        let settings: Value = self.settings(json!({ "url": url }));
+        let settings: Value = self.settings(json!({ "url": self.told(url) }));
         let context = SinkContext { pipeline: pipeline.into(), sink: sink.into(), ..context(&sinks::schema()) };
         parse(settings).open(&context).await.expect("the table is there")
     }

@@ -32,11 +32,13 @@ pub struct Target {
     pub server: Server,
     pub url: String,
     pub client: Client,
+    /// Whether the sink goes by ODBC.
+    pub odbc: bool,
     name: String,
     _folder: tempfile::TempDir,
 }
 
-fn service(variable: &str) -> String {
+pub fn service(variable: &str) -> String {
     std::env::var(variable)
         .unwrap_or_else(|_| panic!("{variable} is not set: run `dev/services up` and source the file it names"))
 }
@@ -71,7 +73,26 @@ impl Target {
                 (format!("sqlite://{}", path.display()), Client::Sqlite(client))
             }
         };
-        Target { server, url, client, name, _folder: folder }
+        Target { server, url, client, odbc: false, name, _folder: folder }
+    }
+
+    /// The same, with a sink that goes by ODBC.
+    pub async fn odbc(server: Server) -> Self {
+        Target { odbc: true, ..Target::new(server).await }
+    }
+
+    /// Where a URL leads, as the sink is told.
+    pub fn told(&self, url: &str) -> String {
+        if !self.odbc {
+            return url.to_owned();
+        }
+        let (place, database) = url.split_once('@').unwrap().1.split_once('/').unwrap();
+        let (host, port) = place.split_once(':').unwrap();
+        let (driver, user) = match self.server {
+            Server::MariaDb => ("MariaDB Unicode", "root"),
+            _ => ("PostgreSQL Unicode", "postgres"),
+        };
+        format!("odbc:Driver={{{driver}}};Server={host};Port={port};Database={database};UID={user}")
     }
 
     /// The character around names.
@@ -134,7 +155,7 @@ impl Target {
 
     /// The sink's settings, with more over them.
     pub fn settings(&self, more: Value) -> Value {
-        let mut settings = json!({ "url": self.url, "table": "result" });
+        let mut settings = json!({ "url": self.told(&self.url), "table": "result" });
         settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         settings
     }

@@ -159,3 +159,23 @@ async fn the_mock_serves_the_sink() {
     assert_eq!(next(&again.claim(&claims(0..3)).await.unwrap()), [(0, 102), (1, 101), (2, 100)]);
     assert_eq!(consume(&brokers, "utime", "read_committed").len(), 3);
 }
+
+#[test]
+fn subjects_are_called_as_the_strategy_says() {
+    let subject = |more: &[(&str, &str)]| {
+        let mut settings = json!({ "brokers": "b", "topic": "readings", "format": "avro" });
+        for (key, value) in more {
+            settings[*key] = json!(value);
+        }
+        let settings: super::Settings = foretell_connect::kind::settings_of(settings).unwrap();
+        settings.subject("com.example.Reading").map_err(|error| error.to_string())
+    };
+    assert_eq!(subject(&[]).unwrap(), "readings-value");
+    assert_eq!(subject(&[("subject_strategy", "topic")]).unwrap(), "readings-value");
+    assert_eq!(subject(&[("subject_strategy", "record")]).unwrap(), "com.example.Reading");
+    assert_eq!(subject(&[("subject_strategy", "topic_record")]).unwrap(), "readings-com.example.Reading");
+    assert_eq!(subject(&[("subject", "s")]).unwrap(), "s");
+    assert!(
+        subject(&[("subject", "s"), ("subject_strategy", "record")]).unwrap_err().contains("leave one of them out")
+    );
+}

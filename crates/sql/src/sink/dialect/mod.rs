@@ -65,6 +65,12 @@ pub(super) trait Dialect: Send + Sync {
         format!("{} {} ON CONFLICT DO NOTHING", self.insert_head(table, columns), self.values(columns.len(), 1))
     }
 
+    /// Whether that leaves it as it is; else it is refused as a row of a key that is there already, and a savepoint around it
+    /// is gone back to.
+    fn inserts_if_absent(&self) -> bool {
+        true
+    }
+
     /// An INSERT of rows; with a key, one that replaces rows of that key.
     fn insert_rows(&self, insert: &Insert, rows: usize) -> String {
         if insert.deletes {
@@ -111,6 +117,11 @@ pub(super) trait Dialect: Send + Sync {
         "TEXT"
     }
 
+    /// The column type of a text of some words, which can be compared.
+    fn words_type(&self) -> &'static str {
+        self.text_type()
+    }
+
     /// The column type of whole numbers of 32 bits.
     fn int_type(&self) -> &'static str {
         "INTEGER"
@@ -136,7 +147,7 @@ pub(super) trait Dialect: Send + Sync {
 
     /// What values it takes.
     fn rules(&self) -> Rules {
-        Rules { nan: false, infinity: false, typed: true }
+        Rules { nan: false, infinity: false, typed: true, empty: true }
     }
 
     /// Whether a row of any unique index, not only of the key's, is replaced by `mode: upsert`.
@@ -146,11 +157,6 @@ pub(super) trait Dialect: Send + Sync {
 
     /// How a table gets transactions, where tables without them exist.
     fn give_transactions(&self, _table: &str) -> Option<String> {
-        None
-    }
-
-    /// How the tables of foretell itself come into this schema, where that can be asked for.
-    fn own_tables_in(&self, _schema: &str) -> Option<String> {
         None
     }
 

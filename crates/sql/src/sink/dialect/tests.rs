@@ -8,7 +8,7 @@ use foretell_flow::{Partition, PlanPart, Range, Recipe};
 
 use super::*;
 use crate::sink::database::{Database, Failure, Value, begin};
-use crate::sink::progress::{Owner, Statements};
+use crate::sink::progress::{OwnTables, Owner, Statements};
 use crate::sink::schema::{Table, Texts};
 use crate::sink::statement::insert_batch;
 use crate::sink::table::create;
@@ -213,7 +213,7 @@ async fn rows_go_in_one_by_one_and_by_merge() {
 #[tokio::test]
 async fn positions_and_plans_are_written_its_way() {
     let mut db = Recorder::default();
-    let statements = Statements::new(&Odd);
+    let statements = Statements::new(&Odd, OwnTables::within(None));
     let owner = Owner { pipeline: "p".into(), sink: "s".into() };
     let partition = Partition { topic: "orders".into(), index: 0 };
     let position = foretell_flow::Position { partition: partition.clone(), next: 7 };
@@ -239,7 +239,7 @@ async fn positions_and_plans_are_written_its_way() {
 
 #[test]
 fn tables_are_made_its_way() {
-    let tables = Statements::new(&Odd).tables(None);
+    let tables = Statements::new(&Odd, OwnTables::within(None)).tables(None);
     assert_eq!(
         tables[1].1,
         r#"CREATE TABLE "foretell_progress" ("pipeline" VARCHAR2(249) NOT NULL, "sink" VARCHAR2(249) NOT NULL, "topic" VARCHAR2(249) NOT NULL, "partition" NUMBER(10) NOT NULL, "next" NUMBER(19) NOT NULL, "identity" CLOB NOT NULL, PRIMARY KEY ("pipeline", "sink", "topic", "partition"))"#

@@ -1,5 +1,6 @@
 //! The sink against a real broker.
 
+mod oauth;
 mod suite;
 
 use arrow::array::{BinaryArray, Date32Array, Float32Array, StringArray, TimestampMicrosecondArray};

@@ -1,0 +1,83 @@
+//! Logins with tokens: the sink writes and the source reads by a listener that takes nothing else and asks again every
+//! three seconds.
+
+use foretell_connect::kind::{DecodeSpec, SourceContext};
+use foretell_connect::storage::Local;
+use foretell_flow::{Demand, Event, Position, Source};
+
+use super::*;
+use crate::testing::tokens::TokenServer;
+
+fn brokers_with_login() -> String {
+    std::env::var("FORETELL_KAFKA_OAUTH").expect("FORETELL_KAFKA_OAUTH names a listener: `dev/services up kafka`")
+}
+
+async fn source(settings: Value) -> Box<dyn Source> {
+    let settings = (crate::SOURCE.parse)(settings).unwrap();
+    let context = SourceContext {
+        pipeline: unique("oauth"),
+        worker: "0".into(),
+        index: 0,
+        workers: 1,
+        ends: false,
+        decode: DecodeSpec { kind: "json".into(), settings: json!({}) },
+        state: (Arc::new(Local), "/nowhere".into()),
+        base: ".".into(),
+        observe: false,
+    };
+    settings.open(&context, false).await.unwrap()
+}
+
+const DEMAND: Demand = Demand { rows: 1000, bytes: 1 << 20, wait: Duration::from_millis(100) };
+
+/// Reads until so many records have come.
+async fn read(source: &mut Box<dyn Source>, count: usize) -> usize {
+    let begin = Instant::now();
+    let mut seen = 0;
+    while seen < count {
+        assert!(begin.elapsed() < Duration::from_secs(60), "{seen} of {count} records after a minute");
+        match source.next(DEMAND).await.unwrap() {
+            Event::Assigned(positions) => {
+                let all = positions.into_iter().map(|partition| Position { partition, next: 0 });
+                source.seek(&all.collect::<Vec<_>>()).await.unwrap();
+            }
+            Event::Records(chunk) => seen += chunk.records.len(),
+            _ => {}
+        }
+    }
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_fetched_and_renewed() {
+    let server = TokenServer::new(4);
+    let bench = Bench::new("oauth").await;
+    let security = server.security("right");
+    let mut settings = bench.settings();
+    settings["brokers"] = json!(brokers_with_login());
+    settings["security"] = security.clone();
+    let mut sink = try_open(settings.clone(), &bench.context).await.unwrap();
+    sink.claim(&claims(0..1)).await.unwrap();
+    sink.write(&write(&[range(0, 100, 101)], &[(0, 100)])).await.unwrap();
+    let reads =
+        json!({ "brokers": brokers_with_login(), "security": security, "topic": bench.topic, "start": "earliest" });
+    let mut source = source(reads).await;
+    assert_eq!(read(&mut source, 1).await, 1);
+    // Sink and source have each outlived their first tokens, and more.
+    let begin = Instant::now();
+    let first = server.issued();
+    while server.issued() < first + 6 {
+        assert!(begin.elapsed() < Duration::from_secs(60), "tokens are not renewed: {first}, {}", server.issued());
+        let _ = source.next(DEMAND).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    sink.write(&write(&[range(0, 101, 103)], &[(0, 101), (0, 102)])).await.unwrap();
+    assert_eq!(read(&mut source, 2).await, 2);
+    assert_eq!(values(&bench.topic), ["100", "101", "102"]);
+
+    settings["security"] = server.security("wrong");
+    let error = refused(settings, &bench.context).await;
+    assert_eq!(error.fault, Fault::Settings, "{error}");
+    assert!(error.message.contains("refuses: invalid_client (status 401)"), "{error}");
+    assert!(!error.to_string().contains("wrong") && !error.to_string().contains("right"), "{error}");
+}
