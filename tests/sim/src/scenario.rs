@@ -150,7 +150,7 @@ impl Driver {
             world.log.append(index, records);
         }
         // What is rare by itself is what some seeds are about.
-        let (narrows, zombies) = (!exhaustive && run.seed % 16 == 5, !exhaustive && run.seed % 16 == 10);
+        let (narrows, zombies) = (!exhaustive && run.seed % 16 == 5, !exhaustive && run.seed % 16 == 12);
         let scope = match random.u8(..6) {
             _ if exhaustive || zombies => Scope::Record,
             _ if narrows => Scope::Batch,

@@ -14,7 +14,7 @@ use foretell_flow::*;
 use crate::log::IDENTITY;
 use crate::mutants::Mutant;
 use crate::query::Input;
-use crate::world::{Context, Fate, World, unknown};
+use crate::world::{Context, World};
 
 pub(crate) const PIPELINE: &str = "p";
 

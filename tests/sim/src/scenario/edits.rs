@@ -3,9 +3,7 @@
 use foretell_flow::Scope;
 
 use super::{Driver, Expected};
-use crate::log::LogPartition;
 use crate::query::{Input, SinkEntry};
-use crate::sinks::Kind;
 
 impl Driver {
     /// A database fails over to a copy that lags, or a backup is put back.

@@ -1,7 +1,5 @@
 //! What a person does when a start asks: what the message says.
 
-use std::collections::BTreeMap;
-
 use foretell_flow::StageError;
 
 use super::{Driver, Expected};

@@ -1,11 +1,10 @@
 //! How each kind of sink stores a write.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use foretell_flow::*;
 
-use super::{Commit, Rows, SimSink, Transaction};
+use super::{Commit, Rows, SimSink};
 use crate::mutants::Mutant;
 use crate::world::{Context, Fate, World, unknown};
 
