@@ -376,7 +376,11 @@ impl S3 {
     }
 
     fn no_bucket(&self) -> Error {
-        Error::new(ErrorKind::Settings, format!("s3://{}", self.bucket), "no such bucket")
+        Error::new(
+            ErrorKind::Settings,
+            format!("s3://{}", self.bucket),
+            "no such bucket: create it, or correct the name",
+        )
     }
 
     fn write_to(&self, path: &str) -> Result<S3Writer, Error> {

@@ -10,6 +10,7 @@ pub(crate) mod databases;
 mod deletion;
 mod dialect;
 mod insert;
+pub(crate) mod letters;
 mod mariadb;
 mod number;
 mod postgres;
