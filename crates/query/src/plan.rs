@@ -210,7 +210,7 @@ fn in_our_words(message: &str) -> String {
     }
     if let Some(name) = message.to_ascii_lowercase().strip_prefix("unsupported sql type ") {
         let wanted = name.to_ascii_uppercase();
-        let near = nearest(&wanted, TYPES.iter().copied()).map(|near| format!(": did you mean {near}?"));
+        let near = nearest(&wanted, TYPES.iter().copied()).map(|near| format!(": did you mean `{near}`?"));
         let near = near.unwrap_or_else(|| format!(": there are {}", TYPES.join(", ")));
         return format!("there is no type `{wanted}`{near}");
     }

@@ -10,18 +10,17 @@ use super::settings::{Format, dialect};
 use foretell_connect::kind::DecodeSpec;
 use foretell_decode::fields::Dialect;
 
-/// Why a file that begins like this is not CSV or JSON Lines in UTF-8, and what would help where its name says what it is
-/// and how it is packed. `ended` where that is all.
-pub fn no_records(begin: &[u8], lines: bool, ended: bool) -> Option<Wrong> {
+/// Why a file that begins like this is not a text in UTF-8, and what would help where its name says what it is and how it is
+/// packed.
+pub fn no_records(begin: &[u8]) -> Option<Wrong> {
     let text = no_text(begin.get(..HEAD).unwrap_or(begin)).and_then(|()| line_ends(begin));
-    let (what, remedy) =
-        text.err().or_else(|| no_lines(begin.split(|byte| *byte == b'\n'), ended).filter(|_| lines))?;
+    let (what, remedy) = text.err()?;
     let remedy = match remedy {
         remedy if remedy.starts_with("say `compression: gzip") => "end its name with `.gz`",
         remedy if remedy.starts_with("say `compression") => "end its name with `.zst`",
         remedy if remedy.starts_with("say `format: parquet") => "end its name with `.parquet`",
         remedy if remedy.starts_with("say `encoding") => "say `--encoding utf-16`",
-        remedy => remedy.strip_prefix("say `format: json`; or ").unwrap_or(remedy),
+        remedy => remedy,
     };
     Some((what, remedy))
 }

@@ -68,6 +68,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<()> {
         format!("cannot listen on {} (`--listen 127.0.0.1:PORT` is another address or port)", args.listen)
     })?;
     info!(address = %listener.local_addr()?, "http: POST /predict, and /v2 for KServe's clients");
+    crate::memory::give_back();
     let stop = CancellationToken::new();
     tokio::spawn(signals(stop.clone(), LEAVE_WITHIN, false));
     foretell_http::serve_models(listener, Arc::new(serving), stop).await.context("no more connections are accepted")

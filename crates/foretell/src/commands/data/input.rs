@@ -443,9 +443,9 @@ impl Input {
     /// What a file is instead, where it begins so.
     fn check_begin(&mut self) -> Result<()> {
         self.fill(HEAD)?;
-        let Source::Text { buffer, ended, .. } = &self.source else { return Ok(()) };
-        let ReadOptions { name, format, .. } = &*self.options;
-        let Some((what, remedy)) = no_records(buffer, *format == Format::Jsonl, *ended) else { return Ok(()) };
+        let Source::Text { buffer, .. } = &self.source else { return Ok(()) };
+        let name = &self.options.name;
+        let Some((what, remedy)) = no_records(buffer) else { return Ok(()) };
         bail!("{name}: {what}; {remedy}")
     }
 
