@@ -230,7 +230,7 @@ impl Text<'_> {
     }
 
     fn csv(&self) -> Result<Rows, StageError> {
-        if let Some((what, remedy)) = no_records(self.bytes, false, true) {
+        if let Some((what, remedy)) = no_records(self.bytes) {
             let remedy = if what.contains("UTF-16") { ENCODING } else { remedy };
             return Err(self.wrong(1, what).remedy(remedy));
         }

@@ -23,5 +23,5 @@ pub use insight::{ColumnReport, DriftReport, Insight, ShadowReport};
 pub use metrics::{METRICS, Metric, MetricKind};
 pub use scoring::{Answer, Asked, Scoring, serve_models};
 pub use server::{bind, serve};
-pub use settings::Settings;
+pub use settings::{Settings, parse_address};
 pub use telemetry::{Facts, ModelFacts, Telemetry};

@@ -1,5 +1,6 @@
 //! Models that answer over HTTP; what they say, and in which protocol, is known outside.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -7,6 +8,7 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use axum::serve::{Listener, ListenerExt};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -67,7 +69,15 @@ pub async fn serve_models(
         .fallback(asked)
         .layer(DefaultBodyLimit::max(LARGEST))
         .with_state(scoring);
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+    axum::serve(at_once(listener), router).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+/// Connections on which an answer is sent when it is there, and waits for no other one.
+pub(crate) fn at_once(listener: TcpListener) -> impl Listener<Addr = SocketAddr> {
+    listener.tap_io(|connection| {
+        // One that is gone already is told by its next read.
+        let _ = connection.set_nodelay(true);
+    })
 }
 
 /// The routes of models beside others.

@@ -45,7 +45,9 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let remember = tokio::spawn(remember(telemetry.clone(), stop.clone()));
-    let served = axum::serve(listener, router(telemetry, scoring)).with_graceful_shutdown(stop.cancelled_owned()).await;
+    let served = axum::serve(scoring::at_once(listener), router(telemetry, scoring))
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await;
     remember.abort();
     served
 }

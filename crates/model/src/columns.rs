@@ -19,6 +19,8 @@ pub enum Method {
     Contribs,
     /// The three columns that add or take most, as a text.
     Reasons,
+    /// In which leaf of each tree a row ends.
+    Leaves,
 }
 
 /// Input columns in the model's feature order, all of one length; borrowed, never copied.

@@ -63,6 +63,8 @@ pub(crate) struct Targets {
     pub(crate) labels: Vec<Labels>,
     /// What each column adds to each output, where the step can tell it.
     pub(crate) contribs: Vec<Output>,
+    /// In which leaf of each tree a row ends, where the step can tell it.
+    pub(crate) leaves: Vec<Output>,
 }
 
 impl Targets {

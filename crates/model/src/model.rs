@@ -88,6 +88,13 @@ impl Model {
             };
             return outputs;
         }
+        if let (Step::Predict(step), Method::Leaves) = (&self.step, want) {
+            let mut columns = step.leaves(x, &mut run).unwrap_or_default();
+            columns.resize_with(wanted.len(), || vec![-1; rows]);
+            let mut outputs = run.told();
+            outputs.columns = arrays(Answer::Ints(columns), &self.labels, nulls(&outputs.refusals, rows));
+            return outputs;
+        }
         let table = match &self.step {
             Step::Predict(step) if want != Method::Transform => Err(step.answer(x, want, &mut run)),
             Step::Predict(step) => Ok(step.table(x, &mut run)),

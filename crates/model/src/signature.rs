@@ -26,6 +26,9 @@ pub struct Signature {
     pub contribs: Vec<Output>,
     /// The three columns that add or take most, as a text; where there are contributions to a single output.
     pub reasons: Vec<Output>,
+    /// In which leaf of each tree a row ends, one entry a tree. Empty where the model was loaded without
+    /// [`LoadOptions::explain`](crate::LoadOptions::explain), or is not made of trees whose library numbers the leaves.
+    pub leaves: Vec<Output>,
     /// Whether the library wrote the names in its own way: LightGBM makes `_` of a blank.
     pub rewritten: bool,
 }
@@ -79,6 +82,7 @@ impl Signature {
             transform,
             contribs: vec![],
             reasons: vec![],
+            leaves: vec![],
             rewritten: false,
         }
     }
@@ -93,6 +97,7 @@ impl Signature {
             Method::Transform => &self.transform,
             Method::Contribs => &self.contribs,
             Method::Reasons => &self.reasons,
+            Method::Leaves => &self.leaves,
         }
     }
 

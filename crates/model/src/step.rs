@@ -44,6 +44,11 @@ pub(crate) trait Predict: Send + Sync + Debug {
         None
     }
 
+    /// In which leaf of each tree the rows end, tree by tree, as its targets declare; `None` where it cannot say.
+    fn leaves(&self, _x: Matrix, _run: &mut Run) -> Option<Vec<Vec<i64>>> {
+        None
+    }
+
     /// What it hands on as a transformer, where its targets declare a table.
     fn table(&self, x: Matrix, _run: &mut Run) -> Matrix {
         x
@@ -234,6 +239,11 @@ impl Predict for Chain {
     fn contribs(&self, x: Matrix, run: &mut Run) -> Option<Vec<Vec<f64>>> {
         let x = self.transform(x, run);
         self.last.as_ref()?.contribs(x, run)
+    }
+
+    fn leaves(&self, x: Matrix, run: &mut Run) -> Option<Vec<Vec<i64>>> {
+        let x = self.transform(x, run);
+        self.last.as_ref()?.leaves(x, run)
     }
 
     fn table(&self, x: Matrix, run: &mut Run) -> Matrix {

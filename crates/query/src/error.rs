@@ -85,7 +85,7 @@ pub enum Error {
         nearest: Option<String>,
     },
     /// A column that does not exist.
-    #[error("{}there is no column `{column}`{}: {}", at(.line, .position), suggest(.nearest), those("column", .columns))]
+    #[error("{}there is no column `{column}`{}{}: {}", at(.line, .position), suggest(.nearest), if *.quoted { " (a text stands in single quotes: `'…'`)" } else { "" }, those("column", .columns))]
     UnknownColumn {
         /// Line in the query's text, from 1; 0 where it is not known.
         line: u64,
@@ -95,6 +95,8 @@ pub enum Error {
         column: String,
         /// The most similar name.
         nearest: Option<String>,
+        /// Whether it stands in double quotes, as a text does elsewhere.
+        quoted: bool,
         /// The columns that are there.
         columns: Vec<String>,
     },
@@ -274,6 +276,14 @@ impl Error {
         Some((usize::try_from(*line).ok()?, usize::try_from(*column).ok()?)).filter(|(line, _)| *line > 0)
     }
 
+    /// The same, where the query's text tells more: what stands in double quotes is a column.
+    pub(crate) fn of_text(mut self, sql: &str) -> Error {
+        if let Error::UnknownColumn { column, quoted, .. } = &mut self {
+            *quoted = sql.contains(&format!("\"{column}\""));
+        }
+        self
+    }
+
     /// Its text without the place in it.
     pub fn without_place(&self) -> String {
         let text = self.to_string();
@@ -346,6 +356,7 @@ fn list(names: &[String]) -> String {
 
 fn those(word: &str, names: &[String]) -> String {
     match names.len() {
+        0 if word == "column" => "there are no columns: is `FROM records` missing?".to_string(),
         0 => format!("there are no {word}s"),
         1 => format!("the {word} is {}", list(names)),
         _ => format!("the {word}s are {}", list(names)),

@@ -6,8 +6,9 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::array::{Array, ArrayRef, AsArray, StructArray, UInt32Array, new_empty_array};
-use arrow::datatypes::{DataType, Field, Fields, UInt32Type};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListArray, StructArray, UInt32Array, new_empty_array};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Field, Fields, Int64Type, UInt32Type};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 use foretell_model::{Columns, Method, Outputs, Refusal};
@@ -36,6 +37,7 @@ const SUFFIXES: &[(&str, Method, &str)] = &[
     ("_transform", Method::Transform, "transformed columns"),
     ("_contribs", Method::Contribs, "contributions of its columns"),
     ("_reasons", Method::Reasons, "reasons"),
+    ("_leaf", Method::Leaves, "numbered leaves"),
 ];
 
 /// The functions of all models, and those that they could have but do not.
@@ -84,8 +86,11 @@ pub(crate) fn versions(models: &BTreeMap<String, Arc<dyn Scorer>>) -> BTreeMap<S
 }
 
 impl ModelCall {
-    /// One output is a column of its own type; several are a STRUCT, and so are probabilities.
+    /// One output is a column of its own type; several are a STRUCT, and so are probabilities; leaves are a LIST.
     fn return_type(&self) -> DataType {
+        if self.want == Method::Leaves {
+            return DataType::List(leaf());
+        }
         match self.scorer.signature().outputs(self.want) {
             [one] if self.want != Method::Proba => one.data_type.clone(),
             _ => DataType::Struct(self.fields()),
@@ -151,6 +156,9 @@ impl ModelCall {
             });
         }
         let mut columns = outputs.columns;
+        if self.want == Method::Leaves {
+            return listed(&columns, rows.len()).ok_or_else(|| wrong("leaves that are not whole numbers".into()));
+        }
         match columns.pop() {
             Some(one) if columns.is_empty() && self.want != Method::Proba => Ok(one),
             Some(last) => {
@@ -177,6 +185,23 @@ impl ModelCall {
         }
         Ok(())
     }
+}
+
+/// What a list of leaves holds.
+fn leaf() -> Arc<Field> {
+    Arc::new(Field::new_list_field(DataType::Int64, true))
+}
+
+/// A list a row of its values in all columns; NULL where the first is.
+fn listed(columns: &[ArrayRef], rows: usize) -> Option<ArrayRef> {
+    let columns: Option<Vec<&Int64Array>> =
+        columns.iter().map(|column| column.as_primitive_opt::<Int64Type>()).collect();
+    let columns = columns?;
+    let values = (0..rows).flat_map(|row| columns.iter().map(move |column| column.value(row)));
+    let values = Int64Array::from_iter_values(values);
+    let lengths = OffsetBuffer::from_lengths(std::iter::repeat_n(columns.len(), rows));
+    let nulls = columns.first().and_then(|column| column.nulls().cloned());
+    Some(Arc::new(ListArray::try_new(leaf(), lengths, Arc::new(values), nulls).ok()?))
 }
 
 /// A model as the engine sees it. Until it is `bound`, its arguments are the query's own; then the number of the input

@@ -131,13 +131,19 @@ pub(crate) fn plan_error(error: &DataFusionError) -> Error {
     if let DataFusionError::SchemaError(schema, _) = root {
         match schema.as_ref() {
             SchemaError::FieldNotFound { field, valid_fields } => {
-                let columns: Vec<String> = valid_fields.iter().map(|column| column.name().to_owned()).collect();
+                let mut columns: Vec<String> = Vec::new();
+                for column in valid_fields {
+                    if !columns.iter().any(|known| known == column.name()) {
+                        columns.push(column.name().to_owned());
+                    }
+                }
                 let (line, position) = place(error);
                 return Error::UnknownColumn {
                     line,
                     position,
                     column: field.flat_name(),
                     nearest: nearest(field.name(), columns.iter().map(String::as_str)),
+                    quoted: false,
                     columns,
                 };
             }
@@ -204,9 +210,9 @@ fn in_our_words(message: &str) -> String {
     }
     if let Some(name) = message.to_ascii_lowercase().strip_prefix("unsupported sql type ") {
         let wanted = name.to_ascii_uppercase();
-        let near = nearest(&wanted, TYPES.iter().copied()).map(|near| format!(": did you mean {near}?"));
+        let near = nearest(&wanted, TYPES.iter().copied()).map(|near| format!(": did you mean `{near}`?"));
         let near = near.unwrap_or_else(|| format!(": there are {}", TYPES.join(", ")));
-        return format!("there is no type {wanted}{near}");
+        return format!("there is no type `{wanted}`{near}");
     }
     if let Some(function) = between("satisfy a call to '", "' function") {
         let found = between("coercion from ", " to the signature").map(|found| format!(" {found}"));
@@ -235,7 +241,7 @@ mod tests {
     #[test]
     fn the_engines_words_become_ours() {
         for (theirs, ours) in [
-            ("Unsupported SQL type BIGNT", "there is no type BIGNT: did you mean BIGINT?"),
+            ("Unsupported SQL type BIGNT", "there is no type `BIGNT`: did you mean `BIGINT`?"),
             (
                 "failed to coerce arguments to satisfy a call to 'to_char' function: coercion from Float64 to the \
                  signature OneOf(Exact(Date32)) failed",

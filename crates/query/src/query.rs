@@ -126,7 +126,7 @@ impl Query {
         without_metadata(&mut statement, &input.table, &metadata);
         Features { session: &session, models: &calls, metadata: &metadata }.expand(&mut statement)?;
 
-        let logical = plan::logical_plan(&session, statement)?;
+        let logical = plan::logical_plan(&session, statement).map_err(|error| error.of_text(sql))?;
         let scope = analyse(&logical, &input.table);
         if !scope.reads {
             return Err(Error::ReadsNothing { table: input.table.clone() });

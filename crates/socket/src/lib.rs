@@ -186,7 +186,10 @@ impl Settings {
                 warn!("`listen: {address}` is in use");
                 Ok(None)
             }
-            Err(error) => Err(StageError::settings(format!("`listen: {address}`: {error}"))),
+            Err(error) => {
+                let error = StageError::settings(format!("`listen: {address}`: {error}"));
+                Err(error.remedy("listen at another address or port: `127.0.0.1:PORT`"))
+            }
         }
     }
 

@@ -7,5 +7,7 @@ pub mod table;
 
 /// Tables as a sink.
 pub use sink::KIND as SINK;
+/// Dead letters in a table, as the source of a replay.
+pub use sink::letters::KIND as LETTERS;
 /// The reference table `sql`.
 pub use table::KIND as TABLE;

@@ -115,7 +115,8 @@ impl S3 {
             (Some(_), None) => return Err(wrong("`secret_access_key` is missing beside `access_key_id`".into())),
             (None, Some(_)) => return Err(wrong("`access_key_id` is missing beside `secret_access_key`".into())),
             (None, None) => {
-                let known = CREDENTIALS.iter().any(|key| builder.get_config_value(key).is_some());
+                let given = |key| builder.get_config_value(key).is_some_and(|value| !value.is_empty());
+                let known = CREDENTIALS.iter().any(given);
                 if !known && !settings.anonymous {
                     return Err(wrong(
                         "no credentials: give `s3: { access_key_id: { env: … }, secret_access_key: { env: … } }`, set \
@@ -376,7 +377,11 @@ impl S3 {
     }
 
     fn no_bucket(&self) -> Error {
-        Error::new(ErrorKind::Settings, format!("s3://{}", self.bucket), "no such bucket")
+        Error::new(
+            ErrorKind::Settings,
+            format!("s3://{}", self.bucket),
+            "no such bucket: create it, or correct the name",
+        )
     }
 
     fn write_to(&self, path: &str) -> Result<S3Writer, Error> {

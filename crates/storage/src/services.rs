@@ -212,7 +212,13 @@ async fn a_bucket_that_is_not_there_is_told() {
     let s3: S3Settings = serde_json::from_value(text).unwrap();
     let (storage, path) = open("s3://no-such-bucket/out", Path::new("/"), &StorageSettings { s3 }).unwrap();
     let error = storage.check_folder(&path).await.unwrap_err();
-    assert_eq!((error.kind, error.what.as_str()), (ErrorKind::Settings, "no such bucket"));
+    assert_eq!(
+        (error.kind, error.what.as_str()),
+        (ErrorKind::Settings, "no such bucket: create it, or correct the name")
+    );
     let error = storage.prove_puts(&path).await.unwrap_err();
-    assert_eq!((error.kind, error.what.as_str()), (ErrorKind::Settings, "no such bucket"));
+    assert_eq!(
+        (error.kind, error.what.as_str()),
+        (ErrorKind::Settings, "no such bucket: create it, or correct the name")
+    );
 }

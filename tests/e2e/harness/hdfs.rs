@@ -42,6 +42,17 @@ pub(crate) fn put(path: &str, content: Bytes) {
     });
 }
 
+/// Writes a file in the place of another.
+pub(crate) fn replace(path: &str, content: Bytes) {
+    wait(async {
+        let client = ClientBuilder::new().with_url(service("FORETELL_HDFS")).build().unwrap();
+        let options = hdfs_native::WriteOptions::default().create_parent(true).overwrite(true);
+        let mut file = client.create(path, options).await.unwrap();
+        file.write_bytes(content).await.unwrap();
+        file.close().await.unwrap();
+    });
+}
+
 /// Whether something is there.
 pub(crate) fn exists(path: &str) -> bool {
     wait(async {

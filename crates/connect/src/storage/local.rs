@@ -234,7 +234,10 @@ impl Storage for Local {
         blocking(folder, |folder| {
             let found = folder.ancestors().find(|a| a.exists()).unwrap_or(Path::new("/"));
             if !found.is_dir() {
-                return Err(io::Error::new(io::ErrorKind::NotADirectory, format!("`{}` is a file", found.display())));
+                return Err(io::Error::new(
+                    io::ErrorKind::NotADirectory,
+                    format!("`{}` is a file, and a folder is needed", found.display()),
+                ));
             }
             // A file without a name: gone as soon as it is closed.
             tempfile::tempfile_in(found).map(drop).map_err(|error| {

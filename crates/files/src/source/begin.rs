@@ -10,18 +10,17 @@ use super::settings::{Format, dialect};
 use foretell_connect::kind::DecodeSpec;
 use foretell_decode::fields::Dialect;
 
-/// Why a file that begins like this is not CSV or JSON Lines in UTF-8, and what would help where its name says what it is
-/// and how it is packed. `ended` where that is all.
-pub fn no_records(begin: &[u8], json: bool, ended: bool) -> Option<Wrong> {
+/// Why a file that begins like this is not a text in UTF-8, and what would help where its name says what it is and how it is
+/// packed.
+pub fn no_records(begin: &[u8]) -> Option<Wrong> {
     let text = no_text(begin.get(..HEAD).unwrap_or(begin)).and_then(|()| line_ends(begin));
-    let lines = || no_lines(begin.split(|byte| *byte == b'\n'), ended).filter(|_| json);
-    let (what, remedy) = text.err().or_else(lines)?;
+    let (what, remedy) = text.err()?;
     let remedy = match remedy {
         remedy if remedy.starts_with("say `compression: gzip") => "end its name with `.gz`",
         remedy if remedy.starts_with("say `compression") => "end its name with `.zst`",
         remedy if remedy.starts_with("say `format: parquet") => "end its name with `.parquet`",
         remedy if remedy.starts_with("say `encoding") => "say `--encoding utf-16`",
-        remedy => remedy.strip_prefix("say `format: json`; or ").unwrap_or(remedy),
+        remedy => remedy,
     };
     Some((what, remedy))
 }
@@ -69,7 +68,7 @@ fn check_header(url: &str, format: Format, decode: &DecodeSpec, header: Option<&
 }
 
 /// Whether a text that begins like this is JSON, but not one object a line. `ended` where that is all.
-pub(crate) fn is_json_text(begin: &[u8], ended: bool) -> bool {
+pub fn is_json_text(begin: &[u8], ended: bool) -> bool {
     let begin = begin.strip_prefix(MARK).unwrap_or(begin);
     no_lines(begin.split(|byte| *byte == b'\n'), ended).is_some()
 }

@@ -36,8 +36,7 @@ use async_trait::async_trait;
 use foretell_flow::{Source, StageError};
 use tokio::sync::Mutex;
 
-pub(crate) use self::begin::is_json_text;
-pub use self::begin::no_records;
+pub use self::begin::{is_json_text, no_records};
 use self::catalog::{Catalog, Session};
 pub use self::data::{DataFile, data_files, in_utf8, unpack};
 use self::reader::FileSource;

@@ -16,12 +16,13 @@ use crate::terminal::println;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   foretell dead-letters list pipeline.yaml
-  foretell dead-letters replay pipeline.yaml                     # after the query or the model was mended
-  foretell dead-letters replay pipeline.yaml --console           # what would come of them, and nothing moves
+  foretell dead-letters replay pipeline.yaml             # after the query or the model was mended
+  foretell dead-letters replay pipeline.yaml --console   # what would come of them; nothing moves
 
-Both read the Kafka topic that `dead_letters` names, or the files of JSON Lines in its folder. A replay is a pipeline of its own, called NAME.dead_letters, with the \
+Both read the Kafka topic that `dead_letters` names, the files of JSON Lines in its folder, or its table. A replay is a pipeline of its own, called NAME.dead_letters, with the \
 query, the models and the sinks of the file: each letter is stored exactly once, whether or not the pipeline itself is \
-running, and a letter that is bad again goes to the end of the topic, or into a file of its own, for the next replay. It ends when all that was there \
+running, and a letter that is bad again goes to the end of the topic, into a file of its own, or into the table as one of `TOPIC (dead \
+letters)`, for the next replay. It ends when all that was there \
 is read. Its place in the source before stays in the headers (`__connect.errors.topic`, `partition`, `offset`).")]
 pub(crate) struct DeadLettersArgs {
     #[command(subcommand)]
@@ -31,11 +32,15 @@ pub(crate) struct DeadLettersArgs {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// How many there are by reason, and where the latest of each was read
+    #[command(after_help = "Example:\n  foretell dead-letters list pipeline.yaml")]
     List {
         #[command(flatten)]
         pipeline: PipelineArgs,
     },
     /// Read them once more, and store what comes of them
+    #[command(
+        after_help = "Examples:\n  foretell dead-letters replay pipeline.yaml --console --rows 5\n  foretell dead-letters replay pipeline.yaml"
+    )]
     Replay {
         #[command(flatten)]
         pipeline: PipelineArgs,

@@ -31,11 +31,15 @@ pub(crate) struct PositionsArgs {
 #[derive(Debug, Subcommand)]
 enum PositionsCommand {
     /// What each sink holds, beside what the log has
+    #[command(after_help = "Example:\n  foretell positions show pipeline.yaml")]
     Show {
         #[command(flatten)]
         pipeline: PipelineArgs,
     },
     /// Move a partition's position: what is before it counts as done, what is after it comes (again)
+    #[command(
+        after_help = "Examples:\n  foretell positions set pipeline.yaml --partition Pdata[2] --offset 5000\n  foretell positions set pipeline.yaml --sink hdfs --partition Pdata[2] --offset 5000"
+    )]
     Set {
         #[command(flatten)]
         pipeline: PipelineArgs,
@@ -43,13 +47,16 @@ enum PositionsCommand {
         #[arg(long, value_parser = partition)]
         partition: Partition,
         /// The next offset to read
-        #[arg(long, value_parser = clap::value_parser!(i64).range(0..))]
+        #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(0..))]
         offset: i64,
         /// Only in this sink; by default in all
         #[arg(long)]
         sink: Option<String>,
     },
     /// Forget positions: the next start begins as a new pipeline would, so that rows which are stored come again
+    #[command(
+        after_help = "Examples:\n  foretell positions forget pipeline.yaml --sink db\n  foretell positions forget pipeline.yaml --partition Pdata[2] --yes"
+    )]
     Forget {
         #[command(flatten)]
         pipeline: PipelineArgs,
@@ -64,6 +71,9 @@ enum PositionsCommand {
         yes: bool,
     },
     /// After a renaming: what is stored for a sink of the old name becomes that of the new one
+    #[command(
+        after_help = "Examples:\n  foretell positions adopt pipeline.yaml utime minutes       # sink `utime` is called `minutes` now\n  foretell positions adopt pipeline.yaml old/utime utime     # the pipeline was called `old`"
+    )]
     Adopt {
         #[command(flatten)]
         pipeline: PipelineArgs,

@@ -31,7 +31,7 @@ pub(crate) struct ServeArgs {
     #[arg(required = true)]
     models: Vec<PathBuf>,
     /// The address and port to listen on
-    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS", value_parser = foretell_http::parse_address)]
     listen: SocketAddr,
     /// Where the model is in a file that holds several things: `model`, `models[2].best`
     #[arg(long, value_name = "PATH")]
@@ -64,8 +64,11 @@ pub(crate) async fn run(args: ServeArgs) -> Result<()> {
         names.push(name);
     }
     let listener = foretell_http::bind(args.listen).await;
-    let listener = listener.with_context(|| format!("cannot listen on {}", args.listen))?;
+    let listener = listener.with_context(|| {
+        format!("cannot listen on {} (`--listen 127.0.0.1:PORT` is another address or port)", args.listen)
+    })?;
     info!(address = %listener.local_addr()?, "http: POST /predict, and /v2 for KServe's clients");
+    crate::memory::give_back();
     let stop = CancellationToken::new();
     tokio::spawn(signals(stop.clone(), LEAVE_WITHIN, false));
     foretell_http::serve_models(listener, Arc::new(serving), stop).await.context("no more connections are accepted")

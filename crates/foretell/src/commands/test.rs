@@ -1,5 +1,6 @@
 //! `foretell test`: records in, the rows that are expected of them out, with no service.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +16,7 @@ use serde_json::{Map, Value};
 
 use super::pipeline::PipelineArgs;
 use crate::pipeline::Pipeline;
-use crate::pipeline_file::read_yaml;
+use crate::pipeline_file::{plain_words, read_yaml};
 use crate::terminal::println;
 
 /// Test a pipeline: records in, the rows that you expect out, with no service
@@ -97,8 +98,12 @@ pub(crate) async fn run(args: TestArgs) -> Result<()> {
     let tests = tests(&path)?;
     let chosen = |test: &&Test| args.only.as_ref().is_none_or(|only| test.name.contains(only.as_str()));
     let chosen: Vec<&Test> = tests.iter().filter(chosen).collect();
+    if tests.is_empty() {
+        bail!("{}: there is no test in it (`foretell test --help` shows what to write)", path.display());
+    }
     if chosen.is_empty() {
-        bail!("{}: no test is chosen, of {}", path.display(), tests.len());
+        let only = args.only.as_deref().unwrap_or_default();
+        bail!("{}: no test of the {} has `{only}` in its name", path.display(), tests.len());
     }
     let pipeline = args.pipeline.prepare().await?;
     let mut failed = 0;
@@ -120,9 +125,13 @@ fn tests(path: &Path) -> Result<Vec<Test>> {
     })?;
     let tree = read_yaml(path, &text)?;
     settings_of(tree).map_err(|error| {
-        let place: Vec<&str> = error.path.iter().map(String::as_str).collect();
+        let number = |first: &String| first.parse::<usize>().ok().map(|at| format!("test {}", at + 1));
+        let mut place: Vec<String> = error.path.clone();
+        if let Some(named) = place.first().and_then(number) {
+            place[0] = named;
+        }
         let place = if place.is_empty() { String::new() } else { format!(" {}:", place.join(".")) };
-        anyhow::anyhow!("{}:{place} {}", path.display(), error.message)
+        anyhow::anyhow!("{}:{place} {}", path.display(), plain_words(&error.message))
     })
 }
 
@@ -135,7 +144,7 @@ fn differences(pipeline: &Pipeline, test: &Test) -> Result<Vec<String>> {
     let mut wrong = Vec::new();
     if let Some(expected) = &test.rows {
         let expected: Vec<Value> = expected.iter().cloned().map(Value::Object).collect();
-        compare("rows", &expected, &as_json(&rows.result)?, &mut wrong);
+        compare("rows", &expected, &as_json(&rows.result)?, &columns(&rows.result), &mut wrong);
     }
     let sinks = pipeline.sinks();
     for (name, expected) in &test.sinks {
@@ -146,7 +155,8 @@ fn differences(pipeline: &Pipeline, test: &Test) -> Result<Vec<String>> {
         };
         let expected = expected.as_array().cloned().unwrap_or_default();
         let found = rows.sinks.get(at).map(as_json).transpose()?.unwrap_or_default();
-        compare(&format!("sink {name}"), &expected, &found, &mut wrong);
+        let names = rows.sinks.get(at).map(columns).unwrap_or_default();
+        compare(&format!("sink {name}"), &expected, &found, &names, &mut wrong);
     }
     let bad: Vec<String> = rows.bad.iter().map(|bad| format!("{}: {}", bad.stage, bad.reason)).collect();
     for at in 0..bad.len().max(test.bad.len()) {
@@ -196,7 +206,19 @@ fn as_json(rows: &RecordBatch) -> Result<Vec<Value>> {
     Ok(serde_json::from_slice(&writer.into_inner()).unwrap_or_default())
 }
 
-fn compare(what: &str, expected: &[Value], found: &[Value], wrong: &mut Vec<String>) {
+/// The names of a result's columns.
+fn columns(rows: &RecordBatch) -> Vec<String> {
+    rows.schema().fields().iter().map(|field| field.name().clone()).collect()
+}
+
+fn compare(what: &str, expected: &[Value], found: &[Value], columns: &[String], wrong: &mut Vec<String>) {
+    let named = expected.iter().filter_map(Value::as_object).flat_map(|row| row.keys());
+    let unknown: BTreeSet<&String> = named.filter(|name| !columns.contains(name)).collect();
+    for name in &unknown {
+        let near = foretell_suggest::nearest(name, columns.iter().map(String::as_str));
+        let near = near.map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default();
+        wrong.push(format!("{what}: the result has no column `{name}`{near}: it has {}", columns.join(", ")));
+    }
     if expected.len() != found.len() {
         wrong.push(format!("{what}: {} are expected, and there are {}", expected.len(), found.len()));
     }
@@ -205,7 +227,7 @@ fn compare(what: &str, expected: &[Value], found: &[Value], wrong: &mut Vec<Stri
         for (column, value) in expected.as_object().into_iter().flatten() {
             // A column that is NULL is left out of the JSON.
             let got = found.get(column).unwrap_or(&Value::Null);
-            if !same(value, got) {
+            if !unknown.contains(column) && !same(value, got) {
                 let _ = write!(line, "{}{column} is {got} and not {value}", if line.is_empty() { "" } else { ", " });
             }
         }

@@ -113,8 +113,8 @@ fn mlflow() -> Result<Mlflow> {
 /// What a registry says, with what to do.
 fn told(error: StageError) -> anyhow::Error {
     match error.remedy.as_str() {
-        "" => anyhow!("{error}"),
-        remedy => anyhow!("{error}; {remedy}"),
+        "" => anyhow!("{}", error.message),
+        remedy => anyhow!("{}; {remedy}", error.message),
     }
 }
 

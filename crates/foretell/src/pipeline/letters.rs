@@ -1,4 +1,5 @@
-//! Dead letters in files become the records that they were: each line of JSON holds one, with its reason and its place.
+//! Dead letters in files and tables become the records that they were: each line or row is one in JSON, with its reason and its
+//! place.
 
 use std::sync::Arc;
 
@@ -83,19 +84,22 @@ fn open(letters: &Records) -> Records {
         };
         let text = |name: &str| letter.get(name).and_then(Value::as_str);
         let size = letter.get("value_size").and_then(Value::as_u64);
-        let value = bytes(text("value"), size);
+        let value = match letter.contains_key("value_hex") {
+            true => whole(unhex(text("value_hex")), size),
+            false => bytes(text("value"), size),
+        };
         let time = text("timestamp").and_then(|time| chrono::DateTime::parse_from_rfc3339(time).ok());
         let time = time.map(|time| time.timestamp_millis());
-        let key = text("key").map(str::as_bytes);
+        let key = unhex(text("key_hex")).or_else(|| Some(text("key")?.as_bytes().to_vec()));
         records.push(
             partition,
             offset,
             time,
-            key,
+            key.as_deref(),
             value.as_ref().ok().and_then(|value| value.as_deref()),
             headers(&letter),
         );
-        if text("stage").is_some_and(|stage| stage == "decode key") {
+        if text("stage").is_some_and(|stage| stage == "decode key") && !letter.contains_key("key_hex") {
             let reason = "its key was no text, and a file of JSON does not keep it as it was";
             records.cut_last(size.unwrap_or(0), STAGE, reason.to_string());
         } else if let Err(reason) = value {
@@ -103,6 +107,23 @@ fn open(letters: &Records) -> Records {
         }
     }
     records.finish()
+}
+
+/// The bytes that are written in hexadecimal.
+fn unhex(text: Option<&str>) -> Option<Vec<u8>> {
+    let digit = |byte: u8| u8::try_from(char::from(byte).to_digit(16)?).ok();
+    let (pairs, rest) = text?.as_bytes().as_chunks::<2>();
+    rest.is_empty().then_some(())?;
+    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
+}
+
+/// A value that is as long as it was.
+fn whole(value: Option<Vec<u8>>, size: Option<u64>) -> Result<Option<Vec<u8>>, &'static str> {
+    match (value, size) {
+        (Some(value), Some(size)) if value.len() as u64 != size => Err("only the beginning of its value was kept"),
+        (None, Some(_)) => Err("its value is not in the table"),
+        (value, _) => Ok(value),
+    }
 }
 
 /// A record's value: JSON has text as it is, and anything else as base64. Its size tells which.

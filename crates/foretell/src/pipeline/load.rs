@@ -60,6 +60,7 @@ pub(super) async fn tables(file: &PipelineFile, wrong: &mut Wrong) -> BTreeMap<S
 pub(super) fn error_at(file: &PipelineFile, place: &[&str], error: StageError) -> FileError {
     let away = error.fault == Fault::Unavailable;
     let remedy = match error.remedy.as_str() {
+        "" if away && error.message.starts_with('/') => "may this user read and write there?".to_string(),
         "" if away => "is the service up, and its address right? `foretell run --wait 5m` waits for it".to_string(),
         _ => error.remedy,
     };

@@ -41,6 +41,8 @@ impl Reload {
         let mut seen = self.stamp().await;
         // A file that was swapped while the pipeline was starting is seen by its hash.
         let mut looked = false;
+        // The same error again and again, as while a storage is away, is told once.
+        let mut last = String::new();
         loop {
             tokio::select! {
                 () = tokio::time::sleep(self.every) => {}
@@ -52,8 +54,9 @@ impl Reload {
             }
             (seen, looked) = (now, true);
             match self.renew().await {
-                Ok(None) => {}
+                Ok(None) => last.clear(),
                 Ok(Some(model)) => {
+                    last.clear();
                     let (class, sha256) = (model.model.describe().root.class.as_str(), model.sha256());
                     info!(model = self.name, class, sha256, "another model file serves the batches from now on");
                     told(&self.name, &model);
@@ -61,7 +64,11 @@ impl Reload {
                 Err(cause) => {
                     let files: Vec<_> = self.files.iter().map(|file| file.display().to_string()).collect();
                     let files = files.join("+");
-                    error!(model = self.name, "{files} is refused, and the model goes on as it was: {cause:#}");
+                    let cause = format!("{cause:#}");
+                    if cause != last {
+                        error!(model = self.name, "{files} is refused, and the model goes on as it was: {cause}");
+                    }
+                    last = cause;
                 }
             }
         }

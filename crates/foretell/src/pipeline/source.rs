@@ -34,7 +34,10 @@ impl Pipeline {
         if !self.file.replays {
             return source;
         }
-        let source: Box<dyn Source> = if self.file.source.kind == "file" { Box::new(Letters(source)) } else { source };
+        let source: Box<dyn Source> = match self.file.source.kind {
+            "kafka" => source,
+            _ => Box::new(Letters(source)),
+        };
         Box::new(Bounded::new(source))
     }
 

@@ -34,7 +34,7 @@ pub(crate) struct PipelineSpec {
 
 /// Whether one of these queries asks why a model says what it says.
 pub(super) fn explains<'q>(model: &str, queries: impl IntoIterator<Item = &'q str>) -> bool {
-    let asked = [format!("{model}_contribs"), format!("{model}_reasons")].map(|name| name.to_lowercase());
+    let asked = ["contribs", "reasons", "leaf"].map(|what| format!("{model}_{what}").to_lowercase());
     let asks = |query: String| asked.iter().any(|name| query.contains(name));
     queries.into_iter().any(|query| asks(query.to_lowercase()))
 }

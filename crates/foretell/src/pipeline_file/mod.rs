@@ -28,6 +28,7 @@ use foretell_connect::kind::{DecodeSpec, SettingsError, SinkSettings, SourceSett
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::components::LETTERS;
 use crate::model_file;
 pub(crate) use encodings::{EncodingEntry, Labels};
 pub(crate) use error::{FileError, FileErrors, Wrong, list};
@@ -151,7 +152,8 @@ impl PipelineFile {
     /// All that is wrong with it, or that its dead letters cannot be read.
     pub(crate) fn load_replay(path: &Path, settings: &[Setting]) -> Result<PipelineFile, FileErrors> {
         let text = text::read(path)?;
-        PipelineFile::read(path, &text, settings, true, REGISTRY, &|name| std::env::var(name))
+        let registry = Registry { sources: LETTERS, ..REGISTRY };
+        PipelineFile::read(path, &text, settings, true, registry, &|name| std::env::var(name))
     }
 
     /// Reads the text of a pipeline file.
@@ -556,7 +558,7 @@ impl Reader<'_> {
                 _ => message,
             }),
         };
-        self.error(path.iter().copied(), plain(&message), remedy(&message, node))
+        self.error(path.iter().copied(), plain_words(&message), remedy(&message, node))
     }
 
     fn expect_map(&self, node: &Node, path: &[&str], form: &str) -> Result<(), FileError> {
@@ -577,7 +579,7 @@ impl Reader<'_> {
 }
 
 /// Serde's words for people who write YAML.
-fn plain(message: &str) -> String {
+pub(crate) fn plain_words(message: &str) -> String {
     let message = match message.split_once("expected struct ") {
         Some((before, _)) => format!("{before}expected a map of settings"),
         None => message.to_string(),
@@ -587,7 +589,12 @@ fn plain(message: &str) -> String {
         .replace("invalid type: sequence", "a list stands here");
     let message =
         message.replace("invalid type: ", "wrong type: ").replace("unit value", "nothing").replace("null", "nothing");
-    message.replace("missing field `", "missing key `").replace("unknown field `", "unknown key `")
+    let words = [
+        ("missing field `", "missing key `"),
+        ("unknown field `", "unknown key `"),
+        ("unknown variant `", "unknown value `"),
+    ];
+    words.into_iter().fold(message.to_string(), |message, (theirs, ours)| message.replace(theirs, ours))
 }
 
 fn remedy(message: &str, node: &Node) -> &'static str {

@@ -7,6 +7,7 @@ use super::node::{Data, Entry, Node};
 /// Where the records come from instead: a topic, or files.
 const KIND: &str = "kafka";
 const FILES: &str = "file";
+const TABLE: &str = "sql";
 
 fn text_of(node: &Node) -> Option<&str> {
     match &node.data {
@@ -32,7 +33,7 @@ fn name(of: &str) -> String {
 /// Makes of a file's tree the one that reads its dead letters, all that are there, and ends.
 ///
 /// # Errors
-/// There are none, or they are not in a Kafka topic.
+/// There are none, or they are not where they can be read again.
 pub(super) fn replay(tree: &mut Node) -> Result<(), (Vec<&'static str>, String, String)> {
     let Some(letters) = tree.get("dead_letters") else {
         let remedy = "without them bad records are counted and logged, and not kept";
@@ -79,10 +80,18 @@ pub(super) fn replay(tree: &mut Node) -> Result<(), (Vec<&'static str>, String, 
             (FILES, settings)
         }
         (None, None) => {
-            let message = "dead letters are read again from a Kafka topic or from files".to_string();
-            let remedy = "of a table, put the column `value` of its rows into a file or a topic, and run the pipeline with that \
-                          as its source";
-            return Err((vec!["dead_letters"], message, remedy.to_string()));
+            let Some(letters) = letters.get(TABLE) else {
+                let message = "dead letters are read again from a Kafka topic, files or a table".to_string();
+                let remedy = "keep those that are to come in one of these";
+                return Err((vec!["dead_letters"], message, remedy.to_string()));
+            };
+            if tree.get("decode").is_none() {
+                let remedy = "write the `decode` that `foretell check` tells";
+                return Err((vec![], "what letters hold is not found out from them".to_string(), remedy.to_string()));
+            }
+            let entry = |key: &str, node: &Node| Entry { key: key.to_string(), line: node.line, node: node.clone() };
+            let own = ["url", "table"].into_iter().filter_map(|key| Some(entry(key, letters.get(key)?)));
+            (TABLE, own.chain(tree.get("timezone").map(|zone| entry("timezone", zone))).collect())
         }
     };
     let map = |entries| Node { line, data: Data::Map(entries), reference: None };
@@ -129,14 +138,22 @@ mod tests {
     fn what_is_not_in_a_topic_is_not_read() {
         let error = |text: &str| replay(&mut Node::parse(text).unwrap()).unwrap_err().1;
         assert!(error("pipeline: p\n").contains("no `dead_letters`"));
-        for letters in
-            ["file: { path: bad, format: csv }", "file: { path: bad.jsonl, mode: append }", "sql: { table: bad }"]
-        {
+        for letters in ["file: { path: bad, format: csv }", "file: { path: bad.jsonl, mode: append }"] {
             let text = format!("pipeline: p\ndead_letters: {{ {letters} }}\ndecode: {{ csv: {{ columns: [x] }} }}\n");
             assert!(error(&text).contains("from a Kafka topic"), "{letters}");
         }
         let keys = "pipeline: p\ndead_letters: { file: { path: bad.jsonl } }\ndecode: { csv: { key: binary, columns: [x] } }\n";
         assert!(error(keys).contains("keys that are bytes"));
+    }
+
+    #[test]
+    fn letters_in_a_table_become_the_source() {
+        let text = "pipeline: mri\nsource: { kafka: { brokers: b, topic: in } }\ndecode: { csv: { columns: [x] } }\n\
+                    timezone: Asia/Shanghai\ndead_letters: { sql: { url: \"sqlite://b\", table: bad, create: true } }\n";
+        let mut tree = Node::parse(text).unwrap();
+        replay(&mut tree).unwrap();
+        let expected = r#"{"sql":{"url":"sqlite://b","table":"bad","timezone":"Asia/Shanghai"}}"#;
+        assert_eq!(tree.to_json()["source"].to_string(), expected);
     }
 
     #[test]

@@ -134,6 +134,10 @@ impl<'a> Walk<'a> {
         }
         match &mut node.data {
             Data::Scalar(_) => {}
+            Data::List(_) if expected.objects().next().is_some() && !expected.takes_type("array") => {
+                let message = "a map is needed here, and not a list";
+                self.errors.push(self.wrong(line, message, "write `NAME: …` without a `-` before it"));
+            }
             Data::List(nodes) => {
                 let items: Vec<&Value> = expected.schemas.iter().filter_map(|schema| schema.get("items")).collect();
                 for (index, node) in nodes.iter_mut().enumerate() {

@@ -226,7 +226,10 @@ struct Percent(u32);
 
 impl<'de> Deserialize<'de> for Percent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+        let text = match serde_json::Value::deserialize(deserializer)? {
+            serde_json::Value::String(text) => text,
+            other => other.to_string(),
+        };
         let number = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
         match number.filter(|number| (0.0..100.0).contains(number)) {
             Some(number) => Ok(Percent((number * 10_000.0).round() as u32)),

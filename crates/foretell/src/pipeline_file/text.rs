@@ -27,6 +27,9 @@ pub(super) fn read(path: &Path) -> Result<String, FileError> {
     let read = std::fs::File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
     read.map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => wrong(None, "the file does not exist".to_string(), ""),
+        std::io::ErrorKind::IsADirectory => {
+            wrong(None, "it is a folder".to_string(), "name a pipeline file in it; `foretell run` takes folders, too")
+        }
         _ => wrong(None, format!("the file cannot be read: {error}"), ""),
     })?;
     if bytes.len() as u64 > LARGEST {

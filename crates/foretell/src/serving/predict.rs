@@ -1,7 +1,7 @@
 //! `POST /predict`.
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
-use arrow::datatypes::{Field, Schema};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Int64Type, Schema};
 use arrow::json::writer::{JsonArray, WriterBuilder};
 use foretell_model::{Method, Output};
 use serde_json::{Map, Value, json};
@@ -58,6 +58,23 @@ fn objects(columns: &[ArrayRef], outputs: &[Output], rows: usize) -> Result<Valu
 
 /// A column's values in JSON; numbers that JSON has not are null in it.
 pub(super) fn values(column: &ArrayRef) -> Result<Vec<Value>, Problem> {
+    let all = match column.data_type() {
+        // As short as it can be written in its own type.
+        DataType::Float32 => {
+            let number = |x: f32| if x.is_finite() { x.to_string().parse::<f64>().ok() } else { None };
+            column.as_primitive::<Float32Type>().iter().map(|x| Value::from(x.and_then(number))).collect()
+        }
+        DataType::Float64 => column.as_primitive::<Float64Type>().iter().map(Value::from).collect(),
+        DataType::Int64 => column.as_primitive::<Int64Type>().iter().map(Value::from).collect(),
+        DataType::Boolean => column.as_boolean().iter().map(Value::from).collect(),
+        DataType::Utf8 => column.as_string::<i32>().iter().map(Value::from).collect(),
+        _ => return written(column),
+    };
+    Ok(all)
+}
+
+/// The same of any other type.
+fn written(column: &ArrayRef) -> Result<Vec<Value>, Problem> {
     let failed = |_| Problem { status: 500, message: "the answer cannot be written".to_string() };
     let schema = Schema::new(vec![Field::new("x", column.data_type().clone(), true)]);
     let batch = RecordBatch::try_new(Arc::new(schema), vec![column.clone()]).map_err(failed)?;

@@ -1,4 +1,4 @@
-//! Dead letters in files come back: listed by reason, and stored exactly once after the pipeline was mended.
+//! Dead letters in files and tables come back: listed by reason, and stored exactly once after the pipeline was mended.
 
 use std::path::Path;
 
@@ -61,4 +61,46 @@ fn letters_in_files_are_listed_and_read_once_more() {
         let error = bad(&["dead-letters", "list", at("q.yaml").to_str().unwrap()]);
         assert!(error.contains("q.yaml:6: dead_letters: ") && error.contains(told), "{error}");
     }
+}
+
+#[test]
+fn letters_in_a_table_are_listed_and_read_once_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let path = at("p.yaml").display().to_string();
+    let pipeline = PIPELINE.replace(
+        "{ file: { path: bad/, format: jsonl } }",
+        "{ sql: { url: \"sqlite://bad.db\", table: bad, create: true } }",
+    );
+    std::fs::write(at("p.yaml"), &pipeline).unwrap();
+    let none = bad(&["dead-letters", "list", &path]);
+    assert!(none.contains("the file does not exist; there are no dead letters yet"), "{none}");
+    std::fs::write(at("in.csv"), b"name,x\na,2\nb,7\nc,12\nd,x\n\xff,7\n").unwrap();
+    good(&["run", &path]);
+    assert_eq!(rows(&at("out")), ["a,-20", "c,20"]);
+    let listed = good(&["dead-letters", "list", &path]);
+    assert!(listed.starts_with("3 dead letters\n") && listed.contains("division by zero"), "{listed}");
+    let shown = good(&["dead-letters", "replay", &path, "--console"]);
+    assert!(!shown.contains("| b "), "it is still bad: {shown}");
+
+    // The query is mended; what is bad again is another letter, and waits for the next replay.
+    std::fs::write(at("p.yaml"), pipeline.replace("100 / (x - 7)", "x")).unwrap();
+    std::fs::remove_dir_all(at("out")).unwrap();
+    good(&["dead-letters", "replay", &path]);
+    assert_eq!(rows(&at("out")), ["b,7"]);
+    let listed = good(&["dead-letters", "list", &path]);
+    assert!(listed.starts_with("5 dead letters\n") && listed.contains("(dead letters)[0] offset"), "{listed}");
+    let again = foretell(&["dead-letters", "replay", &path]);
+    assert_eq!(again.status.code(), Some(3), "{}", text(&again.stderr));
+    assert_eq!(rows(&at("out")), ["b,7"], "what was stored is not stored again");
+    assert!(good(&["dead-letters", "list", &path]).contains("(dead letters 2)[0] offset"));
+
+    // All of it once more, by a pipeline that takes texts: each value is what it was, byte by byte.
+    let texts = pipeline
+        .replace("x: int64", "x: utf8")
+        .replace("name, 100 / (x - 7) AS y", "name, x, _headers")
+        .replace("path: out/", "path: all/");
+    std::fs::write(at("p.yaml"), texts.replace("pipeline: p", "pipeline: q")).unwrap();
+    let lines = good(&["dead-letters", "replay", &path, "--console"]);
+    assert!(lines.contains("| d ") && lines.contains("| b "), "{lines}");
 }

@@ -151,7 +151,7 @@ fn all_mistakes_are_told_at_once_with_the_files_lines_and_columns() {
     for (written, told) in [
         ("a * (2 AS b", "p.yaml:6:12: query: expected"),
         ("date_sub(a, 1) AS b", "p.yaml:6:5: query: there is no function `date_sub`: write `d - INTERVAL '1' DAY`"),
-        ("CAST(a AS BIGNT) AS b", "there is no type BIGNT: did you mean BIGINT?"),
+        ("CAST(a AS BIGNT) AS b", "there is no type `BIGNT`: did you mean `BIGINT`?"),
         ("sum(a) AS b", "`a` stands beside an aggregate: name it in GROUP BY"),
         ("struct(a)[1] AS b", "a part of a STRUCT is taken by its name"),
     ] {

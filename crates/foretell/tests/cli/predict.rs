@@ -197,6 +197,11 @@ fn wrong_data_and_wrong_models_are_named() {
         args.extend(more);
         bad(&args).replace(&format!("{}/", folder.path().display()), "")
     };
+    let with_ok = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        good(&["predict", &model, path.to_str().unwrap()])
+    };
     let age = names.iter().position(|name| *name == "AGE").unwrap();
     let letter: Vec<&str> = (0..names.len()).map(|n| if n == age { "x" } else { "1" }).collect();
     let lines = format!("{header}\n{}{}\n{row}\n", format!("{row}\n").repeat(15), letter.join(","));
@@ -226,19 +231,31 @@ fn wrong_data_and_wrong_models_are_named() {
     assert!(error.contains("data.jsonl: column `"), "{error}");
 
     for (name, content, what) in [
-        (
-            "whole.jsonl",
-            format!("[{{{whole}}},\n{{{whole}}}]\n"),
-            "it is one JSON list, not an object a line; `jq -c '.[]'",
-        ),
-        ("whole.jsonl", format!("{{\n{whole}\n}}\n"), "its objects stand on several lines each"),
+        ("whole.jsonl", format!("[{{{whole}}},\n{{{whole}}}\n"), "cannot read `whole.jsonl`: its JSON list has no end"),
+        ("whole.jsonl", "[1, 2]".into(), "not a JSON object"),
         ("whole.csv", lines.replace('\n', "\r"), "its lines end with CR alone, as on old Macs; `tr"),
         ("whole.csv", "PAR1\u{15}\0\u{15}".into(), "it is Parquet, not a text in UTF-8; end its name with `.parquet`"),
         ("whole.csv", lines.replace("", "\0"), "it is UTF-16, not a text in UTF-8; say `--encoding utf-16`"),
     ] {
         let error = with(name, &content, &[]);
-        assert!(error.starts_with(&format!("error: {name}: {what}")), "{error}");
+        assert!(error.starts_with("error: ") && error.contains(name) && error.contains(what), "{error}");
     }
+    // A list, or objects over several lines, is read as what it means.
+    let one = with_ok("whole.json", &format!("{{{whole}}}\n{{{whole}}}\n"));
+    for content in [
+        format!("[{{{whole}}},\n{{{whole}}}]\n"),
+        format!("{{\n{whole}\n}}\n{{\n{whole}\n}}"),
+        format!("[{{{whole}}},{{{whole}}}]"),
+    ] {
+        assert_eq!(with_ok("whole.json", &content), one, "{content}");
+    }
+    let over = folder.path().join("over.csv").display().to_string();
+    std::fs::write(&over, &lines).unwrap();
+    let error = bad(&["predict", &model, &over, "-o", &over]);
+    assert!(error.contains("is read, and cannot be written at the same time"), "{error}");
+    assert_eq!(std::fs::read_to_string(&over).unwrap(), lines);
+    let error = bad(&["predict", &model, &over, "-o", "no/such/o.csv"]);
+    assert!(error.contains("there is no folder `no/such`"), "{error}");
 
     let data = folder.path().join("data.csv").display().to_string();
     let no_model = folder.path().join("data.jsonl").display().to_string();

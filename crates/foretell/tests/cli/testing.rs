@@ -67,5 +67,10 @@ fn a_pipeline_is_tested_without_its_services() {
     let error = bad(&["test", &path("p.yaml"), &path("t.yaml")]);
     assert!(error.contains("recrods"), "{error}");
     let error = bad(&["test", &path("p.yaml"), "--only", "no such"]);
-    assert!(error.contains("no test is chosen, of 2"), "{error}");
+    assert!(error.contains("no test of the 2 has `no such` in its name"), "{error}");
+    std::fs::write(path("t.yaml"), TESTS.replacen("rows: [{", "rows: [{ nme: a, ", 1)).unwrap();
+    let said = text(&foretell(&["test", &path("p.yaml"), &path("t.yaml")]).stdout);
+    assert!(said.contains("the result has no column `nme`"), "{said}");
+    std::fs::write(path("t.yaml"), "[]\n").unwrap();
+    assert!(bad(&["test", &path("p.yaml"), &path("t.yaml")]).contains("there is no test in it"));
 }

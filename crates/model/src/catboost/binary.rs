@@ -170,6 +170,7 @@ fn booster(trees: &flat::Table<'_, '_>, tables: Tables, entries: Entries) -> Res
         tables: tables.all,
         trees: shapes(trees)?,
         leaves: trees.f64s(8)?,
+        weights: trees.f64s(9)?,
         dimensions,
         scale: trees.f64(14, 1.0)?,
         bias,

@@ -71,6 +71,8 @@ pub(crate) struct Booster {
     pub(super) trees: Trees,
     /// Values of leaves, those of all dimensions side by side.
     pub(super) leaves: Vec<f64>,
+    /// How much of the training data came to each leaf; empty where the file does not tell.
+    pub(crate) weights: Vec<f64>,
     /// How many numbers a row gets.
     pub(crate) dimensions: usize,
     pub(super) scale: f64,

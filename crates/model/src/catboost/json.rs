@@ -149,6 +149,8 @@ struct Split {
 struct Levels {
     leaf_values: Vec<f64>,
     #[serde(default)]
+    leaf_weights: Option<Vec<f64>>,
+    #[serde(default)]
     splits: Option<Vec<Split>>,
 }
 
@@ -159,6 +161,16 @@ struct Branch {
     right: Option<Box<Branch>>,
     split: Option<Split>,
     value: Option<OneOrMany>,
+    #[serde(default)]
+    weight: Option<f64>,
+}
+
+/// What trees are read to.
+#[derive(Default)]
+struct Read {
+    leaves: Vec<f64>,
+    weights: Vec<f64>,
+    dimensions: usize,
 }
 
 fn fail<T>(message: impl Into<String>) -> Result<T, Error> {
@@ -201,7 +213,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Booster, Error> {
     }
     let (tables, places) = tables(document.ctr_data.unwrap_or_default())?;
     let ctrs = info.ctrs.unwrap_or_default().into_iter().map(|one| ctr(one, &places)).collect::<Result<_, Error>>()?;
-    let (trees, leaves, dimensions) = match (document.oblivious_trees, document.trees) {
+    let (trees, Read { leaves, weights, dimensions }) = match (document.oblivious_trees, document.trees) {
         (Some(all), _) => symmetric(all)?,
         (None, Some(all)) => free(all)?,
         (None, None) => return fail("there are no trees"),
@@ -209,7 +221,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Booster, Error> {
     let (scale, bias) = document.scale_and_bias.map_or((1.0, vec![0.0]), |(scale, bias)| (scale, bias.into_vec()));
     let bias = if bias.len() == 1 { vec![bias.first().copied().unwrap_or(0.0); dimensions] } else { bias };
     let info = document.model_info.info(FORMAT)?;
-    Ok(Booster { features, borders, one_hot, ctrs, tables, trees, leaves, dimensions, scale, bias, info })
+    Ok(Booster { features, borders, one_hot, ctrs, tables, trees, leaves, weights, dimensions, scale, bias, info })
 }
 
 fn combination(elements: Vec<Element>) -> Result<Combination, Error> {
@@ -290,8 +302,9 @@ fn tables(data: HashMap<String, Counted>) -> Result<(Vec<Table>, HashMap<String,
     Ok((all, places))
 }
 
-fn symmetric(all: Vec<Levels>) -> Result<(Trees, Vec<f64>, usize), Error> {
+fn symmetric(all: Vec<Levels>) -> Result<(Trees, Read), Error> {
     let (mut trees, mut leaves, mut dimensions) = (Vec::with_capacity(all.len()), Vec::new(), None);
+    let mut weights = Vec::new();
     for tree in all {
         let splits: Vec<u32> = tree.splits.unwrap_or_default().iter().map(|split| split.split_index).collect();
         let count = u32::try_from(splits.len()).ok().and_then(|levels| 1usize.checked_shl(levels)).unwrap_or(0);
@@ -302,11 +315,13 @@ fn symmetric(all: Vec<Levels>) -> Result<(Trees, Vec<f64>, usize), Error> {
         }
         trees.push(splits);
         leaves.extend(tree.leaf_values);
+        weights.extend(tree.leaf_weights.into_iter().flatten());
     }
-    Ok((Trees::Symmetric(trees), leaves, dimensions.flatten().unwrap_or(1)))
+    Ok((Trees::Symmetric(trees), Read { leaves, weights, dimensions: dimensions.flatten().unwrap_or(1) }))
 }
 
-fn free(all: Vec<Branch>) -> Result<(Trees, Vec<f64>, usize), Error> {
+fn free(all: Vec<Branch>) -> Result<(Trees, Read), Error> {
+    let mut weights = Vec::new();
     let (mut nodes, mut roots, mut leaves, mut dimensions) = (Vec::new(), Vec::new(), Vec::new(), None);
     for tree in all {
         roots.push(u32::try_from(nodes.len()).unwrap_or(u32::MAX));
@@ -335,12 +350,13 @@ fn free(all: Vec<Branch>) -> Result<(Trees, Vec<f64>, usize), Error> {
                     let leaf = u32::try_from(leaves.len()).unwrap_or(u32::MAX);
                     nodes.push(Node { split: 0, left: 0, right: 0, leaf });
                     leaves.extend(values);
+                    weights.extend(branch.weight);
                 }
                 _ => return fail("a node that is neither a split nor a leaf"),
             }
         }
     }
-    Ok((Trees::Free { nodes, roots }, leaves, dimensions.unwrap_or(1)))
+    Ok((Trees::Free { nodes, roots }, Read { leaves, weights, dimensions: dimensions.unwrap_or(1) }))
 }
 
 #[cfg(test)]

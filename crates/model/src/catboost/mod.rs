@@ -13,7 +13,7 @@ mod statistic;
 
 pub(crate) use booster::{Booster, Kind};
 pub(crate) use info::{Classes, Label};
-pub(crate) use predict::{Form, Scorer};
+pub(crate) use predict::{Form, Reasoned, Scorer};
 
 use crate::Error;
 

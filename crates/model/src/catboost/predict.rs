@@ -2,6 +2,8 @@
 
 #![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "the model was checked before")]
 
+mod reasons;
+
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -20,6 +22,8 @@ use crate::math::scores;
 use crate::matrix::{Matrix, read};
 use crate::step::{Answer, Predict, Run};
 use crate::types::is_text;
+
+pub(crate) use reasons::Reasoned;
 
 /// What `predict` and `predict_proba` make of the raw scores.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -297,14 +301,22 @@ impl Scorer {
 
     /// The raw scores, one vector a dimension.
     fn scores(&self, x: Matrix, run: &mut Run) -> Vec<Vec<f64>> {
-        // What is sparse has no categories; its absent numbers are 0.
-        let x = match x {
-            Matrix::Csr(csr) => Matrix::Dense(csr.to_dense()),
-            other => other,
-        };
+        let x = dense(x);
         let rows = x.rows();
-        let (numbers, hashes) = (self.numbers(&x, rows), self.hashes(&x, rows, run));
         let mut out = vec![vec![0.0; rows]; self.dimensions];
+        self.by_block(&x, run, |ranks, block| self.add(ranks, block, &mut out));
+        if self.scale != 1.0 || self.bias.iter().any(|bias| *bias != 0.0) {
+            for (column, bias) in out.iter_mut().zip(&self.bias) {
+                column.iter_mut().for_each(|score| *score = *score * self.scale + bias);
+            }
+        }
+        out
+    }
+
+    /// Calls `each` with the ranks of some rows at a time.
+    fn by_block(&self, x: &Matrix, run: &mut Run, mut each: impl FnMut(&[[u16; BLOCK]], Range<usize>)) {
+        let rows = x.rows();
+        let (numbers, hashes) = (self.numbers(x, rows), self.hashes(x, rows, run));
         let mut ranks = vec![[0u16; BLOCK]; self.columns.len()];
         let mut keys = vec![[0u64; BLOCK]; self.combinations.len()];
         for start in (0..rows).step_by(BLOCK) {
@@ -334,14 +346,8 @@ impl Scorer {
                     }
                 }
             }
-            self.add(&ranks, block, &mut out);
+            each(&ranks, block);
         }
-        if self.scale != 1.0 || self.bias.iter().any(|bias| *bias != 0.0) {
-            for (column, bias) in out.iter_mut().zip(&self.bias) {
-                column.iter_mut().for_each(|score| *score = *score * self.scale + bias);
-            }
-        }
-        out
     }
 
     /// Adds what the trees give for a block of rows.
@@ -387,6 +393,14 @@ impl Scorer {
                 }
             }
         }
+    }
+}
+
+/// What is sparse has no categories; its absent numbers are 0.
+fn dense(x: Matrix) -> Matrix {
+    match x {
+        Matrix::Csr(csr) => Matrix::Dense(csr.to_dense()),
+        other => other,
     }
 }
 

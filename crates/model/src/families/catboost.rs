@@ -4,12 +4,13 @@ use arrow_schema::DataType;
 use foretell_pickle::View;
 
 use crate::attributes::some_attr;
-use crate::catboost::{self, Booster, Classes, Form, Format, Kind, Label, Scorer};
+use crate::catboost::{self, Booster, Classes, Form, Format, Kind, Label, Reasoned, Scorer};
+use crate::families::shared::explained::{contribs, leaves};
 use crate::family::Family;
 use crate::labels::Labels;
 use crate::loaded::{Loaded, Out, Source, Targets};
 use crate::loader::Loader;
-use crate::step::Step;
+use crate::step::{Predict, Step};
 use crate::{Error, FeatureUse, InputKind, Output, StepReport, TreesReport};
 
 pub(crate) const FAMILY: Family = Family {
@@ -137,6 +138,7 @@ fn build(
         targets.decision.clear();
     }
     let loss = booster.info.loss.clone();
+    let weights = booster.weights.clone();
     let scorer = Scorer::new(booster, &places, loader.options.iterations.clone(), form);
     let (trees, nodes, max_depth, bytes) = scorer.size();
     let uses = sources.iter().zip(scorer.uses(sources.len())).filter(|(_, splits)| *splits > 0);
@@ -147,7 +149,17 @@ fn build(
         trees: Some(TreesReport { trees, nodes, max_depth, kernel: scorer.kernel().to_string(), bytes, features }),
         ..StepReport::default()
     };
-    Ok(Loaded { step: Step::Predict(Box::new(scorer)), out: Out::Answers(targets), report })
+    let scorer: Box<dyn Predict> = match loader.options.explain {
+        false => Box::new(scorer),
+        true => {
+            let reasoned = Reasoned::new(scorer, &weights, sources.len());
+            let labels = sources.iter().map(|source| source.label.as_str());
+            targets.contribs = contribs(reasoned.explained(), labels, &targets);
+            targets.leaves = leaves(reasoned.numbered());
+            Box::new(reasoned)
+        }
+    };
+    Ok(Loaded { step: Step::Predict(scorer), out: Out::Answers(targets), report })
 }
 
 /// For each feature its place among the columns, and what it is called.

@@ -7,7 +7,7 @@ use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
 use crate::attributes::{self, some_attr};
-use crate::families::shared::explained::{Before, Shares, explained};
+use crate::families::shared::explained::{Shares, Told, explained};
 use crate::family::Family;
 use crate::finite::Finite;
 use crate::labels::Labels;
@@ -15,7 +15,7 @@ use crate::loaded::{Loaded, Out, Source, Targets};
 use crate::loader::Loader;
 use crate::math::scores::pairwise_sum;
 use crate::step::Step;
-use crate::trees::{Ensemble, Explainer, Gain, NONE, Node, Plan, Rule, Tree};
+use crate::trees::{Ensemble, Explainer, Gain, Landing, NONE, Node, Numbers, Plan, Rule, Tree};
 use crate::{Error, InputKind, StepReport, TreesReport};
 
 pub(crate) const FAMILY: Family = Family {
@@ -107,6 +107,8 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         true => Explainer::new(&ensemble, |_, value| value * share, &[], true),
         false => None,
     };
+    let landing = loader.options.explain.then(|| Landing::new(&ensemble, Numbers::Nodes, true));
+    let told = Told { shares: explainer.map(Shares::Trees), landing, ..Told::default() };
     let scorer = score::Forest {
         plan,
         divide: is_forest.then_some(ensemble.trees.len() as f64),
@@ -114,7 +116,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         stride: shape.classes,
         finite: Finite::new(&class, &sources, allows_nan, true),
     };
-    let step = explained(Box::new(scorer), explainer.map(Shares::Trees), Before::default(), &sources, &mut targets);
+    let step = explained(Box::new(scorer), told, &sources, &mut targets);
     Ok(Loaded { step: Step::Predict(step), out: Out::Answers(targets), report })
 }
 

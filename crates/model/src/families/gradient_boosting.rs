@@ -6,7 +6,7 @@ use foretell_pickle::View;
 
 use super::forest::{Shape, read_tree};
 use crate::attributes::{self};
-use crate::families::shared::explained::{Before, Shares, explained};
+use crate::families::shared::explained::{Shares, Told, explained};
 use crate::families::shared::losses::{self, Choice, Link, Loss};
 use crate::families::shared::members::predictor;
 use crate::family::Family;
@@ -15,7 +15,7 @@ use crate::loaded::{Loaded, Out, Source};
 use crate::loader::Loader;
 use crate::math::scores::{Softmax, pairwise_sum};
 use crate::step::Step;
-use crate::trees::{Ensemble, Explainer, Gain, Plan, Rule};
+use crate::trees::{Ensemble, Explainer, Gain, Landing, Numbers, Plan, Rule};
 use crate::{Error, InputKind, StepReport, TreesReport};
 
 pub(crate) const FAMILY: Family = Family {
@@ -96,8 +96,10 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         }
         score::Start::Same(_) | score::Start::Estimator(..) => None,
     };
+    let landing = loader.options.explain.then(|| Landing::new(&ensemble, Numbers::Nodes, true));
+    let told = Told { shares: explainer.map(Shares::Trees), landing, ..Told::default() };
     let scorer = score::Boosting { plan, start, link, finite };
-    let step = explained(Box::new(scorer), explainer.map(Shares::Trees), Before::default(), &sources, &mut targets);
+    let step = explained(Box::new(scorer), told, &sources, &mut targets);
     Ok(Loaded { step: Step::Predict(step), out: Out::Answers(targets), report })
 }
 

@@ -5,7 +5,7 @@
 use foretell_pickle::{Entry, View};
 
 use crate::attributes::{self, some_attr};
-use crate::families::shared::explained::{Before, Shares, explained};
+use crate::families::shared::explained::{Shares, Told, explained};
 use crate::families::shared::lone_class;
 use crate::families::shared::losses::{Choice, Link, Loss};
 use crate::family::Family;
@@ -115,8 +115,9 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     };
     // The trees see the columns in an order of their own.
     let columns: Vec<Source> = order.into_iter().map(Source::made).collect();
+    let told = Told { shares: explainer.map(Shares::Trees), ..Told::default() };
     let scorer = Box::new(score::Boosting { plan, start, link, finite });
-    let scorer = explained(scorer, explainer.map(Shares::Trees), Before::default(), &columns, &mut targets);
+    let scorer = explained(scorer, told, &columns, &mut targets);
     let scorer = lone_class::guarded(scorer, &class, lone);
     let step = match transform {
         Some(transform) => Step::Predict(Box::new(Chain { transforms: vec![transform], last: Some(scorer) })),

@@ -5,7 +5,7 @@ use foretell_pickle::View;
 
 use super::forest::{Shape, read_tree};
 use crate::attributes::{some_attr, version};
-use crate::families::shared::explained::{Before, Shares, explained};
+use crate::families::shared::explained::{Shares, Told, explained};
 use crate::families::shared::members::sized_array;
 use crate::family::Family;
 use crate::finite::Finite;
@@ -98,7 +98,8 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         true => Explainer::new(&ensemble, |_, depth| depth * share, &[], true),
         false => None,
     };
-    let step = explained(Box::new(step), explainer.map(Shares::Trees), Before::default(), &sources, &mut targets);
+    let told = Told { shares: explainer.map(Shares::Trees), ..Told::default() };
+    let step = explained(Box::new(step), told, &sources, &mut targets);
     let report = StepReport { trees: Some(trees), ..StepReport::default() };
     Ok(Loaded { step: Step::Predict(step), out: Out::Answers(targets), report })
 }

@@ -4,7 +4,7 @@ use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
 use crate::attributes::{self, own_function, some_attr};
-use crate::families::shared::explained::{Before, Shares, explained};
+use crate::families::shared::explained::{Before, Shares, Told, explained};
 use crate::families::shared::lone_class;
 use crate::family::Family;
 use crate::labels::Labels;
@@ -13,7 +13,7 @@ use crate::loaded::decisions;
 use crate::loaded::{Loaded, Out, Source, Targets};
 use crate::loader::Loader;
 use crate::step::{Chain, Step, Transform};
-use crate::trees::{Explainer, Gain};
+use crate::trees::{Explainer, Gain, Landing, Numbers};
 use crate::{Error, InputKind, StepReport, TreesReport};
 
 pub(crate) const FAMILY: Family = Family {
@@ -147,7 +147,9 @@ fn build(
         false => None,
     };
     let before = Before { zero_missing: booster.zero_missing.clone(), zero: ZERO, ..Before::default() };
-    let scorer = explained(Box::new(scorer), explainer.map(Shares::Trees), before, &sources, &mut targets);
+    let landing = loader.options.explain.then(|| Landing::new(&booster.ensemble, Numbers::Leaves, false));
+    let told = Told { shares: explainer.map(Shares::Trees), landing, before };
+    let scorer = explained(Box::new(scorer), told, &sources, &mut targets);
     let scorer = lone_class::guarded(scorer, "LGBMClassifier", lone);
     let step = if levels.iter().all(Option::is_none) {
         Step::Predict(scorer)

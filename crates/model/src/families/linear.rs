@@ -8,7 +8,7 @@ use arrow_schema::DataType;
 use foretell_pickle::{ArrayView, Entry, Kind, State, View};
 
 use crate::attributes::{self, feature_names, some_attr};
-use crate::families::shared::explained::{Before, Shares, explained};
+use crate::families::shared::explained::{Shares, Told, explained};
 use crate::families::shared::lone_class;
 use crate::family::Family;
 use crate::finite::Finite;
@@ -229,7 +229,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let shares =
         loader.options.explain.then(|| Shares::Weights { weights: coef.clone(), intercept: intercept.clone() });
     let step = run::Linear { coef, intercept, features, narrow_coef, narrow, typed, form, finite };
-    let step = explained(Box::new(step), shares, Before::default(), &sources, &mut targets);
+    let step = explained(Box::new(step), Told { shares, ..Told::default() }, &sources, &mut targets);
     let step = lone_class::guarded(step, &class, lone);
     Ok(Loaded { step: Step::Predict(step), out: Out::Answers(targets), report: Default::default() })
 }

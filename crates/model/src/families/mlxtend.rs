@@ -162,7 +162,13 @@ fn stacking(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) 
     loaded.report.name = Some("meta estimator".to_string());
     let (last, report) = predictor(loaded, &last)?;
     children.push(report);
-    let targets = Targets { table: Vec::new(), samples: Vec::new(), contribs: Vec::new(), ..last.targets.clone() };
+    let targets = Targets {
+        table: Vec::new(),
+        samples: Vec::new(),
+        contribs: Vec::new(),
+        leaves: Vec::new(),
+        ..last.targets.clone()
+    };
     let step = run::Stacking { members: all, want, kept: widths, averages, passes, last };
     let report = StepReport { children, ..StepReport::default() };
     Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report })

@@ -261,6 +261,7 @@ fn scorecard(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>)
     child.name = Some("estimator_".to_string());
     let mut targets = member.targets.clone();
     (targets.samples, targets.table, targets.contribs) = (number("score"), Vec::new(), Vec::new());
+    targets.leaves.clear();
     let report = StepReport { children: vec![table.report, child], ..StepReport::default() };
     let intercept = view.attr("intercept_")?.as_f64()?;
     let step = run::Card { bins: table.step, member, points, intercept };

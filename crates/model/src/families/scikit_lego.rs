@@ -194,6 +194,7 @@ fn around(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>, cl
             let mut targets = member.targets.clone();
             (targets.decision, targets.samples) = (Vec::new(), Vec::new());
             (targets.table, targets.contribs) = (Vec::new(), Vec::new());
+            targets.leaves.clear();
             let step = run::Threshold { member, threshold };
             Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report })
         }

@@ -6,7 +6,7 @@ use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
 
 use crate::attributes::{own_function, some_attr};
-use crate::families::shared::explained::{Before, Shares, explained};
+use crate::families::shared::explained::{Before, Shares, Told, explained};
 use crate::families::shared::lone_class;
 use crate::family::Family;
 use crate::finite::Finite;
@@ -14,7 +14,7 @@ use crate::labels::Labels;
 use crate::loaded::{Loaded, Out, Source, Targets};
 use crate::loader::Loader;
 use crate::step::{Chain, Step};
-use crate::trees::{Explainer, Gain};
+use crate::trees::{Explainer, Gain, Landing, Numbers};
 use crate::xgboost::{self, Booster, Form, Objective, OutputForm, Scorer};
 use crate::{Error, InputKind, StepReport, TreesReport};
 
@@ -210,7 +210,9 @@ fn build(
     };
     let missing = (!wrapper.missing.is_nan()).then_some(wrapper.missing);
     let before = Before { missing, absent: f64::NAN, ..Before::default() };
-    let scorer = explained(Box::new(scorer), shares, before, &sources, &mut targets);
+    let lands = loader.options.explain && booster.linear.is_none();
+    let landing = lands.then(|| Landing::new(&booster.ensemble, Numbers::Nodes, true));
+    let scorer = explained(Box::new(scorer), Told { shares, landing, before }, &sources, &mut targets);
     let scorer = lone_class::guarded(scorer, "XGBClassifier", lone);
     let step =
         Step::Predict(if transforms.is_empty() { scorer } else { Box::new(Chain { transforms, last: Some(scorer) }) });

@@ -119,9 +119,13 @@ pub fn paths(text: &str) -> Vec<String> {
 pub(crate) fn walk<'a>(root: View<'a>, path: &str) -> Result<View<'a>, Error> {
     let nowhere = |rest: &str| {
         let found = candidates(&root, String::new())?;
-        let holds = if found.paths.is_empty() { "no model".to_string() } else { found.listed() };
         let there = path.strip_suffix(rest).unwrap_or(path);
-        let message = format!("`{path}`: there is no `{there}`; the file holds {holds}");
+        let holds = match found.paths.as_slice() {
+            [] => "the file holds no model".to_string(),
+            [whole] if whole.0.is_empty() => "the whole file is the model: leave `at` out".to_string(),
+            _ => format!("the file holds {}", found.listed()),
+        };
+        let message = format!("`{path}`: there is no `{there}`; {holds}");
         Err(Error::At { message })
     };
     let mut view = root.clone();

@@ -226,13 +226,17 @@ fn shown(table: &[Source], inputs: &[Input]) -> Vec<Output> {
     if table.len() > ANSWERED { Vec::new() } else { table.iter().map(output).collect() }
 }
 
-/// Whether a step says what its columns add: one around it that does not know of this says nothing.
-fn explains(step: &Step, inputs: usize) -> bool {
+/// Whether a step says what its columns add, and whether in which leaves rows end: one around it that does not know of this says
+/// nothing.
+fn explains(step: &Step, inputs: usize) -> (bool, bool) {
     let empty = (0..inputs).map(|_| arrow_array::new_empty_array(&DataType::Null)).collect();
     let x = Matrix::Frame(Frame { columns: empty, rows: 0, rule: ArrayRule::default() });
     match step {
-        Step::Predict(step) => step.contribs(x, &mut Run::default()).is_some(),
-        Step::Transform(_) => false,
+        Step::Predict(step) => {
+            let leaves = step.leaves(x.clone(), &mut Run::default()).is_some();
+            (step.contribs(x, &mut Run::default()).is_some(), leaves)
+        }
+        Step::Transform(_) => (false, false),
     }
 }
 
@@ -251,7 +255,9 @@ fn finish(mut loader: Loader<'_>, loaded: crate::loaded::Loaded, sha256: String)
         Out::Answers(targets) => {
             let labels = targets.labels;
             let transform = shown(&targets.table, &inputs);
-            let contribs = if explains(&loaded.step, inputs.len()) { targets.contribs } else { Vec::new() };
+            let (explains, lands) = explains(&loaded.step, inputs.len());
+            let contribs = if explains { targets.contribs } else { Vec::new() };
+            let leaves = if lands { targets.leaves } else { Vec::new() };
             let reasons = (contribs.len() == width(&contribs).saturating_add(1)).then(|| Output {
                 name: "reasons".to_string(),
                 data_type: DataType::Utf8,
@@ -266,6 +272,7 @@ fn finish(mut loader: Loader<'_>, loaded: crate::loaded::Loaded, sha256: String)
                 transform,
                 contribs,
                 reasons: reasons.into_iter().collect(),
+                leaves,
                 rewritten,
             };
             (signature, labels)

@@ -1,66 +1,40 @@
 //! Why an ensemble says what it says of a row: what each feature adds to the mean answer (Shapley values over the paths
 //! of the trees, weighed by the training rows that took them).
 //!
-//! A leaf is given a row's features one after the other, in every order; what a feature adds on average is its share.
-//! Along the way to a leaf each feature counts once: it either lets the row through or does not, and where it is not
-//! known yet, as many rows pass as passed in training (`share`). With A the features that let the row through and B
-//! those that do not, the sums over all orders are those over the coefficients of the polynomial of A: no subset is
-//! enumerated, and no recursion is needed.
+//! A leaf is given a row's features one after the other, in every order; what a feature adds on average is its share. Along
+//! the way to a leaf each feature counts once: it either lets the row through or does not, and where it is not known yet, as
+//! many rows pass as passed in training (`share`). The average over all orders is an integral over the moment `t` at which the
+//! feature comes, since by then each other one has come with probability `t`: of a product with one factor a feature,
+//! `t + (1 - t) share` where it lets the row through and `(1 - t) share` where not. It is a polynomial, so that a sum over few
+//! points (Gauss and Legendre's) is exact, and every term is positive: deep trees lose no digits. Products grow on the way
+//! down a tree, sums on the way back up (`kernel/ways`), so that no path is gone twice.
 
 #![allow(clippy::cast_precision_loss, reason = "counts of features are small")]
 
-use super::ir::{Ensemble, NONE, Node, Rule, Tree};
+use super::ir::{Ensemble, NONE, Rule, Tree};
+use super::kernel::{Edge, LANES, Lane, Point, Ways};
 
-/// A longer way to a leaf is not explained: what it costs grows with the square.
+/// A longer way to a leaf is not explained.
 const DEEPEST: usize = 256;
-
-/// A feature on the way to a leaf.
-#[derive(Debug, Clone, Copy)]
-struct Element {
-    feature: u32,
-    /// The part of the training rows that all splits by this feature on this way let through.
-    share: f64,
-}
-
-/// A split on the way to a leaf: which element it belongs to, and the side that leads on.
-#[derive(Debug, Clone, Copy)]
-struct Turn {
-    node: u32,
-    element: u16,
-    left: bool,
-}
-
-#[derive(Debug)]
-struct Leaf {
-    elements: Vec<Element>,
-    turns: Vec<Turn>,
-    /// Where its values begin.
-    values: usize,
-}
-
-#[derive(Debug)]
-struct Explained {
-    nodes: Vec<Node>,
-    sets: Vec<Vec<u32>>,
-    values: Vec<f64>,
-    offset: usize,
-    leaves: Vec<Leaf>,
-}
 
 /// An ensemble that can say why.
 #[derive(Debug)]
 pub(crate) struct Explainer {
-    trees: Vec<Explained>,
-    width: usize,
+    trees: Vec<Ways>,
+    /// The features that some split looks at: what edges call a slot.
+    slots: Vec<u32>,
+    /// By slot, who is told to have added what the feature adds.
+    players: Vec<u32>,
+    /// How many there are of these.
+    count: usize,
     outputs: usize,
-    features: usize,
     rule: Rule,
     /// Whether values are compared as float32.
     narrow: bool,
     /// By output, the mean answer.
     mean: Vec<f64>,
-    /// By number of features on a way and of those that are known before: the part of all orders.
-    weights: Vec<Vec<f64>>,
+    /// By number of points, where they are and what they weigh.
+    points: Vec<Vec<Point>>,
 }
 
 impl Explainer {
@@ -72,32 +46,51 @@ impl Explainer {
         start: &[f64],
         narrow: bool,
     ) -> Option<Explainer> {
+        let players: Vec<u32> = (0..u32::try_from(ensemble.features).ok()?).collect();
+        Explainer::of_players(ensemble, value, start, narrow, &players)
+    }
+
+    /// The same where several features are one player: they come together, and what they add is told as one.
+    pub(crate) fn of_players(
+        ensemble: &Ensemble,
+        value: impl Fn(usize, f64) -> f64,
+        start: &[f64],
+        narrow: bool,
+        players: &[u32],
+    ) -> Option<Explainer> {
         let mut mean = start.to_vec();
         mean.resize(ensemble.outputs, 0.0);
+        let mut slots: Vec<u32> = ensemble.trees.iter().flat_map(looked_at).collect();
+        slots.sort_unstable();
+        slots.dedup();
         let mut trees = Vec::with_capacity(ensemble.trees.len());
-        let mut most = 0;
         for (index, tree) in ensemble.trees.iter().enumerate() {
-            let leaves = leaves(tree, ensemble.width)?;
             let values: Vec<f64> = tree.values.iter().map(|leaf| value(index, *leaf)).collect();
-            let offset = tree.offset as usize;
-            for leaf in &leaves {
-                most = most.max(leaf.elements.len());
-                let reached: f64 = leaf.elements.iter().map(|element| element.share).product();
-                for (mean, value) in mean[offset..].iter_mut().zip(&values[leaf.values..leaf.values + ensemble.width]) {
-                    *mean += value * reached;
-                }
+            let (ways, reached) = ways(tree, values, ensemble.width, &slots, players)?;
+            for (mean, reached) in mean.iter_mut().skip(tree.offset as usize).zip(reached) {
+                *mean += reached;
             }
-            trees.push(Explained { nodes: tree.nodes.clone(), sets: tree.sets.clone(), values, offset, leaves });
+            trees.push(ways);
         }
+        let most = trees.iter().map(|tree| tree.points).max().unwrap_or(0);
+        let mut points = vec![Vec::new(); most + 1];
+        for tree in &trees {
+            if points[tree.points].is_empty() {
+                points[tree.points] = legendre(tree.points);
+            }
+        }
+        let of_slots = slots.iter().map(|slot| players.get(*slot as usize).copied().unwrap_or(0)).collect();
+        let count = players.iter().max().map_or(0, |most| *most as usize + 1);
         Some(Explainer {
             trees,
-            width: ensemble.width,
+            slots,
+            players: of_slots,
+            count,
             outputs: ensemble.outputs,
-            features: ensemble.features,
             rule: ensemble.rule,
             narrow,
             mean,
-            weights: (0..=most).map(weights).collect(),
+            points,
         })
     }
 
@@ -106,161 +99,177 @@ impl Explainer {
         self.outputs
     }
 
-    /// What each feature of a row adds to each output: the features of the first output and its mean, then those of the
-    /// next. NaN is a missing value.
-    pub(crate) fn explain(&self, row: &[f64], work: &mut Work) -> Vec<f64> {
-        let stride = self.features + 1;
-        let mut out = vec![0.0; self.outputs * stride];
+    /// What each player adds to each output for all rows: the players of the first output and its mean, then those of the
+    /// next. `columns` holds the features; NaN is a missing value.
+    pub(crate) fn explain(&self, columns: &[Vec<f64>], rows: usize) -> Vec<Vec<f64>> {
+        let stride = self.count + 1;
+        let mut out: Vec<Vec<f64>> = vec![vec![0.0; rows]; self.outputs * stride];
         for (output, mean) in self.mean.iter().enumerate() {
-            out[output * stride + self.features] = *mean;
+            out[output * stride + self.count].fill(*mean);
         }
-        for tree in &self.trees {
-            work.lefts.clear();
-            work.lefts.extend(tree.nodes.iter().map(|node| !node.is_leaf() && self.goes_left(tree, node, row)));
-            for leaf in &tree.leaves {
-                self.add(tree, leaf, work, &mut out);
+        let mut work = Work::default();
+        // As many rows at once as keep what is open in a tree within a cache.
+        let open = self.trees.iter().map(Ways::open).max().unwrap_or(0).max(1);
+        let most = (CACHE / (open * size_of::<Lane>())).clamp(1, GROUPS);
+        for from in (0..rows).step_by(most * LANES) {
+            let count = (rows - from).min(most * LANES);
+            let groups = count.div_ceil(LANES);
+            work.lay_out(self, columns, from, count, groups);
+            for tree in &self.trees {
+                let points = &self.points[tree.points];
+                tree.run(self.rule, points, &work.values, groups, &mut work.open, &mut work.added, self.slots.len());
+            }
+            for (at, added) in work.added.chunks_exact(groups).enumerate() {
+                let (output, slot) = (at / self.slots.len(), at % self.slots.len());
+                let column = &mut out[output * stride + self.players[slot] as usize][from..from + count];
+                column.iter_mut().zip(added.as_flattened()).for_each(|(sum, added)| *sum += added);
             }
         }
         out
     }
-
-    fn goes_left(&self, tree: &Explained, node: &Node, row: &[f64]) -> bool {
-        // A node that no way leads to was not checked.
-        let Some(x) = row.get(node.feature as usize).copied() else { return false };
-        let x = if self.narrow { f64::from(x as f32) } else { x };
-        if x.is_nan() {
-            return node.missing_left;
-        }
-        if node.set != NONE {
-            let most = if self.narrow { 16_777_216.0 } else { 2_147_483_648.0 };
-            let bit = if x > -1.0 && x < most { x as usize } else { usize::MAX };
-            let word = tree.sets.get(node.set as usize).and_then(|set| set.get(bit / 32)).copied().unwrap_or(0);
-            return word >> (bit % 32) & 1 == 0;
-        }
-        match self.rule {
-            Rule::Less => x < node.threshold,
-            Rule::LessEqual => x <= node.threshold,
-        }
-    }
-
-    fn add(&self, tree: &Explained, leaf: &Leaf, work: &mut Work, out: &mut [f64]) {
-        let count = leaf.elements.len();
-        let Work { lefts, open, coefficients } = work;
-        open.clear();
-        open.resize(count, true);
-        for turn in &leaf.turns {
-            open[turn.element as usize] &= lefts[turn.node as usize] == turn.left;
-        }
-        // The polynomial of those that let the row through, and the part of the rows that the others would.
-        coefficients.clear();
-        coefficients.push(1.0);
-        let mut closed = 1.0;
-        for (element, open) in leaf.elements.iter().zip(&*open) {
-            if !*open {
-                closed *= element.share;
-                continue;
-            }
-            coefficients.push(0.0);
-            for at in (0..coefficients.len()).rev() {
-                let below = if at == 0 { 0.0 } else { coefficients[at - 1] };
-                coefficients[at] = coefficients[at] * element.share + below;
-            }
-        }
-        if closed == 0.0 || count == 0 {
-            return;
-        }
-        let weights = &self.weights[count];
-        let shut: f64 = coefficients.iter().zip(weights).map(|(coefficient, weight)| coefficient * weight).sum();
-        let stride = self.features + 1;
-        for (element, open) in leaf.elements.iter().zip(&*open) {
-            let added = if *open {
-                // Divided by the element's own factor, from the highest power down.
-                let (mut sum, mut quotient) = (0.0, 0.0);
-                for at in (1..coefficients.len()).rev() {
-                    quotient = coefficients[at] - element.share * quotient;
-                    sum += quotient * weights[at - 1];
-                }
-                (1.0 - element.share) * sum
-            } else {
-                -shut
-            };
-            for (output, value) in tree.values[leaf.values..leaf.values + self.width].iter().enumerate() {
-                out[(tree.offset + output) * stride + element.feature as usize] += value * closed * added;
-            }
-        }
-    }
 }
 
-/// What a row needs on its way, kept for the next.
+/// Groups of rows that go through a tree at once at most, and the bytes that what is open may take.
+const GROUPS: usize = 16;
+const CACHE: usize = 128 * 1024;
+
+/// What some rows need on their way, kept for the next.
 #[derive(Debug, Default)]
-pub(crate) struct Work {
-    lefts: Vec<bool>,
-    open: Vec<bool>,
-    coefficients: Vec<f64>,
+struct Work {
+    values: Vec<Lane>,
+    added: Vec<Lane>,
+    open: Vec<Lane>,
 }
 
-/// Of all orders of `count` features, the part in which certain `k` come before one and the rest after it.
-fn weights(count: usize) -> Vec<f64> {
-    // k! (count - 1 - k)! / count!, from one to the next.
-    let mut weight = 1.0 / count.max(1) as f64;
-    let mut all = Vec::with_capacity(count);
-    for k in 0..count {
-        all.push(weight);
-        if k + 1 < count {
-            weight *= (k + 1) as f64 / (count - 1 - k) as f64;
+impl Work {
+    fn lay_out(&mut self, of: &Explainer, columns: &[Vec<f64>], from: usize, count: usize, groups: usize) {
+        self.values.clear();
+        for slot in &of.slots {
+            let first = self.values.len();
+            self.values.resize(first + groups, [f64::NAN; LANES]);
+            let values = columns.get(*slot as usize).and_then(|column| column.get(from..from + count));
+            for (place, value) in self.values[first..].as_flattened_mut().iter_mut().zip(values.unwrap_or_default()) {
+                *place = if of.narrow { f64::from(*value as f32) } else { *value };
+            }
         }
+        self.added.clear();
+        self.added.resize(of.outputs * of.slots.len() * groups, [0.0; LANES]);
     }
+}
+
+fn looked_at(tree: &Tree) -> Vec<u32> {
+    let mut all: Vec<u32> = tree.nodes.iter().filter(|node| !node.is_leaf()).map(|node| node.feature).collect();
+    all.sort_unstable();
+    all.dedup();
     all
 }
 
-/// The leaves of a tree with the ways to them.
-fn leaves(tree: &Tree, width: usize) -> Option<Vec<Leaf>> {
-    let mut leaves = Vec::new();
-    let mut open = vec![(0u32, 0usize)];
-    // The turns from the root to where we are.
-    let mut way: Vec<(u32, bool)> = Vec::new();
-    while let Some((index, depth)) = open.pop() {
-        // Whoever is popped at a depth follows the left child of the split there.
-        way.truncate(depth);
-        if let Some((parent, left)) = way.last_mut() {
-            *left = tree.nodes[*parent as usize].left == index;
-        }
+/// A tree's edges in the order of a walk through it, and what it says on average.
+fn ways(tree: &Tree, values: Vec<f64>, width: usize, slots: &[u32], players: &[u32]) -> Option<(Ways, Vec<f64>)> {
+    let mut reached = vec![0.0; width];
+    let mut edges: Vec<Edge> = Vec::with_capacity(tree.nodes.len().saturating_sub(1));
+    let (mut most, mut deepest) = (0, 0);
+    let root = &tree.nodes[0];
+    if root.is_leaf() {
+        let own = &values[root.feature as usize * width..][..width];
+        reached.copy_from_slice(own);
+    }
+    // The edges from the root to where we are, with the part of the rows that takes them.
+    let mut way: Vec<(usize, f64)> = Vec::new();
+    // A child, the split above it and its depth; children of a split are taken left and then right.
+    let mut open: Vec<(u32, u32, usize)> = Vec::new();
+    let split = |index: u32, depth: usize, open: &mut Vec<(u32, u32, usize)>| {
         let node = &tree.nodes[index as usize];
-        if node.is_leaf() {
-            leaves.push(leaf(tree, &way, node.feature as usize * width));
-            continue;
-        }
         if depth >= DEEPEST || !(node.cover > 0.0 && node.cover.is_finite()) {
             return None;
         }
-        open.push((node.right, depth + 1));
-        open.push((node.left, depth + 1));
-        way.push((index, true));
+        open.push((node.right, index, depth + 1));
+        open.push((node.left, index, depth + 1));
+        Some(())
+    };
+    if !root.is_leaf() {
+        split(0, 0, &mut open)?;
     }
-    Some(leaves)
+    while let Some((child, parent, depth)) = open.pop() {
+        way.truncate(depth - 1);
+        let (from, node) = (&tree.nodes[parent as usize], &tree.nodes[child as usize]);
+        let own = node.cover / from.cover;
+        if !(own >= 0.0 && own.is_finite()) {
+            return None;
+        }
+        let player = players.get(from.feature as usize)?;
+        let same = |(at, _): &&(usize, f64)| players.get(slots[edges[*at].slot as usize] as usize) == Some(player);
+        let before = way.iter().rev().find(same).map(|(at, _)| &edges[*at]);
+        let slot = slots.binary_search(&from.feature).ok()?;
+        let edge = Edge {
+            slot: u32::try_from(slot).ok()?,
+            set: from.set,
+            threshold: from.threshold,
+            missing_left: from.missing_left,
+            left: child == from.left,
+            depth: u32::try_from(depth).ok()?,
+            before: before.map_or(0, |before| before.depth),
+            before_share: before.map_or(1.0, |before| before.share),
+            own,
+            share: own * before.map_or(1.0, |before| before.share),
+            values: if node.is_leaf() { u32::try_from(node.feature as usize * width).ok()? } else { NONE },
+        };
+        let passed = way.last().map_or(1.0, |(_, passed)| *passed) * own;
+        way.push((edges.len(), passed));
+        edges.push(edge);
+        if !node.is_leaf() {
+            split(child, depth, &mut open)?;
+            continue;
+        }
+        deepest = deepest.max(depth);
+        most = most.max(way.iter().filter(|(at, _)| edges[*at].before == 0).count());
+        for (reached, value) in reached.iter_mut().zip(&values[node.feature as usize * width..][..width]) {
+            *reached += value * passed;
+        }
+    }
+    // So many points are exact for the product of all other features.
+    let points = most.div_ceil(2).max(1);
+    Some((
+        Ways { edges, sets: tree.sets.clone(), values, width, offset: tree.offset as usize, points, depth: deepest },
+        reached,
+    ))
 }
 
-fn leaf(tree: &Tree, way: &[(u32, bool)], values: usize) -> Leaf {
-    let mut elements: Vec<Element> = Vec::new();
-    let mut turns = Vec::with_capacity(way.len());
-    for (index, left) in way {
-        let node = &tree.nodes[*index as usize];
-        let child = &tree.nodes[if *left { node.left } else { node.right } as usize];
-        let share = child.cover / node.cover;
-        let element = elements.iter().position(|element| element.feature == node.feature).unwrap_or_else(|| {
-            elements.push(Element { feature: node.feature, share: 1.0 });
-            elements.len() - 1
-        });
-        elements[element].share *= share;
-        turns.push(Turn { node: *index, element: element as u16, left: *left });
-    }
-    Leaf { elements, turns, values }
+/// The points between 0 and 1, and their weights, by which the integral of a polynomial of a degree below `2 count` is a sum.
+fn legendre(count: usize) -> Vec<Point> {
+    let n = count as f64;
+    let point = |index: usize| {
+        let mut x = (std::f64::consts::PI * (index as f64 + 0.75) / (n + 0.5)).cos();
+        let mut slope = 1.0;
+        for _ in 0..100 {
+            let (mut last, mut now) = (1.0, x);
+            for degree in 2..=count {
+                let k = degree as f64;
+                (last, now) = (now, ((2.0 * k - 1.0) * x * now - (k - 1.0) * last) / k);
+            }
+            slope = n * (x * now - last) / (x * x - 1.0);
+            let step = now / slope;
+            x -= step;
+            if step.abs() < 1e-16 {
+                break;
+            }
+        }
+        Point { at: (1.0 + x) / 2.0, rest: (1.0 - x) / 2.0, weight: 1.0 / ((1.0 - x * x) * slope * slope) }
+    };
+    (0..count).map(point).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::ir::{Ensemble, NONE, Node, Rule, Tree};
     use super::*;
+
+    fn explained(tree: &Tree, features: usize, rows: &[Vec<f64>]) -> Vec<Vec<f64>> {
+        let ensemble = Ensemble { trees: vec![tree.clone()], width: 1, outputs: 1, features, rule: Rule::LessEqual };
+        let explainer = Explainer::new(&ensemble, |_, value| value, &[], false).unwrap();
+        let columns: Vec<Vec<f64>> = (0..features).map(|at| rows.iter().map(|row| row[at]).collect()).collect();
+        explainer.explain(&columns, rows.len())
+    }
 
     /// What a tree says where only some features are known.
     fn known(tree: &Tree, index: u32, row: &[f64], set: usize) -> f64 {
@@ -334,30 +343,26 @@ mod tests {
     fn it_is_what_the_definition_says() {
         let mut random = 7;
         for splits in [0usize, 1, 2, 5, 9, 20, 40] {
-            for features in [1u32, 2, 5, 7] {
+            for features in [1u32, 2, 5, 7, 11] {
                 let tree = grown(&mut random, features, splits);
-                let ensemble = Ensemble {
-                    trees: vec![tree.clone()],
-                    width: 1,
-                    outputs: 1,
-                    features: features as usize,
-                    rule: Rule::LessEqual,
-                };
-                let explainer = Explainer::new(&ensemble, |_, value| value, &[], false).unwrap();
-                let mut work = Work::default();
-                for seed in 0..5u32 {
+                let row = |seed: u32| -> Vec<f64> {
                     let mut row: Vec<f64> =
                         (0..features).map(|at| f64::from((seed * 37 + at * 61) % 100) / 100.0).collect();
-                    if seed == 4 {
+                    if seed % 5 == 4 {
                         row[0] = f64::NAN;
                     }
-                    let found = explainer.explain(&row, &mut work);
-                    let all = (1usize << features) - 1;
-                    assert!((found.iter().sum::<f64>() - known(&tree, 0, &row, all)).abs() < 1e-9);
-                    assert!((found[features as usize] - known(&tree, 0, &row, 0)).abs() < 1e-9, "the mean");
+                    row
+                };
+                let rows: Vec<Vec<f64>> = (0..if features > 7 { 3 } else { 19 }).map(row).collect();
+                let found = explained(&tree, features as usize, &rows);
+                let all = (1usize << features) - 1;
+                for (at, row) in rows.iter().enumerate() {
+                    let sum: f64 = found.iter().map(|column| column[at]).sum();
+                    assert!((sum - known(&tree, 0, row, all)).abs() < 1e-9);
+                    assert!((found[features as usize][at] - known(&tree, 0, row, 0)).abs() < 1e-9, "the mean");
                     for feature in 0..features as usize {
-                        let expected = by_definition(&tree, &row, feature);
-                        assert!((found[feature] - expected).abs() < 1e-9, "{splits} {features}: {found:?} {expected}");
+                        let (found, expected) = (found[feature][at], by_definition(&tree, row, feature));
+                        assert!((found - expected).abs() < 1e-9, "{splits} {features}: {found} {expected}");
                     }
                 }
             }
@@ -365,10 +370,55 @@ mod tests {
     }
 
     #[test]
+    fn a_long_way_loses_no_digits() {
+        // Each feature once, one after the other: what a row that goes through all of them gains is known.
+        let count = 200u32;
+        let node = |left: u32, right: u32, feature: u32, cover: f64| Node {
+            left,
+            right,
+            feature,
+            set: NONE,
+            missing_left: false,
+            threshold: 0.5,
+            cover,
+            gain: 0.0,
+        };
+        let mut tree = Tree::default();
+        for at in 0..count {
+            let cover = 0.9f64.powi(at as i32);
+            tree.nodes.push(node(2 * at + 2, 2 * at + 1, at, cover));
+            tree.nodes.push(node(NONE, NONE, at, cover * 0.1));
+            tree.values.push(0.0);
+        }
+        tree.nodes.push(node(NONE, NONE, count, 0.9f64.powi(count as i32)));
+        tree.values.push(1.0);
+        let found = explained(&tree, count as usize, &[vec![0.0; count as usize]]);
+        let each = (1.0 - 0.9f64.powi(count as i32)) / f64::from(count);
+        for column in &found[..count as usize] {
+            assert!((column[0] - each).abs() < 1e-14, "{} {each}", column[0]);
+        }
+    }
+
+    #[test]
+    fn points_integrate_polynomials() {
+        for count in [1usize, 2, 3, 8, 50, 128] {
+            let points = legendre(count);
+            for degree in 0..2 * count {
+                let sum: f64 = points.iter().map(|point| point.weight * point.at.powi(degree as i32)).sum();
+                assert!((sum - 1.0 / (degree as f64 + 1.0)).abs() < 1e-14, "{count} {degree} {sum}");
+            }
+        }
+    }
+
+    #[test]
     fn a_tree_without_counts_or_of_endless_depth_is_not_explained() {
         let mut tree = grown(&mut 3, 2, 5);
+        let refused = |tree: &Tree| {
+            let values = tree.values.clone();
+            ways(tree, values, 1, &[0, 1], &[0, 1]).is_none()
+        };
         tree.nodes[0].cover = 0.0;
-        assert!(leaves(&tree, 1).is_none());
+        assert!(refused(&tree));
         let mut chain = grown(&mut 3, 2, 0);
         for _ in 0..300 {
             let last = chain.nodes.len() - 1;
@@ -377,6 +427,6 @@ mod tests {
             chain.nodes[last] = Node { left: next, right: next + 1, feature: 0, ..leaf };
             chain.nodes.extend([leaf, leaf]);
         }
-        assert!(leaves(&chain, 1).is_none());
+        assert!(refused(&chain));
     }
 }

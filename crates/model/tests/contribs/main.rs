@@ -1,9 +1,9 @@
-//! Why a model says what it says, as XGBoost, LightGBM and shap say it: `make.py` beside this file made the cases.
+//! Why a model says what it says, as XGBoost, LightGBM, CatBoost and shap say it: `make.py` beside this file made the cases.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, Float64Array, RecordBatch, StringArray};
+use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use foretell_model::arrow_array;
 use foretell_model::{LoadOptions, Method, Model};
 
@@ -46,7 +46,7 @@ fn contributions_are_those_of_the_libraries() {
         .filter_map(|entry| Some(entry.unwrap().file_name().to_str()?.strip_suffix(".json")?.to_string()))
         .collect();
     names.sort();
-    assert!(names.len() >= 23, "{names:?}");
+    assert!(names.len() >= 28, "{names:?}");
     for name in names {
         let model = load(&name);
         let (rows, expected) = case(&name);
@@ -67,6 +67,33 @@ fn contributions_are_those_of_the_libraries() {
         assert!(worst <= within, "{name}: {worst:e}");
         println!("{name}: {worst:e}");
     }
+}
+
+#[test]
+fn leaves_are_numbered_as_the_libraries_do() {
+    let mut names: Vec<String> = std::fs::read_dir(folder())
+        .unwrap()
+        .filter_map(|entry| Some(entry.unwrap().file_name().to_str()?.strip_suffix(".leaves")?.to_string()))
+        .collect();
+    names.sort();
+    assert!(names.len() >= 18, "{names:?}");
+    for name in names {
+        let model = load(&name);
+        let (rows, _) = case(&name);
+        let outputs = model.answer(&batch(&rows), Method::Leaves).unwrap();
+        assert!(outputs.refusals.is_empty(), "{name}");
+        let ints = |array: &ArrayRef| array.as_any().downcast_ref::<Int64Array>().unwrap().values().to_vec();
+        let found: Vec<Vec<i64>> = outputs.columns.iter().map(ints).collect();
+        assert_eq!(found.len(), model.signature().leaves.len(), "{name}");
+        let text = std::fs::read_to_string(folder().join(format!("{name}.leaves"))).unwrap();
+        for (row, line) in text.lines().enumerate() {
+            let expected: Vec<i64> = line.split(' ').map(|number| number.parse().unwrap()).collect();
+            let found: Vec<i64> = found.iter().map(|column| column[row]).collect();
+            assert_eq!(found, expected, "{name}: row {row}");
+        }
+        assert_eq!(text.lines().count(), rows.len(), "{name}");
+    }
+    assert!(load("sklearn-histogram").signature().leaves.is_empty(), "the library does not number them");
 }
 
 #[test]

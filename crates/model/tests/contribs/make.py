@@ -1,8 +1,9 @@
 """Makes the cases of this folder: models, rows, and what the libraries say each column adds.
 
-    PYTHONPATH=… python make.py xgboost | lightgbm | sklearn | isolation | linear
+    PYTHONPATH=… python make.py xgboost | lightgbm | sklearn | isolation | linear | catboost | leaves
 
-needs xgboost or lightgbm, or scikit-learn and shap, and writes NAME.model and NAME.json.
+needs xgboost, lightgbm or catboost, or scikit-learn and shap, and writes NAME.model and NAME.json. `leaves LIBRARY` writes
+into NAME.leaves in which leaf of each tree the rows of the library's models end.
 """
 import json
 import sys
@@ -119,6 +120,61 @@ def linear():
     one("sklearn-linear", LinearRegression(), y)
     one("sklearn-logistic-two", LogisticRegression(max_iter=5000), two)
     one("sklearn-logistic-three", LogisticRegression(max_iter=5000), three)
+
+
+def catboost():
+    import catboost
+    import tempfile
+    print(catboost.__version__)
+    coded = X.astype(object)
+    coded[:, 1] = X[:, 1].astype(int)
+    def one(name, make, label, rows, cats=(), format="cbm", **params):
+        model = make(iterations=12, depth=4, learning_rate=0.3, thread_count=1, verbose=False, allow_writing_files=False, **params)
+        pool = catboost.Pool(rows, label, cat_features=list(cats), feature_names=NAMES)
+        model.fit(pool)
+        with tempfile.NamedTemporaryFile(suffix="." + format) as file:
+            model.save_model(file.name, format=format, pool=pool if cats else None)
+            content = Path(file.name).read_bytes()
+        head = catboost.Pool(rows[:HEAD], cat_features=list(cats), feature_names=NAMES)
+        contribs = model.get_feature_importance(head, type="ShapValues", thread_count=1)
+        plain = np.array(rows[:HEAD], dtype=float)
+        write(name, content, plain, contribs)
+    one("catboost-regression", catboost.CatBoostRegressor, y, with_missing)
+    one("catboost-categories", catboost.CatBoostRegressor, y, coded, cats=[1], one_hot_max_size=2)
+    one("catboost-combinations", catboost.CatBoostClassifier, two, np.column_stack([coded[:, 0], coded[:, 1], coded[:, 2], X[:, 3].astype(int), coded[:, 4]]), cats=[1, 3], max_ctr_complexity=3, one_hot_max_size=2)
+    one("catboost-three", catboost.CatBoostClassifier, three, X, format="json")
+    one("catboost-lossguide", catboost.CatBoostRegressor, y, with_missing, grow_policy="Lossguide", max_leaves=12)
+
+
+def leaves():
+    import pickle
+    import pandas as pd
+    for case in sorted(HERE.glob(f"{sys.argv[2]}*.json")):
+        name = case.stem
+        rows = np.array([[np.nan if v is None else v for v in json.loads(line.rstrip(","))["row"]]
+                         for line in case.read_text().splitlines() if line.startswith("{")])
+        model = HERE / f"{name}.model"
+        if name.startswith("xgboost") and "gblinear" not in name:
+            import xgboost as xgb
+            booster = xgb.Booster(model_file=bytearray(model.read_bytes()))
+            found = booster.predict(xgb.DMatrix(rows, feature_names=NAMES), pred_leaf=True)
+        elif name.startswith("lightgbm"):
+            import lightgbm as lgb
+            found = lgb.Booster(model_str=model.read_text()).predict(rows, pred_leaf=True)
+        elif name.startswith("sklearn") and name.split("-")[1] in ("tree", "forest", "extra", "boosting"):
+            estimator = pickle.loads(model.read_bytes())
+            found = estimator.apply(pd.DataFrame(rows.astype(np.float32), columns=NAMES))
+        elif name.startswith("catboost") and "lossguide" not in name:
+            import catboost
+            loaded = catboost.CatBoost().load_model(str(model), format="json" if name.endswith("three") else "cbm")
+            table = rows.astype(object)
+            for place in loaded.get_cat_feature_indices():
+                table[:, place] = rows[:, place].astype(int)
+            found = loaded.calc_leaf_indexes(catboost.Pool(table, cat_features=loaded.get_cat_feature_indices(), feature_names=NAMES))
+        else:
+            continue
+        found = np.asarray(found).reshape(len(rows), -1).astype(int)
+        (HERE / f"{name}.leaves").write_text("".join(" ".join(map(str, row)) + "\n" for row in found))
 
 
 globals()[sys.argv[1]]()

@@ -46,6 +46,7 @@ fn signature(inputs: Vec<Input>, predict: Vec<Output>) -> Signature {
         transform: vec![],
         contribs: vec![],
         reasons: vec![],
+        leaves: vec![],
         rewritten: false,
     }
 }

@@ -523,7 +523,12 @@ fn failure(error: &sqlx::Error) -> Failure {
     let shown = (["28", "42"].iter().any(|class| state.starts_with(class)) && number != 1064) || number < 1060;
     let shown = cause.passes() || (cause == Cause::Settings && (shown || number == 1364));
     let text = if shown { error.message() } else { "the statement was refused" };
-    Failure { cause, text: format!("{text} (error {number})"), remedy: "" }
+    let remedy = match number {
+        1044 | 1045 => "check user, password and database in `url`",
+        1049 => "create the database, or correct its name in `url`",
+        _ => "",
+    };
+    Failure { cause, text: format!("{text} (error {number})"), remedy }
 }
 
 /// Errors that pass by themselves, or that a person mends at the server while it is tried again.
@@ -550,7 +555,7 @@ pub(super) fn cause(number: u16, state: &str, message: &str) -> Cause {
         _ if PASSING.contains(&number) || (number == 1030 && message.starts_with(NO_SPACE)) => Cause::Moment,
         _ if LATE.contains(&number) => Cause::Late,
         // Names, rights, the statement's form, the engine.
-        1030 | 1044 | 1045 | 1064 | 1142 | 1143 | 1227 | 1305 | 1364 | 1370 | 1449 => Cause::Settings,
+        1030 | 1044 | 1045 | 1049 | 1064 | 1142 | 1143 | 1227 | 1305 | 1364 | 1370 | 1449 => Cause::Settings,
         _ if ["08", "28", "3D", "42S"].iter().any(|class| state.starts_with(class)) => Cause::Settings,
         _ => Cause::Unsure,
     }
@@ -620,7 +625,7 @@ mod tests {
             (1030, "HY000", "Got error 168 \"Unknown (generic) error from engine\"", Cause::Settings),
             (1969, "70100", "", Cause::Late),
             (3024, "HY000", "", Cause::Late),
-            (1049, "42000", "", Cause::Unsure),
+            (1049, "42000", "", Cause::Settings),
             (1142, "42000", "", Cause::Settings),
             (1146, "42S02", "", Cause::Settings),
         ] {

@@ -11,6 +11,7 @@ pub(crate) mod databases;
 mod deletion;
 mod dialect;
 mod insert;
+pub(crate) mod letters;
 mod mariadb;
 mod mariadb_view;
 mod number;

@@ -105,6 +105,13 @@ impl Address for PgConnectOptions {
 pub(super) struct Sql;
 
 impl Dialect for Sql {
+    fn hex(&self, column: &str, kind: &ColumnKind) -> String {
+        match kind {
+            ColumnKind::Binary => format!("upper(encode({column}, 'hex'))"),
+            _ => format!("upper(encode(convert_to({column}::text, 'UTF8'), 'hex'))"),
+        }
+    }
+
     fn name(&self) -> &'static str {
         "PostgreSQL"
     }
@@ -555,7 +562,12 @@ fn failure(error: &sqlx::Error) -> Failure {
         (_, true) => "refused by a trigger",
         _ => "the statement was refused",
     };
-    let remedy = if POOLED.contains(&code) { POOLER } else { "" };
+    let remedy = match code {
+        _ if POOLED.contains(&code) => POOLER,
+        "28000" | "28P01" => "check user and password in `url`",
+        "3D000" => "create the database, or correct its name in `url`",
+        _ => "",
+    };
     Failure { cause, text: format!("{text} (SQLSTATE {code})"), remedy }
 }
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tempfile::NamedTempFile;
 
 use crate::terminal;
@@ -31,8 +31,14 @@ impl Destination {
                 builder.prefix(".foretell-");
                 #[cfg(unix)]
                 builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+                if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+                    bail!("cannot write `{}`: there is no folder `{}`", path.display(), folder.display());
+                }
                 let temporary = builder.tempfile_in(folder.unwrap_or(Path::new(".")));
-                let temporary = temporary.with_context(|| format!("cannot write `{}`", path.display()))?;
+                // Its own error names a file that nobody has heard of.
+                let cause = |error: std::io::Error| std::io::Error::from(error.kind());
+                let temporary =
+                    temporary.map_err(cause).with_context(|| format!("cannot write `{}`", path.display()))?;
                 remove_when_told_to_stop(temporary.path().to_path_buf());
                 (Box::new(temporary.as_file().try_clone()?), Some((temporary, path.to_path_buf())))
             }
@@ -47,6 +53,20 @@ impl Destination {
         }
         Ok(())
     }
+}
+
+/// Refuses to write over what is read.
+///
+/// # Errors
+/// The output is one of the inputs.
+pub(crate) fn not_over<'p>(output: Option<&Path>, inputs: impl IntoIterator<Item = &'p PathBuf>) -> Result<()> {
+    let Some(Ok(real)) = output.map(Path::canonicalize) else { return Ok(()) };
+    for input in inputs {
+        if real.is_file() && input.canonicalize().is_ok_and(|input| input == real) {
+            bail!("`{}` is read, and cannot be written at the same time: name another file", input.display());
+        }
+    }
+    Ok(())
 }
 
 /// A signal ends the program where it stands, and what is unfinished must not stay: it holds predictions of somebody's data

@@ -16,17 +16,19 @@ use foretell_decode::fields::{Dialect, trim_line_end};
 use foretell_decode::{MISSING, Missing};
 use foretell_files::encoding::{Encoding, EncodingSetting};
 use foretell_files::footer::reading;
-use foretell_files::source::{DataFile, data_files, in_utf8, no_records, unpack, unpacked};
+use foretell_files::source::{DataFile, data_files, in_utf8, is_json_text, no_records, unpack, unpacked};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::ParquetMetaDataReader;
+
+use super::elements::Lines;
 
 /// A kind of data file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// Comma-separated values with a header
     Csv,
-    /// One JSON object a line
+    /// One JSON object a line, or a list of them
     Jsonl,
     /// Apache Parquet
     Parquet,
@@ -99,6 +101,9 @@ impl ReadOptions {
         let format = match args.format.or_else(|| Format::of_data(Path::new(&name))) {
             Some(format) => format,
             None if stdin => Format::Csv,
+            None if [".xlsx", ".xls", ".ods"].iter().any(|end| name.to_ascii_lowercase().ends_with(end)) => {
+                bail!("{name}: workbooks are not read; save it as CSV")
+            }
             None => bail!("{name}: its name does not tell what it is; give `--format csv`, `jsonl` or `parquet`"),
         };
         if format != Format::Csv && (args.delimiter.is_some() || args.missing.is_some()) {
@@ -297,6 +302,7 @@ impl Input {
         }
         self.source = Source::Text { reader, buffer: Vec::new(), ended: false };
         self.skip_mark()?;
+        self.open_list()?;
         self.check_begin()?;
         Ok(if self.options.format == Format::Csv { (self.header()?, Vec::new()) } else { Default::default() })
     }
@@ -419,12 +425,27 @@ impl Input {
         Ok(())
     }
 
+    /// Of a JSON text that is not an object a line, makes one that is; its lines are the numbers of its records.
+    fn open_list(&mut self) -> Result<()> {
+        self.fill(HEAD)?;
+        let Source::Text { buffer, ended, .. } = &mut self.source else { return Ok(()) };
+        if self.options.format != Format::Jsonl || !is_json_text(buffer, *ended) {
+            return Ok(());
+        }
+        let begin = std::mem::take(buffer);
+        let Source::Text { reader, .. } = &mut self.source else { return Ok(()) };
+        let reader = std::mem::replace(reader, Box::new(std::io::empty()));
+        let lines = Lines::new(begin, reader, LONGEST);
+        self.source = Source::Text { reader: Box::new(lines), buffer: Vec::new(), ended: false };
+        Ok(())
+    }
+
     /// What a file is instead, where it begins so.
     fn check_begin(&mut self) -> Result<()> {
         self.fill(HEAD)?;
-        let Source::Text { buffer, ended, .. } = &self.source else { return Ok(()) };
-        let ReadOptions { name, format, .. } = &*self.options;
-        let Some((what, remedy)) = no_records(buffer, *format == Format::Jsonl, *ended) else { return Ok(()) };
+        let Source::Text { buffer, .. } = &self.source else { return Ok(()) };
+        let name = &self.options.name;
+        let Some((what, remedy)) = no_records(buffer) else { return Ok(()) };
         bail!("{name}: {what}; {remedy}")
     }
 

@@ -3,6 +3,7 @@
 //! `input` reads whole records, `layout` matches columns to the model's features, `parse` turns text into columns,
 //! `work` does all that on every core in the order of the file, and `file` is where results go.
 
+mod elements;
 pub(crate) mod file;
 pub(crate) mod input;
 pub(crate) mod layout;

@@ -24,6 +24,7 @@ use output::{Encoded, Output, Writing};
   foretell predict model.joblib day1.csv.gz day2.csv.gz -o both.csv
   foretell predict model.joblib 's3://bucket/2026/*.parquet' -o 2026.parquet
   foretell predict model.joblib data.csv --keep PNO --contribs
+  foretell predict forest.joblib data.csv --leaf -o leaves.parquet
   cat data.jsonl | foretell predict model.pickle - --format jsonl > predictions.jsonl
   foretell predict xgb.json data.parquet -o predictions.parquet --columns ITEM_n,AGE
 
@@ -44,6 +45,10 @@ pub(crate) struct PredictArgs {
     /// as XGBoost's `pred_contribs`, LightGBM's `pred_contrib` and the package shap give them)
     #[arg(long)]
     contribs: bool,
+    /// Also write in which leaf of each tree the row ends: `leaf_0`, `leaf_1`, … (as XGBoost's and LightGBM's `pred_leaf` and
+    /// scikit-learn's `apply` number them)
+    #[arg(long)]
+    leaf: bool,
     /// Columns of the data to put before the predictions, as they are (a CSV's are text in Parquet)
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     keep: Vec<String>,
@@ -53,9 +58,11 @@ pub(crate) struct PredictArgs {
 
 /// Runs the command.
 pub(crate) fn run(args: &PredictArgs) -> Result<()> {
-    let model = load_to(&args.data, args.contribs)?;
+    super::data::file::not_over(args.output.as_deref(), args.data.data.iter().chain([&args.data.model]))?;
+    let model = load_to(&args.data, args.contribs || args.leaf)?;
     let mut wants = vec![Method::Predict];
     wants.extend(args.proba.then_some(Method::Proba));
+    wants.extend(args.leaf.then_some(Method::Leaves));
     wants.extend(args.contribs.then_some(Method::Contribs));
     let signature = model.signature();
     if signature.predict.is_empty() {
@@ -71,8 +78,15 @@ pub(crate) fn run(args: &PredictArgs) -> Result<()> {
     }
     if args.contribs && signature.contribs.is_empty() {
         bail!(
-            "{}: the model has no contributions: they are there for trees and their ensembles, alone or at the end of a \
-             Pipeline; leave `--contribs` out",
+            "{}: the model has no contributions: they are there for trees whose file tells how many rows took each way, and \
+             for linear models, alone or at the end of a Pipeline; leave `--contribs` out",
+            args.data.model.display()
+        );
+    }
+    if args.leaf && signature.leaves.is_empty() {
+        bail!(
+            "{}: the model has no numbered leaves: trees of XGBoost, LightGBM, CatBoost and scikit-learn have them, alone or at \
+             the end of a Pipeline; leave `--leaf` out",
             args.data.model.display()
         );
     }

@@ -157,6 +157,7 @@ impl Job {
 }
 
 pub(crate) async fn run(args: RunArgs) -> Result<()> {
+    crate::memory::give_back();
     let started = Instant::now();
     let paths = several::files(&args.pipelines)?;
     let shutdown = CancellationToken::new();

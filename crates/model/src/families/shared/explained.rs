@@ -1,4 +1,4 @@
-//! A predictor that can also say why.
+//! A predictor that can also say why, and in which leaf of each tree a row ends.
 
 use arrow_schema::DataType;
 
@@ -6,7 +6,7 @@ use crate::loaded::{Source, Targets};
 use crate::math::scaling::Scaling;
 use crate::matrix::Matrix;
 use crate::step::{Answer, Predict, Run};
-use crate::trees::{ExplainWork, Explainer};
+use crate::trees::{Explainer, Landing};
 use crate::{Method, Output};
 
 /// More columns than these nobody looks at.
@@ -44,57 +44,137 @@ impl Shares {
         }
     }
 
-    fn explain(&self, row: &[f64], work: &mut ExplainWork) -> Vec<f64> {
+    /// By output, what each column adds to each row's answer, and the mean.
+    fn explain(&self, columns: &[Vec<f64>], rows: usize) -> Vec<Vec<f64>> {
         match self {
-            Shares::Trees(explainer) => explainer.explain(row, work),
+            Shares::Trees(explainer) => explainer.explain(columns, rows),
             Shares::Weights { weights, intercept } => {
-                let output = |(weights, intercept): (&[f64], &f64)| {
-                    // Where a missing value is not refused, it adds nothing.
-                    let added = weights.iter().zip(row).map(|(weight, value)| match value.is_nan() {
-                        true => 0.0,
-                        false => weight * value,
-                    });
-                    added.chain([*intercept]).collect::<Vec<_>>()
+                // Where a missing value is not refused, it adds nothing.
+                let added = |(weight, column): (&f64, &Vec<f64>)| {
+                    column.iter().map(|value| if value.is_nan() { 0.0 } else { weight * value }).collect()
                 };
-                weights.chunks(row.len().max(1)).zip(intercept).flat_map(output).collect()
+                let output = |(weights, intercept): (&[f64], &f64)| {
+                    let mean = std::iter::once(vec![*intercept; rows]);
+                    weights.iter().zip(columns).map(added).chain(mean).collect::<Vec<Vec<f64>>>()
+                };
+                weights.chunks(columns.len().max(1)).zip(intercept).flat_map(output).collect()
             }
         }
     }
 }
 
+/// What a step can say beside its answer.
+#[derive(Debug, Default)]
+pub(in crate::families) struct Told {
+    pub(in crate::families) shares: Option<Shares>,
+    pub(in crate::families) landing: Option<Landing>,
+    pub(in crate::families) before: Before,
+}
+
 /// The step with an explainer beside it, which the targets then declare.
 pub(in crate::families) fn explained(
     step: Box<dyn Predict>,
-    shares: Option<Shares>,
-    before: Before,
+    told: Told,
     sources: &[Source],
     targets: &mut Targets,
 ) -> Box<dyn Predict> {
     let columns = |shares: &Shares| shares.outputs().saturating_mul(sources.len().saturating_add(1));
-    let Some(shares) = shares.filter(|shares| columns(shares) <= MOST) else { return step };
-    let outputs = shares.outputs();
-    let classes = targets.labels.first().filter(|labels| outputs > 1 && labels.len() == outputs);
-    for output in 0..outputs {
-        let end = match classes {
-            _ if outputs == 1 => String::new(),
-            Some(labels) => format!("_{}", labels.text(output)),
-            None => format!("_{output}"),
-        };
-        let labels = sources.iter().map(|source| source.label.as_str()).chain(["bias"]);
-        targets.contribs.extend(labels.map(|label| Output {
-            name: format!("{label}{end}"),
-            data_type: DataType::Float64,
-            class: None,
-        }));
+    let shares = told.shares.filter(|shares| columns(shares) <= MOST);
+    let landing = told.landing.filter(|landing| landing.trees() <= MOST);
+    if shares.is_none() && landing.is_none() {
+        return step;
     }
-    Box::new(Explained { step, shares, before })
+    if let Some(shares) = &shares {
+        let labels = sources.iter().map(|source| source.label.as_str());
+        targets.contribs = contribs(shares.outputs(), labels, targets);
+    }
+    targets.leaves = leaves(landing.as_ref().map_or(0, Landing::trees));
+    Box::new(Explained { step, shares, landing, before: told.before })
+}
+
+/// One output a tree.
+pub(in crate::families) fn leaves(trees: usize) -> Vec<Output> {
+    let leaf = |tree| Output { name: format!("leaf_{tree}"), data_type: DataType::Int64, class: None };
+    (0..trees).map(leaf).collect()
+}
+
+/// What is declared where the columns of these names are explained.
+pub(in crate::families) fn contribs<'l>(
+    outputs: usize,
+    labels: impl Iterator<Item = &'l str> + Clone,
+    targets: &Targets,
+) -> Vec<Output> {
+    let classes = targets.labels.first().filter(|labels| outputs > 1 && labels.len() == outputs);
+    let end = |output: usize| match classes {
+        _ if outputs == 1 => String::new(),
+        Some(labels) => format!("_{}", labels.text(output)),
+        None => format!("_{output}"),
+    };
+    let columns = |output: usize| {
+        let end = end(output);
+        let column = |label: &str| Output { name: format!("{label}{end}"), data_type: DataType::Float64, class: None };
+        labels.clone().chain(["bias"]).map(column).collect::<Vec<_>>()
+    };
+    (0..outputs).flat_map(columns).collect()
 }
 
 #[derive(Debug)]
 struct Explained {
     step: Box<dyn Predict>,
-    shares: Shares,
+    shares: Option<Shares>,
+    landing: Option<Landing>,
     before: Before,
+}
+
+/// Rows that are laid out at once: a sparse table may have many columns.
+const ROWS: usize = 128;
+
+impl Explained {
+    /// Calls `say` with the columns as the trees see them, some rows at a time, and puts what it says one below the other.
+    fn by_rows<T>(&self, x: Matrix, say: impl Fn(&[Vec<f64>], usize) -> Vec<Vec<T>>) -> Option<Vec<Vec<T>>> {
+        let (rows, width) = (x.rows(), x.cols());
+        let (sparse, dense) = match x {
+            Matrix::Csr(csr) => (Some(csr), None),
+            x => (None, Some(x.into_dense().ok()?)),
+        };
+        let mut all: Vec<Vec<T>> = say(&vec![Vec::new(); width], 0);
+        let mut columns: Vec<Vec<f64>> = vec![Vec::new(); width];
+        for from in (0..rows).step_by(ROWS) {
+            let to = from.saturating_add(ROWS).min(rows);
+            let count = to.saturating_sub(from);
+            for (at, column) in columns.iter_mut().enumerate() {
+                column.clear();
+                match &dense {
+                    Some(dense) => column.extend_from_slice(dense.column(at).get(from..to)?),
+                    None => column.resize(count, self.before.absent),
+                }
+            }
+            if let Some(csr) = &sparse {
+                for (place, row) in (from..to).enumerate() {
+                    for (feature, value) in csr.row(row) {
+                        let column = columns.get_mut(feature as usize);
+                        column.and_then(|column| column.get_mut(place)).into_iter().for_each(|slot| *slot = value);
+                    }
+                }
+            }
+            self.before.apply(&mut columns);
+            all.iter_mut().zip(say(&columns, count)).for_each(|(all, some)| all.extend(some));
+        }
+        Some(all)
+    }
+}
+
+impl Before {
+    fn apply(&self, columns: &mut [Vec<f64>]) {
+        if let Some(missing) = self.missing {
+            let values = columns.iter_mut().flatten();
+            values.filter(|value| **value as f32 == missing as f32).for_each(|value| *value = f64::NAN);
+        }
+        for feature in &self.zero_missing {
+            let values = columns.get_mut(*feature as usize).into_iter().flatten();
+            values.filter(|value| value.abs() <= self.zero).for_each(|value| *value = f64::NAN);
+        }
+    }
 }
 
 impl Predict for Explained {
@@ -115,46 +195,15 @@ impl Predict for Explained {
     }
 
     fn contribs(&self, x: Matrix, run: &mut Run) -> Option<Vec<Vec<f64>>> {
+        let shares = self.shares.as_ref()?;
         // It refuses the rows that it would refuse to answer.
         self.step.answer(x.clone(), Method::Predict, run);
-        let (rows, width) = (x.rows(), x.cols());
-        let sparse = match &x {
-            Matrix::Csr(csr) => Some(csr.clone()),
-            Matrix::Frame(_) | Matrix::Dense(_) => None,
-        };
-        let dense = match sparse {
-            Some(_) => None,
-            None => Some(x.into_dense().ok()?),
-        };
-        let mut work = ExplainWork::default();
-        let mut columns: Vec<Vec<f64>> = Vec::new();
-        let mut values = vec![0.0; width];
-        for row in 0..rows {
-            if let Some(csr) = &sparse {
-                values.fill(self.before.absent);
-                for (feature, value) in csr.row(row) {
-                    if let Some(slot) = values.get_mut(feature as usize) {
-                        *slot = value;
-                    }
-                }
-            }
-            if let Some(dense) = &dense {
-                for (col, slot) in values.iter_mut().enumerate() {
-                    *slot = dense.column(col).get(row).copied().unwrap_or(f64::NAN);
-                }
-            }
-            if let Some(missing) = self.before.missing {
-                values.iter_mut().filter(|value| **value as f32 == missing as f32).for_each(|value| *value = f64::NAN);
-            }
-            for feature in &self.before.zero_missing {
-                if let Some(value) = values.get_mut(*feature as usize).filter(|value| value.abs() <= self.before.zero) {
-                    *value = f64::NAN;
-                }
-            }
-            let added = self.shares.explain(&values, &mut work);
-            columns.resize_with(added.len(), || Vec::with_capacity(rows));
-            columns.iter_mut().zip(added).for_each(|(column, value)| column.push(value));
-        }
-        Some(columns)
+        self.by_rows(x, |columns, rows| shares.explain(columns, rows))
+    }
+
+    fn leaves(&self, x: Matrix, run: &mut Run) -> Option<Vec<Vec<i64>>> {
+        let landing = self.landing.as_ref()?;
+        self.step.answer(x.clone(), Method::Predict, run);
+        self.by_rows(x, |columns, rows| landing.leaves(columns, rows))
     }
 }

@@ -35,6 +35,10 @@ impl Predict for Guarded {
         self.step.contribs(x, run)
     }
 
+    fn leaves(&self, x: Matrix, run: &mut Run) -> Option<Vec<Vec<i64>>> {
+        self.step.leaves(x, run)
+    }
+
     fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
         let mut answer = self.step.answer(x, want, run);
         if let Answer::Class(columns) = &mut answer {

@@ -27,7 +27,7 @@ impl Member {
             Method::Proba => &self.targets.proba,
             Method::Decision => &self.targets.decision,
             Method::Samples => &self.targets.samples,
-            Method::Transform | Method::Contribs | Method::Reasons => &[],
+            Method::Transform | Method::Contribs | Method::Reasons | Method::Leaves => &[],
         }
     }
 

@@ -4,6 +4,8 @@ mod ranks;
 #[cfg(test)]
 mod tests;
 mod walk;
+mod ways;
 
 pub(super) use ranks::{BLOCK, Ranks, Searched, Summand, Work};
 pub(super) use walk::{Keyed, Walk};
+pub(super) use ways::{Edge, LANES, Lane, Point, Ways};

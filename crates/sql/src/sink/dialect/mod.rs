@@ -161,6 +161,11 @@ pub(super) trait Dialect: Send + Sync {
     }
 
     /// An identifier in quotes.
+    /// The bytes of a column, which is quoted, as hexadecimal digits in upper case; of texts those of UTF-8.
+    fn hex(&self, column: &str, _kind: &ColumnKind) -> String {
+        format!("HEX({column})")
+    }
+
     fn quoted(&self, identifier: &str) -> String {
         let q = self.quote();
         let doubled: String = [q, q].iter().collect();
