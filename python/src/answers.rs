@@ -88,13 +88,20 @@ fn values(py: Python<'_>, array: &ArrayRef, into: &Bound<'_, PyList>) -> PyResul
             DataType::Int64 => into.append(array.as_primitive::<Int64Type>().value(row))?,
             DataType::Float32 => into.append(array.as_primitive::<Float32Type>().value(row))?,
             DataType::Float64 => into.append(array.as_primitive::<Float64Type>().value(row))?,
-            other => return Err(raise(format!("an answer of the type {other} has no place in an array; ask for a table"))),
+            other => {
+                return Err(raise(format!("an answer of the type {other} has no place in an array; ask for a table")));
+            }
         }
     }
     Ok(())
 }
 
-fn numbers<'py, T>(py: Python<'py>, pieces: &[Outputs], shape: (usize, usize), flat: bool) -> PyResult<Bound<'py, PyAny>>
+fn numbers<'py, T>(
+    py: Python<'py>,
+    pieces: &[Outputs],
+    shape: (usize, usize),
+    flat: bool,
+) -> PyResult<Bound<'py, PyAny>>
 where
     T: ArrowPrimitiveType,
     T::Native: Element + Copy,

@@ -70,7 +70,11 @@ impl Given {
     }
 
     /// A table of numbers whose columns have names.
-    pub(crate) fn named(names: Vec<String>, array: &Bound<'_, PyUntypedArray>, signature: &Signature) -> PyResult<Given> {
+    pub(crate) fn named(
+        names: Vec<String>,
+        array: &Bound<'_, PyUntypedArray>,
+        signature: &Signature,
+    ) -> PyResult<Given> {
         let (columns, rows) = Strided::all(array)?;
         if names.len() != columns.len() {
             return Err(raise(format!("{} names were given for {} columns", names.len(), columns.len())));
@@ -98,7 +102,9 @@ impl Given {
         let field = |(name, column): &(String, Column)| Field::new(name, column.data_type().clone(), true);
         let bound = signature.bind(&Schema::new(columns.iter().map(field).collect::<Vec<_>>())).map_err(raise)?;
         let mut columns: Vec<Option<Column>> = columns.into_iter().map(|(_, column)| Some(column)).collect();
-        let take = |index: usize| columns.get_mut(index).and_then(Option::take).ok_or_else(|| raise("a column is needed twice"));
+        let take = |index: usize| {
+            columns.get_mut(index).and_then(Option::take).ok_or_else(|| raise("a column is needed twice"))
+        };
         let columns = bound.into_iter().map(take).collect::<PyResult<_>>()?;
         Ok(Given { parts: vec![Part { columns, rows }], rows })
     }

@@ -29,6 +29,9 @@ pub(crate) struct Strided {
 /// Keeps the array alive.
 struct Owner(#[expect(dead_code, reason = "held, not used")] Py<PyAny>);
 
+/// It is never looked into.
+impl std::panic::RefUnwindSafe for Owner {}
+
 // SAFETY: the memory lives as long as `owner`, and is only read. Whoever writes to the array at the same time gets the
 // numbers of one moment or another, as with numpy's own functions that release the interpreter's lock.
 unsafe impl Send for Strided {}
@@ -45,7 +48,7 @@ impl Strided {
             (shape, _) => return Err(raise(format!("the data have {} dimensions, not two", shape.len()))),
         };
         // SAFETY: the array is alive, and its header says where the first element is.
-        let first = unsafe { (*array.as_array_ptr()).data } as *const u8;
+        let first = unsafe { (*array.as_array_ptr()).fields.data } as *const u8;
         let owner = Arc::new(Owner(array.clone().into_any().unbind()));
         let column = |number: usize| Strided {
             first: first.wrapping_offset(aside.wrapping_mul(number as isize)),

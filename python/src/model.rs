@@ -29,11 +29,7 @@ pub(crate) struct Model {
 }
 
 /// The paths in a file, as text.
-fn options(
-    at: Option<&str>,
-    columns: Vec<String>,
-    categories: BTreeMap<String, Vec<String>>,
-) -> LoadOptions {
+fn options(at: Option<&str>, columns: Vec<String>, categories: BTreeMap<String, Vec<String>>) -> LoadOptions {
     LoadOptions { at: at.map(paths).unwrap_or_default(), columns, categories, ..LoadOptions::default() }
 }
 

@@ -55,10 +55,7 @@ fn wide(name: &str) -> PyErr {
 }
 
 /// The values, those that are missing as `None`.
-fn each<T>(
-    values: &Bound<'_, PyList>,
-    value: impl Fn(&Bound<'_, PyAny>) -> PyResult<T>,
-) -> PyResult<Vec<Option<T>>> {
+fn each<T>(values: &Bound<'_, PyList>, value: impl Fn(&Bound<'_, PyAny>) -> PyResult<T>) -> PyResult<Vec<Option<T>>> {
     values.iter().map(|one| if is_missing(&one) { Ok(None) } else { value(&one).map(Some) }).collect()
 }
 
@@ -120,9 +117,9 @@ fn is_missing(value: &Bound<'_, PyAny>) -> bool {
 fn lists(values: &Bound<'_, PyList>, name: &str) -> PyResult<ArrayRef> {
     let mut all: Vec<Option<Bound<'_, PyList>>> = Vec::with_capacity(values.len());
     for value in values.iter() {
-        match value.cast_into::<PyList>() {
-            Ok(list) => all.push(Some(list)),
-            Err(other) if is_missing(&other.into_inner()) => all.push(None),
+        match value.cast::<PyList>() {
+            Ok(list) => all.push(Some(list.clone())),
+            Err(_) if is_missing(&value) => all.push(None),
             Err(_) => return Err(raise(format!("column `{name}`: has lists and other values"))),
         }
     }
@@ -132,7 +129,11 @@ fn lists(values: &Bound<'_, PyList>, name: &str) -> PyResult<ArrayRef> {
         Some(Kind::Int) => {
             let mut lists = ListBuilder::new(Int64Builder::new());
             fill(&all, &mut lists, |inside, value| {
-                inside.append_option(if is_missing(value) { None } else { Some(value.extract().map_err(|_| wide(name))?) });
+                inside.append_option(if is_missing(value) {
+                    None
+                } else {
+                    Some(value.extract().map_err(|_| wide(name))?)
+                });
                 Ok(())
             })?;
             Arc::new(lists.finish()) as ArrayRef

@@ -18,7 +18,8 @@ pub(crate) fn score(model: &Model, given: &Given, want: Method, threads: usize) 
     if threads <= 1 {
         return pieces.into_iter().map(score).collect();
     }
-    let (next, done) = (AtomicUsize::new(0), pieces.iter().map(|_| OnceLock::new()).collect::<Vec<OnceLock<Outputs>>>());
+    let (next, done) =
+        (AtomicUsize::new(0), pieces.iter().map(|_| OnceLock::new()).collect::<Vec<OnceLock<Outputs>>>());
     let work = || {
         while let Some((piece, place)) = {
             let number = next.fetch_add(1, Ordering::Relaxed);
