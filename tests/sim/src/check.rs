@@ -287,6 +287,13 @@ impl World {
         };
         let others: Vec<i64> = self.checker.sinks.iter().filter_map(entry).collect();
         let latest = others.iter().copied().min();
+        let filled = self
+            .checker
+            .sinks
+            .iter()
+            .filter(|(_, name)| name != sink)
+            .filter_map(|(other, name)| Some(self.targets[*other].progress.get(name)?.get(&index)?.next));
+        let filled = filled.min();
         let is_later = self.log.at_first.is_some_and(|count| index as usize >= count);
         let bound = match latest {
             _ if self.checker.backfill.contains(sink) => {
@@ -297,6 +304,8 @@ impl World {
                 }
             }
             Some(latest) => latest.max(log.first),
+            // There are none but such as are filled up.
+            None if let Some(filled) = filled => filled.max(log.first),
             None if self.log.latest && !is_later => log.end,
             None => log.first,
         };
