@@ -50,7 +50,7 @@ mutants! {
 }
 
 /// So rare that 4,000 seeds may not notice them: looked for where `FORETELL_SIM_MUTANT_SEEDS` says how long.
-pub(crate) const RARE: [Mutant; 2] = [Mutant::BatchesAreReplayedInPart, Mutant::ReachedIsTakenForStored];
+pub(crate) const RARE: [Mutant; 2] = [Mutant::PlansAreChosenByTheirTime, Mutant::ReachedIsTakenForStored];
 
 impl Mutant {
     /// The step of the run loop that it breaks; the others are broken in the services.
