@@ -108,7 +108,8 @@ impl Hdfs {
         }
         let client = builder.build().map_err(|error| match error {
             HdfsError::InvalidArgument(what) if what.contains("No fs.defaultFS") => settings(
-                "the address names no host, and `HADOOP_CONF_DIR` no `fs.defaultFS`: write hdfs://host:port/path".into(),
+                "the address names no host, and `HADOOP_CONF_DIR` no `fs.defaultFS`: write hdfs://host:port/path"
+                    .into(),
             ),
             HdfsError::InvalidArgument(what) if what.contains("No NameNode hosts") => settings(format!(
                 "`{authority}` has no port, and no hdfs-site.xml in HADOOP_CONF_DIR names its NameNodes \

@@ -143,6 +143,7 @@ def catboost():
     one("catboost-categories", catboost.CatBoostRegressor, y, coded, cats=[1], one_hot_max_size=2)
     one("catboost-combinations", catboost.CatBoostClassifier, two, np.column_stack([coded[:, 0], coded[:, 1], coded[:, 2], X[:, 3].astype(int), coded[:, 4]]), cats=[1, 3], max_ctr_complexity=3, one_hot_max_size=2)
     one("catboost-three", catboost.CatBoostClassifier, three, X, format="json")
+    # Its trees are not explained: the JSON is for nobody.
     one("catboost-lossguide", catboost.CatBoostRegressor, y, with_missing, grow_policy="Lossguide", max_leaves=12)
 
 

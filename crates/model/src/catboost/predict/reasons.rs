@@ -139,39 +139,18 @@ impl Scorer {
         let width = self.dimensions;
         let mut ensemble =
             Ensemble { trees: Vec::new(), width, outputs: width, features: self.columns.len(), rule: Rule::Less };
-        match &self.shape {
-            Shape::Symmetric(trees) => {
-                for (levels, start) in trees {
-                    let weights = weights.get(start / width..)?.get(..1 << levels.len())?;
-                    // The last condition is asked first.
-                    let child = |at: (usize, usize)| {
-                        let (left, number) = at;
-                        let condition = levels.get(left.checked_sub(1)?)?;
-                        Some((*condition, (left - 1, number), (left - 1, number | 1 << (left - 1))))
-                    };
-                    let leaf = |at: (usize, usize)| (start + at.1 * width, weights[at.1]);
-                    ensemble.trees.push(self.tree((levels.len(), 0), child, leaf));
-                }
-            }
-            Shape::Free { nodes, roots } => {
-                let leaves = nodes.iter().filter(|(_, node)| node.left == 0 || node.right == 0);
-                if leaves.clone().any(|(_, node)| weights.get(node.leaf as usize / width).is_none()) {
-                    return None;
-                }
-                for root in roots {
-                    // A node, or the place where a row stays beside it.
-                    let child = |at: (usize, usize)| {
-                        let (condition, node) = nodes.get(at.0).filter(|_| at.1 == 0)?;
-                        let ahead = |ahead: u32| if ahead == 0 { (at.0, 1) } else { (at.0 + ahead as usize, 0) };
-                        (node.left > 0 || node.right > 0).then(|| (*condition, ahead(node.left), ahead(node.right)))
-                    };
-                    let leaf = |at: (usize, usize)| {
-                        let leaf = nodes[at.0].1.leaf as usize;
-                        (leaf, weights[leaf / width])
-                    };
-                    ensemble.trees.push(self.tree((*root as usize, 0), child, leaf));
-                }
-            }
+        // Of trees of any shape the library weighs the ways otherwise.
+        let Shape::Symmetric(trees) = &self.shape else { return None };
+        for (levels, start) in trees {
+            let weights = weights.get(start / width..)?.get(..1 << levels.len())?;
+            // The last condition is asked first.
+            let child = |at: (usize, usize)| {
+                let (left, number) = at;
+                let condition = levels.get(left.checked_sub(1)?)?;
+                Some((*condition, (left - 1, number), (left - 1, number | 1 << (left - 1))))
+            };
+            let leaf = |at: (usize, usize)| (start + at.1 * width, weights[at.1]);
+            ensemble.trees.push(self.tree((levels.len(), 0), child, leaf));
         }
         ensemble.check("").is_ok().then_some(ensemble)
     }
