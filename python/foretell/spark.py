@@ -61,7 +61,7 @@ def predict(
     sent = _Sent.of(df.sparkSession, loaded)
     taken = list(columns) if columns else None
 
-    def score(batches: typing.Iterator[typing.Any]) -> typing.Iterator[typing.Any]:
+    def score(batches: typing.Iterable[typing.Any]) -> typing.Iterable[typing.Any]:
         import pyarrow
 
         here = sent.load()
@@ -127,7 +127,7 @@ def udf(model: _ModelLike, method: str = "predict") -> typing.Callable[..., "pys
         import pyarrow
 
         of_arrow.__annotations__ = {"columns": pyarrow.Array, "return": pyarrow.Array}
-        score = f.arrow_udf(of_arrow, kind if single else f"array<{kind}>")
+        score = f.arrow_udf(of_arrow, kind if single else f"array<{kind}>")  # type: ignore[call-overload]
     else:
         import pandas
 
@@ -194,7 +194,7 @@ def _fields(model: Model, methods: typing.Sequence[str]) -> typing.List["pyspark
     fields = []
     for method in methods:
         if method in ("contribs", "reasons"):
-            kind = types.DoubleType if method == "contribs" else types.StringType
+            kind: typing.Any = types.DoubleType if method == "contribs" else types.StringType
             outputs = [(name, kind) for name in model._outputs(method)]
         else:
             outputs = [(one.name, kinds[one.type]) for one in model.signature.outputs.get(method, ())]

@@ -28,7 +28,10 @@ pub(crate) struct Model {
     at: Option<String>,
 }
 
-/// The paths in a file, as text.
+/// Where in the file, the names of the inputs, levels of columns, threads.
+type ReadWith = (Option<String>, Vec<String>, BTreeMap<String, Vec<String>>, Option<usize>);
+
+/// How a file is read.
 fn options(at: Option<&str>, columns: Vec<String>, categories: BTreeMap<String, Vec<String>>) -> LoadOptions {
     LoadOptions { at: at.map(paths).unwrap_or_default(), columns, categories, ..LoadOptions::default() }
 }
@@ -80,7 +83,7 @@ impl Model {
 
     /// What it was read with.
     #[getter]
-    fn _options(&self) -> (Option<String>, Vec<String>, BTreeMap<String, Vec<String>>, Option<usize>) {
+    fn _options(&self) -> ReadWith {
         (self.at.clone(), self.options.columns.clone(), self.options.categories.clone(), self.wanted)
     }
 

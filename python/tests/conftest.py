@@ -59,7 +59,7 @@ class Case:
     @property
     def exact(self):
         """Whether the answers are to be the same to the bit."""
-        return not self.json.get("ulps") and "terms" not in self.json
+        return not self.json.get("ulps") and "terms" not in self.json and not self.name.startswith(("onnx", "pmml"))
 
 
 @pytest.fixture
