@@ -109,8 +109,8 @@ impl Collector<'_> {
                     let quiet = chunk.records.is_empty();
                     collected.add(chunk);
                     let full = collected.rows >= limits.rows || collected.bytes >= limits.bytes;
-                    // A batch is cut before the record that would be too much, and that may be a large one.
-                    self.full = collected.rows >= limits.rows / 2 || collected.bytes >= limits.bytes / 2;
+                    // A source hands out what it has, which need not be as much as a batch may hold.
+                    self.full = collected.rows >= limits.rows / 8 || collected.bytes >= limits.bytes / 8;
                     let due = match ticks {
                         Some(ticks) if full || begun.elapsed() > ticks.every() / 2 => {
                             if ticks.begin(Instant::now(), full) {

@@ -27,9 +27,9 @@ const POLL: Duration = Duration::from_millis(200);
 /// slower side costs no fetch twice. Rebalances are seen this much later at most.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Messages in the buffer at most, however small they are: each costs some hundred bytes besides its own.
-const ROWS: usize = 150_000;
+const ROWS: usize = 60_000;
 /// What the client fetches ahead of a partition, in messages, before it looks at what is there.
-const AHEAD: &str = "20000";
+const AHEAD: &str = "10000";
 /// How long it leaves a partition alone that has so many. The usual second, of which a quick pipeline waits most, makes a
 /// limit of what is fetched ahead in each second.
 const LOOK_AGAIN: &str = "5";
