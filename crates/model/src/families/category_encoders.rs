@@ -29,6 +29,7 @@ pub(crate) const FAMILY: Family = Family {
         ("category_encoders.ordinal", "OrdinalEncoder"),
         ("category_encoders.polynomial", "PolynomialEncoder"),
         ("category_encoders.quantile_encoder", "QuantileEncoder"),
+        ("category_encoders.rankhot", "RankHotEncoder"),
         ("category_encoders.sum_coding", "SumEncoder"),
         ("category_encoders.target_encoder", "TargetEncoder"),
         ("category_encoders.woe", "WOEEncoder"),
@@ -321,15 +322,28 @@ fn by_code(view: &View<'_>, class: &str, column: &str, refuses_unknown: bool) ->
     let (categories, codes) = series(&view.attr("ordinal_encoder")?, column)?;
     let table = Table::read(&mapping(view, column)?)?;
     let width = table.columns.len();
+    // Ranks of what is not known are zeros.
+    let default = (class == "RankHotEncoder").then(|| {
+        let returns_nan = word(view, "handle_unknown", "value").is_ok_and(|how| how == "return_nan");
+        vec![if returns_nan { f64::NAN } else { 0.0 }; width]
+    });
     let look_up = |code: f64| -> Vec<f64> {
         let code = if code.is_nan() && class == "OneHotEncoder" { MISSING_CODE } else { code };
         let at = table.index.number_code(code);
+        if at.is_none()
+            && let Some(default) = &default
+        {
+            return default.clone();
+        }
         let value = |values: &Vec<f64>| at.and_then(|at| values.get(at as usize)).copied().unwrap_or(f64::NAN);
         table.columns.iter().map(value).collect()
     };
     let rows: Vec<Vec<f64>> = codes.into_iter().map(&look_up).collect();
     let unknown = look_up(UNKNOWN_CODE);
-    let missing = missing_row(&categories, &rows).or(Some(unknown.clone())).filter(|row| row.len() == width);
+    let mut missing = missing_row(&categories, &rows).or(Some(unknown.clone())).filter(|row| row.len() == width);
+    if default.is_some() && word(view, "handle_missing", "value").is_ok_and(|how| how == "return_nan") {
+        missing = Some(vec![f64::NAN; width]);
+    }
     let names = table.names.iter().cloned().map(Some);
     let labels = if table.names.is_empty() { vec![None] } else { names.collect() };
     Ok(Map { categories, rows, unknown: (!refuses_unknown).then_some(unknown), missing, labels })

@@ -39,7 +39,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     if atoms.array()?.dtype().kind != Kind::Float {
         return Err(Error::unsupported(atoms.path(), "a dictionary of whole numbers", "one of floats"));
     }
-    let atoms = Held::read(&atoms)?;
+    let atoms = Held::read_wide(&atoms)?;
     let count = atoms.count();
     if count > ATOMS {
         return Err(Error::Limit { place: view.path(), what: "atoms", limit: ATOMS });

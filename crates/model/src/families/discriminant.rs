@@ -4,7 +4,7 @@
 //! Sums of products run over the features in order. The library's go through BLAS: within 1e-12 of the terms.
 
 use arrow_schema::DataType;
-use foretell_pickle::View;
+use foretell_pickle::{ArrayView, Kind, View};
 
 use crate::attributes::{self, feature_names, some_attr, version, word};
 use crate::family::Family;
@@ -64,6 +64,11 @@ fn unchecked() -> Finite {
     Finite::new("", &[], false, false)
 }
 
+/// Whether the library computes in float32 with it, where the rows are float32, too.
+fn is_narrow(array: &ArrayView<'_>) -> bool {
+    array.dtype().kind == Kind::Float && array.dtype().size == 4
+}
+
 /// With the number of features, and of columns that it transforms to.
 fn linear(view: &View<'_>, classes: usize) -> Result<(run::Linear, usize, usize), Error> {
     let coef = view.attr("coef_")?.array()?;
@@ -73,14 +78,12 @@ fn linear(view: &View<'_>, classes: usize) -> Result<(run::Linear, usize, usize)
         let message = format!("{outputs} rows of {features} coefficients with {} intercepts", intercept.len());
         return Err(Error::state(view.path(), message));
     }
-    if coef.dtype().size == 4 {
-        // Its sums are rounded after each addition, in an order that is the processor's.
-        return Err(Error::unsupported(view.path(), "an analysis of float32", "one that was trained on float64"));
-    }
+    let narrow = is_narrow(&coef);
     let mut step = run::Linear {
         coef: coef.f64s()?,
         intercept,
         features,
+        narrow,
         scalings: Vec::new(),
         mean: None,
         // Until 0.20 the logistic functions of all classes were divided by their sum.
@@ -115,6 +118,7 @@ fn linear(view: &View<'_>, classes: usize) -> Result<(run::Linear, usize, usize)
 fn quadratic(view: &View<'_>, classes: usize) -> Result<(run::Quadratic, usize), Error> {
     let means = view.attr("means_")?.array()?;
     let [rows, features] = means.dims()?;
+    let narrow = is_narrow(&means);
     let means = means.f64s()?;
     let rotations = view.attr("rotations_")?.items()?;
     let scalings = view.attr("scalings_")?.items()?;
@@ -148,7 +152,7 @@ fn quadratic(view: &View<'_>, classes: usize) -> Result<(run::Quadratic, usize),
     }
     // From 1.7 on a probability is the exponential of a difference.
     let by_logarithm = version(view)?.is_some_and(|version| version >= (1, 7));
-    Ok((run::Quadratic { classes: all, features, by_logarithm, finite: unchecked() }, features))
+    Ok((run::Quadratic { classes: all, features, narrow, by_logarithm, finite: unchecked() }, features))
 }
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "sizes are checked while loading")]
@@ -156,7 +160,7 @@ mod run {
     use crate::Method;
     use crate::finite::Finite;
     use crate::math::scores::{self, Softmax};
-    use crate::matrix::{Dense, Matrix};
+    use crate::matrix::{Dense, Matrix, round};
     use crate::step::{Answer, Predict, Run};
 
     fn dense(x: Matrix, features: usize, step: &str, run: &mut Run) -> Dense {
@@ -172,6 +176,8 @@ mod run {
         pub(super) coef: Vec<f64>,
         pub(super) intercept: Vec<f64>,
         pub(super) features: usize,
+        /// Whether it was learned from float32.
+        pub(super) narrow: bool,
         /// By column that it transforms to.
         pub(super) scalings: Vec<f64>,
         /// What is taken off before.
@@ -184,6 +190,7 @@ mod run {
     impl Predict for Linear {
         fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
             self.finite.check(&x, run);
+            let narrow = self.narrow && x.is_narrow();
             let x = match x {
                 // Scores are products, which a sparse table has, too.
                 Matrix::Csr(csr) => csr.to_dense(),
@@ -191,7 +198,7 @@ mod run {
             };
             let mut scores = scores::products(&x, &self.coef);
             for (column, intercept) in scores.iter_mut().zip(&self.intercept) {
-                column.iter_mut().for_each(|value| *value += intercept);
+                column.iter_mut().for_each(|value| *value = round(round(*value, narrow) + intercept, narrow));
             }
             match want {
                 Method::Decision => Answer::F64(scores),
@@ -227,6 +234,8 @@ mod run {
     pub(super) struct Quadratic {
         pub(super) classes: Vec<Normal>,
         pub(super) features: usize,
+        /// Whether it was learned from float32.
+        pub(super) narrow: bool,
         pub(super) by_logarithm: bool,
         pub(super) finite: Finite,
     }
@@ -235,14 +244,18 @@ mod run {
         fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
             self.finite.check(&x, run);
             let x = dense(x, self.features, &self.finite.step, run);
+            let narrow = self.narrow && x.narrow;
             let likelihood = |class: &Normal| {
                 let mut moved = x.clone();
                 for (col, mean) in class.mean.iter().enumerate() {
-                    moved.column_mut(col).iter_mut().for_each(|value| *value -= mean);
+                    moved.column_mut(col).iter_mut().for_each(|value| *value = round(*value - mean, narrow));
                 }
                 let mut sums = vec![0.0; x.rows];
                 for column in scores::products(&moved, &class.axes) {
-                    sums.iter_mut().zip(column).for_each(|(sum, value)| *sum += value * value);
+                    for (sum, value) in sums.iter_mut().zip(column) {
+                        let value = round(value, narrow);
+                        *sum = round(*sum + round(value * value, narrow), narrow);
+                    }
                 }
                 sums.iter_mut().for_each(|sum| *sum = -0.5 * (*sum + class.constant) + class.prior);
                 sums

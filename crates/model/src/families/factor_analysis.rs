@@ -27,7 +27,7 @@ pub(crate) const FAMILY: Family = Family {
 const FACTORS: usize = 1 << 10;
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
-    let Held { points: components, features } = Held::read(&view.attr("components_")?)?;
+    let Held { points: components, features, .. } = Held::read(&view.attr("components_")?)?;
     let mean = view.attr("mean_")?.array()?.f64s()?;
     let noise = view.attr("noise_variance_")?.array()?.f64s()?;
     if mean.len() != features || noise.len() != features {

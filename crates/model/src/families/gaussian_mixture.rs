@@ -33,10 +33,6 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     if count == 0 || features == 0 {
         return Err(Error::state(view.path(), "a mixture of nothing"));
     }
-    if means.dtype().size == 4 {
-        // Its sums are rounded after each addition, in an order that is the processor's.
-        return Err(Error::unsupported(view.path(), "a mixture of float32", "one that was trained on float64"));
-    }
     let means = means.f64s()?;
     let weights = view.attr("weights_")?.array()?.f64s()?;
     let precisions = view.attr("precisions_cholesky_")?.array()?;

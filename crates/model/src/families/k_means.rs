@@ -52,10 +52,6 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let is_birch = class == "Birch";
     let found = view.attr(if is_birch { "subcluster_centers_" } else { "cluster_centers_" })?;
     let narrow = found.array()?.dtype().size == 4;
-    if narrow && !matches!(class.as_str(), "KMeans" | "MiniBatchKMeans") {
-        // Which of two centres is nearer is decided in float32, in an order that is the processor's.
-        return Err(Error::unsupported(found.path(), "centres in float32", "those learned from float64"));
-    }
     let (centres, features) = centres(&found)?;
     let count = centres.count();
     let (labels, codes) =

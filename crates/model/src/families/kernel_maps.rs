@@ -30,7 +30,7 @@ pub(crate) const FAMILY: Family = Family {
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let class = view.class().map(|class| class.name.clone()).unwrap_or_default();
     let is_pca = class == "KernelPCA";
-    let training = Held::read(&view.attr(if is_pca { "X_fit_" } else { "components_" })?)?;
+    let training = Held::read_any(&view.attr(if is_pca { "X_fit_" } else { "components_" })?)?;
     let parameters = if is_pca { Parameters::read(view)? } else { of_nystroem(view)? };
     let kernel = Kernel::read(view, "kernel", parameters, training.features)?;
     let count = training.count();
@@ -65,7 +65,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     };
     let sources = loader.sources(view, given, training.features, feature_names(view)?)?;
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
-    loader.hold(training.points.len().saturating_mul(8));
+    loader.hold(training.bytes());
     let out = numbered(&class.to_ascii_lowercase(), axes.len(), &sources);
     let finite = Finite::new(&class, &sources, false, false);
     let step = Rows { inner: run::Map { training, kernel, axes, centre }, finite, takes_sparse: true };
@@ -115,6 +115,10 @@ mod run {
 
         fn width(&self, _: Method) -> usize {
             self.axes.len()
+        }
+
+        fn stays_narrow(&self) -> bool {
+            self.training.narrow
         }
     }
 }

@@ -17,12 +17,12 @@ pub(crate) const FAMILY: Family =
     Family { name: "kernel ridge", classes: &[("sklearn.kernel_ridge", "KernelRidge")], globals: &[], load };
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
-    let training = Held::read(&view.attr("X_fit_")?)?;
+    let training = Held::read_any(&view.attr("X_fit_")?)?;
     let kernel = Kernel::read(view, "kernel", Parameters::read(view)?, training.features)?;
     let coefs = weights(&view.attr("dual_coef_")?, training.count())?;
     let sources = loader.sources(view, given, training.features, feature_names(view)?)?;
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
-    loader.hold(training.points.len().saturating_mul(8));
+    loader.hold(training.bytes());
     let targets = Targets::numbers(coefs.len(), DataType::Float64);
     let finite = Finite::new("KernelRidge", &sources, false, false);
     let step = Rows { inner: run::Ridge { training, kernel, coefs }, finite, takes_sparse: true };

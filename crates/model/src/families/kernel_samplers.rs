@@ -50,9 +50,6 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 fn waves(view: &View<'_>, is_skewed: bool) -> Result<(run::Map, Option<usize>), Error> {
     let weights = view.attr("random_weights_")?.array()?;
     let [features, count] = weights.dims()?;
-    if weights.dtype().size == 4 {
-        return Err(Error::unsupported(view.path(), "a training in float32", "one in float64"));
-    }
     let offsets = view.attr("random_offset_")?.array()?.f64s()?;
     if offsets.len() != count || count == 0 || features == 0 {
         return Err(Error::counts(view.path(), (offsets.len(), "offsets"), (count, "components")));

@@ -32,12 +32,12 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let labels = attributes::labels(&view.attr("classes_")?)?;
     let by = match view.attr("kernel")?.as_str().unwrap_or("a function") {
         "rbf" => {
-            let training = Held::read(&view.attr("X_")?)?;
+            let training = Held::read_any(&view.attr("X_")?)?;
             let kernel = Kernel::read(view, "kernel", Parameters::read(view)?, training.features)?;
             run::By::Kernel(kernel, training)
         }
         "knn" => {
-            let training = near::training(&view.attr("nn_fit")?)?;
+            let training = near::any_training(&view.attr("nn_fit")?)?;
             let neighbours = view.attr("n_neighbors")?.as_usize()?;
             if neighbours == 0 || neighbours > training.count() {
                 return Err(Error::state(view.path(), format!("{neighbours} neighbours of {}", training.count())));
@@ -59,7 +59,10 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     loader.hold(count.saturating_mul(features).saturating_mul(8));
     let targets = Targets::classes(vec![labels], DataType::Float64);
     let finite = Finite::new(&class, &sources, false, false);
-    let takes_sparse = matches!(by, run::By::Kernel(..));
+    let takes_sparse = match &by {
+        run::By::Kernel(..) => true,
+        run::By::Nearest(_, training) => training.takes_sparse(),
+    };
     let step = Rows { inner: run::Spread { by, shares }, finite, takes_sparse };
     Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report: Default::default() })
 }

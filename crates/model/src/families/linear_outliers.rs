@@ -21,11 +21,7 @@ pub(crate) const FAMILY: Family = Family {
 };
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
-    let coef = view.attr("coef_")?.array()?;
-    if coef.dtype().size == 4 {
-        return Err(Error::unsupported(view.path(), "a training in float32", "one in float64"));
-    }
-    let coef = coef.f64s()?;
+    let coef = view.attr("coef_")?.array()?.f64s()?;
     let offsets = view.attr("offset_")?.array()?.f64s()?;
     let ([offset], false) = (offsets.as_slice(), coef.is_empty()) else {
         return Err(Error::state(view.path(), format!("{} offsets", offsets.len())));

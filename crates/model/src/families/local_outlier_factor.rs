@@ -25,7 +25,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         let message = "tells of the rows of its training only; train it with `novelty=True` for others";
         return Err(Error::state(view.path(), message));
     }
-    let training = near::training(view)?;
+    let training = near::any_training(view)?;
     let count = training.count();
     let neighbours = view.attr("n_neighbors_")?.as_usize()?;
     if neighbours == 0 || neighbours > count {
@@ -43,10 +43,11 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let offset = view.attr("offset_")?.as_f64()?;
     let sources = loader.sources(view, given, training.features, feature_names(view)?)?;
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
-    loader.hold(training.points.len().saturating_mul(8));
+    loader.hold(training.bytes());
     let finite = Finite::new("LocalOutlierFactor", &sources, false, false);
+    let takes_sparse = training.takes_sparse();
     let inner = run::Factor { training, neighbours, density, reach, offset, narrow };
-    let step = Rows { inner, finite, takes_sparse: false };
+    let step = Rows { inner, finite, takes_sparse };
     Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(outliers()), report: Default::default() })
 }
 

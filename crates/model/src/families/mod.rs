@@ -91,6 +91,7 @@ pub(crate) mod target_encoder;
 pub(crate) mod tfidf_transformer;
 pub(crate) mod thresholds;
 pub(crate) mod topics;
+mod tpot;
 pub(crate) mod transformed_target;
 pub(crate) mod trees_embedding;
 pub(crate) mod voting;
@@ -198,6 +199,7 @@ pub const FAMILIES: &[Family] = &[
     tfidf_transformer::FAMILY,
     thresholds::FAMILY,
     topics::FAMILY,
+    tpot::FAMILY,
     transformed_target::FAMILY,
     trees_embedding::FAMILY,
     voting::FAMILY,

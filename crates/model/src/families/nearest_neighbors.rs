@@ -25,7 +25,7 @@ pub(crate) const FAMILY: Family = Family {
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let class = view.class().map(|class| class.name.clone()).unwrap_or_default();
-    let training = near::training(view)?;
+    let training = near::any_training(view)?;
     let mut neighbours = view.attr("n_neighbors")?.as_usize()?;
     let as_graph = class == "KNeighborsTransformer";
     let mut distances = true;
@@ -43,7 +43,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     }
     let sources = loader.sources(view, given, training.features, feature_names(view)?)?;
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
-    loader.hold(training.points.len().saturating_mul(8));
+    loader.hold(training.bytes());
     let out: Vec<Source> = if as_graph {
         loader.charge(view, training.count())?;
         (0..training.count()).map(|row| Source::made(format!("kneighborstransformer{row}"))).collect()
@@ -59,6 +59,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "sizes are checked while loading")]
 mod run {
     use crate::families::shared::near::Training;
+    use crate::families::shared::rows::Points;
     use crate::finite::Finite;
     use crate::matrix::{Csr, Dense, Matrix};
     use crate::step::{Run, Transform};
@@ -77,16 +78,14 @@ mod run {
         fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
             self.finite.check(&x, run);
             let (rows, features) = (x.rows(), self.training.features);
-            if matches!(x, Matrix::Csr(_)) {
+            if matches!(x, Matrix::Csr(_)) && !self.training.takes_sparse() {
                 run.refuse_all(rows, &self.finite.step, None, "a sparse table");
             }
-            let x = x.into_dense().unwrap_or_else(|_| Dense::zeros(rows, features));
+            let mut points = Points::new(x, features);
             let mut table = Dense::zeros(rows, 2 * self.neighbours);
             let mut graph = Csr::empty(self.training.count(), rows);
-            let mut point = vec![0.0; features];
             for at in 0..rows {
-                point.iter_mut().enumerate().for_each(|(col, value)| *value = x.data[col * rows + at]);
-                let mut nearest = self.training.nearest(&point, self.neighbours);
+                let mut nearest = self.training.nearest(points.at(at), self.neighbours);
                 nearest.iter_mut().for_each(|(reduced, _)| *reduced = self.training.metric.distance(*reduced));
                 if self.as_graph {
                     nearest.sort_by_key(|(_, row)| *row);

@@ -31,7 +31,7 @@ pub(crate) const FAMILY: Family = Family {
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let class = view.class().map(|class| class.name.clone()).unwrap_or_default();
-    let training = near::training(view)?;
+    let training = near::any_training(view)?;
     let (count, features) = (training.count(), training.features);
     let neighbours = view.attr("n_neighbors")?.as_usize()?;
     if neighbours == 0 || neighbours > count {
@@ -42,7 +42,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let names = feature_names(view)?;
     let sources = loader.sources(view, given, features, names)?;
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
-    loader.hold(training.points.len().saturating_mul(8));
+    loader.hold(training.bytes());
     let (form, targets) = if class == "KNeighborsRegressor" {
         let values = columns(&view.attr("_y")?, count)?;
         let targets = Targets::numbers(values.len(), DataType::Float64);
@@ -107,9 +107,10 @@ pub(super) use run::{votes, weights};
 mod run {
     use crate::Method;
     use crate::families::shared::near::{Metric, Training};
+    use crate::families::shared::rows::Points;
     use crate::finite::Finite;
     use crate::math::scores::{self, pairwise_sum};
-    use crate::matrix::{Dense, Matrix};
+    use crate::matrix::Matrix;
     use crate::step::{Answer, Predict, Run};
 
     #[derive(Debug)]
@@ -177,12 +178,13 @@ mod run {
             self.finite.check(&x, run);
             let rows = x.rows();
             let features = self.training.features;
-            let x = x.into_dense().unwrap_or_else(|_| Dense::zeros(rows, features));
+            if matches!(x, Matrix::Csr(_)) && !self.training.takes_sparse() {
+                run.refuse_all(rows, &self.finite.step, None, "a sparse table");
+            }
+            let mut points = Points::new(x, features);
             let mut columns: Vec<Vec<f64>> = Vec::new();
-            let mut point = vec![0.0; features];
             for at in 0..rows {
-                point.iter_mut().enumerate().for_each(|(col, value)| *value = x.data[col * rows + at]);
-                let nearest = self.training.nearest(&point, self.neighbours);
+                let nearest = self.training.nearest(points.at(at), self.neighbours);
                 let weights = weights(self.training.metric, &nearest, self.by_distance);
                 if self.needs_weight && weights.iter().all(|weight| *weight == 0.0) {
                     run.refuse(at, &self.finite.step, None, "neighbours so far away that none counts");

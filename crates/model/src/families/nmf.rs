@@ -24,7 +24,7 @@ pub(crate) const FAMILY: Family = Family {
 const STEPS: usize = 100_000;
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
-    let components = Held::read(&view.attr("components_")?)?;
+    let components = Held::read_wide(&view.attr("components_")?)?;
     let solver = word(view, "solver", "cd")?;
     if solver != "cd" || flag(view, "shuffle", false)? {
         let what = format!("solver={solver} that starts from the mean of a whole batch, or shuffles");

@@ -63,9 +63,19 @@ mod run {
     impl Predict for Codes {
         fn answer(&self, x: Matrix, _: Method, run: &mut Run) -> Answer {
             let scores: Vec<Vec<f64>> = self.members.iter().map(|member| member.score(&x, run)).collect();
+            for row in 0..x.rows() {
+                if scores.iter().any(|score| !score[row].is_finite()) {
+                    run.refuse(row, "OutputCodeClassifier", None, "a score that is not a finite number");
+                }
+            }
             let class = |row: usize| {
-                let near =
-                    |code: &[f64]| -scores.iter().zip(code).map(|(score, bit)| (score[row] - bit).powi(2)).sum::<f64>();
+                // As the library adds up a square, so that of codes as near as each other it is the same one.
+                let own: f64 = scores.iter().map(|score| score[row] * score[row]).sum();
+                let near = |code: &[f64]| {
+                    let product: f64 = scores.iter().zip(code).map(|(score, bit)| score[row] * bit).sum();
+                    let bits: f64 = code.iter().map(|bit| bit * bit).sum();
+                    -(own - 2.0 * product + bits).max(0.0)
+                };
                 let near: Vec<f64> = self.book.chunks_exact(self.members.len()).map(near).collect();
                 largest(&near) as u32
             };

@@ -3,7 +3,7 @@
 //!
 //! The library leaves the products to BLAS, which adds in an order of its own: within 1e-12 of the terms, not to the bit.
 
-use foretell_pickle::{Entry, Kind, View};
+use foretell_pickle::{Entry, View};
 
 use crate::attributes::{feature_names, flag, some_attr, version};
 use crate::families::shared::rows::numbered;
@@ -42,12 +42,8 @@ pub(crate) const FAMILY: Family = Family {
     load,
 };
 
-/// Products of float32 round after each addition, in an order that is the processor's.
 fn table(view: &View<'_>) -> Result<(Vec<f64>, [usize; 2]), Error> {
     let array = view.array()?;
-    if array.dtype().kind == Kind::Float && array.dtype().size == 4 {
-        return Err(Error::unsupported(view.path(), "weights in float32", "weights in float64"));
-    }
     let dims: [usize; 2] = array.dims()?;
     if dims.contains(&0) {
         return Err(Error::state(view.path(), format!("a table of {} rows and {} columns", dims[0], dims[1])));

@@ -29,12 +29,12 @@ pub(crate) const FAMILY: Family = Family {
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let class = view.class().map(|class| class.name.clone()).unwrap_or_default();
-    let training = near::training(view)?;
+    let training = near::any_training(view)?;
     let radius = view.attr("radius")?.as_f64()?;
     let by_distance = by_distance(view)?;
     let sources = loader.sources(view, given, training.features, feature_names(view)?)?;
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
-    loader.hold(training.points.len().saturating_mul(8));
+    loader.hold(training.bytes());
     let (form, targets) = if class == "RadiusNeighborsRegressor" {
         let values = columns(&view.attr("_y")?, training.count())?;
         let targets = Targets::numbers(values.len(), DataType::Float64);
@@ -45,8 +45,9 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         (run::Form::Classes { codes, outliers }, Targets::classes(labels, DataType::Float64))
     };
     let finite = Finite::new(&class, &sources, false, false);
+    let takes_sparse = training.takes_sparse();
     let inner = run::Near { training, radius, by_distance, form };
-    let step = Rows { inner, finite, takes_sparse: false };
+    let step = Rows { inner, finite, takes_sparse };
     Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report: Default::default() })
 }
 
@@ -63,7 +64,7 @@ fn outliers(view: &View<'_>, labels: &[Labels]) -> Result<Option<Vec<u32>>, Erro
     let mut places = Vec::new();
     for (told, labels) in told.iter().zip(labels) {
         let is = |class: &usize| match labels {
-            Labels::Text(all) => told.as_str().is_ok_and(|text| all.get(*class).is_some_and(|one| one == text)),
+            Labels::Text(all) => told.as_text().is_ok_and(|text| all.get(*class).is_some_and(|one| **one == *text)),
             _ => told.as_f64().is_ok_and(|number| labels.number(*class) == number),
         };
         let place = (0..labels.len()).find(is).and_then(|place| u32::try_from(place).ok());

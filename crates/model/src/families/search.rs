@@ -13,6 +13,7 @@ use crate::loader::Loader;
 pub(crate) const FAMILY: Family = Family {
     name: "searches and others that hold an estimator",
     classes: &[
+        ("category_encoders.wrapper", "NestedCVWrapper"),
         ("sklearn.frozen._frozen", "FrozenEstimator"),
         ("sklearn.grid_search", "GridSearchCV"),
         ("sklearn.grid_search", "RandomizedSearchCV"),
@@ -37,6 +38,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         Some("EstimatorProxy") => &["estimator_", "estimator"],
         Some("SelectorProxy") => &["selector_", "selector"],
         Some("FrozenEstimator") => &["estimator"],
+        Some("NestedCVWrapper") => &["feature_encoder"],
         Some("Link" | "RANSACRegressor") => &["estimator_"],
         Some("SelfTrainingClassifier") => &["estimator_", "base_estimator_"],
         _ => &["best_estimator_"],

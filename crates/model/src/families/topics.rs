@@ -26,7 +26,7 @@ pub(crate) const FAMILY: Family = Family {
 const STEPS: usize = 10_000;
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
-    let words = Held::read(&view.attr("exp_dirichlet_component_")?)?;
+    let words = Held::read_wide(&view.attr("exp_dirichlet_component_")?)?;
     let number = |name: &str| -> Result<f64, Error> { Ok(view.attr(name)?.as_f64()?) };
     let (prior, least) = (number("doc_topic_prior_")?, number("mean_change_tol")?);
     let steps = view.attr("max_doc_update_iter")?.as_usize()?;

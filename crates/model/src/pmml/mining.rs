@@ -12,10 +12,18 @@ use crate::Error;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Method {
-    Votes { weighted: bool },
-    Average { weighted: bool },
+    Votes {
+        weighted: bool,
+    },
+    Average {
+        weighted: bool,
+    },
     Median,
-    Sum { weighted: bool },
+    /// Of classes, what the surest segments say.
+    Max,
+    Sum {
+        weighted: bool,
+    },
     First,
     Chain,
 }
@@ -59,13 +67,14 @@ impl Mining {
             "average" => Method::Average { weighted: false },
             "weightedAverage" => Method::Average { weighted: true },
             "median" => Method::Median,
+            "max" => Method::Max,
             "sum" => Method::Sum { weighted: false },
             "weightedSum" | "x-weightedSum" => Method::Sum { weighted: true },
             "selectFirst" => Method::First,
             "modelChain" => Method::Chain,
             other => {
-                let known = "majorityVote, weightedMajorityVote, average, weightedAverage, median, sum, weightedSum, \
-                             selectFirst, modelChain";
+                let known = "majorityVote, weightedMajorityVote, average, weightedAverage, median, max, sum, \
+                             weightedSum, selectFirst, modelChain";
                 return Err(segmentation.unsupported(format!("multipleModelMethod='{other}'"), known));
             }
         };
@@ -156,6 +165,7 @@ impl Mining {
             Method::Average { weighted: true } => {
                 self.round(total(true) / values.iter().fold(0.0, |sum, (_, weight)| self.round(sum + weight)))
             }
+            Method::Max => values.iter().map(|(x, _)| *x).fold(f64::NEG_INFINITY, f64::max),
             _ => {
                 let mut sorted: Vec<f64> = values.iter().map(|(x, _)| *x).collect();
                 sorted.sort_by(f64::total_cmp);
@@ -168,6 +178,10 @@ impl Mining {
     }
 
     fn class(&self, all: &[(Told, f64)]) -> Told {
+        let all: Vec<(&Told, f64)> = match self.method {
+            Method::Max => surest(all),
+            _ => all.iter().map(|(told, weight)| (told, *weight)).collect(),
+        };
         let mut shares: Vec<(Arc<str>, f64)> = Vec::new();
         let mut add = |class: &Arc<str>, x: f64| match shares.iter_mut().find(|(own, _)| own == class) {
             Some((_, sum)) => *sum += x,
@@ -176,7 +190,7 @@ impl Mining {
         let weighted = matches!(self.method, Method::Votes { weighted: true } | Method::Average { weighted: true });
         let mut sum = 0.0;
         for (told, weight) in all {
-            let weight = if weighted { *weight } else { 1.0 };
+            let weight = if weighted { weight } else { 1.0 };
             sum += weight;
             match self.method {
                 Method::Votes { .. } => told.value.text().iter().for_each(|class| add(class, weight)),
@@ -186,4 +200,14 @@ impl Mining {
         shares.iter_mut().for_each(|(_, share)| *share /= sum);
         Told::likeliest(shares)
     }
+}
+
+/// Those that are as sure as any of the class that one of them is surest of.
+fn surest(all: &[(Told, f64)]) -> Vec<(&Told, f64)> {
+    let each = all.iter().flat_map(|(told, _)| &told.shares);
+    let best = Told::likeliest(each.cloned().collect());
+    let Some(class) = best.value.text() else { return Vec::new() };
+    let most = best.shares.iter().map(|(_, share)| *share).fold(f64::NEG_INFINITY, f64::max);
+    let is_surest = |told: &Told| told.share(&class) == Some(most);
+    all.iter().filter(|(told, _)| is_surest(told)).map(|(told, weight)| (told, *weight)).collect()
 }

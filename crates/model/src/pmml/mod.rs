@@ -10,6 +10,7 @@ mod compiler;
 mod expression;
 mod fields;
 mod functions;
+mod general;
 mod mining;
 mod model;
 mod network;

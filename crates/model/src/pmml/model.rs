@@ -8,6 +8,7 @@ use super::clusters::Clusters;
 use super::compiler::{Compiler, Told};
 use super::expression::{Expression, Reader};
 use super::fields::{Field, Refused, Treatment};
+use super::general::General;
 use super::mining::Mining;
 use super::network::Network;
 use super::regression::Regression;
@@ -23,6 +24,7 @@ pub(super) enum Body {
     Tree(Tree),
     Mining(Mining),
     Regression(Regression),
+    General(General),
     Scorecard(Scorecard),
     Bayes(Bayes),
     Clusters(Clusters),
@@ -67,8 +69,8 @@ pub(super) struct Model {
 /// Models in models: more are an attack on the stack.
 const NESTING: usize = 12;
 /// What is told where a model is not scored.
-pub(super) const MODELS: &str = "TreeModel, MiningModel, RegressionModel, Scorecard, NaiveBayesModel, ClusteringModel, \
-                                 SupportVectorMachineModel, NeuralNetwork";
+pub(super) const MODELS: &str = "TreeModel, MiningModel, RegressionModel, GeneralRegressionModel, Scorecard, \
+                                 NaiveBayesModel, ClusteringModel, SupportVectorMachineModel, NeuralNetwork";
 
 impl Compiler<'_> {
     /// Compiles a model; `given` are derived fields of the whole document, for the outermost one.
@@ -123,6 +125,7 @@ impl Compiler<'_> {
             "TreeModel" => Body::Tree(Tree::read(element, self, is_classifier, narrow)?),
             "MiningModel" => Body::Mining(Mining::read(element, self, is_classifier, narrow)?),
             "RegressionModel" => Body::Regression(Regression::read(element, self, is_classifier, narrow)?),
+            "GeneralRegressionModel" => Body::General(General::read(element, self, is_classifier)?),
             "Scorecard" => Body::Scorecard(Scorecard::read(element, self)?),
             "NaiveBayesModel" => Body::Bayes(Bayes::read(element, self)?),
             "ClusteringModel" => Body::Clusters(Clusters::read(element, self)?),
@@ -233,6 +236,7 @@ impl Model {
             Body::Tree(tree) => tree.evaluate(row),
             Body::Mining(mining) => mining.evaluate(row)?,
             Body::Regression(regression) => regression.evaluate(row),
+            Body::General(general) => general.evaluate(row),
             Body::Scorecard(scorecard) => scorecard.evaluate(row),
             Body::Bayes(bayes) => bayes.evaluate(row),
             Body::Clusters(clusters) => clusters.evaluate(row),

@@ -8,6 +8,7 @@ use foretell_pickle::{Kind, View};
 
 use crate::Error;
 use crate::attributes::some_attr;
+use crate::families::shared::sparse::{SparseRow, sparse_rows};
 
 #[derive(Debug, Clone, Copy)]
 pub(in crate::families) enum Kernel {
@@ -116,7 +117,18 @@ impl Kernel {
 
     /// With each row of a training.
     pub(in crate::families) fn row(self, x: &[f64], training: &Held) -> Result<Vec<f64>, &'static str> {
-        training.points.chunks_exact(training.features).map(|point| self.of(x, point)).collect()
+        let dense = training.points.chunks_exact(training.features).map(|point| self.of(x, point));
+        let mut point = vec![0.0; training.features];
+        let sparse = training.sparse.iter().map(|entries| {
+            point.fill(0.0);
+            for (column, value) in entries {
+                if let Some(place) = point.get_mut(*column) {
+                    *place += value;
+                }
+            }
+            self.of(x, &point)
+        });
+        dense.chain(sparse).collect()
     }
 }
 
@@ -125,10 +137,24 @@ impl Kernel {
 pub(in crate::families) struct Held {
     pub(in crate::families) points: Vec<f64>,
     pub(in crate::families) features: usize,
+    /// Whether they are float32.
+    pub(in crate::families) narrow: bool,
+    /// The rows, where they are a sparse table: then `points` has none.
+    sparse: Vec<SparseRow>,
 }
 
 impl Held {
-    /// A table of float64.
+    /// A table of float64. The sums of one of float32 would be rounded after each addition, in an order that is the
+    /// processor's, and what goes on until it changes little would end elsewhere.
+    pub(in crate::families) fn read_wide(view: &View<'_>) -> Result<Self, Error> {
+        let held = Held::read(view)?;
+        if held.narrow {
+            return Err(Error::unsupported(view.path(), "a training in float32", "one in float64"));
+        }
+        Ok(held)
+    }
+
+    /// A table of floats.
     pub(in crate::families) fn read(view: &View<'_>) -> Result<Self, Error> {
         let Ok(array) = view.array() else {
             return Err(Error::unsupported(view.path(), "a sparse training table", "a dense one"));
@@ -137,15 +163,30 @@ impl Held {
         if rows == 0 || features == 0 {
             return Err(Error::state(view.path(), format!("{rows} rows of {features} features")));
         }
-        if array.dtype().kind == Kind::Float && array.dtype().size == 4 {
-            // Sums would be rounded after each addition, in an order that is the processor's.
-            return Err(Error::unsupported(view.path(), "a training in float32", "one in float64"));
+        let narrow = array.dtype().kind == Kind::Float && array.dtype().size == 4;
+        Ok(Held { points: array.f64s()?, features, narrow, sparse: Vec::new() })
+    }
+
+    /// The same, also where they are a sparse table: for [`Kernel::row`] alone.
+    pub(in crate::families) fn read_any(view: &View<'_>) -> Result<Self, Error> {
+        if view.array().is_ok() {
+            return Held::read(view);
         }
-        Ok(Held { points: array.f64s()?, features })
+        let (sparse, features) = sparse_rows(view)?;
+        if sparse.is_empty() || features == 0 {
+            return Err(Error::state(view.path(), format!("{} rows of {features} features", sparse.len())));
+        }
+        Ok(Held { points: Vec::new(), features, narrow: false, sparse })
+    }
+
+    /// About how many bytes they take.
+    pub(in crate::families) fn bytes(&self) -> usize {
+        let stored = self.sparse.iter().map(Vec::len).sum::<usize>();
+        self.points.len().saturating_mul(8).saturating_add(stored.saturating_mul(16))
     }
 
     pub(in crate::families) fn count(&self) -> usize {
-        self.points.len() / self.features
+        (self.points.len() / self.features).saturating_add(self.sparse.len())
     }
 }
 

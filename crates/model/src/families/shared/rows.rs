@@ -36,6 +36,39 @@ pub(in crate::families) trait OfRow: Send + Sync + Debug {
     }
 }
 
+/// A table row by row: of a sparse one no more than a row is unfolded at once.
+#[derive(Debug)]
+pub(in crate::families) struct Points {
+    table: Matrix,
+    row: Vec<f64>,
+}
+
+impl Points {
+    pub(in crate::families) fn new(x: Matrix, features: usize) -> Self {
+        let (rows, row) = (x.rows(), vec![0.0; features]);
+        let table = match x {
+            Matrix::Csr(_) => x,
+            other => Matrix::Dense(other.into_dense().unwrap_or_else(|_| Dense::zeros(rows, features))),
+        };
+        Points { table, row }
+    }
+
+    /// The numbers of one row.
+    pub(in crate::families) fn at(&mut self, at: usize) -> &[f64] {
+        match &self.table {
+            Matrix::Dense(dense) => {
+                self.row.iter_mut().enumerate().for_each(|(col, value)| *value = dense.data[col * dense.rows + at]);
+            }
+            Matrix::Csr(csr) => {
+                self.row.fill(0.0);
+                csr.row(at).for_each(|(col, value)| self.row[col as usize] += value);
+            }
+            Matrix::Frame(_) => {}
+        }
+        &self.row
+    }
+}
+
 /// A step of such rows.
 #[derive(Debug)]
 pub(in crate::families) struct Rows<T> {
@@ -52,20 +85,20 @@ impl<T: OfRow> Rows<T> {
         if matches!(x, Matrix::Csr(_)) && !self.takes_sparse {
             run.refuse_all(rows, &self.finite.step, None, "a sparse table");
         }
-        let x = x.into_dense().unwrap_or_else(|_| Dense::zeros(rows, cols));
+        let narrow = x.is_narrow();
+        let mut points = Points::new(x, cols);
         let width = self.inner.width(want);
         let mut columns = vec![Vec::with_capacity(rows); width];
-        let (mut row, mut out) = (vec![0.0; cols], Vec::with_capacity(width));
+        let mut out = Vec::with_capacity(width);
         for at in 0..rows {
-            row.iter_mut().enumerate().for_each(|(col, value)| *value = x.data[col * rows + at]);
             out.clear();
-            if let Err(reason) = self.inner.of_row(&row, want, x.narrow, &mut out) {
+            if let Err(reason) = self.inner.of_row(points.at(at), want, narrow, &mut out) {
                 run.refuse(at, &self.finite.step, None, reason);
             }
             out.resize(width, 0.0);
             columns.iter_mut().zip(&out).for_each(|(column, value)| column.push(*value));
         }
-        (columns, x.narrow)
+        (columns, narrow)
     }
 }
 

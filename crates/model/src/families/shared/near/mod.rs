@@ -1,14 +1,19 @@
 //! Rows of a training and what is near to them: the tables, trees and metrics that estimators of neighbours keep.
 
+mod metric;
 mod search;
+mod sparse;
 
-use foretell_pickle::{Entry, Kind, State, View};
+use foretell_pickle::{Entry, State, View};
 
-pub(in crate::families) use search::{Metric, Training};
+pub(in crate::families) use metric::Metric;
+pub(in crate::families) use search::Training;
 use search::{Node, Tree};
+use sparse::Sparse;
 
 use crate::Error;
 use crate::attributes::{some_attr, version};
+use crate::families::shared::sparse::sparse_rows;
 
 /// Cython's classes bring any state or none.
 const ANY: State = State::DICT.or(State::TUPLE).or(State::EMPTY).or(State::SLOTS);
@@ -59,9 +64,6 @@ pub(in crate::families) const ENTRIES: &[Entry] = &[
 /// From this version on neighbours that are as far as each other are in another order.
 const SORTED: (u32, u32) = (1, 9);
 
-/// From this version on distances of float32 are added up in float64.
-const UPCAST: (u32, u32) = (1, 1);
-
 /// The rows that a fitted estimator keeps.
 pub(in crate::families) fn training(view: &View<'_>) -> Result<Training, Error> {
     let metric = metric(view)?;
@@ -78,13 +80,30 @@ pub(in crate::families) fn training(view: &View<'_>) -> Result<Training, Error> 
         Some(tree) => Some(read_tree(&tree, count, features)?),
         None => None,
     };
-    let upcasts = version(view)?.is_some_and(|version| version >= UPCAST);
-    if tree.is_none() && !upcasts && array.dtype().kind == Kind::Float && array.dtype().size == 4 {
-        // How near a row is would be decided in float32, in an order that is the processor's.
-        return Err(Error::unsupported(training.path(), "a training in float32", "one in float64"));
+    Ok(Training { points, features, metric, tree, sparse: None, by_quicksort: by_quicksort(view)? })
+}
+
+/// The same, also where the rows are a sparse table.
+pub(in crate::families) fn any_training(view: &View<'_>) -> Result<Training, Error> {
+    let kept = view.attr("_fit_X")?;
+    if kept.array().is_ok() {
+        return training(view);
     }
-    let by_quicksort = version(view)?.is_none_or(|version| version < SORTED);
-    Ok(Training { points, features, metric, tree, by_quicksort })
+    let metric = metric(view)?;
+    let (rows, features) = sparse_rows(&kept)?;
+    if rows.is_empty() || features == 0 {
+        return Err(Error::state(view.path(), format!("{} rows of {features} features", rows.len())));
+    }
+    if !matches!(metric, Metric::Euclidean | Metric::Manhattan | Metric::Cosine) {
+        let supported = "euclidean, manhattan, cosine";
+        return Err(Error::unsupported(kept.path(), "this metric of a sparse training table", supported));
+    }
+    let sparse = Some(Sparse::new(&rows, metric));
+    Ok(Training { points: Vec::new(), features, metric, tree: None, sparse, by_quicksort: by_quicksort(view)? })
+}
+
+fn by_quicksort(view: &View<'_>) -> Result<bool, Error> {
+    Ok(version(view)?.is_none_or(|version| version < SORTED))
 }
 
 /// The metric that an estimator was given, or made of it.

@@ -5,72 +5,8 @@
 
 use std::ops::Range;
 
-#[derive(Debug, Clone, Copy)]
-pub(in crate::families) enum Metric {
-    Euclidean,
-    Manhattan,
-    Chebyshev,
-    Minkowski(f64),
-    /// The share of features that differ.
-    Hamming,
-    Canberra,
-    /// One minus the cosine of the angle.
-    Cosine,
-}
-
-impl Metric {
-    /// What stands for a distance as long as only its order counts: its power.
-    fn reduced(self, differences: impl Iterator<Item = f64>) -> f64 {
-        match self {
-            Metric::Euclidean => differences.map(|one| one * one).sum(),
-            Metric::Manhattan => differences.map(f64::abs).sum(),
-            Metric::Chebyshev => differences.map(f64::abs).fold(0.0, f64::max),
-            Metric::Minkowski(power) => differences.map(|one| one.abs().powf(power)).sum(),
-            // These are not of differences alone.
-            Metric::Hamming | Metric::Canberra | Metric::Cosine => f64::NAN,
-        }
-    }
-
-    /// The same of two rows.
-    pub(in crate::families) fn between(self, x: &[f64], y: &[f64]) -> f64 {
-        let pairs = x.iter().zip(y);
-        match self {
-            Metric::Hamming => pairs.filter(|(x, y)| x != y).count() as f64 / x.len() as f64,
-            Metric::Canberra => {
-                let part = |(x, y): (&f64, &f64)| {
-                    let sum = x.abs() + y.abs();
-                    if sum > 0.0 { (x - y).abs() / sum } else { 0.0 }
-                };
-                pairs.map(part).sum()
-            }
-            Metric::Cosine => {
-                let length = |row: &[f64]| {
-                    let length = row.iter().map(|value| value * value).sum::<f64>().sqrt();
-                    if length == 0.0 { 1.0 } else { length }
-                };
-                let product: f64 = pairs.map(|(x, y)| x * y).sum();
-                (1.0 - product / (length(x) * length(y))).clamp(0.0, 2.0)
-            }
-            _ => self.reduced(pairs.map(|(x, y)| x - y)),
-        }
-    }
-
-    pub(in crate::families) fn distance(self, reduced: f64) -> f64 {
-        match self {
-            Metric::Euclidean => reduced.sqrt(),
-            Metric::Minkowski(power) => reduced.powf(1.0 / power),
-            _ => reduced,
-        }
-    }
-
-    fn reduce(self, distance: f64) -> f64 {
-        match self {
-            Metric::Euclidean => distance * distance,
-            Metric::Minkowski(power) => distance.powf(power),
-            _ => distance,
-        }
-    }
-}
+use super::metric::Metric;
+use super::sparse::Sparse;
 
 #[derive(Debug)]
 pub(super) struct Node {
@@ -210,6 +146,8 @@ pub(in crate::families) struct Training {
     pub(in crate::families) features: usize,
     pub(in crate::families) metric: Metric,
     pub(super) tree: Option<Tree>,
+    /// The rows, where they are a sparse table: then `points` has none.
+    pub(super) sparse: Option<Sparse>,
     /// How the library sorts what it found.
     pub(super) by_quicksort: bool,
 }
@@ -217,7 +155,31 @@ pub(in crate::families) struct Training {
 impl Training {
     /// How many rows there are.
     pub(in crate::families) fn count(&self) -> usize {
-        self.points.len() / self.features
+        match &self.sparse {
+            Some(sparse) => sparse.count(),
+            None => self.points.len() / self.features,
+        }
+    }
+
+    /// About how many bytes the rows take.
+    pub(in crate::families) fn bytes(&self) -> usize {
+        match &self.sparse {
+            Some(sparse) => sparse.bytes(),
+            None => self.points.len().saturating_mul(8),
+        }
+    }
+
+    /// Whether the library takes sparse rows: its trees do not.
+    pub(in crate::families) fn takes_sparse(&self) -> bool {
+        self.tree.is_none()
+    }
+
+    /// The reduced distance of each row, in their order.
+    fn of_all(&self, point: &[f64]) -> Vec<f64> {
+        match &self.sparse {
+            Some(sparse) => sparse.reduced(point, self.metric),
+            None => (0..self.count()).map(|row| self.reduced(point, row)).collect(),
+        }
     }
 
     pub(in crate::families) fn row(&self, row: usize) -> &[f64] {
@@ -232,7 +194,7 @@ impl Training {
     pub(in crate::families) fn nearest(&self, point: &[f64], count: usize) -> Vec<(f64, usize)> {
         let mut heap = Heap::new(count);
         match &self.tree {
-            None => (0..self.count()).for_each(|row| heap.push(self.reduced(point, row), row)),
+            None => self.of_all(point).into_iter().enumerate().for_each(|(row, reduced)| heap.push(reduced, row)),
             Some(tree) => {
                 let mut open = vec![(0, tree.bound(0, point, self.metric))];
                 while let Some((node, bound)) = open.pop() {
@@ -260,7 +222,10 @@ impl Training {
     pub(in crate::families) fn within(&self, point: &[f64], radius: f64) -> Vec<(f64, usize)> {
         let most = self.metric.reduce(radius);
         let near = |row: usize| Some((self.reduced(point, row), row)).filter(|(reduced, _)| *reduced <= most);
-        let Some(tree) = &self.tree else { return (0..self.count()).filter_map(near).collect() };
+        let Some(tree) = &self.tree else {
+            let all = self.of_all(point).into_iter().zip(0..);
+            return all.filter(|(reduced, _)| *reduced <= most).collect();
+        };
         let (mut found, mut open) = (Vec::new(), vec![0]);
         while let Some(node) = open.pop() {
             if tree.bound(node, point, self.metric) > most {
