@@ -589,12 +589,8 @@ pub(crate) fn plain_words(message: &str) -> String {
         .replace("invalid type: sequence", "a list stands here");
     let message =
         message.replace("invalid type: ", "wrong type: ").replace("unit value", "nothing").replace("null", "nothing");
-    let words = [
-        ("missing field `", "missing key `"),
-        ("unknown field `", "unknown key `"),
-        ("unknown variant `", "unknown value `"),
-    ];
-    words.into_iter().fold(message.to_string(), |message, (theirs, ours)| message.replace(theirs, ours))
+    let message = message.replace("missing field `", "missing key `").replace("unknown field `", "unknown key `");
+    message.replace("unknown variant `", "unknown value `")
 }
 
 fn remedy(message: &str, node: &Node) -> &'static str {

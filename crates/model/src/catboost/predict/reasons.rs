@@ -220,7 +220,8 @@ impl Scorer {
 
 /// What no training data came to becomes a leaf of zeros.
 fn cut_empty(tree: &mut Tree, width: usize) {
-    let empty: Vec<usize> = (0..tree.nodes.len()).filter(|at| !(1.0 + tree.nodes[*at].cover > 1.0)).collect();
+    let is_empty = |cover: f64| cover.is_nan() || 1.0 + cover <= 1.0;
+    let empty: Vec<usize> = (0..tree.nodes.len()).filter(|at| is_empty(tree.nodes[*at].cover)).collect();
     for at in empty {
         let node = &mut tree.nodes[at];
         if node.is_leaf() {
