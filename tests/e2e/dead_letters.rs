@@ -47,7 +47,7 @@ fn letters_in_tables_come_back_from_both_databases() {
         let mended = SHARED.replace("mode: continuous", "mode: available_now");
         let begin = mended.find("dead_letters:").unwrap();
         let line = mended[begin..].split('\n').next().unwrap();
-        let table =
+        let letters =
             format!("dead_letters: {{ sql: {{ url: {{ env: {url} }}, table: \"bad_${{id}}\", create: true }} }}");
         let mended = mended.replace(line, &letters);
         let broken =
