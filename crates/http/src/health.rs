@@ -16,7 +16,7 @@ const SILENT: Duration = Duration::from_secs(15);
 
 /// Why the process should be started again; empty where it should not. A service that is away is not a reason: a new
 /// process would not reach it either.
-pub(crate) fn dead(telemetry: &Telemetry) -> Vec<String> {
+pub fn dead(telemetry: &Telemetry) -> Vec<String> {
     telemetry.workers().iter().filter_map(stalled).collect()
 }
 
@@ -30,7 +30,7 @@ fn stalled(worker: &Worker) -> Option<String> {
 }
 
 /// Why no results arrive now; empty where they do.
-pub(crate) fn unready(telemetry: &Telemetry) -> Vec<String> {
+pub fn unready(telemetry: &Telemetry) -> Vec<String> {
     if telemetry.is_stopping() {
         return vec!["stopping: what is under way is being finished".to_string()];
     }
@@ -49,7 +49,7 @@ pub(crate) fn unready(telemetry: &Telemetry) -> Vec<String> {
 }
 
 /// Whether the workers wait for a share of the partitions that others have.
-pub(crate) fn waits(telemetry: &Telemetry) -> bool {
+pub fn waits(telemetry: &Telemetry) -> bool {
     let workers = telemetry.workers();
     let waits = |worker: &Worker| worker.report.phase == Phase::Assigning && troubles(worker).is_empty();
     !telemetry.is_stopping() && !workers.is_empty() && workers.iter().all(waits)

@@ -19,6 +19,7 @@ mod status;
 mod telemetry;
 mod worker;
 
+pub use health::{dead, unready, waits};
 pub use insight::{ColumnReport, DriftReport, Insight, ShadowReport};
 pub use metrics::{METRICS, Metric, MetricKind};
 pub use scoring::{Answer, Asked, Scoring, serve_models};

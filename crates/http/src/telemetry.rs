@@ -6,7 +6,6 @@ use std::time::{Instant, SystemTime};
 
 use foretell_flow::Stats;
 
-use crate::health;
 use crate::history::History;
 use crate::insight::Insight;
 use crate::worker::Worker;
@@ -90,21 +89,6 @@ impl Telemetry {
     /// The pipeline was told to stop: it is not ready any more.
     pub fn stopping(&self) {
         self.stopping.store(true, Relaxed);
-    }
-
-    /// Why the process should be started again; empty where it should not.
-    pub fn dead(&self) -> Vec<String> {
-        health::dead(self)
-    }
-
-    /// Why no results arrive now; empty where they do.
-    pub fn unready(&self) -> Vec<String> {
-        health::unready(self)
-    }
-
-    /// Whether its workers wait for a share of the partitions, which others have, and nothing is wrong.
-    pub fn waits(&self) -> bool {
-        health::waits(self)
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

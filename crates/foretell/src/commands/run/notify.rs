@@ -74,8 +74,13 @@ struct State {
 
 impl State {
     fn of(telemetry: &Telemetry) -> State {
-        let trouble = telemetry.unready().into_iter().next();
-        State { ready: trouble.is_none(), waits: telemetry.waits(), trouble, dead: !telemetry.dead().is_empty() }
+        let trouble = foretell_http::unready(telemetry).into_iter().next();
+        State {
+            ready: trouble.is_none(),
+            waits: foretell_http::waits(telemetry),
+            trouble,
+            dead: !foretell_http::dead(telemetry).is_empty(),
+        }
     }
 }
 
