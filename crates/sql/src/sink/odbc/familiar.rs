@@ -27,6 +27,8 @@ pub(super) const MARIADB: Flavor = Flavor {
         (number < 2_000 || number >= 3_000).then(|| mariadb::cause(number, &said.state, &said.text))
     },
     notes_tell: true,
+    times_as_text: true,
+    describe: Some(mariadb::describe),
     ..STANDARD
 };
 
