@@ -235,7 +235,7 @@ impl Statement {
             // Floats by their bits: a driver's own text of one may lack digits.
             7 => Ok(self.fixed::<f32>(nth, 7)?.map(|value| value.to_string())),
             6 | 8 => Ok(self.fixed::<f64>(nth, 8)?.map(|value| value.to_string())),
-            -2 | -3 | -4 => match self.text(nth)? {
+            -4..=-2 => match self.text(nth)? {
                 None => Ok(None),
                 Some(_) => Err(Error::Form("a column holds bytes, which are no text")),
             },

@@ -1,6 +1,8 @@
 //! MariaDB and MySQL.
 
+use std::future::Future;
 use std::path::Path;
+use std::pin::Pin;
 use std::str::FromStr;
 
 use async_trait::async_trait;
@@ -344,49 +346,7 @@ impl Database for MariaDb {
     }
 
     async fn describe(&mut self, name: &Name) -> Result<Option<Table>, Failure> {
-        let place = [name.schema.as_deref().map_or(Value::Null, Value::from), Value::from(name.table.as_str())];
-        let found = self
-            .fetch(
-                "SELECT CAST(t.table_type AS CHAR), CAST(t.engine AS CHAR), CAST(e.transactions AS CHAR) \
-                 FROM information_schema.tables t LEFT JOIN information_schema.engines e ON e.engine = t.engine \
-                 WHERE t.table_schema = COALESCE(?, DATABASE()) AND t.table_name = ?",
-                &place,
-            )
-            .await?;
-        let Some([Value::Text(table_type), engine, transactions]) = found.first().map(Vec::as_slice) else {
-            return Ok(None);
-        };
-        let is_view = engine == &Value::Null && table_type.to_uppercase().contains("VIEW");
-        let no_transactions = match (engine, transactions) {
-            _ if is_view => {
-                let [schema, _] = &place;
-                mariadb_view::no_transactions(self, schema, &name.table).await?
-            }
-            (_, Value::Text(yes)) if yes == "YES" => None,
-            (Value::Text(engine), _) => Some(format!("its engine is {engine}")),
-            _ => Some(format!("it is a {}", table_type.to_lowercase())),
-        };
-        let columns = self
-            .fetch(
-                "SELECT CAST(column_name AS CHAR), CAST(data_type AS CHAR), CAST(column_type AS CHAR), \
-                 CAST(is_nullable AS CHAR), CAST(column_default AS CHAR), CAST(extra AS CHAR), \
-                 CAST(datetime_precision AS SIGNED), CAST(numeric_scale AS SIGNED), \
-                 CAST(character_maximum_length AS SIGNED) FROM information_schema.columns \
-                 WHERE table_schema = COALESCE(?, DATABASE()) AND table_name = ? ORDER BY ordinal_position",
-                &place,
-            )
-            .await?;
-        let columns = columns.iter().filter_map(|row| column(row)).collect();
-        let keys = self
-            .fetch(
-                "SELECT CAST(index_name AS CHAR), CAST(column_name AS CHAR) FROM information_schema.statistics \
-                 WHERE table_schema = COALESCE(?, DATABASE()) AND table_name = ? AND non_unique = 0 \
-                 ORDER BY index_name, seq_in_index",
-                &place,
-            )
-            .await?;
-        let unique = super::progress::grouped(&keys);
-        Ok(Some(Table { name: name.clone(), columns, unique, no_transactions, is_view, denied: Vec::new() }))
+        describe(self, name).await
     }
 
     async fn tables(&mut self) -> Result<Vec<String>, Failure> {
@@ -423,6 +383,58 @@ impl Database for MariaDb {
     async fn close(self: Box<Self>) {
         self.client.close().await;
     }
+}
+
+/// What it knows of a table, over whichever connection.
+pub(super) fn describe<'a>(
+    db: &'a mut dyn Database,
+    name: &'a Name,
+) -> Pin<Box<dyn Future<Output = Result<Option<Table>, Failure>> + Send + 'a>> {
+    Box::pin(async move {
+        let place = [name.schema.as_deref().map_or(Value::Null, Value::from), Value::from(name.table.as_str())];
+        let found = db
+            .fetch(
+                "SELECT CAST(t.table_type AS CHAR), CAST(t.engine AS CHAR), CAST(e.transactions AS CHAR) \
+                 FROM information_schema.tables t LEFT JOIN information_schema.engines e ON e.engine = t.engine \
+                 WHERE t.table_schema = COALESCE(?, DATABASE()) AND t.table_name = ?",
+                &place,
+            )
+            .await?;
+        let Some([Value::Text(table_type), engine, transactions]) = found.first().map(Vec::as_slice) else {
+            return Ok(None);
+        };
+        let is_view = engine == &Value::Null && table_type.to_uppercase().contains("VIEW");
+        let no_transactions = match (engine, transactions) {
+            _ if is_view => {
+                let [schema, _] = &place;
+                mariadb_view::no_transactions(db, schema, &name.table).await?
+            }
+            (_, Value::Text(yes)) if yes == "YES" => None,
+            (Value::Text(engine), _) => Some(format!("its engine is {engine}")),
+            _ => Some(format!("it is a {}", table_type.to_lowercase())),
+        };
+        let columns = db
+            .fetch(
+                "SELECT CAST(column_name AS CHAR), CAST(data_type AS CHAR), CAST(column_type AS CHAR), \
+                 CAST(is_nullable AS CHAR), CAST(column_default AS CHAR), CAST(extra AS CHAR), \
+                 CAST(datetime_precision AS SIGNED), CAST(numeric_scale AS SIGNED), \
+                 CAST(character_maximum_length AS SIGNED) FROM information_schema.columns \
+                 WHERE table_schema = COALESCE(?, DATABASE()) AND table_name = ? ORDER BY ordinal_position",
+                &place,
+            )
+            .await?;
+        let columns = columns.iter().filter_map(|row| column(row)).collect();
+        let keys = db
+            .fetch(
+                "SELECT CAST(index_name AS CHAR), CAST(column_name AS CHAR) FROM information_schema.statistics \
+                 WHERE table_schema = COALESCE(?, DATABASE()) AND table_name = ? AND non_unique = 0 \
+                 ORDER BY index_name, seq_in_index",
+                &place,
+            )
+            .await?;
+        let unique = super::progress::grouped(&keys);
+        Ok(Some(Table { name: name.clone(), columns, unique, no_transactions, is_view, denied: Vec::new() }))
+    })
 }
 
 fn bind(arguments: &mut MySqlArguments, data: &Data, row: usize) -> Result<(), sqlx::error::BoxDynError> {

@@ -60,7 +60,7 @@ fn pairs(definition: &str) -> Vec<(String, String)> {
         let quote = if quoted.starts_with('`') { '`' } else { '\'' };
         let mut name = String::new();
         let mut chars = quoted.char_indices().skip(1).peekable();
-        let mut end = quoted.len();
+        let mut end = None;
         while let Some((at, c)) = chars.next() {
             match c {
                 '\\' if quote == '\'' => drop(chars.next()),
@@ -69,12 +69,14 @@ fn pairs(definition: &str) -> Vec<(String, String)> {
                     name.push(quote);
                 }
                 _ if c == quote => {
-                    end = at.saturating_add(1);
+                    end = Some(at.saturating_add(1));
                     break;
                 }
                 _ => name.push(c),
             }
         }
+        // What is not ended is nothing.
+        let Some(end) = end else { break };
         rest = quoted.get(end..).unwrap_or_default();
         if quote == '\'' {
             last = None;

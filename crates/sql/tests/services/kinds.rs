@@ -327,9 +327,10 @@ pub async fn tables_for_reference(target: &mut Target) {
     };
     assert_eq!(shown("id"), (DataType::Int64, "1".into()));
     assert_eq!(shown("f"), (DataType::Float64, "0.1".into()));
-    assert!(matches!(shown("d").0, DataType::Decimal128(..)), "{:?}", shown("d"));
+    // SQLite keeps a float.
+    assert!(matches!(shown("d").0, DataType::Decimal128(..)) || target.server == Server::Sqlite, "{:?}", shown("d"));
     assert_eq!(shown("d").1.trim_end_matches('0'), "2.5");
-    assert!(shown("at").1.starts_with("2026-11-24T01:02:03.5"), "{:?}", shown("at"));
+    assert!(shown("at").1.replace('T', " ").starts_with("2026-11-24 01:02:03.5"), "{:?}", shown("at"));
     assert_eq!(shown("u"), (DataType::Utf8, "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11".into()));
     assert_eq!(shown("j"), (DataType::Utf8, "{\"a\": 1}".into()));
     if target.server == Server::Postgres {

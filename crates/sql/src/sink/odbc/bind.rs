@@ -10,7 +10,7 @@ use super::super::schema::{Column, ColumnKind};
 use super::super::values::{Data, naive};
 
 /// A column's values in these rows.
-pub(super) fn parameter(data: &Data, to: &Column, rows: &[u32]) -> Parameter {
+pub(super) fn parameter(data: &Data, to: &Column, rows: &[u32], times_as_text: bool) -> Parameter {
     let rows = || rows.iter().map(|row| *row as usize);
     let there = |row: usize| !data.is_null(row);
     match data {
@@ -37,6 +37,12 @@ pub(super) fn parameter(data: &Data, to: &Column, rows: &[u32]) -> Parameter {
             let date = if there(row) { a.value_as_date(row) } else { None };
             date.map(day)
         })),
+        Data::Time(a) if times_as_text => {
+            let text = |time: chrono::NaiveDateTime| time.format("%Y-%m-%d %H:%M:%S%.6f").to_string();
+            let texts = rows().map(|row| if there(row) { naive(a.value(row)).map(text) } else { None });
+            let texts: Vec<Option<String>> = texts.collect();
+            Parameter::texts(texts.iter().map(Option::as_deref))
+        }
         Data::Time(a) => {
             let digits = if let ColumnKind::Time { digits, .. } = to.kind { digits } else { 6 };
             let time = |row| if there(row) { naive(a.value(row)) } else { None };

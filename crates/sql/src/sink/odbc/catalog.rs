@@ -24,7 +24,7 @@ fn kind(column: &CatalogColumn) -> ColumnKind {
             ColumnKind::Decimal { precision: 0, scale: column.digits.filter(|digits| (0..=127).contains(digits)) }
         }
         (_, 1 | 12 | -1 | -8 | -9 | -10) => ColumnKind::Text,
-        (_, -2 | -3 | -4) => ColumnKind::Binary,
+        (_, -4..=-2) => ColumnKind::Binary,
         (_, 9 | 91) => ColumnKind::Date,
         (name, 11 | 93 | -155) => {
             // `2026-11-24 01:02:03` has 19 characters, a point and digits come on top. Where neither is told, the column cuts.

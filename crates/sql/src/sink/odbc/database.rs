@@ -81,7 +81,12 @@ impl Odbc {
         columns: &[Data],
         rows: &[u32],
     ) -> Result<(), Failure> {
-        let values = insert.columns.iter().zip(columns).map(|(to, data)| bind::parameter(data, to, rows)).collect();
+        let values = insert
+            .columns
+            .iter()
+            .zip(columns)
+            .map(|(to, data)| bind::parameter(data, to, rows, self.flavor.times_as_text))
+            .collect();
         let sql = sql.to_owned();
         let done = self.run(Doing::Storing, move |session| session.execute(&sql, values)).await?;
         let cut = |state: &str| CUT.contains(&state) || state.starts_with("22");

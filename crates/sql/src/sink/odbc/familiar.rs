@@ -24,9 +24,11 @@ pub(super) const MARIADB: Flavor = Flavor {
             return Some(Cause::Row);
         }
         // Numbers from 2000 on are those of the client's own library.
-        (number < 2_000 || number >= 3_000).then(|| mariadb::cause(number, &said.state, &said.text))
+        (!(2_000..3_000).contains(&number)).then(|| mariadb::cause(number, &said.state, &said.text))
     },
     notes_tell: true,
+    times_as_text: true,
+    describe: Some(mariadb::describe),
     ..STANDARD
 };
 

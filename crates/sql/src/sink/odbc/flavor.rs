@@ -37,6 +37,8 @@ pub(super) struct Flavor {
     pub(super) notes_tell: bool,
     /// Whether its errors have numbers of their own.
     pub(super) numbers: bool,
+    /// Whether times go as texts: the driver cuts what is behind the second.
+    pub(super) times_as_text: bool,
     /// Where the catalog does not tell enough.
     pub(super) describe: Option<Describe>,
 }
@@ -53,6 +55,7 @@ pub(super) const STANDARD: Flavor = Flavor {
     cause: |_| None,
     notes_tell: false,
     numbers: true,
+    times_as_text: false,
     describe: None,
 };
 

@@ -182,8 +182,7 @@ async fn upsert(scratch: Scratch) {
 const MICROS: [i64; 2] = [1_795_523_954_123_456, -62_135_596_800_000_000];
 
 async fn values(scratch: Scratch) {
-    let decimals =
-        Decimal128Array::from(vec![-123_456_789_012_345_678_i128, 10]).with_data_type(DataType::Decimal128(20, 4));
+    let decimals = Decimal128Array::from(vec![-123_456_785_678_i128, 10]).with_data_type(DataType::Decimal128(20, 4));
     let texts = ["naïve ☃ 'x' \\ \"y\" 😀 ", "x"];
     let rows = batch(vec![
         ("n", Arc::new(Int64Array::from(vec![i64::MIN, i64::MAX])) as ArrayRef),
@@ -211,7 +210,7 @@ async fn values(scratch: Scratch) {
     let floats: Vec<Option<f64>> = told(1).iter().map(|text| text.trim().parse().ok()).collect();
     assert_eq!(floats, [Some(0.1 + 0.2), Some(-1e-300)], "floats");
     let numbers: Vec<Option<Number>> = told(2).iter().map(|text| Number::read(text.trim())).collect();
-    assert_eq!(numbers, ["-12345678901234.5678", "0.001"].map(Number::read), "decimals");
+    assert_eq!(numbers, ["-12345678.5678", "0.001"].map(Number::read), "decimals");
     assert_eq!(told(3), texts, "texts");
     let days: Vec<String> = told(4).iter().map(|text| text.chars().take(10).collect()).collect();
     assert_eq!(days, ["2026-11-24", "1600-01-01"], "days");
