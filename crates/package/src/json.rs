@@ -14,7 +14,7 @@ pub fn json(report: &Report) -> Value {
             json!({ "module": module, "name": name, "byte": byte, "times": times, "allowed": allowed, "opaque": opaque })
         })
         .collect();
-    let mut all = json!({
+    let all = json!({
         "size": report.size,
         "unpacked": report.unpacked,
         "sha256": report.sha256,
@@ -23,11 +23,13 @@ pub fn json(report: &Report) -> Value {
         "globals": globals,
         "stopped": report.stopped,
     });
-    match &report.model {
-        Ok(model) => all["model"] = described(model),
-        Err(error) => all["refused"] = Value::from(error.to_string()),
-    }
-    all
+    let (key, value) = match &report.model {
+        Ok(model) => ("model", described(model)),
+        Err(error) => ("refused", Value::from(error.to_string())),
+    };
+    let Value::Object(mut all) = all else { return all };
+    all.insert(key.to_owned(), value);
+    Value::Object(all)
 }
 
 /// What is to be known of a model: its library, its steps, its inputs and outputs.
