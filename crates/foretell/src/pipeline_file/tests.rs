@@ -242,7 +242,7 @@ const BAD: &[(&str, &str, &str)] = &[
         "      path: { env: TOPIC }",
         "      path: { env: TOPIC }\n      format: xml",
         "17: sinks.a.file.format: unknown \
-        variant `xml`, expected `csv` or `json`",
+        value `xml`, expected `csv` or `json`",
     ),
     (
         "      path: { env: TOPIC }",
@@ -377,7 +377,10 @@ fn sinks_are_needed() {
     let error = |sinks: &str| parse(&format!("{before}{sinks}dead_letters{after}")).err().unwrap().to_string();
     assert!(error("").contains("`sinks` is missing; where should the rows land?"));
     assert!(error("sinks: {}\n").contains("sinks: at least one sink is needed"));
-    assert!(error("sinks: [a]\n").contains("sinks: a map is needed here; write `NAME: { KIND: … }`"));
+    assert!(
+        error("sinks: [a]\n")
+            .contains("sinks: a map is needed here, and not a list; write `NAME: …` without a `-` before it")
+    );
     assert!(error("sinks: { a: {} }\n").contains("sinks.a: no kind of sink is named; known: `file`"));
 }
 

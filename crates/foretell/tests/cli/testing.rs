@@ -47,7 +47,11 @@ fn a_pipeline_is_tested_without_its_services() {
     // Each of these is noticed, with what was found.
     for (was, is, told) in [
         ("twice: 2,", "twice: 3,", "rows, row 1: twice is 2.0 and not 3"),
-        ("{ id: B, twice: 5.0, n: 40 }", "{ id: B, other: 1 }", "rows, row 2: other is null and not 1"),
+        (
+            "{ id: B, twice: 5.0, n: 40 }",
+            "{ id: B, other: 1 }",
+            "rows: the result has no column `other`: it has id, twice, p, at, n",
+        ),
         ("big: [{ id: B }]", "big: []", "sink big: 0 are expected, and there are 1"),
         ("big: [{ id: B }]", "bag: []", "there is no sink `bag`: there are out, big"),
         ("bad: [\"decode\"]", "bad: []", "a bad record: "),

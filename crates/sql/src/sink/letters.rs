@@ -292,7 +292,9 @@ impl Source for Letters {
             let partitions: Vec<Partition> = self.at.keys().cloned().collect();
             return Ok(if partitions.is_empty() { Event::Ended } else { Event::Assigned(partitions) });
         }
-        let Some((partition, at)) = self.at.iter_mut().find(|(_, at)| at.next < at.end) else {
+        // Letters before those that were bad once more, whose topics have longer names: the latest come last.
+        let left = self.at.iter_mut().filter(|(_, at)| at.next < at.end);
+        let Some((partition, at)) = left.min_by_key(|(_, at)| at.topic.len()) else {
             return Ok(Event::Ended);
         };
         let letters = self.table.page(&at.topic, partition.index, at.next, demand.rows.clamp(1, PAGE)).await?;
