@@ -13,13 +13,15 @@
 //! ```
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
+mod answer;
 mod connection;
 mod error;
 mod parameter;
 mod raw;
 mod session;
 
+pub use answer::{CatalogColumn, Column, Done, Fact, Place, Rows};
 pub use connection::Connection;
 pub use error::{Diagnostic, Error};
 pub use parameter::{Date, Parameter, Time};
-pub use session::{CatalogColumn, Column, Done, Fact, Place, Rows, Session};
+pub use session::Session;

@@ -4,9 +4,9 @@ use std::ffi::c_void;
 use std::rc::Rc;
 
 use super::functions::{Handle, NO_DATA, STATEMENT, ended, wide};
+use crate::answer::{Column, Done, Place};
 use crate::error::{Diagnostic, Error};
 use crate::parameter::{Cells, Parameter};
-use crate::session::{Column, Done, Place};
 
 /// What the catalog is asked for.
 #[derive(Debug, Clone, Copy)]

@@ -2,11 +2,13 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use foretell_flow::testing::sinks::Cut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 /// Statements of a death are counted from the first of these on: what comes before it changes nothing.
 const FIRST: [&[u8]; 3] = [b"CREATE TABLE", b"START TRANSACTION", b"BEGIN"];
@@ -100,8 +102,9 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, state: Arc<State>) 
                     return;
                 }
                 if fate == AFTER {
-                    // The answer is there, so it has been done; nobody hears of it.
-                    let _ = server.read(&mut answered).await;
+                    // The answer is there, so it has been done; nobody hears of it. Some messages have none, such as that a
+                    // statement is no longer needed.
+                    let _ = timeout(Duration::from_secs(1), server.read(&mut answered)).await;
                 }
                 if fate != 0 {
                     state.died.notify_waiters();

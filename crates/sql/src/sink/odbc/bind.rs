@@ -18,6 +18,9 @@ pub(super) fn parameter(data: &Data, to: &Column, rows: &[u32], times_as_text: b
         Data::Bool(a) => Parameter::bits(rows().map(|row| there(row).then(|| a.value(row)))),
         Data::Float64(a) => Parameter::doubles(rows().map(|row| there(row).then(|| a.value(row)))),
         Data::Float32(a) => Parameter::doubles(rows().map(|row| there(row).then(|| f64::from(a.value(row))))),
+        Data::UInt(a) if rows().all(|row| !there(row) || i64::try_from(a.value(row)).is_ok()) => {
+            Parameter::ints(rows().map(|row| if there(row) { i64::try_from(a.value(row)).ok() } else { None }))
+        }
         // Above what ODBC's whole numbers hold, digits are numbers to every database.
         Data::UInt(a) => {
             let texts: Vec<Option<String>> = rows().map(|row| there(row).then(|| a.value(row).to_string())).collect();
