@@ -72,7 +72,7 @@ fn a_pipeline_is_tested_without_its_services() {
     assert!(error.contains("recrods"), "{error}");
     let error = bad(&["test", &path("p.yaml"), "--only", "no such"]);
     assert!(error.contains("no test of the 2 has `no such` in its name"), "{error}");
-    std::fs::write(path("t.yaml"), TESTS.replacen("rows: [{", "rows: [{ nme: a, ", 1)).unwrap();
+    std::fs::write(path("t.yaml"), TESTS.replacen("{ id: A, ", "{ id: A, nme: a, ", 1)).unwrap();
     let said = text(&foretell(&["test", &path("p.yaml"), &path("t.yaml")]).stdout);
     assert!(said.contains("the result has no column `nme`"), "{said}");
     std::fs::write(path("t.yaml"), "[]\n").unwrap();
