@@ -75,6 +75,7 @@ pub(crate) mod pmml_preprocessing;
 pub(crate) mod polynomial_features;
 pub(crate) mod power_transformer;
 pub(crate) mod projections;
+pub(crate) mod pycaret;
 pub(crate) mod quantile_transformer;
 pub(crate) mod radius_neighbors;
 pub(crate) mod random_projection;
@@ -183,6 +184,7 @@ pub const FAMILIES: &[Family] = &[
     polynomial_features::FAMILY,
     power_transformer::FAMILY,
     projections::FAMILY,
+    pycaret::FAMILY,
     quantile_transformer::FAMILY,
     radius_neighbors::FAMILY,
     random_projection::FAMILY,
