@@ -149,13 +149,16 @@ def test_the_programs_of_the_examples(master, spark, tmp_path):
 def test_the_program_of_a_topic(tmp_path):
     import uuid
 
-    from kafka import KafkaProducer
+    from confluent_kafka import Producer
+    from confluent_kafka.admin import AdminClient, NewTopic
 
     topic = f"dist-{uuid.uuid4().hex[:8]}"
-    producer = KafkaProducer(bootstrap_servers=os.environ["FORETELL_KAFKA"])
+    brokers = {"bootstrap.servers": os.environ["FORETELL_KAFKA"]}
+    AdminClient(brokers).create_topics([NewTopic(topic, 2, 1)])[topic].result()
+    producer = Producer(brokers)
     frame = orders(50)
     for row in frame.itertuples(index=False):
-        producer.send(topic, key=row[0].encode(), value=",".join(str(value) for value in row[1:]).encode())
+        producer.produce(topic, ",".join(str(value) for value in row[1:]), row[0])
     producer.flush()
     model = ROOT / "examples/mri/models/mri_rf.joblib"
     jars = ["--jars", ",".join(map(str, JARS))]
