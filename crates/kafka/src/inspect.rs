@@ -22,7 +22,7 @@ use super::settings::Connection;
 const REACH: Duration = Duration::from_secs(7);
 /// For one question to a cluster that has answered before.
 const ANSWER: Duration = Duration::from_secs(10);
-/// For the members of a group, which every broker is asked for.
+/// For the members of a group.
 const MEMBERS: Duration = Duration::from_secs(5);
 /// A topic that was just created is not known to every broker at once: it is missing when it is not there this long.
 const APPEARS: Duration = Duration::from_secs(3);
@@ -271,17 +271,15 @@ impl Inspector {
         Ok(found.into_iter().zip(ends).map(|(found, end)| found.unwrap_or(end)).collect())
     }
 
-    /// Whether a member of this id is in the group now; `None` where that cannot be told.
-    pub(crate) fn has_member(&self, group: &str, id: &str) -> Option<bool> {
-        let groups = match self.client().fetch_group_list(Some(group), MEMBERS) {
-            Ok(groups) => groups,
+    /// Who is in a group now; `None` where that cannot be told.
+    pub(crate) fn members(&self, group: &str) -> Option<Vec<raw::Member>> {
+        match raw::members(self.client(), group, MEMBERS) {
+            Ok(members) => Some(members),
             Err(error) => {
                 tracing::debug!(group, %error, "the group's members are not known");
-                return None;
+                None
             }
-        };
-        let found = groups.groups().iter().find(|found| found.name() == group)?;
-        Some(found.members().iter().any(|member| member.id() == id))
+        }
     }
 
     /// What the group committed last, and what it noted with that.
