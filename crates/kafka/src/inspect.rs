@@ -22,7 +22,7 @@ use super::settings::Connection;
 const REACH: Duration = Duration::from_secs(7);
 /// For one question to a cluster that has answered before.
 const ANSWER: Duration = Duration::from_secs(10);
-/// For the members of a group.
+/// For the members of a group, which every broker is asked for.
 const MEMBERS: Duration = Duration::from_secs(5);
 /// A topic that was just created is not known to every broker at once: it is missing when it is not there this long.
 const APPEARS: Duration = Duration::from_secs(3);
@@ -271,15 +271,12 @@ impl Inspector {
         Ok(found.into_iter().zip(ends).map(|(found, end)| found.unwrap_or(end)).collect())
     }
 
-    /// Who is in a group now; `None` where that cannot be told.
-    pub(crate) fn members(&self, group: &str) -> Option<Vec<raw::Member>> {
-        match raw::members(self.client(), group, MEMBERS) {
-            Ok(members) => Some(members),
-            Err(error) => {
-                tracing::debug!(group, %error, "the group's members are not known");
-                None
-            }
-        }
+    /// The ids that a group gave to who is in it now; `None` where that cannot be told.
+    pub(crate) fn members(&self, group: &str) -> Option<Vec<String>> {
+        raw::members(self.client(), group, MEMBERS).unwrap_or_else(|error| {
+            tracing::debug!(group, %error, "the group's members are not known");
+            None
+        })
     }
 
     /// What the group committed last, and what it noted with that.

@@ -24,10 +24,10 @@ const EVERY: Duration = Duration::from_secs(1);
 /// From the end of a session until the group has removed the member.
 const MARGIN: Duration = Duration::from_secs(5);
 /// A group whose members nobody tells is joined again after this time.
-const UNSEEN: Duration = Duration::from_secs(60);
+const UNSEEN: Duration = Duration::from_secs(20);
 /// It joins again so often within the time below; then two processes take the id from each other after all.
 const JOINS: usize = 5;
-const WITHIN: Duration = Duration::from_secs(120);
+const WITHIN: Duration = Duration::from_secs(300);
 
 /// A member of a group by a name of its own, and how to join as it.
 pub(super) struct StaticMember {
@@ -116,8 +116,13 @@ impl StaticMember {
 
 fn holder(inspector: &Inspector, group: &str, name: &str) -> Holder {
     let Some(members) = inspector.members(group) else { return Holder::Unknown };
-    let ours = members.into_iter().find(|member| member.name.as_deref() == Some(name));
-    ours.map_or(Holder::Nobody, |member| Holder::Member(member.id))
+    members.into_iter().find(|id| is_of(id, name)).map_or(Holder::Nobody, Holder::Member)
+}
+
+/// Whether a group gave this id to a member of this name: it is the name, `-`, and a UUID.
+fn is_of(id: &str, name: &str) -> bool {
+    let uuid = id.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
+    uuid.is_some_and(|uuid| uuid.len() == 36 && uuid.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit()))
 }
 
 /// Who has the name in the group.
@@ -225,6 +230,15 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_begins_with_another_one_is_another_member() {
+        let id = "orders-1-9f3c6a1e-0a4b-4c55-8a7e-0d5f4a2b1c3d";
+        assert!(is_of(id, "orders-1"));
+        for name in ["orders", "orders-", "orders-1-9f3c6a1e", "rders-1", "", id] {
+            assert!(!is_of(id, name), "{name}");
+        }
+    }
+
+    #[test]
     fn another_member_is_waited_for_and_ends_this_one_if_it_lives() {
         assert_eq!(course(&mut fence(), |_| member("w-other")), Some((26, Verdict::Taken)));
         let dies = |second| if second < 21 { member("w-other") } else { Holder::Nobody };
@@ -239,7 +253,7 @@ mod tests {
             _ => Holder::Nobody,
         };
         assert_eq!(course(&mut fence(), goes), Some((48, Verdict::Join)));
-        assert_eq!(course(&mut fence(), |_| Holder::Unknown), Some((60, Verdict::Join)));
+        assert_eq!(course(&mut fence(), |_| Holder::Unknown), Some((20, Verdict::Join)));
     }
 
     #[test]
