@@ -15,6 +15,7 @@ mod files;
 mod groups;
 mod harness;
 mod http;
+mod kerberos;
 mod mlflow;
 mod outages;
 mod page;

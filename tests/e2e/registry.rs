@@ -137,6 +137,77 @@ trigger: available_now
 }
 
 #[test]
+fn keys_of_the_registry_are_read_and_protobuf_is_written() {
+    let text = "
+pipeline: ${id}
+source:
+  kafka: { brokers: \"${kafka}\", topic: in_${id}, registry: { url: { env: FORETELL_REGISTRY } } }
+decode:
+  json:
+    key: { registry: \"STRUCT<id BIGINT, zone VARCHAR?>\" }
+    columns:
+      - at: timestamp
+      - place: \"struct<city: utf8?, parts: list<float64>>?\"
+query: SELECT _key['id'] AS id, _key['zone'] AS zone, at, place, place['parts'] AS parts FROM records
+sinks:
+  file: { file: { path: out.jsonl } }
+  proto: { kafka: { topic: out_${id}, columns: [id, zone, at, place], format: protobuf, record: shop.Reading } }
+dead_letters: { file: { path: bad.jsonl, columns: [reason, offset] } }
+trigger: available_now
+";
+    let sandbox = Sandbox::new("keys");
+    sandbox.pipeline(text);
+    sandbox.topics(text);
+    let input = sandbox.name("in");
+    let key = r#"{"type":"record","name":"Key","fields":[{"name":"id","type":"long"},{"name":"zone","type":["null","string"]}]}"#;
+    let number = register(&format!("{input}-key"), key);
+    let at = |place: &str| Some(format!(r#"{{"at": "2024-02-29T12:00:00Z", "place": {place}}}"#).into_bytes());
+    // The helper's keys are texts: all of these bytes are.
+    let framed = |hex: &str| String::from_utf8(framed(number, hex).unwrap()).unwrap();
+    let (first, second) = (framed("0e020261"), framed("1000"));
+    kafka::produce(
+        &input,
+        [
+            (Some(0), Some(first.as_str()), at(r#"{"city": "Köln", "parts": [1.5, -2]}"#)),
+            (Some(0), Some(second.as_str()), at(r#"{"parts": []}"#)),
+            (Some(0), Some("7"), at("null")),
+            (Some(0), Some(first.as_str()), at(r#"{"parts": [1, "x"]}"#)),
+        ],
+    );
+    let ended = sandbox.run(&["run"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let time = "2024-02-29T12:00:00Z";
+    let row = |id: i64, zone: Value, place: Value, parts: Value| json!({ "id": id, "zone": zone, "at": time, "place": place, "parts": parts });
+    let (whole, empty) = (json!({ "city": "Köln", "parts": [1.5, -2.0] }), json!({ "city": null, "parts": [] }));
+    let expected = [row(7, json!("a"), whole.clone(), json!([1.5, -2.0])), row(8, Value::Null, empty, json!([]))];
+    assert_eq!(rows(&sandbox, "out.jsonl"), expected);
+    let bad = rows(&sandbox, "bad.jsonl");
+    let reasons: Vec<&str> = bad.iter().filter_map(|letter| letter["reason"].as_str()).collect();
+    assert_eq!(reasons.len(), 2, "{bad:?}");
+    assert!(reasons.iter().any(|reason| reason.contains("the key: no schema registry framing")), "{reasons:?}");
+    let part = "field place: at `parts[1]`: a text where a float64 is expected";
+    assert!(reasons.contains(&part), "{reasons:?}");
+
+    // What was written is Protobuf that another pipeline reads by its schema.
+    sandbox.pipeline(
+        "
+pipeline: again_${id}
+source:
+  kafka: { brokers: \"${kafka}\", topic: out_${id}, registry: { url: { env: FORETELL_REGISTRY } } }
+decode: { protobuf: { columns: [id: int64, zone: \"utf8?\", at: timestamp, place: \"struct<city: utf8?, parts: list<float64>>?\"] } }
+query: SELECT id, zone, at, place FROM records
+sinks: { file: { file: { path: again.jsonl } } }
+trigger: available_now
+",
+    );
+    let ended = sandbox.run(&["run"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let again = rows(&sandbox, "again.jsonl");
+    assert_eq!(again[0], json!({ "id": 7, "zone": "a", "at": time, "place": whole }));
+    assert_eq!((again.len(), &again[1]["zone"], &again[1]["place"]["parts"]), (2, &Value::Null, &json!([])));
+}
+
+#[test]
 fn several_topics_land_once_each_with_its_own_name() {
     let text = "
 pipeline: ${id}

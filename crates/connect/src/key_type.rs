@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// How keys are read: the type of the column `_key`. A record without a key has NULL there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyType {
     /// Text.
@@ -19,13 +19,16 @@ pub enum KeyType {
     Int32Be,
     /// Bytes as they are.
     Binary,
+    /// Avro, Protobuf or JSON in the wire format of the source's `registry`, as this type of column: `{ registry: int64 }`,
+    /// `{ registry: "struct<id: int64>" }`; as `utf8` what has parts is its JSON.
+    Registry(String),
 }
 
 impl KeyType {
-    /// The type of `_key`.
-    pub fn arrow(self) -> DataType {
+    /// The type of `_key`, where it is not that of a registry's schemas.
+    pub fn arrow(&self) -> DataType {
         match self {
-            KeyType::Utf8 => DataType::Utf8,
+            KeyType::Utf8 | KeyType::Registry(_) => DataType::Utf8,
             KeyType::Int64 | KeyType::Int64Be => DataType::Int64,
             KeyType::Int32Be => DataType::Int32,
             KeyType::Binary => DataType::Binary,

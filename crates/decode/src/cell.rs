@@ -66,4 +66,15 @@ pub(super) trait Cell {
     fn boolean(&self) -> Result<bool, Wrong>;
     fn date(&self, format: &TimeFormat) -> Result<i32, Wrong>;
     fn timestamp(&self, format: &TimeFormat) -> Result<i64, Wrong>;
+    /// An object or an array as the text that is JSON.
+    fn json(&self) -> Result<&str, Wrong>;
+}
+
+/// A text that holds JSON.
+pub(super) fn json_text(text: &str) -> Result<&str, Wrong> {
+    let text = text.trim_ascii();
+    match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        Ok(_) => Ok(text),
+        Err(_) => Err(Wrong::Kind(Some("a text that is not JSON"))),
+    }
 }

@@ -20,7 +20,8 @@ impl Cells {
     pub fn new(data_type: Type, rows: usize) -> Cells {
         let format = TimeFormat::iso();
         let column = Column { name: String::new(), data_type, optional: true, format, path: Vec::new(), missing: None };
-        Cells { column, values: Values::new(data_type, rows) }
+        let values = Values::new(&column.data_type, rows);
+        Cells { column, values }
     }
 
     /// Adds a field. A number that no float holds with all its digits is the nearest one, as it is to a model in Python;
@@ -36,7 +37,7 @@ impl Cells {
             return Ok(());
         }
         let field = Field { bytes: field, missing };
-        self.values.push(&self.column, &field).map_err(|wrong| wrong.describe(self.column.data_type))
+        self.values.push(&self.column, &field).map_err(|wrong| wrong.describe(&self.column.data_type))
     }
 
     /// As Arrow's array.

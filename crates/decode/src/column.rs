@@ -9,8 +9,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::missing::Missing;
+use super::spelling::{PATTERN, parse};
 use super::time::TimeFormat;
-use super::types::{DECIMAL, MOST_DIGITS, TYPES, Type};
+use super::types::{Member, TYPES, Type};
 
 /// One column.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,7 +69,22 @@ impl Columns {
 
     /// Reads times without a zone in this one.
     pub(super) fn set_timezone(&mut self, zone: chrono_tz::Tz) {
-        self.0.iter_mut().for_each(|column| column.format.set_zone(zone));
+        self.0.iter_mut().for_each(|column| column.set_timezone(zone));
+    }
+}
+
+impl Column {
+    /// A part of a column, as one itself.
+    pub(super) fn of(member: &Member) -> Column {
+        let mut format = TimeFormat::iso();
+        format.set_zone(member.zone);
+        let (name, data_type, optional) = (member.name.clone(), member.data_type.clone(), member.optional);
+        Column { name, data_type, optional, format, path: Vec::new(), missing: None }
+    }
+
+    fn set_timezone(&mut self, zone: chrono_tz::Tz) {
+        self.format.set_zone(zone);
+        self.data_type.set_zone(zone);
     }
 }
 
@@ -200,25 +216,8 @@ impl Spec {
             Spec::Type(r#type) => Details { r#type, path: None, format: None, missing: None },
             Spec::Details(details) => details,
         };
-        let (type_name, optional) = match details.r#type.strip_suffix('?') {
-            Some(type_name) => (type_name, true),
-            None => (details.r#type.as_str(), false),
-        };
-        let Some(data_type) = Type::named(type_name) else {
-            if type_name.starts_with("decimal") {
-                return Err(format!(
-                    "column `{name}`: a decimal is written with its digits in all (at most {MOST_DIGITS}) and those behind \
-                     the point, in quotes: `\"decimal(10,2)\"`"
-                ));
-            }
-            let known: Vec<String> = TYPES.iter().map(|(known, _)| format!("`{known}`")).collect();
-            return Err(format!(
-                "column `{name}` has an unknown type; known are {}, `decimal(10,2)` (and each with `?` behind it, where \
-                 values may be missing)",
-                known.join(", ")
-            ));
-        };
-        let format = TimeFormat::new(data_type, details.format.as_deref())
+        let (data_type, optional) = parse(&details.r#type).map_err(|why| format!("column `{name}`: {why}"))?;
+        let format = TimeFormat::new(&data_type, details.format.as_deref())
             .map_err(|message| format!("column `{name}`: {message}"))?;
         let path = match details.path {
             None => Vec::new(),
@@ -298,13 +297,13 @@ impl JsonSchema for Columns {
                 "additionalProperties": {
                     "anyOf": [
                         { "enum": types },
-                        { "type": "string", "pattern": DECIMAL },
+                        { "type": "string", "pattern": PATTERN },
                         {
                             "type": "object",
                             "properties": {
                                 "type": {
                                     "description": "The type; with `?` values may be missing.",
-                                    "anyOf": [{ "enum": types }, { "type": "string", "pattern": DECIMAL }]
+                                    "anyOf": [{ "enum": types }, { "type": "string", "pattern": PATTERN }]
                                 },
                                 "missing": {
                                     "description": "CSV: fields that mean a missing value in this column, instead of those of the decoder's own `missing`.",
@@ -373,7 +372,7 @@ mod tests {
             (json!({ "a": "int64" }), "a list is needed, since the order of the columns matters"),
             (json!([]), "at least one column"),
             (json!([{ "a": "int64", "b": "int64" }]), "`a` and `b` stand in one entry"),
-            (json!([{ "a": "integer" }]), "column `a` has an unknown type; known are `int8`"),
+            (json!([{ "a": "whole" }]), "column `a`: unknown type; known are `int8`"),
             (json!([{ "a": "decimal(39,2)" }]), "column `a`: a decimal is written with its digits in all (at most 38)"),
             (json!([{ "a": "decimal(2,3)" }]), "in quotes: `\"decimal(10,2)\"`"),
             (json!([{ "a": "decimal(10" }]), "in quotes: `\"decimal(10,2)\"`"),

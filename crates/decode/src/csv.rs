@@ -164,7 +164,7 @@ impl DecodeSettings for Checked {
     }
 
     fn key(&self) -> KeyType {
-        self.key
+        self.key.clone()
     }
 
     fn headers(&self) -> Option<&BTreeMap<String, String>> {

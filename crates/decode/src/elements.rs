@@ -80,6 +80,18 @@ fn end(data: &[u8], at: usize) -> Option<usize> {
     None
 }
 
+/// The elements of an array, each as written. The text must have been parsed before.
+pub(super) fn elements_of(array: &str) -> impl Iterator<Item = &str> {
+    let (mut elements, mut at) = (Elements::default(), 0);
+    std::iter::from_fn(move || match elements.next(array.as_bytes(), at, true) {
+        Element::Value(range) => {
+            at = range.end;
+            array.get(range)
+        }
+        Element::Unfinished(_) => None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

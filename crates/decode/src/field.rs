@@ -1,6 +1,6 @@
 //! One field of a CSV record as a value.
 
-use super::cell::{Cell, Float};
+use super::cell::{Cell, Float, json_text};
 use super::column::Column;
 use super::decimal;
 use super::missing::Missing;
@@ -60,6 +60,10 @@ impl Cell for Field<'_> {
 
     fn timestamp(&self, format: &TimeFormat) -> Result<i64, Wrong> {
         format.timestamp(self.trimmed()?)
+    }
+
+    fn json(&self) -> Result<&str, Wrong> {
+        json_text(self.trimmed()?)
     }
 }
 

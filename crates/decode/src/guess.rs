@@ -31,8 +31,8 @@ impl Default for Guess {
             possible: TEXTS.to_vec(),
             seen: false,
             told: false,
-            date: TimeFormat::new(Type::Date, None).ok(),
-            timestamp: TimeFormat::new(Type::Timestamp, None).ok(),
+            date: TimeFormat::new(&Type::Date, None).ok(),
+            timestamp: TimeFormat::new(&Type::Timestamp, None).ok(),
         }
     }
 }
@@ -66,7 +66,7 @@ impl Guess {
 
     /// The narrowest type that fits all; text where nothing else does, or nothing was seen.
     pub fn fits(&self) -> Type {
-        self.possible.first().copied().filter(|_| self.told).unwrap_or(Type::Utf8)
+        self.possible.first().cloned().filter(|_| self.told).unwrap_or(Type::Utf8)
     }
 }
 

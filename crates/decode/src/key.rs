@@ -9,7 +9,7 @@ use foretell_flow::Refused;
 use super::field::parse_signed;
 
 /// Decodes keys: one value a key (NULL where there is none or it is bad), and the bad ones, ascending by row.
-pub fn decode_key(key: KeyType, keys: &BinaryArray) -> (ArrayRef, Vec<Refused>) {
+pub(super) fn decode_key(key: &KeyType, keys: &BinaryArray) -> (ArrayRef, Vec<Refused>) {
     if keys.null_count() == keys.len() {
         return (new_null_array(&key.arrow(), keys.len()), Vec::new());
     }
@@ -32,6 +32,8 @@ pub fn decode_key(key: KeyType, keys: &BinaryArray) -> (ArrayRef, Vec<Refused>) 
     }
     let rows = keys.len();
     let array = match key {
+        // It has a decoder of its own.
+        KeyType::Registry(_) => new_null_array(&key.arrow(), rows),
         KeyType::Binary => Arc::new(keys.clone()) as ArrayRef,
         KeyType::Utf8 => {
             let builder = StringBuilder::with_capacity(rows, keys.value_data().len());
@@ -78,7 +80,7 @@ mod tests {
     #[test]
     fn keys_are_typed_and_bad_ones_named() {
         let keys = BinaryArray::from_opt_vec(vec![Some(b"37753240"), None, Some(b"\xff"), Some(b"12\n")]);
-        let (array, bad) = decode_key(KeyType::Int64, &keys);
+        let (array, bad) = decode_key(&KeyType::Int64, &keys);
         assert_eq!(array.as_primitive::<Int64Type>(), &Int64Array::from(vec![Some(37_753_240), None, None, Some(12)]));
         assert_eq!(bad.len(), 1);
         assert_eq!(
@@ -86,11 +88,11 @@ mod tests {
             (2, "the key is not an int64 in digits: `key` of the decoder says how keys are read")
         );
 
-        let (array, bad) = decode_key(KeyType::Utf8, &keys);
+        let (array, bad) = decode_key(&KeyType::Utf8, &keys);
         assert_eq!(array.as_string::<i32>(), &StringArray::from(vec![Some("37753240"), None, None, Some("12\n")]));
         assert!(bad[0].reason.starts_with("the key is not UTF-8: `key`"), "{}", bad[0].reason);
 
-        let (array, bad) = decode_key(KeyType::Binary, &keys);
+        let (array, bad) = decode_key(&KeyType::Binary, &keys);
         assert_eq!(array.as_binary::<i32>(), &keys);
         assert!(bad.is_empty());
     }
@@ -98,10 +100,10 @@ mod tests {
     #[test]
     fn keys_of_java_serializers() {
         let keys = BinaryArray::from_opt_vec(vec![Some(&[0, 0, 0, 0, 0, 0, 1, 0][..]), Some(&[0, 0, 1, 0])]);
-        let (array, bad) = decode_key(KeyType::Int64Be, &keys);
+        let (array, bad) = decode_key(&KeyType::Int64Be, &keys);
         assert_eq!((array.as_primitive::<Int64Type>().value(0), array.is_null(1)), (256, true));
         assert!(bad[0].reason.starts_with("the key is not 8 bytes long, as an int64 is: "), "{}", bad[0].reason);
-        let (array, bad) = decode_key(KeyType::Int32Be, &keys);
+        let (array, bad) = decode_key(&KeyType::Int32Be, &keys);
         assert_eq!((array.as_primitive::<Int32Type>().value(1), array.is_null(0)), (256, true));
         assert_eq!(bad[0].row, 0);
     }

@@ -1,7 +1,7 @@
 //! What do these bytes mean?
 //!
 //! A decoder turns the values of a batch of records into typed columns. A record that does not decode is refused with a
-//! reason that names the field and never shows the value. Keys are decoded apart, by [`decode_key`]. Pure: this crate knows
+//! reason that names the field and never shows the value. Keys are decoded apart, by [`keys`]. Pure: this crate knows
 //! no file, no network and no clock.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
@@ -29,10 +29,12 @@ mod members;
 mod missing;
 mod parquet;
 mod protobuf;
+mod registry_key;
 mod rows;
 mod scan;
 mod settings;
 mod slot;
+mod spelling;
 mod time;
 mod tombstones;
 mod typed;
@@ -40,7 +42,7 @@ mod types;
 mod values;
 mod wrong;
 
-pub use avro::{AvroRecords, AvroWriter, avro_text};
+pub use avro::{AvroFile, AvroRecords, AvroWriter, avro_text, check_avro_file, check_bare};
 pub use cells::Cells;
 pub use column::{Column, Columns};
 pub use csv::{Outline, outline};
@@ -48,14 +50,14 @@ pub use decimal::parse_decimal;
 pub use elements::{Element, Elements};
 pub use guess::{Guess, JsonGuess, JsonKind, is_record};
 pub use json_schema::{json_columns, json_schema_of};
-pub use key::decode_key;
 pub use members::Members;
 pub use missing::{MISSING, Missing};
 pub use parquet::check_file;
-pub use protobuf::protobuf_columns;
+pub use protobuf::{ProtobufWriter, protobuf_columns};
+pub use registry_key::keys;
 pub use tombstones::open_decoder;
-pub use typed::type_of;
-pub use types::{MOST_DIGITS, Type};
+pub use typed::{full_type_of, type_of};
+pub use types::{MOST_DIGITS, Member, Type};
 
 /// Every kind of decoder.
 pub const DECODERS: &[Kind<dyn DecodeSettings>] =

@@ -40,7 +40,7 @@ impl DecodeSettings for Settings {
     }
 
     fn key(&self) -> KeyType {
-        self.key
+        self.key.clone()
     }
 }
 

@@ -57,7 +57,12 @@ impl DecodeSettings for Settings {
 /// For people, with what would help.
 pub fn check_file(settings: &serde_json::Value, found: &Schema) -> Result<(), (String, String)> {
     let settings: Settings = settings_of(settings.clone()).map_err(|error| (error.message, String::new()))?;
-    for column in settings.columns.iter() {
+    check_columns(&settings.columns, found)
+}
+
+/// The same for these columns.
+pub(super) fn check_columns(columns: &Columns, found: &Schema) -> Result<(), (String, String)> {
+    for column in columns.iter() {
         let none = Fields::empty();
         let mut fields = found.fields();
         let mut data_type = &DataType::Null;
@@ -98,7 +103,8 @@ pub fn check_file(settings: &serde_json::Value, found: &Schema) -> Result<(), (S
                     column.name
                 ),
                 false if is_nested(data_type) => {
-                    "its values are JSON as `utf8`; `path` reaches into a struct: `CITY: { type: utf8, path: address.city }`"
+                    "its values are JSON as `utf8`, or a `struct<…>` or `list<…>` of members that it has; `path` reaches into it: \
+                     `CITY: { type: utf8, path: address.city }`"
                         .to_string()
                 }
                 false => "give it another type, or leave the column out".to_string(),
@@ -159,39 +165,41 @@ impl Decode for Decoder {
     }
 
     fn decode(&mut self, records: &Records) -> Decoded {
-        let rows = records.len();
-        let mut reasons: BTreeMap<usize, String> = BTreeMap::new();
-        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
-        for (column, field) in self.columns.iter().zip(self.schema.fields()) {
-            let found = records.columns.as_ref().and_then(|columns| reach(columns, path(column)));
-            let Some(found) = found.as_ref().filter(|found| takes(found.data_type(), column)) else {
-                // The source stops at such a file.
-                let reason = match found {
-                    Some(found) => format!("column `{}` is {}", column.name, found.data_type()),
-                    None => format!("the file has no column `{}`", column.name),
-                };
-                for row in 0..rows {
-                    reasons.entry(row).or_insert_with(|| reason.clone());
-                }
-                arrays.push(new_null_array(field.data_type(), rows));
-                continue;
-            };
-            let (array, wrongs) = convert(found, column);
-            for (row, wrong) in wrongs {
-                reasons
-                    .entry(row)
-                    .or_insert_with(|| format!("column `{}`: {}", column.name, wrong.describe(column.data_type)));
-            }
-            arrays.push(array);
-        }
-        let refused = |(row, reason)| Refused { row, stage: "decode parquet".to_string(), reason };
-        let keep: Option<BooleanArray> =
-            (!reasons.is_empty()).then(|| (0..rows).map(|row| Some(!reasons.contains_key(&row))).collect());
-        Decoded {
-            columns: batch(&self.schema, arrays, rows, keep.as_ref()),
-            bad: reasons.into_iter().map(refused).collect(),
-        }
+        decode_columns("decode parquet", &self.schema, &self.columns, records)
     }
+}
+
+/// The columns of records that come as such.
+pub(super) fn decode_columns(stage: &'static str, schema: &SchemaRef, columns: &Columns, records: &Records) -> Decoded {
+    let rows = records.len();
+    let mut reasons: BTreeMap<usize, String> = BTreeMap::new();
+    let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len());
+    for (column, field) in columns.iter().zip(schema.fields()) {
+        let found = records.columns.as_ref().and_then(|columns| reach(columns, path(column)));
+        let Some(found) = found.as_ref().filter(|found| takes(found.data_type(), column)) else {
+            // The source stops at such a file.
+            let reason = match found {
+                Some(found) => format!("column `{}` is {}", column.name, found.data_type()),
+                None => format!("the file has no column `{}`", column.name),
+            };
+            for row in 0..rows {
+                reasons.entry(row).or_insert_with(|| reason.clone());
+            }
+            arrays.push(new_null_array(field.data_type(), rows));
+            continue;
+        };
+        let (array, wrongs) = convert(found, column);
+        for (row, wrong) in wrongs {
+            reasons
+                .entry(row)
+                .or_insert_with(|| format!("column `{}`: {}", column.name, wrong.describe(&column.data_type)));
+        }
+        arrays.push(array);
+    }
+    let refused = |(row, reason)| Refused { row, stage: stage.to_string(), reason };
+    let keep: Option<BooleanArray> =
+        (!reasons.is_empty()).then(|| (0..rows).map(|row| Some(!reasons.contains_key(&row))).collect());
+    Decoded { columns: batch(schema, arrays, rows, keep.as_ref()), bad: reasons.into_iter().map(refused).collect() }
 }
 
 /// The rows that are kept. Before that, a refused row leaves a NULL also in columns that have none.
@@ -295,7 +303,21 @@ mod tests {
         assert_eq!(texts(1), [text("[1,null]"), None, text("[]")]);
         assert_eq!(texts(2), [text("Köln"), None, None], "what is in a struct that is NULL is NULL");
         assert_eq!(texts(3), [text("50667"), None, text("2")]);
+        let parts = json!([
+            { "address": "struct<zip: int64, city: utf8?, town: utf8?>?" },
+            { "tags": "list<int64>?" },
+        ]);
+        assert_eq!(check_file(&json!({ "columns": parts }), &schema), Ok(()));
+        let decoded = decode_records(&KIND, json!({ "columns": parts }), &given);
+        let none = "missing (`int64?` would take it as NULL)";
+        assert_eq!(refusals(&decoded), [(0, format!("column `tags`: at `[1]`: {none}"))]);
+        let shown = |at: usize, row: usize| array_value_to_string(decoded.columns.column(at), row).unwrap();
+        assert_eq!([shown(0, 0), shown(1, 0)], [String::new(), String::new()]);
+        assert_eq!([shown(0, 1), shown(1, 1)], ["{zip: 2, city: , town: }".to_string(), "[]".to_string()]);
         for (columns, says) in [
+            (json!([{ "address": "struct<zip: date>" }]), "which is never a struct<zip: date>"),
+            (json!([{ "address": "struct<town: utf8>" }]), "which is never a struct"),
+            (json!([{ "tags": "struct<zip: date>" }]), "which is never a struct"),
             (json!([{ "address": "int64" }]), "which is never a int64"),
             (json!([{ "a": { "type": "utf8", "path": "address.town" } }]), "the file has no column `address.town`"),
             (json!([{ "a": { "type": "utf8", "path": "tags.x" } }]), "the file has no column `tags.x`"),

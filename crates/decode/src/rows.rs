@@ -19,7 +19,7 @@ pub(super) struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     pub(super) fn new(stage: &'static str, columns: &'a Columns, capacity: usize) -> Self {
-        let values = columns.iter().map(|column| Values::new(column.data_type, capacity)).collect();
+        let values = columns.iter().map(|column| Values::new(&column.data_type, capacity)).collect();
         Rows { stage, columns, values, len: 0, bad: Vec::new() }
     }
 
@@ -55,7 +55,7 @@ impl<'a> Rows<'a> {
             Ok(())
         });
         if let Err((number, column, wrong)) = pushed {
-            self.refuse(row, format!("field {}: {}", label(number, column), wrong.describe(column.data_type)));
+            self.refuse(row, format!("field {}: {}", label(number, column), wrong.describe(&column.data_type)));
             return false;
         }
         true

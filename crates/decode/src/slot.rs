@@ -29,6 +29,27 @@ pub(super) enum Slot<'de> {
     Nested(&'de str),
 }
 
+impl<'de> Slot<'de> {
+    /// A value as it is written in a text that was parsed before.
+    pub(super) fn written(text: &'de str) -> Result<Slot<'de>, Wrong> {
+        Ok(match text.as_bytes().first() {
+            None | Some(b'n') => Slot::Null,
+            Some(b't') => Slot::Bool(true),
+            Some(b'f') => Slot::Bool(false),
+            Some(b'{' | b'[') => Slot::Nested(text),
+            Some(b'"') if text.contains('\\') => {
+                let half = |_| Wrong::Kind(Some("a text with half of a surrogate pair"));
+                Slot::Text(Cow::Owned(serde_json::from_str(text).map_err(half)?))
+            }
+            Some(b'"') => {
+                let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+                Slot::Text(Cow::Borrowed(inner.unwrap_or_default()))
+            }
+            Some(_) => Slot::Digits(text),
+        })
+    }
+}
+
 impl Slot<'_> {
     /// Whether what is written says more than the parser: of a number that may be a whole one, but is too large for it,
     /// and of nested values.
@@ -138,6 +159,13 @@ impl Cell for &Slot<'_> {
             Slot::Digits(text) if format.is_epoch() => format.timestamp(text),
             Slot::Signed(_) | Slot::Unsigned(_) | Slot::Digits(_) => format.epoch(self.signed()?),
             _ => format.timestamp(self.string()?.trim()),
+        }
+    }
+
+    fn json(&self) -> Result<&str, Wrong> {
+        match self {
+            Slot::Nested(text) => Ok(text),
+            other => Err(other.instead()),
         }
     }
 }

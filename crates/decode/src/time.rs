@@ -35,7 +35,7 @@ const EPOCH_DAY: i32 = 719_163;
 
 impl TimeFormat {
     /// Reads the setting of a column of this type.
-    pub(super) fn new(data_type: Type, format: Option<&str>) -> Result<Self, String> {
+    pub(super) fn new(data_type: &Type, format: Option<&str>) -> Result<Self, String> {
         let style = match (format, data_type) {
             (None, _) => Style::Iso,
             (Some("epoch_s"), Type::Timestamp) => Style::Epoch(1),
@@ -70,7 +70,7 @@ impl TimeFormat {
     }
 
     /// Whether what the pattern writes can be read again: `%I:%M` does not tell morning from evening.
-    fn check(&self, pattern: &str, data_type: Type) -> Result<(), String> {
+    fn check(&self, pattern: &str, data_type: &Type) -> Result<(), String> {
         let Style::Pattern { items, zoned: false, .. } = &self.style else { return Ok(()) };
         let Some(day) = NaiveDate::from_ymd_opt(2001, 2, 3).and_then(|day| day.and_hms_opt(16, 5, 6)) else {
             return Ok(());
@@ -102,14 +102,14 @@ impl TimeFormat {
 
     /// Microseconds since 1970, UTC; what is finer is cut off.
     pub(super) fn timestamp(&self, text: &str) -> Result<i64, Wrong> {
-        let unlike = Wrong::Kind(None);
+        const UNLIKE: Wrong = Wrong::Kind(None);
         match &self.style {
             Style::Iso => {
-                let (time, zone) = iso(text).ok_or(unlike)?;
+                let (time, zone) = iso(text).ok_or(UNLIKE)?;
                 match zone {
                     "" => micros(&self.zone, time),
                     "Z" | "z" => micros(&Utc, time),
-                    other => micros(&other.parse::<timezone::Tz>().map_err(|_| unlike)?, time),
+                    other => micros(&other.parse::<timezone::Tz>().map_err(|_| UNLIKE)?, time),
                 }
             }
             Style::Epoch(per_second) => match text.parse() {
@@ -117,22 +117,22 @@ impl TimeFormat {
                 Err(_) if text.contains(['.', 'e', 'E']) => fraction(text, *per_second),
                 Err(error) => Err(match error.kind() {
                     std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow => Wrong::Range,
-                    _ => unlike,
+                    _ => UNLIKE,
                 }),
             },
             Style::Pattern { items, zoned, timed } => {
                 let mut parsed = Parsed::new();
-                parse(&mut parsed, text, items.iter()).map_err(|_| unlike)?;
+                parse(&mut parsed, text, items.iter()).map_err(|_| UNLIKE)?;
                 if *zoned {
-                    let time = parsed.to_datetime().map_err(|_| unlike)?;
+                    let time = parsed.to_datetime().map_err(|_| UNLIKE)?;
                     return micros(&Utc, time.naive_utc());
                 }
-                let date = parsed.to_naive_date().map_err(|_| unlike)?;
+                let date = parsed.to_naive_date().map_err(|_| UNLIKE)?;
                 if parsed.hour_mod_12().is_some() && parsed.minute().is_none() {
-                    parsed.set_minute(0).map_err(|_| unlike)?;
+                    parsed.set_minute(0).map_err(|_| UNLIKE)?;
                 }
                 // A format without a time of day means midnight.
-                let time = if *timed { parsed.to_naive_time().map_err(|_| unlike)? } else { NaiveTime::MIN };
+                let time = if *timed { parsed.to_naive_time().map_err(|_| UNLIKE)? } else { NaiveTime::MIN };
                 micros(&self.zone, date.and_time(time))
             }
         }
@@ -253,7 +253,7 @@ mod tests {
     use super::*;
 
     fn timestamp(format: Option<&str>, zone: Tz, text: &str) -> Result<i64, Wrong> {
-        let mut format = TimeFormat::new(Type::Timestamp, format).unwrap();
+        let mut format = TimeFormat::new(&Type::Timestamp, format).unwrap();
         format.set_zone(zone);
         format.timestamp(text)
     }
@@ -327,15 +327,15 @@ mod tests {
         for (data_type, format) in
             [(Type::Timestamp, "%Y-%m-%d %I:%M"), (Type::Timestamp, "%d.%m. %H:%M"), (Type::Date, "%m-%d")]
         {
-            let error = TimeFormat::new(data_type, Some(format)).unwrap_err();
+            let error = TimeFormat::new(&data_type, Some(format)).unwrap_err();
             assert!(error.contains("does not tell which"), "{error}");
         }
-        assert!(TimeFormat::new(Type::Timestamp, Some("%Y-%m-%d %I:%M %p")).is_ok());
+        assert!(TimeFormat::new(&Type::Timestamp, Some("%Y-%m-%d %I:%M %p")).is_ok());
     }
 
     #[test]
     fn dates() {
-        let date = |format, text| TimeFormat::new(Type::Date, format).unwrap().date(text).ok();
+        let date = |format, text| TimeFormat::new(&Type::Date, format).unwrap().date(text).ok();
         assert_eq!(date(None, "1970-01-02"), Some(1));
         assert_eq!(date(None, "1969-12-31"), Some(-1));
         assert_eq!(date(Some("%d/%m/%Y"), "01/03/1970"), Some(59));

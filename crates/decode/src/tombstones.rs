@@ -5,11 +5,13 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::{interleave_record_batch, is_not_null};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use foretell_connect::key_type::KeyType;
 use foretell_connect::kind::{DecodeSettings, Tombstones};
 use foretell_connect::schemas::Schemas;
 use foretell_flow::{Decode, Decoded, Records, StageError};
 
 use super::headers::with_headers;
+use super::registry_key::Fetching;
 
 /// The column that says whether a record deletes what was there under its key.
 pub(super) const DELETED: &str = "_deleted";
@@ -23,7 +25,10 @@ pub fn open_decoder(
     settings: &dyn DecodeSettings,
     schemas: Option<Arc<dyn Schemas>>,
 ) -> Result<Box<dyn Decode>, StageError> {
-    let inner = settings.open_with(schemas)?;
+    let mut inner = settings.open_with(schemas.clone())?;
+    if let (KeyType::Registry(_), Some(schemas)) = (settings.key(), schemas) {
+        inner = Box::new(Fetching { inner, schemas });
+    }
     let decoder: Box<dyn Decode> = match settings.tombstones() {
         Tombstones::Bad => inner,
         Tombstones::Skip => Box::new(Skipping(inner)),

@@ -1,14 +1,16 @@
 //! The types that columns have.
 
 use std::fmt;
+use std::sync::Arc;
 
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
+use chrono_tz::Tz;
 
 /// The most digits that a decimal has.
 pub const MOST_DIGITS: u8 = 38;
 
 /// The type of a column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Type {
     /// 8-bit signed integer.
     Int8,
@@ -40,6 +42,39 @@ pub enum Type {
     Timestamp,
     /// An exact number: how many digits it has in all, and how many of them stand behind the point.
     Decimal(u8, u8),
+    /// Members, each with a name and a type of its own.
+    Struct(Arc<Vec<Member>>),
+    /// Any number of elements of one type.
+    List(Arc<Member>),
+}
+
+/// A member of a struct, or what the elements of a list are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Member {
+    /// Its name; of elements it is `item`.
+    pub name: String,
+    /// Its type.
+    pub data_type: Type,
+    /// Whether it may be missing.
+    pub optional: bool,
+    /// Of times without a zone.
+    pub(super) zone: Tz,
+}
+
+impl Member {
+    pub(super) fn new(name: &str, data_type: Type, optional: bool) -> Member {
+        Member { name: name.to_string(), data_type, optional, zone: Tz::UTC }
+    }
+
+    /// No deeper than its type.
+    pub(super) fn set_zone(&mut self, zone: Tz) {
+        self.zone = zone;
+        self.data_type.set_zone(zone);
+    }
+
+    fn field(&self) -> Field {
+        Field::new(&self.name, self.data_type.arrow(), self.optional)
+    }
 }
 
 /// Those that have a name of their own.
@@ -60,33 +95,69 @@ pub(super) const TYPES: &[(&str, Type)] = &[
     ("timestamp", Type::Timestamp),
 ];
 
-/// How a decimal is written.
-pub(super) const DECIMAL: &str = "^decimal\\([0-9]{1,2}(, ?[0-9]{1,2})?\\)\\??$";
-
 /// As the pipeline file writes it.
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Type::Decimal(digits, behind) => write!(f, "decimal({digits},{behind})"),
+            Type::List(item) => write!(f, "list<{}{}>", item.data_type, mark(item)),
+            Type::Struct(members) => {
+                f.write_str("struct<")?;
+                for (at, member) in members.iter().enumerate() {
+                    let between = if at > 0 { ", " } else { "" };
+                    match member.name.chars().all(|c| c.is_alphanumeric() || c == '_') {
+                        true => write!(f, "{between}{}: ", member.name)?,
+                        false => write!(f, "{between}\"{}\": ", member.name)?,
+                    }
+                    write!(f, "{}{}", member.data_type, mark(member))?;
+                }
+                f.write_str(">")
+            }
             other => f.write_str(TYPES.iter().find(|(_, t)| t == other).map_or("", |(name, _)| name)),
         }
     }
 }
 
+fn mark(part: &Member) -> &'static str {
+    if part.optional { "?" } else { "" }
+}
+
+/// Members as Arrow has them.
+pub(super) fn fields_of(members: &[Member]) -> Fields {
+    members.iter().map(Member::field).collect()
+}
+
+/// Elements as Arrow has them.
+pub(super) fn item_of(item: &Member) -> Arc<Field> {
+    Arc::new(item.field())
+}
+
 impl Type {
-    /// The type of this name; `None` where there is none.
-    pub(super) fn named(name: &str) -> Option<Type> {
-        if let Some((_, found)) = TYPES.iter().find(|(known, _)| *known == name) {
-            return Some(*found);
+    /// Its name, without its parts.
+    pub(super) fn short(&self) -> String {
+        match self {
+            Type::Struct(_) => "struct".to_string(),
+            Type::List(_) => "list".to_string(),
+            other => other.to_string(),
         }
-        let inner = name.strip_prefix("decimal(")?.strip_suffix(')')?;
-        let (digits, behind) = inner.split_once(',').unwrap_or((inner, "0"));
-        let (digits, behind) = (digits.trim().parse().ok()?, behind.trim().parse().ok()?);
-        ((1..=MOST_DIGITS).contains(&digits) && behind <= digits).then_some(Type::Decimal(digits, behind))
+    }
+
+    /// Reads times without a zone in this one, however deep they are.
+    pub(super) fn set_zone(&mut self, zone: Tz) {
+        match self {
+            Type::Struct(members) => Arc::make_mut(members).iter_mut().for_each(|member| member.set_zone(zone)),
+            Type::List(item) => Arc::make_mut(item).set_zone(zone),
+            _ => {}
+        }
+    }
+
+    /// Whether its values have parts.
+    pub fn is_nested(&self) -> bool {
+        matches!(self, Type::Struct(_) | Type::List(_))
     }
 
     /// Its type in Arrow.
-    pub fn arrow(self) -> DataType {
+    pub fn arrow(&self) -> DataType {
         match self {
             Type::Int8 => DataType::Int8,
             Type::Int16 => DataType::Int16,
@@ -103,7 +174,9 @@ impl Type {
             Type::Date => DataType::Date32,
             Type::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
             // At most 38, so that it fits.
-            Type::Decimal(digits, behind) => DataType::Decimal128(digits, behind as i8),
+            Type::Decimal(digits, behind) => DataType::Decimal128(*digits, *behind as i8),
+            Type::Struct(members) => DataType::Struct(fields_of(members)),
+            Type::List(item) => DataType::List(item_of(item)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A table in a file: CSV with a header, JSON Lines, or Parquet.
+//! A table in a file: CSV with a header, JSON Lines, Parquet or Avro.
 
 #![allow(clippy::arithmetic_side_effects, reason = "places within bytes that are in memory")]
 
@@ -24,7 +24,9 @@ use crate::source::{is_json_text, no_records};
 use foretell_connect::kind::{Kind, SettingsError, TableSettings, settings_of};
 use foretell_connect::table::{Places, Rows};
 use foretell_decode::fields::{Dialect, Span, trim_line_end};
-use foretell_decode::{DECODERS, Element, Elements, Guess, JsonGuess, JsonKind, MISSING, Members, Type, is_record};
+use foretell_decode::{
+    AvroFile, DECODERS, Element, Elements, Guess, JsonGuess, JsonKind, MISSING, Members, Type, is_record,
+};
 
 /// The kind `file`.
 pub const KIND: Kind<dyn TableSettings> = Kind { name: "file", inherits: &[], schema, parse };
@@ -55,7 +57,8 @@ struct Details {
 
 fn schema(_: &mut SchemaGenerator) -> JsonSchema {
     json_schema!({
-        "description": "A file: CSV with a header (`.csv`), JSON (`.jsonl`, `.json`) or Parquet (`.parquet`). Relative to \
+        "description": "A file: CSV with a header (`.csv`), JSON (`.jsonl`, `.json`), Parquet (`.parquet`) or \
+            Avro (`.avro`). Relative to \
             the pipeline file. `{ path: depts.csv, encoding: gbk }` where its text is not in UTF-8.",
         "anyOf": [
             { "type": "string" },
@@ -86,14 +89,13 @@ fn parse(value: Value) -> Result<Box<dyn TableSettings>, SettingsError> {
         Some(Err(message)) => return Err(SettingsError { path: vec!["encoding".to_string()], message }),
     };
     match Format::of(Path::new(&name)) {
-        Some(Format::Parquet) if encoding.is_some() => {
-            let message = "is for texts: those in a Parquet file are in UTF-8".to_string();
+        Some(Format::Parquet | Format::Avro) if encoding.is_some() => {
+            let message = "is for texts: those in a Parquet or Avro file are in UTF-8".to_string();
             Err(SettingsError { path: vec!["encoding".to_string()], message })
         }
         Some(format) => Ok(Box::new(Settings { name, format, encoding })),
         None => {
-            let message =
-                "the file's name does not tell what it is; its name must end with `.csv`, `.jsonl` or `.parquet`";
+            let message = "the file's name does not tell what it is; its name must end with `.csv`, `.jsonl`, `.parquet` or `.avro`";
             Err(SettingsError { path: Vec::new(), message: message.to_string() })
         }
     }
@@ -104,6 +106,7 @@ impl TableSettings for Settings {
     fn takes_types(&self) -> Result<(), &'static str> {
         match self.format {
             Format::Parquet => Err("leave it out: a Parquet file tells the types of its columns"),
+            Format::Avro => Err("leave it out: an Avro file tells the types of its columns"),
             Format::Csv | Format::Jsonl => Ok(()),
         }
     }
@@ -129,6 +132,8 @@ pub enum Format {
     Jsonl,
     /// Apache Parquet.
     Parquet,
+    /// An Avro object file.
+    Avro,
 }
 
 impl Format {
@@ -138,6 +143,7 @@ impl Format {
             "csv" => Some(Format::Csv),
             "jsonl" | "ndjson" | "json" => Some(Format::Jsonl),
             "parquet" | "pq" => Some(Format::Parquet),
+            "avro" => Some(Format::Avro),
             _ => None,
         }
     }
@@ -167,7 +173,7 @@ pub fn read(
         let message = format!("{name}: {} MiB: a table has at most {} MiB", bytes.len() >> 20, LARGEST >> 20);
         return Err(StageError::settings(message).remedy("keep it in a database and read a part of it by `sql`"));
     }
-    let bytes = match encoding.filter(|_| format != Format::Parquet) {
+    let bytes = match encoding.filter(|_| !matches!(format, Format::Parquet | Format::Avro)) {
         Some(encoding) => encoding.text(&bytes),
         None => bytes,
     };
@@ -176,6 +182,7 @@ pub fn read(
         Format::Csv => text.csv(),
         Format::Jsonl => text.jsonl(),
         Format::Parquet => parquet(name, bytes),
+        Format::Avro => avro(name, &bytes),
     }
 }
 
@@ -370,6 +377,18 @@ fn parquet(name: &str, bytes: Vec<u8>) -> Result<Rows, StageError> {
     let batch =
         concat_batches(&schema, &batches.map_err(|e| wrong(e.to_string()))?).map_err(|e| wrong(e.to_string()))?;
     Ok(Rows { batch: plain(&batch).map_err(|e| wrong(e.to_string()))?, places: Places::Rows(name.to_string()) })
+}
+
+fn avro(name: &str, bytes: &[u8]) -> Result<Rows, StageError> {
+    let wrong = |error: std::io::Error| StageError::settings(format!("{name}: {error}"));
+    let mut file = AvroFile::open(bytes).map_err(wrong)?;
+    let mut batches = Vec::new();
+    while let Some(batch) = file.next_rows().map_err(wrong)? {
+        batches.push(batch);
+    }
+    let whole = concat_batches(&file.schema(), &batches).and_then(|batch| plain(&batch));
+    let batch = whole.map_err(|error| StageError::settings(format!("{name}: {error}")))?;
+    Ok(Rows { batch, places: Places::Rows(name.to_string()) })
 }
 
 /// Text in the one Arrow type that everything else here uses, and without the metadata of the file.

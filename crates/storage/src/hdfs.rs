@@ -61,7 +61,7 @@ const SMALLEST_BLOCK: u64 = 1 << 20;
 /// Files being closed in the background: at 0.5 s each, 64 commits a second.
 const CLOSING: usize = 32;
 
-/// One HDFS, as one user (`HADOOP_USER_NAME`, else the system's).
+/// One HDFS, as one user: with Kerberos whom the ticket or the keytab is of, else `HADOOP_USER_NAME` or the system's.
 #[derive(Debug, Clone)]
 pub struct Hdfs {
     authority: String,
@@ -75,7 +75,7 @@ impl Hdfs {
     /// Reaches nothing yet.
     ///
     /// # Errors
-    /// No such name service; Kerberos.
+    /// No such name service.
     pub fn connect(authority: &str) -> Result<Self, Error> {
         Self::connect_with(authority, config_folder())
     }
@@ -89,11 +89,6 @@ impl Hdfs {
         let settings = |what: String| Error::new(ErrorKind::Settings, place.clone(), what);
         if authority.contains('@') {
             return Err(settings("the user comes from the environment variable HADOOP_USER_NAME, not the URL".into()));
-        }
-        if let Some(file) = config.as_deref().map(|folder| folder.join("core-site.xml"))
-            && std::fs::read_to_string(&file).is_ok_and(|xml| asks_for_kerberos(&xml))
-        {
-            return Err(settings(format!("{} asks for Kerberos, {NO_KERBEROS}", file.display())));
         }
         let mut builder = ClientBuilder::new()
             .with_url(format!("hdfs://{authority}/"))
@@ -178,18 +173,13 @@ async fn within<T>(place: &str, limit: Duration, act: impl Future<Output = Resul
     }
 }
 
-const NO_KERBEROS: &str = "which is not supported: foretell signs in to HDFS as a plain user";
+/// What lets one in where Kerberos is asked for.
+const KERBEROS: &str = "`HADOOP_CONF_DIR` must name a core-site.xml with `hadoop.security.authentication: kerberos`, and there must \
+                        be a ticket (`kinit`) or a keytab (`KRB5_CLIENT_KTNAME`)";
 
 fn config_folder() -> Option<PathBuf> {
     let home = || std::env::var_os("HADOOP_HOME").map(|home| PathBuf::from(home).join("etc/hadoop"));
     std::env::var_os("HADOOP_CONF_DIR").map(PathBuf::from).or_else(home)
-}
-
-/// Whether core-site.xml sets `hadoop.security.authentication` to `kerberos`.
-fn asks_for_kerberos(xml: &str) -> bool {
-    let Some((_, after)) = xml.split_once("<name>hadoop.security.authentication</name>") else { return false };
-    let property = after.split("</property>").next().unwrap_or(after);
-    property.contains("kerberos")
 }
 
 fn convert(place: &str, error: HdfsError) -> Error {
@@ -200,9 +190,19 @@ fn convert(place: &str, error: HdfsError) -> Error {
     match error {
         HdfsError::AlreadyExists(what) => error_of(ErrorKind::Exists, what),
         HdfsError::FileNotFound(_) => error_of(ErrorKind::Missing, "no such file or folder".into()),
-        HdfsError::NoSASLMechanism | HdfsError::SASLError(_) | HdfsError::GSSAPIError(..) => {
-            error_of(ErrorKind::Settings, format!("the NameNode asks for Kerberos, {NO_KERBEROS}"))
+        HdfsError::NoSASLMechanism => {
+            error_of(ErrorKind::Settings, format!("the NameNode asks for Kerberos: {KERBEROS}"))
         }
+        // A ticket may come again, and a centre that is away too: a run waits for them.
+        HdfsError::SASLError(_) | HdfsError::GSSAPIError(..) => {
+            error_of(ErrorKind::Unavailable, format!("Kerberos: {error}: {KERBEROS}"))
+        }
+        HdfsError::OperationFailed(what) if what.contains("libgssapi") => error_of(
+            ErrorKind::Settings,
+            "the NameNode asks for Kerberos, whose library libgssapi_krb5.so.2 is not there: install `libgssapi-krb5-2` \
+             (Debian, Ubuntu) or `krb5-libs` (Fedora, RHEL)"
+                .into(),
+        ),
         HdfsError::InvalidPath(_) | HdfsError::IsADirectoryError(_) | HdfsError::UnsupportedFeature(_) => {
             error_of(ErrorKind::Settings, error.to_string())
         }
@@ -211,7 +211,7 @@ fn convert(place: &str, error: HdfsError) -> Error {
             match name {
                 "FileNotFoundException" => error_of(ErrorKind::Missing, what),
                 "AccessControlException" if what.contains("authentication is not enabled") => {
-                    error_of(ErrorKind::Settings, format!("the NameNode asks for Kerberos, {NO_KERBEROS}"))
+                    error_of(ErrorKind::Settings, format!("the NameNode asks for Kerberos: {KERBEROS}"))
                 }
                 "AccessControlException"
                 | "AuthorizationException"

@@ -79,7 +79,7 @@ impl Wanted {
         for column in self.named.iter().flat_map(Columns::iter) {
             match find(&none, column, reader) {
                 Some(found) if !takes(found.data_type(), column) => {
-                    let (found, wanted) = (found.data_type(), column.data_type);
+                    let (found, wanted) = (found.data_type(), &column.data_type);
                     return Err(format!("field `{}` is {found}, which is never a {wanted}", shown(path(column))));
                 }
                 None if !column.optional => {
@@ -128,13 +128,7 @@ impl Wanted {
         let mut wrongs: BTreeMap<usize, String> = BTreeMap::new();
         let mut arrays: Vec<ArrayRef> = Vec::new();
         let Some(columns) = &self.named else {
-            for (field, array) in self.row.fields().iter().zip(read.columns()) {
-                let given = read.schema();
-                let uuid = given.fields().find(field.name()).is_some_and(|(_, field)| is_uuid(field));
-                let array = if uuid { uuids(array) } else { cast(array, field.data_type()).ok() };
-                arrays.push(array.unwrap_or_else(|| new_null_array(field.data_type(), rows)));
-            }
-            return (arrays, wrongs);
+            return (natural_columns(&self.row, read), wrongs);
         };
         for column in columns.iter() {
             let Some(found) = find(read, column, reader) else {
@@ -147,7 +141,7 @@ impl Wanted {
                 if wrong == Wrong::Missing && ops.get(row) == Some(&"d") {
                     continue;
                 }
-                let reason = || format!("field {}: {}", column.name, wrong.describe(column.data_type));
+                let reason = || format!("field {}: {}", column.name, wrong.describe(&column.data_type));
                 wrongs.entry(row).or_insert_with(reason);
             }
             arrays.push(array);
@@ -236,8 +230,19 @@ fn uuids(array: &ArrayRef) -> Option<ArrayRef> {
     Some(Arc::new(texts.finish()))
 }
 
+/// All columns, each with its natural type.
+pub(super) fn natural_columns(natural: &Schema, read: &RecordBatch) -> Vec<ArrayRef> {
+    let given = read.schema();
+    let plain = |(field, array): (&Arc<Field>, &ArrayRef)| {
+        let uuid = given.fields().find(field.name()).is_some_and(|(_, field)| is_uuid(field));
+        let array = if uuid { uuids(array) } else { cast(array, field.data_type()).ok() };
+        array.unwrap_or_else(|| new_null_array(field.data_type(), read.num_rows()))
+    };
+    natural.fields().iter().zip(read.columns()).map(plain).collect()
+}
+
 /// A field without what only Avro knows of it.
-fn natural_field(field: &Arc<Field>) -> Arc<Field> {
+pub(super) fn natural_field(field: &Arc<Field>) -> Arc<Field> {
     let data_type = if is_uuid(field) { DataType::Utf8 } else { natural(field.data_type()) };
     Arc::new(Field::new(field.name(), data_type, field.is_nullable()))
 }

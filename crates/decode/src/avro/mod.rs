@@ -1,11 +1,17 @@
 //! Avro: each value is one record, in the registry's wire format, or bare where the pipeline file has the schema.
 
 mod columns;
+mod container;
+#[cfg(test)]
+mod container_tests;
 mod reader;
+mod skip;
 #[cfg(test)]
 mod tests;
 mod writer;
 
+pub use container::AvroFile;
+pub(super) use reader::{Reader, inlined};
 pub use writer::{AvroRecords, AvroWriter};
 
 use std::collections::{BTreeMap, HashMap};
@@ -24,15 +30,16 @@ use serde::Deserialize;
 
 use super::column::Columns;
 use super::debezium::{self, Unwrap};
+use super::parquet::{check_columns, decode_columns};
 use super::settings::{max_bytes, refuse_missing, set_timezone, unusable};
 use columns::Wanted;
-use reader::Reader;
 
 /// The kind `avro`.
 pub(super) const KIND: Kind<dyn DecodeSettings> =
     Kind { name: "avro", inherits: &[], schema: schema_of::<Settings>, parse };
 
-/// Values are Avro records. With the source's `registry` each names the schema that it was written with, and is read as the
+/// Values are Avro records, or the rows of Avro object files (`.avro`), which bring their own schema: there `columns` are found by
+/// name, as in Parquet. With the source's `registry` each names the schema that it was written with, and is read as the
 /// schema that was the latest when the pipeline started: by Avro's rules, so that fields may be added, dropped, renamed with
 /// an alias, and widened in mid-stream. A record whose schema does not fit is a bad record that names the schema's number.
 /// Nested records and arrays are STRUCT and LIST in SQL.
@@ -107,9 +114,9 @@ impl DecodeSettings for Settings {
     }
 
     fn open_with(&self, schemas: Option<Arc<dyn Schemas>>) -> Result<Box<dyn Decode>, StageError> {
-        if schemas.is_none() && self.schema.is_none() {
-            let error = StageError::settings("Avro values cannot be read without a schema");
-            return Err(error.remedy("give the source a `registry`, or write `schema`"));
+        if let (None, None, Some(columns)) = (&schemas, &self.schema, &self.columns) {
+            // Those of files; a source without them refuses to begin.
+            return Ok(Box::new(Typed { schema: columns.schema(), columns: columns.clone() }));
         }
         let wanted = Wanted::new(self.columns.as_ref(), self.schema.as_deref(), self.unwrap.is_some())
             .map_err(StageError::settings)?;
@@ -124,7 +131,7 @@ impl DecodeSettings for Settings {
     }
 
     fn key(&self) -> KeyType {
-        self.key
+        self.key.clone()
     }
 
     fn headers(&self) -> Option<&BTreeMap<String, String>> {
@@ -135,6 +142,49 @@ impl DecodeSettings for Settings {
         // The settings were checked when they were read.
         debezium::tombstones(self.tombstones, self.unwrap).unwrap_or_default()
     }
+}
+
+/// Rows of files, which come as columns.
+struct Typed {
+    schema: SchemaRef,
+    columns: Columns,
+}
+
+impl Decode for Typed {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn decode(&mut self, records: &Records) -> Decoded {
+        decode_columns("decode avro", &self.schema, &self.columns, records)
+    }
+}
+
+/// Why records that come as bytes cannot be decoded like this: values without a registry are of a `schema`.
+///
+/// # Errors
+/// There is none.
+pub fn check_bare(kind: &str, settings: &serde_json::Value) -> Result<(), StageError> {
+    if kind != "avro" || settings.get("schema").is_some() {
+        return Ok(());
+    }
+    let error = StageError::settings("Avro values cannot be read without a schema");
+    Err(error.remedy("give the source a `registry`, or write `schema`"))
+}
+
+/// Why an Avro file with these columns cannot be read as `settings` say.
+///
+/// # Errors
+/// For people, with what would help.
+pub fn check_avro_file(settings: &serde_json::Value, found: &arrow::datatypes::Schema) -> Result<(), (String, String)> {
+    for key in ["schema", "unwrap", "tombstones", "headers", "key"] {
+        if settings.get(key).is_some() {
+            let what = format!("`{key}` of `decode: avro` has no meaning for a file, which brings its own schema");
+            return Err((what, "leave it out".to_string()));
+        }
+    }
+    let settings: Settings = settings_of(settings.clone()).map_err(|error| (error.message, String::new()))?;
+    settings.columns.map_or(Ok(()), |columns| check_columns(&columns, found))
 }
 
 struct Decoder {

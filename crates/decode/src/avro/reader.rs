@@ -12,7 +12,7 @@ use serde_json::Value;
 const ROWS: usize = 1 << 30;
 
 /// Reads values of one schema.
-pub(super) struct Reader {
+pub(crate) struct Reader {
     id: u32,
     writer: String,
     /// What they are read as; their own schema where there is none.
@@ -29,7 +29,7 @@ impl Reader {
     ///
     /// # Errors
     /// A text that is no schema, or one that does not fit.
-    pub(super) fn new(id: u32, writer: &str, reader: Option<&str>) -> Result<Reader, String> {
+    pub(crate) fn new(id: u32, writer: &str, reader: Option<&str>) -> Result<Reader, String> {
         let root: Value = serde_json::from_str(writer).map_err(|_| "not an Avro schema: not JSON".to_string())?;
         if root.get("type").and_then(Value::as_str) != Some("record") {
             return Err("not the schema of a record".to_string());
@@ -41,7 +41,7 @@ impl Reader {
     }
 
     /// The columns that values become.
-    pub(super) fn schema(&self) -> arrow::datatypes::SchemaRef {
+    pub(crate) fn schema(&self) -> arrow::datatypes::SchemaRef {
         self.lines.schema()
     }
 
@@ -51,7 +51,7 @@ impl Reader {
     }
 
     /// The records of these values, and which values are none, ascending.
-    pub(super) fn read(&mut self, bodies: &[&[u8]]) -> (RecordBatch, Vec<usize>) {
+    pub(crate) fn read(&mut self, bodies: &[&[u8]]) -> (RecordBatch, Vec<usize>) {
         let mut unfit = Vec::new();
         if bodies.iter().all(|body| self.push(body))
             && let Ok(Some(batch)) = self.lines.flush()
@@ -183,7 +183,7 @@ const DEPTH: usize = 64;
 ///
 /// # Errors
 /// A text that is not JSON.
-pub(super) fn inlined(schema: &Schema) -> Result<String, String> {
+pub(crate) fn inlined(schema: &Schema) -> Result<String, String> {
     if schema.references.is_empty() {
         return Ok(schema.text.clone());
     }

@@ -19,6 +19,7 @@ pub fn no_records(begin: &[u8]) -> Option<Wrong> {
         remedy if remedy.starts_with("say `compression: gzip") => "end its name with `.gz`",
         remedy if remedy.starts_with("say `compression") => "end its name with `.zst`",
         remedy if remedy.starts_with("say `format: parquet") => "end its name with `.parquet`",
+        remedy if remedy.starts_with("say `format: avro") => "end its name with `.avro`",
         remedy if remedy.starts_with("say `encoding") => "say `--encoding utf-16`",
         remedy => remedy,
     };

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::find::find;
 use super::list::{Known, Listed};
 use super::manifest::Manifest;
-use super::settings::{Format, Found, ReadOptions, Settings};
+use super::settings::{Found, ReadOptions, Settings};
 use foretell_connect::human::HumanSize;
 use foretell_connect::kind::{DecodeSpec, SourceContext};
 use foretell_connect::storage::{ErrorKind, Reader, Reading, Stat, Storage, escape};
@@ -216,7 +216,7 @@ impl Catalog {
     /// numbers.
     pub(super) fn options(&self, file: &Listed) -> ReadOptions {
         let now = self.settings.options(&file.url, Some(&self.decode.kind)).unwrap_or(file.options);
-        let text = now.format != Format::Parquet && file.options.format != Format::Parquet;
+        let text = !now.format.is_typed() && !file.options.format.is_typed();
         ReadOptions {
             format: if text { now.format } else { file.options.format },
             header: now.header,

@@ -10,6 +10,7 @@ use foretell_flow::StageError;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+use super::avro;
 use super::begin::{begins_well, parquet_columns};
 use super::catalog::Catalog;
 use super::input::Input;
@@ -20,7 +21,7 @@ use super::parquet::RowGroups;
 use super::settings::{Compression, Format, ReadOptions, dialect};
 use super::text::{BEGIN, Shape, Text};
 use foretell_connect::storage::Reader;
-use foretell_decode::check_file;
+use foretell_decode::{check_avro_file, check_file};
 
 /// Blocks that wait for the worker, besides the one that it has and the one being read.
 const AHEAD: usize = 1;
@@ -66,8 +67,8 @@ pub(super) fn start(catalog: Arc<Catalog>, positions: &BTreeMap<u64, i64>) -> Fe
     receiver
 }
 
-/// The first block of a file, through the same thread that reads for a worker. `whole`: otherwise of a Parquet file only
-/// its footer is read.
+/// The first block of a file, through the same thread that reads for a worker. `whole`: otherwise of a Parquet or Avro file
+/// only its footer or header is read.
 pub(super) async fn first_block(
     catalog: Arc<Catalog>,
     file: Arc<Listed>,
@@ -76,9 +77,13 @@ pub(super) async fn first_block(
     let (sender, mut receiver) = mpsc::channel(1);
     let thread = Thread { handle: Handle::current(), catalog, sender, next: BTreeMap::new() };
     let read = tokio::task::spawn_blocking(move || {
-        if !whole && thread.catalog.options(&file).format == Format::Parquet {
+        let format = thread.catalog.options(&file).format;
+        if !whole && format.is_typed() {
             let reader = thread.handle.block_on(thread.catalog.reader(&file))?;
-            return thread.groups(&file, reader, (0, file.size), 0).map(drop);
+            return match format {
+                Format::Avro => thread.avro(&file, reader, 0).map(drop),
+                _ => thread.groups(&file, reader, (0, file.size), 0).map(drop),
+            };
         }
         thread.entry(&file, file.first, 0, 0).map(drop)
     });
@@ -131,6 +136,16 @@ impl Thread {
         if options.format == Format::Parquet {
             let mut groups = self.groups(file, reader, range, row)?;
             while let Some((rows, first)) = groups.next()? {
+                self.catalog.note(rows.num_rows(), rows.get_array_memory_size());
+                if send(Content::Columns(rows, first), false).is_err() {
+                    return Ok(Err(Unheard));
+                }
+            }
+            return Ok(send(Content::Nothing, true));
+        }
+        if options.format == Format::Avro {
+            let mut rows = self.avro(file, reader, row)?;
+            while let Some((rows, first)) = rows.next()? {
                 self.catalog.note(rows.num_rows(), rows.get_array_memory_size());
                 if send(Content::Columns(rows, first), false).is_err() {
                     return Ok(Err(Unheard));
@@ -202,6 +217,13 @@ impl Thread {
         check_file(&self.catalog.decode.settings, groups.schema())
             .map_err(|(what, remedy)| StageError::state(format!("{}: {what}", file.url)).remedy(remedy))?;
         Ok(groups)
+    }
+
+    fn avro(&self, file: &Listed, reader: Box<dyn Reader>, row: i64) -> Result<avro::Rows, StageError> {
+        let rows = avro::Rows::new(self.handle.clone(), reader, (&file.url, file.size), row)?;
+        check_avro_file(&self.catalog.decode.settings, &rows.schema())
+            .map_err(|(what, remedy)| StageError::state(format!("{}: {what}", file.url)).remedy(remedy))?;
+        Ok(rows)
     }
 
     /// Whether a file may be a JSON text that is not one object a line.

@@ -6,11 +6,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{DataType, Field, Schema};
 use foretell_flow::StageError;
 use serde_json::{Map, Value, json};
 use tokio::runtime::Handle;
 
+use super::avro;
 use super::begin::{begins_well, fields};
 use super::find::find;
 use super::input::Input;
@@ -21,7 +22,7 @@ use super::text::{Shape, Text};
 use foretell_connect::kind::{DecodeSpec, Inferred, SettingsError};
 use foretell_connect::storage::Reader;
 use foretell_decode::fields::Dialect;
-use foretell_decode::{DECODERS, Guess, JsonGuess, JsonKind, Members, Type, is_record, outline, type_of};
+use foretell_decode::{DECODERS, Guess, JsonGuess, Members, Type, full_type_of, is_record, outline, type_of};
 
 /// How much of the first text is looked at.
 const SAMPLE: u64 = 1 << 20;
@@ -140,7 +141,7 @@ enum Sight {
     Csv(Vec<(String, Guess)>),
     Json(Vec<(String, JsonGuess)>),
     /// Without a type where all values are NULL so far.
-    Parquet(Vec<(String, Option<Type>)>),
+    Typed(Vec<(String, Option<Type>)>),
     Lines,
 }
 
@@ -151,7 +152,7 @@ impl Sight {
             Sight::Nothing => false,
             Sight::Csv(columns) => columns.iter().any(|(_, guess)| guess.seen()),
             Sight::Json(columns) => columns.iter().any(|(_, guess)| guess.kind().is_some()),
-            Sight::Parquet(_) | Sight::Lines => true,
+            Sight::Typed(_) | Sight::Lines => true,
         }
     }
 
@@ -160,7 +161,7 @@ impl Sight {
         match self {
             Sight::Csv(_) if header => "the header and a sample",
             Sight::Csv(_) | Sight::Json(_) | Sight::Nothing => "a sample",
-            Sight::Parquet(_) => "the schema",
+            Sight::Typed(_) => "the schema",
             Sight::Lines => "the lines",
         }
     }
@@ -170,15 +171,14 @@ impl Sight {
             Sight::Nothing | Sight::Lines => Vec::new(),
             Sight::Csv(columns) => columns.into_iter().map(|(name, guess)| (name, guess.fits())).collect(),
             Sight::Json(columns) => {
-                // A list or an object is not a column of its own: `path` reaches into it.
-                let flat = columns.into_iter().filter(|(_, guess)| guess.kind() != Some(JsonKind::Nested));
+                // A list or an object is its JSON.
                 let typed = |(name, guess): (String, JsonGuess)| match guess.fits() {
                     Some(found) => Ok((name, found)),
                     None => Err(wrong(url, &format!("the numbers of `{name}` have more digits than any type holds"))),
                 };
-                flat.map(typed).collect::<Result<_, _>>()?
+                columns.into_iter().map(typed).collect::<Result<_, _>>()?
             }
-            Sight::Parquet(columns) => {
+            Sight::Typed(columns) => {
                 columns.into_iter().map(|(name, found)| (name, found.unwrap_or(Type::Utf8))).collect()
             }
         };
@@ -212,6 +212,7 @@ impl File {
     fn look(self, sight: Sight) -> Result<Sight, StageError> {
         match self.given.kind.as_str() {
             "parquet" => self.parquet(sight),
+            "avro" => self.avro(sight),
             "line" => Ok(Sight::Lines),
             "csv" => self.csv(sight),
             "json" => self.json(sight),
@@ -221,25 +222,12 @@ impl File {
 
     fn parquet(self, sight: Sight) -> Result<Sight, StageError> {
         let footer = footer(&self.handle, &*self.reader, &self.url, self.size)?;
-        let column = |field: &Arc<Field>| match type_of(field.data_type()) {
-            None if *field.data_type() == DataType::Null => Ok((field.name().clone(), None)),
-            Some(found) => Ok((field.name().clone(), Some(found))),
-            None => {
-                let what = format!("column `{}` is a {}, which cannot be read", field.name(), field.data_type());
-                Err(wrong(&self.url, &what))
-            }
-        };
-        let found = footer.schema().fields().iter().map(column).collect::<Result<Vec<_>, _>>()?;
-        let Sight::Parquet(mut known) = sight else { return Ok(Sight::Parquet(found)) };
-        for (name, data_type) in &mut known {
-            // One that is missing stops the pipeline when the file is read.
-            let Some((_, Some(other))) = found.iter().find(|(found, _)| found == name) else { continue };
-            let before = data_type.unwrap_or(*other);
-            *data_type = Some(wider(before, *other).ok_or_else(|| {
-                wrong(&self.url, &format!("column `{name}` is {other} here and {before} in files before"))
-            })?);
-        }
-        Ok(Sight::Parquet(known))
+        typed(&self.url, sight, footer.schema(), type_of)
+    }
+
+    fn avro(self, sight: Sight) -> Result<Sight, StageError> {
+        let rows = avro::Rows::new(self.handle, self.reader, (&self.url, self.size), 0)?;
+        typed(&self.url, sight, &rows.schema(), full_type_of)
     }
 
     /// What it begins with.
@@ -355,6 +343,35 @@ impl File {
     }
 }
 
+/// What a file with these columns tells.
+fn typed(
+    url: &str,
+    sight: Sight,
+    schema: &Schema,
+    type_of: fn(&DataType) -> Option<Type>,
+) -> Result<Sight, StageError> {
+    let column = |field: &Arc<Field>| match type_of(field.data_type()) {
+        None if *field.data_type() == DataType::Null => Ok((field.name().clone(), None)),
+        Some(found) => Ok((field.name().clone(), Some(found))),
+        None => {
+            let what = format!("column `{}` is a {}, which cannot be read", field.name(), field.data_type());
+            Err(wrong(url, &what))
+        }
+    };
+    let found = schema.fields().iter().map(column).collect::<Result<Vec<_>, _>>()?;
+    let Sight::Typed(mut known) = sight else { return Ok(Sight::Typed(found)) };
+    for (name, data_type) in &mut known {
+        // One that is missing stops the pipeline when the file is read.
+        let Some((_, Some(other))) = found.iter().find(|(found, _)| found == name) else { continue };
+        let before = data_type.clone().unwrap_or_else(|| other.clone());
+        *data_type = Some(
+            wider(&before, other)
+                .ok_or_else(|| wrong(url, &format!("column `{name}` is {other} here and {before} in files before")))?,
+        );
+    }
+    Ok(Sight::Typed(known))
+}
+
 /// A first line that is a record: what is in it is shown nowhere.
 fn no_header(url: &str, why: &str) -> StageError {
     StageError::settings(format!("{url}: the first line looks like a record, not like a header: {why}"))
@@ -362,9 +379,9 @@ fn no_header(url: &str, why: &str) -> StageError {
 }
 
 /// A type that holds the values of both, none changed.
-fn wider(a: Type, b: Type) -> Option<Type> {
+fn wider(a: &Type, b: &Type) -> Option<Type> {
     /// Bits, and whether there are negative ones.
-    fn int(data_type: Type) -> Option<(u32, bool)> {
+    fn int(data_type: &Type) -> Option<(u32, bool)> {
         Some(match data_type {
             Type::Int8 => (8, true),
             Type::Int16 => (16, true),
@@ -377,11 +394,11 @@ fn wider(a: Type, b: Type) -> Option<Type> {
             _ => return None,
         })
     }
-    let is_float = |data_type| matches!(data_type, Type::Float32 | Type::Float64);
+    let is_float = |data_type: &Type| matches!(data_type, Type::Float32 | Type::Float64);
     match (a, b) {
-        _ if a == b => Some(a),
+        _ if a == b => Some(a.clone()),
         (Type::Decimal(a, behind_a), Type::Decimal(b, behind_b)) => {
-            let behind = behind_a.max(behind_b);
+            let behind = *behind_a.max(behind_b);
             let digits = (a - behind_a).max(b - behind_b) + behind;
             (digits <= 38).then_some(Type::Decimal(digits, behind))
         }
@@ -393,7 +410,7 @@ fn wider(a: Type, b: Type) -> Option<Type> {
             let ((bits_a, signed_a), (bits_b, signed_b)) = (int(a)?, int(b)?);
             let wide = bits_a.max(bits_b);
             if signed_a == signed_b {
-                return Some(if bits_a == wide { a } else { b });
+                return Some(if bits_a == wide { a } else { b }.clone());
             }
             let unsigned = if signed_a { bits_b } else { bits_a };
             match wide.max(unsigned * 2) {
@@ -434,8 +451,8 @@ mod tests {
             (Type::Date, Type::Timestamp, Some(Type::Timestamp)),
         ];
         for (a, b, expected) in cases {
-            assert_eq!(wider(a, b), expected, "{a} {b}");
-            assert_eq!(wider(b, a), expected, "{b} {a}");
+            assert_eq!(wider(&a, &b), expected, "{a} {b}");
+            assert_eq!(wider(&b, &a), expected, "{b} {a}");
         }
     }
 }

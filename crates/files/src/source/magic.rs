@@ -24,7 +24,7 @@ const KINDS: &[(&[u8], &str, &str)] = &[
     (b"7z\xbc\xaf", "a 7z archive", "unpack it"),
     (b"PK\x03\x04", "a zip archive, as .xlsx files are", "unpack it, or save it as CSV"),
     (b"PAR1", "Parquet", "say `format: parquet`"),
-    (b"Obj\x01", "Avro", "convert it to Parquet or JSON Lines"),
+    (b"Obj\x01", "Avro", "say `format: avro`, or end its name with `.avro`"),
     (b"ORC", "ORC", "convert it to Parquet"),
     (b"SQLite format 3\0", "an SQLite database", "read its table by `tables`, or export it"),
 ];

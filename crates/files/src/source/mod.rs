@@ -9,6 +9,7 @@
 //! One thread a worker reads ahead (`feed`), block by block; a block of text is cut at its line ends where it lies and
 //! becomes records without a copy (`text`).
 
+mod avro;
 mod begin;
 mod catalog;
 mod data;

@@ -208,6 +208,7 @@ impl FileSource {
         };
         let before = match file.options.format {
             Format::Parquet => self.rows_before(file.clone(), entry).await?,
+            Format::Avro => 0,
             _ => self.catalog.lines_before(file, entry).await?,
         };
         Ok((file.url.as_str().into(), before))

@@ -31,7 +31,7 @@ pub(super) struct Settings {
     /// over.
     path: Paths,
     /// What is in them. Default: what `decode` says, else what the names end with (`.csv`, `.tsv`, `.jsonl`, `.ndjson`,
-    /// `.json`, `.parquet`, `.txt`, `.log`).
+    /// `.json`, `.parquet`, `.avro`, `.txt`, `.log`).
     #[serde(default)]
     format: Option<Format>,
     /// Whether the first line of a file names its columns. Of CSV by default yes: then it must have the names of `decode`'s
@@ -90,6 +90,8 @@ pub(super) enum Format {
     Lines,
     /// Apache Parquet.
     Parquet,
+    /// Avro object files. A file is not split.
+    Avro,
 }
 
 /// How a file is compressed.
@@ -160,7 +162,13 @@ impl Format {
             Format::Jsonl => "jsonl",
             Format::Lines => "lines",
             Format::Parquet => "parquet",
+            Format::Avro => "avro",
         }
+    }
+
+    /// Whether its rows come as columns that have types.
+    pub(super) fn is_typed(self) -> bool {
+        matches!(self, Format::Parquet | Format::Avro)
     }
 
     /// The decoder that fits.
@@ -170,11 +178,14 @@ impl Format {
             Format::Json | Format::Jsonl => "json",
             Format::Lines => "line",
             Format::Parquet => "parquet",
+            Format::Avro => "avro",
         }
     }
 
     fn of_decoder(kind: &str) -> Option<Format> {
-        [Format::Csv, Format::Json, Format::Lines, Format::Parquet].into_iter().find(|format| format.decoder() == kind)
+        [Format::Csv, Format::Json, Format::Lines, Format::Parquet, Format::Avro]
+            .into_iter()
+            .find(|format| format.decoder() == kind)
     }
 
     fn of_name(name: &str) -> Option<Format> {
@@ -182,6 +193,7 @@ impl Format {
             "csv" | "tsv" => Some(Format::Csv),
             "jsonl" | "ndjson" | "json" => Some(Format::Json),
             "parquet" => Some(Format::Parquet),
+            "avro" => Some(Format::Avro),
             "txt" | "log" => Some(Format::Lines),
             _ => None,
         }
@@ -204,16 +216,17 @@ impl Settings {
         if self.multiline && self.format.is_some_and(|format| format != Format::Csv) {
             return Err(wrong("multiline", "is for CSV"));
         }
-        if self.encoding.0.is_some() && self.format == Some(Format::Parquet) {
-            return Err(wrong("encoding", "is for texts: those in a Parquet file are in UTF-8"));
+        if self.encoding.0.is_some() && self.format.is_some_and(Format::is_typed) {
+            return Err(wrong("encoding", "is for texts: those in a Parquet or Avro file are in UTF-8"));
         }
-        let plain = matches!(self.format, Some(Format::Parquet | Format::Json | Format::Jsonl));
+        let plain = matches!(self.format, Some(Format::Parquet | Format::Avro | Format::Json | Format::Jsonl));
         if self.header == Some(true) && plain {
             return Err(wrong("header", "is for CSV and lines"));
         }
         let packed = matches!(self.compression, Some(Compression::Gzip | Compression::Zstd));
-        if packed && self.format == Some(Format::Parquet) {
-            return Err(wrong("compression", "a Parquet file says itself how it is compressed"));
+        if packed && self.format.is_some_and(Format::is_typed) {
+            let kind = if self.format == Some(Format::Avro) { "an Avro" } else { "a Parquet" };
+            return Err(wrong("compression", &format!("{kind} file says itself how it is compressed")));
         }
         Ok(())
     }
@@ -254,7 +267,8 @@ impl Settings {
         let Some(format) = self.format.or(decoded).or_else(|| Format::of_name(name)) else {
             return Err(format!("{url}: the name's ending does not tell what is in it: give `format`"));
         };
-        if (format == Format::Parquet) != (decoder.unwrap_or(format.decoder()) == "parquet") {
+        let typed = decoder.and_then(Format::of_decoder).is_some_and(Format::is_typed);
+        if (typed || format.is_typed()) && decoder.is_some_and(|decoder| decoder != format.decoder()) {
             let decoder = decoder.unwrap_or_default();
             return Err(format!("{url} is read as {}, which `decode: {decoder}` does not take", format.name()));
         }
@@ -262,15 +276,17 @@ impl Settings {
             return Err(format!("`multiline` is for CSV, but {url} is read as {}", format.name()));
         }
         let header = self.header.unwrap_or(format == Format::Csv);
-        let compression = if format == Format::Parquet { Compression::None } else { compression };
-        let encoding = self.encoding.0.filter(|_| format != Format::Parquet);
+        let compression = if format.is_typed() { Compression::None } else { compression };
+        let encoding = self.encoding.0.filter(|_| !format.is_typed());
         Ok(ReadOptions { format, header, encoding, multiline: self.multiline, compression })
     }
 
     /// The size of the parts of a file that is read like this.
     pub(super) fn split(&self, options: ReadOptions) -> Option<u64> {
-        let whole =
-            options.transcoded_first().is_some() || options.multiline || options.compression != Compression::None;
+        let whole = options.transcoded_first().is_some()
+            || options.multiline
+            || options.compression != Compression::None
+            || options.format == Format::Avro;
         (!whole).then_some(self.split.0 as u64)
     }
 

@@ -163,6 +163,7 @@ impl Stages {
             let valid = is_not_null(&good.records.values).expect("one entry a record");
             good = good.only(&valid);
         }
+        self.decode.prepare(&good.records)?;
         // A key that the query does not look at need not be one that can be decoded.
         let (keys, bad_keys) = match self.query.reads("_key") {
             true => (self.keys.decode)(&good.records.keys),
@@ -170,7 +171,6 @@ impl Stages {
         };
         good.keys = keys;
         let good = good.without(bad_keys, &mut bad);
-        self.decode.prepare(&good.records)?;
         let decoded = self.decode.decode(&good.records);
         let good = good.without(decoded.bad, &mut bad);
         let decoding = begun.elapsed();

@@ -7,8 +7,8 @@ use anyhow::anyhow;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use foretell_connect::schemas::Schemas;
-use foretell_decode::{DECODERS, decode_key, open_decoder};
-use foretell_flow::{Keys, Query, Stages, records_schema};
+use foretell_decode::{DECODERS, keys, open_decoder};
+use foretell_flow::{Query, Stages, records_schema};
 use foretell_query::{Input, Scored, Table};
 
 use super::error::{PlanError, SpecPart};
@@ -65,8 +65,7 @@ pub(super) async fn plan(
     let settings = (decoder.parse)(settings.clone())
         .map_err(|error| undecoded(anyhow!("decode: {kind}: {}: {}", error.path.join("."), error.message)))?;
     let decode = open_decoder(&*settings, around.schemas.clone()).map_err(|error| undecoded(error.into()))?;
-    let key = settings.key();
-    let keys = Keys { data_type: key.arrow(), decode: Box::new(move |keys| decode_key(key, keys)) };
+    let keys = keys(&settings.key(), around.schemas.as_ref()).map_err(|error| undecoded(error.into()))?;
     let input = Input {
         table: "records".into(),
         schema: records_schema(&decode.schema(), &keys.data_type),

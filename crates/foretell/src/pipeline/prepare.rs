@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use foretell_connect::kind::DecodeSpec;
+use foretell_decode::check_bare;
 
 use super::artifacts::ArtifactStore;
 use super::error::{PlanError, SpecPart};
@@ -52,6 +53,11 @@ impl Pipeline {
         let schemas = file.source.settings.schemas(&file.base);
         let schemas =
             schemas.map_err(|error| file.error(&["source", file.source.kind], error.message, error.remedy))?;
+        // Files bring columns or a schema of their own; other sources bring bytes.
+        if schemas.is_none() && !file.source.settings.infers() {
+            check_bare(&decode.kind, &decode.settings)
+                .map_err(|error| file.error(&["decode", &decode.kind], error.message, error.remedy))?;
+        }
         let around = Around { schemas, observer: Some(watch.clone()) };
         let planned = plan(&spec, functions, joinable, &sinks, None, &around).await;
         let (_, planned) = planned.map_err(|error| at_fault(&file, inferred.is_some(), &error))?;

@@ -18,7 +18,7 @@ use super::{Format, Settings, column};
 use foretell_connect::kind::SinkContext;
 use foretell_connect::schemas::Language;
 use foretell_connect::text;
-use foretell_decode::{AvroWriter, json_schema_of};
+use foretell_decode::{AvroWriter, ProtobufWriter, json_schema_of};
 
 /// How rows become records.
 #[derive(Debug, Clone)]
@@ -44,6 +44,8 @@ enum Value {
     Avro(Vec<usize>, Box<AvroWriter>, Option<u32>),
     /// The same, of JSON: the schema's name and text.
     JsonSchema(Vec<usize>, Arc<(String, String)>, Option<u32>),
+    /// The same, of Protobuf.
+    Protobuf(Vec<usize>, Box<ProtobufWriter>, Option<u32>),
     DeadLetter,
 }
 
@@ -167,6 +169,19 @@ impl Encoder {
                 })?;
                 Value::Avro(columns, Box::new(writer), None)
             }
+            (None, Some(Format::Protobuf)) => {
+                let columns = columns()?;
+                let schema = context.schema.project(&columns);
+                let schema = schema.map_err(|_| StageError::defect("columns are lost"))?;
+                let writer = match &settings.record {
+                    Some(record) => ProtobufWriter::named(&schema, record),
+                    None => ProtobufWriter::new(&schema, &settings.topic),
+                };
+                let writer = writer.map_err(|why| {
+                    StageError::settings(format!("`format: protobuf`: {why}")).remedy("rename or cast it in the query")
+                })?;
+                Value::Protobuf(columns, Box::new(writer), None)
+            }
             (None, Some(Format::JsonSchema)) => {
                 let columns = columns()?;
                 let schema = context.schema.project(&columns);
@@ -185,6 +200,7 @@ impl Encoder {
         match &self.value {
             Value::Avro(_, writer, _) => Some((Language::Avro, writer.text())),
             Value::JsonSchema(_, named, _) => Some((Language::Json, &named.1)),
+            Value::Protobuf(_, writer, _) => Some((Language::Protobuf, writer.text())),
             _ => None,
         }
     }
@@ -194,18 +210,21 @@ impl Encoder {
         match &self.value {
             Value::Avro(_, writer, _) => Some(writer.name()),
             Value::JsonSchema(_, named, _) => Some(&named.0),
+            Value::Protobuf(_, writer, _) => Some(writer.name()),
             _ => None,
         }
     }
 
     /// Whether values cannot be written yet.
     pub(super) fn lacks_number(&self) -> bool {
-        matches!(self.value, Value::Avro(_, _, None) | Value::JsonSchema(_, _, None))
+        matches!(self.value, Value::Avro(_, _, None) | Value::JsonSchema(_, _, None) | Value::Protobuf(_, _, None))
     }
 
     /// The schema's number.
     pub(super) fn set_number(&mut self, id: u32) {
-        if let Value::Avro(_, _, number) | Value::JsonSchema(_, _, number) = &mut self.value {
+        if let Value::Avro(_, _, number) | Value::JsonSchema(_, _, number) | Value::Protobuf(_, _, number) =
+            &mut self.value
+        {
             *number = Some(id);
         }
     }
@@ -279,6 +298,12 @@ impl Encoder {
                 })
             }
             Value::Avro(indexes, writer, number) => {
+                let (buffer, ends) = writer
+                    .encode(number.unwrap_or_default(), &rows.project(indexes)?)
+                    .map_err(ArrowError::InvalidArgumentError)?;
+                Values::Buffer(buffer, ends)
+            }
+            Value::Protobuf(indexes, writer, number) => {
                 let (buffer, ends) = writer
                     .encode(number.unwrap_or_default(), &rows.project(indexes)?)
                     .map_err(ArrowError::InvalidArgumentError)?;

@@ -62,7 +62,7 @@ pub struct Settings {
     #[serde(default)]
     pub value: Option<String>,
     /// The value as a JSON object (default), as a line of CSV; or in the wire format of the `registry` as an Avro record
-    /// (`avro`) or as a JSON object with a JSON Schema (`json_schema`).
+    /// (`avro`), a Protobuf message (`protobuf`) or a JSON object with a JSON Schema (`json_schema`).
     #[serde(default)]
     pub format: Option<Format>,
     /// Columns of the value, in this order, for `format`. Default: all.
@@ -88,7 +88,7 @@ pub struct Settings {
     /// beginning of the value, with the reason in headers. Without it such a row stops the pipeline.
     #[serde(default)]
     pub rejects: Option<String>,
-    /// The schema registry, for `format: avro` and `json_schema`. Default: the source's, where it is on the same brokers.
+    /// The schema registry, for `format: avro`, `protobuf` and `json_schema`. Default: the source's, where it is on the same brokers.
     #[serde(default)]
     pub registry: Option<foretell_registry::Settings>,
     /// The name of the record, e.g. `com.example.Reading`. Default: the topic's, with `_` for what a name cannot have.
@@ -127,6 +127,8 @@ pub enum Format {
     Avro,
     /// An object by column names, behind a zero byte and its schema's number.
     JsonSchema,
+    /// A Protobuf message, behind a zero byte, its schema's number and the message's index in it.
+    Protobuf,
 }
 
 /// How a subject is called.
@@ -173,7 +175,7 @@ impl Settings {
             return Ok(None);
         }
         let Some(registry) = &self.registry else {
-            let error = StageError::settings("`format: avro` and `json_schema` need the schema's number");
+            let error = StageError::settings("`format: avro`, `protobuf` and `json_schema` need the schema's number");
             return Err(error.remedy("give the sink its `registry: { url: … }`"));
         };
         let registry = Registry::new(registry, &context.base)?;

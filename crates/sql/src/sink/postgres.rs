@@ -7,19 +7,17 @@ use std::str::FromStr;
 
 use async_trait::async_trait;
 use foretell_flow::{Sharing, StageError};
-use sqlx::encode::IsNull;
-use sqlx::error::BoxDynError;
-use sqlx::postgres::{
-    PgArgumentBuffer, PgArguments, PgConnectOptions, PgConnection, PgDatabaseError, PgRow, PgSslMode, PgTypeInfo,
-};
-use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Encode, Postgres, Row, Type};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow, PgSslMode};
+use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Row};
 use url::Url;
 
 use super::address::{Address, DatabaseKind, check_options, file, parse, reason_of, wrong};
 use super::client::{Client, arguments, names};
-use super::database::{Cause, Database, Failure, IDLE_SECONDS, LOCK_SECONDS, Value, transport_failure};
+use super::database::{Database, Failure, IDLE_SECONDS, LOCK_SECONDS, Value, transport_failure};
 use super::dialect::Dialect;
 use super::insert::Insert;
+use super::postgres_error::failure;
+use super::postgres_rows::Rows;
 use super::schema::{Column, ColumnKind, Name, Table, Texts};
 use super::values::{Data, Rules};
 
@@ -157,10 +155,6 @@ impl Dialect for Sql {
 /// One array a column carries any number of rows; this bounds memory and what is tried again for one bad row.
 const MAX_ROWS: usize = 16_384;
 const MAX_BYTES: usize = 16 << 20;
-
-/// Microseconds and days from 1970 to 2000, where PostgreSQL's time begins.
-const EPOCH_MICROS: i64 = 946_684_800_000_000;
-const EPOCH_DAYS: i32 = 10_957;
 
 /// What a session is told.
 pub(super) fn session() -> String {
@@ -375,92 +369,6 @@ pub(super) fn reads_text(column: &Column) -> Option<String> {
     (!textual && !typed).then(|| cast_type(&column.type_name))
 }
 
-/// A column's rows as one array in PostgreSQL's binary form, written straight from the Arrow buffers.
-struct Rows<'a> {
-    data: &'a Data,
-    rows: &'a [u32],
-}
-
-impl Rows<'_> {
-    fn array_type(&self) -> PgTypeInfo {
-        match self.data {
-            Data::Int(_) | Data::UInt(_) => Vec::<i64>::type_info(),
-            Data::Float32(_) => Vec::<f32>::type_info(),
-            Data::Float64(_) => Vec::<f64>::type_info(),
-            Data::Bool(_) => Vec::<bool>::type_info(),
-            Data::Text(_) => Vec::<String>::type_info(),
-            Data::Binary(_) => Vec::<Vec<u8>>::type_info(),
-            Data::Date(_) => Vec::<chrono::NaiveDate>::type_info(),
-            Data::Time(_) => Vec::<chrono::NaiveDateTime>::type_info(),
-        }
-    }
-
-    fn element_oid(&self) -> i32 {
-        match self.data {
-            Data::Int(_) | Data::UInt(_) => 20,
-            Data::Float32(_) => 700,
-            Data::Float64(_) => 701,
-            Data::Bool(_) => 16,
-            Data::Text(_) => 25,
-            Data::Binary(_) => 17,
-            Data::Date(_) => 1082,
-            Data::Time(_) => 1114,
-        }
-    }
-}
-
-impl Type<Postgres> for Rows<'_> {
-    fn type_info() -> PgTypeInfo {
-        Vec::<String>::type_info()
-    }
-}
-
-impl Encode<'_, Postgres> for Rows<'_> {
-    fn produces(&self) -> Option<PgTypeInfo> {
-        Some(self.array_type())
-    }
-
-    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
-        let nulls = self.rows.iter().any(|&row| self.data.is_null(row as usize));
-        // Dimensions, whether there are NULLs, the elements' type, their number, the first index.
-        for word in [1, i32::from(nulls), self.element_oid(), i32::try_from(self.rows.len())?, 1] {
-            buffer.extend_from_slice(&word.to_be_bytes());
-        }
-        for &row in self.rows {
-            let row = row as usize;
-            if self.data.is_null(row) {
-                buffer.extend_from_slice(&(-1_i32).to_be_bytes());
-                continue;
-            }
-            match self.data {
-                Data::Int(a) => put(buffer, &a.value(row).to_be_bytes())?,
-                Data::UInt(a) => put(buffer, &i64::try_from(a.value(row))?.to_be_bytes())?,
-                Data::Float32(a) => put(buffer, &a.value(row).to_be_bytes())?,
-                Data::Float64(a) => put(buffer, &a.value(row).to_be_bytes())?,
-                Data::Bool(a) => put(buffer, &[u8::from(a.value(row))])?,
-                Data::Text(a) => put(buffer, a.value(row).as_bytes())?,
-                Data::Binary(a) => put(buffer, a.value(row))?,
-                Data::Date(a) => {
-                    let days = a.value(row).checked_sub(EPOCH_DAYS).ok_or("a date out of range")?;
-                    put(buffer, &days.to_be_bytes())?;
-                }
-                Data::Time(a) => {
-                    let micros = a.value(row).checked_sub(EPOCH_MICROS).ok_or("a time out of range")?;
-                    put(buffer, &micros.to_be_bytes())?;
-                }
-            }
-        }
-        Ok(IsNull::No)
-    }
-}
-
-/// An array's element: its length and its bytes.
-fn put(buffer: &mut PgArgumentBuffer, bytes: &[u8]) -> Result<(), BoxDynError> {
-    buffer.extend_from_slice(&i32::try_from(bytes.len())?.to_be_bytes());
-    buffer.extend_from_slice(bytes);
-    Ok(())
-}
-
 fn value(row: &PgRow, i: usize) -> Result<Value, Failure> {
     if let Ok(number) = row.try_get::<Option<i64>, _>(i) {
         return Ok(number.map_or(Value::Null, Value::Int));
@@ -522,107 +430,4 @@ fn column(row: &[Value]) -> Option<Column> {
         by_number: false,
         fills_null: false,
     })
-}
-
-/// What an error means; the server's own text only where it holds no values.
-fn failure(error: &sqlx::Error) -> Failure {
-    let Some(error) = error.as_database_error().and_then(|e| e.try_downcast_ref::<PgDatabaseError>()) else {
-        return transport_failure(error);
-    };
-    let code = error.code();
-    let class = code.get(..2).unwrap_or_default();
-    let what = match code {
-        "23502" => "NULL in a column that is NOT NULL",
-        "23505" => "a key that is there already",
-        "23503" => "a foreign key that is not there",
-        "23514" | "23P01" | "44000" => "a constraint does not hold",
-        "22003" => "a number out of range",
-        "22001" => "too long",
-        "22007" | "22008" | "22P02" | "22021" | "22P05" => "not a value of the column's type",
-        "P0001" => "refused by a trigger",
-        "42501" => "refused by the table's row security",
-        _ => "refused",
-    };
-    // A right to the table has the same code as a policy that this row does not meet.
-    let policy = code == "42501" && error.routine() == Some("ExecWithCheckOptions");
-    // 21000: two rows of one statement have one key, in the database's eyes; apart they can be stored.
-    if matches!(class, "22" | "23" | "44" | "54") || matches!(code, "P0001" | "21000") || policy {
-        return Failure::row(match error.column().or(error.constraint()) {
-            Some(name) => format!("{what} (`{name}`, SQLSTATE {code})"),
-            None => format!("{what} (SQLSTATE {code})"),
-        });
-    }
-    // What a trigger says in its own words is about the row, with whatever code it says it.
-    let raised = error.routine() == Some("exec_stmt_raise");
-    let cause = if raised { Cause::Unsure } else { cause(code, error.routine()) };
-    // What stands near a mistake (42601) may be a value.
-    let shown = cause.passes() || (!raised && matches!(class, "28" | "3D" | "3F" | "42" | "0A") && code != "42601");
-    let text = match (shown, raised) {
-        (true, _) => error.message(),
-        (_, true) => "refused by a trigger",
-        _ => "the statement was refused",
-    };
-    let remedy = match code {
-        _ if POOLED.contains(&code) => POOLER,
-        "28000" | "28P01" => "check user and password in `url`",
-        "3D000" => "create the database, or correct its name in `url`",
-        _ => "",
-    };
-    Failure { cause, text: format!("{text} (SQLSTATE {code})"), remedy }
-}
-
-/// A prepared statement is there already, or is not there: another session made it.
-const POOLED: &[&str] = &["26000", "42P05"];
-
-const POOLER: &str = "a pooler such as PgBouncer gives each transaction another session: set its `pool_mode = session` for \
-                      this database, or name the server itself";
-
-/// What an error that is not a row's, and not a trigger's, means for what comes next.
-fn cause(code: &str, routine: Option<&str>) -> Cause {
-    match (code, code.get(..2).unwrap_or_default()) {
-        ("57014", _) => Cause::Late,
-        // A lock that is not given, a session that was silent too long, a server that is read only until it leads, an object
-        // in use, an inner error such as a row of the catalog that changes at this moment.
-        ("55P03" | "25P03" | "25P04" | "25006" | "55006" | "XX000", _) => Cause::Moment,
-        // A table was altered, and with it what was prepared.
-        ("0A000", _) if routine == Some("RevalidateCachedQuery") => Cause::Moment,
-        // The network, other transactions, a disk or the memory that is full, a server that ends, its files.
-        (_, "08" | "40" | "53" | "57" | "58") => Cause::Moment,
-        // Names, rights, the statement's form, the session's state, the server itself.
-        (_, "0A" | "0L" | "0P" | "25" | "26" | "28" | "2B" | "34" | "3D" | "3F" | "42" | "55" | "F0" | "XX") => {
-            Cause::Settings
-        }
-        _ => Cause::Unsure,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_passes_is_told_from_what_a_person_must_change() {
-        for (code, routine, wanted) in [
-            ("0A000", Some("RevalidateCachedQuery"), Cause::Moment),
-            ("0A000", Some("transformInsertStmt"), Cause::Settings),
-            ("08006", None, Cause::Moment),
-            ("25006", None, Cause::Moment),
-            ("26000", None, Cause::Settings),
-            ("40001", None, Cause::Moment),
-            ("40P01", None, Cause::Moment),
-            ("42P01", None, Cause::Settings),
-            ("42P05", None, Cause::Settings),
-            ("53100", None, Cause::Moment),
-            ("53300", None, Cause::Moment),
-            ("55006", None, Cause::Moment),
-            ("57014", None, Cause::Late),
-            ("57P01", None, Cause::Moment),
-            ("57P03", None, Cause::Moment),
-            ("58030", None, Cause::Moment),
-            ("XX000", None, Cause::Moment),
-            ("XX001", None, Cause::Settings),
-        ] {
-            assert_eq!(cause(code, routine), wanted, "{code} {routine:?}");
-        }
-    }
 }

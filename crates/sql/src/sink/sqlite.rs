@@ -15,7 +15,8 @@ use super::database::{Database, Failure, LOCK_SECONDS, Value, transport_failure}
 use super::dialect::Dialect;
 use super::insert::Insert;
 use super::schema::{Column, ColumnKind, Name, Table, Texts};
-use super::values::{Data, Rules, naive, time_text};
+use super::times::{naive, time_text};
+use super::values::{Data, Rules};
 
 /// SQLite.
 pub(super) const KIND: DatabaseKind = DatabaseKind {

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::Field;
 use clap::{Args, ValueEnum};
 use foretell_decode::fields::{Dialect, trim_line_end};
-use foretell_decode::{MISSING, Missing};
+use foretell_decode::{AvroFile, MISSING, Missing};
 use foretell_files::encoding::{Encoding, EncodingSetting};
 use foretell_files::footer::reading;
 use foretell_files::source::{DataFile, data_files, in_utf8, is_json_text, no_records, unpack, unpacked};
@@ -32,9 +32,16 @@ pub(crate) enum Format {
     Jsonl,
     /// Apache Parquet
     Parquet,
+    /// Avro object files
+    Avro,
 }
 
 impl Format {
+    /// Whether its columns have types.
+    pub(crate) fn is_typed(self) -> bool {
+        matches!(self, Format::Parquet | Format::Avro)
+    }
+
     /// The format that a data file's name tells, packed or not.
     pub(crate) fn of_data(path: &Path) -> Option<Format> {
         let name = path.to_str().map(str::to_ascii_lowercase)?;
@@ -47,6 +54,7 @@ impl Format {
             "csv" | "tsv" => Some(Format::Csv),
             "jsonl" | "ndjson" | "json" => Some(Format::Jsonl),
             "parquet" | "pq" => Some(Format::Parquet),
+            "avro" => Some(Format::Avro),
             _ => None,
         }
     }
@@ -104,14 +112,16 @@ impl ReadOptions {
             None if [".xlsx", ".xls", ".ods"].iter().any(|end| name.to_ascii_lowercase().ends_with(end)) => {
                 bail!("{name}: workbooks are not read; save it as CSV")
             }
-            None => bail!("{name}: its name does not tell what it is; give `--format csv`, `jsonl` or `parquet`"),
+            None => {
+                bail!("{name}: its name does not tell what it is; give `--format csv`, `jsonl`, `parquet` or `avro`")
+            }
         };
         if format != Format::Csv && (args.delimiter.is_some() || args.missing.is_some()) {
             let option = if args.missing.is_some() { "missing" } else { "delimiter" };
-            bail!("{name}: `--{option}` is for CSV; JSON and Parquet say themselves where a value is missing");
+            bail!("{name}: `--{option}` is for CSV; JSON, Parquet and Avro say themselves where a value is missing");
         }
-        if format == Format::Parquet && args.encoding.is_some() {
-            bail!("{name}: `--encoding` is for texts; Parquet says itself how its texts are written");
+        if format.is_typed() && args.encoding.is_some() {
+            bail!("{name}: `--encoding` is for texts; Parquet and Avro say themselves how their texts are written");
         }
         let tabs = unpacked(&name.to_ascii_lowercase()).ends_with(".tsv");
         let delimiter = args.delimiter.unwrap_or(if tabs { b'\t' } else { b',' });
@@ -138,7 +148,7 @@ pub(crate) struct Chunk {
     pub(crate) number: u64,
     /// How its file is read.
     pub(crate) options: Arc<ReadOptions>,
-    /// The line (Parquet: the row) of the first one, from 1.
+    /// The line (Parquet, Avro: the row) of the first one, from 1.
     pub(crate) first: u64,
     /// The records.
     pub(crate) body: Body,
@@ -150,7 +160,7 @@ pub(crate) struct Chunk {
 pub(crate) enum Body {
     /// Text of whole records.
     Text(Vec<u8>),
-    /// Rows of a Parquet file: only the columns that are used, in the order of [`Input::select`].
+    /// Rows of a Parquet or Avro file: only the columns that are used, in the order of [`Input::select`].
     Batch(RecordBatch),
 }
 
@@ -237,7 +247,7 @@ pub(crate) struct Input {
     /// The columns: a CSV's header, a Parquet file's schema; of JSON Lines, which name them in every row, those of the
     /// first rows.
     pub(crate) columns: Vec<String>,
-    /// The types of the columns; only of a Parquet file.
+    /// The types of the columns; only of a Parquet or Avro file.
     pub(crate) fields: Vec<Field>,
     source: Source,
     encoding: Option<Encoding>,
@@ -255,7 +265,10 @@ enum Source {
     Text { reader: Box<dyn Read + Send>, buffer: Vec<u8>, ended: bool },
     ParquetFile(File),
     Parquet(ParquetRecordBatchReader, Vec<usize>),
+    Avro(Box<AvroFile<Bytes>>, Vec<usize>),
 }
+
+type Bytes = BufReader<Box<dyn Read + Send>>;
 
 impl Input {
     /// Opens the files (`-` is standard input; folders, globs and URLs mean several) and reads the first one's header.
@@ -293,8 +306,10 @@ impl Input {
         let name = place.name();
         self.options = Arc::new(ReadOptions { name: name.clone(), ..(*self.options).clone() });
         self.next = 1;
-        if self.options.format == Format::Parquet {
-            return self.begin_parquet(place);
+        match self.options.format {
+            Format::Parquet => return self.begin_parquet(place),
+            Format::Avro => return self.begin_avro(place),
+            _ => {}
         }
         let mut reader = unpack(&name, place.open()?)?;
         if let Some(encoding) = self.encoding {
@@ -305,6 +320,13 @@ impl Input {
         self.open_list()?;
         self.check_begin()?;
         Ok(if self.options.format == Format::Csv { (self.header()?, Vec::new()) } else { Default::default() })
+    }
+
+    fn begin_avro(&mut self, place: &Place) -> Result<(Vec<String>, Vec<Field>)> {
+        let file = AvroFile::open(BufReader::new(place.open()?)).with_context(|| self.options.name.clone())?;
+        let fields: Vec<Field> = file.schema().fields().iter().map(|field| field.as_ref().clone()).collect();
+        self.source = Source::Avro(Box::new(file), Vec::new());
+        Ok((fields.iter().map(|field| field.name().clone()).collect(), fields))
     }
 
     fn begin_parquet(&mut self, place: &Place) -> Result<(Vec<String>, Vec<Field>)> {
@@ -354,6 +376,9 @@ impl Input {
     /// this order.
     pub(crate) fn select(&mut self, columns: &[usize]) -> Result<()> {
         self.selected = columns.to_vec();
+        if let Source::Avro(_, order) = &mut self.source {
+            *order = columns.to_vec();
+        }
         let Source::ParquetFile(file) = &self.source else { return Ok(()) };
         let builder = self.builder(file.try_clone()?)?;
         let mut sorted = columns.to_vec();
@@ -387,6 +412,13 @@ impl Input {
                         // A projection without columns would lose the number of rows; there is always a feature.
                         Some((batch.num_rows() as u64, 0, Body::Batch(batch.project(order)?)))
                     }
+                    None => None,
+                }
+            }
+            Source::Avro(file, order) => {
+                let batch = file.next_rows().with_context(|| self.options.name.clone())?;
+                match batch {
+                    Some(batch) => Some((batch.num_rows() as u64, 0, Body::Batch(batch.project(order)?))),
                     None => None,
                 }
             }

@@ -128,7 +128,7 @@ pub(crate) fn open(args: &DataArgs, model: &Model, request: &Request<'_>) -> Res
     let signature = model.signature();
     let mut input = Input::open(&args.data, &args.read)?;
     // JSON Lines name their columns in the rows; and which type a column has may show in the rows alone.
-    let mut first = if input.options.format == Format::Parquet { None } else { input.next_chunk()? };
+    let mut first = if input.options.format.is_typed() { None } else { input.next_chunk()? };
     let mut members = Vec::new();
     if let (Format::Jsonl, Some(chunk)) = (input.options.format, &first) {
         members = parse::members(chunk);

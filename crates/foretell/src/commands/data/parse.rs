@@ -154,7 +154,7 @@ fn parse_csv(text: &[u8], layout: &Layout, locator: &RowLocator<'_>) -> Result<T
         |row, column: &Column, why: &str| anyhow::anyhow!("{}: column {}: {why}", locator.locate(row), column.name);
     let mut features: Vec<ArrayRef> = Vec::with_capacity(layout.features.len() + layout.more.len());
     for column in layout.features.iter().chain(&layout.more) {
-        let mut cells = Cells::new(column.data_type, rows);
+        let mut cells = Cells::new(column.data_type.clone(), rows);
         let missing = column.missing.as_ref().unwrap_or(missing);
         for row in 0..rows {
             cells.push(field(row, column), missing).map_err(|why| wrong(row, column, &why))?;
@@ -306,7 +306,7 @@ mod tests {
     fn columns_are_settled_by_the_first_rows() {
         let mut either = layout();
         either.features.iter_mut().for_each(|column| column.kind = ColumnKind::Either);
-        let types = |layout: &Layout| layout.features.iter().map(|column| column.data_type).collect::<Vec<_>>();
+        let types = |layout: &Layout| layout.features.iter().map(|column| column.data_type.clone()).collect::<Vec<_>>();
         settle(&mut either, &csv("x,1,1\n2,NA,1\n"), &[]);
         assert_eq!(types(&either), [Type::Float64, Type::Utf8]);
         settle(&mut either, &csv("True,1.5,1\n,x,1\n"), &[]);

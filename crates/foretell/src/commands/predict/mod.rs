@@ -16,7 +16,7 @@ use super::data::{DataArgs, Opened, load_to, open, tell, why};
 use crate::levels::Unseen;
 use output::{Encoded, Output, Writing};
 
-/// Score a CSV, JSON Lines or Parquet file
+/// Score a CSV, JSON Lines, Parquet or Avro file
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   foretell predict model.joblib data.csv -o predictions.csv
@@ -30,7 +30,7 @@ use output::{Encoded, Output, Writing};
 
 The output has one row a data row, in the same order: the kept columns, `prediction` (`prediction_0`, … where the model \
 has several outputs) and, with --proba, `proba_<class>`. A CSV's fields that pandas takes for missing (empty, NA, NaN, \
-None, null, …) are missing, unless they are levels of the model; in JSON and Parquet a text is a value. Values that are \
+None, null, …) are missing, unless they are levels of the model; in JSON, Parquet and Avro a text is a value. Values that are \
 no level of training are counted and told, by column, where the model lets them pass. A row that the model refuses, as Python would, stops it \
 with the line and the reason.")]
 pub(crate) struct PredictArgs {
@@ -118,7 +118,7 @@ pub(crate) fn run(args: &PredictArgs) -> Result<()> {
 
 fn output_format(path: Option<&Path>, data: Format) -> Result<Format> {
     match path.filter(|path| *path != Path::new("-") && !path.starts_with("/dev")) {
-        Some(path) => Format::of(path).with_context(|| {
+        Some(path) => Format::of(path).filter(|format| *format != Format::Avro).with_context(|| {
             format!(
                 "`{}`: its name does not tell how to write it; end it with .csv, .jsonl or .parquet",
                 path.display()

@@ -55,20 +55,26 @@ pub(super) trait Dialect: Send + Sync {
         format!("SELECT 1 FROM {table} LIMIT 1")
     }
 
+    /// Whether an INSERT has what the standard has alone: the values of one row, and no word for a key that is there already.
+    fn inserts_plainly(&self) -> bool {
+        false
+    }
+
     /// Whether one INSERT takes the values of several rows.
     fn many_rows(&self) -> bool {
-        true
+        !self.inserts_plainly()
     }
 
     /// An INSERT of one row which leaves a row of the same key as it is. `columns` and `key` are names, not in quotes.
     fn insert_if_absent(&self, table: &str, columns: &[&str], _key: &[&str]) -> String {
-        format!("{} {} ON CONFLICT DO NOTHING", self.insert_head(table, columns), self.values(columns.len(), 1))
+        let end = if self.inserts_plainly() { "" } else { " ON CONFLICT DO NOTHING" };
+        format!("{} {}{end}", self.insert_head(table, columns), self.values(columns.len(), 1))
     }
 
     /// Whether that leaves it as it is; else it is refused as a row of a key that is there already, and a savepoint around it
     /// is gone back to.
     fn inserts_if_absent(&self) -> bool {
-        true
+        !self.inserts_plainly()
     }
 
     /// An INSERT of rows; with a key, one that replaces rows of that key.
@@ -99,6 +105,12 @@ pub(super) trait Dialect: Send + Sync {
 
     /// An INSERT of no rows: it fails where no row at all could go in.
     fn insert_of_nothing(&self, insert: &Insert) -> String {
+        if self.inserts_plainly() {
+            // Those of the table itself that there are not.
+            let columns: Vec<String> = insert.columns.iter().map(|column| self.quoted(&column.name)).collect();
+            let (columns, table) = (columns.join(", "), self.table(&insert.table));
+            return format!("{} SELECT {columns} FROM {table} WHERE 1 = 0", self.insert_into(insert));
+        }
         let nulls = vec!["NULL"; insert.columns.len()].join(", ");
         format!("{} SELECT {nulls} FROM (SELECT 1 AS n) AS none WHERE 1 = 0", self.insert_into(insert))
     }

@@ -7,7 +7,8 @@ use foretell_odbc::{Date, Parameter, Time};
 use super::super::database::Value;
 use super::super::number::Number;
 use super::super::schema::{Column, ColumnKind};
-use super::super::values::{Data, naive};
+use super::super::times::naive;
+use super::super::values::Data;
 
 /// A column's values in these rows.
 pub(super) fn parameter(data: &Data, to: &Column, rows: &[u32], times_as_text: bool) -> Parameter {

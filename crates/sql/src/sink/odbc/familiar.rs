@@ -4,7 +4,7 @@ use super::super::database::Cause;
 use super::super::dialect::Dialect;
 use super::super::insert::Insert;
 use super::super::schema::Column;
-use super::super::{mariadb, postgres};
+use super::super::{mariadb, mariadb_error, postgres};
 use super::flavor::{Flavor, STANDARD};
 
 pub(super) const MARIADB: Flavor = Flavor {
@@ -20,11 +20,11 @@ pub(super) const MARIADB: Flavor = Flavor {
     },
     cause: |said| {
         let number = u16::try_from(said.native).ok()?;
-        if mariadb::known(number).is_some() {
+        if mariadb_error::known(number).is_some() {
             return Some(Cause::Row);
         }
         // Numbers from 2000 on are those of the client's own library.
-        (!(2_000..3_000).contains(&number)).then(|| mariadb::cause(number, &said.state, &said.text))
+        (!(2_000..3_000).contains(&number)).then(|| mariadb_error::cause(number, &said.state, &said.text))
     },
     notes_tell: true,
     times_as_text: true,

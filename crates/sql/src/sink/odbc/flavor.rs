@@ -66,20 +66,8 @@ impl Dialect for Standard {
         "ODBC"
     }
 
-    fn many_rows(&self) -> bool {
-        false
-    }
-
-    fn insert_if_absent(&self, table: &str, columns: &[&str], _key: &[&str]) -> String {
-        insert_row(self, table, columns)
-    }
-
-    fn inserts_if_absent(&self) -> bool {
-        false
-    }
-
-    fn insert_of_nothing(&self, insert: &Insert) -> String {
-        nothing(self, insert)
+    fn inserts_plainly(&self) -> bool {
+        true
     }
 
     fn name_type(&self) -> &'static str {
@@ -121,18 +109,6 @@ pub(super) fn decimal(precision: u8, scale: Option<i64>, most: u8) -> String {
     let precision = precision.clamp(1, most);
     let scale = scale.unwrap_or(10).clamp(0, precision.into());
     format!("DECIMAL({precision},{scale})")
-}
-
-/// An INSERT of one row.
-pub(super) fn insert_row(dialect: &dyn Dialect, table: &str, columns: &[&str]) -> String {
-    format!("{} {}", dialect.insert_head(table, columns), dialect.values(columns.len(), 1))
-}
-
-/// An INSERT of no rows: of those of the table itself that there are not.
-pub(super) fn nothing(dialect: &dyn Dialect, insert: &Insert) -> String {
-    let columns: Vec<String> = insert.columns.iter().map(|column| dialect.quoted(&column.name)).collect();
-    let table = dialect.table(&insert.table);
-    format!("{} SELECT {} FROM {table} WHERE 1 = 0", dialect.insert_into(insert), columns.join(", "))
 }
 
 /// `INSERT … VALUES (?, ?)`, and what the dialect has for a key.

@@ -4,10 +4,9 @@ use foretell_odbc::Diagnostic;
 
 use super::super::database::Cause;
 use super::super::dialect::Dialect;
-use super::super::insert::Insert;
 use super::super::schema::{ColumnKind, Name};
 use super::super::values::Rules;
-use super::flavor::{Flavor, Merge, STANDARD, insert_row, merge, nothing};
+use super::flavor::{Flavor, Merge, STANDARD, merge};
 
 pub(super) const FLAVOR: Flavor = Flavor {
     names: &["oracle"],
@@ -99,20 +98,8 @@ impl Dialect for Sql {
         format!("SELECT 1 FROM {table} WHERE ROWNUM = 1")
     }
 
-    fn many_rows(&self) -> bool {
-        false
-    }
-
-    fn insert_if_absent(&self, table: &str, columns: &[&str], _key: &[&str]) -> String {
-        insert_row(self, table, columns)
-    }
-
-    fn inserts_if_absent(&self) -> bool {
-        false
-    }
-
-    fn insert_of_nothing(&self, insert: &Insert) -> String {
-        nothing(self, insert)
+    fn inserts_plainly(&self) -> bool {
+        true
     }
 
     fn create_table(&self, table: &Name, parts: &[String]) -> String {

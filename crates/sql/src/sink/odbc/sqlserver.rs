@@ -4,9 +4,8 @@ use foretell_odbc::Diagnostic;
 
 use super::super::database::{Cause, LOCK_SECONDS};
 use super::super::dialect::Dialect;
-use super::super::insert::Insert;
 use super::super::schema::{ColumnKind, Name};
-use super::flavor::{Flavor, Merge, STANDARD, decimal, insert_row, merge, nothing};
+use super::flavor::{Flavor, Merge, STANDARD, decimal, merge};
 
 pub(super) const FLAVOR: Flavor = Flavor {
     names: &["microsoft sql server"],
@@ -88,20 +87,8 @@ impl Dialect for Sql {
         format!("SELECT TOP 1 1 FROM {table}")
     }
 
-    fn many_rows(&self) -> bool {
-        false
-    }
-
-    fn insert_if_absent(&self, table: &str, columns: &[&str], _key: &[&str]) -> String {
-        insert_row(self, table, columns)
-    }
-
-    fn inserts_if_absent(&self) -> bool {
-        false
-    }
-
-    fn insert_of_nothing(&self, insert: &Insert) -> String {
-        nothing(self, insert)
+    fn inserts_plainly(&self) -> bool {
+        true
     }
 
     fn create_table(&self, table: &Name, parts: &[String]) -> String {

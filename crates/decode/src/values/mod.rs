@@ -2,6 +2,8 @@
 
 #![allow(clippy::arithmetic_side_effects, reason = "counts of values that are in memory")]
 
+mod nested;
+
 use std::sync::Arc;
 
 use arrow::array::{
@@ -11,16 +13,17 @@ use arrow::array::{
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 
-use super::cell::Cell;
-use super::column::Column;
-use super::types::Type;
-use super::wrong::Wrong;
+use crate::cell::Cell;
+use crate::column::Column;
+use crate::types::Type;
+use crate::wrong::Wrong;
+use nested::Nested;
 
 /// Whole numbers up to here are all held by a 32-bit float.
 const SINGLE: u64 = 1 << f32::MANTISSA_DIGITS;
 
 /// One column so far. Most columns have few NULLs or none, so that these are known by their places.
-pub(super) struct Values {
+pub(crate) struct Values {
     data: Data,
     nulls: Vec<usize>,
 }
@@ -42,11 +45,13 @@ enum Data {
     Timestamp(Vec<i64>),
     /// With the digits in all, and those behind the point.
     Decimal(Vec<i128>, u8, u8),
+    /// Structs and lists.
+    Nested(Box<Nested>),
 }
 
 /// One arm for all that is kept in a `Vec`.
 macro_rules! by_kind {
-    ($data:expr, $vec:ident => $plain:expr, $bits:ident => $bool:expr, $texts:ident => $utf8:expr) => {
+    ($data:expr, $vec:ident => $plain:expr, $bits:ident => $bool:expr, $texts:ident => $utf8:expr, $nested:ident => $parts:expr) => {
         match $data {
             Data::Int8($vec) => $plain,
             Data::Int16($vec) => $plain,
@@ -63,13 +68,14 @@ macro_rules! by_kind {
             Data::Decimal($vec, ..) => $plain,
             Data::Bool($bits) => $bool,
             Data::Utf8($texts) => $utf8,
+            Data::Nested($nested) => $parts,
         }
     };
 }
 
 impl Values {
     /// For this many rows of this type.
-    pub(super) fn new(data_type: Type, rows: usize) -> Self {
+    pub(crate) fn new(data_type: &Type, rows: usize) -> Self {
         let data = match data_type {
             Type::Int8 => Data::Int8(Vec::with_capacity(rows)),
             Type::Int16 => Data::Int16(Vec::with_capacity(rows)),
@@ -85,13 +91,15 @@ impl Values {
             Type::Bool => Data::Bool(BooleanBufferBuilder::new(rows)),
             Type::Date => Data::Date(Vec::with_capacity(rows)),
             Type::Timestamp => Data::Timestamp(Vec::with_capacity(rows)),
-            Type::Decimal(digits, behind) => Data::Decimal(Vec::with_capacity(rows), digits, behind),
+            Type::Decimal(digits, behind) => Data::Decimal(Vec::with_capacity(rows), *digits, *behind),
+            Type::Struct(members) => Data::Nested(Box::new(Nested::of_members(members, rows))),
+            Type::List(item) => Data::Nested(Box::new(Nested::of_items(item, rows))),
         };
         Values { data, nulls: Vec::new() }
     }
 
     /// Adds the value of a cell, or NULL where it is missing and may be.
-    pub(super) fn push<C: Cell>(&mut self, column: &Column, cell: &C) -> Result<(), Wrong> {
+    pub(crate) fn push<C: Cell>(&mut self, column: &Column, cell: &C) -> Result<(), Wrong> {
         fn fit<T, U: TryFrom<T>>(value: T) -> Result<U, Wrong> {
             value.try_into().map_err(|_| Wrong::Range)
         }
@@ -118,12 +126,13 @@ impl Values {
             Data::Date(values) => values.push(cell.date(&column.format)?),
             Data::Timestamp(values) => values.push(cell.timestamp(&column.format)?),
             Data::Decimal(values, digits, behind) => values.push(cell.decimal(*digits, *behind)?),
+            Data::Nested(nested) => nested.push(cell.json()?)?,
         }
         Ok(())
     }
 
     /// Adds a float where the column is of doubles; says whether it is.
-    pub(super) fn push_double(&mut self, value: f64) -> bool {
+    pub(crate) fn push_double(&mut self, value: f64) -> bool {
         let Data::Float64(values) = &mut self.data else { return false };
         values.push(value);
         true
@@ -131,13 +140,16 @@ impl Values {
 
     /// Whether a few digits are a number here, and nothing else.
     #[inline]
-    pub(super) fn numeric(&self) -> bool {
-        !matches!(self.data, Data::Utf8(_) | Data::Bool(_) | Data::Date(_) | Data::Timestamp(_) | Data::Decimal(..))
+    pub(crate) fn numeric(&self) -> bool {
+        !matches!(
+            self.data,
+            Data::Utf8(_) | Data::Bool(_) | Data::Date(_) | Data::Timestamp(_) | Data::Decimal(..) | Data::Nested(_)
+        )
     }
 
     /// Adds a number below 2^53; false where the type does not hold it.
     #[inline]
-    pub(super) fn push_number(&mut self, number: u64) -> bool {
+    pub(crate) fn push_number(&mut self, number: u64) -> bool {
         fn push<T: TryFrom<u64>>(values: &mut Vec<T>, number: u64) -> bool {
             T::try_from(number).map(|value| values.push(value)).is_ok()
         }
@@ -161,28 +173,37 @@ impl Values {
                 values.push(number as f64);
                 true
             }
-            Data::Utf8(_) | Data::Bool(_) | Data::Date(_) | Data::Timestamp(_) | Data::Decimal(..) => false,
+            Data::Utf8(_)
+            | Data::Bool(_)
+            | Data::Date(_)
+            | Data::Timestamp(_)
+            | Data::Decimal(..)
+            | Data::Nested(_) => false,
         }
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        by_kind!(&self.data, values => values.len(), bits => bits.len(), texts => texts.len(), nested => nested.len())
+    }
+
     /// Adds a NULL, whether the column may have one or not.
-    pub(super) fn push_null(&mut self) {
-        let row = by_kind!(&self.data, values => values.len(), bits => bits.len(), texts => texts.len());
-        self.nulls.push(row);
-        by_kind!(&mut self.data, values => values.push(Default::default()), bits => bits.append(false), texts => texts.push(""));
+    pub(crate) fn push_null(&mut self) {
+        self.nulls.push(self.len());
+        by_kind!(&mut self.data, values => values.push(Default::default()), bits => bits.append(false), texts => texts.push(""), nested => nested.push_null());
     }
 
     /// Takes back all but the first `rows` values.
-    pub(super) fn truncate(&mut self, rows: usize) {
-        by_kind!(&mut self.data, values => values.truncate(rows), bits => bits.truncate(rows), texts => texts.truncate(rows));
+    pub(crate) fn truncate(&mut self, rows: usize) {
+        by_kind!(&mut self.data, values => values.truncate(rows), bits => bits.truncate(rows), texts => texts.truncate(rows), nested => nested.truncate(rows));
         while self.nulls.last().is_some_and(|null| *null >= rows) {
             self.nulls.pop();
         }
     }
 
     /// As Arrow's array.
-    pub(super) fn finish(self) -> ArrayRef {
-        let rows = by_kind!(&self.data, values => values.len(), bits => bits.len(), texts => texts.len());
+    pub(crate) fn finish(self) -> ArrayRef {
+        let rows = self.len();
         let nulls = (!self.nulls.is_empty()).then(|| {
             let mut valid = BooleanBufferBuilder::new(rows);
             valid.append_n(rows, true);
@@ -210,6 +231,7 @@ impl Values {
                 let data_type = Type::Decimal(digits, behind).arrow();
                 Arc::new(Decimal128Array::new(values.into(), nulls).with_data_type(data_type))
             }
+            Data::Nested(nested) => nested.finish(nulls),
         }
     }
 }

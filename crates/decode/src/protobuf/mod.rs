@@ -2,6 +2,8 @@
 //!
 //! Messages are written as JSON, by Protobuf's own rules, and read by the decoder for that.
 
+mod writer;
+
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::Path;
@@ -22,6 +24,8 @@ use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+
+pub use writer::ProtobufWriter;
 
 use super::column::{Columns, RESERVED};
 use super::settings::{max_bytes, unusable};
@@ -95,7 +99,7 @@ impl DecodeSettings for Checked {
     }
 
     fn key(&self) -> KeyType {
-        self.settings.key
+        self.settings.key.clone()
     }
 
     fn headers(&self) -> Option<&BTreeMap<String, String>> {
@@ -176,7 +180,7 @@ impl FileResolver for Texts {
     }
 }
 
-fn compile(schema: &Schema) -> Result<FileDescriptor, String> {
+pub(super) fn compile(schema: &Schema) -> Result<FileDescriptor, String> {
     let mut texts: BTreeMap<String, String> = schema.references.iter().cloned().collect();
     texts.insert(FILE.to_string(), schema.text.clone());
     let mut resolver = ChainFileResolver::new();
@@ -209,20 +213,23 @@ impl Decoder {
             Some(Err(why)) => return Err(why.clone()),
             None => return Err(format!("the registry has no schema {id}")),
         };
-        let (message, body) = message(file, body).ok_or_else(|| format!("schema {id} has no such message"))?;
-        let message =
-            DynamicMessage::decode(message, body).map_err(|_| format!("the bytes are not a message of schema {id}"))?;
-        let mut text = Bounded { bytes: Vec::new(), most: self.max_bytes.saturating_mul(EXPANDS) };
-        let options = SerializeOptions::new()
-            .stringify_64_bit_integers(false)
-            .use_proto_field_name(true)
-            .skip_default_fields(false);
-        let mut serializer = serde_json::Serializer::new(&mut text);
-        message.serialize_with_options(&mut serializer, &options).map_err(|_| {
-            format!("the message has no JSON (schema {id}): a value is out of range, or there is too much")
-        })?;
-        Ok(text.bytes)
+        json_of(file, id, body, self.max_bytes.saturating_mul(EXPANDS))
     }
+}
+
+/// The message that a value is, as JSON.
+pub(super) fn json_of(file: &FileDescriptor, id: u32, body: &[u8], most: usize) -> Result<Vec<u8>, String> {
+    let (message, body) = message(file, body).ok_or_else(|| format!("schema {id} has no such message"))?;
+    let message =
+        DynamicMessage::decode(message, body).map_err(|_| format!("the bytes are not a message of schema {id}"))?;
+    let mut text = Bounded { bytes: Vec::new(), most };
+    let options =
+        SerializeOptions::new().stringify_64_bit_integers(false).use_proto_field_name(true).skip_default_fields(false);
+    let mut serializer = serde_json::Serializer::new(&mut text);
+    message
+        .serialize_with_options(&mut serializer, &options)
+        .map_err(|_| format!("the message has no JSON (schema {id}): a value is out of range, or there is too much"))?;
+    Ok(text.bytes)
 }
 
 /// Takes no more than this.

@@ -1,5 +1,7 @@
 //! Converts columns that bring a type of their own to the type that is wanted: without loss, or not at all.
 
+mod parts;
+
 use std::sync::Arc;
 
 use arrow::array::{
@@ -7,26 +9,26 @@ use arrow::array::{
 };
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Date32Type, Date64Type, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
-    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    DataType, Date32Type, Date64Type, Field as ArrowField, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type,
+    Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 
 use chrono_tz::Tz;
 use foretell_connect::text::{json_array, plain_array};
 
-use super::cell::{Cell, Float};
-use super::column::Column;
-use super::decimal;
-use super::field::Field;
-use super::missing::Missing;
-use super::time::{TimeFormat, is_time_of_calendar};
-use super::types::{MOST_DIGITS, Type};
-use super::values::Values;
-use super::wrong::Wrong;
+use crate::cell::{Cell, Float, json_text};
+use crate::column::Column;
+use crate::decimal;
+use crate::field::Field;
+use crate::missing::Missing;
+use crate::time::{TimeFormat, is_time_of_calendar};
+use crate::types::{MOST_DIGITS, Member, Type};
+use crate::values::Values;
+use crate::wrong::Wrong;
 
 /// Values that do not fit, by their rows.
-type Wrongs = Vec<(usize, Wrong)>;
+pub(crate) type Wrongs = Vec<(usize, Wrong)>;
 
 const MICROS_A_DAY: i64 = 86_400_000_000;
 
@@ -60,18 +62,32 @@ pub fn type_of(found: &DataType) -> Option<Type> {
     })
 }
 
+/// The same, where what has parts is a struct or a list, and not JSON.
+pub fn full_type_of(found: &DataType) -> Option<Type> {
+    let part = |field: &ArrowField| Some(Member::new(field.name(), full_type_of(field.data_type())?, true));
+    match found {
+        DataType::Struct(fields) if !fields.is_empty() => {
+            let members: Option<Vec<Member>> = fields.iter().map(|field| part(field)).collect();
+            members.map(|members| Type::Struct(Arc::new(members)))
+        }
+        DataType::List(item) => part(item).map(|item| Type::List(Arc::new(item))),
+        other => type_of(other),
+    }
+}
+
 /// Whether some values of this type fit the column; otherwise none ever does.
-pub(super) fn takes(found: &DataType, column: &Column) -> bool {
+pub(crate) fn takes(found: &DataType, column: &Column) -> bool {
     let text = is_text(found);
     let decimal = matches!(found, DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..));
     let number = found.is_integer() || found.is_floating() || decimal;
     let time = matches!(found, DataType::Date32 | DataType::Date64 | DataType::Timestamp(..));
-    match (found, column.data_type) {
+    match (found, &column.data_type) {
         (DataType::Null, _) => true,
         (DataType::Dictionary(_, values), _) => takes(values, column),
         (bytes, Type::Utf8) if is_bytes(bytes) => true,
         (DataType::Time32(_) | DataType::Time64(_), Type::Utf8) => true,
-        (nested, wished) if is_nested(nested) => wished == Type::Utf8,
+        (nested, wished) if is_nested(nested) => *wished == Type::Utf8 || parts::takes(nested, wished),
+        (_, Type::Struct(_) | Type::List(_)) => text,
         (DataType::Boolean, Type::Date | Type::Timestamp | Type::Decimal(..)) => false,
         (DataType::Boolean, _) => true,
         (_, Type::Utf8) => text || number || time,
@@ -87,7 +103,7 @@ fn is_text(found: &DataType) -> bool {
 }
 
 /// Columns of values that have parts.
-pub(super) fn is_nested(found: &DataType) -> bool {
+pub(crate) fn is_nested(found: &DataType) -> bool {
     matches!(
         found,
         DataType::Struct(_)
@@ -118,7 +134,7 @@ fn widens(from: &DataType, to: &DataType) -> bool {
 }
 
 /// A column's values in the wished type, and those that do not fit; these are NULL.
-pub(super) fn convert(found: &ArrayRef, column: &Column) -> (ArrayRef, Wrongs) {
+pub(crate) fn convert(found: &ArrayRef, column: &Column) -> (ArrayRef, Wrongs) {
     let wished = column.data_type.arrow();
     let nulls = || new_null_array(&wished, found.len());
     // A column of nothing but NULL may have the type `Null`, whose array does not count them.
@@ -130,6 +146,8 @@ pub(super) fn convert(found: &ArrayRef, column: &Column) -> (ArrayRef, Wrongs) {
             Ok(values) => return convert(&values, column),
             Err(_) => (nulls(), all_wrong(found)),
         }
+    } else if is_nested(found.data_type()) && column.data_type.is_nested() {
+        parts::convert(found, &column.data_type).unwrap_or_else(|| (nulls(), all_wrong(found)))
     } else if is_nested(found.data_type()) {
         match plain_array(found, Tz::UTC).and_then(|plain| json_array(&plain)) {
             Ok(texts) => (Arc::new(texts) as ArrayRef, Vec::new()),
@@ -140,7 +158,7 @@ pub(super) fn convert(found: &ArrayRef, column: &Column) -> (ArrayRef, Wrongs) {
         let array = cast(found, &wished).unwrap_or_else(|_| nulls());
         let lost = (0..found.len()).filter(|row| array.is_null(*row) && found.is_valid(*row));
         let wrong = if is_bytes(found.data_type()) { Wrong::Encoding } else { Wrong::Range };
-        let wrongs = lost.map(|row| (row, wrong)).collect();
+        let wrongs = lost.map(|row| (row, wrong.clone())).collect();
         (array, wrongs)
     } else {
         one_by_one(found, column)
@@ -161,13 +179,15 @@ fn one_by_one(found: &ArrayRef, column: &Column) -> (ArrayRef, Wrongs) {
     let Some(value) = reader(found) else {
         return (new_null_array(&column.data_type.arrow(), found.len()), all_wrong(found));
     };
-    let mut values = Values::new(column.data_type, found.len());
+    let mut values = Values::new(&column.data_type, found.len());
     let mut wrongs = Vec::new();
     for row in 0..found.len() {
         if found.is_null(row) {
             values.push_null();
         } else if let Err(wrong) = values.push(column, &value(row)) {
             wrongs.push((row, wrong));
+            // A part of a nested value may be there.
+            values.truncate(row);
             values.push_null();
         }
     }
@@ -367,6 +387,13 @@ impl Cell for Typed<'_> {
         };
         micros.filter(|micros| is_time_of_calendar(*micros)).ok_or(Wrong::Range)
     }
+
+    fn json(&self) -> Result<&str, Wrong> {
+        match self {
+            Typed::Text(text) => json_text(text),
+            other => Err(other.instead()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -382,8 +409,8 @@ mod tests {
     use arrow::util::display::array_value_to_string;
     use serde_json::json;
 
-    use super::super::column::Columns;
     use super::*;
+    use crate::column::Columns;
 
     /// What each value becomes, or why it does not; nothing where the file would be stopped.
     fn converted(found: ArrayRef, wished: serde_json::Value) -> Option<Vec<String>> {
@@ -398,7 +425,7 @@ mod tests {
         let shown = |row: usize| match wrongs.iter().find(|(wrong, _)| *wrong == row) {
             Some((_, wrong)) => {
                 assert!(array.is_null(row));
-                wrong.describe(column.data_type)
+                wrong.describe(&column.data_type)
             }
             None => array_value_to_string(&array, row).unwrap(),
         };
