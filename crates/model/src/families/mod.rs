@@ -22,6 +22,7 @@ pub(crate) mod feature_engine;
 pub(crate) mod feature_hasher;
 pub(crate) mod feature_selection;
 pub(crate) mod feature_union;
+pub(crate) mod flaml;
 pub(crate) mod forest;
 pub(crate) mod function_transformer;
 pub(crate) mod gaussian_mixture;
@@ -133,6 +134,7 @@ pub const FAMILIES: &[Family] = &[
     feature_hasher::FAMILY,
     feature_selection::FAMILY,
     feature_union::FAMILY,
+    flaml::FAMILY,
     forest::FAMILY,
     function_transformer::FAMILY,
     gaussian_mixture::FAMILY,

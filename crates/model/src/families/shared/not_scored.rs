@@ -63,8 +63,7 @@ pub(in crate::families) const REASONS: &[(&str, &[&str], &str)] = &[
     (
         "flaml",
         &[],
-        "it holds an estimator beside its own preparation of columns; save `automl.model.estimator`, and what prepares the \
-         columns as a Pipeline",
+        "this learner is not scored; save `automl.model.estimator`, and what prepares the columns as a Pipeline",
     ),
     (
         "pycaret",
