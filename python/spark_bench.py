@@ -13,7 +13,8 @@ import sys
 import tempfile
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "tests"))
+# The wheel's module, not the sources beside this file.
+sys.path[0] = str(pathlib.Path(__file__).resolve().parent / "tests")
 
 parser = argparse.ArgumentParser()
 parser.add_argument("model", type=pathlib.Path)

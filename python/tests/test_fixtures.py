@@ -111,8 +111,11 @@ def test_every_kind_of_table_gives_the_same(name):
             "big-endian": wide.astype(wide.dtype.newbyteorder(">")), "lists": wide.tolist(), "objects": wide.astype(object),
         }
     expected = getattr(model, method)(frame)
+    # Python's own numbers are float64: of float32 they are those of a wider table.
+    widened = getattr(model, method)(frame.astype("float64")) if wide.dtype == numpy.float32 else expected
     for kind, data in given.items():
         answer = getattr(model, method)(data)
         answer = answer[::-1] if kind == "backwards" else answer
-        assert answer.dtype == expected.dtype, kind
-        numpy.testing.assert_array_equal(answer, expected, err_msg=kind)
+        same = widened if kind in ("lists", "objects") else expected
+        assert answer.dtype == same.dtype, kind
+        numpy.testing.assert_array_equal(answer, same, err_msg=kind)
