@@ -39,14 +39,6 @@ pub(super) struct StaticMember {
     out: bool,
 }
 
-/// What follows where another member has the id.
-pub(super) enum Step {
-    /// The pipeline hears this.
-    Say(Event),
-    /// It joins again.
-    Join,
-}
-
 impl StaticMember {
     /// `None` for who joins no group.
     pub(super) fn new(connection: &Connection, options: &Options) -> Option<StaticMember> {
@@ -74,14 +66,14 @@ impl StaticMember {
         Reader::start(&self.connection, topics.clone(), self.options.clone(), inspector.clone())
     }
 
-    /// Another member has the id; `own` is the one that this had.
+    /// Another member has the id; `own` is the one that this had. What the pipeline hears; `None`: it is to join again.
     pub(super) async fn fenced(
         &mut self,
         topics: &Topics,
         inspector: &Arc<Inspector>,
         own: Option<String>,
         wait: Duration,
-    ) -> Result<Step, StageError> {
+    ) -> Result<Option<Event>, StageError> {
         let (topics, group, name) = (named(topics), self.options.group.clone(), self.name.clone());
         if !self.out {
             self.out = true;
@@ -89,21 +81,21 @@ impl StaticMember {
             tracing::warn!(
                 "{topics}: another member of the group `{group}` has the id `{name}`: looking whether it lives"
             );
-            return Ok(Step::Say(Event::Revoked));
+            return Ok(Some(Event::Revoked));
         }
         let (asked, of) = (group.clone(), name.clone());
         let found = ask(inspector, move |inspector| Ok(holder(inspector, &asked, &of))).await?;
         match self.fence.judge(found, Instant::now()) {
             Verdict::Wait => {
                 tokio::time::sleep(wait.min(EVERY)).await;
-                Ok(Step::Say(Event::Idle))
+                Ok(Some(Event::Idle))
             }
             Verdict::Join => {
                 self.out = false;
                 tracing::info!(
                     "{topics}: no living process has the id `{name}` in the group `{group}`: joining it again"
                 );
-                Ok(Step::Join)
+                Ok(None)
             }
             Verdict::Taken => {
                 let error = StageError::settings(format!("{topics}: another process joined the group as `{name}`"));

@@ -43,7 +43,7 @@ use foretell_connect::kind::{
 use foretell_connect::schemas::Schemas;
 use foretell_registry::Registry;
 use group::GroupHousekeeping;
-use member::{StaticMember, Step};
+use member::StaticMember;
 use reader::{Membership, Reader};
 use topics::{Interest, named};
 use watch::Watch;
@@ -306,9 +306,8 @@ impl KafkaSource {
         let own = self.reader()?.member().map(|(_, id)| id);
         let topics = self.topics();
         let Some(member) = &mut self.member else { return Ok(Event::Idle) };
-        match member.fenced(&topics, &self.inspector, own, wait).await? {
-            Step::Say(event) => return Ok(event),
-            Step::Join => {}
+        if let Some(event) = member.fenced(&topics, &self.inspector, own, wait).await? {
+            return Ok(event);
         }
         let reader = member.join(&self.topics, &self.inspector)?;
         let old = self.reader.replace(reader);
