@@ -42,7 +42,8 @@ struct Settings {
     /// that is a level of a model's input is a value in the column of that name. `[""]` leaves the empty field alone.
     #[serde(default = "missing")]
     missing: Vec<Option<String>>,
-    /// How the records' keys are read. Default: `utf8`.
+    /// How the records' keys are read: one of these, or `{ registry: int64 }` (any type) by the schemas of the source's `registry`.
+    /// Default: `utf8`.
     #[serde(default)]
     key: KeyType,
     /// The zone of times that are written without one, e.g. `Asia/Shanghai`. A time that its clocks show twice is the

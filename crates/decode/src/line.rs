@@ -25,7 +25,8 @@ pub(super) const KIND: Kind<dyn DecodeSettings> = Kind {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Settings {
-    /// How the records' keys are read. Default: `utf8`.
+    /// How the records' keys are read: one of these, or `{ registry: int64 }` (any type) by the schemas of the source's `registry`.
+    /// Default: `utf8`.
     #[serde(default)]
     key: KeyType,
     /// Longer values are bad records. Default: 1 MiB.

@@ -194,8 +194,12 @@ fn convert(place: &str, error: HdfsError) -> Error {
             error_of(ErrorKind::Settings, format!("the NameNode asks for Kerberos: {KERBEROS}"))
         }
         // A ticket may come again, and a centre that is away too: a run waits for them.
-        HdfsError::SASLError(_) | HdfsError::GSSAPIError(..) => {
-            error_of(ErrorKind::Unavailable, format!("Kerberos: {error}: {KERBEROS}"))
+        HdfsError::SASLError(what) | HdfsError::GSSAPIError(_, _, what) => {
+            error_of(ErrorKind::Unavailable, format!("Kerberos: {what}: {KERBEROS}"))
+        }
+        // It says no word to a client that has none of Kerberos.
+        HdfsError::IOError(error) if error.to_string().contains("listener disconnected") => {
+            error_of(ErrorKind::Unavailable, format!("the NameNode ended the connection; if it asks for Kerberos, {KERBEROS}"))
         }
         HdfsError::OperationFailed(what) if what.contains("libgssapi") => error_of(
             ErrorKind::Settings,

@@ -54,7 +54,8 @@ struct Settings {
     /// registry values are bare records of this schema.
     #[serde(default)]
     schema: Option<String>,
-    /// How the records' keys are read. Default: `utf8`.
+    /// How the records' keys are read: one of these, or `{ registry: int64 }` (any type) by the schemas of the source's `registry`.
+    /// Default: `utf8`.
     #[serde(default)]
     key: KeyType,
     /// The zone of times that are written as texts without one, e.g. `Asia/Shanghai`. Default: UTC.

@@ -44,7 +44,8 @@ struct Settings {
     /// The columns, in order: `[AGE: int64, CITY: { type: utf8?, path: address.city }]`. Of files they may be left out:
     /// samples of several files tell them.
     columns: Columns,
-    /// How the records' keys are read. Default: `utf8`.
+    /// How the records' keys are read: one of these, or `{ registry: int64 }` (any type) by the schemas of the source's `registry`.
+    /// Default: `utf8`.
     #[serde(default)]
     key: KeyType,
     /// The zone of times that are written without one, e.g. `Asia/Shanghai`. A time that its clocks show twice is the

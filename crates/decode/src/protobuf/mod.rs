@@ -44,7 +44,8 @@ struct Settings {
     /// They may be left out: the first message of the subject's latest schema tells them.
     #[expect(dead_code, reason = "the decoder for JSON reads it")]
     columns: Columns,
-    /// How the records' keys are read. Default: `utf8`.
+    /// How the records' keys are read: one of these, or `{ registry: int64 }` (any type) by the schemas of the source's `registry`.
+    /// Default: `utf8`.
     #[serde(default)]
     key: KeyType,
     /// The zone of times that are written as texts without one, e.g. `Asia/Shanghai`. Default: UTC.

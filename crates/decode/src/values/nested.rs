@@ -27,7 +27,7 @@ pub(super) enum Nested {
     /// Where each list ends; begins with a zero.
     List {
         field: Arc<Field>,
-        item: Column,
+        item: Box<Column>,
         values: Box<Values>,
         ends: Vec<i32>,
     },
@@ -44,7 +44,7 @@ impl Nested {
         let mut ends = Vec::with_capacity(rows + 1);
         ends.push(0);
         let values = Box::new(Values::new(&item.data_type, rows));
-        Nested::List { field: item_of(item), item: Column::of(item), values, ends }
+        Nested::List { field: item_of(item), item: Box::new(Column::of(item)), values, ends }
     }
 
     /// Adds an object or an array. No deeper than the column's type.
