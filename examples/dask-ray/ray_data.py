@@ -18,7 +18,7 @@ class Scored:
         self.model = model
 
     def __call__(self, part):
-        part = part.apply(pandas.to_numeric, errors="coerce").dropna()
+        part = part.apply(pandas.to_numeric, errors="coerce").astype("float64").dropna()
         part = part[(part.AGE >= 1) & (part.AGE <= 120)]
         return part.assign(PRETIME=(self.model.predict(part) // 60).astype("int64"))
 

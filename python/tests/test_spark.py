@@ -152,7 +152,8 @@ def test_the_program_of_a_topic(tmp_path):
 
     topic = f"dist-{uuid.uuid4().hex[:8]}"
     brokers = {"bootstrap.servers": os.environ["FORETELL_KAFKA"]}
-    AdminClient(brokers).create_topics([NewTopic(topic, 2, 1)])[topic].result()
+    admin = AdminClient(brokers)
+    admin.create_topics([NewTopic(topic, 2, 1)])[topic].result()
     producer = Producer(brokers)
     frame = orders(50)
     for row in frame.itertuples(index=False):
