@@ -12,7 +12,7 @@ pub(crate) async fn hdfs(namenode: &str, path: &str, known: &mut BTreeSet<String
     let mut texts = Vec::new();
     match tokio::time::timeout(Duration::from_secs(20), new_files(namenode, path, known, &mut texts)).await {
         Ok(Err(error)) if texts.is_empty() => Err(error),
-        Err(_) if texts.is_empty() => Err("no answer within 20 s".into()),
+        Err(_) if texts.is_empty() => Err("no answer within 90 s".into()),
         _ => Ok(texts),
     }
 }
@@ -61,9 +61,9 @@ pub(crate) async fn one(namenode: &str, path: &str) -> Result<Vec<u8>, String> {
         };
         file.read_range(0, file.file_length()).await.map(|text| text.to_vec()).map_err(|error| error.to_string())
     };
-    match tokio::time::timeout(Duration::from_secs(20), work).await {
+    match tokio::time::timeout(Duration::from_secs(90), work).await {
         Ok(done) => done,
-        Err(_) => Err("no answer within 20 s".into()),
+        Err(_) => Err("no answer within 90 s".into()),
     }
 }
 
@@ -171,9 +171,9 @@ pub(crate) async fn objects(
         }
         Ok::<(), object_store::Error>(())
     };
-    match tokio::time::timeout(Duration::from_secs(20), work).await {
+    match tokio::time::timeout(Duration::from_secs(90), work).await {
         Ok(Err(error)) if texts.is_empty() => Err(error.to_string()),
-        Err(_) if texts.is_empty() => Err("no answer within 20 s".into()),
+        Err(_) if texts.is_empty() => Err("no answer within 90 s".into()),
         _ => Ok(texts),
     }
 }
