@@ -8,8 +8,12 @@ import argparse
 import json
 import os
 import pathlib
+import sys
 import time
 import warnings
+
+# The wheel's module, not the sources beside this file.
+sys.path.pop(0)
 
 parser = argparse.ArgumentParser()
 parser.add_argument("folder", type=pathlib.Path)

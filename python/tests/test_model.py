@@ -12,7 +12,7 @@ import pandas
 import polars
 import pyarrow
 import pytest
-from conftest import FIXTURES, ROOT, Case
+from conftest import ROOT, Case
 
 import foretell
 
@@ -93,9 +93,7 @@ def test_contributions_add_up(mri):
 
 
 def test_several_outputs_have_their_shape():
-    case = Case("xgboost-2.1/classes") if (FIXTURES / "xgboost-2.1/classes").exists() else None
-    if case is None:
-        pytest.skip("there is no such fixture")
+    case = Case("xgboost-2.1/classes")
     model = foretell.load(case.model)
     proba = model.predict_proba(case.frame())
     assert proba.shape[1] == len(model.classes_)

@@ -2,11 +2,7 @@
 
 import os
 import pathlib
-import socket
 import subprocess
-import sys
-import time
-import urllib.request
 
 import numpy
 import pytest
@@ -14,68 +10,23 @@ from conftest import ROOT, Case
 
 import foretell
 
-pyspark = pytest.importorskip("pyspark")
+pytest.importorskip("pyspark")
+import cluster  # noqa: E402
+
 import foretell.spark  # noqa: E402
 
-HOME = pathlib.Path(pyspark.__file__).parent
 JARS = sorted(pathlib.Path(os.environ.get("SPARK_KAFKA_JARS", "/none")).glob("*.jar"))
-
-
-def port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 @pytest.fixture(scope="session")
 def master(tmp_path_factory):
-    folder, at, ui = tmp_path_factory.mktemp("spark"), port(), port()
-    env = dict(os.environ, SPARK_HOME=str(HOME), SPARK_LOCAL_IP="127.0.0.1", PYSPARK_PYTHON=sys.executable)
-    url = f"spark://127.0.0.1:{at}"
-    java = [str(HOME / "bin/spark-class")]
-    started = [
-        [*java, "org.apache.spark.deploy.master.Master", "--host", "127.0.0.1", "--port", str(at), "--webui-port", str(ui)]
-    ]
-    worker = [*java, "org.apache.spark.deploy.worker.Worker", "--cores", "1", "--memory", "1g", "--webui-port", "0"]
-    started += [[*worker, "--host", "127.0.0.1", "--work-dir", str(folder / name), url] for name in ("a", "b")]
-    running = []
-    try:
-        for number, command in enumerate(started):
-            log = open(folder / f"{number}.log", "w")
-            running.append(subprocess.Popen(command, env=env, stdout=log, stderr=log))
-        deadline = time.monotonic() + 180
-        while True:
-            try:
-                text = urllib.request.urlopen(f"http://127.0.0.1:{ui}/json/", timeout=5).read().decode()
-                if text.count('"ALIVE"') >= 3:
-                    break
-            except OSError:
-                pass
-            assert time.monotonic() < deadline, "the cluster does not come up"
-            time.sleep(0.2)
+    with cluster.started(tmp_path_factory.mktemp("spark")) as url:
         yield url
-    finally:
-        for process in running:
-            process.terminate()
-        for process in running:
-            process.wait()
 
 
 @pytest.fixture(scope="session")
 def spark(master):
-    from pyspark.sql import SparkSession
-
-    os.environ["PYSPARK_PYTHON"] = sys.executable
-    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
-    session = (
-        SparkSession.builder.master(master)
-        .appName("foretell")
-        .config("spark.driver.host", "127.0.0.1")
-        .config("spark.ui.enabled", "false")
-        .config("spark.executor.memory", "600m")
-        .config("spark.sql.shuffle.partitions", "2")
-        .getOrCreate()
-    )
+    session = cluster.session(master)
     yield session
     session.stop()
 
@@ -130,16 +81,13 @@ def test_probabilities_and_contributions_are_columns(spark):
 
 def test_rows_that_are_refused_have_their_reason_or_fail_the_job(spark):
     df = spark.createDataFrame([(1.0,), (float("inf"),), (2.0,)], ["x"])
-    case = Case("sklearn-1.6/linear") if (ROOT / "fixtures/sklearn-1.6/linear").exists() else None
-    if case is None:
-        pytest.skip("there is no such fixture")
-    model = foretell.load(case.model)
+    model = foretell.load(Case("sklearn-1.6/linear-lasso").model)
     names = model.signature.names or [f"c{at}" for at in range(model.n_features_in_)]
     df = df.select(*[df.x.alias(name) for name in names])
-    got = foretell.spark.predict(df, model, keep=[], refused="why").toPandas()
+    got = foretell.spark.predict(df, model, columns=names, keep=[], refused="why").toPandas()
     assert got["why"].notna().sum() == 1 and got["prediction"].isna().sum() == 1
     with pytest.raises(Exception, match="the model refuses this row"):
-        foretell.spark.predict(df, model).collect()
+        foretell.spark.predict(df, model, columns=names).collect()
 
 
 def test_a_stream_is_a_table(spark, tmp_path):
@@ -160,14 +108,16 @@ def test_a_stream_is_a_table(spark, tmp_path):
 
 
 def submit(master, program, *args, options=()):
-    env = dict(os.environ, SPARK_HOME=str(HOME), PYSPARK_PYTHON=sys.executable, SPARK_LOCAL_IP="127.0.0.1")
-    command = [
-        str(HOME / "bin/spark-submit"), "--master", master, "--conf", "spark.driver.host=127.0.0.1", "--conf",
-        "spark.ui.enabled=false", "--conf", "spark.executor.memory=600m", "--conf", "spark.cores.max=1", *options,
-        str(ROOT / "examples/spark" / program), *map(str, args),
-    ]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-4000:]
+    settings = {
+        "spark.driver.host": "127.0.0.1", "spark.ui.enabled": "false", "spark.executor.memory": "600m",
+        "spark.cores.max": "1", **cluster.PATIENCE,
+    }
+    conf = [part for name, value in settings.items() for part in ("--conf", f"{name}={value}")]
+    command = [str(cluster.HOME / "bin/spark-submit"), "--master", master, *conf, *options]
+    command += [str(ROOT / "examples/spark" / program), *map(str, args)]
+    done = subprocess.run(command, env=cluster.environment(), capture_output=True, text=True, timeout=900)
+    told = [line for line in done.stderr.splitlines() if " INFO " not in line and "\tat " not in line]
+    assert done.returncode == 0, "\n".join(told)[-6000:]
     return done.stdout
 
 
@@ -197,13 +147,16 @@ def test_the_programs_of_the_examples(master, spark, tmp_path):
 def test_the_program_of_a_topic(tmp_path):
     import uuid
 
-    from kafka import KafkaProducer
+    from confluent_kafka import Producer
+    from confluent_kafka.admin import AdminClient, NewTopic
 
     topic = f"dist-{uuid.uuid4().hex[:8]}"
-    producer = KafkaProducer(bootstrap_servers=os.environ["FORETELL_KAFKA"])
+    brokers = {"bootstrap.servers": os.environ["FORETELL_KAFKA"]}
+    AdminClient(brokers).create_topics([NewTopic(topic, 2, 1)])[topic].result()
+    producer = Producer(brokers)
     frame = orders(50)
     for row in frame.itertuples(index=False):
-        producer.send(topic, key=row[0].encode(), value=",".join(str(value) for value in row[1:]).encode())
+        producer.produce(topic, ",".join(str(value) for value in row[1:]), row[0])
     producer.flush()
     model = ROOT / "examples/mri/models/mri_rf.joblib"
     jars = ["--jars", ",".join(map(str, JARS))]

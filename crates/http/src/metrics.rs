@@ -369,7 +369,7 @@ pub const METRICS: &[Metric] = &[
         name: "foretell_drift_alarm",
         kind: MetricKind::Gauge,
         labels: &["model", "column"],
-        help: "Whether one of the two is above its threshold (1)",
+        help: "Whether the column is far from the baseline (1)",
         read: |view| view.drift(|column| Some(Number::Count(u64::from(column.alarm)))),
     },
     Metric {

@@ -271,17 +271,12 @@ impl Inspector {
         Ok(found.into_iter().zip(ends).map(|(found, end)| found.unwrap_or(end)).collect())
     }
 
-    /// Whether a member of this id is in the group now; `None` where that cannot be told.
-    pub(crate) fn has_member(&self, group: &str, id: &str) -> Option<bool> {
-        let groups = match self.client().fetch_group_list(Some(group), MEMBERS) {
-            Ok(groups) => groups,
-            Err(error) => {
-                tracing::debug!(group, %error, "the group's members are not known");
-                return None;
-            }
-        };
-        let found = groups.groups().iter().find(|found| found.name() == group)?;
-        Some(found.members().iter().any(|member| member.id() == id))
+    /// The ids that a group gave to who is in it now; `None` where that cannot be told.
+    pub(crate) fn members(&self, group: &str) -> Option<Vec<String>> {
+        raw::members(self.client(), group, MEMBERS).unwrap_or_else(|error| {
+            tracing::debug!(group, %error, "the group's members are not known");
+            None
+        })
     }
 
     /// What the group committed last, and what it noted with that.

@@ -30,6 +30,34 @@ pub(super) const FAULTS: &[Fault] = &[
         end: |world| world.services.start(BROKERS),
         ..NONE
     },
+    // One that takes over from a coordinator that died in a rebalance knows earlier lives of the workers only.
+    Fault {
+        name: "a coordinator killed while workers come back",
+        seconds: 24,
+        step: |world, second| {
+            let broker = BROKERS[(second / 8) as usize % 3];
+            match second % 8 {
+                0 => {
+                    for name in ["sql-a", "sql-b", "files-a", "files-b"] {
+                        world.worker(name).kill();
+                        world.worker(name).start();
+                    }
+                    world.worker("sql-c").start();
+                }
+                2 => world.services.kill(broker),
+                5 => {
+                    world.worker("sql-c").stop();
+                }
+                6 => world.services.start(&[broker]),
+                _ => {}
+            }
+        },
+        end: |world| {
+            world.services.start(BROKERS);
+            world.worker("sql-c").stop();
+        },
+        ..NONE
+    },
     Fault::of("a worker cut off from Kafka only", Act::Proxy(BROKERS, Mode::Cut)),
     Fault::of("half-open connections to Kafka", Act::Proxy(BROKERS, Mode::HalfOpen)),
     Fault::of("Kafka's answers held back", Act::Proxy(BROKERS, Mode::HoldAnswers)),

@@ -43,6 +43,8 @@ pub(crate) struct Fault {
     pub(crate) short: bool,
     /// Whether only the whole run has what it needs.
     pub(crate) whole: bool,
+    /// Which services it is about: two of one area would undo each other.
+    pub(crate) area: usize,
     /// Workers that were started before its end may end with an error that has this in it.
     pub(crate) may_end: Option<&'static str>,
     pub(crate) act: Act,
@@ -57,6 +59,7 @@ const NONE: Fault = Fault {
     seconds: 8,
     short: false,
     whole: false,
+    area: 0,
     may_end: None,
     act: Act::Nothing,
     begin: |_| (),
@@ -118,5 +121,27 @@ impl Fault {
 
 /// All of them.
 pub(crate) fn faults() -> Vec<Fault> {
-    [kafka::FAULTS, databases::FAULTS, storage::FAULTS, machine::FAULTS].concat()
+    let areas = [kafka::FAULTS, databases::FAULTS, storage::FAULTS, machine::FAULTS];
+    let of = |(area, faults): (usize, &&[Fault])| faults.iter().map(move |fault| Fault { area, ..*fault }).collect();
+    let faults: Vec<Vec<Fault>> = areas.iter().enumerate().map(of).collect();
+    faults.concat()
+}
+
+/// Each of them once, some at once, of which no two are of one area.
+pub(crate) fn rounds(mut faults: Vec<Fault>, at_once: usize) -> Vec<Vec<Fault>> {
+    let mut rounds = Vec::new();
+    while !faults.is_empty() {
+        let mut round: Vec<Fault> = Vec::new();
+        // Of the area that has most left first: what is left at the end would come alone.
+        let left = |area: usize| faults.iter().filter(|fault| fault.area == area).count();
+        let mut areas: Vec<usize> = (0..4).filter(|area| left(*area) > 0).collect();
+        areas.sort_by_key(|area| std::cmp::Reverse(left(*area)));
+        for area in areas.into_iter().take(at_once.max(1)) {
+            if let Some(at) = faults.iter().position(|fault| fault.area == area) {
+                round.push(faults.remove(at));
+            }
+        }
+        rounds.push(round);
+    }
+    rounds
 }

@@ -112,8 +112,9 @@ impl Collector<'_> {
                     // A source hands out what it has, which need not be as much as a batch may hold.
                     self.full = collected.rows >= limits.rows / 8 || collected.bytes >= limits.bytes / 8;
                     let due = match ticks {
+                        // Records that keep coming never leave a quiet moment.
                         Some(ticks) if full || begun.elapsed() > ticks.every() / 2 => {
-                            if ticks.begin(Instant::now(), full) {
+                            if ticks.begin(begun, full) {
                                 self.shared.stats.late();
                             }
                             true
@@ -131,7 +132,7 @@ impl Collector<'_> {
                 }
                 Event::Idle => {
                     if let Some(ticks) = ticks
-                        && ticks.begin(Instant::now(), false)
+                        && ticks.begin(begun, false)
                         && collected.rows > 0
                     {
                         self.shared.stats.late();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use futures::future::try_join_all;
+use futures::future::join_all;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -173,7 +173,15 @@ impl Epoch<'_> {
         };
         let claims = start::claims(sinks, &bounds, &stored, &known);
         crash_point("claiming");
-        let mut held = try_join_all(sinks.iter_mut().zip(&claims).map(|(sink, claims)| claim(sink, claims))).await?;
+        // All of them end before the next try begins: what a claim that is given up goes on with (a client that waits for
+        // a broker) would pile up while another sink is away.
+        let claiming = join_all(sinks.iter_mut().zip(&claims).map(|(sink, claims)| claim(sink, claims)));
+        let claimed = tokio::select! {
+            biased;
+            claimed = claiming => claimed,
+            () = self.shutdown.cancelled() => return Ok(ClaimOutcome::Shared),
+        };
+        let mut held = claimed.into_iter().collect::<Result<Vec<_>, _>>()?;
         if *self.fresh {
             for index in start::renew(sinks, &bounds, &held).await? {
                 held[index] = claim(&mut sinks[index], &claims[index]).await?;
@@ -337,7 +345,7 @@ async fn join(
     };
     let (names, tasks): (Vec<_>, Vec<_>) = tasks.into_iter().unzip();
     let aborts: Vec<_> = tasks.iter().map(JoinHandle::abort_handle).collect();
-    let all = futures::future::join_all(tasks);
+    let all = join_all(tasks);
     tokio::pin!(all);
     let joined = tokio::select! {
         biased;

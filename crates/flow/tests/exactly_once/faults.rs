@@ -190,6 +190,80 @@ async fn whoever_is_fenced_again_and_again_says_what_may_be_the_reason() {
     assert!(error.remedy.contains("a name of its own"), "{}", error.remedy);
 }
 
+/// A sink whose claims take their time, and go on behind the back of whoever gives them up.
+struct Slow {
+    under_way: Arc<Mutex<(usize, usize)>>,
+}
+
+#[async_trait::async_trait]
+impl Sink for Slow {
+    async fn positions(&mut self) -> Result<Vec<Checkpoint>, StageError> {
+        Ok(Vec::new())
+    }
+
+    async fn claim(&mut self, _: &[Claim]) -> Result<Vec<Checkpoint>, StageError> {
+        let under_way = self.under_way.clone();
+        {
+            let mut now = under_way.lock().unwrap();
+            now.0 += 1;
+            now.1 = now.1.max(now.0);
+        }
+        let work = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(1500)).await;
+            under_way.lock().unwrap().0 -= 1;
+        });
+        work.await.unwrap();
+        Err(StageError::unavailable("a broker is away"))
+    }
+
+    async fn write(&mut self, _: &Write) -> Result<Written, StageError> {
+        unreachable!("it never has a partition")
+    }
+
+    async fn reset(&mut self, _: &Reset) -> Result<(), StageError> {
+        unreachable!("the run loop resets nothing")
+    }
+}
+
+/// A sink that is away, and ends the third try.
+struct Away {
+    times: usize,
+}
+
+#[async_trait::async_trait]
+impl Sink for Away {
+    async fn positions(&mut self) -> Result<Vec<Checkpoint>, StageError> {
+        Ok(Vec::new())
+    }
+
+    async fn claim(&mut self, _: &[Claim]) -> Result<Vec<Checkpoint>, StageError> {
+        self.times += 1;
+        match self.times {
+            3 => Err(StageError::state("seen enough")),
+            _ => Err(StageError::unavailable("away")),
+        }
+    }
+
+    async fn write(&mut self, _: &Write) -> Result<Written, StageError> {
+        unreachable!("it never has a partition")
+    }
+
+    async fn reset(&mut self, _: &Reset) -> Result<(), StageError> {
+        unreachable!("the run loop resets nothing")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn claims_do_not_pile_up_while_another_sink_is_away() {
+    let under_way = Arc::default();
+    let mut worker = worker(9, &Stores::default(), Trigger::AvailableNow, false, "a");
+    worker.sinks[0].inner = Box::new(Away { times: 0 });
+    worker.sinks[1].inner = Box::new(Slow { under_way: Arc::clone(&under_way) });
+    let error = worker.run(CancellationToken::new()).await.unwrap_err();
+    assert!(error.message.contains("seen enough"), "{error}");
+    assert_eq!(*under_way.lock().unwrap(), (0, 1), "claims under way at the end, and at most");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_added_sink_starts_where_the_others_are() {
     let stores = Stores::default();

@@ -62,6 +62,8 @@ environments! {
     skops_0_8: "skops-0.8",
     statsmodels_0_15: "statsmodels-0.15",
     tpot_0_12: "tpot-0.12",
+    pycaret_3_3: "pycaret-3.3",
+    flaml_2_8: "flaml-2.8",
     xgboost_0_82: "xgboost-0.82",
     xgboost_0_90: "xgboost-0.90",
     xgboost_1_0: "xgboost-1.0",

@@ -13,9 +13,10 @@ use futures::future::join_all;
 use rdkafka::Offset;
 
 use super::encode::Encoder;
-use super::progress::{self, Entry, Ledger, Limits, Mark, Open, Owner};
+use super::progress::{Entry, Ledger, Mark, Open, Owner};
 use super::publish::Publisher;
 use super::target::Target;
+use super::topics::{self, Limits};
 use super::writer::{Job, Stop, Writer};
 use crate::inspect::{Inspector, ask, blocking};
 use crate::settings::Connection;
@@ -107,7 +108,7 @@ impl KafkaSink {
     /// What is behind a row that the broker refuses: the topic takes less than when it was looked at last, and the next
     /// try knows that.
     async fn looked_again(&mut self, refused: StageError) -> StageError {
-        match progress::examine(&self.connection, &self.inspector, &self.target, self.input).await {
+        match topics::examine(&self.connection, &self.inspector, &self.target, self.input).await {
             Ok(limits) if limits != self.limits => {
                 self.limits = limits;
                 let topic = &self.target.topic;
@@ -383,7 +384,7 @@ impl Sink for KafkaSink {
             };
             return Ok(claims.iter().map(checkpoint).collect());
         }
-        progress::ensure(&self.connection, &self.inspector, &self.target.progress).await?;
+        topics::ensure(&self.connection, &self.inspector, &self.target.progress).await?;
         let partitions: Vec<Partition> = claims.iter().map(|claim| claim.partition.clone()).collect();
         // The fence comes first: what is read after it cannot be changed by anyone before us.
         self.fence(&partitions).await?;
@@ -441,7 +442,7 @@ impl Sink for KafkaSink {
     }
 
     async fn hand_over(&mut self, pipeline: &str, sink: &str) -> Result<(), StageError> {
-        progress::ensure(&self.connection, &self.inspector, &self.target.progress).await?;
+        topics::ensure(&self.connection, &self.inspector, &self.target.progress).await?;
         let to = Owner { pipeline: pipeline.into(), sink: sink.into() };
         self.refresh(Open::WaitFor).await?;
         let partitions: Vec<Partition> = self.ledger.holdings().into_iter().map(|holding| holding.partition).collect();
@@ -469,7 +470,7 @@ impl Sink for KafkaSink {
             let error = StageError::settings(format!("topic `{}` is written at least once", self.target.topic));
             return Err(error.remedy("its sink keeps no positions that could be changed"));
         }
-        progress::ensure(&self.connection, &self.inspector, &self.target.progress).await?;
+        topics::ensure(&self.connection, &self.inspector, &self.target.progress).await?;
         self.refresh(Open::WaitFor).await?;
         let named: BTreeSet<Partition> = match reset {
             Reset::Set { position, .. } => [position.partition.clone()].into(),

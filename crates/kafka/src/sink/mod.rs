@@ -15,6 +15,7 @@ mod target;
 mod template;
 #[cfg(test)]
 mod tests;
+mod topics;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -226,7 +227,7 @@ impl SinkSettings for Settings {
         }
         // Properties that librdkafka does not take are an error here, not at the first claim.
         writer::config(&connection, None, None, None)?;
-        let limits = progress::examine(&connection, &inspector, &target, context.input).await?;
+        let limits = topics::examine(&connection, &inspector, &target, context.input).await?;
         Ok(Box::new(KafkaSink::new(connection, inspector, target, encoder, context, limits).publishing(publisher)))
     }
 }

@@ -1,11 +1,13 @@
 //! Records from Kafka topics, as one static member of a consumer group (or of none, for a look).
 //!
 //! A thread of its own polls the client all the time (`reader`), so that a slow pipeline is never thrown out of its
-//! group, and fills a bounded buffer (`buffer`). A task beside it looks at the topic (`watch`) for what the client does
+//! group, and fills a bounded buffer (`buffer`); where its id is another member's, `member` says what follows. A task beside it looks at the topic (`watch`) for what the client does
 //! not tell. Nothing is fetched between an assignment and the `seek` that says where to begin; where to begin is
 //! never the group's committed offset, and never reset by the client.
 
 mod buffer;
+mod group;
+mod member;
 mod reader;
 mod registry;
 #[cfg(test)]
@@ -40,7 +42,9 @@ use foretell_connect::kind::{
 };
 use foretell_connect::schemas::Schemas;
 use foretell_registry::Registry;
-use reader::{Committer, Membership, Reader};
+use group::GroupHousekeeping;
+use member::StaticMember;
+use reader::{Membership, Reader};
 use topics::{Interest, named};
 use watch::Watch;
 
@@ -204,17 +208,18 @@ impl SourceSettings for Settings {
             Registry::new(registry, &context.base)?.check().await?;
         }
         let (settings, context) = (self.clone(), context.clone());
-        let look = context.observe;
         let source = blocking(move || {
             let inspector = Arc::new(Inspector::new(&connection, Some(&group), &isolation)?);
             let topics = interest.begin(&inspector)?;
-            let mut at_begin = HashMap::new();
+            let (mut at_begin, mut mock) = (HashMap::new(), false);
             for topic in topics.names() {
-                at_begin.insert(topic.clone(), inspector.topic(topic)?.partitions);
+                let found = inspector.topic(topic)?;
+                mock |= found.is_mock();
+                at_begin.insert(topic.clone(), found.partitions);
             }
             let shared = Arc::new(Mutex::new(topics.clone()));
-            let reader = match probe {
-                true => None,
+            let (member, reader) = match probe {
+                true => (None, None),
                 false => {
                     let buffer =
                         settings.buffer.map_or(BUFFER, |size| size.0).checked_div(context.workers).unwrap_or(BUFFER);
@@ -227,16 +232,14 @@ impl SourceSettings for Settings {
                         isolation,
                         buffer: buffer.max(LEAST_BUFFER),
                     };
-                    Some(Reader::start(&connection, shared.clone(), options, inspector.clone())?)
+                    let mut member = StaticMember::new(&connection, &options);
+                    if let Some(member) = member.as_mut().filter(|_| !mock) {
+                        member.look(&inspector);
+                    }
+                    (member, Some(Reader::start(&connection, shared.clone(), options, inspector.clone())?))
                 }
             };
-            let housekeeping = GroupHousekeeping {
-                topics: shared.clone(),
-                inspector: inspector.clone(),
-                committer: reader.as_ref().map(Reader::committer),
-                committed: Mutex::default(),
-            };
-            let housekeeping = Arc::new(housekeeping);
+            let housekeeping = GroupHousekeeping::new(shared.clone(), inspector.clone(), reader.as_ref());
             let (topics, start) = (shared, settings.start);
             Ok(KafkaSource {
                 interest,
@@ -244,6 +247,7 @@ impl SourceSettings for Settings {
                 at_begin,
                 start,
                 inspector,
+                member,
                 reader,
                 watch: None,
                 housekeeping,
@@ -251,10 +255,7 @@ impl SourceSettings for Settings {
             })
         });
         let mut source = source.await?;
-        // Who only looks takes what is there.
-        let finds = matches!(source.interest, Interest::Pattern(..)) && !look;
-        let interest = finds.then(|| source.interest.clone());
-        source.watch = source.reader.as_ref().map(|reader| Watch::start(reader, interest, source.inspector.clone()));
+        source.look_out();
         Ok(Box::new(source))
     }
 }
@@ -267,6 +268,8 @@ struct KafkaSource {
     at_begin: HashMap<Arc<str>, i32>,
     start: Start,
     inspector: Arc<Inspector>,
+    /// `None` where it joins no group.
+    member: Option<StaticMember>,
     reader: Option<Reader>,
     watch: Option<Watch>,
     housekeeping: Arc<GroupHousekeeping>,
@@ -288,6 +291,31 @@ impl KafkaSource {
 
     fn topics(&self) -> Topics {
         self.topics.lock().clone()
+    }
+
+    /// Begins to look at the topics beside the reading.
+    fn look_out(&mut self) {
+        // Who only looks takes what is there.
+        let finds = matches!(self.interest, Interest::Pattern(..)) && self.member.is_some();
+        let interest = finds.then(|| self.interest.clone());
+        self.watch = self.reader.as_ref().map(|reader| Watch::start(reader, interest, self.inspector.clone()));
+    }
+
+    /// The group says that another member has this one's id.
+    async fn fenced(&mut self, wait: Duration) -> Result<Event, StageError> {
+        let own = self.reader()?.member().map(|(_, id)| id);
+        let topics = self.topics();
+        let Some(member) = &mut self.member else { return Ok(Event::Idle) };
+        if let Some(event) = member.fenced(&topics, &self.inspector, own, wait).await? {
+            return Ok(event);
+        }
+        let reader = member.join(&self.topics, &self.inspector)?;
+        let old = self.reader.replace(reader);
+        // It waits for its client to end.
+        tokio::task::spawn_blocking(move || drop(old));
+        self.housekeeping = GroupHousekeeping::new(self.topics.clone(), self.inspector.clone(), self.reader.as_ref());
+        self.look_out();
+        Ok(Event::Idle)
     }
 
     /// Whether this is the first assignment, and some partition is neither in it nor was ever another member's: who comes
@@ -324,6 +352,10 @@ impl Source for KafkaSource {
         loop {
             let reader = self.reader()?;
             let changed = reader.changed();
+            if reader.fenced() {
+                drop(changed);
+                return self.fenced(demand.wait).await;
+            }
             if let Some(event) = reader.take(demand)? {
                 drop(changed);
                 if self.is_short(&event).await {
@@ -378,9 +410,10 @@ impl Source for KafkaSource {
             // are another's by now fences it off.
             let mock = answer.first().is_some_and(|bound| is_mock(&bound.identity));
             match member.filter(|_| !mock) {
-                Some((group, id)) if inspector.has_member(&group, &id) == Some(false) => Err(StageError::unavailable(
-                    format!("{topics}: this worker is not in its group `{group}` any more"),
-                )),
+                Some((group, id)) if inspector.members(&group).is_some_and(|members| !members.contains(&id)) => {
+                    let gone = format!("{topics}: this worker is not in its group `{group}` any more");
+                    Err(StageError::unavailable(gone))
+                }
                 _ => Ok(answer),
             }
         });
@@ -433,62 +466,6 @@ fn partitions_of(topics: &Topics, counts: &HashMap<Arc<str>, i32>) -> Vec<Partit
         all.extend((0..count).map(|index| Partition { topic: topic.clone(), index }));
     }
     all
-}
-
-/// A commit whose answer nobody waits for is sent again after this time: a rebalance may have refused it.
-const COMMIT_AGAIN: Duration = Duration::from_secs(20);
-
-/// The group as housekeeping sees it.
-struct GroupHousekeeping {
-    topics: Arc<Mutex<Topics>>,
-    inspector: Arc<Inspector>,
-    /// `None` where the source was opened only to look.
-    committer: Option<Committer>,
-    /// What was committed last, by ordinal: up to where, with which note, when.
-    committed: Mutex<HashMap<i32, (i64, String, Instant)>>,
-}
-
-#[async_trait]
-impl Housekeeping for GroupHousekeeping {
-    async fn behind(&self, positions: &[Position]) -> Result<Vec<i64>, StageError> {
-        let positions = positions.to_vec();
-        ask(&self.inspector, move |inspector| {
-            let mut behind = vec![0; positions.len()];
-            let mut by_topic: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-            for (at, position) in positions.iter().enumerate() {
-                by_topic.entry(&position.partition.topic).or_default().push(at);
-            }
-            for (topic, places) in by_topic {
-                let of = |at: &usize| positions.get(*at);
-                let partitions: Vec<i32> = places.iter().filter_map(of).map(|at| at.partition.index).collect();
-                let ends = inspector.offsets(topic, &partitions, Offset::End)?;
-                for (at, end) in places.iter().zip(ends) {
-                    if let (Some(behind), Some(position)) = (behind.get_mut(*at), of(at)) {
-                        *behind = end.saturating_sub(position.next).max(0);
-                    }
-                }
-            }
-            Ok(behind)
-        })
-        .await
-    }
-
-    async fn commit(&self, positions: &[Position], note: &str) -> Result<(), StageError> {
-        let Some(committer) = &self.committer else { return Ok(()) };
-        let mut committed = self.committed.lock();
-        let topics = self.topics.lock().clone();
-        let due = |(ordinal, next): &(i32, i64)| match committed.get(ordinal) {
-            Some((last, _, _)) if next < last => false,
-            Some((last, noted, at)) => next > last || noted != note || at.elapsed() > COMMIT_AGAIN,
-            None => true,
-        };
-        let ordinals =
-            positions.iter().filter_map(|position| Some((topics.ordinal(&position.partition)?, position.next)));
-        let due: Vec<(i32, i64)> = ordinals.filter(due).collect();
-        committer.commit(&due, note)?;
-        committed.extend(due.into_iter().map(|(ordinal, next)| (ordinal, (next, note.to_owned(), Instant::now()))));
-        Ok(())
-    }
 }
 
 fn bounds(inspector: &Inspector, topic: &str, partitions: &[i32], start: Start) -> Result<Vec<Bounds>, StageError> {

@@ -22,6 +22,7 @@ pub(crate) mod feature_engine;
 pub(crate) mod feature_hasher;
 pub(crate) mod feature_selection;
 pub(crate) mod feature_union;
+pub(crate) mod flaml;
 pub(crate) mod forest;
 pub(crate) mod function_transformer;
 pub(crate) mod gaussian_mixture;
@@ -75,6 +76,7 @@ pub(crate) mod pmml_preprocessing;
 pub(crate) mod polynomial_features;
 pub(crate) mod power_transformer;
 pub(crate) mod projections;
+pub(crate) mod pycaret;
 pub(crate) mod quantile_transformer;
 pub(crate) mod radius_neighbors;
 pub(crate) mod random_projection;
@@ -132,6 +134,7 @@ pub const FAMILIES: &[Family] = &[
     feature_hasher::FAMILY,
     feature_selection::FAMILY,
     feature_union::FAMILY,
+    flaml::FAMILY,
     forest::FAMILY,
     function_transformer::FAMILY,
     gaussian_mixture::FAMILY,
@@ -183,6 +186,7 @@ pub const FAMILIES: &[Family] = &[
     polynomial_features::FAMILY,
     power_transformer::FAMILY,
     projections::FAMILY,
+    pycaret::FAMILY,
     quantile_transformer::FAMILY,
     radius_neighbors::FAMILY,
     random_projection::FAMILY,

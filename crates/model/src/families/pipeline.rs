@@ -27,10 +27,12 @@ pub(crate) const FAMILY: Family = Family {
 };
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
-    let mut sources = given.map(<[Source]>::to_vec);
-    let mut report = StepReport::default();
-    let mut chain = Chain { transforms: Vec::new(), last: None };
-    let hands_on = loader.is_transformer();
+    let steps = steps(view)?;
+    chain(loader, view, given, steps)
+}
+
+/// The steps that predictions take, by name.
+pub(super) fn steps<'a>(view: &View<'a>) -> Result<Vec<(String, View<'a>)>, Error> {
     let mut steps = Vec::new();
     for pair in view.attr("steps")?.items()? {
         let (name, estimator) = (pair.item(0)?, pair.item(1)?);
@@ -39,6 +41,20 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
             steps.push((name.as_str()?.to_string(), estimator));
         }
     }
+    Ok(steps)
+}
+
+/// Steps one after the other; the last one may predict.
+pub(super) fn chain(
+    loader: &mut Loader<'_>,
+    view: &View<'_>,
+    given: Option<&[Source]>,
+    mut steps: Vec<(String, View<'_>)>,
+) -> Result<Loaded, Error> {
+    let mut sources = given.map(<[Source]>::to_vec);
+    let mut report = StepReport::default();
+    let mut chain = Chain { transforms: Vec::new(), last: None };
+    let hands_on = loader.is_transformer();
     report.class = view.class().map(|class| class.to_string()).unwrap_or_default();
     let last = if hands_on { None } else { steps.pop() };
     for (name, estimator) in steps {

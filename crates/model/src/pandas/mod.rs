@@ -4,6 +4,7 @@ use foretell_pickle::{Kind, Value, View};
 
 pub(crate) mod index;
 mod names;
+mod texts;
 
 pub(crate) use names::GLOBALS;
 
@@ -103,10 +104,7 @@ pub(crate) fn column_names(view: &View<'_>) -> Result<Option<Vec<String>>, Error
 
 /// The texts of an array of pandas; `None` where it is one of numpy.
 pub(crate) fn values(view: &View<'_>) -> Result<Option<Values>, Error> {
-    if view.class().is_some_and(|class| class.name.starts_with("ArrowStringArray")) {
-        return arrow_texts(view).map(Values::Texts).map(Some);
-    }
-    Ok(None)
+    Ok(texts::read(view)?.map(Values::Texts))
 }
 
 /// One column of a block.
@@ -204,71 +202,16 @@ fn data<'a>(index: &View<'a>) -> Result<View<'a>, Error> {
 
 fn read_index(index: &View<'_>) -> Result<Categories, Error> {
     let data = data(index)?;
-    if data.array().is_ok() {
-        return Categories::read(&data);
+    match texts::read(&data)? {
+        Some(texts) => Ok(Categories::texts(texts)),
+        None => Categories::read(&data),
     }
-    Ok(Categories::texts(arrow_texts(&data)?))
 }
 
 fn read_names(index: &View<'_>) -> Result<Vec<String>, Error> {
     let data = data(index)?;
-    if let Ok(array) = data.array() {
-        return Ok(array.strings()?.into_iter().map(|name| name.into_owned()).collect());
+    match texts::read(&data)? {
+        Some(texts) => Ok(texts.into_iter().map(Option::unwrap_or_default).collect()),
+        None => Ok(data.array()?.strings()?.into_iter().map(|name| name.into_owned()).collect()),
     }
-    Ok(arrow_texts(&data)?.into_iter().map(Option::unwrap_or_default).collect())
-}
-
-/// The texts of pandas' `ArrowStringArray`, `None` where one is missing.
-fn arrow_texts(view: &View<'_>) -> Result<Vec<Option<String>>, Error> {
-    let array = view.attr("_pa_array")?;
-    if array.is("pyarrow.lib", "chunked_array") {
-        let mut all = Vec::new();
-        for chunk in array.arg(0)?.items()? {
-            all.extend(arrow_array(&chunk)?);
-        }
-        return Ok(all);
-    }
-    arrow_array(&array)
-}
-
-/// `_restore_array((type, length, nulls, offset, [validity, offsets, bytes], children, dictionary))`.
-fn arrow_array(view: &View<'_>) -> Result<Vec<Option<String>>, Error> {
-    let broken = || Error::state(view.path(), "an Arrow array that is not a column of texts");
-    let parts = view.arg(0)?;
-    let kind = parts.item(0)?.arg(0)?;
-    let wide = match kind.as_str()? {
-        "large_string" | "large_utf8" => true,
-        "string" | "utf8" => false,
-        other => return Err(Error::unsupported(view.path(), format!("an Arrow array of {other}"), "texts")),
-    };
-    let (length, first) = (parts.item(1)?.as_usize()?, parts.item(3)?.as_usize()?);
-    let buffers = parts.item(4)?;
-    let buffer = |index: usize| -> Result<Option<&[u8]>, Error> {
-        let Some(buffer) = buffers.item(index)?.some() else { return Ok(None) };
-        Ok(Some(buffer.arg(0)?.as_bytes()?))
-    };
-    let (validity, offsets) = (buffer(0)?, buffer(1)?.unwrap_or_default());
-    let bytes = buffer(2)?.unwrap_or_default();
-    let offset = |row: usize| -> Option<usize> {
-        let size = if wide { 8 } else { 4 };
-        let start = row.checked_mul(size)?;
-        let piece = offsets.get(start..start.checked_add(size)?)?;
-        if wide {
-            usize::try_from(i64::from_le_bytes(*piece.first_chunk()?)).ok()
-        } else {
-            usize::try_from(i32::from_le_bytes(*piece.first_chunk()?)).ok()
-        }
-    };
-    let last = first.checked_add(length).ok_or_else(broken)?;
-    if length > 0 && offset(last).is_none() {
-        return Err(broken());
-    }
-    let mut all = Vec::with_capacity(length);
-    for row in first..last {
-        let valid = validity.is_none_or(|bits| bits.get(row / 8).is_some_and(|byte| byte >> (row % 8) & 1 == 1));
-        let (start, end) = offset(row).zip(offset(row.saturating_add(1))).ok_or_else(broken)?;
-        let text = bytes.get(start..end).and_then(|text| std::str::from_utf8(text).ok()).ok_or_else(broken)?;
-        all.push(valid.then(|| text.to_string()));
-    }
-    Ok(all)
 }

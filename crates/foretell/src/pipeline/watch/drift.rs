@@ -13,6 +13,9 @@ use tracing::{info, warn};
 use crate::pipeline::artifacts::ArtifactStore;
 use crate::pipeline_file::DriftSettings;
 
+/// A column is near its baseline again below this part of both thresholds, so that one at a threshold is told once.
+const NEAR: f64 = 0.75;
+
 /// What is watched of one model.
 pub(super) struct Drift {
     model: String,
@@ -98,10 +101,13 @@ impl Drift {
             column.map(|column| column.slice(from, rows - from))
         };
         let part: Vec<Option<ArrayRef>> = window.baseline().columns.iter().map(|one| column(&one.name)).collect();
-        for drift in window.add(&part) {
-            self.tell(&drift);
+        let drifts = window.add(&part);
+        let before = self.far.clone();
+        for drift in drifts {
+            self.judge(&drift);
             self.latest = drift;
         }
+        self.tell(&before);
     }
 
     /// The first rows are there.
@@ -122,34 +128,47 @@ impl Drift {
         self.state = State::Watching(Window::new(baseline, self.settings.window));
     }
 
-    /// Says which columns have gone far from the baseline, and which have come back.
-    fn tell(&mut self, drift: &[ColumnDrift]) {
+    /// Which columns are far from the baseline: from a threshold on, and until both figures are well below theirs.
+    fn judge(&mut self, drift: &[ColumnDrift]) {
         for column in drift {
-            let is_far = self.is_far(column);
-            let (model, name) = (&self.model, column.name.as_str());
-            let (psi, ks) = (round(column.psi), column.ks.map(round));
-            if is_far && self.far.insert(column.name.clone()) {
-                warn!(
-                    model,
-                    column = name,
-                    psi,
-                    ks,
-                    "drift: the latest values are not distributed as those of the baseline"
-                );
-            } else if !is_far && self.far.remove(&column.name) {
-                info!(
-                    model,
-                    column = name,
-                    psi,
-                    ks,
-                    "drift is over: the latest values are distributed as those of the baseline"
-                );
+            let above = |part: f64| {
+                column.psi > self.settings.psi * part || column.ks.is_some_and(|ks| ks > self.settings.ks * part)
+            };
+            if above(1.0) {
+                self.far.insert(column.name.clone());
+            } else if !above(NEAR) {
+                self.far.remove(&column.name);
             }
         }
     }
 
-    fn is_far(&self, column: &ColumnDrift) -> bool {
-        column.psi > self.settings.psi || column.ks.is_some_and(|ks| ks > self.settings.ks)
+    /// Says which columns have gone far from the baseline since `before`, and which have come back.
+    fn tell(&self, before: &BTreeSet<String>) {
+        for column in &self.latest {
+            let (model, name) = (&self.model, column.name.as_str());
+            let (psi, ks) = (round(column.psi), column.ks.map(round));
+            match (before.contains(name), self.far.contains(name)) {
+                (false, true) => {
+                    warn!(
+                        model,
+                        column = name,
+                        psi,
+                        ks,
+                        "drift: the latest values are not distributed as those of the baseline"
+                    );
+                }
+                (true, false) => {
+                    info!(
+                        model,
+                        column = name,
+                        psi,
+                        ks,
+                        "drift is over: the latest values are distributed as those of the baseline"
+                    );
+                }
+                _ => {}
+            }
+        }
     }
 
     pub(super) fn report(&self) -> DriftReport {
@@ -157,7 +176,7 @@ impl Drift {
             name: column.name.clone(),
             psi: column.psi,
             ks: column.ks,
-            alarm: self.is_far(column),
+            alarm: self.far.contains(&column.name),
             edges: column.edges.clone(),
             before: column.before.clone(),
             now: column.now.clone(),

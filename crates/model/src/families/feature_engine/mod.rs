@@ -8,7 +8,7 @@ mod words;
 use foretell_pickle::View;
 
 use crate::attributes::{flag, some_attr, word};
-use crate::families::shared::acts::{Builder, Refuse, texts};
+use crate::families::shared::acts::{Builder, Refuse, Wrapped, texts};
 use crate::family::Family;
 use crate::loaded::{Loaded, Source};
 use crate::loader::Loader;
@@ -160,36 +160,6 @@ fn wrapper(loader: &mut Loader<'_>, view: &View<'_>, build: &mut Builder) -> Res
         columns.iter().for_each(|at| build.changed(*at));
         columns.clone()
     };
-    build.act(run::Wrapped { step: loaded.step, columns, places });
+    build.act(Wrapped { step: loaded.step, columns, places });
     Ok(())
-}
-
-mod run {
-    use crate::families::shared::acts::{Act, Columns};
-    use crate::matrix::Matrix;
-    use crate::step::{Run, Transform};
-
-    #[derive(Debug)]
-    pub(super) struct Wrapped {
-        pub(super) step: Box<dyn Transform>,
-        pub(super) columns: Vec<usize>,
-        /// Where what it makes goes.
-        pub(super) places: Vec<usize>,
-    }
-
-    impl Act for Wrapped {
-        fn act(&self, table: &mut Columns<'_>, run: &mut Run) {
-            let made = self.step.transform(table.some(&self.columns), run);
-            for (from, to) in self.places.iter().enumerate() {
-                match &made {
-                    Matrix::Frame(frame) => {
-                        if let Some(column) = frame.columns.get(from) {
-                            table.place(*to, column.clone());
-                        }
-                    }
-                    other => table.put(*to, other.numbers(from).unwrap_or_default()),
-                }
-            }
-        }
-    }
 }

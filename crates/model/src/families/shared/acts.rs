@@ -96,6 +96,41 @@ impl Act for Refuse {
     }
 }
 
+/// A transformer of some columns.
+#[derive(Debug)]
+pub(in crate::families) struct Wrapped {
+    pub(in crate::families) step: Box<dyn Transform>,
+    pub(in crate::families) columns: Vec<usize>,
+    /// Where what it makes goes.
+    pub(in crate::families) places: Vec<usize>,
+}
+
+impl Act for Wrapped {
+    fn act(&self, table: &mut Columns<'_>, run: &mut Run) {
+        let made = columns(self.step.transform(table.some(&self.columns), run));
+        for (column, to) in made.into_iter().zip(&self.places) {
+            table.place(*to, column);
+        }
+    }
+}
+
+/// The columns of a table.
+fn columns(table: Matrix) -> Vec<ArrayRef> {
+    let table = match table {
+        Matrix::Frame(frame) => return frame.columns,
+        other => other,
+    };
+    let narrow = table.is_narrow();
+    let column = |at: usize| -> ArrayRef {
+        let numbers = table.numbers(at).unwrap_or_default();
+        if narrow {
+            return Arc::new(Float32Array::from_iter_values(numbers.into_iter().map(|one| one as f32)));
+        }
+        Arc::new(Float64Array::from(numbers))
+    };
+    (0..table.cols()).map(column).collect()
+}
+
 /// The rows of a column that hold nothing.
 pub(in crate::families) fn missing(column: &ArrayRef) -> impl Iterator<Item = usize> + use<> {
     let nulls = column.logical_nulls();
@@ -110,6 +145,8 @@ pub(in crate::families) struct Builder {
     pub(in crate::families) sources: Vec<Source>,
     acts: Vec<Box<dyn Act>>,
     dropped: Vec<bool>,
+    /// The columns that are left, where their order is not the one of their places.
+    order: Option<Vec<usize>>,
     pub(in crate::families) children: Vec<StepReport>,
 }
 
@@ -139,7 +176,7 @@ impl Builder {
         let names = names.unwrap_or_else(|| sources.iter().map(|source| source.label.clone()).collect());
         let class = view.class().map(|class| class.name.clone()).unwrap_or_default();
         let dropped = vec![false; sources.len()];
-        Ok(Builder { class, names, sources, acts: Vec::new(), dropped, children: Vec::new() })
+        Ok(Builder { class, names, sources, acts: Vec::new(), dropped, order: None, children: Vec::new() })
     }
 
     /// How many columns there are, with those that are added.
@@ -188,6 +225,18 @@ impl Builder {
         }
     }
 
+    /// Says which columns are left, and in which order.
+    pub(in crate::families) fn arrange(&mut self, order: Vec<usize>) {
+        self.order = Some(order);
+    }
+
+    /// Calls the columns by the names that the file has for them, whatever those are called that it is given.
+    pub(in crate::families) fn take_names(&mut self) {
+        for (source, name) in self.sources.iter_mut().zip(&self.names) {
+            source.label.clone_from(name);
+        }
+    }
+
     pub(in crate::families) fn act(&mut self, act: impl Act + 'static) {
         self.acts.push(Box::new(act));
     }
@@ -195,9 +244,9 @@ impl Builder {
     pub(in crate::families) fn finish(self, loader: &mut Loader<'_>, view: &View<'_>) -> Result<Loaded, Error> {
         loader.charge(view, self.sources.len())?;
         let labels = self.sources.iter().map(|source| source.label.clone()).collect();
-        let kept: Vec<usize> = (0..self.sources.len()).filter(|at| !self.dropped[*at]).collect();
-        let out = self.sources.into_iter().zip(self.dropped).filter(|(_, dropped)| !dropped);
-        let out = Out::Table(out.map(|(source, _)| source).collect());
+        let kept: Vec<usize> =
+            self.order.unwrap_or_else(|| (0..self.sources.len()).filter(|at| !self.dropped[*at]).collect());
+        let out = Out::Table(kept.iter().filter_map(|at| self.sources.get(*at)).cloned().collect());
         let report = StepReport { children: self.children, ..StepReport::default() };
         let step = Acts { class: self.class, labels, acts: self.acts, kept };
         Ok(Loaded { step: Step::Transform(Box::new(step)), out, report })
@@ -253,20 +302,11 @@ struct Acts {
 impl Transform for Acts {
     fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
         let rows = x.rows();
-        let (all, rule) = match x {
-            Matrix::Frame(frame) => (frame.columns, frame.rule),
-            other => {
-                let narrow = other.is_narrow();
-                let column = |at: usize| -> ArrayRef {
-                    let numbers = other.numbers(at).unwrap_or_default();
-                    if narrow {
-                        return Arc::new(Float32Array::from_iter_values(numbers.into_iter().map(|one| one as f32)));
-                    }
-                    Arc::new(Float64Array::from(numbers))
-                };
-                ((0..other.cols()).map(column).collect(), Default::default())
-            }
+        let rule = match &x {
+            Matrix::Frame(frame) => frame.rule,
+            _ => Default::default(),
         };
+        let all = columns(x);
         let mut table = Columns { all, rows, class: &self.class, labels: &self.labels };
         self.acts.iter().for_each(|act| act.act(&mut table, run));
         let columns = self.kept.iter().map(|at| with_nan(&table.all[*at])).collect();

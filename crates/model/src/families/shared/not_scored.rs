@@ -63,10 +63,13 @@ pub(in crate::families) const REASONS: &[(&str, &[&str], &str)] = &[
     (
         "flaml",
         &[],
-        "it holds an estimator beside its own preparation of columns; save `automl.model.estimator`, and what prepares the \
-         columns as a Pipeline",
+        "this learner is not scored; save `automl.model.estimator`, and what prepares the columns as a Pipeline",
     ),
-    ("pycaret", &[], "its steps are its own; save what they hold as a Pipeline of scikit-learn"),
+    (
+        "pycaret",
+        &[],
+        "this step is not scored; set it to the transformer of scikit-learn that does the same, or leave it out in `setup`",
+    ),
     ("tpot", &[], "save its `fitted_pipeline_`"),
     ("h2o", &[], "the model is in a server of its library, not in this file"),
 ];

@@ -5,7 +5,7 @@ mod inverse;
 use arrow_schema::DataType;
 use foretell_pickle::View;
 
-use crate::families::shared::members::{Members, members};
+use crate::families::shared::members::{Member, Members, members};
 use crate::family::Family;
 use crate::loaded::{Loaded, Out, Source, Targets};
 use crate::loader::Loader;
@@ -26,16 +26,25 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let regressor = view.attr("regressor_")?;
     let name = Some("regressor".to_string());
     let Members { all: mut members, reports: children, .. } = members(loader, view, given, &[(name, regressor)])?;
-    let Some(member) = members.pop().filter(|member| member.targets.labels.is_empty()) else {
+    let Some(member) = members.pop() else {
         return Err(Error::no_such_answer(view.path(), "the regressor", "numbers"));
     };
+    let report = StepReport { children, ..StepReport::default() };
+    Ok(Loaded { report, ..bent_back(view, member, &view.attr("transformer_")?)? })
+}
+
+/// What a regressor answers, by the way back of a transformer.
+pub(super) fn bent_back(view: &View<'_>, member: Member, transformer: &View<'_>) -> Result<Loaded, Error> {
+    if !member.targets.labels.is_empty() {
+        return Err(Error::no_such_answer(view.path(), "the regressor", "numbers"));
+    }
     let count = member.targets.predict.len();
-    let back = inverse::read(&view.attr("transformer_")?, count)?;
+    let back = inverse::read(transformer, count)?;
     let narrow = member.is_narrow(Method::Predict);
     let targets = Targets::numbers(count, if narrow { DataType::Float32 } else { DataType::Float64 });
-    let step = run::Transformed { member, back, narrow };
-    let report = StepReport { children, ..StepReport::default() };
-    Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report })
+    let class = view.class().map(|class| class.name.clone()).unwrap_or_default();
+    let step = run::Transformed { member, class, back, narrow };
+    Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report: StepReport::default() })
 }
 
 mod run {
@@ -48,6 +57,8 @@ mod run {
     #[derive(Debug)]
     pub(super) struct Transformed {
         pub(super) member: Member,
+        /// Who refuses a row.
+        pub(super) class: String,
         pub(super) back: Vec<Inverse>,
         pub(super) narrow: bool,
     }
@@ -57,7 +68,7 @@ mod run {
             let mut columns = self.member.numbers(x, want, run);
             for (target, column) in columns.iter_mut().enumerate() {
                 for back in &self.back {
-                    back.apply(target, column, self.narrow, "TransformedTargetRegressor", run);
+                    back.apply(target, column, self.narrow, &self.class, run);
                 }
             }
             Answer::floats(columns, self.narrow)

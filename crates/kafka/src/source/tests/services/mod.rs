@@ -245,14 +245,54 @@ async fn two_members_share_and_a_killed_one_returns_at_once() {
     let mut again = member(&topic, &topic, "1").await;
     assert_eq!(assigned(&mut again).await, two);
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
-    let error = loop {
-        match second.next(DEMAND).await {
-            Ok(_) => assert!(begin.elapsed() < Duration::from_secs(20), "the old member was not told"),
-            Err(error) => break error,
+    let ended = async {
+        loop {
+            match second.next(DEMAND).await {
+                Ok(_) => assert!(begin.elapsed() < Duration::from_secs(60), "the old member was not told"),
+                Err(error) => break error,
+            }
         }
+    };
+    // The new one hears nothing of it.
+    let quiet = async {
+        loop {
+            let event = again.next(DEMAND).await.unwrap();
+            assert!(matches!(event, Event::Idle), "{event:?}");
+        }
+    };
+    let error = tokio::select! {
+        error = ended => error,
+        () = quiet => unreachable!(),
     };
     assert_eq!(error.fault, Fault::Settings);
     assert!(error.message.contains(&format!("`{topic}-1`")), "{error}");
+}
+
+/// So it is with what a coordinator remembers of an earlier life: a member that nobody is.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_the_id_and_does_not_live_is_outlived() {
+    let topic = topic("outlived", 2).await;
+    let settings = json!({ "brokers": brokers(), "topic": topic, "options": { "session.timeout.ms": 6000 } });
+    let mut worker = open(settings.clone(), &topic, "0").await.unwrap();
+    assert_eq!(assigned(&mut worker).await, [0, 1]);
+    let ours = [part(&topic, 0), part(&topic, 1)];
+    worker.bounds(&ours).await.unwrap();
+    let mut other = open(settings, &topic, "0").await.unwrap();
+    assert_eq!(assigned(&mut other).await, [0, 1]);
+    drop(other);
+    let mut events = Vec::new();
+    let begin = Instant::now();
+    while !matches!(events.last(), Some(Event::Assigned(_))) {
+        assert!(begin.elapsed() < Duration::from_secs(60), "{events:?}");
+        events.push(worker.next(DEMAND).await.unwrap());
+    }
+    assert!(events.iter().any(|event| matches!(event, Event::Revoked)), "{events:?}");
+    // It is a member as before, reads, and commits.
+    worker.bounds(&ours).await.unwrap();
+    worker.seek(&[at(&topic, 0, 0), at(&topic, 1, 0)]).await.unwrap();
+    feed(&topic, 1, numbers(0..5));
+    assert_eq!(read(&mut worker, 5).await.len(), 5);
+    worker.housekeeping().commit(&[at(&topic, 1, 5)], "note").await.unwrap();
 }
 
 /// Each claims what it believes to be its own, and would fence the other off.
