@@ -5,31 +5,18 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::{interleave_record_batch, is_not_null};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use foretell_connect::key_type::KeyType;
-use foretell_connect::kind::{DecodeSettings, Tombstones};
-use foretell_connect::schemas::Schemas;
+use foretell_connect::kind::Tombstones;
 use foretell_flow::{Decode, Decoded, Records, StageError};
-
-use super::headers::with_headers;
-use super::registry_key::Fetching;
 
 /// The column that says whether a record deletes what was there under its key.
 pub(super) const DELETED: &str = "_deleted";
 
-/// The decoder of these settings, with what they say of records without a value and of headers. `schemas` has the schemas that records
-/// name by number.
+/// A decoder with what its settings say of records without a value.
 ///
 /// # Errors
-/// Settings that contradict each other.
-pub fn open_decoder(
-    settings: &dyn DecodeSettings,
-    schemas: Option<Arc<dyn Schemas>>,
-) -> Result<Box<dyn Decode>, StageError> {
-    let mut inner = settings.open_with(schemas.clone())?;
-    if let (KeyType::Registry(_), Some(schemas)) = (settings.key(), schemas) {
-        inner = Box::new(Fetching { inner, schemas });
-    }
-    let decoder: Box<dyn Decode> = match settings.tombstones() {
+/// A column that has the name of the one that tells of deletions.
+pub(super) fn with_tombstones(inner: Box<dyn Decode>, tombstones: Tombstones) -> Result<Box<dyn Decode>, StageError> {
+    Ok(match tombstones {
         Tombstones::Bad => inner,
         Tombstones::Skip => Box::new(Skipping(inner)),
         Tombstones::Delete => {
@@ -44,11 +31,7 @@ pub fn open_decoder(
             fields.push(Arc::new(Field::new(DELETED, DataType::Boolean, false)));
             Box::new(Deleting { inner, schema: Arc::new(Schema::new(fields)) })
         }
-    };
-    match settings.headers() {
-        Some(headers) if !headers.is_empty() => with_headers(decoder, headers),
-        _ => Ok(decoder),
-    }
+    })
 }
 
 /// Tombstones go no further.
@@ -138,6 +121,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::DECODERS;
+    use super::super::open_decoder;
     use super::super::tests::{records, refusals};
     use super::*;
 
