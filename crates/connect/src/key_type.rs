@@ -21,7 +21,10 @@ pub enum KeyType {
     Binary,
     /// Avro, Protobuf or JSON in the wire format of the source's `registry`, as this type of column: `{ registry: int64 }`,
     /// `{ registry: "struct<id: int64>" }`; as `utf8` what has parts is its JSON.
-    Registry(String),
+    Registry(
+        /// The column's type.
+        String,
+    ),
 }
 
 impl KeyType {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::missing::Missing;
-use super::spelling::{PATTERN, parse};
+use super::spelling::{parse, pattern};
 use super::time::TimeFormat;
 use super::types::{Member, TYPES, Type};
 
@@ -297,13 +297,13 @@ impl JsonSchema for Columns {
                 "additionalProperties": {
                     "anyOf": [
                         { "enum": types },
-                        { "type": "string", "pattern": PATTERN },
+                        { "type": "string", "pattern": pattern() },
                         {
                             "type": "object",
                             "properties": {
                                 "type": {
                                     "description": "The type; with `?` values may be missing.",
-                                    "anyOf": [{ "enum": types }, { "type": "string", "pattern": PATTERN }]
+                                    "anyOf": [{ "enum": types }, { "type": "string", "pattern": pattern() }]
                                 },
                                 "missing": {
                                     "description": "CSV: fields that mean a missing value in this column, instead of those of the decoder's own `missing`.",

@@ -23,8 +23,13 @@ const SQL: &[(&str, Type)] = &[
     ("boolean", Type::Bool),
 ];
 
-/// A pattern of what is read here and has no fixed name, for editors.
-pub(super) const PATTERN: &str = "^([a-z]+|[A-Z]+|([Dd]ecimal|DECIMAL|numeric|NUMERIC)\\([0-9]{1,2}(, ?[0-9]{1,2})?\\)|(struct|STRUCT|list|LIST|array|ARRAY)<.+>)\\??$";
+/// A pattern of what is read here, for editors: what stands inside of `<` and `>` it does not look at.
+pub(super) fn pattern() -> String {
+    let names = TYPES.iter().chain(SQL).flat_map(|(name, _)| [(*name).to_string(), name.to_uppercase()]);
+    let names = names.collect::<Vec<_>>().join("|");
+    let digits = r"\([0-9]{1,2}(, ?[0-9]{1,2})?\)";
+    format!("^({names}|(decimal|DECIMAL|numeric|NUMERIC){digits}|(struct|STRUCT|list|LIST|array|ARRAY)<.+>)\\??$")
+}
 
 /// A type, and whether a value may be missing: whether a `?` stands behind it.
 ///

@@ -217,7 +217,7 @@ fn wrong_data_and_wrong_models_are_named() {
     let error = with("data.csv", "", &[]);
     assert_eq!(error, "error: data.csv: the file is empty; a header line with the columns' names is needed");
     let error = with("data.txt", &lines, &[]);
-    let remedy = "its name does not tell what it is; give `--format csv`, `jsonl` or `parquet`";
+    let remedy = "its name does not tell what it is; give `--format csv`, `jsonl`, `parquet` or `avro`";
     assert_eq!(error, format!("error: data.txt: {remedy}"));
     assert!(with("data.parquet", &lines, &[]).starts_with("error: data.parquet: not a Parquet file"));
     let expected = format!("error: data.csv: the model takes {} columns, `--columns` names 2", names.len());

@@ -158,16 +158,6 @@ async fn a_name_service_is_found_through_its_configuration() {
 }
 
 #[tokio::test]
-async fn kerberos_is_refused_by_name() {
-    let folder = tempfile::tempdir().unwrap();
-    let site = "<configuration><property>\n<name>hadoop.security.authentication</name>\n<value>kerberos</value>\n\
-                </property></configuration>";
-    std::fs::write(folder.path().join("core-site.xml"), site).unwrap();
-    let error = foretell_storage::Hdfs::connect_with("namenode:9000", Some(folder.path().into())).unwrap_err();
-    assert!(error.what.contains("Kerberos, which is not supported"), "{error}");
-}
-
-#[tokio::test]
 async fn a_namenode_that_is_not_there_is_said_soon() {
     let started = Instant::now();
     let settings: Settings = settings_of(json!({ "path": "hdfs://127.0.0.1:9/out", "format": "csv" })).unwrap();

@@ -290,7 +290,8 @@ async fn columns_are_found_out() {
     let columns = json!([{ "n": "int64?" }, { "t": "utf8?" }]);
     assert_eq!(found.decode.settings, json!({ "delimiter": "\t", "columns": columns }));
     let found = infer("in/b.jsonl", None, false).await.unwrap();
-    assert_eq!(found.decode.settings, json!({ "columns": [{ "n": "float64?" }, { "t": "utf8?" }, { "b": "bool?" }] }));
+    let columns = json!([{ "n": "float64?" }, { "t": "utf8?" }, { "l": "utf8?" }, { "b": "bool?" }]);
+    assert_eq!(found.decode.settings, json!({ "columns": columns }));
     let found = infer("in/c.txt", None, false).await.unwrap();
     assert_eq!((found.decode.kind.as_str(), found.decode.settings), ("line", json!({})));
     let error = infer("in/*.csv.gz", None, false).await.unwrap_err();

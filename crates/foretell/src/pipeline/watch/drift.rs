@@ -101,13 +101,12 @@ impl Drift {
             column.map(|column| column.slice(from, rows - from))
         };
         let part: Vec<Option<ArrayRef>> = window.baseline().columns.iter().map(|one| column(&one.name)).collect();
-        let drifts = window.add(&part);
-        let before = self.far.clone();
-        for drift in drifts {
+        for drift in window.add(&part) {
+            let before = self.far.clone();
             self.judge(&drift);
             self.latest = drift;
+            self.tell(&before);
         }
-        self.tell(&before);
     }
 
     /// The first rows are there.
