@@ -226,7 +226,7 @@ const BAD: &[(&str, &str, &str)] = &[
         in the pipeline file; write",
     ),
     ("[ITEM_n: int64, AGE: int64?]", "{ ITEM_n: int64 }", "5: decode.csv.columns: a list is needed, since the order"),
-    ("AGE: int64?", "AGE: number", "5: decode.csv.columns.1: column `AGE` has an unknown type; known are `int8`"),
+    ("AGE: int64?", "AGE: number", "5: decode.csv.columns.1: column `AGE`: unknown type; known are `int8`"),
     ("mri: {", "1mri: {", "7: models.1mri: not a name for a model"),
     ("[0, 100]", "[5, 5]", "7: models.mri.iterations: no iteration is in this range"),
     ("[0, 100]", "many", "7: models.mri.iterations: expected a number of iterations, or `[from, to]`"),
