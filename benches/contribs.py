@@ -19,7 +19,7 @@ from sklearn.ensemble import GradientBoostingRegressor, RandomForestRegressor
 
 folder, binary = pathlib.Path(sys.argv[1]), sys.argv[2]
 folder.mkdir(parents=True, exist_ok=True)
-ROWS = 2_000
+ROWS = 400
 X, y = make_regression(20_000, 28, n_informative=20, noise=5.0, random_state=4)
 X, y = X.astype(np.float32), y.astype(np.float32)
 MODELS = {
