@@ -2,7 +2,7 @@
 """Contributions of trees (Shapley values), beside what a user of Python would ask: usage: contribs.py DIR BINARY
 
 Trains some models into DIR, has BINARY (`cargo build --release --bin contribs`) and the libraries explain the same rows in
-turn, one thread each by processor time, and prints a table of rows a second with the largest difference between the answers.
+turn, one thread each by processor time, and prints a part of docs/benchmarks.md: rows a second with the largest difference between the answers.
 Needs numpy, xgboost, lightgbm, scikit-learn, shap and joblib.
 """
 import json, os, pathlib, subprocess, sys, time, warnings
@@ -39,6 +39,10 @@ def timed(explain, rows):
     return answer, len(rows) / (time.process_time() - begun)
 
 
+print(f"""
+## Why: contributions
+What each column adds to an answer (`NAME_contribs`, exact Shapley values of trees), beside the library's own way and shap's: rows a second of processor time in one thread, the best of three rounds in turn; the largest difference is relative to the largest contribution. {ROWS} rows of 28 columns. xgboost {xgboost.__version__}, lightgbm {lightgbm.__version__}, shap {shap.__version__}, which asks these two themselves.
+""")
 print("| model | foretell | the library | shap | ratio to the better | largest difference |")
 print("|---|---|---|---|---|---|")
 for number, (title, make) in enumerate(MODELS.items()):
