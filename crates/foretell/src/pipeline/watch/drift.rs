@@ -198,3 +198,25 @@ impl Drift {
 fn round(value: f64) -> f64 {
     (value * 1e4).round() / 1e4
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_at_its_threshold_is_far_until_it_is_well_below() {
+        let settings = DriftSettings { baseline: None, first: Some(10), window: 10, psi: 0.2, ks: 0.2 };
+        let mut drift = Drift::new("m", &settings, Path::new("")).unwrap();
+        let mut is_far = |psi: f64, ks: Option<f64>| {
+            let column = ColumnDrift { name: "x".into(), psi, ks, edges: vec![], before: vec![], now: vec![] };
+            drift.judge(&[column]);
+            drift.far.contains("x")
+        };
+        assert!(!is_far(0.19, None), "it has not been above");
+        assert!(is_far(0.21, None));
+        assert!(is_far(0.19, None), "below the threshold, and not well below");
+        assert!(is_far(0.1, Some(0.16)), "the other figure is not well below");
+        assert!(!is_far(0.14, Some(0.14)));
+        assert!(is_far(0.0, Some(0.21)), "by either");
+    }
+}
