@@ -8,12 +8,7 @@ brokers_bootstrap() { # I: the addresses of all, by their I-th ports
 broker_configure() { # NUMBER
   local n=$1 name=broker$1
   mkdir -p "$dir/$name"
-  cat >"$dir/$name/log4j2.xml" <<'END'
-<Configuration status="ERROR">
-  <Appenders><Console name="out"><PatternLayout pattern="%d %p %c{1}: %m%n"/></Console></Appenders>
-  <Loggers><Root level="WARN"><AppenderRef ref="out"/></Root></Loggers>
-</Configuration>
-END
+  kafka_log "$dir/$name/log4j2.xml"
   # Short sessions, so that the cluster notices within seconds what takes a minute by default.
   cat >"$dir/$name/server.properties" <<END
 process.roles=broker,controller

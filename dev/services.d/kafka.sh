@@ -9,28 +9,25 @@ kafka_java() { # MAIN_CLASS ARG..: a tool
 
 kafka_jars() { jars "kafka-$KAFKA_VERSION" kafka-pom.xml "kafka_2.13-$KAFKA_VERSION.jar"; }
 
-kafka_configure() {
-  mkdir -p "$dir/kafka"
-  cat >"$dir/kafka/log4j2.xml" <<'END'
+kafka_log() { # FILE: where a broker's log goes
+  cat >"$1" <<'END'
 <Configuration status="ERROR">
   <Appenders><Console name="out"><PatternLayout pattern="%d %p %c{1}: %m%n"/></Console></Appenders>
   <Loggers><Root level="WARN"><AppenderRef ref="out"/></Root></Loggers>
 </Configuration>
 END
+}
+
+kafka_alone() { # NAME: the settings of a broker without others, but for its listeners
   # One replica of everything, one partition of the inner topics, no wait for further group members.
   # The short broker session lets a killed broker register again at once. Topics are made on purpose only.
-  cat >"$dir/kafka/server.properties" <<END
+  cat <<END
 process.roles=broker,controller
 node.id=1
-controller.quorum.voters=1@127.0.0.1:$(port kafka 2)
-listeners=PLAINTEXT://127.0.0.1:$(port kafka),CONTROLLER://127.0.0.1:$(port kafka 2),OAUTH://127.0.0.1:$(port kafka 3)
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,OAUTH:SASL_PLAINTEXT
+controller.quorum.voters=1@127.0.0.1:$(port "$1" 2)
 inter.broker.listener.name=PLAINTEXT
-listener.name.oauth.sasl.enabled.mechanisms=OAUTHBEARER
-listener.name.oauth.oauthbearer.connections.max.reauth.ms=3000
-listener.name.oauth.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";
 controller.listener.names=CONTROLLER
-log.dirs=$dir/kafka/data
+log.dirs=$dir/$1/data
 auto.create.topics.enable=false
 default.replication.factor=1
 offsets.topic.replication.factor=1
@@ -47,16 +44,37 @@ broker.heartbeat.interval.ms=500
 END
 }
 
+kafka_launch() { # NAME JAVA_FLAG..: a broker without others, whose server.properties and log4j2.xml are in its folder
+  local name=$1 lib
+  shift
+  lib=$(kafka_jars)
+  [ -e "$dir/$name/data/meta.properties" ] ||
+    java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "-Dlog4j2.configurationFile=$dir/$name/log4j2.xml" \
+      -cp "$lib/*" kafka.tools.StorageTool format -t "$(head -c 16 /dev/urandom | base64 | tr '+/' 'ab' | tr -d =)" \
+      -c "$dir/$name/server.properties" >>"$dir/$name.log" 2>&1
+  launch "$name" java -Xmx512m -XX:-UsePerfData "-Dlog4j2.configurationFile=$dir/$name/log4j2.xml" "$@" \
+    -cp "$lib/*" kafka.Kafka "$dir/$name/server.properties"
+}
+
+kafka_configure() {
+  mkdir -p "$dir/kafka"
+  kafka_log "$dir/kafka/log4j2.xml"
+  {
+    kafka_alone kafka
+    cat <<END
+listeners=PLAINTEXT://127.0.0.1:$(port kafka),CONTROLLER://127.0.0.1:$(port kafka 2),OAUTH://127.0.0.1:$(port kafka 3)
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,OAUTH:SASL_PLAINTEXT
+listener.name.oauth.sasl.enabled.mechanisms=OAUTHBEARER
+listener.name.oauth.oauthbearer.connections.max.reauth.ms=3000
+listener.name.oauth.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";
+END
+  } >"$dir/kafka/server.properties"
+}
+
 kafka_start() {
   choose_ports kafka 3
-  local lib
-  lib=$(kafka_jars)
   [ -e "$dir/kafka/server.properties" ] || kafka_configure
-  [ -e "$dir/kafka/data/meta.properties" ] ||
-    kafka_java kafka.tools.StorageTool format -t "$(head -c 16 /dev/urandom | base64 | tr '+/' 'ab' | tr -d =)" \
-      -c "$dir/kafka/server.properties" >>"$dir/kafka.log" 2>&1
-  launch kafka java -Xmx512m -XX:-UsePerfData "-Dlog4j2.configurationFile=$dir/kafka/log4j2.xml" \
-    -cp "$lib/*" kafka.Kafka "$dir/kafka/server.properties"
+  kafka_launch kafka
 }
 
 kafka_ready() { [[ $(timeout 5 kcat -b "127.0.0.1:$(port kafka)" -L -m 3) == *"broker 1 at "*controller* ]]; }

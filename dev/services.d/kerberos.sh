@@ -1,4 +1,4 @@
-# Kerberos: a key distribution centre, and an HDFS that lets nobody in without a ticket. By name only.
+# Kerberos: a key distribution centre, and an HDFS and a Kafka that let nobody in without a ticket. By name only.
 # apt-get install krb5-kdc krb5-admin-server
 
 REALM=FORETELL.TEST
@@ -44,7 +44,9 @@ END
 END
     kdc_command kdb5_util create -s -r $REALM -P secret >>"$dir/kdc.log" 2>&1 || return
     local name
-    for name in nn/localhost dn/localhost HTTP/localhost kafka/localhost foretell; do kdc_principal "$name"; done
+    for name in nn/localhost dn/localhost HTTP/localhost kafka/localhost foretell brief; do kdc_principal "$name"; done
+    # Its tickets end after some seconds, so that a test sees them renewed.
+    kdc_command kadmin.local -q 'modprinc -maxlife "15 seconds" brief' >/dev/null 2>&1
     touch "$dir/kdc/made"
   fi
   launch kdc env "KRB5_CONFIG=$dir/kdc/krb5.conf" "KRB5_KDC_PROFILE=$dir/kdc/kdc.conf" \
@@ -56,7 +58,8 @@ kdc_ready() {
 }
 
 kdc_env() {
-  echo "export FORETELL_KRB5_CONFIG='$dir/kdc/krb5.conf' FORETELL_KEYTAB='$dir/kdc/foretell.keytab'"
+  echo "export FORETELL_KRB5_CONFIG='$dir/kdc/krb5.conf'"
+  echo "export FORETELL_KEYTAB='$dir/kdc/foretell.keytab' FORETELL_BRIEF_KEYTAB='$dir/kdc/brief.keytab'"
 }
 
 secure_command() { # the java command line up to the main class, in $hdfs_java
@@ -153,3 +156,33 @@ secure_name_env() {
 }
 
 secure_data_env() { :; }
+
+# Ports: clients without a login (the tests' own), controller, clients with a ticket.
+secure_kafka_start() {
+  wait_for kdc
+  choose_ports secure_kafka 3
+  local name=secure_kafka
+  if [ ! -e "$dir/$name/server.properties" ]; then
+    mkdir -p "$dir/$name"
+    kafka_log "$dir/$name/log4j2.xml"
+    {
+      kafka_alone $name
+      cat <<END
+listeners=PLAINTEXT://127.0.0.1:$(port $name),CONTROLLER://127.0.0.1:$(port $name 2),SECURE://127.0.0.1:$(port $name 3)
+advertised.listeners=PLAINTEXT://127.0.0.1:$(port $name),SECURE://localhost:$(port $name 3)
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_PLAINTEXT
+listener.name.secure.sasl.enabled.mechanisms=GSSAPI
+listener.name.secure.sasl.kerberos.service.name=kafka
+listener.name.secure.gssapi.connections.max.reauth.ms=3000
+listener.name.secure.gssapi.sasl.jaas.config=com.sun.security.auth.module.Krb5LoginModule required useKeyTab=true storeKey=true keyTab="$dir/kdc/kafka.keytab" principal="kafka/localhost@$REALM";
+END
+    } >"$dir/$name/server.properties"
+  fi
+  kafka_launch $name "-Djava.security.krb5.conf=$dir/kdc/krb5.conf"
+}
+
+secure_kafka_ready() { [[ $(timeout 5 kcat -b "127.0.0.1:$(port secure_kafka)" -L -m 3) == *"broker 1 at "*controller* ]]; }
+
+secure_kafka_env() {
+  echo "export FORETELL_SECURE_KAFKA=localhost:$(port secure_kafka 3) FORETELL_SECURE_KAFKA_OPEN=127.0.0.1:$(port secure_kafka)"
+}

@@ -47,6 +47,8 @@ impl Context {
     }
 
     fn remember(&self, code: Code, reason: &str) {
+        // How long a connection took, and how often that was.
+        let reason = reason.rsplit_once(" (after ").map_or(reason, |(reason, _)| reason);
         let mut errors = self.errors.lock();
         // One of each kind: `1/1 brokers are down` comes many times a second.
         errors.retain(|earlier| earlier.code != code);
@@ -74,7 +76,6 @@ impl ClientContext for Context {
         // Why a connection fails is only said here.
         if facility == "FAIL" {
             let reason = text.split_once("]: ").map_or(text, |(_, reason)| reason);
-            let reason = reason.rsplit_once(" (after ").map_or(reason, |(reason, _)| reason);
             let code = match reason {
                 reason if reason.contains("SASL") || reason.contains("uthentication") => Code::Authentication,
                 reason if reason.contains("SSL") => Code::SSL,

@@ -213,7 +213,10 @@ impl Inspector {
         let login = |code: Code| matches!(code, Code::Authentication | Code::SaslAuthenticationFailed);
         if let Some(report) = errors.iter().find(|report| login(report.code)) {
             let error = StageError::settings(format!("brokers `{brokers}` refuse the login: {}", report.reason));
-            return Some(error.remedy("check `security`: mechanism, username and password"));
+            return Some(error.remedy(match report.reason.contains("GSSAPI") {
+                true => "see `klist`, run `kinit`, or set KRB5_CLIENT_KTNAME to a keytab",
+                false => "check `security`: mechanism, username and password",
+            }));
         }
         if let Some(report) = errors.iter().find(|report| report.code == Code::SSL) {
             let error = StageError::settings(format!("brokers `{brokers}`: TLS fails: {}", report.reason));

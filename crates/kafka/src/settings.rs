@@ -102,15 +102,18 @@ pub struct Tls {
 pub struct Sasl {
     /// How to log in.
     pub mechanism: Mechanism,
-    /// The user; not with `OAUTHBEARER`.
+    /// The user; not with `OAUTHBEARER` and `GSSAPI`.
     #[serde(default)]
     pub username: Option<String>,
-    /// The password; not with `OAUTHBEARER`.
+    /// The password; not with `OAUTHBEARER` and `GSSAPI`.
     #[serde(default)]
     pub password: Option<Secret>,
     /// With `OAUTHBEARER`: where tokens come from. They are renewed while the pipeline runs.
     #[serde(default)]
     pub oauth: Option<OAuth>,
+    /// With `GSSAPI`: the first part of the brokers' principals, `kafka` of `kafka/host@REALM`. Default: `kafka`.
+    #[serde(default)]
+    pub service: Option<String>,
 }
 
 /// Tokens for `OAUTHBEARER`: of a token server by client credentials, or from a file.
@@ -156,11 +159,14 @@ pub enum Mechanism {
     /// Tokens, from where `oauth` says.
     #[schemars(rename = "OAUTHBEARER")]
     OAuthBearer,
+    /// Kerberos, with the ticket or keytab of who runs foretell.
+    #[schemars(rename = "GSSAPI")]
+    Gssapi,
 }
 
 impl Mechanism {
-    const ALL: [Mechanism; 4] =
-        [Mechanism::Plain, Mechanism::ScramSha256, Mechanism::ScramSha512, Mechanism::OAuthBearer];
+    const ALL: [Mechanism; 5] =
+        [Mechanism::Plain, Mechanism::ScramSha256, Mechanism::ScramSha512, Mechanism::OAuthBearer, Mechanism::Gssapi];
 
     fn name(self) -> &'static str {
         match self {
@@ -168,6 +174,7 @@ impl Mechanism {
             Mechanism::ScramSha256 => "SCRAM-SHA-256",
             Mechanism::ScramSha512 => "SCRAM-SHA-512",
             Mechanism::OAuthBearer => "OAUTHBEARER",
+            Mechanism::Gssapi => "GSSAPI",
         }
     }
 }
@@ -178,13 +185,8 @@ impl<'de> Deserialize<'de> for Mechanism {
         if let Some(found) = Mechanism::ALL.into_iter().find(|mechanism| mechanism.name() == name) {
             return Ok(found);
         }
-        let why = match name.as_str() {
-            "GSSAPI" => ": Kerberos needs the system's SASL library, and foretell is built without it",
-            _ => "",
-        };
-        Err(D::Error::custom(format!(
-            "`{name}` is not supported{why}; use `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512` or `OAUTHBEARER`, or certificates (`tls`)"
-        )))
+        let names = Mechanism::ALL.map(|mechanism| format!("`{}`", mechanism.name())).join(", ");
+        Err(D::Error::custom(format!("`{name}` is not supported; use one of {names}, or certificates (`tls`)")))
     }
 }
 
@@ -343,6 +345,11 @@ impl Connection {
             if let Some(tokens) = self.tokens() {
                 tokens.check()?;
             }
+            if sasl.mechanism == Mechanism::Gssapi {
+                config.set("sasl.kerberos.service.name", sasl.service.as_deref().unwrap_or("kafka"));
+                // No `kinit` is run: the Kerberos library fetches and renews tickets from a keytab itself.
+                config.set("sasl.kerberos.min.time.before.relogin", "0");
+            }
         }
         let protocol = match (&self.security.tls, &self.security.sasl) {
             (None, None) => "plaintext",
@@ -360,7 +367,15 @@ fn check(sasl: &Sasl) -> Result<(), StageError> {
     let name = sasl.mechanism.name();
     let wrong = |what: &str, remedy: &str| Err(StageError::settings(format!("`sasl`: {what}")).remedy(remedy));
     let (user, oauth) = ((&sasl.username, &sasl.password), &sasl.oauth);
+    if sasl.service.is_some() && sasl.mechanism != Mechanism::Gssapi {
+        return wrong(&format!("`service` means nothing with `{name}`"), "leave it out, or set `mechanism: GSSAPI`");
+    }
     match (sasl.mechanism, user, oauth) {
+        (Mechanism::Gssapi, (None, None), None) => Ok(()),
+        (Mechanism::Gssapi, ..) => wrong(
+            "`GSSAPI` logs in with the ticket of who runs foretell",
+            "leave out user, password and `oauth`; run `kinit`, or set KRB5_CLIENT_KTNAME to a keytab",
+        ),
         (Mechanism::OAuthBearer, (None, None), Some(oauth)) => {
             match (&oauth.token_file, &oauth.token_url, &oauth.client_id, &oauth.client_secret) {
                 (Some(_), None, None, None) | (None, Some(_), Some(_), Some(_)) => Ok(()),
@@ -433,11 +448,17 @@ mod tests {
     }
 
     #[test]
-    fn kerberos_is_refused_by_name_with_the_reason() {
-        let sasl = json!({ "sasl": { "mechanism": "GSSAPI", "username": "u", "password": "p" } });
-        let error = settings_of::<Security>(sasl).unwrap_err();
-        assert_eq!(error.path, ["sasl", "mechanism"]);
-        assert!(error.message.contains("Kerberos needs the system's SASL library"), "{}", error.message);
+    fn kerberos_has_a_service_and_runs_no_command() {
+        let mut connection = connection(json!({}));
+        connection.security.sasl = Some(settings_of(json!({ "mechanism": "GSSAPI" })).unwrap());
+        let config = connection.config(&[]).unwrap();
+        assert_eq!(config.get("sasl.mechanism"), Some("GSSAPI"));
+        assert_eq!(config.get("sasl.kerberos.service.name"), Some("kafka"));
+        assert_eq!(config.get("sasl.kerberos.min.time.before.relogin"), Some("0"));
+        connection.security.sasl = Some(settings_of(json!({ "mechanism": "GSSAPI", "service": "broker" })).unwrap());
+        assert_eq!(connection.config(&[]).unwrap().get("sasl.kerberos.service.name"), Some("broker"));
+        let error = settings_of::<Mechanism>(json!("NTLM")).unwrap_err();
+        assert!(error.message.contains("`NTLM` is not supported; use one of `PLAIN`"), "{}", error.message);
     }
 
     #[test]
@@ -471,6 +492,11 @@ mod tests {
         for (sasl, expected) in [
             (json!({ "mechanism": "PLAIN" }), "`PLAIN` needs a user"),
             (json!({ "mechanism": "PLAIN", "username": "u" }), "needs a user"),
+            (json!({ "mechanism": "GSSAPI", "username": "u", "password": "p" }), "the ticket of who runs foretell"),
+            (
+                json!({ "mechanism": "PLAIN", "username": "u", "password": "p", "service": "kafka" }),
+                "`service` means nothing with `PLAIN`",
+            ),
             (json!({ "mechanism": "PLAIN", "username": "u", "password": "p", "oauth": file }), "means nothing"),
             (json!({ "mechanism": "OAUTHBEARER", "username": "u", "password": "p" }), "logs in with tokens"),
             (json!({ "mechanism": "OAUTHBEARER", "oauth": { "token_url": "https://idp" } }), "where tokens come from"),

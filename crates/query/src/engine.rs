@@ -6,17 +6,17 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SessionState, TaskContext};
 use datafusion::logical_expr::{LogicalPlan, Operator};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::BinaryExpr;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
-use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
-use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use futures::{FutureExt, TryStreamExt};
+
+use crate::arithmetic;
 
 /// A plan that can be run any number of times.
 pub(crate) struct Engine {
@@ -26,8 +26,9 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) async fn prepare(session: &SessionState, plan: &LogicalPlan) -> Result<Self> {
-        let plan = session.create_physical_plan(plan).await?;
-        let plan = plan.transform_up(checked_arithmetic).map(|plan| plan.data)?;
+        let plan = arithmetic::checked(session.optimize(plan)?)?;
+        let plan = session.query_planner().create_physical_plan(&plan, session).await?;
+        let plan = plan.transform_up(arithmetic::checked_physical).map(|plan| plan.data)?;
         let plan = plan.transform_up(crate::in_order::in_order).map(|plan| plan.data)?;
         Ok(Engine { plan, context: session.task_ctx() })
     }
@@ -82,36 +83,6 @@ async fn run(plan: &Arc<dyn ExecutionPlan>, context: &Arc<TaskContext>) -> Resul
         batches.extend(stream.try_collect::<Vec<_>>().await?);
     }
     Ok(batches)
-}
-
-/// The engine wraps integers around by default: a wrong number instead of a refused row.
-fn checked_arithmetic(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
-    if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
-        let exprs = projection.expr().iter().map(|column| {
-            let expr = checked(Arc::clone(&column.expr))?;
-            Ok(ProjectionExpr { expr, alias: column.alias.clone() })
-        });
-        let exprs = exprs.collect::<Result<Vec<_>>>()?;
-        let input = Arc::clone(projection.input());
-        let projection = ProjectionExec::try_new_with_schema_metadata(exprs, input, &plan.schema())?;
-        return Ok(Transformed::yes(Arc::new(projection)));
-    }
-    if let Some(filter) = plan.downcast_ref::<FilterExec>() {
-        let predicate = checked(Arc::clone(filter.predicate()))?;
-        let filter = FilterExecBuilder::from(filter).with_predicate(predicate).build()?;
-        return Ok(Transformed::yes(Arc::new(filter)));
-    }
-    Ok(Transformed::no(plan))
-}
-
-fn checked(expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {
-    let checked = expr.transform_up(|expr| match expr.downcast_ref::<BinaryExpr>() {
-        Some(binary) if matches!(binary.op(), Operator::Plus | Operator::Minus | Operator::Multiply) => {
-            Ok(Transformed::yes(Arc::new(binary.clone().with_fail_on_overflow(true)) as Arc<dyn PhysicalExpr>))
-        }
-        _ => Ok(Transformed::no(expr)),
-    });
-    checked.map(|expr| expr.data)
 }
 
 /// The deepest node that fails although its inputs do not, and in it the smallest expression.

@@ -23,6 +23,7 @@
 
 #![forbid(unsafe_code)]
 
+mod arithmetic;
 mod batch;
 mod clock;
 mod engine;
@@ -42,6 +43,7 @@ mod scored;
 mod scorer;
 mod slot;
 mod star;
+mod sums;
 
 /// The SQL functions that a query may call beside those of models, in alphabetical order.
 pub fn functions() -> Vec<String> {

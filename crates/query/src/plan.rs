@@ -20,6 +20,7 @@ use crate::Error;
 use crate::clock::is_clock;
 use crate::parse::nearest;
 use crate::slot::TableSlot;
+use crate::sums;
 
 /// The engine's own functions.
 pub(crate) struct SqlFunctions {
@@ -93,7 +94,7 @@ pub(crate) fn session(
         .with_expr_planners(SessionStateDefaults::default_expr_planners())
         .with_scalar_functions(scalars)
         .with_higher_order_functions(SessionStateDefaults::default_higher_order_functions())
-        .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
+        .with_aggregate_functions(sums::aggregates())
         .with_window_functions(SessionStateDefaults::default_window_functions())
         .with_optimizer_rules(optimizer.rules)
         .with_physical_optimizer_rules(physical.rules)
