@@ -51,10 +51,11 @@ impl Engine {
         names
     }
 
-    /// A panic in the engine or in a model is an error here: it stops this query, not the process.
+    /// A panic in one of the engine's functions is an error here, which a value may be to blame for. A model's is
+    /// [`crate::function`]'s business.
     pub(crate) async fn run(&self) -> Result<Vec<RecordBatch>> {
         let running = AssertUnwindSafe(run(&self.plan, &self.context)).catch_unwind();
-        running.await.unwrap_or_else(|_| Err(DataFusionError::Internal("a panic".into())))
+        running.await.unwrap_or_else(|_| Err(DataFusionError::Execution("a panic".into())))
     }
 
     /// The expression that fails on what the tables hold now, if it can be found.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -293,9 +294,12 @@ impl ScalarUDFImpl for ModelFunction {
             return Err(DataFusionError::Internal("row numbers have another type".into()));
         };
         let columns = columns.collect::<Result<Vec<_>>>()?;
-        match self.call.score(numbers, &columns, self.argument.as_deref(), &self.run) {
-            Ok(array) => Ok(ColumnarValue::Array(array)),
-            Err(error) => Err(DataFusionError::External(Box::new(error))),
+        // A model that panics is broken: it stops this query, whatever the row, and not the process.
+        let scoring = AssertUnwindSafe(|| self.call.score(numbers, &columns, self.argument.as_deref(), &self.run));
+        match std::panic::catch_unwind(scoring) {
+            Ok(Ok(array)) => Ok(ColumnarValue::Array(array)),
+            Ok(Err(error)) => Err(DataFusionError::External(Box::new(error))),
+            Err(_) => Err(DataFusionError::Internal("a panic".into())),
         }
     }
 }

@@ -34,6 +34,7 @@ mod filters;
 mod function;
 mod in_order;
 mod mixed;
+mod padded;
 mod parse;
 mod plan;
 mod query;

@@ -18,6 +18,7 @@ use futures::FutureExt;
 
 use crate::Error;
 use crate::clock::is_clock;
+use crate::padded;
 use crate::parse::nearest;
 use crate::slot::TableSlot;
 use crate::sums;
@@ -82,6 +83,7 @@ pub(crate) fn session(
     options.optimizer.join_reordering = false;
     let mut scalars = SessionStateDefaults::default_scalar_functions();
     scalars.retain(|function| function.signature().volatility != Volatility::Volatile && !is_clock(function.name()));
+    let mut scalars: Vec<_> = scalars.into_iter().map(padded::bounded).collect();
     scalars.extend(functions);
     // Pushing a filter down copies what it computes (a model would score every row twice) and joins it with other
     // filters (a condition would fail on rows that another has shut out).

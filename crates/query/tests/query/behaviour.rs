@@ -405,7 +405,10 @@ async fn a_panic_stops_the_query_not_the_process() {
     let mut query = Query::prepare("SELECT mri(*) AS p FROM records", &input(), &models, vec![]).await.unwrap();
     for _ in 0..2 {
         let error = query.run(&batch(), &context()).await.unwrap_err();
-        assert_eq!(error, Error::Engine { expression: None, reason: "an internal error" });
+        assert!(
+            matches!(&error, Error::Engine { expression: Some(at), reason: "an internal error" } if at.starts_with("mri(")),
+            "{error}"
+        );
     }
 }
 
