@@ -82,6 +82,10 @@ impl Mining {
         if sums && is_classifier {
             return Err(segmentation.unsupported("sums and medians of classes", "numbers"));
         }
+        // The standard has it for classes alone, and so has JPMML.
+        if method == Method::Max && !is_classifier {
+            return Err(segmentation.unsupported("the largest of several numbers", "means, medians and sums of numbers"));
+        }
         let missing = match segmentation.get("missingPredictionTreatment").unwrap_or("continue") {
             "continue" => Missing::Continue,
             "skipSegment" => Missing::Skip,
@@ -165,7 +169,6 @@ impl Mining {
             Method::Average { weighted: true } => {
                 self.round(total(true) / values.iter().fold(0.0, |sum, (_, weight)| self.round(sum + weight)))
             }
-            Method::Max => values.iter().map(|(x, _)| *x).fold(f64::NEG_INFINITY, f64::max),
             _ => {
                 let mut sorted: Vec<f64> = values.iter().map(|(x, _)| *x).collect();
                 sorted.sort_by(f64::total_cmp);
