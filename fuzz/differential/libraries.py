@@ -44,6 +44,10 @@ def results(d):
         plain = {name: "".join(c if c.isalnum() and c.isascii() else "_" for c in name) for name in data.train.columns}
         data.train, data.asked = data.train.rename(columns=plain), data.asked.rename(columns=plain)
         data.numbers, data.words = [plain[one] for one in data.numbers], [plain[one] for one in data.words]
+        if data.narrow:
+            raise ValueError("its functions of float32 are computed in float32 there")
+    elif any(data.train[one].nunique() < 2 for one in data.numbers):
+        raise ValueError("a constant without a name is taken for the one that add_constant makes")
     score = signal(d, data)
     score = score / max(score.std(), 1e-9)
     kind = d.one(["ols", "ols", "logit", "probit", "poisson", "glm", "glm", *([] if by_formula else ["wls", "mnlogit"])])
@@ -59,7 +63,8 @@ def results(d):
     more = {"family": family} if family else {}
     fit = {"disp": 0} if kind in ("logit", "probit", "poisson", "mnlogit") else {}
     if by_formula:
-        terms = [d.one([one, one, f"np.log1p(np.abs({one}))", f"I({one} ** 2)", f"np.exp(-np.abs({one}) / 100)"]) for one in data.numbers]
+        bools = [one for one in data.numbers if data.train[one].dtype == bool]
+        terms = [one if one in bools else d.one([one, one, f"np.log1p(np.abs({one}))", f"I({one} ** 2)", f"np.exp(-np.abs({one}) / 100)"]) for one in data.numbers]
         terms += [d.one([one, f"C({one})", f"{one}:{data.numbers[0]}"]) for one in data.words]
         formula = "y ~ " + " + ".join(terms) + d.one(["", "", " - 1"])
         model = getattr(smf, kind)(formula, data.train.assign(y=y), **more).fit(**fit)
@@ -74,6 +79,8 @@ def results(d):
         more = {"weights": 1 + np.arange(len(y)) % 3}
     model = {"ols": sm.OLS, "wls": sm.WLS, "logit": sm.Logit, "probit": sm.Probit, "poisson": sm.Poisson, "mnlogit": sm.MNLogit, "glm": sm.GLM}[kind]
     model = model(y, given(data.train), **more).fit(**fit)
+    if not np.all(model.params):
+        raise ValueError("what infinity times nothing is depends on the processor's order")
     if d.flip(0.2):
         model.remove_data()
     return Made(model, data, given=given, raw=True)

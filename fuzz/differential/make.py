@@ -44,7 +44,7 @@ from slack import OURS, slack
 
 METHODS = {"predict": "predict", "proba": "predict_proba", "decision": "decision_function", "transform": "transform", "samples": "score_samples"}
 # Of float32 they are refused.
-NEVER_NARROW = ("BernoulliRBM", "SparsePCA", "DictionaryLearning", "Isomap", "LocallyLinearEmbedding", "MathFeatures", "CyclicalFeatures",
+NEVER_NARROW = ("NMF", "InformationFilter", "OrthogonalTransformer", "BernoulliRBM", "SparsePCA", "DictionaryLearning", "Isomap", "LocallyLinearEmbedding", "MathFeatures", "CyclicalFeatures",
                 "YeoJohnsonTransformer")
 COMPRESSIONS = [0, 0, ("zlib", 3), ("gzip", 6), ("bz2", 9), ("xz", 6), ("lzma", 3), ("lz4", 1)]
 # Parts that do not go together are drawn again.
@@ -103,6 +103,8 @@ def questions(made):
         def put(model, frame):
             given = made.hand(frame)
             answer = getattr(model, method)(xgboost.DMatrix(given) if isinstance(model, xgboost.Booster) else given)
+            if made.raw and not booster and not isinstance(answer, np.ndarray):
+                answer = np.asarray(answer, dtype=float)
             if method != "predict" or getattr(answer, "dtype", None) == np.float32:
                 answer = widened(answer) if made.data.narrow and not booster else answer
             if method == "decision_function" and answer.dtype.kind in "iubO":
@@ -131,7 +133,8 @@ def save(d, made, folder):
         ways = ["pickle", "joblib", "txt"]
     dumped = pickle.dumps(made.model)
     has_tuples = b"_ImputerTriplet" in dumped
-    if has_tuples or b"catboost.core" in dumped:
+    # Of an array of pyarrow skops tells nothing but its class.
+    if has_tuples or b"catboost.core" in dumped or b"pyarrow" in dumped:
         ways = ["pickle", "joblib"]
     if isinstance(made.model, CatBoost):
         ways = ["pickle", "cbm", "catboost.json"]

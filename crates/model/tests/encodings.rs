@@ -76,7 +76,9 @@ fn codes_lead_back_to_the_labels() {
 fn numbers_by_label_are_an_encoding() {
     let labels: ArrayRef = std::sync::Arc::new(StringArray::from(vec![Some("NA"), Some("XX"), None]));
     let asked = |name: &str, at: &[&str]| {
-        let bytes = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/containers/").to_string() + name).unwrap();
+        let bytes =
+            std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/containers/").to_string() + name)
+                .unwrap();
         let options = LoadOptions { at: at.iter().map(ToString::to_string).collect(), ..LoadOptions::default() };
         let encoding = Encoding::load(&bytes, &options, None, Some(Unknown::Null)).unwrap();
         (codes(&encoding.score(&Columns::new(std::slice::from_ref(&labels), 3)).columns[0]), encoding)

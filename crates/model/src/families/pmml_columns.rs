@@ -155,7 +155,9 @@ fn cut(view: &View<'_>) -> Result<run::Job, Error> {
     let labels = match some_attr(view, "labels")? {
         Some(labels) if labels.as_bool() == Ok(false) => None,
         Some(labels) => Some(labels.items()?.iter().map(fill).collect::<Result<Vec<_>, _>>()?),
-        None => return Err(Error::unsupported(view.path(), "bins called by their intervals", "labels, or labels=False")),
+        None => {
+            return Err(Error::unsupported(view.path(), "bins called by their intervals", "labels, or labels=False"));
+        }
     };
     if let Some(labels) = &labels
         && labels.len().saturating_add(1) != edges.len()
@@ -247,7 +249,7 @@ pub(super) mod run {
             edges: Vec<f64>,
             /// Whether an interval holds its upper edge, and not its lower one.
             right: bool,
-            /// Whether the first one holds both.
+            /// Whether the first one holds its lower edge, too.
             lowest: bool,
             /// What the intervals are called; `None` where they are counted.
             labels: Option<Vec<Fill>>,
@@ -317,7 +319,7 @@ pub(super) mod run {
         }
     }
 
-    /// In which interval a number lies.
+    /// In which interval a number lies. As pandas has it, `lowest` adds the first edge alone.
     fn interval(number: f64, edges: &[f64], right: bool, lowest: bool) -> Option<usize> {
         if number.is_nan() {
             return None;
@@ -326,7 +328,6 @@ pub(super) mod run {
         let below = edges.partition_point(|edge| if right { *edge < number } else { *edge <= number });
         let below = match below {
             0 if right && lowest && number == edges[0] => 1,
-            all if !right && lowest && all == edges.len() && number == edges[all - 1] => all - 1,
             below => below,
         };
         (below > 0 && below < edges.len()).then(|| below - 1)

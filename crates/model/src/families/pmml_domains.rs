@@ -97,7 +97,11 @@ fn domain(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) ->
         treatments,
         cast,
     };
-    let out = if step.treatments.changes() || step.cast.is_some() { sources.into_iter().map(Source::changed).collect() } else { sources };
+    let out = if step.treatments.changes() || step.cast.is_some() {
+        sources.into_iter().map(Source::changed).collect()
+    } else {
+        sources
+    };
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
 }
 

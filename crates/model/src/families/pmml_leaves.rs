@@ -12,10 +12,7 @@ use crate::{Error, StepReport};
 
 pub(crate) const FAMILY: Family = Family {
     name: "linear models of leaves (sklearn2pmml)",
-    classes: &[
-        ("sklearn2pmml.ensemble", "GBDTLMRegressor"),
-        ("sklearn2pmml.ensemble", "GBDTLRClassifier"),
-    ],
+    classes: &[("sklearn2pmml.ensemble", "GBDTLMRegressor"), ("sklearn2pmml.ensemble", "GBDTLRClassifier")],
     globals: &[],
     load,
 };
@@ -24,7 +21,10 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let boosting = view.attr("gbdt_")?;
     let name = Some("gbdt".to_string());
     let inside = [(name, boosting.clone())];
-    let Members { all: mut boosters, reports: mut children, .. } = members(loader, view, given, &inside)?;
+    loader.leaves = true;
+    let found = members(loader, view, given, &inside);
+    loader.leaves = false;
+    let Members { all: mut boosters, reports: mut children, .. } = found?;
     let encoder = view.attr("ohe_")?;
     let trees = encoder.attr("categories_")?.items()?.len();
     let Some(booster) = boosters.pop().filter(|booster| !booster.targets.leaves.is_empty()) else {

@@ -52,7 +52,11 @@ impl Encoding {
             return label_encoder::read(view, unknown.unwrap_or(Unknown::Refuse));
         }
         if !is(ordinal_encoder::FAMILY.classes) {
-            return Err(Error::unsupported(view.path(), class.to_string(), "LabelEncoder, OrdinalEncoder, numbers by label"));
+            return Err(Error::unsupported(
+                view.path(),
+                class.to_string(),
+                "LabelEncoder, OrdinalEncoder, numbers by label",
+            ));
         }
         let learned = ordinal_encoder::learned(view)?;
         let names = feature_names(view)?.unwrap_or_else(|| (0..learned.len()).map(|n| n.to_string()).collect());

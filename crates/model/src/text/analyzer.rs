@@ -103,7 +103,9 @@ impl Tokenizer {
             return Ok(Tokenizer::Characters);
         }
         // Of sklearn2pmml: what matches, and what lies between matches without the punctuation around it.
-        if let Some(class) = function.class().filter(|class| class.module.starts_with("sklearn2pmml.feature_extraction")) {
+        if let Some(class) =
+            function.class().filter(|class| class.module.starts_with("sklearn2pmml.feature_extraction"))
+        {
             let state = function.state()?;
             let text = state.as_str()?;
             let refused = |why: String| {
@@ -229,9 +231,8 @@ impl Analyzer {
                 match tokenizer {
                     Tokenizer::Pattern(pattern) => pattern.tokens(&text, take),
                     Tokenizer::Between(pattern, punctuation) => {
-                        let is_punctuation = |c: char| {
-                            punctuation.iter().any(|range| range.start() <= c && c <= range.end())
-                        };
+                        let is_punctuation =
+                            |c: char| punctuation.iter().any(|range| range.start() <= c && c <= range.end());
                         let tokens = pattern.between(&text).into_iter().map(|one| one.trim_matches(is_punctuation));
                         tokens.filter(|token| !token.is_empty()).for_each(&mut take);
                     }

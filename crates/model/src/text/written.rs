@@ -107,7 +107,9 @@ pub(crate) fn column(column: &ArrayRef, written: As) -> Option<Vec<Option<String
             return Some(column.as_primitive::<Int64Type>().iter().map(|int| int.map(|int| int.to_string())).collect());
         }
         DataType::UInt64 if matches!(written, As::Own | As::Objects) => {
-            return Some(column.as_primitive::<UInt64Type>().iter().map(|int| int.map(|int| int.to_string())).collect());
+            return Some(
+                column.as_primitive::<UInt64Type>().iter().map(|int| int.map(|int| int.to_string())).collect(),
+            );
         }
         _ => {}
     }
@@ -150,6 +152,9 @@ mod tests {
         for (number, text) in known {
             assert_eq!(float(number), text);
         }
-        assert_eq!((narrow(0.1), narrow(16777216.0), narrow(1e-5)), ("0.1".into(), "16777216.0".into(), "1e-05".into()));
+        assert_eq!(
+            (narrow(0.1), narrow(16777216.0), narrow(1e-5)),
+            ("0.1".into(), "16777216.0".into(), "1e-05".into())
+        );
     }
 }

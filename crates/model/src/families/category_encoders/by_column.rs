@@ -176,7 +176,8 @@ fn mapping<'a>(view: &View<'a>, column: &str) -> Result<View<'a>, Error> {
 fn groups(view: &View<'_>, column: &str, all: &Categories) -> Result<Option<run::Groups>, Error> {
     let Some((rare, names)) = lumped(view, column)? else { return Ok(None) };
     let code = |name: &String| {
-        all.text_code(name).ok_or_else(|| Error::state(view.path(), format!("there is no group `{name}` of `{column}`")))
+        all.text_code(name)
+            .ok_or_else(|| Error::state(view.path(), format!("there is no group `{name}` of `{column}`")))
     };
     let codes = names.iter().map(code).collect::<Result<_, _>>()?;
     Ok(Some(run::Groups { rare, codes }))
@@ -281,7 +282,9 @@ fn levels(view: &View<'_>, class: &str, column: &str) -> Result<Map, Error> {
             // A number is taken and not used.
             How::Word("return_nan") | How::Number(_) => Ok(Some(vec![f64::NAN])),
             How::Word("error") => Ok(None),
-            How::Word(other) => Err(Error::unsupported(view.path(), format!("{name}={other}"), "value, return_nan, error")),
+            How::Word(other) => {
+                Err(Error::unsupported(view.path(), format!("{name}={other}"), "value, return_nan, error"))
+            }
         }
     };
     let (unknown, missing) = (told("handle_unknown")?, told("handle_missing")?);
@@ -375,8 +378,7 @@ pub(super) mod run {
 
     /// The texts of some columns as one; missing where one of them is.
     fn join(columns: &[ArrayRef], members: &[usize]) -> ArrayRef {
-        let texts: Vec<Vec<Option<String>>> =
-            members.iter().filter_map(|at| column(&columns[*at], As::Own)).collect();
+        let texts: Vec<Vec<Option<String>>> = members.iter().filter_map(|at| column(&columns[*at], As::Own)).collect();
         let rows = columns.first().map_or(0, |column| column.len());
         let row = |row: usize| -> Option<String> {
             let parts: Option<Vec<&str>> = texts.iter().map(|column| column[row].as_deref()).collect();

@@ -16,9 +16,8 @@ pub(super) fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Sou
     let sources = sources(loader, view, given, &names)?;
     let mut lists = HashMap::new();
     for entry in view.attr("mapping")?.items()? {
-        let get = |name: &str| {
-            entry.get(name)?.ok_or_else(|| Error::state(entry.path(), format!("there is no `{name}`")))
-        };
+        let get =
+            |name: &str| entry.get(name)?.ok_or_else(|| Error::state(entry.path(), format!("there is no `{name}`")));
         let column = name_of(&get("col")?)?;
         let places = names_of(&get("columns")?)?;
         let place = |name: &str| -> Result<Option<usize>, Error> {
@@ -100,7 +99,13 @@ mod run {
     pub(super) enum Part {
         /// Goes on as it is, or is left out.
         Pass(bool),
-        Items { items: HashMap<String, usize>, count: usize, kept: Vec<usize>, missing: Other, unknown: Other },
+        Items {
+            items: HashMap<String, usize>,
+            count: usize,
+            kept: Vec<usize>,
+            missing: Other,
+            unknown: Other,
+        },
     }
 
     #[derive(Debug)]

@@ -10,32 +10,20 @@ use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, StepReport};
 
-fn results(
-    loader: &mut Loader<'_>,
-    view: &View<'_>,
-    given: Option<&[Source]>,
-) -> Result<(Member, StepReport), Error> {
+fn results(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<(Member, StepReport), Error> {
     let results = view.attr("results_")?;
     let loaded = loader.load(&results, given)?;
     let (member, child) = predictor(loaded, &results)?;
     Ok((member, StepReport { children: vec![child], ..StepReport::default() }))
 }
 
-pub(super) fn regressor(
-    loader: &mut Loader<'_>,
-    view: &View<'_>,
-    given: Option<&[Source]>,
-) -> Result<Loaded, Error> {
+pub(super) fn regressor(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let (member, report) = results(loader, view, given)?;
     Ok(Loaded { step: Step::Predict(member.step), out: Out::Answers(member.targets), report })
 }
 
 /// Of one number, the share of the second class; of several, that of each.
-pub(super) fn classifier(
-    loader: &mut Loader<'_>,
-    view: &View<'_>,
-    given: Option<&[Source]>,
-) -> Result<Loaded, Error> {
+pub(super) fn classifier(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let (member, report) = results(loader, view, given)?;
     let labels = labels(&view.attr("classes_")?)?;
     let outputs = member.targets.predict.len();
@@ -66,7 +54,11 @@ mod run {
                 let first = second.iter().map(|share| 1.0 - share).collect();
                 shares.insert(0, first);
             }
-            if want == Method::Predict { Answer::Class(vec![first_largest(&shares, rows)]) } else { Answer::F64(shares) }
+            if want == Method::Predict {
+                Answer::Class(vec![first_largest(&shares, rows)])
+            } else {
+                Answer::F64(shares)
+            }
         }
     }
 }

@@ -13,24 +13,19 @@ use crate::Error;
 
 pub(super) const OPERATORS: &[Operator] = &[("TreeEnsemble", |node, _| ensemble(node))];
 
-const MODES: &[Mode] = &[
-    Mode::LessEqual,
-    Mode::Less,
-    Mode::GreaterEqual,
-    Mode::Greater,
-    Mode::Equal,
-    Mode::NotEqual,
-    Mode::Member,
-];
+const MODES: &[Mode] =
+    &[Mode::LessEqual, Mode::Less, Mode::GreaterEqual, Mode::Greater, Mode::Equal, Mode::NotEqual, Mode::Member];
 
 fn ensemble(node: &Node<'_>) -> Result<Compiled, Error> {
     let one_of = |name: &str, at: i64, count: usize| {
         let place = usize::try_from(at).ok().filter(|at| *at < count);
-        place.ok_or_else(|| Error::unsupported(node.place.clone(), format!("{name}={at}"), format!("0 to {}", count - 1)))
+        place.ok_or_else(|| {
+            Error::unsupported(node.place.clone(), format!("{name}={at}"), format!("0 to {}", count - 1))
+        })
     };
     let aggregates = [Aggregate::Average, Aggregate::Sum, Aggregate::Min, Aggregate::Max];
     let aggregate = aggregates[one_of("aggregate_function", node.int("aggregate_function", 1), aggregates.len())?];
-    let posts = [Post::None, Post::Softmax, Post::Logistic, Post::SoftmaxZero, Post::Probit];
+    let posts = [Post::None, Post::Logistic, Post::Softmax, Post::SoftmaxZero, Post::Probit];
     let post = posts[one_of("post_transform", node.int("post_transform", 0), posts.len())?];
     let forest = forest(node)?;
     if forest.is_double {

@@ -364,7 +364,12 @@ fn regressor(node: &Node<'_>) -> Result<Compiled, Error> {
     compile(node, forest, aggregate, Finish::Regression { aggregate, trees, post: Post::of(node)? })
 }
 
-pub(super) fn compile(node: &Node<'_>, forest: Forest, aggregate: Aggregate, finish: Finish) -> Result<Compiled, Error> {
+pub(super) fn compile(
+    node: &Node<'_>,
+    forest: Forest,
+    aggregate: Aggregate,
+    finish: Finish,
+) -> Result<Compiled, Error> {
     forest.check(node)?;
     let ensemble = match aggregate {
         Aggregate::Sum | Aggregate::Average if forest.fills_all() => forest.ensemble(),
