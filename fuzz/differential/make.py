@@ -42,9 +42,9 @@ from files import ENDINGS
 from models import SHAPES
 from slack import OURS, slack
 
-METHODS = {"predict": "predict", "proba": "predict_proba", "decision": "decision_function", "transform": "transform"}
+METHODS = {"predict": "predict", "proba": "predict_proba", "decision": "decision_function", "transform": "transform", "samples": "score_samples"}
 # Of float32 they are refused.
-NEVER_NARROW = ("BernoulliRBM", "SparsePCA", "DictionaryLearning", "Isomap", "LocallyLinearEmbedding", "MathFeatures", "CyclicalFeatures",
+NEVER_NARROW = ("NMF", "InformationFilter", "OrthogonalTransformer", "BernoulliRBM", "SparsePCA", "DictionaryLearning", "Isomap", "LocallyLinearEmbedding", "MathFeatures", "CyclicalFeatures",
                 "YeoJohnsonTransformer")
 COMPRESSIONS = [0, 0, ("zlib", 3), ("gzip", 6), ("bz2", 9), ("xz", 6), ("lzma", 3), ("lz4", 1)]
 # Parts that do not go together are drawn again.
@@ -103,6 +103,8 @@ def questions(made):
         def put(model, frame):
             given = made.hand(frame)
             answer = getattr(model, method)(xgboost.DMatrix(given) if isinstance(model, xgboost.Booster) else given)
+            if made.raw and not booster and not isinstance(answer, np.ndarray):
+                answer = np.asarray(answer, dtype=float)
             if method != "predict" or getattr(answer, "dtype", None) == np.float32:
                 answer = widened(answer) if made.data.narrow and not booster else answer
             if method == "decision_function" and answer.dtype.kind in "iubO":
@@ -116,7 +118,7 @@ def questions(made):
 
         return put
 
-    wanted = [want for want in METHODS if hasattr(made.model, METHODS[want])]
+    wanted = [want for want in METHODS if (want == "samples") == made.samples and hasattr(made.model, METHODS[want])]
     if "predict" in wanted:
         wanted = [want for want in wanted if want != "transform"]
     return {want: question(METHODS[want]) for want in wanted}
@@ -131,7 +133,8 @@ def save(d, made, folder):
         ways = ["pickle", "joblib", "txt"]
     dumped = pickle.dumps(made.model)
     has_tuples = b"_ImputerTriplet" in dumped
-    if has_tuples or b"catboost.core" in dumped:
+    # Of an array of pyarrow skops tells nothing but its class.
+    if has_tuples or b"catboost.core" in dumped or b"pyarrow" in dumped:
         ways = ["pickle", "joblib"]
     if isinstance(made.model, CatBoost):
         ways = ["pickle", "cbm", "catboost.json"]
@@ -180,12 +183,14 @@ def write(seed, folder):
                 one["slack"] = [float(f"{value:.1e}") for value in by_row]
             written.append(one)
         answers[want] = {"columns": written, "refused": refused}
-    about = made.model if not made.raw else type(made.model).__module__.split(".")[0] + " Booster"
+    about = made.model if not made.raw else f"{type(made.model).__module__.split('.')[0]} {type(made.model).__name__}"
     about = about.__repr__(N_CHAR_MAX=4000) if isinstance(about, BaseEstimator) else str(about)
     case = {"model": save(d, made, folder), "about": " ".join(about.split()), "drawn": attempts + 1,
             "columns": [input_column(str(column), frame[column]) for column in frame.columns], "answers": answers}
     if made.data.narrow and not isinstance(made.model, (xgboost.Booster, xgboost.XGBModel)):
         case["floats"] = "any"
+    if made.told:
+        case["told"] = made.told
     as_file(seed, folder, made, case)
     (folder / "case.json").write_text(json.dumps(case, separators=(",", ":")) + "\n")
 
@@ -193,7 +198,7 @@ def write(seed, folder):
 def as_file(seed, folder, made, case):
     """The rows as a file of one kind, and what the library answers of what pandas reads from it (`files.py`)."""
     put = questions(made).get("predict")
-    if put is None or made.given or made.data.bare or not made.data.asked.columns.is_unique:
+    if put is None or made.given or made.told or made.data.bare or not made.data.asked.columns.is_unique:
         return
     ending = os.environ.get("FORETELL_FILES") or ENDINGS[seed % len(ENDINGS)]
     texts = [*made.data.words, *made.data.notes]

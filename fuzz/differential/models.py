@@ -1,7 +1,5 @@
 """A random model with the table that it has learned from: the seed decides all of it."""
 
-from dataclasses import dataclass
-
 import lightgbm as lgb
 import numpy as np
 import pandas as pd
@@ -17,20 +15,10 @@ from sklearn.neighbors import LocalOutlierFactor
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import LabelBinarizer, LabelEncoder
 
+import libraries
 import parts
-from tables import STRANGE, TASKS, TRAIN, WORDS, Table, signal, table, target
+from tables import STRANGE, TASKS, TRAIN, WORDS, Made, signal, table, target
 from parts import SEED
-
-
-@dataclass
-class Made:
-    model: object
-    data: Table
-    given: object = None  # what the library is handed of some rows; `data.given` where it is not said
-    raw: bool = False  # a booster without a wrapper
-
-    def hand(self, frame):
-        return (self.given or self.data.given)(frame)
 
 
 def plain(d):
@@ -263,4 +251,4 @@ def outliers(d):
     return Made(model.fit(data.given(data.train), signal(d, data)), data)
 
 
-SHAPES = [plain] * 9 + [mixed] * 8 + [boosted] * 4 + [transformers] * 3 + [boosters] * 2 + [words] * 2 + [engineered] * 2 + [text] * 2 + [labels, dicts, outliers]
+SHAPES = [plain] * 9 + [mixed] * 8 + [boosted] * 4 + [transformers] * 3 + [boosters] * 2 + [words] * 2 + [engineered] * 2 + [text] * 2 + [labels, dicts, outliers] + libraries.SHAPES

@@ -7,7 +7,7 @@ import category_encoders as encoders
 import lightgbm as lgb
 import numpy as np
 import xgboost as xgb
-from feature_engine import creation, discretisation, encoding, imputation, outliers, transformation
+from feature_engine import creation, discretisation, encoding, imputation, outliers, scaling, selection, transformation, wrappers
 from imblearn import ensemble as uneven
 from interpret.glassbox import ExplainableBoostingClassifier, ExplainableBoostingRegressor
 from mlxtend.classifier import EnsembleVoteClassifier
@@ -20,7 +20,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import FeatureAgglomeration
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.cross_decomposition import PLSRegression
-from sklearn.decomposition import PCA, DictionaryLearning, FactorAnalysis, IncrementalPCA, KernelPCA, SparsePCA, TruncatedSVD
+from sklearn.decomposition import NMF, PCA, DictionaryLearning, FactorAnalysis, IncrementalPCA, KernelPCA, SparsePCA, TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import (
@@ -100,6 +100,8 @@ SHAPERS = [
     lambda d: make_pipeline(StandardScaler(), KernelPCA(2, kernel=d.one(["rbf", "poly", "cosine"]), **SEED)),
     lambda d: RandomTreesEmbedding(d.whole(1, 3), max_depth=d.whole(1, 3), sparse_output=d.flip(), **SEED),
     lambda d: make_pipeline(MinMaxScaler(), BernoulliRBM(2, n_iter=2, **SEED)),
+    # Without a tolerance every row takes as many steps as its batch.
+    lambda d: make_pipeline(MinMaxScaler(clip=True), NMF(d.whole(1, 2), init="nndsvda", tol=0, max_iter=d.whole(3, 9), **SEED)),
     lambda d: FeatureAgglomeration(2, pooling_func=d.one([np.mean, np.max, np.min])),
     lambda d: make_pipeline(StandardScaler(), SparsePCA(2, max_iter=5, **SEED)),
     lambda d: make_pipeline(StandardScaler(), DictionaryLearning(3, max_iter=3, transform_algorithm=d.one(["omp", "threshold"]),
@@ -208,6 +210,7 @@ def engineered(d, data):
             lambda d: encoding.OrdinalEncoder(d.one(["ordered", "arbitrary"]), variables=list(data.words), unseen=unseen),
             lambda d: encoding.MeanEncoder(variables=list(data.words), unseen=unseen),
             lambda d: encoding.OneHotEncoder(variables=list(data.words), drop_last=d.flip()),
+            lambda d: encoding.DecisionTreeEncoder(regression=True, cv=2, variables=list(data.words), unseen="raise", **SEED),
         ]))
     for _ in range(d.whole(0, 2) if numbers else 0):
         steps.append(d.one([
@@ -217,6 +220,16 @@ def engineered(d, data):
             lambda d: transformation.YeoJohnsonTransformer(variables=one()),
             lambda d: transformation.ArcSinhTransformer(variables=one(), loc=d.between(-1, 1)),
             lambda d: creation.CyclicalFeatures(one(), drop_original=d.flip()),
+            lambda d: creation.RelativeFeatures(numbers[:1], numbers[-1:], d.some(["sub", "add", "mul"], 2)),
+            lambda d: creation.DecisionTreeFeatures(variables=one(), regression=True, cv=2, **SEED),
+            lambda d: discretisation.ArbitraryDiscretiser({numbers[0]: [-np.inf, -0.5, 0.5, 3, np.inf]}),
+            lambda d: discretisation.DecisionTreeDiscretiser(cv=2, regression=True, variables=one(), **SEED),
+            lambda d: outliers.ArbitraryOutlierCapper({numbers[0]: 2}, {numbers[-1]: -0.5}),
+            lambda d: transformation.LogCpTransformer(variables=one()),
+            lambda d: scaling.MeanNormalizationScaler(variables=one()),
+            lambda d: selection.DropConstantFeatures(tol=d.one([1, 0.6]), missing_values="ignore"),
+            lambda d: selection.DropDuplicateFeatures(missing_values="ignore"),
+            lambda d: wrappers.SklearnTransformerWrapper(d.one([StandardScaler(), RobustScaler(), MinMaxScaler()]), variables=numbers),
             lambda d: creation.MathFeatures(numbers, ["sum", "mean", "max"]) if len(numbers) > 1 else outliers.Winsorizer(variables=numbers),
         ]))
     return steps

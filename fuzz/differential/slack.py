@@ -26,12 +26,12 @@ from sklearn import ensemble, linear_model
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.covariance import EllipticEnvelope
-from sklearn.decomposition import PCA
+from sklearn.decomposition import NMF, PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from sklearn.gaussian_process import GaussianProcessClassifier
 from sklearn.naive_bayes import BernoulliNB, GaussianNB
-from sklearn.neighbors import NearestCentroid
+from sklearn.neighbors import KernelDensity, NearestCentroid
 from sklearn.neural_network import BernoulliRBM, MLPClassifier
 from sklearn.preprocessing import FunctionTransformer, Normalizer, PowerTransformer, QuantileTransformer
 from sklearn.semi_supervised import LabelSpreading
@@ -44,13 +44,14 @@ NARROW = 2.0**-21
 TIMES = 6
 ANYTHING = 1e308
 # Libraries whose objects are looked into.
-OURS = ("sklearn", "feature_engine", "imblearn", "mlxtend", "ngboost")
+OURS = ("sklearn", "feature_engine", "imblearn", "mlxtend", "ngboost", "statsmodels", "sklego", "optbinning")
 # What holds the weights of sums of products.
 WEIGHTS = {
     "coef_", "intercept_", "components_", "coefs_", "intercepts_", "_dual_coef_", "_intercept_", "support_vectors_", "theta_", "var_",
     "dual_coef_", "X_fit_", "alpha_", "X_train_", "y_train_", "X_", "label_distributions_", "centroids_", "eigenvectors_", "normalization_",
     "random_weights_", "random_offset_", "location_", "precision_", "noise_variance_", "_fit_X", "offset_",
     "dist_matrix_", "embedding_", "intercept_hidden_", "lambda_dict_",
+    "params", "w_", "b_", "projs_",
     "feature_log_prob_", "class_log_prior_", "means_", "rotations_", "scalings_", "priors_", "xbar_", "_x_mean",
 }
 # What gives results whose last places are open, and how many of them.
@@ -70,7 +71,7 @@ BEHIND = [
     (GaussianProcessClassifier, "predict_proba", 8), (NearestCentroid, "predict_proba", 2), (NearestCentroid, "decision_function", 8), (LabelSpreading, "predict_proba", 2),
     (EllipticEnvelope, "score_samples", 2), (ExplainableBoostingClassifier, "predict_proba", 4),
     (BernoulliRBM, "transform", 2), (NGBClassifier, "predict_proba", 4), (YeoJohnsonTransformer, "transform", 2),
-    (ArcSinhTransformer, "transform", 2), (CyclicalFeatures, "transform", 2), (RUSBoostClassifier, "predict_proba", 1),
+    (KernelDensity, "score_samples", 64), (NMF, "transform", 1 << 20), (ArcSinhTransformer, "transform", 2), (CyclicalFeatures, "transform", 2), (RUSBoostClassifier, "predict_proba", 1),
 ]
 # Objectives whose answers are sums over trees as they are.
 BARE = {

@@ -52,6 +52,21 @@ class Table:
         return bool(self.train[self.numbers].isna().any().any())
 
 
+@dataclass
+class Made:
+    """A model with the table that it has learned from."""
+
+    model: object
+    data: Table
+    given: object = None  # what the library is handed of some rows; `data.given` where it is not said
+    raw: bool = False  # something that does not show itself in a line
+    samples: bool = False  # whether it is asked for `score_samples` alone
+    told: list = None  # the names of the inputs, where no file tells them
+
+    def hand(self, frame):
+        return (self.given or self.data.given)(frame)
+
+
 def number(dice):
     """How one column of numbers is drawn."""
     scale = dice.one([1, 1, 1, 1e-3, 1e3, 1e6])

@@ -57,6 +57,8 @@ pub(crate) struct Loader<'o> {
     notes: Vec<String>,
     /// Whether the names of the features are LightGBM's, which writes `_` for blanks.
     pub(crate) rewritten: bool,
+    /// Whether the estimator that is being loaded is asked in which leaves rows end, by one around it.
+    pub(crate) leaves: bool,
     /// Bytes of the largest file, unpacked.
     size: usize,
 }
@@ -77,6 +79,7 @@ impl<'o> Loader<'o> {
             as_transformer: AsTransformer::default(),
             notes: Vec::new(),
             rewritten: false,
+            leaves: false,
             size: 0,
         }
     }
@@ -132,6 +135,11 @@ impl<'o> Loader<'o> {
     pub(crate) fn transformer(&mut self, view: &View<'_>, given: Option<&[Source]>) -> Result<Transformer, Error> {
         self.as_transformer.next = true;
         self.load(view, given)?.transformer(view)
+    }
+
+    /// Whether trees must be able to say in which leaves rows end.
+    pub(crate) fn lands(&self) -> bool {
+        self.leaves || self.options.explain
     }
 
     /// Whether the estimator that is being loaded is not inside of another.

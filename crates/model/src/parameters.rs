@@ -2,6 +2,8 @@
 
 use foretell_pickle::{Value, View};
 
+use crate::text::written::float;
+
 /// The parameters of an estimator: what its constructor took, as Python writes it.
 pub(crate) fn parameters(view: &View<'_>) -> Vec<(String, String)> {
     let mut all = Vec::new();
@@ -38,23 +40,13 @@ fn scalar(view: &View<'_>) -> Option<String> {
         Value::Bool(true) => Some("True".to_string()),
         Value::Bool(false) => Some("False".to_string()),
         Value::Int(int) => Some(int.to_string()),
-        Value::Float(float) => Some(python_float(*float)),
+        Value::Float(number) => Some(float(*number)),
         Value::Str(_) | Value::OldStr(_) => {
             let text = view.as_str().ok()?;
             (text.len() <= LITERAL).then(|| format!("'{}'", text.escape_debug()))
         }
         Value::Global(_) => view.class().map(|class| class.to_string()),
-        Value::Array(array) if array.shape.is_empty() => view.as_f64().ok().map(python_float),
+        Value::Array(array) if array.shape.is_empty() => view.as_f64().ok().map(float),
         _ => None,
-    }
-}
-
-fn python_float(float: f64) -> String {
-    if float.is_nan() {
-        "nan".to_string()
-    } else if float.is_infinite() {
-        if float > 0.0 { "inf".to_string() } else { "-inf".to_string() }
-    } else {
-        format!("{float:?}")
     }
 }

@@ -2,7 +2,7 @@
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
-use arrow_array::{Array, ArrayRef};
+use arrow_array::{Array, ArrayRef, StringArray};
 use foretell_fixtures::{Case, text};
 use foretell_model::{Columns, Encoding, LoadOptions, Unknown};
 
@@ -73,6 +73,26 @@ fn codes_lead_back_to_the_labels() {
 }
 
 #[test]
+fn numbers_by_label_are_an_encoding() {
+    let labels: ArrayRef = std::sync::Arc::new(StringArray::from(vec![Some("NA"), Some("XX"), None]));
+    let asked = |name: &str, at: &[&str]| {
+        let bytes =
+            std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/containers/").to_string() + name)
+                .unwrap();
+        let options = LoadOptions { at: at.iter().map(ToString::to_string).collect(), ..LoadOptions::default() };
+        let encoding = Encoding::load(&bytes, &options, None, Some(Unknown::Null)).unwrap();
+        (codes(&encoding.score(&Columns::new(std::slice::from_ref(&labels), 3)).columns[0]), encoding)
+    };
+    // A Series of pandas, and a dict of whole numbers inside of another.
+    let quarter = format!("{:016x}", 0.25f64.to_bits());
+    assert_eq!(asked("shares.pickle", &[]).0, [quarter.as_str(), "-", "-"]);
+    let (found, ranks) = asked("ranks.pickle", &["ranks"]);
+    assert_eq!(found, ["2", "-", "-"]);
+    assert_eq!(ranks.labels(), 3);
+    assert!(ranks.reverse().is_ok());
+}
+
+#[test]
 fn what_is_not_an_encoding_says_what_would_be() {
     let error = |name: &str, column: Option<&str>| {
         Encoding::load(&fixture(name).0, &LoadOptions::default(), column, None).unwrap_err().to_string()
@@ -85,5 +105,5 @@ fn what_is_not_an_encoding_says_what_would_be() {
         "there is no column `DEPT`: a LabelEncoder has one, without a name"
     );
     let other = error("scaler-min-max", None);
-    assert!(other.ends_with("is not supported; supported: LabelEncoder, OrdinalEncoder"), "{other}");
+    assert!(other.ends_with("is not supported; supported: LabelEncoder, OrdinalEncoder, numbers by label"), "{other}");
 }

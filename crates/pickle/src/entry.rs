@@ -17,6 +17,8 @@ impl State {
     pub const SLOTS: State = State(4);
     /// `None`, as Cython's classes without attributes write it.
     pub const EMPTY: State = State(8);
+    /// A text whose meaning the class knows.
+    pub const TEXT: State = State(16);
 
     /// Either of both.
     #[must_use]

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use foretell_pickle::View;
+use foretell_pickle::{Entry, State, View};
 
 use super::tfidf_transformer::Weights;
 use crate::attributes::is_float32;
@@ -21,7 +21,10 @@ pub(crate) const FAMILY: Family = Family {
         ("sklearn.feature_extraction.text", "CountVectorizer"),
         ("sklearn.feature_extraction.text", "TfidfVectorizer"),
     ],
-    globals: &[],
+    globals: &[
+        Entry::class("sklearn2pmml.feature_extraction.text", "Matcher").with_state(State::TEXT),
+        Entry::class("sklearn2pmml.feature_extraction.text", "Splitter").with_state(State::TEXT),
+    ],
     load,
 };
 

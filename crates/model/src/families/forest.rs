@@ -107,7 +107,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         true => Explainer::new(&ensemble, |_, value| value * share, &[], true),
         false => None,
     };
-    let landing = loader.options.explain.then(|| Landing::new(&ensemble, Numbers::Nodes, true));
+    let landing = loader.lands().then(|| Landing::new(&ensemble, Numbers::Nodes, true));
     let told = Told { shares: explainer.map(Shares::Trees), landing, ..Told::default() };
     let scorer = score::Forest {
         plan,

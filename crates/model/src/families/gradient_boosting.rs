@@ -96,7 +96,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         }
         score::Start::Same(_) | score::Start::Estimator(..) => None,
     };
-    let landing = loader.options.explain.then(|| Landing::new(&ensemble, Numbers::Nodes, true));
+    let landing = loader.lands().then(|| Landing::new(&ensemble, Numbers::Nodes, true));
     let told = Told { shares: explainer.map(Shares::Trees), landing, ..Told::default() };
     let scorer = score::Boosting { plan, start, link, finite };
     let step = explained(Box::new(scorer), told, &sources, &mut targets);

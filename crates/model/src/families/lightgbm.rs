@@ -147,7 +147,7 @@ fn build(
         false => None,
     };
     let before = Before { zero_missing: booster.zero_missing.clone(), zero: ZERO, ..Before::default() };
-    let landing = loader.options.explain.then(|| Landing::new(&booster.ensemble, Numbers::Leaves, false));
+    let landing = loader.lands().then(|| Landing::new(&booster.ensemble, Numbers::Leaves, false));
     let told = Told { shares: explainer.map(Shares::Trees), landing, before };
     let scorer = explained(Box::new(scorer), told, &sources, &mut targets);
     let scorer = lone_class::guarded(scorer, "LGBMClassifier", lone);

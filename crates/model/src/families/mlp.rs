@@ -13,7 +13,7 @@ use crate::labels::Labels;
 use crate::loaded::{Loaded, Out, Source, Targets};
 use crate::loader::Loader;
 use crate::step::Step;
-use crate::{Error, InputKind};
+use crate::{Error, InputKind, Output, StepReport};
 
 pub(crate) const FAMILY: Family = Family {
     name: "neural networks of scikit-learn",
@@ -22,6 +22,7 @@ pub(crate) const FAMILY: Family = Family {
         ("sklearn.neural_network._multilayer_perceptron", "MLPRegressor"),
         ("sklearn.neural_network.multilayer_perceptron", "MLPClassifier"),
         ("sklearn.neural_network.multilayer_perceptron", "MLPRegressor"),
+        ("sklearn2pmml.neural_network", "MLPTransformer"),
     ],
     globals: &[
         Entry::class("sklearn.neural_network._stochastic_optimizers", "AdamOptimizer"),
@@ -37,8 +38,17 @@ const OUTPUTS: usize = 1 << 16;
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let class = view.class().map(|class| class.name.clone()).unwrap_or_default();
-    let coefs = view.attr("coefs_")?.items()?;
-    let intercepts = view.attr("intercepts_")?.items()?;
+    if class == "MLPTransformer" {
+        return transformer(loader, view, given);
+    }
+    let mut coefs = view.attr("coefs_")?.items()?;
+    let mut intercepts = view.attr("intercepts_")?.items()?;
+    // sklearn2pmml cuts a network off behind one of its layers.
+    if let Some(layers) = some_attr(view, "n_layers_")? {
+        let layers = layers.as_usize()?.saturating_sub(1);
+        coefs.truncate(layers);
+        intercepts.truncate(layers);
+    }
     if coefs.is_empty() || coefs.len() != intercepts.len() {
         let message = format!("{} layers of coefficients with {} of intercepts", coefs.len(), intercepts.len());
         return Err(Error::state(view.path(), message));
@@ -84,6 +94,18 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let finite = Finite::new(&class, &sources, false, false);
     let step = run::Network { layers, hidden, last, features, narrow, typed, form, finite };
     Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report: Default::default() })
+}
+
+/// What a network makes of its columns, as columns.
+fn transformer(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    let mut loaded = loader.load(&view.attr("mlp_")?, given)?;
+    if let Out::Answers(targets) = &mut loaded.out {
+        let column = |output: &Output| Source::made(output.name.clone());
+        targets.table = targets.predict.iter().map(column).collect();
+    }
+    let child = std::mem::take(&mut loaded.report);
+    let transformer = loaded.transformer(view)?;
+    Ok(Loaded { report: StepReport { children: vec![child], ..StepReport::default() }, ..transformer.into_loaded() })
 }
 
 fn activation(view: &View<'_>, name: &str) -> Result<run::Activation, Error> {
@@ -219,6 +241,13 @@ mod run {
     }
 
     impl Predict for Network {
+        fn table(&self, x: Matrix, run: &mut Run) -> Matrix {
+            self.finite.check(&x, run);
+            let (rows, narrow) = (x.rows(), self.narrow && x.is_narrow());
+            let outputs = self.outputs(x);
+            Matrix::Dense(Dense { rows, cols: outputs.len(), data: outputs.concat(), narrow })
+        }
+
         fn answer(&self, x: Matrix, want: Method, run: &mut Run) -> Answer {
             self.finite.check(&x, run);
             let rows = x.rows();

@@ -71,8 +71,11 @@ pub(crate) mod output_code;
 pub(crate) mod pipeline;
 pub(crate) mod pls;
 pub(crate) mod pmml;
+pub(crate) mod pmml_columns;
 pub(crate) mod pmml_domains;
+pub(crate) mod pmml_leaves;
 pub(crate) mod pmml_preprocessing;
+pub(crate) mod pmml_texts;
 pub(crate) mod polynomial_features;
 pub(crate) mod power_transformer;
 pub(crate) mod projections;
@@ -181,8 +184,11 @@ pub const FAMILIES: &[Family] = &[
     output_code::FAMILY,
     pipeline::FAMILY,
     pls::FAMILY,
+    pmml_columns::FAMILY,
     pmml_domains::FAMILY,
+    pmml_leaves::FAMILY,
     pmml_preprocessing::FAMILY,
+    pmml_texts::FAMILY,
     polynomial_features::FAMILY,
     power_transformer::FAMILY,
     projections::FAMILY,

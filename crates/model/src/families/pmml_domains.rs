@@ -3,6 +3,7 @@
 
 use foretell_pickle::View;
 
+use super::pmml_columns::cast;
 use super::simple_imputer::{Fill, fill};
 use crate::attributes::{feature_names, some_attr, word};
 use crate::categories::Categories;
@@ -75,11 +76,15 @@ fn domain(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) ->
     let names = feature_names(view)?;
     let sources = loader.sources(view, given, count, names)?;
     let treatments = Treatments::read(view)?;
+    // As categories values stay what they are.
+    let dtype = some_attr(view, "dtype")?.filter(|dtype| dtype.as_str() != Ok("category"));
+    let cast = dtype.map(|dtype| cast(&dtype)).transpose()?;
     let valid = if treatments.looks_at_values() { valid(view, count)? } else { Vec::new() };
     for (source, valid) in sources.iter().zip(&valid) {
         loader.demand(
             source,
             match valid {
+                _ if cast.is_some() => InputKind::Any,
                 run::Valid::Between(..) => InputKind::Number,
                 run::Valid::OneOf(categories) => categories.kind(),
             },
@@ -90,8 +95,13 @@ fn domain(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) ->
         labels: sources.iter().map(|source| source.label.clone()).collect(),
         valid,
         treatments,
+        cast,
     };
-    let out = if step.treatments.changes() { sources.into_iter().map(Source::changed).collect() } else { sources };
+    let out = if step.treatments.changes() || step.cast.is_some() {
+        sources.into_iter().map(Source::changed).collect()
+    } else {
+        sources
+    };
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
 }
 
@@ -118,9 +128,6 @@ struct Treatments {
 
 impl Treatments {
     fn read(view: &View<'_>) -> Result<Self, Error> {
-        if let Some(dtype) = some_attr(view, "dtype")? {
-            return Err(Error::unsupported(dtype.path(), "a domain with dtype", "domains without dtype"));
-        }
         let missing = match some_attr(view, "missing_values")? {
             None => vec![Fill::Number(f64::NAN)],
             Some(values) => match values.items() {
@@ -222,6 +229,7 @@ mod run {
 
     use super::{Treat, Treatments};
     use crate::categories::{Categories, UNSEEN, texts};
+    use crate::families::pmml_columns::run::{To, cast};
     use crate::families::simple_imputer::Fill;
     use crate::matrix::{Frame, Matrix, read};
     use crate::step::{Run, Transform};
@@ -240,6 +248,8 @@ mod run {
         /// What is valid in each column; empty where all is.
         pub(super) valid: Vec<Valid>,
         pub(super) treatments: Treatments,
+        /// The type that values are brought to first.
+        pub(super) cast: Option<To>,
     }
 
     /// A domain of its own for each column.
@@ -286,6 +296,8 @@ mod run {
     impl Domain {
         /// A column as the domain leaves it.
         fn treated(&self, col: usize, column: &ArrayRef, run: &mut Run) -> ArrayRef {
+            let typed = self.cast.map(|to| cast(column, to, &self.step, &self.labels[col], run));
+            let column = typed.as_ref().unwrap_or(column);
             let told = &self.treatments;
             let rows = column.len();
             let valid: Vec<bool> = match self.valid.get(col) {

@@ -160,6 +160,7 @@ mod run {
     use crate::math::scores::pairwise_sum;
     use crate::matrix::{Csr, Dense, Frame, Matrix, read};
     use crate::step::{Run, Transform};
+    use crate::text::is_space;
     use crate::types::is_text;
 
     #[derive(Debug)]
@@ -300,11 +301,6 @@ mod run {
         }
     }
 
-    /// What Python's `strip` takes off.
-    fn is_blank(letter: char) -> bool {
-        letter.is_whitespace() || ('\x1c'..='\x1f').contains(&letter)
-    }
-
     impl Transform for Transformer {
         fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
             match &self.job {
@@ -316,7 +312,7 @@ mod run {
                         Some(false) => text.to_lowercase(),
                         None => text.to_string(),
                     };
-                    if *trims { text.trim_matches(is_blank).to_string() } else { text }
+                    if *trims { text.trim_matches(is_space).to_string() } else { text }
                 }),
                 Job::Part(begin, end) => self.texts(x, |text| text.chars().take(*end).skip(*begin).collect()),
                 Job::Length => {

@@ -210,7 +210,7 @@ fn build(
     };
     let missing = (!wrapper.missing.is_nan()).then_some(wrapper.missing);
     let before = Before { missing, absent: f64::NAN, ..Before::default() };
-    let lands = loader.options.explain && booster.linear.is_none();
+    let lands = loader.lands() && booster.linear.is_none();
     let landing = lands.then(|| Landing::new(&booster.ensemble, Numbers::Nodes, true));
     let scorer = explained(Box::new(scorer), Told { shares, landing, before }, &sources, &mut targets);
     let scorer = lone_class::guarded(scorer, "XGBClassifier", lone);

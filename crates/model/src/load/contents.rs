@@ -72,6 +72,15 @@ impl Contents {
         walk(only.root(), path)
     }
 
+    /// What one path leads to; without any what the only pickle holds.
+    pub(crate) fn value(&self, at: &[String]) -> Result<Option<View<'_>>, Error> {
+        match (at, self.documents.as_slice()) {
+            ([], [only]) => Ok(Some(only.root())),
+            ([path], _) => self.walk(path).map(Some),
+            _ => Ok(None),
+        }
+    }
+
     /// The estimators in the file, each with its path.
     fn candidates(&self) -> Result<Candidates, Error> {
         let [only] = self.documents.as_slice() else {

@@ -1,15 +1,21 @@
 //! Encodings from files of encoders.
 
+use foretell_pickle::{Value, View};
+
 use super::contents::{Contents, Link};
 use crate::attributes::feature_names;
+use crate::categories::Categories;
 use crate::encoding::Codes;
 use crate::families::label_encoder;
 use crate::families::ordinal_encoder::{self, Learned};
+use crate::labels::Labels;
 use crate::options::LoadOptions;
+use crate::pandas::Table;
 use crate::{Encoding, Error, Unknown};
 
 impl Encoding {
-    /// Reads a `LabelEncoder`, or one column of an `OrdinalEncoder`: by its name, or by its number where it has none.
+    /// Reads a `LabelEncoder`, numbers by label (a dict, or a Series of pandas), or one column of an `OrdinalEncoder`: by its
+    /// name, or by its number where it has none.
     /// `unknown` overrules what the encoder itself says.
     ///
     /// # Errors
@@ -22,6 +28,15 @@ impl Encoding {
         unknown: Option<Unknown>,
     ) -> Result<Encoding, Error> {
         let contents = Contents::read(bytes, options)?;
+        if let Some(value) = contents.value(&options.at)?
+            && let Some((categories, labels, codes)) = pairs(&value)?
+        {
+            if let Some(column) = column {
+                let message = format!("there is no column `{column}`: the file holds values of one, without a name");
+                return Err(Error::At { message });
+            }
+            return Encoding::new("lookup", categories, labels, codes, unknown.unwrap_or(Unknown::Refuse));
+        }
         let chosen = contents.choose(&options.at, options)?;
         let [Link { view, .. }] = chosen.links.as_slice() else {
             let message = "an encoding is one encoder: give its place as `at`".to_string();
@@ -37,7 +52,11 @@ impl Encoding {
             return label_encoder::read(view, unknown.unwrap_or(Unknown::Refuse));
         }
         if !is(ordinal_encoder::FAMILY.classes) {
-            return Err(Error::unsupported(view.path(), class.to_string(), "LabelEncoder, OrdinalEncoder"));
+            return Err(Error::unsupported(
+                view.path(),
+                class.to_string(),
+                "LabelEncoder, OrdinalEncoder, numbers by label",
+            ));
         }
         let learned = ordinal_encoder::learned(view)?;
         let names = feature_names(view)?.unwrap_or_else(|| (0..learned.len()).map(|n| n.to_string()).collect());
@@ -58,4 +77,30 @@ impl Encoding {
         let own = ordinal_encoder::unknown(view)?.map_or(Unknown::Refuse, Unknown::Code);
         Encoding::new("OrdinalEncoder", categories, labels, Codes::Float(values), unknown.unwrap_or(own))
     }
+}
+
+/// Numbers by label: what a dict holds, or a Series of pandas. `None` where it is something else.
+fn pairs(view: &View<'_>) -> Result<Option<(Categories, Option<Labels>, Codes)>, Error> {
+    if view.is("pandas.core.series", "Series") || view.is("pandas", "Series") {
+        let Table { index, names, mut columns } = Table::read(view)?;
+        let column = columns.pop().filter(|_| names.is_empty());
+        return Ok(column.map(|column| (index, None, codes(column))));
+    }
+    let Ok(pairs) = view.pairs() else { return Ok(None) };
+    let is_label = |view: &View<'_>| matches!(view.value(), Value::Str(_) | Value::OldStr(_) | Value::Int(_));
+    if pairs.is_empty() || !pairs.iter().all(|(label, number)| is_label(label) && number.as_f64().is_ok()) {
+        return Ok(None);
+    }
+    let (labels, numbers): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+    let texts: Option<Vec<String>> = labels.iter().map(|label| label.as_str().ok().map(str::to_string)).collect();
+    let numbers = numbers.iter().map(View::as_f64).collect::<Result<_, _>>()?;
+    Ok(Some((Categories::objects(&labels)?, texts.map(Labels::Text), codes(numbers))))
+}
+
+/// Whole numbers where all are.
+fn codes(numbers: Vec<f64>) -> Codes {
+    if numbers.iter().all(|number| number.trunc() == *number && number.abs() < 9e15) {
+        return Codes::Int(numbers.into_iter().map(|number| number as i64).collect());
+    }
+    Codes::Float(numbers)
 }

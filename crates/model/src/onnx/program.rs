@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::SUPPORTED;
 use super::ops::{self, Classes, Kernel};
 use super::proto::{Graph, Node};
-use super::tensor::{Context, Fault, Kind, Tensor};
+use super::tensor::{Context, Data, Fault, Kind, Tensor};
 use crate::{Error, TreesReport};
 
 /// An operator that was compiled.
@@ -110,6 +110,7 @@ impl<'a> Builder<'_, 'a> {
     fn step(&mut self, node: &Node<'a>, versions: Versions<'_>) -> Result<(), Error> {
         let compiled = match (node.domain, node.op) {
             ("", "Scan") if self.outer.is_none() => scan(self, node, versions)?,
+            ("", "If") if self.outer.is_none() => branch(self, node, versions)?,
             _ => {
                 let inputs: Vec<Option<usize>> = node
                     .inputs
@@ -332,4 +333,41 @@ fn scan<'a>(
     };
     let compiled = ops::Compiled { kernel: Box::new(kernel), classes: None, trees: None, bytes: 0, predicts: false };
     Ok((compiled, inputs))
+}
+
+/// One of two graphs, as a single condition says.
+fn branch<'a>(
+    builder: &mut Builder<'_, 'a>,
+    node: &Node<'a>,
+    versions: Versions<'_>,
+) -> Result<(ops::Compiled, Vec<Option<usize>>), Error> {
+    let mut programs = Vec::new();
+    for name in ["then_branch", "else_branch"] {
+        let graph = node.graph(name)?.ok_or_else(|| node.error(format!("it has no {name}")))?;
+        let program = build(graph, versions, Some(&builder.names))?;
+        if !program.inputs.is_empty() || program.outputs.len() != node.outputs.len() {
+            return Err(node.error(format!("its {name} gives {} outputs", program.outputs.len())));
+        }
+        builder.program.bytes = builder.program.bytes.saturating_add(program.holds());
+        builder.program.values = builder.program.values.saturating_add(program.values);
+        programs.push(program);
+    }
+    let [condition] = node.inputs.as_slice() else { return Err(node.error("it has not one condition")) };
+    let mut inputs = vec![Some(builder.find(condition, &node.place)?)];
+    inputs.extend(programs.iter().flat_map(|program| &program.captured).map(|(outer, _)| Some(*outer)));
+    let predicts = programs.iter().any(|program| program.predicts);
+    let classes = programs.iter().find_map(|program| program.classes.clone());
+    let kernel = move |inputs: &[Option<&Tensor>], context: &Context| -> ops::Outcome {
+        let all: Vec<&Tensor> = inputs.iter().copied().collect::<Option<_>>().ok_or(Fault::Absent)?;
+        let (condition, around) = all.split_first().ok_or(Fault::Absent)?;
+        let Data::Bool(condition) = &condition.data else { return Err(Fault::Type) };
+        let [condition] = condition.as_slice() else { return Err(Fault::Shape) };
+        let [then, otherwise] = programs.as_slice() else { return Err(Fault::Absent) };
+        let (of_then, of_otherwise) = around.split_at(then.captured.len());
+        let (program, around) = if *condition { (then, of_then) } else { (otherwise, of_otherwise) };
+        let around: Vec<Arc<Tensor>> = around.iter().map(|tensor| Arc::new((*tensor).clone())).collect();
+        let told = program.run(Vec::new(), &around, context).map_err(|(_, fault)| fault)?;
+        Ok(told.iter().map(|tensor| (**tensor).clone()).collect())
+    };
+    Ok((ops::Compiled { kernel: Box::new(kernel), classes, trees: None, bytes: 0, predicts }, inputs))
 }

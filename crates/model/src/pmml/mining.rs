@@ -82,6 +82,12 @@ impl Mining {
         if sums && is_classifier {
             return Err(segmentation.unsupported("sums and medians of classes", "numbers"));
         }
+        // The standard has it for classes alone, and so has JPMML.
+        if method == Method::Max && !is_classifier {
+            return Err(
+                segmentation.unsupported("the largest of several numbers", "means, medians and sums of numbers")
+            );
+        }
         let missing = match segmentation.get("missingPredictionTreatment").unwrap_or("continue") {
             "continue" => Missing::Continue,
             "skipSegment" => Missing::Skip,
@@ -165,7 +171,6 @@ impl Mining {
             Method::Average { weighted: true } => {
                 self.round(total(true) / values.iter().fold(0.0, |sum, (_, weight)| self.round(sum + weight)))
             }
-            Method::Max => values.iter().map(|(x, _)| *x).fold(f64::NEG_INFINITY, f64::max),
             _ => {
                 let mut sorted: Vec<f64> = values.iter().map(|(x, _)| *x).collect();
                 sorted.sort_by(f64::total_cmp);
@@ -204,10 +209,16 @@ impl Mining {
 
 /// Those that are as sure as any of the class that one of them is surest of.
 fn surest(all: &[(Told, f64)]) -> Vec<(&Told, f64)> {
-    let each = all.iter().flat_map(|(told, _)| &told.shares);
-    let best = Told::likeliest(each.cloned().collect());
-    let Some(class) = best.value.text() else { return Vec::new() };
-    let most = best.shares.iter().map(|(_, share)| *share).fold(f64::NEG_INFINITY, f64::max);
-    let is_surest = |told: &Told| told.share(&class) == Some(most);
+    let Some((first, _)) = all.first() else { return Vec::new() };
+    // Of classes that are as likely the one that the first model names first.
+    let (mut best, mut most) = (None, f64::NEG_INFINITY);
+    for (class, _) in &first.shares {
+        let share = all.iter().filter_map(|(told, _)| told.share(class)).fold(f64::NEG_INFINITY, f64::max);
+        if share > most {
+            (best, most) = (Some(class), share);
+        }
+    }
+    let Some(class) = best else { return Vec::new() };
+    let is_surest = |told: &Told| told.share(class) == Some(most);
     all.iter().filter(|(told, _)| is_surest(told)).map(|(told, weight)| (told, *weight)).collect()
 }

@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use foretell_pickle::View;
+use regex_syntax::hir::ClassUnicode;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::canonical_combining_class;
 
 use super::pattern::Pattern;
 use super::stop_words::ENGLISH;
-use super::words::{is_space, is_word};
+use super::words::{self, is_space, is_word};
 use crate::Error;
 use crate::attributes::{flag, some_attr, version, word};
 
@@ -58,6 +59,8 @@ enum Tokenizer {
     /// Runs of two word characters or more.
     Words,
     Pattern(Pattern),
+    /// What lies between matches, without the punctuation at its ends.
+    Between(Pattern, ClassUnicode),
     /// `str.split`: at white space.
     Split,
     /// `str.splitlines`.
@@ -98,6 +101,24 @@ impl Tokenizer {
         }
         if function.is("builtins", "list") {
             return Ok(Tokenizer::Characters);
+        }
+        // Of sklearn2pmml: what matches, and what lies between matches without the punctuation around it.
+        if let Some(class) =
+            function.class().filter(|class| class.module.starts_with("sklearn2pmml.feature_extraction"))
+        {
+            let state = function.state()?;
+            let text = state.as_str()?;
+            let refused = |why: String| {
+                Error::unsupported(function.path(), format!("the pattern {text}"), format!("patterns without {why}"))
+            };
+            let pattern = Pattern::new(text).map_err(refused)?;
+            if class.name == "Matcher" {
+                return Ok(Tokenizer::Pattern(pattern));
+            }
+            if pattern.groups() > 0 {
+                return Err(refused("groups".to_string()));
+            }
+            return Ok(Tokenizer::Between(pattern, words::class(r"\p{P}")));
         }
         // `re.compile(…).findall`
         if function.is("builtins", "getattr")
@@ -209,6 +230,12 @@ impl Analyzer {
                 };
                 match tokenizer {
                     Tokenizer::Pattern(pattern) => pattern.tokens(&text, take),
+                    Tokenizer::Between(pattern, punctuation) => {
+                        let is_punctuation =
+                            |c: char| punctuation.iter().any(|range| range.start() <= c && c <= range.end());
+                        let tokens = pattern.between(&text).into_iter().map(|one| one.trim_matches(is_punctuation));
+                        tokens.filter(|token| !token.is_empty()).for_each(&mut take);
+                    }
                     Tokenizer::Words => words(&text).for_each(&mut take),
                     Tokenizer::Split => text.split(is_space).filter(|word| !word.is_empty()).for_each(&mut take),
                     Tokenizer::Lines => lines(&text).for_each(&mut take),

@@ -56,6 +56,54 @@ impl Pattern {
         Ok(Pattern { regex: regex.map_err(|_| "a pattern too large".to_string())?, swaps })
     }
 
+    /// Whether it matches anywhere in a text.
+    pub(crate) fn is_in(&self, text: &str) -> bool {
+        let mut found = false;
+        self.tokens(text, |_| found = true);
+        found
+    }
+
+    /// The text with another in the place of each match. `\1` and `\g<1>` in it are the match's group.
+    pub(crate) fn replaced(&self, text: &str, by: &Replacement) -> String {
+        let read = match &self.swaps {
+            Some(swaps) if !text.is_ascii() => swapped(text, swaps),
+            _ => Cow::Borrowed(text),
+        };
+        let (mut out, mut last) = (String::with_capacity(text.len()), 0);
+        for found in self.regex.captures_iter(&read) {
+            let Some(whole) = found.get(0) else { continue };
+            out.push_str(text.get(last..whole.start()).unwrap_or_default());
+            for (before, group) in &by.parts {
+                out.push_str(before);
+                let group = group.and_then(|group| found.get(group)).and_then(|group| text.get(group.range()));
+                out.push_str(group.unwrap_or_default());
+            }
+            last = whole.end();
+        }
+        out.push_str(text.get(last..).unwrap_or_default());
+        out
+    }
+
+    /// What lies between the matches, before the first and behind the last.
+    pub(crate) fn between<'t>(&self, text: &'t str) -> Vec<&'t str> {
+        let read = match &self.swaps {
+            Some(swaps) if !text.is_ascii() => swapped(text, swaps),
+            _ => Cow::Borrowed(text),
+        };
+        let (mut out, mut last) = (Vec::new(), 0);
+        for found in self.regex.find_iter(&read) {
+            out.push(text.get(last..found.start()).unwrap_or_default());
+            last = found.end();
+        }
+        out.push(text.get(last..).unwrap_or_default());
+        out
+    }
+
+    /// How many groups a replacement may name.
+    pub(crate) fn groups(&self) -> usize {
+        self.regex.captures_len().saturating_sub(1)
+    }
+
     /// The tokens of a text, in order.
     pub(crate) fn tokens<'t>(&self, text: &'t str, mut each: impl FnMut(&'t str)) {
         let read = match &self.swaps {
@@ -69,6 +117,62 @@ impl Pattern {
                 each(found.get(1).and_then(|group| text.get(group.range())).unwrap_or_default());
             }
         }
+    }
+}
+
+/// What stands in the place of a match: texts, and behind each the group of the match that follows it.
+#[derive(Debug)]
+pub(crate) struct Replacement {
+    parts: Vec<(String, Option<usize>)>,
+}
+
+impl Replacement {
+    /// A text as it is.
+    pub(crate) fn text(text: &str) -> Replacement {
+        Replacement { parts: vec![(text.to_string(), None)] }
+    }
+
+    /// From Python's template of a pattern with this many groups.
+    pub(crate) fn new(python: &str, groups: usize) -> Result<Replacement, String> {
+        let (mut parts, mut text) = (Vec::new(), String::new());
+        let mut rest = python.chars();
+        while let Some(c) = rest.next() {
+            if c != '\\' {
+                text.push(c);
+                continue;
+            }
+            let group = match rest.next() {
+                Some('n') => {
+                    text.push('\n');
+                    continue;
+                }
+                Some('t') => {
+                    text.push('\t');
+                    continue;
+                }
+                Some('\\') => {
+                    text.push('\\');
+                    continue;
+                }
+                Some(digit @ '1'..='9') if !rest.as_str().starts_with(|c: char| c.is_ascii_digit()) => {
+                    digit.to_string()
+                }
+                Some('g') => {
+                    let inside = rest.as_str().strip_prefix('<').and_then(|rest| rest.split_once('>'));
+                    let Some((name, after)) = inside else { return Err("`\\g` without a group".to_string()) };
+                    let name = name.to_string();
+                    rest = after.chars();
+                    name
+                }
+                other => return Err(format!("`\\{}` in what stands for a match", other.unwrap_or(' '))),
+            };
+            match group.parse::<usize>() {
+                Ok(group) if group <= groups => parts.push((std::mem::take(&mut text), Some(group))),
+                _ => return Err("a group that the pattern does not have, or one by its name".to_string()),
+            }
+        }
+        parts.push((text, None));
+        Ok(Replacement { parts })
     }
 }
 

@@ -255,6 +255,7 @@ impl Machine<'_> {
         match self.value(state) {
             Value::Dict(_) => shapes.has(State::DICT),
             Value::None => shapes.has(State::EMPTY),
+            Value::Str(_) | Value::OldStr(_) => shapes.has(State::TEXT),
             Value::Tuple(items) => {
                 shapes.has(State::TUPLE) || (shapes.has(State::SLOTS) && items.len() == 2 && items.iter().all(half))
             }

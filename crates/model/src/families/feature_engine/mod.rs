@@ -7,7 +7,7 @@ mod words;
 
 use foretell_pickle::View;
 
-use crate::attributes::{flag, some_attr, word};
+use crate::attributes::{some_attr, word};
 use crate::families::shared::acts::{Builder, Refuse, Wrapped, texts};
 use crate::family::Family;
 use crate::loaded::{Loaded, Source};
@@ -144,7 +144,9 @@ fn wrapper(loader: &mut Loader<'_>, view: &View<'_>, build: &mut Builder) -> Res
     build.children.push(loaded.report);
     let class = inside.class().map(|class| class.name.clone()).unwrap_or_default();
     let is_new = class == "OneHotEncoder" || class == "PolynomialFeatures";
-    if class == "OneHotEncoder" && (flag(&inside, "sparse_output", false)? || flag(&inside, "sparse", false)?) {
+    // The old name says `deprecated` where the new one is there.
+    let is_set = |name: &str| Ok::<_, Error>(some_attr(&inside, name)?.is_some_and(|set| set.as_bool() == Ok(true)));
+    if class == "OneHotEncoder" && (is_set("sparse_output")? || is_set("sparse")?) {
         return Err(Error::unsupported(inside.path(), "a sparse table", "sparse_output=False"));
     }
     if !is_new && loaded.out.len() != columns.len() {

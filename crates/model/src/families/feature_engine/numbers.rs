@@ -94,6 +94,8 @@ pub(super) fn discretisers(
     let predicts =
         class == "DecisionTreeDiscretiser" && (output == "prediction" || some_attr(view, "bin_output")?.is_none());
     let refuses = class == "ArbitraryDiscretiser" && word(view, "errors", "ignore")? == "raise";
+    // Until 1.5 a number on the lowest bound was in no interval.
+    let lowest = class != "ArbitraryDiscretiser" || view.get_attr("precision")?.is_some();
     for (key, value) in binner.pairs()? {
         let at = build.at(&binner, &text(&key)?)?;
         if predicts {
@@ -109,7 +111,7 @@ pub(super) fn discretisers(
             return Err(Error::state(value.path(), "is not a list of rising bounds"));
         }
         build.changed(at);
-        build.act(run::Cut { at, bins, refuses });
+        build.act(run::Cut { at, bins, refuses, lowest });
     }
     Ok(())
 }
@@ -334,13 +336,15 @@ mod run {
         }
     }
 
-    /// The number of the interval that a number is in; the first includes its lower bound.
+    /// The number of the interval that a number is in.
     #[derive(Debug)]
     pub(super) struct Cut {
         pub(super) at: usize,
         pub(super) bins: Vec<f64>,
         /// Whether a number in no interval is refused.
         pub(super) refuses: bool,
+        /// Whether the first interval includes its lower bound.
+        pub(super) lowest: bool,
     }
 
     impl Act for Cut {
@@ -348,7 +352,7 @@ mod run {
             let mut numbers = table.numbers(self.at, run);
             for (row, number) in numbers.iter_mut().enumerate() {
                 let below = self.bins.partition_point(|bound| *bound < *number);
-                let place = if *number == self.bins[0] { 1 } else { below };
+                let place = if self.lowest && *number == self.bins[0] { 1 } else { below };
                 let is_in = place > 0 && place < self.bins.len() && !number.is_nan();
                 if !is_in && self.refuses {
                     table.refuse(row, self.at, "in no interval", run);

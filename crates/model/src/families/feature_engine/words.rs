@@ -3,14 +3,29 @@
 use foretell_pickle::View;
 
 use super::{raises, variables};
-use crate::attributes::word;
+use crate::attributes::{some_attr, word};
 use crate::categories::Categories;
-use crate::families::shared::acts::{Builder, Refuse, text};
+use crate::families::shared::acts::{Builder, Refuse, Wrapped, text};
 use crate::loader::Loader;
+use crate::pandas::index::{self, Index};
 use crate::{Error, InputKind};
 
 pub(super) fn load(loader: &mut Loader<'_>, view: &View<'_>, build: &mut Builder, class: &str) -> Result<(), Error> {
     let columns = variables(view, build)?;
+    // Until 1.6 an encoder by trees was a pipeline of two steps over all columns.
+    if class == "DecisionTreeEncoder"
+        && let Some(inside) = some_attr(view, "encoder_")?
+    {
+        let loaded = loader.transformer(&inside, Some(&build.sources))?;
+        if loaded.out.len() != build.len() {
+            return Err(Error::counts(view.path(), (loaded.out.len(), "columns made"), (build.len(), "columns")));
+        }
+        build.children.push(loaded.report);
+        let all: Vec<usize> = (0..build.len()).collect();
+        columns.into_iter().for_each(|at| build.changed(at));
+        build.act(Wrapped { step: loaded.step, columns: all.clone(), places: all });
+        return Ok(());
+    }
     let all = view.attr("encoder_dict_")?;
     let always = matches!(class, "OneHotEncoder" | "DecisionTreeEncoder" | "WoEEncoder" | "PRatioEncoder");
     if always || raises(view, "raise")? {
@@ -25,7 +40,10 @@ pub(super) fn load(loader: &mut Loader<'_>, view: &View<'_>, build: &mut Builder
         match class {
             "OneHotEncoder" => one_hot(loader, build, (at, &name), &learned)?,
             "RareLabelEncoder" => {
-                let kept = Categories::objects(&learned.items()?)?;
+                let kept = match index::read(&learned)? {
+                    Some(Index::Names(names)) => Categories::texts(names.into_iter().map(Some).collect()),
+                    _ => Categories::objects(&learned.items()?)?,
+                };
                 let stands = view.attr("replace_with")?;
                 if !matches!(kept.kind(), InputKind::Text | InputKind::Any) {
                     return Err(Error::unsupported(learned.path(), "rare numbers", "rare texts"));

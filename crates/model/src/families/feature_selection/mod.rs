@@ -40,6 +40,7 @@ pub(crate) const FAMILY: Family = Family {
         ("sklearn.feature_selection.univariate_selection", "SelectKBest"),
         ("sklearn.feature_selection.univariate_selection", "SelectPercentile"),
         ("sklearn.feature_selection.variance_threshold", "VarianceThreshold"),
+        ("sklearn2pmml.feature_selection", "SelectUnique"),
     ],
     globals: &[
         Entry::inert("sklearn.feature_selection._univariate_selection", "chi2"),
@@ -61,6 +62,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     match view.class().map(|class| class.name.as_str()).unwrap_or_default() {
         "VarianceThreshold" => variance(loader, view, given),
         "SelectFromModel" => from_model::load(loader, view, given),
+        "SelectUnique" => keep(loader, view, given, &view.attr("support_mask_")?.array()?.bools()?, true),
         "RFE" | "RFECV" | "SequentialFeatureSelector" => refitted::load(loader, view, given),
         _ => univariate::load(loader, view, given),
     }

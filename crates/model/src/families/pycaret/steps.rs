@@ -2,7 +2,7 @@
 
 use foretell_pickle::View;
 
-use crate::attributes::{some_attr, word};
+use crate::attributes::{flag, some_attr, word};
 use crate::categories::Categories;
 use crate::families::shared::acts::{Builder, Refuse, Wrapped, text, texts};
 use crate::loaded::{Loaded, Source};
@@ -32,6 +32,7 @@ pub(super) fn load(
         }
         "EmbedTextFeatures" => embed(loader, view, &mut build)?,
         "RareCategoryGrouping" => group(loader, view, &mut build)?,
+        "GroupFeatures" => statistics(loader, view, &mut build)?,
         _ => {
             for name in texts(&view.attr("drop_")?)? {
                 let at = build.at(view, &name)?;
@@ -80,15 +81,101 @@ fn group(loader: &mut Loader<'_>, view: &View<'_>, build: &mut Builder) -> Resul
     Ok(())
 }
 
-#[allow(clippy::indexing_slicing, reason = "places are checked while loading")]
+/// What several columns of a row say together.
+fn statistics(loader: &mut Loader<'_>, view: &View<'_>, build: &mut Builder) -> Result<(), Error> {
+    let drops = flag(view, "drop_groups", false)?;
+    for (name, columns) in view.attr("group_features")?.pairs()? {
+        let name = text(&name)?;
+        // Columns that were left out before are passed over.
+        let columns: Vec<usize> = texts(&columns)?.iter().filter_map(|column| build.at(view, column).ok()).collect();
+        if columns.is_empty() {
+            continue;
+        }
+        columns.iter().for_each(|at| build.demand(loader, *at, InputKind::Number));
+        let first = build.len();
+        for what in ["min", "max", "mean", "std", "median", "mode"] {
+            build.add(format!("{what}({name})"));
+        }
+        if drops {
+            columns.iter().for_each(|at| build.drop(*at));
+        }
+        build.act(run::Statistics { columns, first });
+    }
+    Ok(())
+}
+
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "places are checked while loading")]
 mod run {
     use std::sync::Arc;
 
-    use arrow_array::StringArray;
+    use arrow_array::{Float32Array, StringArray};
 
     use crate::categories::{Categories, texts};
     use crate::families::shared::acts::{Act, Columns};
+    use crate::math::scores::pairwise_sum;
+    use crate::matrix::round;
     use crate::step::Run;
+
+    /// The least, the most, the mean, the deviation, the middle and the most frequent of some columns, row by row.
+    #[derive(Debug)]
+    pub(super) struct Statistics {
+        pub(super) columns: Vec<usize>,
+        /// Where the first of the six goes.
+        pub(super) first: usize,
+    }
+
+    /// As pandas, numpy and scipy have them of one row: the first four pass over what is missing.
+    fn of_row(row: &[f64], narrow: bool) -> [f64; 6] {
+        let there: Vec<f64> = row.iter().copied().filter(|x| !x.is_nan()).collect();
+        let count = there.len() as f64;
+        let sum = if narrow { there.iter().fold(0.0, |sum, x| round(sum + x, true)) } else { pairwise_sum(&there) };
+        let wide_mean = pairwise_sum(&there) / count;
+        let squares: Vec<f64> = there.iter().map(|x| (wide_mean - x) * (wide_mean - x)).collect();
+        let deviation = round(round(pairwise_sum(&squares) / count, narrow).sqrt(), narrow);
+        let mut sorted = row.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let (mut middle, mut mode) = (f64::NAN, f64::NAN);
+        if there.len() == row.len() {
+            let half = row.len() / 2;
+            middle = match row.len() % 2 {
+                1 => sorted[half],
+                _ => round(round(sorted[half - 1] + sorted[half], narrow) / 2.0, narrow),
+            };
+            let times = |x: f64| row.iter().filter(|other| **other == x).count();
+            // The least of those that are there most often.
+            let mut most = 0;
+            for x in &sorted {
+                if times(*x) > most {
+                    (most, mode) = (times(*x), *x);
+                }
+            }
+        }
+        let least = there.iter().copied().reduce(f64::min).unwrap_or(f64::NAN);
+        let largest = there.iter().copied().reduce(f64::max).unwrap_or(f64::NAN);
+        let mean = if count == 0.0 { f64::NAN } else { round(sum / count, narrow) };
+        [least, largest, mean, deviation, middle, mode]
+    }
+
+    impl Act for Statistics {
+        fn act(&self, table: &mut Columns<'_>, run: &mut Run) {
+            let narrow = self.columns.iter().all(|at| table.is_narrow(*at));
+            let columns: Vec<Vec<f64>> = self.columns.iter().map(|at| table.numbers(*at, run)).collect();
+            let mut out: [Vec<f64>; 6] = Default::default();
+            let mut row = vec![0.0; columns.len()];
+            for at in 0..table.rows {
+                row.iter_mut().zip(&columns).for_each(|(value, column)| *value = column[at]);
+                out.iter_mut().zip(of_row(&row, narrow)).for_each(|(column, value)| column.push(value));
+            }
+            for (at, column) in out.into_iter().enumerate() {
+                if narrow && at == 5 {
+                    let column = Float32Array::from_iter_values(column.into_iter().map(|x| x as f32));
+                    table.place(self.first + at, Arc::new(column));
+                } else {
+                    table.put(self.first + at, column);
+                }
+            }
+        }
+    }
 
     /// Some categories become one.
     #[derive(Debug)]

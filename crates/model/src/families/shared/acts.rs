@@ -159,6 +159,10 @@ impl Builder {
     ) -> Result<Self, Error> {
         let names = match some_attr(view, "feature_names_in_")? {
             Some(names) => Some(texts(&names)?),
+            // Its columns are told by names, which it has not kept.
+            None if given.is_none() && loader.options.columns.is_empty() => {
+                return Err(Error::UnknownWidth { place: view.path() });
+            }
             None => None,
         };
         Builder::of(loader, view, given, names)

@@ -308,9 +308,10 @@ mod run {
 
     use arrow_array::{ArrayRef, Float64Array};
 
-    use crate::categories::{Categories, MISSING, UNSEEN};
+    use crate::categories::{Categories, MISSING, UNSEEN, texts};
     use crate::matrix::Matrix;
     use crate::step::Run;
+    use crate::types::is_text;
 
     /// A step of an expression: what it puts on a stack, or does with what is on top.
     #[derive(Debug, Clone, Copy)]
@@ -379,7 +380,15 @@ mod run {
                             Matrix::Frame(frame) => frame.columns[*at].clone(),
                             other => Arc::new(Float64Array::from(other.numbers(*at).unwrap_or_default())),
                         };
-                        let codes = self.levels[at].codes(&column);
+                        let mut codes = self.levels[at].codes(&column);
+                        if is_text(column.data_type()) {
+                            // A text that Python reads as NaN is missing to patsy.
+                            texts(&column, |row, text| {
+                                if text.is_some_and(says_nan) && codes[row] == UNSEEN {
+                                    codes[row] = MISSING;
+                                }
+                            });
+                        }
                         for (row, _) in codes.iter().enumerate().filter(|(_, code)| **code == UNSEEN) {
                             run.refuse(row, step, labels.get(*at).map(String::as_str), "unseen category");
                         }
@@ -392,6 +401,11 @@ mod run {
             }
             product
         }
+    }
+
+    fn says_nan(text: &str) -> bool {
+        let text = text.trim();
+        text.strip_prefix(['+', '-']).unwrap_or(text).eq_ignore_ascii_case("nan")
     }
 
     fn number(parts: &[Part], x: &Matrix) -> Vec<f64> {

@@ -2,6 +2,7 @@
 //!
 //! What `predict` of the results gives. The column `const` that `add_constant` makes is 1 and is no input.
 
+mod estimator;
 mod formula;
 
 use arrow_schema::DataType;
@@ -21,6 +22,8 @@ const BARE: foretell_pickle::State = foretell_pickle::State::DICT.or(foretell_pi
 pub(crate) const FAMILY: Family = Family {
     name: "statsmodels",
     classes: &[
+        ("sklearn2pmml.statsmodels", "StatsModelsClassifier"),
+        ("sklearn2pmml.statsmodels", "StatsModelsRegressor"),
         ("statsmodels.discrete.discrete_model", "BinaryResultsWrapper"),
         ("statsmodels.discrete.discrete_model", "L1BinaryResultsWrapper"),
         ("statsmodels.discrete.discrete_model", "MultinomialResultsWrapper"),
@@ -78,6 +81,11 @@ pub(crate) const FAMILY: Family = Family {
 };
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+    match view.class().map(|class| class.name.as_str()) {
+        Some("StatsModelsRegressor") => return estimator::regressor(loader, view, given),
+        Some("StatsModelsClassifier") => return estimator::classifier(loader, view, given),
+        _ => {}
+    }
     let results = view.attr("_results")?;
     let model = results.attr("model")?;
     let data = model.attr("data")?;

@@ -11,6 +11,7 @@ mod reduce;
 mod scores;
 mod select;
 mod svm;
+mod tree_ensemble;
 mod tree_scores;
 mod trees;
 
@@ -117,7 +118,17 @@ fn one(shape: Vec<usize>, data: super::tensor::Data) -> Outcome {
 /// The lists by domain.
 const DOMAINS: &[(&str, &[&[Operator]])] = &[
     ("", &[elementwise::OPERATORS, layout::OPERATORS, products::OPERATORS, reduce::OPERATORS, select::OPERATORS]),
-    ("ai.onnx.ml", &[features::OPERATORS, labels::OPERATORS, linear::OPERATORS, svm::OPERATORS, trees::OPERATORS]),
+    (
+        "ai.onnx.ml",
+        &[
+            features::OPERATORS,
+            labels::OPERATORS,
+            linear::OPERATORS,
+            svm::OPERATORS,
+            tree_ensemble::OPERATORS,
+            trees::OPERATORS,
+        ],
+    ),
     ("com.microsoft", &[products::MICROSOFT]),
 ];
 

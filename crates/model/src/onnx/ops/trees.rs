@@ -22,7 +22,7 @@ pub(super) const OPERATORS: &[Operator] =
     &[("TreeEnsembleClassifier", |node, _| classifier(node)), ("TreeEnsembleRegressor", |node, _| regressor(node))];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
+pub(super) enum Mode {
     Leaf,
     LessEqual,
     Less,
@@ -30,19 +30,22 @@ enum Mode {
     Greater,
     Equal,
     NotEqual,
+    /// One of the node's set.
+    Member,
 }
 
 /// A node as the file has it.
 #[derive(Debug, Clone)]
-struct Branch {
-    mode: Mode,
-    feature: u32,
-    value: f64,
-    yes: usize,
-    no: usize,
-    missing_is_yes: bool,
+pub(super) struct Branch {
+    pub(super) mode: Mode,
+    pub(super) feature: u32,
+    pub(super) value: f64,
+    pub(super) set: Vec<f64>,
+    pub(super) yes: usize,
+    pub(super) no: usize,
+    pub(super) missing_is_yes: bool,
     /// Targets and weights of a leaf.
-    weights: Vec<(usize, f64)>,
+    pub(super) weights: Vec<(usize, f64)>,
 }
 
 impl Branch {
@@ -55,6 +58,7 @@ impl Branch {
                 Mode::Greater => x > self.value,
                 Mode::Equal => x == self.value,
                 Mode::NotEqual => x != self.value,
+                Mode::Member => self.set.contains(&x),
                 Mode::Leaf => false,
             }
     }
@@ -62,17 +66,17 @@ impl Branch {
 
 /// All trees, the root of each first.
 #[derive(Debug)]
-struct Forest {
-    trees: Vec<Vec<Branch>>,
-    targets: usize,
-    features: usize,
+pub(super) struct Forest {
+    pub(super) trees: Vec<Vec<Branch>>,
+    pub(super) targets: usize,
+    pub(super) features: usize,
     /// Whether thresholds and weights are of float64.
-    is_double: bool,
-    base: Vec<f64>,
+    pub(super) is_double: bool,
+    pub(super) base: Vec<f64>,
 }
 
 /// More features are an attack.
-const FEATURES: i64 = 1 << 22;
+pub(super) const FEATURES: i64 = 1 << 22;
 
 fn values(node: &Node<'_>, name: &str) -> Result<(Vec<f64>, bool), Error> {
     match node.tensor(&format!("{name}_as_tensor"))? {
@@ -150,6 +154,7 @@ impl Forest {
                 mode,
                 feature: feature as u32,
                 value: thresholds[at],
+                set: Vec::new(),
                 yes: child(yes[at])?,
                 no: child(no[at])?,
                 missing_is_yes: missing.get(at).is_some_and(|flag| *flag != 0),
@@ -189,7 +194,7 @@ impl Forest {
     /// The trees as this crate has them; `None` where something in them is not a plain comparison, or where a kernel would
     /// hold far more than the file does.
     fn ensemble(&self) -> Option<Ensemble> {
-        let plain = |node: &Branch| !matches!(node.mode, Mode::Equal | Mode::NotEqual);
+        let plain = |node: &Branch| !matches!(node.mode, Mode::Equal | Mode::NotEqual | Mode::Member);
         let single = |tree: &Vec<Branch>| {
             let mut targets =
                 tree.iter().filter(|node| node.mode == Mode::Leaf).map(|node| match node.weights.as_slice() {
@@ -359,7 +364,12 @@ fn regressor(node: &Node<'_>) -> Result<Compiled, Error> {
     compile(node, forest, aggregate, Finish::Regression { aggregate, trees, post: Post::of(node)? })
 }
 
-fn compile(node: &Node<'_>, forest: Forest, aggregate: Aggregate, finish: Finish) -> Result<Compiled, Error> {
+pub(super) fn compile(
+    node: &Node<'_>,
+    forest: Forest,
+    aggregate: Aggregate,
+    finish: Finish,
+) -> Result<Compiled, Error> {
     forest.check(node)?;
     let ensemble = match aggregate {
         Aggregate::Sum | Aggregate::Average if forest.fills_all() => forest.ensemble(),

@@ -1,83 +1,47 @@
-//! The encoders of category_encoders: each category a number, or a row of them. Other columns pass through.
+//! Encoders that look each category of a column up, and so find a number or a row of them.
 
-use foretell_pickle::{Value, View};
+use foretell_pickle::View;
 
+use super::{dropped, input_names, lumped, name_of, names_of, place_of, sources};
 use crate::attributes::{flag, some_attr, word};
 use crate::categories::Categories;
-use crate::family::Family;
 use crate::loaded::{Loaded, Out, Source};
 use crate::loader::Loader;
 use crate::pandas::Table;
 use crate::step::Step;
 use crate::{Error, InputKind};
 
-pub(crate) const FAMILY: Family = Family {
-    name: "category_encoders",
-    classes: &[
-        ("category_encoders.backward_difference", "BackwardDifferenceEncoder"),
-        ("category_encoders.basen", "BaseNEncoder"),
-        ("category_encoders.binary", "BinaryEncoder"),
-        ("category_encoders.cat_boost", "CatBoostEncoder"),
-        ("category_encoders.count", "CountEncoder"),
-        ("category_encoders.glmm", "GLMMEncoder"),
-        ("category_encoders.gray", "GrayEncoder"),
-        ("category_encoders.helmert", "HelmertEncoder"),
-        ("category_encoders.james_stein", "JamesSteinEncoder"),
-        ("category_encoders.leave_one_out", "LeaveOneOutEncoder"),
-        ("category_encoders.m_estimate", "MEstimateEncoder"),
-        ("category_encoders.one_hot", "OneHotEncoder"),
-        ("category_encoders.ordinal", "OrdinalEncoder"),
-        ("category_encoders.polynomial", "PolynomialEncoder"),
-        ("category_encoders.quantile_encoder", "QuantileEncoder"),
-        ("category_encoders.rankhot", "RankHotEncoder"),
-        ("category_encoders.sum_coding", "SumEncoder"),
-        ("category_encoders.target_encoder", "TargetEncoder"),
-        ("category_encoders.woe", "WOEEncoder"),
-    ],
-    globals: &[],
-    load,
-};
-
 /// The codes that the encoders give to what they do not know and to what is missing.
 const UNKNOWN_CODE: f64 = -1.0;
 const MISSING_CODE: f64 = -2.0;
 
-fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
+pub(super) fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let class = view.class().map(|class| class.name.clone()).unwrap_or_default();
     // Until 2.5 one encoder had all that it learned in another.
     let inner = some_attr(view, "base_n_encoder")?;
     let view = inner.as_ref().unwrap_or(view);
-    if let Some(used) = some_attr(view, "composite_members_")?
-        && !used.is_empty()?
-    {
-        return Err(Error::unsupported(used.path(), "columns joined into one", "encoders of one column each"));
-    }
-    let columns = view.attr("cols")?.items()?.iter().map(name_of).collect::<Result<Vec<_>, _>>()?;
+    let columns = names_of(&view.attr("cols")?)?;
     let maps = maps(view, &class, &columns)?;
-    let names = match some_attr(view, "feature_names_in_")? {
-        Some(names) => names.items()?.iter().map(name_of).collect::<Result<_, _>>()?,
-        None if view.attr("_dim")?.as_usize()? == columns.len() => columns.clone(),
-        None => names_from_outputs(view, &columns, &maps)?,
-    };
-    let positional = names.iter().enumerate().all(|(index, name)| *name == index.to_string());
-    let sources = loader.sources(view, given, names.len(), (!positional).then(|| names.clone()))?;
+    let mut names = input_names(loader, view, &columns, || names_from_outputs(view, &columns, &maps))?;
+    let mut sources = sources(loader, view, given, &names)?;
+    let mut dropped = dropped(view)?;
+    let mut joined = Vec::new();
+    for (name, members) in composites(view)? {
+        joined.push(members.iter().map(|member| place_of(view, &names, member)).collect::<Result<Vec<_>, _>>()?);
+        sources.push(Source::made(name.clone()));
+        names.push(name);
+        if !flag(view, "keep_components", false)? {
+            dropped.extend(members);
+        }
+    }
     let mut encoded = columns
         .iter()
-        .map(|column| {
-            let at = names.iter().position(|name| name == column);
-            at.ok_or_else(|| Error::NoSuchColumn { place: view.path(), column: column.to_string() })
-        })
+        .map(|column| place_of(view, &names, column))
         .collect::<Result<Vec<_>, _>>()?
         .into_iter()
         .zip(maps)
         .collect::<Vec<(usize, Map)>>();
 
-    let dropped = match some_attr(view, "invariant_cols")? {
-        Some(dropped) if flag(view, "drop_invariant", false)? => {
-            dropped.items()?.iter().map(name_of).collect::<Result<Vec<_>, _>>()?
-        }
-        _ => Vec::new(),
-    };
     let mut parts = Vec::with_capacity(sources.len());
     let mut out = Vec::new();
     // Until 2.6 a column of ones stood before contrasts.
@@ -109,16 +73,14 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
             run::ColumnEncoding::Encode(Box::new(run::Encode { categories, groups, rows, unknown, missing, kept }));
         parts.push(run::EncodedColumn { label: source.label.clone(), how });
     }
-    let step = run::Encoder { class, parts, intercept };
+    let step = run::Encoder { class, parts, intercept, joined };
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
 }
 
-/// A column's name; columns of an array are numbered.
-fn name_of(view: &View<'_>) -> Result<String, Error> {
-    match view.value() {
-        Value::Int(int) => Ok(int.to_string()),
-        _ => Ok(view.as_text()?.into_owned()),
-    }
+/// The columns that are encoded as one, by the name of what they become.
+fn composites(view: &View<'_>) -> Result<Vec<(String, Vec<String>)>, Error> {
+    let Some(members) = some_attr(view, "composite_members_")? else { return Ok(Vec::new()) };
+    members.pairs()?.iter().map(|(name, members)| Ok((name_of(name)?, names_of(members)?))).collect()
 }
 
 /// What old versions put before contrasts.
@@ -212,22 +174,13 @@ fn mapping<'a>(view: &View<'a>, column: &str) -> Result<View<'a>, Error> {
 
 /// The rare categories of a column, and for each the code of the category that stands for it.
 fn groups(view: &View<'_>, column: &str, all: &Categories) -> Result<Option<run::Groups>, Error> {
-    for name in ["_min_group_categories", "min_group_lumping_"] {
-        let Some(by_column) = some_attr(view, name)? else { continue };
-        for (key, rare) in by_column.pairs()? {
-            if name_of(&key)? != column {
-                continue;
-            }
-            let (rare, names): (Vec<_>, Vec<_>) = rare.pairs()?.into_iter().unzip();
-            let mut codes = Vec::with_capacity(names.len());
-            for name in names {
-                let code = all.text_code(name.as_str()?);
-                codes.push(code.ok_or_else(|| Error::state(name.path(), "there is no such group"))?);
-            }
-            return Ok(Some(run::Groups { rare: Categories::objects(&rare)?, codes }));
-        }
-    }
-    Ok(None)
+    let Some((rare, names)) = lumped(view, column)? else { return Ok(None) };
+    let code = |name: &String| {
+        all.text_code(name)
+            .ok_or_else(|| Error::state(view.path(), format!("there is no group `{name}` of `{column}`")))
+    };
+    let codes = names.iter().map(code).collect::<Result<_, _>>()?;
+    Ok(Some(run::Groups { rare, codes }))
 }
 
 /// The only column of a Series.
@@ -240,15 +193,35 @@ fn series(view: &View<'_>, column: &str) -> Result<(Categories, Vec<f64>), Error
     }
 }
 
+/// What is made of a value that is missing or unknown.
+enum How<'a> {
+    Word(&'a str),
+    Number(f64),
+}
+
+fn how<'a>(view: &View<'a>, name: &str) -> Result<How<'a>, Error> {
+    let Some(value) = some_attr(view, name)? else { return Ok(How::Word("value")) };
+    if let Ok(word) = value.as_str() {
+        return Ok(How::Word(word));
+    }
+    let told = "value, return_nan, error, a number";
+    value.as_f64().map(How::Number).map_err(|_| Error::unsupported(value.path(), format!("{name} by a function"), told))
+}
+
 fn ordinals(view: &View<'_>, column: &str) -> Result<Map, Error> {
     let (categories, codes) = series(view, column)?;
-    let unknown = match word(view, "handle_unknown", "value")? {
-        "value" => Some(UNKNOWN_CODE),
-        "error" => None,
-        _ => Some(f64::NAN),
+    let unknown = match how(view, "handle_unknown")? {
+        How::Number(number) => Some(number),
+        How::Word("value") => Some(UNKNOWN_CODE),
+        How::Word("error") => None,
+        How::Word(_) => Some(f64::NAN),
     };
-    let returns_nan = word(view, "handle_missing", "value")? == "return_nan";
-    let code = |code: f64| if returns_nan && code == MISSING_CODE { f64::NAN } else { code };
+    let missing = match how(view, "handle_missing")? {
+        How::Number(number) => number,
+        How::Word("return_nan") => f64::NAN,
+        How::Word(_) => MISSING_CODE,
+    };
+    let code = |code: f64| if code == MISSING_CODE { missing } else { code };
     let rows: Vec<Vec<f64>> = codes.into_iter().map(|one| vec![code(one)]).collect();
     let missing = missing_row(&categories, &rows).or(unknown.map(|unknown| vec![unknown]));
     Ok(Map { categories, rows, unknown: unknown.map(|unknown| vec![unknown]), missing, labels: vec![None] })
@@ -304,16 +277,19 @@ fn levels(view: &View<'_>, class: &str, column: &str) -> Result<Map, Error> {
     let value = |(sum, count): (&f64, &f64)| if *count > 1.0 { (sum + prior) / (count + weight) } else { mean };
     let rows: Vec<Vec<f64>> = sums.iter().zip(counts).map(|both| vec![value(both)]).collect();
     let told = |name: &str| -> Result<Option<Vec<f64>>, Error> {
-        match word(view, name, "value")? {
-            "value" => Ok(Some(vec![mean])),
-            "return_nan" => Ok(Some(vec![f64::NAN])),
-            "error" => Ok(None),
-            other => Err(Error::unsupported(view.path(), format!("{name}={other}"), "value, return_nan, error")),
+        match how(view, name)? {
+            How::Word("value") => Ok(Some(vec![mean])),
+            // A number is taken and not used.
+            How::Word("return_nan") | How::Number(_) => Ok(Some(vec![f64::NAN])),
+            How::Word("error") => Ok(None),
+            How::Word(other) => {
+                Err(Error::unsupported(view.path(), format!("{name}={other}"), "value, return_nan, error"))
+            }
         }
     };
     let (unknown, missing) = (told("handle_unknown")?, told("handle_missing")?);
     let learned = missing_row(&table.index, &rows)
-        .filter(|_| word(view, "handle_missing", "value").is_ok_and(|how| how == "value"));
+        .filter(|_| how(view, "handle_missing").is_ok_and(|how| matches!(how, How::Word("value") | How::Number(_))));
     Ok(Map { categories: table.index, rows, unknown, missing: learned.or(missing), labels: vec![None] })
 }
 
@@ -350,14 +326,15 @@ fn by_code(view: &View<'_>, class: &str, column: &str, refuses_unknown: bool) ->
 }
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
-mod run {
+pub(super) mod run {
     use std::sync::Arc;
 
-    use arrow_array::{ArrayRef, Float64Array};
+    use arrow_array::{ArrayRef, Float64Array, StringArray};
 
     use crate::categories::{self, Categories, MISSING};
     use crate::matrix::{ArrayRule, Frame, Matrix};
     use crate::step::{Run, Transform};
+    use crate::text::written::{As, column};
 
     #[derive(Debug)]
     pub(super) struct EncodedColumn {
@@ -395,6 +372,34 @@ mod run {
         pub(super) parts: Vec<EncodedColumn>,
         /// Whether a column of ones comes first.
         pub(super) intercept: bool,
+        /// The columns that are encoded as one, behind the others.
+        pub(super) joined: Vec<Vec<usize>>,
+    }
+
+    /// The texts of some columns as one; missing where one of them is.
+    fn join(columns: &[ArrayRef], members: &[usize]) -> ArrayRef {
+        let texts: Vec<Vec<Option<String>>> = members.iter().filter_map(|at| column(&columns[*at], As::Own)).collect();
+        let rows = columns.first().map_or(0, |column| column.len());
+        let row = |row: usize| -> Option<String> {
+            let parts: Option<Vec<&str>> = texts.iter().map(|column| column[row].as_deref()).collect();
+            Some(parts?.join("|"))
+        };
+        Arc::new((0..rows).map(row).collect::<StringArray>())
+    }
+
+    /// The columns of a table.
+    pub(in super::super) fn columns(x: &Matrix) -> Vec<ArrayRef> {
+        let number = |at: usize| Arc::new(Float64Array::from(x.numbers(at).unwrap_or_default())) as ArrayRef;
+        match x {
+            Matrix::Frame(frame) => frame.columns.clone(),
+            other => (0..other.cols()).map(number).collect(),
+        }
+    }
+
+    /// Columns as a table: of numbers where they all are.
+    pub(in super::super) fn table(columns: Vec<ArrayRef>, rows: usize) -> Matrix {
+        let frame = Matrix::Frame(Frame { columns, rows, rule: ArrayRule::default() });
+        frame.clone().into_dense().map_or(frame, Matrix::Dense)
     }
 
     impl Transform for Encoder {
@@ -402,11 +407,12 @@ mod run {
             let count = x.rows();
             let mut out: Vec<ArrayRef> = Vec::new();
             out.extend(self.intercept.then(|| Arc::new(Float64Array::from(vec![1.0; count])) as ArrayRef));
-            for (index, part) in self.parts.iter().enumerate() {
-                let column: ArrayRef = match &x {
-                    Matrix::Frame(frame) => frame.columns[index].clone(),
-                    other => Arc::new(Float64Array::from(other.numbers(index).unwrap_or_default())),
-                };
+            let mut all = columns(&x);
+            for members in &self.joined {
+                let joined = join(&all, members);
+                all.push(joined);
+            }
+            for (part, column) in self.parts.iter().zip(all) {
                 let Encode { categories, groups, rows, unknown, missing, kept } = match &part.how {
                     ColumnEncoding::Pass(kept) => {
                         out.extend(kept.then_some(column));
@@ -439,8 +445,7 @@ mod run {
                 }
                 out.extend(values.into_iter().map(|column| Arc::new(Float64Array::from(column)) as ArrayRef));
             }
-            let frame = Matrix::Frame(Frame { columns: out, rows: count, rule: ArrayRule::default() });
-            frame.clone().into_dense().map_or(frame, Matrix::Dense)
+            table(out, count)
         }
     }
 }
