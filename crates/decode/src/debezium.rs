@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray};
@@ -15,7 +16,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::decimal;
+use super::flat::places;
 use super::members::Members;
+use super::scan::Unfit;
 use super::tombstones::DELETED;
 
 /// What stands around the rows.
@@ -28,6 +31,9 @@ pub(super) enum Unwrap {
 
 /// The column that has the kind of change: `c` created, `u` updated, `d` deleted, `r` read in a snapshot.
 pub(super) const OP: &str = "_op";
+
+/// The kind of a change that deletes a row.
+pub(super) const DELETE: &str = "d";
 
 /// The columns that come beside those of the row.
 pub(super) const OWN: &[&str] = &[OP, DELETED];
@@ -62,7 +68,7 @@ pub(super) fn schema(row: &SchemaRef) -> SchemaRef {
 pub(super) fn with_ops(schema: &SchemaRef, rows: &RecordBatch, ops: &[&str]) -> RecordBatch {
     let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
     columns.push(Arc::new(StringArray::from_iter_values(ops)));
-    columns.push(Arc::new(ops.iter().map(|op| Some(*op == "d")).collect::<BooleanArray>()));
+    columns.push(Arc::new(ops.iter().map(|op| Some(*op == DELETE)).collect::<BooleanArray>()));
     RecordBatch::try_new(schema.clone(), columns).expect("one kind a row")
 }
 
@@ -78,7 +84,7 @@ pub(super) struct Change<'a> {
 
 impl Change<'_> {
     pub(super) fn deletes(&self) -> bool {
-        self.op == "d"
+        self.op == DELETE
     }
 }
 
@@ -116,11 +122,24 @@ pub(super) fn change(event: &str) -> Result<Change<'_>, String> {
     // A kind has no characters that are escaped.
     let op = members.get("op").map(|op| op.strip_prefix('"').and_then(|op| op.strip_suffix('"')).unwrap_or_default());
     let op = kind(op)?;
-    let side = if op == "d" { "before" } else { "after" };
+    let side = if op == DELETE { "before" } else { "after" };
     match members.get(side).copied().filter(|row| row.starts_with('{')) {
         Some(row) => Ok(Change { row, op, schema }),
         None => Err(format!("a change event whose `{side}` is empty")),
     }
+}
+
+/// Where the row of an event without a schema stands, in a text that need not have been parsed, and the kind of its change.
+///
+/// # Errors
+/// The event is not as usual; [`change`] says what it is.
+pub(super) fn plain_change(data: &[u8], start: usize, end: usize) -> Result<(Range<usize>, &'static str), Unfit> {
+    let [op, before, after] = places(data, start, end, &[b"\"op\"", b"\"before\"", b"\"after\""])?;
+    let op = op.and_then(|op| data.get(op)).and_then(|op| std::str::from_utf8(op).ok());
+    let op = kind(op.and_then(|op| op.strip_prefix('"')?.strip_suffix('"'))).map_err(|_| Unfit)?;
+    let row = if op == DELETE { before } else { after };
+    let row = row.filter(|row| data.get(row.start) == Some(&b'{'));
+    row.map(|row| (row, op)).ok_or(Unfit)
 }
 
 /// What a number or a text of a row means.

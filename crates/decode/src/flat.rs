@@ -1,34 +1,86 @@
-//! JSON objects that hold plain values, straight into their columns, in one walk. What is not as usual (a member that is
-//! nested, comes twice or is lacking, an escape, a long number, anything wrong) is left to the parser: it alone says
-//! what a record means, and here it is only said sooner.
+//! JSON objects straight into their columns, in one walk. What is not as usual (a member that comes twice or is lacking, a
+//! column of objects, an escape, a long number, anything wrong) is left to the parser: it alone says what a record means, and
+//! here it is only said sooner.
 
 #![allow(clippy::arithmetic_side_effects, reason = "places within bytes that are in memory")]
+
+use std::collections::VecDeque;
+use std::ops::Range;
 
 use super::column::{Column, Columns};
 use super::scan::{Unfit, digits, each, word};
 use super::slot::Slot;
+use super::tree::Tree;
 use super::types::Type;
 use super::values::Values;
 
 /// Members are told apart by the bits of a word.
 const MOST_MEMBERS: usize = 128;
 
-/// Where a member's values go.
+/// Paths lead no deeper than this.
+const MOST_LEVELS: usize = 8;
+
+/// Objects and arrays that no column is read from are nested no deeper than there are bits in a word.
+const MOST_NESTED: u32 = u64::BITS;
+
+/// Where members' values go.
 #[derive(Debug, Clone)]
 pub(super) struct Flat {
-    /// Names in quotes, as they stand in an object, in the order of the columns.
-    names: Vec<Box<[u8]>>,
+    /// The first is that of the object itself.
+    levels: Vec<Level>,
+    /// How many columns there are.
+    columns: usize,
     /// Whether numbers are read as they are written.
     decimals: bool,
 }
 
+/// The members of an object that columns are read from, or from within.
+#[derive(Debug, Clone, Default)]
+struct Level(Vec<Member>);
+
+#[derive(Debug, Clone)]
+struct Member {
+    /// In quotes, as it stands in an object.
+    name: Box<[u8]>,
+    feeds: Feeds,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Feeds {
+    Column(usize),
+    /// Columns within the object that it is.
+    Level(usize),
+}
+
 impl Flat {
-    /// For columns that are read from the members of these names; `None` where an object may hold them in other ways.
-    pub(super) fn new<'n>(names: impl Iterator<Item = &'n str>, decimals: bool) -> Option<Flat> {
-        let plain = |name: &str| name.bytes().all(|byte| byte >= b' ' && !matches!(byte, b'"' | b'\\'));
-        let names: Option<Vec<_>> =
-            names.map(|name| plain(name).then(|| format!("\"{name}\"").into_bytes().into())).collect();
-        names.filter(|names| names.len() <= MOST_MEMBERS).map(|names| Flat { names, decimals })
+    /// For columns that are read from these members; `None` where an object may hold them in other ways.
+    pub(super) fn new(tree: &Tree, decimals: bool) -> Option<Flat> {
+        let (mut levels, mut columns) = (vec![Level::default()], 0);
+        let mut open = VecDeque::from([(0, 1, tree)]);
+        while let Some((index, depth, tree)) = open.pop_front() {
+            let mut members = Vec::with_capacity(tree.members.len());
+            for (name, member) in &tree.members {
+                let plain = name.bytes().all(|byte| byte >= b' ' && !matches!(byte, b'"' | b'\\'));
+                let feeds = match (member.column, member.inner.members.is_empty()) {
+                    (Some(column), true) => {
+                        columns += 1;
+                        Feeds::Column(column)
+                    }
+                    (None, false) if depth < MOST_LEVELS => {
+                        open.push_back((levels.len(), depth + 1, &member.inner));
+                        levels.push(Level::default());
+                        Feeds::Level(levels.len() - 1)
+                    }
+                    _ => return None,
+                };
+                if !plain {
+                    return None;
+                }
+                members.push(Member { name: format!("\"{name}\"").into_bytes().into(), feeds });
+            }
+            *levels.get_mut(index)? = Level(members);
+        }
+        (columns + levels.len() <= MOST_MEMBERS).then_some(Flat { levels, columns, decimals })
     }
 
     /// Adds the members of the object `data[start..end]` to their columns.
@@ -45,41 +97,64 @@ impl Flat {
     ) -> Result<(), Unfit> {
         let data = data.get(..end).ok_or(Unfit)?;
         std::str::from_utf8(data.get(start..).ok_or(Unfit)?).map_err(|_| Unfit)?;
-        let mut at = expect(data, space(data, start), b'{')?;
-        let (mut seen, mut likely) = (0_u128, 0);
-        at = space(data, at);
-        if data.get(at) != Some(&b'}') {
-            loop {
-                let (member, behind) = self.name(data, at, likely)?;
-                at = space(data, expect(data, space(data, behind), b':')?);
-                at = match member {
-                    Some(member) => {
-                        let bit = 1 << member;
-                        let (column, values) =
-                            (columns.get(member).ok_or(Unfit)?, values.get_mut(member).ok_or(Unfit)?);
-                        if seen & bit != 0 {
-                            return Err(Unfit);
-                        }
-                        seen |= bit;
-                        likely = member + 1;
-                        self.value(data, at, column, values)?
-                    }
-                    None => over(data, at)?,
-                };
-                at = space(data, at);
-                match data.get(at) {
-                    Some(b',') => at = space(data, at + 1),
-                    Some(b'}') => break,
-                    _ => return Err(Unfit),
+        let mut at = space(data, expect(data, space(data, start), b'{')?);
+        let (mut level, mut likely, mut seen) = (self.levels.first().ok_or(Unfit)?, 0, 0_u128);
+        // The objects around this one, and the members that are likely to follow there.
+        let mut around: [(usize, usize); MOST_LEVELS] = [(0, 0); MOST_LEVELS];
+        let (mut depth, mut here, mut opened) = (0, 0, true);
+        loop {
+            match data.get(at) {
+                Some(b'}') if depth == 0 => break,
+                Some(b'}') => {
+                    depth -= 1;
+                    (here, likely) = *around.get(depth).ok_or(Unfit)?;
+                    (level, opened) = (self.levels.get(here).ok_or(Unfit)?, false);
+                    at = space(data, at + 1);
+                    continue;
                 }
+                Some(b',') if !opened => at = space(data, at + 1),
+                _ if opened => {}
+                _ => return Err(Unfit),
+            }
+            opened = false;
+            let (member, behind) = level.name(data, at, likely)?;
+            at = space(data, expect(data, space(data, behind), b':')?);
+            let Some(member) = member else {
+                at = space(data, over(data, at)?);
+                continue;
+            };
+            likely = member + 1;
+            let feeds = level.0.get(member).ok_or(Unfit)?.feeds;
+            let bit = match feeds {
+                Feeds::Column(column) => 1 << column,
+                Feeds::Level(inner) => 1_u128.checked_shl((self.columns + inner) as u32).ok_or(Unfit)?,
+            };
+            if seen & bit != 0 {
+                return Err(Unfit);
+            }
+            seen |= bit;
+            match feeds {
+                Feeds::Column(number) => {
+                    let (column, values) = (columns.get(number).ok_or(Unfit)?, values.get_mut(number).ok_or(Unfit)?);
+                    at = space(data, self.value(data, at, column, values)?);
+                }
+                Feeds::Level(inner) if data.get(at) == Some(&b'{') => {
+                    *around.get_mut(depth).ok_or(Unfit)? = (here, likely);
+                    (depth, here, likely, opened) = (depth + 1, inner, 0, true);
+                    level = self.levels.get(here).ok_or(Unfit)?;
+                    at = space(data, at + 1);
+                }
+                // It has no members.
+                Feeds::Level(_) => at = space(data, over(data, at)?),
             }
         }
         if space(data, at + 1) != end {
             return Err(Unfit);
         }
-        if seen.count_ones() as usize != values.len() {
-            for (member, (column, values)) in columns.iter().zip(values).enumerate() {
-                match (seen & 1 << member, column.optional) {
+        let read = seen & (1_u128.checked_shl(self.columns as u32).unwrap_or_default().wrapping_sub(1));
+        if read.count_ones() as usize != values.len() {
+            for (number, (column, values)) in columns.iter().zip(values).enumerate() {
+                match (seen & 1 << number, column.optional) {
                     (0, true) => values.push_null(),
                     (0, false) => return Err(Unfit),
                     _ => {}
@@ -87,22 +162,6 @@ impl Flat {
             }
         }
         Ok(())
-    }
-
-    /// Which member the name at `at` is, and where it ends. Most objects have their members in the columns' order.
-    #[inline]
-    fn name(&self, data: &[u8], at: usize, likely: usize) -> Result<(Option<usize>, usize), Unfit> {
-        let rest = data.get(at..).ok_or(Unfit)?;
-        let is = |name: &[u8]| rest.starts_with(name);
-        if let Some(name) = self.names.get(likely)
-            && is(name)
-        {
-            return Ok((Some(likely), at + name.len()));
-        }
-        match self.names.iter().position(|name| is(name)) {
-            Some(member) => Ok((Some(member), at + self.names.get(member).map_or(0, |name| name.len()))),
-            None => Ok((None, text(data, at)? + 1)),
-        }
     }
 
     /// Adds the value at `at`; where it ends.
@@ -159,6 +218,64 @@ impl Flat {
     }
 }
 
+impl Level {
+    /// Which member the name at `at` is, and where it ends. Most objects have their members in the columns' order.
+    #[inline]
+    fn name(&self, data: &[u8], at: usize, likely: usize) -> Result<(Option<usize>, usize), Unfit> {
+        let rest = data.get(at..).ok_or(Unfit)?;
+        if let Some(Member { name, .. }) = self.0.get(likely)
+            && rest.starts_with(name)
+        {
+            return Ok((Some(likely), at + name.len()));
+        }
+        match self.0.iter().position(|member| rest.starts_with(&member.name)) {
+            Some(member) => Ok((Some(member), at + self.0.get(member).map_or(0, |member| member.name.len()))),
+            None => Ok((None, text(data, at)? + 1)),
+        }
+    }
+}
+
+/// Where the members of these names (in quotes) stand in the object `data[start..end]`.
+///
+/// # Errors
+/// The object is not of this kind, or has one of them twice.
+pub(super) fn places<const NAMES: usize>(
+    data: &[u8],
+    start: usize,
+    end: usize,
+    names: &[&[u8]; NAMES],
+) -> Result<[Option<Range<usize>>; NAMES], Unfit> {
+    let data = data.get(..end).ok_or(Unfit)?;
+    std::str::from_utf8(data.get(start..).ok_or(Unfit)?).map_err(|_| Unfit)?;
+    let mut places = [const { None }; NAMES];
+    let mut at = space(data, expect(data, space(data, start), b'{')?);
+    while data.get(at) != Some(&b'}') {
+        let name = at;
+        let behind = text(data, at)? + 1;
+        at = space(data, expect(data, space(data, behind), b':')?);
+        let value = at;
+        at = over(data, at)?;
+        let found = names.iter().position(|wanted| data.get(name..behind) == Some(*wanted));
+        if let Some(place) = found.and_then(|found| places.get_mut(found))
+            && place.replace(value..at).is_some()
+        {
+            return Err(Unfit);
+        }
+        at = space(data, at);
+        match data.get(at) {
+            Some(b',') => {
+                at = space(data, at + 1);
+                if data.get(at) == Some(&b'}') {
+                    return Err(Unfit);
+                }
+            }
+            Some(b'}') => {}
+            _ => return Err(Unfit),
+        }
+    }
+    if space(data, at + 1) == end { Ok(places) } else { Err(Unfit) }
+}
+
 /// Behind this byte, which must be at `at`.
 #[inline]
 fn expect(data: &[u8], at: usize, byte: u8) -> Result<usize, Unfit> {
@@ -177,13 +294,19 @@ fn space(data: &[u8], mut at: usize) -> usize {
 /// Whether a value may end here.
 #[inline]
 fn ends(data: &[u8], at: usize) -> bool {
-    matches!(data.get(at), Some(b',' | b'}' | b' ' | b'\n' | b'\t' | b'\r'))
+    matches!(data.get(at), Some(b',' | b'}' | b']' | b' ' | b'\n' | b'\t' | b'\r'))
 }
 
 /// The closing quote of the text without escapes that begins at `at`.
 #[inline]
 fn text(data: &[u8], at: usize) -> Result<usize, Unfit> {
-    let mut at = expect(data, at, b'"')?;
+    let at = special(data, expect(data, at, b'"')?);
+    if data.get(at) == Some(&b'"') { Ok(at) } else { Err(Unfit) }
+}
+
+/// The next quote, backslash or control character, or a place behind the end.
+#[inline]
+fn special(data: &[u8], mut at: usize) -> usize {
     loop {
         let word = word(data, at);
         // The high bit of the first byte that is zero; behind it a carry may set others.
@@ -191,8 +314,7 @@ fn text(data: &[u8], at: usize) -> Result<usize, Unfit> {
         let control = word.wrapping_sub(each(b' ')) & !word;
         let found = (zero(word ^ each(b'"')) | zero(word ^ each(b'\\')) | control) & each(0x80);
         if found != 0 {
-            at += found.trailing_zeros() as usize / 8;
-            return if data.get(at) == Some(&b'"') { Ok(at) } else { Err(Unfit) };
+            return at + found.trailing_zeros() as usize / 8;
         }
         at += 8;
     }
@@ -234,18 +356,76 @@ fn number(data: &[u8], at: usize) -> Result<(usize, bool), Unfit> {
 
 /// Behind a value that no column has.
 #[inline(never)]
-fn over(data: &[u8], at: usize) -> Result<usize, Unfit> {
-    match data.get(at).ok_or(Unfit)? {
-        b'"' => text(data, at).map(|stop| stop + 1),
-        b'n' => literal(data, at, b"null"),
-        b't' => literal(data, at, b"true"),
-        b'f' => literal(data, at, b"false"),
-        _ => match number(data, at)? {
-            // The parser refuses a number that is too large for a float.
-            (stop, _) if stop - at > 15 => Err(Unfit),
-            (stop, true) => Ok(stop),
-            (stop, false) if within(data, at, stop)?.parse().is_ok_and(f64::is_finite) => Ok(stop),
-            _ => Err(Unfit),
-        },
+fn over(data: &[u8], mut at: usize) -> Result<usize, Unfit> {
+    // Of what is open around a value, the innermost lowest: whether it is an object.
+    let (mut objects, mut depth) = (0_u64, 0_u32);
+    loop {
+        match data.get(at).ok_or(Unfit)? {
+            open @ (b'{' | b'[') => {
+                let is_object = *open == b'{';
+                if depth == MOST_NESTED {
+                    return Err(Unfit);
+                }
+                (objects, depth) = (objects << 1 | u64::from(is_object), depth + 1);
+                at = space(data, at + 1);
+                if data.get(at) != Some(if is_object { &b'}' } else { &b']' }) {
+                    at = if is_object { name_over(data, at)? } else { at };
+                    continue;
+                }
+                (objects, depth, at) = (objects >> 1, depth - 1, at + 1);
+            }
+            b'"' => at = text_over(data, at)? + 1,
+            b'n' => at = literal(data, at, b"null")?,
+            b't' => at = literal(data, at, b"true")?,
+            b'f' => at = literal(data, at, b"false")?,
+            _ => at = number_over(data, at)?,
+        }
+        loop {
+            if depth == 0 {
+                return Ok(at);
+            }
+            at = space(data, at);
+            match (data.get(at), objects & 1 == 1) {
+                (Some(b','), true) => {
+                    at = name_over(data, space(data, at + 1))?;
+                    break;
+                }
+                (Some(b','), false) => {
+                    at = space(data, at + 1);
+                    break;
+                }
+                (Some(b'}'), true) | (Some(b']'), false) => (objects, depth, at) = (objects >> 1, depth - 1, at + 1),
+                _ => return Err(Unfit),
+            }
+        }
+    }
+}
+
+/// Behind a name and its colon.
+fn name_over(data: &[u8], at: usize) -> Result<usize, Unfit> {
+    let behind = text_over(data, at)? + 1;
+    Ok(space(data, expect(data, space(data, behind), b':')?))
+}
+
+/// The closing quote of the text that begins at `at`, which may have escapes of one character.
+fn text_over(data: &[u8], at: usize) -> Result<usize, Unfit> {
+    let mut at = expect(data, at, b'"')?;
+    loop {
+        at = special(data, at);
+        match (data.get(at), data.get(at + 1)) {
+            (Some(b'"'), _) => return Ok(at),
+            (Some(b'\\'), Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't')) => at += 2,
+            _ => return Err(Unfit),
+        }
+    }
+}
+
+fn number_over(data: &[u8], at: usize) -> Result<usize, Unfit> {
+    match number(data, at)? {
+        // The parser refuses a number that is too large for a float.
+        (stop, _) if stop - at > 15 => Err(Unfit),
+        (stop, true) => Ok(stop),
+        (stop, false) if within(data, at, stop)?.parse().is_ok_and(f64::is_finite) => Ok(stop),
+        _ => Err(Unfit),
     }
 }

@@ -10,7 +10,6 @@ use foretell_connect::kind::{DecodeSettings, Kind};
 
 mod avro;
 mod cell;
-mod cells;
 mod column;
 mod csv;
 mod debezium;
@@ -34,17 +33,18 @@ mod registry_key;
 mod rows;
 mod scan;
 mod settings;
+mod sheet;
 mod slot;
 mod spelling;
 mod time;
 mod tombstones;
+mod tree;
 mod typed;
 mod types;
 mod values;
 mod wrong;
 
 pub use avro::{AvroFile, AvroRecords, AvroWriter, avro_text, check_avro_file, check_bare};
-pub use cells::Cells;
 pub use column::{Column, Columns};
 pub use csv::{Outline, outline};
 pub use decimal::parse_decimal;
@@ -57,6 +57,7 @@ pub use open::open_decoder;
 pub use parquet::check_file;
 pub use protobuf::{ProtobufWriter, protobuf_columns};
 pub use registry_key::keys;
+pub use sheet::{Sheet, WhyWrong, WrongRecord};
 pub use typed::{full_type_of, type_of};
 pub use types::{MOST_DIGITS, Member, Type};
 

@@ -50,4 +50,10 @@ impl Missing {
     pub(super) fn digits(&self) -> bool {
         self.texts.iter().any(|text| !text.is_empty() && text.iter().all(u8::is_ascii_digit))
     }
+
+    /// Whether a number, written without an exponent, may mean a missing value.
+    pub(super) fn numbers(&self) -> bool {
+        let number = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'-');
+        self.texts.iter().any(|text| !text.is_empty() && text.iter().all(number))
+    }
 }

@@ -7,6 +7,7 @@ mod tests;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::Array;
@@ -20,16 +21,18 @@ use super::column::Columns;
 use super::debezium::{self, Change, Meaning, Meanings, Unwrap};
 use super::flat::Flat;
 use super::rows::Rows;
+use super::scan::Unfit;
 use super::settings::{max_bytes, refuse_missing, set_timezone, unusable};
 use super::slot::Slot;
 use super::time::epoch;
+use super::tree::Tree;
 use super::types::Type;
 use super::wrong::Wrong;
 use foretell_connect::human::HumanSize;
 use foretell_connect::key_type::KeyType;
 use foretell_connect::kind::{DecodeSettings, Kind, SettingsError, Tombstones, schema_of, settings_of};
 use foretell_connect::schemas::{Schemas, framed};
-use walk::{Tree, as_written, object};
+use walk::{as_written, object};
 
 /// The kind `json`.
 pub(super) const KIND: Kind<dyn DecodeSettings> =
@@ -74,12 +77,10 @@ fn parse(value: serde_json::Value) -> Result<Box<dyn DecodeSettings>, SettingsEr
     let mut settings: Settings = settings_of(value)?;
     set_timezone(&mut settings.columns, settings.timezone.as_deref())?;
     refuse_missing(&settings.columns)?;
-    let mut tree = Tree::default();
-    for (number, column) in settings.columns.iter().enumerate() {
-        let path = if column.path.is_empty() { std::slice::from_ref(&column.name) } else { &column.path };
-        tree.insert(path, number)
-            .map_err(|message| SettingsError { path: vec!["columns".to_string(), number.to_string()], message })?;
-    }
+    let tree = Tree::new(&settings.columns).map_err(|(number, message)| SettingsError {
+        path: vec!["columns".to_string(), number.to_string()],
+        message,
+    })?;
     let Settings { columns, key, max_bytes, tombstones, unwrap, headers, .. } = settings;
     let tombstones = debezium::tombstones(tombstones, unwrap)?;
     if let Some(column) = columns.iter().position(|column| unwrap.is_some() && debezium::OWN.contains(&&*column.name)) {
@@ -131,10 +132,7 @@ impl DecodeSettings for Checked {
         let settings = Checked { framed: schemas.is_some(), ..self.clone() };
         let schema = self.columns.schema();
         let schema = if self.unwrap { debezium::schema(&schema) } else { schema };
-        let nested = self.unwrap || self.tree.members.iter().any(|(_, member)| !member.inner.members.is_empty());
-        // As many as columns: each is read from a member of its own, in their order.
-        let names = self.tree.members.iter().map(|(name, _)| name.as_str());
-        let flat = if nested { None } else { Flat::new(names, self.decimals) };
+        let flat = Flat::new(&self.tree, self.decimals);
         Ok(Box::new(Decoder { schema, settings, meanings: Meanings::default(), flat }))
     }
 
@@ -188,8 +186,9 @@ impl Decode for Decoder {
             if let Some(flat) = &self.flat
                 && let Some(end) = values.value_offsets().get(row.saturating_add(1)).map(|end| *end as usize)
                 && let Some(start) = end.checked_sub(value.len())
-                && rows.try_push(|columns, values| flat.record(data, start, end, columns, values)).is_ok()
+                && let Ok(op) = self.short(flat, data, start..end, &mut rows)
             {
+                ops.push(op);
                 continue;
             }
             let event = match self.settings.unwrap {
@@ -238,6 +237,24 @@ impl Decode for Decoder {
         }
         let decoded = rows.finish(&columns.schema());
         Decoded { columns: debezium::with_ops(&self.schema, &decoded.columns, &ops), bad: decoded.bad }
+    }
+}
+
+impl Decoder {
+    /// Adds the record or change event at this place, the short way; the kind of its change.
+    fn short(&self, flat: &Flat, data: &[u8], place: Range<usize>, rows: &mut Rows<'_>) -> Result<&'static str, Unfit> {
+        if !self.settings.unwrap {
+            return rows
+                .try_push(|columns, values| flat.record(data, place.start, place.end, columns, values))
+                .map(|()| "");
+        }
+        let (row, op) = debezium::plain_change(data, place.start, place.end)?;
+        rows.try_push(|optional, values| {
+            // What a deleted row lacks is NULL.
+            let columns = if op == debezium::DELETE { optional } else { &self.settings.columns };
+            flat.record(data, row.start, row.end, columns, values)
+        })?;
+        Ok(op)
     }
 }
 

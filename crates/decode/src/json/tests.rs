@@ -72,12 +72,91 @@ proptest! {
     }
 }
 
+/// Columns of a pipeline file.
+fn columns_of(columns: serde_json::Value) -> Columns {
+    match settings_of::<Settings>(json!({ "columns": columns })) {
+        Ok(settings) => settings.columns,
+        Err(error) => panic!("{}", error.message),
+    }
+}
+
+/// JSON of a few kinds, of which some is none.
+fn nested() -> impl Strategy<Value = String> {
+    let plain = prop::sample::select(vec![
+        "0",
+        "-7",
+        "1.5",
+        "null",
+        "true",
+        "\"x\"",
+        "\"\\n\"",
+        "\"\\u0061\"",
+        "\"op\"",
+        "\"c\"",
+        "\"d\"",
+        "01",
+        "",
+        "1e400",
+        "nul",
+    ]);
+    let names = vec!["a", "b", "op", "before", "after", "payload", "schema", "x", "y"];
+    plain.prop_map(str::to_string).prop_recursive(4, 24, 4, move |inner| {
+        let member = (prop::sample::select(names.clone()), inner.clone());
+        let space = || prop::sample::select(vec!["", " ", "\n"]);
+        prop_oneof![
+            1 => (prop::collection::vec(inner, 0..4), space()).prop_map(|(values, space)| format!("[{space}{}{space}]", values.join(","))),
+            4 => (prop::collection::vec(member, 0..5), space(), 0_usize..12).prop_map(|(members, space, wrong)| {
+                let members: Vec<String> = members.iter().map(|(name, value)| format!("{space}\"{name}\":{space}{value}")).collect();
+                format!("{{{}{}{space}}}", members.join(","), if wrong == 0 { "," } else { "" })
+            }),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_is_nested_means_the_same_the_short_way(record in nested()) {
+        let columns = columns_of(json!([
+            { "a": "int64?" }, { "x": { "type": "utf8?", "path": "b.x" } }, { "y": { "type": "float64?", "path": "b.a.y" } },
+            { "z": { "type": "bool?", "path": "after.a" } }
+        ]));
+        let records = records(&[Some(record.as_bytes())]);
+        let short = decoder(&columns, false, true).decode(&records);
+        let parsed = decoder(&columns, false, false).decode(&records);
+        prop_assert_eq!((short.bad, short.columns), (parsed.bad, parsed.columns));
+    }
+
+    #[test]
+    fn change_events_mean_the_same_the_short_way(
+        op in prop::sample::select(vec!["\"c\"", "\"u\"", "\"d\"", "\"t\"", "\"x\"", "null"]),
+        sides in (nested(), nested()),
+        more in nested(),
+        shape in 0_usize..6,
+    ) {
+        let (before, after) = sides;
+        let event = match shape {
+            0 => more,
+            1 => format!("{{\"payload\":{{\"before\":{before},\"after\":{after},\"op\":{op}}},\"schema\":{more}}}"),
+            2 => format!("{{\"op\":{op},\"before\":{before},\"after\":{after},\"after\":{more}}}"),
+            _ => format!("{{\"before\":{before},\"after\":{after},\"source\":{more},\"op\":{op}}}"),
+        };
+        let columns = columns_of(json!([{ "a": "int64" }, { "b": "utf8?" }, { "x": { "type": "int64?", "path": "y.x" } }]));
+        let records = records(&[Some(event.as_bytes())]);
+        let unwrapping = |short: bool| {
+            let mut decoder = decoder(&columns, false, short);
+            decoder.settings.unwrap = true;
+            decoder.schema = debezium::schema(&decoder.schema);
+            decoder.decode(&records)
+        };
+        let (short, parsed) = (unwrapping(true), unwrapping(false));
+        prop_assert_eq!((short.bad, short.columns), (parsed.bad, parsed.columns));
+    }
+}
+
 /// A decoder with the short way or without it.
 fn decoder(columns: &Columns, decimals: bool, short: bool) -> Decoder {
-    let mut tree = Tree::default();
-    for (number, column) in columns.iter().enumerate() {
-        tree.insert(std::slice::from_ref(&column.name), number).unwrap();
-    }
+    let tree = Tree::new(columns).unwrap();
+    let flat = Flat::new(&tree, decimals);
     let settings = Checked {
         columns: columns.clone(),
         tree,
@@ -90,7 +169,6 @@ fn decoder(columns: &Columns, decimals: bool, short: bool) -> Decoder {
         unwrap: false,
         headers: BTreeMap::new(),
     };
-    let flat = Flat::new(columns.iter().map(|column| column.name.as_str()), decimals);
     assert!(flat.is_some());
     let flat = flat.filter(|_| short);
     Decoder { schema: columns.schema(), settings, meanings: Meanings::default(), flat }
@@ -100,7 +178,7 @@ fn decoder(columns: &Columns, decimals: bool, short: bool) -> Decoder {
 fn the_short_way_is_taken_for_plain_objects_and_left_for_others() {
     let settings = settings_of::<Settings>(json!({ "columns": [{ "a": "int64" }, { "b": "utf8?" }] }));
     let Ok(Settings { columns, .. }) = settings else { panic!("settings") };
-    let flat = Flat::new(columns.iter().map(|column| column.name.as_str()), false).unwrap();
+    let flat = Flat::new(&Tree::new(&columns).unwrap(), false).unwrap();
     let taken = |record: &str| {
         let mut rows = Rows::new("decode json", &columns, 1);
         let data = format!("before{record}");
@@ -112,6 +190,7 @@ fn the_short_way_is_taken_for_plain_objects_and_left_for_others() {
         r#"{"a":5}"#,
         r#"{"c":1.5,"a":0,"d":"é"}"#,
         "{\"a\":1}\n",
+        r#"{"c":[1,{"d":"\n"},[]],"a":1,"e":{ "f" : {} , "g":[ ] }}"#,
     ] {
         assert!(taken(record), "{record}");
     }
@@ -131,8 +210,38 @@ fn the_short_way_is_taken_for_plain_objects_and_left_for_others() {
         "",
         "5",
         r#"{"\u0061":5}"#,
+        r#"{"a":5,"c":[1,]}"#,
+        r#"{"a":5,"c":[1}}"#,
+        r#"{"a":5,"c":{"d":1,}}"#,
+        r#"{"a":5,"c":{"d"}}"#,
+        r#"{"a":5,"c":["\u0061"]}"#,
     ] {
         assert!(!taken(record), "{record}");
+    }
+}
+
+#[test]
+fn usual_change_events_take_the_short_way() {
+    let columns = columns_of(json!([{ "a": "int64" }, { "b": { "type": "utf8?", "path": "c.b" } }]));
+    let mut decoder = decoder(&columns, false, true);
+    decoder.settings.unwrap = true;
+    let optional = columns.optional();
+    let taken = |event: &str| {
+        let (flat, mut rows) = (decoder.flat.as_ref().unwrap(), Rows::new("decode json", &optional, 1));
+        decoder.short(flat, event.as_bytes(), 0..event.len(), &mut rows)
+    };
+    let event =
+        r#"{"before":null,"after":{"a":1,"c":{"b":"x"}},"source":{"db":"s","gtid":[1,"\n"]},"op":"u","ts_ms":5}"#;
+    assert_eq!(taken(event).unwrap(), "u");
+    assert_eq!(taken(r#"{"op":"d","before":{"c":null},"after":null}"#).unwrap(), "d");
+    for event in [
+        r#"{"before":null,"after":{"c":null},"op":"c"}"#,
+        r#"{"after":{"a":1},"op":"d"}"#,
+        r#"{"after":{"a":1},"op":"c","op":"u"}"#,
+        r#"{"payload":{"after":{"a":1},"op":"c"}}"#,
+        r#"{"after":{"a":1},"op":"t"}"#,
+    ] {
+        assert!(taken(event).is_err(), "{event}");
     }
 }
 

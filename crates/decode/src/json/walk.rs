@@ -10,42 +10,7 @@ use crate::column::element;
 use crate::elements::elements_of;
 use crate::members::Members;
 use crate::slot::Slot;
-
-/// Which member feeds which column: a tree, since a path may lead into objects.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Tree {
-    pub(super) members: Vec<(String, Member)>,
-}
-
-#[derive(Debug, Clone, Default)]
-pub(super) struct Member {
-    /// The column that it feeds itself.
-    pub(super) column: Option<usize>,
-    /// What feeds columns within it.
-    pub(super) inner: Tree,
-}
-
-impl Tree {
-    pub(super) fn insert(&mut self, path: &[String], column: usize) -> Result<(), String> {
-        let Some((key, rest)) = path.split_first() else {
-            return Err("the path is empty".to_string());
-        };
-        if self.find(key).is_none() {
-            self.members.push((key.clone(), Member::default()));
-        }
-        let Some((_, member)) = self.members.iter_mut().find(|(name, _)| name == key) else { return Ok(()) };
-        match rest {
-            [] if member.column.is_some() => return Err(format!("another column already reads `{key}` there")),
-            [] => member.column = Some(column),
-            rest => member.inner.insert(rest, column)?,
-        }
-        Ok(())
-    }
-
-    pub(super) fn find(&self, key: &str) -> Option<&Member> {
-        self.members.iter().find(|(name, _)| name == key).map(|(_, member)| member)
-    }
-}
+use crate::tree::{Member, Tree};
 
 /// Reads one object's members into their slots.
 pub(super) fn object<'de>(tree: &Tree, value: &'de [u8], slots: &mut [Slot<'de>]) -> Result<(), String> {

@@ -1,7 +1,12 @@
 //! Protobuf: each value is one message, in the registry's wire format.
 //!
-//! Messages are written as JSON, by Protobuf's own rules, and read by the decoder for that.
+//! What a message means is what the decoder for JSON makes of it, written as JSON by Protobuf's own rules. Messages of plain
+//! values take a shorter way to the same columns (`walk`).
 
+mod plan;
+#[cfg(test)]
+mod tests;
+mod walk;
 mod writer;
 
 use std::collections::{BTreeMap, HashMap};
@@ -9,7 +14,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::Array;
+use arrow::array::{Array, RecordBatch};
+use arrow::compute::interleave_record_batch;
 use arrow::datatypes::SchemaRef;
 use foretell_connect::human::HumanSize;
 use foretell_connect::key_type::KeyType;
@@ -28,7 +34,13 @@ use serde_json::{Map, Value, json};
 pub use writer::ProtobufWriter;
 
 use super::column::{Columns, RESERVED};
-use super::settings::{max_bytes, unusable};
+use super::rows::Rows;
+use super::scan::Unfit;
+use super::settings::{max_bytes, set_timezone, unusable};
+use super::slot::Slot;
+use super::tree::Tree;
+use plan::Plan;
+use walk::Around;
 
 /// The kind `protobuf`.
 pub(super) const KIND: Kind<dyn DecodeSettings> =
@@ -42,14 +54,12 @@ pub(super) const KIND: Kind<dyn DecodeSettings> =
 struct Settings {
     /// The columns, in order: `[AGE: int64, CITY: { type: utf8?, path: address.city }]`, by the names of the `.proto` file.
     /// They may be left out: the first message of the subject's latest schema tells them.
-    #[expect(dead_code, reason = "the decoder for JSON reads it")]
     columns: Columns,
     /// How the records' keys are read: one of these, or `{ registry: int64 }` (any type) by the schemas of the source's `registry`.
     /// Default: `utf8`.
     #[serde(default)]
     key: KeyType,
     /// The zone of times that are written as texts without one, e.g. `Asia/Shanghai`. Default: UTC.
-    #[expect(dead_code, reason = "the decoder for JSON reads it")]
     #[serde(default)]
     timezone: Option<String>,
     /// Longer values are bad records. Default: 1 MiB.
@@ -67,6 +77,8 @@ struct Settings {
 /// The settings as they are used.
 struct Checked {
     settings: Settings,
+    /// Which fields feed which columns.
+    tree: Tree,
     /// Those of the decoder for JSON.
     json: Box<dyn DecodeSettings>,
 }
@@ -75,7 +87,11 @@ struct Checked {
 const EXPANDS: usize = 32;
 
 fn parse(value: Value) -> Result<Box<dyn DecodeSettings>, SettingsError> {
-    let settings: Settings = settings_of(value.clone())?;
+    checked(value).map(|checked| Box::new(checked) as Box<dyn DecodeSettings>)
+}
+
+fn checked(value: Value) -> Result<Checked, SettingsError> {
+    let mut settings: Settings = settings_of(value.clone())?;
     let mut inner = Map::new();
     for key in ["columns", "timezone"] {
         if let Some(given) = value.get(key) {
@@ -84,7 +100,12 @@ fn parse(value: Value) -> Result<Box<dyn DecodeSettings>, SettingsError> {
     }
     inner.insert("max_bytes".to_string(), json!(settings.max_bytes.0.saturating_mul(EXPANDS)));
     let json = (super::json::KIND.parse)(Value::Object(inner))?;
-    Ok(Box::new(Checked { settings, json }))
+    set_timezone(&mut settings.columns, settings.timezone.as_deref())?;
+    let tree = Tree::new(&settings.columns).map_err(|(number, message)| SettingsError {
+        path: vec!["columns".to_string(), number.to_string()],
+        message,
+    })?;
+    Ok(Checked { settings, tree, json })
 }
 
 impl DecodeSettings for Checked {
@@ -95,8 +116,7 @@ impl DecodeSettings for Checked {
 
     fn open_with(&self, schemas: Option<Arc<dyn Schemas>>) -> Result<Box<dyn Decode>, StageError> {
         let Some(schemas) = schemas else { return self.open() };
-        let max_bytes = self.settings.max_bytes.0;
-        Ok(Box::new(Decoder { inner: self.json.open()?, schemas, files: HashMap::new(), max_bytes }))
+        Ok(Box::new(self.decoder(schemas)?))
     }
 
     fn key(&self) -> KeyType {
@@ -109,6 +129,14 @@ impl DecodeSettings for Checked {
 
     fn tombstones(&self) -> Tombstones {
         self.settings.tombstones
+    }
+}
+
+impl Checked {
+    fn decoder(&self, schemas: Arc<dyn Schemas>) -> Result<Decoder, StageError> {
+        let Settings { columns, max_bytes, .. } = &self.settings;
+        let (inner, columns, tree) = (self.json.open()?, columns.clone(), self.tree.clone());
+        Ok(Decoder { inner, columns, tree, schemas, files: HashMap::new(), max_bytes: max_bytes.0 })
     }
 }
 
@@ -194,27 +222,55 @@ pub(super) fn compile(schema: &Schema) -> Result<FileDescriptor, String> {
 
 struct Decoder {
     inner: Box<dyn Decode>,
+    columns: Columns,
+    tree: Tree,
     schemas: Arc<dyn Schemas>,
     /// By number; or why values of that schema cannot be read.
-    files: HashMap<u32, Result<FileDescriptor, String>>,
+    files: HashMap<u32, Result<Known, String>>,
     max_bytes: usize,
 }
 
+/// A schema, and its messages that came so far.
+struct Known {
+    file: FileDescriptor,
+    /// By what stands before a message, how it is walked: `None` where JSON is the only way.
+    plans: Vec<(Box<[u8]>, Option<Plan>)>,
+}
+
+/// A schema's messages, of which most topics have one; others go by way of JSON.
+const MOST_PLANS: usize = 64;
+
+impl Known {
+    /// Learns how messages like this one are walked.
+    fn learn(&mut self, body: &[u8], columns: &Columns, tree: &Tree) {
+        if self.plans.len() == MOST_PLANS || self.plans.iter().any(|(before, _)| body.starts_with(before)) {
+            return;
+        }
+        let Some((message, rest)) = message(&self.file, body) else { return };
+        let before = body.len().checked_sub(rest.len()).and_then(|len| body.get(..len)).unwrap_or_default();
+        self.plans.push((before.into(), Plan::new(&message, columns, tree)));
+    }
+
+    /// How a message is walked, and its own bytes.
+    fn plan<'v>(&self, body: &'v [u8]) -> Option<(&Plan, &'v [u8])> {
+        self.plans.iter().find_map(|(before, plan)| Some((plan.as_ref()?, body.strip_prefix(&**before)?)))
+    }
+}
+
 impl Decoder {
-    /// A value as JSON.
-    fn json(&self, value: &[u8], null: bool) -> Result<Vec<u8>, String> {
+    /// The schema of a value, its number, and what stands behind that.
+    fn known<'v>(&self, value: &'v [u8], null: bool) -> Result<(&Known, u32, &'v [u8]), String> {
         if null || value.len() > self.max_bytes {
             return Err(unusable(null, value, self.max_bytes).unwrap_or_else(|| "empty value".to_string()));
         }
         let Some((id, body)) = framed(value) else {
             return Err("no schema registry framing (a zero byte and a schema's number) at the beginning".to_string());
         };
-        let file = match self.files.get(&id) {
-            Some(Ok(file)) => file,
-            Some(Err(why)) => return Err(why.clone()),
-            None => return Err(format!("the registry has no schema {id}")),
-        };
-        json_of(file, id, body, self.max_bytes.saturating_mul(EXPANDS))
+        match self.files.get(&id) {
+            Some(Ok(known)) => Ok((known, id, body)),
+            Some(Err(why)) => Err(why.clone()),
+            None => Err(format!("the registry has no schema {id}")),
+        }
     }
 }
 
@@ -300,159 +356,84 @@ impl Decode for Decoder {
 
     fn prepare(&mut self, records: &Records) -> Result<(), StageError> {
         for value in records.values.iter().flatten() {
-            let Some((id, _)) = framed(value).filter(|(id, _)| !self.files.contains_key(id)) else { continue };
-            let Some(schema) = self.schemas.schema(id)? else { continue };
-            let file = match schema.language {
-                Language::Protobuf => compile(&schema).map_err(|why| format!("schema {id}: {why}")),
-                other => Err(format!("schema {id} is {}, not Protobuf", other.name())),
-            };
-            self.files.insert(id, file);
+            let Some((id, body)) = framed(value) else { continue };
+            if !self.files.contains_key(&id) {
+                let Some(schema) = self.schemas.schema(id)? else { continue };
+                let file = match schema.language {
+                    Language::Protobuf => compile(&schema).map_err(|why| format!("schema {id}: {why}")),
+                    other => Err(format!("schema {id} is {}, not Protobuf", other.name())),
+                };
+                self.files.insert(id, file.map(|file| Known { file, plans: Vec::new() }));
+            }
+            if let Some(Ok(known)) = self.files.get_mut(&id) {
+                known.learn(body, &self.columns, &self.tree);
+            }
         }
         Ok(())
     }
 
     fn decode(&mut self, records: &Records) -> Decoded {
-        let stage = || "decode protobuf".to_string();
         let mut bad: Vec<Refused> = Vec::new();
-        let mut rows: Vec<usize> = Vec::with_capacity(records.len());
+        let (mut slots, mut around): (Vec<Slot<'_>>, Around) = (Vec::new(), Vec::new());
+        let mut rows = Rows::new(STAGE, &self.columns, records.len());
+        // Which are walked, and those that go by way of JSON.
+        let (mut walked, mut left): (Vec<usize>, Vec<usize>) = (Vec::with_capacity(records.len()), Vec::new());
         let mut texts = RecordsBuilder::of_topics(records.topics.clone());
         for row in 0..records.len() {
-            match self.json(records.values.value(row), records.values.is_null(row)) {
-                Ok(text) => {
+            let read = self.known(records.values.value(row), records.values.is_null(row));
+            let text = read.and_then(|(known, id, body)| {
+                let walk = known.plan(body).ok_or(Unfit).and_then(|(plan, body)| {
+                    plan.read(body, &mut slots, &mut around)?;
+                    rows.try_push(|columns, values| {
+                        let mut cells = columns.iter().zip(values).zip(&slots);
+                        cells.try_for_each(|((column, values), slot)| values.push(column, &slot).map_err(|_| Unfit))
+                    })
+                });
+                match walk {
+                    Ok(()) => Ok(None),
+                    Err(Unfit) => json_of(&known.file, id, body, self.max_bytes.saturating_mul(EXPANDS)).map(Some),
+                }
+            });
+            match text {
+                Ok(None) => walked.push(row),
+                Ok(Some(text)) => {
                     let (ordinal, offset) = (records.partitions.value(row), records.offsets.value(row));
                     texts.push(ordinal, offset, None, None, Some(&text), Vec::new());
-                    rows.push(row);
+                    left.push(row);
                 }
-                Err(reason) => bad.push(Refused { row, stage: stage(), reason }),
+                Err(reason) => bad.push(refused(row, reason)),
             }
         }
+        let columns = rows.finish(&self.inner.schema()).columns;
+        if left.is_empty() {
+            return Decoded { columns, bad };
+        }
         let decoded = self.inner.decode(&texts.finish());
-        let of = |refused: Refused| Refused {
-            row: rows.get(refused.row).copied().unwrap_or_default(),
-            stage: stage(),
-            reason: refused.reason,
-        };
-        bad.extend(decoded.bad.into_iter().map(of));
+        let of = |row: usize| left.get(row).copied().unwrap_or_default();
+        let unread: Vec<usize> = decoded.bad.iter().map(|refused| refused.row).collect();
+        bad.extend(decoded.bad.into_iter().map(|bad| refused(of(bad.row), bad.reason)));
         bad.sort_by_key(|refused| refused.row);
-        Decoded { columns: decoded.columns, bad }
+        let left = (0..left.len()).filter(|row| unread.binary_search(row).is_err()).map(of);
+        Decoded { columns: in_order(&columns, &walked, &decoded.columns, &left.collect::<Vec<_>>()), bad }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use arrow::util::display::array_value_to_string;
+const STAGE: &str = "decode protobuf";
 
-    use super::super::tests::{records, refusals};
-    use super::*;
-
-    const ORDER: &str = r#"
-syntax = "proto3";
-package shop;
-import "item.proto";
-import "google/protobuf/timestamp.proto";
-enum Kind { PLAIN = 0; RUSH = 1; }
-message Order {
-  int64 id = 1;
-  double amount = 2;
-  optional string note = 3;
-  Kind kind = 4;
-  repeated shop.Item items = 5;
-  google.protobuf.Timestamp at = 6;
-  bytes raw = 7;
-  message Inner { int32 n = 1; }
+fn refused(row: usize, reason: String) -> Refused {
+    Refused { row, stage: STAGE.to_string(), reason }
 }
-message Other { string name = 1; }
-"#;
-    const ITEM: &str = "syntax = \"proto3\";\npackage shop;\nmessage Item { string sku = 1; uint32 q = 2; }\n";
 
-    struct Fake(Schema);
-
-    impl Schemas for Fake {
-        fn schema(&self, id: u32) -> Result<Option<Arc<Schema>>, StageError> {
-            Ok((id == self.0.id).then(|| Arc::new(self.0.clone())))
-        }
+/// The rows of two batches by the numbers that they have, each ascending.
+fn in_order(one: &RecordBatch, ones: &[usize], other: &RecordBatch, others: &[usize]) -> RecordBatch {
+    if ones.is_empty() {
+        return other.clone();
     }
-
-    fn order() -> Schema {
-        let references = vec![("item.proto".to_string(), ITEM.to_string())];
-        Schema { id: 7, language: Language::Protobuf, text: ORDER.to_string(), references }
-    }
-
-    fn decode(settings: Value, values: &[Option<&[u8]>]) -> Decoded {
-        let mut decoder = (KIND.parse)(settings).unwrap().open_with(Some(Arc::new(Fake(order())))).unwrap();
-        let records = records(values);
-        decoder.prepare(&records).unwrap();
-        let decoded = decoder.decode(&records);
-        assert_eq!(decoded.columns.schema(), decoder.schema());
-        assert_eq!(decoded.columns.num_rows() + decoded.bad.len(), values.len());
-        decoded
-    }
-
-    fn shown(decoded: &Decoded) -> Vec<String> {
-        let row = |row| -> String {
-            let cells = decoded.columns.columns().iter().map(|column| array_value_to_string(column, row).unwrap());
-            cells.collect::<Vec<_>>().join("|")
-        };
-        (0..decoded.columns.num_rows()).map(row).collect()
-    }
-
-    /// In the wire format; the message's index as it is given.
-    fn value(index: &[u8], body: &[u8]) -> Vec<u8> {
-        [&[0, 0, 0, 0, 7][..], index, body].concat()
-    }
-
-    #[test]
-    fn messages_are_read_by_their_own_schema() {
-        let columns = protobuf_columns(&order()).unwrap();
-        let expected = json!([
-            { "id": "int64" }, { "amount": "float64" }, { "note": "utf8?" }, { "kind": "utf8" }, { "items": "utf8?" },
-            { "at": "timestamp?" }, { "raw": "utf8" }
-        ]);
-        assert_eq!(columns, expected);
-        // As protobuf 7.36 for Python writes it: id 2^53 + 1, amount 1.5, note "n", kind RUSH, an item (sku "a", q 2), at 2019-09-11T10:20:30Z, raw 00 ff.
-        let body = b"\x08\x81\x80\x80\x80\x80\x80\x80\x10\x11\x00\x00\x00\x00\x00\x00\xf8\x3f\x1a\x01n\x20\x01\x2a\x05\x0a\x01a\x10\x02\x32\x06\x08\xee\x94\xe3\xeb\x05\x3a\x02\x00\xff";
-        let full = value(&[0], body);
-        let empty = value(&[0], b"");
-        let decoded = decode(json!({ "columns": columns }), &[Some(&full), Some(&empty)]);
-        assert_eq!(
-            shown(&decoded),
-            [r#"9007199254740993|1.5|n|RUSH|[{"sku":"a","q":2}]|2019-09-11T10:20:30Z|AP8="#, "0|0.0||PLAIN|[]||",]
-        );
-        let path = json!([{ "q": { "type": "uint32?", "path": "items[0].q" } }]);
-        assert_eq!(shown(&decode(json!({ "columns": path }), &[Some(&full), Some(&empty)])), ["2", ""]);
-        // The second message, and one within the first.
-        let names = json!([{ "name": "utf8?" }, { "n": "int32?" }]);
-        let (second, inner) = (value(&[2, 2], b"\x0a\x01x"), value(&[4, 0, 0], b"\x08\x05"));
-        let decoded = decode(json!({ "columns": names }), &[Some(&second), Some(&inner)]);
-        assert_eq!(shown(&decoded), ["x|", "|5"]);
-    }
-
-    #[test]
-    fn what_is_no_message_is_refused() {
-        let (cut, none) = (value(&[0], b"\x11\x00"), value(&[2, 20], b""));
-        let values: [Option<&[u8]>; 6] = [
-            Some(&cut),
-            Some(&none),
-            Some(b"\0\0\0\0\x09\0"),
-            Some(b"\x08\x01"),
-            None,
-            Some(b"\0\0\0\0\x07\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"),
-        ];
-        let decoded = decode(json!({ "columns": [{ "id": "int64" }] }), &values);
-        let reasons: Vec<_> = refusals(&decoded).into_iter().map(|(_, reason)| reason).collect();
-        for (reason, says) in reasons.iter().zip([
-            "not a message of schema 7",
-            "no such message",
-            "no schema 9",
-            "framing",
-            "no value",
-            "no such message",
-        ]) {
-            assert!(reason.contains(says), "{reason}");
-        }
-        assert_eq!(reasons.len(), 6);
-        let wrong = Schema { text: "message".into(), ..order() };
-        assert!(protobuf_columns(&wrong).unwrap_err().starts_with("not a Protobuf schema"));
-        assert!((KIND.parse)(json!({ "columns": [{ "id": "int64" }] })).unwrap().open().is_err());
-    }
+    let places = |batch: usize, rows: &[usize]| -> Vec<(usize, (usize, usize))> {
+        rows.iter().enumerate().map(|(place, row)| (*row, (batch, place))).collect()
+    };
+    let mut places = [places(0, ones), places(1, others)].concat();
+    places.sort_unstable();
+    let places: Vec<(usize, usize)> = places.into_iter().map(|(_, place)| place).collect();
+    interleave_record_batch(&[one, other], &places).expect("the batches have one schema")
 }

@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 
 use anyhow::{Context, Result, bail};
-use arrow::array::{ArrayRef, StringArray, StringBuilder};
-use foretell_decode::fields::{Span, trim_line_end};
-use foretell_decode::{Cells, DECODERS, Guess, JsonGuess, Members};
+use arrow::array::{ArrayRef, AsArray, StringArray};
+use foretell_decode::fields::trim_line_end;
+use foretell_decode::{DECODERS, Guess, JsonGuess, Members, Missing, Sheet, Type, WhyWrong, WrongRecord};
 use foretell_flow::RecordsBuilder;
 use serde_json::{Map, Value, json};
 
@@ -133,44 +133,31 @@ const SAMPLE: usize = 20_000;
 
 fn parse_csv(text: &[u8], layout: &Layout, locator: &RowLocator<'_>) -> Result<Table> {
     let ReadOptions { dialect, missing, .. } = &*locator.chunk.options;
-    let mut spans: Vec<Span> = Vec::new();
-    let mut unescaped = Vec::new();
-    let mut rows = 0;
-    for (start, end) in records(text, &locator.chunk.options) {
-        let found = match dialect.split(text, start, end, layout.width, &mut spans, &mut unescaped) {
-            Ok(found) => found,
-            Err(malformed) => bail!("{}: {malformed}", locator.locate(rows)),
-        };
-        if found != layout.width {
-            let expected = layout.width;
-            bail!("{}: {expected} fields expected, as in the header; {found} found", locator.locate(rows));
+    let wanted = || layout.features.iter().chain(&layout.more).chain(&layout.keep);
+    let read = layout
+        .features
+        .iter()
+        .chain(&layout.more)
+        .map(|column| (column.index, column.data_type.clone(), column.missing.as_ref().unwrap_or(missing).clone()));
+    // What is kept stays as it is written.
+    let kept = layout.keep.iter().map(|column| (column.index, Type::Utf8, Missing::new::<&str>(&[])));
+    let lines = text.iter().filter(|byte| **byte == b'\n').count();
+    let mut sheet = Sheet::new(*dialect, layout.width, read.chain(kept), lines + 1);
+    if let Err(WrongRecord { row, why }) = sheet.read(text) {
+        let (at, expected) = (locator.locate(row), layout.width);
+        match why {
+            WhyWrong::Shape(malformed) => bail!("{at}: {malformed}"),
+            WhyWrong::Fields(found) => bail!("{at}: {expected} fields expected, as in the header; {found} found"),
+            WhyWrong::Column(column, why) => {
+                bail!("{at}: column {}: {why}", wanted().nth(column).map_or("", |column| &column.name))
+            }
         }
-        rows += 1;
     }
-    let field = |row: usize, column: &Column| {
-        spans.get(row * layout.width + column.index).map_or(&[][..], |span| span.bytes(text, &unescaped))
-    };
-    let wrong =
-        |row, column: &Column, why: &str| anyhow::anyhow!("{}: column {}: {why}", locator.locate(row), column.name);
-    let mut features: Vec<ArrayRef> = Vec::with_capacity(layout.features.len() + layout.more.len());
-    for column in layout.features.iter().chain(&layout.more) {
-        let mut cells = Cells::new(column.data_type.clone(), rows);
-        let missing = column.missing.as_ref().unwrap_or(missing);
-        for row in 0..rows {
-            cells.push(field(row, column), missing).map_err(|why| wrong(row, column, &why))?;
-        }
-        features.push(cells.finish());
-    }
-    let mut keep = Vec::with_capacity(layout.keep.len());
-    for column in &layout.keep {
-        let mut builder = StringBuilder::with_capacity(rows, rows * 8);
-        for row in 0..rows {
-            let text = std::str::from_utf8(field(row, column)).map_err(|_| wrong(row, column, "not UTF-8"))?;
-            builder.append_value(text);
-        }
-        keep.push(Kept::Text(builder.finish()));
-    }
-    let more = features.split_off(layout.features.len());
+    let rows = sheet.rows();
+    let mut columns = sheet.finish().into_iter();
+    let features = columns.by_ref().take(layout.features.len()).collect();
+    let more = columns.by_ref().take(layout.more.len()).collect();
+    let keep = columns.map(|column| Kept::Text(column.as_string().clone())).collect();
     Ok(Table { features, more, keep, rows })
 }
 
@@ -238,10 +225,9 @@ fn parse_jsonl(text: &[u8], layout: &Layout, locator: &RowLocator<'_>) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::AsArray;
     use arrow::datatypes::Float64Type;
+    use foretell_decode::MISSING;
     use foretell_decode::fields::Dialect;
-    use foretell_decode::{MISSING, Missing, Type};
 
     fn column(name: &str, index: usize, kind: ColumnKind, data_type: Type) -> Column {
         Column { name: name.to_string(), index, kind, data_type, missing: None }

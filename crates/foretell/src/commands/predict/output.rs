@@ -1,6 +1,8 @@
 //! Predictions as CSV, JSON Lines or Parquet.
 
-use std::io::Write;
+use std::fmt::Debug;
+use std::io::{self, Write};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -148,9 +150,9 @@ impl<'a> Cells<'a> {
             return Ok(());
         }
         match self {
-            Cells::F32(array) => float(f64::from(array.value(row)), || format!("{:?}", array.value(row)), out),
-            Cells::F64(array) => float(array.value(row), || format!("{:?}", array.value(row)), out),
-            Cells::Int(array) => write!(out, "{}", array.value(row))?,
+            Cells::F32(array) => float(array.value(row), out)?,
+            Cells::F64(array) => float(array.value(row), out)?,
+            Cells::Int(array) => out.extend_from_slice(itoa::Buffer::new().format(array.value(row)).as_bytes()),
             // As Python writes them: the classes' names in `proba_True` are Python's, too.
             Cells::Bool(array) => out.extend_from_slice(if array.value(row) { b"True" } else { b"False" }),
             Cells::Text(array) | Cells::Fields(array) => csv_text(array.value(row), out),
@@ -166,11 +168,11 @@ impl<'a> Cells<'a> {
             return Ok(());
         }
         match self {
-            Cells::F32(array) if array.value(row).is_finite() => write!(out, "{:?}", array.value(row))?,
-            Cells::F64(array) if array.value(row).is_finite() => write!(out, "{:?}", array.value(row))?,
+            Cells::F32(array) if array.value(row).is_finite() => float(array.value(row), out)?,
+            Cells::F64(array) if array.value(row).is_finite() => float(array.value(row), out)?,
             // JSON has neither NaN nor infinity.
             Cells::F32(_) | Cells::F64(_) => out.extend_from_slice(b"null"),
-            Cells::Int(array) => write!(out, "{}", array.value(row))?,
+            Cells::Int(array) => out.extend_from_slice(itoa::Buffer::new().format(array.value(row)).as_bytes()),
             Cells::Bool(array) => write!(out, "{}", array.value(row))?,
             Cells::Text(array) => serde_json::to_writer(out, array.value(row))?,
             Cells::Fields(array) => match array.value(row) {
@@ -186,16 +188,23 @@ impl<'a> Cells<'a> {
     }
 }
 
-/// The shortest text that reads back to the same bits of the value's own type.
-fn float(value: f64, shortest: impl Fn() -> String, out: &mut Vec<u8>) {
-    let text = if value.is_nan() {
-        "NaN".to_string()
-    } else if value.is_infinite() {
-        if value > 0.0 { "inf".to_string() } else { "-inf".to_string() }
+/// The shortest text that reads back to the same bits of the value's own type; of two that are as near, the even one, as numpy
+/// has it.
+fn float<T: ryu::Float + Copy + Debug + Into<f64>>(value: T, out: &mut Vec<u8>) -> io::Result<()> {
+    // Within these it is written without an exponent.
+    const USUAL: Range<f64> = 1e-4..1e12;
+    let number: f64 = value.into();
+    if USUAL.contains(&number.abs()) {
+        out.write_all(ryu::Buffer::new().format_finite(value).as_bytes())
+    } else if number == 0.0 {
+        out.write_all(if number.is_sign_negative() { b"-0.0" } else { b"0.0" })
+    } else if number.is_nan() {
+        out.write_all(b"NaN")
+    } else if number.is_infinite() {
+        out.write_all(if number > 0.0 { b"inf" } else { b"-inf" })
     } else {
-        shortest()
-    };
-    out.extend_from_slice(text.as_bytes());
+        write!(out, "{value:?}")
+    }
 }
 
 fn csv_text(text: &str, out: &mut Vec<u8>) {
@@ -294,6 +303,33 @@ mod tests {
         let expected = "{\"p0\":0.1,\"p1\":0.1}\n{\"p0\":2446.106,\"p1\":1e300}\n{\"p0\":45.0,\"p1\":-0.0}\n\
             {\"p0\":null,\"p1\":null}\n{\"p0\":1e-45,\"p1\":0.10000000149011612}\n";
         assert_eq!(text(Format::Jsonl, vec![], floats), expected);
+    }
+
+    #[test]
+    fn floats_read_back_and_are_as_short_as_can_be() {
+        fn check<T: ryu::Float + Copy + Debug + Into<f64>>(number: T) {
+            let mut out = Vec::new();
+            float(number, &mut out).unwrap();
+            let (text, shortest) = (String::from_utf8(out).unwrap(), format!("{number:?}"));
+            assert_eq!(text.len(), shortest.len(), "{text} {shortest}");
+            assert_eq!(text.find(['.', 'e']), shortest.find(['.', 'e']), "{text} {shortest}");
+        }
+        let spread = (0..20_000_u64).map(|i| i.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let tens = (-20..40).flat_map(|power| [1.0, 0.999_999_9, 1.234_567].map(|number| number * 10_f64.powi(power)));
+        let numbers = spread.map(f64::from_bits).chain(tens).chain([0.0, f64::INFINITY, f64::NAN]);
+        for number in numbers.flat_map(|number| [number, -number]) {
+            check(number);
+            check(number as f32);
+            let (mut double, mut single) = (Vec::new(), Vec::new());
+            float(number, &mut double).unwrap();
+            float(number as f32, &mut single).unwrap();
+            let (double, single) = (String::from_utf8(double).unwrap(), String::from_utf8(single).unwrap());
+            assert!(number.is_nan() || double.parse::<f64>().unwrap().to_bits() == number.to_bits());
+            assert!(number.is_nan() || single.parse::<f32>().unwrap().to_bits() == (number as f32).to_bits());
+        }
+        // As near to 2085.2813.
+        let halfway: Vec<ArrayRef> = vec![Arc::new(Float32Array::from(vec![2_085.281_25, 2_084.031_25]))];
+        assert_eq!(text(Format::Csv, vec![], halfway), "p0\n2085.2812\n2084.0312\n");
     }
 
     #[test]
