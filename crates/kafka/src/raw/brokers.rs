@@ -105,10 +105,14 @@ mod tests {
             }
         };
         until("it finds its broker", &found);
-        forgets.store(true, SeqCst);
-        until("it knows of no broker", &|| !found() && client.fetch_metadata(None, Duration::from_secs(1)).is_err());
-        forgets.store(false, SeqCst);
-        assert!(!found(), "librdkafka finds it by itself now: this module may go");
+        // Most answers without brokers leave it without any; where a connection ends late, it begins again by itself.
+        let lost = (0..50).any(|_| {
+            forgets.store(true, SeqCst);
+            found();
+            forgets.store(false, SeqCst);
+            !found() && !found()
+        });
+        assert!(lost, "librdkafka begins again by itself now: this module may go");
         until("it finds its broker again", &|| {
             begin_again(client.client(), &brokers);
             found()
