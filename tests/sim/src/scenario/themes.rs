@@ -98,7 +98,8 @@ impl Driver {
         let mut running = self.begin();
         for _ in 0..self.random.usize(3..8) {
             self.claimed(&mut running).await;
-            let index = self.random.i32(..self.sim.with(|world| world.log.partitions.len() as i32));
+            let partitions = self.sim.with(|world| world.log.partitions.len());
+            let index = self.random.usize(..partitions) as i32;
             let Some(before) = self.sim.with(|world| owner(world, database, index)) else { break };
             let deaf = Duration::from_millis(self.random.u64(4_000..9_000));
             self.sim.with(|world| {
