@@ -11,6 +11,7 @@ mod console;
 mod crash;
 mod dead_letters;
 mod edits;
+mod failover;
 mod files;
 mod groups;
 mod harness;

@@ -10,7 +10,7 @@ use rdkafka::message::{Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use serde_json::Value;
 
-use super::read::{hdfs, objects, one, recover, select, snapshot};
+use super::read::{hdfs, objects, one, recover, snapshot, table};
 use super::records::Records;
 
 /// A row as sinks have it.
@@ -90,15 +90,25 @@ impl SinkCheck {
         self.next.clear();
     }
 
-    /// What is wrong now; an error where the sink cannot be read at the moment.
-    pub(crate) fn check(&mut self, records: &Records) -> Found {
+    /// The service that is read.
+    pub(crate) fn service(&self) -> Option<&str> {
+        match &self.place {
+            Place::Sql(url, _) | Place::Sums(url, _) => Some(url),
+            Place::Hdfs(namenode, _) | Place::AppendHdfs(namenode) => Some(namenode),
+            Place::S3(..) => Some("s3"),
+            Place::Topic(_) | Place::DeadLetters(_) | Place::Append(_) => None,
+        }
+    }
+
+    /// What is wrong now; an error where the sink cannot be read within a time.
+    pub(crate) fn check(&mut self, records: &Records, within: Duration) -> Found {
         match &mut self.place {
-            Place::Sql(..) => self.check_sql(records),
-            Place::Sums(..) => self.check_sums(records),
+            Place::Sql(..) => self.check_sql(records, within),
+            Place::Sums(..) => self.check_sums(records, within),
             Place::Topic(_) => Ok(self.check_topic(records)),
             Place::DeadLetters(_) => Ok(self.check_dead(records)),
-            Place::Hdfs(..) | Place::S3(..) => self.check_files(records),
-            Place::Append(_) | Place::AppendHdfs(_) => self.check_append(records),
+            Place::Hdfs(..) | Place::S3(..) => self.check_files(records, within),
+            Place::Append(_) | Place::AppendHdfs(_) => self.check_append(records, within),
         }
     }
 
@@ -126,7 +136,7 @@ impl SinkCheck {
     /// All rows, at the end.
     pub(crate) fn rows(&self) -> HashMap<(i32, i64), Landed> {
         if let Place::Sql(url, _) = &self.place {
-            let rows = super::wait(select(url, &format!("SELECT part, off, id, twice, at FROM {}", self.at))).unwrap();
+            let rows = super::wait(table(url, "part, off, id, twice, at", &self.at)).unwrap();
             let landed = |r: Vec<i64>| Landed { part: r[0] as i32, off: r[1], id: r[2], twice: r[3], at: r[4] };
             return rows.into_iter().map(landed).map(|row| ((row.part, row.off), row)).collect();
         }
@@ -134,7 +144,7 @@ impl SinkCheck {
     }
 
     /// One snapshot: nothing twice, nothing above the position, everything below it, every value right.
-    fn check_sql(&mut self, records: &Records) -> Found {
+    fn check_sql(&mut self, records: &Records, within: Duration) -> Found {
         let Place::Sql(url, progress) = &self.place else { unreachable!() };
         let table = &self.at;
         let rows = format!(
@@ -147,7 +157,7 @@ impl SinkCheck {
             self.sink,
             p = if url.starts_with("mysql") { "`" } else { "\"" }
         );
-        let [rows, stored] = super::wait(snapshot(url, [&rows, &stored]))?;
+        let [rows, stored] = super::wait(snapshot(url, [&rows, &stored], within))?;
         let mut wrong = Vec::new();
         let next: BTreeMap<i32, i64> = stored.iter().map(|row| (row[0] as i32, row[1])).collect();
         for (part, before) in &self.next {
@@ -186,7 +196,7 @@ impl SinkCheck {
     }
 
     /// Each batch's sum by partition once, and all of them together those of the records.
-    fn check_sums(&mut self, records: &Records) -> Found {
+    fn check_sums(&mut self, records: &Records, within: Duration) -> Found {
         let Place::Sums(url, progress) = &self.place else { unreachable!() };
         let quote = if url.starts_with("mysql") { "`" } else { "\"" };
         let rows = format!(
@@ -197,7 +207,7 @@ impl SinkCheck {
             "SELECT {quote}partition{quote}, next FROM {progress} WHERE pipeline = '{}' AND sink = '{}'",
             self.pipeline, self.sink
         );
-        let [rows, stored] = super::wait(snapshot(url, [&rows, &stored]))?;
+        let [rows, stored] = super::wait(snapshot(url, [&rows, &stored], within))?;
         let next: BTreeMap<i32, i64> = stored.iter().map(|row| (row[0] as i32, row[1])).collect();
         let mut wrong = Vec::new();
         for row in &rows {
@@ -258,17 +268,17 @@ impl SinkCheck {
         wrong
     }
 
-    fn check_files(&mut self, records: &Records) -> Found {
+    fn check_files(&mut self, records: &Records, within: Duration) -> Found {
         let new = match &mut self.place {
-            Place::Hdfs(namenode, known) => super::wait(hdfs(namenode, &self.at, known))?,
-            Place::S3(store, known) => super::wait(objects(store, &self.at, known))?,
+            Place::Hdfs(namenode, known) => super::wait(hdfs(namenode, &self.at, known, within))?,
+            Place::S3(store, known) => super::wait(objects(store, &self.at, known, within))?,
             _ => unreachable!(),
         };
         let lines = new.iter().flat_map(|text| text.lines().map(str::to_string)).collect();
         Ok(self.take(lines, records, false))
     }
 
-    fn check_append(&mut self, records: &Records) -> Found {
+    fn check_append(&mut self, records: &Records, within: Duration) -> Found {
         let text = match &self.place {
             Place::Append(path) => match std::fs::read(path) {
                 Ok(text) => text,
@@ -279,7 +289,7 @@ impl SinkCheck {
                 if self.closed {
                     super::wait(recover(namenode, &self.at))?;
                 }
-                super::wait(one(namenode, &self.at))?
+                super::wait(one(namenode, &self.at, within))?
             }
             _ => unreachable!(),
         };

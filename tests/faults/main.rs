@@ -36,6 +36,16 @@ const PASSWORD: &str = "hush0815";
 /// No worker may ever use more (a debug build, KiB).
 const MEMORY: u64 = 900 * 1024;
 
+/// How often sinks are read while faults are under way.
+const CHECKED_EVERY: Duration = Duration::from_secs(3);
+
+/// How long a sink's reading may take; and while faults are under way, which end no sooner.
+const READS: Duration = Duration::from_secs(90);
+const READS_UNDER_FAULTS: Duration = Duration::from_secs(4);
+
+/// How long a worker may take that must end, or say something.
+const ENDS_WITHIN: Duration = Duration::from_secs(180);
+
 /// How many descriptors a worker may have open, of so many partitions. librdkafka opens a connection to each broker and
 /// two pipes beside it for each client; a sink in Kafka has a client for each partition that the worker has ever had.
 fn descriptors(partitions: usize) -> usize {
@@ -62,6 +72,8 @@ struct Run {
     /// When the next worker is killed.
     next_kill: Instant,
     pause: Duration,
+    /// When all sinks were read last, and how long that took.
+    checked: (Instant, Duration),
 }
 
 #[test]
@@ -89,7 +101,8 @@ fn nothing_is_lost_and_nothing_comes_twice_whatever_fails() {
     assert!(!faults.is_empty(), "there is no such fault");
     random.shuffle(&mut faults);
     let pause = Duration::from_millis(number("FORETELL_FAULTS_KILL_MS", if whole { 2_000 } else { 3_000 }));
-    let mut run = Run { begun, world, records, random, report: Report::new(seed), next_kill: Instant::now(), pause };
+    let (report, now) = (Report::new(seed), Instant::now());
+    let mut run = Run { begun, world, records, random, report, next_kill: now, pause, checked: (now, Duration::ZERO) };
     run.begin();
     let at_once = number("FORETELL_FAULTS_AT_ONCE", if whole { 1 } else { 2 }) as usize;
     let hurries = std::env::var("FORETELL_FAULTS_MINUTES").is_ok();
@@ -142,7 +155,6 @@ impl Run {
         for fault in faults {
             fault.start(&mut self.world);
         }
-        let mut checked = Instant::now();
         while !under_way.is_empty() {
             let world = &mut self.world;
             under_way.retain_mut(|(fault, second)| {
@@ -162,9 +174,9 @@ impl Run {
                 true
             });
             self.tick(&ends, &mut wrong);
-            if checked.elapsed() > Duration::from_secs(3) {
-                self.check(&mut wrong);
-                checked = Instant::now();
+            // As tables grow, reading them takes longer; it is not to be all that the services do.
+            if self.checked.0.elapsed() > CHECKED_EVERY.max(self.checked.1 * 3) {
+                self.check(READS_UNDER_FAULTS, &mut wrong);
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -227,13 +239,21 @@ impl Run {
         }
     }
 
-    fn check(&mut self, wrong: &mut Vec<String>) {
+    /// Reads the sinks that answer within a time; those of a service that is away are read later.
+    fn check(&mut self, within: Duration, wrong: &mut Vec<String>) {
+        let since = Instant::now();
+        let mut away: Vec<String> = Vec::new();
         for sink in &mut self.world.sinks {
-            // One that is away is read later.
-            if let Ok(found) = sink.check(&self.records) {
-                wrong.extend(found);
+            let service = sink.service().map(str::to_string);
+            if service.as_ref().is_some_and(|service| away.contains(service)) {
+                continue;
+            }
+            match sink.check(&self.records, within) {
+                Ok(found) => wrong.extend(found),
+                Err(_) => away.extend(service),
             }
         }
+        self.checked = (Instant::now(), since.elapsed());
     }
 
     /// Until every sink has what there is now; workers die on for two more seconds. `ends`: errors that workers which
@@ -254,7 +274,7 @@ impl Run {
                 calm = true;
             }
             self.tick_after(since, ends, &mut outcome.wrong);
-            self.check(&mut outcome.wrong);
+            self.check(READS, &mut outcome.wrong);
             if upto.is_empty() {
                 upto = self.records.ends();
             }
@@ -277,7 +297,12 @@ impl Run {
                 outcome.wrong.push(format!("after {after} s these lack records: {}", missing.join(", ")));
                 break;
             }
-            std::thread::sleep(Duration::from_millis(100));
+            // Workers that die meanwhile come back at once.
+            let next = Instant::now() + self.checked.1.max(Duration::from_millis(100));
+            while Instant::now() < next {
+                self.tick_after(since, ends, &mut outcome.wrong);
+                std::thread::sleep(Duration::from_millis(100));
+            }
         }
         self.next_kill = Instant::now();
         outcome
@@ -297,10 +322,18 @@ impl Run {
     /// What cannot be ridden out stops with an error that names the remedy, and changes nothing.
     fn lost(&mut self) {
         let brokers = self.world.brokers.clone();
+        // Records of every partition that the worker lacks, all of which go.
+        let before = self.records.ends();
         self.records.rate.store(200, Ordering::SeqCst);
-        std::thread::sleep(Duration::from_secs(2));
+        let since = Instant::now();
+        let more = |records: &Records| {
+            let ends = records.ends();
+            before.iter().all(|(part, end)| ends.get(part).is_some_and(|now| now > end))
+        };
+        while !more(&self.records) && since.elapsed() < ENDS_WITHIN {
+            std::thread::sleep(Duration::from_millis(100));
+        }
         self.records.pause();
-        std::thread::sleep(Duration::from_secs(1));
         records::delete_below(&brokers, "in", &self.records.ends());
         let outcome = self.stops("single-a", "`foretell positions set");
         self.report.add("retention that overtakes a worker", &outcome);
@@ -322,7 +355,7 @@ impl Run {
         let since = Instant::now();
         let mut outcome = Outcome { back: Some(Duration::ZERO), ..Outcome::default() };
         let mut said = Vec::new();
-        while said.is_empty() && since.elapsed() < Duration::from_secs(60) {
+        while said.is_empty() && since.elapsed() < ENDS_WITHIN {
             for worker in self.world.workers.iter_mut().filter(|worker| worker.pipeline == "pooled") {
                 worker.start();
                 worker.look();
@@ -344,7 +377,7 @@ impl Run {
         let worker = self.world.worker(name);
         worker.start();
         let since = Instant::now();
-        while worker.look() && since.elapsed() < Duration::from_secs(60) {
+        while worker.look() && since.elapsed() < ENDS_WITHIN {
             std::thread::sleep(Duration::from_millis(100));
         }
         worker.wanted = false;
@@ -354,7 +387,7 @@ impl Run {
             None => outcome.wrong.push(format!("{name} does not end")),
         }
         worker.kill();
-        self.check(&mut outcome.wrong);
+        self.check(READS, &mut outcome.wrong);
         outcome
     }
 
@@ -370,7 +403,7 @@ impl Run {
         self.world.sinks.iter_mut().for_each(|sink| sink.closed = true);
         let ends = self.records.ends();
         for again in 0..3 {
-            self.check(&mut outcome.wrong);
+            self.check(READS, &mut outcome.wrong);
             let records = &self.records;
             let late = self.world.sinks.iter_mut().filter_map(|sink| {
                 (!sink.complete(records, &ends)).then(|| (sink.name.clone(), format!("{}-a", sink.pipeline)))

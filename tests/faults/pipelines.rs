@@ -45,7 +45,7 @@ query: |
 sinks:
   s3: { file: { path: 's3://foretell/scored', format: jsonl, s3: { region: us-east-1, endpoint: 'S3', access_key_id: { env: S3_KEY }, secret_access_key: { env: S3_SECRET } } } }
   pg: { sql: { url: { env: POSTGRES_URL }, table: rows_scored, create: true } }
-trigger: { every: 300ms }
+trigger: { every: 1s }
 ";
 const SUMS: &str = "query: |
   SELECT CAST(_partition AS BIGINT) AS part, count(*) AS n, sum(id) AS ids, min(_offset) AS lo, max(_offset) AS hi FROM records GROUP BY _partition
@@ -142,7 +142,7 @@ impl World {
         let proxy = |name: &str| proxies.iter().find(|proxy| proxy.name == name).unwrap();
         let disk = dir.join("disk");
         std::fs::create_dir_all(&disk).unwrap();
-        let mount = ["-t", "tmpfs", "-o", "size=48m", "tmpfs"];
+        let mount = ["-t", "tmpfs", "-o", "size=96m", "tmpfs"];
         let small =
             std::process::Command::new("mount").args(mount).arg(&disk).status().is_ok_and(|done| done.success());
         records::create(&brokers, "out", 1);

@@ -7,12 +7,21 @@ use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::{ObjectStore, ObjectStoreExt};
 use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection, PgConnection, Row, SqliteConnection};
 
+fn late(within: Duration) -> String {
+    format!("no answer within {} s", within.as_secs())
+}
+
 /// Files that are new in a folder; what was read before an error counts.
-pub(crate) async fn hdfs(namenode: &str, path: &str, known: &mut BTreeSet<String>) -> Result<Vec<String>, String> {
+pub(crate) async fn hdfs(
+    namenode: &str,
+    path: &str,
+    known: &mut BTreeSet<String>,
+    within: Duration,
+) -> Result<Vec<String>, String> {
     let mut texts = Vec::new();
-    match tokio::time::timeout(Duration::from_secs(20), new_files(namenode, path, known, &mut texts)).await {
+    match tokio::time::timeout(within, new_files(namenode, path, known, &mut texts)).await {
         Ok(Err(error)) if texts.is_empty() => Err(error),
-        Err(_) if texts.is_empty() => Err("no answer within 90 s".into()),
+        Err(_) if texts.is_empty() => Err(late(within)),
         _ => Ok(texts),
     }
 }
@@ -51,7 +60,7 @@ async fn new_files(
     Ok(())
 }
 
-pub(crate) async fn one(namenode: &str, path: &str) -> Result<Vec<u8>, String> {
+pub(crate) async fn one(namenode: &str, path: &str, within: Duration) -> Result<Vec<u8>, String> {
     let work = async {
         let client = hdfs_native::ClientBuilder::new().with_url(namenode).build().map_err(|error| error.to_string())?;
         let file = match client.read(path).await {
@@ -61,14 +70,14 @@ pub(crate) async fn one(namenode: &str, path: &str) -> Result<Vec<u8>, String> {
         };
         file.read_range(0, file.file_length()).await.map(|text| text.to_vec()).map_err(|error| error.to_string())
     };
-    match tokio::time::timeout(Duration::from_secs(90), work).await {
+    match tokio::time::timeout(within, work).await {
         Ok(done) => done,
-        Err(_) => Err("no answer within 90 s".into()),
+        Err(_) => Err(late(within)),
     }
 }
 
 /// Two queries in one snapshot, all columns as numbers.
-pub(crate) async fn snapshot(url: &str, queries: [&str; 2]) -> Result<[Vec<Vec<i64>>; 2], String> {
+pub(crate) async fn snapshot(url: &str, queries: [&str; 2], within: Duration) -> Result<[Vec<Vec<i64>>; 2], String> {
     let text = |error: sqlx::Error| error.to_string();
     let work = async {
         macro_rules! ask {
@@ -96,9 +105,9 @@ pub(crate) async fn snapshot(url: &str, queries: [&str; 2]) -> Result<[Vec<Vec<i
             ask!(PgConnection::connect(url).await, "BEGIN ISOLATION LEVEL REPEATABLE READ")
         }
     };
-    match tokio::time::timeout(Duration::from_secs(30), work).await {
+    match tokio::time::timeout(within, work).await {
         Ok(done) => done,
-        Err(_) => Err("no answer within 30 s".into()),
+        Err(_) => Err(late(within)),
     }
 }
 
@@ -122,7 +131,19 @@ fn numbers(url: &str, query: &str) -> String {
 }
 
 pub(crate) async fn select(url: &str, query: &str) -> Result<Vec<Vec<i64>>, String> {
-    let [rows, _] = snapshot(url, [query, "SELECT 1 FROM foretell_progress"]).await?;
+    let [rows, _] = snapshot(url, [query, NOTHING], Duration::from_secs(600)).await?;
+    Ok(rows)
+}
+
+const NOTHING: &str = "SELECT 1 FROM foretell_progress WHERE 1 = 0";
+
+/// All rows of a table, partition by partition: however many there are, one answer is no larger than that.
+pub(crate) async fn table(url: &str, columns: &str, table: &str) -> Result<Vec<Vec<i64>>, String> {
+    let mut rows = Vec::new();
+    for partition in select(url, &format!("SELECT part FROM {table} GROUP BY part")).await? {
+        let query = format!("SELECT {columns} FROM {table} WHERE part = {}", partition[0]);
+        rows.extend(select(url, &query).await?);
+    }
     Ok(rows)
 }
 
@@ -156,6 +177,7 @@ pub(crate) async fn objects(
     store: &AmazonS3,
     prefix: &str,
     known: &mut BTreeSet<String>,
+    within: Duration,
 ) -> Result<Vec<String>, String> {
     let mut texts = Vec::new();
     let work = async {
@@ -171,9 +193,9 @@ pub(crate) async fn objects(
         }
         Ok::<(), object_store::Error>(())
     };
-    match tokio::time::timeout(Duration::from_secs(90), work).await {
+    match tokio::time::timeout(within, work).await {
         Ok(Err(error)) if texts.is_empty() => Err(error.to_string()),
-        Err(_) if texts.is_empty() => Err("no answer within 90 s".into()),
+        Err(_) if texts.is_empty() => Err(late(within)),
         _ => Ok(texts),
     }
 }

@@ -184,6 +184,7 @@ impl Inspector {
                 Ok(metadata) => return Ok(metadata),
                 Err(error) => error,
             };
+            raw::begin_again(self.consumer.client(), &self.brokers);
             // Errors are handed to the context by a poll.
             self.drain();
             if let Some(failure) = self.unreachable(begun.elapsed() >= REACH) {

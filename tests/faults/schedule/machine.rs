@@ -59,7 +59,6 @@ pub(super) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "a model replaced",
-        may_end: Some("its file was replaced while the pipeline started"),
         step: |world, second| {
             if second % 3 == 0 {
                 world.new_model();

@@ -77,9 +77,14 @@ impl World {
             };
             let at: Vec<i64> = self.checker.sinks.iter().filter_map(at).collect();
             let (Some(lowest), Some(highest)) = (at.iter().min(), at.iter().max()) else { continue };
-            let (kept, _) = self.kept(index);
-            let covers = |offset: &i64| kept.iter().any(|part| (part.range.from..part.range.to).contains(offset));
-            let gone: Vec<i64> = (*lowest..*highest).filter(|offset| !covers(offset)).collect();
+            let (kept, others) = self.kept(index);
+            let covers = |parts: &[PlanPart], offset: i64| {
+                parts.iter().any(|part| (part.range.from..part.range.to).contains(&offset))
+            };
+            let gone: Vec<i64> = (*lowest..*highest).filter(|offset| !covers(&kept, *offset)).collect();
+            // What a plan covers beside one that was kept later goes with it.
+            let cut = gone.iter().copied().filter(|offset| covers(&others, *offset));
+            self.checker.cut.entry(index).or_default().extend(cut);
             self.checker.anew.entry(index).or_default().extend(gone);
         }
     }
@@ -97,7 +102,8 @@ impl World {
         if self.checker.lost.get(&commit.target).is_some_and(|lives| commit.life < *lives) {
             self.checker.revived.insert((index, row.offset));
         }
-        if self.checker.revived.contains(&(index, row.offset)) {
+        let cut = self.checker.cut.get(&index).is_some_and(|offsets| offsets.contains(&row.offset));
+        if cut || self.checker.revived.contains(&(index, row.offset)) {
             return;
         }
         let makes = |part: &PlanPart| {

@@ -30,6 +30,8 @@ pub(crate) struct Checker {
     pub(crate) turn: u64,
     /// Offsets whose plans are gone.
     pub(crate) anew: BTreeMap<i32, BTreeSet<i64>>,
+    /// Those among them of which a plan is kept that contradicts, elsewhere, one that was kept later.
+    pub(crate) cut: BTreeMap<i32, BTreeSet<i64>>,
     /// By target that lost commits: how many lives there were then.
     pub(crate) lost: BTreeMap<usize, usize>,
     /// What such targets lost, where a life that had looked may still take it for what they have: lives there were then, and

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use scenario::{Report, Run};
+use scenario::{Report, Run, Theme};
 
 /// A number from the environment.
 fn number(name: &str) -> Option<u64> {
@@ -103,22 +103,34 @@ fn whatever_fails_every_record_lands_once() {
 }
 
 #[test]
+fn what_random_runs_meet_too_rarely_loses_and_doubles_nothing() {
+    for theme in [Theme::Turns, Theme::Zombies] {
+        let about = |seed| Run { seed, theme: Some(theme), ..Run::default() };
+        if let Some(seed) = number("FORETELL_SIM_SEED") {
+            let report = scenario::run(&about(seed));
+            println!("{}", failure(&about(seed), &report));
+            assert!(report.violation.is_none(), "{theme:?}, seed {seed}");
+            continue;
+        }
+        let reports = all((1..=200).map(about)).unwrap_or_else(|failure| panic!("{theme:?}: {failure}"));
+        println!("{theme:?}: {}", sum(&reports));
+    }
+}
+
+#[test]
 fn every_broken_step_is_noticed() {
     let most = number("FORETELL_SIM_MUTANT_SEEDS").unwrap_or(4_000);
     let only = std::env::var("FORETELL_SIM_MUTANT").ok();
-    let long = only.is_some() || number("FORETELL_SIM_MUTANT_SEEDS").is_some();
     let (next, lines) = (AtomicU64::new(0), Mutex::new(BTreeMap::new()));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 while let Some((mutant, what)) = mutants::MUTANTS.get(next.fetch_add(1, Relaxed) as usize) {
-                    if only.as_ref().is_some_and(|only| *only != format!("{mutant:?}"))
-                        || (!long && mutants::RARE.contains(mutant))
-                    {
+                    if only.as_ref().is_some_and(|only| *only != format!("{mutant:?}")) {
                         continue;
                     }
-                    let run = |seed| Run { seed, mutant: Some(*mutant), ..Run::default() };
+                    let run = |seed| Run { seed, mutant: Some(*mutant), theme: mutant.theme(), ..Run::default() };
                     let caught = (1..=most).find_map(|seed| Some((seed, scenario::run(&run(seed)).violation?)));
                     lines.lock().expect("no panic").insert(format!("{mutant:?}: {what}"), caught);
                 }

@@ -2,6 +2,8 @@
 
 use foretell_flow::testing::BrokenStep;
 
+use crate::scenario::Theme;
+
 macro_rules! mutants {
     ($($name:ident: $what:literal,)*) => {
         /// A broken step.
@@ -49,10 +51,16 @@ mutants! {
     FailedSinksStopNobody: "a sink's task ends with an error and the epoch goes on",
 }
 
-/// So rare that 4,000 seeds may not notice them: looked for where `FORETELL_SIM_MUTANT_SEEDS` says how long.
-pub(crate) const RARE: [Mutant; 2] = [Mutant::PlansAreChosenByTheirTime, Mutant::ReachedIsTakenForStored];
-
 impl Mutant {
+    /// What the runs are about that look for it, where those of every kind meet it too rarely.
+    pub(crate) fn theme(self) -> Option<Theme> {
+        match self {
+            Mutant::PlansAreChosenByTheirTime => Some(Theme::Turns),
+            Mutant::ReachedIsTakenForStored => Some(Theme::Zombies),
+            _ => None,
+        }
+    }
+
     /// The step of the run loop that it breaks; the others are broken in the services.
     pub(crate) fn step(self) -> Option<BrokenStep> {
         match self {

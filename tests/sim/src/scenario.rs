@@ -2,7 +2,9 @@
 
 mod crashes;
 mod edits;
+mod lives;
 mod remedies;
+mod themes;
 mod trouble;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -22,6 +24,7 @@ use crate::mutants::Mutant;
 use crate::query::{COLUMNS, Edition, Factory, Input, SinkEntry};
 use crate::sinks::{Entry, KINDS, Kind, PIPELINE, SimSink, Target};
 use crate::world::{Context, Faults, Life, MachineClock, Sim, World};
+pub(crate) use themes::Theme;
 
 /// How long all may take to be stored once nothing fails any more.
 const RECOVERY: Duration = Duration::from_secs(15 * 60);
@@ -36,6 +39,8 @@ pub(crate) struct Run {
     pub(crate) mutant: Option<Mutant>,
     /// Two workers, two sinks of each kind, three batches, no fault but crashes at these points.
     pub(crate) crash_at: Option<Vec<u64>>,
+    /// What it is about, where that is one interleaving.
+    pub(crate) theme: Option<Theme>,
 }
 
 /// What became of it.
@@ -60,10 +65,10 @@ pub(crate) fn run(run: &Run) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let report: Report = runtime.expect("a runtime").block_on(async {
         let mut driver = Driver::new(run);
-        if run.crash_at.is_some() {
-            driver.crash_points().await
-        } else {
-            driver.lives().await
+        match (&run.crash_at, run.theme) {
+            (Some(_), _) => driver.crash_points().await,
+            (None, Some(theme)) => driver.themed(theme).await,
+            (None, None) => driver.lives().await,
         }
         driver.report()
     });
@@ -139,20 +144,22 @@ impl Driver {
     fn new(run: &Run) -> Driver {
         let mut world = World::new(run.seed, run.mutant);
         world.crash_at = run.crash_at.iter().flatten().copied().collect();
-        let exhaustive = run.crash_at.is_some();
+        let (exhaustive, themed) = (run.crash_at.is_some(), run.theme.is_some());
+        world.steady |= themed;
         let mut random = Rng::with_seed(run.seed ^ 0x5851_f42d_4c95_7f2d);
         let partitions = if exhaustive { 2 } else { random.usize(1..4) };
         world.log.partitions = vec![LogPartition::default(); partitions];
         world.log.budget = if exhaustive { 24 } else { random.i64(30..90) };
-        world.log.latest = !exhaustive && random.u8(..4) == 0;
+        world.log.latest = !exhaustive && !themed && random.u8(..4) == 0;
         for index in 0..partitions {
             let records = if exhaustive { 12 } else { random.i64(0..10) };
             world.log.append(index, records);
         }
         // What is rare by itself is what some seeds are about.
-        let (narrows, zombies) = (!exhaustive && run.seed % 16 == 5, !exhaustive && run.seed % 16 == 12);
+        let of_seed = |rest| !exhaustive && !themed && run.seed % 16 == rest;
+        let (narrows, zombies) = (of_seed(5), of_seed(12));
         let scope = match random.u8(..6) {
-            _ if exhaustive || zombies => Scope::Record,
+            _ if exhaustive || zombies || themed => Scope::Record,
             _ if narrows => Scope::Batch,
             0 => Scope::Batch,
             1 => Scope::Partition,
@@ -176,7 +183,7 @@ impl Driver {
             workers: if exhaustive { 2 } else { random.usize(1..4) },
             narrows,
             zombies,
-            sliced: !exhaustive && random.u8(..5) == 0,
+            sliced: !exhaustive && !themed && random.u8(..5) == 0,
             limits,
             happened: BTreeMap::new(),
             exhaustive,
@@ -192,6 +199,9 @@ impl Driver {
         };
         if narrows || zombies {
             driver.workers = driver.workers.max(2);
+        }
+        if themed {
+            return driver;
         }
         let kinds = match exhaustive {
             true => vec![Kind::Compare, Kind::Fence, Kind::Log],
@@ -545,57 +555,5 @@ impl Driver {
             let ends: Vec<i64> = world.log.partitions.iter().map(|log| log.end).collect();
             format!("{}; ends {ends:?}", sinks.join("; "))
         })
-    }
-
-    /// Runs until every sink has everything, where nothing fails. Returns whether what was asked was expected.
-    async fn settle(&mut self) -> bool {
-        let calm = Faults { jitter: true, ..Faults::default() };
-        for _ in 0..40 {
-            self.sim.with(|world| {
-                world.away.clear();
-                world.cut.clear();
-            });
-            match Box::pin(self.era(Until::Level, calm)).await {
-                None => return true,
-                Some(error) if Box::pin(self.remedy(&error)).await => {
-                    if self.turned {
-                        return true;
-                    }
-                }
-                Some(error) => {
-                    self.violated(format!("10: it stops, and nobody knows why: {error}"));
-                    return true;
-                }
-            }
-        }
-        self.violated("10: it stops again and again".into());
-        true
-    }
-
-    async fn lives(&mut self) {
-        for _ in 0..self.random.usize(if self.churn { 4..9 } else { 2..6 }) {
-            let faults = Faults {
-                errors: if self.zombies { self.random.u32(6..20) } else { self.random.u32(12..80) },
-                kills: self.random.u32(150..800),
-                slow: self.random.u32(20..200),
-                jitter: true,
-            };
-            let longest = if self.random.u8(..6) == 0 { 150 } else { 25 };
-            let mut time = Duration::from_secs(self.random.u64(1..longest));
-            for _ in 0..6 {
-                match self.era(Until::After(time), faults).await {
-                    None => break,
-                    Some(error) if self.remedy(&error).await => time /= 2,
-                    Some(error) => self.violated(format!("10: it stops, and nobody knows why: {error}")),
-                }
-            }
-            if self.failed() {
-                return;
-            }
-            for _ in 0..self.random.usize(1..3) {
-                self.edit();
-            }
-        }
-        self.settle().await;
     }
 }

@@ -192,6 +192,12 @@ impl World {
             self.keeps(commit.target, part);
         }
         self.check_commit(commit, &before, &kept);
+        // What was on its way to a sink that was taken out meanwhile is planned anew for the others.
+        if !self.is_of_today(commit.target) {
+            for range in &commit.ranges {
+                self.checker.replanned(range.partition.index, range.from, range.to);
+            }
+        }
         // What was on its way when the pipeline file was changed knows nothing of that.
         if commit.life < self.era {
             self.mark_anew();

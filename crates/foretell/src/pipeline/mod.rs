@@ -29,7 +29,7 @@ mod workers;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use foretell_connect::kind::DecodeSpec;
 use foretell_flow::{StageFactory, Stages};
 use tokio::task::JoinSet;
@@ -75,24 +75,45 @@ pub(crate) struct EncodingFacts {
     pub(crate) sha256: Option<String>,
 }
 
+/// A file has other content than when it was read: what was loaded from it cannot be kept any more.
+#[derive(Debug)]
+pub(crate) struct Replaced(pub(crate) String);
+
+impl Replaced {
+    fn check(loaded: Option<&String>, bytes: &[u8], what: impl Fn() -> String) -> Result<(), Replaced> {
+        match loaded {
+            Some(loaded) if *loaded != artifacts::sha256(bytes) => Err(Replaced(what())),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl std::fmt::Display for Replaced {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: its file was replaced while the pipeline started", self.0)
+    }
+}
+
+impl std::error::Error for Replaced {}
+
 impl Pipeline {
     /// Keeps models, encodings and recipe where a later run of this worker finds them.
+    ///
+    /// # Errors
+    /// [`Replaced`], beside those of reading and keeping.
     pub(crate) async fn keep(&self, worker: &str) -> Result<()> {
         self.artifacts.mark_as(&self.file.name, worker).await?;
         for entry in &self.file.models {
             let bytes = model_file::read_with(&entry.files, &entry.settings.storage())?.bytes;
-            if self.models.get(&entry.name).is_some_and(|(loaded, _)| *loaded != artifacts::sha256(&bytes)) {
-                bail!("model `{}`: its file was replaced while the pipeline started: start again", entry.name);
-            }
+            let loaded = self.models.get(&entry.name).map(|(loaded, _)| loaded);
+            Replaced::check(loaded, &bytes, || format!("model `{}`", entry.name))?;
             self.artifacts.keep(Artifact::Model, bytes).await?;
         }
-        let encodings = self.file.encodings.iter().filter_map(|entry| match &entry.labels {
-            Labels::File(file) => Some((Artifact::Encoding, file)),
-            Labels::Here(_) => None,
-        });
-        for (artifact, file) in encodings {
+        for (entry, facts) in self.file.encodings.iter().zip(&self.encodings) {
+            let Labels::File(file) = &entry.labels else { continue };
             let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
-            self.artifacts.keep(artifact, bytes).await?;
+            Replaced::check(facts.sha256.as_ref(), &bytes, || format!("encoding `{}`", entry.name))?;
+            self.artifacts.keep(Artifact::Encoding, bytes).await?;
         }
         self.watch.keep(&self.artifacts, &self.file.name).await?;
         self.recipes.keep().await

@@ -79,6 +79,12 @@ impl Handle {
         unsafe { sys::rd_kafka_queue_yield(self.queue.as_ptr()) }
     }
 
+    /// As [`begin_again`](super::begin_again).
+    pub(crate) fn begin_again(&self, brokers: &str) {
+        // SAFETY: the client lives as long as `self`.
+        unsafe { super::brokers::name(self.client.as_ptr(), brokers) }
+    }
+
     /// Sends the group's offsets without waiting for an answer.
     pub(crate) fn commit(&self, offsets: &TopicPartitionList) -> KafkaResult<()> {
         // SAFETY: client and list are alive; the list is copied.

@@ -235,6 +235,9 @@ impl Ledger {
             ("fetch.wait.max.ms", "10"),
             // It is one partition, and all of it is wanted.
             ("fetch.message.max.bytes", "8388608"),
+            // Where the usual 100,000 messages wait, the client pauses for a second, which is most of the time of a long one.
+            ("queued.min.messages", "1000000"),
+            ("fetch.queue.backoff.ms", "5"),
         ])?;
         let mut consumer = Consumer::new(&config, Context::of(connection.tokens())).map_err(error::config)?;
         let mut from = TopicPartitionList::with_capacity(1);

@@ -163,7 +163,7 @@ impl Driver {
     }
 
     /// Plans that only a sink keeps that is taken out go with it: the others get new ones.
-    fn take_out(&self, sink: &SinkEntry) {
+    pub(super) fn take_out(&self, sink: &SinkEntry) {
         self.sim.with(|world| {
             let next = |target: usize, name: &str, index: i32| {
                 world.targets[target].progress.get(name).and_then(|entries| entries.get(&index)).map_or(0, |e| e.next)
@@ -186,7 +186,7 @@ impl Driver {
     }
 
     /// What was planned while a sink was out is planned again for it.
-    fn come_again(&self, sink: &SinkEntry) {
+    pub(super) fn come_again(&self, sink: &SinkEntry) {
         self.sim.with(|world| {
             let now = world.targets[sink.target].progress.get(&sink.name).cloned().unwrap_or_default();
             for index in 0..world.log.partitions.len() as i32 {

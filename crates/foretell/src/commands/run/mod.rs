@@ -1,5 +1,6 @@
 //! `foretell run`: pipelines until they are told to stop.
 
+mod again;
 mod job;
 mod notify;
 mod outages;
@@ -22,6 +23,7 @@ use super::pipeline::{PipelineArgs, SetArgs};
 use crate::log;
 use crate::pipeline::{Begin, Pipeline};
 use crate::pipeline_file::PipelineFile;
+use again::Restarts;
 pub(crate) use job::{TooManyBad, run_pipeline};
 pub(crate) use patience::Patience;
 pub(crate) use signals::{signal, signals};
@@ -103,13 +105,14 @@ impl Job {
         Ok(pipeline)
     }
 
-    /// Runs the pipeline, again and again where a hangup gives it another file.
+    /// Runs the pipeline, again and again where a hangup gives it another file, or a file was replaced while it started.
     async fn run(
         &self,
         mut pipeline: Pipeline,
         shutdown: CancellationToken,
         mut hangups: watch::Receiver<u64>,
     ) -> Result<()> {
+        let mut restarts = Restarts::default();
         loop {
             let started = Instant::now();
             let stop = shutdown.child_token();
@@ -123,7 +126,10 @@ impl Job {
                 },
                 self.reload(&stop, &mut hangups),
             );
-            ended?;
+            let next = match restarts.after(ended)? {
+                true if next.is_none() => self.patience.wait(&shutdown, async || self.prepare().await).await?,
+                _ => next,
+            };
             match next {
                 Some(next) if !shutdown.is_cancelled() => pipeline = next,
                 _ => return Ok(()),
@@ -206,13 +212,17 @@ pub(crate) struct ReplayArgs {
 pub(crate) async fn replay(args: &PipelineArgs, how: ReplayArgs) -> Result<()> {
     let started = Instant::now();
     let shutdown = CancellationToken::new();
-    let pipeline = Pipeline::prepare(args.load_replay()?).await?;
+    let mut pipeline = Pipeline::prepare(args.load_replay()?).await?;
     log::name(&pipeline.file.name);
     if how.console {
         return dry_run(&pipeline, Begin::Positions, how.rows, shutdown, started).await;
     }
     tokio::spawn(signals(shutdown.clone(), LEAVE_WITHIN, false));
-    run_pipeline(pipeline, 1, "0", shutdown, started, Patience::default(), || ()).await
+    let mut restarts = Restarts::default();
+    while restarts.after(run_pipeline(pipeline, 1, "0", shutdown.clone(), started, Patience::default(), || ()).await)? {
+        pipeline = Pipeline::prepare(args.load_replay()?).await?;
+    }
+    Ok(())
 }
 
 /// Prints what each sink would get.

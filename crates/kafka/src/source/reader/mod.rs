@@ -239,8 +239,8 @@ impl Reader {
         });
         let handle = consumer.handle();
         let of_thread = shared.clone();
-        let (end, ended) = mpsc::channel();
-        let thread = Thread::new(shared.clone(), consumer, context, inspector, grouped);
+        let (brokers, (end, ended)) = (connection.brokers.0.clone(), mpsc::channel());
+        let thread = Thread::new(shared.clone(), consumer, context, inspector, brokers, grouped);
         std::thread::Builder::new()
             .name("kafka source".into())
             .spawn(move || {

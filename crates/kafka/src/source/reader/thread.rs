@@ -21,6 +21,8 @@ const POLL: Duration = Duration::from_millis(200);
 /// A full buffer is waited on this long before fetching stops and polling goes on, so that a pipeline that is just the
 /// slower side costs no fetch twice. Rebalances are seen this much later at most.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How often it is looked whether the client has forgotten every broker.
+const LOOK: Duration = Duration::from_secs(2);
 /// What passes by itself is told this often while it lasts.
 const SAY: Duration = Duration::from_secs(30);
 
@@ -29,6 +31,10 @@ pub(super) struct Thread {
     consumer: Consumer,
     context: Context,
     inspector: Arc<Inspector>,
+    /// As the settings name them.
+    brokers: String,
+    /// When it was looked last whether the client knows any.
+    looked: Instant,
     /// Whether it is a member of a group.
     grouped: bool,
     /// Since when the buffer is full.
@@ -45,9 +51,11 @@ impl Thread {
         consumer: Consumer,
         context: Context,
         inspector: Arc<Inspector>,
+        brokers: String,
         grouped: bool,
     ) -> Thread {
-        Thread { shared, consumer, context, inspector, grouped, full: None, halted: false, said: HashMap::new() }
+        let (looked, full, halted, said) = (Instant::now(), None, false, HashMap::new());
+        Thread { shared, consumer, context, inspector, brokers, looked, grouped, full, halted, said }
     }
 
     pub(super) fn run(mut self) {
@@ -256,8 +264,12 @@ impl Thread {
         self.shared.fail(reading(&self.shared.topics().topic(0), code, &text));
     }
 
-    /// Notes that all brokers are away.
-    fn watch(&self) {
+    /// Notes that all brokers are away, and names them again where the client has forgotten them.
+    fn watch(&mut self) {
+        if self.looked.elapsed() > LOOK {
+            self.looked = Instant::now();
+            self.consumer.handle().begin_again(&self.brokers);
+        }
         let Some(last) = self.context.errors().into_iter().rfind(|report| report.code == Code::AllBrokersDown) else {
             return;
         };
