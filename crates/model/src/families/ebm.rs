@@ -129,7 +129,7 @@ fn read_bins(view: &View<'_>, is_number: bool, size: usize) -> Result<run::Bins,
         if place >= size {
             return Err(Error::out_of_range(view.path(), format!("category {place}")));
         }
-        places.insert(key.as_text()?.into_owned(), place);
+        places.insert(key.as_str()?.to_string(), place);
     }
     Ok(run::Bins::Categories(places))
 }

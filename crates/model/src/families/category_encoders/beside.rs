@@ -34,7 +34,8 @@ pub(super) fn summary(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[
         for (encoder, quantile) in quantiles.iter().enumerate().take(if is_encoded { quantiles.len() } else { 1 }) {
             let label = if is_encoded { format!("{name}_{quantile}") } else { name.clone() };
             // What never changed in training is left out of its own encoder alone.
-            if !beside.pick(encoder, &name, label) && !(is_encoded && drops) {
+            let is_there = beside.pick(encoder, &name, label);
+            if !is_there && (!is_encoded || !drops) {
                 return Err(Error::NoSuchColumn { place: view.path(), column: name });
             }
         }

@@ -57,9 +57,10 @@ pub(super) fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Sou
             parts.push((source.label, run::Part::Pass(kept)));
             continue;
         };
-        let kept: Vec<usize> = (0..places.len()).filter(|at| !dropped.contains(&places[*at])).collect();
+        let named = places.iter().enumerate().filter(|(_, label)| !dropped.contains(label));
+        let (kept, labels): (Vec<usize>, Vec<&String>) = named.unzip();
         loader.charge(view, places.len())?;
-        out.extend(kept.iter().map(|at| Source::made(places[*at].clone())));
+        out.extend(labels.into_iter().map(|label| Source::made(label.clone())));
         parts.push((source.label, run::Part::Items { items, count: places.len(), kept, missing, unknown }));
     }
     if let Some(column) = lists.keys().next() {

@@ -135,7 +135,7 @@ impl Lists<'_> {
     fn tree(&self, root: i64, targets: usize, seen: &mut [bool]) -> Result<Vec<Branch>, Error> {
         let mut out: Vec<Branch> = Vec::new();
         // Where in the lists it is, whether among the leaves, and which branch of which parent it is.
-        let mut open: Vec<(i64, bool, Option<(usize, bool)>)> = vec![(root, false, None)];
+        let mut open = vec![(root, false, None::<(usize, bool)>)];
         while let Some((at, is_leaf, parent)) = open.pop() {
             let place = out.len();
             match parent {
