@@ -11,7 +11,6 @@ mod console;
 mod crash;
 mod dead_letters;
 mod edits;
-mod failover;
 mod files;
 mod groups;
 mod harness;

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 
 pub(crate) struct Forwarder {
     port: u16,
-    service: Arc<Mutex<String>>,
     cut: Arc<AtomicBool>,
     open: Arc<Mutex<Vec<TcpStream>>>,
 }
@@ -18,8 +17,6 @@ impl Forwarder {
         let port = listener.local_addr().unwrap().port();
         let (cut, open) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
         let (is_cut, streams) = (cut.clone(), open.clone());
-        let service = Arc::new(Mutex::new(service));
-        let to = service.clone();
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 // Under the lock a cut sees either the flag's reader or the connection.
@@ -27,8 +24,7 @@ impl Forwarder {
                 if is_cut.load(SeqCst) {
                     continue;
                 }
-                let to = to.lock().unwrap().clone();
-                let Ok(server) = TcpStream::connect(to) else { continue };
+                let Ok(server) = TcpStream::connect(&service) else { continue };
                 for (mut from, mut to) in [
                     (client.try_clone().unwrap(), server.try_clone().unwrap()),
                     (server.try_clone().unwrap(), client.try_clone().unwrap()),
@@ -41,7 +37,7 @@ impl Forwarder {
                 streams.extend([client, server]);
             }
         });
-        Forwarder { port, service, cut, open }
+        Forwarder { port, cut, open }
     }
 
     /// The port's own address.
@@ -62,11 +58,6 @@ impl Forwarder {
         for stream in self.open.lock().unwrap().drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
         }
-    }
-
-    /// New connections go to another service.
-    pub(crate) fn lead_to(&self, service: String) {
-        *self.service.lock().unwrap() = service;
     }
 
     pub(crate) fn mend(&self) {

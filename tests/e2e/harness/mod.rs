@@ -9,7 +9,6 @@ pub(crate) mod hdfs;
 pub(crate) mod kafka;
 pub(crate) mod nc;
 pub(crate) mod orders;
-pub(crate) mod replicated;
 pub(crate) mod s3;
 pub(crate) mod sandbox;
 pub(crate) mod streams;
