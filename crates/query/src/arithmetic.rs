@@ -67,7 +67,7 @@ fn function(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Expr::Negative(inner) if inner.get_type(schema)?.is_integer() => (Arithmetic::Negative, vec![*inner]),
         expr => return Ok(Transformed::no(expr)),
     };
-    Ok(Transformed::yes(Checked::new(arithmetic, args.len()).call(args)))
+    Ok(Transformed::yes(arithmetic.function(args.len()).call(args)))
 }
 
 /// The same for projections and filters.
@@ -102,7 +102,7 @@ fn failing(expr: Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Arc<dyn Physi
         if let Some(negative) = expr.downcast_ref::<NegativeExpr>()
             && negative.data_type(schema)?.is_integer()
         {
-            let function = Arc::new(Checked::new(Arithmetic::Negative, 1));
+            let function = Arc::new(Arithmetic::Negative.function(1));
             let args = vec![Arc::clone(negative.arg())];
             let checked = ScalarFunctionExpr::try_new(function, args, schema, Arc::default())?;
             return Ok(Transformed::yes(Arc::new(checked) as Arc<dyn PhysicalExpr>));
@@ -127,9 +127,10 @@ struct Checked {
     signature: Signature,
 }
 
-impl Checked {
-    fn new(arithmetic: Arithmetic, operands: usize) -> ScalarUDF {
-        ScalarUDF::new_from_impl(Checked { arithmetic, signature: Signature::any(operands, Volatility::Immutable) })
+impl Arithmetic {
+    fn function(self, operands: usize) -> ScalarUDF {
+        let signature = Signature::any(operands, Volatility::Immutable);
+        ScalarUDF::new_from_impl(Checked { arithmetic: self, signature })
     }
 }
 

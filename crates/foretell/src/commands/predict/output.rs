@@ -328,7 +328,8 @@ mod tests {
             assert!(number.is_nan() || single.parse::<f32>().unwrap().to_bits() == (number as f32).to_bits());
         }
         // As near to 2085.2813.
-        let halfway: Vec<ArrayRef> = vec![Arc::new(Float32Array::from(vec![2_085.281_25, 2_084.031_25]))];
+        let halfway: Vec<ArrayRef> =
+            vec![Arc::new(Float32Array::from([2_085.281_25_f64, 2_084.031_25].map(|number| number as f32).to_vec()))];
         assert_eq!(text(Format::Csv, vec![], halfway), "p0\n2085.2812\n2084.0312\n");
     }
 
