@@ -208,10 +208,10 @@ pub(super) mod run {
 
     use crate::categories::texts;
     use crate::families::shared::acts::with_nan;
+    use crate::families::shared::written::{self, As};
     use crate::families::simple_imputer::Fill;
     use crate::matrix::{Frame, Matrix, read};
     use crate::step::{Run, Transform};
-    use crate::text::written::{self, As};
     use crate::types::is_text;
 
     /// A type that a column is brought to.

@@ -332,9 +332,9 @@ pub(super) mod run {
     use arrow_array::{ArrayRef, Float64Array, StringArray};
 
     use crate::categories::{self, Categories, MISSING};
+    use crate::families::shared::written::{As, column};
     use crate::matrix::{ArrayRule, Frame, Matrix};
     use crate::step::{Run, Transform};
-    use crate::text::written::{As, column};
 
     #[derive(Debug)]
     pub(super) struct EncodedColumn {

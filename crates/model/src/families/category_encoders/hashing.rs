@@ -61,10 +61,10 @@ mod run {
 
     use super::super::by_column::run::{columns, table};
     use crate::categories::Categories;
+    use crate::families::shared::written::{As, column};
     use crate::matrix::Matrix;
     use crate::step::{Run, Transform};
     use crate::text::md5;
-    use crate::text::written::{As, column};
 
     #[derive(Debug)]
     pub(super) enum Hash {

@@ -82,10 +82,10 @@ mod run {
     use arrow_array::{ArrayRef, Float64Array};
 
     use super::super::by_column::run::{columns, table};
+    use crate::families::shared::written::{As, column};
     use crate::matrix::Matrix;
     use crate::step::{Run, Transform};
     use crate::text::is_space;
-    use crate::text::written::{As, column};
 
     /// What becomes of a row whose value is missing or has an item that training did not have.
     #[derive(Debug, Clone, Copy)]

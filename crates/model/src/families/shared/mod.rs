@@ -17,3 +17,4 @@ pub(crate) mod rows;
 pub(crate) mod searches;
 pub(crate) mod side_by_side;
 pub(crate) mod sparse;
+pub(crate) mod written;
