@@ -94,7 +94,6 @@ fn listed(code: Code) -> Option<Cause> {
         | Code::UnknownProtocol
         | Code::NotConfigured
         | Code::FileSystem
-        | Code::Authentication
         | Code::SSL
         | Code::UnsupportedFeature
         | Code::InvalidMessageSize
@@ -164,6 +163,9 @@ fn listed(code: Code) -> Option<Cause> {
         | Code::PreviousInProgress
         | Code::AssignPartitions
         | Code::RevokePartitions
+        // A ticket or token that has just run out is renewed. One that never was good is told of when it is first shown,
+        // before anything runs ([`crate::inspect`]).
+        | Code::Authentication
         | Code::Conflict
         | Code::State
         | Code::Outdated
@@ -300,6 +302,8 @@ mod tests {
             (Code::UnknownTopicOrPartition, Cause::State),
             (Code::BadCompression, Cause::State),
             (Code::NotLeaderForPartition, Cause::Moment),
+            (Code::SaslAuthenticationFailed, Cause::Settings),
+            (Code::Authentication, Cause::Moment),
         ] {
             assert_eq!(cause(code), wanted, "{code}");
         }
