@@ -7,6 +7,8 @@
 //! - `kafka latency BROKERS IN OUT RATE SECONDS` sends records at a steady rate and reads what comes of them. A record's
 //!   time runs from when it was due, not from when it was sent, so that one that waits makes those behind it late, too.
 //!   Prints a JSON line: `first` is when the first answer was there, by the machine's monotonic clock.
+//! - `kafka transactions BROKERS OUT PROGRESS PRODUCERS SECONDS` commits one transaction after another with librdkafka
+//!   alone, each with one record for each of the two topics, by several producers in step as a sink does it
 
 use std::error::Error;
 use std::io::Write as _;
@@ -35,6 +37,9 @@ fn main() -> Outcome {
         ["count", brokers, topic] => count(brokers, topic),
         ["latency", brokers, topic, out, rate, seconds] => {
             latency(brokers, (topic, out), rate.parse()?, seconds.parse()?)
+        }
+        ["transactions", brokers, out, progress, producers, seconds] => {
+            transactions(brokers, (out, progress), producers.parse()?, seconds.parse()?)
         }
         _ => Err("the head of this program's source says what it does".into()),
     }
@@ -218,6 +223,45 @@ fn latency(brokers: &str, (topic, out): (&str, &str), rate: u64, seconds: u64) -
         "first": first, "p50": at(0.5), "p90": at(0.9), "p99": at(0.99), "max": at(1.0), "records": took.len(),
     });
     println!("{line}");
+    std::io::stdout().flush()?;
+    std::process::exit(0)
+}
+
+fn transactions(brokers: &str, (out, progress): (&str, &str), producers: usize, seconds: f64) -> Outcome {
+    let producer = |id: usize| -> Result<BaseProducer, KafkaError> {
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", brokers)
+            .set("transactional.id", format!("bare/{out}/{id}"))
+            .set("retry.backoff.ms", "1")
+            .set("delivery.report.only.error", "true")
+            .create()?;
+        producer.client().fetch_metadata(None, WAIT)?;
+        producer.init_transactions(WAIT)?;
+        Ok(producer)
+    };
+    let producers = (0..producers).map(producer).collect::<Result<Vec<_>, _>>()?;
+    let one = |producer: &BaseProducer| -> Result<(), KafkaError> {
+        producer.begin_transaction()?;
+        for topic in [progress, out] {
+            producer.send(BaseRecord::to(topic).key("key").payload("value")).map_err(|(error, _)| error)?;
+        }
+        // The wrapper's own flush looks again after 100 ms only.
+        // SAFETY: the client is alive.
+        unsafe { rdkafka::bindings::rd_kafka_flush(producer.client().native_ptr(), 10_000) };
+        producer.commit_transaction(WAIT)
+    };
+    let (begun, mut took) = (monotonic(), Vec::new());
+    while monotonic() - begun < seconds {
+        let begun = monotonic();
+        std::thread::scope(|scope| {
+            let running: Vec<_> = producers.iter().map(|producer| scope.spawn(|| one(producer))).collect();
+            running.into_iter().try_for_each(|one| one.join().map_err(|_| KafkaError::Canceled)?)
+        })?;
+        took.push((monotonic() - begun) * 1e3);
+    }
+    took.sort_by(f64::total_cmp);
+    let at = |share: f64| took[((took.len() as f64 * share) as usize).min(took.len() - 1)];
+    println!("{}", serde_json::json!({ "p50": at(0.5), "p90": at(0.9), "p99": at(0.99), "count": took.len() }));
     std::io::stdout().flush()?;
     std::process::exit(0)
 }

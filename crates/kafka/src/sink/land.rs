@@ -136,7 +136,8 @@ impl KafkaSink {
 
     async fn open_writer(&self, id: Option<String>) -> Result<Arc<Writer>, StageError> {
         let (connection, largest, open) = (self.connection.clone(), self.limits.largest, self.open);
-        blocking(move || Writer::open(&connection, id, largest, open).map(Arc::new)).await
+        let known = self.target.progress.clone();
+        blocking(move || Writer::open(&connection, id, &known, largest, open).map(Arc::new)).await
     }
 
     /// Ends producers where that may block.

@@ -9,6 +9,7 @@
 
 mod encode;
 mod land;
+mod pace;
 mod progress;
 mod publish;
 mod target;

@@ -17,6 +17,7 @@ use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::encode::Encoded;
+use super::pace::Pace;
 use super::progress::Mark;
 use super::target::Target;
 use crate::client::Context;
@@ -33,6 +34,9 @@ const OPEN_AT_MOST: Duration = Duration::from_secs(15 * 60);
 const INIT: Duration = Duration::from_secs(60);
 /// For the first connection to a broker: where there is none by then, the next call says so.
 const CONNECTED: Duration = Duration::from_secs(5);
+/// It is there within milliseconds. The client's own wait misses it where it comes while the wait begins.
+const LOOK: Duration = Duration::from_millis(5);
+const LOOKS: usize = 20;
 /// For all answers to one write; in a transaction as long as that may be open, and for its end.
 const ANSWERS: Duration = Duration::from_secs(30);
 const END: Duration = Duration::from_secs(10);
@@ -184,6 +188,7 @@ pub(super) struct Writer {
     open: Duration,
     /// Of a rejected row's key and value, this many bytes are kept each.
     rejected: usize,
+    pace: Pace,
 }
 
 impl std::fmt::Debug for Writer {
@@ -193,10 +198,12 @@ impl std::fmt::Debug for Writer {
 }
 
 impl Writer {
-    /// With an id: fences every earlier producer of that id and waits until its transaction has ended.
+    /// With an id: fences every earlier producer of that id and waits until its transaction has ended. `known` is a topic
+    /// that is there.
     pub(super) fn open(
         connection: &Connection,
         id: Option<String>,
+        known: &str,
         largest: Option<usize>,
         open: Option<Duration>,
     ) -> Result<Writer, StageError> {
@@ -207,13 +214,21 @@ impl Writer {
         let producer: BaseProducer<Reports> = config.create_with_context(reports.clone()).map_err(error::config)?;
         raw::log_in(producer.client(), &reports.context)?;
         let rejected = largest.map_or(REJECTED_BYTES, |largest| REJECTED_BYTES.min(largest / 4));
-        let writer = Writer { producer, reports, id, open, rejected };
+        let writer = Writer { producer, reports, id, open, rejected, pace: Pace::default() };
         if writer.id.is_some() {
-            // Asked before a broker is there, the client asks for the coordinator again half a second later.
-            let _ = writer.producer.client().fetch_cluster_id(CONNECTED);
+            writer.connected(known);
             writer.producer.init_transactions(INIT).map_err(|error| writer.failed(&error))?;
         }
         Ok(writer)
+    }
+
+    /// Waits for the first answer of a broker: asked before, the client asks for the coordinator again half a second later.
+    /// Now and then it does not ask the broker anything for a second, unless it is asked for a topic.
+    fn connected(&self, known: &str) {
+        let client = self.producer.client();
+        if !(0..LOOKS).any(|_| client.fetch_cluster_id(LOOK).is_some()) {
+            let _ = client.fetch_metadata(Some(known), CONNECTED);
+        }
     }
 
     fn doing(&self, target: &str) -> String {
@@ -265,16 +280,18 @@ impl Writer {
 
     fn write_all(&self, job: &Job, rows: &[usize], marks: &[Mark]) -> Result<u64, Stop> {
         self.reports.failed().clear();
+        let begun = Instant::now();
         if self.id.is_some() {
             self.producer.begin_transaction().map_err(|error| self.failed(&error))?;
         }
         // First, so that the coordinator hears of their partition together with those of the rows, and not behind them.
         self.mark(&job.target.progress, marks)?;
         let rejected = self.rows(job, rows)?;
-        match self.end(&job.target.topic) {
-            Ok(()) => Ok(rejected),
-            Err(error) => Err(self.refused(job).unwrap_or(Stop::Error(error))),
+        self.end(&job.target.topic).map_err(|error| self.refused(job).unwrap_or(Stop::Error(error)))?;
+        if self.id.is_some() {
+            std::thread::sleep(self.pace.rest(rows.len(), begun.elapsed()));
         }
+        Ok(rejected)
     }
 
     /// The row that the broker refuses, if that is why nothing was written.

@@ -45,6 +45,15 @@ where
         within(async { self.connection.execute(query).await.map_err(|error| failure(&error)) }).await
     }
 
+    /// Does with the connection what only this database's own can.
+    pub(super) async fn with<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut C) -> Result<T, sqlx::Error>,
+    ) -> Result<T, Failure> {
+        let failure = self.failure;
+        within(async { work(&mut self.connection).await.map_err(|error| failure(&error)) }).await
+    }
+
     /// Runs a query.
     pub(super) async fn rows<'q>(&mut self, query: impl Execute<'q, C::Database> + 'q) -> Result<Vec<Row<C>>, Failure> {
         let failure = self.failure;

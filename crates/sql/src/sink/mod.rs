@@ -18,6 +18,7 @@ mod mariadb_view;
 mod number;
 mod odbc;
 mod postgres;
+mod postgres_copy;
 mod postgres_error;
 mod postgres_rows;
 mod progress;

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use async_trait::async_trait;
 use foretell_flow::{Sharing, StageError};
+use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow, PgSslMode};
 use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Row};
 use url::Url;
@@ -16,6 +17,7 @@ use super::client::{Client, arguments, names};
 use super::database::{Database, Failure, IDLE_SECONDS, LOCK_SECONDS, Value, transport_failure};
 use super::dialect::Dialect;
 use super::insert::Insert;
+use super::postgres_copy as copy;
 use super::postgres_error::failure;
 use super::postgres_rows::Rows;
 use super::schema::{Column, ColumnKind, Name, Table, Texts};
@@ -179,6 +181,16 @@ impl Pg {
         Ok(database)
     }
 
+    /// One array a column; how many rows were stored or deleted.
+    async fn insert_arrays(&mut self, insert: &Insert, columns: &[Data], rows: &[u32]) -> Result<u64, Failure> {
+        let mut arguments = PgArguments::default();
+        for data in columns {
+            Arguments::add(&mut arguments, Rows { data, rows }).map_err(not_sent)?;
+        }
+        let query = sqlx::query_with(AssertSqlSafe(Pg::sql(insert, columns)), arguments);
+        Ok(self.client.execute(query).await?.rows_affected())
+    }
+
     fn sql(insert: &Insert, columns: &[Data]) -> String {
         let (mut out, mut arrays, mut names) = (Vec::new(), Vec::new(), Vec::new());
         for (i, (column, data)) in insert.columns.iter().zip(columns).enumerate() {
@@ -215,9 +227,13 @@ impl Pg {
     }
 }
 
+fn not_sent(_: BoxDynError) -> Failure {
+    Failure::row("a value cannot be sent")
+}
+
 /// A type without its length: `numeric(8,2)` and `timestamp(3) without time zone` are cast to without it, and the
 /// assignment to the column then checks it.
-fn cast_type(type_name: &str) -> String {
+pub(super) fn cast_type(type_name: &str) -> String {
     // `bit` alone is one bit long.
     if type_name == "bit" || type_name.starts_with("bit(") {
         return "bit varying".to_owned();
@@ -286,14 +302,14 @@ impl Database for Pg {
     }
 
     async fn insert(&mut self, insert: &Insert, columns: &[Data], rows: &[u32]) -> Result<(), Failure> {
-        let mut arguments = PgArguments::default();
-        for data in columns {
-            let added = Arguments::add(&mut arguments, Rows { data, rows });
-            added.map_err(|_| Failure::row("a value cannot be sent"))?;
-        }
-        let query = sqlx::query_with(AssertSqlSafe(Pg::sql(insert, columns)), arguments);
-        let done = self.client.execute(query).await?;
-        match insert.deletes || done.rows_affected() == rows.len() as u64 {
+        let done = match copy::fits(insert, columns, rows) && copy::takes(self, &insert.table).await? {
+            true => {
+                let bytes = copy::encoded(columns, rows).map_err(not_sent)?;
+                self.client.with(async |connection| copy::send(connection, insert, bytes).await).await?
+            }
+            false => self.insert_arrays(insert, columns, rows).await?,
+        };
+        match insert.deletes || done == rows.len() as u64 {
             true => Ok(()),
             false => Err(Failure::unsure("skipped by a trigger or rule of the table, which gave no row to store")),
         }

@@ -63,35 +63,34 @@ impl Encode<'_, Postgres> for Rows<'_> {
             buffer.extend_from_slice(&word.to_be_bytes());
         }
         for &row in self.rows {
-            let row = row as usize;
-            if self.data.is_null(row) {
-                buffer.extend_from_slice(&(-1_i32).to_be_bytes());
-                continue;
-            }
-            match self.data {
-                Data::Int(a) => put(buffer, &a.value(row).to_be_bytes())?,
-                Data::UInt(a) => put(buffer, &i64::try_from(a.value(row))?.to_be_bytes())?,
-                Data::Float32(a) => put(buffer, &a.value(row).to_be_bytes())?,
-                Data::Float64(a) => put(buffer, &a.value(row).to_be_bytes())?,
-                Data::Bool(a) => put(buffer, &[u8::from(a.value(row))])?,
-                Data::Text(a) => put(buffer, a.value(row).as_bytes())?,
-                Data::Binary(a) => put(buffer, a.value(row))?,
-                Data::Date(a) => {
-                    let days = a.value(row).checked_sub(EPOCH_DAYS).ok_or("a date out of range")?;
-                    put(buffer, &days.to_be_bytes())?;
-                }
-                Data::Time(a) => {
-                    let micros = a.value(row).checked_sub(EPOCH_MICROS).ok_or("a time out of range")?;
-                    put(buffer, &micros.to_be_bytes())?;
-                }
-            }
+            put_value(buffer, self.data, row as usize)?;
         }
         Ok(IsNull::No)
     }
 }
 
-/// An array's element: its length and its bytes.
-fn put(buffer: &mut PgArgumentBuffer, bytes: &[u8]) -> Result<(), BoxDynError> {
+/// A row's value in the binary form: its length, or -1 for NULL, and its bytes.
+pub(super) fn put_value(buffer: &mut Vec<u8>, data: &Data, row: usize) -> Result<(), BoxDynError> {
+    if data.is_null(row) {
+        buffer.extend_from_slice(&(-1_i32).to_be_bytes());
+        return Ok(());
+    }
+    match data {
+        Data::Int(a) => put(buffer, &a.value(row).to_be_bytes()),
+        Data::UInt(a) => put(buffer, &i64::try_from(a.value(row))?.to_be_bytes()),
+        Data::Float32(a) => put(buffer, &a.value(row).to_be_bytes()),
+        Data::Float64(a) => put(buffer, &a.value(row).to_be_bytes()),
+        Data::Bool(a) => put(buffer, &[u8::from(a.value(row))]),
+        Data::Text(a) => put(buffer, a.value(row).as_bytes()),
+        Data::Binary(a) => put(buffer, a.value(row)),
+        Data::Date(a) => put(buffer, &a.value(row).checked_sub(EPOCH_DAYS).ok_or("a date out of range")?.to_be_bytes()),
+        Data::Time(a) => {
+            put(buffer, &a.value(row).checked_sub(EPOCH_MICROS).ok_or("a time out of range")?.to_be_bytes())
+        }
+    }
+}
+
+fn put(buffer: &mut Vec<u8>, bytes: &[u8]) -> Result<(), BoxDynError> {
     buffer.extend_from_slice(&i32::try_from(bytes.len())?.to_be_bytes());
     buffer.extend_from_slice(bytes);
     Ok(())

@@ -48,11 +48,12 @@ suite! {
         without_provenance_refused_rows_have_no_offset, many_partitions_move_together, at_least_once_keeps_no_tables,
         a_connection_that_was_killed;
     values: types_round_trip, text_is_read_by_the_database, times_are_local_where_a_type_has_no_zone, not_a_number,
-        upsert_replaces_and_the_last_row_wins, rows_are_deleted_by_their_key, a_table_is_created, case_differs, large_batches, long_rows,
+        upsert_replaces_and_the_last_row_wins, rows_are_deleted_by_their_key, a_table_is_created, case_differs, large_batches,
+        many_rows_are_what_few_are, long_rows,
         dead_letters_have_a_table;
     exact: whole_numbers, numbers_in_columns_of_floats, numbers_in_columns_of_decimals, texts_keep_their_spaces,
         dates_and_times, null_is_null_in_every_type, ids_are_stored_as_given, created_columns_hold_every_digit;
-    refusals: a_row_is_refused_for_whatever_reason, what_concerns_all_rows_stops, a_single_row_is_refused_alone,
+    refusals: a_row_is_refused_for_whatever_reason, a_few_of_many_are_refused, what_concerns_all_rows_stops, a_single_row_is_refused_alone,
         a_trigger_that_skips_rows, a_trigger_that_fails_for_some_rows_alone, rejects_have_a_primary_key;
     troubles: what_passes_is_tried_again, tables_are_altered_in_mid_run, a_statement_that_takes_too_long_is_cut_smaller;
     checks: a_missing_table, a_missing_column, a_column_of_another_type, a_column_that_must_be_given,

@@ -167,6 +167,39 @@ pub async fn a_single_row_is_refused_alone(target: &mut Target) {
     }
 }
 
+/// Rows that a server would take another way where there are many: those that are refused are found all the same.
+pub async fn a_few_of_many_are_refused(target: &mut Target) {
+    target.run("CREATE TABLE result (id BIGINT PRIMARY KEY, t VARCHAR(200), CHECK (id <> 1111))").await;
+    target.run("INSERT INTO result (id) VALUES (2222)").await;
+    let mut sink = open(target, json!({})).await;
+    assert_eq!(put(&mut sink, 0..3000).await.unwrap().rejected, 2);
+    assert_eq!(target.count("result").await, 2999);
+    assert_eq!(target.rows(&["offset"], "foretell_rejected ORDER BY 1").await, ["1111", "2222"]);
+    let reasons = target.rows(&["reason"], "foretell_rejected").await.join(" ").to_lowercase();
+    assert!(!reasons.contains("copy"), "{reasons}");
+    // The next ones go in.
+    assert_eq!(put(&mut sink, 3000..6000).await.unwrap().rejected, 0);
+    assert_eq!(target.count("result").await, 5999);
+    if target.server == Server::Postgres {
+        // Each way obeys what stands between a statement and its table.
+        target.run("CREATE TABLE other (id BIGINT, t VARCHAR(200))").await;
+        target
+            .run("CREATE RULE other AS ON INSERT TO result DO INSTEAD INSERT INTO other VALUES (NEW.id, NEW.t)")
+            .await;
+        assert_eq!(put(&mut sink, 6000..9000).await.unwrap().rejected, 0);
+        assert_eq!((target.count("result").await, target.count("other").await), (5999, 3000));
+        target.run("DROP RULE other ON result").await;
+        target.run("CREATE FUNCTION tr() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$").await;
+        target
+            .run("CREATE TRIGGER tr BEFORE INSERT ON result FOR EACH ROW WHEN (NEW.id = 9500) EXECUTE FUNCTION tr()")
+            .await;
+        assert_eq!(put(&mut sink, 9000..12_000).await.unwrap().rejected, 1);
+        assert_eq!(target.count("result").await, 8998);
+        let kept = target.rows(&["offset"], "foretell_rejected WHERE reason LIKE '%trigger%'").await;
+        assert_eq!(kept, ["9500"]);
+    }
+}
+
 pub async fn what_concerns_all_rows_stops(target: &mut Target) {
     table(target, "").await;
     let mut sink = open(target, json!({})).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float32Array, Float64Array,
     Int8Array, Int64Array, LargeStringArray, ListArray, RecordBatch, StringArray, StringViewArray, StructArray,
-    TimestampMillisecondArray, TimestampNanosecondArray, UInt16Array, UInt64Array,
+    TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray, UInt16Array, UInt64Array,
 };
 use arrow::datatypes::{Field, Int32Type, Schema};
 use foretell_flow::{BadRecord, Header, RecordsBuilder, dead_letters};
@@ -354,6 +354,63 @@ pub async fn large_batches(target: &mut Target) {
     assert_eq!(target.count(check).await, count as usize);
     let distinct = target.rows(&["n"], "(SELECT COUNT(DISTINCT c) AS n FROM result) AS counted").await;
     assert_eq!(distinct, ["33333"]);
+}
+
+/// A server takes many rows another way than few.
+pub async fn many_rows_are_what_few_are(target: &mut Target) {
+    const ROWS: usize = 3000;
+    for table in ["result", "few"] {
+        let columns = by(
+            target,
+            "i BIGINT, f FLOAT, d DOUBLE, b BOOLEAN, t TEXT, v VARCHAR(40), bin BLOB, day DATE, at DATETIME(6), \
+             z TIMESTAMP(6) NULL, short INT",
+            "i BIGINT, f REAL, d DOUBLE PRECISION, b BOOLEAN, t TEXT, v VARCHAR(40), bin BYTEA, day DATE, \
+             at TIMESTAMP(3), z TIMESTAMPTZ, short BIGINT",
+            "i INTEGER, f REAL, d REAL, b BOOLEAN, t TEXT, v VARCHAR(40), bin BLOB, day DATE, at DATETIME, \
+             z DATETIME, short INTEGER",
+        );
+        target.run(&format!("CREATE TABLE {table} ({columns})")).await;
+    }
+    // Each column has gaps of its own, and its extremes among the values.
+    let some = |row: usize, every: usize| !row.is_multiple_of(every);
+    let number = |row: usize| (row as i64).wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as i64);
+    let all = |every: usize| (0..ROWS).map(move |row| some(row, every).then_some(row));
+    let texts = ["", "naïve ☃", "tab\tand\nline", "\\N", "NULL", "'quoted' \"x\"", "blank "];
+    let text = |row: usize| texts.get(row % texts.len()).map(ToString::to_string);
+    let zone = "+00:00";
+    let rows = batch(vec![
+        ("i", Arc::new(all(3).map(|row| row.map(number)).collect::<Int64Array>())),
+        ("f", Arc::new(all(5).map(|row| row.map(|row| number(row) as f32 / 3.0)).collect::<Float32Array>())),
+        ("d", Arc::new(all(7).map(|row| row.map(|row| number(row) as f64 / 3.0)).collect::<Float64Array>())),
+        ("b", Arc::new(all(2).map(|row| row.map(|row| row % 3 == 0)).collect::<BooleanArray>())),
+        ("t", Arc::new(all(11).map(|row| row.and_then(text)).collect::<StringArray>())),
+        ("v", Arc::new(all(13).map(|row| row.map(|row| format!("row {row}"))).collect::<StringArray>())),
+        ("bin", Arc::new(all(4).map(|row| row.map(|row| number(row).to_le_bytes())).collect::<BinaryArray>())),
+        ("day", Arc::new(all(6).map(|row| row.map(|row| row as i32)).collect::<Date32Array>())),
+        ("at", Arc::new(all(9).map(|row| row.map(|row| TIME + row as i64)).collect::<TimestampMicrosecondArray>())),
+        (
+            "z",
+            Arc::new(
+                all(8)
+                    .map(|row| row.map(|row| TIME - row as i64))
+                    .collect::<TimestampMicrosecondArray>()
+                    .with_timezone(zone),
+            ),
+        ),
+        ("short", Arc::new(all(10).map(|row| row.map(|row| row as i64)).collect::<Int64Array>())),
+    ]);
+    assert_eq!(put(target, &rows, json!({})).await, 0);
+    for from in (0..ROWS).step_by(100) {
+        assert_eq!(put(target, &rows.slice(from, 100), json!({ "table": "few" })).await, 0);
+    }
+    assert_eq!(target.count("result").await, ROWS);
+    assert_eq!(target.count("few").await, ROWS);
+    for (one, other) in [("result", "few"), ("few", "result")] {
+        let apart = format!("(SELECT * FROM {one} EXCEPT SELECT * FROM {other}) AS apart");
+        assert_eq!(target.count(&apart).await, 0, "{one}");
+    }
+    let gone = "result WHERE i IS NULL";
+    assert_eq!(target.count(gone).await, ROWS / 3);
 }
 
 pub async fn long_rows(target: &mut Target) {
