@@ -31,7 +31,8 @@ impl Dice {
     }
 }
 
-/// A tree of at most this many splits: random leaves are split, so that it is neither complete nor a chain.
+/// A tree of at most this many splits: random leaves are split, so that it is neither complete nor a chain; every other one
+/// has few levels.
 fn tree(dice: &mut Dice, splits: usize, features: usize, width: usize, offset: u32) -> Tree {
     let leaf = Node {
         left: NONE,
@@ -44,9 +45,13 @@ fn tree(dice: &mut Dice, splits: usize, features: usize, width: usize, offset: u
         gain: 0.0,
     };
     let mut tree = Tree { nodes: vec![leaf], offset, ..Tree::default() };
+    let most = [5, usize::MAX][dice.below(2)];
+    let mut levels = vec![0];
     for _ in 0..splits {
-        let leaves: Vec<usize> = (0..tree.nodes.len()).filter(|at| tree.nodes[*at].is_leaf()).collect();
-        let at = leaves[dice.below(leaves.len())];
+        let can = |at: &usize| tree.nodes[*at].is_leaf() && levels[*at] <= most;
+        let leaves: Vec<usize> = (0..tree.nodes.len()).filter(can).collect();
+        let Some(at) = (!leaves.is_empty()).then(|| leaves[dice.below(leaves.len())]) else { break };
+        levels.extend([levels[at] + 1; 2]);
         let left = tree.nodes.len() as u32;
         tree.nodes.extend([leaf, leaf]);
         let threshold = if dice.below(40) == 0 { f64::NAN } else { dice.number() };

@@ -87,7 +87,7 @@ pub(crate) struct Ranks<T, V> {
     values: Vec<V>,
     width: usize,
     #[cfg(target_arch = "x86_64")]
-    single: Option<single::Single>,
+    single: Option<single::Single<V>>,
 }
 
 /// Buffers that blocks share.
@@ -171,7 +171,8 @@ impl<T: Threshold, V: Leaf> Ranks<T, V> {
         }
         #[cfg(target_arch = "x86_64")]
         {
-            ranks.single = single::Single::new(&ranks.trees, &ranks.splits, ranks.planes);
+            let Ranks { trees, splits, values, width, planes, .. } = &ranks;
+            ranks.single = single::Single::new(trees, splits, values, *width, *planes);
         }
         Ok(ranks)
     }

@@ -1,5 +1,6 @@
-//! One row alone: all splits of a tree are compared at once. In small trees each that goes right takes the leaves on its
-//! left away, and the first that is left is the row's leaf; in larger ones the results lead from split to split.
+//! One row alone: all splits of a tree are compared at once. In trees of few levels the results are the way to the leaf,
+//! bit by bit; in small ones each split that goes right takes the leaves on its left away, and the first that is left is
+//! the row's leaf; in the others the results lead from split to split.
 
 #![allow(unsafe_code, reason = "vector instructions over arrays whose lengths are checked when they are made")]
 
@@ -7,6 +8,15 @@ use std::arch::x86_64::*;
 
 use super::super::super::plan::{Leaf, Threshold};
 use super::{NOWHERE, Ranks, Root, Split};
+
+/// Levels whose splits are as many as a register has bytes, with one to spare.
+const LEVELS: u8 = 6;
+
+/// What [`LEVELS`] levels lead to.
+const FULL: usize = 1 << LEVELS;
+
+/// Splits of a tree of few levels from which on it is laid out as a full one: smaller ones take less memory as they are.
+const MANY: u32 = 16;
 
 /// Planes that two registers hold.
 const PLANES: usize = 128;
@@ -16,10 +26,15 @@ const LEAF: u8 = 64;
 
 /// Trees of at most 64 leaves, for one row.
 #[derive(Debug)]
-pub(crate) struct Single {
-    /// For each tree: the plane of each of its splits, then their cuts.
+pub(crate) struct Single<V> {
+    /// For each tree, whether it is laid out as a full one.
+    full: Vec<bool>,
+    /// For each tree: the plane of each of its splits, then their cuts. Of a full one these are 64 each: none, its root, the
+    /// two below it, and so on.
     splits: Vec<u8>,
-    /// For each split of a tree of at most 32 leaves: those that stay when a row goes right.
+    /// For each full tree and output the values of its 64 leaves; one that lies higher up is there as often as is below it.
+    leaves: Vec<[V; FULL]>,
+    /// For each split of another tree of at most 32 leaves: those that stay when a row goes right.
     narrow: Vec<u32>,
     /// For each larger tree how deep it is, and for each of its splits, at two times its number, where its sides go on: at
     /// a split, or at [`LEAF`] and the number of a leaf. A leaf goes on at itself.
@@ -35,52 +50,104 @@ pub(super) fn has_features() -> bool {
         && is_x86_feature_detected!("avx512vbmi")
 }
 
-impl Single {
+impl<V: Leaf> Single<V> {
     /// None where the trees or their ranks do not fit into registers.
-    pub(super) fn new(trees: &[Root], splits: &[Split], planes: usize) -> Option<Self> {
+    pub(super) fn new(trees: &[Root], splits: &[Split], values: &[V], width: usize, planes: usize) -> Option<Self> {
         if planes > PLANES || trees.iter().any(|tree| tree.count >= 64) {
             return None;
         }
-        let mut single = Single { splits: Vec::with_capacity(2 * splits.len()), narrow: Vec::new(), wide: Vec::new() };
+        let mut single = Single {
+            full: Vec::with_capacity(trees.len()),
+            splits: Vec::with_capacity(2 * splits.len()),
+            leaves: Vec::new(),
+            narrow: Vec::new(),
+            wide: Vec::new(),
+        };
         for tree in trees {
             let splits = &splits[tree.splits as usize..(tree.splits + tree.count) as usize];
-            single.splits.extend(splits.iter().map(|split| split.plane as u8));
-            single.splits.extend(splits.iter().map(|split| split.cut));
-            // For each split: the leaf at which it begins, and how many splits lead to it.
-            let mut first = vec![(0, 0); splits.len()];
-            let (mut ways, mut depth): ([u8; 256], u8) = (std::array::from_fn(|at| at as u8 / 2), 0);
-            for (index, split) in splits.iter().enumerate() {
-                let (begin, above) = first[index];
-                depth = depth.max(above + 1);
-                for (side, child, leaf) in [(0, split.left, begin), (1, split.right, begin + split.leaves)] {
-                    if child != NOWHERE {
-                        first[usize::from(child)] = (leaf, above + 1);
-                    }
-                    ways[2 * index + side] = if child == NOWHERE { LEAF + leaf } else { child };
+            let (firsts, depth) = places(splits);
+            let is_full = depth <= LEVELS && tree.count >= MANY;
+            single.full.push(is_full);
+            match is_full {
+                true => {
+                    let values = &values[tree.values as usize..][..width * tree.leaves as usize];
+                    single.add_full(splits, values.chunks_exact(tree.leaves as usize));
                 }
-                if tree.leaves <= 32 {
-                    single.narrow.push(!(((1u64 << split.leaves) - 1) << begin) as u32);
-                }
-            }
-            if tree.leaves > 32 {
-                single.wide.push((depth, ways));
+                false => single.add(splits, &firsts, depth, tree.leaves),
             }
         }
         Some(single)
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        size_of_val(&self.splits[..]) + size_of_val(&self.narrow[..]) + size_of_val(&self.wide[..])
+    /// `values` has those of each output.
+    fn add_full<'v>(&mut self, splits: &[Split], values: impl Iterator<Item = &'v [V]>) {
+        let (mut planes, mut cuts, mut numbers) = ([0; FULL], [0; FULL], [0; FULL]);
+        // Where in the full tree, on which level, which split or else which leaf.
+        let mut open = vec![(1, 0, 0, 0)];
+        while let Some((at, level, split, leaf)) = open.pop() {
+            let Some(split) = splits.get(usize::from(split)) else {
+                let below = LEVELS - level;
+                numbers[(at << below) - FULL..][..1 << below].fill(leaf);
+                continue;
+            };
+            (planes[at], cuts[at]) = (split.plane as u8, split.cut);
+            open.push((2 * at, level + 1, split.left, leaf));
+            open.push((2 * at + 1, level + 1, split.right, leaf + split.leaves));
+        }
+        self.splits.extend(planes);
+        self.splits.extend(cuts);
+        self.leaves.extend(values.map(|values| numbers.map(|number: u8| values[usize::from(number)])));
     }
+
+    fn add(&mut self, splits: &[Split], firsts: &[u8], depth: u8, leaves: u32) {
+        self.splits.extend(splits.iter().map(|split| split.plane as u8));
+        self.splits.extend(splits.iter().map(|split| split.cut));
+        if leaves <= 32 {
+            let stay = |(split, first): (&Split, &u8)| !(((1u64 << split.leaves) - 1) << first) as u32;
+            self.narrow.extend(splits.iter().zip(firsts).map(stay));
+            return;
+        }
+        let mut ways: [u8; 256] = std::array::from_fn(|at| at as u8 / 2);
+        for (index, (split, first)) in splits.iter().zip(firsts).enumerate() {
+            for (side, child, leaf) in [(0, split.left, *first), (1, split.right, first + split.leaves)] {
+                ways[2 * index + side] = if child == NOWHERE { LEAF + leaf } else { child };
+            }
+        }
+        self.wide.push((depth, ways));
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&self.full[..])
+            + size_of_val(&self.splits[..])
+            + size_of_val(&self.leaves[..])
+            + size_of_val(&self.narrow[..])
+            + size_of_val(&self.wide[..])
+    }
+}
+
+/// For each split the leaf at which it begins; and how many splits lead to a leaf at most.
+fn places(splits: &[Split]) -> (Vec<u8>, u8) {
+    let mut places = vec![(0, 0); splits.len()];
+    let mut depth = 0;
+    for (index, split) in splits.iter().enumerate() {
+        let (first, above) = places[index];
+        depth = depth.max(above + 1);
+        for (child, leaf) in [(split.left, first), (split.right, first + split.leaves)] {
+            if child != NOWHERE {
+                places[usize::from(child)] = (leaf, above + 1);
+            }
+        }
+    }
+    (places.into_iter().map(|(first, _)| first).collect(), depth)
 }
 
 /// Adds all trees to the sums of one row.
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx512vbmi")]
 pub(super) fn run<T: Threshold, V: Leaf>(
     ranks: &Ranks<T, V>,
-    single: &Single,
+    single: &Single<V>,
     x: impl Fn(usize) -> T,
-    at: usize,
+    row: usize,
     sums: &mut [Vec<V>],
 ) {
     let mut planes = [0u8; PLANES];
@@ -102,7 +169,28 @@ pub(super) fn run<T: Threshold, V: Leaf>(
     let (low, high) =
         unsafe { (_mm512_loadu_si512(planes.as_ptr().cast()), _mm512_loadu_si512(planes.as_ptr().add(64).cast())) };
     let (mut splits, mut narrow, mut wide) = (&single.splits[..], &single.narrow[..], &single.wide[..]);
-    for tree in &ranks.trees {
+    let mut leaves = &single.leaves[..];
+    for (tree, is_full) in ranks.trees.iter().zip(&single.full) {
+        if *is_full {
+            let (own, others) = splits.split_at(2 * FULL);
+            splits = others;
+            // SAFETY: loads of twice 64 bytes, which there are.
+            let (plane, cut) = unsafe {
+                let at = own.as_ptr();
+                (_mm512_loadu_si512(at.cast()), _mm512_loadu_si512(at.add(FULL).cast()))
+            };
+            let right = _mm512_cmpge_epu8_mask(_mm512_permutex2var_epi8(low, plane, high), cut);
+            let mut at = 1;
+            for _ in 0..LEVELS {
+                at = 2 * at + (right >> at & 1);
+            }
+            let (own, others) = leaves.split_at(ranks.width);
+            leaves = others;
+            for (sums, values) in sums[tree.offset as usize..].iter_mut().zip(own) {
+                sums[row] += values[at as usize % FULL];
+            }
+            continue;
+        }
         let count = tree.count as usize;
         let (own, others) = splits.split_at(2 * count);
         splits = others;
@@ -137,7 +225,7 @@ pub(super) fn run<T: Threshold, V: Leaf>(
         };
         let values = &ranks.values[tree.values as usize..];
         for (output, sums) in sums[tree.offset as usize..][..ranks.width].iter_mut().enumerate() {
-            sums[at] += values[output * tree.leaves as usize + leaf as usize];
+            sums[row] += values[output * tree.leaves as usize + leaf as usize];
         }
     }
 }
