@@ -117,8 +117,8 @@ mod run {
             self.axes.len()
         }
 
-        fn stays_narrow(&self) -> bool {
-            self.training.narrow
+        fn makes_narrow(&self, rows: bool) -> bool {
+            rows && self.training.narrow
         }
     }
 }

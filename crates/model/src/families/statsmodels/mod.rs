@@ -4,6 +4,7 @@
 
 mod estimator;
 mod formula;
+mod typed;
 
 use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
