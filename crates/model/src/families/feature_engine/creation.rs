@@ -129,6 +129,7 @@ mod run {
 
     use crate::families::shared::acts::{Act, Columns};
     use crate::math::float32;
+    use crate::math::scores::pairwise_sum;
     use crate::matrix::round;
     use crate::step::Run;
 
@@ -172,9 +173,9 @@ mod run {
                 Math::Variance if all.len() < 2 => f64::NAN,
                 Math::Variance => {
                     // In float64 whatever they are.
-                    let mean = sum(&all, false) / count;
+                    let mean = pairwise_sum(&all) / count;
                     let squares: Vec<f64> = all.iter().map(|one| (mean - one) * (mean - one)).collect();
-                    sum(&squares, false) / (count - 1.0)
+                    pairwise_sum(&squares) / (count - 1.0)
                 }
                 Math::Deviation => Math::Variance.of(all, narrow).sqrt(),
             };

@@ -469,12 +469,20 @@ mod run {
             })
         }
 
-        /// The same of a float32, where what it gives is one, too.
-        fn of_narrow(&self, x: f32) -> Option<f32> {
+        /// The same of a float32, and whether what it gives is one, too; `None` where it is brought to float64 first.
+        fn of_narrow(&self, x: f32) -> Option<(f64, bool)> {
             match *self {
-                Function::Arcsin => Some(x.sqrt().asin()),
+                Function::Arcsin => Some((x.sqrt().asin().into(), true)),
                 Function::Power(Power { how: PowerMethod::BoxCox, narrow: false, .. }) => None,
-                Function::Power(power) => Some(narrow(power.how, x, power.lambda, power.narrow)),
+                // The logarithm is float32, and nothing else.
+                Function::Power(Power { how: PowerMethod::YeoJohnsonByLog, narrow: false, lambda, .. }) => {
+                    let half = |x: f32, lambda: f64| match lambda.abs() < f64::EPSILON {
+                        true => f64::from(x.ln_1p()),
+                        false => (lambda * f64::from(x.ln_1p())).exp_m1() / lambda,
+                    };
+                    Some((if x >= 0.0 { half(x, lambda) } else { -half(-x, 2.0 - lambda) }, false))
+                }
+                Function::Power(power) => Some((narrow(power.how, x, power.lambda, power.narrow).into(), true)),
                 _ => None,
             }
         }
@@ -489,7 +497,8 @@ mod run {
     impl Act for Functions {
         fn act(&self, table: &mut Columns<'_>, run: &mut Run) {
             for (at, function) in &self.0 {
-                let is_narrow = table.is_narrow(*at) && function.of_narrow(1.0).is_some();
+                let is_narrow = table.is_narrow(*at);
+                let stays = is_narrow && function.of_narrow(1.0).is_some_and(|(_, stays)| stays);
                 if matches!(function, Function::Reciprocal { takes_whole: false })
                     && table.all[*at].data_type().is_integer()
                 {
@@ -500,12 +509,12 @@ mod run {
                     match function.of(*number) {
                         Ok(value) => {
                             let short = function.of_narrow(*number as f32).filter(|_| is_narrow);
-                            *number = short.map_or(value, f64::from);
+                            *number = short.map_or(value, |(value, _)| value);
                         }
                         Err(reason) => table.refuse(row, *at, reason, run),
                     }
                 }
-                table.put_as(*at, numbers, is_narrow);
+                table.put_as(*at, numbers, stays);
             }
         }
     }
