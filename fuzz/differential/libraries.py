@@ -44,10 +44,6 @@ def results(d):
         plain = {name: "".join(c if c.isalnum() and c.isascii() else "_" for c in name) for name in data.train.columns}
         data.train, data.asked = data.train.rename(columns=plain), data.asked.rename(columns=plain)
         data.numbers, data.words = [plain[one] for one in data.numbers], [plain[one] for one in data.words]
-        if data.narrow:
-            raise ValueError("its functions of float32 are computed in float32 there")
-    elif any(data.train[one].nunique() < 2 for one in data.numbers):
-        raise ValueError("a constant without a name is taken for the one that add_constant makes")
     score = signal(d, data)
     score = score / max(score.std(), 1e-9)
     kind = d.one(["ols", "ols", "logit", "probit", "poisson", "glm", "glm", *([] if by_formula else ["wls", "mnlogit"])])
@@ -79,9 +75,9 @@ def results(d):
         more = {"weights": 1 + np.arange(len(y)) % 3}
     model = {"ols": sm.OLS, "wls": sm.WLS, "logit": sm.Logit, "probit": sm.Probit, "poisson": sm.Poisson, "mnlogit": sm.MNLogit, "glm": sm.GLM}[kind]
     model = model(y, given(data.train), **more).fit(**fit)
-    if not np.all(model.params):
-        raise ValueError("what infinity times nothing is depends on the processor's order")
     if d.flip(0.2):
+        if data.bare and any(data.train[one].nunique() < 2 for one in data.numbers):
+            raise ValueError("without its data a constant is taken for the one that add_constant makes")
         model.remove_data()
     return Made(model, data, given=given, raw=True)
 
@@ -90,8 +86,6 @@ def results(d):
 def bins(d):
     """Bins of optbinning, alone or as a scorecard."""
     data = table(d, numbers=d.whole(1, 2), words=d.whole(0, 1), holes=d.one([0.0, 0.1]))
-    if data.narrow:
-        raise ValueError("it bins float64")
     y = codes_of(target(d, data, "two"))
     names = list(data.train.columns)
     process = BinningProcess(names, categorical_variables=list(data.words), max_n_bins=d.whole(2, 5), min_prebin_size=d.one([0.05, 0.15]))
@@ -140,8 +134,6 @@ def lego(d):
 def own(d):
     """mlxtend's models and selectors."""
     data = table(d, numbers=d.whole(2, 4), bare=d.flip(0.5))
-    if data.narrow:
-        raise ValueError("its models take float64")
     task = d.one(["number", "two", "many"])
     y = target(d, data, task)
     codes = np.unique(y, return_inverse=True)[1]

@@ -43,9 +43,6 @@ from models import SHAPES
 from slack import OURS, slack
 
 METHODS = {"predict": "predict", "proba": "predict_proba", "decision": "decision_function", "transform": "transform", "samples": "score_samples"}
-# Of float32 they are refused.
-NEVER_NARROW = ("NMF", "InformationFilter", "OrthogonalTransformer", "BernoulliRBM", "SparsePCA", "DictionaryLearning", "Isomap", "LocallyLinearEmbedding", "MathFeatures", "CyclicalFeatures",
-                "YeoJohnsonTransformer")
 COMPRESSIONS = [0, 0, ("zlib", 3), ("gzip", 6), ("bz2", 9), ("xz", 6), ("lzma", 3), ("lz4", 1)]
 # Parts that do not go together are drawn again.
 ATTEMPTS = 40
@@ -60,8 +57,6 @@ def draw(seed):
         try:
             made = SHAPES[d.randint(len(SHAPES))](d)
             refuse_unread(made.model, set())
-            if made.data.narrow and any(name in str(pickle.dumps(made.model, 2)) for name in NEVER_NARROW):
-                raise ValueError("of rows of float32 it is refused")
             sure = [put(made.model, made.data.asked.dropna().iloc[:1]) for put in questions(made).values()]
             if len(pickle.dumps(made.model)) < LARGEST and sure and all(sure):
                 return d, made, attempt

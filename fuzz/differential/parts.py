@@ -199,7 +199,7 @@ def engineered(d, data):
         lambda d: imputation.MeanMedianImputer(d.one(["mean", "median"]), variables=numbers),
         lambda d: imputation.ArbitraryNumberImputer(d.one([-1, 99.5]), variables=numbers),
         lambda d: imputation.EndTailImputer(tail=d.one(["left", "right"]), variables=numbers),
-    ])] if numbers else []
+    ])] if numbers and not data.narrow else []
     if data.words:
         steps.append(imputation.CategoricalImputer(variables=list(data.words)))
         if d.flip(0.4):

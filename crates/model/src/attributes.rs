@@ -30,6 +30,18 @@ pub(crate) fn numbers(version: &str) -> Option<(u32, u32)> {
     parts.next().flatten().zip(parts.next().flatten())
 }
 
+/// Whether numpy 2 wrote the file: what it names of numpy says so, else the version of scikit-learn that came with it.
+pub(crate) fn with_numpy_2(view: &View<'_>) -> Result<bool, Error> {
+    let named = |part: &str| view.document().globals().iter().any(|global| global.module.starts_with(part));
+    Ok(if named("numpy._core") {
+        true
+    } else if named("numpy.core") {
+        false
+    } else {
+        version(view)?.is_some_and(|version| version >= (1, 5))
+    })
+}
+
 /// A parameter that is a text, with the default where it is not written.
 pub(crate) fn word<'a>(view: &View<'a>, name: &str, default: &'a str) -> Result<&'a str, Error> {
     match some_attr(view, name)? {

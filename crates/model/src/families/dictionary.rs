@@ -3,7 +3,7 @@
 
 use foretell_pickle::{Kind, View};
 
-use crate::attributes::{feature_names, flag, some_attr, word};
+use crate::attributes::{feature_names, flag, some_attr, version, word};
 use crate::families::shared::kernels::Held;
 use crate::families::shared::rows::{Rows, numbered};
 use crate::family::Family;
@@ -39,7 +39,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     if atoms.array()?.dtype().kind != Kind::Float {
         return Err(Error::unsupported(atoms.path(), "a dictionary of whole numbers", "one of floats"));
     }
-    let atoms = Held::read_wide(&atoms)?;
+    let atoms = Held::read(&atoms)?;
     let count = atoms.count();
     if count > ATOMS {
         return Err(Error::Limit { place: view.path(), what: "atoms", limit: ATOMS });
@@ -60,7 +60,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
             if most == 0 {
                 return Err(Error::state(view.path(), "a code of no atom"));
             }
-            run::How::Pursuit { most: most.min(count), gram: run::gram(&atoms) }
+            run::How::Pursuit { most: most.min(count), gram: run::gram(&atoms), casts: casts(view)? }
         }
         other => {
             let what = format!("transform_algorithm={other}, whose numbers depend on where its iterations stop");
@@ -78,16 +78,33 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
 }
 
+/// Whether the products of the atoms are brought to the type of the rows.
+fn casts(view: &View<'_>) -> Result<bool, Error> {
+    Ok(version(view)?.is_some_and(|version| version >= CASTS))
+}
+
+/// The first version of scikit-learn that does so.
+const CASTS: (u32, u32) = (1, 9);
+
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "sizes are checked while loading")]
 mod run {
     use crate::Method;
     use crate::families::shared::kernels::{Held, dot};
     use crate::families::shared::rows::OfRow;
+    use crate::matrix::round;
 
     #[derive(Debug)]
     pub(super) enum How {
-        Threshold { alpha: f64, positive: bool },
-        Pursuit { most: usize, gram: Vec<Vec<f64>> },
+        Threshold {
+            alpha: f64,
+            positive: bool,
+        },
+        Pursuit {
+            most: usize,
+            gram: Vec<Vec<f64>>,
+            /// Whether it is brought to the type of the rows.
+            casts: bool,
+        },
     }
 
     #[derive(Debug)]
@@ -103,37 +120,43 @@ mod run {
 
     /// The product of each atom with each.
     pub(super) fn gram(held: &Held) -> Vec<Vec<f64>> {
-        atoms(held).map(|one| atoms(held).map(|other| dot(one, other)).collect()).collect()
+        let product = |one, other| round(dot(one, other), held.narrow);
+        atoms(held).map(|one| atoms(held).map(|other| product(one, other)).collect()).collect()
     }
 
     /// The atoms that tell most of a row, one by one, and how much of each: all are solved for again with each that is added.
-    fn pursue(gram: &[Vec<f64>], products: &[f64], most: usize) -> Vec<f64> {
-        let mut code = vec![0.0; gram.len()];
+    /// Where the products of the atoms are float32 (`narrow`), so are the factors and parts.
+    fn pursue(gram: &[Vec<f64>], products: &[f64], most: usize, narrow: bool) -> Vec<f64> {
+        let least = if narrow { f64::from(f32::EPSILON) } else { f64::EPSILON };
+        let gram = |a: usize, b: usize| round(gram[a][b], narrow);
+        let count = products.len();
+        let mut code = vec![0.0; count];
         let mut chosen: Vec<usize> = Vec::new();
         let mut lower: Vec<Vec<f64>> = Vec::new();
         let mut rest = products.to_vec();
         let mut parts = Vec::new();
         while chosen.len() < most {
             let best = (0..rest.len()).fold(0, |best, at| if rest[at].abs() > rest[best].abs() { at } else { best });
-            if chosen.contains(&best) || rest[best] * rest[best] < f64::EPSILON {
+            if chosen.contains(&best) || rest[best] * rest[best] < least {
                 break;
             }
             let mut row: Vec<f64> = Vec::with_capacity(chosen.len() + 1);
             for (place, atom) in chosen.iter().enumerate() {
                 let known: f64 = dot(&row, &lower[place]);
-                row.push((gram[best][*atom] - known) / lower[place][place]);
+                row.push(round((gram(best, *atom) - known) / lower[place][place], narrow));
             }
-            let left = gram[best][best] - dot(&row, &row);
-            if !chosen.is_empty() && left <= f64::EPSILON {
+            let left = round(gram(best, best) - dot(&row, &row), narrow);
+            if !chosen.is_empty() && left <= least {
                 break;
             }
-            row.push(left.sqrt());
+            row.push(round(left.sqrt(), narrow));
             lower.push(row);
             chosen.push(best);
             parts = solve(&lower, &chosen.iter().map(|atom| products[*atom]).collect::<Vec<_>>());
+            parts.iter_mut().for_each(|part| *part = round(*part, narrow));
             for (atom, rest) in rest.iter_mut().enumerate() {
-                let told: f64 = chosen.iter().zip(&parts).map(|(other, part)| gram[atom][*other] * part).sum();
-                *rest = products[atom] - told;
+                let told: f64 = chosen.iter().zip(&parts).map(|(other, part)| gram(atom, *other) * part).sum();
+                *rest = products[atom] - round(told, narrow);
             }
         }
         chosen.iter().zip(parts).for_each(|(atom, part)| code[*atom] = part);
@@ -154,21 +177,30 @@ mod run {
         x
     }
 
+    impl Code {
+        /// Whether it is found in float32, of rows that are float32 or are not.
+        fn is_narrow(&self, rows: bool) -> bool {
+            match &self.how {
+                How::Threshold { .. } => rows && self.atoms.narrow,
+                How::Pursuit { casts: true, .. } => rows,
+                How::Pursuit { .. } => self.atoms.narrow,
+            }
+        }
+    }
+
     impl OfRow for Code {
         fn of_row(&self, row: &[f64], _: Method, narrow: bool, out: &mut Vec<f64>) -> Result<(), &'static str> {
-            if narrow {
-                return Err("float32, whose sums are the processor's");
-            }
-            let products: Vec<f64> = atoms(&self.atoms).map(|atom| dot(atom, row)).collect();
+            let both = narrow && self.atoms.narrow;
+            let products: Vec<f64> = atoms(&self.atoms).map(|atom| round(dot(atom, row), both)).collect();
             let code = match &self.how {
                 How::Threshold { alpha, positive } => {
                     let one = |product: f64| {
-                        let part = product.signum() * (product.abs() - alpha).max(0.0);
+                        let part = product.signum() * round(product.abs() - alpha, both).max(0.0);
                         if *positive { part.max(0.0) } else { part }
                     };
                     products.into_iter().map(one).collect()
                 }
-                How::Pursuit { most, gram } => pursue(gram, &products, *most),
+                How::Pursuit { most, gram, .. } => pursue(gram, &products, *most, self.is_narrow(narrow)),
             };
             if self.splits {
                 out.extend(code.iter().map(|part| part.max(0.0)));
@@ -181,6 +213,10 @@ mod run {
 
         fn width(&self, _: Method) -> usize {
             self.atoms.count() * if self.splits { 2 } else { 1 }
+        }
+
+        fn makes_narrow(&self, rows: bool) -> bool {
+            !self.splits && self.is_narrow(rows)
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::finite::Finite;
 use crate::loaded::{Loaded, Out, Source, Targets, decisions};
 use crate::loader::Loader;
 use crate::step::{Predict, Step};
-use crate::{Error, InputKind};
+use crate::{Error, InputKind, Output};
 
 pub(crate) const FAMILY: Family = Family {
     name: "discriminant analysis",
@@ -43,12 +43,16 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
     loader.hold(features.saturating_mul(labels.len()).saturating_mul(if is_linear { 16 } else { 8 }));
     let finite = Finite::new(&class, &sources, false, false);
-    let mut targets = Targets::classes(vec![labels.clone()], DataType::Float64);
-    targets.decision = decisions(&labels);
+    // What was learned from float32 is asked for it again by a step before; a table may or may not bring it.
+    let typed = matches!(&step, Form::Linear(linear) if linear.narrow) && sources.iter().all(|source| !source.follows);
+    let float = if typed { DataType::Float32 } else { DataType::Float64 };
+    let mut targets = Targets::classes(vec![labels.clone()], float.clone());
+    targets.decision =
+        decisions(&labels).into_iter().map(|output| Output { data_type: float.clone(), ..output }).collect();
     let prefix = class.to_ascii_lowercase();
     targets.table = (0..components).map(|index| Source::made_of(format!("{prefix}{index}"), &sources)).collect();
     let step: Box<dyn Predict> = match step {
-        Form::Linear(step) => Box::new(run::Linear { finite, ..step }),
+        Form::Linear(step) => Box::new(run::Linear { finite, typed, ..step }),
         Form::Quadratic(step) => Box::new(run::Quadratic { finite, ..step }),
     };
     Ok(Loaded { step: Step::Predict(step), out: Out::Answers(targets), report: Default::default() })
@@ -84,6 +88,7 @@ fn linear(view: &View<'_>, classes: usize) -> Result<(run::Linear, usize, usize)
         intercept,
         features,
         narrow,
+        typed: false,
         scalings: Vec::new(),
         mean: None,
         // Until 0.20 the logistic functions of all classes were divided by their sum.
@@ -178,6 +183,8 @@ mod run {
         pub(super) features: usize,
         /// Whether it was learned from float32.
         pub(super) narrow: bool,
+        /// Whether its answers are float32 as the signature tells them.
+        pub(super) typed: bool,
         /// By column that it transforms to.
         pub(super) scalings: Vec<f64>,
         /// What is taken off before.
@@ -200,10 +207,14 @@ mod run {
             for (column, intercept) in scores.iter_mut().zip(&self.intercept) {
                 column.iter_mut().for_each(|value| *value = round(round(*value, narrow) + intercept, narrow));
             }
+            let floats = |mut columns: Vec<Vec<f64>>| {
+                columns.iter_mut().flatten().for_each(|value| *value = round(*value, narrow));
+                Answer::floats(columns, self.typed)
+            };
             match want {
-                Method::Decision => Answer::F64(scores),
-                Method::Proba if scores.len() > 1 && self.by_softmax => Answer::F64(Softmax::PLAIN.of(scores)),
-                Method::Proba => Answer::F64(scores::logistic(scores)),
+                Method::Decision => floats(scores),
+                Method::Proba if scores.len() > 1 && self.by_softmax => floats(Softmax::PLAIN.of(scores)),
+                Method::Proba => floats(scores::logistic(scores)),
                 _ => Answer::Class(vec![scores::best(&scores)]),
             }
         }

@@ -82,7 +82,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let outputs = intercept.len();
     let (link, targets) = if is_classifier {
         let classes = labels(&view.attr("classes_")?)?;
-        if classes.len() < 2 || (classes.len() > 2 && classes.len() != outputs) {
+        if classes.len() == 0 || (classes.len() != 2 && classes.len() != outputs) {
             return Err(Error::counts(view.path(), (outputs, "scores"), (classes.len(), "classes")));
         }
         let decision = if outputs == 1 {
@@ -95,7 +95,8 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
             };
             (0..outputs).map(column).collect()
         };
-        (run::Link::Classes, Targets { decision, ..Targets::classes(vec![classes], DataType::Float64) })
+        let link = if classes.len() == 1 { run::Link::Lone } else { run::Link::Classes };
+        (link, Targets { decision, ..Targets::classes(vec![classes], DataType::Float64) })
     } else {
         let link = match word(view, "link_", "identity")? {
             "identity" => run::Link::Identity,
@@ -104,7 +105,8 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         };
         (link, Targets::numbers(1, DataType::Float64))
     };
-    if is_classifier && !matches!(word(view, "link_", "logit")?, "logit" | "mlogit") {
+    let is_lone = matches!(link, run::Link::Lone);
+    if is_classifier && !is_lone && !matches!(word(view, "link_", "logit")?, "logit" | "mlogit") {
         return Err(Error::unsupported(view.path(), "other links of classes", "logit, mlogit"));
     }
     if some_attr(view, "has_fitted_")?.is_none() {
@@ -173,6 +175,8 @@ mod run {
         Identity,
         Log,
         Classes,
+        /// A single class, which all rows are of.
+        Lone,
     }
 
     #[derive(Debug)]
@@ -265,6 +269,8 @@ mod run {
             let rows = x.rows();
             let mut scores = self.scores(&x, run);
             match (self.link, want) {
+                (Link::Lone, Method::Predict) => Answer::Class(vec![vec![0; rows]]),
+                (Link::Lone, Method::Proba) => Answer::F64(vec![vec![1.0; rows]]),
                 (Link::Classes, Method::Predict) if scores.len() > 1 => {
                     Answer::Class(vec![first_largest(&scores, rows)])
                 }

@@ -106,6 +106,9 @@ mod run {
         fn of_row(&self, row: &[f64], _: Method, _: bool, out: &mut Vec<f64>) -> Result<(), &'static str> {
             let mut kernels = self.kernel.row(row, &self.training)?;
             if let Some((rows, all)) = &self.centre {
+                if kernels.iter().any(|kernel| !kernel.is_finite()) {
+                    return Err("a kernel that no number is large enough for");
+                }
                 let own = pairwise_sum(&kernels) / rows.len() as f64;
                 kernels.iter_mut().zip(rows).for_each(|(kernel, mean)| *kernel = *kernel - mean - own + all);
             }
@@ -117,8 +120,8 @@ mod run {
             self.axes.len()
         }
 
-        fn stays_narrow(&self) -> bool {
-            self.training.narrow
+        fn makes_narrow(&self, rows: bool) -> bool {
+            rows && self.training.narrow
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use foretell_pickle::View;
 
-use crate::attributes::{feature_names, some_attr};
+use crate::attributes::{feature_names, some_attr, with_numpy_2};
 use crate::families::shared::rows::{Rows, numbered};
 use crate::family::Family;
 use crate::finite::Finite;
@@ -54,12 +54,13 @@ fn waves(view: &View<'_>, is_skewed: bool) -> Result<(run::Map, Option<usize>), 
     if offsets.len() != count || count == 0 || features == 0 {
         return Err(Error::counts(view.path(), (offsets.len(), "offsets"), (count, "components")));
     }
+    let narrow = weights.dtype().size == 4;
     let all = weights.f64s()?;
     let weights = (0..count).map(|column| all.iter().skip(column).step_by(count).copied().collect()).collect();
     let skewedness = if is_skewed { Some(view.attr("skewedness")?.as_f64()?) } else { None };
     let count = count as f64;
     let scale = if is_skewed { 2f64.sqrt() / count.sqrt() } else { (2.0 / count).sqrt() };
-    Ok((run::Map::Waves { weights, offsets, skewedness, scale }, Some(features)))
+    Ok((run::Map::Waves { weights, offsets, skewedness, scale, narrow }, Some(features)))
 }
 
 fn additive(view: &View<'_>) -> Result<run::Map, Error> {
@@ -76,7 +77,7 @@ fn additive(view: &View<'_>) -> Result<run::Map, Error> {
     if steps == 0 || steps > COMPONENTS {
         return Err(Error::unsupported(view.path(), format!("sample_steps={steps}"), "1 and above"));
     }
-    Ok(run::Map::Additive { steps, interval })
+    Ok(run::Map::Additive { steps, interval, wide: with_numpy_2(view)? })
 }
 
 fn sketch(view: &View<'_>) -> Result<(run::Map, Option<usize>), Error> {
@@ -97,8 +98,16 @@ fn sketch(view: &View<'_>) -> Result<(run::Map, Option<usize>), Error> {
     let places: Option<Vec<usize>> = places.u64s()?.into_iter().map(place).collect();
     let places = places.ok_or_else(|| Error::out_of_range(view.path(), "a place of a hash"))?;
     let signs = signs.f64s()?;
-    let map =
-        run::Map::Sketch { places, signs, count, width, scale: gamma.sqrt(), last: (extra > 0).then(|| coef0.sqrt()) };
+    let wide = with_numpy_2(view)?;
+    let map = run::Map::Sketch {
+        places,
+        signs,
+        count,
+        width,
+        scale: gamma.sqrt(),
+        last: (extra > 0).then(|| coef0.sqrt()),
+        wide,
+    };
     Ok((map, Some(width.saturating_sub(extra))))
 }
 
@@ -107,6 +116,8 @@ mod run {
     use crate::Method;
     use crate::families::shared::kernels::dot;
     use crate::families::shared::rows::OfRow;
+    use crate::math::float32;
+    use crate::matrix::round;
 
     #[derive(Debug)]
     pub(super) enum Map {
@@ -116,10 +127,14 @@ mod run {
             offsets: Vec<f64>,
             skewedness: Option<f64>,
             scale: f64,
+            /// Whether the weights are float32.
+            narrow: bool,
         },
         Additive {
             steps: usize,
             interval: f64,
+            /// Whether numpy's single numbers make float64 of float32, as those of numpy 2 do.
+            wide: bool,
         },
         /// By degree and feature a place and a sign; `last` stands behind the features.
         Sketch {
@@ -129,6 +144,8 @@ mod run {
             width: usize,
             scale: f64,
             last: Option<f64>,
+            /// As above.
+            wide: bool,
         },
     }
 
@@ -148,26 +165,59 @@ mod run {
         pub(super) features: usize,
     }
 
+    /// The additive samples of a row of float32.
+    fn additive(row: &[f64], steps: usize, interval: f64, wide: bool, out: &mut Vec<f64>) {
+        let row: Vec<f32> = row.iter().map(|value| *value as f32).collect();
+        let short = interval as f32;
+        let mut each = |of: &dyn Fn(f32) -> f64| {
+            out.extend(row.iter().map(|value| if *value == 0.0 { 0.0 } else { of(*value) }));
+        };
+        each(&|value| (value * short).sqrt().into());
+        for step in 1..steps {
+            let spread = (std::f64::consts::PI * step as f64 * interval).cosh();
+            let factor = |value: f32| {
+                let twice = 2.0 * value * short;
+                if wide { (f64::from(twice) / spread).sqrt() } else { (twice / spread as f32).sqrt().into() }
+            };
+            let angle = |value: f32| step as f32 * (short * float32::ln(value));
+            each(&|value| round(factor(value) * f64::from(float32::cos(angle(value))), true));
+            each(&|value| round(factor(value) * f64::from(float32::sin(angle(value))), true));
+        }
+    }
+
     impl OfRow for Sampler {
         fn of_row(&self, row: &[f64], _: Method, narrow: bool, out: &mut Vec<f64>) -> Result<(), &'static str> {
             match &self.map {
-                Map::Waves { weights, offsets, skewedness, scale } => {
+                Map::Waves { weights, offsets, skewedness, scale, narrow: learned } => {
+                    let both = narrow && *learned;
                     let mut row = row.to_vec();
                     if let Some(skewedness) = skewedness {
                         if row.iter().any(|value| *value <= -skewedness) {
                             return Err("a number that is not above -skewedness");
                         }
-                        row.iter_mut().for_each(|value| *value = (*value + skewedness).ln());
+                        let ln = |value: f64| match narrow {
+                            true => float32::ln(value as f32).into(),
+                            false => value.ln(),
+                        };
+                        row.iter_mut().for_each(|value| *value = ln(*value + skewedness));
                     }
-                    let wave = |(weights, offset): (&Vec<f64>, &f64)| (dot(&row, weights) + offset).cos() * scale;
+                    let cos = |value: f64| match both {
+                        true => float32::cos(value as f32).into(),
+                        false => value.cos(),
+                    };
+                    let scale = round(*scale, both);
+                    let wave = |(weights, offset): (&Vec<f64>, &f64)| {
+                        round(cos(round(dot(&row, weights), both) + offset) * scale, both)
+                    };
                     out.extend(weights.iter().zip(offsets).map(wave));
                 }
-                Map::Additive { steps, interval } => {
+                Map::Additive { steps, interval, wide } => {
                     if row.iter().any(|value| *value < 0.0) {
                         return Err("a number below 0");
                     }
                     if narrow {
-                        return Err("float32, whose logarithms and cosines are the processor's");
+                        additive(row, *steps, *interval, *wide, out);
+                        return Ok(());
                     }
                     let each = |of: &dyn Fn(f64) -> f64, out: &mut Vec<f64>| {
                         out.extend(row.iter().map(|value| if *value == 0.0 { 0.0 } else { of(*value) }));
@@ -181,8 +231,11 @@ mod run {
                         each(&|value| factor(value) * (step * (interval * value.ln())).sin(), out);
                     }
                 }
-                Map::Sketch { places, signs, count, width, scale, last } => {
-                    let scaled: Vec<f64> = row.iter().map(|value| value * scale).chain(*last).collect();
+                Map::Sketch { places, signs, count, width, scale, last, wide } => {
+                    let is_narrow = narrow && !wide;
+                    let scale = round(*scale, is_narrow);
+                    let scaled: Vec<f64> =
+                        row.iter().map(|value| round(value * scale, is_narrow)).chain(*last).collect();
                     let sketches =
                         places.chunks_exact(*width).zip(signs.chunks_exact(*width)).map(|(places, signs)| {
                             let mut sketch = vec![0.0; *count];
@@ -209,6 +262,14 @@ mod run {
 
         fn width(&self, _: Method) -> usize {
             self.map.count(self.features)
+        }
+
+        fn makes_narrow(&self, rows: bool) -> bool {
+            match self.map {
+                Map::Waves { narrow, .. } => rows && narrow,
+                Map::Additive { .. } => rows,
+                Map::Sketch { .. } => false,
+            }
         }
     }
 }

@@ -1,9 +1,9 @@
 //! `Isomap` and `LocallyLinearEmbedding` for new rows: from the distances to their neighbours, or the weights that make them
 //! of these.
 
-use foretell_pickle::{Entry, View};
+use foretell_pickle::{Entry, Kind, View};
 
-use crate::attributes::{feature_names, some_attr};
+use crate::attributes::{feature_names, some_attr, version};
 use crate::families::shared::kernels::weights;
 use crate::families::shared::near;
 use crate::families::shared::rows::{Rows, numbered};
@@ -45,8 +45,16 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     if neighbours == 0 || neighbours > count {
         return Err(Error::state(view.path(), format!("{neighbours} neighbours among {count} rows")));
     }
-    let how = if class == "Isomap" { isomap(view, count)? } else { linear(view, count)? };
-    let sources = loader.sources(view, given, training.features, feature_names(view)?)?;
+    let names = feature_names(view)?;
+    let how = if class == "Isomap" {
+        // From 1.1 on it keeps the type of an array, where it is not given a DataFrame.
+        let keeps = version(view)?.is_some_and(|version| version >= KEEPS) && (given.is_some() || names.is_none());
+        isomap(view, count, keeps)?
+    } else {
+        let narrow = is_narrow(&nearest.attr("_fit_X")?);
+        linear(view, count, narrow)?
+    };
+    let sources = loader.sources(view, given, training.features, names)?;
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
     loader.hold(training.points.len().saturating_mul(8));
     let out = numbered(&class.to_ascii_lowercase(), how.width(), &sources);
@@ -55,11 +63,20 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
 }
 
-fn isomap(view: &View<'_>, count: usize) -> Result<run::How, Error> {
+/// The first version of scikit-learn whose Isomap does so.
+const KEEPS: (u32, u32) = (1, 1);
+
+/// Whether it is float32.
+fn is_narrow(view: &View<'_>) -> bool {
+    view.array().is_ok_and(|array| array.dtype().kind == Kind::Float && array.dtype().size == 4)
+}
+
+fn isomap(view: &View<'_>, count: usize, keeps: bool) -> Result<run::How, Error> {
     let distances = view.attr("dist_matrix_")?.array()?;
-    if distances.shape() != [count, count] || distances.dtype().size != 8 {
-        return Err(Error::state(view.path(), format!("the distances are not those of {count} rows in float64")));
+    if distances.shape() != [count, count] {
+        return Err(Error::state(view.path(), format!("the distances are not those of {count} rows")));
     }
+    let narrow = is_narrow(&view.attr("dist_matrix_")?);
     let kernel = view.attr("kernel_pca_")?;
     let either = |new: &str, old: &str| match some_attr(&kernel, new)? {
         Some(found) => Ok(found),
@@ -79,12 +96,13 @@ fn isomap(view: &View<'_>, count: usize) -> Result<run::How, Error> {
     if rows.len() != count {
         return Err(Error::counts(centerer.path(), (rows.len(), "means"), (count, "rows")));
     }
-    Ok(run::How::Isomap { distances: distances.f64s()?, axes, rows, all: centerer.attr("K_fit_all_")?.as_f64()? })
+    let all = centerer.attr("K_fit_all_")?.as_f64()?;
+    Ok(run::How::Isomap { distances: distances.f64s()?, axes, rows, all, keeps, narrow })
 }
 
-fn linear(view: &View<'_>, count: usize) -> Result<run::How, Error> {
+fn linear(view: &View<'_>, count: usize, narrow: bool) -> Result<run::How, Error> {
     let embedding = weights(&view.attr("embedding_")?, count)?;
-    Ok(run::How::Linear { embedding, ridge: view.attr("reg")?.as_f64()? })
+    Ok(run::How::Linear { embedding, ridge: view.attr("reg")?.as_f64()?, narrow })
 }
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "sizes are checked while loading")]
@@ -94,6 +112,7 @@ mod run {
     use crate::families::shared::near::Training;
     use crate::families::shared::rows::OfRow;
     use crate::math::scores::pairwise_sum;
+    use crate::matrix::round;
 
     #[derive(Debug)]
     pub(super) enum How {
@@ -103,11 +122,17 @@ mod run {
             axes: Vec<Vec<f64>>,
             rows: Vec<f64>,
             all: f64,
+            /// Whether float32 stays that.
+            keeps: bool,
+            /// Whether it was learned from float32.
+            narrow: bool,
         },
         Linear {
             /// By axis.
             embedding: Vec<Vec<f64>>,
             ridge: f64,
+            /// Whether it was learned from float32.
+            narrow: bool,
         },
     }
 
@@ -129,13 +154,11 @@ mod run {
 
     impl OfRow for Manifold {
         fn of_row(&self, row: &[f64], _: Method, narrow: bool, out: &mut Vec<f64>) -> Result<(), &'static str> {
-            if narrow {
-                return Err("float32, whose sums are the processor's");
-            }
             let near = self.training.nearest(row, self.neighbours);
             match &self.how {
-                How::Isomap { distances, axes, rows, all } => {
+                How::Isomap { distances, axes, rows, all, keeps, narrow: learned } => {
                     let count = rows.len();
+                    let own_type = |value: f64| round(value, narrow && *keeps);
                     let mut shortest = vec![f64::INFINITY; count];
                     for (reduced, neighbour) in near {
                         let own = self.training.metric.distance(reduced);
@@ -145,18 +168,24 @@ mod run {
                             .zip(along)
                             .for_each(|(shortest, along)| *shortest = shortest.min(along + own));
                     }
-                    let mut kernels: Vec<f64> = shortest.into_iter().map(|one| one * one * -0.5).collect();
+                    let mut kernels: Vec<f64> =
+                        shortest.into_iter().map(own_type).map(|one| own_type(own_type(one * one) * -0.5)).collect();
                     if kernels.iter().any(|kernel| !kernel.is_finite()) {
                         return Err("a distance that no number is large enough for");
                     }
-                    let own = pairwise_sum(&kernels) / count as f64;
-                    kernels.iter_mut().zip(rows).for_each(|(kernel, mean)| *kernel = *kernel - mean - own + all);
+                    let one = |value: f64| round(value, narrow && *keeps && *learned);
+                    let own = one(pairwise_sum(&kernels) / count as f64);
+                    let centred = |kernel: f64, mean: f64| one(one(one(kernel - mean) - own) + all);
+                    kernels.iter_mut().zip(rows).for_each(|(kernel, mean)| *kernel = centred(*kernel, *mean));
                     out.extend(axes.iter().map(|axis| dot(&kernels, axis)));
                 }
-                How::Linear { embedding, ridge } => {
+                How::Linear { embedding, ridge, narrow: learned } => {
                     let rows: Vec<usize> = near.into_iter().map(|(_, row)| row).collect();
-                    let weights =
-                        self.barycentre(row, &rows, *ridge).ok_or("neighbours that no weights are found for")?;
+                    let mut weights = self
+                        .barycentre(row, &rows, *ridge, narrow && *learned)
+                        .ok_or("neighbours that no weights are found for")?;
+                    // They are of the rows' type.
+                    weights.iter_mut().for_each(|weight| *weight = round(*weight, narrow));
                     let place = |axis: &Vec<f64>| {
                         rows.iter().zip(&weights).map(|(row, weight)| axis[*row] * weight).sum::<f64>()
                     };
@@ -169,13 +198,17 @@ mod run {
         fn width(&self, _: Method) -> usize {
             self.how.width()
         }
+
+        fn makes_narrow(&self, rows: bool) -> bool {
+            matches!(self.how, How::Isomap { keeps: true, narrow: true, .. } if rows)
+        }
     }
 
     impl Manifold {
         /// The weights of a row's neighbours that make it.
-        fn barycentre(&self, row: &[f64], neighbours: &[usize], ridge: f64) -> Option<Vec<f64>> {
+        fn barycentre(&self, row: &[f64], neighbours: &[usize], ridge: f64, narrow: bool) -> Option<Vec<f64>> {
             let apart = |neighbour: &usize| -> Vec<f64> {
-                self.training.row(*neighbour).iter().zip(row).map(|(a, b)| a - b).collect()
+                self.training.row(*neighbour).iter().zip(row).map(|(a, b)| round(a - b, narrow)).collect()
             };
             let apart: Vec<Vec<f64>> = neighbours.iter().map(apart).collect();
             let mut gram: Vec<Vec<f64>> = apart.iter().map(|a| apart.iter().map(|b| dot(a, b)).collect()).collect();

@@ -113,7 +113,9 @@ fn linear(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>, cl
         "SoftmaxRegression" => Targets::classes(vec![Labels::counted(outputs)], DataType::Float64),
         _ => {
             let mut targets = Targets::classes(vec![Labels::counted(2)], DataType::Float64);
-            targets.proba.clear();
+            // Of the second class alone, and of a logistic regression only.
+            let kept = usize::from(class == "LogisticRegression");
+            targets.proba = targets.proba.into_iter().skip(1).take(kept).collect();
             targets
         }
     };
@@ -201,6 +203,10 @@ mod run {
         }
     }
 
+    fn logistic_of(scores: &[f64]) -> Vec<Vec<f64>> {
+        vec![scores.iter().map(|score| 1.0 / (1.0 + (-score).exp())).collect()]
+    }
+
     #[derive(Debug)]
     pub(super) struct Linear {
         pub(super) class: String,
@@ -225,6 +231,9 @@ mod run {
                 return Answer::F64(scores);
             }
             if let [one] = scores.as_slice() {
+                if want == Method::Proba {
+                    return Answer::F64(logistic_of(one));
+                }
                 // What is not a number is not below 0.
                 return Answer::Class(vec![
                     one.iter().map(|score| u32::from(*score >= 0.0 || score.is_nan())).collect(),

@@ -59,8 +59,10 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     loader.hold(form.bytes());
     let finite = Finite::new(&class, &sources, false, false);
     let narrow = class == "GaussianNB" && view.attr("theta_")?.array()?.dtype().size == 4;
-    let step = run::NaiveBayes { form, features, narrow, finite };
-    let targets = Targets::classes(vec![labels], DataType::Float64);
+    // What was learned from float32 is asked for it again by a step before; a table may or may not bring it.
+    let typed = narrow && labels.len() > 1 && sources.iter().all(|source| !source.follows);
+    let step = run::NaiveBayes { form, features, narrow, typed, finite };
+    let targets = Targets::classes(vec![labels], if typed { DataType::Float32 } else { DataType::Float64 });
     Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report: Default::default() })
 }
 
@@ -170,6 +172,8 @@ mod run {
         pub(super) features: usize,
         /// Whether what it learned is float32: then shares of rows in float32 are, too.
         pub(super) narrow: bool,
+        /// Whether its answers are float32 as the signature tells them.
+        pub(super) typed: bool,
         pub(super) finite: Finite,
     }
 
@@ -265,7 +269,7 @@ mod run {
             }
             let mut shares = Softmax { by_logarithm: true, side_by_side: false }.of(likelihoods);
             shares.iter_mut().flatten().for_each(|share| *share = round(*share, narrow));
-            Answer::F64(shares)
+            Answer::floats(shares, self.typed)
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `NMF`: how much of each component is in a row, found step by step. Each row is what the library gives of it alone: beside
-//! others it may stop a step earlier or later, because it looks at all of them together (`tol`).
+//! others it may stop a step earlier or later, because it looks at all of them together (`tol`). Where it was trained on float32,
+//! every step is rounded as there, and float32 is all that it takes.
 
 use foretell_pickle::View;
 
@@ -24,7 +25,7 @@ pub(crate) const FAMILY: Family = Family {
 const STEPS: usize = 100_000;
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
-    let components = Held::read_wide(&view.attr("components_")?)?;
+    let components = Held::read(&view.attr("components_")?)?;
     let solver = word(view, "solver", "cd")?;
     if solver != "cd" || flag(view, "shuffle", false)? {
         let what = format!("solver={solver} that starts from the mean of a whole batch, or shuffles");
@@ -51,7 +52,9 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     ));
     let out = numbered("nmf", components.count(), &sources);
     let finite = Finite::new("NMF", &sources, false, false);
-    let inner = run::Factors::new(components, alpha * ratio, alpha * (1.0 - ratio), tolerance, steps);
+    // Until 0.24 it brought all numbers to float64.
+    let casts = version(view)?.is_none_or(|version| version < (0, 24));
+    let inner = run::Factors::new(components, (alpha * ratio, alpha * (1.0 - ratio)), tolerance, steps, casts);
     let step = Rows { inner, finite, takes_sparse: true };
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
 }
@@ -61,6 +64,7 @@ mod run {
     use crate::Method;
     use crate::families::shared::kernels::{Held, dot};
     use crate::families::shared::rows::OfRow;
+    use crate::matrix::round;
 
     #[derive(Debug)]
     pub(super) struct Factors {
@@ -71,14 +75,25 @@ mod run {
         lasso: f64,
         tolerance: f64,
         steps: usize,
+        /// Whether float32 counts as float64.
+        casts: bool,
     }
 
     impl Factors {
-        pub(super) fn new(components: Held, lasso: f64, ridge: f64, tolerance: f64, steps: usize) -> Self {
+        pub(super) fn new(
+            components: Held,
+            (lasso, ridge): (f64, f64),
+            tolerance: f64,
+            steps: usize,
+            casts: bool,
+        ) -> Self {
+            let narrow = components.narrow;
             let rows = || components.points.chunks_exact(components.features);
-            let mut products: Vec<Vec<f64>> = rows().map(|one| rows().map(|other| dot(one, other)).collect()).collect();
-            products.iter_mut().enumerate().for_each(|(at, row)| row[at] += ridge);
-            Factors { components, products, lasso, tolerance, steps }
+            let product = |one: &[f64], other: &[f64]| round(dot(one, other), narrow);
+            let mut products: Vec<Vec<f64>> =
+                rows().map(|one| rows().map(|other| product(one, other)).collect()).collect();
+            products.iter_mut().enumerate().for_each(|(at, row)| row[at] = round(row[at] + ridge, narrow));
+            Factors { components, products, lasso, tolerance, steps, casts }
         }
     }
 
@@ -87,20 +102,29 @@ mod run {
             if row.iter().any(|value| *value < 0.0) {
                 return Err("a number below 0");
             }
-            if narrow {
-                return Err("float32, whose sums are the processor's");
+            let is_narrow = self.components.narrow;
+            if narrow != is_narrow && !(narrow && self.casts) {
+                // The library raises.
+                return Err(if is_narrow {
+                    "float64, where the components are float32: cast the columns to FLOAT"
+                } else {
+                    "float32, where the components are float64: cast the columns to DOUBLE"
+                });
             }
+            let one = |value: f64| round(value, is_narrow);
             let rows = self.components.points.chunks_exact(self.components.features);
-            let wanted: Vec<f64> = rows.map(|component| dot(row, component) - self.lasso).collect();
+            let wanted: Vec<f64> = rows.map(|component| one(one(dot(row, component)) - self.lasso)).collect();
             let mut parts = vec![0.0; wanted.len()];
             let mut first = 0.0;
             for step in 0..self.steps {
                 let mut violation = 0.0;
                 for at in 0..parts.len() {
-                    let gradient = self.products[at].iter().zip(&parts).fold(-wanted[at], |sum, (a, b)| sum + a * b);
-                    violation += if parts[at] == 0.0 { gradient.min(0.0).abs() } else { gradient.abs() };
+                    let gradient =
+                        self.products[at].iter().zip(&parts).fold(-wanted[at], |sum, (a, b)| one(sum + one(a * b)));
+                    let away = if parts[at] == 0.0 { gradient.min(0.0).abs() } else { gradient.abs() };
+                    violation = one(violation + away);
                     if self.products[at][at] != 0.0 {
-                        parts[at] = (parts[at] - gradient / self.products[at][at]).max(0.0);
+                        parts[at] = one(parts[at] - one(gradient / self.products[at][at])).max(0.0);
                     }
                 }
                 if step == 0 {
@@ -116,6 +140,10 @@ mod run {
 
         fn width(&self, _: Method) -> usize {
             self.products.len()
+        }
+
+        fn makes_narrow(&self, rows: bool) -> bool {
+            rows && self.components.narrow
         }
     }
 }

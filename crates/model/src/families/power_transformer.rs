@@ -7,7 +7,7 @@
 
 use foretell_pickle::View;
 
-use crate::attributes::{feature_names, flag, version, word};
+use crate::attributes::{feature_names, flag, version, with_numpy_2, word};
 use crate::families::scalers::CASTS;
 use crate::family::Family;
 use crate::finite::Finite;
@@ -23,7 +23,7 @@ pub(crate) const FAMILY: Family = Family {
     load,
 };
 
-pub(super) use run::Power;
+pub(super) use run::{Power, PowerMethod, narrow};
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let (power, scale) = read(view)?;
@@ -68,18 +68,6 @@ pub(super) fn read(view: &View<'_>) -> Result<(Power, Option<Scale>), Error> {
     Ok((Power { lambdas, how, narrow, other_narrow }, scale))
 }
 
-/// Whether numpy 2 wrote the file: what it names of numpy says so, else the version of scikit-learn that came with it.
-fn with_numpy_2(view: &View<'_>) -> Result<bool, Error> {
-    let named = |part: &str| view.document().globals().iter().any(|global| global.module.starts_with(part));
-    Ok(if named("numpy._core") {
-        true
-    } else if named("numpy.core") {
-        false
-    } else {
-        version(view)?.is_some_and(|version| version >= (1, 5))
-    })
-}
-
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
     use crate::finite::Finite;
@@ -122,7 +110,7 @@ mod run {
 
     impl PowerMethod {
         /// `other` is 2 without the power.
-        fn apply(self, x: f64, lambda: f64, other: f64) -> f64 {
+        pub(in crate::families) fn apply(self, x: f64, lambda: f64, other: f64) -> f64 {
             if x.is_nan() {
                 return x;
             }
@@ -185,7 +173,7 @@ mod run {
     }
 
     /// What the power gives of a float32. Where the power is float32 too, every operation is.
-    fn narrow(how: PowerMethod, x: f32, lambda: f64, all: bool) -> f32 {
+    pub(in crate::families) fn narrow(how: PowerMethod, x: f32, lambda: f64, all: bool) -> f32 {
         if x.is_nan() {
             return x;
         }

@@ -1,9 +1,10 @@
 //! `BernoulliRBM`, `NeighborhoodComponentsAnalysis`, `SparsePCA`, `MiniBatchSparsePCA`, `PLSSVD`: one product with weights,
 //! after what is taken off and divided by; and `FeatureAgglomeration`, which puts columns together.
 //!
-//! The library leaves the products to BLAS, which adds in an order of its own: within 1e-12 of the terms, not to the bit.
+//! The library leaves the products to BLAS, which adds in an order of its own: within 1e-12 of the terms, not to the bit. Where
+//! weights and rows are float32 it adds up in float32; here the sum is rounded once.
 
-use foretell_pickle::{Entry, View};
+use foretell_pickle::{Entry, Kind, View};
 
 use crate::attributes::{feature_names, flag, some_attr, version};
 use crate::families::shared::rows::numbered;
@@ -68,6 +69,9 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         }
         _ => table(&view.attr("components_")?)?,
     };
+    let is_narrow = some_attr(view, "components_")?.is_some_and(|components| {
+        components.array().is_ok_and(|array| array.dtype().kind == Kind::Float && array.dtype().size == 4)
+    });
     let numbers = |found: View<'_>, wanted: usize| -> Result<Vec<f64>, Error> {
         let all = found.array()?.f64s()?;
         if all.len() != wanted {
@@ -75,7 +79,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         }
         Ok(all)
     };
-    let mut step = run::Project { weights, ..run::Project::default() };
+    let mut step = run::Project { weights, is_narrow, ..run::Project::default() };
     match class.as_str() {
         "BernoulliRBM" => {
             step.plus = Some(numbers(view.attr("intercept_hidden_")?, count)?);
@@ -92,6 +96,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
                 return Err(Error::state(view.path(), message));
             }
             step.centre = Some(numbers(view.attr("mean_")?, features)?);
+            step.casts = true;
             let ridge = view.attr("ridge_alpha")?.as_f64()?;
             step.weights = ridge_weights(view, &step.weights, features, ridge)?;
         }
@@ -159,7 +164,7 @@ fn groups(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) ->
 mod run {
     use crate::finite::Finite;
     use crate::math::scores::{expit, products, sparse_products};
-    use crate::matrix::{Dense, Matrix};
+    use crate::matrix::{Dense, Matrix, round};
     use crate::step::{Run, Transform};
 
     #[derive(Debug, Default)]
@@ -170,6 +175,10 @@ mod run {
         pub(super) scale: Option<Vec<f64>>,
         /// What is added to the product, of which the logistic function is told.
         pub(super) plus: Option<Vec<f64>>,
+        /// Whether the weights are float32: then so is what they make of float32.
+        pub(super) is_narrow: bool,
+        /// Whether the rows are brought to the type of the weights.
+        pub(super) casts: bool,
         pub(super) takes_sparse: bool,
         pub(super) finite: Option<Finite>,
     }
@@ -179,10 +188,7 @@ mod run {
             let (rows, cols) = (x.rows(), x.cols());
             let step = self.finite.as_ref().map(|finite| finite.step.as_str()).unwrap_or_default();
             self.finite.iter().for_each(|finite| finite.check(&x, run));
-            if x.is_narrow() && self.scale.is_some() {
-                // It divides in the type of the rows.
-                run.refuse_all(rows, step, None, "float32, whose sums are the processor's");
-            }
+            let narrow = self.is_narrow && (self.casts || x.is_narrow());
             let mut out = match x {
                 Matrix::Csr(csr) if self.takes_sparse => sparse_products(&csr, &self.weights),
                 x => {
@@ -191,7 +197,7 @@ mod run {
                     }
                     let mut x = x.into_dense().unwrap_or_else(|_| Dense::zeros(rows, cols));
                     for (col, centre) in self.centre.iter().flatten().enumerate() {
-                        x.column_mut(col).iter_mut().for_each(|value| *value -= centre);
+                        x.column_mut(col).iter_mut().for_each(|value| *value = round(*value - centre, narrow));
                     }
                     for (col, scale) in self.scale.iter().flatten().enumerate() {
                         x.column_mut(col).iter_mut().for_each(|value| *value /= scale);
@@ -200,10 +206,11 @@ mod run {
                 }
             };
             for (column, plus) in out.iter_mut().zip(self.plus.iter().flatten()) {
-                column.iter_mut().for_each(|value| *value = expit(*value + plus));
+                column.iter_mut().for_each(|value| *value = expit(round(round(*value, narrow) + plus, narrow)));
             }
+            let data = out.concat().into_iter().map(|value| round(value, narrow)).collect();
             let cols = out.len();
-            Matrix::Dense(Dense { data: out.concat(), rows, cols, narrow: false })
+            Matrix::Dense(Dense { data, rows, cols, narrow })
         }
     }
 

@@ -77,10 +77,18 @@ fn pick(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>, clas
 fn table(view: &View<'_>, name: &str) -> Result<(Vec<f64>, [usize; 2]), Error> {
     let array = view.attr(name)?.array()?;
     let dims: [usize; 2] = array.dims()?;
-    if dims.contains(&0) || array.dtype().size != 8 {
-        return Err(Error::state(view.path(), format!("`{name}` is not a table of float64")));
+    if dims.contains(&0) {
+        return Err(Error::state(
+            view.path(),
+            format!("`{name}` is a table of {} rows and {} columns", dims[0], dims[1]),
+        ));
     }
     Ok((array.f64s()?, dims))
+}
+
+/// Whether an attribute holds float32.
+fn is_narrow(view: &View<'_>, name: &str) -> Result<bool, Error> {
+    Ok(some_attr(view, name)?.is_some_and(|found| found.array().is_ok_and(|array| array.dtype().size == 4)))
 }
 
 fn numbers(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>, class: &str) -> Result<Loaded, Error> {
@@ -115,7 +123,9 @@ fn numbers(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>, c
             if scale.len() != count {
                 return Err(Error::counts(view.path(), (scale.len(), "lengths"), (count, "columns")));
             }
-            (run::How::Product { weights: transposed(&weights, count), scale }, features)
+            let narrow = is_narrow(view, "inv_R_")?;
+            let divides = narrow && is_narrow(view, "normalization_vector_")?;
+            (run::How::Product { weights: transposed(&weights, count), scale, narrow, divides }, features)
         }
         "InformationFilter" => {
             let (projection, [features, count]) = table(view, "projection_")?;
@@ -126,7 +136,8 @@ fn numbers(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>, c
                 return Err(Error::counts(view.path(), (count, "columns"), (features, "features")));
             }
             let alpha = view.attr("alpha")?.as_f64()?;
-            (run::How::Filter { weights: transposed(&projection, count), kept, alpha }, features)
+            let narrow = is_narrow(view, "projection_")?;
+            (run::How::Filter { weights: transposed(&projection, count), kept, alpha, narrow }, features)
         }
         _ => {
             let width = loader.width(view, given, names.as_ref().map(Vec::len))?;
@@ -245,7 +256,7 @@ mod run {
     use crate::families::shared::members::Member;
     use crate::finite::Finite;
     use crate::math::scores::products;
-    use crate::matrix::{Dense, Matrix};
+    use crate::matrix::{Dense, Matrix, round};
     use crate::step::{Answer, Predict, Run, Transform};
 
     #[derive(Debug)]
@@ -257,20 +268,21 @@ mod run {
             discards: bool,
         },
         /// By column, heights between places.
-        Interpolate {
-            places: Vec<f64>,
-            heights: Vec<f64>,
-            count: usize,
-        },
+        Interpolate { places: Vec<f64>, heights: Vec<f64>, count: usize },
         /// By output, and what it is divided by.
         Product {
             weights: Vec<f64>,
             scale: Vec<f64>,
+            /// Whether the weights are float32, and what it is divided by, too.
+            narrow: bool,
+            divides: bool,
         },
         Filter {
             weights: Vec<f64>,
             kept: Vec<usize>,
             alpha: f64,
+            /// Whether the weights are float32.
+            narrow: bool,
         },
     }
 
@@ -305,9 +317,8 @@ mod run {
             if matches!(x, Matrix::Csr(_)) {
                 run.refuse_all(rows, &self.class, None, "a sparse table");
             }
-            if x.is_narrow() && matches!(self.how, How::Product { .. } | How::Filter { .. }) {
-                run.refuse_all(rows, &self.class, None, "float32, whose sums are the processor's");
-            }
+            let is_narrow = x.is_narrow();
+            let stays_narrow;
             let mut x = x.into_dense().unwrap_or_else(|_| Dense::zeros(rows, cols));
             let columns = match &self.how {
                 How::Cap { low, high, discards } => {
@@ -333,24 +344,34 @@ mod run {
                     }
                     return Matrix::Dense(Dense { narrow: false, ..x });
                 }
-                How::Product { weights, scale } => {
+                How::Product { weights, scale, narrow, divides } => {
+                    let narrow = is_narrow && *narrow;
+                    stays_narrow = narrow && *divides;
                     let mut out = products(&x, weights);
                     for (column, scale) in out.iter_mut().zip(scale) {
-                        column.iter_mut().for_each(|value| *value /= scale);
+                        let one = |value: f64| round(round(value, narrow) / scale, stays_narrow);
+                        column.iter_mut().for_each(|value| *value = one(*value));
                     }
                     out
                 }
-                How::Filter { weights, kept, alpha } => {
+                How::Filter { weights, kept, alpha, narrow } => {
+                    // The products are float32 where both are; the row itself is where it came so.
+                    stays_narrow = is_narrow && *narrow;
+                    let (most, rest) = (round(*alpha, stays_narrow), round(1.0 - alpha, is_narrow));
                     let fair = products(&x, weights);
                     let one = |at: &usize| -> Vec<f64> {
                         let both = fair[*at].iter().zip(x.column(*at));
-                        both.map(|(fair, value)| alpha * fair + (1.0 - alpha) * value).collect()
+                        both.map(|(fair, value)| {
+                            let fair = round(most * round(*fair, stays_narrow), stays_narrow);
+                            round(fair + round(rest * value, is_narrow), stays_narrow)
+                        })
+                        .collect()
                     };
                     kept.iter().map(one).collect()
                 }
             };
             let cols = columns.len();
-            Matrix::Dense(Dense { data: columns.concat(), rows, cols, narrow: false })
+            Matrix::Dense(Dense { data: columns.concat(), rows, cols, narrow: stays_narrow })
         }
     }
 

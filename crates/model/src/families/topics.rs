@@ -1,4 +1,6 @@
-//! `LatentDirichletAllocation`: how much of each topic is in a row of counts, found step by step as in training.
+//! `LatentDirichletAllocation`: how much of each topic is in a row of counts, found step by step as in training. What was trained
+//! on float32 ends within `mean_change_tol` of what the library gives, whose sums in float32 may be small enough a step earlier
+//! or later.
 
 use foretell_pickle::View;
 
@@ -26,7 +28,7 @@ pub(crate) const FAMILY: Family = Family {
 const STEPS: usize = 10_000;
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
-    let words = Held::read_wide(&view.attr("exp_dirichlet_component_")?)?;
+    let words = Held::read(&view.attr("exp_dirichlet_component_")?)?;
     let number = |name: &str| -> Result<f64, Error> { Ok(view.attr(name)?.as_f64()?) };
     let (prior, least) = (number("doc_topic_prior_")?, number("mean_change_tol")?);
     let steps = view.attr("max_doc_update_iter")?.as_usize()?;
@@ -48,6 +50,7 @@ mod run {
     use crate::families::shared::kernels::Held;
     use crate::families::shared::rows::OfRow;
     use crate::math::scores::pairwise_sum;
+    use crate::matrix::round;
 
     #[derive(Debug)]
     pub(super) struct Topics {
@@ -77,13 +80,13 @@ mod run {
     }
 
     impl OfRow for Topics {
-        fn of_row(&self, row: &[f64], _: Method, narrow: bool, out: &mut Vec<f64>) -> Result<(), &'static str> {
+        fn of_row(&self, row: &[f64], _: Method, _: bool, out: &mut Vec<f64>) -> Result<(), &'static str> {
             if row.iter().any(|count| *count < 0.0) {
                 return Err("a number below 0");
             }
-            if narrow {
-                return Err("float32, whose sums are the processor's");
-            }
+            // Counts are brought to the type of the topics.
+            let narrow = self.words.narrow;
+            let smallest = if narrow { f64::from(f32::EPSILON) } else { f64::EPSILON };
             let topics = self.words.count();
             let found: Vec<usize> = (0..row.len()).filter(|word| row[*word] != 0.0).collect();
             let weight = |topic: usize, word: usize| self.words.points[topic * self.words.features + word];
@@ -94,7 +97,7 @@ mod run {
                     .iter()
                     .map(|word| {
                         let norm: f64 = (0..topics).map(|topic| expected[topic] * weight(topic, *word)).sum();
-                        row[*word] / (norm + f64::EPSILON)
+                        round(row[*word], narrow) / (norm + smallest)
                     })
                     .collect();
                 let next = |topic: usize| {
@@ -117,6 +120,10 @@ mod run {
 
         fn width(&self, _: Method) -> usize {
             self.words.count()
+        }
+
+        fn makes_narrow(&self, _: bool) -> bool {
+            self.words.narrow
         }
     }
 }

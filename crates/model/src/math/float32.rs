@@ -55,7 +55,8 @@ pub(crate) fn ln(x: f32) -> f32 {
 pub(crate) fn sin(x: f32) -> f32 {
     /// Beyond these numpy asks the C library.
     const LARGEST: f32 = 117_435.99;
-    if x.abs() > LARGEST { x.sin() } else { wave(x, 0) }
+    // Zero keeps its sign.
+    if x.abs() > LARGEST || x == 0.0 { x.sin() } else { wave(x, 0) }
 }
 
 pub(crate) fn cos(x: f32) -> f32 {

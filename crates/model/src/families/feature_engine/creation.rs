@@ -125,8 +125,12 @@ fn relative(view: &View<'_>, build: &mut Builder, columns: &[usize], reference: 
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "places are checked while loading")]
 mod run {
+    use arrow_schema::DataType;
+
     use crate::families::shared::acts::{Act, Columns};
+    use crate::math::float32;
     use crate::math::scores::pairwise_sum;
+    use crate::matrix::round;
     use crate::step::Run;
 
     #[derive(Debug, Clone, Copy)]
@@ -141,31 +145,41 @@ mod run {
         Variance,
     }
 
+    /// The sum in order, rounded to float32 after each where `narrow`.
+    fn sum(all: &[f64], narrow: bool) -> f64 {
+        all.iter().fold(0.0, |sum, one| round(sum + one, narrow))
+    }
+
     impl Math {
-        /// Of the numbers of a row, those that are missing left out.
-        fn of(self, mut all: Vec<f64>) -> f64 {
+        /// Of the numbers of a row, those that are missing left out; as float32 where they are.
+        fn of(self, mut all: Vec<f64>, narrow: bool) -> f64 {
             all.retain(|one| !one.is_nan());
             let count = all.len() as f64;
-            match self {
-                Math::Sum => pairwise_sum(&all),
-                Math::Product => all.iter().product(),
+            let value = match self {
+                Math::Sum => sum(&all, narrow),
+                Math::Product => all.iter().fold(1.0, |product, one| round(product * one, narrow)),
                 _ if all.is_empty() => f64::NAN,
-                Math::Mean => pairwise_sum(&all) / count,
+                Math::Mean => sum(&all, narrow) / count,
                 Math::Least => all.iter().copied().fold(f64::INFINITY, f64::min),
                 Math::Largest => all.iter().copied().fold(f64::NEG_INFINITY, f64::max),
                 Math::Median => {
                     all.sort_by(f64::total_cmp);
                     let half = all.len() / 2;
-                    if all.len() % 2 == 1 { all[half] } else { (all[half - 1] + all[half]) / 2.0 }
+                    match all.len() % 2 {
+                        1 => all[half],
+                        _ => round(all[half - 1] + all[half], narrow) / 2.0,
+                    }
                 }
                 Math::Variance if all.len() < 2 => f64::NAN,
                 Math::Variance => {
+                    // In float64 whatever they are.
                     let mean = pairwise_sum(&all) / count;
                     let squares: Vec<f64> = all.iter().map(|one| (mean - one) * (mean - one)).collect();
                     pairwise_sum(&squares) / (count - 1.0)
                 }
-                Math::Deviation => Math::Variance.of(all).sqrt(),
-            }
+                Math::Deviation => Math::Variance.of(all, narrow).sqrt(),
+            };
+            round(value, narrow)
         }
     }
 
@@ -177,21 +191,14 @@ mod run {
 
     impl Act for OfRow {
         fn act(&self, table: &mut Columns<'_>, run: &mut Run) {
-            refuse_narrow(table, &self.columns, run);
+            // Beside a bool numpy makes objects of them.
+            let narrow = table.are_narrow(&self.columns)
+                && !self.columns.iter().any(|at| table.all[*at].data_type() == &DataType::Boolean);
             let columns: Vec<Vec<f64>> = self.columns.iter().map(|at| table.numbers(*at, run)).collect();
-            let row = |row: usize| self.how.of(columns.iter().map(|column| column[row]).collect());
+            let row = |row: usize| self.how.of(columns.iter().map(|column| column[row]).collect(), narrow);
             let numbers = (0..table.rows).map(row).collect();
             let behind = table.all.len();
-            table.put(behind, numbers);
-        }
-    }
-
-    /// Arithmetic of float32 alone rounds otherwise.
-    fn refuse_narrow(table: &Columns<'_>, columns: &[usize], run: &mut Run) {
-        if let Some(at) = columns.iter().find(|at| table.is_narrow(**at)) {
-            (0..table.rows).for_each(|row| {
-                table.refuse(row, *at, "a float32, of which the library computes otherwise", run);
-            });
+            table.put_as(behind, numbers, narrow);
         }
     }
 
@@ -211,33 +218,36 @@ mod run {
             matches!(self, Relation::Quotient | Relation::Floor | Relation::Rest)
         }
 
-        fn of(self, x: f64, y: f64) -> f64 {
-            match self {
+        /// In float32 where `narrow`.
+        fn of(self, x: f64, y: f64, narrow: bool) -> f64 {
+            let value = match self {
                 Relation::Sum => x + y,
                 Relation::Difference => x - y,
                 Relation::Product => x * y,
                 Relation::Quotient => x / y,
-                Relation::Floor => floored(x, y).0,
-                Relation::Rest => floored(x, y).1,
+                Relation::Floor => floored(x, y, narrow).0,
+                Relation::Rest => floored(x, y, narrow).1,
                 Relation::Power if y == 2.0 => x * x,
+                Relation::Power if narrow => (x as f32).powf(y as f32).into(),
                 Relation::Power => x.powf(y),
-            }
+            };
+            round(value, narrow)
         }
     }
 
     /// The whole quotient and the rest, whose sign is the divisor's, as numpy has them.
-    fn floored(x: f64, y: f64) -> (f64, f64) {
+    fn floored(x: f64, y: f64, narrow: bool) -> (f64, f64) {
         let rest = x % y;
         if y == 0.0 {
             return (x / y, rest);
         }
-        let mut whole = (x - rest) / y;
+        let mut whole = round(round(x - rest, narrow) / y, narrow);
         let mut rest = rest;
         if rest == 0.0 {
             rest = 0.0f64.copysign(y);
         } else if (y < 0.0) != (rest < 0.0) {
-            rest += y;
-            whole -= 1.0;
+            rest = round(rest + y, narrow);
+            whole = round(whole - 1.0, narrow);
         }
         let floor = if whole == 0.0 {
             0.0f64.copysign(x / y)
@@ -259,12 +269,12 @@ mod run {
 
     impl Act for Relative {
         fn act(&self, table: &mut Columns<'_>, run: &mut Run) {
-            refuse_narrow(table, &[self.of, self.to], run);
+            let narrow = table.are_narrow(&[self.of, self.to]);
             let (x, y) = (table.numbers(self.of, run), table.numbers(self.to, run));
             let mut out = Vec::with_capacity(table.rows);
             for (row, (x, y)) in x.into_iter().zip(y).enumerate() {
                 out.push(match self.instead {
-                    _ if y != 0.0 || !self.how.divides() => self.how.of(x, y),
+                    _ if y != 0.0 || !self.how.divides() => self.how.of(x, y, narrow),
                     Some(instead) => instead,
                     None => {
                         table.refuse(row, self.to, "zero", run);
@@ -273,7 +283,9 @@ mod run {
                 });
             }
             let behind = table.all.len();
-            table.put(behind, out);
+            // pandas widens a column for a number that float32 does not hold.
+            let fits = self.instead.is_none_or(|instead| round(instead, true) == instead);
+            table.put_as(behind, out, narrow && fits);
         }
     }
 
@@ -285,12 +297,16 @@ mod run {
 
     impl Act for Cycle {
         fn act(&self, table: &mut Columns<'_>, run: &mut Run) {
-            refuse_narrow(table, &[self.at], run);
             let turn = std::f64::consts::TAU / self.most;
             let numbers = table.numbers(self.at, run);
-            for function in [f64::sin, f64::cos] {
+            let narrow = table.is_narrow(self.at);
+            for (function, short) in
+                [(f64::sin as fn(f64) -> f64, float32::sin as fn(f32) -> f32), (f64::cos, float32::cos)]
+            {
+                let of =
+                    |one: &f64| if narrow { short(*one as f32 * turn as f32).into() } else { function(one * turn) };
                 let behind = table.all.len();
-                table.put(behind, numbers.iter().map(|one| function(one * turn)).collect());
+                table.put_as(behind, numbers.iter().map(of).collect(), narrow);
             }
         }
     }

@@ -2,6 +2,7 @@
 //! hands on the whole table.
 
 mod creation;
+mod dates;
 mod numbers;
 mod words;
 
@@ -22,6 +23,7 @@ pub(crate) const FAMILY: Family = Family {
         ("feature_engine.creation.decision_tree_features", "DecisionTreeFeatures"),
         ("feature_engine.creation.math_features", "MathFeatures"),
         ("feature_engine.creation.relative_features", "RelativeFeatures"),
+        ("feature_engine.datetime.datetime", "DatetimeFeatures"),
         ("feature_engine.discretisation.arbitrary", "ArbitraryDiscretiser"),
         ("feature_engine.discretisation.decision_tree", "DecisionTreeDiscretiser"),
         ("feature_engine.discretisation.equal_frequency", "EqualFrequencyDiscretiser"),
@@ -80,6 +82,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let mut build = Builder::new(loader, view, given)?;
     match module.split('.').nth(1).unwrap_or_default() {
         "creation" => creation::load(loader, view, &mut build, class)?,
+        "datetime" => dates::load(loader, view, &mut build)?,
         "encoding" => words::load(loader, view, &mut build, class)?,
         "imputation" => numbers::imputers(loader, view, &mut build, class)?,
         "discretisation" => numbers::discretisers(loader, view, &mut build, class)?,

@@ -3,7 +3,8 @@
 use foretell_pickle::{Value, View};
 
 use super::{demand_numbers, raises, variables};
-use crate::attributes::{flag, some_attr, word};
+use crate::attributes::{flag, some_attr, with_numpy_2, word};
+use crate::families::power_transformer::PowerMethod;
 use crate::families::shared::acts::{Builder, text};
 use crate::families::shared::members::predictor;
 use crate::families::simple_imputer::{Fill, fill};
@@ -162,9 +163,13 @@ pub(super) fn functions(
         let function = match class {
             "ArcsinTransformer" => run::Function::Arcsin,
             "ArcSinhTransformer" => run::Function::Arcsinh { loc: number("loc")?, scale: number("scale")? },
-            "BoxCoxTransformer" => run::Function::BoxCox(of("lambda_dict_", *at)?),
-            "YeoJohnsonTransformer" => {
-                run::Function::YeoJohnson { lambda: of("lambda_dict_", *at)?, by_log: by_log(view) }
+            "BoxCoxTransformer" | "YeoJohnsonTransformer" => {
+                let how = match class {
+                    "BoxCoxTransformer" => PowerMethod::BoxCox,
+                    _ if by_log(view) => PowerMethod::YeoJohnsonByLog,
+                    _ => PowerMethod::YeoJohnson,
+                };
+                run::Function::Power(power(view, build, how, *at)?)
             }
             "LogTransformer" => run::Function::Log { plus: None, ten },
             "LogCpTransformer" => {
@@ -174,8 +179,8 @@ pub(super) fn functions(
                 };
                 run::Function::Log { plus: Some(plus), ten }
             }
-            "PowerTransformer" => run::Function::Power(number("exp")?),
-            "ReciprocalTransformer" => run::Function::Reciprocal,
+            "PowerTransformer" => run::Function::Exponent(number("exp")?),
+            "ReciprocalTransformer" => run::Function::Reciprocal { takes_whole: with_numpy_2(view)? },
             _ => run::Function::Scale { mean: of("mean_", *at)?, range: of("range_", *at)? },
         };
         all.push((*at, function));
@@ -183,6 +188,26 @@ pub(super) fn functions(
     columns.iter().for_each(|at| build.changed(*at));
     build.act(run::Functions(all));
     Ok(())
+}
+
+/// The power that a column was found to need.
+fn power(view: &View<'_>, build: &Builder, how: PowerMethod, at: usize) -> Result<run::Power, Error> {
+    let all = view.attr("lambda_dict_")?;
+    for (key, lambda) in all.pairs()? {
+        if build.at(&all, &text(&key)?)? == at {
+            let with_2 = with_numpy_2(view)?;
+            let strong = lambda.array().is_ok_and(|array| array.dtype().size == 8);
+            let short = lambda.array().is_ok_and(|array| array.dtype().size == 4);
+            // Beside float32 a number of Python's own is one, and so is a single float64 of numpy 1.
+            return Ok(run::Power {
+                how,
+                lambda: lambda.as_f64()?,
+                narrow: !(strong && with_2),
+                other: short && with_2,
+            });
+        }
+    }
+    Err(Error::state(view.path(), "`lambda_dict_` lacks a column"))
 }
 
 /// scipy computes powers by logarithms since about when numpy 2 names itself so.
@@ -194,13 +219,15 @@ fn by_log(view: &View<'_>) -> bool {
 mod run {
     use std::sync::Arc;
 
-    use arrow_array::{ArrayRef, Float32Array, StringArray};
+    use arrow_array::{ArrayRef, StringArray};
 
     use crate::Method;
     use crate::categories::texts;
+    use crate::families::power_transformer::{PowerMethod, narrow};
     use crate::families::shared::acts::{Act, Columns, missing};
     use crate::families::shared::members::Member;
     use crate::families::simple_imputer::Fill;
+    use crate::matrix::round;
     use crate::step::Run;
     use crate::types::is_text;
 
@@ -260,12 +287,7 @@ mod run {
                     let narrow = table.is_narrow(self.at) && f64::from(*fill as f32) == *fill;
                     let mut numbers = table.numbers(self.at, run);
                     numbers.iter_mut().filter(|one| one.is_nan()).for_each(|one| *one = *fill);
-                    if narrow {
-                        let numbers = numbers.into_iter().map(|one| one as f32);
-                        table.place(self.at, Arc::new(Float32Array::from_iter_values(numbers)));
-                    } else {
-                        table.put(self.at, numbers);
-                    }
+                    table.put_as(self.at, numbers, narrow);
                 }
                 Fill::Text(fill) => {
                     let column = table.all[self.at].clone();
@@ -291,14 +313,16 @@ mod run {
         fn act(&self, table: &mut Columns<'_>, run: &mut Run) {
             let before = table.all.clone();
             for (at, most) in &self.right {
-                let mut numbers = table.numbers(*at, run);
-                numbers.iter_mut().filter(|one| **one > *most).for_each(|one| *one = *most);
-                table.put(*at, numbers);
+                let narrow = table.is_narrow(*at);
+                let (mut numbers, most) = (table.numbers(*at, run), round(*most, narrow));
+                numbers.iter_mut().filter(|one| **one > most).for_each(|one| *one = most);
+                table.put_as(*at, numbers, narrow);
             }
             for (at, least) in &self.left {
-                let mut numbers = table.numbers(*at, run);
-                numbers.iter_mut().filter(|one| **one < *least).for_each(|one| *one = *least);
-                table.put(*at, numbers);
+                let narrow = table.is_narrow(*at);
+                let (mut numbers, least) = (table.numbers(*at, run), round(*least, narrow));
+                numbers.iter_mut().filter(|one| **one < least).for_each(|one| *one = least);
+                table.put_as(*at, numbers, narrow);
             }
             for (at, is_left) in &self.marks {
                 let after = table.numbers(*at, run);
@@ -324,10 +348,10 @@ mod run {
         fn act(&self, table: &mut Columns<'_>, run: &mut Run) {
             let sides = self.right.iter().map(|side| (side, false)).chain(self.left.iter().map(|side| (side, true)));
             for ((at, bound), is_left) in sides {
-                let numbers = table.numbers(*at, run);
+                let (numbers, bound) = (table.numbers(*at, run), round(*bound, table.is_narrow(*at)));
                 for (row, number) in numbers.iter().enumerate() {
                     // NaN is left out, too.
-                    let kept = if is_left { number >= bound } else { number <= bound };
+                    let kept = if is_left { *number >= bound } else { *number <= bound };
                     if !kept {
                         table.refuse(row, *at, "an outlier, for which the library leaves the row out", run);
                     }
@@ -386,16 +410,38 @@ mod run {
         }
     }
 
+    /// A power, and what numpy makes of it beside float32.
+    #[derive(Debug, Clone, Copy)]
+    pub(super) struct Power {
+        pub(super) how: PowerMethod,
+        pub(super) lambda: f64,
+        /// Whether it is float32 there.
+        pub(super) narrow: bool,
+        /// Whether 2 without it is float32 whatever the numbers are.
+        pub(super) other: bool,
+    }
+
     #[derive(Debug)]
     pub(super) enum Function {
         Arcsin,
-        Arcsinh { loc: f64, scale: f64 },
-        BoxCox(f64),
-        YeoJohnson { lambda: f64, by_log: bool },
-        Log { plus: Option<f64>, ten: bool },
-        Power(f64),
-        Reciprocal,
-        Scale { mean: f64, range: f64 },
+        Arcsinh {
+            loc: f64,
+            scale: f64,
+        },
+        Power(Power),
+        Log {
+            plus: Option<f64>,
+            ten: bool,
+        },
+        Exponent(f64),
+        /// Before 1.6 it was one of whole numbers where the column was: 0 of all but 1. Those versions know no numpy 2.
+        Reciprocal {
+            takes_whole: bool,
+        },
+        Scale {
+            mean: f64,
+            range: f64,
+        },
     }
 
     impl Function {
@@ -405,14 +451,8 @@ mod run {
                 Function::Arcsin if !(0.0..=1.0).contains(&x) => return Err("a number below 0 or above 1"),
                 Function::Arcsin => x.sqrt().asin(),
                 Function::Arcsinh { loc, scale } => ((x - loc) / scale).asinh(),
-                Function::BoxCox(_) if x <= 0.0 => return Err("not above 0"),
-                Function::BoxCox(lambda) if lambda.abs() < 1e-19 => x.ln(),
-                Function::BoxCox(lambda) if lambda * x.ln() < 709.78 => (lambda * x.ln()).exp_m1() / lambda,
-                Function::BoxCox(lambda) => {
-                    lambda.signum() * (lambda * x.ln() - lambda.abs().ln()).exp() - 1.0 / lambda
-                }
-                Function::YeoJohnson { lambda, by_log } if x >= 0.0 => power(x, lambda, by_log),
-                Function::YeoJohnson { lambda, by_log } => -power(-x, 2.0 - lambda, by_log),
+                Function::Power(power) if power.how == PowerMethod::BoxCox && x <= 0.0 => return Err("not above 0"),
+                Function::Power(Power { how, lambda, other, .. }) => how.apply(x, lambda, round(2.0 - lambda, other)),
                 Function::Log { plus, ten } => {
                     let x = plus.map_or(x, |plus| x + plus);
                     if x <= 0.0 {
@@ -420,30 +460,36 @@ mod run {
                     }
                     if ten { x.log10() } else { x.ln() }
                 }
-                Function::Power(0.5) => x.sqrt(),
-                Function::Power(2.0) => x * x,
-                Function::Power(exponent) => x.powf(exponent),
-                Function::Reciprocal if x == 0.0 => return Err("zero"),
-                Function::Reciprocal => 1.0 / x,
+                Function::Exponent(0.5) => x.sqrt(),
+                Function::Exponent(2.0) => x * x,
+                Function::Exponent(exponent) => x.powf(exponent),
+                Function::Reciprocal { .. } if x == 0.0 => return Err("zero"),
+                Function::Reciprocal { .. } => 1.0 / x,
                 Function::Scale { mean, range } => (x - mean) / range,
             })
         }
 
-        /// Whether the library computes in float32 of a column of float32.
-        fn stays_narrow(&self) -> bool {
-            matches!(self, Function::Arcsin | Function::BoxCox(_) | Function::YeoJohnson { .. })
+        /// The same of a float32, and whether what it gives is one, too; `None` where it is brought to float64 first.
+        fn of_narrow(&self, x: f32) -> Option<(f64, bool)> {
+            match *self {
+                Function::Arcsin => Some((x.sqrt().asin().into(), true)),
+                Function::Power(Power { how: PowerMethod::BoxCox, narrow: false, .. }) => None,
+                // The logarithm is float32, and nothing else.
+                Function::Power(Power { how: PowerMethod::YeoJohnsonByLog, narrow: false, lambda, .. }) => {
+                    let half = |x: f32, lambda: f64| match lambda.abs() < f64::EPSILON {
+                        true => f64::from(x.ln_1p()),
+                        false => (lambda * f64::from(x.ln_1p())).exp_m1() / lambda,
+                    };
+                    Some((if x >= 0.0 { half(x, lambda) } else { -half(-x, 2.0 - lambda) }, false))
+                }
+                Function::Power(power) => Some((narrow(power.how, x, power.lambda, power.narrow).into(), true)),
+                _ => None,
+            }
         }
     }
 
-    fn power(x: f64, lambda: f64, by_log: bool) -> f64 {
-        if lambda.abs() < f64::EPSILON {
-            x.ln_1p()
-        } else if by_log {
-            (lambda * x.ln_1p()).exp_m1() / lambda
-        } else {
-            ((x + 1.0).powf(lambda) - 1.0) / lambda
-        }
-    }
+    const WHOLE: &str = "a whole number, of which feature_engine before 1.6 makes 0, and the file does not tell the version: \
+                         cast the column to DOUBLE";
 
     #[derive(Debug)]
     pub(super) struct Functions(pub(super) Vec<(usize, Function)>);
@@ -451,19 +497,24 @@ mod run {
     impl Act for Functions {
         fn act(&self, table: &mut Columns<'_>, run: &mut Run) {
             for (at, function) in &self.0 {
-                if table.is_narrow(*at) && function.stays_narrow() {
-                    (0..table.rows).for_each(|row| {
-                        table.refuse(row, *at, "a float32, of which the library computes otherwise", run);
-                    });
+                let is_narrow = table.is_narrow(*at);
+                let stays = is_narrow && function.of_narrow(1.0).is_some_and(|(_, stays)| stays);
+                if matches!(function, Function::Reciprocal { takes_whole: false })
+                    && table.all[*at].data_type().is_integer()
+                {
+                    (0..table.rows).for_each(|row| table.refuse(row, *at, WHOLE, run));
                 }
                 let mut numbers = table.numbers(*at, run);
                 for (row, number) in numbers.iter_mut().enumerate() {
                     match function.of(*number) {
-                        Ok(value) => *number = value,
+                        Ok(value) => {
+                            let short = function.of_narrow(*number as f32).filter(|_| is_narrow);
+                            *number = short.map_or(value, |(value, _)| value);
+                        }
                         Err(reason) => table.refuse(row, *at, reason, run),
                     }
                 }
-                table.put(*at, numbers);
+                table.put_as(*at, numbers, stays);
             }
         }
     }

@@ -46,6 +46,16 @@ impl Columns<'_> {
         self.place(at, Arc::new(Float64Array::from(numbers)));
     }
 
+    /// The same, as float32 where they are that.
+    pub(in crate::families) fn put_as(&mut self, at: usize, numbers: Vec<f64>, narrow: bool) {
+        if narrow {
+            let numbers = numbers.into_iter().map(|one| one as f32);
+            self.place(at, Arc::new(Float32Array::from_iter_values(numbers)));
+        } else {
+            self.put(at, numbers);
+        }
+    }
+
     pub(in crate::families) fn place(&mut self, at: usize, column: ArrayRef) {
         match self.all.get_mut(at) {
             Some(place) => *place = column,
@@ -55,6 +65,22 @@ impl Columns<'_> {
 
     pub(in crate::families) fn is_narrow(&self, at: usize) -> bool {
         self.all[at].data_type() == &DataType::Float32
+    }
+
+    /// Whether numpy makes float32 of what is computed from these columns.
+    pub(in crate::families) fn are_narrow(&self, columns: &[usize]) -> bool {
+        let small = |at: &usize| {
+            matches!(
+                self.all[*at].data_type(),
+                DataType::Float32
+                    | DataType::Boolean
+                    | DataType::Int8
+                    | DataType::Int16
+                    | DataType::UInt8
+                    | DataType::UInt16
+            )
+        };
+        columns.iter().any(|at| self.is_narrow(*at)) && columns.iter().all(small)
     }
 
     /// Some of the columns as a table of their own.

@@ -261,7 +261,7 @@ fn partial(view: &View<'_>) -> Result<Function, Error> {
 }
 
 /// What a float16 holds of a number.
-fn half(x: f64) -> f64 {
+pub(in crate::families) fn half(x: f64) -> f64 {
     if !x.is_finite() || x == 0.0 {
         return x;
     }

@@ -144,16 +144,6 @@ pub(in crate::families) struct Held {
 }
 
 impl Held {
-    /// A table of float64. The sums of one of float32 would be rounded after each addition, in an order that is the
-    /// processor's, and what goes on until it changes little would end elsewhere.
-    pub(in crate::families) fn read_wide(view: &View<'_>) -> Result<Self, Error> {
-        let held = Held::read(view)?;
-        if held.narrow {
-            return Err(Error::unsupported(view.path(), "a training in float32", "one in float64"));
-        }
-        Ok(held)
-    }
-
     /// A table of floats.
     pub(in crate::families) fn read(view: &View<'_>) -> Result<Self, Error> {
         let Ok(array) = view.array() else {

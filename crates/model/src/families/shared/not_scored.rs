@@ -52,7 +52,7 @@ pub(in crate::families) const REASONS: &[(&str, &[&str], &str)] = &[
     ),
     (
         "feature_engine",
-        &["DatetimeFeatures", "DatetimeOrdinal", "DatetimeSubtraction"],
+        &["DatetimeOrdinal", "DatetimeSubtraction"],
         "it works on dates; SQL in the query gives their parts",
     ),
     (

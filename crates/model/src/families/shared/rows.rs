@@ -30,8 +30,8 @@ pub(in crate::families) trait OfRow: Send + Sync + Debug {
         false
     }
 
-    /// Whether its table stays float32 where the rows are.
-    fn stays_narrow(&self) -> bool {
+    /// Whether its table is float32, of rows that are or are not.
+    fn makes_narrow(&self, _rows: bool) -> bool {
         false
     }
 }
@@ -121,7 +121,7 @@ impl<T: OfRow> Transform for Rows<T> {
     fn transform(&self, x: Matrix, run: &mut Run) -> Matrix {
         let rows = x.rows();
         let (columns, narrow) = self.columns(x, Method::Transform, run);
-        let (cols, narrow) = (columns.len(), narrow && self.inner.stays_narrow());
+        let (cols, narrow) = (columns.len(), self.inner.makes_narrow(narrow));
         let data = columns.concat().into_iter().map(|value| round(value, narrow)).collect();
         Matrix::Dense(Dense { data, rows, cols, narrow })
     }

@@ -11,12 +11,15 @@ use crate::loader::Loader;
 use crate::pandas::{self, Values};
 use crate::{Error, InputKind};
 
+use super::typed::Function;
+
 pub(super) use run::Term;
 
 /// What an expression's parts are.
 #[derive(Debug, Clone, PartialEq)]
 enum Token {
-    Number(f64),
+    /// And whether it is written with a point.
+    Number(f64, bool),
     /// A column, or before `(` a function.
     Name(String),
     Mark(char),
@@ -177,7 +180,7 @@ fn tokens(text: &str) -> Option<Vec<Token>> {
             ' ' => 1,
             '0'..='9' | '.' => {
                 let number = word(at, |letter| letter.is_ascii_digit() || letter == '.');
-                out.push(Token::Number(number.parse().ok()?));
+                out.push(Token::Number(number.parse().ok()?, number.contains('.')));
                 number.chars().count()
             }
             letter if letter.is_alphabetic() || *letter == '_' => {
@@ -240,7 +243,7 @@ fn expression(text: &str, place: &mut impl FnMut(&str) -> Option<usize>) -> Opti
     for (index, token) in tokens.iter().enumerate() {
         let calls = tokens.get(index.saturating_add(1)) == Some(&Token::Mark('('));
         match token {
-            Token::Number(number) => out.push(run::Part::Number(*number)),
+            Token::Number(number, has_point) => out.push(run::Part::Number(*number, *has_point)),
             Token::Name(_) if calls => open.push(token.clone()),
             Token::Name(name) => out.push(run::Part::Column(place(name)?)),
             Token::Mark('(') => open.push(Token::Mark('(')),
@@ -251,7 +254,7 @@ fn expression(text: &str, place: &mut impl FnMut(&str) -> Option<usize>) -> Opti
                 }
                 if let Some(Token::Name(name)) = open.last() {
                     if name != "I" {
-                        out.push(run::Part::Function(function(name)?));
+                        out.push(run::Part::Function(Function::named(name)?));
                     }
                     open.pop();
                 }
@@ -268,7 +271,7 @@ fn expression(text: &str, place: &mut impl FnMut(&str) -> Option<usize>) -> Opti
             }
         }
         after_value =
-            matches!(token, Token::Number(_) | Token::Mark(')')) || (matches!(token, Token::Name(_)) && !calls);
+            matches!(token, Token::Number(..) | Token::Mark(')')) || (matches!(token, Token::Name(_)) && !calls);
     }
     close(&mut open, &mut out, 1)?;
     (open.is_empty() && run::depth(&out) == Some(1)).then_some(out)
@@ -282,25 +285,6 @@ fn mark(token: Token) -> String {
     }
 }
 
-/// numpy's functions of one number.
-fn function(name: &str) -> Option<fn(f64) -> f64> {
-    let name = name.strip_prefix("np.").or_else(|| name.strip_prefix("numpy."));
-    Some(match name {
-        Some("abs" | "absolute") => f64::abs,
-        Some("cos") => f64::cos,
-        Some("exp") => f64::exp,
-        Some("expm1") => f64::exp_m1,
-        Some("log") => f64::ln,
-        Some("log10") => f64::log10,
-        Some("log1p") => f64::ln_1p,
-        Some("log2") => f64::log2,
-        Some("sin") => f64::sin,
-        Some("sqrt") => f64::sqrt,
-        Some("square") => |x| x * x,
-        _ => return None,
-    })
-}
-
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "sizes are checked while loading")]
 mod run {
     use std::collections::BTreeMap;
@@ -308,6 +292,7 @@ mod run {
 
     use arrow_array::{ArrayRef, Float64Array};
 
+    use super::super::typed::{Function, Operator, Typed};
     use crate::categories::{Categories, MISSING, UNSEEN, texts};
     use crate::matrix::Matrix;
     use crate::step::Run;
@@ -316,21 +301,21 @@ mod run {
     /// A step of an expression: what it puts on a stack, or does with what is on top.
     #[derive(Debug, Clone, Copy)]
     pub(super) enum Part {
-        Number(f64),
+        Number(f64, bool),
         Column(usize),
-        Function(fn(f64) -> f64),
+        Function(Function),
         Negative,
-        Of(fn(f64, f64) -> f64),
+        Of(Operator),
     }
 
     impl Part {
         pub(super) fn operator(mark: &str) -> Option<Part> {
             Some(match mark {
-                "+" => Part::Of(|a, b| a + b),
-                "-" => Part::Of(|a, b| a - b),
-                "*" => Part::Of(|a, b| a * b),
-                "/" => Part::Of(|a, b| a / b),
-                "**" => Part::Of(|a, b| if b == 2.0 { a * a } else { a.powf(b) }),
+                "+" => Part::Of(Operator::Plus),
+                "-" => Part::Of(Operator::Minus),
+                "*" => Part::Of(Operator::Times),
+                "/" => Part::Of(Operator::Over),
+                "**" => Part::Of(Operator::Power),
                 "~" => Part::Negative,
                 _ => return None,
             })
@@ -340,7 +325,7 @@ mod run {
     /// How many values are left on the stack; `None` where one was missing.
     pub(super) fn depth(parts: &[Part]) -> Option<usize> {
         parts.iter().try_fold(0usize, |depth, part| match part {
-            Part::Number(_) | Part::Column(_) => Some(depth + 1),
+            Part::Number(..) | Part::Column(_) => Some(depth + 1),
             Part::Function(_) | Part::Negative => (depth > 0).then_some(depth),
             Part::Of(_) => (depth > 1).then(|| depth - 1),
         })
@@ -374,7 +359,16 @@ mod run {
             let mut product = vec![1.0; x.rows()];
             for factor in &self.factors {
                 let values = match factor {
-                    Factor::Number(parts) => number(parts, x),
+                    Factor::Number(parts) => match number(parts, x) {
+                        Ok(typed) => {
+                            typed.beyond().for_each(|(row, reason)| run.refuse(row, step, None, reason));
+                            typed.numbers
+                        }
+                        Err(reason) => {
+                            run.refuse_all(x.rows(), step, None, reason);
+                            vec![0.0; x.rows()]
+                        }
+                    },
                     Factor::Level(at, level) => {
                         let column: ArrayRef = match x {
                             Matrix::Frame(frame) => frame.columns[*at].clone(),
@@ -408,22 +402,22 @@ mod run {
         text.strip_prefix(['+', '-']).unwrap_or(text).eq_ignore_ascii_case("nan")
     }
 
-    fn number(parts: &[Part], x: &Matrix) -> Vec<f64> {
-        let mut stack: Vec<Vec<f64>> = Vec::new();
+    /// An expression's numbers, in the types that numpy would compute them in; or why it would compute something else.
+    fn number(parts: &[Part], x: &Matrix) -> Result<Typed, &'static str> {
+        let mut stack: Vec<Typed> = Vec::new();
         for part in parts {
             match part {
-                Part::Number(number) => stack.push(vec![*number; x.rows()]),
-                Part::Column(at) => stack.push(x.numbers(*at).unwrap_or_else(|| vec![f64::NAN; x.rows()])),
-                Part::Function(of) => stack.last_mut().into_iter().flatten().for_each(|one| *one = of(*one)),
-                Part::Negative => stack.last_mut().into_iter().flatten().for_each(|one| *one = -*one),
-                Part::Of(of) => {
+                Part::Number(number, has_point) => stack.push(Typed::literal(*number, *has_point, x.rows())),
+                Part::Column(at) => stack.push(Typed::column(x, *at)),
+                Part::Function(of) => stack.iter_mut().next_back().into_iter().for_each(|one| one.apply(*of)),
+                Part::Negative => stack.last_mut().map_or(Ok(()), Typed::negate)?,
+                Part::Of(operator) => {
                     let second = stack.pop().unwrap_or_default();
-                    let first = stack.last_mut().into_iter().flatten();
-                    first.zip(second).for_each(|(first, second)| *first = of(*first, second));
+                    stack.last_mut().map_or(Ok(()), |first| first.join(*operator, second))?;
                 }
             }
         }
-        stack.pop().unwrap_or_default()
+        Ok(stack.pop().unwrap_or_default())
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod estimator;
 mod formula;
+mod typed;
 
 use arrow_schema::DataType;
 use foretell_pickle::{Entry, View};
@@ -143,6 +144,11 @@ fn plain(
     let constant = some_attr(data, "const_idx")?.map(|at| at.as_usize()).transpose()?;
     let name = |at: usize| names.as_ref().and_then(|names| names.get(at)).map(String::as_str);
     let constant = constant.filter(|at| *at < count && name(*at).is_none_or(|name| name == "const"));
+    // One that is not 1 is a column of the data that never changed.
+    let constant = match constant {
+        Some(at) if name(at).is_none() && !is_one(data, at, count)? => None,
+        constant => constant,
+    };
     // In a chain whatever comes before may make it, too.
     let constant = constant.filter(|_| given.is_none_or(|given| given.len() != count));
     let own: Vec<usize> = (0..count).filter(|at| Some(*at) != constant).collect();
@@ -157,6 +163,13 @@ fn plain(
         terms.insert(at, formula::Term::one());
     }
     Ok((sources, terms))
+}
+
+/// Whether a column of the data is 1 in each row, as far as they were kept.
+fn is_one(data: &View<'_>, at: usize, count: usize) -> Result<bool, Error> {
+    let Some(exog) = some_attr(data, "exog")? else { return Ok(true) };
+    let Ok(array) = exog.array() else { return Ok(true) };
+    Ok(array.f64s()?.iter().skip(at).step_by(count).all(|value| *value == 1.0))
 }
 
 /// What makes the answer of a sum.

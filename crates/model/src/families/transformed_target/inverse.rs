@@ -54,7 +54,11 @@ pub(super) fn read(transformer: &View<'_>, targets: usize) -> Result<Vec<Inverse
 }
 
 fn append(transformer: &View<'_>, class: &str, targets: usize, steps: &mut Vec<Inverse>) -> Result<(), Error> {
-    let numbers = |name: &str| checked(transformer, name, transformer.attr(name)?.array()?.f64s()?, targets);
+    // What a scaler learned of one target stands for each of several that a regression of quantiles makes of it.
+    let numbers = |name: &str| match transformer.attr(name)?.array()?.f64s()?.as_slice() {
+        [one] => Ok(vec![*one; targets]),
+        values => checked(transformer, name, values.to_vec(), targets),
+    };
     if class == "FunctionTransformer" {
         if validates(transformer)? {
             steps.push(Inverse::Check { nan: true });
