@@ -1,4 +1,5 @@
-# Apache Kafka, one node in KRaft mode. Ports: clients, controller, clients that log in with unsecured tokens.
+# Apache Kafka, one node in KRaft mode. Ports: clients, controller, clients that log in with unsecured tokens, clients by
+# way of a proxy, and the proxy that this last listener gives as its address.
 
 KAFKA_VERSION=4.3.1
 
@@ -62,8 +63,9 @@ kafka_configure() {
   {
     kafka_alone kafka
     cat <<END
-listeners=PLAINTEXT://127.0.0.1:$(port kafka),CONTROLLER://127.0.0.1:$(port kafka 2),OAUTH://127.0.0.1:$(port kafka 3)
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,OAUTH:SASL_PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:$(port kafka),CONTROLLER://127.0.0.1:$(port kafka 2),OAUTH://127.0.0.1:$(port kafka 3),PROXIED://127.0.0.1:$(port kafka 4)
+advertised.listeners=PLAINTEXT://127.0.0.1:$(port kafka),OAUTH://127.0.0.1:$(port kafka 3),PROXIED://127.0.0.1:$(port kafka 5)
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,OAUTH:SASL_PLAINTEXT,PROXIED:PLAINTEXT
 listener.name.oauth.sasl.enabled.mechanisms=OAUTHBEARER
 listener.name.oauth.oauthbearer.connections.max.reauth.ms=3000
 listener.name.oauth.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";
@@ -72,7 +74,7 @@ END
 }
 
 kafka_start() {
-  choose_ports kafka 3
+  choose_ports kafka 5
   [ -e "$dir/kafka/server.properties" ] || kafka_configure
   kafka_launch kafka
 }
@@ -82,6 +84,7 @@ kafka_ready() { [[ $(timeout 5 kcat -b "127.0.0.1:$(port kafka)" -L -m 3) == *"b
 kafka_env() {
   echo "export FORETELL_KAFKA=127.0.0.1:$(port kafka)"
   echo "export FORETELL_KAFKA_OAUTH=127.0.0.1:$(port kafka 3)"
+  echo "export FORETELL_KAFKA_PROXIED=127.0.0.1:$(port kafka 4) FORETELL_KAFKA_PROXY=127.0.0.1:$(port kafka 5)"
 }
 
 kafka_topics() { kafka_java org.apache.kafka.tools.TopicCommand --bootstrap-server "127.0.0.1:$(port kafka)" "$@"; }

@@ -2,9 +2,10 @@
 //! while one fault after the other comes and goes; all sinks are read during the run and after it.
 //!
 //! `FORETELL_FAULTS=whole` runs each fault by itself, then several at once until its time is over
-//! (`FORETELL_FAULTS_MINUTES`, 60; where it is set, the time ends the run whatever is left); without it some of them run, two at once. `FORETELL_FAULTS_SEED` chooses order,
-//! victims and moments, `FORETELL_FAULTS_ONLY` faults by (a part of) their names, `FORETELL_FAULTS_AT_ONCE` how many come
-//! together. Logs and the report stay in `target/faults` (`FORETELL_FAULTS_DIR`).
+//! (`FORETELL_FAULTS_MINUTES`, 60; where it is set, the time ends the run whatever is left); without it some of them run,
+//! three at once, on fewer services: `make test` has this, on those that it has started (`FORETELL_FAULTS_SERVICES`, a
+//! folder of `dev/services`). `FORETELL_FAULTS_SEED` chooses order, victims and moments, `FORETELL_FAULTS_ONLY` faults by
+//! (a part of) their names, `FORETELL_FAULTS_AT_ONCE` how many come together. Logs and the report stay in `target/faults` (`FORETELL_FAULTS_DIR`).
 
 #![forbid(unsafe_code)]
 
@@ -104,7 +105,7 @@ fn nothing_is_lost_and_nothing_comes_twice_whatever_fails() {
     let (report, now) = (Report::new(seed), Instant::now());
     let mut run = Run { begun, world, records, random, report, next_kill: now, pause, checked: (now, Duration::ZERO) };
     run.begin();
-    let at_once = number("FORETELL_FAULTS_AT_ONCE", if whole { 1 } else { 2 }) as usize;
+    let at_once = number("FORETELL_FAULTS_AT_ONCE", if whole { 1 } else { 3 }) as usize;
     let hurries = std::env::var("FORETELL_FAULTS_MINUTES").is_ok();
     for some in schedule::rounds(faults.clone(), at_once) {
         if hurries && Instant::now() > until {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::checker::{Place, SinkCheck, consumer};
 use super::fleet::Worker;
 use super::proxy::Proxy;
-use super::read::s3 as s3_client;
+use super::read::{execute, s3 as s3_client};
 use super::records;
 use super::services::Services;
 
@@ -66,6 +66,10 @@ pub(crate) struct World {
     pub(crate) disk: PathBuf,
     pub(crate) small: bool,
     pub(crate) brokers: String,
+    /// Each by its name.
+    cluster: &'static [&'static str],
+    pub(crate) postgres: String,
+    pub(crate) mariadb: String,
     pub(crate) partitions: usize,
     /// Pipeline, partition and offsets that were planned again, because a backup was put back: there sinks may have
     /// other batch times.
@@ -95,6 +99,14 @@ fn model(number: u32) -> String {
     )
 }
 
+const CLUSTER: [&str; 3] = ["broker1", "broker2", "broker3"];
+
+/// A database that nobody else has, since the services may have more to do; its URL.
+fn of_its_own(url: &str) -> String {
+    execute(url, &["CREATE DATABASE faults"]).expect("services that no run of faults has had before");
+    format!("{}/faults", url.rsplit_once('/').unwrap().0)
+}
+
 /// A service's URL by way of a proxy.
 fn by(url: &str, proxy: &Proxy) -> String {
     let (before, rest) = url.split_once('@').unwrap();
@@ -116,23 +128,24 @@ fn with_password(url: &str) -> String {
 impl World {
     /// Starts services, topics and workers; `whole` with all that there is.
     pub(crate) fn begin(dir: &Path, whole: bool) -> World {
-        let mut names =
-            vec!["namenode", "datanode", "datanode2", "broker1", "broker2", "broker3", "mariadb", "postgres", "s3"];
+        let mut names = vec!["namenode", "datanode", "mariadb", "postgres", "s3"];
+        let (cluster, kafka) =
+            if whole { (&CLUSTER[..], "FORETELL_BROKERS") } else { (&["kafka"][..], "FORETELL_KAFKA") };
+        names.extend(cluster);
         if whole {
-            names.extend(["pgbouncer", "galera1", "galera2", "galera3"]);
+            names.extend(["datanode2", "pgbouncer", "galera1", "galera2", "galera3"]);
         }
         let services = Services::up(&dir.join("services"), &names);
-        let brokers = services.at("FORETELL_BROKERS");
+        let brokers = services.at(kafka);
         let mut proxies = Vec::new();
-        let ports = services.at("FORETELL_BROKERS_PROXY");
-        let behind = services.at("FORETELL_BROKERS_PROXIED");
-        for ((name, to), port) in
-            ["broker1", "broker2", "broker3"].into_iter().zip(behind.split(',')).zip(ports.split(','))
-        {
+        let (ports, behind) = (services.at(&format!("{kafka}_PROXY")), services.at(&format!("{kafka}_PROXIED")));
+        for ((name, to), port) in cluster.iter().zip(behind.split(',')).zip(ports.split(',')) {
             proxies.push(Proxy::new(name, to, port.rsplit_once(':').unwrap().1.parse().unwrap()));
         }
-        let postgres = services.at("FORETELL_POSTGRES_URL");
-        let mariadb = services.at("FORETELL_MARIADB_URL");
+        let [postgres, mariadb] = ["FORETELL_POSTGRES_URL", "FORETELL_MARIADB_URL"].map(|name| {
+            let url = services.at(name);
+            if whole { url } else { of_its_own(&url) }
+        });
         let namenode = services.at("FORETELL_HDFS");
         proxies.push(Proxy::new("postgres", &authority(&postgres), 0));
         proxies.push(Proxy::new("mariadb", &authority(&mariadb), 0));
@@ -215,8 +228,22 @@ impl World {
             sinks.push(SinkCheck::new("sums", "pg", "sums", sums(&postgres)));
         }
         let (dir, replanned) = (dir.to_path_buf(), Vec::new());
-        let mut world =
-            World { services, proxies, workers, sinks, dir, disk, small, brokers, partitions: 6, replanned, models: 0 };
+        let mut world = World {
+            services,
+            proxies,
+            workers,
+            sinks,
+            dir,
+            disk,
+            small,
+            brokers,
+            cluster,
+            postgres,
+            mariadb,
+            partitions: 6,
+            replanned,
+            models: 0,
+        };
         world.new_model();
         world
     }
@@ -242,6 +269,12 @@ impl World {
             *other == pipeline && *index == part && (*from..*to).contains(&off)
         };
         self.replanned.iter().any(holds)
+    }
+
+    /// Names with each broker's own where all are meant.
+    pub(crate) fn meant(&self, names: &[&'static str]) -> Vec<&'static str> {
+        let all = |name: &&'static str| if *name == "brokers" { self.cluster.to_vec() } else { vec![*name] };
+        names.iter().flat_map(all).collect()
     }
 
     pub(crate) fn proxy(&self, name: &str) -> &Proxy {

@@ -33,7 +33,9 @@ fn admin(brokers: &str) -> (AdminClient<DefaultClientContext>, AdminOptions) {
 
 pub(crate) fn create(brokers: &str, topic: &str, partitions: i32) {
     let (admin, options) = admin(brokers);
-    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(3));
+    // A copy on each of them.
+    let copies = brokers.split(',').count() as i32;
+    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(copies));
     again(&format!("topic {topic} is created"), || {
         // After the start of a cluster not every broker is there at once.
         match super::wait(admin.create_topics([&new], &options)).map(|mut made| made.remove(0)) {

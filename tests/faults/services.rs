@@ -1,4 +1,4 @@
-//! The services of a run: its own, since it kills them.
+//! The services of a run, which nobody else uses meanwhile, since it kills them.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -8,16 +8,24 @@ pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
 }
 
-/// A folder of `dev/services`; taken down when it is dropped.
+/// A folder of `dev/services`.
 pub(crate) struct Services {
     pub(crate) dir: PathBuf,
+    /// Whether they were started for this run, and end with it.
+    own: bool,
+    /// How many DataNodes there are.
+    copies: usize,
     env: HashMap<String, String>,
 }
 
 impl Services {
+    /// Started in this folder, but where `FORETELL_FAULTS_SERVICES` names another one: those run already.
     pub(crate) fn up(dir: &Path, names: &[&str]) -> Services {
+        let given = std::env::var_os("FORETELL_FAULTS_SERVICES").map(PathBuf::from);
+        let (dir, own) = (given.as_deref().unwrap_or(dir), given.is_none());
         std::fs::create_dir_all(dir).unwrap();
-        let mut services = Services { dir: dir.to_path_buf(), env: HashMap::new() };
+        let copies = names.iter().filter(|name| name.starts_with("datanode")).count();
+        let mut services = Services { dir: dir.to_path_buf(), own, copies, env: HashMap::new() };
         services.run("up", names);
         for line in std::fs::read_to_string(dir.join("env")).unwrap().lines() {
             for pair in line.trim_start_matches("export ").split(' ') {
@@ -40,7 +48,7 @@ impl Services {
             .arg(&self.dir)
             .arg(verb)
             .args(names)
-            .env("HDFS_REPLICATION", "2")
+            .env("HDFS_REPLICATION", self.copies.to_string())
             .output()
             .unwrap();
         assert!(out.status.success(), "dev/services {verb} {names:?}: {}", String::from_utf8_lossy(&out.stderr));
@@ -79,6 +87,9 @@ impl Services {
 
 impl Drop for Services {
     fn drop(&mut self) {
+        if !self.own {
+            return;
+        }
         let down = Command::new(root().join("dev/services")).arg("--dir").arg(&self.dir).arg("down").output();
         drop(down);
     }

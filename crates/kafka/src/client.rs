@@ -1,7 +1,7 @@
 //! What every client of ours does with librdkafka's logs and errors.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use foretell_flow::StageError;
 use parking_lot::Mutex;
@@ -44,6 +44,14 @@ impl Context {
     /// The last error of each kind, oldest first.
     pub(crate) fn errors(&self) -> Vec<Report> {
         self.errors.lock().clone()
+    }
+
+    /// Why brokers let nobody in, where that is what they said within this time. The client says it once, and then, as
+    /// long as nothing else happens, every half minute.
+    pub(crate) fn refused(&self, within: Duration) -> Option<String> {
+        let errors = self.errors.lock();
+        let refused = errors.iter().find(|report| report.code == Code::Authentication && report.at.elapsed() < within);
+        refused.map(|report| report.reason.clone())
     }
 
     fn remember(&self, code: Code, reason: &str) {
@@ -96,3 +104,23 @@ impl ClientContext for Context {
 }
 
 impl ConsumerContext for Context {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_that_is_refused_is_known_for_a_while() {
+        let context = Context::default();
+        let long = Duration::from_secs(60);
+        context.log(RDKafkaLogLevel::Error, "FAIL", "[thrd:x]: x/1: Connect to x failed (after 3ms in state CONNECT)");
+        assert_eq!(context.refused(long), None);
+        let text = "[thrd:x]: x/1: SASL authentication error: Authentication failed (after 9ms in state AUTH_REQ)";
+        context.log(RDKafkaLogLevel::Error, "FAIL", text);
+        let why = context.refused(long).unwrap();
+        assert!(why.contains("SASL authentication error: Authentication failed") && !why.contains("after"), "{why}");
+        assert_eq!(context.refused(Duration::ZERO), None);
+        context.forget();
+        assert_eq!(context.refused(long), None);
+    }
+}

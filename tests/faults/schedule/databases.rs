@@ -13,7 +13,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::of("MariaDB frozen", Act::Freeze(&["mariadb"])),
     Fault::of("MariaDB down for 5 minutes", Act::Kill(&["mariadb"])).lasting(300).whole(),
     Fault::of("a worker cut off from PostgreSQL only", Act::Proxy(&["postgres"], Mode::Cut)),
-    Fault::of("a worker cut off from MariaDB only", Act::Proxy(&["mariadb"], Mode::Cut)),
+    Fault::of("a worker cut off from MariaDB only", Act::Proxy(&["mariadb"], Mode::Cut)).short(),
     Fault::of("half-open connections to PostgreSQL", Act::Proxy(&["postgres"], Mode::HalfOpen)),
     Fault::of("half-open connections to MariaDB", Act::Proxy(&["mariadb"], Mode::HalfOpen)),
     Fault::of("PostgreSQL's answers held back", Act::Proxy(&["postgres"], Mode::HoldAnswers)),
@@ -56,7 +56,7 @@ pub(super) const FAULTS: &[Fault] = &[
 
 /// PostgreSQL and MariaDB.
 fn urls(world: &World) -> [String; 2] {
-    ["FORETELL_POSTGRES_URL", "FORETELL_MARIADB_URL"].map(|name| world.services.at(name))
+    [world.postgres.clone(), world.mariadb.clone()]
 }
 
 /// Against the order in which foretell takes its rows.

@@ -3,39 +3,43 @@
 use super::{Act, Fault, Mode, NONE, Trigger, When};
 use crate::records;
 
-const BROKERS: &[&str] = &["broker1", "broker2", "broker3"];
+/// All there are.
+const BROKERS: &[&str] = &["brokers"];
+const CLUSTER: &[&str] = &["broker1", "broker2", "broker3"];
 const END_TXN: Trigger = Trigger::Kafka(26);
 const SYNC_GROUP: Trigger = Trigger::Kafka(14);
 
 pub(super) const FAULTS: &[Fault] = &[
-    Fault::of("broker 1 killed", Act::Kill(&["broker1"])).short(),
-    Fault::of("broker 2 killed", Act::Kill(&["broker2"])),
-    Fault::of("broker 3 killed", Act::Kill(&["broker3"])),
-    Fault::of("broker 1 frozen", Act::Freeze(&["broker1"])),
-    Fault::of("broker 2 frozen", Act::Freeze(&["broker2"])),
-    Fault::of("broker 3 frozen", Act::Freeze(&["broker3"])),
-    Fault::of("all brokers killed", Act::Kill(BROKERS)),
+    Fault::of("broker 1 killed", Act::Kill(&["broker1"])).whole(),
+    Fault::of("broker 2 killed", Act::Kill(&["broker2"])).whole(),
+    Fault::of("broker 3 killed", Act::Kill(&["broker3"])).whole(),
+    Fault::of("broker 1 frozen", Act::Freeze(&["broker1"])).whole(),
+    Fault::of("broker 2 frozen", Act::Freeze(&["broker2"])).whole(),
+    Fault::of("broker 3 frozen", Act::Freeze(&["broker3"])).whole(),
+    Fault::of("all brokers killed", Act::Kill(BROKERS)).short(),
     Fault::of("all brokers frozen", Act::Freeze(BROKERS)),
     Fault {
         name: "brokers restarted in turn",
+        whole: true,
         seconds: 24,
         step: |world, second| {
-            let broker = BROKERS[(second / 8) as usize % 3];
+            let broker = CLUSTER[(second / 8) as usize % 3];
             match second % 8 {
                 0 => world.services.kill(broker),
                 4 => world.services.start(&[broker]),
                 _ => {}
             }
         },
-        end: |world| world.services.start(BROKERS),
+        end: |world| world.services.start(CLUSTER),
         ..NONE
     },
     // One that takes over from a coordinator that died in a rebalance knows earlier lives of the workers only.
     Fault {
         name: "a coordinator killed while workers come back",
+        whole: true,
         seconds: 24,
         step: |world, second| {
-            let broker = BROKERS[(second / 8) as usize % 3];
+            let broker = CLUSTER[(second / 8) as usize % 3];
             match second % 8 {
                 0 => {
                     for name in ["sql-a", "sql-b", "files-a", "files-b"] {
@@ -53,7 +57,7 @@ pub(super) const FAULTS: &[Fault] = &[
             }
         },
         end: |world| {
-            world.services.start(BROKERS);
+            world.services.start(CLUSTER);
             world.worker("sql-c").stop();
         },
         ..NONE
@@ -75,6 +79,7 @@ pub(super) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "partitions added",
+        short: true,
         begin: |world| {
             world.partitions += 1;
             records::grow(&world.brokers, "in", world.partitions);

@@ -59,6 +59,7 @@ pub(super) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "a model replaced",
+        short: true,
         step: |world, second| {
             if second % 3 == 0 {
                 world.new_model();

@@ -19,7 +19,8 @@ pub(crate) const BACK_WITHIN: Duration = Duration::from_secs(600);
 /// How long it is waited for that a cut connection comes to pass.
 pub(crate) const HAPPENS_WITHIN: Duration = Duration::from_secs(180);
 
-/// What happens to services, and is undone when the fault is over. Names are those of `dev/services` or of proxies.
+/// What happens to services, and is undone when the fault is over. Names are those of `dev/services` or of proxies;
+/// `brokers` are all there are.
 #[derive(Clone, Copy)]
 pub(crate) enum Act {
     Nothing,
@@ -92,10 +93,12 @@ impl Fault {
     pub(crate) fn start(&self, world: &mut World) {
         match self.act {
             Act::Nothing => {}
-            Act::Kill(names) => names.iter().for_each(|name| world.services.kill(name)),
-            Act::Freeze(names) => names.iter().for_each(|name| world.services.freeze(name)),
-            Act::Proxy(names, mode) => names.iter().for_each(|name| world.proxy(name).set(mode)),
-            Act::Cut(names, trigger, when) => names.iter().for_each(|name| world.proxy(name).cut_at(trigger, when, 2)),
+            Act::Kill(names) => world.meant(names).iter().for_each(|name| world.services.kill(name)),
+            Act::Freeze(names) => world.meant(names).iter().for_each(|name| world.services.freeze(name)),
+            Act::Proxy(names, mode) => world.meant(names).iter().for_each(|name| world.proxy(name).set(mode)),
+            Act::Cut(names, trigger, when) => {
+                world.meant(names).iter().for_each(|name| world.proxy(name).cut_at(trigger, when, 2));
+            }
         }
         (self.begin)(world);
     }
@@ -103,7 +106,7 @@ impl Fault {
     /// Whether it came to pass: a cut waits for its request.
     pub(crate) fn happened(&self, world: &World) -> bool {
         match self.act {
-            Act::Cut(names, ..) => names.iter().any(|name| world.proxy(name).cuts() > 0),
+            Act::Cut(names, ..) => world.meant(names).iter().any(|name| world.proxy(name).cuts() > 0),
             _ => true,
         }
     }
@@ -111,9 +114,11 @@ impl Fault {
     pub(crate) fn finish(&self, world: &mut World) {
         match self.act {
             Act::Nothing => {}
-            Act::Kill(names) => world.services.start(names),
-            Act::Freeze(names) => names.iter().for_each(|name| world.services.thaw(name)),
-            Act::Proxy(names, _) | Act::Cut(names, ..) => names.iter().for_each(|name| world.proxy(name).mend()),
+            Act::Kill(names) => world.services.start(&world.meant(names)),
+            Act::Freeze(names) => world.meant(names).iter().for_each(|name| world.services.thaw(name)),
+            Act::Proxy(names, _) | Act::Cut(names, ..) => {
+                world.meant(names).iter().for_each(|name| world.proxy(name).mend());
+            }
         }
         (self.end)(world);
     }

@@ -10,7 +10,7 @@ const PUT: Trigger = Trigger::Text(b"if-none-match");
 pub(super) const FAULTS: &[Fault] = &[
     Fault::of("HDFS: the NameNode restarted", Act::Kill(&["namenode"])),
     Fault::of("HDFS: the NameNode frozen", Act::Freeze(&["namenode"])),
-    Fault::of("HDFS: a DataNode killed in mid-block", Act::Kill(&["datanode2"])),
+    Fault::of("HDFS: a DataNode killed in mid-block", Act::Kill(&["datanode2"])).whole(),
     Fault::of("HDFS: a DataNode frozen", Act::Freeze(&["datanode"])),
     Fault {
         name: "HDFS: safe mode",

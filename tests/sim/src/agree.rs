@@ -10,8 +10,8 @@ use crate::query::Input;
 use crate::sinks::{Commit, Entry, Row};
 use crate::world::World;
 
-/// By partition: the plans that count, in their order, and those that others contradict.
-pub(crate) type Kept = BTreeMap<i32, (Vec<PlanPart>, Vec<PlanPart>)>;
+/// By partition, the plans that are kept, the one that was kept last first: of those that have an offset it counts.
+pub(crate) type Kept = BTreeMap<i32, Vec<PlanPart>>;
 
 impl World {
     /// Whether the check is exact in this run: a batch of another scope may be impossible to make again.
@@ -31,8 +31,8 @@ impl World {
         own.or_else(|| progress.values().find(|entries| !entries.is_empty()))?.get(&index)
     }
 
-    /// The plans that today's sinks keep of a partition.
-    fn kept(&self, index: i32) -> (Vec<PlanPart>, Vec<PlanPart>) {
+    /// The plans that today's sinks keep of a partition, the one that was kept last first.
+    fn kept(&self, index: i32) -> Vec<PlanPart> {
         let mut parts = Vec::new();
         for sink in &self.checker.sinks {
             let Some(entry) = self.entry(sink, index) else { continue };
@@ -42,12 +42,7 @@ impl World {
             }
         }
         parts.sort_by_key(|(turn, _)| std::cmp::Reverse(*turn));
-        let (mut chosen, mut others): (Vec<PlanPart>, Vec<PlanPart>) = (Vec::new(), Vec::new());
-        for (_, part) in parts {
-            let overlaps = |other: &PlanPart| other.range.from < part.range.to && part.range.from < other.range.to;
-            if chosen.iter().any(overlaps) { others.push(part) } else { chosen.push(part) }
-        }
-        (chosen, others)
+        parts.into_iter().map(|(_, part)| part).collect()
     }
 
     /// The plans that count for a write, before it is stored.
@@ -77,14 +72,9 @@ impl World {
             };
             let at: Vec<i64> = self.checker.sinks.iter().filter_map(at).collect();
             let (Some(lowest), Some(highest)) = (at.iter().min(), at.iter().max()) else { continue };
-            let (kept, others) = self.kept(index);
-            let covers = |parts: &[PlanPart], offset: i64| {
-                parts.iter().any(|part| (part.range.from..part.range.to).contains(&offset))
-            };
-            let gone: Vec<i64> = (*lowest..*highest).filter(|offset| !covers(&kept, *offset)).collect();
-            // What a plan covers beside one that was kept later goes with it.
-            let cut = gone.iter().copied().filter(|offset| covers(&others, *offset));
-            self.checker.cut.entry(index).or_default().extend(cut);
+            let kept = self.kept(index);
+            let covered = |offset: i64| kept.iter().any(|part| (part.range.from..part.range.to).contains(&offset));
+            let gone: Vec<i64> = (*lowest..*highest).filter(|offset| !covered(*offset)).collect();
             self.checker.anew.entry(index).or_default().extend(gone);
         }
     }
@@ -95,15 +85,14 @@ impl World {
         if !self.is_exact() || input == Input::DeadLetters || !self.is_of_today(commit.target) {
             return;
         }
-        let Some((chosen, others)) = kept.get(&index) else { return };
         let covers = |part: &&PlanPart| (part.range.from..part.range.to).contains(&row.offset);
-        let Some(part) = chosen.iter().find(covers) else { return };
+        let mut covering = kept.get(&index).into_iter().flatten().filter(covers);
+        let Some(part) = covering.next() else { return };
         // A database that lost commits takes what an owner of before had on its way.
         if self.checker.lost.get(&commit.target).is_some_and(|lives| commit.life < *lives) {
             self.checker.revived.insert((index, row.offset));
         }
-        let cut = self.checker.cut.get(&index).is_some_and(|offsets| offsets.contains(&row.offset));
-        if cut || self.checker.revived.contains(&(index, row.offset)) {
+        if self.checker.revived.contains(&(index, row.offset)) {
             return;
         }
         let makes = |part: &PlanPart| {
@@ -111,7 +100,7 @@ impl World {
             plan.iter().any(|plan| self.made(plan, input, index, row))
         };
         // Where clocks jump, the times at which plans are kept do not tell which was the last.
-        if !makes(part) && (self.steady || !others.iter().filter(covers).any(makes)) {
+        if !makes(part) && (self.steady || !covering.any(makes)) {
             let id = &part.id;
             self.violated(format!(
                 "8: {} has {index}:{} of another plan than {id}, which is kept: {}",

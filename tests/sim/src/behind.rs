@@ -85,9 +85,9 @@ impl Source for Stream {
 
 /// What a sink has.
 #[derive(Default)]
-struct Store {
+pub(crate) struct Store {
     next: i64,
-    rows: i64,
+    pub(crate) rows: i64,
     plans: VecDeque<PlanPart>,
     writes: usize,
 }
@@ -95,6 +95,8 @@ struct Store {
 struct Table {
     store: Arc<Mutex<Store>>,
     away: Option<Instant>,
+    /// How long a write takes.
+    takes: Duration,
 }
 
 impl Table {
@@ -120,7 +122,7 @@ impl Sink for Table {
     }
 
     async fn write(&mut self, write: &Write) -> Result<Written, StageError> {
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        tokio::time::sleep(self.takes).await;
         self.answer()?;
         let mut store = self.store.lock().unwrap();
         assert_eq!(write.ranges[0].from, store.next);
@@ -200,12 +202,26 @@ impl StageFactory for Today {
     }
 }
 
-fn worker(stores: &[Arc<Mutex<Store>>; 2], backlog: i64, away: Option<Duration>) -> Worker {
+pub(crate) type Stores = [Arc<Mutex<Store>>; 2];
+
+fn worker(stores: &Stores, backlog: i64, away: Option<Duration>) -> Worker {
+    at_pace(stores, backlog, away, Trigger::Continuous, Duration::from_millis(2))
+}
+
+/// `takes`: how long each write takes.
+pub(crate) fn at_pace(
+    stores: &Stores,
+    backlog: i64,
+    away: Option<Duration>,
+    trigger: Trigger,
+    takes: Duration,
+) -> Worker {
     let sink = |index: usize| SinkStage {
         name: ["leader", "follower"][index].into(),
         inner: Box::new(Table {
             store: stores[index].clone(),
             away: away.filter(|_| index == 1).map(|away| Instant::now() + away),
+            takes,
         }),
         traits: SinkTraits { keeps_positions: true, sharing: Sharing::Shared, atomic: true, slices: false },
         input: SinkInput::Results,
@@ -222,7 +238,7 @@ fn worker(stores: &[Arc<Mutex<Store>>; 2], backlog: i64, away: Option<Duration>)
         settings: Settings {
             pipeline: "p".into(),
             worker: "0".into(),
-            trigger: Trigger::Continuous,
+            trigger,
             limits: Limits::default(),
             on_bad_record: OnBadRecord::Continue,
             known_topics: HashSet::new(),
@@ -234,7 +250,7 @@ fn worker(stores: &[Arc<Mutex<Store>>; 2], backlog: i64, away: Option<Duration>)
     }
 }
 
-fn on_a_virtual_clock(test: impl Future<Output = ()>) {
+pub(crate) fn on_a_virtual_clock(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime").block_on(test);
 }
@@ -246,7 +262,7 @@ fn resident() -> usize {
 }
 
 /// Until the follower has what the leader has now.
-async fn caught_up(stores: &[Arc<Mutex<Store>>; 2]) {
+async fn caught_up(stores: &Stores) {
     let to = stores[0].lock().unwrap().next;
     for _ in 0..60_000 {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -260,7 +276,7 @@ async fn caught_up(stores: &[Arc<Mutex<Store>>; 2]) {
 #[test]
 fn an_hour_of_small_batches_behind_a_sink_that_is_away_is_bounded() {
     on_a_virtual_clock(async {
-        let stores = <[Arc<Mutex<Store>>; 2]>::default();
+        let stores = Stores::default();
         let before = resident();
         let worker = worker(&stores, 0, Some(HOUR));
         let (stats, shutdown) = (worker.stats.clone(), CancellationToken::new());
@@ -291,7 +307,7 @@ fn an_hour_of_small_batches_behind_a_sink_that_is_away_is_bounded() {
 fn a_hundred_thousand_leftover_plans_are_replayed_in_few_writes() {
     const PLANS: i64 = 100_000;
     on_a_virtual_clock(async {
-        let stores = <[Arc<Mutex<Store>>; 2]>::default();
+        let stores = Stores::default();
         {
             let mut leader = stores[0].lock().unwrap();
             let part = |n: i64| PlanPart {

@@ -30,8 +30,6 @@ pub(crate) struct Checker {
     pub(crate) turn: u64,
     /// Offsets whose plans are gone.
     pub(crate) anew: BTreeMap<i32, BTreeSet<i64>>,
-    /// Those among them of which a plan is kept that contradicts, elsewhere, one that was kept later.
-    pub(crate) cut: BTreeMap<i32, BTreeSet<i64>>,
     /// By target that lost commits: how many lives there were then.
     pub(crate) lost: BTreeMap<usize, usize>,
     /// What such targets lost, where a life that had looked may still take it for what they have: lives there were then, and
@@ -233,8 +231,7 @@ impl World {
         let may_differ = match exact {
             true => {
                 let anew = self.checker.anew.get(&index).is_some_and(|anew| anew.contains(&row.offset));
-                anew || !self.is_of_today(commit.target)
-                    || kept.get(&index).is_some_and(|(chosen, _)| chosen.iter().any(covers))
+                anew || !self.is_of_today(commit.target) || kept.get(&index).is_some_and(|kept| kept.iter().any(covers))
             }
             false => in_part || self.checker.may_differ(index, row.offset),
         };

@@ -8,6 +8,8 @@ mod check;
 mod log;
 mod logs;
 mod mutants;
+#[cfg(test)]
+mod pace;
 mod query;
 mod scenario;
 mod sinks;

@@ -48,6 +48,7 @@ mutants! {
     UnknownIsTakenForStored: "a write whose outcome is unknown counts as stored",
     ReachedIsTakenForStored: "after an unknown outcome, what another stored over the same records counts as the own write",
     PlansAreChosenByTheirTime: "of leftover plans that contradict each other the one of the later batch time counts",
+    PlansGoWithTheirOverlap: "of leftover plans that contradict each other in part, the one that was kept earlier goes whole",
     FailedSinksStopNobody: "a sink's task ends with an error and the epoch goes on",
 }
 
@@ -55,7 +56,7 @@ impl Mutant {
     /// What the runs are about that look for it, where those of every kind meet it too rarely.
     pub(crate) fn theme(self) -> Option<Theme> {
         match self {
-            Mutant::PlansAreChosenByTheirTime => Some(Theme::Turns),
+            Mutant::PlansAreChosenByTheirTime | Mutant::PlansGoWithTheirOverlap => Some(Theme::Turns),
             Mutant::ReachedIsTakenForStored => Some(Theme::Zombies),
             _ => None,
         }
@@ -76,6 +77,7 @@ impl Mutant {
             Mutant::UnknownIsTakenForStored => Some(BrokenStep::UnknownIsTakenForStored),
             Mutant::ReachedIsTakenForStored => Some(BrokenStep::ReachedIsTakenForStored),
             Mutant::PlansAreChosenByTheirTime => Some(BrokenStep::PlansAreChosenByTheirTime),
+            Mutant::PlansGoWithTheirOverlap => Some(BrokenStep::PlansGoWithTheirOverlap),
             Mutant::FailedSinksStopNobody => Some(BrokenStep::FailedSinksStopNobody),
             _ => None,
         }

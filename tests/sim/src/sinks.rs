@@ -375,6 +375,10 @@ impl SimSink {
 
     async fn wait_for_locks(&self, partitions: &[i32], take: Option<u64>) -> Result<(), StageError> {
         for _ in 0..200 {
+            // A process that was killed meanwhile asks for nothing.
+            if !self.context.with(|world| world.lives[self.context.life].alive) {
+                std::future::pending::<()>().await;
+            }
             let free = self.context.with(|world| {
                 let locked = |t: &Transaction| {
                     t.target == self.target && t.partitions.iter().any(|index| partitions.contains(index))

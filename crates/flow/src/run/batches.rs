@@ -90,7 +90,8 @@ impl BatchLoop<'_> {
             }
             let ranges = plan.ranges.len();
             plan.ranges.retain(|range| !self.planner.cuts(range));
-            let gone = parts == Parts::Gone || plan.ranges.len() < ranges;
+            // A sink that has some of its ranges, as after a person has moved positions, cannot get the others alone.
+            let gone = parts == Parts::Gone || plan.ranges.len() < ranges || self.planner.lacks(&plan).is_none();
             if plan.ranges.is_empty() || (scope == Scope::Batch && gone) {
                 warn!(batch = plan.id, "it cannot be made again as a whole: its records are taken as new");
                 return Ok(None);

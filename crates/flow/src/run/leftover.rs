@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::testing::{BrokenStep, is_broken};
-use crate::{Checkpoint, Partition, Plan, PlanPart};
+use crate::{Checkpoint, Partition, Plan, PlanPart, Range};
 
 /// The time and the id of a plan.
 type Name = (i64, String);
@@ -23,10 +23,28 @@ pub(super) enum Parts {
 #[derive(Debug, Default)]
 pub(super) struct Leftover {
     pending: BTreeMap<Partition, VecDeque<PlanPart>>,
+    /// Where those begin that are pieces of a part: the rest of it is of a plan that was kept later.
+    pieces: BTreeSet<(Partition, i64)>,
     /// How many parts of each plan wait.
     waiting: BTreeMap<Name, usize>,
     /// How many parts each plan has, and whether some are of partitions that another worker has.
     all: BTreeMap<Name, (usize, bool)>,
+}
+
+/// What of a range no part covers that was chosen already.
+fn beside(range: &Range, chosen: &BTreeMap<i64, PlanPart>) -> Vec<(i64, i64)> {
+    let mut free = Vec::new();
+    let mut at = range.from;
+    for part in chosen.values().filter(|part| part.range.to > range.from && part.range.from < range.to) {
+        if at < part.range.from {
+            free.push((at, part.range.from));
+        }
+        at = at.max(part.range.to);
+    }
+    if at < range.to {
+        free.push((at, range.to));
+    }
+    free
 }
 
 fn name(part: &PlanPart) -> Name {
@@ -35,7 +53,7 @@ fn name(part: &PlanPart) -> Name {
 
 impl Leftover {
     /// What is kept above the lowest positions, by whichever sink; of parts that contradict each other the one that was
-    /// kept last counts. `stored`: what sinks had before they were claimed, of any partition.
+    /// kept last counts, and of the other what lies beside it. `stored`: what sinks had before they were claimed, of any partition.
     pub(super) fn new(held: &[Vec<Checkpoint>], lowest: &BTreeMap<Partition, i64>, stored: &[Vec<Checkpoint>]) -> Self {
         let mut leftover = Leftover::default();
         let held = if is_broken(BrokenStep::PlansOfTheLeaderOnly) { &held[..1] } else { held };
@@ -55,16 +73,24 @@ impl Leftover {
             // of the batch would not tell.
             let by_time = is_broken(BrokenStep::PlansAreChosenByTheirTime);
             parts.sort_by_key(|part| std::cmp::Reverse((if by_time { 0 } else { part.kept }, part.time)));
-            let mut chosen: BTreeMap<i64, &PlanPart> = BTreeMap::new();
+            let mut chosen: BTreeMap<i64, PlanPart> = BTreeMap::new();
             for part in parts {
-                let before = chosen.range(..part.range.to).next_back();
-                if before.is_none_or(|(_, before)| before.range.to <= part.range.from) {
-                    chosen.insert(part.range.from, part);
+                let free = beside(&part.range, &chosen);
+                let whole = free == [(part.range.from, part.range.to)];
+                if !whole && is_broken(BrokenStep::PlansGoWithTheirOverlap) {
+                    continue;
+                }
+                for (from, to) in free.into_iter().filter(|(_, to)| *to > *low) {
+                    if !whole {
+                        leftover.pieces.insert((partition.clone(), from));
+                    }
+                    let range = Range { partition: partition.clone(), from, to };
+                    chosen.insert(from, PlanPart { range, ..part.clone() });
                 }
             }
             for part in chosen.into_values() {
-                *leftover.waiting.entry(name(part)).or_default() += 1;
-                leftover.pending.entry(partition.clone()).or_default().push_back(part.clone());
+                *leftover.waiting.entry(name(&part)).or_default() += 1;
+                leftover.pending.entry(partition.clone()).or_default().push_back(part);
             }
         }
         // Those that no sink lacks any more count, too.
@@ -82,6 +108,11 @@ impl Leftover {
     pub(super) fn kept_at(now: i64, held: &[Vec<Checkpoint>]) -> i64 {
         let kept = held.iter().flatten().flat_map(|checkpoint| &checkpoint.plans).map(|part| part.kept);
         kept.max().map_or(now, |last| now.max(last.saturating_add(1)))
+    }
+
+    /// Whether what begins there is a piece of a part. Rows that depend on one record can be made of it, others cannot.
+    pub(super) fn is_piece(&self, range: &Range) -> bool {
+        self.pieces.contains(&(range.partition.clone(), range.from))
     }
 
     /// How many plans wait.
@@ -166,7 +197,7 @@ impl Leftover {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Range, Recipe};
+    use crate::Recipe;
 
     fn partition() -> Partition {
         Partition { topic: "t".into(), index: 0 }
@@ -204,9 +235,32 @@ mod tests {
             (plan.id, parts)
         });
         assert_eq!(names, [("old".to_owned(), Parts::All), ("newer".to_owned(), Parts::All)]);
+        assert!([13, 19].iter().all(|from| !leftover.is_piece(&Range { partition: partition(), from: *from, to: 30 })));
         assert_eq!(
             (Leftover::kept_at(3, &sinks), Leftover::kept_at(30, &sinks), Leftover::kept_at(3, &[])),
             (10, 30, 3)
+        );
+    }
+
+    #[test]
+    fn what_lies_beside_a_plan_that_was_kept_later_is_made_again() {
+        // The sink `own` was out while 13 to 17 were planned anew, and kept 10 to 20 and 20 to 24 before that; sink c has
+        // nothing of all that.
+        let a = held(17, vec![part("new", 7, 9, 13, 17)]);
+        let own = held(24, vec![part("old", 5, 3, 10, 20), part("older", 4, 2, 9, 24)]);
+        let sinks = [a, own, held(10, Vec::new())];
+        let mut leftover = Leftover::new(&sinks, &BTreeMap::from([(partition(), 10)]), &[]);
+        let mut at = 10;
+        let mut found = Vec::new();
+        while let Some((plan, _)) = leftover.next(&BTreeMap::from([(partition(), at)]), &BTreeSet::new(), false) {
+            let range = plan.ranges[0].clone();
+            at = range.to;
+            found.push((plan.id, range.from, range.to, leftover.is_piece(&range)));
+        }
+        let found: Vec<_> = found.iter().map(|(id, from, to, piece)| (id.as_str(), *from, *to, *piece)).collect();
+        assert_eq!(
+            found,
+            [("old", 10, 13, true), ("new", 13, 17, false), ("old", 17, 20, true), ("older", 20, 24, true)]
         );
     }
 }

@@ -70,10 +70,10 @@ impl Planner<'_> {
         caps
     }
 
-    /// Whether a sink is in the middle of a range: its history differs from that of the sink that kept the plan.
+    /// Whether a sink is in the middle of a range, or the range a piece of what was planned: histories of sinks differ.
     pub(super) fn cuts(&self, range: &Range) -> bool {
-        let next = self.next.iter().filter_map(|next| next.get(&range.partition));
-        next.into_iter().any(|next| range.from < *next && *next < range.to)
+        let mut next = self.next.iter().filter_map(|next| next.get(&range.partition));
+        self.leftover.is_piece(range) || next.any(|next| range.from < *next && *next < range.to)
     }
 
     /// Whether nothing can go on: no leftover plan comes next, and every partition waits for one.

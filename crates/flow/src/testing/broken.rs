@@ -30,6 +30,8 @@ pub enum BrokenStep {
     ReachedIsTakenForStored,
     /// Of leftover plans that contradict each other the one of the later batch time counts, not the one that was kept last.
     PlansAreChosenByTheirTime,
+    /// Of leftover plans that contradict each other in part, the one that was kept earlier goes whole.
+    PlansGoWithTheirOverlap,
     /// A sink's task ends with an error, and the epoch goes on.
     FailedSinksStopNobody,
 }

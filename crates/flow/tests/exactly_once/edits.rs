@@ -299,6 +299,32 @@ impl Sink for Panics {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_whole_batch_of_which_a_sink_has_some_partitions_is_taken_as_new() {
+    let mut world = World::new();
+    let sinks = [("a", false), ("b", false), ("c", false)];
+    let whole = Edition { scope: Scope::Batch, ..edition("whole", &COLUMNS, &sinks) };
+    let part = |index| PlanPart {
+        id: "w".into(),
+        time: 1,
+        recipe: (*recipe("whole")).clone(),
+        range: Range { partition: partition(index), from: 0, to: 10 },
+        kept: 1,
+        of: PARTITIONS as usize,
+    };
+    // `a` keeps the batch. A person has moved `b` to its end in one partition, and `c` has nothing of it.
+    for (sink, positions) in [("a", [10, 10, 10]), ("b", [10, 0, 0]), ("c", [0, 0, 0])] {
+        let mut store = world.entry(sink).or_default().lock().unwrap();
+        store.positions = (0..PARTITIONS).map(partition).zip(positions).collect();
+        store.begin = store.positions.clone();
+        store.plans = (0..PARTITIONS).map(part).filter(|_| sink == "a").collect();
+    }
+    let today = edition("today", &COLUMNS, &sinks);
+    let run = worker_of(&mut world, &today, &[whole], Way { faults: false, ..way(1) }).run(CancellationToken::new());
+    tokio::time::timeout(Duration::from_secs(60), run).await.expect("it ends").unwrap();
+    sinks.iter().for_each(|(sink, _)| exactly(&world, sink, false, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panic_in_a_sinks_task_ends_the_run() {
     let mut world = World::new();
     let today = edition("only", &COLUMNS, &[("a", false), ("b", false)]);

@@ -37,6 +37,10 @@ const CONNECTED: Duration = Duration::from_secs(5);
 /// It is there within milliseconds. The client's own wait misses it where it comes while the wait begins.
 const LOOK: Duration = Duration::from_millis(5);
 const LOOKS: usize = 20;
+/// So long a login that was refused may take to succeed, as where a token has just run out; and so long the client is
+/// silent of one that is refused again.
+const LOGIN: Duration = Duration::from_secs(3);
+const SILENCE: Duration = Duration::from_secs(35);
 /// For all answers to one write; in a transaction as long as that may be open, and for its end.
 const ANSWERS: Duration = Duration::from_secs(30);
 const END: Duration = Duration::from_secs(10);
@@ -476,16 +480,29 @@ impl Writer {
             if self.hopeless() || begun.elapsed() >= answers {
                 return Err(self.outcome(target));
             }
+            // They would not be told before they have timed out.
+            if begun.elapsed() >= LOGIN
+                && let Some(why) = self.reports.context.refused(SILENCE)
+            {
+                return Err(self.refuses(target, &why));
+            }
         }
         if !self.reports.failed().is_empty() {
             return Err(self.outcome(target));
         }
+        // What was said of logins is over.
+        self.reports.context.forget();
         if self.id.is_some() {
             crash_point("kafka-before-commit");
             self.producer.commit_transaction(answers).map_err(|error| self.failed(&error))?;
             crash_point("kafka-after-commit");
         }
         Ok(())
+    }
+
+    fn refuses(&self, target: &str, why: &str) -> StageError {
+        StageError::unavailable(format!("{}: the brokers refuse the login: {why}", self.doing(target)))
+            .remedy("check `security`: whether the password, the ticket or what gives tokens has changed")
     }
 
     fn answers(&self) -> Duration {

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 pub(crate) struct TokenServer {
     pub(crate) url: String,
     issued: Arc<AtomicUsize>,
+    /// Whether it knows its client no more.
+    closed: Arc<AtomicBool>,
 }
 
 impl TokenServer {
@@ -22,15 +24,21 @@ impl TokenServer {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/token", listener.local_addr().unwrap());
         let issued = Arc::new(AtomicUsize::new(0));
-        let count = issued.clone();
+        let closed = Arc::new(AtomicBool::new(false));
+        let (count, refuses) = (issued.clone(), closed.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                if answer(stream, seconds).is_some() {
+                if answer(stream, seconds, refuses.load(Ordering::SeqCst)).is_some() {
                     count.fetch_add(1, Ordering::SeqCst);
                 }
             }
         });
-        TokenServer { url, issued }
+        TokenServer { url, issued, closed }
+    }
+
+    /// From now on it refuses its client, or takes it again.
+    pub(crate) fn close(&self, closed: bool) {
+        self.closed.store(closed, Ordering::SeqCst);
     }
 
     /// How many tokens it has given.
@@ -46,7 +54,7 @@ impl TokenServer {
 }
 
 /// The token that was given.
-fn answer(mut stream: TcpStream, seconds: u64) -> Option<String> {
+fn answer(mut stream: TcpStream, seconds: u64, closed: bool) -> Option<String> {
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     let (mut text, mut buffer) = (String::new(), [0; 4096]);
     // The form ends the question, and `scope` is its last member.
@@ -58,7 +66,7 @@ fn answer(mut stream: TcpStream, seconds: u64) -> Option<String> {
     }
     let login = format!("authorization: Basic {}", STANDARD.encode("app:right"));
     let known = text.lines().any(|line| line.eq_ignore_ascii_case(&login));
-    let asked = known && text.contains("grant_type=client_credentials");
+    let asked = !closed && known && text.contains("grant_type=client_credentials");
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let part = |json: Value| URL_SAFE_NO_PAD.encode(json.to_string());
     let claims = json!({ "sub": "app", "iat": now, "exp": now + seconds });

@@ -99,3 +99,40 @@ async fn tokens_are_fetched_and_renewed() {
     assert!(error.message.contains("refuses: invalid_client (status 401)"), "{error}");
     assert!(!error.to_string().contains("wrong") && !error.to_string().contains("right"), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_fails_while_it_runs_is_told_before_records_time_out() {
+    let server = TokenServer::new(4);
+    let bench = Bench::new("refused").await;
+    let mut settings = bench.settings();
+    settings["brokers"] = json!(brokers_with_login());
+    settings["security"] = server.security("right");
+    let mut sink = try_open(settings, &bench.context).await.unwrap();
+    sink.claim(&claims(0..1)).await.unwrap();
+    server.close(true);
+    // The token that it has holds for some seconds.
+    let begin = Instant::now();
+    let mut at = 100;
+    let error = loop {
+        assert!(begin.elapsed() < Duration::from_secs(120), "it goes on to write, at {at}");
+        match sink.write(&write(&[range(0, at, at + 1)], &[(0, at)])).await {
+            Ok(_) => at += 1,
+            Err(error) => break error,
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    assert_eq!(error.fault, Fault::Unavailable, "{error}");
+    assert!(error.message.contains("the brokers refuse the login: "), "{error}");
+    assert!(!error.to_string().contains("app:wrong"), "{error}");
+    server.close(false);
+    let next = loop {
+        assert!(begin.elapsed() < Duration::from_secs(240), "it does not go on");
+        match sink.claim(&claims(0..1)).await {
+            Ok(found) => break found[0].next,
+            Err(error) => assert_eq!(error.fault, Fault::Unavailable, "{error}"),
+        }
+    };
+    assert!(next == at || next == at + 1, "{next} after {at}");
+    let all: Vec<String> = (100..next).map(|offset| offset.to_string()).collect();
+    assert_eq!(values(&bench.topic), all);
+}
