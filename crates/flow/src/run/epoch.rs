@@ -45,6 +45,7 @@ pub(super) struct Epoch<'a> {
 }
 
 /// What a claim comes to.
+#[expect(clippy::large_enum_variant, reason = "one at a time, never kept in numbers")]
 enum ClaimOutcome {
     Claimed(EpochStart),
     /// Another worker has a part of what must be in one hand: what comes next is another assignment.

@@ -35,7 +35,9 @@ pub(super) struct Leftover {
 fn beside(range: &Range, chosen: &BTreeMap<i64, PlanPart>) -> Vec<(i64, i64)> {
     let mut free = Vec::new();
     let mut at = range.from;
-    for part in chosen.values().filter(|part| part.range.to > range.from && part.range.from < range.to) {
+    // They do not overlap: one at most begins before it and reaches into it.
+    let first = chosen.range(..=range.from).next_back().map_or(range.from, |(from, _)| *from);
+    for part in chosen.range(first..range.to).map(|(_, part)| part).filter(|part| part.range.to > range.from) {
         if at < part.range.from {
             free.push((at, part.range.from));
         }
