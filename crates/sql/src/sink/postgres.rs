@@ -19,7 +19,7 @@ use super::dialect::Dialect;
 use super::insert::Insert;
 use super::postgres_copy as copy;
 use super::postgres_error::failure;
-use super::postgres_rows::Rows;
+use super::postgres_rows::{Rows, cast_type};
 use super::schema::{Column, ColumnKind, Name, Table, Texts};
 use super::values::{Data, Rules};
 
@@ -181,6 +181,20 @@ impl Pg {
         Ok(database)
     }
 
+    /// Whether a table takes rows by COPY as it does by INSERT.
+    async fn takes_copies(&mut self, table: &Name) -> Result<bool, Failure> {
+        let found = self.fetch(copy::TAKES, &[Value::Text(Sql.table(table))]).await?;
+        Ok(found.first().and_then(|row| row.first()) == Some(&Value::from("true")))
+    }
+
+    /// By COPY; how many rows were stored.
+    async fn copy(&mut self, insert: &Insert, columns: &[Data], rows: &[u32]) -> Result<u64, Failure> {
+        let bytes = copy::encoded(columns, rows).map_err(not_sent)?;
+        let names: Vec<String> = insert.columns.iter().map(|column| Sql.quoted(&column.name)).collect();
+        let (table, names) = (Sql.table(&insert.table), names.join(", "));
+        self.client.with(async |connection| copy::send(connection, &table, &names, bytes).await).await
+    }
+
     /// One array a column; how many rows were stored or deleted.
     async fn insert_arrays(&mut self, insert: &Insert, columns: &[Data], rows: &[u32]) -> Result<u64, Failure> {
         let mut arguments = PgArguments::default();
@@ -229,19 +243,6 @@ impl Pg {
 
 fn not_sent(_: BoxDynError) -> Failure {
     Failure::row("a value cannot be sent")
-}
-
-/// A type without its length: `numeric(8,2)` and `timestamp(3) without time zone` are cast to without it, and the
-/// assignment to the column then checks it.
-pub(super) fn cast_type(type_name: &str) -> String {
-    // `bit` alone is one bit long.
-    if type_name == "bit" || type_name.starts_with("bit(") {
-        return "bit varying".to_owned();
-    }
-    match type_name.split_once('(').and_then(|(name, rest)| Some((name, rest.split_once(')')?.1))) {
-        Some((name, rest)) => format!("{name}{rest}"),
-        None => type_name.to_owned(),
-    }
 }
 
 fn element(data: &Data) -> &'static str {
@@ -302,11 +303,8 @@ impl Database for Pg {
     }
 
     async fn insert(&mut self, insert: &Insert, columns: &[Data], rows: &[u32]) -> Result<(), Failure> {
-        let done = match copy::fits(insert, columns, rows) && copy::takes(self, &insert.table).await? {
-            true => {
-                let bytes = copy::encoded(columns, rows).map_err(not_sent)?;
-                self.client.with(async |connection| copy::send(connection, insert, bytes).await).await?
-            }
+        let done = match copy::fits(insert, columns, rows) && self.takes_copies(&insert.table).await? {
+            true => self.copy(insert, columns, rows).await?,
             false => self.insert_arrays(insert, columns, rows).await?,
         };
         match insert.deletes || done == rows.len() as u64 {

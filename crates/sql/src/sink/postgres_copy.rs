@@ -7,16 +7,13 @@
 use sqlx::PgConnection;
 use sqlx::error::BoxDynError;
 
-use super::database::{Database, Failure, Value};
-use super::dialect::Dialect;
 use super::insert::Insert;
-use super::postgres::{Pg, Sql, cast_type};
-use super::postgres_rows::put_value;
-use super::schema::Name;
+use super::postgres_rows::{cast_type, put_value};
+use super::schema::Column;
 use super::values::Data;
 
 /// Fewer rows are not worth asking for.
-pub(super) const ROWS: usize = 512;
+const ROWS: usize = 512;
 
 /// The head of the binary form: its signature, no flags, no extension.
 const HEAD: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -25,7 +22,7 @@ const END: [u8; 2] = (-1_i16).to_be_bytes();
 
 /// Whether the rows of an INSERT can go by COPY.
 pub(super) fn fits(insert: &Insert, columns: &[Data], rows: &[u32]) -> bool {
-    let own = |(column, data): (&super::schema::Column, &Data)| {
+    let own = |(column, data): (&Column, &Data)| {
         matches!(
             (data, cast_type(&column.type_name).as_str()),
             (Data::Int(_), "bigint")
@@ -41,13 +38,9 @@ pub(super) fn fits(insert: &Insert, columns: &[Data], rows: &[u32]) -> bool {
     rows.len() >= ROWS && insert.key.is_none() && !insert.deletes && insert.columns.iter().zip(columns).all(own)
 }
 
-/// Whether a table takes rows by COPY as it does by INSERT.
-pub(super) async fn takes(db: &mut Pg, table: &Name) -> Result<bool, Failure> {
-    let sql = "SELECT (relkind IN ('r', 'p') AND NOT relhasrules AND version() LIKE 'PostgreSQL %')::text \
-               FROM pg_class WHERE oid = to_regclass(?)";
-    let found = db.fetch(sql, &[Value::Text(Sql.table(table))]).await?;
-    Ok(found.first().and_then(|row| row.first()) == Some(&Value::from("true")))
-}
+/// Says of the table with a name whether it takes rows by COPY as it does by INSERT.
+pub(super) const TAKES: &str = "SELECT (relkind IN ('r', 'p') AND NOT relhasrules AND version() LIKE 'PostgreSQL %')::text \
+                                FROM pg_class WHERE oid = to_regclass(?)";
 
 /// The rows in COPY's binary form.
 pub(super) fn encoded(columns: &[Data], rows: &[u32]) -> Result<Vec<u8>, BoxDynError> {
@@ -63,11 +56,14 @@ pub(super) fn encoded(columns: &[Data], rows: &[u32]) -> Result<Vec<u8>, BoxDynE
     Ok(bytes)
 }
 
-/// Sends them; how many rows were stored.
-pub(super) async fn send(connection: &mut PgConnection, insert: &Insert, bytes: Vec<u8>) -> Result<u64, sqlx::Error> {
-    let names: Vec<String> = insert.columns.iter().map(|column| Sql.quoted(&column.name)).collect();
-    let sql = format!("COPY {} ({}) FROM STDIN (FORMAT binary)", Sql.table(&insert.table), names.join(", "));
-    let mut copy = connection.copy_in_raw(&sql).await?;
+/// Sends them into columns of a table, both as SQL has them; how many rows were stored.
+pub(super) async fn send(
+    connection: &mut PgConnection,
+    table: &str,
+    columns: &str,
+    bytes: Vec<u8>,
+) -> Result<u64, sqlx::Error> {
+    let mut copy = connection.copy_in_raw(&format!("COPY {table} ({columns}) FROM STDIN (FORMAT binary)")).await?;
     copy.send(bytes).await?;
     copy.finish().await
 }

@@ -95,3 +95,16 @@ fn put(buffer: &mut Vec<u8>, bytes: &[u8]) -> Result<(), BoxDynError> {
     buffer.extend_from_slice(bytes);
     Ok(())
 }
+
+/// A type without its length: `numeric(8,2)` and `timestamp(3) without time zone` are cast to without it, and the
+/// assignment to the column then checks it.
+pub(super) fn cast_type(type_name: &str) -> String {
+    // `bit` alone is one bit long.
+    if type_name == "bit" || type_name.starts_with("bit(") {
+        return "bit varying".to_owned();
+    }
+    match type_name.split_once('(').and_then(|(name, rest)| Some((name, rest.split_once(')')?.1))) {
+        Some((name, rest)) => format!("{name}{rest}"),
+        None => type_name.to_owned(),
+    }
+}
