@@ -37,7 +37,7 @@ hdfs_configure() {
     property dfs.namenode.name.dir "file://$dir/hdfs/name"
     property dfs.datanode.data.dir "file://$dir/hdfs/data"
     property dfs.replication "${HDFS_REPLICATION:-1}"
-    property dfs.blocksize 4194304                  # an open file reserves a whole block of the disk
+    property dfs.blocksize "${HDFS_BLOCK:-4194304}"   # an open file reserves a whole block of the disk
     property dfs.permissions.enabled false
     property dfs.namenode.http-address "127.0.0.1:$(port namenode 2)"
     property dfs.datanode.hostname 127.0.0.1

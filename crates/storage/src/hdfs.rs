@@ -2,9 +2,11 @@
 //!
 //! What was measured against Hadoop 3.4 and shapes this file:
 //! - A sync during which a DataNode dies never returns: every call has a timeout, after which its outcome is unknown.
-//! - A close often costs half a second (the NameNode hears of the last block late), a sync 1–2 ms. So nothing here waits
-//!   for a close that durability does not need: a file is written, synced, renamed, and closed in the background. The
-//!   close finds the file by its id, so the rename does not disturb it.
+//! - A close often costs half a second (the NameNode hears of the last block a few milliseconds too late, and the client then
+//!   sleeps before it asks again), a sync 1–2 ms. So nothing here waits for a close that durability does not need: a file is
+//!   written, synced, renamed, and closed in the background. The close finds the file by its id, so the rename does not
+//!   disturb it. Where a close has to be waited for, the sleep is cut short, and only after a sync: bytes that are on their
+//!   way when a close is cut are lost, and where the DataNode was slow the lease has to be recovered, seconds for each block.
 //! - A file that is open, or that a crash left open, reads without its last block and without an error, while its
 //!   length is told right: `read` compares the two.
 //! - A file that grows fast is refused its next block until the NameNode has heard of the one before
@@ -53,9 +55,15 @@ const STREAM: Duration = Duration::from_secs(30);
 const RECOVERY: Duration = Duration::from_secs(90);
 /// How long another writer's open file is waited for before its lease is taken: a close in the background takes 0.5 s.
 const GRACE: Duration = Duration::from_secs(2);
-/// After how long a close asks the NameNode again, and how often. The DataNode's part takes a few milliseconds.
-const ASK: Duration = Duration::from_millis(120);
-const ASKS: usize = 50;
+/// How long the first try of a close has, in times of what the last sync took, and within what limits. The DataNode's part of
+/// it is one answer, as a sync is; where it is cut short nothing is lost, but the lease has to be recovered.
+const TRY: u32 = 20;
+const SHORTEST_TRY: Duration = Duration::from_millis(20);
+const LONGEST_TRY: Duration = Duration::from_secs(2);
+/// After how long a close asks the NameNode again, at first and at last, and for how long in all.
+const ASK: Duration = Duration::from_millis(10);
+const LAST_ASK: Duration = Duration::from_millis(160);
+const ASKING: Duration = Duration::from_secs(4);
 /// No block is smaller than this, unless an administrator allows it.
 const SMALLEST_BLOCK: u64 = 1 << 20;
 /// Files being closed in the background: at 0.5 s each, 64 commits a second.
@@ -145,7 +153,7 @@ impl Hdfs {
 
     fn writing(&self, path: &str, writer: FileWriter, length: u64) -> HdfsWriter {
         let (path, place) = (path.into(), self.url(path));
-        HdfsWriter { hdfs: self.clone(), path, place, writer: Some(writer), length, block: None }
+        HdfsWriter { hdfs: self.clone(), path, place, writer: Some(writer), length, block: None, synced: None }
     }
 
     /// Closes a synced file in the background; a draft that is not needed is deleted then.
@@ -427,6 +435,8 @@ struct HdfsWriter {
     length: u64,
     /// The length of its blocks, once it matters.
     block: Option<u64>,
+    /// How long the last sync took, where nothing was written since.
+    synced: Option<Duration>,
 }
 
 impl HdfsWriter {
@@ -460,6 +470,7 @@ impl HdfsWriter {
     /// Writes into the current block.
     async fn fill(&mut self, bytes: Bytes) -> Result<(), Error> {
         let (place, length) = (self.place.clone(), bytes.len() as u64);
+        self.synced = None;
         within(&place, STREAM, self.open()?.write_bytes(bytes)).await?;
         self.length += length;
         Ok(())
@@ -495,22 +506,30 @@ impl Writer for HdfsWriter {
     }
 
     async fn sync(&mut self) -> Result<(), Error> {
-        let place = self.place.clone();
+        let (place, begun) = (self.place.clone(), Instant::now());
         let result = within(&place, STREAM, self.open()?.hsync()).await;
+        self.synced = result.is_ok().then(|| begun.elapsed());
         self.ended(result)
     }
 
     async fn close(&mut self) -> Result<(), Error> {
+        if self.synced.is_none() {
+            self.sync().await?;
+        }
         let place = self.place.clone();
+        let mut patience = self.synced.unwrap_or_default().saturating_mul(TRY).clamp(SHORTEST_TRY, LONGEST_TRY);
+        let (mut ask, deadline) = (ASK, Instant::now() + patience + ASKING);
         let writer = self.open()?;
-        // The first try hands the last block's length in, then the client sleeps for half a second before it asks again
-        // whether the block has been reported. Asking anew by ourselves is quicker.
-        for _ in 0..ASKS {
-            match timeout(ASK, writer.close()).await {
+        // The first try ends the last block and hands its length in, then the client sleeps for half a second before it asks
+        // again whether the block has been reported. Asking anew by ourselves is quicker.
+        while Instant::now() < deadline {
+            match timeout(patience, writer.close()).await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(_)) => break,
                 Err(_) => {}
             }
+            patience = ask;
+            ask = (ask * 2).min(LAST_ASK);
         }
         // The first try was cut short before it had done its part, or failed: what was synced is not lost by that.
         self.writer = None;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use foretell_connect::storage::{ErrorKind, Storage, parent};
 
@@ -141,6 +142,46 @@ async fn files_of_many_blocks_grow_fast() {
         written.await.unwrap();
     }
     storage.delete(&root).await.unwrap();
+}
+
+/// Closes at the ends of blocks are cut short and tried again: nothing may be on its way then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_datanode_that_stalls_between_blocks_loses_nothing() {
+    const PART: usize = 5 << 20;
+    let (storage, root, _) = places().remove(1);
+    storage.mkdirs(&root).await.unwrap();
+    let path = format!("{root}/stalled");
+    let stalls = tokio::spawn(async {
+        loop {
+            datanode("freeze");
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            datanode("thaw");
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    });
+    let written = async {
+        let mut writer = storage.writer(&path).await?;
+        for number in 0..6 {
+            writer.write(vec![number; PART].into()).await?;
+        }
+        writer.sync().await?;
+        writer.close().await
+    };
+    let written: Result<(), _> = written.await;
+    stalls.abort();
+    let _ = stalls.await;
+    datanode("thaw");
+    written.unwrap();
+    let bytes = storage.read(&path).await.unwrap();
+    assert_eq!(bytes.len(), 6 * PART);
+    assert!(bytes.chunks(PART).enumerate().all(|(number, part)| part.iter().all(|byte| *byte == number as u8)));
+    storage.delete(&root).await.unwrap();
+}
+
+fn datanode(what: &str) {
+    let services = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dev/services");
+    let done = std::process::Command::new(services).args([what, "datanode"]).status().unwrap();
+    assert!(done.success(), "{what}");
 }
 
 #[tokio::test]

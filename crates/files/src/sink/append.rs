@@ -279,17 +279,16 @@ impl Append {
             StageError::state(format!("{}: {what}", storage.url(path)))
                 .remedy("restore the file; or accept it as it is with `foretell positions set` for each partition")
         };
-        let length = match storage.stat(path).await? {
+        let (length, new) = match storage.stat(path).await? {
             None if state.length == 0 || state.length == last.len() as u64 => {
-                let mut empty = storage.writer(path).await?;
-                empty.sync().await?;
-                empty.close().await?;
-                0
+                let mut new = storage.writer(path).await?;
+                new.sync().await?;
+                (0, Some(new))
             }
             None => return Err(wrong(format!("the file is gone, {} bytes were written", state.length))),
             Some(_) => {
                 storage.recover(path).await?;
-                storage.stat(path).await?.map_or(0, |stat| stat.length)
+                (storage.stat(path).await?.map_or(0, |stat| stat.length), None)
             }
         };
         let Some(start) = state.length.checked_sub(last.len() as u64) else {
@@ -305,7 +304,10 @@ impl Append {
         if there > 0 && storage.read_range(path, start, length).await? != last.slice(..there) {
             return Err(wrong(format!("the bytes from {start} on are not those that were written")));
         }
-        let mut data = storage.append(path).await?;
+        let mut data = match new {
+            Some(new) => new,
+            None => storage.append(path).await?,
+        };
         if there < last.len() {
             data.write(last.slice(there..)).await?;
             data.sync().await?;
@@ -411,8 +413,8 @@ impl Sink for Append {
 
     async fn close(&mut self) -> Result<(), StageError> {
         if let Some(mut open) = self.open.take() {
-            open.data.close().await?;
-            open.sidecar.close().await?;
+            let (data, sidecar) = tokio::join!(open.data.close(), open.sidecar.close());
+            data.and(sidecar)?;
         }
         self.setup.storage.settle().await;
         self.lock = None;
