@@ -16,7 +16,7 @@ SHAPES = {
     "logreg_pipe": "scaler and logistic regression, 28 features",
 }
 rounds = collections.defaultdict(list)  # (model, rival, figure) -> a number a round
-versions, kernels, differ = {}, {}, {}
+versions, kernels, differ, two = {}, {}, {}, collections.defaultdict(list)
 for line in open(sys.argv[1]):
     if not line.startswith('{"model"'):
         continue  # what a library prints besides
@@ -26,6 +26,7 @@ for line in open(sys.argv[1]):
         rounds[one["model"], rival, figure].append(one[figure])
     if rival == FORETELL:
         kernels[one["model"]], differ[one["model"]] = one["kernel"], one["differ"]
+        two[one["model"]].append(one["two_threads"])
     else:
         library = {"xgb": "XGBoost", "lgb": "LightGBM"}.get(one["model"][:3], "scikit-learn")
         versions[library if rival.startswith("the library") else rival] = one["version"]
@@ -80,10 +81,11 @@ for figure, title in [("rows_s_100k", "100,000 rows, rows/s"), ("rows_s_1000", "
         if model in kernels:
             print(f"| {SHAPES[model]} | {cell(model, figure)} |")
     print()
-print("## Kernels and answers\n| model | kernel | answers of 100,000 rows that differ from the library's |\n|---|---|---|")
+print("## Kernels, threads and answers\nBeside each kernel, how many times one thread's rows/s two threads make, each of 100,000 rows of its own.\n")
+print("| model | kernel | two threads | answers of 100,000 rows that differ from the library's |\n|---|---|---|---|")
 for model in SHAPES:
     if model in kernels:
-        print(f"| {SHAPES[model]} | {kernels[model]} | {differ[model]:,} |")
+        print(f"| {SHAPES[model]} | {kernels[model]} | {statistics.median(two[model]):.2f} | {differ[model]:,} |")
 print("""
 The logistic regression's sums run over the features in order; the library's go through BLAS in float32. docs/models.md says how far they may be apart.
 
