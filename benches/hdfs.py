@@ -40,6 +40,7 @@ def make(folder):
 def spark(way, source, target, model):
     """PySpark's side; prints the seconds until its session was there."""
     begun = time.time()
+    os.environ["PYSPARK_PYTHON"] = sys.executable
     import pandas as pd
     from pyspark.sql import SparkSession, functions
 
@@ -114,7 +115,7 @@ def measured(command):
 
 def lines(target):
     """How many lines a folder or a file on HDFS holds, headers not counted, and their sum of minutes."""
-    text = fs("-cat", f"{target}/*" if "." not in target.rsplit("/", 1)[1] else target)
+    text = fs("-cat", f"{target}/part-*" if "." not in target.rsplit("/", 1)[1] else target)
     minutes = [row.rpartition(",")[2] for row in text.split("\n") if row]
     return sum(field != "PRETIME" for field in minutes), sum(int(field) for field in minutes if field != "PRETIME")
 

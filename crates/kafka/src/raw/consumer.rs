@@ -5,7 +5,7 @@ use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use foretell_flow::{Header, Partition, Topics};
 use parking_lot::Mutex;
@@ -242,7 +242,19 @@ impl Consumer {
         from.saturating_add(usize::try_from(count).unwrap_or(0))
     }
 
-    /// Leaves: waits for commits on their way. A static member stays known to its group until its session ends.
+    /// Leaves its group for good, which a static member does no more once it closes. What comes meanwhile is dropped.
+    pub(crate) fn leave(&mut self, patience: Duration) {
+        let begun = Instant::now();
+        // SAFETY: the client is alive.
+        unsafe { sys::rd_kafka_unsubscribe(self.handle.client.as_ptr()) };
+        // The client forgets its id when it tells the group.
+        while self.handle.member_id().is_some() && begun.elapsed() < patience {
+            self.poll(Duration::from_millis(5));
+        }
+    }
+
+    /// Ends: waits for commits on their way, and for the group's word where it leaves. A static member that has not left
+    /// stays known to its group until its session ends.
     pub(crate) fn close(&self) {
         // SAFETY: the client is alive.
         unsafe { sys::rd_kafka_consumer_close(self.handle.client.as_ptr()) };

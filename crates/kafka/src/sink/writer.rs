@@ -34,9 +34,9 @@ const OPEN_AT_MOST: Duration = Duration::from_secs(15 * 60);
 const INIT: Duration = Duration::from_secs(60);
 /// For the first connection to a broker: where there is none by then, the next call says so.
 const CONNECTED: Duration = Duration::from_secs(5);
-/// It is there within milliseconds. The client's own wait misses it where it comes while the wait begins.
-const LOOK: Duration = Duration::from_millis(5);
-const LOOKS: usize = 20;
+/// How long it is waited for at first, then twice as long each time: it is there within milliseconds, and the client's own
+/// wait misses it where it comes while the wait begins.
+const LOOK: Duration = Duration::from_millis(10);
 /// So long a login that was refused may take to succeed, as where a token has just run out; and so long the client is
 /// silent of one that is refused again.
 const LOGIN: Duration = Duration::from_secs(3);
@@ -226,12 +226,16 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Waits for the first answer of a broker: asked before, the client asks for the coordinator again half a second later.
-    /// Now and then it does not ask the broker anything for a second, unless it is asked for a topic.
+    /// Waits for an answer of a broker that the cluster has named: those of the settings are let go as soon as they have named
+    /// the others, and a client that has no connection at that moment asks for the coordinator half a second later.
     fn connected(&self, known: &str) {
-        let client = self.producer.client();
-        if !(0..LOOKS).any(|_| client.fetch_cluster_id(LOOK).is_some()) {
-            let _ = client.fetch_metadata(Some(known), CONNECTED);
+        let (begun, mut look) = (Instant::now(), LOOK);
+        while begun.elapsed() < CONNECTED {
+            match self.producer.client().fetch_metadata(Some(known), look) {
+                Ok(answer) if answer.orig_broker_id() >= 0 => return,
+                Ok(_) => std::thread::sleep(Duration::from_millis(1)),
+                Err(_) => look = look.saturating_mul(2),
+            }
         }
     }
 

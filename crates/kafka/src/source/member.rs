@@ -42,7 +42,7 @@ pub(super) struct StaticMember {
 impl StaticMember {
     /// `None` for who joins no group.
     pub(super) fn new(connection: &Connection, options: &Options) -> Option<StaticMember> {
-        let Membership::Static { name } = &options.membership else { return None };
+        let Membership::Static { name, .. } = &options.membership else { return None };
         let session = connection.options.get("session.timeout.ms").unwrap_or_else(|| SESSION.into());
         let session = session.parse().map_or(Duration::from_secs(60), Duration::from_millis);
         Some(StaticMember {

@@ -226,7 +226,10 @@ impl SourceSettings for Settings {
                     let options = reader::Options {
                         membership: match context.observe {
                             true => Membership::None { partitions: partitions_of(&topics, &at_begin) },
-                            false => Membership::Static { name: format!("{group}-{}", context.worker) },
+                            false => {
+                                let name = format!("{group}-{}", context.worker);
+                                Membership::Static { name, leaves: context.ends }
+                            }
                         },
                         group,
                         isolation,

@@ -37,8 +37,9 @@ const GOODBYE: Duration = Duration::from_secs(3);
 /// How the reader gets its partitions.
 #[derive(Clone)]
 pub(super) enum Membership {
-    /// From its group, as a member of this stable name.
-    Static { name: String },
+    /// From its group, as a member of this stable name. One that leaves lets others have its partitions as soon as it ends;
+    /// any other keeps them for as long as its session, to be back under its name.
+    Static { name: String, leaves: bool },
     /// It takes these, and no group hears of it.
     None { partitions: Vec<Partition> },
 }
@@ -210,7 +211,7 @@ impl Reader {
             // New partitions are seen within this time.
             ("topic.metadata.refresh.interval.ms", "60000"),
         ];
-        if let Membership::Static { name } = &options.membership {
+        if let Membership::Static { name, .. } = &options.membership {
             settings.push(("group.instance.id", name.as_str()));
         }
         let config = connection.config(&settings)?;
@@ -219,6 +220,7 @@ impl Reader {
         let mut state = State::default();
         let group = matches!(options.membership, Membership::Static { .. }).then(|| options.group.clone());
         let grouped = group.is_some();
+        let leaves = matches!(options.membership, Membership::Static { leaves: true, .. });
         match options.membership {
             Membership::Static { .. } => {
                 let topics = topics.lock().clone();
@@ -240,7 +242,7 @@ impl Reader {
         let handle = consumer.handle();
         let of_thread = shared.clone();
         let (brokers, (end, ended)) = (connection.brokers.0.clone(), mpsc::channel());
-        let thread = Thread::new(shared.clone(), consumer, context, inspector, brokers, grouped);
+        let thread = Thread::new(shared.clone(), consumer, context, inspector, brokers, grouped).leaving(leaves);
         std::thread::Builder::new()
             .name("kafka source".into())
             .spawn(move || {

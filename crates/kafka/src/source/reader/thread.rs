@@ -23,6 +23,8 @@ const POLL: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often it is looked whether the client has forgotten every broker.
 const LOOK: Duration = Duration::from_secs(2);
+/// For leaving the group; a group that could not be left forgets the member when its session ends.
+const LEAVE: Duration = Duration::from_secs(1);
 /// What passes by itself is told this often while it lasts.
 const SAY: Duration = Duration::from_secs(30);
 
@@ -37,6 +39,8 @@ pub(super) struct Thread {
     looked: Instant,
     /// Whether it is a member of a group.
     grouped: bool,
+    /// Whether it leaves its group when it ends.
+    leaves: bool,
     /// Since when the buffer is full.
     full: Option<Instant>,
     /// Whether nothing is fetched because of a failure.
@@ -55,7 +59,12 @@ impl Thread {
         grouped: bool,
     ) -> Thread {
         let (looked, full, halted, said) = (Instant::now(), None, false, HashMap::new());
-        Thread { shared, consumer, context, inspector, brokers, looked, grouped, full, halted, said }
+        Thread { shared, consumer, context, inspector, brokers, looked, grouped, leaves: false, full, halted, said }
+    }
+
+    /// Whether it leaves its group when it ends.
+    pub(super) fn leaving(self, leaves: bool) -> Thread {
+        Thread { leaves, ..self }
     }
 
     pub(super) fn run(mut self) {
@@ -90,6 +99,9 @@ impl Thread {
                 }
             }
             self.watch();
+        }
+        if self.leaves {
+            self.consumer.leave(LEAVE);
         }
         self.consumer.close();
     }

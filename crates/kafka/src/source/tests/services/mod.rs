@@ -105,6 +105,25 @@ async fn records_come_in_order_once_from_where_seek_says() {
     assert_eq!(rows[1], (1, 450, "450".into()));
 }
 
+/// One that stays would keep its partitions from the others for as long as its session.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_ends_for_good_leaves_its_partitions_to_the_others() {
+    let topic = topic("leaves", 3).await;
+    let mut first = ending(&topic, "0").await;
+    assert_eq!(assigned(&mut first).await, [0, 1, 2]);
+    let mut second = ending(&topic, "1").await;
+    tokio::task::spawn_blocking(move || drop(first)).await.unwrap();
+    while assigned(&mut second).await != [0, 1, 2] {}
+}
+
+/// A member, with a long session, of a pipeline that ends when it has read all.
+async fn ending(topic: &str, worker: &str) -> Box<dyn Source> {
+    let context = SourceContext { ends: true, ..context(topic, worker) };
+    let options = json!({ "session.timeout.ms": 300_000 });
+    let settings = json!({ "brokers": brokers(), "topic": topic, "group": topic, "options": options });
+    (KIND.parse)(settings).unwrap().open(&context, false).await.unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_look_takes_every_partition_and_disturbs_no_member() {
     let topic = topic("look", 3).await;
