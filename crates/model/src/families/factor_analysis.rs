@@ -76,7 +76,8 @@ mod run {
             let off: Vec<f64> = row.iter().zip(&self.mean).map(|(x, mean)| x - mean).collect();
             let first: Vec<f64> = self.weights.iter().map(|weights| dot(&off, weights)).collect();
             // From zero on, as there: of products that are all -0 the sum is 0.
-            let one = |column: usize| first.iter().zip(&self.spread).fold(0.0, |sum, (value, row)| sum + value * row[column]);
+            let one =
+                |column: usize| first.iter().zip(&self.spread).fold(0.0, |sum, (value, row)| sum + value * row[column]);
             out.extend((0..self.weights.len()).map(one));
             Ok(())
         }

@@ -2,8 +2,8 @@
 
 use foretell_pickle::{Value, View};
 
-use super::spline_transformer::{degree_of, either};
 use super::spline_transformer::run::Spline;
+use super::spline_transformer::{degree_of, either};
 use crate::family::Family;
 use crate::loaded::{Loaded, Out, Source};
 use crate::loader::Loader;

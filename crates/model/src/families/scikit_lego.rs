@@ -47,7 +47,9 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 
 /// Whether a step hands on what it is given, without a look at it.
 pub(super) fn is_identity(view: &View<'_>) -> Result<bool, Error> {
-    let named = view.class().is_some_and(|class| class.to_string() == "sklego.preprocessing.identitytransformer.IdentityTransformer");
+    let named = view
+        .class()
+        .is_some_and(|class| class.to_string() == "sklego.preprocessing.identitytransformer.IdentityTransformer");
     Ok(named && !flag(view, "check_X", false)?)
 }
 
@@ -260,8 +262,8 @@ fn around(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>, cl
 mod run {
     use crate::Method;
     use crate::families::shared::members::Member;
-    use crate::labels::Labels;
     use crate::finite::Finite;
+    use crate::labels::Labels;
     use crate::math::scores::{overflow_float32, products};
     use crate::matrix::{Dense, Matrix, round};
     use crate::step::{Answer, Predict, Run, Transform};
@@ -418,7 +420,9 @@ mod run {
 
         fn gives_small(&self) -> bool {
             let labels = &self.member.targets.labels;
-            self.want == Method::Predict && !labels.is_empty() && labels.iter().all(|labels| matches!(labels, Labels::Bool(_)))
+            self.want == Method::Predict
+                && !labels.is_empty()
+                && labels.iter().all(|labels| matches!(labels, Labels::Bool(_)))
         }
     }
 

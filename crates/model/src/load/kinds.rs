@@ -93,8 +93,13 @@ pub(crate) fn of_pickles(bytes: &[u8]) -> Option<Kind> {
 }
 
 /// Libraries of neural networks, by the first part of their modules' names.
-const NETWORKS: &[(&str, &str)] =
-    &[("keras", "Keras"), ("tensorflow", "TensorFlow"), ("torch", "PyTorch"), ("scikeras", "Keras"), ("skorch", "PyTorch")];
+const NETWORKS: &[(&str, &str)] = &[
+    ("keras", "Keras"),
+    ("tensorflow", "TensorFlow"),
+    ("torch", "PyTorch"),
+    ("scikeras", "Keras"),
+    ("skorch", "PyTorch"),
+];
 
 /// What is told of a pickle that names a module of a library of neural networks.
 pub(crate) fn network<'m>(mut modules: impl Iterator<Item = &'m str>) -> Option<String> {

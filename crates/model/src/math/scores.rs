@@ -26,8 +26,9 @@ pub(crate) fn overflow_float32(x: &Dense, coef: &[f64], products: &mut [Vec<f64>
     let most = f64::from(f32::MAX);
     let largest = coef.iter().fold(0.0_f64, |largest, weight| largest.max(weight.abs()));
     let far = |value: &f64| value.abs() * largest > most;
-    let rows: BTreeSet<usize> =
-        (0..x.cols).flat_map(|col| x.column(col).iter().enumerate().filter(|(_, value)| far(value)).map(|(row, _)| row)).collect();
+    let rows: BTreeSet<usize> = (0..x.cols)
+        .flat_map(|col| x.column(col).iter().enumerate().filter(|(_, value)| far(value)).map(|(row, _)| row))
+        .collect();
     for (product, coef) in products.iter_mut().zip(coef.chunks_exact(x.cols.max(1))) {
         for row in &rows {
             let terms = coef.iter().enumerate().map(|(col, weight)| round(x.column(col)[*row] * weight, true));

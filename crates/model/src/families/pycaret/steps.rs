@@ -50,8 +50,9 @@ pub(super) fn load(
 fn dates(loader: &mut Loader<'_>, view: &View<'_>, build: &mut Builder) -> Result<(), Error> {
     let mut wanted = Vec::new();
     for word in texts(&view.attr("features")?)? {
-        let part = Part::of_pandas(&word)
-            .ok_or_else(|| Error::unsupported(view.path(), format!("the part {word}"), "day, month, year, hour, dayofweek …"))?;
+        let part = Part::of_pandas(&word).ok_or_else(|| {
+            Error::unsupported(view.path(), format!("the part {word}"), "day, month, year, hour, dayofweek …")
+        })?;
         wanted.push((word, part));
     }
     wanted.reverse();

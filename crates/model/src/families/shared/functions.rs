@@ -33,8 +33,8 @@ enum Of {
 /// Functions that numpy makes floats with, of whole numbers as narrow as they are.
 const FLOATING: &[&str] = &[
     "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh", "cbrt", "cos", "cosh", "deg2rad", "degrees", "exp",
-    "exp2", "expm1", "fabs", "log", "log10", "log1p", "log2", "rad2deg", "radians", "rint", "sin", "sinh", "sqrt", "tan",
-    "tanh",
+    "exp2", "expm1", "fabs", "log", "log10", "log1p", "log2", "rad2deg", "radians", "rint", "sin", "sinh", "sqrt",
+    "tan", "tanh",
 ];
 
 /// What numpy's result is, in a table's column of this type.
