@@ -46,7 +46,7 @@ pub enum Error {
         /// What the reader says.
         error: foretell_pickle::Error,
         /// What must have happened, and the way on.
-        what: &'static str,
+        what: String,
     },
 
     /// The text or binary model inside breaks its own format.

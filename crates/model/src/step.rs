@@ -145,6 +145,16 @@ impl Run {
         (0..rows).for_each(|row| self.refuse(row, step, column, reason));
     }
 
+    /// Takes over what happened to those rows that were wanted, of others asked beside them.
+    pub(crate) fn add_wanted(&mut self, told: Run, wanted: impl Fn(usize) -> bool) {
+        for (row, refusal) in told.refused {
+            if wanted(row as usize) {
+                self.refused.entry(row).or_insert(refusal);
+            }
+        }
+        told.unseen.iter().for_each(|(column, rows)| self.unseen(column, *rows));
+    }
+
     /// Counts the rows in which a column's value was not a level of training and was let pass. Several encoders of one
     /// column see the same values: the largest of their counts is told.
     pub(crate) fn unseen(&mut self, column: &str, rows: usize) {

@@ -49,6 +49,19 @@ fn other_files_are_told_by_their_first_bytes() {
 }
 
 #[test]
+fn a_network_in_a_pickle_is_told_where_a_name_before_it_is_refused() {
+    let keras = b"\x80\x02cbuiltins\ngetattr\n(ckeras.src.models.sequential\nSequential\nX\x06\0\0\0_loadstR.";
+    let told = refusal(keras);
+    let wanted =
+        "`builtins.getattr` is not supported: the file holds a network of Keras; neural networks are not scored: ";
+    assert!(told.starts_with(wanted), "{told}");
+    let tensor = b"\x80\x02}X\x01\0\0\0wctorch.storage\n_load_from_bytes\nN\x85Rs.";
+    assert!(refusal(tensor).contains("; the file holds a network of PyTorch; "), "{}", refusal(tensor));
+    let other = b"\x80\x02cbuiltins\ngetattr\n(csklearn.svm._classes\nSVC\nX\x06\0\0\0_loadstR.";
+    assert_eq!(refusal(other), "`builtins.getattr` is not supported: docs/models.md has all");
+}
+
+#[test]
 fn files_that_something_happened_to_are_told() {
     // A pickle of the first protocol, sent in text mode.
     let text = b"ccopy_reg\r\n_reconstructor\r\np0\r\n(csklearn.linear_model._ridge\r\nRidge\r\n.";

@@ -119,7 +119,11 @@ mod run {
                     for (col, mean) in self.centre.iter().flatten().enumerate() {
                         dense.column_mut(col).iter_mut().for_each(|value| *value = round(*value - mean, narrow));
                     }
-                    (scores::products(&dense, &self.components), dense.narrow)
+                    let mut products = scores::products(&dense, &self.components);
+                    if self.narrow && narrow {
+                        scores::overflow_float32(&dense, &self.components, &mut products);
+                    }
+                    (products, narrow)
                 }
             };
             let narrow = self.narrow && is_narrow;
@@ -131,7 +135,9 @@ mod run {
                     None => 0.0,
                 };
                 let scale = self.scale.as_ref().map_or(1.0, |scale| scale[index]);
-                column.iter_mut().for_each(|value| *value = round((*value - mean) / scale, narrow));
+                let mean = round(mean, narrow);
+                let one = |value: f64| round(round(round(value, narrow) - mean, narrow) / scale, narrow);
+                column.iter_mut().for_each(|value| *value = one(*value));
             }
             let cols = columns.len();
             Matrix::Dense(Dense { data: columns.concat(), rows, cols, narrow })

@@ -84,7 +84,7 @@ fn casts(view: &View<'_>) -> Result<bool, Error> {
 }
 
 /// The first version of scikit-learn that does so.
-const CASTS: (u32, u32) = (1, 9);
+const CASTS: (u32, u32) = (1, 8);
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "sizes are checked while loading")]
 mod run {
@@ -142,18 +142,18 @@ mod run {
             }
             let mut row: Vec<f64> = Vec::with_capacity(chosen.len() + 1);
             for (place, atom) in chosen.iter().enumerate() {
-                let known: f64 = dot(&row, &lower[place]);
-                row.push(round((gram(best, *atom) - known) / lower[place][place], narrow));
+                let left = without(gram(best, *atom), row.iter().zip(&lower[place]), narrow);
+                row.push(round(left / lower[place][place], narrow));
             }
-            let left = round(gram(best, best) - dot(&row, &row), narrow);
+            let length = round(dot(&row, &row).sqrt(), narrow);
+            let left = round(gram(best, best) - round(length * length, narrow), narrow);
             if !chosen.is_empty() && left <= least {
                 break;
             }
             row.push(round(left.sqrt(), narrow));
             lower.push(row);
             chosen.push(best);
-            parts = solve(&lower, &chosen.iter().map(|atom| products[*atom]).collect::<Vec<_>>());
-            parts.iter_mut().for_each(|part| *part = round(*part, narrow));
+            parts = solve(&lower, chosen.iter().map(|atom| round(products[*atom], narrow)), narrow);
             for (atom, rest) in rest.iter_mut().enumerate() {
                 let told: f64 = chosen.iter().zip(&parts).map(|(other, part)| gram(atom, *other) * part).sum();
                 *rest = products[atom] - round(told, narrow);
@@ -163,16 +163,23 @@ mod run {
         code
     }
 
-    /// `L Lᵀ x = b`.
-    fn solve(lower: &[Vec<f64>], b: &[f64]) -> Vec<f64> {
-        let mut x = Vec::with_capacity(b.len());
+    /// A number without the products of others, one after the other.
+    fn without<'n>(from: f64, pairs: impl Iterator<Item = (&'n f64, &'n f64)>, narrow: bool) -> f64 {
+        pairs.fold(from, |left, (a, b)| round(left - round(a * b, narrow), narrow))
+    }
+
+    /// `L Lᵀ x = b`, as OpenBLAS solves it: the diagonal is turned over once, and multiplied with.
+    fn solve(lower: &[Vec<f64>], b: impl Iterator<Item = f64>, narrow: bool) -> Vec<f64> {
+        let over = |at: usize| round(1.0 / lower[at][at], narrow);
+        let mut x: Vec<f64> = Vec::with_capacity(lower.len());
         for (row, b) in lower.iter().zip(b) {
-            let known = dot(row, &x);
-            x.push((b - known) / row[x.len()]);
+            let left = without(b, row.iter().zip(&x), narrow);
+            x.push(round(left * over(x.len()), narrow));
         }
         for at in (0..x.len()).rev() {
-            let known: f64 = (at + 1..x.len()).map(|below| lower[below][at] * x[below]).sum();
-            x[at] = (x[at] - known) / lower[at][at];
+            let column: Vec<f64> = lower[at + 1..].iter().map(|row| row[at]).collect();
+            let left = without(x[at], column.iter().zip(&x[at + 1..]), narrow);
+            x[at] = round(left * over(at), narrow);
         }
         x
     }

@@ -75,8 +75,9 @@ mod run {
         fn of_row(&self, row: &[f64], _: Method, _: bool, out: &mut Vec<f64>) -> Result<(), &'static str> {
             let off: Vec<f64> = row.iter().zip(&self.mean).map(|(x, mean)| x - mean).collect();
             let first: Vec<f64> = self.weights.iter().map(|weights| dot(&off, weights)).collect();
+            // From zero on, as there: of products that are all -0 the sum is 0.
             let one =
-                |column: usize| first.iter().zip(&self.spread).map(|(value, row)| value * row[column]).sum::<f64>();
+                |column: usize| first.iter().zip(&self.spread).fold(0.0, |sum, (value, row)| sum + value * row[column]);
             out.extend((0..self.weights.len()).map(one));
             Ok(())
         }

@@ -102,7 +102,7 @@ mod run {
                 Matrix::Frame(frame) if self.finite.is_none() => {
                     let mut dense = Dense::zeros(rows, cols);
                     let widths: Vec<Width> =
-                        frame.columns.iter().map(|column| function.width(column.data_type())).collect();
+                        frame.columns.iter().map(|column| function.width(column.data_type(), frame.rule)).collect();
                     dense.narrow = widths.contains(&Width::Single) && !widths.contains(&Width::Double);
                     for (col, (column, width)) in frame.columns.iter().zip(widths).enumerate() {
                         let values = dense.column_mut(col);

@@ -103,8 +103,8 @@ mod run {
     }
 
     impl OfRow for Map {
-        fn of_row(&self, row: &[f64], _: Method, _: bool, out: &mut Vec<f64>) -> Result<(), &'static str> {
-            let mut kernels = self.kernel.row(row, &self.training)?;
+        fn of_row(&self, row: &[f64], _: Method, narrow: bool, out: &mut Vec<f64>) -> Result<(), &'static str> {
+            let mut kernels = self.kernel.row(row, &self.training, narrow)?;
             if let Some((rows, all)) = &self.centre {
                 if kernels.iter().any(|kernel| !kernel.is_finite()) {
                     return Err("a kernel that no number is large enough for");

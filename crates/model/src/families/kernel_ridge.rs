@@ -42,8 +42,8 @@ mod run {
     }
 
     impl OfRow for Ridge {
-        fn of_row(&self, row: &[f64], _: Method, _: bool, out: &mut Vec<f64>) -> Result<(), &'static str> {
-            let kernels = self.kernel.row(row, &self.training)?;
+        fn of_row(&self, row: &[f64], _: Method, narrow: bool, out: &mut Vec<f64>) -> Result<(), &'static str> {
+            let kernels = self.kernel.row(row, &self.training, narrow)?;
             out.extend(self.coefs.iter().map(|coefs| dot(&kernels, coefs)));
             Ok(())
         }

@@ -89,10 +89,10 @@ mod run {
     }
 
     impl OfRow for Spread {
-        fn of_row(&self, row: &[f64], want: Method, _: bool, out: &mut Vec<f64>) -> Result<(), &'static str> {
+        fn of_row(&self, row: &[f64], want: Method, narrow: bool, out: &mut Vec<f64>) -> Result<(), &'static str> {
             let mut sums: Vec<f64> = match &self.by {
                 By::Kernel(kernel, training) => {
-                    let kernels = kernel.row(row, training)?;
+                    let kernels = kernel.row(row, training, narrow)?;
                     self.shares.iter().map(|shares| dot(&kernels, shares)).collect()
                 }
                 By::Nearest(count, training) => {

@@ -397,7 +397,11 @@ mod run {
                 Matrix::Csr(csr) => (scores::sparse_products(&csr, &self.coef), csr.narrow),
                 other => {
                     let dense = other.into_dense().unwrap_or_else(|_| Dense::zeros(rows, self.features));
-                    (scores::products(&dense, &self.coef), dense.narrow)
+                    let mut products = scores::products(&dense, &self.coef);
+                    if self.narrow_coef && dense.narrow {
+                        scores::overflow_float32(&dense, &self.coef, &mut products);
+                    }
+                    (products, dense.narrow)
                 }
             }
         }

@@ -47,7 +47,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     }
     let names = feature_names(view)?;
     let how = if class == "Isomap" {
-        // From 1.1 on it keeps the type of an array, where it is not given a DataFrame.
+        // From 1.2 on it keeps the type of an array, where it is not given a DataFrame.
         let keeps = version(view)?.is_some_and(|version| version >= KEEPS) && (given.is_some() || names.is_none());
         isomap(view, count, keeps)?
     } else {
@@ -64,7 +64,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 }
 
 /// The first version of scikit-learn whose Isomap does so.
-const KEEPS: (u32, u32) = (1, 1);
+const KEEPS: (u32, u32) = (1, 2);
 
 /// Whether it is float32.
 fn is_narrow(view: &View<'_>) -> bool {

@@ -226,7 +226,13 @@ mod run {
             }
             let mut x = x.into_dense().unwrap_or_else(|_| Dense::zeros(rows, self.features));
             for (index, layer) in self.layers.iter().enumerate() {
-                let mut columns = before.take().unwrap_or_else(|| scores::products(&x, &layer.coef));
+                let mut columns = before.take().unwrap_or_else(|| {
+                    let mut columns = scores::products(&x, &layer.coef);
+                    if narrow {
+                        scores::overflow_float32(&x, &layer.coef, &mut columns);
+                    }
+                    columns
+                });
                 for (column, intercept) in columns.iter_mut().zip(&layer.intercept) {
                     column.iter_mut().for_each(|value| *value = round(round(*value, narrow) + intercept, narrow));
                 }

@@ -101,7 +101,8 @@ fn linear(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>, cl
         _ => return Err(Error::state(view.path(), "weights of more than two axes")),
     };
     let (all, intercept) = (weights.f64s()?, view.attr("b_")?.array()?.f64s()?);
-    if features == 0 || outputs == 0 || intercept.len() != outputs || (outputs > 1) != (class == "SoftmaxRegression") {
+    let is_softmax = class == "SoftmaxRegression";
+    if features == 0 || outputs == 0 || intercept.len() != outputs || (outputs > 1 && !is_softmax) {
         return Err(Error::counts(view.path(), (intercept.len(), "intercepts"), (outputs, "outputs")));
     }
     let weights = (0..outputs).flat_map(|output| all.iter().skip(output).step_by(outputs).copied()).collect();
@@ -120,7 +121,7 @@ fn linear(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>, cl
         }
     };
     let is_number = class == "LinearRegression";
-    let step = run::Linear { class, weights, intercept, is_number };
+    let step = run::Linear { class, weights, intercept, is_number, is_softmax };
     Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(targets), report: Default::default() })
 }
 
@@ -214,6 +215,7 @@ mod run {
         pub(super) weights: Vec<f64>,
         pub(super) intercept: Vec<f64>,
         pub(super) is_number: bool,
+        pub(super) is_softmax: bool,
     }
 
     impl Predict for Linear {
@@ -231,6 +233,14 @@ mod run {
                 return Answer::F64(scores);
             }
             if let [one] = scores.as_slice() {
+                if self.is_softmax {
+                    // The only class there was, whatever the score.
+                    let share = |score: &f64| if score.is_finite() { 1.0 } else { f64::NAN };
+                    return match want {
+                        Method::Predict => Answer::Class(vec![vec![0; rows]]),
+                        _ => Answer::F64(vec![one.iter().map(share).collect()]),
+                    };
+                }
                 if want == Method::Proba {
                     return Answer::F64(logistic_of(one));
                 }

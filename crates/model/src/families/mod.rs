@@ -75,6 +75,7 @@ pub(crate) mod pmml_columns;
 pub(crate) mod pmml_domains;
 pub(crate) mod pmml_leaves;
 pub(crate) mod pmml_preprocessing;
+pub(crate) mod pmml_spline;
 pub(crate) mod pmml_texts;
 pub(crate) mod polynomial_features;
 pub(crate) mod power_transformer;
@@ -188,6 +189,7 @@ pub const FAMILIES: &[Family] = &[
     pmml_domains::FAMILY,
     pmml_leaves::FAMILY,
     pmml_preprocessing::FAMILY,
+    pmml_spline::FAMILY,
     pmml_texts::FAMILY,
     polynomial_features::FAMILY,
     power_transformer::FAMILY,

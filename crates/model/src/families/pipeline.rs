@@ -3,6 +3,8 @@
 use foretell_pickle::{Entry, View};
 
 use super::samplers::is_sampler;
+use super::scikit_lego::is_identity;
+use crate::attributes::{feature_names, some_attr};
 use crate::family::Family;
 use crate::loaded::{Loaded, Out, Source};
 use crate::loader::Loader;
@@ -44,6 +46,28 @@ pub(super) fn steps<'a>(view: &View<'a>) -> Result<Vec<(String, View<'a>)>, Erro
     Ok(steps)
 }
 
+/// Whether an estimator, or the first one inside of it, knows the names of its columns.
+fn knows_names(view: &View<'_>) -> Result<bool, Error> {
+    let mut view = view.clone();
+    for _ in 0..NESTED {
+        if feature_names(&view)?.is_some() {
+            return Ok(true);
+        }
+        view = match some_attr(&view, "steps")? {
+            Some(steps) => steps.item(0)?.item(1)?,
+            None => match (some_attr(&view, "transformer_list")?, some_attr(&view, "estimator_")?) {
+                (Some(members), _) => members.item(0)?.item(1)?,
+                (None, Some(inner)) => inner,
+                (None, None) => return Ok(false),
+            },
+        };
+    }
+    Ok(false)
+}
+
+/// How deep names are looked for.
+const NESTED: usize = 8;
+
 /// Steps one after the other; the last one may predict.
 pub(super) fn chain(
     loader: &mut Loader<'_>,
@@ -51,6 +75,13 @@ pub(super) fn chain(
     given: Option<&[Source]>,
     mut steps: Vec<(String, View<'_>)>,
 ) -> Result<Loaded, Error> {
+    // What hands on the table as it is does not keep the names of its columns: those are the next step's.
+    while let (None, [(_, first), (_, next), ..]) = (given, steps.as_slice()) {
+        if !is_identity(first)? || !knows_names(next)? {
+            break;
+        }
+        steps.remove(0);
+    }
     let mut sources = given.map(<[Source]>::to_vec);
     let mut report = StepReport::default();
     let mut chain = Chain { transforms: Vec::new(), last: None };

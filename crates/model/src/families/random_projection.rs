@@ -91,7 +91,11 @@ mod run {
                 Matrix::Csr(csr) => (scores::sparse_products(&csr, &self.components), csr.narrow),
                 other => {
                     let dense = other.into_dense().unwrap_or_else(|_| Dense::zeros(rows, self.features));
-                    (scores::products(&dense, &self.components), dense.narrow)
+                    let mut products = scores::products(&dense, &self.components);
+                    if self.narrow && dense.narrow {
+                        scores::overflow_float32(&dense, &self.components, &mut products);
+                    }
+                    (products, dense.narrow)
                 }
             };
             let (cols, narrow) = (columns.len(), narrow && self.narrow);

@@ -45,6 +45,14 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     }
 }
 
+/// Whether a step hands on what it is given, without a look at it.
+pub(super) fn is_identity(view: &View<'_>) -> Result<bool, Error> {
+    let named = view
+        .class()
+        .is_some_and(|class| class.to_string() == "sklego.preprocessing.identitytransformer.IdentityTransformer");
+    Ok(named && !flag(view, "check_X", false)?)
+}
+
 /// Columns of a DataFrame by their names.
 fn pick(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>, class: &str) -> Result<Loaded, Error> {
     let names = |name: &str| -> Result<Option<Vec<String>>, Error> {
@@ -255,7 +263,8 @@ mod run {
     use crate::Method;
     use crate::families::shared::members::Member;
     use crate::finite::Finite;
-    use crate::math::scores::products;
+    use crate::labels::Labels;
+    use crate::math::scores::{overflow_float32, products};
     use crate::matrix::{Dense, Matrix, round};
     use crate::step::{Answer, Predict, Run, Transform};
 
@@ -348,6 +357,9 @@ mod run {
                     let narrow = is_narrow && *narrow;
                     stays_narrow = narrow && *divides;
                     let mut out = products(&x, weights);
+                    if narrow {
+                        overflow_float32(&x, weights, &mut out);
+                    }
                     for (column, scale) in out.iter_mut().zip(scale) {
                         let one = |value: f64| round(round(value, narrow) / scale, stays_narrow);
                         column.iter_mut().for_each(|value| *value = one(*value));
@@ -405,6 +417,13 @@ mod run {
             let (cols, narrow) = (columns.len(), self.member.is_narrow(self.want));
             Matrix::Dense(Dense { data: columns.concat(), rows, cols, narrow })
         }
+
+        fn gives_small(&self) -> bool {
+            let labels = &self.member.targets.labels;
+            self.want == Method::Predict
+                && !labels.is_empty()
+                && labels.iter().all(|labels| matches!(labels, Labels::Bool(_)))
+        }
     }
 
     /// 0, or what the second estimator says where the first does not say 0.
@@ -419,7 +438,10 @@ mod run {
         fn answer(&self, x: Matrix, _want: Method, run: &mut Run) -> Answer {
             self.finite.check(&x, run);
             let is_some = self.member.numbers(x.clone(), Method::Predict, run).swap_remove(0);
-            let mut numbers = self.number.numbers(x, Method::Predict, run).swap_remove(0);
+            // The second is asked about those rows alone.
+            let mut told = Run::default();
+            let mut numbers = self.number.numbers(x, Method::Predict, &mut told).swap_remove(0);
+            run.add_wanted(told, |row| is_some[row] != 0.0);
             numbers.iter_mut().zip(is_some).filter(|(_, some)| *some == 0.0).for_each(|(number, _)| *number = 0.0);
             Answer::F64(vec![numbers])
         }

@@ -62,23 +62,32 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
 }
 
+/// An attribute of a `BSpline`: scipy keeps them with an underscore from 1.15 on.
+pub(super) fn either<'v>(view: &View<'v>, new: &str, old: &str) -> Result<View<'v>, Error> {
+    match view.get_attr(new)? {
+        Some(found) => Ok(found),
+        None => Ok(view.attr(old)?),
+    }
+}
+
+/// The degree of a `BSpline`.
+pub(super) fn degree_of(view: &View<'_>) -> Result<usize, Error> {
+    let degree = view.attr("k")?.as_usize()?;
+    if degree > DEGREE {
+        return Err(Error::unsupported(view.path(), format!("splines of degree {degree}"), format!("0 to {DEGREE}")));
+    }
+    Ok(degree)
+}
+
 /// `edge` is what the feature before left of the degree: scikit-learn adds 1 to it for straight lines on both sides of
 /// splines of degree 1, and counts the edges of all further features with that.
 fn read(view: &View<'_>, beyond: run::Beyond, edge: Option<usize>) -> Result<run::Spline, Error> {
-    // scipy keeps them with an underscore from 1.15 on.
-    let either = |new: &str, old: &str| -> Result<View<'_>, Error> {
-        match view.get_attr(new)? {
-            Some(found) => Ok(found),
-            None => Ok(view.attr(old)?),
-        }
-    };
-    let knots = either("_t", "t")?.array()?.f64s()?;
-    let coefficients = either("_c", "c")?.array()?;
+    let knots = either(view, "_t", "t")?.array()?.f64s()?;
+    let coefficients = either(view, "_c", "c")?.array()?;
     let [count, width] = coefficients.dims()?;
-    let degree = view.attr("k")?.as_usize()?;
-    let flat = degree == 0 && beyond == run::Beyond::Constant;
-    if degree > DEGREE || flat {
-        return Err(Error::unsupported(view.path(), format!("splines of degree {degree}"), format!("1 to {DEGREE}")));
+    let degree = degree_of(view)?;
+    if degree == 0 && beyond == run::Beyond::Constant {
+        return Err(Error::unsupported(view.path(), "splines of degree 0", format!("1 to {DEGREE}")));
     }
     // Around a period a few splines may follow each other more than once.
     let narrow = if beyond == run::Beyond::Periodic { width == 0 } else { width <= degree };
@@ -110,7 +119,7 @@ fn ascends(pair: &[f64]) -> bool {
 }
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
-mod run {
+pub(super) mod run {
     use crate::finite::Finite;
     use crate::matrix::{Csr, Dense, Matrix, round};
     use crate::step::{Run, Transform};
@@ -126,27 +135,27 @@ mod run {
     }
 
     #[derive(Debug)]
-    pub(super) struct Spline {
-        pub(super) knots: Vec<f64>,
+    pub(in crate::families) struct Spline {
+        pub(in crate::families) knots: Vec<f64>,
         /// By basis function, `width` numbers each.
-        pub(super) coefficients: Vec<f64>,
-        pub(super) width: usize,
-        pub(super) degree: usize,
+        pub(in crate::families) coefficients: Vec<f64>,
+        pub(in crate::families) width: usize,
+        pub(in crate::families) degree: usize,
         /// Between which knots the splines themselves are asked.
-        pub(super) range: (f64, f64),
+        pub(in crate::families) range: (f64, f64),
         /// How many splines on each side go on beyond.
-        pub(super) ends: usize,
+        pub(in crate::families) ends: usize,
         /// Whether the knots ascend, without a step back by rounding.
-        pub(super) sorted: bool,
+        pub(in crate::families) sorted: bool,
     }
 
     impl Spline {
-        pub(super) fn bytes(&self) -> usize {
+        pub(in crate::families) fn bytes(&self) -> usize {
             (self.knots.len() + self.coefficients.len()) * 8
         }
 
         /// The values at `x`, or their first derivatives; the outermost polynomials go on for ever.
-        fn at(&self, x: f64, derivative: bool, out: &mut [f64]) {
+        pub(in crate::families) fn at(&self, x: f64, derivative: bool, out: &mut [f64]) {
             let (degree, knots) = (self.degree, &self.knots);
             let last = knots.len() - degree - 2;
             let interval = if self.sorted {
@@ -223,7 +232,7 @@ mod run {
     }
 
     /// Python's remainder: it has the sign of the divisor.
-    fn modulo(x: f64, by: f64) -> f64 {
+    pub(in crate::families) fn modulo(x: f64, by: f64) -> f64 {
         let rest = x % by;
         if rest < 0.0 { rest + by } else { rest.abs() }
     }

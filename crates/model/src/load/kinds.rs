@@ -92,6 +92,24 @@ pub(crate) fn of_pickles(bytes: &[u8]) -> Option<Kind> {
     found.map(|(_, what, way)| Kind { what, way })
 }
 
+/// Libraries of neural networks, by the first part of their modules' names.
+const NETWORKS: &[(&str, &str)] = &[
+    ("keras", "Keras"),
+    ("tensorflow", "TensorFlow"),
+    ("torch", "PyTorch"),
+    ("scikeras", "Keras"),
+    ("skorch", "PyTorch"),
+];
+
+/// What is told of a pickle that names a module of a library of neural networks.
+pub(crate) fn network<'m>(mut modules: impl Iterator<Item = &'m str>) -> Option<String> {
+    let library = modules.find_map(|module| {
+        let root = module.split('.').next();
+        NETWORKS.iter().find(|(name, _)| root == Some(*name)).map(|(_, library)| library)
+    })?;
+    Some(format!("the file holds a network of {library}; {NETWORK}"))
+}
+
 /// What the bytes are, where they are known.
 pub(crate) fn tell(bytes: &[u8]) -> Option<Kind> {
     if bytes.is_empty() {

@@ -108,7 +108,8 @@ fn links(loader: &mut Loader<'_>, chain: &mut Links, bytes: &[u8], at: &[String]
         } else {
             loader.transformer(&view, chain.sources()).map(Transformer::into_loaded)
         };
-        chain.add(loaded.map_err(|error| holds(&view, error))?, path, is_last)?;
+        let told = |error| behind(holds(&view, error), bytes, loader.options);
+        chain.add(loaded.map_err(told)?, path, is_last)?;
     }
     chosen.note.into_iter().for_each(|note| loader.note(note));
     Ok(())
@@ -129,6 +130,23 @@ fn holds(view: &View<'_>, error: Error) -> Error {
         }
         other => other,
     }
+}
+
+/// A function of Python's own in the place of a model: the pickle of a network has one before what it is about.
+fn behind(error: Error, bytes: &[u8], options: &LoadOptions) -> Error {
+    match error {
+        Error::UnknownClass { place, class, why } if class.starts_with("builtins.") => {
+            let why = network(bytes, options).unwrap_or(why);
+            Error::UnknownClass { place, class, why }
+        }
+        other => other,
+    }
+}
+
+/// What is told of a pickle that names a library of neural networks.
+fn network(bytes: &[u8], options: &LoadOptions) -> Option<String> {
+    let scan = foretell_pickle::scan(bytes.to_vec(), &options.limits).ok()?;
+    kinds::network(scan.globals.iter().map(|global| global.module.as_ref()))
 }
 
 /// A booster's own file has one model and no paths.
@@ -155,7 +173,7 @@ fn unpickle(bytes: &[u8], options: &LoadOptions) -> Result<foretell_pickle::Docu
     foretell_pickle::read(bytes.to_vec(), allow(), &options.limits).map_err(|error| {
         // Texts begin as pickles of the first protocols do: by one byte.
         let named = (container == Some(Container::Plain)).then(|| kinds::tell(bytes)).flatten();
-        named.map_or_else(|| damaged(error, bytes), other)
+        named.map_or_else(|| damaged(error, bytes, options), other)
     })
 }
 
@@ -168,11 +186,16 @@ fn unknown(bytes: &[u8]) -> Error {
 }
 
 /// What happened to a pickle that does not read.
-fn damaged(error: foretell_pickle::Error, bytes: &[u8]) -> Error {
+fn damaged(error: foretell_pickle::Error, bytes: &[u8], options: &LoadOptions) -> Error {
     use foretell_pickle::ErrorKind as Kind;
     let packed = Container::sniff(bytes) != Some(Container::Plain);
     let what = match &error.kind {
-        Kind::Global { module, name } if !module.contains('\r') && !name.contains('\r') => return error.into(),
+        Kind::Global { module, name } if !module.contains('\r') && !name.contains('\r') => {
+            return match network(bytes, options) {
+                Some(what) => Error::Damaged { error, what },
+                None => error.into(),
+            };
+        }
         Kind::Ends { within: "file", .. } | Kind::NoStop | Kind::NoLineEnd if !kinds::in_text_mode(bytes) => {
             "the file is cut off: fetch or save it again"
         }
@@ -184,7 +207,7 @@ fn damaged(error: foretell_pickle::Error, bytes: &[u8]) -> Error {
         }
         _ => return error.into(),
     };
-    Error::Damaged { error, what }
+    Error::Damaged { error, what: what.to_string() }
 }
 
 /// XGBoost's own formats, unless the bytes are a pickle: protocol 2 and later start with `0x80`, which no raw binary

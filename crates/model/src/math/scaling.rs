@@ -36,6 +36,9 @@ impl Scaling {
         let (rows, cols) = (x.rows(), x.cols());
         let mut products = vec![vec![0.0; rows]; coef.len().checked_div(cols)?];
         let mut block = [T::NAN; BLOCK];
+        // A product that is infinite in float32 leaves no mark in a sum of float64.
+        let largest = coef.iter().fold(0.0_f64, |largest, weight| largest.max(weight.abs()));
+        let most = if size_of::<T>() == size_of::<f32>() { f64::from(f32::MAX) / largest } else { f64::INFINITY };
         for from in (0..rows).step_by(BLOCK) {
             let range = from..rows.min(from + BLOCK);
             let values = &mut block[..range.len()];
@@ -53,6 +56,9 @@ impl Scaling {
                 let mean = T::narrow(self.mean.as_ref().map_or(0.0, |mean| mean[col]));
                 let scale = T::narrow(self.scale.as_ref().map_or(1.0, |scale| scale[col]));
                 values.iter_mut().for_each(|value| *value = (*value - mean) / scale);
+                if most.is_finite() && values.iter().any(|value| (*value).into().abs() > most) {
+                    return None;
+                }
                 for (product, coef) in products.iter_mut().zip(coef.chunks_exact(cols)) {
                     let weight = coef[col];
                     for (product, value) in product[range.clone()].iter_mut().zip(&*values) {

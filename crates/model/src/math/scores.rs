@@ -1,6 +1,7 @@
 //! What linear classifiers and their relatives share: products, and scores turned into classes and probabilities.
 //! Columns are outputs; a single column is the score of the second of two classes.
 
+use std::collections::BTreeSet;
 use std::ops::Add;
 
 use crate::matrix::{Csr, Dense, round};
@@ -19,9 +20,27 @@ pub(crate) fn products(x: &Dense, coef: &[f64]) -> Vec<Vec<f64>> {
     coef.chunks_exact(x.cols.max(1)).map(output).collect()
 }
 
+/// Where a product alone is beyond float32, a sum in float32 is infinite, or NaN where there are such of both signs,
+/// whatever the others add.
+pub(crate) fn overflow_float32(x: &Dense, coef: &[f64], products: &mut [Vec<f64>]) {
+    let most = f64::from(f32::MAX);
+    let largest = coef.iter().fold(0.0_f64, |largest, weight| largest.max(weight.abs()));
+    let far = |value: &f64| value.abs() * largest > most;
+    let rows: BTreeSet<usize> = (0..x.cols)
+        .flat_map(|col| x.column(col).iter().enumerate().filter(|(_, value)| far(value)).map(|(row, _)| row))
+        .collect();
+    for (product, coef) in products.iter_mut().zip(coef.chunks_exact(x.cols.max(1))) {
+        for row in &rows {
+            let terms = coef.iter().enumerate().map(|(col, weight)| round(x.column(col)[*row] * weight, true));
+            let beyond = terms.filter(|term| term.is_infinite()).fold(0.0, f64::add);
+            product[*row] += beyond;
+        }
+    }
+}
+
 /// The same of a sparse table.
 pub(crate) fn sparse_products(x: &Csr, coef: &[f64]) -> Vec<Vec<f64>> {
-    let product = |coef: &[f64], row| x.row(row).map(|(col, value)| value * coef[col as usize]).sum();
+    let product = |coef: &[f64], row| x.row(row).fold(0.0, |sum, (col, value)| sum + value * coef[col as usize]);
     coef.chunks_exact(x.cols.max(1)).map(|coef| (0..x.rows()).map(|row| product(coef, row)).collect()).collect()
 }
 

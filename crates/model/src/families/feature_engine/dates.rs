@@ -51,7 +51,7 @@ pub(super) fn load(loader: &mut Loader<'_>, view: &View<'_>, build: &mut Builder
 }
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "dates are checked where they are read")]
-mod run {
+pub(in crate::families) mod run {
     use crate::categories::texts;
     use crate::families::shared::acts::{Act, Columns};
     use crate::step::Run;
@@ -66,7 +66,7 @@ mod run {
     }
 
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub(super) enum Part {
+    pub(in crate::families) enum Part {
         Month,
         Quarter,
         Semester,
@@ -177,7 +177,7 @@ mod run {
     }
 
     impl Part {
-        pub(super) fn named(word: &str) -> Option<Part> {
+        pub(in crate::families) fn named(word: &str) -> Option<Part> {
             Some(match word {
                 "month" => Part::Month,
                 "quarter" => Part::Quarter,
@@ -201,6 +201,25 @@ mod run {
                 "second" => Part::Second,
                 _ => return None,
             })
+        }
+
+        /// By the name of the attribute that pandas has for it.
+        pub(in crate::families) fn of_pandas(word: &str) -> Option<Part> {
+            match word {
+                "day" => Some(Part::DayOfMonth),
+                "dayofweek" | "day_of_week" | "weekday" => Some(Part::DayOfWeek),
+                "dayofyear" | "day_of_year" => Some(Part::DayOfYear),
+                "days_in_month" | "daysinmonth" => Some(Part::DaysInMonth),
+                "hour" | "minute" | "month" | "quarter" | "second" | "year" => Part::named(word),
+                "is_leap_year" => Some(Part::LeapYear),
+                "is_month_end" => Some(Part::MonthEnd),
+                "is_month_start" => Some(Part::MonthStart),
+                "is_quarter_end" => Some(Part::QuarterEnd),
+                "is_quarter_start" => Some(Part::QuarterStart),
+                "is_year_end" => Some(Part::YearEnd),
+                "is_year_start" => Some(Part::YearStart),
+                _ => None,
+            }
         }
 
         /// `None` where the moment has no date to take it from.
@@ -250,9 +269,9 @@ mod run {
     }
 
     #[derive(Debug)]
-    pub(super) struct Parts {
-        pub(super) at: usize,
-        pub(super) parts: Vec<Part>,
+    pub(in crate::families) struct Parts {
+        pub(in crate::families) at: usize,
+        pub(in crate::families) parts: Vec<Part>,
     }
 
     impl Act for Parts {

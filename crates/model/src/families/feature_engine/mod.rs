@@ -2,7 +2,7 @@
 //! hands on the whole table.
 
 mod creation;
-mod dates;
+pub(in crate::families) mod dates;
 mod numbers;
 mod words;
 

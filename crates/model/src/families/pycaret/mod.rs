@@ -23,6 +23,7 @@ pub(crate) const FAMILY: Family = Family {
         (TRANSFORMERS, "CleanColumnNames"),
         (TRANSFORMERS, "DropImputer"),
         (TRANSFORMERS, "EmbedTextFeatures"),
+        (TRANSFORMERS, "ExtractDateTimeFeatures"),
         (TRANSFORMERS, "GroupFeatures"),
         (TRANSFORMERS, "RareCategoryGrouping"),
         (TRANSFORMERS, "RemoveMulticollinearity"),

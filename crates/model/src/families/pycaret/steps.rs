@@ -4,6 +4,7 @@ use foretell_pickle::View;
 
 use crate::attributes::{flag, some_attr, word};
 use crate::categories::Categories;
+use crate::families::feature_engine::dates::run::{Part, Parts};
 use crate::families::shared::acts::{Builder, Refuse, Wrapped, text, texts};
 use crate::loaded::{Loaded, Source};
 use crate::loader::Loader;
@@ -31,6 +32,7 @@ pub(super) fn load(
             build.act(Refuse { columns, infinity: false });
         }
         "EmbedTextFeatures" => embed(loader, view, &mut build)?,
+        "ExtractDateTimeFeatures" => dates(loader, view, &mut build)?,
         "RareCategoryGrouping" => group(loader, view, &mut build)?,
         "GroupFeatures" => statistics(loader, view, &mut build)?,
         _ => {
@@ -41,6 +43,29 @@ pub(super) fn load(
         }
     }
     build.finish(loader, view)
+}
+
+/// Dates as ISO 8601 writes them become their parts, in the places of the dates and the last part first. Whether a part is
+/// left out because dates are missing depends on the rows beside it: without a date a row is refused.
+fn dates(loader: &mut Loader<'_>, view: &View<'_>, build: &mut Builder) -> Result<(), Error> {
+    let mut wanted = Vec::new();
+    for word in texts(&view.attr("features")?)? {
+        let part = Part::of_pandas(&word).ok_or_else(|| {
+            Error::unsupported(view.path(), format!("the part {word}"), "day, month, year, hour, dayofweek …")
+        })?;
+        wanted.push((word, part));
+    }
+    wanted.reverse();
+    let columns: Vec<usize> = (0..build.len()).collect();
+    columns.iter().for_each(|at| build.demand(loader, *at, InputKind::Text));
+    build.act(Refuse { columns: columns.clone(), infinity: false });
+    for at in columns {
+        let name = build.name(at).to_string();
+        wanted.iter().for_each(|(word, _)| build.add(format!("{name}_{word}")));
+        build.act(Parts { at, parts: wanted.iter().map(|(_, part)| *part).collect() });
+        build.drop(at);
+    }
+    Ok(())
 }
 
 /// Texts become the counts or weights of their words, behind all columns.

@@ -6,7 +6,7 @@ use foretell_pickle::{Entry, Value, View};
 
 use crate::Error;
 use crate::math::float32;
-use crate::matrix::round;
+use crate::matrix::{ArrayRule, round};
 
 /// A function of one number.
 #[derive(Debug, Clone, Copy)]
@@ -33,12 +33,15 @@ enum Of {
 /// Functions that numpy makes floats with, of whole numbers as narrow as they are.
 const FLOATING: &[&str] = &[
     "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh", "cbrt", "cos", "cosh", "deg2rad", "degrees", "exp",
-    "exp2", "expm1", "log", "log10", "log1p", "log2", "rad2deg", "radians", "sin", "sinh", "sqrt", "tan", "tanh",
+    "exp2", "expm1", "fabs", "log", "log10", "log1p", "log2", "rad2deg", "radians", "rint", "sin", "sinh", "sqrt",
+    "tan", "tanh",
 ];
 
 /// What numpy's result is, in a table's column of this type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::families) enum Width {
+    /// A bool or a whole number of up to 16 bits, as it was: a float32 beside it stays one.
+    Small,
     Half,
     Single,
     Double,
@@ -46,12 +49,15 @@ pub(in crate::families) enum Width {
 
 impl Function {
     /// What the function makes of a column.
-    pub(in crate::families) fn width(&self, column: &DataType) -> Width {
+    pub(in crate::families) fn width(&self, column: &DataType, rule: ArrayRule) -> Width {
         let floats = FLOATING.contains(&self.name);
+        let stays = !floats && matches!(self.of, Of::Number(..));
         match column {
             DataType::Float32 => Width::Single,
             DataType::Int16 | DataType::UInt16 if floats => Width::Single,
             DataType::Int8 | DataType::UInt8 | DataType::Boolean if floats => Width::Half,
+            DataType::Int8 | DataType::UInt8 | DataType::Int16 | DataType::UInt16 if stays => Width::Small,
+            DataType::Boolean if stays && rule == ArrayRule::Common => Width::Small,
             _ => Width::Double,
         }
     }
@@ -59,7 +65,7 @@ impl Function {
     /// The function of a number in a column.
     pub(in crate::families) fn of_column(&self, x: f64, width: Width) -> f64 {
         match width {
-            Width::Double => self.call(x, false),
+            Width::Small | Width::Double => self.call(x, false),
             Width::Single => round(self.call(x, true), true),
             Width::Half => half(self.call(x, true)),
         }

@@ -7,8 +7,9 @@
 use foretell_pickle::{Kind, View};
 
 use crate::Error;
-use crate::attributes::some_attr;
+use crate::attributes::{some_attr, version};
 use crate::families::shared::sparse::{SparseRow, sparse_rows};
+use crate::matrix::round;
 
 #[derive(Debug, Clone, Copy)]
 pub(in crate::families) enum Kernel {
@@ -28,7 +29,10 @@ pub(in crate::families) enum Kernel {
     Laplacian {
         gamma: f64,
     },
-    Cosine,
+    Cosine {
+        /// Rows that are shorter are taken as they are.
+        least: f64,
+    },
     /// The negative one of sums.
     AdditiveChi2,
     Chi2 {
@@ -77,29 +81,26 @@ impl Kernel {
             "poly" | "polynomial" => Kernel::Poly { gamma: scaled, coef0, degree },
             "sigmoid" => Kernel::Sigmoid { gamma: scaled, coef0 },
             "laplacian" => Kernel::Laplacian { gamma: scaled },
-            "cosine" => Kernel::Cosine,
+            "cosine" => Kernel::Cosine { least: least_length(view)? },
             "additive_chi2" => Kernel::AdditiveChi2,
             "chi2" => Kernel::Chi2 { gamma: gamma.unwrap_or(1.0) },
             other => return Err(Error::unsupported(kernel.path(), format!("the kernel {other}"), SUPPORTED)),
         })
     }
 
-    /// Of two rows; or why the library raises.
-    pub(in crate::families) fn of(self, x: &[f64], y: &[f64]) -> Result<f64, &'static str> {
+    /// Of two rows, for [`Kernel::Cosine`] the first of length 1; or why the library raises.
+    fn of(self, x: &[f64], y: &[f64], narrow: bool) -> Result<f64, &'static str> {
         let pairs = || x.iter().zip(y);
-        let product = || pairs().map(|(x, y)| x * y).sum::<f64>();
+        let product = || round(dot(x, y), narrow);
         Ok(match self {
             Kernel::Linear => product(),
             Kernel::Rbf { gamma } => (-gamma * pairs().map(|(x, y)| (x - y) * (x - y)).sum::<f64>()).exp(),
             Kernel::Poly { gamma, coef0, degree } => (gamma * product() + coef0).powf(degree),
             Kernel::Sigmoid { gamma, coef0 } => (gamma * product() + coef0).tanh(),
             Kernel::Laplacian { gamma } => (-gamma * pairs().map(|(x, y)| (x - y).abs()).sum::<f64>()).exp(),
-            Kernel::Cosine => {
-                let length = |row: &[f64]| {
-                    let length = row.iter().map(|value| value * value).sum::<f64>().sqrt();
-                    if length == 0.0 { 1.0 } else { length }
-                };
-                product() / (length(x) * length(y))
+            Kernel::Cosine { least } => {
+                let length = length(y, least, narrow);
+                pairs().fold(0.0, |sum, (x, y)| sum + x * round(y / length, narrow))
             }
             Kernel::AdditiveChi2 | Kernel::Chi2 { .. } => {
                 if x.iter().any(|value| *value < 0.0) {
@@ -115,9 +116,20 @@ impl Kernel {
         })
     }
 
-    /// With each row of a training.
-    pub(in crate::families) fn row(self, x: &[f64], training: &Held) -> Result<Vec<f64>, &'static str> {
-        let dense = training.points.chunks_exact(training.features).map(|point| self.of(x, point));
+    /// With each row of a training. `narrow` tells that the row is float32: the library's products are, too, where the
+    /// training is.
+    pub(in crate::families) fn row(self, x: &[f64], training: &Held, narrow: bool) -> Result<Vec<f64>, &'static str> {
+        let narrow = narrow && training.narrow;
+        let turned: Vec<f64>;
+        let (x, of_sparse) = match self {
+            Kernel::Cosine { least } => {
+                let length = length(x, least, narrow);
+                turned = x.iter().map(|value| round(value / length, narrow)).collect();
+                (turned.as_slice(), Kernel::Cosine { least: 0.0 })
+            }
+            _ => (x, self),
+        };
+        let dense = training.points.chunks_exact(training.features).map(|point| self.of(x, point, narrow));
         let mut point = vec![0.0; training.features];
         let sparse = training.sparse.iter().map(|entries| {
             point.fill(0.0);
@@ -126,10 +138,24 @@ impl Kernel {
                     *place += value;
                 }
             }
-            self.of(x, &point)
+            of_sparse.of(x, &point, narrow)
         });
-        dense.chain(sparse).collect()
+        dense.chain(sparse).map(|kernel| Ok(round(kernel?, narrow))).collect()
     }
+}
+
+/// The length of a row, or 1 of one that is shorter than `least`, which is of float64.
+fn length(row: &[f64], least: f64, narrow: bool) -> f64 {
+    let sum = row.iter().fold(0.0, |sum, value| sum + round(value * value, narrow));
+    let length = round(round(sum, narrow).sqrt(), narrow);
+    let least = if narrow { least / f64::EPSILON * f64::from(f32::EPSILON) } else { least };
+    if length == 0.0 || length < least { 1.0 } else { length }
+}
+
+/// From which length on a row of float64 is scaled: from scikit-learn 1.0 on it leaves those alone that are next to 0.
+fn least_length(view: &View<'_>) -> Result<f64, Error> {
+    let spares_tiny = version(view)?.is_some_and(|version| version >= (1, 0));
+    Ok(if spares_tiny { 10.0 * f64::EPSILON } else { 0.0 })
 }
 
 /// Rows that an estimator keeps, one after the other.
@@ -192,7 +218,7 @@ pub(in crate::families) fn weights(view: &View<'_>, rows: usize) -> Result<Vec<V
     Ok((0..width).map(|column| all.iter().skip(column).step_by(width).copied().collect()).collect())
 }
 
-/// The sum of products.
+/// The sum of products, from 0 on: of products that are all -0 it is 0, as BLAS has it.
 pub(in crate::families) fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
+    a.iter().zip(b).fold(0.0, |sum, (a, b)| sum + a * b)
 }

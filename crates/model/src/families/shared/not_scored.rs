@@ -67,11 +67,6 @@ pub(in crate::families) const REASONS: &[(&str, &[&str], &str)] = &[
     ),
     (
         "pycaret",
-        &["ExtractDateTimeFeatures"],
-        "it works on dates; SQL in the query gives their parts: leave the dates out of `setup`, or give it the parts",
-    ),
-    (
-        "pycaret",
         &[],
         "this step is not scored; set it to the transformer of scikit-learn that does the same, or leave it out in `setup`",
     ),
@@ -123,7 +118,7 @@ pub(in crate::families) const REASONS: &[(&str, &[&str], &str)] = &[
     ),
     (
         "sklearn2pmml",
-        &["BSplineTransformer", "NumberFormatter", "Reshaper", "StatsModelsOrdinalClassifier"],
+        &["NumberFormatter", "Reshaper", "StatsModelsOrdinalClassifier"],
         "it is not scored; SQL in the query, or a transformer of scikit-learn, can stand for it",
     ),
     (
