@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foretell_flow::testing::crash_point;
-use foretell_flow::{Partition, Provenance, StageError, Topics};
+use foretell_flow::{Fault, Partition, Provenance, StageError, Topics};
 use parking_lot::{Mutex, MutexGuard};
 use rdkafka::ClientContext;
 use rdkafka::Message;
@@ -20,7 +20,7 @@ use super::encode::Encoded;
 use super::pace::Pace;
 use super::progress::Mark;
 use super::target::Target;
-use crate::client::Context;
+use crate::client::{Context, LOGIN, SILENCE};
 use crate::error::{self, Cause};
 use crate::raw;
 use crate::settings::Connection;
@@ -30,17 +30,15 @@ use crate::settings::Connection;
 const OPEN: Duration = Duration::from_secs(20);
 /// What brokers allow at most unless they are told otherwise.
 const OPEN_AT_MOST: Duration = Duration::from_secs(15 * 60);
-/// For the end of one before, which the coordinator looks at every 10 s.
+/// For the end of one before, which the coordinator looks at every 10 s; and how long one call waits for it, behind which
+/// the next goes on.
 const INIT: Duration = Duration::from_secs(60);
+const INIT_STEP: Duration = Duration::from_secs(1);
 /// For the first connection to a broker: where there is none by then, the next call says so.
 const CONNECTED: Duration = Duration::from_secs(5);
 /// It is there within milliseconds. The client's own wait misses it where it comes while the wait begins.
 const LOOK: Duration = Duration::from_millis(5);
 const LOOKS: usize = 20;
-/// So long a login that was refused may take to succeed, as where a token has just run out; and so long the client is
-/// silent of one that is refused again.
-const LOGIN: Duration = Duration::from_secs(3);
-const SILENCE: Duration = Duration::from_secs(35);
 /// For all answers to one write; in a transaction as long as that may be open, and for its end.
 const ANSWERS: Duration = Duration::from_secs(30);
 const END: Duration = Duration::from_secs(10);
@@ -216,14 +214,40 @@ impl Writer {
         let open = config.get("transaction.timeout.ms").and_then(|millis| millis.parse().ok());
         let open = open.map_or(OPEN, Duration::from_millis);
         let producer: BaseProducer<Reports> = config.create_with_context(reports.clone()).map_err(error::config)?;
-        raw::log_in(producer.client(), &reports.context)?;
+        // Whether one is to be had at all was seen when the sink was opened.
+        raw::log_in(producer.client(), &reports.context).map_err(|mut error| {
+            error.fault = Fault::Unavailable;
+            error
+        })?;
         let rejected = largest.map_or(REJECTED_BYTES, |largest| REJECTED_BYTES.min(largest / 4));
         let writer = Writer { producer, reports, id, open, rejected, pace: Pace::default() };
         if writer.id.is_some() {
             writer.connected(known);
-            writer.producer.init_transactions(INIT).map_err(|error| writer.failed(&error))?;
+            writer.fence()?;
         }
         Ok(writer)
+    }
+
+    /// Fences earlier producers of the id and waits until their transaction has ended.
+    fn fence(&self) -> Result<(), StageError> {
+        let begun = Instant::now();
+        loop {
+            let Err(error) = self.producer.init_transactions(INIT_STEP) else { return Ok(()) };
+            self.producer.poll(Duration::ZERO);
+            self.let_in("", begun)?;
+            let goes_on = matches!(&error, KafkaError::Transaction(error) if error.is_retriable());
+            if !goes_on || begun.elapsed() >= INIT {
+                return Err(self.failed(&error));
+            }
+        }
+    }
+
+    /// Whether brokers have not refused the login, of what began then: nothing else would be told before it has timed out.
+    fn let_in(&self, target: &str, begun: Instant) -> Result<(), StageError> {
+        let refused = self.reports.context.refused(SILENCE).filter(|_| begun.elapsed() >= LOGIN);
+        let Some(why) = refused else { return Ok(()) };
+        let error = StageError::unavailable(format!("{}: the brokers refuse the login: {why}", self.doing(target)));
+        Err(error.remedy("check `security`: whether the password, the ticket or what gives tokens has changed"))
     }
 
     /// Waits for the first answer of a broker: asked before, the client asks for the coordinator again half a second later.
@@ -407,6 +431,7 @@ impl Writer {
 
     /// Hands a record over. Whether it fits.
     fn send(&self, mut record: BaseRecord<'_, [u8], [u8], usize>) -> Result<bool, StageError> {
+        let begun = Instant::now();
         loop {
             let Err((error, back)) = self.producer.send(record) else { return Ok(true) };
             match error.rdkafka_error_code() {
@@ -418,6 +443,7 @@ impl Writer {
                     if self.hopeless() {
                         return Ok(true);
                     }
+                    self.let_in(back.topic, begun)?;
                     std::thread::sleep(Duration::from_millis(1));
                     record = back;
                 }
@@ -480,12 +506,7 @@ impl Writer {
             if self.hopeless() || begun.elapsed() >= answers {
                 return Err(self.outcome(target));
             }
-            // They would not be told before they have timed out.
-            if begun.elapsed() >= LOGIN
-                && let Some(why) = self.reports.context.refused(SILENCE)
-            {
-                return Err(self.refuses(target, &why));
-            }
+            self.let_in(target, begun)?;
         }
         if !self.reports.failed().is_empty() {
             return Err(self.outcome(target));
@@ -498,11 +519,6 @@ impl Writer {
             crash_point("kafka-after-commit");
         }
         Ok(())
-    }
-
-    fn refuses(&self, target: &str, why: &str) -> StageError {
-        StageError::unavailable(format!("{}: the brokers refuse the login: {why}", self.doing(target)))
-            .remedy("check `security`: whether the password, the ticket or what gives tokens has changed")
     }
 
     fn answers(&self) -> Duration {
