@@ -88,10 +88,15 @@ impl Pair {
         rows.iter().map(|row| (row[0] as i32, row[1])).collect()
     }
 
+    /// How many offsets of what was committed the replica lacks.
+    fn lag(&self) -> i64 {
+        let sum = |url: &str| self.positions(url).iter().map(|(_, next)| next).sum::<i64>();
+        sum(self.leader()) - sum(self.replica())
+    }
+
     /// Whether the replica lacks what was committed.
     pub(crate) fn lags(&self) -> bool {
-        let sum = |url: &str| self.positions(url).iter().map(|(_, next)| next).sum::<i64>();
-        sum(self.leader()) > sum(self.replica())
+        self.lag() > 0
     }
 
     /// The replica does all that it has been told, and leads.
@@ -134,6 +139,9 @@ pub(crate) fn take_over(world: &mut World, which: usize, behind: bool) {
     while behind && count(pair, pair.leader()) != count(pair, pair.replica()) {
         pair.again();
         std::thread::sleep(Duration::from_millis(200));
+    }
+    if behind {
+        println!("         the replica lacks {} offsets that were committed", pair.lag());
     }
     let killed = pair.names[pair.leads];
     services.kill(killed);

@@ -246,6 +246,7 @@ pub(crate) fn at_pace(
             known_topics: HashSet::new(),
             exclusive: false,
             sliced: false,
+            state: String::new(),
         },
         clock: Arc::new(SystemClock),
         stats: Arc::default(),
