@@ -20,7 +20,7 @@ use super::encode::Encoded;
 use super::pace::Pace;
 use super::progress::Mark;
 use super::target::Target;
-use crate::client::{Context, LOGIN, SILENCE};
+use crate::client::{Context, LOGIN, SILENCE, is_login};
 use crate::error::{self, Cause};
 use crate::raw;
 use crate::settings::Connection;
@@ -245,9 +245,12 @@ impl Writer {
     /// Whether brokers have not refused the login, of what began then: nothing else would be told before it has timed out.
     fn let_in(&self, target: &str, begun: Instant) -> Result<(), StageError> {
         let refused = self.reports.context.refused(SILENCE).filter(|_| begun.elapsed() >= LOGIN);
-        let Some(why) = refused else { return Ok(()) };
-        let error = StageError::unavailable(format!("{}: the brokers refuse the login: {why}", self.doing(target)));
-        Err(error.remedy("check `security`: whether the password, the ticket or what gives tokens has changed"))
+        refused.map_or(Ok(()), |why| Err(self.refuses(target, &why)))
+    }
+
+    fn refuses(&self, target: &str, why: &str) -> StageError {
+        StageError::unavailable(format!("{}: the brokers refuse the login: {why}", self.doing(target)))
+            .remedy("check `security`: whether the password, the ticket or what gives tokens has changed")
     }
 
     /// Waits for the first answer of a broker: asked before, the client asks for the coordinator again half a second later.
@@ -269,6 +272,9 @@ impl Writer {
     fn failed(&self, error: &KafkaError) -> StageError {
         let found = error::of(&self.doing(""), error);
         match error.rdkafka_error_code() {
+            Some(code) if is_login(code) => {
+                self.refuses("", &self.reports.context.refused(SILENCE).unwrap_or_else(|| error::text(code)))
+            }
             Some(Code::TransactionalIdAuthorizationFailed | Code::ClusterAuthorizationFailed) => {
                 found.remedy("allow the user `Write` and `Describe` on transactional ids that begin with `foretell/`")
             }

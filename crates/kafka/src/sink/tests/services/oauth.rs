@@ -102,19 +102,19 @@ async fn tokens_are_fetched_and_renewed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_that_fails_while_it_runs_is_told_before_records_time_out() {
-    told_while_it_runs(1, json!({})).await;
+    told_while_it_runs("refused", 1, json!({})).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_that_fails_is_told_while_records_wait_for_room() {
-    told_while_it_runs(100, json!({ "queue.buffering.max.messages": 10 })).await;
+    told_while_it_runs("full", 100, json!({ "queue.buffering.max.messages": 10 })).await;
 }
 
 /// Writes so many rows at a time until the login is refused, which writes and claims tell; then it goes on.
-async fn told_while_it_runs(rows: i64, options: Value) {
+async fn told_while_it_runs(name: &str, rows: i64, options: Value) {
     let tells = |text: &str| text.contains("the login: ") || text.contains("invalid_client");
     let server = TokenServer::new(4);
-    let bench = Bench::new("refused").await;
+    let bench = Bench::new(name).await;
     let mut settings = bench.settings();
     settings["brokers"] = json!(brokers_with_login());
     settings["security"] = server.security("right");
