@@ -15,6 +15,7 @@ mod pipelines;
 mod proxy;
 mod read;
 mod records;
+mod replicas;
 mod report;
 mod schedule;
 mod services;
@@ -25,6 +26,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use checker::{Landed, SinkCheck};
+use fleet::Worker;
 use foretell_flow::testing::CRASH_POINTS;
 use pipelines::World;
 use records::Records;
@@ -90,9 +92,6 @@ fn nothing_is_lost_and_nothing_comes_twice_whatever_fails() {
     std::fs::create_dir_all(&dir).unwrap();
     println!("seed {seed}, logs in {}", dir.display());
     let mut random = fastrand::Rng::with_seed(seed);
-    let world = World::begin(&dir, whole);
-    let records =
-        Records::begin(&world.brokers, "in", world.partitions as i32, number("FORETELL_FAULTS_RATE", 100) as u32);
     let mut faults = schedule::faults();
     faults.retain(|fault| match &only {
         Some(names) => names.split(',').any(|name| fault.name.contains(name)),
@@ -101,6 +100,9 @@ fn nothing_is_lost_and_nothing_comes_twice_whatever_fails() {
     faults.retain(|fault| whole || !fault.whole);
     assert!(!faults.is_empty(), "there is no such fault");
     random.shuffle(&mut faults);
+    let world = World::begin(&dir, whole, faults.iter().any(|fault| fault.replicas));
+    let records =
+        Records::begin(&world.brokers, "in", world.partitions as i32, number("FORETELL_FAULTS_RATE", 100) as u32);
     let pause = Duration::from_millis(number("FORETELL_FAULTS_KILL_MS", if whole { 2_000 } else { 3_000 }));
     let (report, now) = (Report::new(seed), Instant::now());
     let mut run = Run { begun, world, records, random, report, next_kill: now, pause, checked: (now, Duration::ZERO) };
@@ -133,11 +135,8 @@ fn nothing_is_lost_and_nothing_comes_twice_whatever_fails() {
 impl Run {
     /// Everything runs once, before anything fails.
     fn begin(&mut self) {
-        for name in ["sql-a", "sql-b", "files-a", "files-b", "single-a", "scored-a", "scored-b", "sums-a", "sums-b"] {
-            if self.world.workers.iter().any(|worker| worker.name == name) {
-                self.world.worker(name).start();
-            }
-        }
+        // The third worker of a pipeline comes with a fault.
+        self.world.workers.iter_mut().filter(|worker| !worker.name.ends_with("-c")).for_each(Worker::start);
         let outcome = self.caught_up(&[]);
         println!("all is there after {:.0} s", self.begun.elapsed().as_secs_f64());
         self.report.add("the start", &outcome);
@@ -226,7 +225,7 @@ impl Run {
             if self.random.bool() {
                 let of = |prefix: &str, pipeline: &str| !prefix.starts_with(pipeline);
                 let fits = |point: &&&str| match worker.pipeline {
-                    "sql" => of(point, "file") && of(point, "append"),
+                    "sql" | "copied" => of(point, "file") && of(point, "append"),
                     "files" | "scored" => of(point, "kafka") && of(point, "append"),
                     "single" => of(point, "kafka") && of(point, "file"),
                     _ => of(point, "kafka") && of(point, "file") && of(point, "append"),
@@ -425,7 +424,7 @@ impl Run {
             }
         }
         // Sinks have the same rows, each with the time of its batch.
-        for pipeline in ["sql", "files", "single", "scored"] {
+        for pipeline in ["sql", "files", "single", "scored", "copied"] {
             let mut first = None;
             for sink in self.world.sinks.iter().filter(|sink| sink.pipeline == pipeline && sink.sink != "bad") {
                 let rows = sink.rows();

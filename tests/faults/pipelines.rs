@@ -8,6 +8,7 @@ use super::fleet::Worker;
 use super::proxy::Proxy;
 use super::read::{execute, s3 as s3_client};
 use super::records;
+use super::replicas::Pair;
 use super::services::Services;
 
 /// Where rows come from; the columns of all but one pipeline.
@@ -55,6 +56,14 @@ sinks:
 trigger: { every: 500ms }
 ";
 
+/// On databases with a replica.
+const COPIED: &str = "sinks:
+  pg: { sql: { url: { env: COPIED_POSTGRES_URL }, table: rows_copied, create: true } }
+  my: { sql: { url: { env: COPIED_MARIADB_URL }, table: rows_copied, create: true } }
+  out: { kafka: { brokers: { env: BROKERS }, topic: copied, value: '{part},{off},{id},{twice},{at}' } }
+trigger: { mode: continuous, max_rows: 200 }
+";
+
 /// Everything that runs.
 pub(crate) struct World {
     pub(crate) services: Services,
@@ -70,6 +79,8 @@ pub(crate) struct World {
     cluster: &'static [&'static str],
     pub(crate) postgres: String,
     pub(crate) mariadb: String,
+    /// PostgreSQL and MariaDB, each with a replica, where a fault is about them.
+    pub(crate) pairs: Vec<Pair>,
     pub(crate) partitions: usize,
     /// Pipeline, partition and offsets that were planned again, because a backup was put back: there sinks may have
     /// other batch times.
@@ -108,13 +119,13 @@ fn of_its_own(url: &str) -> String {
 }
 
 /// A service's URL by way of a proxy.
-fn by(url: &str, proxy: &Proxy) -> String {
+pub(crate) fn by(url: &str, proxy: &Proxy) -> String {
     let (before, rest) = url.split_once('@').unwrap();
     let (_, path) = rest.split_once('/').unwrap();
     format!("{before}@127.0.0.1:{}/{path}", proxy.port)
 }
 
-fn authority(url: &str) -> String {
+pub(crate) fn authority(url: &str) -> String {
     let rest = url.rsplit_once('@').map_or_else(|| url.split_once("://").unwrap().1, |(_, rest)| rest);
     rest.split('/').next().unwrap().to_string()
 }
@@ -126,8 +137,8 @@ fn with_password(url: &str) -> String {
 }
 
 impl World {
-    /// Starts services, topics and workers; `whole` with all that there is.
-    pub(crate) fn begin(dir: &Path, whole: bool) -> World {
+    /// Starts services, topics and workers; `whole` with all that there is, but for databases with `replicas`.
+    pub(crate) fn begin(dir: &Path, whole: bool, replicas: bool) -> World {
         let mut names = vec!["namenode", "datanode", "mariadb", "postgres", "s3"];
         let (cluster, kafka) =
             if whole { (&CLUSTER[..], "FORETELL_BROKERS") } else { (&["kafka"][..], "FORETELL_KAFKA") };
@@ -135,7 +146,13 @@ impl World {
         if whole {
             names.extend(["datanode2", "pgbouncer", "galera1", "galera2", "galera3"]);
         }
+        const REPLICATED: [[&str; 2]; 2] = [["postgres1", "postgres2"], ["mariadb1", "mariadb2"]];
+        if replicas {
+            names.extend(REPLICATED.as_flattened());
+        }
         let services = Services::up(&dir.join("services"), &names);
+        let pairs: Vec<Pair> =
+            REPLICATED.into_iter().filter(|_| replicas).map(|names| Pair::new(&services, names)).collect();
         let brokers = services.at(kafka);
         let mut proxies = Vec::new();
         let (ports, behind) = (services.at(&format!("{kafka}_PROXY")), services.at(&format!("{kafka}_PROXIED")));
@@ -171,6 +188,10 @@ impl World {
         if whole {
             pipelines.push(("sums", SUMS.to_string(), vec!["a", "b", "c"]));
         }
+        if replicas {
+            pipelines.push(("copied", format!("{QUERY}{COPIED}"), vec!["a", "b"]));
+            records::create(&brokers, "copied", 1);
+        }
         let logs = dir.join("logs");
         std::fs::create_dir_all(&logs).unwrap();
         for (name, text, ids) in pipelines {
@@ -194,6 +215,10 @@ impl World {
                 worker.set("HADOOP_USER_NAME", "faults");
                 worker.set("S3_KEY", &services.at("FORETELL_S3_KEY"));
                 worker.set("S3_SECRET", &services.at("FORETELL_S3_SECRET"));
+                if let [postgres, mariadb] = &pairs[..] {
+                    worker.set("COPIED_POSTGRES_URL", &with_password(&postgres.url));
+                    worker.set("COPIED_MARIADB_URL", &mariadb.url);
+                }
                 // One of them tells all that it knows.
                 if id == "a" {
                     worker.set("RUST_LOG", "info,foretell=debug,rdkafka=debug,sqlx=debug,hdfs_native=debug");
@@ -227,6 +252,11 @@ impl World {
             sinks.push(SinkCheck::new("sums", "galera", "sums", sums(&services.at("FORETELL_GALERA_URL"))));
             sinks.push(SinkCheck::new("sums", "pg", "sums", sums(&postgres)));
         }
+        if let [postgres, mariadb] = &pairs[..] {
+            sinks.push(SinkCheck::new("copied", "pg", "rows_copied", sql(&postgres.url)));
+            sinks.push(SinkCheck::new("copied", "my", "rows_copied", sql(&mariadb.url)));
+            sinks.push(SinkCheck::new("copied", "out", "copied", Place::Topic(consumer(&brokers, "copied"))));
+        }
         let (dir, replanned) = (dir.to_path_buf(), Vec::new());
         let mut world = World {
             services,
@@ -240,6 +270,7 @@ impl World {
             cluster,
             postgres,
             mariadb,
+            pairs,
             partitions: 6,
             replanned,
             models: 0,

@@ -39,6 +39,8 @@ pub(crate) enum When {
 }
 
 struct State {
+    /// `host:port` of new connections.
+    service: String,
     mode: Mode,
     /// Cuts that are still to come.
     cuts: Option<(Trigger, When, usize)>,
@@ -64,12 +66,14 @@ impl Proxy {
     pub(crate) fn new(name: &'static str, service: &str, port: u16) -> Proxy {
         let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let state = Mutex::new(State { mode: Mode::Pass, cuts: None, open: HashMap::new(), connections: 0 });
+        let (service, mode, open) = (service.to_string(), Mode::Pass, HashMap::new());
+        let state = Mutex::new(State { service, mode, cuts: None, open, connections: 0 });
         let shared = Arc::new(Shared { state, done: AtomicUsize::new(0) });
-        let (all, service) = (shared.clone(), service.to_string());
+        let all = shared.clone();
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                let Ok(server) = TcpStream::connect(&service) else { continue };
+                let service = all.state.lock().unwrap().service.clone();
+                let Ok(server) = TcpStream::connect(service) else { continue };
                 let mut state = all.state.lock().unwrap();
                 if state.mode == Mode::Cut {
                     continue;
@@ -104,6 +108,13 @@ impl Proxy {
                 let _ = stream.shutdown(Shutdown::Both);
             }
         }
+    }
+
+    /// Ends all connections; new ones go to this service.
+    pub(crate) fn lead_to(&self, service: &str) {
+        self.set(Mode::Cut);
+        self.shared.state.lock().unwrap().service = service.to_string();
+        self.set(Mode::Pass);
     }
 
     /// Cuts the connections of the next requests of this kind.

@@ -217,6 +217,7 @@ async fn main() -> Result<(), StageError> {
             known_topics: HashSet::new(),
             exclusive: false,
             sliced: false,
+            state: String::new(),
         };
         let worker = Worker {
             source: Box::new(Numbers { assigned: false, at: 0 }),

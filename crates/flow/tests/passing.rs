@@ -218,6 +218,7 @@ fn worker(log: Log, stores: &Stores, trigger: Trigger) -> Worker {
             known_topics: HashSet::from(["socket".to_string()]),
             exclusive: false,
             sliced: false,
+            state: String::new(),
         },
         clock: Arc::new(SystemClock),
         stats: Arc::default(),

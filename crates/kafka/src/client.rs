@@ -15,6 +15,11 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 
 use crate::login::{Token, Tokens};
 
+/// So long a login that was refused may take to succeed, as where a token has just run out; and so long the client is
+/// silent of one that is refused again.
+pub(crate) const LOGIN: Duration = Duration::from_secs(3);
+pub(crate) const SILENCE: Duration = Duration::from_secs(35);
+
 /// Hands logs to `tracing` and remembers the last error of each kind. Clones share what they remember.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Context {
@@ -50,8 +55,13 @@ impl Context {
     /// long as nothing else happens, every half minute.
     pub(crate) fn refused(&self, within: Duration) -> Option<String> {
         let errors = self.errors.lock();
-        let refused = errors.iter().find(|report| report.code == Code::Authentication && report.at.elapsed() < within);
+        let refused = errors.iter().find(|report| is_login(report.code) && report.at.elapsed() < within);
         refused.map(|report| report.reason.clone())
+    }
+
+    /// Why there is no token to log in with, which the client is not always asked for.
+    pub(crate) fn no_token(&self, why: &StageError) {
+        self.remember(Code::Authentication, &why.message);
     }
 
     fn remember(&self, code: Code, reason: &str) {
@@ -67,6 +77,16 @@ impl Context {
     pub(crate) fn forget(&self) {
         self.errors.lock().clear();
     }
+
+    /// Forgets what is no refused login: that is not said again for a while.
+    pub(crate) fn forget_others(&self) {
+        self.errors.lock().retain(|report| is_login(report.code));
+    }
+}
+
+/// Whether a code says that a login is refused.
+pub(crate) fn is_login(code: Code) -> bool {
+    matches!(code, Code::Authentication | Code::SaslAuthenticationFailed)
 }
 
 impl ClientContext for Context {
@@ -120,6 +140,10 @@ mod tests {
         let why = context.refused(long).unwrap();
         assert!(why.contains("SASL authentication error: Authentication failed") && !why.contains("after"), "{why}");
         assert_eq!(context.refused(Duration::ZERO), None);
+        context.error(KafkaError::Global(Code::AllBrokersDown), "1/1 brokers are down");
+        context.forget_others();
+        assert_eq!(context.refused(long), Some(why), "it is not said again for a while");
+        assert_eq!(context.errors().len(), 1);
         context.forget();
         assert_eq!(context.refused(long), None);
     }

@@ -2,6 +2,7 @@
 //! and end. All calls block.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rdkafka::Offset;
@@ -12,7 +13,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 
 use foretell_flow::{Fault, StageError};
 
-use super::client::Context;
+use super::client::{Context, LOGIN, SILENCE, is_login};
 use super::error;
 use super::raw;
 use super::settings::Connection;
@@ -32,6 +33,8 @@ pub(crate) struct Inspector {
     consumer: BaseConsumer<Context>,
     context: Context,
     brokers: String,
+    /// Whether it has answered ever: a login that fails later is an outage, as where a password is being changed.
+    answered: AtomicBool,
 }
 
 impl std::fmt::Debug for Inspector {
@@ -77,7 +80,7 @@ impl Inspector {
         let context = Context::of(connection.tokens());
         let consumer: BaseConsumer<Context> = config.create_with_context(context.clone()).map_err(error::config)?;
         raw::log_in(consumer.client(), &context)?;
-        Ok(Inspector { consumer, context, brokers: connection.brokers.0.clone() })
+        Ok(Inspector { consumer, context, brokers: connection.brokers.0.clone(), answered: AtomicBool::new(false) })
     }
 
     /// For administrative calls.
@@ -89,6 +92,7 @@ impl Inspector {
     fn consumer(&self) -> &BaseConsumer<Context> {
         if let Err(error) = raw::log_in(self.consumer.client(), &self.context) {
             tracing::debug!(target: "foretell::kafka", "{error}");
+            self.context.no_token(&error);
         }
         &self.consumer
     }
@@ -178,16 +182,20 @@ impl Inspector {
     fn reach(&self, topic: Option<&str>) -> Result<rdkafka::metadata::Metadata, StageError> {
         let begun = Instant::now();
         self.drain();
-        self.context.forget();
+        self.context.forget_others();
         loop {
             let error = match self.consumer().fetch_metadata(topic, Duration::from_millis(1500)) {
-                Ok(metadata) => return Ok(metadata),
+                Ok(metadata) => {
+                    self.context.forget();
+                    self.answered.store(true, Ordering::Relaxed);
+                    return Ok(metadata);
+                }
                 Err(error) => error,
             };
             raw::begin_again(self.consumer.client(), &self.brokers);
             // Errors are handed to the context by a poll.
             self.drain();
-            if let Some(failure) = self.unreachable(begun.elapsed() >= REACH) {
+            if let Some(failure) = self.unreachable(begun) {
                 return Err(failure);
             }
             let retry = matches!(
@@ -208,16 +216,23 @@ impl Inspector {
     }
 
     /// Why no answer comes; `None` as long as there is hope.
-    fn unreachable(&self, late: bool) -> Option<StageError> {
+    fn unreachable(&self, begun: Instant) -> Option<StageError> {
         let errors = self.context.errors();
         let brokers = &self.brokers;
-        let login = |code: Code| matches!(code, Code::Authentication | Code::SaslAuthenticationFailed);
-        if let Some(report) = errors.iter().find(|report| login(report.code)) {
-            let error = StageError::settings(format!("brokers `{brokers}` refuse the login: {}", report.reason));
-            return Some(error.remedy(match report.reason.contains("GSSAPI") {
+        let late = begun.elapsed() >= REACH;
+        let now = errors.iter().find(|report| is_login(report.code) && report.at >= begun);
+        let earlier = || self.context.refused(SILENCE).filter(|_| begun.elapsed() >= LOGIN);
+        if let Some(why) = now.map(|report| report.reason.clone()).or_else(earlier) {
+            let fault = match self.answered.load(Ordering::Relaxed) {
+                true => Fault::Unavailable,
+                false => Fault::Settings,
+            };
+            let remedy = match why.contains("GSSAPI") {
                 true => "see `klist`, run `kinit`, or set KRB5_CLIENT_KTNAME to a keytab",
                 false => "check `security`: mechanism, username and password",
-            }));
+            };
+            let error = StageError::new(fault, format!("brokers `{brokers}` refuse the login: {why}"));
+            return Some(error.remedy(remedy));
         }
         if let Some(report) = errors.iter().find(|report| report.code == Code::SSL) {
             let error = StageError::settings(format!("brokers `{brokers}`: TLS fails: {}", report.reason));

@@ -3,8 +3,13 @@
 use super::{Act, Fault, Mode, NONE, Trigger, When};
 use crate::pipelines::World;
 use crate::read::{execute, select};
+use crate::replicas::take_over;
 
 const COMMIT: Trigger = Trigger::Text(b"COMMIT");
+const REPLICA: Fault = Fault { replicas: true, ..NONE };
+/// Of the databases with a replica.
+const POSTGRES: usize = 0;
+const MARIADB: usize = 1;
 
 pub(super) const FAULTS: &[Fault] = &[
     Fault::of("PostgreSQL killed in mid-transaction", Act::Kill(&["postgres"])).short(),
@@ -46,6 +51,32 @@ pub(super) const FAULTS: &[Fault] = &[
         begin: |world| back_up(&urls(world)[0]),
         end: |world| restore(world, 0, "sql/pg"),
         ..NONE
+    },
+    Fault {
+        name: "PostgreSQL's replica takes over",
+        begin: |world| world.pairs[POSTGRES].together(),
+        end: |world| take_over(world, POSTGRES, false),
+        ..REPLICA
+    },
+    Fault {
+        name: "PostgreSQL's replica takes over without the last transactions",
+        begin: |world| world.pairs[POSTGRES].apart(),
+        until: |world| world.pairs[POSTGRES].lags(),
+        end: |world| take_over(world, POSTGRES, true),
+        ..REPLICA
+    },
+    Fault {
+        name: "MariaDB's replica takes over",
+        begin: |world| world.pairs[MARIADB].together(),
+        end: |world| take_over(world, MARIADB, false),
+        ..REPLICA
+    },
+    Fault {
+        name: "MariaDB's replica takes over without the last transactions",
+        begin: |world| world.pairs[MARIADB].apart(),
+        until: |world| world.pairs[MARIADB].lags(),
+        end: |world| take_over(world, MARIADB, true),
+        ..REPLICA
     },
     Fault::of("PgBouncer killed", Act::Kill(&["pgbouncer"])).whole(),
     Fault::of("PgBouncer frozen", Act::Freeze(&["pgbouncer"])).whole(),

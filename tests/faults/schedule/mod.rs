@@ -44,12 +44,16 @@ pub(crate) struct Fault {
     pub(crate) short: bool,
     /// Whether only the whole run has what it needs.
     pub(crate) whole: bool,
+    /// Whether it is about databases with a replica.
+    pub(crate) replicas: bool,
     /// Which services it is about: two of one area would undo each other.
     pub(crate) area: usize,
     /// Workers that were started before its end may end with an error that has this in it.
     pub(crate) may_end: Option<&'static str>,
     pub(crate) act: Act,
     pub(crate) begin: fn(&mut World),
+    /// It lasts until this is so.
+    pub(crate) until: fn(&World) -> bool,
     /// Once a second meanwhile.
     pub(crate) step: fn(&mut World, u64),
     pub(crate) end: fn(&mut World),
@@ -60,10 +64,12 @@ const NONE: Fault = Fault {
     seconds: 8,
     short: false,
     whole: false,
+    replicas: false,
     area: 0,
     may_end: None,
     act: Act::Nothing,
     begin: |_| (),
+    until: |_| true,
     step: |_, _| (),
     end: |_| (),
 };
@@ -103,11 +109,11 @@ impl Fault {
         (self.begin)(world);
     }
 
-    /// Whether it came to pass: a cut waits for its request.
+    /// Whether it came to pass: a cut waits for its request, and what is to be lost must be there.
     pub(crate) fn happened(&self, world: &World) -> bool {
         match self.act {
             Act::Cut(names, ..) => world.meant(names).iter().any(|name| world.proxy(name).cuts() > 0),
-            _ => true,
+            _ => (self.until)(world),
         }
     }
 

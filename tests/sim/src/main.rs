@@ -5,6 +5,8 @@ mod agree;
 #[cfg(test)]
 mod behind;
 mod check;
+#[cfg(test)]
+mod held;
 mod log;
 mod logs;
 mod mutants;

@@ -362,6 +362,7 @@ impl Driver {
                 known_topics: topics,
                 exclusive,
                 sliced,
+                state: String::new(),
             },
             clock: Arc::new(MachineClock { sim: self.sim.clone(), ahead: slot as i64 * 3_000_000 }),
             stats: stats.clone(),

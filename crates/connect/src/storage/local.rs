@@ -44,6 +44,16 @@ fn convert(place: &str, error: &io::Error) -> Error {
     Error::new(kind, place, error.to_string())
 }
 
+/// Removes a folder at once, and what is in it then: a name in it is never free while it is still there, so that nobody
+/// who slept takes a number which another one had.
+fn remove_folder(path: &Path) -> io::Result<()> {
+    let Some(parent) = path.parent() else { return fs::remove_dir_all(path) };
+    let aside = tempfile::Builder::new().prefix(".gone-").tempdir_in(parent)?;
+    // It takes the place of the empty one.
+    fs::rename(path, aside.path())?;
+    fs::remove_dir_all(aside.keep())
+}
+
 /// Makes names in a folder survive a crash.
 fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
@@ -153,7 +163,7 @@ impl Storage for Local {
             // Someone may be putting a file into a folder that goes.
             for tries in 0.. {
                 let removed = match fs::symlink_metadata(path) {
-                    Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+                    Ok(metadata) if metadata.is_dir() => remove_folder(path),
                     Ok(_) => fs::remove_file(path),
                     Err(error) => Err(error),
                 };
@@ -287,5 +297,38 @@ impl Writer for LocalWriter {
 
     async fn close(&mut self) -> Result<(), Error> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_in_a_folder_that_goes_is_never_free() {
+        const NAMES: usize = 100;
+        let root = tempfile::tempdir().unwrap();
+        let draft = root.path().join("draft");
+        fs::write(&draft, "late").unwrap();
+        for round in 0..8 {
+            let folder = root.path().join(round.to_string());
+            fs::create_dir(&folder).unwrap();
+            (0..NAMES).for_each(|name| fs::write(folder.join(name.to_string()), "first").unwrap());
+            let (draft, late) = (draft.clone(), folder.clone());
+            let sleeper = std::thread::spawn(move || {
+                for name in (0..NAMES).cycle() {
+                    let put = fs::hard_link(&draft, late.join(name.to_string()));
+                    match put.map_err(|error| error.kind()) {
+                        Err(io::ErrorKind::AlreadyExists) => {}
+                        other => return other,
+                    }
+                }
+                unreachable!("names go round and round")
+            });
+            Local.delete(folder.to_str().unwrap()).await.unwrap();
+            assert_eq!(sleeper.join().unwrap(), Err(io::ErrorKind::NotFound), "a number is taken once");
+            assert!(!folder.exists());
+        }
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1, "nothing is left");
     }
 }

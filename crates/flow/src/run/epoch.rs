@@ -77,7 +77,7 @@ impl Epoch<'_> {
         };
         let named = sinks.iter().map(|sink| sink.name.as_str()).zip(start.next.iter().cloned());
         self.stats.monitor.claimed(named, start.leftover.len());
-        let note = note(&sinks);
+        let note = note(&sinks, &self.settings.state);
         let shapes: Vec<SinkShape> = sinks.iter().map(SinkShape::of).collect();
         let shared = Arc::new(Shared {
             positions: Positions::new(start.next.clone()),
@@ -165,6 +165,9 @@ impl Epoch<'_> {
         start::refresh(&mut *self.source, &mut bounds, &stored).await?;
         start::check_all(sinks, &bounds, &stored)?;
         known_sinks.check_homes(sinks, &bounds, &stored)?;
+        if let Some(told) = known_sinks.states_apart(&self.settings.state).filter(|_| *self.fresh) {
+            warn!("{told}");
+        }
         known_sinks.check_lost(sinks, &self.settings.pipeline, (&mut *self.source, &bounds), &stored).await?;
         let known = KnownLog {
             topics: &self.settings.known_topics,

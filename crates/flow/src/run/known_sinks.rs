@@ -16,13 +16,16 @@ const LONGEST: usize = 4000;
 struct Note {
     /// Sinks that keep positions → where they are, of those that one machine or one worker may write to.
     sinks: BTreeMap<String, String>,
+    /// Where the worker keeps what earlier batches were made with, where that is its machine's own and changes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    state: String,
 }
 
-/// The note of a pipeline with these sinks.
-pub(super) fn note(sinks: &[SinkStage]) -> String {
+/// The note of a pipeline with these sinks, of a worker with this state.
+pub(super) fn note(sinks: &[SinkStage], state: &str) -> String {
     let keeping = sinks.iter().filter(|sink| sink.traits.keeps_positions);
     let sinks = keeping.map(|sink| (sink.name.clone(), sink.home.clone())).collect();
-    let note = serde_json::to_string(&Note { sinks }).unwrap_or_default();
+    let note = serde_json::to_string(&Note { sinks, state: state.to_owned() }).unwrap_or_default();
     if note.len() <= LONGEST { note } else { String::new() }
 }
 
@@ -30,6 +33,7 @@ pub(super) fn note(sinks: &[SinkStage]) -> String {
 pub(super) struct KnownSinks {
     names: BTreeSet<String>,
     homes: BTreeMap<String, BTreeSet<String>>,
+    states: BTreeSet<String>,
     /// Whether there is a note at all.
     any: bool,
 }
@@ -44,9 +48,11 @@ impl KnownSinks {
 impl KnownSinks {
     /// What this program did not write counts as no note.
     pub(super) fn read(notes: &[String]) -> KnownSinks {
-        let mut known_sinks = KnownSinks { names: BTreeSet::new(), homes: BTreeMap::new(), any: false };
+        let (names, homes, states) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
+        let mut known_sinks = KnownSinks { names, homes, states, any: false };
         for note in notes.iter().filter_map(|note| serde_json::from_str::<Note>(note).ok()) {
             known_sinks.any = true;
+            known_sinks.states.insert(note.state);
             for (name, home) in note.sinks {
                 if !home.is_empty() {
                     known_sinks.homes.entry(name.clone()).or_default().insert(home);
@@ -55,6 +61,21 @@ impl KnownSinks {
             }
         }
         known_sinks
+    }
+
+    /// What is to be told where workers on several machines keep for themselves what earlier batches were made with.
+    pub(super) fn states_apart(&self, own: &str) -> Option<String> {
+        let others = self.states.iter().filter(|state| !state.is_empty() && *state != own);
+        let others: Vec<&str> = others.map(|state| readable(state)).collect();
+        (!own.is_empty() && !others.is_empty()).then(|| {
+            format!(
+                "what earlier batches were made with (models, tables) is kept at `{}`, and workers of this pipeline kept \
+                 theirs at `{}`: what one of them planned with a version that has been replaced can only be made again \
+                 there; name a `state:` that all machines share",
+                readable(own),
+                others.join("`, `")
+            )
+        })
     }
 
     /// Stops where a sink of one machine or one worker is at another place than it was, and has no position here for
@@ -202,5 +223,22 @@ fn readable(home: &str) -> &str {
     match home {
         "" => "a place that all machines share",
         home => home.split_once(' ').map_or(home, |(_, readable)| readable),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_of_several_machines_are_told() {
+        let of = |states: &[&str]| KnownSinks::read(&states.iter().map(|state| note(&[], state)).collect::<Vec<_>>());
+        assert_eq!(note(&[], ""), r#"{"sinks":{}}"#, "a note says what it always said");
+        let known = of(&["12ab host-a:/state", "12ab host-a:/state", ""]);
+        assert_eq!(known.states_apart("12ab host-a:/state"), None);
+        assert_eq!(known.states_apart(""), None, "what is shared, or never changes, is the same everywhere");
+        let told = known.states_apart("34cd host-b:/state").unwrap();
+        assert!(told.contains("at `host-b:/state`") && told.contains("at `host-a:/state`"), "{told}");
+        assert_eq!(of(&[]).states_apart("34cd host-b:/state"), None);
     }
 }

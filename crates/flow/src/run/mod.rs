@@ -91,6 +91,9 @@ pub struct Settings {
     /// Whether what is there at the start is taken in large batches, computed and handed on slice by slice. Only where
     /// every sink takes slices and each result depends on one record.
     pub sliced: bool,
+    /// Where models and tables of earlier batches are kept, where that is this machine's own and these change while the
+    /// pipeline runs; else empty. Written as the homes of sinks are.
+    pub state: String,
 }
 
 /// For a look only: whether a start would ask where positions are, as far as can be told without an assignment.

@@ -478,6 +478,7 @@ pub(crate) fn worker_of(world: &mut World, today: &Edition, editions: &[Edition]
             known_topics: HashSet::new(),
             exclusive,
             sliced,
+            state: String::new(),
         },
         clock: Arc::new(SystemClock),
         stats: Arc::default(),

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use anyhow::Result;
+use foretell_connect::machine;
 use foretell_flow::{Limits, OnBadRecord, Settings, Sharing, SinkStage, Source, Stats, SystemClock, Trigger, Worker};
 
 use super::Pipeline;
@@ -55,6 +56,17 @@ impl Pipeline {
         Ok(self.assemble(source, sinks, name, known_topics))
     }
 
+    /// Where `state:` is, where other machines do not see it and what it keeps changes while the pipeline runs.
+    fn state_home(&self) -> String {
+        let file = &self.file;
+        let changes = file.tables.iter().any(|table| table.refresh.is_some())
+            || file.models.iter().any(|model| model.settings.refresh.is_some());
+        match changes && !foretell_storage::shared(&file.state) {
+            true => machine::home(&file.base.join(&file.state)),
+            false => String::new(),
+        }
+    }
+
     pub(super) fn assemble(
         &self,
         source: Box<dyn Source>,
@@ -84,6 +96,7 @@ impl Pipeline {
             known_topics,
             exclusive: !self.planned.by_partition,
             sliced,
+            state: self.state_home(),
         };
         Worker {
             source,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foretell_flow::testing::crash_point;
-use foretell_flow::{Partition, Provenance, StageError, Topics};
+use foretell_flow::{Fault, Partition, Provenance, StageError, Topics};
 use parking_lot::{Mutex, MutexGuard};
 use rdkafka::ClientContext;
 use rdkafka::Message;
@@ -20,7 +20,7 @@ use super::encode::Encoded;
 use super::pace::Pace;
 use super::progress::Mark;
 use super::target::Target;
-use crate::client::Context;
+use crate::client::{Context, LOGIN, SILENCE, is_login};
 use crate::error::{self, Cause};
 use crate::raw;
 use crate::settings::Connection;
@@ -30,17 +30,15 @@ use crate::settings::Connection;
 const OPEN: Duration = Duration::from_secs(20);
 /// What brokers allow at most unless they are told otherwise.
 const OPEN_AT_MOST: Duration = Duration::from_secs(15 * 60);
-/// For the end of one before, which the coordinator looks at every 10 s.
+/// For the end of one before, which the coordinator looks at every 10 s; and how long one call waits for it, behind which
+/// the next goes on.
 const INIT: Duration = Duration::from_secs(60);
+const INIT_STEP: Duration = Duration::from_secs(1);
 /// For the first connection to a broker: where there is none by then, the next call says so.
 const CONNECTED: Duration = Duration::from_secs(5);
 /// How long it is waited for at first, then twice as long each time: it is there within milliseconds, and the client's own
 /// wait misses it where it comes while the wait begins.
 const LOOK: Duration = Duration::from_millis(10);
-/// So long a login that was refused may take to succeed, as where a token has just run out; and so long the client is
-/// silent of one that is refused again.
-const LOGIN: Duration = Duration::from_secs(3);
-const SILENCE: Duration = Duration::from_secs(35);
 /// For all answers to one write; in a transaction as long as that may be open, and for its end.
 const ANSWERS: Duration = Duration::from_secs(30);
 const END: Duration = Duration::from_secs(10);
@@ -216,14 +214,43 @@ impl Writer {
         let open = config.get("transaction.timeout.ms").and_then(|millis| millis.parse().ok());
         let open = open.map_or(OPEN, Duration::from_millis);
         let producer: BaseProducer<Reports> = config.create_with_context(reports.clone()).map_err(error::config)?;
-        raw::log_in(producer.client(), &reports.context)?;
+        // Whether one is to be had at all was seen when the sink was opened.
+        raw::log_in(producer.client(), &reports.context).map_err(|mut error| {
+            error.fault = Fault::Unavailable;
+            error
+        })?;
         let rejected = largest.map_or(REJECTED_BYTES, |largest| REJECTED_BYTES.min(largest / 4));
         let writer = Writer { producer, reports, id, open, rejected, pace: Pace::default() };
         if writer.id.is_some() {
             writer.connected(known);
-            writer.producer.init_transactions(INIT).map_err(|error| writer.failed(&error))?;
+            writer.fence()?;
         }
         Ok(writer)
+    }
+
+    /// Fences earlier producers of the id and waits until their transaction has ended.
+    fn fence(&self) -> Result<(), StageError> {
+        let begun = Instant::now();
+        loop {
+            let Err(error) = self.producer.init_transactions(INIT_STEP) else { return Ok(()) };
+            self.producer.poll(Duration::ZERO);
+            self.let_in("", begun)?;
+            let goes_on = matches!(&error, KafkaError::Transaction(error) if error.is_retriable());
+            if !goes_on || begun.elapsed() >= INIT {
+                return Err(self.failed(&error));
+            }
+        }
+    }
+
+    /// Whether brokers have not refused the login, of what began then: nothing else would be told before it has timed out.
+    fn let_in(&self, target: &str, begun: Instant) -> Result<(), StageError> {
+        let refused = self.reports.context.refused(SILENCE).filter(|_| begun.elapsed() >= LOGIN);
+        refused.map_or(Ok(()), |why| Err(self.refuses(target, &why)))
+    }
+
+    fn refuses(&self, target: &str, why: &str) -> StageError {
+        StageError::unavailable(format!("{}: the brokers refuse the login: {why}", self.doing(target)))
+            .remedy("check `security`: whether the password, the ticket or what gives tokens has changed")
     }
 
     /// Waits for an answer of a broker that the cluster has named: those of the settings are let go as soon as they have named
@@ -249,6 +276,9 @@ impl Writer {
     fn failed(&self, error: &KafkaError) -> StageError {
         let found = error::of(&self.doing(""), error);
         match error.rdkafka_error_code() {
+            Some(code) if is_login(code) => {
+                self.refuses("", &self.reports.context.refused(SILENCE).unwrap_or_else(|| error::text(code)))
+            }
             Some(Code::TransactionalIdAuthorizationFailed | Code::ClusterAuthorizationFailed) => {
                 found.remedy("allow the user `Write` and `Describe` on transactional ids that begin with `foretell/`")
             }
@@ -411,6 +441,7 @@ impl Writer {
 
     /// Hands a record over. Whether it fits.
     fn send(&self, mut record: BaseRecord<'_, [u8], [u8], usize>) -> Result<bool, StageError> {
+        let begun = Instant::now();
         loop {
             let Err((error, back)) = self.producer.send(record) else { return Ok(true) };
             match error.rdkafka_error_code() {
@@ -422,6 +453,7 @@ impl Writer {
                     if self.hopeless() {
                         return Ok(true);
                     }
+                    self.let_in(back.topic, begun)?;
                     std::thread::sleep(Duration::from_millis(1));
                     record = back;
                 }
@@ -484,12 +516,7 @@ impl Writer {
             if self.hopeless() || begun.elapsed() >= answers {
                 return Err(self.outcome(target));
             }
-            // They would not be told before they have timed out.
-            if begun.elapsed() >= LOGIN
-                && let Some(why) = self.reports.context.refused(SILENCE)
-            {
-                return Err(self.refuses(target, &why));
-            }
+            self.let_in(target, begun)?;
         }
         if !self.reports.failed().is_empty() {
             return Err(self.outcome(target));
@@ -502,11 +529,6 @@ impl Writer {
             crash_point("kafka-after-commit");
         }
         Ok(())
-    }
-
-    fn refuses(&self, target: &str, why: &str) -> StageError {
-        StageError::unavailable(format!("{}: the brokers refuse the login: {why}", self.doing(target)))
-            .remedy("check `security`: whether the password, the ticket or what gives tokens has changed")
     }
 
     fn answers(&self) -> Duration {

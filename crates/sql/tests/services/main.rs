@@ -55,7 +55,8 @@ suite! {
         dates_and_times, null_is_null_in_every_type, ids_are_stored_as_given, created_columns_hold_every_digit;
     refusals: a_row_is_refused_for_whatever_reason, a_few_of_many_are_refused, what_concerns_all_rows_stops, a_single_row_is_refused_alone,
         a_trigger_that_skips_rows, a_trigger_that_fails_for_some_rows_alone, rejects_have_a_primary_key;
-    troubles: what_passes_is_tried_again, tables_are_altered_in_mid_run, a_statement_that_takes_too_long_is_cut_smaller;
+    troubles: what_passes_is_tried_again, tables_are_altered_in_mid_run, a_session_that_is_silent_in_a_transaction_ends,
+        a_statement_that_takes_too_long_is_cut_smaller;
     checks: a_missing_table, a_missing_column, a_column_of_another_type, a_column_that_must_be_given,
         an_upsert_without_its_index, settings_that_contradict, opening_writes_nothing, own_tables_elsewhere;
     kinds: types_of_their_own, lists, computed_columns, views, views_without_transactions, tables_for_reference,

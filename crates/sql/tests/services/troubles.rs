@@ -122,6 +122,25 @@ pub async fn tables_are_altered_in_mid_run(target: &mut Target) {
     holds(target, 10 + 10 * changes.len()).await;
 }
 
+/// Whoever is silent in the middle of a transaction holds its locks for a minute, not for hours.
+pub async fn a_session_that_is_silent_in_a_transaction_ends(target: &mut Target) {
+    let create = match target.server {
+        Server::MariaDb => {
+            "CREATE TABLE result (id INT, more INT); \
+             CREATE TRIGGER tr BEFORE INSERT ON result FOR EACH ROW SET NEW.more = @@SESSION.wait_timeout"
+        }
+        Server::Postgres => {
+            "CREATE TABLE result (id INT, more INT DEFAULT extract(epoch FROM \
+             current_setting('idle_in_transaction_session_timeout')::interval))"
+        }
+        Server::Sqlite => return,
+    };
+    target.run(create).await;
+    let mut sink = open(target, json!({})).await;
+    put(&mut sink, 2).await.unwrap();
+    assert_eq!(target.rows(&["more"], "result").await, ["60", "60"]);
+}
+
 /// What one statement cannot store within its time, several can.
 pub async fn a_statement_that_takes_too_long_is_cut_smaller(target: &mut Target) {
     target.run("CREATE TABLE result (id INT)").await;
