@@ -176,3 +176,10 @@ fn a_refused_file_tells_which_global_where_and_why_and_all_others() {
     let text = inspect(b"a,b\n1,2\n", &LoadOptions::default());
     assert_eq!((text.container.as_str(), text.protocol, text.stopped), ("unknown", None, None));
 }
+
+#[test]
+fn a_step_that_hands_on_its_table_has_the_names_that_the_next_step_knows() {
+    let report = report("lego-0.9/seed-202417/model.joblib", None);
+    let model = report.model.unwrap();
+    assert_eq!(model.signature().names(), Some(vec!["rate", "weight", "AGE_n", "x1"]));
+}
