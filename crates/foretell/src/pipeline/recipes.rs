@@ -42,6 +42,9 @@ struct Current {
     before: BTreeMap<String, TableVersion>,
     /// Recipes of this run that are not today's any more, as long as a batch may need what was kept for them.
     former: Vec<Former>,
+    /// By worker, of which recipes sinks kept plans at its last claim; today's may be among them, and be replaced before they
+    /// have landed.
+    left_over: BTreeMap<String, Vec<Recipe>>,
     /// Workers whose leftover plans are not known at the moment.
     in_doubt: BTreeSet<String>,
 }
@@ -51,18 +54,21 @@ struct Former {
     recipe: Recipe,
     /// Alive while a batch that was planned with it is under way.
     under_way: Weak<Recipe>,
-    /// Whether a sink kept a plan of it at the last claim.
-    left_over: bool,
     /// When it was replaced, as the artifacts count.
     until: u64,
 }
 
 impl Current {
+    fn new(recipe: Arc<Recipe>, tables: BTreeMap<String, TableVersion>) -> Current {
+        let (before, former, left_over, in_doubt) = (BTreeMap::new(), Vec::new(), BTreeMap::new(), BTreeSet::new());
+        Current { recipe, tables, before, former, left_over, in_doubt }
+    }
+
     /// Another recipe takes its place.
     fn replace(&mut self, recipe: Recipe, until: u64) {
         let before = std::mem::replace(&mut self.recipe, Arc::new(recipe));
         let recipe = (*before).clone();
-        self.former.push(Former { recipe, under_way: Arc::downgrade(&before), left_over: false, until });
+        self.former.push(Former { recipe, under_way: Arc::downgrade(&before), until });
     }
 
     /// Takes out what no batch needs any more.
@@ -70,7 +76,8 @@ impl Current {
         if !self.in_doubt.is_empty() {
             return Vec::new();
         }
-        self.former.extract_if(.., |former| !former.left_over && former.under_way.strong_count() == 0).collect()
+        let left_over = |former: &Former| self.left_over.values().flatten().any(|recipe| *recipe == former.recipe);
+        self.former.extract_if(.., |former| former.under_way.strong_count() == 0 && !left_over(former)).collect()
     }
 }
 
@@ -88,8 +95,7 @@ impl RecipeStore {
         let hashes = loaded.iter().map(|(name, (sha256, _))| (name.clone(), sha256.clone())).collect();
         let of_tables = tables.iter().map(|(name, version)| (name.clone(), version.sha256.clone())).collect();
         let recipe = Arc::new(Recipe { query, models: hashes, tables: of_tables });
-        let (before, former, in_doubt) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
-        let current = Mutex::new(Current { recipe, tables, before, former, in_doubt });
+        let current = Mutex::new(Current::new(recipe, tables));
         let cached = loaded.into_iter().map(|(name, (sha256, functions))| ((name, sha256), functions)).collect();
         let (begun, loaded) = (AtomicBool::new(false), Mutex::new(cached));
         Ok(RecipeStore { current, spec, limits, sinks, artifacts, begun, loaded, around: Around::default() })
@@ -285,9 +291,7 @@ impl StageFactory for RecipeStore {
         {
             let mut current = self.current();
             current.in_doubt.remove(worker);
-            for former in &mut current.former {
-                former.left_over = leftover.contains(&former.recipe);
-            }
+            current.left_over.insert(worker.to_owned(), leftover.clone());
         }
         self.release();
         // Of several workers in this process the first: behind it batches are under way.
@@ -305,5 +309,29 @@ impl StageFactory for RecipeStore {
 
     fn ends(&self, worker: &str) {
         self.current().in_doubt.insert(worker.to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recipe(model: &str) -> Recipe {
+        let models = BTreeMap::from([("m".to_string(), model.to_string())]);
+        Recipe { query: "q".into(), models, tables: BTreeMap::new() }
+    }
+
+    #[test]
+    fn what_a_leftover_batch_needs_stays_when_its_model_is_replaced_after_the_claim() {
+        let mut current = Current::new(Arc::new(recipe("one")), BTreeMap::new());
+        current.left_over.insert("0".into(), vec![recipe("one")]);
+        current.left_over.insert("1".into(), Vec::new());
+        current.replace(recipe("two"), 1);
+        current.replace(recipe("three"), 2);
+        let passed =
+            |current: &mut Current| -> Vec<Recipe> { current.passed().into_iter().map(|one| one.recipe).collect() };
+        assert_eq!(passed(&mut current), [recipe("two")], "no batch was planned with it");
+        current.left_over.insert("0".into(), Vec::new());
+        assert_eq!(passed(&mut current), [recipe("one")], "the sinks have all of it at the next claim");
     }
 }
