@@ -56,7 +56,8 @@ impl Scaling {
                 let mean = T::narrow(self.mean.as_ref().map_or(0.0, |mean| mean[col]));
                 let scale = T::narrow(self.scale.as_ref().map_or(1.0, |scale| scale[col]));
                 values.iter_mut().for_each(|value| *value = (*value - mean) / scale);
-                if most.is_finite() && values.iter().any(|value| (*value).into().abs() > most) {
+                // Without a way out in the middle, which would keep it from vector code.
+                if most.is_finite() && values.iter().fold(false, |far, value| far | ((*value).into().abs() > most)) {
                     return None;
                 }
                 for (product, coef) in products.iter_mut().zip(coef.chunks_exact(cols)) {
