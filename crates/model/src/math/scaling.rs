@@ -1,6 +1,6 @@
 //! Columns that are centred and scaled, and products with them without a table in between.
 
-use std::ops::{Div, Sub};
+use std::ops::{Div, Neg, Sub};
 
 use crate::matrix::{Matrix, Real, read};
 
@@ -31,14 +31,15 @@ impl Scaling {
 
     fn products_in<T>(&self, x: &Matrix, coef: &[f64]) -> Option<Vec<Vec<f64>>>
     where
-        T: Real + Sub<Output = T> + Div<Output = T> + Into<f64>,
+        T: Real + Sub<Output = T> + Div<Output = T> + Neg<Output = T> + PartialOrd + Into<f64>,
     {
         let (rows, cols) = (x.rows(), x.cols());
         let mut products = vec![vec![0.0; rows]; coef.len().checked_div(cols)?];
         let mut block = [T::NAN; BLOCK];
-        // A product that is infinite in float32 leaves no mark in a sum of float64.
+        // A product that is infinite in float32 leaves no mark in a sum of float64: numbers near it take the long way.
         let largest = coef.iter().fold(0.0_f64, |largest, weight| largest.max(weight.abs()));
-        let most = if size_of::<T>() == size_of::<f32>() { f64::from(f32::MAX) / largest } else { f64::INFINITY };
+        let most = if size_of::<T>() == size_of::<f32>() { 0.999 * f64::from(f32::MAX) / largest } else { f64::INFINITY };
+        let most = T::narrow(most);
         for from in (0..rows).step_by(BLOCK) {
             let range = from..rows.min(from + BLOCK);
             let values = &mut block[..range.len()];
@@ -55,9 +56,13 @@ impl Scaling {
                 // Zero taken away and a division by one change no number.
                 let mean = T::narrow(self.mean.as_ref().map_or(0.0, |mean| mean[col]));
                 let scale = T::narrow(self.scale.as_ref().map_or(1.0, |scale| scale[col]));
-                values.iter_mut().for_each(|value| *value = (*value - mean) / scale);
                 // Without a way out in the middle, which would keep it from vector code.
-                if most.is_finite() && values.iter().fold(false, |far, value| far | ((*value).into().abs() > most)) {
+                let mut far = 0;
+                for value in &mut *values {
+                    *value = (*value - mean) / scale;
+                    far |= u32::from(*value > most) | u32::from(*value < -most);
+                }
+                if far != 0 {
                     return None;
                 }
                 for (product, coef) in products.iter_mut().zip(coef.chunks_exact(cols)) {

@@ -4,7 +4,10 @@
 //! takes eight bytes; as many rows as a tree has nodes go through it before the next tree is fetched, and that one is
 //! asked for in time.
 
-#![allow(unsafe_code, reason = "a hint to the processor, which reads nothing")]
+#![allow(
+    unsafe_code,
+    reason = "places that are checked when trees are lowered, and the same code for newer processors"
+)]
 
 use super::super::ir::{Ensemble, NONE, Tree};
 use super::super::plan::{Leaf, Threshold};
@@ -64,8 +67,7 @@ keyed!(f64, i64, u64);
 struct Step<K, L> {
     /// Right when the value's key is not below it.
     cut: K,
-    /// From its lowest bit: the column of the feature, whether a missing value goes right, the place of the left child
-    /// in the tree.
+    /// From its lowest bit: the column of the feature, whether a missing value goes right, how far away the left child is.
     link: L,
 }
 
@@ -206,13 +208,13 @@ impl<T: Threshold, V: Leaf> Walk<T, V> {
         let root = steps.len();
         let first_set = self.sets.len() as u32;
         self.sets.extend(tree.sets.iter().cloned());
-        let link = |left: usize, side: u64, column: u32| {
-            L::of((left as u64) << (self.column_bits + 1) | side << self.column_bits | u64::from(column))
+        let link = |away: usize, side: u64, column: u32| {
+            L::of((away as u64) << (self.column_bits + 1) | side << self.column_bits | u64::from(column))
         };
-        let leaf = |at: usize| Step { cut: T::UNREACHED, link: link(at - root, 0, 0) };
+        let leaf = Step { cut: T::UNREACHED, link: link(0, 0, 0) };
         // For each of this tree's nodes: where its leaf's values are in the file, or `NONE`.
         let mut from_file = vec![NONE];
-        steps.push(leaf(root));
+        steps.push(leaf);
         // Depth first, and first the side to which more rows went in training: most ways lead on to what is near.
         let mut open = vec![(0u32, root, 0u32)];
         let mut deepest = 0;
@@ -224,12 +226,14 @@ impl<T: Threshold, V: Leaf> Walk<T, V> {
                 continue;
             }
             let left = steps.len();
-            steps.extend([leaf(left), leaf(left + 1)]);
+            steps.extend([leaf; 2]);
             from_file.extend([NONE; 2]);
             let t = lower(from.threshold);
             let cut = if t.is_nan() { T::UNREACHED } else { t.key() };
             let side = u64::from(!from.missing_left);
-            steps[at] = Step { cut, link: link(left - root, side, columns[from.feature as usize]) };
+            let column = columns[from.feature as usize];
+            assert!((column as usize) < self.columns, "a column that has no place in a row");
+            steps[at] = Step { cut, link: link(left - at, side, column) };
             if has_sets {
                 self.set.resize(steps.len(), NONE);
                 if from.set != NONE {
@@ -324,6 +328,34 @@ impl<T: Threshold, V: Leaf> Walk<T, V> {
         from: usize,
         sums: &mut [Vec<V>],
     ) {
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("bmi2") && is_x86_feature_detected!("popcnt") {
+            // SAFETY: the features are there.
+            return unsafe { self.run_bits::<L, CARE>(steps, keys, from, sums) };
+        }
+        self.run_plain::<L, CARE>(steps, keys, from, sums);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "bmi1,bmi2,popcnt")]
+    fn run_bits<L: Link, const CARE: u8>(
+        &self,
+        steps: &[Step<T::Key, L>],
+        keys: &[T::Key],
+        from: usize,
+        sums: &mut [Vec<V>],
+    ) {
+        self.run_plain::<L, CARE>(steps, keys, from, sums);
+    }
+
+    #[inline(always)]
+    fn run_plain<L: Link, const CARE: u8>(
+        &self,
+        steps: &[Step<T::Key, L>],
+        keys: &[T::Key],
+        from: usize,
+        sums: &mut [Vec<V>],
+    ) {
         if keys.len() / self.columns < SIDE_BY_SIDE {
             self.trees_side_by_side::<L, CARE>(steps, keys, from, sums);
         } else {
@@ -332,6 +364,7 @@ impl<T: Threshold, V: Leaf> Walk<T, V> {
     }
 
     /// Tree by tree, so that a large tree is fetched from memory once for all rows.
+    #[inline(always)]
     fn rows_side_by_side<L: Link, const CARE: u8>(
         &self,
         steps: &[Step<T::Key, L>],
@@ -342,24 +375,15 @@ impl<T: Threshold, V: Leaf> Walk<T, V> {
         let chunks = (keys.len() / self.columns).div_ceil(SIDE_BY_SIDE);
         for (index, root) in self.trees.iter().enumerate() {
             let mut ahead = self.ahead(steps, index + 1, chunks);
-            for (chunk, rows) in keys.chunks(SIDE_BY_SIDE * self.columns).enumerate() {
+            for (chunk, keys) in keys.chunks(SIDE_BY_SIDE * self.columns).enumerate() {
                 ahead.ask();
-                let count = rows.len() / self.columns;
+                let count = keys.len() / self.columns;
+                // Where there are no more rows, the first one once more.
+                let rows: [&[T::Key]; SIDE_BY_SIDE] = std::array::from_fn(|row| {
+                    &keys[if row < count { row } else { 0 } * self.columns..][..self.columns]
+                });
                 let mut at = [root.node; SIDE_BY_SIDE];
-                let (mut left, mut moved) = (root.depth, true);
-                while moved && left > 0 {
-                    let (round, mut difference) = (left.min(STEPS), 0);
-                    left -= round;
-                    for _ in 0..round {
-                        difference = 0;
-                        for (at, row) in at.iter_mut().zip(rows.chunks_exact(self.columns)) {
-                            let next = root.node + self.next::<L, CARE>(steps, *at, row);
-                            difference |= next ^ *at;
-                            *at = next;
-                        }
-                    }
-                    moved = difference != 0;
-                }
+                self.descend::<L, CARE>(steps, &mut at, root.depth, |row| rows[row]);
                 for (place, node) in at[..count].iter().enumerate() {
                     self.add(*node, root, from + chunk * SIDE_BY_SIDE + place, sums);
                 }
@@ -368,6 +392,7 @@ impl<T: Threshold, V: Leaf> Walk<T, V> {
     }
 
     /// Row by row, so that the few that there are do not wait for one node after the other.
+    #[inline(always)]
     fn trees_side_by_side<L: Link, const CARE: u8>(
         &self,
         steps: &[Step<T::Key, L>],
@@ -378,22 +403,9 @@ impl<T: Threshold, V: Leaf> Walk<T, V> {
         for (place, row) in keys.chunks_exact(self.columns).enumerate() {
             for roots in self.trees.chunks(SIDE_BY_SIDE) {
                 let deepest = roots.iter().map(|root| root.depth).max().unwrap_or(0);
-                let mut at = [0; SIDE_BY_SIDE];
+                let mut at = [roots[0].node; SIDE_BY_SIDE];
                 at.iter_mut().zip(roots).for_each(|(at, root)| *at = root.node);
-                let (mut left, mut moved) = (deepest, true);
-                while moved && left > 0 {
-                    let (round, mut difference) = (left.min(STEPS), 0);
-                    left -= round;
-                    for _ in 0..round {
-                        difference = 0;
-                        for (at, root) in at.iter_mut().zip(roots) {
-                            let next = root.node + self.next::<L, CARE>(steps, *at, row);
-                            difference |= next ^ *at;
-                            *at = next;
-                        }
-                    }
-                    moved = difference != 0;
-                }
+                self.descend::<L, CARE>(steps, &mut at, deepest, |_| row);
                 for (node, root) in at.iter().zip(roots) {
                     self.add(*node, root, from + place, sums);
                 }
@@ -401,13 +413,52 @@ impl<T: Threshold, V: Leaf> Walk<T, V> {
         }
     }
 
-    /// Where a row goes from a node, as a place in the tree. What is in a set of categories goes right, what is not a category or too
-    /// large goes left, what is missing goes the missing way.
+    /// Walks from nodes to leaves, at most so many steps, all side by side.
+    #[inline(always)]
+    fn descend<'k, L: Link, const CARE: u8>(
+        &self,
+        steps: &[Step<T::Key, L>],
+        at: &mut [u32; SIDE_BY_SIDE],
+        depth: u32,
+        row: impl Fn(usize) -> &'k [T::Key],
+    ) where
+        T::Key: 'k,
+    {
+        let mut left = depth;
+        while left > STEPS {
+            for _ in 1..STEPS {
+                for (place, at) in at.iter_mut().enumerate() {
+                    *at += self.next::<L, CARE>(steps, *at, row(place));
+                }
+            }
+            let mut moved = 0;
+            for (place, at) in at.iter_mut().enumerate() {
+                let away = self.next::<L, CARE>(steps, *at, row(place));
+                moved |= away;
+                *at += away;
+            }
+            if moved == 0 {
+                return;
+            }
+            left -= STEPS;
+        }
+        for _ in 0..left {
+            for (place, at) in at.iter_mut().enumerate() {
+                *at += self.next::<L, CARE>(steps, *at, row(place));
+            }
+        }
+    }
+
+    /// How far a row goes from a node. What is in a set of categories goes right, what is not a category or too large goes
+    /// left, what is missing goes the missing way.
     #[inline(always)]
     fn next<L: Link, const CARE: u8>(&self, steps: &[Step<T::Key, L>], at: u32, row: &[T::Key]) -> u32 {
-        let node = &steps[at as usize];
+        debug_assert!((at as usize) < steps.len() && row.len() == self.columns);
+        // SAFETY: walks begin at roots, and each node leads to one of its own tree.
+        let node = unsafe { steps.get_unchecked(at as usize) };
         let link = node.link.wide();
-        let x = row[(link & ((1 << self.column_bits) - 1)) as usize];
+        // SAFETY: a node's column is one of those that a row has, which is looked at when it is made.
+        let x = unsafe { *row.get_unchecked((link & ((1 << self.column_bits) - 1)) as usize) };
         let missing_right = link >> self.column_bits & 1 == 1;
         let above = x >= node.cut;
         let right = match CARE {

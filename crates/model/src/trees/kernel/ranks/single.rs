@@ -1,6 +1,6 @@
 //! One row alone: all splits of a tree are compared at once. In trees of few levels the results are the way to the leaf,
-//! bit by bit; in small ones each split that goes right takes the leaves on its left away, and the first that is left is
-//! the row's leaf; in the others the results lead from split to split.
+//! bit by bit; in small ones each split that goes right takes the leaves on its left away, and the first that is not
+//! taken is the row's leaf; in the others the results lead from split to split.
 
 #![allow(unsafe_code, reason = "vector instructions over arrays whose lengths are checked when they are made")]
 
@@ -18,6 +18,9 @@ const FULL: usize = 1 << LEVELS;
 /// Splits of a tree of few levels from which on it is laid out as a full one: smaller ones take less memory as they are.
 const MANY: u32 = 16;
 
+/// Leaves of a small tree at most, and more than it has splits.
+const NARROW: usize = 32;
+
 /// Planes that two registers hold.
 const PLANES: usize = 128;
 
@@ -27,18 +30,26 @@ const LEAF: u8 = 64;
 /// Trees of at most 64 leaves, for one row.
 #[derive(Debug)]
 pub(crate) struct Single<V> {
-    /// For each tree, whether it is laid out as a full one.
-    full: Vec<bool>,
+    /// For each tree how it is laid out.
+    ways: Vec<Way>,
     /// For each tree: the plane of each of its splits, then their cuts. Of a full one these are 64 each: none, its root, the
-    /// two below it, and so on.
+    /// two below it, and so on; of a small one 32 each.
     splits: Vec<u8>,
     /// For each full tree and output the values of its 64 leaves; one that lies higher up is there as often as is below it.
     leaves: Vec<[V; FULL]>,
-    /// For each split of another tree of at most 32 leaves: those that stay when a row goes right.
-    narrow: Vec<u32>,
+    /// For each leaf of another tree of at most 32 leaves: the splits that take it away when a row goes right there.
+    narrow: Vec<[u32; NARROW]>,
     /// For each larger tree how deep it is, and for each of its splits, at two times its number, where its sides go on: at
     /// a split, or at [`LEAF`] and the number of a leaf. A leaf goes on at itself.
     wide: Vec<(u8, [u8; 256])>,
+}
+
+/// How a tree is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Full,
+    Narrow,
+    Wide,
 }
 
 /// Whether this processor has what [`run`] needs.
@@ -57,7 +68,7 @@ impl<V: Leaf> Single<V> {
             return None;
         }
         let mut single = Single {
-            full: Vec::with_capacity(trees.len()),
+            ways: Vec::with_capacity(trees.len()),
             splits: Vec::with_capacity(2 * splits.len()),
             leaves: Vec::new(),
             narrow: Vec::new(),
@@ -66,14 +77,16 @@ impl<V: Leaf> Single<V> {
         for tree in trees {
             let splits = &splits[tree.splits as usize..(tree.splits + tree.count) as usize];
             let (firsts, depth) = places(splits);
-            let is_full = depth <= LEVELS && tree.count >= MANY;
-            single.full.push(is_full);
-            match is_full {
-                true => {
-                    let values = &values[tree.values as usize..][..width * tree.leaves as usize];
-                    single.add_full(splits, values.chunks_exact(tree.leaves as usize));
-                }
-                false => single.add(splits, &firsts, depth, tree.leaves),
+            if depth <= LEVELS && tree.count >= MANY {
+                single.ways.push(Way::Full);
+                let values = &values[tree.values as usize..][..width * tree.leaves as usize];
+                single.add_full(splits, values.chunks_exact(tree.leaves as usize));
+            } else if splits.len() < NARROW {
+                single.ways.push(Way::Narrow);
+                single.add_narrow(splits, &firsts);
+            } else {
+                single.ways.push(Way::Wide);
+                single.add_wide(splits, &firsts, depth);
             }
         }
         Some(single)
@@ -99,14 +112,20 @@ impl<V: Leaf> Single<V> {
         self.leaves.extend(values.map(|values| numbers.map(|number: u8| values[usize::from(number)])));
     }
 
-    fn add(&mut self, splits: &[Split], firsts: &[u8], depth: u8, leaves: u32) {
+    fn add_narrow(&mut self, splits: &[Split], firsts: &[u8]) {
+        let (mut planes, mut cuts, mut taken) = ([0; NARROW], [0; NARROW], [0; NARROW]);
+        for (index, (split, first)) in splits.iter().zip(firsts).enumerate() {
+            (planes[index], cuts[index]) = (split.plane as u8, split.cut);
+            taken[usize::from(*first)..][..usize::from(split.leaves)].iter_mut().for_each(|by| *by |= 1 << index);
+        }
+        self.splits.extend(planes);
+        self.splits.extend(cuts);
+        self.narrow.push(taken);
+    }
+
+    fn add_wide(&mut self, splits: &[Split], firsts: &[u8], depth: u8) {
         self.splits.extend(splits.iter().map(|split| split.plane as u8));
         self.splits.extend(splits.iter().map(|split| split.cut));
-        if leaves <= 32 {
-            let stay = |(split, first): (&Split, &u8)| !(((1u64 << split.leaves) - 1) << first) as u32;
-            self.narrow.extend(splits.iter().zip(firsts).map(stay));
-            return;
-        }
         let mut ways: [u8; 256] = std::array::from_fn(|at| at as u8 / 2);
         for (index, (split, first)) in splits.iter().zip(firsts).enumerate() {
             for (side, child, leaf) in [(0, split.left, *first), (1, split.right, first + split.leaves)] {
@@ -117,7 +136,7 @@ impl<V: Leaf> Single<V> {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(&self.full[..])
+        size_of_val(&self.ways[..])
             + size_of_val(&self.splits[..])
             + size_of_val(&self.leaves[..])
             + size_of_val(&self.narrow[..])
@@ -168,64 +187,75 @@ pub(super) fn run<T: Threshold, V: Leaf>(
     // SAFETY: there are 128 planes.
     let (low, high) =
         unsafe { (_mm512_loadu_si512(planes.as_ptr().cast()), _mm512_loadu_si512(planes.as_ptr().add(64).cast())) };
-    let (mut splits, mut narrow, mut wide) = (&single.splits[..], &single.narrow[..], &single.wide[..]);
-    let mut leaves = &single.leaves[..];
-    for (tree, is_full) in ranks.trees.iter().zip(&single.full) {
-        if *is_full {
-            let (own, others) = splits.split_at(2 * FULL);
-            splits = others;
-            // SAFETY: loads of twice 64 bytes, which there are.
-            let (plane, cut) = unsafe {
-                let at = own.as_ptr();
-                (_mm512_loadu_si512(at.cast()), _mm512_loadu_si512(at.add(FULL).cast()))
-            };
-            let right = _mm512_cmpge_epu8_mask(_mm512_permutex2var_epi8(low, plane, high), cut);
-            let mut at = 1;
-            for _ in 0..LEVELS {
-                at = 2 * at + (right >> at & 1);
-            }
-            let (own, others) = leaves.split_at(ranks.width);
-            leaves = others;
-            for (sums, values) in sums[tree.offset as usize..].iter_mut().zip(own) {
-                sums[row] += values[at as usize % FULL];
-            }
-            continue;
-        }
-        let count = tree.count as usize;
+    let (mut splits, mut narrow, mut wide) = (&single.splits[..], single.narrow.iter(), single.wide.iter());
+    let mut full = single.leaves.chunks_exact(ranks.width);
+    // The sum of a single output stays in a register.
+    let mut sum = sums[0][row];
+    let is_single = sums.len() == 1;
+    for (tree, way) in ranks.trees.iter().zip(&single.ways) {
+        let count = match way {
+            Way::Full => FULL,
+            Way::Narrow => NARROW,
+            Way::Wide => tree.count as usize,
+        };
         let (own, others) = splits.split_at(2 * count);
         splits = others;
-        let there = (1u64 << count) - 1;
-        // SAFETY: masked loads of `count` bytes, of which there are twice as many.
-        let (plane, cut) = unsafe {
-            let at = own.as_ptr().cast();
-            (_mm512_maskz_loadu_epi8(there, at), _mm512_maskz_loadu_epi8(there, at.add(count)))
-        };
-        let rank = _mm512_permutex2var_epi8(low, plane, high);
-        let right = _mm512_mask_cmpge_epu8_mask(there, rank, cut);
-        let leaf = if tree.leaves <= 32 {
-            let (own, others) = narrow.split_at(count);
-            narrow = others;
-            let mut stay = _mm512_set1_epi32(-1);
-            for part in 0..count.div_ceil(16) {
-                let right = (right >> (16 * part)) as u16;
-                // SAFETY: a masked load of splits that there are.
-                let own = unsafe { _mm512_maskz_loadu_epi32(right, own.as_ptr().add(16 * part).cast()) };
-                stay = _mm512_mask_and_epi32(stay, right, stay, own);
+        let own = own.as_ptr();
+        let (values, room, leaf) = match way {
+            Way::Full => {
+                // SAFETY: loads of twice 64 bytes, which there are.
+                let (plane, cut) =
+                    unsafe { (_mm512_loadu_si512(own.cast()), _mm512_loadu_si512(own.add(FULL).cast())) };
+                let right = _mm512_cmpge_epu8_mask(_mm512_permutex2var_epi8(low, plane, high), cut);
+                let mut at = 1;
+                for _ in 0..LEVELS {
+                    at = 2 * at + (right >> at & 1);
+                }
+                (full.next().unwrap_or_default().as_flattened(), FULL, at as usize % FULL)
             }
-            _mm512_reduce_and_epi32(stay).trailing_zeros()
-        } else {
-            let Some(((depth, ways), others)) = wide.split_first() else { return };
-            wide = others;
-            let mut at = 0u8;
-            for _ in 0..*depth {
-                let side = right.wrapping_shr(at.into()) as u8 & 1;
-                at = ways[usize::from((at << 1) | side)];
+            Way::Narrow => {
+                // SAFETY: a load of twice 32 bytes, which there are; what the other half of a register holds is not used.
+                let (plane, cut) =
+                    unsafe { (_mm256_loadu_si256(own.cast()), _mm256_loadu_si256(own.add(NARROW).cast())) };
+                let rank = _mm512_permutex2var_epi8(low, _mm512_castsi256_si512(plane), high);
+                let right = _mm256_cmpge_epu8_mask(_mm512_castsi512_si256(rank), cut);
+                let Some(taken) = narrow.next() else { return };
+                // SAFETY: a load of twice 16 numbers.
+                let (first, second) = unsafe {
+                    (_mm512_loadu_si512(taken.as_ptr().cast()), _mm512_loadu_si512(taken.as_ptr().add(16).cast()))
+                };
+                let right = _mm512_set1_epi32(right.cast_signed());
+                let stays = (_mm512_testn_epi32_mask(first, right), _mm512_testn_epi32_mask(second, right));
+                let stays = u32::from(stays.0) | u32::from(stays.1) << 16;
+                (&ranks.values[tree.values as usize..], tree.leaves as usize, stays.trailing_zeros() as usize)
             }
-            u32::from(at - LEAF)
+            Way::Wide => {
+                let there = (1u64 << count) - 1;
+                // SAFETY: masked loads of `count` bytes, of which there are twice as many.
+                let (plane, cut) = unsafe {
+                    let own = own.cast();
+                    (_mm512_maskz_loadu_epi8(there, own), _mm512_maskz_loadu_epi8(there, own.add(count)))
+                };
+                let rank = _mm512_permutex2var_epi8(low, plane, high);
+                let right = _mm512_mask_cmpge_epu8_mask(there, rank, cut);
+                let Some((depth, ways)) = wide.next() else { return };
+                let mut at = 0u8;
+                for _ in 0..*depth {
+                    let side = right.wrapping_shr(at.into()) as u8 & 1;
+                    at = ways[usize::from((at << 1) | side)];
+                }
+                (&ranks.values[tree.values as usize..], tree.leaves as usize, usize::from(at - LEAF))
+            }
         };
-        let values = &ranks.values[tree.values as usize..];
-        for (output, sums) in sums[tree.offset as usize..][..ranks.width].iter_mut().enumerate() {
-            sums[row] += values[output * tree.leaves as usize + leaf as usize];
+        if is_single {
+            sum += values[leaf];
+            continue;
         }
+        for (output, sums) in sums[tree.offset as usize..][..ranks.width].iter_mut().enumerate() {
+            sums[row] += values[output * room + leaf];
+        }
+    }
+    if is_single {
+        sums[0][row] = sum;
     }
 }
