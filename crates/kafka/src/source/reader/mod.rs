@@ -23,9 +23,12 @@ use crate::settings::Connection;
 use thread::Thread;
 
 /// Messages in the buffer at most, however small they are: each costs some hundred bytes besides its own.
-const ROWS: usize = 60_000;
+const ROWS: usize = 30_000;
 /// What the client fetches ahead of a partition, in messages, before it looks at what is there.
-const AHEAD: &str = "10000";
+const AHEAD: &str = "5000";
+/// Bytes of a partition in one answer, unless its first batch has more: of small messages the usual megabyte is some ten
+/// thousands, which cost ten times their own bytes until they are read.
+const ANSWER: &str = "524288";
 /// How long it leaves a partition alone that has so many. The usual second, of which a quick pipeline waits most, makes a
 /// limit of what is fetched ahead in each second.
 const LOOK_AGAIN: &str = "5";
@@ -205,6 +208,7 @@ impl Reader {
             ("check.crcs", "true"),
             ("queued.max.messages.kbytes", ahead.as_str()),
             ("queued.min.messages", AHEAD),
+            ("fetch.message.max.bytes", ANSWER),
             ("fetch.queue.backoff.ms", LOOK_AGAIN),
             // The end behind a transaction's marker is told by an answer without records, which comes after this time.
             ("fetch.wait.max.ms", "100"),
