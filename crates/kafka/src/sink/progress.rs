@@ -14,7 +14,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use serde::{Deserialize, Serialize};
 
-use super::topics::one_partition;
+use super::topics::{is_free, one_partition};
 use crate::client::Context;
 use crate::error;
 use crate::inspect::Inspector;
@@ -191,7 +191,13 @@ impl Ledger {
         inspector: &Inspector,
         open: Open,
     ) -> Result<(), StageError> {
-        match (inspector.awaited(&self.topic)?, open) {
+        let found = match inspector.find(&self.topic)? {
+            // A broker may not know it yet; who creates topics does, and then nobody waits for it.
+            None if open == Open::LeaveOut && is_free(connection, &self.topic) => None,
+            None => inspector.awaited(&self.topic)?,
+            found => found,
+        };
+        match (found, open) {
             (Some(found), _) => one_partition(&self.topic, found.partitions)?,
             (None, Open::LeaveOut) => {
                 self.clear();

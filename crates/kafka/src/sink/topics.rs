@@ -68,9 +68,10 @@ pub(super) async fn ensure(connection: &Connection, inspector: &Arc<Inspector>, 
     // A position that one disk alone has is lost with it, and rows come again.
     let replicas = brokers.min(REPLICAS);
     let safe = i32::try_from(replicas).unwrap_or(1);
-    let mut outcome = create(connection, topic, TopicReplication::Fixed(safe), replicas >= REPLICAS).await?;
+    let (safe, usual) = (TopicReplication::Fixed(safe), TopicReplication::Fixed(-1));
+    let mut outcome = create(connection, topic, safe, replicas >= REPLICAS, &options()).await?;
     if matches!(outcome, Err(Code::PolicyViolation | Code::InvalidReplicationFactor | Code::InvalidConfig)) {
-        outcome = create(connection, topic, TopicReplication::Fixed(-1), false).await?;
+        outcome = create(connection, topic, usual, false, &options()).await?;
     }
     match outcome {
         Ok(()) | Err(Code::TopicAlreadyExists) => {}
@@ -86,11 +87,20 @@ pub(super) async fn ensure(connection: &Connection, inspector: &Arc<Inspector>, 
     }
 }
 
+/// Whether the cluster would create the topic, which means that it has none of this name; nothing is created. Blocks.
+/// False where it does not say, or not to us.
+pub(super) fn is_free(connection: &Connection, topic: &str) -> bool {
+    let options = options().validate_only(true);
+    let asked = create(connection, topic, TopicReplication::Fixed(1), false, &options);
+    matches!(futures::executor::block_on(asked), Ok(Ok(())))
+}
+
 async fn create(
     connection: &Connection,
     topic: &str,
     replication: TopicReplication<'_>,
     two_in_sync: bool,
+    options: &AdminOptions,
 ) -> Result<Result<(), Code>, StageError> {
     let mut new = NewTopic::new(topic, 1, replication)
         .set("cleanup.policy", "compact")
@@ -100,7 +110,7 @@ async fn create(
     if two_in_sync {
         new = new.set("min.insync.replicas", "2");
     }
-    let answer = admin(connection)?.create_topics([&new], &options()).await;
+    let answer = admin(connection)?.create_topics([&new], options).await;
     let answer = answer.map_err(|error| error::of(&format!("topic `{topic}`: create"), &error))?;
     Ok(match answer.into_iter().next() {
         Some(Err((_, code))) => Err(code),

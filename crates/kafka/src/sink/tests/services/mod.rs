@@ -3,11 +3,15 @@
 mod oauth;
 mod suite;
 
+use std::path::Path;
+
 use arrow::array::{BinaryArray, Date32Array, Float32Array, StringArray, TimestampMicrosecondArray};
 use foretell_flow::{BadRecord, Header, RecordsBuilder, Reset, dead_letter_schema, dead_letters};
 use rdkafka::admin::{AdminOptions, ResourceSpecifier};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
+use crate::settings::{Connection, Options, Security};
+use crate::sink::topics::is_free;
 use crate::testing::{admin, alter, brokers, create, delete, grow, proxy, topic};
 
 use super::*;
@@ -352,7 +356,11 @@ fn consume_with_keys(topic: &str) -> Vec<(i32, Option<String>)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_topic_that_is_created_for_positions_is_fit_for_them() {
     let bench = Bench::new("made").await;
+    let brokers = serde_json::from_value(json!(brokers())).unwrap();
+    let connection = Connection::new(&brokers, &Security::default(), &Options::default(), Path::new(""));
+    assert!(is_free(&connection, &bench.progress));
     bench.open().await.claim(&claims(0..1)).await.unwrap();
+    assert!(!is_free(&connection, &bench.progress));
     let answer = admin().describe_configs([&ResourceSpecifier::Topic(&bench.progress)], &AdminOptions::new()).await;
     let config = answer.unwrap().remove(0).unwrap();
     let value = |name: &str| config.get(name).unwrap().value.clone().unwrap();
