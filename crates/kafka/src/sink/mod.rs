@@ -12,6 +12,7 @@ mod land;
 mod pace;
 mod progress;
 mod publish;
+mod reports;
 mod target;
 mod template;
 #[cfg(test)]

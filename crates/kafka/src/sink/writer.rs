@@ -1,24 +1,19 @@
 //! One producer: rows and positions in one transaction, or rows alone. All calls block.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foretell_flow::testing::crash_point;
 use foretell_flow::{Fault, Partition, Provenance, StageError, Topics};
-use parking_lot::{Mutex, MutexGuard};
-use rdkafka::ClientContext;
-use rdkafka::Message;
-use rdkafka::client::OAuthToken;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
-use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
-use rdkafka::statistics::Statistics;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::encode::Encoded;
 use super::pace::Pace;
 use super::progress::Mark;
+use super::reports::{Failure, NO_ROW, Reports};
 use super::target::Target;
 use crate::client::{Context, LOGIN, SILENCE, is_login};
 use crate::error::{self, Cause};
@@ -48,69 +43,6 @@ const REJECTED_BYTES: usize = 16 * 1024;
 const QUEUE_KIB: usize = 64 * 1024;
 /// Rows that are handed over in one call.
 const TOGETHER: usize = 1024;
-/// Marks a record whose failure is not a row's.
-const NO_ROW: usize = usize::MAX;
-
-/// A record that did not arrive.
-#[derive(Debug, Clone)]
-struct Failure {
-    row: usize,
-    topic: String,
-    code: Code,
-}
-
-impl Failure {
-    /// Whether a row is refused, and not all that is written now.
-    fn of_a_row(&self) -> bool {
-        self.row != NO_ROW && error::cause(self.code) == Cause::Row
-    }
-
-    /// Whether it was given up because of another one.
-    fn dropped(&self) -> bool {
-        matches!(self.code, Code::PurgeQueue | Code::PurgeInflight)
-    }
-}
-
-#[derive(Debug, Clone)]
-struct Reports {
-    context: Context,
-    failed: Arc<Mutex<Vec<Failure>>>,
-}
-
-impl Reports {
-    fn failed(&self) -> MutexGuard<'_, Vec<Failure>> {
-        self.failed.lock()
-    }
-}
-
-impl ClientContext for Reports {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
-    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        self.context.generate_oauth_token(config)
-    }
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        self.context.log(level, facility, text);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.context.error(error, reason);
-    }
-
-    fn stats(&self, _: Statistics) {}
-}
-
-impl ProducerContext for Reports {
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, row: usize) {
-        if let Err((error, message)) = result {
-            let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
-            self.failed().push(Failure { row, topic: message.topic().to_owned(), code });
-        }
-    }
-}
 
 /// The producer's settings: transactional with an id. `open` is how long a transaction may stay open, where that is
 /// longer than the settings say.
@@ -209,7 +141,7 @@ impl Writer {
         largest: Option<usize>,
         open: Option<Duration>,
     ) -> Result<Writer, StageError> {
-        let reports = Reports { context: Context::of(connection.tokens()), failed: Arc::default() };
+        let reports = Reports::new(Context::of(connection.tokens()));
         let config = config(connection, id.as_deref(), largest, open)?;
         let open = config.get("transaction.timeout.ms").and_then(|millis| millis.parse().ok());
         let open = open.map_or(OPEN, Duration::from_millis);

@@ -1,11 +1,77 @@
 //! Columns that are centred and scaled, and products with them without a table in between.
 
+#![allow(unsafe_code, reason = "the same code, compiled for other processors")]
+
 use std::ops::{Div, Neg, Sub};
 
 use crate::matrix::{Matrix, Real, read};
 
 /// Rows whose values stay in a near cache, and that are read in one go.
 const BLOCK: usize = 2048;
+
+/// float32 or float64.
+trait Number: Real + Sub<Output = Self> + Div<Output = Self> + Neg<Output = Self> + PartialOrd + Into<f64> {}
+
+impl Number for f32 {}
+impl Number for f64 {}
+
+/// A function whose loops are compiled for wider registers too, where the processor has them. Nothing is rounded otherwise.
+macro_rules! for_each_processor {
+    ($(#[$doc:meta])* fn $name:ident<$t:ident: Number>($($arg:ident: $type:ty),*) -> $out:ty $body:block) => {
+        $(#[$doc])*
+        fn $name<$t: Number>($($arg: $type),*) -> $out {
+            #[inline(always)]
+            fn plain<$t: Number>($($arg: $type),*) -> $out $body
+
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl")]
+                fn avx512<$t: Number>($($arg: $type),*) -> $out {
+                    plain($($arg),*)
+                }
+                #[target_feature(enable = "avx2")]
+                fn avx2<$t: Number>($($arg: $type),*) -> $out {
+                    plain($($arg),*)
+                }
+                if is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512vl")
+                {
+                    // SAFETY: the features are there.
+                    return unsafe { avx512($($arg),*) };
+                }
+                if is_x86_feature_detected!("avx2") {
+                    // SAFETY: the feature is there.
+                    return unsafe { avx2($($arg),*) };
+                }
+            }
+            plain($($arg),*)
+        }
+    };
+}
+
+for_each_processor! {
+    /// Centres and scales; false where a number is further from zero than `most`.
+    fn scaled<T: Number>(values: &mut [T], mean: T, scale: T, most: T) -> bool {
+        // Without a way out in the middle, which would keep it from vector code.
+        let mut far = 0;
+        for value in values {
+            *value = (*value - mean) / scale;
+            far |= u32::from(*value > most) | u32::from(*value < -most);
+        }
+        far == 0
+    }
+}
+
+for_each_processor! {
+    /// Adds a column's products with its weight.
+    fn add<T: Number>(sums: &mut [f64], values: &[T], weight: f64) -> () {
+        for (sum, value) in sums.iter_mut().zip(values) {
+            *sum += (*value).into() * weight;
+        }
+    }
+}
 
 /// What a `StandardScaler` does to each column.
 #[derive(Debug)]
@@ -29,16 +95,14 @@ impl Scaling {
         }
     }
 
-    fn products_in<T>(&self, x: &Matrix, coef: &[f64]) -> Option<Vec<Vec<f64>>>
-    where
-        T: Real + Sub<Output = T> + Div<Output = T> + Neg<Output = T> + PartialOrd + Into<f64>,
-    {
+    fn products_in<T: Number>(&self, x: &Matrix, coef: &[f64]) -> Option<Vec<Vec<f64>>> {
         let (rows, cols) = (x.rows(), x.cols());
         let mut products = vec![vec![0.0; rows]; coef.len().checked_div(cols)?];
         let mut block = [T::NAN; BLOCK];
         // A product that is infinite in float32 leaves no mark in a sum of float64: numbers near it take the long way.
         let largest = coef.iter().fold(0.0_f64, |largest, weight| largest.max(weight.abs()));
-        let most = if size_of::<T>() == size_of::<f32>() { 0.999 * f64::from(f32::MAX) / largest } else { f64::INFINITY };
+        let most =
+            if size_of::<T>() == size_of::<f32>() { 0.999 * f64::from(f32::MAX) / largest } else { f64::INFINITY };
         let most = T::narrow(most);
         for from in (0..rows).step_by(BLOCK) {
             let range = from..rows.min(from + BLOCK);
@@ -56,20 +120,11 @@ impl Scaling {
                 // Zero taken away and a division by one change no number.
                 let mean = T::narrow(self.mean.as_ref().map_or(0.0, |mean| mean[col]));
                 let scale = T::narrow(self.scale.as_ref().map_or(1.0, |scale| scale[col]));
-                // Without a way out in the middle, which would keep it from vector code.
-                let mut far = 0;
-                for value in &mut *values {
-                    *value = (*value - mean) / scale;
-                    far |= u32::from(*value > most) | u32::from(*value < -most);
-                }
-                if far != 0 {
+                if !scaled(values, mean, scale, most) {
                     return None;
                 }
                 for (product, coef) in products.iter_mut().zip(coef.chunks_exact(cols)) {
-                    let weight = coef[col];
-                    for (product, value) in product[range.clone()].iter_mut().zip(&*values) {
-                        *product += (*value).into() * weight;
-                    }
+                    add(&mut product[range.clone()], values, coef[col]);
                 }
             }
             // What is infinite or missing, or became so, leaves its mark in the sum.
