@@ -69,7 +69,9 @@ def call(*command, **more):
 
 def predict(folder, foretell, case):
     out = folder / "predicted.parquet"
-    call(foretell, "predict", folder / case["model"], folder / case["file"], "-o", out)
+    # A file that tells no names of columns is told them.
+    named = ["--columns", ",".join(case["columns"])] if "columns" in case else []
+    call(foretell, "predict", folder / case["model"], folder / case["file"], "-o", out, *named)
     return columns(out)
 
 
@@ -77,11 +79,12 @@ def run(folder, foretell, case):
     work = folder / "run"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
+    given = ", ".join(f'"{name}"' for name in case.get("columns", [])) or "*"
     pipeline = f"""pipeline: fuzz
 source: {{ file: {{ path: ../{case['file']} }} }}
 models: {{ m: {{ file: ../{case['model']} }} }}
 query: |
-  SELECT m, row_number_of_file FROM (SELECT m(*) AS m, "the row" AS row_number_of_file FROM records)
+  SELECT m, row_number_of_file FROM (SELECT m({given}) AS m, "the row" AS row_number_of_file FROM records)
 sinks: {{ out: {{ file: {{ path: out, format: parquet }} }} }}
 on_bad_record: stop
 trigger: available_now

@@ -76,7 +76,7 @@ def results(d):
     model = {"ols": sm.OLS, "wls": sm.WLS, "logit": sm.Logit, "probit": sm.Probit, "poisson": sm.Poisson, "mnlogit": sm.MNLogit, "glm": sm.GLM}[kind]
     model = model(y, given(data.train), **more).fit(**fit)
     if d.flip(0.2):
-        if data.bare and any(data.train[one].nunique() < 2 for one in data.numbers):
+        if any(data.train[one].nunique() < 2 for one in data.numbers):
             raise ValueError("without its data a constant is taken for the one that add_constant makes")
         model.remove_data()
     return Made(model, data, given=given, raw=True)

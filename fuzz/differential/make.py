@@ -74,6 +74,8 @@ def refuse_unread(thing, seen):
     seen.add(id(thing))
     if type(thing).__name__ == "DictionaryLearning" and thing.split_sign and "ngboost" in seen:
         raise ValueError("it hands on more columns than it did in training, and NGBoost takes the first of them")
+    if type(thing).__name__ == "EstimatorTransformer" and np.asarray(getattr(thing.estimator_, "classes_", [])).dtype.kind in "OU":
+        raise ValueError("its labels are texts, and a union makes texts of the numbers beside them")
     if type(thing).__name__.startswith("KNeighbors") and getattr(thing, "_fit_X", None) is not None and thing._tree is None:
         raise ValueError("neighbours without a tree")
     if isinstance(thing, (list, tuple, dict)):
@@ -223,8 +225,6 @@ def as_file(seed, folder, made, case):
     put = questions(made).get("predict")
     if put is None or made.given or made.told or made.data.bare or not made.data.asked.columns.is_unique:
         return
-    if not knows_names(made.model):
-        return
     ending = os.environ.get("FORETELL_FILES") or ENDINGS[seed % len(ENDINGS)]
     texts = [*made.data.words, *made.data.notes]
     frame = made.data.asked.copy()
@@ -266,7 +266,10 @@ def as_file(seed, folder, made, case):
         (folder / file).write_text("".join(json.dumps(row, default=lambda value: value.item()) + "\n" for row in rows))
     written = [{"type": kind_of(column), "values": [bits(value, kind_of(column)) for value in column], "slack": np.asarray(one).tolist()}
                for column, one in zip(columns, far)]
-    (folder / "files.json").write_text(json.dumps({"model": case["model"], "file": file, "about": case["about"], "predict": written}))
+    told = {"model": case["model"], "file": file, "about": case["about"], "predict": written}
+    if not knows_names(made.model):
+        told["columns"] = [str(column) for column in made.data.asked.columns]
+    (folder / "files.json").write_text(json.dumps(told))
 
 
 def main():

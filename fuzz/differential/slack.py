@@ -43,6 +43,8 @@ SUMS = 1e-12
 NARROW = 2.0**-21
 TIMES = 10
 ANYTHING = 1e308
+# The logarithm of a density that is none but for what rounding leaves.
+NOTHING = -28.0
 # Libraries whose objects are looked into.
 OURS = ("sklearn", "feature_engine", "imblearn", "mlxtend", "ngboost", "statsmodels", "sklego", "optbinning")
 # What holds the weights of sums of products.
@@ -70,7 +72,7 @@ BEHIND = [
     (lightgbm.Booster, "predict", 1), (CatBoostClassifier, "predict_proba", 1), (CatBoostRegressor, "predict", 1),
     (GaussianProcessClassifier, "predict_proba", 8), (NearestCentroid, "predict_proba", 2), (NearestCentroid, "decision_function", 8), (LabelSpreading, "predict_proba", 2),
     (EllipticEnvelope, "score_samples", 2), (ExplainableBoostingClassifier, "predict_proba", 4),
-    (BernoulliRBM, "transform", 2), (NGBClassifier, "predict_proba", 4), (YeoJohnsonTransformer, "transform", 2),
+    (ensemble.BaggingClassifier, "decision_function", 0), (BernoulliRBM, "transform", 2), (NGBClassifier, "predict_proba", 4), (YeoJohnsonTransformer, "transform", 2),
     (KernelDensity, "score_samples", 64), (NMF, "transform", 1 << 20), (ArcSinhTransformer, "transform", 2), (CyclicalFeatures, "transform", 2), (RUSBoostClassifier, "predict_proba", 1),
 ]
 # Objectives whose answers are sums over trees as they are.
@@ -161,9 +163,14 @@ def shaken(r):
             # One place is as open as two, and a spline behind it may tell them apart.
             places_now = r.choice([0.5, 1.0]) * places if isinstance(self, FunctionTransformer) else places
             parts = [moved(part, places_now * one, r) for part, one in zip(parts, eps)]
+            if isinstance(self, ensemble.BaggingClassifier):
+                # Its mean of float32 is taken in float64, which goes on where float32 ends.
+                parts = [np.where(np.isinf(part), -part, part) if part.dtype == np.float32 else part for part in parts]
             if isinstance(self, KernelDensity):
                 # Large logarithms of both signs make a small one.
                 parts = [part + 2.0**-47 * r.choice([-1.0, 1.0], part.shape) for part in parts]
+                # Beyond the reach of all rows its trees tell what is left of the sums that they take off again.
+                parts = [np.where(part < NOTHING, np.where(np.isinf(part), 0, -np.inf), part) if self.kernel not in ("gaussian", "exponential") else part for part in parts]
             return parts if isinstance(answer, list) else parts[0]
 
         return call

@@ -176,6 +176,15 @@ impl Run {
         }
     }
 
+    /// Takes over why rows were refused that were picked from others, whose numbers are given.
+    pub(crate) fn add_picked(&mut self, told: Run, picked: &[usize]) {
+        for (row, refusal) in told.refused {
+            if let Some(row) = picked.get(row as usize).map(|row| *row as u32) {
+                self.refused.entry(row).or_insert(Refusal { row, ..refusal });
+            }
+        }
+    }
+
     /// What is told of the call, for columns to be put beside it.
     pub(crate) fn told(self) -> Outputs {
         Outputs {

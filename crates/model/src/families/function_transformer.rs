@@ -22,8 +22,9 @@ pub(crate) const FAMILY: Family = Family {
 };
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
-    let count = loader.width(view, given, None)?;
+    // A function that is not run is the reason, whatever else is not known.
     let function = function(view, "func", "kw_args")?;
+    let count = loader.width(view, given, None)?;
     let names = feature_names(view)?;
     let sources = loader.sources(view, given, count, names)?;
     let finite = validates(view)?.then(|| Finite::new("FunctionTransformer", &sources, false, false));

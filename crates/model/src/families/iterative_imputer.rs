@@ -145,7 +145,9 @@ mod run {
                     let column = filled.column(*col);
                     part.column_mut(to).iter_mut().zip(&picked).for_each(|(to, row)| *to = column[*row]);
                 }
-                let told = member.numbers(Matrix::Dense(part), Method::Predict, &mut Run::default());
+                let mut inner = Run::default();
+                let told = member.numbers(Matrix::Dense(part), Method::Predict, &mut inner);
+                run.add_picked(inner, &picked);
                 let column = filled.column_mut(*feature);
                 for (row, value) in picked.into_iter().zip(told.into_iter().flatten()) {
                     // What is not a number stays so, as numpy clips.

@@ -3,7 +3,7 @@
 use foretell_pickle::View;
 
 use crate::attributes::{feature_names, some_attr};
-use crate::families::shared::kernels::{Held, Kernel, Parameters, weights};
+use crate::families::shared::kernels::{Held, Kernel, Parameters, Projection, projection};
 use crate::families::shared::rows::{Rows, numbered};
 use crate::family::Family;
 use crate::finite::Finite;
@@ -35,25 +35,8 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let kernel = Kernel::read(view, "kernel", parameters, training.features)?;
     let count = training.count();
     let (axes, centre) = if is_pca {
-        let either = |new: &str, old: &str| match some_attr(view, new)? {
-            Some(found) => Ok(found),
-            None => view.attr(old).map_err(Error::from),
-        };
-        let mut axes = weights(&either("eigenvectors_", "alphas_")?, count)?;
-        let values = either("eigenvalues_", "lambdas_")?.array()?.f64s()?;
-        if values.len() != axes.len() {
-            return Err(Error::counts(view.path(), (values.len(), "eigenvalues"), (axes.len(), "eigenvectors")));
-        }
-        for (axis, value) in axes.iter_mut().zip(values) {
-            let scale = if value == 0.0 { f64::INFINITY } else { value.sqrt() };
-            axis.iter_mut().for_each(|weight| *weight /= scale);
-        }
-        let centerer = view.attr("_centerer")?;
-        let rows = centerer.attr("K_fit_rows_")?.array()?.f64s()?;
-        if rows.len() != count {
-            return Err(Error::counts(centerer.path(), (rows.len(), "means"), (count, "rows")));
-        }
-        (axes, Some((rows, centerer.attr("K_fit_all_")?.as_f64()?)))
+        let Projection { axes, rows, all } = projection(view, count)?;
+        (axes, Some((rows, all)))
     } else {
         // Row by row, not column by column: the projection is transposed.
         let normalization = view.attr("normalization_")?.array()?;

@@ -10,7 +10,7 @@ use crate::loaded::{Loaded, Out, Source};
 use crate::loader::Loader;
 use crate::step::Step;
 use crate::{Error, InputKind};
-use foretell_pickle::{Entry, State};
+use foretell_pickle::{Entry, Kind, State};
 
 pub(crate) const FAMILY: Family = Family {
     name: "planes between outliers and others",
@@ -21,7 +21,9 @@ pub(crate) const FAMILY: Family = Family {
 };
 
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
-    let coef = view.attr("coef_")?.array()?.f64s()?;
+    let coef = view.attr("coef_")?.array()?;
+    let narrow = coef.dtype().kind == Kind::Float && coef.dtype().size == 4;
+    let coef = coef.f64s()?;
     let offsets = view.attr("offset_")?.array()?.f64s()?;
     let ([offset], false) = (offsets.as_slice(), coef.is_empty()) else {
         return Err(Error::state(view.path(), format!("{} offsets", offsets.len())));
@@ -29,7 +31,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let sources = loader.sources(view, given, coef.len(), feature_names(view)?)?;
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
     let finite = Finite::new("SGDOneClassSVM", &sources, false, false);
-    let step = Rows { inner: run::Plane { coef, offset: *offset }, finite, takes_sparse: true };
+    let step = Rows { inner: run::Plane { coef, narrow, offset: *offset }, finite, takes_sparse: true };
     Ok(Loaded { step: Step::Predict(Box::new(step)), out: Out::Answers(outliers()), report: Default::default() })
 }
 
@@ -37,16 +39,23 @@ mod run {
     use crate::Method;
     use crate::families::shared::kernels::dot;
     use crate::families::shared::rows::OfRow;
+    use crate::math::scores;
 
     #[derive(Debug)]
     pub(super) struct Plane {
         pub(super) coef: Vec<f64>,
+        /// Whether these are float32.
+        pub(super) narrow: bool,
         pub(super) offset: f64,
     }
 
     impl OfRow for Plane {
-        fn of_row(&self, row: &[f64], want: Method, _: bool, out: &mut Vec<f64>) -> Result<(), &'static str> {
-            let decision = dot(row, &self.coef) - self.offset;
+        fn of_row(&self, row: &[f64], want: Method, narrow: bool, out: &mut Vec<f64>) -> Result<(), &'static str> {
+            let mut product = dot(row, &self.coef);
+            if self.narrow && narrow {
+                product = scores::single(product, row.iter().zip(&self.coef));
+            }
+            let decision = product - self.offset;
             out.push(match want {
                 Method::Samples => decision + self.offset,
                 Method::Decision => decision,

@@ -4,7 +4,7 @@
 use foretell_pickle::{Entry, Kind, View};
 
 use crate::attributes::{feature_names, some_attr, version};
-use crate::families::shared::kernels::weights;
+use crate::families::shared::kernels::{Projection, projection, weights};
 use crate::families::shared::near;
 use crate::families::shared::rows::{Rows, numbered};
 use crate::family::Family;
@@ -77,26 +77,7 @@ fn isomap(view: &View<'_>, count: usize, keeps: bool) -> Result<run::How, Error>
         return Err(Error::state(view.path(), format!("the distances are not those of {count} rows")));
     }
     let narrow = is_narrow(&view.attr("dist_matrix_")?);
-    let kernel = view.attr("kernel_pca_")?;
-    let either = |new: &str, old: &str| match some_attr(&kernel, new)? {
-        Some(found) => Ok(found),
-        None => kernel.attr(old).map_err(Error::from),
-    };
-    let mut axes = weights(&either("eigenvectors_", "alphas_")?, count)?;
-    let values = either("eigenvalues_", "lambdas_")?.array()?.f64s()?;
-    if values.len() != axes.len() {
-        return Err(Error::counts(kernel.path(), (values.len(), "eigenvalues"), (axes.len(), "eigenvectors")));
-    }
-    for (axis, value) in axes.iter_mut().zip(values) {
-        let scale = if value == 0.0 { f64::INFINITY } else { value.sqrt() };
-        axis.iter_mut().for_each(|weight| *weight /= scale);
-    }
-    let centerer = kernel.attr("_centerer")?;
-    let rows = centerer.attr("K_fit_rows_")?.array()?.f64s()?;
-    if rows.len() != count {
-        return Err(Error::counts(centerer.path(), (rows.len(), "means"), (count, "rows")));
-    }
-    let all = centerer.attr("K_fit_all_")?.as_f64()?;
+    let Projection { axes, rows, all } = projection(&view.attr("kernel_pca_")?, count)?;
     Ok(run::How::Isomap { distances: distances.f64s()?, axes, rows, all, keeps, narrow })
 }
 

@@ -185,7 +185,11 @@ mod run {
             let mut columns: Vec<Vec<f64>> = Vec::new();
             for at in 0..rows {
                 let nearest = self.training.nearest(points.at(at), self.neighbours);
-                let weights = weights(self.training.metric, &nearest, self.by_distance);
+                let mut weights = weights(self.training.metric, &nearest, self.by_distance);
+                if weights.iter().any(|weight| weight.is_infinite()) {
+                    // Next to nothing away is as good as nothing.
+                    weights.iter_mut().for_each(|weight| *weight = f64::from(u8::from(weight.is_infinite())));
+                }
                 if self.needs_weight && weights.iter().all(|weight| *weight == 0.0) {
                     run.refuse(at, &self.finite.step, None, "neighbours so far away that none counts");
                 }

@@ -38,7 +38,13 @@ pub(crate) fn overflow_float32(x: &Dense, coef: &[f64], products: &mut [Vec<f64>
     }
 }
 
-/// The same of a sparse table.
+/// A sum of products as float32 holds it, and where one of them is beyond that as [`overflow_float32`] has it.
+pub(crate) fn single<'v>(sum: f64, factors: impl Iterator<Item = (&'v f64, &'v f64)>) -> f64 {
+    let terms = factors.map(|(a, b)| round(a * b, true));
+    round(sum + terms.filter(|term| term.is_infinite()).fold(0.0, f64::add), true)
+}
+
+/// The products of a sparse table.
 pub(crate) fn sparse_products(x: &Csr, coef: &[f64]) -> Vec<Vec<f64>> {
     let product = |coef: &[f64], row| x.row(row).fold(0.0, |sum, (col, value)| sum + value * coef[col as usize]);
     coef.chunks_exact(x.cols.max(1)).map(|coef| (0..x.rows()).map(|row| product(coef, row)).collect()).collect()

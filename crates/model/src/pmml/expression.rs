@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::fields::{Interval, Scope};
 use super::functions::Function;
+use super::text_index::TextIndex;
 use super::value::{Kind, Val};
 use super::xml::Element;
 use crate::Error;
@@ -41,6 +42,12 @@ pub(super) enum Expression {
         arguments: Vec<Expression>,
         missing: Val,
         default: Val,
+    },
+    /// How often a term is in a text.
+    TextIndex {
+        index: TextIndex,
+        text: Box<Expression>,
+        term: Box<Expression>,
     },
     /// A function of the document: its arguments, then what is made of them.
     Call {
@@ -193,8 +200,20 @@ impl Reader<'_> {
             }
             "MapValues" => self.map_values(element),
             "Apply" => self.apply(element, depth),
+            "TextIndex" => {
+                let name = element.attribute("textField")?;
+                let text = match self.parameters.get(name) {
+                    Some(at) => Expression::Parameter(*at),
+                    None => Expression::Field(self.scope.find(element, "textField")?.slot, None),
+                };
+                let index = TextIndex::read(element)?;
+                let found = element.children().find(|child| is_expression(*child));
+                let found = found.ok_or_else(|| element.error("it has no term"))?;
+                let term = self.read(found, depth.saturating_add(1))?;
+                Ok(Expression::TextIndex { index, text: Box::new(text), term: Box::new(term) })
+            }
             other => {
-                let known = "Constant, FieldRef, NormContinuous, NormDiscrete, Discretize, MapValues, Apply";
+                let known = "Constant, FieldRef, NormContinuous, NormDiscrete, Discretize, MapValues, Apply, TextIndex";
                 Err(element.unsupported(other, known))
             }
         }
@@ -294,6 +313,9 @@ impl Expression {
                     Val::Missing => default.clone(),
                     value => value,
                 }
+            }
+            Expression::TextIndex { index, text, term } => {
+                index.value(&text.value(row, parameters), &term.value(row, parameters))
             }
             Expression::Call { arguments, body, result } => {
                 let values: Vec<Val> = arguments.iter().map(|part| part.value(row, parameters)).collect();

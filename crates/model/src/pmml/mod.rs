@@ -18,6 +18,7 @@ mod predicate;
 mod regression;
 mod scorecard;
 mod scorer;
+mod text_index;
 mod tree;
 mod value;
 mod vectors;

@@ -1,6 +1,7 @@
 //! Texts become terms as scikit-learn's vectorizers find them in Python.
 
 mod analyzer;
+pub(crate) mod ascii;
 mod hash;
 mod md5;
 mod pattern;

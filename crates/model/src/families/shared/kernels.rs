@@ -4,7 +4,7 @@
 
 #![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "rows of equal lengths")]
 
-use foretell_pickle::{Kind, View};
+use foretell_pickle::{ArrayView, Kind, View};
 
 use crate::Error;
 use crate::attributes::{some_attr, version};
@@ -216,6 +216,41 @@ pub(in crate::families) fn weights(view: &View<'_>, rows: usize) -> Result<Vec<V
     };
     let all = array.f64s()?;
     Ok((0..width).map(|column| all.iter().skip(column).step_by(width).copied().collect()).collect())
+}
+
+/// What a `KernelPCA` puts a row's kernels to.
+pub(in crate::families) struct Projection {
+    /// By axis, a weight for each row of training.
+    pub(in crate::families) axes: Vec<Vec<f64>>,
+    /// The mean kernel of each row of training, and of all of them.
+    pub(in crate::families) rows: Vec<f64>,
+    pub(in crate::families) all: f64,
+}
+
+/// The projection of a fitted `KernelPCA` over so many rows. Axes that were found in float32 are scaled in it.
+pub(in crate::families) fn projection(view: &View<'_>, count: usize) -> Result<Projection, Error> {
+    let either = |new: &str, old: &str| match some_attr(view, new)? {
+        Some(found) => Ok(found),
+        None => view.attr(old).map_err(Error::from),
+    };
+    let (vectors, values) = (either("eigenvectors_", "alphas_")?, either("eigenvalues_", "lambdas_")?.array()?);
+    let is_narrow = |array: &ArrayView<'_>| array.dtype().kind == Kind::Float && array.dtype().size == 4;
+    let (narrow, narrow_values) = (is_narrow(&vectors.array()?), is_narrow(&values));
+    let mut axes = weights(&vectors, count)?;
+    let values = values.f64s()?;
+    if values.len() != axes.len() {
+        return Err(Error::counts(view.path(), (values.len(), "eigenvalues"), (axes.len(), "eigenvectors")));
+    }
+    for (axis, value) in axes.iter_mut().zip(values) {
+        let scale = if value == 0.0 { f64::INFINITY } else { round(value.sqrt(), narrow_values) };
+        axis.iter_mut().for_each(|weight| *weight = round(*weight / scale, narrow));
+    }
+    let centerer = view.attr("_centerer")?;
+    let rows = centerer.attr("K_fit_rows_")?.array()?.f64s()?;
+    if rows.len() != count {
+        return Err(Error::counts(centerer.path(), (rows.len(), "means"), (count, "rows")));
+    }
+    Ok(Projection { axes, rows, all: centerer.attr("K_fit_all_")?.as_f64()? })
 }
 
 /// The sum of products, from 0 on: of products that are all -0 it is 0, as BLAS has it.

@@ -361,8 +361,8 @@ mod run {
                 let values = match factor {
                     Factor::Number(parts) => match number(parts, x) {
                         Ok(typed) => {
-                            typed.beyond().for_each(|(row, reason)| run.refuse(row, step, None, reason));
-                            typed.numbers
+                            typed.refused().iter().for_each(|(row, reason)| run.refuse(*row, step, None, reason));
+                            typed.floats()
                         }
                         Err(reason) => {
                             run.refuse_all(x.rows(), step, None, reason);

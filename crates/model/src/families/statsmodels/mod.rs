@@ -58,6 +58,7 @@ pub(crate) const FAMILY: Family = Family {
         Entry::class("statsmodels.genmod.families.links", "Log").with_state(BARE),
         Entry::class("statsmodels.genmod.families.links", "Logit").with_state(BARE),
         Entry::class("statsmodels.genmod.families.links", "Power").with_state(BARE),
+        Entry::class("statsmodels.genmod.families.links", "Probit"),
         Entry::class("statsmodels.genmod.families.links", "Sqrt").with_state(BARE),
         Entry::class("statsmodels.genmod.families.links", "cloglog").with_state(BARE),
         Entry::class("statsmodels.genmod.families.links", "identity").with_state(BARE),
@@ -65,6 +66,7 @@ pub(crate) const FAMILY: Family = Family {
         Entry::class("statsmodels.genmod.families.links", "inverse_squared").with_state(BARE),
         Entry::class("statsmodels.genmod.families.links", "log").with_state(BARE),
         Entry::class("statsmodels.genmod.families.links", "logit").with_state(BARE),
+        Entry::class("statsmodels.genmod.families.links", "probit"),
         Entry::class("statsmodels.genmod.families.links", "sqrt").with_state(BARE),
         Entry::class("statsmodels.genmod.families.varfuncs", "Binomial"),
         Entry::class("statsmodels.genmod.families.varfuncs", "NegativeBinomial"),
@@ -195,12 +197,13 @@ fn link(model: &View<'_>) -> Result<run::Link, Error> {
         "log" => run::Link::Exp,
         "cloglog" => run::Link::Complementary,
         "identity" => run::Link::Identity,
+        "probit" => run::Link::Probit,
         "inversepower" => run::Link::Power(-1.0),
         "inversesquared" => run::Link::Power(-2.0),
         "sqrt" => run::Link::Power(0.5),
         "power" => run::Link::Power(link.attr("power")?.as_f64()?),
         other => {
-            let supported = "logit, log, identity, cloglog, inverse_power, inverse_squared, sqrt, power";
+            let supported = "logit, probit, log, identity, cloglog, inverse_power, inverse_squared, sqrt, power";
             return Err(Error::unsupported(link.path(), format!("the link {other}"), supported));
         }
     })

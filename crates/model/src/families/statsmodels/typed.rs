@@ -1,37 +1,39 @@
 //! Arithmetic on columns in the types that numpy gives it: what a formula computes of float32 is float32, what it computes of
 //! whole numbers of few bits has as few.
 
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, downcast_integer_array};
 use arrow_schema::DataType;
 
 use crate::families::shared::functions::half;
 use crate::math::float32;
 use crate::matrix::{Matrix, round};
 
-/// numpy's functions of one number: of a float64, of a float32, and whether whole numbers stay what they are.
+/// numpy's functions of one number: of a float64, of a float32, and of a whole number where that stays one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Function {
     double: fn(f64) -> f64,
     single: fn(f32) -> f32,
-    keeps: bool,
+    whole: Option<fn(i128) -> i128>,
 }
 
 impl Function {
     /// The function of a name in Python.
     pub(super) fn named(name: &str) -> Option<Function> {
         let name = name.strip_prefix("np.").or_else(|| name.strip_prefix("numpy."))?;
-        let of = |double, single, keeps| Some(Function { double, single, keeps });
+        let of = |double, single, whole| Some(Function { double, single, whole });
         match name {
-            "abs" | "absolute" => of(f64::abs, f32::abs, true),
-            "cos" => of(f64::cos, float32::cos, false),
-            "exp" => of(f64::exp, float32::exp, false),
-            "expm1" => of(f64::exp_m1, f32::exp_m1, false),
-            "log" => of(f64::ln, float32::ln, false),
-            "log10" => of(f64::log10, f32::log10, false),
-            "log1p" => of(f64::ln_1p, f32::ln_1p, false),
-            "log2" => of(f64::log2, f32::log2, false),
-            "sin" => of(f64::sin, float32::sin, false),
-            "sqrt" => of(f64::sqrt, f32::sqrt, false),
-            "square" => of(|x| x * x, |x| x * x, true),
+            "abs" | "absolute" => of(f64::abs, f32::abs, Some(i128::wrapping_abs)),
+            "cos" => of(f64::cos, float32::cos, None),
+            "exp" => of(f64::exp, float32::exp, None),
+            "expm1" => of(f64::exp_m1, f32::exp_m1, None),
+            "log" => of(f64::ln, float32::ln, None),
+            "log10" => of(f64::log10, f32::log10, None),
+            "log1p" => of(f64::ln_1p, f32::ln_1p, None),
+            "log2" => of(f64::log2, f32::log2, None),
+            "sin" => of(f64::sin, float32::sin, None),
+            "sqrt" => of(f64::sqrt, f32::sqrt, None),
+            "square" => of(|x| x * x, |x| x * x, Some(|x| x.wrapping_mul(x))),
             _ => None,
         }
     }
@@ -58,6 +60,29 @@ impl Operator {
             Operator::Power => a.powf(b),
         }
     }
+
+    /// Of whole numbers, modulo 2^128; `None` where there is no whole number.
+    fn of_wholes(self, a: i128, b: i128) -> Option<i128> {
+        Some(match self {
+            Operator::Plus => a.wrapping_add(b),
+            Operator::Minus => a.wrapping_sub(b),
+            Operator::Times => a.wrapping_mul(b),
+            Operator::Over => return None,
+            Operator::Power => power(a, u128::try_from(b).ok()?),
+        })
+    }
+}
+
+fn power(mut base: i128, mut exponent: u128) -> i128 {
+    let mut out = 1i128;
+    while exponent > 0 {
+        if exponent & 1 == 1 {
+            out = out.wrapping_mul(base);
+        }
+        base = base.wrapping_mul(base);
+        exponent >>= 1;
+    }
+    out
 }
 
 /// A type of numpy; a number of Python's own has none until it meets one.
@@ -74,7 +99,8 @@ enum Kind {
     Double,
 }
 
-const BEYOND: &str = "a whole number beyond its column's type, where numpy wraps around: cast the column to BIGINT";
+const BEYOND: &str = "a number of the formula is beyond the column's type: cast the column to BIGINT";
+const NEGATIVE: &str = "a whole number to a negative power, which numpy refuses: cast the column to DOUBLE";
 const BOOLS: &str = "arithmetic on bools alone, which numpy takes for logic: cast the column to INT";
 
 impl Kind {
@@ -141,18 +167,44 @@ impl Kind {
         }
     }
 
-    /// The number as it holds it; `None` where it is beyond it.
-    fn holds(self, value: f64) -> Option<f64> {
-        let within = |low: f64, high: f64| (value.is_nan() || (value >= low && value < high)).then_some(value);
+    /// The float as it holds it.
+    fn rounds(self, value: f64) -> f64 {
         match self {
-            Kind::Int(bits) => {
-                let half = f64::from(bits.saturating_sub(1)).exp2();
-                within(-half, half)
-            }
-            Kind::UInt(bits) => within(0.0, f64::from(bits).exp2()),
-            Kind::Half => Some(half(value)),
-            Kind::Single => Some(round(value, true)),
-            _ => Some(value),
+            Kind::Half => half(value),
+            Kind::Single => round(value, true),
+            _ => value,
+        }
+    }
+
+    /// The whole number as it holds it: numpy goes around.
+    fn wraps(self, value: i128) -> i128 {
+        let above = |bits: u32| 128u32.saturating_sub(bits);
+        match self {
+            Kind::Int(bits) => value.unbounded_shl(above(bits)).unbounded_shr(above(bits)),
+            Kind::UInt(bits) => ((value as u128).unbounded_shl(above(bits)).unbounded_shr(above(bits))) as i128,
+            _ => value,
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Numbers {
+    /// `None` is missing.
+    Wholes(Vec<Option<i128>>),
+    Floats(Vec<f64>),
+}
+
+impl Default for Numbers {
+    fn default() -> Self {
+        Numbers::Floats(Vec::new())
+    }
+}
+
+impl Numbers {
+    fn floats(self) -> Vec<f64> {
+        match self {
+            Numbers::Wholes(all) => all.into_iter().map(|one| one.map_or(f64::NAN, |one| one as f64)).collect(),
+            Numbers::Floats(all) => all,
         }
     }
 }
@@ -160,104 +212,181 @@ impl Kind {
 /// Numbers, one a row, and their type.
 #[derive(Debug, Default)]
 pub(super) struct Typed {
-    pub(super) numbers: Vec<f64>,
+    numbers: Numbers,
     kind: Kind,
-    /// The rows whose number was beyond the type.
-    beyond: Vec<usize>,
+    /// The rows that numpy refuses, and why.
+    refused: Vec<(usize, &'static str)>,
 }
 
 impl Typed {
-    fn new(numbers: Vec<f64>, kind: Kind) -> Self {
-        Typed { numbers, kind, beyond: Vec::new() }
-    }
-
     /// A number as Python writes it: with a point it is a float.
     pub(super) fn literal(number: f64, has_point: bool, rows: usize) -> Self {
-        Typed::new(vec![number; rows], if has_point { Kind::Literal } else { Kind::WholeLiteral })
+        let is_whole = !has_point && number.abs() < f64::from(i32::MAX).powi(4);
+        let (numbers, kind) = match is_whole {
+            true => (Numbers::Wholes(vec![Some(number as i128); rows]), Kind::WholeLiteral),
+            false => (Numbers::Floats(vec![number; rows]), Kind::Literal),
+        };
+        Typed { numbers, kind, refused: Vec::new() }
     }
 
-    /// The rows that numpy would give another number, and why.
-    pub(super) fn beyond(&self) -> impl Iterator<Item = (usize, &'static str)> {
-        self.beyond.iter().map(|row| (*row, BEYOND))
+    pub(super) fn floats(self) -> Vec<f64> {
+        self.numbers.floats()
+    }
+
+    pub(super) fn refused(&self) -> &[(usize, &'static str)] {
+        &self.refused
     }
 
     pub(super) fn column(x: &Matrix, at: usize) -> Self {
-        let kind = match x {
-            Matrix::Frame(frame) => frame.columns.get(at).map_or(Kind::Double, |column| Kind::of(column.data_type())),
-            other if other.is_narrow() => Kind::Single,
-            _ => Kind::Double,
-        };
-        Typed::new(x.numbers(at).unwrap_or_else(|| vec![f64::NAN; x.rows()]), kind)
-    }
-
-    fn hold(&mut self) {
-        for (row, number) in self.numbers.iter_mut().enumerate() {
-            match self.kind.holds(*number) {
-                Some(held) => *number = held,
-                None => self.beyond.push(row),
+        let (kind, wholes) = match x {
+            Matrix::Frame(frame) => {
+                let column = frame.columns.get(at);
+                (column.map_or(Kind::Double, |column| Kind::of(column.data_type())), column.and_then(wholes))
             }
-        }
+            other if other.is_narrow() => (Kind::Single, None),
+            _ => (Kind::Double, None),
+        };
+        let floats = || Numbers::Floats(x.numbers(at).unwrap_or_else(|| vec![f64::NAN; x.rows()]));
+        Typed { numbers: wholes.map_or_else(floats, Numbers::Wholes), kind, refused: Vec::new() }
     }
 
     pub(super) fn apply(&mut self, function: Function) {
-        self.kind = if function.keeps && self.kind.is_whole() { self.kind } else { self.kind.float() };
-        let single = matches!(self.kind, Kind::Half | Kind::Single);
-        for number in &mut self.numbers {
-            *number = if single { (function.single)(*number as f32).into() } else { (function.double)(*number) };
+        if let (Some(whole), Numbers::Wholes(all)) = (function.whole, &mut self.numbers) {
+            all.iter_mut().flatten().for_each(|one| *one = self.kind.wraps(whole(*one)));
+            return;
         }
-        self.hold();
+        self.kind = self.kind.float();
+        let single = matches!(self.kind, Kind::Half | Kind::Single);
+        let of = |number: f64| match single {
+            true => self.kind.rounds((function.single)(number as f32).into()),
+            false => (function.double)(number),
+        };
+        self.numbers = Numbers::Floats(std::mem::take(&mut self.numbers).floats().into_iter().map(of).collect());
     }
 
     pub(super) fn negate(&mut self) -> Result<(), &'static str> {
-        if self.kind == Kind::Bool {
-            return Err(BOOLS);
+        match (&mut self.numbers, self.kind) {
+            (_, Kind::Bool) => return Err(BOOLS),
+            (Numbers::Wholes(all), kind) => {
+                all.iter_mut().flatten().for_each(|one| *one = kind.wraps(one.wrapping_neg()));
+            }
+            (Numbers::Floats(all), _) => all.iter_mut().for_each(|one| *one = -*one),
         }
-        self.numbers.iter_mut().for_each(|number| *number = -*number);
-        self.hold();
         Ok(())
     }
 
     pub(super) fn join(&mut self, operator: Operator, second: Typed) -> Result<(), &'static str> {
         let kind = self.kind.with(second.kind)?;
-        let is_division = operator == Operator::Over && kind.is_whole();
+        let first = std::mem::take(self);
+        self.refused = first.refused;
+        self.refused.extend(second.refused);
+        let (a, b) = match (first.numbers, second.numbers) {
+            (Numbers::Wholes(a), Numbers::Wholes(b)) if kind.is_whole() && operator != Operator::Over => {
+                let mut all = Vec::with_capacity(a.len());
+                for (row, pair) in a.into_iter().zip(b).enumerate() {
+                    let (Some(a), Some(b)) = pair else {
+                        all.push(None);
+                        continue;
+                    };
+                    let fits = |value, of: Kind| of != Kind::WholeLiteral || kind.wraps(value) == value;
+                    if !fits(a, first.kind) || !fits(b, second.kind) {
+                        self.refused.push((row, BEYOND));
+                    }
+                    let of_both = operator.of_wholes(a, b);
+                    if of_both.is_none() {
+                        self.refused.push((row, NEGATIVE));
+                    }
+                    all.push(of_both.map(|value| kind.wraps(value)));
+                }
+                (self.kind, self.numbers) = (kind, Numbers::Wholes(all));
+                return Ok(());
+            }
+            (a, b) => (a.floats(), b.floats()),
+        };
         self.kind = match kind {
-            Kind::WholeLiteral if is_division => Kind::Literal,
-            _ if is_division => Kind::Double,
+            Kind::WholeLiteral => Kind::Literal,
+            kind if kind.is_whole() => Kind::Double,
             kind => kind,
         };
-        for (first, second) in self.numbers.iter_mut().zip(&second.numbers) {
-            // Both are brought to the type first.
-            let (a, b) =
-                if kind.is_whole() { (Some(*first), Some(*second)) } else { (kind.holds(*first), kind.holds(*second)) };
-            *first = operator.of(a.unwrap_or(*first), b.unwrap_or(*second), self.kind);
-        }
-        self.beyond.extend(second.beyond);
-        self.hold();
+        let kind = self.kind;
+        // Both are brought to the type first.
+        let of = |(a, b)| kind.rounds(operator.of(kind.rounds(a), kind.rounds(b), kind));
+        self.numbers = Numbers::Floats(a.into_iter().zip(b).map(of).collect());
         Ok(())
     }
 }
 
+/// The whole numbers of a column of them, or of bools.
+fn wholes(column: &ArrayRef) -> Option<Vec<Option<i128>>> {
+    if let Some(bools) = column.as_boolean_opt() {
+        return Some(bools.iter().map(|one| one.map(i128::from)).collect());
+    }
+    downcast_integer_array!(
+        column => Some(column.iter().map(|one| one.map(i128::from)).collect()),
+        _ => None
+    )
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{BooleanArray, Float32Array, Int8Array, Int32Array, Int64Array, UInt8Array};
+
     use super::*;
+
+    fn of(column: ArrayRef) -> Typed {
+        let kind = Kind::of(column.data_type());
+        let floats = || {
+            Numbers::Floats(
+                column
+                    .as_primitive::<arrow_array::types::Float32Type>()
+                    .values()
+                    .iter()
+                    .map(|one| f64::from(*one))
+                    .collect(),
+            )
+        };
+        Typed { numbers: wholes(&column).map_or_else(floats, Numbers::Wholes), kind, refused: Vec::new() }
+    }
+
+    fn joined(mut first: Typed, operator: Operator, second: Typed) -> Typed {
+        first.join(operator, second).unwrap();
+        first
+    }
 
     #[test]
     fn columns_are_computed_in_the_types_that_numpy_gives_them() {
-        let of = |numbers: &[f64], kind| Typed::new(numbers.to_vec(), kind);
-        let mut x = of(&[f64::from(0.1f32)], Kind::Single);
-        x.join(Operator::Times, Typed::literal(0.1, true, 1)).unwrap();
-        assert_eq!(x.numbers, [f64::from(0.1f32 * 0.1f32)]);
-        x.join(Operator::Plus, of(&[1.0], Kind::Int(64))).unwrap();
-        assert_eq!(x.kind, Kind::Double);
-        let mut x = of(&[3.0, 20.0], Kind::Int(8));
-        x.join(Operator::Power, Typed::literal(2.0, false, 2)).unwrap();
-        assert_eq!((x.numbers[0], x.beyond().collect::<Vec<_>>()), (9.0, vec![(1, BEYOND)]));
-        let mut x = of(&[20.0], Kind::Int(8));
-        x.join(Operator::Over, Typed::literal(7.0, false, 1)).unwrap();
-        assert_eq!((x.kind, x.numbers[0]), (Kind::Double, 20.0 / 7.0));
-        let mut x = of(&[3.0], Kind::Int(8));
+        let x = of(Arc::new(Float32Array::from(vec![0.1])));
+        let x = joined(x, Operator::Times, Typed::literal(0.1, true, 1));
+        assert_eq!((x.kind, x.floats()), (Kind::Single, vec![f64::from(0.1f32 * 0.1f32)]));
+        let single = of(Arc::new(Float32Array::from(vec![0.1])));
+        assert_eq!(joined(single, Operator::Plus, of(Arc::new(Int64Array::from(vec![1])))).kind, Kind::Double);
+        let x = joined(of(Arc::new(Int8Array::from(vec![20]))), Operator::Over, Typed::literal(7.0, false, 1));
+        assert_eq!((x.kind, x.floats()), (Kind::Double, vec![20.0 / 7.0]));
+        let mut x = of(Arc::new(Int8Array::from(vec![3])));
         x.apply(Function::named("np.log").unwrap());
-        assert_eq!(x.numbers, [1.0986328125]);
-        assert_eq!(of(&[1.0], Kind::Bool).negate(), Err(BOOLS));
+        assert_eq!(x.floats(), [1.0986328125]);
+        assert_eq!(of(Arc::new(BooleanArray::from(vec![true]))).negate(), Err(BOOLS));
+    }
+
+    #[test]
+    fn whole_numbers_go_around_as_those_of_numpy() {
+        let squared = |column| joined(of(column), Operator::Power, Typed::literal(2.0, false, 3)).floats();
+        assert_eq!(squared(Arc::new(Int8Array::from(vec![Some(3), Some(20), None])))[..2], [9.0, -112.0]);
+        assert_eq!(squared(Arc::new(Int32Array::from(vec![1652880384, -46341, 46341])))[1..], [-2147479015.0; 2]);
+        assert_eq!(squared(Arc::new(Int64Array::from(vec![i64::MAX, 1 << 40, 3037000500])))[..2], [1.0, 0.0]);
+        let mut x = of(Arc::new(UInt8Array::from(vec![1, 0])));
+        x.negate().unwrap();
+        assert_eq!(x.floats(), [255.0, 0.0]);
+        let mut x = of(Arc::new(Int8Array::from(vec![-128])));
+        x.apply(Function::named("np.abs").unwrap());
+        assert_eq!(x.floats(), [-128.0]);
+        let many = joined(of(Arc::new(Int8Array::from(vec![1]))), Operator::Plus, Typed::literal(200.0, false, 1));
+        assert_eq!(many.refused(), [(0, BEYOND)]);
+        let mut minus = Typed::literal(1.0, false, 1);
+        minus.negate().unwrap();
+        let over = joined(of(Arc::new(Int8Array::from(vec![2]))), Operator::Power, minus);
+        assert_eq!(over.refused(), [(0, NEGATIVE)]);
     }
 }

@@ -17,7 +17,7 @@ pub(super) const OPERATORS: &[Operator] = &[
 
 /// A value to look up: floats by their bits, with one zero and one NaN.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Key {
+pub(super) enum Key {
     Int(i64),
     Float(u64),
     Text(Arc<str>),
@@ -28,7 +28,7 @@ fn key_of_float(value: f64) -> Key {
 }
 
 /// The values as keys.
-fn keys(data: &Data) -> Vec<Key> {
+pub(super) fn keys(data: &Data) -> Vec<Key> {
     match data {
         Data::F32(all) => all.iter().map(|one| key_of_float((*one).into())).collect(),
         Data::F64(all) => all.iter().map(|one| key_of_float(*one)).collect(),

@@ -11,6 +11,7 @@ mod reduce;
 mod scores;
 mod select;
 mod svm;
+mod texts;
 mod tree_ensemble;
 mod tree_scores;
 mod trees;
@@ -117,7 +118,17 @@ fn one(shape: Vec<usize>, data: super::tensor::Data) -> Outcome {
 
 /// The lists by domain.
 const DOMAINS: &[(&str, &[&[Operator]])] = &[
-    ("", &[elementwise::OPERATORS, layout::OPERATORS, products::OPERATORS, reduce::OPERATORS, select::OPERATORS]),
+    (
+        "",
+        &[
+            elementwise::OPERATORS,
+            layout::OPERATORS,
+            products::OPERATORS,
+            reduce::OPERATORS,
+            select::OPERATORS,
+            texts::OPERATORS,
+        ],
+    ),
     (
         "ai.onnx.ml",
         &[
@@ -129,7 +140,7 @@ const DOMAINS: &[(&str, &[&[Operator]])] = &[
             trees::OPERATORS,
         ],
     ),
-    ("com.microsoft", &[products::MICROSOFT]),
+    ("com.microsoft", &[products::MICROSOFT, texts::MICROSOFT]),
 ];
 
 /// Makes a kernel of a node.
