@@ -1,8 +1,8 @@
 //! Does what was promised hold when real services fail? Pipelines over one topic, whose workers are killed all the time,
 //! while one fault after the other comes and goes; all sinks are read during the run and after it.
 //!
-//! `FORETELL_FAULTS=whole` runs each fault by itself, then several at once until its time is over
-//! (`FORETELL_FAULTS_MINUTES`, 60; where it is set, the time ends the run whatever is left); without it some of them run,
+//! `FORETELL_FAULTS=whole` runs all faults, each by itself as long as the time allows (`FORETELL_FAULTS_MINUTES`, 60; where
+//! it is set, the time ends the run whatever is left), then several at once until it is over; without it some of them run,
 //! three at once, on fewer services: `make test` has this, on those that it has started (`FORETELL_FAULTS_SERVICES`, a
 //! folder of `dev/services`). `FORETELL_FAULTS_SEED` chooses order, victims and moments, `FORETELL_FAULTS_ONLY` faults by
 //! (a part of) their names, `FORETELL_FAULTS_AT_ONCE` how many come together. Logs and the report stay in `target/faults` (`FORETELL_FAULTS_DIR`).
@@ -46,6 +46,10 @@ const CHECKED_EVERY: Duration = Duration::from_secs(3);
 const READS: Duration = Duration::from_secs(90);
 const READS_UNDER_FAULTS: Duration = Duration::from_secs(4);
 
+/// What a round takes, before one has shown it; and what comes after the last.
+const A_ROUND: Duration = Duration::from_secs(45);
+const THE_END: Duration = Duration::from_secs(240);
+
 /// How long a worker may take that must end, or say something.
 const ENDS_WITHIN: Duration = Duration::from_secs(180);
 
@@ -79,6 +83,12 @@ struct Run {
     checked: (Instant, Duration),
 }
 
+/// How many faults must come at once, so that all come in the time that there is.
+fn fits(faults: usize, round: Duration, time: Duration) -> usize {
+    let rounds = (time.as_secs_f64() / round.as_secs_f64()) as usize;
+    faults.div_ceil(rounds.max(1)).clamp(1, 4)
+}
+
 #[test]
 fn nothing_is_lost_and_nothing_comes_twice_whatever_fails() {
     let whole = std::env::var("FORETELL_FAULTS").is_ok_and(|what| what == "whole");
@@ -107,15 +117,20 @@ fn nothing_is_lost_and_nothing_comes_twice_whatever_fails() {
     let (report, now) = (Report::new(seed), Instant::now());
     let mut run = Run { begun, world, records, random, report, next_kill: now, pause, checked: (now, Duration::ZERO) };
     run.begin();
-    let at_once = number("FORETELL_FAULTS_AT_ONCE", if whole { 1 } else { 3 }) as usize;
+    let asked = std::env::var("FORETELL_FAULTS_AT_ONCE").is_ok().then(|| number("FORETELL_FAULTS_AT_ONCE", 1) as usize);
     let hurries = std::env::var("FORETELL_FAULTS_MINUTES").is_ok();
-    for some in schedule::rounds(faults.clone(), at_once) {
+    let (mut left, mut rounds, from) = (faults.clone(), 0, Instant::now());
+    while !left.is_empty() {
         if hurries && Instant::now() > until {
-            let names: Vec<&str> = some.iter().map(|fault| fault.name).collect();
+            let names: Vec<&str> = left.iter().map(|fault| fault.name).collect();
             println!("no time is left for {}", names.join(", "));
-            continue;
+            break;
         }
-        run.faults(&some);
+        let usual = if rounds == 0 { A_ROUND } else { from.elapsed() / rounds };
+        let time = until.saturating_duration_since(Instant::now() + THE_END);
+        let at_once = asked.unwrap_or_else(|| if whole { fits(left.len(), usual, time) } else { 3 });
+        run.faults(&schedule::round(&mut left, at_once));
+        rounds += 1;
     }
     while whole && Instant::now() < until {
         run.random.shuffle(&mut faults);

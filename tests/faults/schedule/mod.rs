@@ -138,21 +138,17 @@ pub(crate) fn faults() -> Vec<Fault> {
     faults.concat()
 }
 
-/// Each of them once, some at once, of which no two are of one area.
-pub(crate) fn rounds(mut faults: Vec<Fault>, at_once: usize) -> Vec<Vec<Fault>> {
-    let mut rounds = Vec::new();
-    while !faults.is_empty() {
-        let mut round: Vec<Fault> = Vec::new();
-        // Of the area that has most left first: what is left at the end would come alone.
-        let left = |area: usize| faults.iter().filter(|fault| fault.area == area).count();
-        let mut areas: Vec<usize> = (0..4).filter(|area| left(*area) > 0).collect();
-        areas.sort_by_key(|area| std::cmp::Reverse(left(*area)));
-        for area in areas.into_iter().take(at_once.max(1)) {
-            if let Some(at) = faults.iter().position(|fault| fault.area == area) {
-                round.push(faults.remove(at));
-            }
+/// Takes the next faults, some at once, of which no two are of one area.
+pub(crate) fn round(faults: &mut Vec<Fault>, at_once: usize) -> Vec<Fault> {
+    // Of the area that has most left first: what is left at the end would come alone.
+    let left = |area: usize| faults.iter().filter(|fault| fault.area == area).count();
+    let mut areas: Vec<usize> = (0..4).filter(|area| left(*area) > 0).collect();
+    areas.sort_by_key(|area| std::cmp::Reverse(left(*area)));
+    let mut round = Vec::new();
+    for area in areas.into_iter().take(at_once.max(1)) {
+        if let Some(at) = faults.iter().position(|fault| fault.area == area) {
+            round.push(faults.remove(at));
         }
-        rounds.push(round);
     }
-    rounds
+    round
 }
