@@ -18,7 +18,8 @@ class Minutes(ScalarFunction):
         self.model, self.names = model, names
 
     def eval(self, *columns):
-        return (self.model.predict(pandas.concat(columns, axis=1, keys=self.names)) // 60).astype("int64")
+        seconds = self.model.predict(pandas.concat(columns, axis=1, keys=self.names))
+        return pandas.Series(seconds // 60).astype("int64")
 
 
 with open(source) as file:
