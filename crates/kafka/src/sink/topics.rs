@@ -91,7 +91,8 @@ pub(super) async fn ensure(connection: &Connection, inspector: &Arc<Inspector>, 
 /// False where it does not say, or not to us.
 pub(super) fn is_free(connection: &Connection, topic: &str) -> bool {
     let options = options().validate_only(true);
-    let asked = create(connection, topic, TopicReplication::Fixed(1), false, &options);
+    // As many replicas as the cluster makes by itself, which its policies allow.
+    let asked = create(connection, topic, TopicReplication::Fixed(-1), false, &options);
     matches!(futures::executor::block_on(asked), Ok(Ok(())))
 }
 

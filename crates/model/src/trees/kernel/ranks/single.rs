@@ -62,9 +62,9 @@ pub(super) fn has_features() -> bool {
 }
 
 impl<V: Leaf> Single<V> {
-    /// None where the trees or their ranks do not fit into registers.
+    /// None where the trees or their ranks do not fit into registers, or nothing is to be added.
     pub(super) fn new(trees: &[Root], splits: &[Split], values: &[V], width: usize, planes: usize) -> Option<Self> {
-        if planes > PLANES || trees.iter().any(|tree| tree.count >= 64) {
+        if planes > PLANES || trees.iter().any(|tree| tree.count >= 64) || trees.is_empty() || width == 0 {
             return None;
         }
         let mut single = Single {
