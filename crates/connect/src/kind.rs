@@ -111,6 +111,9 @@ pub struct SourceContext {
     pub decode: DecodeSpec,
     /// Where a source may keep what it must know at the next start: `state:`, and a folder in it.
     pub state: (Arc<dyn Storage>, String),
+    /// The [place](crate::machine::home) of `state:`, where other machines do not see it and what it keeps changes while
+    /// the pipeline runs. Empty: it does not matter who reads a record again.
+    pub home: String,
     /// Relative paths in settings are relative to this folder (the pipeline file's).
     pub base: PathBuf,
     /// Whether records are only looked at, for a dry run: the source joins no group, takes every partition for itself

@@ -41,6 +41,12 @@ pub trait Source: Send {
         Ok(Vec::new())
     }
 
+    /// How many other workers of the pipeline live and keep on another machine what earlier batches were made with, and
+    /// what may change. Waits while one that is gone may still be taken for living. Asked at a worker's first assignment.
+    async fn elsewhere(&mut self) -> Result<usize, StageError> {
+        Ok(0)
+    }
+
     /// Whether further topics may come to it by themselves: those that match a pattern. One that comes to a pipeline that ran
     /// before begins at its first record.
     fn grows(&self) -> bool {

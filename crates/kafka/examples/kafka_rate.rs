@@ -53,6 +53,7 @@ async fn read(brokers: &str, topic: &str, name: &str, count: i64) -> Result<(), 
         ends: false,
         decode: DecodeSpec { kind: "json".into(), settings: json!({}) },
         state: (Arc::new(Local), "/nowhere".into()),
+        home: String::new(),
         base: ".".into(),
         observe: false,
     };

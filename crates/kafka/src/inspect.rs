@@ -290,8 +290,8 @@ impl Inspector {
         Ok(found.into_iter().zip(ends).map(|(found, end)| found.unwrap_or(end)).collect())
     }
 
-    /// The ids that a group gave to who is in it now; `None` where that cannot be told.
-    pub(crate) fn members(&self, group: &str) -> Option<Vec<String>> {
+    /// Who is in a group now; `None` where that cannot be told.
+    pub(crate) fn members(&self, group: &str) -> Option<Vec<raw::Member>> {
         raw::members(self.client(), group, MEMBERS).unwrap_or_else(|error| {
             tracing::debug!(group, %error, "the group's members are not known");
             None

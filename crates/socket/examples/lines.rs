@@ -23,6 +23,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         ends: false,
         decode: DecodeSpec { kind: "line".into(), settings: json!({}) },
         state: (Arc::new(Local), "/nowhere".into()),
+        home: String::new(),
         base: ".".into(),
         observe: false,
     };

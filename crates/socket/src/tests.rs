@@ -25,6 +25,7 @@ fn context(base: &Path) -> SourceContext {
         ends: false,
         decode: DecodeSpec { kind: "csv".into(), settings: json!({}) },
         state: (Arc::new(Local), base.join("state").display().to_string()),
+        home: String::new(),
         base: base.into(),
         observe: false,
     }

@@ -160,14 +160,21 @@ impl Epoch<'_> {
             }
         }
         let known_sinks = KnownSinks::read(&self.source.notes().await?);
+        if *self.fresh && !self.settings.state.is_empty() {
+            let others = tokio::select! {
+                biased;
+                others = self.source.elsewhere() => others?,
+                () = self.shutdown.cancelled() => return Ok(ClaimOutcome::Shared),
+            };
+            if let Some(told) = known_sinks.states_apart(&self.settings.state, others)? {
+                warn!("{told}");
+            }
+        }
         let mut bounds = self.source.bounds(self.partitions).await?;
         let stored = start::held(sinks, &bounds, *self.fresh).await?;
         start::refresh(&mut *self.source, &mut bounds, &stored).await?;
         start::check_all(sinks, &bounds, &stored)?;
         known_sinks.check_homes(sinks, &bounds, &stored)?;
-        if let Some(told) = known_sinks.states_apart(&self.settings.state).filter(|_| *self.fresh) {
-            warn!("{told}");
-        }
         known_sinks.check_lost(sinks, &self.settings.pipeline, (&mut *self.source, &bounds), &stored).await?;
         let known = KnownLog {
             topics: &self.settings.known_topics,

@@ -63,19 +63,31 @@ impl KnownSinks {
         known_sinks
     }
 
-    /// What is to be told where workers on several machines keep for themselves what earlier batches were made with.
-    pub(super) fn states_apart(&self, own: &str) -> Option<String> {
+    /// What is to be told where workers on several machines keep for themselves what earlier batches were made with. A
+    /// machine may take the place of one that is gone.
+    ///
+    /// # Errors
+    /// `working` others run and keep theirs elsewhere: whoever takes a partition over could not make its leftover batches
+    /// again.
+    pub(super) fn states_apart(&self, own: &str, working: usize) -> Result<Option<String>, StageError> {
         let others = self.states.iter().filter(|state| !state.is_empty() && *state != own);
         let others: Vec<&str> = others.map(|state| readable(state)).collect();
-        (!own.is_empty() && !others.is_empty()).then(|| {
+        let here = format!("what earlier batches were made with (models, tables) is kept at `{}`", readable(own));
+        let there = if others.is_empty() { String::new() } else { format!(" at `{}`", others.join("`, `")) };
+        if working > 0 {
+            let workers = if working == 1 { "another worker keeps its own" } else { "other workers keep their own" };
+            return Err(StageError::settings(format!(
+                "{here}, and {workers} elsewhere{there}: what is planned there with a version that is then replaced could \
+                 not be made again here"
+            ))
+            .remedy("name a `state:` that all machines share (`s3://…`, `hdfs://…`)"));
+        }
+        Ok((!others.is_empty()).then(|| {
             format!(
-                "what earlier batches were made with (models, tables) is kept at `{}`, and workers of this pipeline kept \
-                 theirs at `{}`: what one of them planned with a version that has been replaced can only be made again \
-                 there; name a `state:` that all machines share",
-                readable(own),
-                others.join("`, `")
+                "{here}, and workers of this pipeline kept theirs{there}: what one of them planned with a version that \
+                 has been replaced can only be made again there; name a `state:` that all machines share"
             )
-        })
+        }))
     }
 
     /// Stops where a sink of one machine or one worker is at another place than it was, and has no position here for
@@ -235,10 +247,13 @@ mod tests {
         let of = |states: &[&str]| KnownSinks::read(&states.iter().map(|state| note(&[], state)).collect::<Vec<_>>());
         assert_eq!(note(&[], ""), r#"{"sinks":{}}"#, "a note says what it always said");
         let known = of(&["12ab host-a:/state", "12ab host-a:/state", ""]);
-        assert_eq!(known.states_apart("12ab host-a:/state"), None);
-        assert_eq!(known.states_apart(""), None, "what is shared, or never changes, is the same everywhere");
-        let told = known.states_apart("34cd host-b:/state").unwrap();
+        assert_eq!(known.states_apart("12ab host-a:/state", 0).unwrap(), None);
+        let told = known.states_apart("34cd host-b:/state", 0).unwrap().unwrap();
         assert!(told.contains("at `host-b:/state`") && told.contains("at `host-a:/state`"), "{told}");
-        assert_eq!(of(&[]).states_apart("34cd host-b:/state"), None);
+        assert_eq!(of(&[]).states_apart("34cd host-b:/state", 0).unwrap(), None);
+        let refused = known.states_apart("34cd host-b:/state", 2).unwrap_err().to_string();
+        assert!(refused.contains("other workers keep their own") && refused.contains("at `host-a:/state`"), "{refused}");
+        let refused = of(&[]).states_apart("34cd host-b:/state", 1).unwrap_err().to_string();
+        assert!(refused.contains("another worker keeps its own elsewhere: ") && refused.contains("name a `state:`"), "{refused}");
     }
 }

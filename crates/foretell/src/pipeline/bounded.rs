@@ -84,6 +84,10 @@ impl Source for Bounded {
         self.source.seek(positions).await
     }
 
+    async fn elsewhere(&mut self) -> Result<usize, StageError> {
+        self.source.elsewhere().await
+    }
+
     async fn notes(&mut self) -> Result<Vec<String>, StageError> {
         self.source.notes().await
     }

@@ -49,6 +49,10 @@ impl Source for Letters {
         self.0.seek(positions).await
     }
 
+    async fn elsewhere(&mut self) -> Result<usize, StageError> {
+        self.0.elsewhere().await
+    }
+
     async fn notes(&mut self) -> Result<Vec<String>, StageError> {
         self.0.notes().await
     }

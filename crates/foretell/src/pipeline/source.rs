@@ -24,6 +24,7 @@ impl Pipeline {
                 false => self.decode.clone(),
             },
             state: self.artifacts.location(),
+            home: self.state_home(),
             base: self.file.base.clone(),
             observe: false,
         }

@@ -57,7 +57,7 @@ impl Pipeline {
     }
 
     /// Where `state:` is, where other machines do not see it and what it keeps changes while the pipeline runs.
-    fn state_home(&self) -> String {
+    pub(super) fn state_home(&self) -> String {
         let file = &self.file;
         let changes = file.tables.iter().any(|table| table.refresh.is_some())
             || file.models.iter().any(|model| model.settings.refresh.is_some());

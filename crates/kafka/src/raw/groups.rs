@@ -14,13 +14,22 @@ use rdkafka_sys as sys;
 
 use super::admin::millis;
 
-/// The ids that a group gave to who is in it now; `None` where no broker that answered knows the group. Brokers that do
+/// Who is in a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Member {
+    /// The id that the group gave.
+    pub(crate) id: String,
+    /// The `client.id` that the member gave itself.
+    pub(crate) client: String,
+}
+
+/// Who is in a group now; `None` where no broker that answered knows the group. Brokers that do
 /// not answer are left out: one of a cluster may be away for long.
 pub(crate) fn members<C: ClientContext>(
     client: &Client<C>,
     group: &str,
     wait: Duration,
-) -> KafkaResult<Option<Vec<String>>> {
+) -> KafkaResult<Option<Vec<Member>>> {
     let name = CString::new(group)?;
     let mut list = ptr::null();
     // SAFETY: the client and the name are alive throughout; the list is ours where the call says so, and is freed once,
@@ -38,7 +47,7 @@ pub(crate) fn members<C: ClientContext>(
 
 /// # Safety
 /// The list is one that librdkafka made, and is alive.
-unsafe fn found(list: &sys::rd_kafka_group_list, group: &str) -> KafkaResult<Option<Vec<String>>> {
+unsafe fn found(list: &sys::rd_kafka_group_list, group: &str) -> KafkaResult<Option<Vec<Member>>> {
     // SAFETY: the caller's promise; counts are those of the arrays, and texts end with zero.
     unsafe {
         let groups = array(list.groups, list.group_cnt);
@@ -49,7 +58,10 @@ unsafe fn found(list: &sys::rd_kafka_group_list, group: &str) -> KafkaResult<Opt
             return Err(KafkaError::GroupListFetch(group.err.into()));
         }
         let members = array(group.members, group.member_cnt);
-        Ok(Some(members.iter().filter_map(|member| copied(member.member_id)).collect()))
+        let member = |found: &sys::rd_kafka_group_member_info| {
+            Some(Member { id: copied(found.member_id)?, client: copied(found.client_id).unwrap_or_default() })
+        };
+        Ok(Some(members.iter().filter_map(member).collect()))
     }
 }
 

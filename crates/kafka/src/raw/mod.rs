@@ -14,6 +14,6 @@ mod produce;
 pub(crate) use admin::{flush, mock_groups_at_once, properties, topic_id};
 pub(crate) use brokers::begin_again;
 pub(crate) use consumer::{Batch, Consumer, Handle, Message, Polled, Rebalance};
-pub(crate) use groups::members;
+pub(crate) use groups::{Member, members};
 pub(crate) use login::log_in;
 pub(crate) use produce::produce;

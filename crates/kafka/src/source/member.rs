@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use foretell_flow::{Event, StageError, Topics};
 use parking_lot::Mutex;
 
+use super::elsewhere;
 use super::reader::{Membership, Options, Reader, SESSION};
 use super::topics::named;
 use crate::inspect::{Inspector, ask};
@@ -43,13 +44,11 @@ impl StaticMember {
     /// `None` for who joins no group.
     pub(super) fn new(connection: &Connection, options: &Options) -> Option<StaticMember> {
         let Membership::Static { name, .. } = &options.membership else { return None };
-        let session = connection.options.get("session.timeout.ms").unwrap_or_else(|| SESSION.into());
-        let session = session.parse().map_or(Duration::from_secs(60), Duration::from_millis);
         Some(StaticMember {
             connection: connection.clone(),
             options: options.clone(),
             name: name.clone(),
-            fence: Fence::new(session),
+            fence: Fence::new(session(connection)),
             out: false,
         })
     }
@@ -58,6 +57,24 @@ impl StaticMember {
     pub(super) fn look(&mut self, inspector: &Inspector) {
         if let Holder::Member(id) = holder(inspector, &self.options.group, &self.name) {
             self.fence.earlier.insert(id);
+        }
+    }
+
+    /// How many members of the group live and keep [elsewhere](super::elsewhere) what earlier batches were made with.
+    pub(super) async fn elsewhere(&self, inspector: &Arc<Inspector>) -> Result<usize, StageError> {
+        let begun = Instant::now();
+        loop {
+            let (group, own) = (self.options.group.clone(), self.options.client.clone());
+            let found = ask(inspector, move |inspector| {
+                // A group that may not be read is no reason to stop.
+                Ok(inspector.members(&group).map_or(0, |members| elsewhere::count(&members, &own)))
+            });
+            let found = found.await?;
+            // Of those that are gone the group has removed all by then.
+            if found == 0 || begun.elapsed() > session(&self.connection).saturating_add(MARGIN) {
+                return Ok(found);
+            }
+            tokio::time::sleep(EVERY).await;
         }
     }
 
@@ -106,9 +123,15 @@ impl StaticMember {
     }
 }
 
+fn session(connection: &Connection) -> Duration {
+    let session = connection.options.get("session.timeout.ms").unwrap_or_else(|| SESSION.into());
+    session.parse().map_or(Duration::from_secs(60), Duration::from_millis)
+}
+
 fn holder(inspector: &Inspector, group: &str, name: &str) -> Holder {
     let Some(members) = inspector.members(group) else { return Holder::Unknown };
-    members.into_iter().find(|id| is_of(id, name)).map_or(Holder::Nobody, Holder::Member)
+    let member = members.into_iter().find(|member| is_of(&member.id, name));
+    member.map_or(Holder::Nobody, |member| Holder::Member(member.id))
 }
 
 /// Whether a group gave this id to a member of this name: it is the name, `-`, and a UUID.

@@ -6,6 +6,7 @@
 //! never the group's committed offset, and never reset by the client.
 
 mod buffer;
+mod elsewhere;
 mod group;
 mod member;
 mod reader;
@@ -232,6 +233,7 @@ impl SourceSettings for Settings {
                             }
                         },
                         group,
+                        client: elsewhere::client(&context.home),
                         isolation,
                         buffer: buffer.max(LEAST_BUFFER),
                     };
@@ -413,7 +415,7 @@ impl Source for KafkaSource {
             // are another's by now fences it off.
             let mock = answer.first().is_some_and(|bound| is_mock(&bound.identity));
             match member.filter(|_| !mock) {
-                Some((group, id)) if inspector.members(&group).is_some_and(|members| !members.contains(&id)) => {
+                Some((group, id)) if inspector.members(&group).is_some_and(|members| members.iter().all(|member| member.id != id)) => {
                     let gone = format!("{topics}: this worker is not in its group `{group}` any more");
                     Err(StageError::unavailable(gone))
                 }
@@ -450,6 +452,13 @@ impl Source for KafkaSource {
             Ok(notes)
         })
         .await
+    }
+
+    async fn elsewhere(&mut self) -> Result<usize, StageError> {
+        match &self.member {
+            Some(member) => member.elsewhere(&self.inspector).await,
+            None => Ok(0),
+        }
     }
 
     fn grows(&self) -> bool {

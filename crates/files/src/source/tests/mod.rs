@@ -49,6 +49,7 @@ impl Fixture {
             ends,
             decode: decode.clone(),
             state: (Arc::new(Local), self.folder.path().join("state").display().to_string()),
+            home: String::new(),
             base: self.folder.path().into(),
             observe: false,
         }

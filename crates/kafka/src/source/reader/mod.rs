@@ -52,6 +52,8 @@ pub(super) enum Membership {
 pub(super) struct Options {
     pub(super) group: String,
     pub(super) membership: Membership,
+    /// What the group calls its client; it tells [where](super::elsewhere) the worker keeps what is its machine's own.
+    pub(super) client: String,
     pub(super) isolation: String,
     /// Bytes of buffered messages.
     pub(super) buffer: usize,
@@ -195,7 +197,7 @@ impl Reader {
         // What librdkafka fetches ahead comes on top of our buffer; an eighth of it keeps the brokers busy.
         let ahead = (options.buffer / 8 / 1024).clamp(1024, 64 * 1024).to_string();
         let mut settings = vec![
-            ("client.id", "foretell"),
+            ("client.id", options.client.as_str()),
             // The client consumes under no other; as long as it does not subscribe, the group does not know of it.
             ("group.id", options.group.as_str()),
             ("session.timeout.ms", SESSION),

@@ -27,6 +27,7 @@ fn context(pipeline: &str, worker: &str) -> SourceContext {
         ends: false,
         decode: DecodeSpec { kind: "json".into(), settings: json!({}) },
         state: (Arc::new(Local), "/nowhere".into()),
+        home: String::new(),
         base: ".".into(),
         observe: false,
     }

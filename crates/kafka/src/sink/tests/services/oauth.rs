@@ -1,6 +1,8 @@
 //! Logins with tokens: the sink writes and the source reads by a listener that takes nothing else and asks again every
 //! three seconds.
 
+use std::collections::BTreeMap;
+
 use foretell_connect::kind::{DecodeSpec, SourceContext};
 use foretell_connect::storage::Local;
 use foretell_flow::{Demand, Event, Position, Source};
@@ -22,6 +24,7 @@ async fn source(settings: Value) -> Box<dyn Source> {
         ends: false,
         decode: DecodeSpec { kind: "json".into(), settings: json!({}) },
         state: (Arc::new(Local), "/nowhere".into()),
+        home: String::new(),
         base: ".".into(),
         observe: false,
     };
@@ -30,22 +33,42 @@ async fn source(settings: Value) -> Box<dyn Source> {
 
 const DEMAND: Demand = Demand { rows: 1000, bytes: 1 << 20, wait: Duration::from_millis(100) };
 
-/// Reads until so many records have come.
-async fn read(source: &mut Box<dyn Source>, count: usize) -> usize {
-    let begin = Instant::now();
-    let mut seen = 0;
-    while seen < count {
-        assert!(begin.elapsed() < Duration::from_secs(60), "{seen} of {count} records after a minute");
-        match source.next(DEMAND).await.unwrap() {
-            Event::Assigned(positions) => {
-                let all = positions.into_iter().map(|partition| Position { partition, next: 0 });
-                source.seek(&all.collect::<Vec<_>>()).await.unwrap();
+/// Reads as the run loop does: where a token ran out at a bad moment, the group may assign the partitions anew, and each
+/// goes on where it was.
+struct Reader {
+    source: Box<dyn Source>,
+    reached: BTreeMap<Partition, i64>,
+    seen: usize,
+}
+
+impl Reader {
+    async fn next(&mut self) {
+        match self.source.next(DEMAND).await.unwrap() {
+            Event::Assigned(partitions) => {
+                let position = |partition: Partition| {
+                    let next = self.reached.get(&partition).copied().unwrap_or(0);
+                    Position { partition, next }
+                };
+                let all: Vec<Position> = partitions.into_iter().map(position).collect();
+                self.source.seek(&all).await.unwrap();
             }
-            Event::Records(chunk) => seen += chunk.records.len(),
+            Event::Records(chunk) => {
+                self.seen += chunk.records.len();
+                self.reached.extend(chunk.reached.into_iter().map(|position| (position.partition, position.next)));
+            }
             _ => {}
         }
     }
-    seen
+
+    /// Reads until so many records have come in all.
+    async fn read(&mut self, count: usize) {
+        let begin = Instant::now();
+        while self.seen < count {
+            assert!(begin.elapsed() < Duration::from_secs(60), "{} of {count} records after a minute", self.seen);
+            self.next().await;
+        }
+        assert_eq!(self.seen, count);
+    }
 }
 
 /// Writes as the run loop does: a token that runs out at that moment passes, and a claim tells whether the rows landed.
@@ -79,18 +102,18 @@ async fn tokens_are_fetched_and_renewed() {
     sink.write(&write(&[range(0, 100, 101)], &[(0, 100)])).await.unwrap();
     let reads =
         json!({ "brokers": brokers_with_login(), "security": security, "topic": bench.topic, "start": "earliest" });
-    let mut source = source(reads).await;
-    assert_eq!(read(&mut source, 1).await, 1);
+    let mut reader = Reader { source: source(reads).await, reached: BTreeMap::new(), seen: 0 };
+    reader.read(1).await;
     // Sink and source have each outlived their first tokens, and more.
     let begin = Instant::now();
     let first = server.issued();
     while server.issued() < first + 6 {
         assert!(begin.elapsed() < Duration::from_secs(60), "tokens are not renewed: {first}, {}", server.issued());
-        let _ = source.next(DEMAND).await.unwrap();
+        reader.next().await;
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     stored(sink.as_mut(), &write(&[range(0, 101, 103)], &[(0, 101), (0, 102)])).await;
-    assert_eq!(read(&mut source, 2).await, 2);
+    reader.read(3).await;
     assert_eq!(values(&bench.topic), ["100", "101", "102"]);
 
     settings["security"] = server.security("wrong");
