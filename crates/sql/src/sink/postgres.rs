@@ -168,6 +168,10 @@ pub(super) fn session() -> String {
     )
 }
 
+/// A server's limit on whole transactions (since PostgreSQL 17) would end the same batch again and again: its rows and
+/// its position are one transaction. The limits on locks and on silence hold.
+pub(super) const NO_LIMIT: &str = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout'";
+
 /// A connection to PostgreSQL.
 pub(super) struct Pg {
     client: Client<PgConnection>,
@@ -177,7 +181,7 @@ impl Pg {
     pub(super) async fn connect(options: &PgConnectOptions) -> Result<Self, Failure> {
         let options = options.clone().disable_statement_logging();
         let mut database = Pg { client: Client::connect(&options, failure).await? };
-        database.command(&session()).await?;
+        database.command(&format!("{}; {NO_LIMIT}", session())).await?;
         Ok(database)
     }
 

@@ -35,7 +35,7 @@ pub(super) const MARIADB: Flavor = Flavor {
 pub(super) const POSTGRES: Flavor = Flavor {
     names: &["postgresql"],
     dialect: &postgres::Sql,
-    session: || vec![postgres::session()],
+    session: || vec![postgres::session(), postgres::NO_LIMIT.to_owned()],
     begun: Some("SET CONSTRAINTS ALL IMMEDIATE"),
     insert: cast,
     numbers: false,
