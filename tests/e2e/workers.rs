@@ -65,10 +65,9 @@ trigger: continuous
     let first = sandbox.start(&["run"]);
     send(0..30);
     until("the first one works", || rows() == 30 && kafka::notes(&sandbox.id, &sandbox.name("in")).len() == 3);
-    there().ended(Duration::from_secs(60)).says(&[
-        "another worker keeps its own elsewhere at `",
-        "name a `state:` that all machines share",
-    ]);
+    there()
+        .ended(Duration::from_secs(60))
+        .says(&["another worker keeps its own elsewhere at `", "name a `state:` that all machines share"]);
     send(30..60);
     until("the first one goes on", || rows() == 60);
     first.kill();

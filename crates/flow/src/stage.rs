@@ -241,6 +241,12 @@ pub struct Queried {
 /// [`SinkTraits::atomic`] says so).
 #[async_trait]
 pub trait Sink: Send {
+    /// Where a sink wants to be told, before each claim, whether the partitions are all that the source has: a hint, which
+    /// another worker's claim may make untrue at any time.
+    fn alone(&mut self) -> Option<&mut bool> {
+        None
+    }
+
     /// Every position that is stored for this pipeline and sink, of any partition, with the plans kept there.
     /// Reads only; nothing stored yet (not even the place for it) is an empty list.
     async fn positions(&mut self) -> Result<Vec<Checkpoint>, StageError>;

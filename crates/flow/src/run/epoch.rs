@@ -159,6 +159,11 @@ impl Epoch<'_> {
                 return Ok(ClaimOutcome::Shared);
             }
         }
+        let told: Vec<&mut bool> = sinks.iter_mut().filter_map(|sink| sink.inner.alone()).collect();
+        if !told.is_empty() {
+            let alone = self.partitions.len() >= self.source.partitions().await?;
+            told.into_iter().for_each(|told| *told = alone);
+        }
         let known_sinks = KnownSinks::read(&self.source.notes().await?);
         if *self.fresh && !self.settings.state.is_empty() {
             let others = tokio::select! {

@@ -252,8 +252,14 @@ mod tests {
         assert!(told.contains("at `host-b:/state`") && told.contains("at `host-a:/state`"), "{told}");
         assert_eq!(of(&[]).states_apart("34cd host-b:/state", 0).unwrap(), None);
         let refused = known.states_apart("34cd host-b:/state", 2).unwrap_err().to_string();
-        assert!(refused.contains("other workers keep their own") && refused.contains("at `host-a:/state`"), "{refused}");
+        assert!(
+            refused.contains("other workers keep their own") && refused.contains("at `host-a:/state`"),
+            "{refused}"
+        );
         let refused = of(&[]).states_apart("34cd host-b:/state", 1).unwrap_err().to_string();
-        assert!(refused.contains("another worker keeps its own elsewhere: ") && refused.contains("name a `state:`"), "{refused}");
+        assert!(
+            refused.contains("another worker keeps its own elsewhere: ") && refused.contains("name a `state:`"),
+            "{refused}"
+        );
     }
 }

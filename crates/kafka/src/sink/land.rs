@@ -22,6 +22,9 @@ use crate::inspect::{Inspector, ask, blocking};
 use crate::settings::Connection;
 use foretell_connect::kind::SinkContext;
 
+/// So many rows of several partitions go in one transaction: it costs more than they do.
+const TOGETHER: usize = 1000;
+
 pub(super) struct KafkaSink {
     connection: Connection,
     inspector: Arc<Inspector>,
@@ -39,7 +42,10 @@ pub(super) struct KafkaSink {
     ledger: Ledger,
     /// What is stored for the partitions that are ours.
     claimed: BTreeMap<Partition, Entry>,
-    /// One by partition; for batches that cannot be cut, and without positions, one under `None`.
+    /// Whether no other worker has a partition.
+    alone: bool,
+    /// One by partition; for batches that cannot be cut, and without positions, one under `None`. Whoever claims any
+    /// partition fences that one, too: so who is alone writes several partitions with it where that is quicker.
     writers: HashMap<Option<Partition>, Arc<Writer>>,
 }
 
@@ -85,6 +91,7 @@ impl KafkaSink {
             open: None,
             ledger,
             claimed: BTreeMap::new(),
+            alone: false,
             writers: HashMap::new(),
         }
     }
@@ -160,12 +167,12 @@ impl KafkaSink {
         let mut unused = Vec::new();
         let mut writers = HashMap::new();
         for (partition, opened) in opened.await {
-            let used = partition.is_some() == self.by_partition;
+            let used = partition.is_some() == self.by_partition || partition.is_none() && self.alone;
             match opened {
                 Ok(writer) if used => drop(writers.insert(partition, writer)),
                 Ok(writer) => unused.push(writer),
                 // Another worker is fencing the same id at this moment: that is as good.
-                Err(error) if !used && error.fault == Fault::Fenced => {}
+                Err(error) if partition.is_some() != self.by_partition && error.fault == Fault::Fenced => {}
                 Err(error) => return Err(error),
             }
         }
@@ -176,9 +183,10 @@ impl KafkaSink {
 
     /// Writes positions alone.
     async fn mark(&self, marks: Vec<(Partition, Vec<Mark>)>) -> Result<(), StageError> {
+        let together = self.writers.contains_key(&None);
         let mut by_writer: BTreeMap<Option<Partition>, Vec<Mark>> = BTreeMap::new();
         for (partition, marks) in marks {
-            by_writer.entry(self.by_partition.then_some(partition)).or_default().extend(marks);
+            by_writer.entry((!together).then_some(partition)).or_default().extend(marks);
         }
         let tasks = by_writer.into_iter().filter(|(_, marks)| !marks.is_empty()).map(|(writer, marks)| {
             let writer = self.writers.get(&writer).cloned();
@@ -211,7 +219,8 @@ impl KafkaSink {
     /// The write cut by writer.
     fn parts(&self, write: &Write) -> Result<Vec<Part>, StageError> {
         let all = || (0..write.rows.num_rows()).collect();
-        if !self.by_partition || !self.target.exactly_once {
+        let few = write.rows.num_rows() <= TOGETHER && write.ranges.len() > 1 && self.writers.contains_key(&None);
+        if !self.by_partition || !self.target.exactly_once || few {
             return Ok(vec![Part { writer: None, ranges: write.ranges.clone(), rows: all() }]);
         }
         match (&write.provenance, write.ranges.as_slice()) {
@@ -345,9 +354,11 @@ impl KafkaSink {
                 }
                 Err(error) => {
                     // Whether its transaction ended is unknown: only a new claim tells.
-                    if let Some(spoiled) = self.writers.remove(&name) {
-                        tokio::task::spawn_blocking(move || drop(spoiled));
-                    }
+                    let spoiled: Vec<_> = match &name {
+                        None => self.writers.drain().collect(),
+                        Some(_) => [name, None].iter().filter_map(|name| self.writers.remove_entry(name)).collect(),
+                    };
+                    tokio::task::spawn_blocking(move || drop(spoiled));
                     // What a person must mend comes before what passes by itself.
                     if failure.as_ref().is_none_or(|earlier| earlier.fault == Fault::Unavailable) {
                         failure = Some(error);
@@ -365,6 +376,10 @@ impl KafkaSink {
 
 #[async_trait]
 impl Sink for KafkaSink {
+    fn alone(&mut self) -> Option<&mut bool> {
+        (self.by_partition && self.target.exactly_once).then_some(&mut self.alone)
+    }
+
     async fn positions(&mut self) -> Result<Vec<Checkpoint>, StageError> {
         if !self.target.exactly_once {
             return Ok(Vec::new());

@@ -415,7 +415,11 @@ impl Source for KafkaSource {
             // are another's by now fences it off.
             let mock = answer.first().is_some_and(|bound| is_mock(&bound.identity));
             match member.filter(|_| !mock) {
-                Some((group, id)) if inspector.members(&group).is_some_and(|members| members.iter().all(|member| member.id != id)) => {
+                Some((group, id))
+                    if inspector
+                        .members(&group)
+                        .is_some_and(|members| members.iter().all(|member| member.id != id)) =>
+                {
                     let gone = format!("{topics}: this worker is not in its group `{group}` any more");
                     Err(StageError::unavailable(gone))
                 }

@@ -170,7 +170,8 @@ pub(super) fn session() -> String {
 
 /// A server's limit on whole transactions (since PostgreSQL 17) would end the same batch again and again: its rows and
 /// its position are one transaction. The limits on locks and on silence hold.
-pub(super) const NO_LIMIT: &str = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout'";
+pub(super) const NO_LIMIT: &str =
+    "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout'";
 
 /// A connection to PostgreSQL.
 pub(super) struct Pg {

@@ -1,5 +1,6 @@
 //! The sink against a real broker.
 
+mod alone;
 mod oauth;
 mod suite;
 

@@ -13,13 +13,23 @@ struct Topics {
     pipeline: String,
     topic: String,
     progress: String,
-    /// Whether the query lets rows be told apart by partition.
-    by_partition: bool,
+    batches: Batches,
+}
+
+/// How the query's batches are written.
+#[derive(Clone, Copy, PartialEq)]
+enum Batches {
+    /// Rows can be told apart by partition.
+    ByPartition,
+    /// They can, and no other worker has a partition.
+    Alone,
+    /// They cannot.
+    Whole,
 }
 
 impl Topics {
-    fn new(by_partition: bool) -> Topics {
-        Topics { pipeline: unique("suite"), topic: String::new(), progress: String::new(), by_partition }
+    fn new(batches: Batches) -> Topics {
+        Topics { pipeline: unique("suite"), topic: String::new(), progress: String::new(), batches }
     }
 
     fn settings(&self, brokers: &str) -> Value {
@@ -27,9 +37,13 @@ impl Topics {
     }
 
     async fn open_at(&self, brokers: &str, pipeline: &str, sink: &str) -> Box<dyn Sink> {
-        let context =
-            SinkContext { sink: sink.into(), by_partition: self.by_partition, ..context(sinks::schema(), pipeline) };
-        try_open(self.settings(brokers), &context).await.unwrap()
+        let by_partition = self.batches != Batches::Whole;
+        let context = SinkContext { sink: sink.into(), by_partition, ..context(sinks::schema(), pipeline) };
+        let mut sink = try_open(self.settings(brokers), &context).await.unwrap();
+        if let Some(alone) = sink.alone() {
+            *alone = self.batches == Batches::Alone;
+        }
+        sink
     }
 }
 
@@ -125,10 +139,15 @@ impl Sink for Mortal {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn by_partition_it_holds_what_every_sink_must() {
-    sinks::run_side_by_side(|| Topics::new(true)).await;
+    sinks::run_side_by_side(|| Topics::new(Batches::ByPartition)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alone_it_holds_what_every_sink_must() {
+    sinks::run_side_by_side(|| Topics::new(Batches::Alone)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn as_a_whole_it_holds_what_every_sink_must() {
-    sinks::run_side_by_side(|| Topics::new(false)).await;
+    sinks::run_side_by_side(|| Topics::new(Batches::Whole)).await;
 }
