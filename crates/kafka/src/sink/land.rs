@@ -13,7 +13,7 @@ use futures::future::join_all;
 use rdkafka::Offset;
 
 use super::encode::Encoder;
-use super::progress::{Entry, Ledger, Mark, Open, Owner};
+use super::progress::{Entry, Lane, Ledger, Mark, Open, Owner};
 use super::publish::Publisher;
 use super::target::Target;
 use super::topics::{self, Limits};
@@ -44,9 +44,11 @@ pub(super) struct KafkaSink {
     claimed: BTreeMap<Partition, Entry>,
     /// Whether no other worker has a partition.
     alone: bool,
-    /// One by partition; for batches that cannot be cut, and without positions, one under `None`. Whoever claims any
-    /// partition fences that one, too: so who is alone writes several partitions with it where that is quicker.
-    writers: HashMap<Option<Partition>, Arc<Writer>>,
+    /// One by partition; for batches that cannot be cut the two that are shared, and without positions one of them. Whoever
+    /// claims any partition fences these, too: so who is alone writes several partitions with them where that is quicker.
+    writers: HashMap<Lane, Arc<Writer>>,
+    /// Whose turn it is of these.
+    turn: Lane,
 }
 
 /// What a write changes of a partition's entry.
@@ -62,7 +64,7 @@ type Changes = Vec<(Partition, Change)>;
 
 /// A write of one writer.
 struct Part {
-    writer: Option<Partition>,
+    writer: Lane,
     ranges: Vec<Range>,
     rows: Vec<usize>,
 }
@@ -93,6 +95,7 @@ impl KafkaSink {
             claimed: BTreeMap::new(),
             alone: false,
             writers: HashMap::new(),
+            turn: Lane::Odd,
         }
     }
 
@@ -159,20 +162,20 @@ impl KafkaSink {
     /// uses are fenced, too: the query may have changed since.
     async fn fence(&mut self, partitions: &[Partition]) -> Result<(), StageError> {
         self.give_up().await;
-        let ids = partitions.iter().cloned().map(Some).chain([None]);
-        let opened = join_all(ids.map(|partition| async {
-            let opened = self.open_writer(Some(self.owner.id(partition.as_ref()))).await;
-            (partition, opened)
+        let lanes = partitions.iter().cloned().map(Lane::Of).chain(Lane::SHARED);
+        let opened = join_all(lanes.map(|lane| async {
+            let opened = self.open_writer(Some(self.owner.id(&lane))).await;
+            (lane, opened)
         }));
         let mut unused = Vec::new();
         let mut writers = HashMap::new();
-        for (partition, opened) in opened.await {
-            let used = partition.is_some() == self.by_partition || partition.is_none() && self.alone;
+        for (lane, opened) in opened.await {
+            let needed = lane.is_shared() != self.by_partition;
             match opened {
-                Ok(writer) if used => drop(writers.insert(partition, writer)),
+                Ok(writer) if needed || lane.is_shared() && self.alone => drop(writers.insert(lane, writer)),
                 Ok(writer) => unused.push(writer),
                 // Another worker is fencing the same id at this moment: that is as good.
-                Err(error) if partition.is_some() != self.by_partition && error.fault == Fault::Fenced => {}
+                Err(error) if !needed && error.fault == Fault::Fenced => {}
                 Err(error) => return Err(error),
             }
         }
@@ -183,10 +186,11 @@ impl KafkaSink {
 
     /// Writes positions alone.
     async fn mark(&self, marks: Vec<(Partition, Vec<Mark>)>) -> Result<(), StageError> {
-        let together = self.writers.contains_key(&None);
-        let mut by_writer: BTreeMap<Option<Partition>, Vec<Mark>> = BTreeMap::new();
+        let together = self.shares();
+        let mut by_writer: BTreeMap<Lane, Vec<Mark>> = BTreeMap::new();
         for (partition, marks) in marks {
-            by_writer.entry((!together).then_some(partition)).or_default().extend(marks);
+            let lane = if together { self.turn.next() } else { Lane::Of(partition) };
+            by_writer.entry(lane).or_default().extend(marks);
         }
         let tasks = by_writer.into_iter().filter(|(_, marks)| !marks.is_empty()).map(|(writer, marks)| {
             let writer = self.writers.get(&writer).cloned();
@@ -197,6 +201,11 @@ impl KafkaSink {
             })
         });
         join_all(tasks).await.into_iter().collect()
+    }
+
+    /// Whether there are writers for several partitions together.
+    fn shares(&self) -> bool {
+        Lane::SHARED.iter().all(|lane| self.writers.contains_key(lane))
     }
 
     /// Compares each range's start with what is stored.
@@ -219,9 +228,9 @@ impl KafkaSink {
     /// The write cut by writer.
     fn parts(&self, write: &Write) -> Result<Vec<Part>, StageError> {
         let all = || (0..write.rows.num_rows()).collect();
-        let few = write.rows.num_rows() <= TOGETHER && write.ranges.len() > 1 && self.writers.contains_key(&None);
+        let few = write.rows.num_rows() <= TOGETHER && write.ranges.len() > 1 && self.shares();
         if !self.by_partition || !self.target.exactly_once || few {
-            return Ok(vec![Part { writer: None, ranges: write.ranges.clone(), rows: all() }]);
+            return Ok(vec![Part { writer: self.turn.clone(), ranges: write.ranges.clone(), rows: all() }]);
         }
         match (&write.provenance, write.ranges.as_slice()) {
             (Some(Provenance { partitions, .. }), ranges) => {
@@ -230,7 +239,7 @@ impl KafkaSink {
                     rows.entry(*partition).or_default().push(row);
                 }
                 let part = |range: &Range| Part {
-                    writer: Some(range.partition.clone()),
+                    writer: Lane::Of(range.partition.clone()),
                     ranges: vec![range.clone()],
                     rows: write
                         .topics
@@ -248,11 +257,11 @@ impl KafkaSink {
                 }
             }
             (None, [range]) => {
-                Ok(vec![Part { writer: Some(range.partition.clone()), ranges: vec![range.clone()], rows: all() }])
+                Ok(vec![Part { writer: Lane::Of(range.partition.clone()), ranges: vec![range.clone()], rows: all() }])
             }
             (None, _) if write.rows.num_rows() == 0 => {
                 let part = |range: &Range| Part {
-                    writer: Some(range.partition.clone()),
+                    writer: Lane::Of(range.partition.clone()),
                     ranges: vec![range.clone()],
                     rows: Vec::new(),
                 };
@@ -329,7 +338,15 @@ impl KafkaSink {
                 return Err(StageError::fenced("a partition must be claimed again"));
             };
             let job = job.clone();
-            let outcome = blocking(move || Ok(writer.write(&job, &rows, &marks)));
+            let next = self.writers.get(&name.next()).cloned().unwrap_or_else(|| writer.clone());
+            if name.is_shared() && self.target.exactly_once {
+                self.turn = name.next();
+            }
+            let outcome = blocking(move || {
+                let outcome = writer.write(&job, &rows, &marks);
+                next.rest();
+                Ok(outcome)
+            });
             running.push(async move { (name, changes, outcome.await) });
         }
         let mut written = Written::default();
@@ -354,10 +371,8 @@ impl KafkaSink {
                 }
                 Err(error) => {
                     // Whether its transaction ended is unknown: only a new claim tells.
-                    let spoiled: Vec<_> = match &name {
-                        None => self.writers.drain().collect(),
-                        Some(_) => [name, None].iter().filter_map(|name| self.writers.remove_entry(name)).collect(),
-                    };
+                    let spoils = |lane: &Lane| lane.is_shared() || name.is_shared() || *lane == name;
+                    let spoiled: Vec<_> = self.writers.extract_if(|lane, _| spoils(lane)).collect();
                     tokio::task::spawn_blocking(move || drop(spoiled));
                     // What a person must mend comes before what passes by itself.
                     if failure.as_ref().is_none_or(|earlier| earlier.fault == Fault::Unavailable) {
@@ -428,7 +443,7 @@ impl Sink for KafkaSink {
             self.check(&write.ranges)?;
         } else if self.writers.is_empty() {
             let writer = self.open_writer(None).await?;
-            self.writers.insert(None, writer);
+            self.writers.insert(self.turn.clone(), writer);
         }
         self.write_parts(write).await
     }

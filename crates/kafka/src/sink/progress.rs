@@ -59,13 +59,44 @@ fn escaped(name: &str) -> String {
     name.replace('%', "%25").replace('/', "%2F")
 }
 
+/// Who writes rows and positions, under a transactional id of its own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Lane {
+    /// Those of one partition.
+    Of(Partition),
+    /// Those of any partitions together. Two take turns: the marks of a transaction are written while the next one, of the
+    /// other, begins.
+    Even,
+    /// See [`Even`](Lane::Even).
+    Odd,
+}
+
+impl Lane {
+    pub(super) const SHARED: [Lane; 2] = [Lane::Even, Lane::Odd];
+
+    pub(super) fn is_shared(&self) -> bool {
+        !matches!(self, Lane::Of(_))
+    }
+
+    /// Whose turn it is behind this one.
+    pub(super) fn next(&self) -> Lane {
+        match self {
+            Lane::Even => Lane::Odd,
+            Lane::Odd => Lane::Even,
+            Lane::Of(partition) => Lane::Of(partition.clone()),
+        }
+    }
+}
+
 impl Owner {
-    /// The transactional id for a partition, or for batches that cannot be cut by partition.
-    pub(super) fn id(&self, partition: Option<&Partition>) -> String {
+    /// The transactional id.
+    pub(super) fn id(&self, lane: &Lane) -> String {
         let (pipeline, sink) = (escaped(&self.pipeline), escaped(&self.sink));
-        match partition {
-            Some(Partition { topic, index }) => format!("foretell/{pipeline}/{sink}/{}/{index}", escaped(topic)),
-            None => format!("foretell/{pipeline}/{sink}"),
+        match lane {
+            Lane::Of(Partition { topic, index }) => format!("foretell/{pipeline}/{sink}/{}/{index}", escaped(topic)),
+            Lane::Even => format!("foretell/{pipeline}/{sink}"),
+            // No topic has an empty name.
+            Lane::Odd => format!("foretell/{pipeline}/{sink}//odd"),
         }
     }
 
@@ -393,8 +424,11 @@ mod tests {
     fn names_with_slashes_do_not_share_ids_or_keys() {
         let owner = |pipeline: &str, sink: &str| Owner { pipeline: pipeline.into(), sink: sink.into() };
         let partition = Partition { topic: "Pdata".into(), index: 2 };
-        assert_eq!(owner("mri", "utime").id(Some(&partition)), "foretell/mri/utime/Pdata/2");
-        assert_ne!(owner("a/b", "c").id(Some(&partition)), owner("a", "b/c").id(Some(&partition)));
+        assert_eq!(owner("mri", "utime").id(&Lane::Of(partition.clone())), "foretell/mri/utime/Pdata/2");
+        assert_ne!(
+            owner("a/b", "c").id(&Lane::Of(partition.clone())),
+            owner("a", "b/c").id(&Lane::Of(partition.clone()))
+        );
         let key = owner("m\"ri", "utime").key(&partition, Some(7));
         assert_eq!(key, r#"["m\"ri","utime","Pdata",2,7]"#);
         assert_eq!(Owner::read_key(key.as_bytes()), Some((owner("m\"ri", "utime"), partition, Some(7))));
@@ -442,7 +476,7 @@ mod tests {
             let key = one.0.key(&one.1, part);
             proptest::prop_assert_eq!(Owner::read_key(key.as_bytes()), Some((one.0.clone(), one.1.clone(), part)));
             let same = one == other;
-            proptest::prop_assert_eq!(one.0.id(Some(&one.1)) == other.0.id(Some(&other.1)), same);
+            proptest::prop_assert_eq!(one.0.id(&Lane::Of(one.1.clone())) == other.0.id(&Lane::Of(other.1.clone())), same);
             proptest::prop_assert_eq!(one.0.key(&one.1, part) == other.0.key(&other.1, part), same);
         }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use foretell_flow::testing::crash_point;
 use foretell_flow::{Fault, Partition, Provenance, StageError, Topics};
+use parking_lot::Mutex;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
@@ -123,6 +124,8 @@ pub(super) struct Writer {
     /// Of a rejected row's key and value, this many bytes are kept each.
     rejected: usize,
     pace: Pace,
+    /// When the next transaction may begin.
+    ready: Mutex<Instant>,
 }
 
 impl std::fmt::Debug for Writer {
@@ -152,7 +155,8 @@ impl Writer {
             error
         })?;
         let rejected = largest.map_or(REJECTED_BYTES, |largest| REJECTED_BYTES.min(largest / 4));
-        let writer = Writer { producer, reports, id, open, rejected, pace: Pace::default() };
+        let writer =
+            Writer { producer, reports, id, open, rejected, pace: Pace::default(), ready: Mutex::new(Instant::now()) };
         if writer.id.is_some() {
             writer.connected(known);
             writer.fence()?;
@@ -259,9 +263,16 @@ impl Writer {
         let rejected = self.rows(job, rows)?;
         self.end(&job.target.topic).map_err(|error| self.refused(job).unwrap_or(Stop::Error(error)))?;
         if self.id.is_some() {
-            std::thread::sleep(self.pace.rest(rows.len(), begun.elapsed()));
+            let rest = self.pace.rest(rows.len(), begun.elapsed());
+            *self.ready.lock() = Instant::now() + rest;
         }
         Ok(rejected)
+    }
+
+    /// Waits until the next transaction may begin.
+    pub(super) fn rest(&self) {
+        let ready = *self.ready.lock();
+        std::thread::sleep(ready.saturating_duration_since(Instant::now()));
     }
 
     /// The row that the broker refuses, if that is why nothing was written.
