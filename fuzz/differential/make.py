@@ -197,8 +197,9 @@ def write(seed, folder):
         kinds = [column[1] if isinstance(column, tuple) else kind_of(column) for column in columns]
         columns = [column[0] if isinstance(column, tuple) else column for column in columns]
         good = np.setdiff1d(np.arange(len(frame)), refused)
-        far = slack(made.model, put, frame.iloc[good], [np.asarray(column, dtype=object)[good] if refused else column[good]
-                                                        for column in columns], seed) if len(good) else []
+        told = [np.array([column[row] for row in good], dtype=kind if kind.startswith("float") else None)
+                for column, kind in zip(columns, kinds)]
+        far = slack(made.model, put, frame.iloc[good], told, seed) if len(good) else []
         written = []
         for index, (column, kind) in enumerate(zip(columns, kinds)):
             one = {"type": kind, "values": [None if value is None else bits(value, kind) for value in column]}

@@ -264,8 +264,9 @@ mod run {
             if want != Method::Proba {
                 return Answer::Class(vec![scores::first_largest(&likelihoods, rows)]);
             }
-            if likelihoods.len() == 1 {
-                return Answer::F64(vec![vec![1.0; rows]]);
+            if let [only] = likelihoods.as_slice() {
+                // One in all, where there is one.
+                return Answer::F64(vec![only.iter().map(|value| (value - value).exp()).collect()]);
             }
             let mut shares = Softmax { by_logarithm: true, side_by_side: false }.of(likelihoods);
             shares.iter_mut().flatten().for_each(|share| *share = round(*share, narrow));

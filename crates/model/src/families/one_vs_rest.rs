@@ -192,7 +192,7 @@ mod run {
         /// What a score must be above for a yes.
         pub(in crate::families) fn threshold(&self) -> f64 {
             match self {
-                Rest::Estimator(member) if !member.targets.decision.is_empty() => 0.0,
+                Rest::Estimator(member) if !member.targets.decision.is_empty() || member.targets.claims_decision => 0.0,
                 _ => 0.5,
             }
         }
