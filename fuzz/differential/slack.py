@@ -155,8 +155,10 @@ def shaken(r):
             parts = answer if isinstance(answer, list) else [answer]
             if isinstance(answer, pd.DataFrame):
                 # Columns that a step does not touch move, too: what follows may do as much.
-                return answer.assign(**{name: moved(answer[name], places * np.finfo(float).eps, r) for name in answer.columns
-                                        if answer[name].dtype == float})
+                open_32 = isinstance(self, FunctionTransformer) and self.func in (np.tanh, np.cbrt)
+                open_kinds = [np.float64, np.float32] if open_32 else [np.float64]
+                return answer.assign(**{name: moved(answer[name], places * np.finfo(answer[name].dtype).eps, r)
+                                        for name in answer.columns if answer[name].dtype in open_kinds})
             parts = [part if sp.issparse(part) else np.asarray(part) for part in parts]
             if isinstance(self, FunctionTransformer) and self.func not in (np.tanh, np.cbrt):
                 # numpy's float32 functions are told to the bit.
@@ -172,8 +174,9 @@ def shaken(r):
             if isinstance(self, KernelDensity):
                 # Large logarithms of both signs make a small one.
                 parts = [part + 2.0**-47 * r.choice([-1.0, 1.0], part.shape) for part in parts]
-                # Of rows far from all others its trees lose digits, and at last all of them.
-                lost = [np.where(part < -1e6, 0.2, np.where(part < NOTHING, 1e-8, 0)) for part in parts]
+                # Its trees begin with all rows at the nearest place and take off again: the farther a row, the more digits it loses.
+                tops = [np.minimum(2.0**-50 * np.exp(-np.maximum(part, NOTHING)), 1e-8) for part in parts]
+                lost = [np.where(part < -1e6, 0.2, top) for part, top in zip(parts, tops)]
                 parts = [part * (1 + by * r.choice([-1.0, 1.0], part.shape)) for part, by in zip(parts, lost)]
                 # Beyond the reach of all rows its trees tell what is left of the sums that they take off again.
                 parts = [np.where(part < NOTHING, np.where(np.isinf(part), 0, -np.inf), part) if self.kernel not in ("gaussian", "exponential") else part for part in parts]
