@@ -95,11 +95,18 @@ mod run {
             if let Some(finite) = &self.finite {
                 finite.check(&x, run);
             }
-            let Some(function) = self.function else { return x };
             let (rows, cols) = (x.rows(), x.cols());
+            let x = match x {
+                // Bools among others are numbers in an array, and objects in a table.
+                Matrix::Frame(frame) if self.of_array && frame.has_some_bools() && is_numbers(&frame) => {
+                    Matrix::Dense(Matrix::Frame(frame).into_dense().unwrap_or_else(|_| Dense::zeros(rows, cols)))
+                }
+                other => other,
+            };
+            let Some(function) = self.function else { return x };
             if let Matrix::Frame(frame) = &x
                 && self.is_array
-                && !frame.columns.iter().all(|column| is_number(column.data_type()))
+                && !is_numbers(frame)
             {
                 return x;
             }
@@ -159,6 +166,10 @@ mod run {
             dense.narrow = widths.contains(&Width::Single) && !widths.contains(&Width::Double);
             Matrix::Dense(dense)
         }
+    }
+
+    fn is_numbers(frame: &Frame) -> bool {
+        frame.columns.iter().all(|column| is_number(column.data_type()))
     }
 
     /// Why numpy has no such function of bools.
