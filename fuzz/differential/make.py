@@ -76,7 +76,7 @@ def refuse_unread(thing, seen):
         raise ValueError("it hands on more columns than it did in training, and NGBoost takes the first of them")
     if type(thing).__name__ == "EstimatorTransformer" and np.asarray(getattr(thing.estimator_, "classes_", [])).dtype.kind in "OU":
         raise ValueError("its labels are texts, and a union makes texts of the numbers beside them")
-    if type(thing).__name__ == "ZeroInflatedRegressor" and np.ndim(getattr(getattr(thing, "regressor_", None), "quantile_alpha", None)):
+    if type(thing).__name__ == "ZeroInflatedRegressor" and np.ndim(getattr(thing, "regressor_", thing.regressor).get_params().get("quantile_alpha")):
         raise ValueError("several quantiles, for which it has no place")
     if type(thing).__name__.startswith("KNeighbors") and getattr(thing, "_fit_X", None) is not None and thing._tree is None:
         raise ValueError("neighbours without a tree")

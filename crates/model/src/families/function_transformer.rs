@@ -194,12 +194,12 @@ mod run {
         let Some((of_whole, numbers)) = function.of_whole().zip(wholes(column)) else { return false };
         // Of a bool numpy makes a whole number of 8 bits, and pandas takes its negative for a not.
         let is_bool = kind == &DataType::Boolean;
-        let bits = if is_bool { 8 } else { kind.primitive_width().unwrap_or(8) as u32 * 8 };
+        let bits = if is_bool { 8 } else { kind.primitive_width().unwrap_or(8).saturating_mul(8) as u32 };
         let is_signed = is_bool || kind.is_signed_integer();
         for (row, (value, number)) in values.iter_mut().zip(numbers).enumerate() {
             *value = match number.map(of_whole) {
                 None => f64::NAN,
-                Some(Some(number)) if is_bool && function.name == "negative" => (number + 1) as f64,
+                Some(Some(number)) if is_bool && function.name == "negative" => number.saturating_add(1) as f64,
                 Some(Some(number)) => wraps(number, bits, is_signed) as f64,
                 Some(None) => {
                     run.refuse(row, STEP, label, "0, by which numpy divides a whole number");

@@ -265,8 +265,8 @@ mod run {
                 return Answer::Class(vec![scores::first_largest(&likelihoods, rows)]);
             }
             if let [only] = likelihoods.as_slice() {
-                // One in all, where there is one.
-                return Answer::F64(vec![only.iter().map(|value| (value - value).exp()).collect()]);
+                let share = |value: &f64| if value.is_finite() { 1.0 } else { f64::NAN };
+                return Answer::F64(vec![only.iter().map(share).collect()]);
             }
             let mut shares = Softmax { by_logarithm: true, side_by_side: false }.of(likelihoods);
             shares.iter_mut().flatten().for_each(|share| *share = round(*share, narrow));

@@ -28,7 +28,7 @@ pub(crate) const FAMILY: Family = Family {
 /// The score of the positive class, as `_predict_binary` takes it.
 #[derive(Debug)]
 pub(super) enum Rest {
-    Estimator(Member),
+    Estimator(Box<Member>),
     /// A class that was never, or always, there.
     Constant(f64),
 }
@@ -36,7 +36,7 @@ pub(super) enum Rest {
 impl Rest {
     pub(super) fn read(view: &View<'_>, constant: bool, member: Option<Member>) -> Result<Rest, Error> {
         match member {
-            Some(member) => Ok(Rest::Estimator(member)),
+            Some(member) => Ok(Rest::Estimator(Box::new(member))),
             None if constant => {
                 let value = view.attr("y_")?;
                 let value = match value.array() {
