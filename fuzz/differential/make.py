@@ -76,6 +76,8 @@ def refuse_unread(thing, seen):
         raise ValueError("it hands on more columns than it did in training, and NGBoost takes the first of them")
     if type(thing).__name__ == "EstimatorTransformer" and np.asarray(getattr(thing.estimator_, "classes_", [])).dtype.kind in "OU":
         raise ValueError("its labels are texts, and a union makes texts of the numbers beside them")
+    if type(thing).__name__ == "ZeroInflatedRegressor" and np.ndim(getattr(thing, "regressor_", thing.regressor).get_params().get("quantile_alpha")):
+        raise ValueError("several quantiles, for which it has no place")
     if type(thing).__name__.startswith("KNeighbors") and getattr(thing, "_fit_X", None) is not None and thing._tree is None:
         raise ValueError("neighbours without a tree")
     if isinstance(thing, (list, tuple, dict)):
@@ -197,8 +199,9 @@ def write(seed, folder):
         kinds = [column[1] if isinstance(column, tuple) else kind_of(column) for column in columns]
         columns = [column[0] if isinstance(column, tuple) else column for column in columns]
         good = np.setdiff1d(np.arange(len(frame)), refused)
-        far = slack(made.model, put, frame.iloc[good], [np.asarray(column, dtype=object)[good] if refused else column[good]
-                                                        for column in columns], seed) if len(good) else []
+        told = [np.array([column[row] for row in good], dtype=kind if kind.startswith("float") else None)
+                for column, kind in zip(columns, kinds)]
+        far = slack(made.model, put, frame.iloc[good], told, seed) if len(good) else []
         written = []
         for index, (column, kind) in enumerate(zip(columns, kinds)):
             one = {"type": kind, "values": [None if value is None else bits(value, kind) for value in column]}

@@ -26,12 +26,13 @@ from sklearn import ensemble, linear_model
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.covariance import EllipticEnvelope
-from sklearn.decomposition import NMF, PCA
+from sklearn.decomposition import NMF, PCA, KernelPCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from sklearn.gaussian_process import GaussianProcessClassifier
+from sklearn.metrics import pairwise_distances_argmin
 from sklearn.naive_bayes import BernoulliNB, GaussianNB
-from sklearn.neighbors import KernelDensity, NearestCentroid
+from sklearn.neighbors import KernelDensity, NearestCentroid, _nearest_centroid
 from sklearn.neural_network import BernoulliRBM, MLPClassifier
 from sklearn.preprocessing import FunctionTransformer, Normalizer, PowerTransformer, QuantileTransformer
 from sklearn.semi_supervised import LabelSpreading
@@ -72,8 +73,8 @@ BEHIND = [
     (lightgbm.Booster, "predict", 1), (CatBoostClassifier, "predict_proba", 1), (CatBoostRegressor, "predict", 1),
     (GaussianProcessClassifier, "predict_proba", 8), (NearestCentroid, "predict_proba", 2), (NearestCentroid, "decision_function", 8), (LabelSpreading, "predict_proba", 2),
     (EllipticEnvelope, "score_samples", 2), (ExplainableBoostingClassifier, "predict_proba", 4),
-    (ensemble.BaggingClassifier, "decision_function", 0), (BernoulliRBM, "transform", 2), (NGBClassifier, "predict_proba", 4), (YeoJohnsonTransformer, "transform", 2),
-    (KernelDensity, "score_samples", 64), (NMF, "transform", 1 << 20), (ArcSinhTransformer, "transform", 2), (CyclicalFeatures, "transform", 2), (RUSBoostClassifier, "predict_proba", 1),
+    (ensemble.BaggingClassifier, "decision_function", 0), (ensemble.BaggingRegressor, "predict", 1), (BernoulliRBM, "transform", 2), (NGBClassifier, "predict_proba", 4), (YeoJohnsonTransformer, "transform", 2),
+    (KernelPCA, "transform", 16), (KernelDensity, "score_samples", 64), (NMF, "transform", 1 << 20), (ArcSinhTransformer, "transform", 2), (CyclicalFeatures, "transform", 2), (RUSBoostClassifier, "predict_proba", 1),
 ]
 # Objectives whose answers are sums over trees as they are.
 BARE = {
@@ -91,6 +92,9 @@ def open_ended(model):
         return model.loss in ("poisson", "gamma")
     if isinstance(model, TransformedTargetRegressor):
         return model.func is not None
+    if isinstance(model, KernelPCA):
+        # Centred, its sums cancel.
+        return model.X_fit_.dtype == np.float32
     if isinstance(model, xgboost.XGBClassifier):
         # The others' probabilities come from the booster.
         return model.objective == "multi:softmax"
@@ -149,11 +153,15 @@ def shaken(r):
             answer = method(self, *args, **more)
             if not open_ended(self):
                 return answer
+            if isinstance(self, ensemble.BaggingRegressor) and answer.dtype != np.float32:
+                return answer
             parts = answer if isinstance(answer, list) else [answer]
             if isinstance(answer, pd.DataFrame):
                 # Columns that a step does not touch move, too: what follows may do as much.
-                return answer.assign(**{name: moved(answer[name], places * np.finfo(float).eps, r) for name in answer.columns
-                                        if answer[name].dtype == float})
+                open_32 = isinstance(self, FunctionTransformer) and self.func in (np.tanh, np.cbrt)
+                open_kinds = [np.float64, np.float32] if open_32 else [np.float64]
+                return answer.assign(**{name: moved(answer[name], places * np.finfo(answer[name].dtype).eps, r)
+                                        for name in answer.columns if answer[name].dtype in open_kinds})
             parts = [part if sp.issparse(part) else np.asarray(part) for part in parts]
             if isinstance(self, FunctionTransformer) and self.func not in (np.tanh, np.cbrt):
                 # numpy's float32 functions are told to the bit.
@@ -169,6 +177,10 @@ def shaken(r):
             if isinstance(self, KernelDensity):
                 # Large logarithms of both signs make a small one.
                 parts = [part + 2.0**-47 * r.choice([-1.0, 1.0], part.shape) for part in parts]
+                # Its trees begin with all rows at the nearest place and take off again: the farther a row, the more digits it loses.
+                tops = [np.minimum(2.0**-50 * np.exp(-np.maximum(part, NOTHING)), 1e-8) for part in parts]
+                lost = [np.where(part < -1e6, 0.2, np.where(part < -100, 1e-3, top)) for part, top in zip(parts, tops)]
+                parts = [part * (1 + by * r.choice([-1.0, 1.0], part.shape)) for part, by in zip(parts, lost)]
                 # Beyond the reach of all rows its trees tell what is left of the sums that they take off again.
                 parts = [np.where(part < NOTHING, np.where(np.isinf(part), 0, -np.inf), part) if self.kernel not in ("gaussian", "exponential") else part for part in parts]
             return parts if isinstance(answer, list) else parts[0]
@@ -188,7 +200,31 @@ def shaken(r):
 
         return call
 
+    def squared(method):
+        """Distances are differences of squares, of which large numbers leave a rounding."""
+
+        def call(self, x):
+            scores = method(self, x)
+            if self.metric != "euclidean":
+                return scores
+            dense = np.asarray(x.toarray() if sp.issparse(x) else x, dtype=float)
+            squares = (dense / np.where(self.within_class_std_dev_ == 0, 1, self.within_class_std_dev_)) ** 2
+            return scores + 2.0**-50 * r.choice([-1.0, 1.0], scores.shape) * squares.sum(axis=1)[:, None]
+
+        return call
+
+    def nearest(x, centres, metric):
+        """The same of priors that are even."""
+        if metric != "euclidean":
+            return pairwise_distances_argmin(x, centres, metric=metric)
+        dense = np.asarray(x.toarray() if sp.issparse(x) else x, dtype=float)
+        squares = ((dense[:, None] - centres) ** 2).sum(axis=2)
+        rounding = 2.0**-50 * r.choice([-1.0, 1.0], squares.shape)
+        return (squares + rounding * (dense**2).sum(axis=1)[:, None]).argmin(axis=1)
+
     with ExitStack() as stack:
+        stack.enter_context(mock.patch.object(_nearest_centroid, "pairwise_distances_argmin", nearest))
+        stack.enter_context(mock.patch.object(NearestCentroid, "_decision_function", squared(NearestCentroid._decision_function)))
         for kind, name, places in BEHIND:
             stack.enter_context(mock.patch.object(kind, name, off(getattr(kind, name), places)))
         stack.enter_context(mock.patch.object(PowerTransformer, "transform", before(PowerTransformer.transform)))
@@ -206,7 +242,7 @@ def slack(model, ask, frame, columns, seed):
         with shaken(r), np.errstate(all="ignore"):
             for at, answer in answers(lambda part: ask(other, part), frame):
                 for index, column in enumerate(columns):
-                    if answer is None:
+                    if answer is None or len(answer[index]) != len(column[at]):
                         far[index][at] = ANYTHING
                     else:
                         far[index][at] = np.maximum(far[index][at], distance(column[at], answer[index]))

@@ -10,6 +10,18 @@ use crate::loaded::Source;
 use crate::matrix::{Matrix, read};
 use crate::step::{Run, Transform};
 
+/// Steps that compute in float16 where they are given it; here they refuse it.
+const OF_HALVES: &[&str] = &[
+    "IterativeImputer",
+    "KNNImputer",
+    "Normalizer",
+    "PolynomialFeatures",
+    "PowerTransformer",
+    "QuantileTransformer",
+    "SimpleImputer",
+];
+const HALF: &str = "float16, which a function made of bools or whole numbers of 8 bits: cast the columns to INT";
+
 /// What a step demands of its numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Finite {
@@ -50,6 +62,9 @@ impl Finite {
 
     /// Refuses the rows that the library would raise on.
     pub(crate) fn check(&self, x: &Matrix, run: &mut Run) {
+        if x.is_half() && OF_HALVES.contains(&self.step.as_str()) {
+            run.refuse_all(x.rows(), &self.step, None, HALF);
+        }
         match x {
             Matrix::Frame(frame) => {
                 let mut values = vec![0.0; frame.rows];

@@ -55,6 +55,8 @@ pub(crate) struct Targets {
     pub(crate) predict: Vec<Output>,
     pub(crate) proba: Vec<Output>,
     pub(crate) decision: Vec<Output>,
+    /// Whether Python finds a `decision_function` where there is none to call.
+    pub(crate) claims_decision: bool,
     /// What `score_samples` gives.
     pub(crate) samples: Vec<Output>,
     /// What `transform` gives; empty where it is not a transformer besides.

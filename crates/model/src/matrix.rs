@@ -3,13 +3,14 @@
 #![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "positions are of tables of known sizes")]
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Decimal32Type, Decimal64Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
     UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
-use arrow_array::{Array, ArrayRef, ArrowPrimitiveType};
+use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, Float64Array};
 use arrow_schema::DataType;
 
 /// A table on its way through the steps.
@@ -40,6 +41,8 @@ pub(crate) enum ArrayRule {
     /// The same, and bools count as the smallest of integers, as numpy has it.
     #[default]
     Common,
+    /// Columns of float16, which float64 holds here: a function made them of bools or of whole numbers of 8 bits.
+    Half,
 }
 
 impl ArrayRule {
@@ -80,11 +83,23 @@ pub(crate) fn round(value: f64, narrow: bool) -> f64 {
     if narrow { f64::from(value as f32) } else { value }
 }
 
+/// What a float16 holds of a number.
+pub(crate) fn half(x: f64) -> f64 {
+    if !x.is_finite() || x == 0.0 {
+        return x;
+    }
+    let order = x.abs().log2().floor().max(-14.0);
+    let step = (order - 10.0).exp2();
+    let rounded = (x / step).round_ties_even() * step;
+    if rounded.abs() >= 65_520.0 { f64::INFINITY.copysign(x) } else { rounded }
+}
+
 impl Frame {
-    /// Whether an array made of it is one of bools, or one of integers of up to 16 bits.
+    /// Whether an array made of it is one of bools, of integers of up to 16 bits, or of float16.
     pub(crate) fn is_small(&self) -> bool {
         let all = |small: fn(&DataType) -> bool| self.columns.iter().all(|array| small(array.data_type()));
-        all(|kind| kind == &DataType::Boolean)
+        self.rule == ArrayRule::Half
+            || all(|kind| kind == &DataType::Boolean)
             || all(|kind| matches!(kind, DataType::Int8 | DataType::Int16 | DataType::UInt8 | DataType::UInt16))
     }
 
@@ -92,6 +107,37 @@ impl Frame {
     pub(crate) fn has_some_bools(&self) -> bool {
         let is_bool = |array: &ArrayRef| array.data_type() == &DataType::Boolean;
         self.columns.iter().any(is_bool) && !self.columns.iter().all(is_bool)
+    }
+
+    /// The type of an array made of it, where all columns are whole numbers or all are bools: the narrowest that holds
+    /// what any of theirs does. `None` where numpy makes floats or objects of them.
+    pub(crate) fn whole_type(&self) -> Option<DataType> {
+        let bits = |array: &ArrayRef| array.data_type().primitive_width().unwrap_or(8) * 8;
+        let kinds = || self.columns.iter().map(|array| array.data_type());
+        if kinds().all(|kind| kind == &DataType::Boolean) {
+            return Some(DataType::Boolean);
+        }
+        if !kinds().all(DataType::is_integer) {
+            return None;
+        }
+        let widest = |signed: bool| {
+            let of_sign = |array: &&ArrayRef| array.data_type().is_signed_integer() == signed;
+            self.columns.iter().filter(of_sign).map(bits).max()
+        };
+        let signed = match (widest(true), widest(false)) {
+            (None, Some(8)) => return Some(DataType::UInt8),
+            (None, Some(16)) => return Some(DataType::UInt16),
+            (None, Some(32)) => return Some(DataType::UInt32),
+            (None, _) => return Some(DataType::UInt64),
+            (Some(signed), unsigned) => signed.max(unsigned.unwrap_or(0) * 2),
+        };
+        match signed {
+            8 => Some(DataType::Int8),
+            16 => Some(DataType::Int16),
+            32 => Some(DataType::Int32),
+            64 => Some(DataType::Int64),
+            _ => None,
+        }
     }
 
     /// At most `count` rows from `first` on.
@@ -235,6 +281,18 @@ impl Matrix {
             }
         }
         self.select(picked)
+    }
+
+    /// Numbers that the library would hold as float16.
+    pub(crate) fn of_halves(dense: &Dense) -> Matrix {
+        let column = |col| Arc::new(Float64Array::from(dense.column(col).to_vec())) as ArrayRef;
+        let columns = (0..dense.cols).map(column).collect();
+        Matrix::Frame(Frame { columns, rows: dense.rows, rule: ArrayRule::Half })
+    }
+
+    /// Whether the library would hold float16.
+    pub(crate) fn is_half(&self) -> bool {
+        matches!(self, Matrix::Frame(frame) if frame.rule == ArrayRule::Half)
     }
 
     /// Whether the library would hold float32.

@@ -55,6 +55,10 @@ fn a_network_in_a_pickle_is_told_where_a_name_before_it_is_refused() {
     let wanted =
         "`builtins.getattr` is not supported: the file holds a network of Keras; neural networks are not scored: ";
     assert!(told.starts_with(wanted), "{told}");
+    let called =
+        b"\x80\x02cbuiltins\ngetattr\nckeras.src.models.functional\nFunctional\nX\x06\0\0\0_load_\x86RK\x01\x85R.";
+    let told = refusal(called);
+    assert!(told.contains("; the file holds a network of Keras; neural networks are not scored"), "{told}");
     let tensor = b"\x80\x02}X\x01\0\0\0wctorch.storage\n_load_from_bytes\nN\x85Rs.";
     assert!(refusal(tensor).contains("; the file holds a network of PyTorch; "), "{}", refusal(tensor));
     let other = b"\x80\x02cbuiltins\ngetattr\n(csklearn.svm._classes\nSVC\nX\x06\0\0\0_loadstR.";

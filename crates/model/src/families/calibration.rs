@@ -30,7 +30,7 @@ pub(crate) const FAMILY: Family = Family {
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     let labels = attributes::labels(&view.attr("classes_")?)?;
     let count = labels.len();
-    if count < 2 {
+    if count == 0 {
         return Err(Error::state(view.path(), format!("{count} classes")));
     }
     let folds = view.attr("calibrated_classifiers_")?.items()?;
@@ -74,7 +74,7 @@ fn part(fold: &View<'_>, member: Member, labels: &Labels) -> Result<run::Calibra
     let how = if let [only] = calibrators.as_slice()
         && only.is("sklearn.calibration", "_TemperatureScaling")
     {
-        if known.len() != count || width != if skip == 0 && count == 2 { 1 } else { count } {
+        if count < 2 || known.len() != count || width != if skip == 0 && count == 2 { 1 } else { count } {
             return Err(Error::counts(fold.path(), (width, "scores"), (count, "classes")));
         }
         let beta = only.attr("beta_")?;

@@ -123,11 +123,8 @@ mod run {
             let mut out = vec![Vec::new(); self.members.len()];
             for (index, (member, target)) in self.members.iter().zip(&self.order).enumerate() {
                 let answers = Matrix::Dense(Dense { data: before.clone(), rows, cols: index, narrow: false });
-                let x = if index == 0 {
-                    x.clone()
-                } else {
-                    side_by_side(vec![x.clone().into(), answers.into()], rows, sparse)
-                };
+                // Beside a table of no answers yet numbers become float64, too.
+                let x = side_by_side(vec![x.clone().into(), answers.into()], rows, sparse);
                 // Of two classes it is the second one's probability.
                 let ask = |want, run: &mut Run| member.numbers(x.clone(), want, run).pop().unwrap_or_default();
                 let answer = ask(want, run);

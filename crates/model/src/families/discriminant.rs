@@ -214,6 +214,7 @@ mod run {
             match want {
                 Method::Decision => floats(scores),
                 Method::Proba if scores.len() > 1 && self.by_softmax => floats(Softmax::PLAIN.of(scores)),
+                Method::Proba if narrow && scores.len() == 1 => floats(scores::logistic32(&scores[0])),
                 Method::Proba => floats(scores::logistic(scores)),
                 _ => Answer::Class(vec![scores::best(&scores)]),
             }

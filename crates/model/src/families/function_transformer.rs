@@ -21,11 +21,17 @@ pub(crate) const FAMILY: Family = Family {
     load,
 };
 
+/// The first version that surely keeps the names of a table that it does not check.
+const KEEPS_NAMES: (u32, u32) = (1, 2);
+
 fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> Result<Loaded, Error> {
     // A function that is not run is the reason, whatever else is not known.
     let function = function(view, "func", "kw_args")?;
     let count = loader.width(view, given, None)?;
     let names = feature_names(view)?;
+    // Without names there was an array.
+    let of_array =
+        validates(view)? || (names.is_none() && version(view)?.is_some_and(|version| version >= KEEPS_NAMES));
     let sources = loader.sources(view, given, count, names)?;
     let finite = validates(view)?.then(|| Finite::new("FunctionTransformer", &sources, false, false));
     let is_array = some_attr(view, "func")?.is_some_and(|func| functions::is_array(&func));
@@ -36,7 +42,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     // What a function made of an input is not that input.
     let changed = |source: Source| Source { origin: source.origin.filter(|_| function.is_none()), ..source };
     let out = sources.into_iter().map(changed).collect();
-    let step = run::Apply { function, is_array, finite, labels };
+    let step = run::Apply { function, is_array, of_array, finite, labels };
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
 }
 
@@ -61,17 +67,25 @@ pub(super) fn validates(view: &View<'_>) -> Result<bool, Error> {
 }
 
 mod run {
+    use arrow_array::ArrayRef;
+    use arrow_schema::DataType;
+
     use crate::families::shared::functions::{Function, Width};
+    use crate::families::shared::wholes::{wholes, wraps};
     use crate::finite::Finite;
-    use crate::matrix::{Dense, Matrix, read, round};
+    use crate::matrix::{ArrayRule, Dense, Frame, Matrix, read, round};
     use crate::step::{Run, Transform};
     use crate::types::is_number;
+
+    const STEP: &str = "FunctionTransformer";
 
     #[derive(Debug)]
     pub(super) struct Apply {
         pub(super) function: Option<Function>,
         /// Whether the function makes an array of the table, which may hold texts.
         pub(super) is_array: bool,
+        /// Whether it is given an array, whose columns have one type.
+        pub(super) of_array: bool,
         pub(super) finite: Option<Finite>,
         pub(super) labels: Vec<String>,
     }
@@ -81,11 +95,18 @@ mod run {
             if let Some(finite) = &self.finite {
                 finite.check(&x, run);
             }
-            let Some(function) = self.function else { return x };
             let (rows, cols) = (x.rows(), x.cols());
+            let x = match x {
+                // Bools among others are numbers in an array, and objects in a table.
+                Matrix::Frame(frame) if self.of_array && frame.has_some_bools() && is_numbers(&frame) => {
+                    Matrix::Dense(Matrix::Frame(frame).into_dense().unwrap_or_else(|_| Dense::zeros(rows, cols)))
+                }
+                other => other,
+            };
+            let Some(function) = self.function else { return x };
             if let Matrix::Frame(frame) = &x
                 && self.is_array
-                && !frame.columns.iter().all(|column| is_number(column.data_type()))
+                && !is_numbers(frame)
             {
                 return x;
             }
@@ -93,32 +114,21 @@ mod run {
                 Matrix::Csr(mut csr) => {
                     if !function.sparse {
                         let reason = format!("{} of a sparse table", function.name);
-                        run.refuse_all(rows, "FunctionTransformer", None, &reason);
+                        run.refuse_all(rows, STEP, None, &reason);
                     }
                     let narrow = csr.narrow;
                     csr.data.iter_mut().for_each(|value| *value = round(function.call(*value, narrow), narrow));
                     Matrix::Csr(csr)
                 }
-                // A table goes through column by column, each in its own type.
-                Matrix::Frame(frame) if self.finite.is_none() => {
-                    let mut dense = Dense::zeros(rows, cols);
-                    let widths: Vec<Width> =
-                        frame.columns.iter().map(|column| function.width(column.data_type(), frame.rule)).collect();
-                    dense.narrow = widths.contains(&Width::Single) && !widths.contains(&Width::Double);
-                    for (col, (column, width)) in frame.columns.iter().zip(widths).enumerate() {
-                        let values = dense.column_mut(col);
-                        if !read(column, 0..rows, values) {
-                            let label = self.labels.get(col).map(String::as_str);
-                            run.refuse_all(rows, "FunctionTransformer", label, "not a number");
-                        }
-                        values.iter_mut().for_each(|value| *value = function.of_column(*value, width));
-                    }
-                    Matrix::Dense(dense)
+                // A table goes through column by column, each in its own type; an array in the one of all.
+                Matrix::Frame(frame) if !self.of_array || frame.whole_type().is_some() => {
+                    let of_all = if self.of_array { frame.whole_type() } else { None };
+                    self.columns(function, &frame, of_all.as_ref(), run)
                 }
                 other => {
                     let dense = other.typed().into_dense().unwrap_or_else(|col| {
                         let label = self.labels.get(col).map(String::as_str);
-                        run.refuse_all(rows, "FunctionTransformer", label, "not a number");
+                        run.refuse_all(rows, STEP, label, "not a number");
                         Dense::zeros(rows, cols)
                     });
                     let narrow = dense.narrow;
@@ -127,5 +137,76 @@ mod run {
                 }
             }
         }
+    }
+
+    impl Apply {
+        fn columns(&self, function: Function, frame: &Frame, of_all: Option<&DataType>, run: &mut Run) -> Matrix {
+            let mut dense = Dense::zeros(frame.rows, frame.columns.len());
+            let mut widths = Vec::with_capacity(frame.columns.len());
+            for (col, column) in frame.columns.iter().enumerate() {
+                let label = self.labels.get(col).map(String::as_str);
+                let kind = of_all.unwrap_or(column.data_type());
+                if let Some(reason) = of_bools(function, kind, of_all.is_some()) {
+                    run.refuse_all(frame.rows, STEP, label, reason);
+                }
+                let width = if frame.rule == ArrayRule::Half { Width::Half } else { function.width(kind, frame.rule) };
+                widths.push(width);
+                let values = dense.column_mut(col);
+                if of_wholes(function, column, kind, values, label, run) {
+                    continue;
+                }
+                if !read(column, 0..frame.rows, values) {
+                    run.refuse_all(frame.rows, STEP, label, "not a number");
+                }
+                values.iter_mut().for_each(|value| *value = function.of_column(*value, width));
+            }
+            if !widths.is_empty() && widths.iter().all(|width| *width == Width::Half) {
+                return Matrix::of_halves(&dense);
+            }
+            dense.narrow = widths.contains(&Width::Single) && !widths.contains(&Width::Double);
+            Matrix::Dense(dense)
+        }
+    }
+
+    fn is_numbers(frame: &Frame) -> bool {
+        frame.columns.iter().all(|column| is_number(column.data_type()))
+    }
+
+    /// Why numpy has no such function of bools.
+    fn of_bools(function: Function, kind: &DataType, is_array: bool) -> Option<&'static str> {
+        let refused = match function.name {
+            "sign" => true,
+            "negative" | "positive" => is_array,
+            _ => false,
+        };
+        (refused && kind == &DataType::Boolean).then_some("bools, of which numpy has no such function")
+    }
+
+    /// A function of whole numbers that gives whole numbers; false where it is another.
+    fn of_wholes(
+        function: Function,
+        column: &ArrayRef,
+        kind: &DataType,
+        values: &mut [f64],
+        label: Option<&str>,
+        run: &mut Run,
+    ) -> bool {
+        let Some((of_whole, numbers)) = function.of_whole().zip(wholes(column)) else { return false };
+        // Of a bool numpy makes a whole number of 8 bits, and pandas takes its negative for a not.
+        let is_bool = kind == &DataType::Boolean;
+        let bits = if is_bool { 8 } else { kind.primitive_width().unwrap_or(8).saturating_mul(8) as u32 };
+        let is_signed = is_bool || kind.is_signed_integer();
+        for (row, (value, number)) in values.iter_mut().zip(numbers).enumerate() {
+            *value = match number.map(of_whole) {
+                None => f64::NAN,
+                Some(Some(number)) if is_bool && function.name == "negative" => number.saturating_add(1) as f64,
+                Some(Some(number)) => wraps(number, bits, is_signed) as f64,
+                Some(None) => {
+                    run.refuse(row, STEP, label, "0, by which numpy divides a whole number");
+                    f64::NAN
+                }
+            };
+        }
+        true
     }
 }

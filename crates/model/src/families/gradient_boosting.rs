@@ -165,7 +165,7 @@ fn start(
                 return Err(Error::state(init.path(), "does not give what the trees go on from"));
             }
             report.name = Some("init_".to_string());
-            Ok((score::Start::Estimator(member, version), Some(report)))
+            Ok((score::Start::Estimator(Box::new(member), version), Some(report)))
         }
     }
 }
@@ -220,7 +220,7 @@ mod score {
     pub(super) enum Start {
         Same(Vec<f64>),
         /// An estimator, and the version that says how its shares become scores.
-        Estimator(Member, Option<(u32, u32)>),
+        Estimator(Box<Member>, Option<(u32, u32)>),
     }
 
     #[derive(Debug)]

@@ -104,7 +104,7 @@ mod run {
         }
 
         fn makes_narrow(&self, rows: bool) -> bool {
-            rows && self.training.narrow
+            rows && self.training.narrow && self.kernel.narrows()
         }
     }
 }

@@ -98,9 +98,15 @@ mod run {
             if self.missing.is_nan() { value.is_nan() } else { value == self.missing }
         }
 
-        /// How far a row is from each of the training; NaN where they share no feature.
+        /// How far a row is from each of the training; NaN where they share no feature, or where one has a number whose
+        /// square is infinite: the library multiplies it by 0.
         fn distances(&self, row: &[f64]) -> Vec<f64> {
+            let is_endless = |row: &[f64]| row.iter().any(|x| !self.is_missing(*x) && (x * x).is_infinite());
+            let row_is_endless = is_endless(row);
             let distance = |point: &[f64]| {
+                if row_is_endless || is_endless(point) {
+                    return f64::NAN;
+                }
                 let (mut sum, mut shared) = (0.0, 0usize);
                 for (x, y) in row.iter().zip(point) {
                     if !self.is_missing(*x) && !self.is_missing(*y) {
@@ -134,7 +140,9 @@ mod run {
             };
             let weights: Vec<f64> = near.iter().map(|(distance, _)| weight(*distance)).collect();
             let weighted: Vec<f64> = near.iter().zip(&weights).map(|((_, row), weight)| value(*row) * weight).collect();
-            pairwise_sum(&weighted) / pairwise_sum(&weights)
+            let total = pairwise_sum(&weights);
+            // Where all are infinitely far away none counts.
+            if total == 0.0 { 0.0 } else { pairwise_sum(&weighted) / total }
         }
     }
 

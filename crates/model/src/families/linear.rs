@@ -449,6 +449,7 @@ mod run {
                 }
                 (LinearForm::Class(Some(how)), Method::Proba) => {
                     let shares = match how {
+                        Proba::Each if narrow && scores.len() == 1 => scores::logistic32(&scores[0]),
                         Proba::Each => scores::logistic(scores),
                         Proba::Softmax => Softmax::PLAIN.of(scores),
                         Proba::Huber => scores::huber(scores),

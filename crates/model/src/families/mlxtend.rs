@@ -170,6 +170,7 @@ fn stacking(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) 
         samples: Vec::new(),
         contribs: Vec::new(),
         leaves: Vec::new(),
+        claims_decision: !is_regression,
         ..last.targets.clone()
     };
     let step = run::Stacking { members: all, want, kept: widths, averages, passes, last };

@@ -264,8 +264,9 @@ mod run {
             if want != Method::Proba {
                 return Answer::Class(vec![scores::first_largest(&likelihoods, rows)]);
             }
-            if likelihoods.len() == 1 {
-                return Answer::F64(vec![vec![1.0; rows]]);
+            if let [only] = likelihoods.as_slice() {
+                let share = |value: &f64| if value.is_finite() { 1.0 } else { f64::NAN };
+                return Answer::F64(vec![only.iter().map(share).collect()]);
             }
             let mut shares = Softmax { by_logarithm: true, side_by_side: false }.of(likelihoods);
             shares.iter_mut().flatten().for_each(|share| *share = round(*share, narrow));

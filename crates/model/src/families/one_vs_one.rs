@@ -36,7 +36,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
             Some(known) => codes(estimator, known, 2)?,
             None => return Err(Error::state(estimator.path(), "does not give one class a row")),
         };
-        pairs.push(run::Pair { codes, rest: Rest::Estimator(member) });
+        pairs.push(run::Pair { codes, rest: Rest::Estimator(Box::new(member)) });
         children.push(report);
     }
     let mut targets = Targets::classes(vec![labels.clone()], DataType::Float64);

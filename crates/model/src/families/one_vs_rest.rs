@@ -28,7 +28,7 @@ pub(crate) const FAMILY: Family = Family {
 /// The score of the positive class, as `_predict_binary` takes it.
 #[derive(Debug)]
 pub(super) enum Rest {
-    Estimator(Member),
+    Estimator(Box<Member>),
     /// A class that was never, or always, there.
     Constant(f64),
 }
@@ -36,7 +36,7 @@ pub(super) enum Rest {
 impl Rest {
     pub(super) fn read(view: &View<'_>, constant: bool, member: Option<Member>) -> Result<Rest, Error> {
         match member {
-            Some(member) => Ok(Rest::Estimator(member)),
+            Some(member) => Ok(Rest::Estimator(Box::new(member))),
             None if constant => {
                 let value = view.attr("y_")?;
                 let value = match value.array() {
@@ -192,7 +192,7 @@ mod run {
         /// What a score must be above for a yes.
         pub(in crate::families) fn threshold(&self) -> f64 {
             match self {
-                Rest::Estimator(member) if !member.targets.decision.is_empty() => 0.0,
+                Rest::Estimator(member) if !member.targets.decision.is_empty() || member.targets.claims_decision => 0.0,
                 _ => 0.5,
             }
         }

@@ -111,7 +111,7 @@ fn clip(view: &View<'_>, low: f64, high: f64) -> Result<run::Operation, Error> {
 mod run {
     use crate::finite::Finite;
     use crate::math::scaling::Scaling;
-    use crate::matrix::{Dense, Matrix, round};
+    use crate::matrix::{Dense, Matrix, half, round};
     use crate::step::{Run, Transform};
 
     #[derive(Debug)]
@@ -152,6 +152,16 @@ mod run {
         }
     }
 
+    /// A column's operation, rounded to the type of the table.
+    fn rounded(is_half: bool, narrow: bool) -> impl Fn(f64) -> f64 {
+        move |value| if is_half { half(value) } else { round(value, narrow) }
+    }
+
+    /// The table in the type that it came in.
+    fn in_its_type(dense: Dense, is_half: bool) -> Matrix {
+        if is_half { Matrix::of_halves(&dense) } else { Matrix::Dense(dense) }
+    }
+
     #[derive(Debug)]
     pub(super) struct Scaler {
         pub(super) steps: Vec<Operation>,
@@ -176,14 +186,15 @@ mod run {
                 }
                 return Matrix::Csr(csr);
             }
+            let is_half = x.is_half();
             let mut dense = x.into_dense().unwrap_or_else(|_| Dense::zeros(rows, cols));
-            let narrow = dense.narrow;
+            let rounded = rounded(is_half, dense.narrow);
             for col in 0..cols {
                 for step in &self.steps {
-                    dense.column_mut(col).iter_mut().for_each(|value| *value = round(step.apply(*value, col), narrow));
+                    dense.column_mut(col).iter_mut().for_each(|value| *value = rounded(step.apply(*value, col)));
                 }
             }
-            Matrix::Dense(dense)
+            in_its_type(dense, is_half)
         }
     }
 
@@ -208,22 +219,22 @@ mod run {
                 }
                 return Matrix::Csr(csr);
             }
-            let (rows, cols) = (x.rows(), x.cols());
+            let (rows, cols, is_half) = (x.rows(), x.cols(), x.is_half());
             let mut dense = x.into_dense().unwrap_or_else(|_| Dense::zeros(rows, cols));
-            let narrow = dense.narrow;
-            let learned = |value: f64| round(value, narrow && self.scaling.casts);
+            let rounded = rounded(is_half, dense.narrow);
+            let learned = |value: f64| if self.scaling.casts { rounded(value) } else { value };
             for col in 0..cols {
                 let column = dense.column_mut(col);
                 if let Some(mean) = &self.scaling.mean {
                     let mean = learned(mean[col]);
-                    column.iter_mut().for_each(|value| *value = round(*value - mean, narrow));
+                    column.iter_mut().for_each(|value| *value = rounded(*value - mean));
                 }
                 if let Some(scale) = &self.scaling.scale {
                     let scale = learned(scale[col]);
-                    column.iter_mut().for_each(|value| *value = round(*value / scale, narrow));
+                    column.iter_mut().for_each(|value| *value = rounded(*value / scale));
                 }
             }
-            Matrix::Dense(dense)
+            in_its_type(dense, is_half)
         }
     }
 }

@@ -189,13 +189,14 @@ fn unknown(bytes: &[u8]) -> Error {
 fn damaged(error: foretell_pickle::Error, bytes: &[u8], options: &LoadOptions) -> Error {
     use foretell_pickle::ErrorKind as Kind;
     let packed = Container::sniff(bytes) != Some(Container::Plain);
+    let told = |error| match network(bytes, options) {
+        Some(what) => Error::Damaged { error, what },
+        None => error.into(),
+    };
     let what = match &error.kind {
-        Kind::Global { module, name } if !module.contains('\r') && !name.contains('\r') => {
-            return match network(bytes, options) {
-                Some(what) => Error::Damaged { error, what },
-                None => error.into(),
-            };
-        }
+        Kind::Global { module, name } if !module.contains('\r') && !name.contains('\r') => return told(error),
+        // Keras calls what it got by `getattr`.
+        Kind::Type { found, .. } if found.contains("getattr") => return told(error),
         Kind::Ends { within: "file", .. } | Kind::NoStop | Kind::NoLineEnd if !kinds::in_text_mode(bytes) => {
             "the file is cut off: fetch or save it again"
         }

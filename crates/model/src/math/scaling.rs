@@ -88,6 +88,7 @@ impl Scaling {
     /// no shorter way.
     pub(crate) fn products(&self, x: &Matrix, coef: &[f64]) -> Option<(Vec<Vec<f64>>, bool)> {
         match x.is_narrow() {
+            _ if x.is_half() => None,
             // One operation in float64 that is rounded is that operation in float32.
             true if self.casts => Some((self.products_in::<f32>(x, coef)?, true)),
             true => None,

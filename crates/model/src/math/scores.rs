@@ -141,10 +141,22 @@ pub(crate) fn expit(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
+/// The same of a float32.
+pub(crate) fn expit32(x: f32) -> f32 {
+    1.0 / (1.0 + (-x).exp())
+}
+
 /// The logistic function of each score; several classes are divided by their sum, all alike where that is zero.
 pub(crate) fn logistic(mut scores: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
     scores.iter_mut().flatten().for_each(|score| *score = expit(*score));
     share(scores)
+}
+
+/// The same of the one score of two classes in float32, whose shares are rounded before they are taken from 1.
+pub(crate) fn logistic32(score: &[f64]) -> Vec<Vec<f64>> {
+    let second: Vec<f32> = score.iter().map(|score| expit32(*score as f32)).collect();
+    let first = second.iter().map(|share| f64::from(1.0 - share)).collect();
+    vec![first, second.into_iter().map(f64::from).collect()]
 }
 
 /// SGD's modified Huber loss: `(clip(score, -1, 1) + 1) / 2`.

@@ -5,8 +5,8 @@ use arrow_schema::DataType;
 use foretell_pickle::{Entry, Value, View};
 
 use crate::Error;
-use crate::math::float32;
-use crate::matrix::{ArrayRule, round};
+use crate::math::{float32, scores};
+use crate::matrix::{ArrayRule, half, round};
 
 /// A function of one number.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +59,18 @@ impl Function {
             DataType::Int8 | DataType::UInt8 | DataType::Int16 | DataType::UInt16 if stays => Width::Small,
             DataType::Boolean if stays && rule == ArrayRule::Common => Width::Small,
             _ => Width::Double,
+        }
+    }
+
+    /// The same of a whole number, in as many bits, where the last bit of a float64 is not enough; none of what numpy
+    /// divides by 0.
+    pub(in crate::families) fn of_whole(&self) -> Option<fn(i128) -> Option<i128>> {
+        match (self.of, self.name) {
+            (Of::Number(..), "absolute") => Some(|x| Some(x.wrapping_abs())),
+            (Of::Number(..), "negative") => Some(|x| Some(x.wrapping_neg())),
+            (Of::Number(..), "reciprocal") => Some(|x| 1i128.checked_div(x)),
+            (Of::Number(..), "square") => Some(|x| Some(x.wrapping_mul(x))),
+            _ => None,
         }
     }
 
@@ -178,7 +190,7 @@ functions! {
 }
 
 const SCIPY: &[Function] = &[
-    Function { name: "expit", of: Of::Number(crate::math::scores::expit, expit32), sparse: false },
+    Function { name: "expit", of: Of::Number(scores::expit, scores::expit32), sparse: false },
     Function { name: "logit", of: Of::Number(|x| (x / (1.0 - x)).ln(), logit32), sparse: false },
 ];
 
@@ -264,21 +276,6 @@ fn partial(view: &View<'_>) -> Result<Function, Error> {
             Err(Error::unsupported(view.path(), what, format!("one number before the column, of {}", names.join(", "))))
         }
     }
-}
-
-/// What a float16 holds of a number.
-pub(in crate::families) fn half(x: f64) -> f64 {
-    if !x.is_finite() || x == 0.0 {
-        return x;
-    }
-    let order = x.abs().log2().floor().max(-14.0);
-    let step = (order - 10.0).exp2();
-    let rounded = (x / step).round_ties_even() * step;
-    if rounded.abs() >= 65_520.0 { f64::INFINITY.copysign(x) } else { rounded }
-}
-
-fn expit32(x: f32) -> f32 {
-    1.0 / (1.0 + (-x).exp())
 }
 
 fn logit32(x: f32) -> f32 {

@@ -88,6 +88,11 @@ impl Kernel {
         })
     }
 
+    /// Whether it is float32 of rows in float32: a sum of absolute differences is float64 always.
+    pub(in crate::families) fn narrows(self) -> bool {
+        !matches!(self, Kernel::Laplacian { .. })
+    }
+
     /// Of two rows, for [`Kernel::Cosine`] the first of length 1; or why the library raises.
     fn of(self, x: &[f64], y: &[f64], narrow: bool) -> Result<f64, &'static str> {
         let pairs = || x.iter().zip(y);
@@ -119,7 +124,7 @@ impl Kernel {
     /// With each row of a training. `narrow` tells that the row is float32: the library's products are, too, where the
     /// training is.
     pub(in crate::families) fn row(self, x: &[f64], training: &Held, narrow: bool) -> Result<Vec<f64>, &'static str> {
-        let narrow = narrow && training.narrow;
+        let narrow = narrow && training.narrow && self.narrows();
         let turned: Vec<f64>;
         let (x, of_sparse) = match self {
             Kernel::Cosine { least } => {

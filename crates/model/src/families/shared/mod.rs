@@ -17,4 +17,5 @@ pub(crate) mod rows;
 pub(crate) mod searches;
 pub(crate) mod side_by_side;
 pub(crate) mod sparse;
+pub(crate) mod wholes;
 pub(crate) mod written;

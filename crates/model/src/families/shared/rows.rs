@@ -145,8 +145,9 @@ pub(in crate::families) fn outliers() -> Targets {
     Targets { decision: number("decision"), samples: number("score"), ..targets }
 }
 
-/// The place of the first of the largest numbers.
+/// The place of the first of the largest numbers, before which NaN counts, as numpy has it.
 pub(in crate::families) fn largest(all: &[f64]) -> f64 {
-    let best = all.iter().enumerate().fold(0, |best, (at, value)| if *value > all[best] { at } else { best });
+    let beats = |value: f64, best: f64| value > best || (value.is_nan() && !best.is_nan());
+    let best = all.iter().enumerate().fold(0, |best, (at, value)| if beats(*value, all[best]) { at } else { best });
     best as f64
 }

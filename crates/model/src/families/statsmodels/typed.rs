@@ -1,13 +1,11 @@
 //! Arithmetic on columns in the types that numpy gives it: what a formula computes of float32 is float32, what it computes of
 //! whole numbers of few bits has as few.
 
-use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, downcast_integer_array};
 use arrow_schema::DataType;
 
-use crate::families::shared::functions::half;
+use crate::families::shared::wholes::{wholes, wraps};
 use crate::math::float32;
-use crate::matrix::{Matrix, round};
+use crate::matrix::{Matrix, half, round};
 
 /// numpy's functions of one number: of a float64, of a float32, and of a whole number where that stays one.
 #[derive(Debug, Clone, Copy)]
@@ -178,10 +176,9 @@ impl Kind {
 
     /// The whole number as it holds it: numpy goes around.
     fn wraps(self, value: i128) -> i128 {
-        let above = |bits: u32| 128u32.saturating_sub(bits);
         match self {
-            Kind::Int(bits) => value.unbounded_shl(above(bits)).unbounded_shr(above(bits)),
-            Kind::UInt(bits) => ((value as u128).unbounded_shl(above(bits)).unbounded_shr(above(bits))) as i128,
+            Kind::Int(bits) => wraps(value, bits, true),
+            Kind::UInt(bits) => wraps(value, bits, false),
             _ => value,
         }
     }
@@ -316,22 +313,12 @@ impl Typed {
     }
 }
 
-/// The whole numbers of a column of them, or of bools.
-fn wholes(column: &ArrayRef) -> Option<Vec<Option<i128>>> {
-    if let Some(bools) = column.as_boolean_opt() {
-        return Some(bools.iter().map(|one| one.map(i128::from)).collect());
-    }
-    downcast_integer_array!(
-        column => Some(column.iter().map(|one| one.map(i128::from)).collect()),
-        _ => None
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use arrow_array::{BooleanArray, Float32Array, Int8Array, Int32Array, Int64Array, UInt8Array};
+    use arrow_array::cast::AsArray;
+    use arrow_array::{ArrayRef, BooleanArray, Float32Array, Int8Array, Int32Array, Int64Array, UInt8Array};
 
     use super::*;
 
