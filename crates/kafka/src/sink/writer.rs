@@ -124,8 +124,8 @@ pub(super) struct Writer {
     /// Of a rejected row's key and value, this many bytes are kept each.
     rejected: usize,
     pace: Pace,
-    /// When the next transaction may begin.
-    ready: Mutex<Instant>,
+    /// When the last transaction ended, and how long the next is to stay away.
+    ended: Mutex<(Instant, Duration)>,
 }
 
 impl std::fmt::Debug for Writer {
@@ -155,8 +155,15 @@ impl Writer {
             error
         })?;
         let rejected = largest.map_or(REJECTED_BYTES, |largest| REJECTED_BYTES.min(largest / 4));
-        let writer =
-            Writer { producer, reports, id, open, rejected, pace: Pace::default(), ready: Mutex::new(Instant::now()) };
+        let writer = Writer {
+            producer,
+            reports,
+            id,
+            open,
+            rejected,
+            pace: Pace::default(),
+            ended: Mutex::new((Instant::now(), Duration::ZERO)),
+        };
         if writer.id.is_some() {
             writer.connected(known);
             writer.fence()?;
@@ -264,15 +271,15 @@ impl Writer {
         self.end(&job.target.topic).map_err(|error| self.refused(job).unwrap_or(Stop::Error(error)))?;
         if self.id.is_some() {
             let rest = self.pace.rest(rows.len(), begun.elapsed());
-            *self.ready.lock() = Instant::now() + rest;
+            *self.ended.lock() = (Instant::now(), rest);
         }
         Ok(rejected)
     }
 
     /// Waits until the next transaction may begin.
     pub(super) fn rest(&self) {
-        let ready = *self.ready.lock();
-        std::thread::sleep(ready.saturating_duration_since(Instant::now()));
+        let (ended, rest) = *self.ended.lock();
+        std::thread::sleep(rest.saturating_sub(ended.elapsed()));
     }
 
     /// The row that the broker refuses, if that is why nothing was written.
