@@ -139,11 +139,16 @@ impl S3 {
     }
 }
 
-/// What is not among the usual answers: with the service's own code, where it gave one.
-fn unexpected(error: &object_store::Error) -> String {
+/// The service's own code for an error, where it gave one.
+fn code(error: &object_store::Error) -> Option<String> {
     let text = error.to_string();
-    let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map(|(code, _)| code);
-    match code.filter(|code| code.len() < 100 && code.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
+    let (code, _) = text.split_once("<Code>")?.1.split_once("</Code>")?;
+    (code.len() < 100 && code.bytes().all(|byte| byte.is_ascii_alphanumeric())).then(|| code.to_owned())
+}
+
+/// What is not among the usual answers.
+fn unexpected(code: Option<&str>) -> String {
+    match code {
         Some(code) => format!("the service answers `{code}`"),
         None => "the service does not answer as it should".into(),
     }
@@ -151,7 +156,14 @@ fn unexpected(error: &object_store::Error) -> String {
 
 fn convert(place: &str, error: object_store::Error) -> Error {
     use object_store::Error as Store;
+    let code = code(&error);
     let (kind, what) = match &error {
+        // It passes when the clock is right again, and says nothing of the key.
+        _ if code.as_deref() == Some("RequestTimeTooSkewed") => (
+            ErrorKind::Unavailable,
+            "the service refuses the time of the request: this machine's clock and the service's are too far apart"
+                .into(),
+        ),
         Store::NotFound { .. } => (ErrorKind::Missing, "no such object or bucket".to_string()),
         Store::AlreadyExists { .. } => (ErrorKind::Exists, "the object is there already".into()),
         Store::Precondition { .. } | Store::NotModified { .. } => {
@@ -164,7 +176,7 @@ fn convert(place: &str, error: object_store::Error) -> Error {
         Store::InvalidPath { .. } | Store::NotSupported { .. } | Store::NotImplemented { .. } => {
             (ErrorKind::Settings, error.to_string())
         }
-        _ => (ErrorKind::Unavailable, unexpected(&error)),
+        _ => (ErrorKind::Unavailable, unexpected(code.as_deref())),
     };
     tracing::debug!("{place}: {error}");
     Error::new(kind, place, what)
@@ -448,5 +460,24 @@ impl Writer for S3Writer {
 
     async fn close(&mut self) -> Result<(), Error> {
         self.sync().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_wrong_passes_and_a_key_that_is_refused_does_not() {
+        let denied = |code: &str| {
+            let source = format!("<Error><Code>{code}</Code><Message>…</Message></Error>").into();
+            convert("s3://bucket/a", object_store::Error::PermissionDenied { path: "a".into(), source })
+        };
+        let skewed = denied("RequestTimeTooSkewed");
+        assert_eq!(skewed.kind, ErrorKind::Unavailable);
+        assert!(skewed.to_string().contains("clock"), "{skewed}");
+        let refused = denied("AccessDenied");
+        assert_eq!(refused.kind, ErrorKind::Settings);
+        assert!(refused.to_string().contains("access is denied"), "{refused}");
     }
 }
