@@ -44,11 +44,13 @@ impl StaticMember {
     /// `None` for who joins no group.
     pub(super) fn new(connection: &Connection, options: &Options) -> Option<StaticMember> {
         let Membership::Static { name, .. } = &options.membership else { return None };
+        let session = connection.options.get("session.timeout.ms").unwrap_or_else(|| SESSION.into());
+        let session = session.parse().map_or(Duration::from_secs(60), Duration::from_millis);
         Some(StaticMember {
             connection: connection.clone(),
             options: options.clone(),
             name: name.clone(),
-            fence: Fence::new(session(connection)),
+            fence: Fence::new(session),
             out: false,
         })
     }
@@ -71,7 +73,7 @@ impl StaticMember {
             });
             let found = found.await?;
             // Of those that are gone the group has removed all by then.
-            if found == 0 || begun.elapsed() > session(&self.connection).saturating_add(MARGIN) {
+            if found == 0 || begun.elapsed() > self.fence.session.saturating_add(MARGIN) {
                 return Ok(found);
             }
             tokio::time::sleep(EVERY).await;
@@ -121,11 +123,6 @@ impl StaticMember {
             }
         }
     }
-}
-
-fn session(connection: &Connection) -> Duration {
-    let session = connection.options.get("session.timeout.ms").unwrap_or_else(|| SESSION.into());
-    session.parse().map_or(Duration::from_secs(60), Duration::from_millis)
 }
 
 fn holder(inspector: &Inspector, group: &str, name: &str) -> Holder {
