@@ -26,6 +26,23 @@ fn workers_join_and_leave_and_every_row_lands_once() {
     exactly(&sandbox, expected(0..12_000));
 }
 
+/// A session that would end in five minutes only: what the group remembers of a member that is gone is not waited for.
+#[test]
+fn two_processes_under_one_worker_id_settle_and_every_row_lands_once() {
+    let sandbox = Sandbox::ready("twice", &SHARED.replace("session.timeout.ms: 6000", "session.timeout.ms: 300000"));
+    sandbox.orders(0..1_000);
+    let first = sandbox.start(&["run"]);
+    until("the first one works", || landed(&sandbox) == 1_000);
+    let second = sandbox.start(&["run"]);
+    sandbox.orders(1_000..3_000);
+    let ended = first.ended(Duration::from_secs(60));
+    ended.says(&["another process joined the group as `", "each worker needs an id of its own: `--worker-id`"]);
+    until("the second one goes on", || landed(&sandbox) == 3_000);
+    second.terminate();
+    second.ended(Duration::from_secs(10)).well();
+    exactly(&sandbox, expected(0..3_000));
+}
+
 #[test]
 fn a_sink_with_one_writer_refuses_two_workers() {
     let sandbox = Sandbox::ready("single", &three_sinks());

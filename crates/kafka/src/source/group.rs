@@ -11,6 +11,7 @@ use rdkafka::Offset;
 use tokio::time::Instant;
 
 use super::reader::{Committer, Reader};
+use super::signature::Signature;
 use crate::inspect::{Inspector, ask};
 
 /// A commit whose answer nobody waits for is sent again after this time: a rebalance may have refused it.
@@ -22,6 +23,8 @@ pub(super) struct GroupHousekeeping {
     inspector: Arc<Inspector>,
     /// `None` where the source was opened only to look.
     committer: Option<Committer>,
+    /// Stands in each note. `None` for who is in no group.
+    signature: Option<Signature>,
     /// What was committed last, by ordinal: up to where, with which note, when.
     committed: Mutex<HashMap<i32, (i64, String, Instant)>>,
 }
@@ -31,9 +34,10 @@ impl GroupHousekeeping {
         topics: Arc<Mutex<Topics>>,
         inspector: Arc<Inspector>,
         reader: Option<&Reader>,
+        signature: Option<Signature>,
     ) -> Arc<GroupHousekeeping> {
         let committer = reader.map(Reader::committer);
-        Arc::new(GroupHousekeeping { topics, inspector, committer, committed: Mutex::default() })
+        Arc::new(GroupHousekeeping { topics, inspector, committer, signature, committed: Mutex::default() })
     }
 }
 
@@ -74,7 +78,10 @@ impl Housekeeping for GroupHousekeeping {
         let ordinals =
             positions.iter().filter_map(|position| Some((topics.ordinal(&position.partition)?, position.next)));
         let due: Vec<(i32, i64)> = ordinals.filter(due).collect();
-        committer.commit(&due, note)?;
+        match &self.signature {
+            Some(signature) => committer.commit(&due, &signature.sign(note))?,
+            None => committer.commit(&due, note)?,
+        }
         committed.extend(due.into_iter().map(|(ordinal, next)| (ordinal, (next, note.to_owned(), Instant::now()))));
         Ok(())
     }

@@ -4,8 +4,9 @@
 //! one that takes over from another that died may know an earlier life of this worker, and sends the living one away.
 //! Two living processes must not take the id from each other for ever, and a memory must end nobody. An id that the
 //! group had before this process joined, or gave to this process, is a memory: it joins again at once. Of any other it
-//! waits until the group has removed it, which it does with a member that says nothing for its session, and ends where
-//! it has not.
+//! looks whether it works, which its commits [tell](super::signature), and ends where it does. One that has committed
+//! nothing may have died as soon as it had joined: it is waited for until the group has removed it, which it does with a
+//! member that says nothing for its session.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use parking_lot::Mutex;
 
 use super::elsewhere;
 use super::reader::{Membership, Options, Reader, SESSION};
+use super::signature::Signature;
 use super::topics::named;
 use crate::inspect::{Inspector, ask};
 use crate::settings::Connection;
@@ -34,7 +36,8 @@ const WITHIN: Duration = Duration::from_secs(300);
 pub(super) struct StaticMember {
     connection: Connection,
     options: Options,
-    name: String,
+    /// Its name in the group, and this process under it.
+    signature: Signature,
     fence: Fence,
     /// Whether it was told that another one has the id, and has not joined again since.
     out: bool,
@@ -49,17 +52,25 @@ impl StaticMember {
         Some(StaticMember {
             connection: connection.clone(),
             options: options.clone(),
-            name: name.clone(),
+            signature: Signature::new(name),
             fence: Fence::new(session),
             out: false,
         })
     }
 
-    /// Who has the id before it joins is an earlier life. Blocks.
-    pub(super) fn look(&mut self, inspector: &Inspector) {
-        if let Holder::Member(id) = holder(inspector, &self.options.group, &self.name) {
+    /// What stands in the notes of its commits.
+    pub(super) fn signature(&self) -> Signature {
+        self.signature.clone()
+    }
+
+    /// Who has the id before it joins is an earlier life, and so is who has committed under it. Blocks.
+    pub(super) fn look(&mut self, inspector: &Inspector, topics: &Topics) {
+        let name = &self.signature.member;
+        if let Holder::Member(id) = holder(inspector, &self.options.group, name) {
             self.fence.earlier.insert(id);
         }
+        self.fence.lives = lives(inspector, topics, name);
+        self.fence.lives.insert(self.signature.life.clone());
     }
 
     /// How many members of the group live and keep [elsewhere](super::elsewhere) what earlier batches were made with.
@@ -93,7 +104,8 @@ impl StaticMember {
         own: Option<String>,
         wait: Duration,
     ) -> Result<Option<Event>, StageError> {
-        let (topics, group, name) = (named(topics), self.options.group.clone(), self.name.clone());
+        let (read, group, name) = (topics.clone(), self.options.group.clone(), self.signature.member.clone());
+        let topics = named(topics);
         if !self.out {
             self.out = true;
             self.fence.earlier.extend(own);
@@ -102,8 +114,12 @@ impl StaticMember {
             );
             return Ok(Some(Event::Revoked));
         }
-        let (asked, of) = (group.clone(), name.clone());
-        let found = ask(inspector, move |inspector| Ok(holder(inspector, &asked, &of))).await?;
+        let (asked, of, known) = (group.clone(), name.clone(), self.fence.lives.clone());
+        let found = ask(inspector, move |inspector| {
+            let works = !lives(inspector, &read, &of).is_subset(&known);
+            Ok(if works { Holder::Works } else { holder(inspector, &asked, &of) })
+        });
+        let found = found.await?;
         match self.fence.judge(found, Instant::now()) {
             Verdict::Wait => {
                 tokio::time::sleep(wait.min(EVERY)).await;
@@ -131,6 +147,29 @@ fn holder(inspector: &Inspector, group: &str, name: &str) -> Holder {
     member.map_or(Holder::Nobody, |member| Holder::Member(member.id))
 }
 
+/// The lives of a member of this name that have committed last, as the group's notes tell.
+fn lives(inspector: &Inspector, topics: &Topics, name: &str) -> HashSet<String> {
+    let committed = |topic: &Arc<str>| {
+        let all: Vec<i32> = (0..inspector.topic(topic)?.partitions).collect();
+        inspector.committed(topic, &all)
+    };
+    let mut lives = HashSet::new();
+    for topic in topics.names() {
+        match committed(topic) {
+            Ok(committed) => lives.extend(
+                committed
+                    .into_iter()
+                    .filter_map(|committed| Signature::of(&committed?.1))
+                    .filter(|signature| signature.member == name)
+                    .map(|signature| signature.life),
+            ),
+            // A group that does not answer, or may not be read, tells nothing.
+            Err(error) => tracing::debug!(%topic, %error, "who has committed is not known"),
+        }
+    }
+    lives
+}
+
 /// Whether a group gave this id to a member of this name: it is the name, `-`, and a UUID.
 fn is_of(id: &str, name: &str) -> bool {
     let uuid = id.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
@@ -144,6 +183,8 @@ enum Holder {
     Unknown,
     Nobody,
     Member(String),
+    /// Another process, which has committed since this one began.
+    Works,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,6 +201,8 @@ struct Fence {
     session: Duration,
     /// Ids that the group had under this name before this process joined, or gave to this process.
     earlier: HashSet<String>,
+    /// Processes that had committed under this name before this one, and this one.
+    lives: HashSet<String>,
     /// Another one, and since when.
     seen: Option<(String, Instant)>,
     /// Since when the group does not answer.
@@ -170,13 +213,21 @@ struct Fence {
 
 impl Fence {
     fn new(session: Duration) -> Fence {
-        Fence { session, earlier: HashSet::new(), seen: None, unseen: None, joins: VecDeque::new() }
+        Fence {
+            session,
+            earlier: HashSet::new(),
+            lives: HashSet::new(),
+            seen: None,
+            unseen: None,
+            joins: VecDeque::new(),
+        }
     }
 
     fn judge(&mut self, holder: Holder, now: Instant) -> Verdict {
         let Holder::Unknown = holder else {
             self.unseen = None;
             return match holder {
+                Holder::Works => Verdict::Taken,
                 Holder::Member(id) if !self.earlier.contains(&id) => self.another(id, now),
                 _ => self.join(now),
             };
@@ -255,6 +306,12 @@ mod tests {
         assert_eq!(course(&mut fence(), |_| member("w-other")), Some((26, Verdict::Taken)));
         let dies = |second| if second < 21 { member("w-other") } else { Holder::Nobody };
         assert_eq!(course(&mut fence(), dies), Some((21, Verdict::Join)));
+    }
+
+    #[test]
+    fn another_process_that_works_ends_this_one_at_once() {
+        let works = |second| if second < 2 { member("w-other") } else { Holder::Works };
+        assert_eq!(course(&mut fence(), works), Some((2, Verdict::Taken)));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod group;
 mod member;
 mod reader;
 mod registry;
+mod signature;
 #[cfg(test)]
 mod tests;
 mod topics;
@@ -239,12 +240,13 @@ impl SourceSettings for Settings {
                     };
                     let mut member = StaticMember::new(&connection, &options);
                     if let Some(member) = member.as_mut().filter(|_| !mock) {
-                        member.look(&inspector);
+                        member.look(&inspector, &topics);
                     }
                     (member, Some(Reader::start(&connection, shared.clone(), options, inspector.clone())?))
                 }
             };
-            let housekeeping = GroupHousekeeping::new(shared.clone(), inspector.clone(), reader.as_ref());
+            let signature = member.as_ref().map(StaticMember::signature);
+            let housekeeping = GroupHousekeeping::new(shared.clone(), inspector.clone(), reader.as_ref(), signature);
             let (topics, start) = (shared, settings.start);
             Ok(KafkaSource {
                 interest,
@@ -315,10 +317,12 @@ impl KafkaSource {
             return Ok(event);
         }
         let reader = member.join(&self.topics, &self.inspector)?;
+        let signature = Some(member.signature());
         let old = self.reader.replace(reader);
         // It waits for its client to end.
         tokio::task::spawn_blocking(move || drop(old));
-        self.housekeeping = GroupHousekeeping::new(self.topics.clone(), self.inspector.clone(), self.reader.as_ref());
+        let (topics, inspector) = (self.topics.clone(), self.inspector.clone());
+        self.housekeeping = GroupHousekeeping::new(topics, inspector, self.reader.as_ref(), signature);
         self.look_out();
         Ok(Event::Idle)
     }

@@ -314,6 +314,28 @@ async fn who_takes_the_id_and_does_not_live_is_outlived() {
     worker.housekeeping().commit(&[at(&topic, 1, 5)], "note").await.unwrap();
 }
 
+/// The session would end in five minutes: nothing waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_replaced_by_a_process_that_works_ends() {
+    let topic = topic("works", 2).await;
+    let settings = json!({ "brokers": brokers(), "topic": topic, "options": { "session.timeout.ms": 300_000 } });
+    let mut old = open(settings.clone(), &topic, "0").await.unwrap();
+    assert_eq!(assigned(&mut old).await, [0, 1]);
+    old.housekeeping().commit(&[at(&topic, 0, 0), at(&topic, 1, 0)], "").await.unwrap();
+    let mut new = open(settings, &topic, "0").await.unwrap();
+    assert_eq!(assigned(&mut new).await, [0, 1]);
+    new.housekeeping().commit(&[at(&topic, 0, 0), at(&topic, 1, 0)], "").await.unwrap();
+    let begin = Instant::now();
+    let error = loop {
+        match old.next(DEMAND).await {
+            Ok(_) => assert!(begin.elapsed() < Duration::from_secs(120), "the old one was not told"),
+            Err(error) => break error,
+        }
+    };
+    assert!(error.message.contains(&format!("another process joined the group as `{topic}-0`")), "{error}");
+    assert!(matches!(new.next(DEMAND).await.unwrap(), Event::Idle));
+}
+
 /// Each claims what it believes to be its own, and would fence the other off.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_was_replaced_learns_it_before_it_claims() {
