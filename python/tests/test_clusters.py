@@ -1,4 +1,4 @@
-"""Program A on Dask, on Ray and on Flink gives what its pipeline's example expects."""
+"""Program A on Dask, on Ray, on Flink and on DataFusion gives what its pipeline's example expects."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ def table(part):
     return pandas.read_csv(part) if has_header else pandas.read_csv(part, names=[*names, "PRETIME"])
 
 
-@pytest.mark.parametrize("module, program", [("dask.dataframe", "dask_dataframe.py"), ("ray", "ray_data.py"), ("pyflink", "flink_table.py")])
+@pytest.mark.parametrize("module, program", [("dask.dataframe", "dask_dataframe.py"), ("ray", "ray_data.py"), ("pyflink", "flink_table.py"), ("datafusion", "datafusion_sql.py")])
 def test_the_same_rows(module, program, tmp_path):
     pytest.importorskip(module)
     import pandas
