@@ -67,6 +67,14 @@ fn a_path_that_leads_nowhere_is_said_so() {
     }
     assert_eq!(load("several.joblib", Some("notes")).unwrap_err(), "notes: expected an estimator, found a tuple of 2");
     assert_eq!(load("none.pickle", None).unwrap_err(), "the file holds a dict, and no model in it");
+    assert_eq!(
+        load("own.pickle", None).unwrap_err(),
+        format!(
+            "the file holds a dict with objects of code of its own, and nothing in a model file is run; inside of them `at` can \
+             name: `screening.model_` ({TREE})"
+        )
+    );
+    assert_eq!(load("own.pickle", Some("screening.model_")).unwrap(), TREE);
     let error = load("one.pickle", Some("model.tree_")).unwrap_err();
     assert!(error.starts_with("model.tree_: `sklearn.tree._tree.Tree` is not supported: "), "{error}");
     assert_eq!(load("none.pickle", Some("x")).unwrap_err(), "`x`: there is no `x`; the file holds no model");

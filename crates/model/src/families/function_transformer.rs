@@ -73,7 +73,7 @@ mod run {
     use crate::families::shared::functions::{Function, Width};
     use crate::families::shared::wholes::{wholes, wraps};
     use crate::finite::Finite;
-    use crate::matrix::{ArrayRule, Dense, Frame, Matrix, read, round};
+    use crate::matrix::{Dense, Frame, Matrix, read, round};
     use crate::step::{Run, Transform};
     use crate::types::is_number;
 
@@ -131,9 +131,9 @@ mod run {
                         run.refuse_all(rows, STEP, label, "not a number");
                         Dense::zeros(rows, cols)
                     });
-                    let narrow = dense.narrow;
+                    let narrow = dense.narrow && !function.widens();
                     let data = dense.data.iter().map(|value| round(function.call(*value, narrow), narrow)).collect();
-                    Matrix::Dense(Dense { data, ..dense })
+                    Matrix::Dense(Dense { data, narrow, ..dense })
                 }
             }
         }
@@ -149,7 +149,7 @@ mod run {
                 if let Some(reason) = of_bools(function, kind, of_all.is_some()) {
                     run.refuse_all(frame.rows, STEP, label, reason);
                 }
-                let width = if frame.rule == ArrayRule::Half { Width::Half } else { function.width(kind, frame.rule) };
+                let width = function.width(kind, frame.rule);
                 widths.push(width);
                 let values = dense.column_mut(col);
                 if of_wholes(function, column, kind, values, label, run) {
@@ -191,18 +191,22 @@ mod run {
         label: Option<&str>,
         run: &mut Run,
     ) -> bool {
-        let Some((of_whole, numbers)) = function.of_whole().zip(wholes(column)) else { return false };
-        // Of a bool numpy makes a whole number of 8 bits, and pandas takes its negative for a not.
+        let Some(numbers) = wholes(column).filter(|_| function.gives_wholes()) else { return false };
+        // Of a bool numpy makes a whole number of its own, and pandas takes its negative for a not.
         let is_bool = kind == &DataType::Boolean;
-        let bits = if is_bool { 8 } else { kind.primitive_width().unwrap_or(8).saturating_mul(8) as u32 };
+        let bits = match kind.primitive_width() {
+            Some(bytes) => bytes.saturating_mul(8) as u32,
+            None => function.bits_of_bool(),
+        };
         let is_signed = is_bool || kind.is_signed_integer();
+        let held = |number| wraps(number, bits, is_signed) == number;
         for (row, (value, number)) in values.iter_mut().zip(numbers).enumerate() {
-            *value = match number.map(of_whole) {
+            *value = match number.map(|number| function.of_whole(number, held)) {
                 None => f64::NAN,
-                Some(Some(number)) if is_bool && function.name == "negative" => number.saturating_add(1) as f64,
-                Some(Some(number)) => wraps(number, bits, is_signed) as f64,
-                Some(None) => {
-                    run.refuse(row, STEP, label, "0, by which numpy divides a whole number");
+                Some(Ok(number)) if is_bool && function.name == "negative" => number.saturating_add(1) as f64,
+                Some(Ok(number)) => wraps(number, bits, is_signed) as f64,
+                Some(Err(reason)) => {
+                    run.refuse(row, STEP, label, reason);
                     f64::NAN
                 }
             };

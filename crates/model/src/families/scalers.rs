@@ -73,7 +73,9 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
     let finite = Finite::new(&class, &sources, true, false);
     let out = sources.into_iter().map(Source::changed).collect();
-    let step = run::Scaler { steps, finite, takes_sparse: class != "MinMaxScaler" };
+    let narrow =
+        some_attr(view, "scale_")?.is_some_and(|scale| scale.array().is_ok_and(|scale| scale.dtype().size == 4));
+    let step = run::Scaler { steps, finite, takes_sparse: class != "MinMaxScaler", narrow };
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
 }
 
@@ -143,10 +145,10 @@ mod run {
             }
         }
 
-        /// Sparse tables are multiplied by the reciprocal and never shifted.
-        fn apply_sparse(&self, value: f64, col: usize) -> f64 {
+        /// Sparse tables are multiplied by the reciprocal, of float32 in that, and never shifted.
+        fn apply_sparse(&self, value: f64, col: usize, narrow: bool) -> f64 {
             match self {
-                Operation::Over(by) => value * (1.0 / by[col]),
+                Operation::Over(by) => value * round(1.0 / by[col], narrow),
                 other => other.apply(value, col),
             }
         }
@@ -167,6 +169,8 @@ mod run {
         pub(super) steps: Vec<Operation>,
         pub(super) finite: Finite,
         pub(super) takes_sparse: bool,
+        /// Whether its scale is float32.
+        pub(super) narrow: bool,
     }
 
     impl Transform for Scaler {
@@ -181,7 +185,7 @@ mod run {
                 }
                 for (value, col) in csr.data.iter_mut().zip(&csr.indices) {
                     for step in &self.steps {
-                        *value = round(step.apply_sparse(*value, *col as usize), csr.narrow);
+                        *value = round(step.apply_sparse(*value, *col as usize, self.narrow), csr.narrow);
                     }
                 }
                 return Matrix::Csr(csr);

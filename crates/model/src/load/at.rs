@@ -48,9 +48,9 @@ pub(crate) fn candidates(root: &View<'_>, start: String) -> Result<Candidates, E
     search(root, start, false)
 }
 
-/// The estimators in the attributes of an object of a class that is not known.
-pub(crate) fn inside(object: &View<'_>) -> Result<Candidates, Error> {
-    search(object, String::new(), true)
+/// The estimators below a value, in the attributes of objects of classes that are not known, too.
+pub(crate) fn inside(root: &View<'_>, start: String) -> Result<Candidates, Error> {
+    search(root, start, true)
 }
 
 fn search(root: &View<'_>, start: String, into_objects: bool) -> Result<Candidates, Error> {

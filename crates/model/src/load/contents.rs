@@ -2,7 +2,7 @@
 
 use foretell_pickle::{Container, Document, ErrorKind, View};
 
-use super::at::{Candidates, candidates, walk};
+use super::at::{Candidates, candidates, inside, walk};
 use super::roles::Role;
 use super::unpickle;
 use crate::options::LoadOptions;
@@ -83,14 +83,24 @@ impl Contents {
 
     /// The estimators in the file, each with its path.
     fn candidates(&self) -> Result<Candidates, Error> {
+        self.each(candidates)
+    }
+
+    /// The estimators in the attributes of objects that are none.
+    fn inside(&self) -> Result<Candidates, Error> {
+        self.each(inside)
+    }
+
+    /// What a search finds in the file, whose paths begin with the place of the pickle where there are several.
+    fn each(&self, search: impl Fn(&View<'_>, String) -> Result<Candidates, Error>) -> Result<Candidates, Error> {
         let [only] = self.documents.as_slice() else {
             let mut all = Candidates::default();
             for (place, document) in self.documents.iter().enumerate() {
-                all.add(candidates(&document.root(), format!("[{place}]"))?);
+                all.add(search(&document.root(), format!("[{place}]"))?);
             }
             return Ok(all);
         };
-        candidates(&only.root(), String::new())
+        search(&only.root(), String::new())
     }
 
     /// What the paths lead to; without any the only model, or a transformer and the model that can only be meant together.
@@ -114,7 +124,16 @@ impl Contents {
                     [only] => only.root().describe(),
                     several => format!("{} pickles", several.len()),
                 };
-                Err(Error::At { message: format!("the file holds {holds}, and no model in it") })
+                let own = self.inside()?;
+                let message = match own.paths.is_empty() {
+                    true => format!("the file holds {holds}, and no model in it"),
+                    false => format!(
+                        "the file holds {holds} with objects of code of its own, and nothing in a model file is run; inside of them \
+                         `at` can name: {}",
+                        own.listed()
+                    ),
+                };
+                Err(Error::At { message })
             }
             [(only, _)] => Ok(one(self.walk(only)?, only.clone())),
             _ => self.together(&found, options),

@@ -119,7 +119,7 @@ fn links(loader: &mut Loader<'_>, chain: &mut Links, bytes: &[u8], at: &[String]
 fn holds(view: &View<'_>, error: Error) -> Error {
     match error {
         Error::UnknownClass { place, class, why } if place == view.path() => {
-            let inside = at::inside(view).map(|found| found.listed()).unwrap_or_default();
+            let inside = at::inside(view, String::new()).map(|found| found.listed()).unwrap_or_default();
             let start = if place.is_empty() { String::new() } else { format!("`{place}.` and ") };
             let more = if inside.is_empty() {
                 String::new()

@@ -1,4 +1,5 @@
-//! The raw binary of old: C structures in little-endian order, written by every XGBoost through 1.7.
+//! The raw binary of old: C structures in little-endian order, which XGBoost wrote by default through 2.0 and
+//! on demand through 3.0.
 //!
 //! In pickles of 1.0 to 1.2 `CONFIG-offset:` and the length of the raw part come first; from 1.1 on the raw part
 //! starts with `binf`. Before 1.0 there is neither magic nor version.
@@ -104,7 +105,7 @@ fn trees(reader: &mut Reader<'_>, parts: &mut Parts) -> Result<(), Error> {
     // num_feature, padding, num_pbuffer, num_output_group, size_leaf_vector, reserved
     reader.skip(4 + 4 + 8 + 4 + 4 + 32 * 4)?;
     for index in 0..count {
-        let tree = tree(reader, index)?;
+        let tree = tree(reader, index, parts.version.is_none())?;
         parts.trees.push(tree);
     }
     for (index, tree) in parts.trees.iter_mut().enumerate() {
@@ -120,7 +121,8 @@ fn trees(reader: &mut Reader<'_>, parts: &mut Parts) -> Result<(), Error> {
     Ok(())
 }
 
-fn tree(reader: &mut Reader<'_>, index: usize) -> Result<Tree, Error> {
+/// `old` is what is without a version, of before 1.0.
+fn tree(reader: &mut Reader<'_>, index: usize, old: bool) -> Result<Tree, Error> {
     reader.skip(4)?; // num_roots
     let count = reader.count("num_nodes")?;
     // num_deleted, max_depth, num_feature
@@ -164,8 +166,9 @@ fn tree(reader: &mut Reader<'_>, index: usize) -> Result<Tree, Error> {
         node.cover = f64::from(reader.f32()?);
         reader.skip(8)?; // base weight, number of leaf children
     }
-    // A leaf vector was written as its length and its floats where the tree declared one.
-    if width == 1 {
+    // Before 1.0 a leaf vector, its length and its floats, followed where the tree declared one; from 2.0 on every tree
+    // declares one, and none follows.
+    if old && width == 1 {
         reader.floats()?;
     }
     Ok(tree)

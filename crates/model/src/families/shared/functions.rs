@@ -25,9 +25,17 @@ enum Of {
     /// How many decimals are left: fewer than none for tens, hundreds and so on.
     Round(i32),
     /// Of a number that stands first and the one of the column: `functools.partial(numpy.power, 2)`.
-    Second(f64, fn(f64, f64) -> f64, fn(f32, f32) -> f32),
+    Second(First, fn(f64, f64) -> f64, fn(f32, f32) -> f32),
     /// What stands for NaN, and for both infinities where it is not the largest number.
     Finite(f64, Option<f64>, Option<f64>),
+}
+
+/// The number that stands before the one of the column.
+#[derive(Debug, Clone, Copy)]
+struct First {
+    number: f64,
+    /// The same where Python has it as a whole number: beside one of these numpy stays with whole numbers.
+    whole: Option<i128>,
 }
 
 /// Functions that numpy makes floats with, of whole numbers as narrow as they are.
@@ -51,8 +59,12 @@ impl Function {
     /// What the function makes of a column.
     pub(in crate::families) fn width(&self, column: &DataType, rule: ArrayRule) -> Width {
         let floats = FLOATING.contains(&self.name);
-        let stays = !floats && matches!(self.of, Of::Number(..));
+        let stays = !floats && (matches!(self.of, Of::Number(..)) || self.gives_wholes());
         match column {
+            _ if self.widens() => Width::Double,
+            // Beside a whole number a bool is one of 64 bits.
+            DataType::Boolean if matches!(self.of, Of::Second(..)) => Width::Double,
+            _ if rule == ArrayRule::Half => Width::Half,
             DataType::Float32 => Width::Single,
             DataType::Int16 | DataType::UInt16 if floats => Width::Single,
             DataType::Int8 | DataType::UInt8 | DataType::Boolean if floats => Width::Half,
@@ -62,15 +74,46 @@ impl Function {
         }
     }
 
-    /// The same of a whole number, in as many bits, where the last bit of a float64 is not enough; none of what numpy
-    /// divides by 0.
-    pub(in crate::families) fn of_whole(&self) -> Option<fn(i128) -> Option<i128>> {
-        match (self.of, self.name) {
-            (Of::Number(..), "absolute") => Some(|x| Some(x.wrapping_abs())),
-            (Of::Number(..), "negative") => Some(|x| Some(x.wrapping_neg())),
-            (Of::Number(..), "reciprocal") => Some(|x| 1i128.checked_div(x)),
-            (Of::Number(..), "square") => Some(|x| Some(x.wrapping_mul(x))),
-            _ => None,
+    /// Whether numpy gives float64 of whatever it is given.
+    pub(in crate::families) fn widens(&self) -> bool {
+        self.name == "float_power"
+    }
+
+    /// Whether numpy gives whole numbers of whole numbers, in which the last bit of a float64 is not enough.
+    pub(in crate::families) fn gives_wholes(&self) -> bool {
+        match self.of {
+            Of::Number(..) => matches!(self.name, "absolute" | "negative" | "reciprocal" | "square"),
+            Of::Second(first, ..) => {
+                first.whole.is_some() && matches!(self.name, "add" | "multiply" | "power" | "subtract")
+            }
+            _ => false,
+        }
+    }
+
+    /// How many bits numpy has for what it makes of a bool.
+    pub(in crate::families) fn bits_of_bool(&self) -> u32 {
+        if matches!(self.of, Of::Second(..)) { 64 } else { 8 }
+    }
+
+    /// The function of a whole number, in more bits than any column has, or why numpy has none. `held` says whether the
+    /// column's type holds a number.
+    pub(in crate::families) fn of_whole(&self, x: i128, held: impl Fn(i128) -> bool) -> Result<i128, &'static str> {
+        if let Of::Second(First { whole: Some(first), .. }, ..) = self.of {
+            if !held(first) {
+                return Err("a column of whole numbers too narrow for the number that stands first");
+            }
+            return match self.name {
+                "add" => Ok(first.wrapping_add(x)),
+                "multiply" => Ok(first.wrapping_mul(x)),
+                "subtract" => Ok(first.wrapping_sub(x)),
+                _ => power(first, x).ok_or("a negative power of a whole number"),
+            };
+        }
+        match self.name {
+            "negative" => Ok(x.wrapping_neg()),
+            "reciprocal" => 1i128.checked_div(x).ok_or("0, by which numpy divides a whole number"),
+            "square" => Ok(x.wrapping_mul(x)),
+            _ => Ok(x.wrapping_abs()),
         }
     }
 
@@ -79,7 +122,18 @@ impl Function {
         match width {
             Width::Small | Width::Double => self.call(x, false),
             Width::Single => round(self.call(x, true), true),
-            Width::Half => half(self.call(x, true)),
+            Width::Half => half(self.halved().call(x, true)),
+        }
+    }
+
+    /// The same with a first number as float16 holds it.
+    fn halved(self) -> Self {
+        match self.of {
+            Of::Second(first, of, narrow) => {
+                let first = First { number: half(first.number), ..first };
+                Function { of: Of::Second(first, of, narrow), ..self }
+            }
+            _ => self,
         }
     }
 
@@ -102,8 +156,8 @@ impl Function {
         match self.of {
             Of::Number(_, of) if narrow => of(x as f32).into(),
             Of::Number(of, _) => of(x),
-            Of::Second(first, _, of) if narrow => of(first as f32, x as f32).into(),
-            Of::Second(first, of, _) => of(first, x),
+            Of::Second(first, _, of) if narrow => of(first.number as f32, x as f32).into(),
+            Of::Second(first, of, _) => of(first.number, x),
             Of::Clip(..) if x.is_nan() => x,
             Of::Clip(low, high) => {
                 let x = low.map_or(x, |low| if x > low { x } else { low });
@@ -267,7 +321,11 @@ fn partial(view: &View<'_>) -> Result<Function, Error> {
     match (first.items()?.as_slice(), two, named.pairs()?.is_empty()) {
         ([], _, _) => read(&function, Some(&named)),
         ([number], Some((name, of, narrow)), true) => {
-            let of = Of::Second(number.as_f64()?, *of, *narrow);
+            let whole = match number.value() {
+                Value::Int(whole) => Some(i128::from(*whole)),
+                _ => None,
+            };
+            let of = Of::Second(First { number: number.as_f64()?, whole }, *of, *narrow);
             Ok(Function { name, of, sparse: false })
         }
         _ => {
@@ -276,6 +334,20 @@ fn partial(view: &View<'_>) -> Result<Function, Error> {
             Err(Error::unsupported(view.path(), what, format!("one number before the column, of {}", names.join(", "))))
         }
     }
+}
+
+/// A whole number to the power of another, beyond 128 bits around; none of a negative power.
+fn power(base: i128, exponent: i128) -> Option<i128> {
+    let mut left = u128::try_from(exponent).ok()?;
+    let (mut factor, mut product) = (base, 1i128);
+    while left > 0 {
+        if left & 1 == 1 {
+            product = product.wrapping_mul(factor);
+        }
+        factor = factor.wrapping_mul(factor);
+        left >>= 1;
+    }
+    Some(product)
 }
 
 fn logit32(x: f32) -> f32 {

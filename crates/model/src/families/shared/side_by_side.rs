@@ -9,7 +9,7 @@ use foretell_pickle::View;
 
 use crate::Error;
 use crate::attributes::some_attr;
-use crate::matrix::{ArrayRule, Csr, Dense, Frame, Matrix, round};
+use crate::matrix::{ArrayRule, Csr, Dense, Frame, Matrix, half, round};
 use crate::step::{Run, Transform};
 use crate::types::is_text;
 
@@ -39,7 +39,7 @@ impl Part {
             None => Part::from(x),
         };
         if let Some(weight) = weight {
-            part = Part { table: times(part.table, weight), small: false };
+            part = Part::from(times(part.table, weight));
         }
         part
     }
@@ -56,18 +56,22 @@ pub(crate) fn weight(view: &View<'_>, name: &str) -> Result<Option<f64>, Error> 
     Ok(weight.map(|weight| weight.as_f64()).transpose()?)
 }
 
-/// A table multiplied by a number.
+/// A table multiplied by a number, which numpy takes in the table's own type.
 fn times(x: Matrix, weight: f64) -> Matrix {
-    let (rows, cols) = (x.rows(), x.cols());
+    let (rows, cols, is_half) = (x.rows(), x.cols(), x.is_half());
     match x {
         Matrix::Csr(mut csr) => {
+            let weight = round(weight, csr.narrow);
             csr.data.iter_mut().for_each(|value| *value = round(*value * weight, csr.narrow));
             Matrix::Csr(csr)
         }
         other => {
             let mut dense = other.into_dense().unwrap_or_else(|_| Dense::zeros(rows, cols));
-            dense.data.iter_mut().for_each(|value| *value = round(*value * weight, dense.narrow));
-            Matrix::Dense(dense)
+            let narrow = dense.narrow;
+            let of_type = |value| if is_half { half(value) } else { round(value, narrow) };
+            let weight = of_type(weight);
+            dense.data.iter_mut().for_each(|value| *value = of_type(*value * weight));
+            if is_half { Matrix::of_halves(&dense) } else { Matrix::Dense(dense) }
         }
     }
 }
@@ -153,6 +157,7 @@ fn dense(parts: Vec<Matrix>, rows: usize, narrow: bool) -> Matrix {
         }
         return Matrix::Frame(Frame { columns, rows, rule: ArrayRule::default() });
     }
+    let is_half = !parts.is_empty() && parts.iter().all(Matrix::is_half);
     let cols = parts.iter().map(Matrix::cols).sum();
     let mut out = Dense { data: Vec::with_capacity(rows * cols), rows, cols, narrow };
     for part in parts {
@@ -160,5 +165,5 @@ fn dense(parts: Vec<Matrix>, rows: usize, narrow: bool) -> Matrix {
         let dense = part.into_dense().unwrap_or_else(|_| Dense::zeros(rows, width));
         out.data.extend_from_slice(&dense.data);
     }
-    Matrix::Dense(out)
+    if is_half { Matrix::of_halves(&out) } else { Matrix::Dense(out) }
 }
