@@ -18,7 +18,15 @@ def table(part):
     return pandas.read_csv(part) if has_header else pandas.read_csv(part, names=[*names, "PRETIME"])
 
 
-@pytest.mark.parametrize("module, program", [("dask.dataframe", "dask_dataframe.py"), ("ray", "ray_data.py"), ("pyflink", "flink_table.py"), ("datafusion", "datafusion_sql.py")])
+PROGRAMS = {
+    "dask.dataframe": "dask_dataframe.py",
+    "datafusion": "datafusion_sql.py",
+    "pyflink": "flink_table.py",
+    "ray": "ray_data.py",
+}
+
+
+@pytest.mark.parametrize("module, program", PROGRAMS.items())
 def test_the_same_rows(module, program, tmp_path):
     pytest.importorskip(module)
     import pandas
