@@ -174,12 +174,17 @@ def shaken(r):
             if isinstance(self, ensemble.BaggingClassifier):
                 # Its mean of float32 is taken in float64, which goes on where float32 ends.
                 parts = [np.where(np.isinf(part), -part, part) if part.dtype == np.float32 else part for part in parts]
+            if isinstance(self, (GaussianNB, BernoulliNB)):
+                # A sum of large logarithms is told to its own last place, of which a small difference has few digits.
+                large = np.abs(self._joint_log_likelihood(*args)).max(axis=1, keepdims=True)
+                parts = [part * (1 + np.finfo(float).eps * large * r.choice([-1.0, 1.0], part.shape)) for part in parts]
             if isinstance(self, KernelDensity):
                 # Large logarithms of both signs make a small one.
                 parts = [part + 2.0**-47 * r.choice([-1.0, 1.0], part.shape) for part in parts]
-                # Its trees begin with all rows at the nearest place and take off again: the farther a row, the more digits it loses.
+                # Its trees begin with all rows at the nearest place and take off again: the farther a row, the more digits it loses,
+                # all of them where the density is less than a rounding of what they began with.
                 tops = [np.minimum(2.0**-50 * np.exp(-np.maximum(part, NOTHING)), 1e-8) for part in parts]
-                lost = [np.where(part < -1e6, 0.2, np.where(part < -100, 1e-3, top)) for part, top in zip(parts, tops)]
+                lost = [np.where(part < -30, 1.0, top) for part, top in zip(parts, tops)]
                 parts = [part * (1 + by * r.choice([-1.0, 1.0], part.shape)) for part, by in zip(parts, lost)]
                 # Beyond the reach of all rows its trees tell what is left of the sums that they take off again.
                 parts = [np.where(part < NOTHING, np.where(np.isinf(part), 0, -np.inf), part) if self.kernel not in ("gaussian", "exponential") else part for part in parts]

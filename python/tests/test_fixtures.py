@@ -85,7 +85,7 @@ def test_every_kind_of_table_gives_the_same(name):
 
     case = Case(name)
     model = foretell.load(case.model, columns=case.told)
-    method = "predict" if "predict" in model.signature.outputs else "transform"
+    method = next(one for one in ("predict", "transform", "score_samples") if one in model.signature.outputs)
     frame = case.frame()
     table = pyarrow.record_batch(model.table(frame, method))
     good = [row for row, why in enumerate(table.column("refused").to_pylist()) if why is None]

@@ -37,7 +37,7 @@ pub(super) fn load(loader: &mut Loader<'_>, view: &View<'_>, build: &mut Builder
                 let of = build.places(features)?;
                 let to = build.len();
                 tree(loader, view, build, estimator, (of, to))?;
-                build.add(format!("tree({name})"));
+                build.assign(format!("tree({name})"));
             }
         }
         _ => {
@@ -49,8 +49,8 @@ pub(super) fn load(loader: &mut Loader<'_>, view: &View<'_>, build: &mut Builder
                 let Some((_, most)) = found else {
                     return Err(Error::state(all.path(), format!("there is no largest `{name}`")));
                 };
-                build.add(format!("{name}_sin"));
-                build.add(format!("{name}_cos"));
+                build.assign(format!("{name}_sin"));
+                build.assign(format!("{name}_cos"));
                 build.act(run::Cycle { at: *at, most: most.as_f64()? });
             }
         }
@@ -90,7 +90,7 @@ fn math(view: &View<'_>, build: &mut Builder, columns: &[usize]) -> Result<(), E
                 return Err(Error::unsupported(function.path(), format!("func={other}"), supported));
             }
         };
-        build.add(name);
+        build.assign(name);
         build.act(run::OfRow { columns: columns.to_vec(), how });
     }
     Ok(())
@@ -115,7 +115,7 @@ fn relative(view: &View<'_>, build: &mut Builder, columns: &[usize], reference: 
         for to in reference {
             for of in columns {
                 let name = format!("{}_{word}_{}", build.name(*of), build.name(*to));
-                build.add(name);
+                build.assign(name);
                 build.act(run::Relative { of: *of, to: *to, how, instead });
             }
         }

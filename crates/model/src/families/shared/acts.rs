@@ -171,6 +171,8 @@ pub(in crate::families) struct Builder {
     pub(in crate::families) sources: Vec<Source>,
     acts: Vec<Box<dyn Act>>,
     dropped: Vec<bool>,
+    /// Columns whose place and name an added one has taken, and that one.
+    replaced: Vec<(usize, usize)>,
     /// The columns that are left, where their order is not the one of their places.
     order: Option<Vec<usize>>,
     pub(in crate::families) children: Vec<StepReport>,
@@ -206,7 +208,8 @@ impl Builder {
         let names = names.unwrap_or_else(|| sources.iter().map(|source| source.label.clone()).collect());
         let class = view.class().map(|class| class.name.clone()).unwrap_or_default();
         let dropped = vec![false; sources.len()];
-        Ok(Builder { class, names, sources, acts: Vec::new(), dropped, order: None, children: Vec::new() })
+        let (acts, replaced, children) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Builder { class, names, sources, acts, dropped, replaced, order: None, children })
     }
 
     /// How many columns there are, with those that are added.
@@ -249,6 +252,14 @@ impl Builder {
         self.dropped.push(false);
     }
 
+    /// The same, as pandas assigns a column: one that has the name already is replaced.
+    pub(in crate::families) fn assign(&mut self, name: String) {
+        if let Some(old) = self.names.iter().rposition(|one| *one == name) {
+            self.replaced.push((old, self.len()));
+        }
+        self.add(name);
+    }
+
     pub(in crate::families) fn drop(&mut self, at: usize) {
         if let Some(dropped) = self.dropped.get_mut(at) {
             *dropped = true;
@@ -274,8 +285,12 @@ impl Builder {
     pub(in crate::families) fn finish(self, loader: &mut Loader<'_>, view: &View<'_>) -> Result<Loaded, Error> {
         loader.charge(view, self.sources.len())?;
         let labels = self.sources.iter().map(|source| source.label.clone()).collect();
-        let kept: Vec<usize> =
+        let mut kept: Vec<usize> =
             self.order.unwrap_or_else(|| (0..self.sources.len()).filter(|at| !self.dropped[*at]).collect());
+        for (old, new) in self.replaced {
+            kept.retain(|at| *at != new);
+            kept.iter_mut().filter(|at| **at == old).for_each(|at| *at = new);
+        }
         let out = Out::Table(kept.iter().filter_map(|at| self.sources.get(*at)).cloned().collect());
         let report = StepReport { children: self.children, ..StepReport::default() };
         let step = Acts { class: self.class, labels, acts: self.acts, kept };
