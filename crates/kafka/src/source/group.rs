@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use foretell_flow::{Housekeeping, Position, StageError, Topics};
+use foretell_flow::{Fault, Housekeeping, Position, StageError, Topics};
 use parking_lot::Mutex;
 use rdkafka::Offset;
 use tokio::time::Instant;
@@ -16,6 +16,21 @@ use crate::inspect::{Inspector, ask};
 
 /// A commit whose answer nobody waits for is sent again after this time: a rebalance may have refused it.
 const COMMIT_AGAIN: Duration = Duration::from_secs(20);
+
+/// The notes that were committed with offsets of these topics.
+pub(super) fn notes(inspector: &Inspector, topics: &Topics) -> Result<Vec<String>, StageError> {
+    let mut notes = Vec::new();
+    for topic in topics.names() {
+        let all: Vec<i32> = (0..inspector.topic(topic)?.partitions).collect();
+        match inspector.committed(topic, &all) {
+            Ok(committed) => notes.extend(committed.into_iter().flatten().map(|(_, note)| note)),
+            Err(error) if error.fault == Fault::Unavailable => return Err(error),
+            // A group that may not be read is no reason to stop.
+            Err(error) => tracing::debug!(topic = &**topic, %error, "the group's notes are not known"),
+        }
+    }
+    Ok(notes)
+}
 
 /// The group as housekeeping sees it.
 pub(super) struct GroupHousekeeping {

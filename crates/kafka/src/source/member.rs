@@ -16,6 +16,7 @@ use foretell_flow::{Event, StageError, Topics};
 use parking_lot::Mutex;
 
 use super::elsewhere;
+use super::group::notes;
 use super::reader::{Membership, Options, Reader, SESSION};
 use super::signature::Signature;
 use super::topics::named;
@@ -70,7 +71,6 @@ impl StaticMember {
             self.fence.earlier.insert(id);
         }
         self.fence.lives = lives(inspector, topics, name);
-        self.fence.lives.insert(self.signature.life.clone());
     }
 
     /// How many members of the group live and keep [elsewhere](super::elsewhere) what earlier batches were made with.
@@ -114,12 +114,11 @@ impl StaticMember {
             );
             return Ok(Some(Event::Revoked));
         }
-        let (asked, of, known) = (group.clone(), name.clone(), self.fence.lives.clone());
-        let found = ask(inspector, move |inspector| {
-            let works = !lives(inspector, &read, &of).is_subset(&known);
-            Ok(if works { Holder::Works } else { holder(inspector, &asked, &of) })
-        });
-        let found = found.await?;
+        let (asked, of) = (group.clone(), name.clone());
+        let found = ask(inspector, move |inspector| Ok((lives(inspector, &read, &of), holder(inspector, &asked, &of))));
+        let (working, holder) = found.await?;
+        let works = working.is_some_and(|working| self.fence.is_new(&working, &self.signature.life));
+        let found = if works { Holder::Works } else { holder };
         match self.fence.judge(found, Instant::now()) {
             Verdict::Wait => {
                 tokio::time::sleep(wait.min(EVERY)).await;
@@ -147,27 +146,10 @@ fn holder(inspector: &Inspector, group: &str, name: &str) -> Holder {
     member.map_or(Holder::Nobody, |member| Holder::Member(member.id))
 }
 
-/// The lives of a member of this name that have committed last, as the group's notes tell.
-fn lives(inspector: &Inspector, topics: &Topics, name: &str) -> HashSet<String> {
-    let committed = |topic: &Arc<str>| {
-        let all: Vec<i32> = (0..inspector.topic(topic)?.partitions).collect();
-        inspector.committed(topic, &all)
-    };
-    let mut lives = HashSet::new();
-    for topic in topics.names() {
-        match committed(topic) {
-            Ok(committed) => lives.extend(
-                committed
-                    .into_iter()
-                    .filter_map(|committed| Signature::of(&committed?.1))
-                    .filter(|signature| signature.member == name)
-                    .map(|signature| signature.life),
-            ),
-            // A group that does not answer, or may not be read, tells nothing.
-            Err(error) => tracing::debug!(%topic, %error, "who has committed is not known"),
-        }
-    }
-    lives
+/// The lives of a member of this name that have committed last; `None` where the group does not answer.
+fn lives(inspector: &Inspector, topics: &Topics, name: &str) -> Option<HashSet<String>> {
+    let signatures = notes(inspector, topics).ok()?.into_iter().filter_map(|note| Signature::of(&note));
+    Some(signatures.filter(|signature| signature.member == name).map(|signature| signature.life).collect())
 }
 
 /// Whether a group gave this id to a member of this name: it is the name, `-`, and a UUID.
@@ -201,8 +183,8 @@ struct Fence {
     session: Duration,
     /// Ids that the group had under this name before this process joined, or gave to this process.
     earlier: HashSet<String>,
-    /// Processes that had committed under this name before this one, and this one.
-    lives: HashSet<String>,
+    /// Processes that had committed under this name before this one; where that is not known, commits tell nothing.
+    lives: Option<HashSet<String>>,
     /// Another one, and since when.
     seen: Option<(String, Instant)>,
     /// Since when the group does not answer.
@@ -213,14 +195,14 @@ struct Fence {
 
 impl Fence {
     fn new(session: Duration) -> Fence {
-        Fence {
-            session,
-            earlier: HashSet::new(),
-            lives: HashSet::new(),
-            seen: None,
-            unseen: None,
-            joins: VecDeque::new(),
-        }
+        let (earlier, joins) = (HashSet::new(), VecDeque::new());
+        Fence { session, earlier, lives: None, seen: None, unseen: None, joins }
+    }
+
+    /// Whether one of these processes began to work after `own` did.
+    fn is_new(&self, working: &HashSet<String>, own: &str) -> bool {
+        let new = |life: &String| life != own && self.lives.as_ref().is_some_and(|known| !known.contains(life));
+        working.iter().any(new)
     }
 
     fn judge(&mut self, holder: Holder, now: Instant) -> Verdict {
@@ -312,6 +294,16 @@ mod tests {
     fn another_process_that_works_ends_this_one_at_once() {
         let works = |second| if second < 2 { member("w-other") } else { Holder::Works };
         assert_eq!(course(&mut fence(), works), Some((2, Verdict::Taken)));
+    }
+
+    #[test]
+    fn an_earlier_life_is_no_other_process_and_nor_is_what_is_not_known() {
+        let lives = |lives: &[&str]| lives.iter().map(|life| (*life).to_string()).collect::<HashSet<String>>();
+        let mut fence = fence();
+        assert!(!fence.is_new(&lives(&["before", "own", "other"]), "own"), "the group did not answer at first");
+        fence.lives = Some(lives(&["before"]));
+        assert!(!fence.is_new(&lives(&["before", "own"]), "own"));
+        assert!(fence.is_new(&lives(&["before", "other"]), "own"));
     }
 
     #[test]

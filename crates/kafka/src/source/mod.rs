@@ -446,20 +446,7 @@ impl Source for KafkaSource {
 
     async fn notes(&mut self) -> Result<Vec<String>, StageError> {
         let topics = self.topics();
-        ask(&self.inspector, move |inspector| {
-            let mut notes = Vec::new();
-            for topic in topics.names() {
-                let all: Vec<i32> = (0..inspector.topic(topic)?.partitions).collect();
-                match inspector.committed(topic, &all) {
-                    Ok(committed) => notes.extend(committed.into_iter().flatten().map(|(_, note)| note)),
-                    Err(error) if error.fault == Fault::Unavailable => return Err(error),
-                    // A group that may not be read is no reason to stop.
-                    Err(error) => tracing::debug!(topic = &**topic, %error, "the group's notes are not known"),
-                }
-            }
-            Ok(notes)
-        })
-        .await
+        ask(&self.inspector, move |inspector| group::notes(inspector, &topics)).await
     }
 
     async fn elsewhere(&mut self) -> Result<usize, StageError> {

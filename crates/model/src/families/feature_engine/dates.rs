@@ -41,7 +41,7 @@ pub(super) fn load(loader: &mut Loader<'_>, view: &View<'_>, build: &mut Builder
     }
     for at in &columns {
         let name = build.name(*at).to_string();
-        wanted.iter().for_each(|(word, _)| build.add(format!("{name}_{word}")));
+        wanted.iter().for_each(|(word, _)| build.assign(format!("{name}_{word}")));
         build.act(run::Parts { at: *at, parts: wanted.iter().map(|(_, part)| *part).collect() });
     }
     if flag(view, "drop_original", true)? {

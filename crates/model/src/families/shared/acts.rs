@@ -3,6 +3,7 @@
 
 #![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "places are checked while loading")]
 
+use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -172,7 +173,7 @@ pub(in crate::families) struct Builder {
     acts: Vec<Box<dyn Act>>,
     dropped: Vec<bool>,
     /// Columns whose place and name an added one has taken, and that one.
-    replaced: Vec<(usize, usize)>,
+    replaced: HashMap<usize, usize>,
     /// The columns that are left, where their order is not the one of their places.
     order: Option<Vec<usize>>,
     pub(in crate::families) children: Vec<StepReport>,
@@ -208,7 +209,7 @@ impl Builder {
         let names = names.unwrap_or_else(|| sources.iter().map(|source| source.label.clone()).collect());
         let class = view.class().map(|class| class.name.clone()).unwrap_or_default();
         let dropped = vec![false; sources.len()];
-        let (acts, replaced, children) = (Vec::new(), Vec::new(), Vec::new());
+        let (acts, replaced, children) = (Vec::new(), HashMap::new(), Vec::new());
         Ok(Builder { class, names, sources, acts, dropped, replaced, order: None, children })
     }
 
@@ -255,7 +256,7 @@ impl Builder {
     /// The same, as pandas assigns a column: one that has the name already is replaced.
     pub(in crate::families) fn assign(&mut self, name: String) {
         if let Some(old) = self.names.iter().rposition(|one| *one == name) {
-            self.replaced.push((old, self.len()));
+            self.replaced.insert(old, self.len());
         }
         self.add(name);
     }
@@ -287,9 +288,12 @@ impl Builder {
         let labels = self.sources.iter().map(|source| source.label.clone()).collect();
         let mut kept: Vec<usize> =
             self.order.unwrap_or_else(|| (0..self.sources.len()).filter(|at| !self.dropped[*at]).collect());
-        for (old, new) in self.replaced {
-            kept.retain(|at| *at != new);
-            kept.iter_mut().filter(|at| **at == old).for_each(|at| *at = new);
+        let instead: HashSet<usize> = self.replaced.values().copied().collect();
+        kept.retain(|at| !instead.contains(at));
+        for at in &mut kept {
+            while let Some(new) = self.replaced.get(at) {
+                *at = *new;
+            }
         }
         let out = Out::Table(kept.iter().filter_map(|at| self.sources.get(*at)).cloned().collect());
         let report = StepReport { children: self.children, ..StepReport::default() };
