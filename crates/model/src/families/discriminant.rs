@@ -11,6 +11,7 @@ use crate::family::Family;
 use crate::finite::Finite;
 use crate::loaded::{Loaded, Out, Source, Targets, decisions};
 use crate::loader::Loader;
+use crate::math::scores::Formula;
 use crate::step::{Predict, Step};
 use crate::{Error, InputKind, Output};
 
@@ -156,8 +157,9 @@ fn quadratic(view: &View<'_>, classes: usize) -> Result<(run::Quadratic, usize),
         all.push(run::Normal { mean: mean.to_vec(), axes, constant, prior: prior.ln() });
     }
     // From 1.7 on a probability is the exponential of a difference.
-    let by_logarithm = version(view)?.is_some_and(|version| version >= (1, 7));
-    Ok((run::Quadratic { classes: all, features, narrow, by_logarithm, finite: unchecked() }, features))
+    let by_difference = version(view)?.is_some_and(|version| version >= (1, 7));
+    let formula = if by_difference { Formula::Shifted } else { Formula::Quotient };
+    Ok((run::Quadratic { classes: all, features, narrow, formula, finite: unchecked() }, features))
 }
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "sizes are checked while loading")]
@@ -248,7 +250,7 @@ mod run {
         pub(super) features: usize,
         /// Whether it was learned from float32.
         pub(super) narrow: bool,
-        pub(super) by_logarithm: bool,
+        pub(super) formula: scores::Formula,
         pub(super) finite: Finite,
     }
 
@@ -274,9 +276,7 @@ mod run {
             };
             let mut scores: Vec<Vec<f64>> = self.classes.iter().map(likelihood).collect();
             match want {
-                Method::Proba => {
-                    Answer::F64(Softmax { by_logarithm: self.by_logarithm, side_by_side: false }.of(scores))
-                }
+                Method::Proba => Answer::F64(Softmax { formula: self.formula, side_by_side: false }.of(scores)),
                 Method::Decision if scores.len() == 2 => {
                     let second = scores.pop().unwrap_or_default();
                     let first = scores.pop().unwrap_or_default();

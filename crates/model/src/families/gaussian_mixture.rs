@@ -134,7 +134,7 @@ fn axes(matrices: &[f64], features: usize) -> Vec<(Vec<f64>, f64)> {
 mod run {
     use crate::Method;
     use crate::finite::Finite;
-    use crate::math::scores::{self, Softmax};
+    use crate::math::scores::{self, Formula, Softmax};
     use crate::matrix::{Dense, Matrix};
     use crate::step::{Answer, Predict, Run};
 
@@ -239,7 +239,9 @@ mod run {
                     Answer::F64(vec![(0..rows).map(sum).collect()])
                 }
                 Method::Proba if likelihoods.len() == 1 => Answer::F64(vec![vec![1.0; rows]]),
-                Method::Proba => Answer::F64(Softmax { by_logarithm: true, side_by_side: true }.of(likelihoods)),
+                Method::Proba => {
+                    Answer::F64(Softmax { formula: Formula::LogSumExp, side_by_side: true }.of(likelihoods))
+                }
                 _ => Answer::Class(vec![scores::first_largest(&likelihoods, rows)]),
             }
         }

@@ -13,7 +13,7 @@ use crate::family::Family;
 use crate::finite::Finite;
 use crate::loaded::{Loaded, Out, Source};
 use crate::loader::Loader;
-use crate::math::scores::{Softmax, pairwise_sum};
+use crate::math::scores::{Formula, Softmax, pairwise_sum};
 use crate::step::Step;
 use crate::trees::{Ensemble, Explainer, Gain, Landing, Numbers, Plan, Rule};
 use crate::{Error, InputKind, StepReport, TreesReport};
@@ -88,7 +88,8 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let mut targets = loss.targets(labels);
     let old = version.is_none_or(|version| version < (1, 4));
     let choice = if old && loss != Loss::HalfLogit { Choice::Probability } else { Choice::ScoreOrZero };
-    let link = Link { loss, softmax: Softmax { by_logarithm: old, ..Softmax::PLAIN }, choice };
+    let formula = if old { Formula::LogSumExp } else { Formula::Quotient };
+    let link = Link { loss, softmax: Softmax { formula, ..Softmax::PLAIN }, choice };
     let finite = Finite::new(&class, &sources, false, true);
     let explainer = match &start {
         score::Start::Same(start) if loader.options.explain => {

@@ -12,7 +12,7 @@ use crate::family::Family;
 use crate::finite::Finite;
 use crate::loaded::{Loaded, Out, Source, Transformer};
 use crate::loader::Loader;
-use crate::math::scores::Softmax;
+use crate::math::scores::{Formula, Softmax};
 use crate::step::{Chain, Step};
 use crate::trees::{Ensemble, Explainer, Gain, NONE, Node, Plan, Rule, Tree};
 use crate::{Error, InputKind, StepReport, TreesReport};
@@ -108,7 +108,8 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let mut targets = loss.targets(labels);
     let before = |first| version.is_none_or(|version| version < first);
     let choice = if before((1, 3)) { Choice::Probability } else { Choice::Score };
-    let link = Link { loss, softmax: Softmax { by_logarithm: before((1, 1)), ..Softmax::BY_CLASS }, choice };
+    let formula = if before((1, 1)) { Formula::LogSumExp } else { Formula::Quotient };
+    let link = Link { loss, softmax: Softmax { formula, ..Softmax::BY_CLASS }, choice };
     let explainer = match loader.options.explain {
         true => Explainer::new(&ensemble, |_, value| value, &start, false),
         false => None,

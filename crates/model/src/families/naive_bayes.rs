@@ -132,7 +132,7 @@ fn categorical(view: &View<'_>, count: usize) -> Result<(run::Form, usize), Erro
 mod run {
     use crate::Method;
     use crate::finite::Finite;
-    use crate::math::scores::{self, Softmax};
+    use crate::math::scores::{self, Formula, Softmax};
     use crate::matrix::{Dense, Matrix, round};
     use crate::step::{Answer, Predict, Run};
 
@@ -268,7 +268,7 @@ mod run {
                 let share = |value: &f64| if value.is_finite() { 1.0 } else { f64::NAN };
                 return Answer::F64(vec![only.iter().map(share).collect()]);
             }
-            let mut shares = Softmax { by_logarithm: true, side_by_side: false }.of(likelihoods);
+            let mut shares = Softmax { formula: Formula::LogSumExp, side_by_side: false }.of(likelihoods);
             shares.iter_mut().flatten().for_each(|share| *share = round(*share, narrow));
             Answer::floats(shares, self.typed)
         }

@@ -179,20 +179,30 @@ fn share(mut all: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
     all
 }
 
+/// The formula of a softmax: the same in exact numbers, but not in their last digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Formula {
+    /// `exp(score - largest) / sum`, with the sum over `exp(score - largest)` of all classes.
+    Quotient,
+    /// `exp(score - (log(sum) + largest))`, by scipy's `logsumexp`.
+    LogSumExp,
+    /// `exp(score - largest - log(sum))`.
+    Shifted,
+}
+
 /// How scores of several classes become shares of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Softmax {
-    /// `exp(score - log(sum))`, scipy's `logsumexp`, where others divide by the sum.
-    pub(crate) by_logarithm: bool,
+    pub(crate) formula: Formula,
     /// Whether the scores of a row lie side by side in numpy's memory: that decides the order of their sum.
     pub(crate) side_by_side: bool,
 }
 
 impl Softmax {
     /// Quotients of an array as numpy makes them.
-    pub(crate) const PLAIN: Self = Softmax { by_logarithm: false, side_by_side: true };
+    pub(crate) const PLAIN: Self = Softmax { formula: Formula::Quotient, side_by_side: true };
     /// Quotients of an array that was built class by class.
-    pub(crate) const BY_CLASS: Self = Softmax { by_logarithm: false, side_by_side: false };
+    pub(crate) const BY_CLASS: Self = Softmax { formula: Formula::Quotient, side_by_side: false };
 
     /// Of scores, a column a class; a lone score stands beside its negative.
     pub(crate) fn of(self, mut scores: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
@@ -205,11 +215,13 @@ impl Softmax {
             let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             powers.iter_mut().zip(row.iter()).for_each(|(power, score)| *power = (score - largest).exp());
             let sum = if self.side_by_side { pairwise_sum(&powers) } else { powers.iter().sum() };
-            if self.by_logarithm {
-                let log = sum.ln() + largest;
-                row.iter_mut().for_each(|score| *score = (*score - log).exp());
-            } else {
-                row.iter_mut().zip(&powers).for_each(|(score, power)| *score = power / sum);
+            let log = sum.ln();
+            for (score, power) in row.iter_mut().zip(&powers) {
+                *score = match self.formula {
+                    Formula::Quotient => power / sum,
+                    Formula::LogSumExp => (*score - (log + largest)).exp(),
+                    Formula::Shifted => (*score - largest - log).exp(),
+                };
             }
         });
         scores
