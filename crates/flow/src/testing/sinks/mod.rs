@@ -1,15 +1,19 @@
 //! The suite for sinks: claims, fences, resets, plans kept and trimmed, ranges that do not fit, slices, connections that
 //! are cut at a commit, deaths.
 
+mod deaths;
+mod plans;
+
 use std::sync::Arc;
 
 use arrow::array::{Int32Array, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 
+use self::plans::{keeping, kept_parts};
 use crate::{
-    Checkpoint, Claim, Fault, Partition, Plan, PlanPart, PlanRetention, Position, Provenance, Range, Recipe, Reset,
-    Sharing, Sink, SinkTraits, StageError, Topics, Trace, Write, Written,
+    Checkpoint, Claim, Fault, Partition, Plan, Provenance, Range, Recipe, Sharing, Sink, SinkTraits, Topics, Trace,
+    Write, Written,
 };
 
 /// The pipeline that [`Subject::open`] opens a sink of, unless [`Subject::names`] says another.
@@ -80,16 +84,13 @@ pub fn schema() -> SchemaRef {
     Arc::new(Schema::new(columns))
 }
 
-/// Deaths that are tried at most; more changes than that no single write makes.
-const DEATHS: usize = 1000;
-
 /// Runs the whole suite.
 ///
 /// # Panics
 /// Where the sink breaks its contract.
 pub async fn run(subject: &mut dyn Subject) {
     run_checks(subject).await;
-    deaths_lose_and_double_nothing(subject, 0, 1).await;
+    deaths::deaths_lose_and_double_nothing(subject, 0, 1).await;
 }
 
 /// The same, with several subjects side by side: for sinks whose service answers slowly.
@@ -103,7 +104,7 @@ pub async fn run_side_by_side<S: Subject + 'static>(new: impl Fn() -> S) {
     tasks.spawn(async move { run_checks(&mut subject).await });
     for side in 0..SIDES {
         let mut subject = new();
-        tasks.spawn(async move { deaths_lose_and_double_nothing(&mut subject, side, SIDES).await });
+        tasks.spawn(async move { deaths::deaths_lose_and_double_nothing(&mut subject, side, SIDES).await });
     }
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {
@@ -187,13 +188,13 @@ impl Check {
             Check::Writes => what_is_written_is_there_for_the_next_process(subject).await,
             Check::Ranges => ranges_that_do_not_fit_store_nothing(subject).await,
             Check::Fences => an_earlier_owner_is_fenced(subject).await,
-            Check::Plans => plans_are_kept_replaced_and_trimmed(subject).await,
-            Check::PlansAhead => a_kept_plan_replaces_what_is_stored_from_its_beginning_on(subject).await,
-            Check::Resets => resets_set_and_forget(subject).await,
+            Check::Plans => plans::plans_are_kept_replaced_and_trimmed(subject).await,
+            Check::PlansAhead => plans::a_kept_plan_replaces_what_is_stored_from_its_beginning_on(subject).await,
+            Check::Resets => plans::resets_set_and_forget(subject).await,
             Check::Slices => slices_land_with_their_batch_or_not_at_all(subject).await,
             Check::Traces => another_sink_leaves_traces_and_takes_over(subject).await,
-            Check::Cuts => cut_commits_are_settled_by_the_next_claim(subject).await,
-            Check::Deaths => deaths_lose_and_double_nothing(subject, 0, 1).await,
+            Check::Cuts => deaths::cut_commits_are_settled_by_the_next_claim(subject).await,
+            Check::Deaths => deaths::deaths_lose_and_double_nothing(subject, 0, 1).await,
         }
     }
 }
@@ -379,116 +380,6 @@ async fn an_earlier_owner_is_fenced(subject: &mut dyn Subject) {
     assert_eq!((next(&held), landed), (vec![(0, at + 2)], offsets(0, 0, at + 2).collect()));
 }
 
-/// A plan's parts as they are kept: with the time of that.
-fn kept_parts(plan: &Plan) -> Vec<PlanPart> {
-    plan.parts().map(|part| PlanPart { kept: 1_795_953_776_504_717, ..part }).collect()
-}
-
-/// A write that keeps its plan, and what of the plans ends at or below `floor` goes.
-fn keeping(ranges: &[Range], floor: i64) -> Write {
-    let mut write = write(ranges);
-    let parts = kept_parts(&write.plan);
-    write.retention = Some(PlanRetention { parts, floor: vec![Position { partition: partition(0), next: floor }] });
-    write
-}
-
-async fn plans_are_kept_replaced_and_trimmed(subject: &mut dyn Subject) {
-    let kept = |held: &[Checkpoint]| -> Vec<(i64, i64)> {
-        held[0].plans.iter().map(|part| (part.range.from, part.range.to)).collect()
-    };
-    subject.renew().await;
-    let mut sink = claimed(subject, &[claim(0, 0)]).await;
-    let first = keeping(&[range(0, 0, 3)], 0);
-    sink.write(&first).await.expect("it is stored");
-    sink.write(&keeping(&[range(0, 3, 5)], 0)).await.expect("it is stored");
-    drop(sink);
-    let (held, _) = seen(subject, &[claim(0, 0)]).await;
-    assert_eq!(kept(&held), [(0, 3), (3, 5)], "plans are kept, by offset");
-    assert_eq!(held[0].plans[0], kept_parts(&first.plan)[0], "as they were given");
-    let mut sink = claimed(subject, &[claim(0, 0)]).await;
-    sink.write(&keeping(&[range(0, 5, 6)], 3)).await.expect("it is stored");
-    let trim = Write {
-        retention: Some(PlanRetention {
-            parts: Vec::new(),
-            floor: vec![Position { partition: partition(0), next: 4 }],
-        }),
-        ..empty(&[range(0, 6, 7)])
-    };
-    sink.write(&trim).await.expect("it is stored");
-    drop(sink);
-    let (held, _) = seen(subject, &[claim(0, 0)]).await;
-    assert_eq!(kept(&held), [(3, 5), (5, 6)], "what ends at or below the floor goes, what lies across it stays");
-
-    // A part of a batch that begins in front of the write: the rest of it is written now.
-    let mut sink = claimed(subject, &[claim(0, 0)]).await;
-    let whole = keeping(&[range(0, 3, 9)], 0);
-    let rest = Write { plan: whole.plan.clone(), retention: whole.retention.clone(), ..write(&[range(0, 7, 9)]) };
-    sink.write(&rest).await.expect("it is stored");
-    drop(sink);
-    let (held, _) = seen(subject, &[claim(0, 0)]).await;
-    assert_eq!(kept(&held), [(3, 9)], "pieces replace what is stored from their begin on");
-    assert_eq!(held[0].plans, kept_parts(&whole.plan));
-
-    // Several batches in one write, each with its plan.
-    let mut sink = claimed(subject, &[claim(0, 0)]).await;
-    let (one, two) = (keeping(&[range(0, 9, 11)], 0), keeping(&[range(0, 11, 14)], 9));
-    let mut both = write(&[range(0, 9, 14)]);
-    both.plan = two.plan.clone();
-    let parts = [kept_parts(&one.plan), kept_parts(&two.plan)].concat();
-    both.retention = two.retention.map(|retention| PlanRetention { parts: parts.clone(), ..retention });
-    sink.write(&both).await.expect("it is stored");
-    drop(sink);
-    let (held, landed) = seen(subject, &[claim(0, 0)]).await;
-    assert_eq!(held[0].plans, parts, "the plans of each, and what lies below the floor is gone");
-    assert!(offsets(0, 9, 14).all(|row| landed.iter().filter(|other| **other == row).count() == 1));
-}
-
-/// Plans that were stored for what was not run yet: others of the same records replace them.
-async fn a_kept_plan_replaces_what_is_stored_from_its_beginning_on(subject: &mut dyn Subject) {
-    let keeping = |ranges: &[Range], parts: &[Range]| {
-        let mut write = write(ranges);
-        let plan = Plan { ranges: parts.to_vec(), ..Plan::clone(&write.plan) };
-        let floor = vec![Position { partition: partition(0), next: 0 }];
-        write.retention = Some(PlanRetention { parts: kept_parts(&plan), floor });
-        write
-    };
-    subject.renew().await;
-    let mut sink = claimed(subject, &[claim(0, 0)]).await;
-    for stored in [range(0, 4, 6), range(0, 6, 9)] {
-        let (from, to) = match stored.from {
-            4 => (0, 2),
-            _ => (2, 3),
-        };
-        sink.write(&keeping(&[range(0, from, to)], &[stored])).await.expect("it is stored");
-    }
-    sink.write(&keeping(&[range(0, 3, 4)], &[range(0, 5, 8)])).await.expect("it is stored");
-    drop(sink);
-    let (held, _) = seen(subject, &[claim(0, 0)]).await;
-    let kept: Vec<(i64, i64)> = held[0].plans.iter().map(|part| (part.range.from, part.range.to)).collect();
-    assert_eq!(kept, [(5, 8)], "parts that reach beyond the new one's beginning are gone");
-}
-
-async fn resets_set_and_forget(subject: &mut dyn Subject) {
-    subject.renew().await;
-    let mut sink = claimed(subject, &claims()).await;
-    sink.write(&keeping(&[range(0, 0, 3)], 0)).await.expect("it is stored");
-    close(sink).await;
-    let mut sink = subject.open().await;
-    let position = Position { partition: partition(0), next: 2 };
-    sink.reset(&Reset::Set { position, identity: "another".into() }).await.expect("it is set");
-    close(sink).await;
-    let mut sink = subject.open().await;
-    let held = sink.positions().await.expect("positions are read");
-    assert_eq!(next(&held), [(0, 2), (1, 100)]);
-    let set = held.iter().find(|held| held.partition.index == 0).expect("it is there");
-    assert_eq!((set.identity.as_str(), set.plans.len()), ("another", 0), "a new log, and no plans of the old one");
-    sink.reset(&Reset::Forget(Some(partition(0)))).await.expect("it is forgotten");
-    assert_eq!(next(&sink.positions().await.expect("positions are read")), [(1, 100)]);
-    sink.reset(&Reset::Forget(None)).await.expect("all is forgotten");
-    assert_eq!(sink.positions().await.expect("positions are read"), []);
-    close(sink).await;
-}
-
 async fn slices_land_with_their_batch_or_not_at_all(subject: &mut dyn Subject) {
     let mut sink = match subject.traits().slices {
         true => {
@@ -533,75 +424,4 @@ async fn another_sink_leaves_traces_and_takes_over(subject: &mut dyn Subject) {
         assert_eq!(held[0].plans, kept_parts(&kept.plan), "with its plans");
         close(other).await;
     }
-}
-
-/// The sink itself goes on: it claims again, believes, and writes what is lacking.
-async fn cut_commits_are_settled_by_the_next_claim(subject: &mut dyn Subject) {
-    for cut in [Cut::BeforeCommit, Cut::AfterCommit] {
-        subject.renew().await;
-        let Some((mut sink, scissors)) = subject.open_cuttable().await else { return };
-        sink.claim(&[claim(0, 0)]).await.expect("it is claimed");
-        sink.write(&write(&[range(0, 0, 2)])).await.expect("it is stored");
-        scissors(cut);
-        let outcome = sink.write(&write(&[range(0, 2, 5)])).await;
-        let held = sink.claim(&[claim(0, 0)]).await.expect("the service is there again");
-        let stored = match next(&held).as_slice() {
-            [(0, 2)] => false,
-            [(0, 5)] => true,
-            other => panic!("{cut:?}: a write, stored in part: {other:?}"),
-        };
-        match outcome {
-            Ok(_) => assert!(stored, "{cut:?}: what was told to be stored is lost"),
-            Err(error) => assert_eq!(error.fault, Fault::Unavailable, "{cut:?}: {error}"),
-        }
-        if !stored {
-            sink.write(&write(&[range(0, 2, 5)])).await.expect("what is lacking is stored");
-        }
-        sink.write(&write(&[range(0, 5, 6)])).await.expect("it goes on");
-        close(sink).await;
-        let (held, landed) = seen(subject, &[claim(0, 0)]).await;
-        assert_eq!((next(&held), landed), (vec![(0, 6)], offsets(0, 0, 6).collect()), "{cut:?}");
-    }
-}
-
-/// Dies at each change in turn, from the `first` in steps, then goes on as the run loop does: it claims, believes, and
-/// writes what is lacking.
-async fn deaths_lose_and_double_nothing(subject: &mut dyn Subject, first: usize, step: usize) {
-    let whole = [range(0, 0, 3), range(1, 100, 102)];
-    for nth in (first..DEATHS).step_by(step) {
-        subject.renew().await;
-        let Some(mut mortal) = subject.open_mortal(nth).await else { return };
-        let life: Result<Written, StageError> = match mortal.claim(&claims()).await {
-            Ok(_) => mortal.write(&write(&whole)).await,
-            Err(error) => Err(error),
-        };
-        drop(mortal);
-        let (held, landed) = seen(subject, &claims()).await;
-        let mut rest = Vec::new();
-        for range in &whole {
-            let next = held.iter().find(|held| held.partition == range.partition).expect("it was claimed").next;
-            let stored = landed.iter().filter(|(index, _)| *index == range.partition.index).count() as i64;
-            assert!(next == range.from || next == range.to, "death {nth}: {range:?} is stored in part: {next}");
-            assert_eq!(stored, next - range.from, "death {nth}: rows and position of {range:?} differ");
-            if next == range.from {
-                rest.push(range.clone());
-            }
-        }
-        if life.is_ok() {
-            assert!(rest.is_empty(), "death {nth}: what was told to be stored is lost");
-            assert!(nth > 1 && nth >= step, "no death was died");
-            return;
-        }
-        if subject.traits().atomic {
-            assert!(rest.is_empty() || rest.len() == whole.len(), "death {nth}: one write, stored in part");
-        }
-        if !rest.is_empty() {
-            let mut sink = claimed(subject, &claims()).await;
-            sink.write(&write(&rest)).await.expect("what is lacking is stored");
-            close(sink).await;
-        }
-        let (_, landed) = seen(subject, &claims()).await;
-        assert_eq!(landed, offsets(0, 0, 3).chain(offsets(1, 100, 102)).collect::<Vec<_>>(), "death {nth}");
-    }
-    panic!("a write still dies at its change {DEATHS}");
 }
