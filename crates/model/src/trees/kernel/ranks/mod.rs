@@ -68,6 +68,7 @@ struct Root {
     splits: u32,
     count: u32,
     /// How many of them lead to other splits; the others come after them.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "the code for AVX-512 reads it"))]
     inner: u32,
     /// Where its values begin: for each output as many as `leaves`.
     values: u32,
