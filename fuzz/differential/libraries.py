@@ -35,6 +35,12 @@ def codes_of(y):
 
 
 # -- statsmodels
+def refuse_nothing(model):
+    """numpy's product of a single column and 0 is 0 even of an infinity, unless there is a single row, too."""
+    if np.shape(model.params) == (1,) and not np.any(model.params):
+        raise ValueError("a single coefficient, which is 0")
+
+
 def results(d):
     """A fitted model of statsmodels, of an array, a table or a formula."""
     by_formula = d.flip(0.4)
@@ -64,6 +70,7 @@ def results(d):
         terms += [d.one([one, f"C({one})", f"{one}:{data.numbers[0]}"]) for one in data.words]
         formula = "y ~ " + " + ".join(terms) + d.one(["", "", " - 1"])
         model = getattr(smf, kind)(formula, data.train.assign(y=y), **more).fit(**fit)
+        refuse_nothing(model)
         return Made(model, data, given=lambda frame: frame, raw=True)
     constant = d.flip(0.8)
 
@@ -75,6 +82,7 @@ def results(d):
         more = {"weights": 1 + np.arange(len(y)) % 3}
     model = {"ols": sm.OLS, "wls": sm.WLS, "logit": sm.Logit, "probit": sm.Probit, "poisson": sm.Poisson, "mnlogit": sm.MNLogit, "glm": sm.GLM}[kind]
     model = model(y, given(data.train), **more).fit(**fit)
+    refuse_nothing(model)
     if d.flip(0.2):
         if any(data.train[one].nunique() < 2 for one in data.numbers):
             raise ValueError("without its data a constant is taken for the one that add_constant makes")

@@ -130,7 +130,7 @@ def questions(made):
             if made.raw and not booster and not isinstance(answer, np.ndarray):
                 answer = np.asarray(answer, dtype=float)
             if method != "predict" or getattr(answer, "dtype", None) == np.float32:
-                answer = widened(answer) if made.data.narrow and not booster else answer
+                answer = widened(answer) if made.data.may_be_narrow and not booster else answer
             if method == "decision_function" and answer.dtype.kind in "iubO":
                 # The zeros of a single class.
                 answer = answer.astype(float)
@@ -215,7 +215,7 @@ def write(seed, folder):
     about = about.__repr__(N_CHAR_MAX=4000) if isinstance(about, BaseEstimator) else str(about)
     case = {"model": save(d, made, folder), "about": " ".join(about.split()), "drawn": attempts + 1,
             "columns": [input_column(str(column), frame[column]) for column in frame.columns], "answers": answers}
-    if made.data.narrow and not isinstance(made.model, (xgboost.Booster, xgboost.XGBModel)):
+    if made.data.may_be_narrow and not isinstance(made.model, (xgboost.Booster, xgboost.XGBModel)):
         case["floats"] = "any"
     if made.told:
         case["told"] = made.told

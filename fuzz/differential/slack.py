@@ -114,7 +114,11 @@ def moved(values, by, r):
     values = np.asarray(values)
     if values.dtype.kind != "f":
         return values
-    return (values * (1 + by * r.choice([-1.0, 1.0], values.shape))).astype(values.dtype)
+    signs = r.choice([-1.0, 1.0], values.shape)
+    kind = np.finfo(values.dtype)
+    # The smallest numbers have few digits.
+    least = np.where((values != 0) & (np.abs(values) < kind.smallest_normal), float(kind.smallest_subnormal), 0) if by else 0
+    return (values * (1 + by * signs) + least * signs).astype(values.dtype)
 
 
 def weights_moved(thing, r, seen):

@@ -48,6 +48,11 @@ class Table:
         return any("float32" in map(str, frame.dtypes) for frame in (self.train, self.asked))
 
     @property
+    def may_be_narrow(self):
+        """The same, also where a step makes float32 columns beside bools, which become float32 there, and floats do not."""
+        return self.narrow or (self.train.dtypes == bool).any()
+
+    @property
     def holes(self):
         return bool(self.train[self.numbers].isna().any().any())
 

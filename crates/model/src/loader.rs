@@ -27,6 +27,9 @@ const NESTING: usize = 48;
 /// Estimators in one file, each counted as often as it is reached: a few that hold each other twice are millions.
 const ESTIMATORS: usize = 1 << 16;
 
+/// The library that wrote a file, unless something in it tells of another.
+const SKLEARN: &str = "scikit-learn";
+
 /// Notes that a person reads.
 const NOTES: usize = 16;
 
@@ -69,7 +72,7 @@ impl<'o> Loader<'o> {
             options,
             lookup,
             inputs: Vec::new(),
-            library: "scikit-learn",
+            library: SKLEARN,
             version: None,
             boosters: Vec::new(),
             depth: 0,
@@ -164,13 +167,20 @@ impl<'o> Loader<'o> {
         }
     }
 
+    /// Says whose the outermost class is, where nothing in the file told which library wrote it.
+    pub(crate) fn settle_library(&mut self, package: &'static str) {
+        if self.version.is_none() && self.library == SKLEARN && package != "sklearn" {
+            self.library = package;
+        }
+    }
+
     pub(crate) fn library(&self) -> &'static str {
         self.library
     }
 
     /// The version of scikit-learn that wrote the file, where it did.
     pub(crate) fn version(&self) -> Option<(u32, u32)> {
-        self.version.as_deref().filter(|_| self.library == "scikit-learn").and_then(numbers)
+        self.version.as_deref().filter(|_| self.library == SKLEARN).and_then(numbers)
     }
 
     pub(crate) fn version_text(&self) -> Option<String> {

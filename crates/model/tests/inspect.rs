@@ -29,10 +29,12 @@ fn parameter<'r>(step: &'r StepReport, name: &str) -> Option<&'r str> {
 fn kinds_of_files_with_their_libraries_trees_and_kernels() {
     let (sklearn, lightgbm) = (("scikit-learn", Some("1.9.1")), ("LightGBM", None));
     let xgboost = ("XGBoost", Some("3.2.0"));
+    let statsmodels = ("statsmodels", None);
     for (name, container, protocol, libraries, trees) in [
         ("sklearn-1.9/pipeline-mixed/model.joblib", "zlib", Some(4), vec![sklearn], (3, 81, 4, "ranks (f32)")),
         ("skops-0.16/pipeline-mixed/model.skops", "skops", Some(2), vec![sklearn], (3, 81, 4, "ranks (f32)")),
         ("sklearn-1.9/linear-logistic/model.joblib", "gzip", Some(4), vec![sklearn], (0, 0, 0, "none")),
+        ("statsmodels-0.15/classes/model.pkl", "pickle", Some(4), vec![statsmodels], (0, 0, 0, "none")),
         ("xgboost-3.2/saved-json/model.json", "XGBoost JSON", None, vec![xgboost], (6, 182, 4, "ranks (f32)")),
         ("xgboost-3.2/saved-ubj/model.ubj", "XGBoost UBJSON", None, vec![xgboost], (6, 182, 4, "ranks (f32)")),
         ("xgboost-3.2/regressor/model.pickle", "pickle", Some(3), vec![xgboost], (20, 294, 3, "ranks (f32)")),

@@ -282,6 +282,13 @@ const OTHERS: &[(&[&str], &str)] = &[
     ),
 ];
 
+/// The Python package of a class that a family has, as `statsmodels`.
+pub(crate) fn package(class: &str) -> Option<&'static str> {
+    let written = class.split('.').next();
+    let mut modules = FAMILIES.iter().flat_map(|family| family.classes).map(|(module, _)| *module);
+    modules.find_map(|module| module.split('.').next().filter(|package| Some(*package) == written))
+}
+
 /// What is told of a class that no family has: why, and what comes nearest.
 pub(crate) fn unknown(module: &str, name: &str) -> String {
     let library = module.split('.').next().unwrap_or_default();

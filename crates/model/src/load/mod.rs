@@ -311,6 +311,9 @@ fn finish(mut loader: Loader<'_>, loaded: crate::loaded::Loaded, sha256: String)
         }
     };
     let rule = ArrayRule::of(loader.version());
+    if let Some(package) = families::package(&loaded.report.class) {
+        loader.settle_library(package);
+    }
     let steps = loaded.report.walk();
     let trees: Vec<_> = steps.iter().filter_map(|step| step.trees.as_ref()).collect();
     let mut kernels: Vec<&str> = trees.iter().map(|trees| trees.kernel.as_str()).collect();
