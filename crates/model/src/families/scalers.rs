@@ -73,9 +73,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     sources.iter().for_each(|source| loader.demand(source, InputKind::Number));
     let finite = Finite::new(&class, &sources, true, false);
     let out = sources.into_iter().map(Source::changed).collect();
-    let narrow =
-        some_attr(view, "scale_")?.is_some_and(|scale| scale.array().is_ok_and(|scale| scale.dtype().size == 4));
-    let step = run::Scaler { steps, finite, takes_sparse: class != "MinMaxScaler", narrow };
+    let step = run::Scaler { steps, finite, takes_sparse: class != "MinMaxScaler", narrow: has_narrow_scale(view)? };
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
 }
 
@@ -98,8 +96,13 @@ fn standard(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) 
     let finite = Finite::new("StandardScaler", &sources, true, false);
     let out = sources.into_iter().map(Source::changed).collect();
     let casts = version(view)?.is_none_or(|version| version >= CASTS);
-    let step = run::Standard { scaling: Scaling { mean, scale, casts }, finite };
+    let step = run::Standard { scaling: Scaling { mean, scale, casts }, finite, narrow: has_narrow_scale(view)? };
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
+}
+
+/// Whether what it divides by is float32: then so is the reciprocal that sparse tables are multiplied by.
+fn has_narrow_scale(view: &View<'_>) -> Result<bool, Error> {
+    Ok(some_attr(view, "scale_")?.is_some_and(|scale| scale.array().is_ok_and(|scale| scale.dtype().size == 4)))
 }
 
 fn clip(view: &View<'_>, low: f64, high: f64) -> Result<run::Operation, Error> {
@@ -206,6 +209,8 @@ mod run {
     pub(super) struct Standard {
         pub(super) scaling: Scaling,
         pub(super) finite: Finite,
+        /// Whether its scale is float32.
+        pub(super) narrow: bool,
     }
 
     impl Transform for Standard {
@@ -218,7 +223,7 @@ mod run {
             if let Matrix::Csr(mut csr) = x {
                 if let Some(scale) = &self.scaling.scale {
                     for (value, col) in csr.data.iter_mut().zip(&csr.indices) {
-                        *value = round(*value * (1.0 / scale[*col as usize]), csr.narrow);
+                        *value = round(*value * round(1.0 / scale[*col as usize], self.narrow), csr.narrow);
                     }
                 }
                 return Matrix::Csr(csr);
