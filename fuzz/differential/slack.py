@@ -174,7 +174,11 @@ def shaken(r):
             eps = [np.finfo(part.dtype).eps if part.dtype.kind == "f" else 0 for part in parts]
             # One place is as open as two, and a spline behind it may tell them apart.
             places_now = r.choice([0.5, 1.0]) * places if isinstance(self, FunctionTransformer) else places
-            parts = [moved(part, places_now * one, r) for part, one in zip(parts, eps)]
+            if isinstance(self, KernelPCA):
+                # Of one row its training made several numbers, a rounding apart, and bins behind it may lie between them.
+                parts = [(part * (1 + places * one * r.uniform(-1, 1, part.shape))).astype(part.dtype) for part, one in zip(parts, eps)]
+            else:
+                parts = [moved(part, places_now * one, r) for part, one in zip(parts, eps)]
             if isinstance(self, ensemble.BaggingClassifier):
                 # Its mean of float32 is taken in float64, which goes on where float32 ends.
                 parts = [np.where(np.isinf(part), -part, part) if part.dtype == np.float32 else part for part in parts]
