@@ -28,7 +28,7 @@ use crate::{model_file, terminal};
 pub(crate) struct DataArgs {
     /// The model file; several that are one model stand with a plus between them: `scaler.pkl+model.pkl`
     pub(crate) model: PathBuf,
-    /// The data: .csv or .tsv (with a header), .jsonl or .parquet, also packed (.gz, .zst); files, folders, globs, or
+    /// The data: .csv or .tsv (with a header), .jsonl, .parquet or .avro, also packed (.gz, .zst); files, folders, globs, or
     /// URLs (hdfs://, s3://) of them; `-` is standard input
     #[arg(required = true)]
     pub(crate) data: Vec<PathBuf>,
