@@ -1,6 +1,8 @@
 //! The state of one load, which the families' loaders share: the features they are given, the version, and what they
 //! may take.
 
+use std::collections::HashSet;
+
 use foretell_pickle::{ErrorKind, View};
 
 use crate::attributes::{numbers, some_attr, version_text};
@@ -62,6 +64,8 @@ pub(crate) struct Loader<'o> {
     pub(crate) rewritten: bool,
     /// Whether the estimator that is being loaded is asked in which leaves rows end, by one around it.
     pub(crate) leaves: bool,
+    /// By column of the imputer that is loaded next, whether None is a category to the encoder behind it.
+    pub(crate) none_passes: Vec<bool>,
     /// Bytes of the largest file, unpacked.
     size: usize,
 }
@@ -83,6 +87,7 @@ impl<'o> Loader<'o> {
             notes: Vec::new(),
             rewritten: false,
             leaves: false,
+            none_passes: Vec::new(),
             size: 0,
         }
     }
@@ -223,7 +228,8 @@ impl<'o> Loader<'o> {
     }
 
     /// The columns of a step: those it is given, or at the root the model's own features, `names` where it knows
-    /// them.
+    /// them. Columns that were made under other names than ours (`set_output` puts the transformer's before each) go by
+    /// the step's own.
     pub(crate) fn sources(
         &mut self,
         view: &View<'_>,
@@ -247,7 +253,10 @@ impl<'o> Loader<'o> {
                 let message = format!("takes {count} features and is given {}", given.len());
                 return Err(Error::state(place, message));
             }
-            return Ok(given.to_vec());
+            return Ok(match names {
+                Some(names) if names.len() == count => named(given, names),
+                _ => given.to_vec(),
+            });
         }
         self.own_sources(count, names)
     }
@@ -331,6 +340,15 @@ impl<'o> Loader<'o> {
         };
         self.inputs.iter().map(input).collect()
     }
+}
+
+/// The columns that a step is given, under the names that it knows; where it knows them by the given names, these stay.
+fn named(given: &[Source], names: Vec<String>) -> Vec<Source> {
+    let labels: HashSet<&str> = given.iter().map(|source| source.label.as_str()).collect();
+    if names.iter().all(|name| labels.contains(name.as_str())) {
+        return given.to_vec();
+    }
+    given.iter().zip(names).map(|(source, label)| Source { label, ..source.clone() }).collect()
 }
 
 /// Where an attribute is missing and none is there that `fit` makes, the model was not fitted.

@@ -74,7 +74,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         let name = name.as_str()?;
         child.name = Some(name.to_string());
         report.children.push(child);
-        parts.push(run::ColumnPart { picked, step, weight: weight(view, name)? });
+        parts.push(run::ColumnPart { picked, step, weight: weight(view, name, &transformer)? });
     }
     report.class = view.class().map(|class| class.to_string()).unwrap_or_default();
     let sparse = flag(view, "sparse_output_", false)?;
@@ -227,7 +227,7 @@ fn slice(
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "ranges are checked while loading")]
 mod run {
-    use crate::families::shared::side_by_side::{Part, side_by_side};
+    use crate::families::shared::side_by_side::{Part, Weight, side_by_side};
     use crate::matrix::Matrix;
     use crate::step::{Run, Transform};
 
@@ -237,7 +237,7 @@ mod run {
         /// `None` where the columns pass through.
         pub(super) step: Option<Box<dyn Transform>>,
         /// What its columns are multiplied by.
-        pub(super) weight: Option<f64>,
+        pub(super) weight: Option<Weight>,
     }
 
     #[derive(Debug)]

@@ -23,10 +23,10 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         }
         let name = name.as_str()?.to_string();
         if transformer.as_str().is_ok_and(|word| word == "passthrough") {
-            names.push((name, false));
+            names.push((name, transformer, false));
         } else {
-            estimators.push((Some(name.clone()), transformer));
-            names.push((name, true));
+            estimators.push((Some(name.clone()), transformer.clone()));
+            names.push((name, transformer, true));
         }
     }
     let (loaded, sources) = load_all(loader, view, given, &estimators, Loader::transformer)?;
@@ -34,7 +34,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
     let mut parts = Vec::new();
     let mut out = Vec::new();
     let mut children = Vec::new();
-    for (name, transforms) in &names {
+    for (name, transformer, transforms) in &names {
         let mut step: Option<Box<dyn Transform>> = None;
         if *transforms && let Some(one) = loaded.next() {
             children.push(StepReport { name: Some(name.clone()), ..one.report });
@@ -50,7 +50,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
             loader.charge(view, sources.len())?;
             out.extend(sources.iter().cloned());
         }
-        parts.push(run::UnionPart { step, weight: weight(view, name)? });
+        parts.push(run::UnionPart { step, weight: weight(view, name, transformer)? });
     }
     // What was multiplied is not the input itself.
     if parts.iter().any(|part| part.weight.is_some()) {
@@ -61,7 +61,7 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
 }
 
 mod run {
-    use crate::families::shared::side_by_side::{Part, side_by_side};
+    use crate::families::shared::side_by_side::{Part, Weight, side_by_side};
     use crate::matrix::Matrix;
     use crate::step::{Run, Transform};
 
@@ -69,7 +69,7 @@ mod run {
     pub(super) struct UnionPart {
         /// `None` where the columns pass through.
         pub(super) step: Option<Box<dyn Transform>>,
-        pub(super) weight: Option<f64>,
+        pub(super) weight: Option<Weight>,
     }
 
     #[derive(Debug)]

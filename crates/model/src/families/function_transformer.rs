@@ -131,7 +131,7 @@ mod run {
                         run.refuse_all(rows, STEP, label, "not a number");
                         Dense::zeros(rows, cols)
                     });
-                    let narrow = dense.narrow && !function.widens();
+                    let narrow = dense.narrow && !function.widens(self.of_array);
                     let data = dense.data.iter().map(|value| round(function.call(*value, narrow), narrow)).collect();
                     Matrix::Dense(Dense { data, narrow, ..dense })
                 }
@@ -149,7 +149,7 @@ mod run {
                 if let Some(reason) = of_bools(function, kind, of_all.is_some()) {
                     run.refuse_all(frame.rows, STEP, label, reason);
                 }
-                let width = function.width(kind, frame.rule);
+                let width = function.width(kind, frame.rule, self.of_array);
                 widths.push(width);
                 let values = dense.column_mut(col);
                 if of_wholes(function, column, kind, values, label, run) {

@@ -1,6 +1,6 @@
 //! `Pipeline`: transformers one after the other, and a predictor at the end where there is one.
 
-use foretell_pickle::{Entry, View};
+use foretell_pickle::{Entry, Kind, View};
 
 use super::samplers::is_sampler;
 use super::scikit_lego::is_identity;
@@ -65,6 +65,17 @@ fn knows_names(view: &View<'_>) -> Result<bool, Error> {
     Ok(false)
 }
 
+/// By column, whether None is a category that an encoder has learned.
+fn categories_of_none(encoder: &View<'_>) -> Result<Vec<bool>, Error> {
+    let Some(categories) = some_attr(encoder, "categories_")? else { return Ok(Vec::new()) };
+    let mut columns = Vec::new();
+    for column in categories.items()? {
+        let column = column.array()?;
+        columns.push(column.dtype().kind == Kind::Object && column.objects()?.iter().any(View::is_none));
+    }
+    Ok(columns)
+}
+
 /// How deep names are looked for.
 const NESTED: usize = 8;
 
@@ -87,8 +98,15 @@ pub(super) fn chain(
     let mut chain = Chain { transforms: Vec::new(), last: None };
     let hands_on = loader.is_transformer();
     report.class = view.class().map(|class| class.to_string()).unwrap_or_default();
+    let encoders: Vec<View<'_>> = steps.iter().skip(1).map(|(_, estimator)| estimator.clone()).collect();
     let last = if hands_on { None } else { steps.pop() };
-    for (name, estimator) in steps {
+    for (at, (name, estimator)) in steps.into_iter().enumerate() {
+        loader.none_passes = match encoders.get(at) {
+            Some(encoder) if estimator.class().is_some_and(|class| class.name == "SimpleImputer") => {
+                categories_of_none(encoder)?
+            }
+            _ => Vec::new(),
+        };
         let mut loaded = loader.transformer(&estimator, sources.as_deref())?;
         loaded.report.name = Some(name);
         report.children.push(loaded.report);

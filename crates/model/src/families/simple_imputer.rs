@@ -65,12 +65,15 @@ fn load(loader: &mut Loader<'_>, view: &View<'_>, given: Option<&[Source]>) -> R
         }
     }
     let nan = matches!(missing, Fill::Number(number) if number.is_nan());
+    // Where NaN is missing, None is not, and an encoder that has learned it was given it by a table of objects.
+    let takes_none = nan && !view.attr("missing_values")?.is_none();
+    let keeps_none = std::mem::take(&mut loader.none_passes).into_iter().map(|passes| passes && takes_none).collect();
     let finite = Finite::new("SimpleImputer", &sources, nan, false);
     // From 1.8 on what fills is of the type that was learned from.
     let narrow = some_attr(view, "_fill_dtype")?.is_some_and(
         |dtype| matches!(dtype.value(), Value::Dtype(dtype) if dtype.kind == Kind::Float && dtype.size == 4),
     );
-    let step = run::Imputer { columns, missing, indicated, finite, narrow, checks: !is_old };
+    let step = run::Imputer { columns, missing, keeps_none, indicated, finite, narrow, checks: !is_old };
     Ok(Loaded { step: Step::Transform(Box::new(step)), out: Out::Table(out), report: Default::default() })
 }
 
@@ -131,6 +134,8 @@ mod run {
         /// What fills each column; `None` where the column is left out because it was empty.
         pub(super) columns: Vec<Option<Fill>>,
         pub(super) missing: Fill,
+        /// The columns in which NULL stands for None, which is no missing value.
+        pub(super) keeps_none: Vec<bool>,
         /// The columns that say whether a value was missing.
         pub(super) indicated: Vec<usize>,
         pub(super) finite: Finite,
@@ -141,7 +146,13 @@ mod run {
     }
 
     impl Imputer {
-        fn text_column(&self, column: &ArrayRef, fill: Option<&Fill>, missing: &mut [bool]) -> ArrayRef {
+        fn text_column(
+            &self,
+            column: &ArrayRef,
+            fill: Option<&Fill>,
+            keeps_none: bool,
+            missing: &mut [bool],
+        ) -> ArrayRef {
             let mut out: Vec<Option<&str>> = vec![None; column.len()];
             let number;
             let fill = match fill {
@@ -153,7 +164,7 @@ mod run {
                 None => None,
             };
             texts(column, |row, text| {
-                missing[row] = self.missing.is_text(text);
+                missing[row] = self.missing.is_text(text) && !(keeps_none && text.is_none());
                 out[row] = if missing[row] { fill } else { text };
             });
             Arc::new(StringArray::from(out))
@@ -210,7 +221,8 @@ mod run {
                 let one = x.select(&[index]);
                 let column = match &one {
                     Matrix::Frame(frame) if is_text(frame.columns[0].data_type()) => {
-                        self.text_column(&frame.columns[0], fill.as_ref(), &mut missing)
+                        let keeps_none = self.keeps_none.get(index).copied().unwrap_or(false);
+                        self.text_column(&frame.columns[0], fill.as_ref(), keeps_none, &mut missing)
                     }
                     _ => {
                         let labels = vec![self.finite.labels[index].clone()];

@@ -5,6 +5,8 @@ use arrow_schema::DataType;
 use foretell_pickle::{Entry, Value, View};
 
 use crate::Error;
+use crate::attributes::with_numpy_2;
+use crate::families::shared::promotion::Beside;
 use crate::math::{float32, scores};
 use crate::matrix::{ArrayRule, half, round};
 
@@ -36,6 +38,10 @@ struct First {
     number: f64,
     /// The same where Python has it as a whole number: beside one of these numpy stays with whole numbers.
     whole: Option<i128>,
+    /// Whether it makes float64 of an array of float32.
+    widens_array: bool,
+    /// The same of a DataFrame.
+    widens_table: bool,
 }
 
 /// Functions that numpy makes floats with, of whole numbers as narrow as they are.
@@ -57,11 +63,11 @@ pub(in crate::families) enum Width {
 
 impl Function {
     /// What the function makes of a column.
-    pub(in crate::families) fn width(&self, column: &DataType, rule: ArrayRule) -> Width {
+    pub(in crate::families) fn width(&self, column: &DataType, rule: ArrayRule, of_array: bool) -> Width {
         let floats = FLOATING.contains(&self.name);
         let stays = !floats && (matches!(self.of, Of::Number(..)) || self.gives_wholes());
         match column {
-            _ if self.widens() => Width::Double,
+            _ if self.widens(of_array) => Width::Double,
             // Beside a whole number a bool is one of 64 bits.
             DataType::Boolean if matches!(self.of, Of::Second(..)) => Width::Double,
             _ if rule == ArrayRule::Half => Width::Half,
@@ -74,9 +80,13 @@ impl Function {
         }
     }
 
-    /// Whether numpy gives float64 of whatever it is given.
-    pub(in crate::families) fn widens(&self) -> bool {
-        self.name == "float_power"
+    /// Whether numpy gives float64 of float32, in an array or in a DataFrame.
+    pub(in crate::families) fn widens(&self, of_array: bool) -> bool {
+        match self.of {
+            Of::Second(first, ..) if of_array => self.name == "float_power" || first.widens_array,
+            Of::Second(first, ..) => self.name == "float_power" || first.widens_table,
+            _ => false,
+        }
     }
 
     /// Whether numpy gives whole numbers of whole numbers, in which the last bit of a float64 is not enough.
@@ -325,7 +335,18 @@ fn partial(view: &View<'_>) -> Result<Function, Error> {
                 Value::Int(whole) => Some(i128::from(*whole)),
                 _ => None,
             };
-            let of = Of::Second(First { number: number.as_f64()?, whole }, *of, *narrow);
+            let beside = Beside::of(number)?;
+            // pandas has operators of its own for some functions, which take the number in the column's type. For the
+            // others it makes an array of the number.
+            let of_pandas = ["add", "divide", "multiply", "power", "subtract", "true_divide"].contains(name);
+            let is_single = beside == Beside::Single || matches!(number.value(), Value::Bool(_));
+            let first = First {
+                number: number.as_f64()?,
+                whole,
+                widens_array: beside == Beside::Double,
+                widens_table: !of_pandas && !is_single && with_numpy_2(view)?,
+            };
+            let of = Of::Second(first, *of, *narrow);
             Ok(Function { name, of, sparse: false })
         }
         _ => {

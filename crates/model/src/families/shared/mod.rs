@@ -12,6 +12,7 @@ pub(crate) mod near;
 pub(crate) mod norm;
 pub(crate) mod not_scored;
 pub(crate) mod pick;
+pub(crate) mod promotion;
 pub(crate) mod relabelled;
 pub(crate) mod rows;
 pub(crate) mod searches;

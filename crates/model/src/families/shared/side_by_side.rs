@@ -9,6 +9,7 @@ use foretell_pickle::View;
 
 use crate::Error;
 use crate::attributes::some_attr;
+use crate::families::shared::promotion::Beside;
 use crate::matrix::{ArrayRule, Csr, Dense, Frame, Matrix, half, round};
 use crate::step::{Run, Transform};
 use crate::types::is_text;
@@ -30,7 +31,7 @@ impl From<Matrix> for Part {
 
 impl Part {
     /// What a step makes of a table, or the table where there is no step, multiplied by its weight.
-    pub(crate) fn made(x: Matrix, step: Option<&dyn Transform>, weight: Option<f64>, run: &mut Run) -> Part {
+    pub(crate) fn made(x: Matrix, step: Option<&dyn Transform>, weight: Option<Weight>, run: &mut Run) -> Part {
         let mut part = match step {
             Some(step) => {
                 let part = Part::from(step.transform(x, run));
@@ -39,7 +40,7 @@ impl Part {
             None => Part::from(x),
         };
         if let Some(weight) = weight {
-            part = Part::from(times(part.table, weight));
+            part = Part::from(times(part.table, weight, part.small));
         }
         part
     }
@@ -50,23 +51,58 @@ impl Part {
 }
 
 /// What the columns of a transformer are multiplied by.
-pub(crate) fn weight(view: &View<'_>, name: &str) -> Result<Option<f64>, Error> {
-    let Some(weights) = some_attr(view, "transformer_weights")? else { return Ok(None) };
-    let weight = weights.get(name)?.and_then(View::some);
-    Ok(weight.map(|weight| weight.as_f64()).transpose()?)
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Weight {
+    number: f64,
+    beside: Beside,
 }
 
-/// A table multiplied by a number, which numpy takes in the table's own type.
-fn times(x: Matrix, weight: f64) -> Matrix {
+/// The weight of a transformer by its name.
+pub(crate) fn weight(view: &View<'_>, name: &str, transformer: &View<'_>) -> Result<Option<Weight>, Error> {
+    let Some(weights) = some_attr(view, "transformer_weights")? else { return Ok(None) };
+    let Some(weight) = weights.get(name)?.and_then(View::some) else { return Ok(None) };
+    // pandas takes numbers of numpy for Python's own.
+    let beside = if gives_table(transformer)? { Beside::Weak } else { Beside::of(&weight)? };
+    Ok(Some(Weight { number: weight.as_f64()?, beside }))
+}
+
+/// Whether a transformer was told to give a DataFrame of pandas.
+fn gives_table(transformer: &View<'_>) -> Result<bool, Error> {
+    if transformer.as_str().is_ok() {
+        return Ok(false);
+    }
+    if let Some(steps) = some_attr(transformer, "steps")? {
+        let Some(last) = steps.items()?.pop() else { return Ok(false) };
+        return gives_table(&last.item(1)?);
+    }
+    match some_attr(transformer, "_sklearn_output_config")? {
+        Some(config) => {
+            Ok(config.get("transform")?.and_then(View::some).is_some_and(|one| one.as_str() == Ok("pandas")))
+        }
+        None => Ok(false),
+    }
+}
+
+/// A table multiplied by a number.
+fn times(x: Matrix, weight: Weight, is_small: bool) -> Matrix {
     let (rows, cols, is_half) = (x.rows(), x.cols(), x.is_half());
+    let beside = if matches!(x, Matrix::Frame(_)) { Beside::Weak } else { weight.beside };
+    let weight = weight.number;
     match x {
         Matrix::Csr(mut csr) => {
+            csr.narrow &= beside != Beside::Double;
             let weight = round(weight, csr.narrow);
             csr.data.iter_mut().for_each(|value| *value = round(*value * weight, csr.narrow));
             Matrix::Csr(csr)
         }
         other => {
             let mut dense = other.into_dense().unwrap_or_else(|_| Dense::zeros(rows, cols));
+            let is_half = is_half && beside == Beside::Weak;
+            dense.narrow = match beside {
+                Beside::Weak => dense.narrow,
+                Beside::Single => dense.narrow || is_small,
+                Beside::Double => false,
+            };
             let narrow = dense.narrow;
             let of_type = |value| if is_half { half(value) } else { round(value, narrow) };
             let weight = of_type(weight);
