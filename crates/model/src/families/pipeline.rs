@@ -65,15 +65,15 @@ fn knows_names(view: &View<'_>) -> Result<bool, Error> {
     Ok(false)
 }
 
-/// By column, whether None is a category that an encoder has learned.
+/// By column, whether None is a category that an encoder has learned; nothing where the step behind has no such categories.
 fn categories_of_none(encoder: &View<'_>) -> Result<Vec<bool>, Error> {
     let Some(categories) = some_attr(encoder, "categories_")? else { return Ok(Vec::new()) };
-    let mut columns = Vec::new();
-    for column in categories.items()? {
-        let column = column.array()?;
-        columns.push(column.dtype().kind == Kind::Object && column.objects()?.iter().any(View::is_none));
-    }
-    Ok(columns)
+    let has_none = |column: &View<'_>| {
+        let objects =
+            column.array().ok().filter(|array| array.dtype().kind == Kind::Object).map(|array| array.objects());
+        matches!(objects, Some(Ok(objects)) if objects.iter().any(View::is_none))
+    };
+    Ok(categories.items().unwrap_or_default().iter().map(has_none).collect())
 }
 
 /// How deep names are looked for.

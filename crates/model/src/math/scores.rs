@@ -215,13 +215,16 @@ impl Softmax {
             let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             powers.iter_mut().zip(row.iter()).for_each(|(power, score)| *power = (score - largest).exp());
             let sum = if self.side_by_side { pairwise_sum(&powers) } else { powers.iter().sum() };
-            let log = sum.ln();
-            for (score, power) in row.iter_mut().zip(&powers) {
-                *score = match self.formula {
-                    Formula::Quotient => power / sum,
-                    Formula::LogSumExp => (*score - (log + largest)).exp(),
-                    Formula::Shifted => (*score - largest - log).exp(),
-                };
+            match self.formula {
+                Formula::Quotient => row.iter_mut().zip(&powers).for_each(|(score, power)| *score = power / sum),
+                Formula::LogSumExp => {
+                    let log = sum.ln() + largest;
+                    row.iter_mut().for_each(|score| *score = (*score - log).exp());
+                }
+                Formula::Shifted => {
+                    let log = sum.ln();
+                    row.iter_mut().for_each(|score| *score = (*score - largest - log).exp());
+                }
             }
         });
         scores
